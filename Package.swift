@@ -1,0 +1,127 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One set of language rules for every target of ours.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+/// The targets that hold raw pointers; every unsafe expression in them is marked.
+let wrapper: [SwiftSetting] = strict + [.strictMemorySafety()]
+
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+
+/// The C libraries, what wraps them, and nothing of the agent: small enough to run under a sanitizer.
+let wrappers: [Target] = [
+    .systemLibrary(
+        name: "CMicrohttpd", path: "Modules/CMicrohttpd", pkgConfig: "libmicrohttpd",
+        providers: [.apt(["libmicrohttpd-dev"])]),
+    .systemLibrary(
+        name: "CCurl", path: "Modules/CCurl", pkgConfig: "libcurl",
+        providers: [.apt(["libcurl4-openssl-dev", "libssl-dev"])]),
+    .target(name: "HTTPMessage", dependencies: [httpTypes], swiftSettings: strict),
+    .target(
+        name: "MicroHTTPD", dependencies: ["CMicrohttpd", "HTTPMessage", httpTypes], swiftSettings: wrapper),
+    .target(name: "CurlHTTP", dependencies: ["CCurl", "HTTPMessage", httpTypes], swiftSettings: wrapper),
+    .target(
+        name: "WireTestSupport", dependencies: ["HTTPMessage", "MicroHTTPD", httpTypes],
+        path: "Tests/WireTestSupport", swiftSettings: strict),
+    .testTarget(
+        name: "HTTPMessageTests", dependencies: ["HTTPMessage", httpTypes], swiftSettings: strict),
+    .testTarget(
+        name: "MicroHTTPDTests", dependencies: ["MicroHTTPD", "HTTPMessage", "WireTestSupport", httpTypes],
+        swiftSettings: strict),
+    .testTarget(
+        name: "CurlHTTPTests",
+        dependencies: ["CurlHTTP", "MicroHTTPD", "HTTPMessage", "WireTestSupport", httpTypes],
+        swiftSettings: strict),
+]
+
+let agent: [Target] = [
+    .target(name: "StrictJSON", swiftSettings: strict),
+    .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
+    .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
+    .target(name: "AgentAudit", dependencies: ["AgentModel", "StrictJSON", crypto], swiftSettings: strict),
+    .target(
+        name: "AgentService", dependencies: ["AgentModel", "AgentPolicy", "AgentAudit", "StrictJSON", logging],
+        swiftSettings: strict),
+    .target(
+        name: "AgentAPI",
+        dependencies: ["AgentService", "AgentModel", "AgentPolicy", "HTTPMessage", "StrictJSON", httpTypes, logging],
+        swiftSettings: strict),
+    .target(
+        name: "ProxmoxVE", dependencies: ["AgentService", "AgentModel", "HTTPMessage", "StrictJSON", httpTypes],
+        swiftSettings: strict),
+    .target(
+        name: "AgentStorage", dependencies: ["AgentAudit", "AgentService", "AgentModel", "StrictJSON"],
+        swiftSettings: strict),
+    .target(
+        name: "PVESimulator", dependencies: ["HTTPMessage", "MicroHTTPD", "StrictJSON", crypto, httpTypes],
+        swiftSettings: strict),
+    .executableTarget(
+        name: "proxmox-agent",
+        dependencies: [
+            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CurlHTTP",
+            "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON", crypto, httpTypes, logging,
+            .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+        ],
+        swiftSettings: strict),
+    .target(
+        name: "AgentTestSupport",
+        dependencies: ["AgentService", "AgentModel", "AgentAudit", "StrictJSON"],
+        path: "Tests/AgentTestSupport", swiftSettings: strict),
+    .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"], swiftSettings: strict),
+    .testTarget(
+        name: "AgentModelTests", dependencies: ["AgentModel", "AgentTestSupport", "StrictJSON"],
+        swiftSettings: strict),
+    .testTarget(
+        name: "AgentPolicyTests", dependencies: ["AgentPolicy", "AgentModel", "AgentTestSupport"],
+        swiftSettings: strict),
+    .testTarget(
+        name: "AgentStorageTests",
+        dependencies: ["AgentStorage", "AgentAudit", "AgentModel", "AgentTestSupport", "StrictJSON"],
+        swiftSettings: strict),
+    .testTarget(
+        name: "PVESimulatorTests",
+        dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", httpTypes],
+        swiftSettings: strict),
+    .testTarget(
+        name: "ProxmoxVETests",
+        dependencies: [
+            "ProxmoxVE", "PVESimulator", "CurlHTTP", "AgentModel", "AgentService", "HTTPMessage", "StrictJSON",
+            "WireTestSupport", httpTypes,
+        ],
+        swiftSettings: strict),
+    .testTarget(
+        name: "EndToEndTests",
+        dependencies: [
+            "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
+            "AgentTestSupport", "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON",
+            "WireTestSupport", httpTypes, logging,
+        ],
+        swiftSettings: strict),
+]
+
+let onlyWrappers = Context.environment["PROXMOX_AGENT_PACKAGE"] == "wrappers"
+
+let package = Package(
+    name: "proxmox-agent",
+    dependencies: onlyWrappers
+        ? [.package(url: "https://github.com/apple/swift-http-types", from: "1.8.0")]
+        : [
+            .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+            .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+            .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+            .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+            .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        ],
+    targets: onlyWrappers ? wrappers : wrappers + agent
+)

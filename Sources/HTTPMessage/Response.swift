@@ -1,0 +1,53 @@
+package import HTTPTypes
+
+/// One HTTP answer.
+package struct Response: Sendable {
+    package var status: HTTPResponse.Status
+    package var fields: HTTPFields
+    package var body: Body
+    /// What happens to the connection; anything but `.keep` is there for simulators and for refusals.
+    package var ending: Ending
+
+    package init(
+        status: HTTPResponse.Status, fields: HTTPFields = [:], body: Body = Body(), ending: Ending = .keep
+    ) {
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.ending = ending
+    }
+
+    /// The bytes of an answer, in parts that several answers may share without copying.
+    package struct Body: Sendable, Hashable {
+        package private(set) var parts: [[UInt8]]
+        /// Bytes in all parts together.
+        package private(set) var count: Int
+
+        package init() {
+            parts = []
+            count = 0
+        }
+
+        package init(_ bytes: [UInt8]) { self.init(parts: [bytes]) }
+
+        package init(parts: [[UInt8]]) {
+            self.parts = parts
+            count = parts.reduce(0) { $0 + $1.count }
+        }
+
+        /// All parts as one array. Copies unless there is just one.
+        package var bytes: [UInt8] { parts.count == 1 ? parts[0] : Array(parts.joined()) }
+    }
+
+    /// What the server does with the connection once it has this answer.
+    package enum Ending: Sendable, Hashable {
+        /// Keep-alive as HTTP/1.1 has it.
+        case keep
+        /// Send the answer, then close.
+        case close
+        /// Send these bytes as they are, status line included, then close. `status`, `fields` and `body` are not sent.
+        case raw([UInt8])
+        /// Send nothing and reset the connection (RST).
+        case reset
+    }
+}

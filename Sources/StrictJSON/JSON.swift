@@ -1,0 +1,123 @@
+/// A JSON value (RFC 8259) whose objects keep the order of their keys.
+package enum JSON: Sendable, Hashable {
+    case null
+    case bool(Bool)
+    /// A number written without fraction or exponent that fits 64 bits.
+    case integer(Int64)
+    /// Any other number; always finite.
+    case number(Double)
+    case string(String)
+    case array([JSON])
+    case object(JSONObject)
+}
+
+/// The members of a JSON object, in order, each key once. Equality ignores the order.
+package struct JSONObject: Sendable {
+    package struct Member: Sendable, Hashable {
+        package let key: String
+        package var value: JSON
+    }
+
+    package private(set) var members: [Member]
+
+    package init() { members = [] }
+
+    /// For the parser, which has looked for duplicate keys itself.
+    init(unique members: [Member]) { self.members = members }
+
+    package var isEmpty: Bool { members.isEmpty }
+    package var count: Int { members.count }
+    package var keys: [String] { members.map(\.key) }
+
+    /// The value of `key`. Setting `nil` removes the member; a new key goes to the end.
+    package subscript(key: String) -> JSON? {
+        get { members.first { $0.key == key }?.value }
+        set {
+            guard let index = members.firstIndex(where: { $0.key == key }) else {
+                if let newValue { members.append(Member(key: key, value: newValue)) }
+                return
+            }
+            if let newValue { members[index].value = newValue } else { members.remove(at: index) }
+        }
+    }
+}
+
+extension JSONObject: Hashable {
+    package static func == (a: JSONObject, b: JSONObject) -> Bool {
+        a.count == b.count && a.members.allSatisfy { b[$0.key] == $0.value }
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(members.sorted { $0.key < $1.key })
+    }
+}
+
+extension JSONObject: ExpressibleByDictionaryLiteral {
+    /// Members whose value is `nil` are left out.
+    package init(dictionaryLiteral elements: (String, JSON?)...) {
+        self.init()
+        for (key, value) in elements { self[key] = value }
+    }
+}
+
+extension JSON: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
+    ExpressibleByStringLiteral, ExpressibleByStringInterpolation, ExpressibleByArrayLiteral,
+    ExpressibleByDictionaryLiteral
+{
+    package init(nilLiteral: ()) { self = .null }
+    package init(booleanLiteral value: Bool) { self = .bool(value) }
+    package init(integerLiteral value: Int64) { self = .integer(value) }
+    package init(stringLiteral value: String) { self = .string(value) }
+    package init(arrayLiteral elements: JSON...) { self = .array(elements) }
+    /// Members whose value is `nil` are left out.
+    package init(dictionaryLiteral elements: (String, JSON?)...) {
+        var object = JSONObject()
+        for (key, value) in elements { object[key] = value }
+        self = .object(object)
+    }
+}
+
+extension JSON {
+    /// A number where it is finite, else null.
+    package init(_ value: Double) { self = value.isFinite ? .number(value) : .null }
+    package init(_ value: Int) { self = .integer(Int64(value)) }
+    package init(_ value: some Sequence<String>) { self = .array(value.map { .string($0) }) }
+
+    package var string: String? {
+        guard case .string(let value) = self else { return nil }
+        return value
+    }
+    package var bool: Bool? {
+        guard case .bool(let value) = self else { return nil }
+        return value
+    }
+    package var integer: Int64? {
+        guard case .integer(let value) = self else { return nil }
+        return value
+    }
+    package var array: [JSON]? {
+        guard case .array(let value) = self else { return nil }
+        return value
+    }
+    package var object: JSONObject? {
+        guard case .object(let value) = self else { return nil }
+        return value
+    }
+    package var isNull: Bool { self == .null }
+
+    /// The member `key` of an object; `nil` for a missing one and for anything that is no object.
+    package subscript(key: String) -> JSON? { object?[key] }
+
+    /// What kind of value this is, as an error message names it.
+    package var kind: String {
+        switch self {
+        case .null: "null"
+        case .bool: "a boolean"
+        case .integer: "an integer"
+        case .number: "a number"
+        case .string: "a string"
+        case .array: "an array"
+        case .object: "an object"
+        }
+    }
+}
