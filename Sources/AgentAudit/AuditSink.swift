@@ -1,0 +1,94 @@
+package import AgentModel
+package import StrictJSON
+
+/// What a record is about.
+package enum AuditKind: String, Sendable, Hashable, CaseIterable {
+    case read, plan, approve, reject, cancel, refuse
+    /// Written and synced before the first call of a mutation is sent.
+    case applyIntent = "apply_intent"
+    /// How a mutation ended.
+    case apply
+    case resolve
+    /// A plan ended by itself: expired.
+    case expire
+    /// Failed authentications of one source and minute.
+    case authFailures = "auth_failures"
+    /// The writer speaks of itself: opened, continued after rotation, set a torn line aside.
+    case log
+    /// What was audited but never happened.
+    case void
+}
+
+/// What happened, as a caller of the log tells it; the log adds place and hashes.
+///
+/// `request`, `decision` and `result` are built by the caller; a ``Secret`` has no way into a ``JSON``.
+package struct AuditEvent: Sendable {
+    package var kind: AuditKind
+    package var actor: String
+    package var principal: String
+    package var label: String?
+    package var requestID: String?
+    package var environment: String?
+    package var planID: String?
+    package var operationID: String?
+    package var request: JSON?
+    package var decision: JSON?
+    package var result: JSON?
+
+    package init(
+        kind: AuditKind, actor: String, principal: String, label: String? = nil, requestID: String? = nil,
+        environment: String? = nil, planID: String? = nil, operationID: String? = nil, request: JSON? = nil,
+        decision: JSON? = nil, result: JSON? = nil
+    ) {
+        self.kind = kind
+        self.actor = actor
+        self.principal = principal
+        self.label = label
+        self.requestID = requestID
+        self.environment = environment
+        self.planID = planID
+        self.operationID = operationID
+        self.request = request
+        self.decision = decision
+        self.result = result
+    }
+}
+
+/// The end of the chain: the number of the newest record and its hash in lower-case hex.
+package struct AuditHead: Sendable, Hashable {
+    package var seq: UInt64
+    package var hash: String
+
+    package init(seq: UInt64, hash: String) {
+        self.seq = seq
+        self.hash = hash
+    }
+}
+
+/// Why a record is not in the log. The text names the file and the cure and holds nothing of the record.
+package struct AuditError: Error, Sendable, Hashable, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}
+
+/// When a record has to be on stable storage.
+package enum AuditDurability: Sendable, Hashable {
+    /// Before `append` returns (`fdatasync`, shared with whoever waits at the same time).
+    case now
+    /// Written before `append` returns, synced within a second.
+    case soon
+}
+
+/// The port of the audit log: append-only, one chain, one writer.
+package protocol AuditSink: Sendable {
+    /// Adds one record and returns the head that it made. Throws when the record is not, or not durably, in the log.
+    @discardableResult
+    func append(_ event: AuditEvent, _ durability: AuditDurability) async throws(AuditError) -> AuditHead
+
+    /// The newest synced record; seq 0 in an empty log.
+    var head: AuditHead { get }
+
+    /// Why the log would refuse a record now; `nil` when it would take one. Looks at what it knows; does no I/O.
+    var fault: AuditError? { get }
+}
