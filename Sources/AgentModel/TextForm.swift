@@ -1,0 +1,75 @@
+/// A form that text from outside must have; the name of a PVE format where there is one.
+package enum TextForm: Sendable, Hashable {
+    case node, storage, pool, environment, snapshot, dnsName, word, label
+    /// Several `word`s or storage pairs, separated by commas: `local-lvm` or `a:b,c:d`.
+    case storageMap
+    /// Any text of at most this many characters, without control characters but newline and tab.
+    case text(Int)
+
+    /// The form as a regular expression (ECMA 262), for schemas and error texts.
+    package var pattern: String {
+        switch self {
+        case .node: "^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
+        case .storage: "^[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]$"
+        case .pool: "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,2}$"
+        case .environment: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+        case .snapshot: "^[A-Za-z][A-Za-z0-9_-]{1,39}$"
+        case .dnsName: "^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$"
+        case .word: "^[A-Za-z0-9_-]{1,64}$"
+        case .label: "^[A-Za-z0-9._:@/-]{3,128}$"
+        case .storageMap: "^[A-Za-z0-9._:,-]{1,512}$"
+        case .text(let limit): "^[^\\u0000-\\u0008\\u000b-\\u001f\\u007f]{0,\(limit)}$"
+        }
+    }
+
+    /// Whether `text` has this form.
+    package func matches(_ text: String) -> Bool {
+        let bytes = text.utf8
+        switch self {
+        case .node:
+            return (1...63).contains(bytes.count) && edges(bytes, Self.isAlphanumeric)
+                && bytes.allSatisfy { Self.isAlphanumeric($0) || $0 == UInt8(ascii: "-") }
+        case .storage:
+            return (2...100).contains(bytes.count) && bytes.first.map(Self.isLetter) == true
+                && edges(bytes, Self.isAlphanumeric) && bytes.allSatisfy(Self.isNameByte)
+        case .pool:
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            return bytes.count <= 200 && (1...3).contains(parts.count)
+                && parts.allSatisfy { part in
+                    !part.isEmpty && part != "." && part != ".." && part.utf8.allSatisfy(Self.isNameByte)
+                }
+        case .environment:
+            return (1...64).contains(bytes.count) && bytes.first.map(Self.isAlphanumeric) == true
+                && bytes.allSatisfy(Self.isNameByte)
+        case .snapshot:
+            return (2...40).contains(bytes.count) && bytes.first.map(Self.isLetter) == true
+                && bytes.allSatisfy { Self.isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-") }
+        case .dnsName:
+            return (1...63).contains(bytes.count) && edges(bytes, Self.isAlphanumeric)
+                && bytes.allSatisfy {
+                    Self.isAlphanumeric($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".")
+                }
+        case .word:
+            return (1...64).contains(bytes.count)
+                && bytes.allSatisfy { Self.isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-") }
+        case .label:
+            return (3...128).contains(bytes.count)
+                && bytes.allSatisfy { Self.isNameByte($0) || ":@/".utf8.contains($0) }
+        case .storageMap:
+            return (1...512).contains(bytes.count) && bytes.allSatisfy { Self.isNameByte($0) || ":,".utf8.contains($0) }
+        case .text(let limit):
+            return text.count <= limit
+                && bytes.allSatisfy { ($0 >= 0x20 && $0 != 0x7F) || $0 == 0x0A || $0 == 0x09 }
+        }
+    }
+
+    private func edges(_ bytes: String.UTF8View, _ test: (UInt8) -> Bool) -> Bool {
+        guard let first = bytes.first, let last = bytes.last else { return false }
+        return test(first) && test(last)
+    }
+
+    static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+    static func isLetter(_ byte: UInt8) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) }
+    static func isAlphanumeric(_ byte: UInt8) -> Bool { isDigit(byte) || isLetter(byte) }
+    static func isNameByte(_ byte: UInt8) -> Bool { isAlphanumeric(byte) || "._-".utf8.contains(byte) }
+}

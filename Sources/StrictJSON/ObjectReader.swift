@@ -1,0 +1,100 @@
+/// Everything that is wrong with one document; never empty.
+package struct JSONIssues: Error, Sendable, Hashable {
+    package let issues: [JSONError]
+
+    package init(_ issues: [JSONError]) { self.issues = issues }
+}
+
+/// Takes the members of an object out one by one, collects what is wrong, and refuses what nobody asked for.
+package struct ObjectReader {
+    private let object: JSONObject
+    package let path: JSONPath
+    private var known: [String] = []
+    package private(set) var issues: [JSONError] = []
+
+    package init(_ object: JSONObject, at path: JSONPath = JSONPath()) {
+        self.object = object
+        self.path = path
+    }
+
+    /// The raw member, which counts as asked for from now on.
+    package mutating func value(_ key: String) -> JSON? {
+        known.append(key)
+        return object[key]
+    }
+
+    package mutating func string(_ key: String) -> String? { take(key, "a string", \.string) }
+    package mutating func bool(_ key: String) -> Bool? { take(key, "true or false", \.bool) }
+    package mutating func object(_ key: String) -> JSONObject? { take(key, "an object", \.object) }
+    package mutating func array(_ key: String) -> [JSON]? { take(key, "an array", \.array) }
+
+    package mutating func strings(_ key: String) -> [String]? {
+        guard let elements = array(key) else { return nil }
+        return elements.enumerated().compactMap { index, element in
+            if element.string == nil {
+                issues.append(
+                    JSONError(path: path.key(key).index(index), detail: "expected a string, got \(element.kind)"))
+            }
+            return element.string
+        }
+    }
+
+    /// An integer within `bounds`, which the error text names together with `unit`.
+    package mutating func integer(_ key: String, in bounds: ClosedRange<Int>, unit: String = "") -> Int? {
+        guard let value = value(key) else { return nil }
+        if let number = value.integer, let exact = Int(exactly: number), bounds.contains(exact) { return exact }
+        let suffix = unit.isEmpty ? "" : " (\(unit))"
+        report(key, "expected an integer from \(bounds.lowerBound) to \(bounds.upperBound)\(suffix), got \(value.shown)")
+        return nil
+    }
+
+    /// The member as `read` understands it; `read` returns `nil` for text that has not the form named by `expected`.
+    package mutating func parsed<T>(_ key: String, _ expected: String, _ read: (String) -> T?) -> T? {
+        guard let text = string(key) else { return nil }
+        if let value = read(text) { return value }
+        report(key, "expected \(expected), got \(JSON.string(text).shown)")
+        return nil
+    }
+
+    /// Notes that `key` is missing, unless it is there (and then perhaps wrong, which is noted already).
+    package mutating func require(_ key: String, _ expected: String) {
+        if object[key] == nil { report(key, "is missing; expected \(expected)") }
+    }
+
+    package mutating func report(_ key: String, _ detail: String) {
+        issues.append(JSONError(path: path.key(key), detail: detail))
+    }
+
+    package mutating func report(_ more: [JSONError]) { issues += more }
+
+    /// Every member that nobody asked for becomes an issue of its own.
+    package mutating func refuseUnknown() {
+        for key in object.keys where !known.contains(key) {
+            report(key, "unknown key; known here: \(known.sorted().joined(separator: ", "))")
+        }
+    }
+
+    /// Ends the reading: throws when anything was wrong or left over.
+    package mutating func finish() throws(JSONIssues) {
+        refuseUnknown()
+        if !issues.isEmpty { throw JSONIssues(issues) }
+    }
+
+    private mutating func take<T>(_ key: String, _ expected: String, _ form: (JSON) -> T?) -> T? {
+        guard let value = value(key) else { return nil }
+        if let found = form(value) { return found }
+        report(key, "expected \(expected), got \(value.shown)")
+        return nil
+    }
+}
+
+extension JSON {
+    /// The value as an error message shows it: short scalars as they are, else only their kind.
+    package var shown: String {
+        switch self {
+        case .array, .object, .null: return kind
+        case .bool, .integer, .number: return text
+        case .string(let string): return string.utf8.count <= 80 ? text : "a string of \(string.utf8.count) bytes"
+        }
+    }
+}
