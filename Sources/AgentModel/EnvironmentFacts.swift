@@ -1,0 +1,34 @@
+import StrictJSON
+
+/// What policy and planning know of an environment.
+package struct EnvironmentFacts: Sendable, Hashable {
+    package let name: EnvironmentName
+    /// The address as configured: `https://pve.lan:8006` or `simulator://home`.
+    package let baseURL: String
+    package let tokenID: String
+    /// Hash of configured address, token id and TLS trust: a plan for one identity is not applied to another.
+    package let identity: String
+    /// Every mutation is denied.
+    package let readOnly: Bool
+    package let isSimulator: Bool
+    /// `approved_by` without a second token counts here.
+    package let acceptsDeclaredApprovals: Bool
+    package let labels: [String: String]
+
+    /// - Parameter trust: the configured TLS trust in words, such as `system`, `ca:/path` or `sha256:AA:…`.
+    package init(
+        name: EnvironmentName, baseURL: String, tokenID: String, trust: String, readOnly: Bool = false,
+        acceptsDeclaredApprovals: Bool = false, labels: [String: String] = [:]
+    ) {
+        self.name = name
+        self.baseURL = baseURL
+        self.tokenID = tokenID
+        self.readOnly = readOnly
+        isSimulator = baseURL.hasPrefix("simulator://")
+        self.acceptsDeclaredApprovals = isSimulator || acceptsDeclaredApprovals
+        self.labels = labels
+        identity = PlanDigest.hash([
+            "base_url": .string(baseURL), "token_id": .string(tokenID), "tls": .string(trust),
+        ])
+    }
+}

@@ -1,0 +1,68 @@
+import Crypto
+import FoundationEssentials
+package import StrictJSON
+
+/// The hashes that bind an approval to what was shown.
+package struct PlanDigest: Sendable {
+    /// Keys the hashes of secrets, so that a hash gives no hint of a short password.
+    private let key: SymmetricKey
+
+    package init() { key = SymmetricKey(size: .bits256) }
+
+    /// Lower-case hex SHA-256 of the RFC 8785 canonical form.
+    package static func hash(_ value: JSON) -> String { hex(SHA256.hash(data: value.canonicalBytes)) }
+
+    /// The hash of `{environment, action, target, params, dry_run}`, defaults filled in, secrets as an HMAC.
+    package func requestHash(_ request: ActionRequest) -> String {
+        Self.hash([
+            "environment": .string(request.environment.description), "action": .string(request.action.rawValue),
+            "target": .string(request.target.description),
+            "params": keyed(.object(request.params), request.secrets, JSONPath()),
+            "dry_run": .bool(request.dryRun),
+        ])
+    }
+
+    /// The hash of everything that an approver approves.
+    package func planHash(
+        id: RecordID, requestHash: String, requester: Caller, environmentIdentity: String, preview: Preview,
+        policyVersion: String, requires: Requirement, expiresAt: String
+    ) -> String {
+        Self.hash([
+            "plan_id": .string(id.description), "request_hash": .string(requestHash),
+            "requester": .string(requester.actor), "environment_identity": .string(environmentIdentity),
+            "calls": .array(preview.calls.map(keyed)), "observed": .object(preview.observed.shown),
+            "policy_version": .string(policyVersion), "requires": requires.json, "expires_at": .string(expiresAt),
+        ])
+    }
+
+    private func keyed(_ call: Call) -> JSON {
+        var params = JSONObject()
+        for (name, value) in call.parameters {
+            switch value {
+            case .text(let text): params[name] = .string(text)
+            case .secret(let secret): params[name] = .string(authenticate(secret))
+            }
+        }
+        return ["method": .string(call.method.rawValue), "path": JSON(call.path), "params": .object(params)]
+    }
+
+    private func keyed(_ value: JSON, _ secrets: [JSONPath: Secret], _ path: JSONPath) -> JSON {
+        if let secret = secrets[path] { return .string(authenticate(secret)) }
+        guard let object = value.object else { return value }
+        var out = JSONObject()
+        for member in object.members { out[member.key] = keyed(member.value, secrets, path.key(member.key)) }
+        return .object(out)
+    }
+
+    private func authenticate(_ secret: Secret) -> String {
+        "hmac-sha256:" + Self.hex(HMAC<SHA256>.authenticationCode(for: Array(secret.reveal().utf8), using: key))
+    }
+
+    private static func hex(_ bytes: some Sequence<UInt8>) -> String {
+        let digits = Array("0123456789abcdef")
+        return bytes.reduce(into: "") { text, byte in
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+    }
+}

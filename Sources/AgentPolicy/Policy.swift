@@ -1,0 +1,49 @@
+package import AgentModel
+import StrictJSON
+
+/// Decides what is allowed and what needs an approval. Total and pure: the same input, the same decision.
+package enum Policy {
+    /// Decides on `request` as the world looks in `checks`; the most restrictive rule wins and all that spoke are named.
+    package static func evaluate(
+        _ request: ActionRequest, in environment: EnvironmentFacts, checks: [Check] = []
+    ) -> Decision {
+        let definition = request.definition
+        var decision = Decision(
+            allowed: true, risk: definition.risk,
+            requiresApproval: definition.needsApproval && request.changes, reason: definition.reason,
+            rules: ["base:\(request.action.rawValue)"])
+        if request.dryRun, definition.effect == .change {
+            decision.rules.append("base:dry_run")
+            decision.reason = "a dry run changes nothing"
+        }
+        if environment.readOnly, definition.effect == .change {
+            decision.allowed = false
+            decision.rules.append("env:read_only")
+            decision.reason = "environment \(environment.name) is read-only"
+        }
+        for check in checks where check.level == .block {
+            if decision.allowed { decision.reason = check.detail }
+            decision.allowed = false
+            decision.rules.append("check:\(check.id)")
+        }
+        return decision
+    }
+
+    /// What a decision asks for: nothing, or one approval of the best worth the environment can have.
+    package static func requirement(of decision: Decision, in environment: EnvironmentFacts) -> Requirement {
+        Requirement(
+            approvals: decision.allowed && decision.requiresApproval ? 1 : 0,
+            assurance: environment.acceptsDeclaredApprovals ? .declared : .verified)
+    }
+
+    /// Names the rules in force: another version may decide otherwise.
+    package static let version: String = {
+        let matrix = ActionCatalog.all.map { entry -> JSON in
+            [
+                "action": .string(entry.action.rawValue), "effect": .string(entry.effect.rawValue),
+                "risk": .string(entry.risk.rawValue), "approval": .bool(entry.needsApproval),
+            ]
+        }
+        return "base@" + PlanDigest.hash(.array(matrix)).prefix(8)
+    }()
+}
