@@ -1,4 +1,3 @@
-package import AgentModel
 package import StrictJSON
 
 /// What a record is about.

@@ -47,7 +47,8 @@ package struct Operation: Sendable {
     package var data: JSON?
     package var logTail: [String] = []
     package var moved: [Moved] = []
-    package var upstream: JSON?
+    /// What PVE said where it refused.
+    package var upstream: Upstream?
     package var approvals: [Approval]
     package var cancelRequestedBy: String?
     /// How many operations stand before this one; 0 when none does.

@@ -1,0 +1,25 @@
+package import StrictJSON
+
+/// What PVE itself said when it refused.
+package struct Upstream: Sendable, Hashable {
+    package let status: Int
+    /// PVE's text, which it puts into the status line's reason phrase.
+    package let reason: String
+    /// What it said of single parameters.
+    package let errors: [String: String]
+
+    package init(status: Int, reason: String, errors: [String: String] = [:]) {
+        self.status = status
+        self.reason = reason
+        self.errors = errors
+    }
+
+    package var json: JSON {
+        var shown: JSONObject = ["status": JSON(status), "reason": .string(reason)]
+        if !errors.isEmpty {
+            shown["errors"] = .object(
+                errors.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) })
+        }
+        return .object(shown)
+    }
+}

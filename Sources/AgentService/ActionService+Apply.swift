@@ -1,0 +1,263 @@
+import AgentAudit
+package import AgentModel
+import AgentPolicy
+import FoundationEssentials
+package import StrictJSON
+import Synchronization
+
+/// What `apply` was asked for: a plan by its id, or a whole request.
+package struct ApplyRequest: Sendable {
+    package let planID: RecordID?
+    /// The whole request, as it came; `nil` where only a plan was named.
+    package let request: JSONObject?
+    package let approvedBy: String?
+
+    /// Reads the body of `POST /v1/actions/apply`.
+    package init(parsing object: JSONObject) throws(JSONIssues) {
+        var reader = ObjectReader(object)
+        planID = reader.parsed("plan_id", "a plan's id, pln_ and 20 characters") { RecordID($0, .plan) }
+        approvedBy = reader.parsed("approved_by", "a name of 3 to 128 of A-Z a-z 0-9 . _ : @ / -") {
+            TextForm.label.matches($0) ? $0 : nil
+        }
+        let whole = ActionRequest.fields.filter { $0 != "approved_by" }.contains { object[$0] != nil }
+        guard whole || object["plan_id"] == nil else {
+            request = nil
+            try reader.finish()
+            return
+        }
+        if !reader.issues.isEmpty { throw JSONIssues(reader.issues) }
+        var rest = object
+        rest["plan_id"] = nil
+        request = rest
+    }
+}
+
+/// What came of `apply`.
+package struct ApplyOutcome: Sendable {
+    package enum Kind: Sendable {
+        case read(ReadResult)
+        /// A dry run: the plan's preview is the result.
+        case dryRun
+        /// A mutation, ended or on its way.
+        case operation(Operation)
+    }
+
+    package let plan: Plan
+    /// Whether the plan can be looked up under its id.
+    package let isStored: Bool
+    package let kind: Kind
+}
+
+extension ActionService {
+    /// Applies a plan, or a read or dry run in one step.
+    ///
+    /// - Parameter wait: how long to wait for the end; `nil` answers as soon as PVE has accepted.
+    /// - Throws: ``ServiceError`` when nothing was done, or when PVE refused. Each refusal is recorded.
+    package func apply(
+        _ wanted: ApplyRequest, _ context: Context, wait: Duration?
+    ) async throws(ServiceError) -> ApplyOutcome {
+        var request: ActionRequest?
+        if let whole = wanted.request { request = try await parse(whole, context) }
+        if wanted.planID == nil, let request, !request.changes {
+            return try await applyUnstored(request, context)
+        }
+        var plan: Plan?
+        do throws(ServiceError) {
+            let found = try await findPlan(wanted, request, context)
+            plan = found
+            guard found.request.changes else { return try await applyHarmless(found, context) }
+            let operation = try await claim(found, approvedBy: wanted.approvedBy, context)
+            return try await outcome(of: operation, found, wait: wait)
+        } catch {
+            // What an operation recorded of itself is not recorded twice.
+            guard error.operationID == nil || error.code == .planConsumed, error.code != .auditUnavailable else {
+                throw error
+            }
+            throw await refuse(error, context, request: request, plan: plan)
+        }
+    }
+
+    /// A read or a dry run without a stored plan: planned and applied in one step.
+    private func applyUnstored(_ request: ActionRequest, _ context: Context) async throws(ServiceError) -> ApplyOutcome {
+        if request.definition.effect == .read {
+            let (plan, result) = try await read(request, context)
+            return ApplyOutcome(plan: plan, isStored: false, kind: .read(result))
+        }
+        do throws(ServiceError) {
+            let plan = try await makePlan(request, context.caller)
+            return try await applyHarmless(plan, context, isStored: false)
+        } catch {
+            throw error.code == .auditUnavailable ? error : await refuse(error, context, request: request)
+        }
+    }
+
+    /// A read or a dry run: never locks, consumes or changes anything.
+    private func applyHarmless(
+        _ plan: Plan, _ context: Context, isStored: Bool = true
+    ) async throws(ServiceError) -> ApplyOutcome {
+        try checkState(of: plan)
+        if plan.request.definition.effect == .read {
+            return ApplyOutcome(plan: plan, isStored: isStored, kind: .read(try await read(plan, context)))
+        }
+        try await record(
+            event(
+                .read, context, environment: plan.request.environment, plan: isStored ? plan.id : nil,
+                request: plan.request.json, decision: plan.decision.json, result: ["status": "planned"]), .soon)
+        return ApplyOutcome(plan: plan, isStored: isStored, kind: .dryRun)
+    }
+
+    /// The plan that the body means: named, or the caller's own newest one for the same request.
+    private func findPlan(
+        _ wanted: ApplyRequest, _ request: ActionRequest?, _ context: Context
+    ) async throws(ServiceError) -> Plan {
+        let hash = request.map(digest.requestHash)
+        if let id = wanted.planID {
+            let plan = try await self.plan(id, context)
+            guard hash == nil || hash == plan.requestHash else {
+                throw ServiceError(
+                    .requestHashMismatch, "the request is not the one that plan \(id) was made for; send the plan's "
+                        + "own request, or the plan_id alone", planID: id)
+            }
+            guard plan.requester == context.caller else {
+                throw ServiceError(
+                    .forbidden, "plan \(id) was asked for by \(plan.requester.actor), who alone applies it", planID: id)
+            }
+            return plan
+        }
+        guard let hash, let request else { throw ServiceError(.planRequired, "name a plan_id, or send the request") }
+        _ = try site(request.environment)
+        try await expireDue()
+        let own = PlanFilter(requester: context.caller, requestHash: hash)
+        let plans = try await transact { $0.plans(own) }
+        let live = plans.filter(\.state.isLive)
+        guard let plan = live.first(where: { $0.state == .approved && $0.operationID == nil }) ?? live.first
+            ?? plans.first(where: { $0.state == .denied })
+        else {
+            throw ServiceError(
+                .planRequired, "\(request.action.rawValue) on \(request.target) changes something: plan it first with "
+                    + "POST /v1/actions/plan, then apply the plan")
+        }
+        return plan
+    }
+
+    /// Refuses what cannot be applied any more, with the code that says why.
+    func checkState(of plan: Plan) throws(ServiceError) {
+        let id = plan.id
+        switch plan.state {
+        case .awaitingApproval, .approved:
+            guard plan.expiresAt > ports.now() else { fallthrough }
+            guard plan.operationID == nil else { throw consumed(plan) }
+        case .expired:
+            throw ServiceError(.planExpired, "plan \(id) expired at \(plan.expiresAt.rfc3339); plan again", planID: id)
+        case .denied: throw ServiceError(.policyDenied, plan.decision.reason, planID: id)
+        case .rejected: throw ServiceError(.planRejected, "plan \(id) was rejected", planID: id)
+        case .cancelled: throw ServiceError(.planCancelled, "plan \(id) was cancelled", planID: id)
+        case .stale:
+            throw ServiceError(.planStale, "what plan \(id) was made on has changed; plan again", planID: id)
+        case .applying, .applied, .failed, .unknown: throw consumed(plan)
+        }
+    }
+
+    private func consumed(_ plan: Plan) -> ServiceError {
+        var error = ServiceError(
+            .planConsumed, "plan \(plan.id) has been applied; see operation \(plan.operationID?.description ?? "")",
+            planID: plan.id)
+        error.operationID = plan.operationID
+        return error
+    }
+
+    /// Holds the declared approval against the plan; the wording names the cure.
+    private func checkApproval(_ approvedBy: String?, _ plan: Plan, _ caller: Caller) throws(ServiceError) {
+        let facts = try site(plan.request.environment).facts
+        let wish = "\(plan.request.action.rawValue) on \(plan.request.target)"
+        do throws(ApprovalRefusal) {
+            try ApprovalCheck.declared(approvedBy, for: plan, appliedBy: caller, in: facts)
+        } catch {
+            switch error {
+            case .missing(let have, let need):
+                throw ServiceError(
+                    .approvalRequired, "\(wish) needs \(need) approval\(need == 1 ? "" : "s"); plan \(plan.id) has "
+                        + "\(have). Apply it with approved_by: the name of another person who approved it.",
+                    planID: plan.id)
+            case .declaredNotAccepted:
+                throw ServiceError(
+                    .approvalRequired, "environment \(facts.name) does not take approved_by for an approval; set "
+                        + "accept_declared_approvals in the configuration to change that", planID: plan.id)
+            case .selfApproval(let name):
+                throw ServiceError(
+                    .selfApproval, "\(name) asked for plan \(plan.id) or applies it, and cannot approve it as well",
+                    planID: plan.id)
+            }
+        }
+    }
+
+    /// Checks everything that can be checked at once, stores the operation, and sets it going.
+    private func claim(_ plan: Plan, approvedBy: String?, _ context: Context) async throws(ServiceError) -> Operation {
+        try checkOpen()
+        let turn = planLocks.enter([plan.id.description])
+        _ = await planLocks.wait(for: turn)
+        defer { planLocks.leave(turn) }
+        let fresh = try await self.plan(plan.id, context)
+        try checkState(of: fresh)
+        let site = try site(fresh.request.environment)
+        let decision = Policy.evaluate(fresh.request, in: site.facts)
+        guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
+        try checkApproval(approvedBy, fresh, context.caller)
+        guard runs.withLock({ $0.tasks.count }) < limits.operations else {
+            throw ServiceError(.overloaded, "\(limits.operations) operations are under way; wait for one to end")
+        }
+        let now = ports.now()
+        var approval: Approval?
+        if fresh.approvals.count < fresh.requires.approvals, let approvedBy {
+            approval = Approval(approver: approvedBy, assurance: .declared, at: now)
+            try await record(
+                event(
+                    .approve, context, environment: fresh.request.environment, plan: fresh.id,
+                    result: [
+                        "plan_hash": .string(fresh.planHash), "approver": .string(approvedBy),
+                        "assurance": .string(Assurance.declared.rawValue),
+                        "approvals": .string("\(fresh.approvals.count + 1)/\(fresh.requires.approvals)"),
+                    ]))
+        }
+        return try await store(claimOf: fresh, approval, context, now)
+    }
+
+    private func store(
+        claimOf plan: Plan, _ approval: Approval?, _ context: Context, _ now: Date
+    ) async throws(ServiceError) -> Operation {
+        let id = ports.newID(.operation)
+        let ticket = targetLocks.enter(lockNames(of: plan))
+        let operation: Operation? = try await transact { records in
+            guard var plan = records.plan(plan.id), plan.state.isLive, plan.operationID == nil else { return nil }
+            if let approval, !plan.approve(approval) { return nil }
+            guard plan.state == .approved else { return nil }
+            plan.claim(by: id)
+            var operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
+            operation.queuePosition = ticket.ahead
+            records.put(plan)
+            records.put(operation)
+            return operation
+        }
+        guard let operation else {
+            leave(ticket)
+            throw consumed(plan)
+        }
+        start(operation, ticket, context)
+        return operation
+    }
+
+    /// Gives a ticket back whether its turn has come or not.
+    func leave(_ ticket: TargetLocks.Ticket) {
+        if ticket.ahead == 0 || !targetLocks.withdraw(ticket) { targetLocks.leave(ticket) }
+    }
+
+    /// Everything that the plan's calls work on, one name each.
+    private func lockNames(of plan: Plan) -> Set<String> {
+        let prefix = plan.request.environment.description + " "
+        var names: Set<String> = [prefix + (plan.request.target.guest?.description ?? plan.request.target.description)]
+        if plan.request.action == .cloneVM, let newID = plan.request.params["newid"]?.text {
+            names.insert(prefix + "vm/" + newID)
+        }
+        return names
+    }
+}

@@ -1,0 +1,185 @@
+import AgentAudit
+package import AgentModel
+import FoundationEssentials
+import StrictJSON
+import Synchronization
+
+extension ActionService {
+    /// Operations, newest first, as far as `filter` says.
+    package func operations(_ filter: OperationFilter) async throws(ServiceError) -> [Operation] {
+        try await transact { $0.operations(filter) }
+    }
+
+    /// One operation by its id; waits at most `wait` for its end.
+    package func operation(_ id: RecordID, wait: Duration? = nil) async throws(ServiceError) -> Operation {
+        let deadline = ContinuousClock.now + (wait ?? .zero)
+        while true {
+            let version = hub.version
+            guard let operation = try await transact({ $0.operation(id) }) else {
+                throw ServiceError(.operationNotFound, "there is no operation \(id)")
+            }
+            let left = deadline - .now
+            if operation.state.isEnded || left <= .zero || Task.isCancelled { return operation }
+            await hub.wait(for: id, after: version, atMost: left)
+        }
+    }
+
+    /// Waits until the operation has ended, or as far as the caller wants to see it, and words the outcome.
+    func outcome(of started: Operation, _ plan: Plan, wait: Duration?) async throws(ServiceError) -> ApplyOutcome {
+        let deadline = wait.map { ContinuousClock.now + $0 }
+        var operation = started
+        while true {
+            let version = hub.version
+            operation = try await self.operation(started.id)
+            if operation.state.isEnded { break }
+            let isAccepted = operation.upid != nil || operation.queuePosition > 0
+            let left = deadline.map { $0 - .now } ?? (isAccepted ? .zero : .seconds(3600))
+            if left <= .zero || Task.isCancelled { break }
+            await hub.wait(for: started.id, after: version, atMost: left)
+        }
+        if let code = operation.code.flatMap(ErrorCode.init) {
+            var error = ServiceError(code, operation.message, planID: plan.id)
+            error.operationID = operation.id
+            error.moved = operation.moved
+            error.upstream = operation.upstream
+            throw error
+        }
+        let current = try await transact { $0.plan(plan.id) }
+        return ApplyOutcome(plan: current ?? plan, isStored: true, kind: .operation(operation))
+    }
+
+    /// A page of PVE's log of the operation's task.
+    package func log(
+        of id: RecordID, from start: Int, limit: Int
+    ) async throws(ServiceError) -> (lines: [String], total: Int) {
+        let operation = try await operation(id)
+        guard let upid = operation.upid else { return ([], 0) }
+        let hypervisor = try site(of: operation).hypervisor
+        do throws(HypervisorError) { return try await hypervisor.log(of: upid, from: start, limit: limit) } catch {
+            throw ServiceError(error, operation.environment, during: "GET the log of \(upid)")
+        }
+    }
+
+    /// Cancels a queued operation, or asks PVE to stop a running one's task.
+    package func cancelOperation(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Operation {
+        do throws(ServiceError) {
+            let operation = try await operation(id)
+            try checkOpen()
+            switch operation.state {
+            case .queued: return try await cancelQueued(operation, context)
+            case .running:
+                guard let upid = operation.upid else {
+                    throw notCancellable(operation, "PVE has not accepted it yet; ask again in a moment")
+                }
+                return try await stop(operation, upid, context)
+            case .succeeded, .succeededWithWarnings, .failed, .cancelled, .unknown:
+                throw notCancellable(operation, "it has ended: \(operation.state.rawValue)")
+            }
+        } catch {
+            throw error.code == .auditUnavailable ? error : await refuse(error, context)
+        }
+    }
+
+    private func notCancellable(_ operation: Operation, _ why: String) -> ServiceError {
+        var error = ServiceError(.notCancellable, "operation \(operation.id) cannot be cancelled: \(why)")
+        error.operationID = operation.id
+        return error
+    }
+
+    private func cancelQueued(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Operation {
+        let ticket = runs.withLock { $0.tickets[operation.id] }
+        guard let ticket, ticket.ahead > 0, targetLocks.withdraw(ticket) else {
+            throw notCancellable(operation, "it is about to start; ask again in a moment")
+        }
+        try await record(
+            event(
+                .cancel, context, environment: operation.environment, plan: operation.planID,
+                operation: operation.id, result: ["status": "cancelled"]))
+        let now = ports.now()
+        let cancelled = try await transact { records -> Operation? in
+            guard var operation = records.operation(operation.id), operation.move(to: .cancelled, at: now) else {
+                return nil
+            }
+            operation.cancelRequestedBy = context.caller.actor
+            operation.message = "cancelled while it waited; nothing was done"
+            records.put(operation)
+            if var plan = records.plan(operation.planID), plan.move(to: .cancelled, at: now) { records.put(plan) }
+            return operation
+        }
+        hub.publish(operation.id)
+        return cancelled ?? operation
+    }
+
+    private func stop(_ operation: Operation, _ upid: UPID, _ context: Context) async throws(ServiceError) -> Operation {
+        try await record(
+            event(
+                .cancel, context, environment: operation.environment, plan: operation.planID,
+                operation: operation.id, result: ["status": "asked", "upid": .string(upid.description)]))
+        let asked = try await transact { records -> Operation? in
+            guard var operation = records.operation(operation.id), operation.state == .running else { return nil }
+            operation.cancelRequestedBy = context.caller.actor
+            records.put(operation)
+            return operation
+        }
+        guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
+        let hypervisor = try site(of: asked).hypervisor
+        do throws(HypervisorError) { try await hypervisor.stop(upid) } catch {
+            throw ServiceError(error, asked.environment, during: "DELETE of task \(upid)")
+        }
+        return asked
+    }
+
+    /// Settles by hand what nobody could find out: an operation that ended as `unknown`.
+    package func resolve(
+        _ id: RecordID, succeeded: Bool, reason: String, _ context: Context
+    ) async throws(ServiceError) -> Operation {
+        do throws(ServiceError) {
+            let operation = try await operation(id)
+            guard operation.state == .unknown else {
+                var error = ServiceError(
+                    .invalidRequest, "only an unknown outcome is settled by hand; operation \(id) is "
+                        + operation.state.rawValue)
+                error.operationID = id
+                throw error
+            }
+            let outcome: OperationState = succeeded ? .succeeded : .failed
+            try await record(
+                event(
+                    .resolve, context, environment: operation.environment, plan: operation.planID, operation: id,
+                    result: ["status": .string(outcome.rawValue), "reason": .string(reason)]))
+            let now = ports.now()
+            return try await transact { records in
+                guard var operation = records.operation(id), operation.move(to: outcome, at: now) else {
+                    return operation
+                }
+                operation.message += "; settled by \(context.caller.actor): \(reason)"
+                operation.code = nil
+                records.put(operation)
+                if var plan = records.plan(operation.planID), let next = outcome.planState,
+                    plan.move(to: next, at: now)
+                {
+                    records.put(plan)
+                }
+                return operation
+            }
+        } catch {
+            throw error.code == .auditUnavailable ? error : await refuse(error, context)
+        }
+    }
+
+    /// Takes no more mutations, waits for those under way, and after `limit` records the rest as unknown.
+    package func drain(within limit: Duration) async {
+        let tasks = runs.withLock { runs in
+            runs.draining = true
+            return Array(runs.tasks.values)
+        }
+        let timer = Task {
+            try await Task.sleep(for: limit)
+            for task in tasks { task.cancel() }
+        }
+        for task in tasks { await task.value }
+        timer.cancel()
+    }
+
+    private func site(of operation: Operation) throws(ServiceError) -> Site { try site(operation.environment) }
+}

@@ -1,0 +1,126 @@
+import AgentAudit
+package import AgentModel
+import AgentPolicy
+import FoundationEssentials
+package import StrictJSON
+
+extension ActionService {
+    /// Makes, records and stores the plan that a caller asks for. Changes nothing at PVE.
+    ///
+    /// - Throws: ``ServiceError`` when the request is wrong, PVE cannot be asked, or the plan cannot be recorded.
+    ///   Each refusal is recorded itself.
+    package func plan(_ body: JSONObject, _ context: Context) async throws(ServiceError) -> Plan {
+        let request = try await parse(body, context)
+        do throws(ServiceError) {
+            let plan = try await makePlan(request, context.caller)
+            try await makeRoom(for: plan)
+            try await record(
+                event(
+                    .plan, context, environment: request.environment, plan: plan.id, request: request.json,
+                    decision: plan.decision.json, result: planned(plan)))
+            try await transact { $0.put(plan) }
+            return plan
+        } catch {
+            throw error.code == .auditUnavailable ? error : await refuse(error, context, request: request)
+        }
+    }
+
+    func parse(_ body: JSONObject, _ context: Context) async throws(ServiceError) -> ActionRequest {
+        do throws(RequestError) { return try ActionRequest(parsing: body) } catch {
+            throw await refuse(ServiceError(error), context)
+        }
+    }
+
+    /// The plan itself: looks, decides, hashes. Records and stores nothing.
+    func makePlan(_ request: ActionRequest, _ caller: Caller) async throws(ServiceError) -> Plan {
+        let site = try site(request.environment)
+        let now = ports.now()
+        let preview = try await preview(of: request, at: site)
+        let decision = Policy.evaluate(request, in: site.facts, checks: preview.checks)
+        let requires = Policy.requirement(of: decision, in: site.facts)
+        let expiresAt = try expiry(of: request, decision, now)
+        let id = ports.newID(.plan)
+        let requestHash = digest.requestHash(request)
+        let planHash = digest.planHash(
+            id: id, requestHash: requestHash, requester: caller, environmentIdentity: site.facts.identity,
+            preview: preview, policyVersion: Policy.version, requires: requires, expiresAt: expiresAt.rfc3339)
+        return Plan(
+            id: id, request: request, requestHash: requestHash, planHash: planHash, requester: caller,
+            environmentIdentity: site.facts.identity, decision: decision, preview: preview, requires: requires,
+            createdAt: now, expiresAt: expiresAt)
+    }
+
+    /// What the request would do, from live state.
+    private func preview(of request: ActionRequest, at site: Site) async throws(ServiceError) -> Preview {
+        let observer = Observer(site: site)
+        do throws(HypervisorError) {
+            if request.definition.effect == .read {
+                return try await readPreview(of: request, observer)
+            }
+            let findings = try await observer.look(for: request)
+            let further = try await observer.furtherChecks(for: request, findings)
+            return PreviewBuilder(request: request, findings: findings).build(extra: further)
+        } catch {
+            throw ServiceError(error, request.environment, during: "planning \(request.action.rawValue)")
+        }
+    }
+
+    private func readPreview(
+        of request: ActionRequest, _ observer: Observer
+    ) async throws(HypervisorError) -> Preview {
+        var findings = Observer.Findings()
+        if request.target.guest != nil {
+            findings = try await observer.place(of: request)
+        }
+        return PreviewBuilder(request: request, findings: findings).build(extra: [])
+    }
+
+    private func expiry(
+        of request: ActionRequest, _ decision: Decision, _ now: Date
+    ) throws(ServiceError) -> Date {
+        let seconds = decision.risk == .high ? limits.highRiskPlanSeconds : limits.planSeconds
+        let latest = now.addingTimeInterval(Double(seconds))
+        guard let wanted = request.expiresAt else { return latest }
+        guard wanted > now, wanted <= latest else {
+            let path = JSONPath([.key("expires_at")])
+            let detail = "must be after now and no later than \(latest.rfc3339), which is \(seconds) s from now"
+            throw ServiceError(JSONIssues([JSONError(path: path, detail: detail)]))
+        }
+        return wanted
+    }
+
+    /// What the audit log keeps of a new plan.
+    private func planned(_ plan: Plan) -> JSON {
+        [
+            "status": .string(plan.state.rawValue), "request_hash": .string(plan.requestHash),
+            "plan_hash": .string(plan.planHash), "calls": .array(plan.preview.calls.map(\.json)),
+            "expires_at": .string(plan.expiresAt.rfc3339),
+        ]
+    }
+
+    /// Keeps the store small: forgets what ended long ago, and bounds what one caller has alive.
+    private func makeRoom(for plan: Plan) async throws(ServiceError) {
+        let limit = limits.livePlans
+        let kept = limits.endedKept
+        let oldest = plan.createdAt.addingTimeInterval(-Double(limits.retentionSeconds))
+        let count = try await transact { records in
+            let ended = records.plans(PlanFilter()).filter { !$0.state.isLive && $0.state != .applying }
+            for (rank, old) in ended.enumerated() where rank >= kept || (old.endedAt ?? old.expiresAt) < oldest {
+                records.remove(plan: old.id)
+            }
+            let done = records.operations(OperationFilter()).filter(\.state.isEnded)
+            for (rank, old) in done.enumerated() where rank >= kept || (old.endedAt ?? old.createdAt) < oldest {
+                records.remove(operation: old.id)
+            }
+            let own = records.plans(PlanFilter(requester: plan.requester)).filter(\.state.isLive)
+            // Plans that change nothing authorise nothing: the oldest make room by themselves.
+            for old in own.filter({ !$0.request.changes }).dropFirst(limit) { records.remove(plan: old.id) }
+            return own.count { $0.request.changes && $0.expiresAt > plan.createdAt }
+        }
+        guard !plan.request.changes || plan.state == .denied || count < limit else {
+            throw ServiceError(
+                .rateLimited, "\(plan.requester.actor) has \(count) live plans, which is the limit; cancel some with "
+                    + "DELETE /v1/plans/{id}, or let them expire")
+        }
+    }
+}

@@ -1,0 +1,142 @@
+import AgentAudit
+package import AgentModel
+package import FoundationEssentials
+package import StrictJSON
+
+/// What a read found.
+package struct ReadResult: Sendable {
+    package enum Content: Sendable {
+        case json(JSON)
+        /// Guests, environment by environment.
+        case rows([RenderedRows])
+    }
+
+    package enum Status: String, Sendable {
+        case ok, partial, failed
+    }
+
+    /// How one environment of several answered.
+    package struct Part: Sendable {
+        package let environment: EnvironmentName
+        package let fetchedAt: Date
+        package let count: Int
+        package let error: ServiceError?
+    }
+
+    package var status = Status.ok
+    package let message: String
+    package let content: Content
+    /// Only for a read of several environments.
+    package var parts: [Part] = []
+}
+
+extension ActionService {
+    /// Carries out a read that needs no stored plan: makes the plan, reads, records a summary.
+    package func read(
+        _ request: ActionRequest, _ context: Context
+    ) async throws(ServiceError) -> (plan: Plan, result: ReadResult) {
+        do throws(ServiceError) {
+            if let fault = ports.audit.fault {
+                throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
+            }
+            let plan = try await makePlan(request, context.caller)
+            return (plan, try await read(plan, context))
+        } catch {
+            throw error.code == .auditUnavailable ? error : await refuse(error, context, request: request)
+        }
+    }
+
+    /// Carries out the read of a plan.
+    func read(_ plan: Plan, _ context: Context) async throws(ServiceError) -> ReadResult {
+        guard plan.decision.allowed else { throw ServiceError(.policyDenied, plan.decision.reason, planID: plan.id) }
+        let request = plan.request
+        let site = try site(request.environment)
+        let result: ReadResult
+        do throws(HypervisorError) { result = try await fetch(request, plan.preview.calls, site) } catch {
+            throw ServiceError(error, request.environment, during: request.action.rawValue)
+        }
+        try await record(
+            event(
+                .read, context, environment: request.environment, request: request.json, decision: plan.decision.json,
+                result: summary(result)), .soon)
+        return result
+    }
+
+    private func fetch(
+        _ request: ActionRequest, _ calls: [Call], _ site: Site
+    ) async throws(HypervisorError) -> ReadResult {
+        if request.action == .readInventory {
+            let running = request.target == .inventoryRunning
+            let rows = try await reads.inventory(of: site, runningOnly: running)
+            return ReadResult(
+                message: "\(rows.count) \(running ? "running " : "")guests in \(request.environment)",
+                content: .rows([rows]))
+        }
+        var found: [JSON] = []
+        for call in calls { found.append(try await site.hypervisor.read(call)) }
+        if request.action == .readVM, found.count == 2 {
+            return ReadResult(
+                message: request.target.description, content: .json(["config": found[0], "status": found[1]]))
+        }
+        var data = found.first ?? .null
+        if case .array(let rows) = data {
+            let limit = request.action == .readTasks ? request.params["limit"]?.integer.map { Int($0) } ?? 50 : .max
+            data = .array(Array(rows.prefix(limit)))
+            return ReadResult(message: "\(min(limit, rows.count)) found", content: .json(data))
+        }
+        return ReadResult(message: request.target.description, content: .json(data))
+    }
+
+    /// All guests of all environments that `sites` names, asked at the same time; a dead one is reported, not waited for.
+    package func inventoryOfAll(runningOnly: Bool, _ context: Context) async throws(ServiceError) -> ReadResult {
+        let parts = await withTaskGroup(of: (Int, ReadResult.Part, RenderedRows?).self) { group in
+            for (index, site) in sites.enumerated() {
+                group.addTask { await self.part(index, site, runningOnly) }
+            }
+            var found: [(Int, ReadResult.Part, RenderedRows?)] = []
+            for await part in group { found.append(part) }
+            return found.sorted { $0.0 < $1.0 }
+        }
+        let failed = parts.count { $0.1.error != nil }
+        let count = parts.reduce(0) { $0 + $1.1.count }
+        var result = ReadResult(
+            message: "\(count) \(runningOnly ? "running " : "")guests in \(parts.count - failed) of \(parts.count) environments",
+            content: .rows(parts.compactMap(\.2)))
+        result.status = failed == 0 ? .ok : failed < parts.count ? .partial : .failed
+        result.parts = parts.map(\.1)
+        let target = runningOnly ? Target.inventoryRunning : .inventoryAll
+        try await record(
+            event(
+                .read, context,
+                request: [
+                    "action": .string(Action.readInventory.rawValue), "target": .string(target.description),
+                    "environments": JSON(sites.map(\.facts.name.description)),
+                ], result: summary(result)), .soon)
+        return result
+    }
+
+    private func part(
+        _ index: Int, _ site: Site, _ runningOnly: Bool
+    ) async -> (Int, ReadResult.Part, RenderedRows?) {
+        let name = site.facts.name
+        do throws(HypervisorError) {
+            let rows = try await reads.inventory(of: site, runningOnly: runningOnly)
+            return (index, .init(environment: name, fetchedAt: ports.now(), count: rows.count, error: nil), rows)
+        } catch {
+            let failure = ServiceError(error, name, during: "GET /cluster/resources")
+            return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: failure), nil)
+        }
+    }
+
+    /// A read's record: how it went and how much there was, never the data.
+    private func summary(_ result: ReadResult) -> JSON {
+        var shown: JSONObject = ["status": .string(result.status.rawValue)]
+        switch result.content {
+        case .rows(let rows): shown["count"] = JSON(rows.reduce(0) { $0 + $1.count })
+        case .json(let value): shown["count"] = value.array.map { JSON($0.count) }
+        }
+        let failed = result.parts.filter { $0.error != nil }.map(\.environment.description)
+        if !failed.isEmpty { shown["failed_environments"] = JSON(failed) }
+        return .object(shown)
+    }
+}

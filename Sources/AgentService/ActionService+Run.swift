@@ -1,0 +1,294 @@
+import AgentAudit
+import AgentModel
+import AgentPolicy
+import FoundationEssentials
+import Logging
+import StrictJSON
+import Synchronization
+
+/// Carries operations out, apart from the requests that asked for them.
+extension ActionService {
+    /// Sets an operation going; it runs to its end whether anybody waits or not.
+    func start(_ operation: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) {
+        runs.withLock { runs in
+            runs.tickets[operation.id] = ticket
+            runs.tasks[operation.id] = Task {
+                await self.run(operation, ticket, context)
+                self.runs.withLock { runs in
+                    runs.tasks[operation.id] = nil
+                    runs.tickets[operation.id] = nil
+                }
+            }
+        }
+    }
+
+    private func run(_ queued: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) async {
+        guard await targetLocks.wait(for: ticket) else { return }
+        defer { targetLocks.leave(ticket) }
+        var operation = queued
+        do throws(ServiceError) {
+            let plan = try await preflight(operation, context)
+            operation = try await consume(plan, operation, context)
+            await execute(plan, operation, context)
+        } catch {
+            await refuseQueued(operation, error, context)
+        }
+    }
+
+    /// Looks once more at everything that may have changed since the plan was made or the operation was queued.
+    private func preflight(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Plan {
+        if runs.withLock({ $0.draining }) || Task.isCancelled {
+            throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: operation.planID)
+        }
+        guard let plan = try await transact({ $0.plan(operation.planID) }), plan.operationID == operation.id,
+            plan.state == .approved
+        else { throw ServiceError(.planNotFound, "plan \(operation.planID) is gone", planID: operation.planID) }
+        let site = try site(operation.environment)
+        guard plan.expiresAt > ports.now() else {
+            throw ServiceError(.planExpired, "plan \(plan.id) expired while it waited; plan again", planID: plan.id)
+        }
+        guard plan.environmentIdentity == site.facts.identity else {
+            throw ServiceError(.planStale, "environment \(site.facts.name) is another one now", planID: plan.id)
+        }
+        let findings: Observer.Findings
+        do throws(HypervisorError) { findings = try await Observer(site: site).look(for: plan.request) } catch {
+            throw ServiceError(error, site.facts.name, during: "looking at \(plan.request.target) again")
+        }
+        let moved = plan.preview.observed.moved(to: findings.observed)
+        guard moved.isEmpty else {
+            var error = ServiceError(
+                .planStale, "\(plan.request.target) is not what was planned: "
+                    + moved.map { "\($0.field) was \($0.planned.shown) and is \($0.found.shown)" }
+                        .joined(separator: ", ") + ". Plan again.", planID: plan.id)
+            error.moved = moved
+            throw error
+        }
+        let decision = Policy.evaluate(plan.request, in: site.facts, checks: findings.checks)
+        guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: plan.id) }
+        return plan
+    }
+
+    /// Records the intent durably, then consumes the plan. From here on the outcome is recorded, whatever happens.
+    private func consume(
+        _ plan: Plan, _ operation: Operation, _ context: Context
+    ) async throws(ServiceError) -> Operation {
+        try await record(
+            event(
+                .applyIntent, context, environment: operation.environment, plan: plan.id, operation: operation.id,
+                request: plan.request.json, decision: plan.decision.json,
+                result: [
+                    "plan_hash": .string(plan.planHash), "calls": .array(plan.preview.calls.map(\.json)),
+                    "approvals": .array(
+                        plan.approvals.map {
+                            ["approver": .string($0.approver), "assurance": .string($0.assurance.rawValue)]
+                        }),
+                ]))
+        let now = ports.now()
+        let started = try await transact { records -> Operation? in
+            guard var plan = records.plan(plan.id), var operation = records.operation(operation.id),
+                plan.move(to: .applying, at: now), operation.move(to: .running, at: now)
+            else { return nil }
+            records.put(plan)
+            records.put(operation)
+            return operation
+        }
+        guard let started else {
+            try await record(
+                event(
+                    .void, context, environment: operation.environment, plan: plan.id, operation: operation.id,
+                    result: ["status": "not_executed"]))
+            throw ServiceError(.internalError, "plan \(plan.id) could not be consumed; nothing was done", planID: plan.id)
+        }
+        return started
+    }
+
+    /// Sends the calls, each at most once, and follows PVE's task to its end.
+    private func execute(_ plan: Plan, _ started: Operation, _ context: Context) async {
+        var operation = started
+        guard let site = try? site(operation.environment) else { return }
+        for call in plan.preview.calls {
+            do throws(HypervisorError) {
+                switch try await site.hypervisor.change(call) {
+                case .done(let data): operation.data = data
+                case .task(let upid):
+                    operation.upid = upid
+                    await keep(operation)
+                    let end = await follow(upid, at: site)
+                    operation.note(end)
+                    guard end.succeeded else { return await finish(operation, end.state, context) }
+                }
+            } catch {
+                operation.note(error, site.facts.name, call)
+                return await finish(operation, error.mayHaveExecuted ? .unknown : .failed, context)
+            }
+        }
+        await finish(operation, operation.endState, context)
+    }
+
+    /// How a followed task ended.
+    struct TaskEnd: Sendable {
+        var exit: TaskExit?
+        var logTail: [String] = []
+        var message: String
+
+        var succeeded: Bool { state == .succeeded || state == .succeededWithWarnings }
+
+        /// What the end means for the operation; without an exit nobody knows.
+        var state: OperationState {
+            switch exit {
+            case .ok: .succeeded
+            case .warnings: .succeededWithWarnings
+            case .failed: .failed
+            case nil: .unknown
+            }
+        }
+    }
+
+    /// Asks for the task's state, at first often, then every five seconds, until it has ended.
+    private func follow(_ upid: UPID, at site: Site) async -> TaskEnd {
+        let deadline = ContinuousClock.now + .seconds(limits.followSeconds)
+        var pause = Duration.milliseconds(200)
+        while ContinuousClock.now < deadline {
+            do throws(HypervisorError) {
+                if case .stopped(let exit) = try await site.hypervisor.status(of: upid) {
+                    return await end(of: upid, exit, at: site)
+                }
+            } catch {
+                ports.log.warning(
+                    "a task cannot be looked at; trying again",
+                    metadata: ["upid": "\(upid)", "environment": "\(site.facts.name)"])
+            }
+            do { try await Task.sleep(for: pause) } catch {
+                return TaskEnd(message: "the agent stopped while PVE's task ran; PVE goes on with it")
+            }
+            pause = min(pause * 2, .seconds(5))
+        }
+        return TaskEnd(message: "PVE's task had not ended after \(limits.followSeconds) s")
+    }
+
+    private func end(of upid: UPID, _ exit: TaskExit, at site: Site) async -> TaskEnd {
+        switch exit {
+        case .ok: return TaskEnd(exit: exit, message: "OK")
+        case .warnings(let count):
+            return TaskEnd(exit: exit, logTail: await tail(of: upid, at: site), message: "WARNINGS: \(count)")
+        case .failed(let text):
+            return TaskEnd(exit: exit, logTail: await tail(of: upid, at: site), message: text)
+        }
+    }
+
+    /// The last lines of a task's log; none when PVE does not give them.
+    private func tail(of upid: UPID, at site: Site) async -> [String] {
+        let lines = 20
+        do throws(HypervisorError) {
+            let first = try await site.hypervisor.log(of: upid, from: 0, limit: lines)
+            guard first.total > lines else { return first.lines }
+            return try await site.hypervisor.log(of: upid, from: first.total - lines, limit: lines).lines
+        } catch {
+            return []
+        }
+    }
+
+    /// Stores what is known so far and tells who waits; keeps trying, for what was sent must not be forgotten.
+    private func keep(_ operation: Operation) async {
+        await persistently("an operation's task") { () async throws(ServiceError) in
+            try await self.transact { records in
+                var operation = operation
+                operation.cancelRequestedBy = records.operation(operation.id)?.cancelRequestedBy
+                records.put(operation)
+            }
+        }
+        hub.publish(operation.id)
+    }
+
+    /// Records and stores how an operation ended.
+    private func finish(_ ended: Operation, _ wanted: OperationState, _ context: Context) async {
+        let now = ports.now()
+        var operation = ended
+        operation.cancelRequestedBy = (try? await transact { $0.operation(ended.id)?.cancelRequestedBy }) ?? nil
+        let state = wanted == .failed && operation.cancelRequestedBy != nil && operation.upid != nil ? .cancelled : wanted
+        guard operation.move(to: state, at: now) else { return }
+        let final = operation
+        await persistently("an outcome") { () async throws(ServiceError) in
+            try await self.record(
+                self.event(
+                    .apply, context, environment: final.environment, plan: final.planID, operation: final.id,
+                    result: final.record))
+        }
+        await persistently("an outcome") { () async throws(ServiceError) in
+            try await self.transact { records in
+                records.put(final)
+                guard var plan = records.plan(final.planID), let next = final.state.planState else { return }
+                if plan.move(to: next, at: now) { records.put(plan) }
+            }
+        }
+        hub.publish(final.id)
+    }
+
+    /// Tries until it works; a cancelled task tries a last time and gives up.
+    private func persistently(_ what: String, _ body: () async throws(ServiceError) -> Void) async {
+        while true {
+            do throws(ServiceError) { return try await body() } catch {
+                ports.log.error("cannot write \(what); trying again", metadata: ["error": "\(error.detail)"])
+            }
+            do { try await Task.sleep(for: .seconds(1)) } catch { return }
+        }
+    }
+
+    /// Ends an operation that was turned away before its first call; its plan goes where the refusal says.
+    private func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
+        let now = ports.now()
+        _ = await refuse(error, context, plan: try? await transact { $0.plan(queued.planID) } ?? nil)
+        let next: PlanState? =
+            switch error.code {
+            case .planStale: .stale
+            case .planExpired: .expired
+            case .policyDenied: .denied
+            case .approvalRequired: .awaitingApproval
+            default: nil
+            }
+        await persistently("a refusal") { () async throws(ServiceError) in
+            try await self.transact { records in
+                if var plan = records.plan(queued.planID), plan.operationID == queued.id {
+                    plan.claim(by: nil)
+                    if let next { _ = plan.move(to: next, at: now) }
+                    records.put(plan)
+                }
+                guard var operation = records.operation(queued.id) else { return }
+                operation.note(error)
+                if operation.move(to: .failed, at: now) { records.put(operation) }
+            }
+        }
+        hub.publish(queued.id)
+    }
+}
+
+extension Operation {
+    /// The state of an operation whose calls all went well.
+    fileprivate var endState: OperationState { message.hasPrefix("WARNINGS") ? .succeededWithWarnings : .succeeded }
+
+    fileprivate mutating func note(_ end: ActionService.TaskEnd) {
+        message = end.message
+        logTail = end.logTail
+    }
+
+    fileprivate mutating func note(_ error: HypervisorError, _ environment: EnvironmentName, _ call: Call) {
+        note(ServiceError(error, environment, during: "\(call.method.rawValue) \(call.shownPath)"))
+        if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
+    }
+
+    fileprivate mutating func note(_ error: ServiceError) {
+        code = error.code.rawValue
+        message = error.detail
+        moved = error.moved
+        upstream = error.upstream
+    }
+
+    /// What the audit log keeps of the end.
+    fileprivate var record: JSON {
+        [
+            "status": .string(state.rawValue), "message": .string(message), "code": code.map { .string($0) },
+            "upid": upid.map { .string($0.description) }, "log_tail": logTail.isEmpty ? nil : JSON(logTail),
+            "upstream": upstream?.json, "cancel_requested_by": cancelRequestedBy.map { .string($0) },
+        ]
+    }
+}

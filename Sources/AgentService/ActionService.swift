@@ -1,0 +1,142 @@
+package import AgentAudit
+package import AgentModel
+import AgentPolicy
+package import FoundationEssentials
+package import Logging
+import StrictJSON
+import Synchronization
+
+/// What the service reaches the world through.
+package struct Ports: Sendable {
+    package var audit: any AuditSink
+    package var store: any PlanStore
+    package var log: Logger
+    package var now: @Sendable () -> Date
+    package var newID: @Sendable (RecordID.Kind) -> RecordID
+
+    package init(
+        audit: any AuditSink, store: any PlanStore, log: Logger, now: @escaping @Sendable () -> Date = { Date() },
+        newID: @escaping @Sendable (RecordID.Kind) -> RecordID = { kind in
+            var random = SystemRandomNumberGenerator()
+            return RecordID(kind, using: &random)
+        }
+    ) {
+        self.audit = audit
+        self.store = store
+        self.log = log
+        self.now = now
+        self.newID = newID
+    }
+}
+
+/// Who asks, and under which request id.
+package struct Context: Sendable {
+    package let caller: Caller
+    package let requestID: String
+
+    package init(caller: Caller, requestID: String) {
+        self.caller = caller
+        self.requestID = requestID
+    }
+}
+
+/// Plans, decides, applies, follows and records: the one way to a hypervisor.
+package final class ActionService: Sendable {
+    /// In the order of the configuration.
+    package let sites: [Site]
+    package let limits: Limits
+    let ports: Ports
+    let digest = PlanDigest()
+    /// One mutation per guest or object at a time.
+    let targetLocks = TargetLocks()
+    /// One change of state per plan at a time.
+    let planLocks = TargetLocks()
+    let hub = OperationHub()
+    let reads: SharedReads
+    let runs = Mutex(Runs())
+
+    struct Runs {
+        var tasks: [RecordID: Task<Void, Never>] = [:]
+        var tickets: [RecordID: TargetLocks.Ticket] = [:]
+        var draining = false
+    }
+
+    package init(sites: [Site], ports: Ports, limits: Limits = Limits()) {
+        self.sites = sites
+        self.ports = ports
+        self.limits = limits
+        reads = SharedReads(sharing: limits.shareReads)
+    }
+
+    /// The environment of that name, or the error that names those there are.
+    func site(_ name: EnvironmentName) throws(ServiceError) -> Site {
+        if let site = sites.first(where: { $0.facts.name == name }) { return site }
+        throw Self.unknownEnvironment(name.description, sites)
+    }
+
+    /// As ``site(_:)-(EnvironmentName)``, for a name as it came in.
+    package func site(named text: String) throws(ServiceError) -> Site {
+        guard let name = EnvironmentName(text) else { throw Self.unknownEnvironment(text, sites) }
+        return try site(name)
+    }
+
+    private static func unknownEnvironment(_ text: String, _ sites: [Site]) -> ServiceError {
+        let known = sites.map(\.facts.name.description).joined(separator: ", ")
+        return ServiceError(
+            .unknownEnvironment, "there is no environment \(JSON.string(text).shown); there are: \(known)")
+    }
+
+    /// Writes a record, or says that the log cannot be written.
+    func record(_ event: AuditEvent, _ durability: AuditDurability = .now) async throws(ServiceError) {
+        do throws(AuditError) { try await ports.audit.append(event, durability) } catch {
+            ports.log.error("audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
+            throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
+        }
+    }
+
+    /// Runs a body in the store, or says that the store does not work.
+    func transact<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreTransaction) -> Value
+    ) async throws(ServiceError) -> Value {
+        do throws(StoreError) { return try await ports.store.transact(body) } catch {
+            throw ServiceError(.storeUnavailable, "the store of plans does not work: \(error.detail)")
+        }
+    }
+
+    /// Records that a request was turned away, then turns it away.
+    ///
+    /// When even that cannot be recorded, the answer says so instead.
+    func refuse(
+        _ error: ServiceError, _ context: Context, request: ActionRequest? = nil, plan: Plan? = nil
+    ) async -> ServiceError {
+        var result: JSONObject = ["status": "refused", "code": .string(error.code.rawValue)]
+        if !error.issues.isEmpty { result["pointers"] = JSON(error.issues.map(\.path.pointer)) }
+        if !error.moved.isEmpty { result["moved"] = JSON(error.moved.map(\.field)) }
+        let shown = request ?? plan?.request
+        let event = event(
+            .refuse, context, environment: shown?.environment, plan: plan?.id, request: shown?.json,
+            decision: plan?.decision.json, result: .object(result))
+        do throws(ServiceError) { try await record(event) } catch { return error }
+        return error
+    }
+
+    func event(
+        _ kind: AuditKind, _ context: Context, environment: EnvironmentName? = nil, plan: RecordID? = nil,
+        operation: RecordID? = nil, request: JSON? = nil, decision: JSON? = nil, result: JSON? = nil
+    ) -> AuditEvent {
+        AuditEvent(
+            kind: kind, actor: context.caller.actor, principal: context.caller.principal, label: context.caller.label,
+            requestID: context.requestID, environment: environment?.description, planID: plan?.description,
+            operationID: operation?.description, request: request, decision: decision, result: result)
+    }
+
+    /// Whether mutations can start: the audit log takes records and the service is not stopping.
+    package func checkOpen() throws(ServiceError) {
+        if runs.withLock({ $0.draining }) {
+            throw ServiceError(.shuttingDown, "the agent is stopping; ask again when it is back")
+        }
+        if let fault = ports.audit.fault {
+            throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
+        }
+    }
+}

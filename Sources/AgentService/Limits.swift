@@ -1,0 +1,21 @@
+/// Bounds of the service; all of them can be configured.
+package struct Limits: Sendable, Hashable {
+    /// Seconds that a plan of high risk can be applied.
+    package var highRiskPlanSeconds = 15 * 60
+    /// Seconds that any other plan can be applied.
+    package var planSeconds = 60 * 60
+    /// Live plans of changes that one caller may have.
+    package var livePlans = 100
+    /// Operations that may run or wait at the same time.
+    package var operations = 256
+    /// Seconds that ended plans and operations are kept.
+    package var retentionSeconds = 24 * 60 * 60
+    /// Ended plans, and ended operations, that are kept at most.
+    package var endedKept = 1000
+    /// Seconds that a task is followed before its outcome counts as unknown.
+    package var followSeconds = 24 * 60 * 60
+    /// Whether identical reads at the same time share one fetch.
+    package var shareReads = true
+
+    package init() {}
+}

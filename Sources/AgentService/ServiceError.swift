@@ -1,0 +1,89 @@
+package import AgentModel
+package import StrictJSON
+
+/// The stable codes of all errors that a caller can meet.
+package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
+    case invalidRequest = "invalid_request"
+    case invalidTarget = "invalid_target"
+    case unknownEnvironment = "unknown_environment"
+    case unknownAction = "unknown_action"
+    case unauthenticated, forbidden
+    case selfApproval = "self_approval"
+    case approvalRequired = "approval_required"
+    case policyDenied = "policy_denied"
+    case notFound = "not_found"
+    case planNotFound = "plan_not_found"
+    case operationNotFound = "operation_not_found"
+    case methodNotAllowed = "method_not_allowed"
+    case planExpired = "plan_expired"
+    case bodyTooLarge = "body_too_large"
+    case unsupportedMediaType = "unsupported_media_type"
+    case planRequired = "plan_required"
+    case planConsumed = "plan_consumed"
+    case planStale = "plan_stale"
+    case planRejected = "plan_rejected"
+    case planCancelled = "plan_cancelled"
+    case requestHashMismatch = "request_hash_mismatch"
+    case notCancellable = "not_cancellable"
+    case rateLimited = "rate_limited"
+    case internalError = "internal"
+    case upstreamRefused = "upstream_refused"
+    case upstreamUnreachable = "upstream_unreachable"
+    case upstreamInvalid = "upstream_invalid"
+    case upstreamTimeout = "upstream_timeout"
+    case authNotConfigured = "auth_not_configured"
+    case auditUnavailable = "audit_unavailable"
+    case storeUnavailable = "store_unavailable"
+    case shuttingDown = "shutting_down"
+    case overloaded
+}
+
+/// Why a request was not carried out, in words and codes for the caller. Holds no secret.
+package struct ServiceError: Error, Sendable {
+    package let code: ErrorCode
+    package let detail: String
+    package var issues: [JSONError] = []
+    package var upstream: Upstream?
+    package var planID: RecordID?
+    package var operationID: RecordID?
+    package var moved: [Moved] = []
+
+    package init(_ code: ErrorCode, _ detail: String, planID: RecordID? = nil) {
+        self.code = code
+        self.detail = detail
+        self.planID = planID
+    }
+
+    package init(_ issues: JSONIssues) {
+        self.init(
+            .invalidRequest,
+            issues.issues.map { $0.path.steps.isEmpty ? $0.detail : "\($0.path.pointer): \($0.detail)" }
+                .joined(separator: "; "))
+        self.issues = issues.issues
+    }
+
+    package init(_ error: RequestError) {
+        switch error {
+        case .unknownAction(let name):
+            self.init(
+                .unknownAction,
+                "there is no action \(JSON.string(name).shown); GET /v1/actions lists all: "
+                    + Action.allCases.map(\.rawValue).joined(separator: ", "))
+        case .invalidTarget(let detail): self.init(.invalidTarget, detail)
+        case .invalid(let issues): self.init(issues)
+        }
+    }
+
+    package init(_ error: HypervisorError, _ environment: EnvironmentName, during what: String) {
+        switch error {
+        case .refused(let upstream):
+            self.init(.upstreamRefused, "\(environment): PVE refused \(what): \(upstream.reason)")
+            self.upstream = upstream
+        case .unreachable(let why):
+            self.init(.upstreamUnreachable, "\(environment): PVE was not reached for \(what): \(why)")
+        case .timeout: self.init(.upstreamTimeout, "\(environment): PVE gave no answer in time to \(what)")
+        case .invalid(let why, _):
+            self.init(.upstreamInvalid, "\(environment): PVE's answer to \(what) is no good: \(why)")
+        }
+    }
+}

@@ -1,0 +1,47 @@
+package import AgentModel
+package import FoundationEssentials
+import Synchronization
+
+/// What the last look at an environment found.
+package struct Probe: Sendable, Hashable {
+    package let at: Date
+    package let version: String?
+    package let isSimulator: Bool
+    /// Why it did not answer; `nil` when it did.
+    package let error: String?
+
+    package init(at: Date, version: String?, isSimulator: Bool, error: String?) {
+        self.at = at
+        self.version = version
+        self.isSimulator = isSimulator
+        self.error = error
+    }
+}
+
+/// One environment at work: what is known of it, the way to it, and how it was when last looked at.
+package final class Site: Sendable {
+    package let facts: EnvironmentFacts
+    package let hypervisor: any Hypervisor
+    private let lastProbe = Mutex<Probe?>(nil)
+
+    package init(facts: EnvironmentFacts, hypervisor: any Hypervisor) {
+        self.facts = facts
+        self.hypervisor = hypervisor
+    }
+
+    package var probe: Probe? { lastProbe.withLock { $0 } }
+
+    /// Asks PVE for its version and keeps the answer as the last probe.
+    package func look(at now: @Sendable () -> Date) async -> Probe {
+        let probe: Probe
+        do throws(HypervisorError) {
+            let found = try await hypervisor.version()
+            probe = Probe(at: now(), version: found.version, isSimulator: found.isSimulator, error: nil)
+        } catch {
+            let failure = ServiceError(error, facts.name, during: "GET /version")
+            probe = Probe(at: now(), version: nil, isSimulator: false, error: failure.detail)
+        }
+        lastProbe.withLock { $0 = probe }
+        return probe
+    }
+}
