@@ -1,0 +1,54 @@
+package import AgentModel
+package import AgentService
+import Crypto
+package import HTTPMessage
+package import HTTPTypes
+
+/// Tells who asks. Knows tokens by their SHA-256 only.
+package struct Authenticator: Sendable {
+    private let digest: SHA256.Digest?
+
+    /// - Parameter token: the one shared token; `nil` where none is configured, and then nobody gets in.
+    package init(token: Secret?) {
+        digest = token.map { SHA256.hash(data: Array($0.reveal().utf8)) }
+    }
+
+    package var isConfigured: Bool { digest != nil }
+
+    /// The caller behind `Authorization: Bearer …` (RFC 6750) and `X-Actor-ID`.
+    package func caller(of request: Request) throws(ServiceError) -> Caller {
+        guard let digest else {
+            throw ServiceError(
+                .authNotConfigured, "no token is configured; set PROXMOX_AGENT_API_TOKEN and start the agent again")
+        }
+        guard let header = request.fields[.authorization] else {
+            throw ServiceError(.unauthenticated, "send the header Authorization: Bearer TOKEN")
+        }
+        let parts = header.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
+        guard parts.count == 2, parts[0].lowercased() == "bearer",
+            SHA256.hash(data: Array(parts[1].utf8)) == digest
+        else { throw ServiceError(.unauthenticated, "the token is not valid") }
+        guard let label = request.fields[.actorID] else { return Caller(principal: "operator", label: nil) }
+        guard TextForm.label.matches(label) else {
+            throw ServiceError(
+                .invalidRequest, "X-Actor-ID takes 3 to 128 of A-Z a-z 0-9 . _ : @ / -; the one sent is not that")
+        }
+        return Caller(principal: "operator", label: label)
+    }
+}
+
+extension HTTPField.Name {
+    /// Who asks, as the caller says; a label, not an identity.
+    package static var actorID: Self { constant("X-Actor-ID") }
+    package static var requestID: Self { constant("X-Request-ID") }
+    static var prefer: Self { constant("Prefer") }
+    static var preferenceApplied: Self { constant("Preference-Applied") }
+    static var idempotencyKey: Self { constant("Idempotency-Key") }
+    static var referrerPolicy: Self { constant("Referrer-Policy") }
+
+    /// A name that is a valid token, as all literals here are.
+    private static func constant(_ name: String) -> Self {
+        guard let name = Self(name) else { preconditionFailure("\(name) is no field name") }
+        return name
+    }
+}

@@ -1,0 +1,71 @@
+import AgentModel
+import AgentService
+import HTTPMessage
+import HTTPTypes
+import StrictJSON
+
+/// One authenticated request on its way through a handler.
+struct Exchange: Sendable {
+    let request: Request
+    let context: Context
+    let captures: [String: String]
+    let query: [String: String]
+
+    /// The body as a JSON object.
+    func object() throws(ServiceError) -> JSONObject {
+        if request.fields[.idempotencyKey] != nil {
+            throw ServiceError(
+                .invalidRequest, "Idempotency-Key is not supported yet; leave it out. A plan is consumed at most once "
+                    + "in any case.")
+        }
+        let type = request.fields[.contentType]?.split(separator: ";").first.map(String.init) ?? ""
+        guard type.lowercased() == "application/json" || (type.isEmpty && request.body.isEmpty) else {
+            throw ServiceError(.unsupportedMediaType, "send Content-Type: application/json")
+        }
+        let value: JSON
+        do throws(JSONError) { value = try JSON.parse(request.body) } catch {
+            let place = error.offset.map { " at byte \($0)" } ?? ""
+            throw ServiceError(
+                JSONIssues([JSONError(path: error.path, offset: error.offset, detail: error.detail + place)]))
+        }
+        guard let object = value.object else {
+            throw ServiceError(.invalidRequest, "the body must be a JSON object, not \(value.kind)")
+        }
+        return object
+    }
+
+    /// The plan's or operation's id in the path; one that cannot exist is as unknown as one that does not.
+    func id(_ kind: RecordID.Kind) throws(ServiceError) -> RecordID {
+        let text = captures["id"] ?? ""
+        if let id = RecordID(text, kind) { return id }
+        switch kind {
+        case .plan: throw ServiceError(.planNotFound, "there is no plan \(JSON.string(text).shown)")
+        case .operation: throw ServiceError(.operationNotFound, "there is no operation \(JSON.string(text).shown)")
+        }
+    }
+
+    /// A query parameter as `read` understands it; absent is fine, anything else that is not understood is not.
+    func query<T>(_ name: String, _ expected: String, _ read: (String) -> T?) throws(ServiceError) -> T? {
+        guard let text = query[name] else { return nil }
+        if let value = read(text) { return value }
+        throw ServiceError(.invalidRequest, "query parameter \(name): expected \(expected), got \(JSON.string(text).shown)")
+    }
+
+    /// A whole number within bounds.
+    func query(_ name: String, in bounds: ClosedRange<Int>) throws(ServiceError) -> Int? {
+        try query(name, "a number from \(bounds.lowerBound) to \(bounds.upperBound)") { text in
+            Int(text).flatMap { bounds.contains($0) ? $0 : nil }
+        }
+    }
+
+    /// `Prefer: wait=N` (RFC 7240) in seconds, at most 60; a preference that is none is ignored, as the RFC says.
+    var preferredWait: Duration? {
+        for preference in (request.fields[.prefer] ?? "").split(whereSeparator: { ",;".contains($0) }) {
+            let parts = preference.split(separator: "=").map { $0.filter { $0 != " " && $0 != "\"" } }
+            if parts.count == 2, parts[0].lowercased() == "wait", let seconds = Int(parts[1]), seconds >= 0 {
+                return .seconds(min(seconds, 60))
+            }
+        }
+        return nil
+    }
+}

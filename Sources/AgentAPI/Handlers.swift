@@ -1,0 +1,189 @@
+import AgentModel
+import AgentService
+import FoundationEssentials
+import HTTPMessage
+import HTTPTypes
+import StrictJSON
+
+/// What each route does: decode, one call of the service, encode.
+struct Handlers: Sendable {
+    let service: ActionService
+
+    func environments(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        .json(.ok, ["environments": .array(service.sites.map(Views.environment))])
+    }
+
+    func actions(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        .json(.ok, ["actions": .array(ActionCatalog.all.map(Views.action))])
+    }
+
+    // MARK: Reads
+
+    func inventory(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let running = try exchange.query("state", "all or running") { ["all": false, "running": true][$0] } ?? false
+        guard let name = exchange.query["environment"] else {
+            let result = try await service.inventoryOfAll(runningOnly: running, exchange.context)
+            let request: JSON = [
+                "action": .string(Action.readInventory.rawValue),
+                "target": .string("\(running ? Target.inventoryRunning : .inventoryAll)"),
+            ]
+            return ReadEnvelope(head: ["request": request], result: result).response()
+        }
+        let site = try service.site(named: name)
+        return try await read(
+            ActionRequest(
+                reading: .readInventory, on: running ? .inventoryRunning : .inventoryAll, in: site.facts.name), exchange)
+    }
+
+    func nodes(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        try await read(ActionRequest(reading: .readNodes, on: .nodesAll, in: try environment(exchange)), exchange)
+    }
+
+    func tasks(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        var params = JSONObject()
+        params["node"] = try exchange.query("node", "a node's name", NodeName.init).map { .string("\($0)") }
+        params["limit"] = try exchange.query("limit", in: 1...1000).map { JSON($0) }
+        return try await read(
+            ActionRequest(reading: .readTasks, on: .tasksAll, in: try environment(exchange), params: params), exchange)
+    }
+
+    func taskStatus(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        guard let upid = try exchange.query("upid", "a task's id, UPID:…", UPID.init) else {
+            throw ServiceError(.invalidRequest, "query parameter upid is missing; it takes a task's id, UPID:…")
+        }
+        return try await read(
+            ActionRequest(reading: .readTaskStatus, on: .task(upid), in: try environment(exchange)), exchange)
+    }
+
+    private func environment(_ exchange: Exchange) throws(ServiceError) -> EnvironmentName {
+        guard let name = exchange.query["environment"] else {
+            throw ServiceError(
+                .invalidRequest, "query parameter environment is missing; GET /v1/environments lists all")
+        }
+        return try service.site(named: name).facts.name
+    }
+
+    private func read(_ request: ActionRequest, _ exchange: Exchange) async throws(ServiceError) -> Response {
+        let (plan, result) = try await service.read(request, exchange.context)
+        return ReadEnvelope(head: ["request": request.json, "plan": Views.unstored(plan)], result: result).response()
+    }
+
+    // MARK: Plan and apply
+
+    func plan(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        .json(.ok, Views.plan(try await service.plan(try exchange.object(), exchange.context)))
+    }
+
+    func apply(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let object = try exchange.object()
+        let wanted: ApplyRequest
+        do throws(JSONIssues) { wanted = try ApplyRequest(parsing: object) } catch { throw ServiceError(error) }
+        let wait = exchange.preferredWait
+        var response = reply(to: try await service.apply(wanted, exchange.context, wait: wait))
+        if let wait { response.fields[.preferenceApplied] = "wait=\(wait.components.seconds)" }
+        return response
+    }
+
+    private func reply(to outcome: ApplyOutcome) -> Response {
+        let plan = outcome.plan
+        var body: JSONObject = ["request": plan.request.json, "decision": plan.decision.json]
+        if outcome.isStored { body["plan_id"] = .string(plan.id.description) }
+        switch outcome.kind {
+        case .read(let result): return ReadEnvelope(head: body, result: result).response()
+        case .dryRun:
+            body["result"] = [
+                "status": "planned", "message": "a dry run: nothing was changed", "data": plan.preview.json,
+            ]
+            return .json(.ok, .object(body))
+        case .operation(let operation):
+            body["result"] = [
+                "status": .string(operation.state.rawValue), "message": .string(operation.message),
+                "data": operation.data ?? .null,
+            ]
+            body["operation"] = Views.operation(operation)
+            guard !operation.state.isEnded else { return .json(.ok, .object(body)) }
+            var response = Response.json(.accepted, .object(body))
+            response.fields[.location] = "/v1/operations/\(operation.id)"
+            return response
+        }
+    }
+
+    // MARK: Plans
+
+    func plans(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let limit = try exchange.query("limit", in: 1...500) ?? 100
+        var filter = PlanFilter(limit: limit + 1)
+        filter.state = try exchange.query("state", states(PlanState.self), PlanState.init)
+        filter.before = try exchange.query("before", "a plan's id") { RecordID($0, .plan) }
+        if let name = exchange.query["environment"] { filter.environments = [try service.site(named: name).facts.name] }
+        let found = try await service.plans(filter)
+        return .json(.ok, page("plans", found.map(Views.plan), limit, next: found.prefix(limit).last?.id))
+    }
+
+    func onePlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        .json(.ok, Views.plan(try await service.plan(try exchange.id(.plan), exchange.context)))
+    }
+
+    func cancelPlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        .json(.ok, Views.plan(try await service.cancelPlan(try exchange.id(.plan), exchange.context)))
+    }
+
+    // MARK: Operations
+
+    func operations(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let limit = try exchange.query("limit", in: 1...500) ?? 100
+        var filter = OperationFilter(limit: limit + 1)
+        filter.state = try exchange.query("state", states(OperationState.self), OperationState.init)
+        filter.plan = try exchange.query("plan_id", "a plan's id") { RecordID($0, .plan) }
+        filter.before = try exchange.query("before", "an operation's id") { RecordID($0, .operation) }
+        if let name = exchange.query["environment"] { filter.environments = [try service.site(named: name).facts.name] }
+        let found = try await service.operations(filter)
+        return .json(.ok, page("operations", found.map(Views.operation), limit, next: found.prefix(limit).last?.id))
+    }
+
+    func oneOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let wait = try exchange.query("wait", in: 0...60).map { Duration.seconds($0) }
+        return .json(.ok, Views.operation(try await service.operation(try exchange.id(.operation), wait: wait)))
+    }
+
+    func operationLog(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let start = try exchange.query("start", in: 0...10_000_000) ?? 0
+        let limit = try exchange.query("limit", in: 1...5000) ?? 500
+        let log = try await service.log(of: try exchange.id(.operation), from: start, limit: limit)
+        return .json(.ok, ["start": JSON(start), "total": JSON(log.total), "lines": JSON(log.lines)])
+    }
+
+    func cancelOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let operation = try await service.cancelOperation(try exchange.id(.operation), exchange.context)
+        return .json(operation.state.isEnded ? .ok : .accepted, Views.operation(operation))
+    }
+
+    func resolveOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let id = try exchange.id(.operation)
+        var reader = ObjectReader(try exchange.object())
+        let succeeded = reader.parsed("outcome", "succeeded or failed") { ["succeeded": true, "failed": false][$0] }
+        let reason = reader.parsed("reason", "text of 1 to 4096 characters") {
+            !$0.isEmpty && TextForm.text(4096).matches($0) ? $0 : nil
+        }
+        reader.require("outcome", "succeeded or failed")
+        reader.require("reason", "why you know")
+        do throws(JSONIssues) { try reader.finish() } catch { throw ServiceError(error) }
+        guard let succeeded, let reason else { throw ServiceError(.internalError, "reading the body went wrong") }
+        return .json(
+            .ok,
+            Views.operation(
+                try await service.resolve(id, succeeded: succeeded, reason: reason, exchange.context)))
+    }
+
+    /// A page of a list; `next` names where the following one starts, when there is one.
+    private func page(_ name: String, _ rows: [JSON], _ limit: Int, next: RecordID?) -> JSON {
+        var body = JSONObject()
+        body[name] = .array(Array(rows.prefix(limit)))
+        body["next"] = rows.count > limit ? next.map { .string($0.description) } : .null
+        return .object(body)
+    }
+
+    private func states<State: RawRepresentable<String> & CaseIterable>(_ type: State.Type) -> String {
+        "one of " + State.allCases.map(\.rawValue).joined(separator: ", ")
+    }
+}

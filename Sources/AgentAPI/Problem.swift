@@ -1,0 +1,91 @@
+import AgentModel
+package import AgentService
+package import HTTPMessage
+package import HTTPTypes
+import StrictJSON
+
+/// Turns errors into RFC 9457 problem documents: the one place that knows their statuses.
+package enum Problem {
+    /// The status of a code.
+    package static func status(of code: ErrorCode) -> HTTPResponse.Status {
+        switch code {
+        case .invalidRequest, .invalidTarget, .unknownEnvironment, .unknownAction: .badRequest
+        case .unauthenticated: .unauthorized
+        case .forbidden, .selfApproval, .approvalRequired, .policyDenied: .forbidden
+        case .notFound, .planNotFound, .operationNotFound: .notFound
+        case .methodNotAllowed: .methodNotAllowed
+        case .planExpired: .gone
+        case .bodyTooLarge: .contentTooLarge
+        case .unsupportedMediaType: .unsupportedMediaType
+        case .planRequired, .planConsumed, .planStale, .planRejected, .planCancelled, .requestHashMismatch,
+            .notCancellable:
+            .conflict
+        case .rateLimited: .tooManyRequests
+        case .internalError: .internalServerError
+        case .upstreamRefused, .upstreamUnreachable, .upstreamInvalid: .badGateway
+        case .upstreamTimeout: .gatewayTimeout
+        case .authNotConfigured, .auditUnavailable, .storeUnavailable, .shuttingDown, .overloaded: .serviceUnavailable
+        }
+    }
+
+    /// What a code means in general, whatever the case at hand.
+    package static func title(of code: ErrorCode) -> String {
+        switch code {
+        case .invalidRequest: "The request is not well-formed"
+        case .invalidTarget: "The action does not take this target"
+        case .unknownEnvironment: "There is no such environment"
+        case .unknownAction: "There is no such action"
+        case .unauthenticated: "A valid token is needed"
+        case .forbidden: "You may not do this"
+        case .selfApproval: "Nobody approves their own plan"
+        case .approvalRequired: "The plan needs an approval"
+        case .policyDenied: "Policy denies this"
+        case .notFound: "There is nothing here"
+        case .planNotFound: "There is no such plan"
+        case .operationNotFound: "There is no such operation"
+        case .methodNotAllowed: "This path takes other methods"
+        case .planExpired: "The plan has expired"
+        case .bodyTooLarge: "The body is too large"
+        case .unsupportedMediaType: "The body must be JSON"
+        case .planRequired: "A change needs a plan first"
+        case .planConsumed: "The plan has been applied already"
+        case .planStale: "The machine changed after this plan was made"
+        case .planRejected: "The plan was rejected"
+        case .planCancelled: "The plan was cancelled"
+        case .requestHashMismatch: "The request is not the planned one"
+        case .notCancellable: "The operation cannot be cancelled"
+        case .rateLimited: "Too many requests"
+        case .internalError: "The agent failed"
+        case .upstreamRefused: "Proxmox VE refused"
+        case .upstreamUnreachable: "Proxmox VE was not reached"
+        case .upstreamInvalid: "Proxmox VE's answer makes no sense"
+        case .upstreamTimeout: "Proxmox VE did not answer in time"
+        case .authNotConfigured: "No token is configured"
+        case .auditUnavailable: "The audit log cannot be written"
+        case .storeUnavailable: "The store of plans does not work"
+        case .shuttingDown: "The agent is stopping"
+        case .overloaded: "The agent has too much to do"
+        }
+    }
+
+    /// The answer for an error.
+    package static func response(to error: ServiceError, requestID: String) -> Response {
+        var body: JSONObject = [
+            "type": .string("/docs/errors#\(error.code.rawValue)"), "title": .string(title(of: error.code)),
+            "status": JSON(status(of: error.code).code), "code": .string(error.code.rawValue),
+            "detail": .string(error.detail), "request_id": .string(requestID),
+        ]
+        body["plan_id"] = error.planID.map { .string($0.description) }
+        body["operation_id"] = error.operationID.map { .string($0.description) }
+        if !error.issues.isEmpty {
+            body["errors"] = .array(
+                error.issues.map { ["pointer": .string($0.path.pointer), "detail": .string($0.detail)] })
+        }
+        if !error.moved.isEmpty { body["moved"] = Views.moved(error.moved) }
+        body["upstream"] = error.upstream?.json
+        var fields: HTTPFields = [.contentType: "application/problem+json"]
+        if error.code == .unauthenticated { fields[.wwwAuthenticate] = "Bearer" }
+        if status(of: error.code) == .serviceUnavailable || error.code == .rateLimited { fields[.retryAfter] = "5" }
+        return Response(status: status(of: error.code), fields: fields, body: .init(JSON.object(body).bytes))
+    }
+}

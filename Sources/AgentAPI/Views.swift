@@ -1,0 +1,120 @@
+package import AgentModel
+package import AgentService
+import FoundationEssentials
+package import HTTPMessage
+package import HTTPTypes
+package import StrictJSON
+
+/// The wire forms of what the service answers.
+package enum Views {
+    /// A stored or freshly made plan.
+    package static func plan(_ plan: Plan) -> JSON {
+        [
+            "plan_id": .string(plan.id.description), "state": .string(plan.state.rawValue),
+            "request": plan.request.json, "request_hash": .string(plan.requestHash),
+            "plan_hash": .string(plan.planHash), "requester": .string(plan.requester.actor),
+            "decision": plan.decision.json, "preview": plan.preview.json, "requires": plan.requires.json,
+            "approvals": .array(plan.approvals.map(approval)),
+            "operation_id": plan.operationID.map { .string($0.description) },
+            "created_at": .string(plan.createdAt.rfc3339), "expires_at": .string(plan.expiresAt.rfc3339),
+            "ended_at": plan.endedAt.map { .string($0.rfc3339) },
+        ]
+    }
+
+    /// What a read or a dry run in one step was based on: a plan that is not kept, and so has no id.
+    package static func unstored(_ plan: Plan) -> JSON {
+        [
+            "request": plan.request.json, "request_hash": .string(plan.requestHash), "decision": plan.decision.json,
+        ]
+    }
+
+    package static func operation(_ operation: Operation) -> JSON {
+        [
+            "operation_id": .string(operation.id.description), "plan_id": .string(operation.planID.description),
+            "environment": .string(operation.environment.description), "action": .string(operation.action.rawValue),
+            "target": .string(operation.target.description), "state": .string(operation.state.rawValue),
+            "requester": .string(operation.requester.actor), "upid": operation.upid.map { .string($0.description) },
+            "code": operation.code.map { .string($0) }, "message": .string(operation.message),
+            "created_at": .string(operation.createdAt.rfc3339),
+            "started_at": operation.startedAt.map { .string($0.rfc3339) },
+            "ended_at": operation.endedAt.map { .string($0.rfc3339) },
+            "queue_position": operation.queuePosition > 0 ? JSON(operation.queuePosition) : nil,
+            "approvals": .array(operation.approvals.map(approval)),
+            "cancel_requested_by": operation.cancelRequestedBy.map { .string($0) }, "data": operation.data,
+            "log_tail": operation.logTail.isEmpty ? nil : JSON(operation.logTail),
+            "moved": operation.moved.isEmpty ? nil : moved(operation.moved), "upstream": operation.upstream?.json,
+        ]
+    }
+
+    package static func moved(_ moved: [Moved]) -> JSON {
+        .array(moved.map { ["field": .string($0.field), "planned": $0.planned, "found": $0.found] })
+    }
+
+    private static func approval(_ approval: Approval) -> JSON {
+        [
+            "approver": .string(approval.approver), "assurance": .string(approval.assurance.rawValue),
+            "at": .string(approval.at.rfc3339),
+        ]
+    }
+
+    /// The catalogue as `GET /v1/actions` answers it, parameters as a JSON Schema.
+    package static func action(_ entry: ActionDefinition) -> JSON {
+        [
+            "name": .string(entry.action.rawValue), "summary": .string(entry.summary),
+            "effect": .string(entry.effect.rawValue), "targets": JSON(entry.targets.map(\.rawValue)),
+            "risk_level": .string(entry.risk.rawValue), "requires_approval": .bool(entry.needsApproval),
+            "reason": .string(entry.reason), "irreversible": .bool(entry.irreversible),
+            "inverse": entry.inverse.map { .string($0.rawValue) }, "calls": calls(entry.recipe),
+            "params": [
+                "type": "object", "additionalProperties": false,
+                "required": JSON(entry.parameters.filter(\.required).map(\.name)),
+                "properties": .object(
+                    entry.parameters.reduce(into: JSONObject()) { $0[$1.name] = schema($1) }),
+            ],
+        ]
+    }
+
+    private static func calls(_ recipe: ActionDefinition.Recipe) -> JSON {
+        switch recipe {
+        case .calls(let templates): JSON(templates.map { "\($0.method.rawValue) \($0.path)" })
+        case .endpoint: ["params.method params.endpoint"]
+        }
+    }
+
+    private static func schema(_ parameter: ParameterDefinition) -> JSON {
+        var schema: JSONObject =
+            switch parameter.form {
+            case .boolean: ["type": "boolean"]
+            case .integer(let bounds):
+                ["type": "integer", "minimum": JSON(bounds.lowerBound), "maximum": JSON(bounds.upperBound)]
+            case .text(let form): ["type": "string", "pattern": .string(form.pattern)]
+            case .choice(let words): ["type": "string", "enum": JSON(words)]
+            case .object: ["type": "object"]
+            }
+        schema["description"] = .string(parameter.summary)
+        return .object(schema)
+    }
+
+    package static func environment(_ site: Site) -> JSON {
+        let facts = site.facts
+        return [
+            "name": .string(facts.name.description), "base_url": .string(facts.baseURL),
+            "token_id": .string(facts.tokenID), "read_only": .bool(facts.readOnly),
+            "labels": facts.labels.isEmpty
+                ? nil
+                : .object(facts.labels.sorted { $0.key < $1.key }.reduce(into: [:]) { $0[$1.key] = .string($1.value) }),
+            "reachable": site.probe.map { .bool($0.error == nil) } ?? .null,
+            "pve_version": site.probe?.version.map { .string($0) } ?? .null,
+            "simulator": site.probe.map { .bool($0.isSimulator) } ?? .null,
+            "checked_at": site.probe.map { .string($0.at.rfc3339) } ?? .null,
+            "error": site.probe?.error.map { .string($0) },
+        ]
+    }
+}
+
+extension Response {
+    /// A JSON answer.
+    package static func json(_ status: HTTPResponse.Status, _ value: JSON) -> Response {
+        Response(status: status, fields: [.contentType: "application/json"], body: .init(value.bytes))
+    }
+}

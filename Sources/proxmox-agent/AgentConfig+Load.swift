@@ -1,0 +1,287 @@
+import AgentModel
+import CurlHTTP
+import FoundationEssentials
+import Glibc
+import HTTPMessage
+import Logging
+import StrictJSON
+
+extension AgentConfig {
+    /// The variable that holds the shared token.
+    static let tokenVariable = "PROXMOX_AGENT_API_TOKEN"
+
+    /// Reads and checks a configuration file. Nothing is opened but the file itself and those that hold secrets.
+    ///
+    /// - Parameter variables: the process environment.
+    init(file: String, variables: [String: String]) throws(ConfigError) {
+        let bytes: [UInt8]
+        do throws(FileError) { bytes = try readFile(file, limit: 4 << 20) } catch {
+            throw ConfigError(lines: ["\(file): \(error.detail)"])
+        }
+        try self.init(bytes: bytes, variables: variables)
+    }
+
+    init(bytes: [UInt8], variables: [String: String]) throws(ConfigError) {
+        do throws(JSONError) {
+            guard let object = try JSON.parse(bytes).object else {
+                throw JSONError(path: JSONPath(), detail: "the configuration must be a JSON object")
+            }
+            var reading = ConfigReading(variables: variables)
+            self = reading.read(object)
+            if !reading.issues.isEmpty { throw ConfigError(lines: reading.issues.map(Self.line)) }
+        } catch let error as JSONError {
+            throw ConfigError(lines: [Self.line(error)])
+        } catch let error as ConfigError {
+            throw error
+        } catch {
+            throw ConfigError(lines: ["\(error)"])
+        }
+    }
+
+    private static func line(_ issue: JSONError) -> String {
+        let place = issue.path.dotted
+        let offset = issue.offset.map { " (byte \($0))" } ?? ""
+        return (place.isEmpty ? "" : place + ": ") + issue.detail + offset
+    }
+}
+
+/// One reading of a configuration; collects everything that is wrong.
+private struct ConfigReading {
+    let variables: [String: String]
+    var issues: [JSONError] = []
+
+    mutating func read(_ object: JSONObject) -> AgentConfig {
+        var config = AgentConfig()
+        var reader = ObjectReader(object)
+        for key in object.keys where AgentConfig.notYet.contains(key) {
+            _ = reader.value(key)
+            reader.report(key, "this version does not act on it yet; take it out")
+        }
+        if let listen = reader.parsed("listen_addr", "host:port, :port, [v6]:port or unix:/path", ListenAddress.init) {
+            config.listen = listen
+        }
+        if let path = reader.parsed("audit_log_path", "a file's path", { $0.isEmpty ? nil : $0 }) {
+            config.auditLogPath = path
+        }
+        let declared = reader.bool("accept_declared_approvals") ?? false
+        section("plans", &reader) { Self.plans(&$0, &config) }
+        section("limits", &reader) { Self.limits(&$0, &config) }
+        section("log", &reader) { Self.log(&$0, &config) }
+        environments(reader.array("environments"), declared, &reader, &config)
+        reader.refuseUnknown()
+        issues += reader.issues
+        token(&config)
+        return config
+    }
+
+    /// Reads an optional object and takes over what is wrong in it.
+    private func section(_ key: String, _ reader: inout ObjectReader, _ read: (inout ObjectReader) -> Void) {
+        guard let object = reader.object(key) else { return }
+        var inner = ObjectReader(object, at: reader.path.key(key))
+        read(&inner)
+        inner.refuseUnknown()
+        reader.report(inner.issues)
+    }
+
+    private static func plans(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
+        set(&config.limits.planSeconds, reader.integer("ttl_seconds", in: 60...604_800, unit: "s"))
+        set(&config.limits.highRiskPlanSeconds, reader.integer("high_risk_ttl_seconds", in: 60...86_400, unit: "s"))
+        set(&config.limits.livePlans, reader.integer("live_per_caller", in: 1...10_000))
+        set(&config.limits.retentionSeconds, reader.integer("retention_seconds", in: 60...31_536_000, unit: "s"))
+    }
+
+    private static func limits(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
+        set(&config.serving.maxBodyBytes, reader.integer("max_body_bytes", in: 1024...(16 << 20), unit: "bytes"))
+        set(&config.serving.maxHeaderBytes, reader.integer("max_header_bytes", in: 4096...65_536, unit: "bytes"))
+        set(&config.serving.maxConnections, reader.integer("max_connections", in: 16...100_000))
+        set(
+            &config.serving.idleTimeout,
+            reader.integer("idle_timeout_ms", in: 1000...3_600_000, unit: "ms").map { .milliseconds($0) })
+        set(&config.limits.operations, reader.integer("max_operations", in: 1...10_000))
+        set(&config.limits.shareReads, reader.bool("share_reads"))
+        config.serving.threads = reader.integer("threads", in: 1...16)
+    }
+
+    private static func log(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
+        set(&config.logFormat, reader.parsed("format", "text or json", AgentConfig.LogFormat.init))
+        let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+        set(&config.logLevel, reader.parsed("level", "one of \(levels)", Logger.Level.init))
+    }
+
+    private static func set<Value>(_ place: inout Value, _ value: Value?) {
+        if let value { place = value }
+    }
+
+    private mutating func environments(
+        _ list: [JSON]?, _ declared: Bool, _ reader: inout ObjectReader, _ config: inout AgentConfig
+    ) {
+        let path = reader.path.key("environments")
+        for (index, element) in (list ?? []).enumerated() {
+            guard let object = element.object else {
+                issues.append(JSONError(path: path.index(index), detail: "expected an object, got \(element.kind)"))
+                continue
+            }
+            var inner = ObjectReader(object, at: path.index(index))
+            let environment = self.environment(&inner, declared)
+            inner.refuseUnknown()
+            if let name = environment?.facts.name, config.environments.contains(where: { $0.facts.name == name }) {
+                inner.report("name", "\"\(name)\" is taken by another environment; names are unique")
+            }
+            reader.report(inner.issues)
+            if let environment { config.environments.append(environment) }
+        }
+        let secrets = config.environments.filter { !$0.facts.isSimulator }.map { $0.secret.reveal() }
+        if Set(secrets).count < secrets.count {
+            issues.append(JSONError(path: path, detail: "two environments share one token secret; give each its own"))
+        }
+    }
+
+    private func environment(_ reader: inout ObjectReader, _ declared: Bool) -> AgentConfig.Environment? {
+        let name = reader.parsed("name", "1 to 64 of A-Z a-z 0-9 . _ -", EnvironmentName.init)
+        let baseURL = reader.string("base_url")
+        let tokenID = reader.parsed("token_id", "a PVE token id such as agent@pve!home") {
+            Self.isTokenID($0) ? $0 : nil
+        }
+        reader.require("name", "a name such as home")
+        reader.require("base_url", "https://host:8006 or simulator://NAME")
+        reader.require("token_id", "a PVE token id such as agent@pve!home")
+        let readOnly = reader.bool("read_only") ?? false
+        let timeout = reader.integer("timeout_ms", in: 100...600_000, unit: "ms") ?? 30_000
+        var labels: [String: String] = [:]
+        for member in reader.object("labels")?.members ?? [] {
+            guard let text = member.value.string else {
+                reader.report([JSONError(path: reader.path.key("labels").key(member.key), detail: "expected a string")])
+                continue
+            }
+            labels[member.key] = text
+        }
+        let trust = self.trust(&reader)
+        let endpoint = baseURL.flatMap { self.endpoint($0, trust, &reader) }
+        let secret = self.secret(&reader, isSimulated: baseURL?.hasPrefix("simulator://") == true)
+        guard let name, let baseURL, let tokenID, let endpoint, let secret else { return nil }
+        let facts = EnvironmentFacts(
+            name: name, baseURL: baseURL, tokenID: tokenID, trust: "\(trust)", readOnly: readOnly,
+            acceptsDeclaredApprovals: declared, labels: labels)
+        return AgentConfig.Environment(facts: facts, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
+    }
+
+    /// `user@realm!name`, without the characters that would break a header.
+    private static func isTokenID(_ text: String) -> Bool {
+        let parts = text.split(separator: "!", omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[1].isEmpty, let at = parts[0].lastIndex(of: "@") else { return false }
+        let pieces = [parts[0][..<at], parts[0][parts[0].index(after: at)...], parts[1]]
+        return pieces.allSatisfy { piece in
+            !piece.isEmpty && piece.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !":/=".utf8.contains($0) }
+        }
+    }
+
+    private func trust(_ reader: inout ObjectReader) -> ServerTrust {
+        var trust = ServerTrust.system
+        section("tls", &reader) { tls in
+            let file = tls.string("ca_file")
+            let pin = tls.parsed(
+                "fingerprint_sha256", "32 hexadecimal bytes with colons, AA:BB:…, as PVE shows them",
+                CertificateFingerprint.init(parsing:))
+            if file != nil, pin != nil { tls.report("ca_file", "give either ca_file or fingerprint_sha256, not both") }
+            if let file {
+                trust = .authority(file: file)
+                if access(file, R_OK) != 0 { tls.report("ca_file", "\(file) cannot be read") }
+            }
+            if let pin { trust = .pinned(pin) }
+        }
+        return trust
+    }
+
+    private func endpoint(_ text: String, _ trust: ServerTrust, _ reader: inout ObjectReader) -> AgentConfig.Endpoint? {
+        if text.hasPrefix("simulator://") {
+            let name = String(text.dropFirst("simulator://".count))
+            guard EnvironmentName(name) != nil else {
+                reader.report("base_url", "simulator:// takes a name such as home, got \(JSON.string(name).shown)")
+                return nil
+            }
+            return .simulator(name: name)
+        }
+        do throws(HTTPOrigin.Invalid) { return .remote(try HTTPOrigin(parsing: text), trust) } catch {
+            reader.report("base_url", Self.wording(of: error, text))
+            return nil
+        }
+    }
+
+    private static func wording(of error: HTTPOrigin.Invalid, _ text: String) -> String {
+        switch error {
+        case .scheme: "must start with https:// or simulator://"
+        case .host: "has no valid host name or address"
+        case .port: "has no valid port; 1 to 65535"
+        case .notOnlyOrigin: "must be scheme, host and port alone: https://pve.lan:8006"
+        case .plaintextBeyondLoopback:
+            "\(JSON.string(text).shown) is not encrypted; use https:// with tls.ca_file or tls.fingerprint_sha256"
+        }
+    }
+
+    private func secret(_ reader: inout ObjectReader, isSimulated: Bool) -> Secret? {
+        let variable = reader.parsed("token_secret_env", "a variable's name") { $0.isEmpty ? nil : $0 }
+        let file = reader.parsed("token_secret_file", "a file's path") { $0.isEmpty ? nil : $0 }
+        if variable != nil, file != nil {
+            reader.report("token_secret_file", "give either token_secret_env or token_secret_file, not both")
+            return nil
+        }
+        if let file { return secret(file: file, &reader) }
+        if let variable, let text = variables[variable], !text.isEmpty {
+            if let secret = Self.checked(text) { return secret }
+            reader.report("token_secret_env", "\(variable) holds white space or control characters; set it anew")
+            return nil
+        }
+        // A simulator takes any token, so that a first run needs none.
+        if isSimulated { return Secret("simulator") }
+        if let variable {
+            reader.report("token_secret_env", "\(variable) is not set; export it, or use token_secret_file")
+        } else {
+            reader.report("token_secret_env", "is missing; name the variable that holds the token's secret")
+        }
+        return nil
+    }
+
+    private func secret(file: String, _ reader: inout ObjectReader) -> Secret? {
+        var path = file
+        if path.hasPrefix("$CREDENTIALS_DIRECTORY/") {
+            guard let directory = variables["CREDENTIALS_DIRECTORY"] else {
+                reader.report("token_secret_file", "$CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")
+                return nil
+            }
+            path = directory + path.dropFirst("$CREDENTIALS_DIRECTORY".count)
+        }
+        do throws(FileError) {
+            let bytes = try readFile(path, limit: 4096, isSecret: true)
+            var text = String(decoding: bytes, as: UTF8.self)
+            if text.hasSuffix("\n") { text.removeLast() }
+            if let secret = Self.checked(text) { return secret }
+            reader.report("token_secret_file", "\(path) must hold the secret alone, on one line")
+        } catch {
+            reader.report("token_secret_file", "\(path): \(error.detail)")
+        }
+        return nil
+    }
+
+    /// A secret that can stand in a header.
+    private static func checked(_ text: String) -> Secret? {
+        guard !text.isEmpty, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return nil }
+        return Secret(text)
+    }
+
+    private mutating func token(_ config: inout AgentConfig) {
+        let name = AgentConfig.tokenVariable
+        guard let text = variables[name], !text.isEmpty else { return }
+        let path = JSONPath([.key(name)])
+        guard let token = Self.checked(text) else {
+            let detail = "the variable holds white space or control characters, perhaps a newline at its end; set it anew"
+            issues.append(JSONError(path: path, detail: detail))
+            return
+        }
+        if text == "change-me", !config.listen.isLoopback || !config.isAllSimulated {
+            let detail =
+                "\"change-me\" is for loopback with simulators only; make a token with: openssl rand -hex 32"
+            issues.append(JSONError(path: path, detail: detail))
+        }
+        config.token = token
+    }
+}

@@ -1,0 +1,89 @@
+import AgentModel
+import AgentService
+import CurlHTTP
+import HTTPMessage
+import Logging
+
+/// What `serve` and `check` need to know: the configuration file, read and found right.
+struct AgentConfig: Sendable {
+    /// Where an environment's PVE is.
+    enum Endpoint: Sendable {
+        case remote(HTTPOrigin, ServerTrust)
+        /// A built-in simulator that the agent starts itself.
+        case simulator(name: String)
+    }
+
+    struct Environment: Sendable {
+        let facts: EnvironmentFacts
+        let endpoint: Endpoint
+        let secret: Secret
+        let timeout: Duration
+    }
+
+    enum LogFormat: String, Sendable, CaseIterable {
+        case text, json
+    }
+
+    /// Bounds of the HTTP server.
+    struct Serving: Sendable {
+        var maxBodyBytes = 1 << 20
+        var maxHeaderBytes = 16_384
+        var maxConnections = 1024
+        var idleTimeout = Duration.seconds(60)
+        var threads: Int?
+    }
+
+    var listen = ListenAddress.tcp(host: "127.0.0.1", port: 8080)
+    var auditLogPath = "./data/audit.log"
+    var environments: [Environment] = []
+    var limits = Limits()
+    var serving = Serving()
+    var logFormat = LogFormat.text
+    var logLevel = Logger.Level.info
+    /// The shared token; `nil` where none is set, and then every `/v1` route answers 503.
+    var token: Secret?
+
+    var isAllSimulated: Bool { environments.allSatisfy(\.facts.isSimulator) }
+}
+
+/// Everything that is wrong with a configuration, one line each: place and cure.
+struct ConfigError: Error, Sendable, Hashable, CustomStringConvertible {
+    let lines: [String]
+
+    var description: String { lines.map { "config: " + $0 }.joined(separator: "\n") }
+}
+
+extension AgentConfig {
+    /// Keys that the contract knows and this version does not act on: refused rather than ignored.
+    static let notYet: Set<String> = ["state_path", "principals", "policy", "tls", "freeze_path"]
+
+    /// The settings as `--help`, the README and error texts name them.
+    static let keys: [(key: String, meaning: String)] = [
+        ("listen_addr", "where to listen: host:port, :port, [v6]:port or unix:/path; 127.0.0.1:8080"),
+        ("audit_log_path", "the audit log, made with mode 0600; ./data/audit.log"),
+        ("environments[].name", "the environment's name; required"),
+        ("environments[].base_url", "https://host:8006, http:// for loopback, or simulator://NAME; required"),
+        ("environments[].token_id", "the PVE API token's id, user@realm!name; required"),
+        ("environments[].token_secret_env", "the variable that holds the token's secret"),
+        ("environments[].token_secret_file", "or the file that does; $CREDENTIALS_DIRECTORY is understood"),
+        ("environments[].tls.ca_file", "PEM file of the authority to trust instead of the system's"),
+        ("environments[].tls.fingerprint_sha256", "or the certificate's SHA-256 as PVE shows it, AA:BB:…"),
+        ("environments[].read_only", "deny every change here; false"),
+        ("environments[].timeout_ms", "time for one exchange with PVE, 100 to 600000; 30000"),
+        ("environments[].labels", "texts of your own, shown by GET /v1/environments"),
+        ("accept_declared_approvals", "let approved_by count for real PVEs too; false"),
+        ("plans.ttl_seconds", "how long a plan can be applied, 60 to 604800; 3600"),
+        ("plans.high_risk_ttl_seconds", "the same for plans of high risk, 60 to 86400; 900"),
+        ("plans.live_per_caller", "live plans of changes that one caller may have, 1 to 10000; 100"),
+        ("plans.retention_seconds", "how long ended plans and operations are kept, 60 to 31536000; 86400"),
+        ("limits.max_body_bytes", "largest request body, 1024 to 16777216; 1048576"),
+        ("limits.max_header_bytes", "largest request head, 4096 to 65536; 16384"),
+        ("limits.max_connections", "open connections, 16 to 100000; 1024"),
+        ("limits.idle_timeout_ms", "how long a connection may be silent, 1000 to 3600000; 60000"),
+        ("limits.max_operations", "operations under way at once, 1 to 10000; 256"),
+        ("limits.threads", "serving threads, 1 to 16; the number of cores"),
+        ("limits.share_reads", "let identical reads at the same time share one fetch; true"),
+        ("log.format", "text or json; text"),
+        ("log.level", "trace, debug, info, notice, warning, error or critical; info"),
+    ]
+}

@@ -1,0 +1,31 @@
+import Glibc
+
+/// Why a file could not be read; the text names the cure where there is one.
+struct FileError: Error, Sendable, Hashable {
+    let detail: String
+}
+
+/// Reads a whole regular file of at most `limit` bytes (`open`, `fstat`, `read`).
+///
+/// - Parameter isSecret: refuse a file that everybody can read.
+func readFile(_ path: String, limit: Int, isSecret: Bool = false) throws(FileError) -> [UInt8] {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw FileError(detail: "cannot be opened: \(String(cString: strerror(errno)))") }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+        throw FileError(detail: "is no regular file")
+    }
+    if isSecret, status.st_mode & S_IROTH != 0 {
+        throw FileError(detail: "everybody can read it; chmod 600 \(path)")
+    }
+    var bytes: [UInt8] = []
+    var block = [UInt8](repeating: 0, count: 65_536)
+    while true {
+        let count = read(descriptor, &block, block.count)
+        guard count >= 0 else { throw FileError(detail: "cannot be read: \(String(cString: strerror(errno)))") }
+        if count == 0 { return bytes }
+        bytes.append(contentsOf: block[..<count])
+        guard bytes.count <= limit else { throw FileError(detail: "is larger than \(limit) bytes") }
+    }
+}
