@@ -1,5 +1,4 @@
 import CMicrohttpd
-import Dispatch
 import Glibc
 import HTTPMessage
 import Synchronization
@@ -14,12 +13,10 @@ final class Daemon: @unchecked Sendable {
 
     private let core: ServerCore
     private let state: Mutex<State>
-    private let sweeper: any DispatchSourceTimer
 
     /// `MHD_start_daemon` on epoll threads.
     init(_ core: ServerCore, listening socket: consuming ListenSocket) throws(ServerError) {
         self.core = core
-        sweeper = DispatchSource.makeTimerSource(queue: core.clock)
         // Released in `stop`, after the last thread is gone.
         let context = unsafe Unmanaged.passRetained(core).toOpaque()
         guard let handle = unsafe Self.start(core, context, socket.descriptor) else {
@@ -27,10 +24,6 @@ final class Daemon: @unchecked Sendable {
             throw .cannotStart(core.lastNote ?? "MHD_start_daemon failed")
         }
         state = unsafe Mutex(State(handle: handle, socket: socket))
-        let every = max(min(core.options.transferTimeout / 8, .seconds(15)), .milliseconds(20))
-        sweeper.setEventHandler { core.connections.cutStalled(longerThan: core.options.transferTimeout) }
-        sweeper.schedule(deadline: .now() + every.interval, repeating: every.interval, leeway: every.interval)
-        sweeper.activate()
     }
 
     /// `MHD_quiesce_daemon`: accepts nothing more and closes the listening socket. Connections go on.
@@ -46,7 +39,6 @@ final class Daemon: @unchecked Sendable {
     func stop() {
         quiesce()
         guard let handle = unsafe state.withLock({ state in unsafe state.handle.take() }) else { return }
-        sweeper.cancel()
         unsafe MHD_stop_daemon(handle)
         unsafe Unmanaged.passUnretained(core).release()
     }

@@ -28,6 +28,7 @@ package final class HTTPServer: Sendable {
         address = socket.address
         core = ServerCore(options: options.normalized, handler: handler)
         daemon = try Daemon(core, listening: socket)
+        core.sweep()
     }
 
     deinit {

@@ -77,6 +77,14 @@ final class ServerCore: Sendable {
         left.forEach { $0.cut(.shuttingDown) }
     }
 
+    /// Cuts off stalled connections, now and from time to time until the server has stopped.
+    func sweep() {
+        guard state.withLock({ $0.stage != .stopped }) else { return }
+        connections.cutStalled(longerThan: options.transferTimeout)
+        let pause = max(min(options.transferTimeout / 8, .seconds(15)), .milliseconds(20))
+        clock.asyncAfter(deadline: .now() + pause.interval) { [weak self] in self?.sweep() }
+    }
+
     /// Passes a line on to the log that was handed in.
     func note(_ line: String) {
         state.withLock { $0.lastNote = line }
