@@ -18,12 +18,12 @@ enum CurlCommand: Sendable {
     private struct State {
         var commands: [CurlCommand] = []
         var isClosed = false
-        var lastNumber: UInt64 = 0
     }
 
     /// An `eventfd` that is readable when commands wait.
     let wakeDescriptor: Int32
     private let state = Mutex(State())
+    private let lastNumber = Atomic<UInt64>(0)
 
     /// `nil` when the process may open no more descriptors.
     init?() {
@@ -35,26 +35,24 @@ enum CurlCommand: Sendable {
 
     /// A number that this inbox gives once.
     func newNumber() -> UInt64 {
-        state.withLock { state in
-            state.lastNumber += 1
-            return state.lastNumber
-        }
+        lastNumber.add(1, ordering: .relaxed).newValue
     }
 
     /// Queues `command`; `false` when the thread takes no more.
     func put(_ command: CurlCommand) -> Bool {
-        state.withLock { state in
-            guard !state.isClosed else { return false }
+        let count = state.withLock { state in
+            guard !state.isClosed else { return 0 }
             state.commands.append(command)
-            if state.commands.count == 1 { add(1) }
-            return true
+            return state.commands.count
         }
+        // Outside the lock, or the woken thread would run into it.
+        if count == 1 { wake() }
+        return count > 0
     }
 
-    /// Takes all commands; the descriptor is not readable any more.
+    /// Takes all commands.
     func take() -> [CurlCommand] {
         state.withLock { state in
-            if !state.commands.isEmpty { reset() }
             defer { state.commands = [] }
             return state.commands
         }
@@ -69,13 +67,14 @@ enum CurlCommand: Sendable {
         }
     }
 
-    private func add(_ count: UInt64) {
-        var count = count
-        _ = unsafe write(wakeDescriptor, &count, 8)
-    }
-
-    private func reset() {
+    /// Makes the descriptor unreadable. To be called before `take`, so that no command is left without a wake.
+    func reset() {
         var count: UInt64 = 0
         _ = unsafe read(wakeDescriptor, &count, 8)
+    }
+
+    private func wake() {
+        var count: UInt64 = 1
+        _ = unsafe write(wakeDescriptor, &count, 8)
     }
 }

@@ -68,6 +68,7 @@ final class CurlReactor {
         let due = pools.values.compactMap(\.nextDue).min()
         let patience = due.map { Int32(clamping: max(0, ($0 - .now).milliseconds)) } ?? -1
         guard unsafe poll(&entries, nfds_t(entries.count), patience) > 0 else { return }
+        if entries[0].revents != 0 { inbox.reset() }
         for (entry, pool) in zip(entries, owners) where entry.revents != 0 {
             // What came before may have made libcurl close this socket.
             if let pool, pool.sockets[entry.fd] != nil { pool.ready(entry.fd, entry.revents) }
