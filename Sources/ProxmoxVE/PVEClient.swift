@@ -21,9 +21,7 @@ package struct PVEClient: Sendable {
         self.retry = retry
     }
 
-    /// Reads, with retries where nothing was reached.
-    ///
-    /// - Parameter timeout: for the whole call; the client's own where `nil`.
+    /// Reads, with retries where nothing was reached. `timeout` is for the whole call; the client's own where `nil`.
     package func get(_ call: PVECall, timeout: Duration? = nil) async throws(PVEError) -> PVEReply {
         try PVEReply(try await getRaw(call, timeout: timeout))
     }
@@ -48,8 +46,7 @@ package struct PVEClient: Sendable {
     }
 
     /// Sends a mutation: exactly one try. After an error, ``PVEError/mayHaveExecuted`` tells what is certain.
-    ///
-    /// - Parameter timeout: for the whole call; the client's own where `nil`.
+    /// `timeout` is as for reads.
     package func send(_ mutation: PVECall, timeout: Duration? = nil) async throws(PVEError) -> PVEReply {
         precondition(mutation.method != .get, "a mutation is no GET")
         return try PVEReply(try await exchange(mutation, once: true, timeout: timeout ?? self.timeout))
