@@ -1,0 +1,99 @@
+internal import CCurl
+internal import HTTPMessage
+internal import HTTPTypes
+
+extension CurlHandle {
+    /// Turns off everything libcurl would do beyond one plain HTTP/1.1 exchange with one server.
+    func restrict() throws(CurlError) {
+        try keepErrorText()
+        try set(CURLOPT_NOSIGNAL, 1)
+        try set(CURLOPT_NOPROGRESS, 1)
+        try set(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1)
+        try set(CURLOPT_FOLLOWLOCATION, 0)
+        try set(CURLOPT_NETRC, Int(CURL_NETRC_IGNORED.rawValue))
+        // An empty name, unlike none, also overrules the proxy variables of the environment.
+        try set(CURLOPT_PROXY, "")
+        try set(CURLOPT_NOPROXY, "*")
+        try set(CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2)
+        // Every connection proves the server's identity anew.
+        try set(CURLOPT_SSL_SESSIONID_CACHE, 0)
+        // A given-up name lookup must not hold the loop's thread until the resolver answers.
+        try set(CURLOPT_QUICK_EXIT, 1)
+    }
+
+    /// Applies what all requests of one transport share. `pin` holds the digest of a pinned certificate.
+    @unsafe func apply(
+        _ configuration: CurlConfiguration, pin: UnsafeMutableRawPointer?
+    ) throws(CurlError) {
+        try set(CURLOPT_PROTOCOLS_STR, configuration.origin.scheme.rawValue)
+        try set(CURLOPT_CONNECTTIMEOUT_MS, max(1, configuration.connectTimeout.milliseconds))
+        // Proxmox VE closes after 5 s of idleness.
+        try set(CURLOPT_MAXAGE_CONN, 4)
+        try set(CURLOPT_MAXFILESIZE_LARGE, offset: configuration.maximumBodyBytes)
+        try set(CURLOPT_USERAGENT, configuration.userAgent)
+        try set(CURLOPT_ACCEPT_ENCODING, configuration.acceptsGzip ? "gzip" : nil)
+
+        try set(CURLOPT_SSL_VERIFYPEER, 1)
+        try set(CURLOPT_SSL_VERIFYHOST, 2)
+        switch configuration.trust {
+        case .system: break
+        case .authority(let file):
+            try set(CURLOPT_CAINFO, file)
+            try set(CURLOPT_CAPATH, nil)
+        case .pinned:
+            guard let pin = unsafe pin else {
+                throw CurlError(CURLE_SSL_PINNEDPUBKEYNOTMATCH, operation: "CURLOPT_SSL_CTX_FUNCTION")
+            }
+            try set(CURLOPT_CAINFO, nil)
+            try set(CURLOPT_CAPATH, nil)
+            try set(CURLOPT_SSL_VERIFYHOST, 0)
+            try unsafe setPin(pin)
+        }
+    }
+
+    /// Applies one request. Its target must be well-formed: `isTarget`.
+    mutating func apply(_ request: OutgoingRequest, to origin: HTTPOrigin) throws(CurlError) {
+        try set(CURLOPT_URL, origin.description + request.target)
+        try set(CURLOPT_PATH_AS_IS, 1)
+        if request.once {
+            // libcurl resends by itself what got no answer on a connection used before.
+            try set(CURLOPT_FRESH_CONNECT, 1)
+            try set(CURLOPT_FORBID_REUSE, 1)
+        }
+        switch (request.method, request.body) {
+        case (.get, nil): break
+        case (.head, nil): try set(CURLOPT_NOBODY, 1)
+        case (.post, nil), (.put, nil): try setBody([])
+        case (_, nil): break
+        case (_, let body?): try setBody(body)
+        }
+        if request.method != .head { try set(CURLOPT_CUSTOMREQUEST, request.method.rawValue) }
+        try setHeaders(Self.headerLines(request.fields))
+    }
+
+    /// Whether `text` can stand in a request line as it is: an absolute path of visible ASCII, without a fragment.
+    static func isTarget(_ text: String) -> Bool {
+        text.hasPrefix("/") && text.utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "#") }
+    }
+
+    /// The request's own fields, and nothing that libcurl would add unasked. Framing and `Host` are libcurl's alone.
+    static func headerLines(_ fields: HTTPFields) -> [String] {
+        let framing: Set<HTTPField.Name> = [
+            .contentLength, .transferEncoding, .connection, .expect, HTTPField.Name("Host") ?? .expect,
+        ]
+        var lines = ["Expect:"]
+        if !fields.contains(.contentType) { lines.append("Content-Type:") }
+        for field in fields where !framing.contains(field.name) {
+            lines.append(field.value.isEmpty ? "\(field.name);" : "\(field.name): \(field.value)")
+        }
+        return lines
+    }
+}
+
+extension Duration {
+    /// Whole milliseconds, rounded up.
+    var milliseconds: Int {
+        let (seconds, attoseconds) = components
+        return Int(seconds) * 1000 + Int((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+    }
+}

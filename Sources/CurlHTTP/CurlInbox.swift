@@ -1,0 +1,80 @@
+internal import CCurl
+internal import Glibc
+internal import Synchronization
+
+/// What other threads ask of the loop's thread.
+enum CurlCommand: Sendable {
+    /// Begin `job` on the pool of this number, which is made when there is none.
+    case start(CurlJob, pool: UInt64, CurlConfiguration)
+    case cancel(job: UInt64, pool: UInt64)
+    /// End all exchanges of a pool and its connections, then call back.
+    case close(pool: UInt64, @Sendable () -> Void)
+    /// End everything and the thread, then call back.
+    case stop(@Sendable () -> Void)
+}
+
+/// The queue in front of the loop's thread, with an event descriptor that wakes it.
+@safe final class CurlInbox: Sendable {
+    private struct State {
+        var commands: [CurlCommand] = []
+        var isClosed = false
+    }
+
+    /// An `eventfd` that is readable when commands wait.
+    let wakeDescriptor: Int32
+    private let state = Mutex(State())
+    private let lastNumber = Atomic<UInt64>(0)
+
+    /// `nil` when the process may open no more descriptors.
+    init?() {
+        wakeDescriptor = ccurl_eventfd()
+        guard wakeDescriptor >= 0 else { return nil }
+    }
+
+    deinit { Glibc.close(wakeDescriptor) }
+
+    /// A number that this inbox gives once.
+    func newNumber() -> UInt64 {
+        lastNumber.add(1, ordering: .relaxed).newValue
+    }
+
+    /// Queues `command`; `false` when the thread takes no more.
+    func put(_ command: CurlCommand) -> Bool {
+        let count = state.withLock { state in
+            guard !state.isClosed else { return 0 }
+            state.commands.append(command)
+            return state.commands.count
+        }
+        // Outside the lock, or the woken thread would run into it.
+        if count == 1 { wake() }
+        return count > 0
+    }
+
+    /// Takes all commands.
+    func take() -> [CurlCommand] {
+        state.withLock { state in
+            defer { state.commands = [] }
+            return state.commands
+        }
+    }
+
+    /// Takes what is left and refuses all that would follow.
+    func close() -> [CurlCommand] {
+        state.withLock { state in
+            state.isClosed = true
+            defer { state.commands = [] }
+            return state.commands
+        }
+    }
+
+    /// Makes the descriptor unreadable. To be called before `take`, so that no command is left without a wake.
+    func reset() {
+        var count: UInt64 = 0
+        _ = unsafe read(wakeDescriptor, &count, 8)
+    }
+
+    private func wake() {
+        var count: UInt64 = 1
+        _ = unsafe write(wakeDescriptor, &count, 8)
+    }
+}

@@ -1,0 +1,78 @@
+internal import CCurl
+
+/// Owner of a `CURLM *`: one pool of connections, driven by socket and timer events.
+@safe struct CurlMulti: ~Copyable {
+    private let raw: UnsafeMutableRawPointer
+    /// Read by libcurl's TLS callback in every handshake, so it lives as long as the connections do.
+    let pin: UnsafeMutableRawPointer?
+
+    /// `curl_multi_init`.
+    init(pin fingerprint: CertificateFingerprint?) throws(CurlError) {
+        guard let raw = unsafe curl_multi_init() else { throw CurlError(CURLM_OUT_OF_MEMORY, operation: "multi_init") }
+        unsafe self.raw = raw
+        if let fingerprint {
+            let pin = UnsafeMutableRawPointer.allocate(byteCount: 32, alignment: 1)
+            unsafe pin.copyMemory(from: fingerprint.bytes, byteCount: 32)
+            unsafe self.pin = pin
+        } else {
+            unsafe pin = nil
+        }
+    }
+
+    deinit {
+        // Closing connections would call back into a pool that is going away.
+        unsafe ccurl_multi_set_socket_function(raw, nil, nil)
+        unsafe ccurl_multi_set_timer_function(raw, nil, nil)
+        unsafe curl_multi_cleanup(raw)
+        unsafe pin?.deallocate()
+    }
+
+    /// Keeps at most `count` idle connections.
+    func keep(connections count: Int) throws(CurlError) {
+        try check(unsafe ccurl_multi_setopt_long(raw, CURLMOPT_MAXCONNECTS, count), "CURLMOPT_MAXCONNECTS")
+    }
+
+    /// Has libcurl tell which sockets to watch, and when to call `timeout()`. `data` must outlive this value.
+    @unsafe func observe(
+        sockets: curl_socket_callback, timer: curl_multi_timer_callback, data: UnsafeMutableRawPointer
+    ) throws(CurlError) {
+        try check(unsafe ccurl_multi_set_socket_function(raw, sockets, data), "CURLMOPT_SOCKETFUNCTION")
+        try check(unsafe ccurl_multi_set_timer_function(raw, timer, data), "CURLMOPT_TIMERFUNCTION")
+    }
+
+    func add(_ handle: borrowing CurlHandle) throws(CurlError) {
+        try check(unsafe curl_multi_add_handle(raw, handle.raw), "curl_multi_add_handle")
+    }
+
+    func remove(_ handle: borrowing CurlHandle) {
+        unsafe curl_multi_remove_handle(raw, handle.raw)
+    }
+
+    /// `curl_multi_socket_action` for a socket that is ready. `events` are `CURL_CSELECT_…` bits.
+    func ready(_ socket: Int32, events: Int32) {
+        var running: Int32 = 0
+        unsafe curl_multi_socket_action(raw, socket, events, &running)
+    }
+
+    /// `curl_multi_socket_action` when the time that libcurl asked for has come.
+    func timeout() {
+        var running: Int32 = 0
+        unsafe curl_multi_socket_action(raw, CURL_SOCKET_TIMEOUT, 0, &running)
+    }
+
+    /// The next finished transfer: its handle and how it went. `curl_multi_info_read`.
+    func nextFinished() -> (handle: UInt, result: CURLcode)? {
+        var left: Int32 = 0
+        while let message = unsafe curl_multi_info_read(raw, &left) {
+            guard unsafe message.pointee.msg == CURLMSG_DONE, let handle = unsafe message.pointee.easy_handle else {
+                continue
+            }
+            return unsafe (UInt(bitPattern: handle), ccurl_message_result(message))
+        }
+        return nil
+    }
+
+    private func check(_ code: CURLMcode, _ operation: String) throws(CurlError) {
+        guard code == CURLM_OK else { throw CurlError(code, operation: operation) }
+    }
+}

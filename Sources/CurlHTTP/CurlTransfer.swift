@@ -1,0 +1,122 @@
+internal import CCurl
+internal import HTTPMessage
+internal import HTTPTypes
+
+/// One exchange as it is handed to the loop's thread.
+struct CurlJob: Sendable {
+    let id: UInt64
+    let request: OutgoingRequest
+    let deadline: ContinuousClock.Instant
+    /// Resumed once, on the loop's thread.
+    let finish: @Sendable (Result<IncomingResponse, TransportError>) -> Void
+}
+
+/// One exchange under way. Lives on the loop's thread only; libcurl calls back into it.
+final class CurlTransfer {
+    let job: CurlJob
+    let handle: CurlHandle
+    /// Whether bytes of the request may have left. Set just before libcurl writes the first one.
+    fileprivate(set) var sent = false
+    private let bodyLimit: Int
+    private let decodes: Bool
+    private var head = ResponseHead()
+    private var body: [UInt8] = []
+    /// Why a callback made libcurl give up.
+    private var failure: TransportError?
+
+    /// The handle calls back into this object: whoever adds it to a multi handle keeps both alive till it is removed.
+    init(_ job: CurlJob, configuration: CurlConfiguration, pin: UnsafeMutableRawPointer?) throws(CurlError) {
+        self.job = job
+        bodyLimit = configuration.maximumBodyBytes
+        decodes = configuration.acceptsGzip
+        var handle = try CurlHandle()
+        try handle.restrict()
+        try unsafe handle.apply(configuration, pin: pin)
+        try handle.apply(job.request, to: configuration.origin)
+        self.handle = handle
+        try observe()
+    }
+
+    private func observe() throws(CurlError) {
+        let context = unsafe UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
+        try unsafe handle.set(CURLOPT_HEADERDATA, pointer: context)
+        try unsafe handle.set(CURLOPT_WRITEDATA, pointer: context)
+        try unsafe handle.set(CURLOPT_PREREQDATA, pointer: context)
+        try unsafe handle.set(CURLOPT_HEADERFUNCTION, function: takeHeaderLine)
+        try unsafe handle.set(CURLOPT_WRITEFUNCTION, function: takeBodyPart)
+        try unsafe handle.setPrerequest(noteSending)
+    }
+
+    fileprivate func take(line: UnsafeRawBufferPointer) -> Bool {
+        unsafe head.take(line)
+        guard head.byteCount <= ResponseHead.maximumBytes else {
+            failure = .broken("the head of the answer is too large", sent: true)
+            return false
+        }
+        return true
+    }
+
+    fileprivate func take(part: UnsafeRawBufferPointer) -> Bool {
+        guard part.count <= bodyLimit - body.count else {
+            failure = .tooLarge(limit: bodyLimit)
+            return false
+        }
+        if body.isEmpty, let length = head.contentLength { body.reserveCapacity(min(length, bodyLimit)) }
+        unsafe body.append(contentsOf: part)
+        return true
+    }
+
+    /// The result of the transfer that libcurl ended with `code`.
+    func result(_ code: CURLcode) -> Result<IncomingResponse, TransportError> {
+        if let failure { return .failure(failure) }
+        guard code == CURLE_OK else { return .failure(error(code)) }
+        guard head.isComplete, head.status >= 200 else {
+            return .failure(.broken("no complete answer came", sent: sent))
+        }
+        if decodes { head.dropCoding() }
+        return .success(
+            IncomingResponse(status: head.status, reason: head.reason, fields: head.fields, body: body))
+    }
+
+    private func error(_ code: CURLcode) -> TransportError {
+        switch code {
+        case CURLE_OPERATION_TIMEDOUT: return .timeout(sent: sent)
+        case CURLE_FILESIZE_EXCEEDED: return .tooLarge(limit: bodyLimit)
+        default:
+            let text = handle.lastError.isEmpty ? CurlError(code, operation: "").text : handle.lastError
+            let visible = String(
+                text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : Character($0) })
+            return sent ? .broken(visible, sent: true) : .unreachable(visible)
+        }
+    }
+}
+
+// C callbacks: `context` is the transfer, which its pool keeps alive while libcurl has the handle.
+
+private func takeHeaderLine(
+    _ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?
+) -> Int {
+    guard let context = unsafe context else { return 0 }
+    let transfer = unsafe Unmanaged<CurlTransfer>.fromOpaque(context).takeUnretainedValue()
+    let taken = unsafe transfer.take(line: UnsafeRawBufferPointer(start: bytes, count: size * count))
+    return taken ? size * count : 0
+}
+
+private func takeBodyPart(
+    _ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?
+) -> Int {
+    guard let context = unsafe context else { return 0 }
+    let transfer = unsafe Unmanaged<CurlTransfer>.fromOpaque(context).takeUnretainedValue()
+    let taken = unsafe transfer.take(part: UnsafeRawBufferPointer(start: bytes, count: size * count))
+    return taken ? size * count : 0
+}
+
+/// Called once a connection stands, its TLS handshake done, and before the request is written.
+private func noteSending(
+    _ context: UnsafeMutableRawPointer?, _: UnsafeMutablePointer<CChar>?, _: UnsafeMutablePointer<CChar>?,
+    _: Int32, _: Int32
+) -> Int32 {
+    guard let context = unsafe context else { return CURL_PREREQFUNC_ABORT }
+    unsafe Unmanaged<CurlTransfer>.fromOpaque(context).takeUnretainedValue().sent = true
+    return CURL_PREREQFUNC_OK
+}

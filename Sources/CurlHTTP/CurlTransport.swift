@@ -1,0 +1,49 @@
+package import HTTPMessage
+
+/// HTTP/1.1 to one origin through libcurl, with a pool of connections that nothing else uses.
+///
+/// Nothing of the process environment has a say: no proxy, no netrc, no cookies, and redirects are answers.
+package final class CurlTransport: HTTPTransport {
+    package let configuration: CurlConfiguration
+    private let inbox: CurlInbox
+    private let pool: UInt64
+
+    /// Opens no connection yet. `loop` is to be stopped after the last use of this transport.
+    package init(_ configuration: CurlConfiguration, loop: CurlLoop) {
+        self.configuration = configuration
+        inbox = loop.inbox
+        pool = loop.inbox.newNumber()
+    }
+
+    deinit { _ = inbox.put(.close(pool: pool) {}) }
+
+    /// Sends `request`; framing fields, `Host`, `Connection` and `Expect` among its fields are libcurl's to set.
+    ///
+    /// A request with `once` has a connection of its own and leaves at most once. Any other may be repeated by
+    /// libcurl when a kept connection turns out to be closed. Cancelling the calling task ends the exchange.
+    package func send(_ request: OutgoingRequest) async throws(TransportError) -> IncomingResponse {
+        guard CurlHandle.isTarget(request.target) else { throw .unreachable("the request target is malformed") }
+        let id = inbox.newNumber()
+        let deadline = ContinuousClock.now + (request.timeout ?? configuration.timeout)
+        let result = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let job = CurlJob(id: id, request: request, deadline: deadline) { continuation.resume(returning: $0) }
+                guard inbox.put(.start(job, pool: pool, configuration)) else {
+                    return job.finish(.failure(.cancelled(sent: false)))
+                }
+                // The handler below may have run before there was anything to cancel.
+                if Task.isCancelled { _ = inbox.put(.cancel(job: id, pool: pool)) }
+            }
+        } onCancel: {
+            _ = inbox.put(.cancel(job: id, pool: pool))
+        }
+        return try result.get()
+    }
+
+    /// Ends the exchanges under way with `TransportError.cancelled` and closes all connections.
+    package func shutdown() async {
+        await withCheckedContinuation { continuation in
+            if !inbox.put(.close(pool: pool) { continuation.resume() }) { continuation.resume() }
+        }
+    }
+}

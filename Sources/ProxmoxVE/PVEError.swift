@@ -1,0 +1,64 @@
+package import HTTPMessage
+package import StrictJSON
+
+/// Why a call of the Proxmox VE API has no result.
+package enum PVEError: Error, Sendable, Hashable {
+    /// Any status but success and 401.
+    case refused(PVERefusal)
+    /// 401: the token is unknown, wrong, expired or disabled. `reason` is Proxmox VE's text.
+    case unauthenticated(reason: String)
+    /// A success whose body is not what Proxmox VE sends: no JSON, no object, no `data`.
+    case invalid(String)
+    case transport(TransportError)
+
+    /// Whether a mutation that ended like this may have been carried out, wholly or in part. Only `false` is certain.
+    package var mayHaveExecuted: Bool {
+        switch self {
+        case .refused(let refusal): refusal.isFromGateway
+        case .unauthenticated: false
+        case .invalid: true
+        case .transport(let error): error.maybeSent
+        }
+    }
+}
+
+/// Proxmox VE's no, in its own words. A text may repeat values of parameters.
+package struct PVERefusal: Error, Sendable, Hashable {
+    package let status: Int
+    /// The reason phrase of the status line, where Proxmox VE puts its error text.
+    package let reason: String
+    /// The text again, from the body; only newer versions send it.
+    package let message: String?
+    /// What is wrong with each parameter, by its name.
+    package let errors: [String: String]
+
+    package init(status: Int, reason: String, message: String? = nil, errors: [String: String] = [:]) {
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.errors = errors
+    }
+
+    /// Reads an answer. Its body may be anything; texts are cut at 4,096 characters.
+    init(_ answer: IncomingResponse) {
+        let body = try? JSON.parse(answer.body)
+        let errors = body?["errors"]?.object?.members ?? []
+        self.init(
+            status: answer.status, reason: Self.trimmed(answer.reason),
+            message: body?["message"]?.string.map(Self.trimmed),
+            errors: Dictionary(
+                errors.compactMap { member in member.value.string.map { (member.key, Self.trimmed($0)) } },
+                uniquingKeysWith: { first, _ in first }))
+    }
+
+    /// Whether the node that was asked lost another process or node on the way: 502, 504, and 595–599, with which
+    /// pveproxy tells how far it got. What was asked may then have happened.
+    package var isFromGateway: Bool { [502, 504].contains(status) || (595...599).contains(status) }
+
+    /// Without the line end that Perl's `die` asks for.
+    static func trimmed(_ text: String) -> String {
+        var text = text.prefix(4096)
+        while text.last?.isWhitespace == true { text.removeLast() }
+        return String(text)
+    }
+}

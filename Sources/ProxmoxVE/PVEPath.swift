@@ -1,0 +1,67 @@
+/// The path of one API endpoint below `/api2/json`, built from its parts; each is percent-encoded as a whole.
+package struct PVEPath: Sendable, Hashable, CustomStringConvertible {
+    /// Why a text cannot be part of a path.
+    package enum Invalid: Error, Sendable, Hashable {
+        /// Empty, `.` or `..`: it would name another endpoint.
+        case misleading
+        /// Proxmox VE decodes `%2F` before it looks up the endpoint, so a slash would start another part.
+        case slash
+        /// A control character.
+        case control
+    }
+
+    /// Begins with a slash: `/nodes/pve1/qemu/100`.
+    package let encoded: String
+
+    package var description: String { encoded }
+
+    /// Joins `parts`: `PVEPath("nodes", node, "qemu", vmid, "config")`.
+    package init(_ parts: any CustomStringConvertible...) throws(Invalid) {
+        encoded = try Self.join(parts.map(\.description))
+    }
+
+    /// Joins `parts` and `rest`, for the endpoints that take all that follows as one name with slashes in it: a volume
+    /// (`local:iso/a.iso`) or a network (`192.0.2.0/24`).
+    package init(_ parts: any CustomStringConvertible..., rest: String) throws(Invalid) {
+        for piece in rest.split(separator: "/", omittingEmptySubsequences: false) { try Self.check(piece) }
+        encoded = try Self.join(parts.map(\.description)) + "/" + rest.percentEncoded
+    }
+
+    private static func join(_ parts: [String]) throws(Invalid) -> String {
+        var path = ""
+        for part in parts {
+            guard !part.utf8.contains(UInt8(ascii: "/")) else { throw .slash }
+            try check(part[...])
+            path += "/" + part.percentEncoded
+        }
+        guard !path.isEmpty else { throw .misleading }
+        return path
+    }
+
+    private static func check(_ part: Substring) throws(Invalid) {
+        guard !part.isEmpty, part != ".", part != ".." else { throw .misleading }
+        guard part.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else { throw .control }
+    }
+}
+
+extension String {
+    /// Every byte of the UTF-8 text but RFC 3986's unreserved ones as `%XX`.
+    ///
+    /// Proxmox VE splits forms at `;` as well as `&`, and cuts a value at a second `=`, so nothing reserved may stay.
+    var percentEncoded: String {
+        let digits = Array("0123456789ABCDEF".utf8)
+        var out: [UInt8] = []
+        out.reserveCapacity(utf8.count)
+        for byte in utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "~"):
+                out.append(byte)
+            default:
+                out += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            }
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+}

@@ -1,0 +1,32 @@
+internal import HTTPMessage
+
+/// When a read is tried again. Mutations never are.
+package struct PVERetry: Sendable, Hashable {
+    /// Tries in all, the first included.
+    package var tries: Int
+    /// The longest pause after the first try; it doubles with each further one.
+    package var base: Duration
+    /// The longest pause at all.
+    package var cap: Duration
+
+    package init(tries: Int = 3, base: Duration = .milliseconds(200), cap: Duration = .seconds(2)) {
+        self.tries = max(1, tries)
+        self.base = base
+        self.cap = cap
+    }
+
+    /// The pause after failed try number `number`, from 1: anything from nothing to the longest one, so that callers
+    /// that failed together do not come back together. `random` is in 0…1.
+    package func pause(afterTry number: Int, random: Double) -> Duration {
+        min(cap, base * (1 << min(max(0, number - 1), 16))) * random
+    }
+
+    /// Whether another try may find what this one did not: nothing was reached, or a node in between gave up.
+    package func isWorthwhile(after error: PVEError) -> Bool {
+        switch error {
+        case .refused(let refusal): [502, 503, 504, 595, 596].contains(refusal.status)
+        case .transport(.unreachable), .transport(.timeout(sent: false)): true
+        case .transport, .unauthenticated, .invalid: false
+        }
+    }
+}
