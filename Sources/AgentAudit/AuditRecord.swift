@@ -182,3 +182,12 @@ extension AuditRecord {
         }
     }
 }
+
+extension AuditEvent {
+    /// Whether its values are flat enough for a line that can be read again.
+    package var isRecordable: Bool {
+        [request, decision, result].allSatisfy { value in
+            value.map { !$0.isNested(deeperThan: AuditRecord.maximumDepth - 1) } ?? true
+        }
+    }
+}

@@ -9,9 +9,9 @@ package struct AuditTime: Sendable, Hashable, Comparable {
 
     private static let bounds: ClosedRange<Int64> = -62_167_219_200_000...253_402_300_799_999
 
-    /// The millisecond that `date` lies in; a date beyond the years 0 to 9999 becomes the nearest one within.
+    /// The millisecond nearest to `date`; a date beyond the years 0 to 9999 becomes the nearest one within.
     package init(_ date: Date) {
-        let exact = (date.timeIntervalSince1970 * 1000).rounded(.down)
+        let exact = (date.timeIntervalSince1970 * 1000).rounded()
         let bounded = min(max(exact, Double(Self.bounds.lowerBound)), Double(Self.bounds.upperBound))
         milliseconds = bounded.isNaN ? 0 : Int64(bounded)
     }

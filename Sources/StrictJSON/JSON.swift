@@ -108,6 +108,15 @@ extension JSON {
     /// The member `key` of an object; `nil` for a missing one and for anything that is no object.
     package subscript(key: String) -> JSON? { object?[key] }
 
+    /// Whether arrays and objects stand more than `levels` deep in each other.
+    package func isNested(deeperThan levels: Int) -> Bool {
+        switch self {
+        case .null, .bool, .integer, .number, .string: false
+        case .array(let elements): levels < 1 || elements.contains { $0.isNested(deeperThan: levels - 1) }
+        case .object(let object): levels < 1 || object.members.contains { $0.value.isNested(deeperThan: levels - 1) }
+        }
+    }
+
     /// What kind of value this is, as an error message names it.
     package var kind: String {
         switch self {
