@@ -11,8 +11,9 @@ struct LogDirectory: ~Copyable {
     let directory: TemporaryDirectory
     let log: String
 
-    init() throws {
-        directory = try TemporaryDirectory()
+    /// - Parameter path: where the directory is made.
+    init(at path: String = "/tmp") throws {
+        directory = try TemporaryDirectory(in: path)
         log = "\(directory.path)/data/audit.log"
     }
 

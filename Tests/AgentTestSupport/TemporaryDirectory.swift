@@ -4,8 +4,9 @@ internal import Glibc
 package struct TemporaryDirectory: ~Copyable {
     package let path: String
 
-    package init() throws {
-        var template = Array("/tmp/proxmox-agent-XXXXXX".utf8CString)
+    /// - Parameter parent: the directory that it is made in.
+    package init(in parent: String = "/tmp") throws {
+        var template = Array("\(parent)/proxmox-agent-XXXXXX".utf8CString)
         let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } != nil }
         guard made else { throw Failure(code: errno) }
         path = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
