@@ -8,6 +8,8 @@ package enum AuditKind: String, Sendable, Hashable, CaseIterable {
     /// How a mutation ended.
     case apply
     case resolve
+    /// An approver's word that no mutation may start, and the end of it.
+    case freeze, unfreeze
     /// A plan ended by itself: expired.
     case expire
     /// Failed authentications of one source and minute.
@@ -61,6 +63,29 @@ package struct AuditHead: Sendable, Hashable {
     package init(seq: UInt64, hash: String) {
         self.seq = seq
         self.hash = hash
+    }
+
+    /// What the first record of all continues from: number 0, a hash of 64 zeros.
+    package static let empty = AuditHead(seq: 0, hash: String(repeating: "0", count: 64))
+}
+
+extension AuditHead: LosslessStringConvertible {
+    /// As operators save it: `43:9c1e…`, the hash in full.
+    package var description: String { "\(seq):\(hash)" }
+
+    /// Reads `seq:hash`; `nil` unless the number is decimal and the hash 64 lower-case hexadecimal digits.
+    package init?(_ description: String) {
+        let parts = description.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, parts[0].utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            let seq = UInt64(parts[0]), Self.isHash(parts[1])
+        else { return nil }
+        self.init(seq: seq, hash: String(parts[1]))
+    }
+
+    /// Whether `text` could be a hash: 64 lower-case hexadecimal digits.
+    static func isHash(_ text: some StringProtocol) -> Bool {
+        text.utf8.count == 64
+            && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }
 }
 

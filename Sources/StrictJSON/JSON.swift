@@ -1,5 +1,7 @@
 /// A JSON value (RFC 8259) whose objects keep the order of their keys.
-package enum JSON: Sendable, Hashable {
+///
+/// Texts and keys are equal if they are the same code points; Swift's `String` would also take "é" for "e\u{301}".
+package enum JSON: Sendable {
     case null
     case bool(Bool)
     /// A number written without fraction or exponent that fits 64 bits.
@@ -13,7 +15,7 @@ package enum JSON: Sendable, Hashable {
 
 /// The members of a JSON object, in order, each key once. Equality ignores the order.
 package struct JSONObject: Sendable {
-    package struct Member: Sendable, Hashable {
+    package struct Member: Sendable {
         package let key: String
         package var value: JSON
     }
@@ -31,9 +33,9 @@ package struct JSONObject: Sendable {
 
     /// The value of `key`. Setting `nil` removes the member; a new key goes to the end.
     package subscript(key: String) -> JSON? {
-        get { members.first { $0.key == key }?.value }
+        get { members.first { $0.key.isSameText(as: key) }?.value }
         set {
-            guard let index = members.firstIndex(where: { $0.key == key }) else {
+            guard let index = members.firstIndex(where: { $0.key.isSameText(as: key) }) else {
                 if let newValue { members.append(Member(key: key, value: newValue)) }
                 return
             }
@@ -42,13 +44,11 @@ package struct JSONObject: Sendable {
     }
 }
 
-extension JSONObject: Hashable {
-    package static func == (a: JSONObject, b: JSONObject) -> Bool {
-        a.count == b.count && a.members.allSatisfy { b[$0.key] == $0.value }
-    }
-
-    package func hash(into hasher: inout Hasher) {
-        hasher.combine(members.sorted { $0.key < $1.key })
+extension JSONObject {
+    /// Adds a member at the end without looking whether the key is there already, which the caller knows.
+    package mutating func append(_ newKey: String, _ value: JSON) {
+        assert(self[newKey] == nil, "key given twice")
+        members.append(Member(key: newKey, value: value))
     }
 }
 
@@ -107,6 +107,15 @@ extension JSON {
 
     /// The member `key` of an object; `nil` for a missing one and for anything that is no object.
     package subscript(key: String) -> JSON? { object?[key] }
+
+    /// Whether arrays and objects stand more than `levels` deep in each other.
+    package func isNested(deeperThan levels: Int) -> Bool {
+        switch self {
+        case .null, .bool, .integer, .number, .string: false
+        case .array(let elements): levels < 1 || elements.contains { $0.isNested(deeperThan: levels - 1) }
+        case .object(let object): levels < 1 || object.members.contains { $0.value.isNested(deeperThan: levels - 1) }
+        }
+    }
 
     /// What kind of value this is, as an error message names it.
     package var kind: String {

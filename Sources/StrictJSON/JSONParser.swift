@@ -1,32 +1,42 @@
 extension JSON {
-    /// Deepest nesting that `parse` takes.
+    /// Deepest nesting of arrays and objects that `parse` takes, if it is not told another.
     package static let maximumDepth = 64
 
     /// Parses one complete document (RFC 8259), strictly.
     ///
-    /// Refused beside malformed text: bytes after the value, duplicate keys, nesting deeper than ``maximumDepth``,
-    /// invalid UTF-8, lone surrogates, and numbers that no finite double holds.
-    package static func parse(_ bytes: [UInt8]) throws(JSONError) -> JSON {
-        let result = bytes.withUnsafeBufferPointer { buffer in
-            Result { () throws(JSONError) -> JSON in
-                var parser = JSONParser(bytes: buffer)
-                return try parser.document()
-            }
-        }
-        return try result.get()
+    /// Refused beside malformed text: bytes after the value, duplicate keys, nesting deeper than `maximumDepth`,
+    /// invalid UTF-8, lone surrogates, and numbers that no finite double holds. An integer of more than 64 bits
+    /// becomes the nearest double.
+    package static func parse(
+        _ bytes: some Collection<UInt8>, maximumDepth: Int = JSON.maximumDepth
+    ) throws(JSONError) -> JSON {
+        let result = bytes.withContiguousStorageIfAvailable { buffer in parse(buffer, maximumDepth) }
+        if let result { return try result.get() }
+        return try Array(bytes).withUnsafeBufferPointer { buffer in parse(buffer, maximumDepth) }.get()
     }
 
-    /// Parses `text` as ``parse(_:)-([UInt8])`` does.
-    package static func parse(_ text: String) throws(JSONError) -> JSON { try parse(Array(text.utf8)) }
+    /// Parses `text` as ``parse(_:maximumDepth:)`` does.
+    package static func parse(_ text: String) throws(JSONError) -> JSON { try parse(text.utf8) }
+
+    private static func parse(_ buffer: UnsafeBufferPointer<UInt8>, _ depth: Int) -> Result<JSON, JSONError> {
+        Result { () throws(JSONError) -> JSON in
+            var parser = JSONParser(bytes: buffer, maximumDepth: depth)
+            return try parser.document()
+        }
+    }
 }
 
 /// A recursive-descent parser; the nesting bound keeps the stack small.
 struct JSONParser {
-    private let bytes: UnsafeBufferPointer<UInt8>
-    private var at = 0
-    private var path: [JSONPath.Step] = []
+    let bytes: UnsafeBufferPointer<UInt8>
+    private(set) var at = 0
+    private let maximumDepth: Int
+    private var depth = 0
 
-    init(bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+    init(bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int = JSON.maximumDepth) {
+        self.bytes = bytes
+        self.maximumDepth = maximumDepth
+    }
 
     mutating func document() throws(JSONError) -> JSON {
         let value = try self.value()
@@ -35,8 +45,9 @@ struct JSONParser {
         return value
     }
 
+    /// An error here; whoever calls adds the way to here, so that a document without one pays for no path.
     private func error(_ detail: String, at offset: Int? = nil) -> JSONError {
-        JSONError(path: JSONPath(path), offset: offset ?? at, detail: detail)
+        JSONError(path: JSONPath(), offset: offset ?? at, detail: detail)
     }
 
     private mutating func skipSpace() {
@@ -52,8 +63,8 @@ struct JSONParser {
         skipSpace()
         guard at < bytes.count else { throw error("unexpected end of the document") }
         switch bytes[at] {
-        case UInt8(ascii: "{"): return try object()
-        case UInt8(ascii: "["): return try array()
+        case UInt8(ascii: "{"): return try nested { (self) throws(JSONError) in try self.object() }
+        case UInt8(ascii: "["): return try nested { (self) throws(JSONError) in try self.array() }
         case UInt8(ascii: "\""): return .string(try string())
         case UInt8(ascii: "t"): return try literal("true", .bool(true))
         case UInt8(ascii: "f"): return try literal("false", .bool(false))
@@ -64,39 +75,53 @@ struct JSONParser {
     }
 
     private mutating func literal(_ word: StaticString, _ value: JSON) throws(JSONError) -> JSON {
-        for offset in 0..<word.utf8CodeUnitCount {
-            guard at + offset < bytes.count, bytes[at + offset] == word.utf8Start[offset] else {
-                throw error("expected a JSON value")
-            }
-        }
-        at += word.utf8CodeUnitCount
+        let end = at + word.utf8CodeUnitCount
+        guard end <= bytes.count,
+            bytes[at..<end].elementsEqual(UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount))
+        else { throw error("expected a JSON value") }
+        at = end
         return value
     }
 
-    private mutating func enter(_ step: JSONPath.Step) throws(JSONError) {
-        guard path.count < JSON.maximumDepth else {
-            throw error("nested deeper than \(JSON.maximumDepth) levels")
-        }
-        path.append(step)
+    private mutating func nested(
+        _ body: (inout JSONParser) throws(JSONError) -> JSON
+    ) throws(JSONError) -> JSON {
+        guard depth < maximumDepth else { throw error("nested deeper than \(maximumDepth) levels") }
+        depth += 1
+        defer { depth -= 1 }
+        at += 1
+        skipSpace()
+        return try body(&self)
     }
 
-    private mutating func object() throws(JSONError) -> JSON {
+    private mutating func take(_ byte: UInt8) throws(JSONError) -> Bool {
+        guard at < bytes.count else { throw error("unexpected end of the document") }
+        guard bytes[at] == byte else { return false }
         at += 1
+        return true
+    }
+}
+
+// MARK: - Objects and arrays
+
+extension JSONParser {
+    private mutating func object() throws(JSONError) -> JSON {
         var members: [JSONObject.Member] = []
         var seen: Set<String> = []
-        skipSpace()
         if try take(UInt8(ascii: "}")) { return .object(JSONObject()) }
         while true {
             skipSpace()
             guard at < bytes.count, bytes[at] == UInt8(ascii: "\"") else { throw error("expected a key in quotes") }
             let start = at
             let key = try string()
-            try enter(.key(key))
-            guard isNew(key, among: members, seen: &seen) else { throw error("key given twice", at: start) }
-            skipSpace()
-            guard try take(UInt8(ascii: ":")) else { throw error("expected ':' after the key") }
-            members.append(.init(key: key, value: try value()))
-            path.removeLast()
+            do throws(JSONError) {
+                guard isNew(key, among: members, seen: &seen) else { throw error("key given twice", at: start) }
+                skipSpace()
+                guard try take(UInt8(ascii: ":")) else { throw error("expected ':' after the key") }
+                members.append(.init(key: key, value: try value()))
+            } catch {
+                throw error.under(.key(key))
+            }
             skipSpace()
             if try take(UInt8(ascii: ",")) { continue }
             guard try take(UInt8(ascii: "}")) else { throw error("expected ',' or '}'") }
@@ -106,34 +131,34 @@ struct JSONParser {
 
     /// Linear for small objects, by a set for large ones, so that many keys cost no quadratic time.
     private func isNew(_ key: String, among members: [JSONObject.Member], seen: inout Set<String>) -> Bool {
-        guard members.count >= 16 else { return !members.contains { $0.key == key } }
-        if seen.isEmpty { seen = Set(members.map(\.key)) }
-        return seen.insert(key).inserted
+        if members.count >= 16 {
+            if seen.isEmpty { seen = Set(members.map(\.key)) }
+            // The set takes "é" for "e\u{301}"; whether it is the same text, the members tell.
+            if seen.insert(key).inserted { return true }
+        }
+        return !members.contains { $0.key.isSameText(as: key) }
     }
 
     private mutating func array() throws(JSONError) -> JSON {
-        at += 1
         var elements: [JSON] = []
-        skipSpace()
         if try take(UInt8(ascii: "]")) { return .array([]) }
         while true {
-            try enter(.index(elements.count))
-            elements.append(try value())
-            path.removeLast()
+            do throws(JSONError) {
+                elements.append(try value())
+            } catch {
+                throw error.under(.index(elements.count))
+            }
             skipSpace()
             if try take(UInt8(ascii: ",")) { continue }
             guard try take(UInt8(ascii: "]")) else { throw error("expected ',' or ']'") }
             return .array(elements)
         }
     }
+}
 
-    private mutating func take(_ byte: UInt8) throws(JSONError) -> Bool {
-        guard at < bytes.count else { throw error("unexpected end of the document") }
-        guard bytes[at] == byte else { return false }
-        at += 1
-        return true
-    }
+// MARK: - Numbers
 
+extension JSONParser {
     private mutating func number() throws(JSONError) -> JSON {
         let start = at
         var isInteger = true
@@ -154,10 +179,23 @@ struct JSONParser {
             if at < bytes.count, bytes[at] == UInt8(ascii: "+") || bytes[at] == UInt8(ascii: "-") { at += 1 }
             guard digits() > 0 else { throw error("expected a digit in the exponent") }
         }
-        let text = String(decoding: bytes[start..<at], as: UTF8.self)
-        if isInteger, let value = Int64(text) { return text == "-0" ? .number(-0.0) : .integer(value) }
-        guard let value = Double(text), value.isFinite else { throw error("number out of range", at: start) }
+        if isInteger, let value = integer(from: start, digits: leading) { return value }
+        guard let value = Double(String(decoding: slice(start), as: UTF8.self)), value.isFinite else {
+            throw error("number out of range", at: start)
+        }
         return .number(value)
+    }
+
+    /// What stands from `start` to here as 64 bits, if it fits; `-0` is no integer.
+    private func integer(from start: Int, digits first: Int) -> JSON? {
+        let isNegative = first > start
+        guard at - first <= 18 else {
+            return Int64(String(decoding: slice(start), as: UTF8.self)).map { .integer($0) }
+        }
+        var value: Int64 = 0
+        for offset in first..<at { value = value * 10 + Int64(bytes[offset] - UInt8(ascii: "0")) }
+        if isNegative { return value == 0 ? .number(-0.0) : .integer(-value) }
+        return .integer(value)
     }
 
     private mutating func digits() -> Int {
@@ -166,6 +204,13 @@ struct JSONParser {
         return at - start
     }
 
+    private func slice(_ start: Int) -> UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(rebasing: bytes[start..<at]) }
+}
+
+// MARK: - Strings
+
+extension JSONParser {
+    /// Reads a string from its opening quote on.
     private mutating func string() throws(JSONError) -> String {
         at += 1
         let start = at
@@ -173,18 +218,16 @@ struct JSONParser {
             at += 1
         }
         guard at < bytes.count else { throw error("string without an end", at: start) }
-        if bytes[at] == UInt8(ascii: "\"") {
-            guard let text = String(validating: bytes[start..<at], as: UTF8.self) else {
-                throw error("string is not valid UTF-8", at: start)
-            }
-            at += 1
-            return text
+        guard bytes[at] == UInt8(ascii: "\"") else { return try escapedString(from: start) }
+        guard let text = String(validating: slice(start), as: UTF8.self) else {
+            throw error("string is not valid UTF-8", at: start)
         }
-        return try escapedString(from: start)
+        at += 1
+        return text
     }
 
     private mutating func escapedString(from start: Int) throws(JSONError) -> String {
-        var text = Array(bytes[start..<at])
+        var text = Array(slice(start))
         while at < bytes.count {
             let byte = bytes[at]
             switch byte {
@@ -196,7 +239,7 @@ struct JSONParser {
                 return string
             case UInt8(ascii: "\\"):
                 at += 1
-                text += try escape()
+                try escape(into: &text)
             case 0..<0x20:
                 throw error("control character in a string; write it as \\u00XX")
             default:
@@ -207,41 +250,52 @@ struct JSONParser {
         throw error("string without an end", at: start)
     }
 
-    private mutating func escape() throws(JSONError) -> [UInt8] {
+    private mutating func escape(into text: inout [UInt8]) throws(JSONError) {
         guard at < bytes.count else { throw error("string without an end") }
-        defer { at += 1 }
-        switch bytes[at] {
-        case UInt8(ascii: "\""): return [0x22]
-        case UInt8(ascii: "\\"): return [0x5C]
-        case UInt8(ascii: "/"): return [0x2F]
-        case UInt8(ascii: "b"): return [0x08]
-        case UInt8(ascii: "f"): return [0x0C]
-        case UInt8(ascii: "n"): return [0x0A]
-        case UInt8(ascii: "r"): return [0x0D]
-        case UInt8(ascii: "t"): return [0x09]
-        case UInt8(ascii: "u"):
-            var units = [try hexUnit()]
-            if UTF16.isLeadSurrogate(units[0]), at + 2 < bytes.count,
-                bytes[at + 1] == UInt8(ascii: "\\"), bytes[at + 2] == UInt8(ascii: "u")
-            {
-                at += 2
-                units.append(try hexUnit())
-            }
-            guard let text = String(validating: units, as: UTF16.self) else {
-                throw error("\\u escape of half a surrogate pair")
-            }
-            return Array(text.utf8)
+        let byte = bytes[at]
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
+        case UInt8(ascii: "b"): text.append(0x08)
+        case UInt8(ascii: "f"): text.append(0x0C)
+        case UInt8(ascii: "n"): text.append(0x0A)
+        case UInt8(ascii: "r"): text.append(0x0D)
+        case UInt8(ascii: "t"): text.append(0x09)
+        case UInt8(ascii: "u"): text.append(contentsOf: String(try unicodeEscape()).utf8)
         default: throw error("unknown escape in a string")
         }
+        at += 1
     }
 
-    /// Reads the four digits after a `u`, leaving `at` on the last of them.
+    /// Reads the digits after a `u`, and the second half of a pair, leaving `at` on the last digit.
+    private mutating func unicodeEscape() throws(JSONError) -> Character {
+        let start = at - 1
+        let first = try hexUnit()
+        if let scalar = UnicodeScalar(first) { return Character(scalar) }
+        if UTF16.isLeadSurrogate(first), at + 2 < bytes.count, bytes[at + 1] == UInt8(ascii: "\\"),
+            bytes[at + 2] == UInt8(ascii: "u")
+        {
+            at += 2
+            let second = try hexUnit()
+            if UTF16.isTrailSurrogate(second),
+                let scalar = UnicodeScalar(0x10000 + UInt32(first & 0x3FF) << 10 + UInt32(second & 0x3FF))
+            {
+                return Character(scalar)
+            }
+        }
+        throw error("\\u escape of half a surrogate pair", at: start)
+    }
+
     private mutating func hexUnit() throws(JSONError) -> UInt16 {
         guard at + 4 < bytes.count else { throw error("string without an end") }
         var unit: UInt16 = 0
         for offset in 1...4 {
-            guard let digit = Character(UnicodeScalar(bytes[at + offset])).hexDigitValue else {
-                throw error("expected four hexadecimal digits after \\u")
+            let byte = bytes[at + offset]
+            let digit: UInt8
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = byte - UInt8(ascii: "A") + 10
+            default: throw error("expected four hexadecimal digits after \\u")
             }
             unit = unit << 4 | UInt16(digit)
         }

@@ -53,4 +53,9 @@ package struct JSONError: Error, Sendable, Hashable {
         self.offset = offset
         self.detail = detail
     }
+
+    /// The same error of a value that stands at `step` of a larger one.
+    func under(_ step: JSONPath.Step) -> JSONError {
+        JSONError(path: JSONPath([step] + path.steps), offset: offset, detail: detail)
+    }
 }

@@ -1,15 +1,24 @@
 extension JSON {
-    /// The value as compact UTF-8 text, keys in their own order.
-    package var bytes: [UInt8] {
-        var out: [UInt8] = []
-        write(to: &out, canonical: false)
-        return out
+    /// How far a text follows RFC 8785.
+    package enum Form: Sendable, Hashable {
+        /// Keys in their own order, integers with all their digits.
+        case plain
+        /// Keys in their own order, numbers as RFC 8785 writes them: an integer beyond 2⁵³ as the nearest double.
+        case canonicalNumbers
+        /// RFC 8785: keys sorted by UTF-16 code units, numbers as ECMAScript writes them.
+        case canonical
     }
 
+    /// The value as compact UTF-8 text, keys in their own order.
+    package var bytes: [UInt8] { bytes(.plain) }
+
     /// The value as RFC 8785 canonical JSON: keys sorted by UTF-16 code units, numbers as ECMAScript writes them.
-    package var canonicalBytes: [UInt8] {
+    package var canonicalBytes: [UInt8] { bytes(.canonical) }
+
+    /// The value as compact UTF-8 text in the given form.
+    package func bytes(_ form: Form) -> [UInt8] {
         var out: [UInt8] = []
-        write(to: &out, canonical: true)
+        write(to: &out, form)
         return out
     }
 
@@ -17,14 +26,12 @@ extension JSON {
     package var text: String { String(decoding: bytes, as: UTF8.self) }
 
     /// Appends the compact text to `out`.
-    package func write(to out: inout [UInt8]) { write(to: &out, canonical: false) }
-
-    private func write(to out: inout [UInt8], canonical: Bool) {
+    package func write(to out: inout [UInt8], _ form: Form = .plain) {
         switch self {
         case .null: out.append(contentsOf: "null".utf8)
         case .bool(let value): out.append(contentsOf: (value ? "true" : "false").utf8)
         case .integer(let value):
-            if canonical, value.magnitude > 1 << 53 {
+            if form != .plain, value.magnitude > 1 << 53 {
                 out.append(contentsOf: Self.ecmaScript(Double(value)).utf8)
             } else {
                 out.append(contentsOf: String(value).utf8)
@@ -33,21 +40,24 @@ extension JSON {
         case .string(let value): Self.writeString(value, to: &out)
         case .array(let elements):
             out.append(UInt8(ascii: "["))
-            for (index, element) in elements.enumerated() {
-                if index > 0 { out.append(UInt8(ascii: ",")) }
-                element.write(to: &out, canonical: canonical)
+            var isFirst = true
+            for element in elements {
+                if !isFirst { out.append(UInt8(ascii: ",")) }
+                isFirst = false
+                element.write(to: &out, form)
             }
             out.append(UInt8(ascii: "]"))
         case .object(let object):
             let members =
-                canonical
-                ? object.members.sorted { $0.key.utf16.lexicographicallyPrecedes($1.key.utf16) } : object.members
+                form == .canonical ? object.members.sorted { $0.key.precedesInUTF16($1.key) } : object.members
             out.append(UInt8(ascii: "{"))
-            for (index, member) in members.enumerated() {
-                if index > 0 { out.append(UInt8(ascii: ",")) }
+            var isFirst = true
+            for member in members {
+                if !isFirst { out.append(UInt8(ascii: ",")) }
+                isFirst = false
                 Self.writeString(member.key, to: &out)
                 out.append(UInt8(ascii: ":"))
-                member.value.write(to: &out, canonical: canonical)
+                member.value.write(to: &out, form)
             }
             out.append(UInt8(ascii: "}"))
         }
@@ -55,30 +65,47 @@ extension JSON {
 
     /// Appends `text` in quotes, with the escapes that RFC 8785 prescribes.
     package static func writeString(_ text: String, to out: inout [UInt8]) {
-        let hex = Array("0123456789abcdef".utf8)
+        var text = text
         out.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case 0x22: out.append(contentsOf: [0x5C, 0x22])
-            case 0x5C: out.append(contentsOf: [0x5C, 0x5C])
-            case 0x08: out.append(contentsOf: [0x5C, UInt8(ascii: "b")])
-            case 0x09: out.append(contentsOf: [0x5C, UInt8(ascii: "t")])
-            case 0x0A: out.append(contentsOf: [0x5C, UInt8(ascii: "n")])
-            case 0x0C: out.append(contentsOf: [0x5C, UInt8(ascii: "f")])
-            case 0x0D: out.append(contentsOf: [0x5C, UInt8(ascii: "r")])
-            case 0..<0x20:
-                out.append(contentsOf: "\\u00".utf8)
-                out.append(hex[Int(byte >> 4)])
-                out.append(hex[Int(byte & 15)])
-            default: out.append(byte)
+        text.withUTF8 { utf8 in
+            var written = 0
+            for (index, byte) in utf8.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5C {
+                out.append(contentsOf: utf8[written..<index])
+                writeEscape(byte, to: &out)
+                written = index + 1
             }
+            out.append(contentsOf: utf8[written...])
         }
         out.append(UInt8(ascii: "\""))
     }
 
-    /// A finite number as `Number::toString` of ECMA-262 writes it; Swift's shortest digits are the same digits.
+    private static func writeEscape(_ byte: UInt8, to out: inout [UInt8]) {
+        out.append(UInt8(ascii: "\\"))
+        switch byte {
+        case 0x08: out.append(UInt8(ascii: "b"))
+        case 0x09: out.append(UInt8(ascii: "t"))
+        case 0x0A: out.append(UInt8(ascii: "n"))
+        case 0x0C: out.append(UInt8(ascii: "f"))
+        case 0x0D: out.append(UInt8(ascii: "r"))
+        case 0..<0x20:
+            let low = byte & 15
+            out.append(contentsOf: "u00".utf8)
+            out.append(byte >> 4 + UInt8(ascii: "0"))
+            out.append(low < 10 ? low + UInt8(ascii: "0") : low - 10 + UInt8(ascii: "a"))
+        default: out.append(byte)
+        }
+    }
+}
+
+// MARK: - Numbers
+
+extension JSON {
+    /// A number as `Number::toString` of ECMA-262 writes it; Swift's shortest digits are the same digits.
+    ///
+    /// What is not finite has no JSON; it becomes `null`, as in `JSON.stringify`.
     static func ecmaScript(_ value: Double) -> String {
-        guard value != 0 else { return "0" }
+        guard value.isFinite else { return "null" }
+        if let integer = Int64(exactly: value), integer.magnitude <= 1 << 53 { return String(integer) }
         let sign = value < 0 ? "-" : ""
         let (digits, exponent) = decimal(value.magnitude)
         let count = digits.count

@@ -1,0 +1,30 @@
+/// The chain of hashes, pure: it makes the next record, or checks that a record is the next one.
+package struct AuditChain: Sendable, Hashable {
+    package private(set) var head: AuditHead
+
+    /// A chain that goes on from `head`.
+    package init(from head: AuditHead = .empty) { self.head = head }
+
+    /// Makes the record that comes next and moves the head to it.
+    package mutating func extend(with event: AuditEvent, at time: AuditTime) -> AuditRecord {
+        let record = AuditRecord(event, after: head, at: time)
+        head = record.head
+        return record
+    }
+
+    /// How a record does not follow the one before it.
+    package enum Break: Error, Sendable, Hashable {
+        case gap(expected: UInt64)
+        case order(expected: UInt64)
+        case prev
+    }
+
+    /// Takes `record` as the next one. Its own hash has been checked where it was read.
+    package mutating func accept(_ record: AuditRecord) throws(Break) {
+        let expected = head.seq + 1
+        guard record.seq <= expected else { throw .gap(expected: expected) }
+        guard record.seq == expected else { throw .order(expected: expected) }
+        guard record.prev == head.hash else { throw .prev }
+        head = record.head
+    }
+}

@@ -1,0 +1,193 @@
+internal import Crypto
+internal import StrictJSON
+
+/// One line of the audit log: an event, its place in the chain, and the hashes that hold it there.
+package struct AuditRecord: Sendable {
+    /// The form of the line, its first field `v`.
+    package static let version: Int64 = 1
+    /// Longest line that is written or read, in bytes, without its newline.
+    package static let maximumLineLength = 16 << 20
+    /// Deepest nesting of a line. A request may use the whole of ``JSON/maximumDepth`` and stands inside a record.
+    package static let maximumDepth = 2 * JSON.maximumDepth
+
+    package let seq: UInt64
+    package let time: AuditTime
+    package let event: AuditEvent
+    /// Hash of the record before; 64 zeros in the first of all.
+    package let prev: String
+    /// Lower-case hex SHA-256 over the RFC 8785 canonical JSON of the record without this field.
+    package let hash: String
+
+    /// The record that follows `head`.
+    package init(_ event: AuditEvent, after head: AuditHead, at time: AuditTime) {
+        self.seq = head.seq + 1
+        self.time = time
+        self.event = event
+        self.prev = head.hash
+        self.hash = Self.digest(event, seq: head.seq + 1, time: time, prev: head.hash)
+    }
+
+    private init(_ event: AuditEvent, seq: UInt64, time: AuditTime, prev: String, hash: String) {
+        self.seq = seq
+        self.time = time
+        self.event = event
+        self.prev = prev
+        self.hash = hash
+    }
+
+    /// The head that a chain has with this record as its newest.
+    package var head: AuditHead { AuditHead(seq: seq, hash: hash) }
+}
+
+// MARK: - Writing
+
+extension AuditRecord {
+    /// The record as one line of JSON, without the newline.
+    ///
+    /// Fields and the members of values keep their order; numbers are written canonically, so that what the line
+    /// says and what its hash covers cannot differ.
+    package var line: [UInt8] {
+        var object = Self.fields(of: event, seq: seq, time: time, prev: prev)
+        object.append("hash", .string(hash))
+        return JSON.object(object).bytes(.canonicalNumbers)
+    }
+
+    /// The hash that the record ought to have.
+    package var digest: String { Self.digest(event, seq: seq, time: time, prev: prev) }
+
+    private static func digest(_ event: AuditEvent, seq: UInt64, time: AuditTime, prev: String) -> String {
+        let canonical = JSON.object(fields(of: event, seq: seq, time: time, prev: prev)).canonicalBytes
+        return hex(SHA256.hash(data: canonical))
+    }
+
+    private static func fields(of event: AuditEvent, seq: UInt64, time: AuditTime, prev: String) -> JSONObject {
+        var object = JSONObject()
+        object.append("v", .integer(version))
+        object.append("seq", .integer(Int64(clamping: seq)))
+        object.append("ts", .string(time.description))
+        object.append("kind", .string(event.kind.rawValue))
+        object.append("actor", .string(event.actor))
+        object.append("principal", .string(event.principal))
+        if let label = event.label { object.append("label", .string(label)) }
+        object.append("request_id", event.requestID.map { .string($0) } ?? .null)
+        object.append("environment", event.environment.map { .string($0) } ?? .null)
+        if let id = event.planID { object.append("plan_id", .string(id)) }
+        if let id = event.operationID { object.append("operation_id", .string(id)) }
+        if let request = event.request { object.append("request", request) }
+        if let decision = event.decision { object.append("decision", decision) }
+        if let result = event.result { object.append("result", result) }
+        object.append("prev", .string(prev))
+        return object
+    }
+
+    private static func hex(_ bytes: some Sequence<UInt8>) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        text.reserveCapacity(64)
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}
+
+// MARK: - Reading
+
+extension AuditRecord {
+    /// Why a line is no record, or not the record that its hash was made for.
+    package enum Flaw: Error, Sendable, Hashable {
+        /// Not JSON at all: what a crash leaves behind.
+        case malformed(String)
+        /// JSON, but not a record as the agent writes it.
+        case shape(String)
+        /// A record whose content is not what its hash was made for.
+        case hash
+    }
+
+    /// Reads one line and checks all that it says about itself: JSON, form, and its own hash.
+    ///
+    /// The form is exact: a line whose bytes are not the ones that ``line`` would write is refused too.
+    package init(line: [UInt8]) throws(Flaw) {
+        let value: JSON
+        do throws(JSONError) {
+            value = try JSON.parse(line, maximumDepth: Self.maximumDepth)
+        } catch {
+            throw .malformed("is not JSON: \(error.detail)")
+        }
+        guard let object = value.object else { throw .shape("is \(value.kind), not an object") }
+        var reader = FieldReader(object)
+        let version = try reader.integer("v")
+        guard version == Self.version else { throw .shape("has version \(version); known is \(Self.version)") }
+        self = try reader.record()
+        guard self.line == line else { throw .shape("is not written as the agent writes it") }
+        guard hash == digest else { throw .hash }
+    }
+
+    /// Takes the fields of a line one by one; what is left over at the end is a flaw.
+    private struct FieldReader {
+        private var rest: JSONObject
+
+        init(_ object: JSONObject) { rest = object }
+
+        private mutating func take(_ name: String) -> JSON? {
+            defer { rest[name] = nil }
+            return rest[name]
+        }
+
+        mutating func integer(_ name: String) throws(Flaw) -> Int64 {
+            guard let value = take(name)?.integer else { throw .shape("needs an integer in '\(name)'") }
+            return value
+        }
+
+        private mutating func string(_ name: String) throws(Flaw) -> String {
+            guard let value = take(name)?.string else { throw .shape("needs a string in '\(name)'") }
+            return value
+        }
+
+        private mutating func optional(_ name: String) throws(Flaw) -> String? {
+            guard let value = take(name) else { return nil }
+            guard let string = value.string else { throw .shape("needs a string in '\(name)'") }
+            return string
+        }
+
+        private mutating func nullable(_ name: String) throws(Flaw) -> String? {
+            guard let value = take(name) else { throw .shape("needs a string or null in '\(name)'") }
+            if value.isNull { return nil }
+            guard let string = value.string else { throw .shape("needs a string or null in '\(name)'") }
+            return string
+        }
+
+        private mutating func hash(_ name: String) throws(Flaw) -> String {
+            let text = try string(name)
+            guard AuditHead.isHash(text) else { throw .shape("needs 64 hexadecimal digits in '\(name)'") }
+            return text
+        }
+
+        mutating func record() throws(Flaw) -> AuditRecord {
+            guard let seq = UInt64(exactly: try integer("seq")), seq > 0 else { throw .shape("needs a 'seq' over 0") }
+            guard let time = AuditTime(try string("ts")) else { throw .shape("needs a UTC time in 'ts'") }
+            let name = try string("kind")
+            guard let kind = AuditKind(rawValue: name) else { throw .shape("has an unknown 'kind'") }
+            let event = AuditEvent(
+                kind: kind, actor: try string("actor"), principal: try string("principal"),
+                label: try optional("label"), requestID: try nullable("request_id"),
+                environment: try nullable("environment"), planID: try optional("plan_id"),
+                operationID: try optional("operation_id"), request: take("request"), decision: take("decision"),
+                result: take("result"))
+            let record = AuditRecord(
+                event, seq: seq, time: time, prev: try hash("prev"), hash: try hash("hash"))
+            guard rest.isEmpty else { throw .shape("has the unknown field '\(rest.keys[0])'") }
+            return record
+        }
+    }
+}
+
+extension AuditEvent {
+    /// Whether its values are flat enough for a line that can be read again.
+    package var isRecordable: Bool {
+        [request, decision, result].allSatisfy { value in
+            value.map { !$0.isNested(deeperThan: AuditRecord.maximumDepth - 1) } ?? true
+        }
+    }
+}

@@ -1,0 +1,159 @@
+/// Checks a log from its bytes, in pieces of any size, in constant memory.
+///
+/// Give it the files in the order they were written, rotated ones first: ``begin(file:)``, ``feed(_:)`` as often as
+/// there is something, and in the end ``finish()``. The first flaw is thrown; after it the verifier is spent.
+package struct AuditVerifier: Sendable {
+    private let saved: AuditHead?
+    private var chain: AuditChain?
+    private var first: (record: UInt64, time: AuditTime)?
+    private var last: AuditTime?
+    private var records: UInt64 = 0
+    private var notes: [String] = []
+    private var clockSteps: (count: Int, first: String)?
+
+    private var file = ""
+    private var line = 0
+    /// The beginning of a line whose end has not come yet.
+    private var partial: [UInt8] = []
+
+    /// - Parameter saved: a head noted earlier, which the log must contain; so a cut tail shows.
+    package init(saved: AuditHead? = nil) { self.saved = saved }
+
+    /// Goes on with the next file.
+    package mutating func begin(file name: String) throws(AuditFinding) {
+        try endFile()
+        file = name
+        line = 0
+    }
+
+    /// Checks the lines that end within `bytes` and keeps the beginning of one that does not.
+    package mutating func feed(_ bytes: ArraySlice<UInt8>) throws(AuditFinding) {
+        var rest = bytes
+        while let newline = rest.firstIndex(of: UInt8(ascii: "\n")) {
+            partial += rest[..<newline]
+            rest = rest[(newline + 1)...]
+            line += 1
+            try check(partial)
+            partial.removeAll(keepingCapacity: true)
+        }
+        partial += rest
+        guard partial.count <= AuditRecord.maximumLineLength else {
+            line += 1
+            throw finding("is longer than \(AuditRecord.maximumLineLength) bytes")
+        }
+    }
+
+    /// Checks that the log ends where it should, and sums up.
+    package mutating func finish() throws(AuditFinding) -> AuditSummary {
+        try endFile()
+        let head = chain?.head ?? .empty
+        if let saved, saved.seq > head.seq {
+            throw AuditFinding(
+                file: file, line: line, reason: "ends at record \(head.seq), but the saved head is \(saved.seq): cut")
+        }
+        if let clockSteps {
+            notes.append("the clock went back \(clockSteps.count) times, first at \(clockSteps.first)")
+        }
+        return AuditSummary(
+            records: records, first: first?.record, from: first?.time, to: last, head: head, notes: notes)
+    }
+
+    private func finding(_ reason: String) -> AuditFinding { AuditFinding(file: file, line: line, reason: reason) }
+
+    private mutating func endFile() throws(AuditFinding) {
+        guard partial.isEmpty else {
+            line += 1
+            throw finding("has no newline at its end: torn or cut")
+        }
+        if !file.isEmpty, line == 0 { notes.append("\(file) is empty") }
+    }
+
+    private mutating func check(_ bytes: [UInt8]) throws(AuditFinding) {
+        let record: AuditRecord
+        do throws(AuditRecord.Flaw) {
+            record = try AuditRecord(line: bytes)
+        } catch {
+            switch error {
+            case .malformed(let reason), .shape(let reason): throw finding(reason)
+            case .hash: throw finding("was edited: its content does not fit its hash")
+            }
+        }
+        if chain == nil { try start(with: record) }
+        do throws(AuditChain.Break) {
+            try chain?.accept(record)
+        } catch {
+            switch error {
+            case .gap(let expected):
+                throw finding("is record \(record.seq) where \(expected) belongs: some are missing")
+            case .order(let expected): throw finding("is record \(record.seq) where \(expected) belongs: out of order")
+            case .prev: throw finding("does not continue record \(record.seq - 1): its 'prev' is another hash")
+            }
+        }
+        if let saved, saved.seq == record.seq, saved.hash != record.hash {
+            throw finding("is record \(record.seq), but not the one that the saved head names")
+        }
+        if let last, record.time < last {
+            clockSteps = (1 + (clockSteps?.count ?? 0), clockSteps?.first ?? "\(file):\(line)")
+        }
+        last = record.time
+        records += 1
+    }
+
+    /// The first record tells where the chain begins.
+    private mutating func start(with record: AuditRecord) throws(AuditFinding) {
+        let before = AuditHead(seq: record.seq - 1, hash: record.prev)
+        if let saved, saved.seq < before.seq {
+            throw finding("is record \(record.seq), after the saved head \(saved.seq): give the older files too")
+        }
+        if let saved, saved.seq == before.seq, saved.hash != before.hash {
+            throw finding("does not continue the saved head \(saved.seq)")
+        }
+        if before.seq == 0 {
+            guard before == .empty else { throw finding("is record 1, but its 'prev' is not 64 zeros") }
+        } else {
+            notes.append("starts at record \(record.seq); what came before is not in these files")
+        }
+        chain = AuditChain(from: before)
+        first = (record.seq, record.time)
+    }
+}
+
+/// The first thing wrong with a log, and where.
+package struct AuditFinding: Error, Sendable, Hashable, CustomStringConvertible {
+    package let file: String
+    /// Counted from 1; 0 where the fault is not in a line.
+    package let line: Int
+    package let reason: String
+
+    package init(file: String, line: Int, reason: String) {
+        self.file = file
+        self.line = line
+        self.reason = reason
+    }
+
+    /// `audit.log:17: was edited: …`
+    package var description: String { line == 0 ? "\(file): \(reason)" : "\(file):\(line): \(reason)" }
+}
+
+/// What a log without a flaw holds.
+package struct AuditSummary: Sendable, Hashable, CustomStringConvertible {
+    package let records: UInt64
+    /// Number of the first record; `nil` in an empty log.
+    package let first: UInt64?
+    package let from: AuditTime?
+    package let to: AuditTime?
+    package let head: AuditHead
+    /// What is no flaw but worth knowing.
+    package let notes: [String]
+
+    /// `44 records, 2026-11-22T21:01:12Z – 21:16:53Z, chain whole, head 44:9c1e…`, with the head in full.
+    package var description: String {
+        guard let from, let to else { return "no records" }
+        let (start, end) = (Self.seconds(from), Self.seconds(to))
+        let sameDay = start.prefix(10) == end.prefix(10)
+        return "\(records) record\(records == 1 ? "" : "s"), \(start) – \(sameDay ? String(end.dropFirst(11)) : end), "
+            + "chain whole, head \(head)"
+    }
+
+    private static func seconds(_ time: AuditTime) -> String { time.description.prefix(19) + "Z" }
+}

@@ -1,0 +1,53 @@
+package import FoundationEssentials
+internal import StrictJSON
+
+/// Counts failed authentications so that each source makes one record a minute, however hard it tries.
+///
+/// Memory is bounded: sources beyond the limit of a minute are counted together under `others`.
+package struct AuthFailureTally: Sendable {
+    private struct Entry {
+        var count: Int
+        var first: AuditTime
+        var last: AuditTime
+    }
+
+    private let maximumSources: Int
+    private var minute: Int64?
+    private var entries: [String: Entry] = [:]
+    private static let others = "others"
+
+    /// - Parameter maximumSources: how many sources of one minute are told apart.
+    package init(maximumSources: Int = 256) { self.maximumSources = maximumSources }
+
+    /// Counts one failure and returns the events of the minute that has ended with it, if one has.
+    package mutating func count(source: String, at date: Date) -> [AuditEvent] {
+        let time = AuditTime(date)
+        let ended = minute == time.minute ? [] : drain()
+        minute = time.minute
+        let key = entries[source] != nil || entries.count < maximumSources ? source : Self.others
+        entries[key, default: Entry(count: 0, first: time, last: time)].count += 1
+        entries[key]?.last = time
+        return ended
+    }
+
+    /// Returns the events of a minute that is over at `date`; call it now and then, so that a lull hides nothing.
+    package mutating func flush(at date: Date) -> [AuditEvent] {
+        minute == AuditTime(date).minute ? [] : drain()
+    }
+
+    /// Returns the events of all that is counted, as for the end of the process.
+    package mutating func drain() -> [AuditEvent] {
+        defer {
+            entries = [:]
+            minute = nil
+        }
+        return entries.sorted { $0.key < $1.key }.map { source, entry in
+            AuditEvent(
+                kind: .authFailures, actor: "unauthenticated", principal: "unauthenticated",
+                result: [
+                    "status": "denied", "source": .string(source), "count": JSON(entry.count),
+                    "first_at": .string(entry.first.description), "last_at": .string(entry.last.description),
+                ])
+        }
+    }
+}

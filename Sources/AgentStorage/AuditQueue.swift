@@ -1,0 +1,58 @@
+internal import AgentAudit
+internal import Dispatch
+internal import Synchronization
+
+/// What stands between those who append and the thread that writes: the jobs that wait, and what is known of the log.
+final class AuditQueue: Sendable {
+    typealias Waiter = CheckedContinuation<Result<AuditHead, AuditError>, Never>
+
+    enum Job {
+        case append(AuditEvent, AuditDurability, Waiter)
+        case reopen(Waiter)
+        case close(Waiter?)
+    }
+
+    struct State {
+        var jobs: [Job] = []
+        var head: AuditHead
+        var fault: AuditError?
+        var counters = FileAuditSink.Counters()
+        var isClosed = false
+    }
+
+    let state: Mutex<State>
+    private let bell = DispatchSemaphore(value: 0)
+
+    init(head: AuditHead) { state = Mutex(State(head: head)) }
+
+    /// Hands a job to the writer; after a close there is none, and the waiter is told so.
+    func put(_ job: Job) {
+        let (isOpen, wasEmpty) = state.withLock { state in
+            guard !state.isClosed else { return (false, false) }
+            if case .close = job { state.isClosed = true }
+            state.jobs.append(job)
+            return (true, state.jobs.count == 1)
+        }
+        guard isOpen else { return Self.refuse(job) }
+        if wasEmpty { bell.signal() }
+    }
+
+    private static func refuse(_ job: Job) {
+        let error = AuditError("audit log: is closed; the agent is stopping")
+        switch job {
+        case .append(_, _, let waiter), .reopen(let waiter): waiter.resume(returning: .failure(error))
+        case .close(let waiter): waiter?.resume(returning: .failure(error))
+        }
+    }
+
+    /// Waits for jobs, at most for `timeout`, and takes all that there are. For the writer's thread only.
+    func take(within timeout: Duration) -> [Job] {
+        let (seconds, attoseconds) = timeout.components
+        let nanoseconds = Int(seconds) * 1_000_000_000 + Int(attoseconds / 1_000_000_000)
+        _ = bell.wait(timeout: .now() + .nanoseconds(max(0, nanoseconds)))
+        return state.withLock { state in
+            defer { state.jobs = [] }
+            return state.jobs
+        }
+    }
+}

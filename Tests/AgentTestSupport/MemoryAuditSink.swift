@@ -1,0 +1,48 @@
+package import AgentAudit
+package import FoundationEssentials
+internal import Synchronization
+
+/// An audit log in memory, whole chain and all, that can be told to refuse.
+package final class MemoryAuditSink: AuditSink {
+    private struct State {
+        var chain = AuditChain()
+        var records: [AuditRecord] = []
+        var events: [AuditEvent] = []
+        var durabilities: [AuditDurability] = []
+        var fault: AuditError?
+    }
+
+    private let state = Mutex(State())
+    private let now: @Sendable () -> Date
+
+    package init(now: @escaping @Sendable () -> Date = { Date() }) { self.now = now }
+
+    @discardableResult
+    package func append(
+        _ event: AuditEvent, _ durability: AuditDurability
+    ) async throws(AuditError) -> AuditHead {
+        let time = AuditTime(now())
+        let result = state.withLock { state -> Result<AuditHead, AuditError> in
+            if let fault = state.fault { return .failure(fault) }
+            let record = state.chain.extend(with: event, at: time)
+            state.records.append(record)
+            state.events.append(event)
+            state.durabilities.append(durability)
+            return .success(record.head)
+        }
+        return try result.get()
+    }
+
+    package var head: AuditHead { state.withLock { $0.chain.head } }
+
+    /// Set it to make every append throw it; `nil` heals.
+    package var fault: AuditError? {
+        get { state.withLock { $0.fault } }
+        set { state.withLock { $0.fault = newValue } }
+    }
+
+    /// All that was taken, in order.
+    package var events: [AuditEvent] { state.withLock { $0.events } }
+    package var records: [AuditRecord] { state.withLock { $0.records } }
+    package var durabilities: [AuditDurability] { state.withLock { $0.durabilities } }
+}
