@@ -6,7 +6,7 @@ import HTTPTypes
 package import Logging
 import StrictJSON
 
-/// The agent's HTTP face: ids, authentication, routing, headers and the access log around the handlers.
+/// The agent's HTTP face: ids, routing, authentication, headers and the access log around the handlers.
 package struct AgentHandler: HTTPHandler {
     private let handlers: Handlers
     private let authenticator: Authenticator
@@ -14,12 +14,12 @@ package struct AgentHandler: HTTPHandler {
     private let log: Logger
     private let onAuthFailure: @Sendable (_ peer: String) -> Void
 
-    /// - Parameter onAuthFailure: is told of each failed authentication and where it came from.
+    /// - Parameter onAuthFailure: is told of each failed authentication and where it came from. Must not block.
     package init(
         service: ActionService, authenticator: Authenticator, log: Logger,
         onAuthFailure: @escaping @Sendable (_ peer: String) -> Void = { _ in }
     ) {
-        handlers = Handlers(service: service)
+        handlers = Handlers(service: service, authenticator: authenticator)
         self.authenticator = authenticator
         self.log = log
         self.onAuthFailure = onAuthFailure
@@ -28,7 +28,7 @@ package struct AgentHandler: HTTPHandler {
 
     package func respond(to request: Request) async -> Response {
         let start = ContinuousClock.now
-        let id = requestID(of: request)
+        let id = Self.requestID(of: request)
         let (response, actor) = await answer(request, id)
         return finish(response, request, id, actor, start)
     }
@@ -43,29 +43,116 @@ package struct AgentHandler: HTTPHandler {
             case .overloaded: ServiceError(.overloaded, "as many requests are under way as are allowed; ask again")
             case .shuttingDown: ServiceError(.shuttingDown, "the agent is stopping; ask again when it is back")
             }
-        let id = requestID(of: request)
-        return finish(Problem.response(to: error, requestID: id), request, id, nil, ContinuousClock.now)
+        let id = Self.requestID(of: request)
+        return finish(Problem.response(to: error, requestID: id), request, id, nil, .now)
     }
 
     private func answer(_ request: Request, _ id: String) async -> (Response, actor: String?) {
-        if let response = await health(request, id) { return (response, nil) }
-        do throws(ServiceError) {
-            let (route, captures) = try find(request)
-            if request.method == .options, let allow = allowed(request) { return (allow, nil) }
-            guard let route else { return (Response(status: .noContent), nil) }
-            let caller = try authenticate(request)
-            let exchange = Exchange(
-                request: request, context: Context(caller: caller, requestID: id), captures: captures,
-                query: try query(of: request, route))
-            do throws(ServiceError) { return (try await route.handle(handlers, exchange), caller.actor) } catch {
-                return (Problem.response(to: error, requestID: id), caller.actor)
-            }
-        } catch {
-            var response = Problem.response(to: error, requestID: id)
-            if error.code == .methodNotAllowed, case .wrongMethod(let allow) = router.lookup(request) {
-                response.fields[.allow] = allow.map(\.rawValue).joined(separator: ", ")
-            }
+        switch router.find(request.method, request.path) {
+        case .notFound, .badPath:
+            let path = JSON.string(request.path).shown
+            return (problem(.notFound, "there is nothing at \(path); the routes are in the README", id), nil)
+        case .options(let allow): return (Response(status: .noContent, fields: Self.allow(allow)), nil)
+        case .wrongMethod(let allow):
+            let methods = allow.map(\.rawValue).joined(separator: ", ")
+            var response = problem(.methodNotAllowed, "\(request.path) takes \(methods)", id)
+            response.fields.append(contentsOf: Self.allow(allow))
             return (response, nil)
+        case .matched(let route, let captures):
+            return await serve(route, captures, request, id)
         }
     }
+
+    private func serve(
+        _ route: Route, _ captures: PathCaptures, _ request: Request, _ id: String
+    ) async -> (Response, actor: String?) {
+        var actor: String?
+        do throws(ServiceError) {
+            let caller = try authenticate(request, for: route)
+            actor = caller?.actor
+            let exchange = Exchange(
+                request: request,
+                context: Context(caller: caller ?? Caller(principal: "anonymous", label: nil), requestID: id),
+                isAuthenticated: caller != nil, captures: captures, query: try Self.query(of: request, route))
+            return (try await route.handle(handlers, exchange), actor)
+        } catch {
+            return (Problem.response(to: error, requestID: id), actor)
+        }
+    }
+
+    /// The caller; on an open route anybody, known or not.
+    private func authenticate(_ request: Request, for route: Route) throws(ServiceError) -> Caller? {
+        if route.access == .open { return try? authenticator.caller(of: request) }
+        do throws(ServiceError) { return try authenticator.caller(of: request) } catch {
+            if error.code == .unauthenticated { onAuthFailure(request.peer) }
+            throw error
+        }
+    }
+
+    private static func query(of request: Request, _ route: Route) throws(ServiceError) -> QueryItems {
+        guard let text = request.query else { return QueryItems() }
+        let items: QueryItems
+        do throws(QueryError) { items = try QueryItems(text) } catch {
+            throw ServiceError(.invalidRequest, "the query is not well-formed: \(error)")
+        }
+        if let unknown = items.names.first(where: { !route.query.contains($0) }) {
+            let known = route.query.isEmpty ? "none" : route.query.joined(separator: ", ")
+            throw ServiceError(
+                .invalidRequest, "unknown query parameter \(JSON.string(unknown).shown); known here: \(known)")
+        }
+        return items
+    }
+
+    private func problem(_ code: ErrorCode, _ detail: String, _ id: String) -> Response {
+        Problem.response(to: ServiceError(code, detail), requestID: id)
+    }
+
+    private static func allow(_ methods: [HTTPRequest.Method]) -> HTTPFields {
+        [.allow: methods.map(\.rawValue).joined(separator: ", ")]
+    }
+}
+
+extension AgentHandler {
+    /// The caller's request id where it is well-formed (1 to 128 of `A-Za-z0-9._-`), else a new one.
+    private static func requestID(of request: Request) -> String {
+        if let given = request.fields[.requestID], (1...128).contains(given.utf8.count),
+            given.utf8.allSatisfy({ byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                    true
+                default: false
+                }
+            })
+        {
+            return given
+        }
+        let number = UInt64.random(in: .min ... .max)
+        let digits = String(number, radix: 16)
+        return "req_" + String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    /// Adds what every answer carries, and writes the access log's line.
+    private func finish(
+        _ answer: Response, _ request: Request, _ id: String, _ actor: String?, _ start: ContinuousClock.Instant
+    ) -> Response {
+        var response = answer
+        response.fields[.requestID] = id
+        response.fields[.xContentTypeOptions] = "nosniff"
+        response.fields[.cacheControl] = "no-store"
+        response.fields[.contentSecurityPolicy] = "default-src 'none'; frame-ancestors 'none'"
+        response.fields[.referrerPolicy] = "no-referrer"
+        log.info(
+            "request",
+            metadata: [
+                "method": "\(request.method.rawValue)", "path": "\(request.path)", "status": "\(response.status.code)",
+                "bytes": "\(response.body.count)", "us": "\((ContinuousClock.now - start).microseconds)",
+                "peer": "\(request.peer)", "request_id": "\(id)", "actor": "\(actor ?? "-")",
+            ])
+        return response
+    }
+}
+
+extension Duration {
+    fileprivate var microseconds: Int64 { components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000 }
 }

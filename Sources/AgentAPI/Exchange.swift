@@ -4,12 +4,14 @@ import HTTPMessage
 import HTTPTypes
 import StrictJSON
 
-/// One authenticated request on its way through a handler.
+/// One request on its way through a handler; authenticated, unless the route is an open one.
 struct Exchange: Sendable {
     let request: Request
     let context: Context
-    let captures: [String: String]
-    let query: [String: String]
+    /// False only on open routes, and there for callers without a valid token.
+    let isAuthenticated: Bool
+    let captures: PathCaptures
+    let query: QueryItems
 
     /// The body as a JSON object.
     func object() throws(ServiceError) -> JSONObject {

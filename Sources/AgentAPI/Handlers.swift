@@ -9,6 +9,23 @@ import StrictJSON
 struct Handlers: Sendable {
     let service: ActionService
 
+    let authenticator: Authenticator
+
+    /// The process serves.
+    func health(_ exchange: Exchange) async throws(ServiceError) -> Response { .json(.ok, ["ok": true]) }
+
+    /// Whether the agent can do its work; an unreachable PVE does not make it unready.
+    func ready(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let missing = await service.missing(isAuthConfigured: authenticator.isConfigured)
+        var body: JSONObject = ["ok": .bool(missing.isEmpty)]
+        if !missing.isEmpty {
+            body["missing"] = .array(
+                missing.map { ["code": .string($0.code.rawValue), "detail": .string($0.detail)] })
+        }
+        if exchange.isAuthenticated { body["environments"] = .array(service.sites.map(Views.environment)) }
+        return .json(missing.isEmpty ? .ok : .serviceUnavailable, .object(body))
+    }
+
     func environments(_ exchange: Exchange) async throws(ServiceError) -> Response {
         .json(.ok, ["environments": .array(service.sites.map(Views.environment))])
     }

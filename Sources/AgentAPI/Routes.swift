@@ -34,8 +34,17 @@ package struct Route: Sendable {
         self.handle = handle
     }
 
-    /// Every route under `/v1`; the health routes are answered before authentication, by ``AgentHandler``.
+    /// Every route there is.
     package static let all: [Route] = [
+        Route(.get, "/healthz", .open, "the process serves") {
+            (handlers, exchange) async throws(ServiceError) in try await handlers.health(exchange)
+        },
+        Route(.get, "/livez", .open, "the same") {
+            (handlers, exchange) async throws(ServiceError) in try await handlers.health(exchange)
+        },
+        Route(.get, "/readyz", .open, "whether it can do its work; environments are shown to callers with a token") {
+            (handlers, exchange) async throws(ServiceError) in try await handlers.ready(exchange)
+        },
         Route(.get, "/v1/environments", .read, "all environments, and how they were when last looked at") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.environments(exchange)
         },

@@ -14,6 +14,9 @@ package struct Upstream: Sendable, Hashable {
         self.errors = errors
     }
 
+    /// Whether the node that was asked lost another node or process on the way: what was asked may have happened.
+    package var isFromGateway: Bool { status == 502 || status == 504 || (595...599).contains(status) }
+
     package var json: JSON {
         var shown: JSONObject = ["status": JSON(status), "reason": .string(reason)]
         if !errors.isEmpty {

@@ -130,6 +130,15 @@ package final class ActionService: Sendable {
             operationID: operation?.description, request: request, decision: decision, result: result)
     }
 
+    /// What keeps the agent from its work: each with the code that requests would get.
+    package func missing(isAuthConfigured: Bool) async -> [ServiceError] {
+        var missing: [ServiceError] = []
+        if !isAuthConfigured { missing.append(ServiceError(.authNotConfigured, "no token is configured")) }
+        do throws(ServiceError) { try checkOpen() } catch { missing.append(error) }
+        do throws(ServiceError) { try await transact { _ in } } catch { missing.append(error) }
+        return missing
+    }
+
     /// Whether mutations can start: the audit log takes records and the service is not stopping.
     package func checkOpen() throws(ServiceError) {
         if runs.withLock({ $0.draining }) {

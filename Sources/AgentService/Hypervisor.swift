@@ -9,13 +9,14 @@ package enum HypervisorError: Error, Sendable, Hashable {
     case unreachable(String)
     /// No answer within the time; nothing is known of what it did.
     case timeout(sent: Bool)
-    /// The connection broke, a gateway answered in its place, or what came cannot be understood.
+    /// The connection broke, or what came cannot be understood.
     case invalid(String, mayHaveExecuted: Bool)
 
     /// For a mutation: whether PVE may have carried it out all the same. Only `false` is certain.
     package var mayHaveExecuted: Bool {
         switch self {
-        case .refused, .unreachable: false
+        case .refused(let upstream): upstream.isFromGateway
+        case .unreachable: false
         case .timeout(let sent): sent
         case .invalid(_, let may): may
         }

@@ -1,5 +1,5 @@
 package import HTTPMessage
-package import StrictJSON
+import StrictJSON
 
 /// Why a call of the Proxmox VE API has no result.
 package enum PVEError: Error, Sendable, Hashable {

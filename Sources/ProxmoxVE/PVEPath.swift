@@ -27,6 +27,16 @@ package struct PVEPath: Sendable, Hashable, CustomStringConvertible {
         encoded = try Self.join(parts.map(\.description)) + "/" + rest.percentEncoded
     }
 
+    /// Joins `segments`; the last one may hold slashes, as the name of a volume or a network does.
+    init(segments: [String]) throws(Invalid) {
+        guard let last = segments.last, last.utf8.contains(UInt8(ascii: "/")) else {
+            encoded = try Self.join(segments)
+            return
+        }
+        for piece in last.split(separator: "/", omittingEmptySubsequences: false) { try Self.check(piece) }
+        encoded = try Self.join(segments.dropLast()) + "/" + last.percentEncoded
+    }
+
     private static func join(_ parts: [String]) throws(Invalid) -> String {
         var path = ""
         for part in parts {

@@ -1,0 +1,134 @@
+package import AgentModel
+package import AgentService
+import HTTPMessage
+package import StrictJSON
+
+/// One Proxmox VE behind the service's port.
+package struct ProxmoxHypervisor: Hypervisor {
+    private let client: PVEClient
+    private let environment: EnvironmentName
+
+    package init(client: PVEClient, environment: EnvironmentName) {
+        self.client = client
+        self.environment = environment
+    }
+
+    package func version() async throws(HypervisorError) -> (version: String, isSimulator: Bool) {
+        let data = try await get(Call(.get, ["version"])).data
+        guard let version = data["version"]?.string else {
+            throw .invalid("GET /version names no version", mayHaveExecuted: false)
+        }
+        return (version, data["simulator"] == true || data["simulator"] == 1)
+    }
+
+    package func inventory(runningOnly: Bool) async throws(HypervisorError) -> RenderedRows {
+        let body: [UInt8]
+        do throws(PVEError) { body = try await client.getRaw(Self.resources) } catch { throw HypervisorError(error) }
+        do throws(JSONError) {
+            return try GuestRows(body).rendered(environment: environment, runningOnly: runningOnly)
+        } catch {
+            throw .invalid("the list of guests: \(error.detail)", mayHaveExecuted: false)
+        }
+    }
+
+    package func locate(_ guest: GuestRef) async throws(HypervisorError) -> GuestPlace? {
+        let body: [UInt8]
+        do throws(PVEError) { body = try await client.getRaw(Self.resources) } catch { throw HypervisorError(error) }
+        do throws(JSONError) { return try GuestRows(body).place(of: guest) } catch {
+            throw .invalid("the list of guests: \(error.detail)", mayHaveExecuted: false)
+        }
+    }
+
+    package func read(_ call: Call) async throws(HypervisorError) -> JSON { try await get(call).data }
+
+    package func change(_ call: Call) async throws(HypervisorError) -> Accepted {
+        let wired = try PVECall(call)
+        let data: JSON
+        do throws(PVEError) { data = try await client.send(wired).data } catch { throw HypervisorError(error) }
+        return data.string.flatMap(UPID.init).map { .task($0) } ?? .done(data)
+    }
+
+    package func status(of task: UPID) async throws(HypervisorError) -> TaskStatus {
+        let data = try await get(Call(.get, Self.path(of: task) + ["status"])).data
+        switch data["status"]?.string {
+        case "running": return .running
+        case "stopped": return .stopped(TaskExit(exitStatus: data["exitstatus"]?.string ?? "no exit status"))
+        default: throw .invalid("a task's status is neither running nor stopped", mayHaveExecuted: false)
+        }
+    }
+
+    package func log(
+        of task: UPID, from start: Int, limit: Int
+    ) async throws(HypervisorError) -> (lines: [String], total: Int) {
+        let reply = try await get(
+            Call(
+                .get, Self.path(of: task) + ["log"],
+                [(name: "start", value: .text("\(start)")), (name: "limit", value: .text("\(limit)"))]))
+        let lines = (reply.data.array ?? []).compactMap { $0["t"]?.string }
+        return (lines, reply.total.map { Int($0) } ?? start + lines.count)
+    }
+
+    package func stop(_ task: UPID) async throws(HypervisorError) {
+        let call = try PVECall(Call(.delete, Self.path(of: task)))
+        do throws(PVEError) { _ = try await client.send(call) } catch { throw HypervisorError(error) }
+    }
+
+    private static func path(of task: UPID) -> [String] {
+        ["nodes", task.node.description, "tasks", task.description]
+    }
+
+    private static let resources: PVECall = {
+        guard let path = try? PVEPath("cluster", "resources") else { preconditionFailure("a fixed path is a path") }
+        return PVECall(.get, path, [PVEParameter("type", "vm")])
+    }()
+
+    private func get(_ call: Call) async throws(HypervisorError) -> PVEReply {
+        let wired = try PVECall(call)
+        do throws(PVEError) { return try await client.get(wired) } catch { throw HypervisorError(error) }
+    }
+}
+
+extension PVECall {
+    /// A call as it goes over the wire; here secrets leave their wrapping.
+    init(_ call: Call) throws(HypervisorError) {
+        let method: Method =
+            switch call.method {
+            case .get: .get
+            case .post: .post
+            case .put: .put
+            case .delete: .delete
+            }
+        do throws(PVEPath.Invalid) {
+            self.init(
+                method, try PVEPath(segments: call.path),
+                call.parameters.map { name, value in
+                    switch value {
+                    case .text(let text): PVEParameter(name, text)
+                    case .secret(let secret): PVEParameter(name, secret.reveal())
+                    }
+                })
+        } catch {
+            throw .invalid("a part of the path \(call.shownPath) cannot stand in a path", mayHaveExecuted: false)
+        }
+    }
+}
+
+extension HypervisorError {
+    /// What the service needs to know of a failed call.
+    init(_ error: PVEError) {
+        switch error {
+        case .refused(let refusal):
+            self = .refused(Upstream(status: refusal.status, reason: refusal.reason, errors: refusal.errors))
+        case .unauthenticated(let reason):
+            self = .refused(
+                Upstream(status: 401, reason: "\(reason.isEmpty ? "401" : reason) (the API token is not accepted)"))
+        case .invalid(let why): self = .invalid(why, mayHaveExecuted: true)
+        case .transport(.unreachable(let why)): self = .unreachable(why)
+        case .transport(.timeout(let sent)): self = .timeout(sent: sent)
+        case .transport(.broken(let why, let sent)): self = .invalid(why, mayHaveExecuted: sent)
+        case .transport(.tooLarge(let limit)):
+            self = .invalid("larger than \(limit) bytes", mayHaveExecuted: true)
+        case .transport(.cancelled(let sent)): self = .invalid("the call was given up", mayHaveExecuted: sent)
+        }
+    }
+}
