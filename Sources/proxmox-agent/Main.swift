@@ -1,1 +1,36 @@
-@main struct Main { static func main() {} }
+import ArgumentParser
+
+/// The command line.
+@main
+struct ProxmoxAgent: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "proxmox-agent",
+        abstract: "Stands between automation and Proxmox VE: plans, approvals, audit.",
+        discussion: """
+            Whoever wants to change something asks for a plan first, gets it approved where policy says so, and then \
+            applies it. Every request is written to an audit log whose records are chained by hash.
+
+            Without a subcommand it serves: proxmox-agent --config FILE.
+
+            Exit status: 0 good, 1 failed, 64 wrong usage.
+            """,
+        version: Version.text,
+        subcommands: [Serve.self, CheckCommand.self, Simulate.self, AuditCommand.self, VersionCommand.self],
+        defaultSubcommand: Serve.self)
+}
+
+/// The program's version.
+enum Version {
+    static let text = "0.1.0"
+}
+
+/// `proxmox-agent version`
+struct VersionCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "version", abstract: "Print the program's version and those of the libraries it runs with.")
+
+    func run() {
+        print("proxmox-agent \(Version.text)")
+        for line in libraryVersions() { print(line) }
+    }
+}

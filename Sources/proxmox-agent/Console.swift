@@ -1,0 +1,53 @@
+import ArgumentParser
+import CurlHTTP
+import Glibc
+import MicroHTTPD
+
+/// Writes a line to standard error.
+func complain(_ line: String) { write(line + "\n", to: STDERR_FILENO) }
+
+/// Writes all of `text` to a descriptor; there is nobody to tell when that fails.
+func write(_ text: String, to descriptor: Int32) {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+        let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        guard written > 0 || errno == EINTR else { return }
+        rest = rest.dropFirst(max(0, written))
+    }
+}
+
+/// Ends a command with `message` on standard error and exit status 1.
+func fail(_ message: String) -> ExitCode {
+    complain(message)
+    return .failure
+}
+
+/// The process environment.
+func environmentVariables() -> [String: String] {
+    var variables: [String: String] = [:]
+    var next = environ
+    while let entry = next.pointee {
+        let text = String(cString: entry)
+        if let equals = text.firstIndex(of: "=") {
+            variables[String(text[..<equals])] = String(text[text.index(after: equals)...])
+        }
+        next += 1
+    }
+    return variables
+}
+
+/// Text from elsewhere as a terminal may show it: control and bidirectional characters escaped.
+func quoted(_ text: String) -> String {
+    text.unicodeScalars.reduce(into: "") { out, scalar in
+        let value = scalar.value
+        let isControl = value < 0x20 || (0x7F...0x9F).contains(value)
+        let isBidirectional =
+            value == 0x061C || (0x200B...0x200F).contains(value) || (0x2028...0x202E).contains(value)
+            || (0x2060...0x2069).contains(value) || value == 0xFEFF
+        if isControl || isBidirectional {
+            out += "\\u{" + String(value, radix: 16) + "}"
+        } else {
+            out.unicodeScalars.append(scalar)
+        }
+    }
+}

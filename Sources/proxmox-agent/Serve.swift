@@ -1,0 +1,77 @@
+import ArgumentParser
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+/// `proxmox-agent serve`
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serve the HTTP API (the default).",
+        discussion: """
+            Reads the configuration, opens the audit log and listens. SIGTERM and SIGINT stop it: it takes no more \
+            requests, finishes those that run within 10 seconds, and exits with 0. SIGHUP opens the audit log anew.
+
+            The shared token of all callers is in the variable PROXMOX_AGENT_API_TOKEN. Without one the agent \
+            starts, but every /v1 route answers 503.
+
+            Settings (JSON; an unknown key is an error):
+
+            """ + AgentConfig.keys.map { "  \($0.key)\n      \($0.meaning)" }.joined(separator: "\n"))
+
+    @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"), completion: .file())
+    var config: String
+
+    func run() async throws {
+        let settings: AgentConfig
+        do throws(ConfigError) {
+            settings = try AgentConfig(file: config, variables: environmentVariables())
+        } catch {
+            throw fail("\(error)")
+        }
+        let lines = LineLog(format: settings.logFormat)
+        let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines, level: settings.logLevel) }
+        let agent: Agent
+        do throws(StartError) { agent = try Agent(settings, log: log) } catch {
+            throw fail("proxmox-agent: \(error)")
+        }
+        if settings.token == nil {
+            log.warning("\(AgentConfig.tokenVariable) is not set: every /v1 route answers 503 until it is")
+        }
+        log.notice(
+            "listening",
+            metadata: [
+                "address": "\(agent.server.address)", "version": "\(Version.text)",
+                "environments": "\(settings.environments.map(\.facts.name.description).joined(separator: ","))",
+            ])
+        var group = ServiceGroupConfiguration(
+            services: [Serving(agent: agent)], gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
+        group.maximumGracefulShutdownDuration = .seconds(15)
+        try await ServiceGroup(configuration: group).run()
+        log.notice("stopped")
+        lines.flush()
+    }
+}
+
+/// The agent as a service with a life: serves until it is told to stop.
+private struct Serving: Service {
+    let agent: Agent
+
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for await _ in await UnixSignalsSequence(trapping: .sighup) { await agent.reopen() }
+            }
+            group.addTask {
+                while !Task.isCancelled {
+                    await agent.housekeeping()
+                    try? await Task.sleep(for: .seconds(30))
+                }
+            }
+            try? await gracefulShutdown()
+            agent.log.notice("stopping")
+            await agent.shutdown(within: .seconds(10))
+            group.cancelAll()
+        }
+    }
+}

@@ -1,0 +1,90 @@
+import AgentModel
+import ArgumentParser
+import HTTPMessage
+import MicroHTTPD
+import PVESimulator
+import ServiceLifecycle
+import UnixSignals
+
+/// `proxmox-agent simulate`
+struct Simulate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serve a simulated Proxmox VE, to try things against.",
+        discussion: """
+            Answers the Proxmox VE API under /api2/json as a real node does, with state in memory. The starting state \
+            follows from the name alone: home is one node with half a dozen guests, cloud three nodes with some forty.
+
+            With --token-file only the tokens in that file are let in, one USER@REALM!NAME=SECRET a line; without it \
+            every well-formed token is.
+            """)
+
+    @Option(help: ArgumentHelp("Where to listen.", valueName: "address"))
+    var listen = "127.0.0.1:8006"
+
+    @Option(help: ArgumentHelp("Which simulated cluster.", valueName: "name"))
+    var name = "home"
+
+    @Option(help: ArgumentHelp("So many guests instead of the cluster's own.", valueName: "count"))
+    var guests: Int?
+
+    @Option(help: ArgumentHelp("The tokens to let in.", valueName: "file"), completion: .file())
+    var tokenFile: String?
+
+    @Option(help: ArgumentHelp("How long a task takes, in milliseconds.", valueName: "ms"))
+    var taskMs = 1000
+
+    func validate() throws {
+        if let guests, !(0...100_000).contains(guests) {
+            throw ValidationError("--guests takes 0 to 100000, not \(guests)")
+        }
+        guard (0...3_600_000).contains(taskMs) else {
+            throw ValidationError("--task-ms takes 0 to 3600000, not \(taskMs)")
+        }
+        guard let address = ListenAddress(listen) else {
+            throw ValidationError("--listen takes host:port, [v6]:port or unix:/path, not \(listen)")
+        }
+        guard address.isLoopback else { throw ValidationError("--listen takes a loopback address; a simulator is no PVE") }
+    }
+
+    func run() async throws {
+        guard let address = ListenAddress(listen) else { throw ExitCode.failure }
+        var options = Simulator.Options(name: name, guests: guests, taskDuration: .milliseconds(taskMs))
+        if let tokenFile { options.tokens = .list(try Self.tokens(in: tokenFile)) }
+        let server: HTTPServer
+        do throws(ServerError) {
+            server = try HTTPServer(listening: address, options: .simulator, handler: Simulator(options))
+        } catch {
+            throw fail("proxmox-agent: \(error)")
+        }
+        complain("a simulated Proxmox VE \"\(name)\" listens on \(server.address)")
+        var group = ServiceGroupConfiguration(
+            services: [Simulating(server: server)], gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: .init(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
+        group.maximumGracefulShutdownDuration = .seconds(5)
+        try await ServiceGroup(configuration: group).run()
+    }
+
+    private static func tokens(in file: String) throws -> [Simulator.Token] {
+        let bytes: [UInt8]
+        do throws(FileError) { bytes = try readFile(file, limit: 1 << 20, isSecret: true) } catch {
+            throw fail("\(file): \(error.detail)")
+        }
+        let lines = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline)
+        return try lines.enumerated().compactMap { index, line in
+            guard !line.hasPrefix("#") else { return nil }
+            guard let equals = line.firstIndex(of: "="), line.contains("!"), line.contains("@") else {
+                throw fail("\(file): line \(index + 1) is not USER@REALM!NAME=SECRET")
+            }
+            return Simulator.Token(id: String(line[..<equals]), secret: String(line[line.index(after: equals)...]))
+        }
+    }
+}
+
+private struct Simulating: Service {
+    let server: HTTPServer
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        await server.shutdown(within: .seconds(2))
+    }
+}

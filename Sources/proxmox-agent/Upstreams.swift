@@ -1,0 +1,85 @@
+import AgentModel
+import AgentService
+import CurlHTTP
+import HTTPMessage
+import Logging
+import MicroHTTPD
+import PVESimulator
+import ProxmoxVE
+
+/// The ways to all environments, and the simulators that stand in for some.
+final class Upstreams: Sendable {
+    let sites: [Site]
+    private let loop: CurlLoop
+    private let transports: [CurlTransport]
+    private let simulators: [HTTPServer]
+
+    init(_ config: AgentConfig, log: Logger) throws(StartError) {
+        do { loop = try CurlLoop() } catch { throw StartError("libcurl: \(error)") }
+        var sites: [Site] = []
+        var transports: [CurlTransport] = []
+        var simulators: [HTTPServer] = []
+        for environment in config.environments {
+            var curl: CurlConfiguration
+            switch environment.endpoint {
+            case .remote(let origin, let trust): curl = CurlConfiguration(origin: origin, trust: trust)
+            case .simulator(let name):
+                let server = try Self.simulator(name, log)
+                simulators.append(server)
+                do { curl = CurlConfiguration(origin: try HTTPOrigin(parsing: "http://\(server.address)")) } catch {
+                    throw StartError("simulator \(name) listens at \(server.address), which is no origin")
+                }
+            }
+            curl.timeout = environment.timeout
+            curl.connectTimeout = min(curl.connectTimeout, environment.timeout)
+            curl.userAgent = "proxmox-agent/\(Version.text)"
+            let transport = CurlTransport(curl, loop: loop)
+            transports.append(transport)
+            sites.append(try Self.site(environment, transport))
+        }
+        self.sites = sites
+        self.transports = transports
+        self.simulators = simulators
+    }
+
+    private static func simulator(_ name: String, _ log: Logger) throws(StartError) -> HTTPServer {
+        do throws(ServerError) {
+            let server = try HTTPServer(
+                listening: .tcp(host: "127.0.0.1", port: 0), options: .simulator,
+                handler: Simulator(Simulator.Options(name: name)))
+            log.info("simulator started", metadata: ["name": "\(name)", "address": "\(server.address)"])
+            return server
+        } catch {
+            throw StartError("simulator \(name): \(error)")
+        }
+    }
+
+    private static func site(
+        _ environment: AgentConfig.Environment, _ transport: CurlTransport
+    ) throws(StartError) -> Site {
+        let name = environment.facts.name
+        do throws(PVEToken.Invalid) {
+            let token = try PVEToken(id: environment.facts.tokenID, secret: environment.secret)
+            let client = PVEClient(transport: transport, token: token, timeout: environment.timeout)
+            return Site(facts: environment.facts, hypervisor: ProxmoxHypervisor(client: client, environment: name))
+        } catch {
+            throw StartError("environment \(name): the token cannot stand in a header")
+        }
+    }
+
+    /// Gives up what still runs and stops the simulators.
+    func shutdown(within limit: Duration) async {
+        for transport in transports { await transport.shutdown() }
+        for simulator in simulators { await simulator.shutdown(within: min(limit, .seconds(1))) }
+    }
+}
+
+extension HTTPServer.Options {
+    /// What serving a simulator takes.
+    static var simulator: Self {
+        var options = Self()
+        options.maxBodyBytes = 512 << 10
+        options.threads = 1
+        return options
+    }
+}
