@@ -23,6 +23,7 @@ package final class CurlTransport: HTTPTransport {
     /// libcurl when a kept connection turns out to be closed. Cancelling the calling task ends the exchange.
     package func send(_ request: OutgoingRequest) async throws(TransportError) -> IncomingResponse {
         guard CurlHandle.isTarget(request.target) else { throw .unreachable("the request target is malformed") }
+        guard !Task.isCancelled else { throw .cancelled(sent: false) }
         let id = inbox.newNumber()
         let deadline = ContinuousClock.now + (request.timeout ?? configuration.timeout)
         let result = await withTaskCancellationHandler {
@@ -31,7 +32,7 @@ package final class CurlTransport: HTTPTransport {
                 guard inbox.put(.start(job, pool: pool, configuration)) else {
                     return job.finish(.failure(.cancelled(sent: false)))
                 }
-                // The handler below may have run before there was anything to cancel.
+                // The handler below may have run just before there was anything to cancel.
                 if Task.isCancelled { _ = inbox.put(.cancel(job: id, pool: pool)) }
             }
         } onCancel: {

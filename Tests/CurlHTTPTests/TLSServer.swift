@@ -69,8 +69,11 @@ final class TLSServer {
     }
 
     private static func text(_ path: String) -> String {
-        let data = FileManager.default.contents(atPath: path) ?? Data()
-        return String(decoding: data, as: UTF8.self)
+        guard let file = fopen(path, "r") else { return "" }
+        defer { fclose(file) }
+        var bytes = [UInt8](repeating: 0, count: 1 << 20)
+        bytes.removeLast(bytes.count - fread(&bytes, 1, bytes.count, file))
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     private static func run(_ arguments: String..., output: String = "/dev/null") async throws {
