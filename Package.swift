@@ -78,7 +78,8 @@ let agent: [Target] = [
         name: "AgentTestSupport",
         dependencies: ["AgentService", "AgentModel", "AgentAudit", "StrictJSON"],
         path: "Tests/AgentTestSupport", swiftSettings: strict),
-    .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"], swiftSettings: strict),
+    .testTarget(
+        name: "StrictJSONTests", dependencies: ["StrictJSON", "AgentTestSupport"], swiftSettings: strict),
     .testTarget(
         name: "AgentModelTests", dependencies: ["AgentModel", "AgentTestSupport", "StrictJSON"],
         swiftSettings: strict),

@@ -43,6 +43,9 @@ package struct AuditVerifier: Sendable {
         }
     }
 
+    /// Whether the last bytes fed are the beginning of a line: where a writer is just at work, the rest may follow.
+    package var isWithinLine: Bool { !partial.isEmpty }
+
     /// Checks that the log ends where it should, and sums up.
     package mutating func finish() throws(AuditFinding) -> AuditSummary {
         try endFile()

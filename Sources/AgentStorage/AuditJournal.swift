@@ -76,8 +76,8 @@ final class AuditJournal {
 extension AuditJournal {
     /// Writes the notes and the entries with one write and, where one of them needs it, one sync; tells the waiters.
     ///
-    /// - Parameter publish: called whenever a waiter is about to be told, so that it finds ``head`` and ``fault``
-    ///   as they are then.
+    /// `publish` is called whenever a waiter is about to be told, so that it finds ``head`` and ``fault`` as they are
+    /// then.
     func write(_ entries: [Entry], publish: () -> Void = {}) {
         if let error = obstacle() { return refuse(entries, error, publish) }
         var batch = Batch(chain)

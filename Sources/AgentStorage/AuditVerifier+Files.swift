@@ -4,8 +4,8 @@ internal import Glibc
 extension AuditVerifier {
     /// Verifies the log that `paths` hold, rotated files first, in constant memory.
     ///
-    /// - Parameter saved: a head noted earlier, which the log must contain; so a cut tail shows.
-    /// - Throws: the first flaw, with file and line; a file that cannot be read is one too.
+    /// `saved` is a head noted earlier, which the log must contain; so a cut tail shows. Throws the first flaw, with
+    /// file and line; a file that cannot be read is one too.
     package static func verify(
         files paths: [String], saved: AuditHead? = nil
     ) throws(AuditFinding) -> AuditSummary {
@@ -22,11 +22,18 @@ extension AuditVerifier {
 
     private mutating func feedAll(of descriptor: Int32, _ path: String) throws(AuditFinding) {
         var buffer = [UInt8](repeating: 0, count: 256 << 10)
+        var patience = 20
         while true {
             let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw AuditFinding(unreadable: path) }
-            guard count > 0 else { return }
+            guard count > 0 else {
+                // The agent may be writing this very line: then its end comes at once.
+                guard isWithinLine, patience > 0 else { return }
+                patience -= 1
+                usleep(5000)
+                continue
+            }
             try feed(buffer[..<count])
         }
     }

@@ -41,8 +41,9 @@ package final class FileAuditSink: AuditSink {
     /// A file that does not exist is created with mode 0600, its directory (one level) with 0700. A torn last line
     /// goes to `<path>.torn-<seq>`. The first record says from where the chain continues; if even that cannot be
     /// written, the sink opens with a ``fault`` that heals.
-    /// - Parameter saved: the newest head that is known from elsewhere. An empty log continues from it (it was
-    ///   rotated while nobody wrote); a log that ends before it is refused.
+    ///
+    /// `saved` is the newest head that is known from elsewhere. An empty log continues from it (it was rotated while
+    /// nobody wrote); a log that ends before it is refused. Throws with the cure for what is wrong with the file.
     package init(
         path: String, continuing saved: AuditHead? = nil, timing: Timing = Timing(),
         now: @escaping @Sendable () -> Date = { Date() }

@@ -145,6 +145,21 @@ struct FileAuditSinkTests {
         #expect(try place.verify().records == 2)
     }
 
+    @Test func `can be verified while it is written`() async throws {
+        let place = try LogDirectory()
+        let sink = try place.sink()
+        let log = place.log
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for writer in 0..<8 {
+                group.addTask { for number in 0..<50 { try await sink.append(.sample(writer + number), .soon) } }
+            }
+            group.addTask { for _ in 0..<20 { _ = try AuditVerifier.verify(files: [log]) } }
+            try await group.waitForAll()
+        }
+        try await sink.close()
+        #expect(try place.verify().records == 401)
+    }
+
     @Test func `whatever is recorded verifies`() async throws {
         let place = try LogDirectory()
         let sink = try place.sink()

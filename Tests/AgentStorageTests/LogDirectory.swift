@@ -11,7 +11,7 @@ struct LogDirectory: ~Copyable {
     let directory: TemporaryDirectory
     let log: String
 
-    /// - Parameter path: where the directory is made.
+    /// Makes the directory in the one that `path` names.
     init(at path: String = "/tmp") throws {
         directory = try TemporaryDirectory(in: path)
         log = "\(directory.path)/data/audit.log"

@@ -4,7 +4,7 @@ internal import Glibc
 package struct TemporaryDirectory: ~Copyable {
     package let path: String
 
-    /// - Parameter parent: the directory that it is made in.
+    /// Makes it in the directory `parent`.
     package init(in parent: String = "/tmp") throws {
         var template = Array("\(parent)/proxmox-agent-XXXXXX".utf8CString)
         let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } != nil }
