@@ -1,0 +1,97 @@
+import CMicrohttpd
+import Glibc
+import Synchronization
+
+/// One accepted connection, from libmicrohttpd's notice that it is there to the notice that it is gone.
+///
+/// Retained where libmicrohttpd keeps it as the socket's context (`ServerCore.connectionStarted`), released in
+/// `ServerCore.connectionClosed`.
+final class Connection: Sendable {
+    /// What a connection is busy with; decides what may be cut off.
+    enum Phase: UInt8, AtomicRepresentable {
+        /// Idle, or a request is arriving.
+        case waiting
+        /// A handler has the request.
+        case answering
+        /// An answer is leaving.
+        case sending
+    }
+
+    /// Valid until `ServerCore.connectionClosed` returns, which is what the registry's lock is for.
+    let descriptor: Int32
+    /// Who connected.
+    let peer: String
+    private let current = Atomic(Phase.waiting)
+    private let since = Atomic(Connection.now)
+    private let lingering = Atomic(false)
+
+    init(descriptor: Int32, peer: String) {
+        self.descriptor = descriptor
+        self.peer = peer
+    }
+
+    var phase: Phase { current.load(ordering: .acquiring) }
+
+    /// When the present phase, or the present request, began: nanoseconds of the coarse monotonic clock.
+    var start: UInt64 { since.load(ordering: .relaxed) }
+
+    func enter(_ phase: Phase) {
+        since.store(Self.now, ordering: .relaxed)
+        current.store(phase, ordering: .releasing)
+    }
+
+    /// The last answer leaves request bytes unread. Closing then would reset the connection, and the answer be lost.
+    var lingers: Bool {
+        get { lingering.load(ordering: .relaxed) }
+        set { lingering.store(newValue, ordering: .relaxed) }
+    }
+
+    /// Ends both directions; libmicrohttpd then sees the end of the stream and closes. Only under the registry's lock.
+    func cut() { _ = shutdown(descriptor, Int32(SHUT_RDWR)) }
+
+    /// Nanoseconds of a clock that costs a few of them to read and is exact to some milliseconds.
+    static var now: UInt64 {
+        var time = timespec()
+        _ = unsafe clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
+
+/// All open connections. Touched once when one opens and once when it closes, never per request.
+final class ConnectionRegistry: Sendable {
+    private let open = Mutex<[Int32: Connection]>([:])
+    private let limit: Int
+
+    init(limit: Int) { self.limit = limit }
+
+    /// Adds a connection. Over the limit, the one that has waited longest for a request is cut off, or this one where
+    /// none waits: the server stays reachable however many idle clients hold on to it.
+    func add(_ connection: Connection) {
+        open.withLock { open in
+            open[connection.descriptor] = connection
+            guard open.count > limit else { return }
+            let idle = open.values.lazy.filter { $0.phase == .waiting && $0 !== connection }
+            (idle.min { $0.start < $1.start } ?? connection).cut()
+        }
+    }
+
+    /// Forgets a connection whose descriptor is about to be closed. No `cut` can meet it after this.
+    func remove(_ connection: Connection) {
+        open.withLock { _ = $0.removeValue(forKey: connection.descriptor) }
+    }
+
+    /// Cuts off what has been receiving or sending for longer than `limit`, which a client can stretch without end by
+    /// moving a byte now and then.
+    func cutStalled(longerThan limit: Duration) {
+        let nanoseconds = UInt64(limit.nanoseconds)
+        open.withLock { open in
+            let now = Connection.now
+            for connection in open.values where connection.phase != .answering {
+                if now > connection.start + nanoseconds { connection.cut() }
+            }
+        }
+    }
+
+    /// Connections whose request is being answered or whose answer is on its way.
+    var busy: Int { open.withLock { $0.values.reduce(0) { $0 + ($1.phase == .waiting ? 0 : 1) } } }
+}

@@ -1,0 +1,81 @@
+import CMicrohttpd
+import HTTPMessage
+
+/// A `struct MHD_Connection *`.
+// SAFETY: valid from the access handler's call until libmicrohttpd completes the request, and as long as the connection
+// is suspended. Only the thread that is in the access handler uses it, or, while suspended, whoever takes it out of its
+// exchange under the exchange's lock.
+@safe struct ConnectionHandle: @unchecked Sendable {
+    private let raw: OpaquePointer
+
+    init?(_ raw: OpaquePointer?) {
+        guard let raw = unsafe raw else { return nil }
+        unsafe self.raw = unsafe raw
+    }
+
+    var descriptor: Int32 { unsafe cmhd_connection_fd(raw) }
+
+    /// Who connected, as ``SocketAddress/text(_:)`` words it.
+    var peer: String { unsafe SocketAddress.text(cmhd_client_address(raw)) }
+
+    /// What `ServerCore.connectionChanged` has kept for this socket.
+    var connection: Connection? {
+        guard let kept = unsafe cmhd_socket_context(raw) else { return nil }
+        return unsafe Unmanaged<Connection>.fromOpaque(kept).takeUnretainedValue()
+    }
+
+    /// Calls `visit` with `context` for each field of the request's head; their number.
+    func visitFields(_ visit: MHD_KeyValueIteratorN, _ context: UnsafeMutableRawPointer) -> Int {
+        Int(unsafe MHD_get_connection_values_n(raw, .HEADER_KIND, visit, context))
+    }
+
+    /// `MHD_suspend_connection`: only within the access handler, which then returns `MHD_YES`.
+    func suspend() { unsafe MHD_suspend_connection(raw) }
+
+    /// `MHD_resume_connection`: exactly once after each `suspend`; the access handler is then called again.
+    func resume() { unsafe MHD_resume_connection(raw) }
+
+    /// `MHD_queue_response`; `MHD_NO` when the connection is in no state to be answered.
+    func queue(_ response: borrowing ResponseHandle, status: Int) -> MHD_Result {
+        unsafe MHD_queue_response(raw, UInt32((200...999).contains(status) ? status : 500), response.raw)
+    }
+}
+
+/// Owns one reference to a `struct MHD_Response *`.
+@safe struct ResponseHandle: ~Copyable {
+    /// Bodies up to this size are copied into one buffer; larger ones are read from the shared parts while sending.
+    private static let copiedBodyBytes = 32_768
+
+    fileprivate let raw: OpaquePointer
+
+    /// Fails when memory is short.
+    init?(_ body: Response.Body) {
+        let made = unsafe body.count > Self.copiedBodyBytes ? Self.reading(body) : Self.copying(body.bytes)
+        guard let made = unsafe made else { return nil }
+        unsafe raw = unsafe made
+    }
+
+    deinit { unsafe MHD_destroy_response(raw) }
+
+    /// `MHD_add_response_header`; false for an empty value, or when memory is short.
+    borrowing func add(_ name: String, _ value: String) -> Bool {
+        unsafe MHD_add_response_header(raw, name, value) == .YES
+    }
+
+    private static func copying(_ bytes: [UInt8]) -> OpaquePointer? {
+        unsafe bytes.withUnsafeBytes { bytes in
+            // MUST_COPY: libmicrohttpd only reads.
+            let start = unsafe UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+            return unsafe MHD_create_response_from_buffer(bytes.count, start, .RESPMEM_MUST_COPY)
+        }
+    }
+
+    private static func reading(_ body: Response.Body) -> OpaquePointer? {
+        // Released in `BodyReader.free`, which libmicrohttpd calls when the last use of the response is over.
+        let reader = unsafe Unmanaged.passRetained(BodyReader(body)).toOpaque()
+        let made = unsafe MHD_create_response_from_callback(
+            UInt64(body.count), copiedBodyBytes, BodyReader.read, reader, BodyReader.free)
+        if unsafe made == nil { unsafe BodyReader.free(reader) }
+        return unsafe made
+    }
+}

@@ -1,0 +1,166 @@
+import CMicrohttpd
+import HTTPMessage
+import HTTPTypes
+import Synchronization
+
+/// One request and its answer.
+///
+/// Retained in `ServerCore.requestStarted` (libmicrohttpd keeps it as the request's context), released in
+/// `ServerCore.requestCompleted`, which libmicrohttpd calls exactly once for it.
+// SAFETY: the receiving half (`request`, `bodyCount`, `stage`) is touched only by libmicrohttpd's thread of this
+// connection until the handler starts, and not written afterwards; everything later is behind `state`.
+final class Exchange: @unchecked Sendable {
+    private enum Stage { case head, body, answering }
+
+    private struct State {
+        var answer: Response?
+        /// The suspended connection; present exactly while it is suspended. Whoever takes it out resumes it.
+        var suspended: ConnectionHandle?
+        var task: Task<Void, Never>?
+        /// The answer is chosen, or the request is gone: what the handler still says is dropped.
+        var isOver = false
+    }
+
+    private let core: ServerCore
+    private let connection: Connection
+    private let target: RawTarget
+    private var request: Request
+    private var bodyCount = 0
+    private var stage = Stage.head
+    private(set) var deadline = ContinuousClock.now
+    private let state = Mutex(State())
+
+    init(core: ServerCore, connection: Connection, target: RawTarget) {
+        self.core = core
+        self.connection = connection
+        self.target = target
+        request = Request(method: .get, path: target.path, query: target.query, peer: connection.peer)
+        connection.enter(.waiting)
+    }
+
+    // MARK: On libmicrohttpd's thread
+
+    /// One call of the access handler: the head, then each piece of the body, then the end; again after a resume.
+    func advance(
+        _ handle: ConnectionHandle, method: @autoclosure () -> String, version: @autoclosure () -> String,
+        data: UnsafeRawBufferPointer
+    ) -> MHD_Result {
+        switch stage {
+        case .head:
+            stage = .body
+            return receiveHead(handle, method: method(), version: version())
+        case .body where unsafe !data.isEmpty:
+            return unsafe receive(data)
+        case .body:
+            stage = .answering
+            return start(handle)
+        case .answering:
+            return resumed(handle)
+        }
+    }
+
+    /// The request is over, answered or not.
+    func completed() {
+        state.withLock { $0.isOver = true }
+        connection.enter(.waiting)
+    }
+
+    private func receiveHead(_ handle: ConnectionHandle, method: String, version: String) -> MHD_Result {
+        let head = FieldReader(handle, version: version)
+        request.fields = head.fields
+        let hasBody = head.isChunked || (head.contentLength ?? 0) > 0
+        if let known = HTTPRequest.Method(method) { request.method = known }
+        if let fault = HTTPRequest.Method(method) == nil ? "a method that is no token" : head.fault {
+            return refuse(handle, .malformed(fault), unread: true)
+        }
+        guard target.isValid else { return refuse(handle, .malformed("a bad request target"), unread: true) }
+        guard head.contentLength ?? 0 <= UInt64(core.options.maxBodyBytes) else {
+            return refuse(handle, .bodyTooLarge(limit: core.options.maxBodyBytes), unread: true)
+        }
+        if hasBody, let obstacle = core.obstacle { return refuse(handle, obstacle, unread: true) }
+        if let length = head.contentLength, length > 0 { request.body.reserveCapacity(Int(length)) }
+        return .YES
+    }
+
+    /// Takes a piece of the body. Beyond the limit it is thrown away, and beyond twice the limit the line is cut.
+    private func receive(_ data: UnsafeRawBufferPointer) -> MHD_Result {
+        bodyCount += data.count
+        let limit = core.options.maxBodyBytes
+        if bodyCount <= limit {
+            unsafe request.body.append(contentsOf: data)
+        } else {
+            request.body = []
+        }
+        return bodyCount <= limit + max(limit, 65_536) ? .YES : .NO
+    }
+
+    /// Hands the complete request over. What the handler answers without waiting leaves at once, on this thread.
+    private func start(_ handle: ConnectionHandle) -> MHD_Result {
+        guard bodyCount <= core.options.maxBodyBytes else {
+            return refuse(handle, .bodyTooLarge(limit: core.options.maxBodyBytes), unread: false)
+        }
+        if let obstacle = core.obstacle { return refuse(handle, obstacle, unread: false) }
+        connection.enter(.answering)
+        let task = Task.immediate { [self, request] in offer(await core.handler.respond(to: request)) }
+        if let answer = state.withLock({ $0.answer.take() }) { return send(answer, on: handle) }
+        return park(handle, task)
+    }
+
+    private func park(_ handle: ConnectionHandle, _ task: Task<Void, Never>) -> MHD_Result {
+        deadline = .now + core.options.exchangeDeadline
+        let parked = core.park(self) { exchange in
+            exchange.state.withLock { state in
+                guard state.answer == nil else { return false }
+                handle.suspend()
+                state.suspended = handle
+                state.task = task
+                return true
+            }
+        }
+        if parked { return .YES }
+        if let answer = state.withLock({ $0.answer.take() }) { return send(answer, on: handle) }
+        state.withLock { $0.isOver = true }
+        task.cancel()
+        return refuse(handle, .shuttingDown, unread: false)
+    }
+
+    private func resumed(_ handle: ConnectionHandle) -> MHD_Result {
+        guard let answer = state.withLock({ $0.answer.take() }) else { return .NO }
+        return send(answer, on: handle)
+    }
+
+    private func refuse(_ handle: ConnectionHandle, _ refusal: Refusal, unread: Bool) -> MHD_Result {
+        stage = .answering
+        if unread { connection.lingers = true }
+        return send(core.refusal(refusal, of: request), on: handle)
+    }
+
+    private func send(_ answer: Response, on handle: ConnectionHandle) -> MHD_Result {
+        connection.enter(.sending)
+        return core.send(answer, on: handle, connection)
+    }
+
+    // MARK: From any thread
+
+    /// Takes the answer, unless another came first, and wakes the connection if it sleeps.
+    private func offer(_ answer: Response) {
+        let wasParked = state.withLock { state in
+            guard !state.isOver else { return false }
+            state.isOver = true
+            state.answer = answer
+            guard let handle = state.suspended.take() else { return false }
+            state.task = nil
+            // Inside the lock: once anyone sees `suspended` empty, the connection has been resumed.
+            handle.resume()
+            return true
+        }
+        if wasParked { core.unpark(self) }
+    }
+
+    /// Answers with `refusal` in the handler's stead and cancels the handler. Without effect when an answer is there.
+    func cut(_ refusal: Refusal) {
+        guard let task = state.withLock({ $0.task }) else { return }
+        offer(core.refusal(refusal, of: request))
+        task.cancel()
+    }
+}

@@ -1,0 +1,65 @@
+private import Glibc
+
+extension HTTPServer {
+    /// The certificate chain and private key of a TLS server, both as PEM text.
+    package struct TLS: Sendable {
+        package var certificatePEM: String
+        package var keyPEM: String
+
+        package init(certificatePEM: String, keyPEM: String) {
+            self.certificatePEM = certificatePEM
+            self.keyPEM = keyPEM
+        }
+    }
+
+    /// The bounds of a server. Values out of range are moved to the nearest bound.
+    package struct Options: Sendable {
+        /// Threads that read, call handlers and write; 1...16, the number of cores by default.
+        package var threads = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        /// The largest request body, in bytes.
+        package var maxBodyBytes = 1 << 20
+        /// The largest head (request line and fields), in bytes; beyond it libmicrohttpd answers 431 by itself. ≥ 4096.
+        package var maxHeaderBytes = 16_384
+        /// Open connections; also kept below the process's limit of file descriptors. One more than that closes the
+        /// connection that has been idle for longest, or itself where none is idle.
+        package var maxConnections = 1024
+        /// How long a connection may be silent, between requests or within one. Whole seconds, ≥ 1.
+        package var idleTimeout: Duration = .seconds(60)
+        /// How long a request may take to arrive and an answer to leave, however busy the line looks.
+        package var transferTimeout: Duration = .seconds(120)
+        /// How long a handler may take for its answer.
+        package var exchangeDeadline: Duration = .seconds(60)
+        /// Exchanges that may wait for their handlers at the same time.
+        package var maxExchanges = 512
+        /// Serve TLS instead of plain TCP.
+        package var tls: TLS?
+        /// What libmicrohttpd has to say, one line at a time, from any thread. Must not block.
+        package var log: @Sendable (String) -> Void = { _ in }
+
+        package init() {}
+    }
+}
+
+extension HTTPServer.Options {
+    /// The same options with every value in its bounds.
+    var normalized: Self {
+        var options = self
+        options.threads = min(max(threads, 1), 16)
+        options.maxBodyBytes = max(maxBodyBytes, 0)
+        options.maxHeaderBytes = min(max(maxHeaderBytes, 4096), 1 << 20)
+        options.maxConnections = min(max(maxConnections, 1), Self.descriptorLimit)
+        options.idleTimeout = max(idleTimeout, .seconds(1))
+        options.transferTimeout = max(transferTimeout, .seconds(1))
+        options.exchangeDeadline = max(exchangeDeadline, .milliseconds(1))
+        options.maxExchanges = max(maxExchanges, 1)
+        return options
+    }
+
+    /// The connections that the process's limit of descriptors has room for, an eighth set aside for everything else.
+    private static var descriptorLimit: Int {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        let soft = Int(clamping: limit.rlim_cur)
+        return max(soft - max(soft / 8, 64), 16)
+    }
+}

@@ -1,0 +1,75 @@
+import CMicrohttpd
+import Dispatch
+import Glibc
+package import HTTPMessage
+import Synchronization
+
+/// An HTTP/1.1 server on libmicrohttpd's epoll threads.
+///
+/// Requests reach the handler complete, with the raw path. A handler that answers without waiting is answered for on
+/// the thread that read the request; otherwise the connection sleeps until the answer is there or
+/// `Options.exchangeDeadline` has passed. Protocol errors that libmicrohttpd finds itself (an unreadable request line,
+/// a head beyond `maxHeaderBytes`) it answers itself, in HTML, without the handler.
+package final class HTTPServer: Sendable {
+    /// Where the server listens, with the real port where 0 was asked for.
+    package let address: ListenAddress
+    private let core: ServerCore
+    private let daemon: Daemon
+    private let stopping = Mutex<Task<Void, Never>?>(nil)
+
+    /// Starts to listen and serve. From here on the whole process ignores SIGPIPE.
+    ///
+    /// - Throws: ``ServerError``, with nothing left running.
+    package init(
+        listening wanted: ListenAddress, options: Options = Options(), handler: any HTTPHandler
+    ) throws(ServerError) {
+        _ = Self.ignoreBrokenPipes
+        let socket = try ListenSocket(wanted)
+        address = socket.address
+        core = ServerCore(options: options.normalized, handler: handler)
+        daemon = try Daemon(core, listening: socket)
+        core.sweep()
+    }
+
+    deinit {
+        // Somebody let go without a shutdown. Not here: this may be one of the daemon's own threads.
+        let (core, daemon) = (core, daemon)
+        core.clock.async {
+            core.drain()
+            core.stop()
+            daemon.stop()
+        }
+    }
+
+    /// Stops accepting, lets what runs finish, answers what is still running after `limit` with
+    /// `Refusal.shuttingDown`, then closes every connection. Returns when no thread of the server is left.
+    ///
+    /// Called again it waits for the first call's end. Not affected by the caller's cancellation.
+    package func shutdown(within limit: Duration) async {
+        let task = stopping.withLock { task in
+            let running = task ?? Task { [core, daemon] in await Self.stop(core, daemon, within: limit) }
+            task = running
+            return running
+        }
+        await task.value
+    }
+
+    private static func stop(_ core: ServerCore, _ daemon: Daemon, within limit: Duration) async {
+        let end = ContinuousClock.now + limit
+        core.drain()
+        daemon.quiesce()
+        while core.connections.busy > 0 && .now < end { await core.pause(.milliseconds(2)) }
+        core.stop()
+        // The last answers are on their way; a client that reads slowly does not hold the process up.
+        let grace = ContinuousClock.now + .seconds(1)
+        while core.connections.busy > 0 && .now < grace { await core.pause(.milliseconds(2)) }
+        await withCheckedContinuation { continuation in
+            core.clock.async {
+                daemon.stop()
+                continuation.resume()
+            }
+        }
+    }
+
+    private static let ignoreBrokenPipes: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
+}

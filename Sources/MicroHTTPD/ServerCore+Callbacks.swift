@@ -1,0 +1,74 @@
+import CMicrohttpd
+import Glibc
+import HTTPMessage
+
+/// What libmicrohttpd calls. Nothing in here throws or traps; failure is the library's own failure value.
+extension ServerCore {
+    /// The core behind a callback's first argument: retained for the daemon in `Daemon.init`, released in `stop`.
+    private static func from(_ context: UnsafeMutableRawPointer?) -> ServerCore? {
+        guard let context = unsafe context else { return nil }
+        return unsafe Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue()
+    }
+
+    /// A connection was accepted, or is gone and about to be closed.
+    static let connectionChanged: MHD_NotifyConnectionCallback = { context, handle, slot, what in
+        guard let core = unsafe from(context), let slot = unsafe slot else { return }
+        if what == .CONNECTION_NOTIFY_STARTED {
+            guard let handle = unsafe ConnectionHandle(handle) else { return }
+            let connection = Connection(descriptor: handle.descriptor, peer: handle.peer)
+            unsafe slot.pointee = Unmanaged.passRetained(connection).toOpaque()
+            core.connections.add(connection)
+        } else if let kept = unsafe slot.pointee {
+            unsafe slot.pointee = nil
+            let connection = unsafe Unmanaged<Connection>.fromOpaque(kept).takeRetainedValue()
+            core.connections.remove(connection)
+            if connection.lingers { core.lingering.takeOver(connection.descriptor) }
+        }
+    }
+
+    /// The request line is there; what this returns is the context of the request.
+    static let requestStarted:
+        @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, OpaquePointer?) -> UnsafeMutableRawPointer? = {
+            context, target, handle in
+            guard let core = unsafe from(context), let connection = unsafe ConnectionHandle(handle)?.connection else {
+                return nil
+            }
+            let exchange = unsafe Exchange(core: core, connection: connection, target: RawTarget(target))
+            return unsafe Unmanaged.passRetained(exchange).toOpaque()
+        }
+
+    /// The access handler. Without the context that `requestStarted` makes the connection is closed.
+    static let access: MHD_AccessHandlerCallback = { _, handle, _, method, version, data, size, slot in
+        guard let handle = unsafe ConnectionHandle(handle), let kept = unsafe slot?.pointee, let size = unsafe size
+        else { return .NO }
+        let exchange = unsafe Unmanaged<Exchange>.fromOpaque(kept).takeUnretainedValue()
+        let bytes = unsafe UnsafeRawBufferPointer(start: data, count: size.pointee)
+        // Whatever is not taken, libmicrohttpd offers again; everything always is.
+        unsafe size.pointee = 0
+        return unsafe exchange.advance(handle, method: text(method), version: text(version), data: bytes)
+    }
+
+    /// The request is over: the one place where an exchange is released.
+    static let requestCompleted: MHD_RequestCompletedCallback = { _, _, slot, _ in
+        guard let kept = unsafe slot?.pointee else { return }
+        unsafe slot?.pointee = nil
+        unsafe Unmanaged<Exchange>.fromOpaque(kept).takeRetainedValue().completed()
+    }
+
+    /// One line of libmicrohttpd's log.
+    static let logged: MHD_LogCallback = { context, format, arguments in
+        guard let core = unsafe from(context), let format = unsafe format, let arguments = unsafe arguments else {
+            return
+        }
+        let line = unsafe [CChar](unsafeUninitializedCapacity: 512) { buffer, count in
+            let length = unsafe vsnprintf(buffer.baseAddress, buffer.count, format, arguments)
+            count = min(max(Int(length), 0), buffer.count - 1)
+        }
+        core.note(String(decoding: line.lazy.map(UInt8.init(bitPattern:)).prefix { $0 != 0x0A }, as: UTF8.self))
+    }
+
+    private static func text(_ pointer: UnsafePointer<CChar>?) -> String {
+        guard let pointer = unsafe pointer else { return "" }
+        return unsafe String(cString: pointer)
+    }
+}

@@ -1,0 +1,38 @@
+import Glibc
+
+/// Reads what the kernel says about the other end of a socket.
+enum SocketAddress {
+    /// `127.0.0.1:40112`, `[::1]:40112` or `unix`. An IPv4 client of a dual-stack socket is told as IPv4.
+    static func text(_ address: UnsafePointer<sockaddr>?) -> String {
+        guard let address = unsafe address else { return "unix" }
+        switch Int32(unsafe address.pointee.sa_family) {
+        case AF_INET:
+            let four = unsafe UnsafeRawPointer(address).loadUnaligned(as: sockaddr_in.self)
+            return dotted(four.sin_addr.s_addr) + ":\(UInt16(bigEndian: four.sin_port))"
+        case AF_INET6:
+            var six = unsafe UnsafeRawPointer(address).loadUnaligned(as: sockaddr_in6.self)
+            let port = UInt16(bigEndian: six.sin6_port)
+            var name = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+            guard unsafe inet_ntop(AF_INET6, &six.sin6_addr, &name, socklen_t(name.count)) != nil else { return "?" }
+            let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            let mapped = "::ffff:"
+            return host.hasPrefix(mapped) && host.contains(".")
+                ? "\(host.dropFirst(mapped.count)):\(port)" : "[\(host)]:\(port)"
+        default:
+            return "unix"
+        }
+    }
+
+    static func port(of storage: sockaddr_storage) -> UInt16 {
+        unsafe withUnsafeBytes(of: storage) { raw in
+            Int32(storage.ss_family) == AF_INET6
+                ? UInt16(bigEndian: unsafe raw.loadUnaligned(as: sockaddr_in6.self).sin6_port)
+                : UInt16(bigEndian: unsafe raw.loadUnaligned(as: sockaddr_in.self).sin_port)
+        }
+    }
+
+    private static func dotted(_ address: in_addr_t) -> String {
+        let value = UInt32(bigEndian: address)
+        return "\(value >> 24).\(value >> 16 & 255).\(value >> 8 & 255).\(value & 255)"
+    }
+}

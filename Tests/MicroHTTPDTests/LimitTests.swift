@@ -1,0 +1,142 @@
+import HTTPMessage
+import HTTPTypes
+import MicroHTTPD
+import Testing
+import WireTestSupport
+
+extension Serving {
+    @Suite struct Limits {
+        @Test(arguments: ["POST", "PUT", "PATCH", "DELETE", "GET"])
+        func `refuses an announced body before reading it`(method: String) async throws {
+            try await withServer(echo, { $0.maxBodyBytes = 10 }) { server in
+                let client = try RawClient(server.address)
+                try await client.send("\(method) / HTTP/1.1\r\nHost: t\r\nContent-Length: 11\r\n\r\n")
+                let answer = try await client.response()
+                #expect(answer.status == 413 && answer.text == "more than 10 bytes")
+                #expect(answer.value(of: "Connection")?.lowercased() == "close")
+                #expect(try await client.end() == .closed([]))
+            }
+        }
+
+        @Test func `takes a body of exactly the limit`() async throws {
+            try await withServer(echo, { $0.maxBodyBytes = 10 }) { server in
+                let client = try RawClient(server.address)
+                #expect(try await client.exchange(post("/", "0123456789")).status == 200)
+            }
+        }
+
+        @Test func `refuses a body that waits for 100 Continue without inviting it`() async throws {
+            try await withServer(echo, { $0.maxBodyBytes = 10 }) { server in
+                let client = try RawClient(server.address)
+                try await client.send(
+                    "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n")
+                #expect(try await client.response().status == 413)
+                #expect(try await client.end() == .closed([]))
+            }
+        }
+
+        @Test func `lets a client that sends at full speed read its refusal`() async throws {
+            try await withServer { server in
+                let client = try RawClient(server.address)
+                let body = String(repeating: "x", count: 2 << 20)
+                try? await client.send(post("/", body))
+                #expect(try await client.response().status == 413)
+            }
+        }
+
+        @Test func `drains a chunked body over the limit and answers at its end`() async throws {
+            try await withServer(echo, { $0.maxBodyBytes = 1000 }) { server in
+                let client = try RawClient(server.address)
+                let chunk = "400\r\n" + String(repeating: "x", count: 1024) + "\r\n"
+                try await client.send(
+                    "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk + chunk)
+                #expect(await client.staysSilent(for: .milliseconds(50)))
+                #expect(try await client.exchange("0\r\n\r\n").status == 413)
+                #expect(try await client.end() == .closed([]))
+            }
+        }
+
+        @Test func `cuts off a chunked body that does not end`() async throws {
+            try await withServer(echo, { $0.maxBodyBytes = 1000 }) { server in
+                let client = try RawClient(server.address)
+                try await client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
+                let chunk = "10000\r\n" + String(repeating: "x", count: 65_536) + "\r\n"
+                await #expect(throws: WireError.self) {
+                    for _ in 0..<1000 { try await client.send(chunk) }
+                }
+            }
+        }
+
+        @Test func `answers 431 to a head over the limit and lives on`() async throws {
+            try await withServer(echo, { $0.maxHeaderBytes = 4096 }) { server in
+                let client = try RawClient(server.address)
+                try? await client.send(get("/", "X-Big: " + String(repeating: "x", count: 10_000)))
+                #expect(try await client.response().status == 431)
+                let another = try RawClient(server.address)
+                #expect(try await another.exchange(get("/")).status == 200)
+            }
+        }
+
+        @Test(
+            arguments: [
+                "GET / HTTP/1.1\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\nx",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\nx",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\nx",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
+                "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+                "GET a HTTP/1.1\r\nHost: a\r\n\r\n",
+                "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+                "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
+                "GET /ä HTTP/1.1\r\nHost: a\r\n\r\n",
+                "GET /a\tb HTTP/1.1\r\nHost: a\r\n\r\n",
+                "GET /a\u{7F} HTTP/1.1\r\nHost: a\r\n\r\n",
+                "G\u{1}T / HTTP/1.1\r\nHost: a\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nX Y: b\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nX: b\u{1}c\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+                "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+                "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+                "GET /\r\n\r\n",
+                "GET\r\n\r\n",
+                " GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+                "\u{16}\u{3}\u{1}\u{2}\r\n\r\n",
+            ] as [Head])
+        func `turns an untrustworthy head away and closes`(head: Head) async throws {
+            try await withServer { server in
+                let client = try RawClient(server.address)
+                // A second request follows: it must not be answered.
+                try await client.send(head.text + get("/smuggled"))
+                guard case .closed(let bytes) = try await client.end() else {
+                    Issue.record("reset")
+                    return
+                }
+                let answer = String(decoding: bytes, as: UTF8.self)
+                #expect(!answer.contains("smuggled"), "\(answer)")
+                #expect(
+                    answer.hasPrefix("HTTP/1.1 400 ") || answer.hasPrefix("HTTP/1.1 505 ") || answer.isEmpty,
+                    "\(answer)")
+            }
+        }
+    }
+}
+
+/// Bytes of a request head that show on one line where a test fails.
+struct Head: ExpressibleByStringLiteral, CustomTestStringConvertible, Sendable {
+    let text: String
+    init(stringLiteral text: String) { self.text = text }
+    var testDescription: String { text.debugDescription }
+}
