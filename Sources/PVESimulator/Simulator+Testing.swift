@@ -105,6 +105,9 @@ extension Simulator {
         }
     }
 
+    /// Removes all volumes that no guest names.
+    package func removeVolumes() { change { $0.volumes = [] } }
+
     /// Defines a storage; without `type` the definition is removed.
     package func setStorage(_ id: String, type: String?, options: [String: String] = [:]) {
         change { world in
