@@ -1,0 +1,128 @@
+import HTTPMessage
+import HTTPTypes
+import StrictJSON
+
+/// Who may call, and what they may do.
+struct Access: Sendable {
+    var tokens = Simulator.Tokens.any
+
+    /// The caller that a request's header names.
+    func caller(of request: Request) throws(Failure) -> Caller {
+        if let cookie = request.fields[.cookie], cookie.contains("PVEAuthCookie=") {
+            throw .unauthenticated("Authentication failed!")
+        }
+        guard let header = request.fields[.authorization], header.hasPrefix("PVEAPIToken") else {
+            throw .unauthenticated("No ticket")
+        }
+        let value = header.dropFirst("PVEAPIToken".count).drop { $0 == "=" || $0 == " " }
+        let parts = value.split(separator: "=", maxSplits: 1)
+        guard parts.count == 2, let (user, name) = Self.split(parts[0]) else {
+            throw .unauthenticated("Authentication failed!")
+        }
+        switch tokens {
+        case .any: return Caller(user: user, token: name)
+        case .list(let list):
+            guard let token = list.first(where: { $0.id == parts[0] && $0.secret == parts[1] }) else {
+                throw .unauthenticated("Authentication failed!")
+            }
+            return Caller(user: user, token: name, grants: token.privileges)
+        }
+    }
+
+    /// `root@pam!agent` in its two parts.
+    private static func split(_ id: Substring) -> (user: String, name: String)? {
+        let parts = id.split(separator: "!", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, Format.isConfigID(String(parts[1])) else { return nil }
+        let user = parts[0].split(separator: "@", omittingEmptySubsequences: false)
+        guard user.count == 2, !user[0].isEmpty, Format.isConfigID(String(user[1])) else { return nil }
+        return (String(parts[0]), String(parts[1]))
+    }
+
+    static let privileges = [
+        "Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit",
+        "Group.Allocate", "Mapping.Audit", "Mapping.Modify", "Mapping.Use", "Permissions.Modify", "Pool.Allocate",
+        "Pool.Audit", "Realm.Allocate", "Realm.AllocateUser", "SDN.Allocate", "SDN.Audit", "SDN.Use",
+        "Sys.AccessNetwork", "Sys.Audit", "Sys.Console", "Sys.Incoming", "Sys.Modify", "Sys.PowerMgmt", "Sys.Syslog",
+        "User.Modify", "VM.Allocate", "VM.Audit", "VM.Backup", "VM.Clone", "VM.Config.CDROM", "VM.Config.CPU",
+        "VM.Config.Cloudinit", "VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network",
+        "VM.Config.Options", "VM.Console", "VM.GuestAgent.Audit", "VM.GuestAgent.FileRead",
+        "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.FileWrite", "VM.GuestAgent.Unrestricted", "VM.Migrate",
+        "VM.PowerMgmt", "VM.Replicate", "VM.Snapshot", "VM.Snapshot.Rollback",
+    ]
+}
+
+let accessEndpoints: [Endpoint] = [
+    .get("access") { (_, _) throws(Failure) in
+        .data(
+            .array(
+                ["users", "groups", "roles", "acl", "domains", "openid", "tfa", "ticket", "password"].map {
+                    ["subdir": .string($0)]
+                }))
+    },
+    .get("access/permissions", "path:str userid:str") { (_, call) throws(Failure) in
+        .data(.object(permissions(of: call.caller, on: call["path"])))
+    },
+    .get("access/users", "enabled:bool full:bool") { (world, call) throws(Failure) in
+        .data(.array(world.users(for: call)))
+    },
+    .get("access/users/{userid}/token") { (world, call) throws(Failure) in
+        .data(
+            .array(world.tokenIDs(of: call.text("userid")).map { ["tokenid": .string($0), "privsep": 1, "expire": 0] }))
+    },
+    .get("access/users/{userid}/token/{tokenid}") { (world, call) throws(Failure) in
+        let (user, name) = (call.text("userid"), call.text("tokenid"))
+        guard world.tokenIDs(of: user).contains(name) else {
+            throw .plain("no such token '\(name)' for user '\(user)'")
+        }
+        return .data(["privsep": 1, "expire": 0])
+    },
+    .get("access/domains") { (_, _) throws(Failure) in
+        .data([
+            ["realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication"],
+            ["realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server"],
+        ])
+    },
+    .get("access/groups") { (_, _) throws(Failure) in .data([]) },
+    .get("access/acl") { (_, _) throws(Failure) in .data([]) },
+    .put("access/password", "password!:str userid!:str confirmation-password:str") { (_, _) throws(Failure) in
+        throw .denied("URI '/access/password' not available with API token, need proper ticket.\n")
+    },
+]
+
+private func permissions(of caller: Caller, on path: String?) -> JSONObject {
+    let everywhere = [
+        "/", "/access", "/access/groups", "/access/realm", "/mapping", "/mapping/dir", "/mapping/pci", "/mapping/usb",
+        "/nodes", "/pool", "/sdn", "/sdn/zones", "/storage", "/storage/local", "/vms",
+    ]
+    let grants = caller.grants ?? everywhere.reduce(into: [:]) { $0[$1] = Set(Access.privileges) }
+    return grants.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { result, grant in
+        guard path == nil || path == grant.key, !grant.value.isEmpty else { return }
+        result[grant.key] = .object(grant.value.sorted().reduce(into: JSONObject()) { $0[$1] = 1 })
+    }
+}
+
+extension World {
+    fileprivate func tokenIDs(of user: String) -> [String] {
+        guard case .list(let tokens) = access.tokens else { return [] }
+        return tokens.compactMap { $0.id.hasPrefix("\(user)!") ? String($0.id.dropFirst(user.count + 1)) : nil }
+    }
+
+    fileprivate func users(for call: Call) -> [JSON] {
+        guard call.caller.may(["User.Modify", "Sys.Audit"], on: "/access") else { return [] }
+        var ids: Set<String> = ["root@pam", call.caller.user]
+        if case .list(let tokens) = access.tokens {
+            for token in tokens { ids.insert(String(token.id.prefix { $0 != "!" })) }
+        }
+        return ids.sorted().map { id in
+            let realm = String(id.drop { $0 != "@" }.dropFirst())
+            var row: JSONObject = ["userid": .string(id), "enable": 1, "expire": 0, "realm-type": .string(realm)]
+            guard call.flag("full") else { return .object(row) }
+            row["groups"] = ""
+            let tokens = tokenIDs(of: id)
+            if !tokens.isEmpty {
+                row["tokens"] = .array(tokens.map { ["tokenid": .string($0), "privsep": 1, "expire": 0] })
+            }
+            return .object(row)
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import StrictJSON
+
+let clusterEndpoints: [Endpoint] = [
+    .get("") { (_, _) throws(Failure) in
+        .data(names(["version", "cluster", "nodes", "storage", "access", "pools"], key: "subdir"))
+    },
+    .get("version") { (_, _) throws(Failure) in
+        .data(["release": "9.2", "repoid": "14a22df3", "simulator": true, "version": "9.2.6"])
+    },
+    .get("cluster") { (_, _) throws(Failure) in
+        .data(
+            names([
+                "acme", "backup", "backup-info", "bulk-action", "ceph", "config", "firewall", "ha", "jobs", "log",
+                "mapping", "metrics", "notifications", "nextid", "options", "qemu", "replication", "resources",
+                "status", "tasks", "sdn",
+            ]))
+    },
+    .get("cluster/resources", "type:enum(vm|storage|node|sdn)") { (world, call) throws(Failure) in
+        world.resources(call)
+    },
+    .get("cluster/status", needs: "/ Sys.Audit") { (world, _) throws(Failure) in .data(world.clusterStatus) },
+    .get("cluster/nextid", "vmid:vmid") { (world, call) throws(Failure) in
+        guard let wanted = call.int("vmid") else {
+            let free = (100...).first { world.guests[$0] == nil } ?? 100
+            return .data(.string(String(free)))
+        }
+        guard world.guests[wanted] == nil else { throw .parameters(["vmid": "VM \(wanted) already exists"]) }
+        return .data(.string(String(wanted)))
+    },
+    .get("cluster/options") { (world, call) throws(Failure) in
+        let tags = Set(
+            world.guests.values.flatMap { guest in
+                call.caller.may("VM.Audit", on: "/vms/\(guest.vmid)") ? Format.list(guest.tags) : []
+            })
+        var options: JSONObject = ["allowed-tags": JSON(tags.sorted())]
+        guard call.caller.may("Sys.Audit", on: "/") else { return .data(.object(options)) }
+        options["mac_prefix"] = "BC:24:11"
+        options["description"] = ""
+        for (key, value) in world.options.sorted(by: { $0.key < $1.key }) { options[key] = .string(value) }
+        return .data(.object(options))
+    },
+    .put(
+        "cluster/options",
+        "console:enum(applet|vv|html5|xtermjs) delete:configid-list description:str(..65536) keyboard:str language:str",
+        needs: "/ Sys.Modify"
+    ) { (world, call) throws(Failure) in
+        for key in Format.list(call.text("delete")) { world.options[key] = nil }
+        for (key, value) in call.values where key != "delete" { world.options[key] = value }
+        return .null
+    },
+    .get("cluster/log", "max:int(1..)") { (_, _) throws(Failure) in .data([]) },
+    .get("cluster/backup", needs: "/ Sys.Audit") { (_, _) throws(Failure) in .data([]) },
+    .get("cluster/replication") { (_, _) throws(Failure) in .data([]) },
+    .get("cluster/jobs") { (_, _) throws(Failure) in .data(names(["schedule-analyze", "realm-sync"], key: "subdir")) },
+    .get("cluster/bulk-action/guest") { (_, _) throws(Failure) in
+        .data(names(["start", "shutdown", "migrate", "suspend"]))
+    },
+]
+
+/// An index: `[{"name":…},…]`.
+func names(_ list: [String], key: String = "name") -> JSON {
+    .array(list.map { name in .object([key: .string(name)]) })
+}
+
+extension World {
+    fileprivate mutating func resources(_ call: Call) -> Reply {
+        let type = call["type"]
+        if type == "vm", call.caller.grants == nil { return .bytes(guestRowBytes()) }
+        var rows: [JSON] = []
+        if type == nil { rows += poolRows(for: call.caller) }
+        if type == nil || type == "vm" {
+            rows += sortedGuests.lazy.filter { call.caller.may("VM.Audit", on: "/vms/\($0.vmid)") }
+                .map { .object(self.resource($0)) }
+        }
+        if type == nil || type == "node" {
+            rows += nodes.map { node in
+                var row = nodeRow(node, for: call.caller)
+                row["cgroup-mode"] = 2
+                return .object(row)
+            }
+        }
+        if type == nil || type == "storage" { rows += storageRows(for: call.caller) }
+        if type == nil {
+            rows += nodes.compactMap { node in
+                guard call.caller.may("SDN.Audit", on: "/sdn/zones/localnetwork") else { return nil }
+                return [
+                    "id": "network/\(node.name)/zone/localnetwork", "network": "localnetwork",
+                    "network-type": "zone", "node": .string(node.name), "status": "ok", "type": "network",
+                ]
+            }
+        }
+        return .data(.array(rows))
+    }
+
+    private func poolRows(for caller: Caller) -> [JSON] {
+        pools.keys.sorted().filter { caller.may("Pool.Audit", on: "/pool/\($0)") }.map {
+            ["id": "/pool/\($0)", "pool": .string($0), "type": "pool"]
+        }
+    }
+
+    private func storageRows(for caller: Caller) -> [JSON] {
+        nodes.flatMap { node in
+            storages.filter { $0.isOn(node.name) && $0.isVisible(to: caller) }.map { .object(storageRow($0, on: node)) }
+        }
+    }
+
+    /// A storage as `/cluster/resources` lists it.
+    func storageRow(_ storage: StorageDefinition, on node: Node) -> JSONObject {
+        [
+            "content": .string(storage.contentText), "disk": JSON(storage.used),
+            "id": .string("storage/\(node.name)/\(storage.id)"), "maxdisk": JSON(storage.size),
+            "node": .string(node.name), "plugintype": .string(storage.type), "shared": storage.isShared ? 1 : 0,
+            "status": .string(storage.isEnabled ? "available" : "unknown"), "storage": .string(storage.id),
+            "type": "storage",
+        ]
+    }
+
+    fileprivate var clusterStatus: JSON {
+        var rows: [JSON] = []
+        if let clusterName {
+            rows.append([
+                "id": "cluster", "name": .string(clusterName), "nodes": JSON(nodes.count), "quorate": 1,
+                "type": "cluster", "version": JSON(nodes.count + 2),
+            ])
+        }
+        rows += nodes.enumerated().map { index, node in
+            [
+                "id": .string("node/\(node.name)"), "ip": .string(node.address), "level": "",
+                "local": index == 0 ? 1 : 0, "name": .string(node.name), "nodeid": JSON(node.number),
+                "online": node.isOnline ? 1 : 0, "type": "node",
+            ]
+        }
+        return .array(rows)
+    }
+}

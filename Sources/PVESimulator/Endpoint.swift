@@ -1,0 +1,135 @@
+import Synchronization
+
+/// One method of one path of the API, as data.
+struct Endpoint: Sendable {
+    typealias Handler = @Sendable (inout World, Call) throws(Failure) -> Reply
+
+    var method: String
+    /// Segments below `/api2/json`; `{name}` takes one segment, `{name*}` all that follow.
+    var path: String
+    var parameters: ParameterTable
+    /// `"/vms/{vmid} VM.Audit|VM.Console"`: one of the privileges on the path; empty where any token may call.
+    var needs: String
+    var handler: Handler
+
+    static func get(
+        _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
+    ) -> Endpoint {
+        Endpoint("GET", path, parameters, needs, handler)
+    }
+
+    static func post(
+        _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
+    ) -> Endpoint {
+        Endpoint("POST", path, parameters, needs, handler)
+    }
+
+    static func put(
+        _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
+    ) -> Endpoint {
+        Endpoint("PUT", path, parameters, needs, handler)
+    }
+
+    static func delete(
+        _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
+    ) -> Endpoint {
+        Endpoint("DELETE", path, parameters, needs, handler)
+    }
+
+    private init(
+        _ method: String, _ path: String, _ parameters: String, _ needs: String, _ handler: @escaping Handler
+    ) {
+        self.method = method
+        self.path = path
+        self.parameters = ParameterTable(parameters, path: path)
+        self.needs = needs
+        self.handler = handler
+    }
+}
+
+/// A request that has found its endpoint and passed the parameter check.
+struct Call: Sendable {
+    var endpoint: Endpoint
+    var caller: Caller
+    /// Parameters of path, query and body together.
+    var values: [String: String]
+    var lists: [String: [String]] = [:]
+
+    subscript(name: String) -> String? { values[name] }
+    func text(_ name: String) -> String { values[name] ?? "" }
+    func int(_ name: String) -> Int? { values[name].flatMap { Int($0) } }
+    func flag(_ name: String) -> Bool { values[name] == "1" }
+    var node: String { text("node") }
+    var vmid: Int { int("vmid") ?? 0 }
+    var kind: Guest.Kind { endpoint.path.hasPrefix("nodes/{node}/lxc") ? .container : .vm }
+}
+
+/// Finds endpoints by path.
+struct EndpointTable: Sendable {
+    private final class Branch: Sendable {
+        let children: [String: Branch]
+        let parameter: (name: String, branch: Branch)?
+        /// Name and endpoints of a parameter that takes the rest of the path.
+        let rest: (name: String, methods: [String: Endpoint])?
+        let methods: [String: Endpoint]
+
+        init(_ endpoints: [(segments: ArraySlice<Substring>, endpoint: Endpoint)]) {
+            var groups: [Substring: [(ArraySlice<Substring>, Endpoint)]] = [:]
+            var methods: [String: Endpoint] = [:]
+            for (segments, endpoint) in endpoints {
+                guard let first = segments.first else {
+                    methods[endpoint.method] = endpoint
+                    continue
+                }
+                groups[first, default: []].append((segments.dropFirst(), endpoint))
+            }
+            var children: [String: Branch] = [:]
+            var parameter: (String, Branch)?
+            var rest: (String, [String: Endpoint])?
+            for (segment, group) in groups {
+                if segment.hasSuffix("*}") {
+                    let byMethod = group.reduce(into: [String: Endpoint]()) { $0[$1.1.method] = $1.1 }
+                    rest = (String(segment.dropFirst().dropLast(2)), byMethod)
+                } else if segment.hasPrefix("{") {
+                    parameter = (String(segment.dropFirst().dropLast()), Branch(group))
+                } else {
+                    children[String(segment)] = Branch(group)
+                }
+            }
+            self.children = children
+            self.parameter = parameter
+            self.rest = rest
+            self.methods = methods
+        }
+
+        func find(
+            _ method: String, _ segments: ArraySlice<String>, _ values: inout [String: String]
+        ) -> Endpoint? {
+            guard let first = segments.first else { return methods[method] }
+            if let child = children[first] { return child.find(method, segments.dropFirst(), &values) }
+            if let rest {
+                values[rest.name] = segments.joined(separator: "/")
+                return rest.methods[method]
+            }
+            guard let parameter else { return nil }
+            values[parameter.name] = first
+            return parameter.branch.find(method, segments.dropFirst(), &values)
+        }
+    }
+
+    private let root: Branch
+
+    init(_ endpoints: [Endpoint]) {
+        root = Branch(endpoints.map { ($0.path.split(separator: "/")[...], $0) })
+    }
+
+    /// The endpoint for decoded path segments, with what they gave for its parameters.
+    func find(_ method: String, _ segments: [String]) -> (Endpoint, [String: String])? {
+        var values: [String: String] = [:]
+        return root.find(method, segments[...], &values).map { ($0, values) }
+    }
+
+    static let all = EndpointTable(
+        clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints + guestConfigEndpoints + snapshotEndpoints
+            + storageEndpoints + firewallEndpoints + haEndpoints + poolEndpoints + accessEndpoints)
+}

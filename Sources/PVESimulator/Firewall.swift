@@ -1,0 +1,141 @@
+import StrictJSON
+
+/// Whose firewall it is.
+enum FirewallScope: Sendable, Hashable {
+    case cluster
+    case node(String)
+    case guest(Int)
+}
+
+/// One firewall file.
+struct Firewall: Sendable {
+    struct Entry: Sendable {
+        var cidr: String
+        var comment: String?
+        var isExcluded = false
+    }
+
+    struct AddressSet: Sendable {
+        var comment: String?
+        var entries: [Entry] = []
+    }
+
+    struct Alias: Sendable {
+        var cidr: String
+        var comment: String?
+    }
+
+    struct Group: Sendable {
+        var comment: String?
+        var rules: [FirewallRule] = []
+    }
+
+    var options: [String: String] = [:]
+    var rules: [FirewallRule] = []
+    var aliases: [String: Alias] = [:]
+    var sets: [String: AddressSet] = [:]
+    var groups: [String: Group] = [:]
+
+    /// Hash over a section, so that equal sections have equal digests.
+    static func digest(_ parts: [String]) -> String { Digest.sha1(parts.joined(separator: "\n")) }
+
+    var optionsDigest: String { Self.digest(options.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }) }
+}
+
+/// A rule, by the names of its parameters.
+struct FirewallRule: Sendable {
+    var fields: [String: String]
+
+    static let names = [
+        "action", "comment", "dest", "dport", "enable", "icmp-type", "iface", "log", "macro", "proto", "source",
+        "sport", "type",
+    ]
+
+    var text: String { fields.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ") }
+
+    /// The place is a number in lists and a string in single rules.
+    func json(place: JSON, digest: String) -> JSON {
+        var row: JSONObject = ["digest": .string(digest), "pos": place]
+        for name in Self.names {
+            guard let value = fields[name] else { continue }
+            row[name] = name == "enable" ? JSON(Int(value) ?? 0) : .string(value)
+        }
+        row["enable"] = row["enable"] ?? 0
+        if let address = fields["source"] ?? fields["dest"], let first = address.first, first.isNumber || first == ":" {
+            row["ipversion"] = address.contains(":") ? 6 : 4
+        }
+        return .object(row)
+    }
+
+    static func digest(_ rules: [FirewallRule]) -> String { Firewall.digest(rules.map(\.text)) }
+}
+
+/// The rules of a scope or of a group, and what may be done to them.
+extension [FirewallRule] {
+    func list() -> JSON {
+        let digest = FirewallRule.digest(self)
+        return .array(enumerated().map { $0.element.json(place: JSON($0.offset), digest: digest) })
+    }
+
+    func one(_ call: Call) throws(Failure) -> JSON {
+        let place = try place(call)
+        return self[place].json(place: .string(String(place)), digest: FirewallRule.digest(self))
+    }
+
+    private func place(_ call: Call) throws(Failure) -> Int {
+        let place = call.int("pos") ?? 0
+        guard indices.contains(place) else { throw .plain("no rule at position \(place)") }
+        return place
+    }
+
+    private func checkDigest(_ call: Call) throws(Failure) {
+        if let digest = call["digest"], digest != FirewallRule.digest(self) { throw .staleConfig }
+    }
+
+    private static func check(_ fields: [String: String]) throws(Failure) {
+        if let macro = fields["macro"], !macros.contains(macro) {
+            throw .parameters(["macro": "unknown macro '\(macro)'"])
+        }
+        for port in ["dport", "sport"] where fields[port] != nil && fields["proto"] == nil && fields["macro"] == nil {
+            throw .parameters(["proto": "missing property - '\(port)' requires this property"])
+        }
+    }
+
+    /// New rules go to `pos` or in front; a digest is not looked at.
+    mutating func add(_ call: Call) throws(Failure) {
+        let fields = call.values.filter { FirewallRule.names.contains($0.key) }
+        try Self.check(fields)
+        insert(FirewallRule(fields: fields), at: Swift.min(call.int("pos") ?? 0, count))
+    }
+
+    mutating func change(_ call: Call) throws(Failure) {
+        try checkDigest(call)
+        let place = try place(call)
+        if let target = call.int("moveto") {
+            let rule = remove(at: place)
+            return insert(rule, at: Swift.min(target > place ? target - 1 : target, count))
+        }
+        var fields = self[place].fields
+        for key in Format.list(call.text("delete")) { fields[key] = nil }
+        for (key, value) in call.values where FirewallRule.names.contains(key) { fields[key] = value }
+        try Self.check(fields)
+        self[place].fields = fields
+    }
+
+    mutating func delete(_ call: Call) throws(Failure) {
+        try checkDigest(call)
+        remove(at: try place(call))
+    }
+}
+
+/// Names of services that stand for protocol and port.
+let macros: Set<String> = [
+    "Amanda", "Auth", "BGP", "BitTorrent", "BitTorrent32", "CVS", "Ceph", "Citrix", "DAAP", "DCC", "DHCPfwd",
+    "DHCPv6", "DNS", "Distcc", "FTP", "Finger", "GNUnet", "GRE", "Git", "HKP", "HTTP", "HTTP/3", "HTTPS", "ICPV2",
+    "ICQ", "IMAP", "IMAPS", "IPIP", "IPP", "IPPbrd", "IPPserver", "IPsec", "IPsecah", "IPsecnat", "IRC", "Jetdirect",
+    "L2TP", "LDAP", "LDAPS", "MDNS", "MSNP", "MSSQL", "Mail", "McastDNS", "Munin", "MySQL", "NNTP", "NNTPS", "NTP",
+    "NeighborDiscovery", "OSPF", "OpenVPN", "PCA", "PMG", "POP3", "POP3S", "PPtP", "Ping", "PostgreSQL", "Printer",
+    "RDP", "RIP", "RNDC", "Razor", "Rdate", "Rsync", "SANE", "SMB", "SMBswat", "SMTP", "SMTPS", "SNMP", "SPAMD",
+    "SSH", "SVN", "SixXS", "Squid", "Submission", "Syslog", "TFTP", "Telnet", "Telnets", "Time", "Trcrt", "VNC",
+    "VNCL", "Web", "Webcache", "Webmin", "Whois",
+]

@@ -1,0 +1,121 @@
+import StrictJSON
+
+/// Aliases, address sets and groups of a firewall.
+extension Firewall {
+    var optionsJSON: JSONObject {
+        var json: JSONObject = ["digest": .string(optionsDigest)]
+        for (key, value) in options.sorted(by: { $0.key < $1.key }) {
+            json[key] = Int(value).map { JSON($0) } ?? .string(value)
+        }
+        return json
+    }
+
+    private static func version(_ cidr: String) -> JSON { cidr.contains(":") ? 6 : 4 }
+
+    private var aliasDigest: String {
+        Self.digest(aliases.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.cidr) \($0.value.comment ?? "")" })
+    }
+
+    private func row(_ name: String, _ alias: Alias) -> JSON {
+        [
+            "cidr": .string(alias.cidr), "comment": alias.comment.map { .string($0) },
+            "digest": .string(aliasDigest), "ipversion": Self.version(alias.cidr), "name": .string(name),
+        ]
+    }
+
+    var aliasRows: [JSON] { aliases.sorted { $0.key < $1.key }.map { row($0.key, $0.value) } }
+
+    func aliasRow(_ name: String) throws(Failure) -> JSON {
+        guard let alias = aliases[name] else { throw .parameters(["name": "no such alias"]) }
+        return row(name, alias)
+    }
+
+    mutating func addAlias(_ call: Call) throws(Failure) {
+        let name = call.text("name")
+        guard aliases[name] == nil else { throw .parameters(["name": "alias '\(name)' already exists"]) }
+        aliases[name] = Alias(cidr: call.text("cidr"), comment: call["comment"])
+    }
+
+    mutating func changeAlias(_ call: Call) throws(Failure) {
+        let name = call.text("name")
+        guard aliases[name] != nil else { throw .parameters(["name": "no such alias"]) }
+        if let digest = call["digest"], digest != aliasDigest { throw .staleConfig }
+        aliases[name] = nil
+        aliases[call["rename"] ?? name] = Alias(cidr: call.text("cidr"), comment: call["comment"])
+    }
+
+    func set(_ call: Call) throws(Failure) -> AddressSet {
+        let name = call.text("name")
+        guard let set = sets[name] else { throw .plain("no such IPSet '\(name)'") }
+        return set
+    }
+
+    var setRows: [JSON] {
+        let digest = Self.digest(sets.keys.sorted())
+        return sets.sorted { $0.key < $1.key }.map { name, set in
+            ["comment": set.comment.map { .string($0) }, "digest": .string(digest), "name": .string(name)]
+        }
+    }
+
+    mutating func addSet(_ call: Call) throws(Failure) {
+        let name = call.text("name")
+        if let old = call["rename"] {
+            guard let set = sets[old] else { throw .plain("IPSet '\(old)' does not exist") }
+            sets[old] = nil
+            sets[name] = AddressSet(comment: call["comment"] ?? set.comment, entries: set.entries)
+            return
+        }
+        guard sets[name] == nil else { throw .parameters(["name": "IPSet '\(name)' already exists"]) }
+        sets[name] = AddressSet(comment: call["comment"])
+    }
+
+    mutating func addEntry(_ call: Call) throws(Failure) {
+        var set = try set(call)
+        let cidr = call.text("cidr")
+        guard !set.entries.contains(where: { $0.cidr == cidr }) else {
+            throw .parameters(["cidr": "address '\(cidr)' already exists"])
+        }
+        set.entries.append(Entry(cidr: cidr, comment: call["comment"], isExcluded: call.flag("nomatch")))
+        sets[call.text("name")] = set
+    }
+
+    var groupRows: [JSON] {
+        let digest = Self.digest(groups.keys.sorted())
+        return groups.sorted { $0.key < $1.key }.map { name, group in
+            ["comment": group.comment.map { .string($0) }, "digest": .string(digest), "group": .string(name)]
+        }
+    }
+
+    /// What rules may refer to.
+    func references(_ type: String?) -> [JSON] {
+        let aliasRows: [JSON] = aliases.sorted { $0.key < $1.key }.map { name, alias in
+            [
+                "comment": alias.comment.map { .string($0) }, "name": .string(name), "ref": .string("dc/\(name)"),
+                "scope": "dc", "type": "alias",
+            ]
+        }
+        let setRows: [JSON] = sets.sorted { $0.key < $1.key }.map { name, set in
+            [
+                "comment": set.comment.map { .string($0) }, "name": .string(name), "ref": .string("+dc/\(name)"),
+                "scope": "dc", "type": "ipset",
+            ]
+        }
+        return switch type {
+        case "alias": aliasRows
+        case "ipset": setRows
+        default: aliasRows + setRows
+        }
+    }
+}
+
+extension Firewall.AddressSet {
+    var rows: [JSON] {
+        let digest = Firewall.digest(entries.map { "\($0.cidr) \($0.isExcluded) \($0.comment ?? "")" })
+        return entries.map { entry in
+            [
+                "cidr": .string(entry.cidr), "comment": entry.comment.map { .string($0) },
+                "digest": .string(digest), "nomatch": entry.isExcluded ? 1 : nil,
+            ]
+        }
+    }
+}

@@ -1,0 +1,155 @@
+/// A virtual machine or a container.
+///
+/// Thousands of them must fit into little memory: until its configuration is written to, a guest is its ``Profile``.
+struct Guest: Sendable {
+    enum Kind: UInt8, Sendable {
+        case vm, container
+
+        /// The word in API paths and in `type`.
+        var word: String { self == .vm ? "qemu" : "lxc" }
+        var letters: String { self == .vm ? "VM" : "CT" }
+        /// What task types begin with.
+        var taskPrefix: String { self == .vm ? "qm" : "vz" }
+        var folder: String { self == .vm ? "qemu-server" : "lxc" }
+    }
+
+    enum Power: Sendable, Hashable {
+        case stopped
+        /// Running since this second.
+        case running(Int)
+        case paused(Int)
+
+        var isOn: Bool { self != .stopped }
+        var since: Int? {
+            switch self {
+            case .stopped: nil
+            case .running(let second), .paused(let second): second
+            }
+        }
+    }
+
+    var vmid: Int
+    var kind: Kind
+    var node: String
+    var profile: Profile
+    var power = Power.stopped
+    /// The configuration once it was written to; before, it follows from the profile.
+    var written: Config?
+    var snapshots: [Snapshot] = []
+    /// Changes that wait for the next start: `nil` deletes.
+    var pending: [String: String?] = [:]
+    var pool: String?
+    var haState: String?
+    /// Whether the system inside reacts to a shutdown request.
+    var answersShutdown = true
+
+    var config: Config {
+        get { written ?? profile.config(of: kind) }
+        set { written = newValue }
+    }
+
+    var name: String {
+        guard let written else { return profile.name }
+        return written[kind == .vm ? "name" : "hostname"] ?? (kind == .vm ? "VM \(vmid)" : "CT\(vmid)")
+    }
+    var tags: String { written.map { $0["tags"] ?? "" } ?? profile.tags }
+    var lock: String? { written?["lock"] }
+    var isTemplate: Bool { written.map { $0["template"] == "1" } ?? profile.isTemplate }
+    var cores: Int {
+        guard let written else { return Int(profile.cores) }
+        let cores = written["cores"].flatMap { Int($0) } ?? (kind == .vm ? 1 : 2)
+        return cores * (written["sockets"].flatMap { Int($0) } ?? 1)
+    }
+    var memoryMiB: Int {
+        guard let written else { return Int(profile.memoryMiB) }
+        return written["memory"].flatMap { Int($0) } ?? 512
+    }
+    /// Bytes of the disk it boots from.
+    var diskBytes: Int {
+        guard let written else { return Int(profile.diskGiB) << 30 }
+        return bootDisk(in: written).flatMap { Disk($0)?.bytes } ?? 0
+    }
+
+    func bootDisk(in config: Config) -> String? {
+        guard kind == .vm else { return config["rootfs"] }
+        let order = config["boot"].flatMap { PropertyList($0, leading: "")["order"] }?.split(separator: ";") ?? []
+        let candidates = order.map { String($0) } + ["scsi0", "virtio0", "sata0", "ide0"]
+        return candidates.lazy.compactMap { config[$0] }.first { Disk($0).map { !$0.isCDROM } ?? false }
+    }
+
+    var configPath: String { "nodes/\(node)/\(kind.folder)/\(vmid).conf" }
+    var lockedText: String? { lock.map { "\(kind.letters) is locked (\($0))" } }
+
+    /// 40 hex digits over everything that stands in the configuration file.
+    var digest: String {
+        var text = config.fileText
+        for (key, value) in pending.sorted(by: { $0.key < $1.key }) { text += "[PENDING]\(key): \(value ?? "-")\n" }
+        for snapshot in snapshots { text += "[\(snapshot.name)]\n\(snapshot.fileText)" }
+        return Digest.sha1(text)
+    }
+}
+
+/// What a guest's configuration follows from while nobody has written to it.
+struct Profile: Sendable {
+    var seed: UInt64
+    var name: String
+    var tags = ""
+    var cores: UInt8 = 1
+    var memoryMiB: Int32 = 2048
+    var diskGiB: Int32 = 32
+    var storage = "local-lvm"
+    var isTemplate = false
+    var onBoot = true
+
+    func config(of kind: Guest.Kind) -> Config {
+        var random = SeededRandom(seed: seed)
+        let mac = random.macAddress()
+        var config = Config()
+        config["cores"] = String(cores)
+        config["memory"] = String(memoryMiB)
+        if !tags.isEmpty { config["tags"] = tags }
+        if onBoot { config["onboot"] = "1" }
+        if isTemplate { config["template"] = "1" }
+        let volume = "\(storage):\(isTemplate ? "base" : "vm")-\(number)-disk-0,size=\(diskGiB)G"
+        switch kind {
+        case .vm:
+            config["name"] = name
+            config["agent"] = "enabled=1"
+            config["boot"] = "order=scsi0;net0"
+            config["cpu"] = "x86-64-v2-AES"
+            config["meta"] = "creation-qemu=10.1.2,ctime=\(1_750_000_000 + Int(seed % 20_000_000))"
+            config["net0"] = "virtio=\(mac),bridge=vmbr0,firewall=1"
+            config["numa"] = "0"
+            config["ostype"] = "l26"
+            config["scsi0"] = volume
+            config["scsihw"] = "virtio-scsi-single"
+            config["smbios1"] = "uuid=\(random.uuid())"
+            config["sockets"] = "1"
+            config["vmgenid"] = random.uuid()
+        case .container:
+            config["hostname"] = name
+            config["arch"] = "amd64"
+            config["features"] = "nesting=1"
+            config["net0"] = "name=eth0,bridge=vmbr0,firewall=1,hwaddr=\(mac),ip=dhcp,type=veth"
+            config["ostype"] = "debian"
+            config["rootfs"] = volume
+            config["swap"] = "512"
+            config["unprivileged"] = "1"
+        }
+        return config
+    }
+
+    /// The guest's number, which the names of its disks hold.
+    var number: Int = 0
+}
+
+/// A snapshot of a guest's configuration and disks.
+struct Snapshot: Sendable {
+    var name: String
+    var description: String
+    var time: Int
+    var parent: String?
+    var config: Config
+
+    var fileText: String { "\(description)\n\(time)\n\(parent ?? "")\n\(config.fileText)" }
+}

@@ -1,0 +1,86 @@
+import StrictJSON
+
+let nodeEndpoints: [Endpoint] = [
+    .get("nodes") { (world, call) throws(Failure) in
+        let fingerprint = Array(repeating: "00", count: 32).joined(separator: ":")
+        return .data(
+            .array(
+                world.nodes.map { node in
+                    var row = world.nodeRow(node, for: call.caller)
+                    row["ssl_fingerprint"] = .string(fingerprint)
+                    return .object(row)
+                }))
+    },
+    .get("nodes/{node}") { (_, _) throws(Failure) in
+        .data(
+            names([
+                "aplinfo", "apt", "capabilities", "ceph", "certificates", "config", "disks", "dns", "firewall",
+                "hardware", "hosts", "journal", "lxc", "migrateall", "netstat", "network", "qemu",
+                "query-oci-repo-tags", "query-url-metadata", "replication", "report", "rrd", "rrddata", "scan", "sdn",
+                "services", "spiceshell", "startall", "status", "stopall", "storage", "subscription", "suspendall",
+                "syslog", "tasks", "termproxy", "time", "version", "vncshell", "vzdump", "wakeonlan",
+            ]))
+    },
+    .get("nodes/{node}/status", needs: "/nodes/{node} Sys.Audit") { (world, call) throws(Failure) in
+        .data(world.nodeStatus(call.node))
+    },
+    .post("nodes/{node}/status", "command!:enum(reboot|shutdown)", needs: "/nodes/{node} Sys.PowerMgmt") {
+        (_, _) throws(Failure) in .null
+    },
+    .get("nodes/{node}/version") { (_, _) throws(Failure) in
+        .data(["release": "9.2", "repoid": "14a22df3", "version": "9.2.6"])
+    },
+    .get("nodes/{node}/config", "property:str", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
+        let options = world.node(call.node)?.options ?? [:]
+        var json = options.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }
+        json["digest"] = .string(Digest.sha1(json.members.map { "\($0.key): \($0.value)" }.joined()))
+        return .data(.object(json))
+    },
+    .put(
+        "nodes/{node}/config",
+        "ballooning-target:int(0..100) delete:configid-list description:str(..65536) digest:str(..40) wakeonlan:str",
+        needs: "/ Sys.Modify"
+    ) { (world, call) throws(Failure) in
+        guard let index = world.nodes.firstIndex(where: { $0.name == call.node }) else { return .null }
+        if call["digest"] != nil { throw .staleConfig }
+        for key in Format.list(call.text("delete")) { world.nodes[index].options[key] = nil }
+        for (key, value) in call.values where !["delete", "digest", "node"].contains(key) {
+            world.nodes[index].options[key] = key == "description" ? value + "\n" : value
+        }
+        return .null
+    },
+    .get("nodes/{node}/dns", needs: "/nodes/{node} Sys.Audit") { (_, _) throws(Failure) in
+        .data(["dns1": "198.51.100.53", "search": "example.org"])
+    },
+    .get("nodes/{node}/replication") { (_, _) throws(Failure) in .data([]) },
+]
+
+extension World {
+    fileprivate func nodeStatus(_ name: String) -> JSON {
+        guard let node = node(name) else { return .null }
+        return [
+            "boot-info": ["mode": "efi", "secureboot": 0], "cpu": .number(0.0423), "idle": 0, "ksm": ["shared": 0],
+            "cpuinfo": [
+                "cores": JSON(node.cores), "cpus": JSON(node.cores), "family": "25", "flags": "fpu vme sse sse2 avx2",
+                "hvm": "1", "mhz": "2596.146", "model": "AMD EPYC", "sockets": 1, "user_hz": 100,
+                "vendor": "AuthenticAMD",
+            ],
+            "current-kernel": [
+                "machine": "x86_64", "release": "6.17.2-1-pve", "sysname": "Linux",
+                "version": "#1 SMP PREEMPT_DYNAMIC PMX 6.17.2-1",
+            ],
+            "kversion": "Linux 6.17.2-1-pve #1 SMP PREEMPT_DYNAMIC PMX 6.17.2-1", "loadavg": ["0.42", "0.38", "0.31"],
+            "memory": [
+                "available": JSON(node.memory / 3 * 2), "free": JSON(node.memory / 2), "total": JSON(node.memory),
+                "used": JSON(node.memory / 3),
+            ],
+            "pveversion": "pve-manager/9.2.6/14a22df3",
+            "rootfs": [
+                "avail": JSON(node.disk / 12 * 10), "free": JSON(node.disk / 12 * 11), "total": JSON(node.disk),
+                "used": JSON(node.disk / 12),
+            ],
+            "swap": ["free": JSON(8 << 30), "total": JSON(8 << 30), "used": 0], "uptime": JSON(node.uptime),
+            "wait": .number(0.0013),
+        ]
+    }
+}

@@ -1,0 +1,214 @@
+import StrictJSON
+
+/// Starting and stopping guests.
+extension World {
+    /// A worker of the guest that `call` names.
+    func work(
+        _ verb: String, _ call: Call, exclusive: Bool = true, duration: Duration? = nil,
+        begin: @escaping Work.Step = { (_, _) throws(TaskFailure) in }, finish: @escaping Work.Step
+    ) -> Work {
+        Work(
+            type: call.kind.taskPrefix + verb, id: String(call.vmid), node: call.node,
+            exclusive: exclusive ? call.vmid : nil, duration: duration, begin: begin, finish: finish)
+    }
+
+    /// The guest, for a worker: what a request answers with 500 fails a task.
+    func workGuest(_ call: Call) throws(TaskFailure) -> Guest {
+        do throws(Failure) { return try guest(call) } catch { throw TaskFailure(error.reason) }
+    }
+
+    func unlocked(_ call: Call) throws(TaskFailure) -> Guest {
+        let guest = try workGuest(call)
+        if let text = guest.lockedText { throw TaskFailure(text) }
+        return guest
+    }
+
+    private func refuseSkipLock(_ call: Call) throws(Failure) {
+        if call.flag("skiplock") { throw .parameters(["skiplock": "Only root may use this option."]) }
+    }
+
+    mutating func powerOn(_ call: Call) throws(Failure) -> Reply {
+        try refuseSkipLock(call)
+        let known = guests[call.vmid]
+        if call.kind == .container, let known, known.kind == .container, known.power.isOn {
+            throw .plain("CT \(call.vmid) already running")
+        }
+        if let known, known.kind == call.kind, known.haState != nil { return askHA("start", known, call) }
+        return start(startWork(call), by: call.caller)
+    }
+
+    func startWork(_ call: Call) -> Work {
+        work("start", call) { (world, log) throws(TaskFailure) in
+            let guest = try world.workGuest(call)
+            if guest.isTemplate {
+                throw TaskFailure("you can't start a \(guest.kind == .vm ? "vm" : "CT") if it's a template")
+            }
+            if let text = guest.lockedText { throw TaskFailure(text) }
+            if guest.power.isOn { throw TaskFailure("\(guest.kind.letters) \(guest.vmid) already running") }
+            try world.checkBridges(of: guest, &log)
+        } finish: { (world, _) throws(TaskFailure) in
+            world.switchOn(call.vmid)
+        }
+    }
+
+    /// A bridge that is missing stops a start; a network device without one only draws a warning.
+    private func checkBridges(of guest: Guest, _ log: inout TaskLog) throws(TaskFailure) {
+        for (key, value) in guest.config.sorted where key.hasPrefix("net") && key.count <= 5 && key != "nets" {
+            guard let number = Int(key.dropFirst(3)) else { continue }
+            guard let bridge = PropertyList(value, leading: "model")["bridge"] else {
+                if guest.kind == .vm {
+                    log.warn("Interface 'tap\(guest.vmid)i\(number)' not attached to any bridge.")
+                }
+                continue
+            }
+            guard node(guest.node)?.bridges.contains(bridge) == true else {
+                throw TaskFailure("bridge '\(bridge)' does not exist")
+            }
+        }
+    }
+
+    mutating func switchOn(_ vmid: Int) {
+        let second = second
+        change(vmid) { guest in
+            guest.applyPending()
+            guest.power = .running(second)
+        }
+    }
+
+    mutating func switchOff(_ vmid: Int) {
+        change(vmid) { guest in
+            guest.power = .stopped
+            guest.applyPending()
+        }
+    }
+
+    mutating func powerOff(_ call: Call) throws(Failure) -> Reply {
+        try refuseSkipLock(call)
+        if call.kind == .container {
+            guard try guest(call).power.isOn else { throw .plain("CT \(call.vmid) not running") }
+        }
+        if let known = guests[call.vmid], known.kind == call.kind, known.haState != nil {
+            return askHA("stop", known, call)
+        }
+        if call.flag("overrule-shutdown") {
+            for task in tasks.active where task.work.type.hasSuffix("shutdown") && task.work.id == String(call.vmid) {
+                interrupt(task.upid)
+            }
+        }
+        let work = work("stop", call) { (world, _) throws(TaskFailure) in
+            let guest = try world.workGuest(call)
+            if guest.power.isOn, let text = guest.lockedText { throw TaskFailure(text) }
+        } finish: { (world, _) throws(TaskFailure) in
+            world.switchOff(call.vmid)
+        }
+        return start(work, by: call.caller)
+    }
+
+    mutating func shutdown(_ call: Call) throws(Failure) -> Reply {
+        try refuseSkipLock(call)
+        let known = try guest(call)
+        if known.haState != nil { return askHA("stop", known, call) }
+        if call.kind == .container, !known.power.isOn { throw .plain("CT \(call.vmid) not running") }
+        if case .paused = known.power {
+            guard call.flag("forceStop") else { throw .plain("VM is paused - cannot shutdown") }
+            return try powerOff(call)
+        }
+        return start(quit("shutdown", known, call), by: call.caller)
+    }
+
+    /// A shutdown or reboot; a system that does not react makes it wait for its whole timeout.
+    private func quit(_ verb: String, _ known: Guest, _ call: Call) -> Work {
+        let isReboot = verb == "reboot"
+        let isDeaf = known.power.isOn && !known.answersShutdown
+        let timeout = Duration.seconds(call.int("timeout") ?? 60)
+        return work(verb, call, duration: isDeaf ? timeout : nil) { (world, _) throws(TaskFailure) in
+            let guest = try world.workGuest(call)
+            if guest.power.isOn, let text = guest.lockedText { throw TaskFailure(text) }
+        } finish: { (world, log) throws(TaskFailure) in
+            if isDeaf {
+                if known.kind == .vm, known.config["agent"] != nil {
+                    log.lines.append(
+                        "QEMU Guest Agent is not running - VM \(call.vmid) qga command 'guest-ping' failed - "
+                            + "got timeout")
+                }
+                guard call.flag("forceStop") else {
+                    throw TaskFailure(
+                        known.kind == .vm ? "VM quit/powerdown failed - got timeout" : "container did not stop")
+                }
+                log.lines.append("VM still running - terminating now with SIGTERM")
+            }
+            guard world.guests[call.vmid]?.power.isOn == true else { return }
+            world.switchOff(call.vmid)
+            if isReboot { world.switchOn(call.vmid) }
+        }
+    }
+
+    mutating func reboot(_ call: Call) throws(Failure) -> Reply {
+        let known = try guest(call)
+        guard known.power.isOn else { throw .plain("VM \(call.vmid) not running") }
+        if case .paused = known.power { throw .plain("VM is paused - cannot shutdown") }
+        return start(quit("reboot", known, call), by: call.caller)
+    }
+
+    mutating func reset(_ call: Call) throws(Failure) -> Reply {
+        try refuseSkipLock(call)
+        guard try guest(call).power.isOn else { throw .plain("VM \(call.vmid) not running") }
+        let work = work("reset", call) { (world, _) throws(TaskFailure) in
+            _ = try world.unlocked(call)
+        } finish: { (world, _) throws(TaskFailure) in
+            let second = world.second
+            world.change(call.vmid) { $0.power = .running(second) }
+        }
+        return start(work, by: call.caller)
+    }
+
+    mutating func pause(_ call: Call) throws(Failure) -> Reply {
+        try refuseSkipLock(call)
+        let known = try guest(call)
+        guard known.power.isOn else { throw .plain("\(known.kind.letters) \(call.vmid) not running") }
+        let toDisk = call.flag("todisk")
+        let work = work(toDisk ? "suspend" : known.kind == .vm ? "pause" : "suspend", call, exclusive: false) {
+            (world, _) throws(TaskFailure) in
+            _ = try world.workGuest(call)
+        } finish: { (world, _) throws(TaskFailure) in
+            world.change(call.vmid) { guest in
+                guard let since = guest.power.since else { return }
+                if toDisk {
+                    guest.power = .stopped
+                    guest.config["lock"] = "suspended"
+                } else {
+                    guest.power = .paused(since)
+                }
+            }
+        }
+        return start(work, by: call.caller)
+    }
+
+    mutating func resume(_ call: Call) throws(Failure) -> Reply {
+        try refuseSkipLock(call)
+        let known = try guest(call)
+        guard known.power.isOn || known.lock == "suspended" else {
+            throw .plain("\(known.kind.letters) \(call.vmid) not running")
+        }
+        let work = work("resume", call, exclusive: false) { (world, log) throws(TaskFailure) in
+            guard case .paused = try world.workGuest(call).power else { return }
+            try world.checkBridges(of: known, &log)
+        } finish: { (world, _) throws(TaskFailure) in
+            let second = world.second
+            world.change(call.vmid) { guest in
+                if guest.lock == "suspended" { guest.config["lock"] = nil }
+                guest.power = .running(guest.power.since ?? second)
+            }
+        }
+        return start(work, by: call.caller)
+    }
+}
+
+extension Guest {
+    /// Takes over what waited for a restart.
+    mutating func applyPending() {
+        guard !pending.isEmpty else { return }
+        for (key, value) in pending { config[key] = value }
+        pending = [:]
+    }
+}

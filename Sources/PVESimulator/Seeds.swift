@@ -1,0 +1,169 @@
+/// Starting states, each a pure function of its name.
+extension World {
+    static func named(_ name: String, guests: Int?, at now: Duration) -> World {
+        var world: World
+        if let guests {
+            world = crowd(name, of: guests, at: now)
+        } else {
+            switch name {
+            case "home": world = home(at: now)
+            case "cloud": world = cloud(at: now)
+            default: world = other(name, at: now)
+            }
+        }
+        world.now = now
+        return world
+    }
+
+    private init(nodes: [Node], storages: [StorageDefinition], clusterName: String? = nil) {
+        self.nodes = nodes
+        guests = [:]
+        self.storages = storages
+        self.clusterName = clusterName
+        taskDuration = .zero
+        let date = 1_750_000_000
+        volumes = [
+            Volume(
+                id: "local:iso/debian-13.2.0-amd64-netinst.iso", content: "iso", format: "iso", bytes: 792_723_456,
+                time: date),
+            Volume(
+                id: "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst", content: "vztmpl", format: "tzst",
+                bytes: 129_499_136, time: date),
+        ]
+    }
+
+    private static let local = StorageDefinition(
+        id: "local", type: "dir", options: ["path": "/var/lib/vz", "content": "backup,import,iso,snippets,vztmpl"],
+        size: 470 << 30, used: 39 << 30)
+    private static let thin = StorageDefinition(
+        id: "local-lvm", type: "lvmthin",
+        options: ["thinpool": "data", "vgname": "pve", "content": "images,rootdir"], size: 1 << 40, used: 412 << 30)
+    private static let ceph = StorageDefinition(
+        id: "ceph", type: "rbd", options: ["pool": "vm", "content": "images,rootdir", "krbd": "0"], size: 40 << 40,
+        used: 17 << 40)
+
+    /// One guest of a starting state.
+    private struct Seed {
+        var vmid: Int
+        var kind: Guest.Kind
+        var name: String
+        var cores: UInt8
+        var memoryMiB: Int32
+        var diskGiB: Int32
+        var tags = ""
+        var isRunning = true
+        var isTemplate = false
+        var node = 0
+        var storage = "local-lvm"
+    }
+
+    private mutating func add(_ seed: Seed, at now: Duration) {
+        var random = SeededRandom("\(nodes[seed.node].name)/\(seed.vmid)/\(seed.name)")
+        let uptime = 3600 + random.below(6_000_000)
+        let profile = Profile(
+            seed: random.next() | 1, name: seed.name, tags: seed.tags, cores: seed.cores, memoryMiB: seed.memoryMiB,
+            diskGiB: seed.diskGiB, storage: seed.storage, isTemplate: seed.isTemplate, onBoot: seed.isRunning,
+            number: seed.vmid)
+        guests[seed.vmid] = Guest(
+            vmid: seed.vmid, kind: seed.kind, node: nodes[seed.node].name, profile: profile,
+            power: seed.isRunning ? .running(Int(now.components.seconds) - uptime) : .stopped)
+    }
+
+    private static func home(at now: Duration) -> World {
+        let node = Node(
+            name: "pve", number: 0, address: "192.0.2.10", cores: 8, memory: 64 << 30, disk: 470 << 30,
+            uptime: 4_120_337)
+        var world = World(nodes: [node], storages: [local, thin])
+        let seeds = [
+            Seed(vmid: 100, kind: .vm, name: "router", cores: 2, memoryMiB: 2048, diskGiB: 16, tags: "network"),
+            Seed(vmid: 101, kind: .vm, name: "nas", cores: 4, memoryMiB: 16384, diskGiB: 64, tags: "storage"),
+            Seed(vmid: 102, kind: .vm, name: "homeassistant", cores: 2, memoryMiB: 4096, diskGiB: 32, tags: "iot"),
+            Seed(
+                vmid: 103, kind: .vm, name: "sandbox", cores: 2, memoryMiB: 4096, diskGiB: 32, tags: "lab",
+                isRunning: false),
+            Seed(vmid: 110, kind: .container, name: "pihole", cores: 1, memoryMiB: 512, diskGiB: 8, tags: "network"),
+            Seed(vmid: 111, kind: .container, name: "jellyfin", cores: 4, memoryMiB: 4096, diskGiB: 32, tags: "media"),
+            Seed(vmid: 112, kind: .container, name: "wiki", cores: 1, memoryMiB: 1024, diskGiB: 8, isRunning: false),
+            Seed(
+                vmid: 900, kind: .vm, name: "debian-13", cores: 1, memoryMiB: 2048, diskGiB: 8, tags: "template",
+                isRunning: false, isTemplate: true),
+        ]
+        for seed in seeds { world.add(seed, at: now) }
+        return world
+    }
+
+    private static func servers(_ count: Int, prefix: String = "pve") -> [Node] {
+        (1...count).map { number in
+            Node(
+                name: "\(prefix)\(number)", number: number, address: "192.0.2.\(10 + number)", cores: 32,
+                memory: 256 << 30, uptime: 5_184_000 + number * 3671)
+        }
+    }
+
+    private static func cloud(at now: Duration) -> World {
+        var world = World(nodes: servers(3), storages: [local, thin, ceph], clusterName: "cloud")
+        world.pools = ["production": Pool(comment: "Customers depend on it"), "staging": Pool(comment: nil)]
+        let roles: [(name: String, count: Int, kind: Guest.Kind, cores: UInt8, memory: Int32, disk: Int32)] = [
+            ("web", 8, .vm, 2, 4096, 32), ("api", 6, .vm, 4, 8192, 32), ("db", 4, .vm, 8, 32768, 256),
+            ("cache", 4, .container, 2, 4096, 8), ("worker", 8, .vm, 4, 8192, 32), ("proxy", 3, .container, 1, 1024, 8),
+            ("monitor", 2, .vm, 2, 8192, 128), ("ci", 3, .vm, 8, 16384, 128), ("bastion", 1, .vm, 1, 1024, 8),
+        ]
+        var vmid = 100
+        for role in roles {
+            for number in 1...role.count {
+                let isStaging = number == role.count && role.count > 2
+                world.add(
+                    Seed(
+                        vmid: vmid, kind: role.kind, name: "\(role.name)\(number)", cores: role.cores,
+                        memoryMiB: role.memory, diskGiB: role.disk,
+                        tags: isStaging ? "\(role.name);staging" : "production;\(role.name)",
+                        isRunning: !(role.name == "ci" && number == 2), node: vmid % 3,
+                        storage: role.name == "ci" ? "local-lvm" : "ceph"), at: now)
+                world.guests[vmid]?.pool = isStaging ? "staging" : "production"
+                vmid += 1
+            }
+        }
+        world.add(
+            Seed(
+                vmid: 9000, kind: .vm, name: "debian-13-cloud", cores: 2, memoryMiB: 2048, diskGiB: 8, tags: "template",
+                isRunning: false, isTemplate: true, storage: "ceph"), at: now)
+        return world
+    }
+
+    private static func other(_ name: String, at now: Duration) -> World {
+        var random = SeededRandom(name)
+        let count = 1 + random.below(3)
+        let label = String(name.lowercased().filter { Format.isAlphanumeric($0) }.prefix(12))
+        let prefix = label.first?.isLetter == true ? label : "pve"
+        var world = World(
+            nodes: servers(count, prefix: prefix + "-"), storages: count > 1 ? [local, thin, ceph] : [local, thin],
+            clusterName: count > 1 ? prefix : nil)
+        world.populate(5 + random.below(10), &random, storage: count > 1 ? "ceph" : "local-lvm", at: now)
+        return world
+    }
+
+    private static func crowd(_ name: String, of guests: Int, at now: Duration) -> World {
+        var random = SeededRandom("\(name)/\(guests)")
+        let count = max(1, min(16, guests / 500))
+        var world = World(
+            nodes: servers(count), storages: [local, thin, ceph], clusterName: count > 1 ? "crowd" : nil)
+        world.populate(guests, &random, storage: count > 1 ? "ceph" : "local-lvm", at: now)
+        return world
+    }
+
+    private mutating func populate(
+        _ count: Int, _ random: inout SeededRandom, storage: String, at now: Duration
+    ) {
+        let names = ["web", "app", "db", "cache", "queue", "mail", "build", "log", "auth", "files"]
+        let tags = ["", "prod", "staging", "prod;web", "lab"]
+        for vmid in 100..<(100 + count) {
+            add(
+                Seed(
+                    vmid: vmid, kind: random.below(3) == 0 ? .container : .vm,
+                    name: "\(names[random.below(names.count)])-\(vmid)", cores: UInt8(1 << random.below(4)),
+                    memoryMiB: Int32(1024 << random.below(5)), diskGiB: Int32(8 << random.below(5)),
+                    tags: tags[random.below(tags.count)], isRunning: random.below(4) != 0, node: vmid % nodes.count,
+                    storage: storage), at: now)
+        }
+    }
+}

@@ -1,0 +1,88 @@
+import HTTPMessage
+import HTTPTypes
+import StrictJSON
+import Synchronization
+
+extension Simulator {
+    /// Largest request body a node takes, in bytes.
+    private static let bodyLimit = 512 << 10
+
+    /// Runs a request in Proxmox VE's order: method, token, path, privileges, node, parameters, and then the endpoint.
+    func perform(_ request: Request, path: String, fault: Fault.Effect?) throws(Failure) -> [UInt8] {
+        let method = request.method.rawValue
+        guard ["GET", "POST", "PUT", "DELETE"].contains(method) else {
+            throw Failure(status: 501, message: "method '\(method)' not available", body: .none)
+        }
+        guard path.hasPrefix("/api2/json") else { throw Self.unserved(path) }
+        if request.fields[.transferEncoding] != nil { throw .server(501, "chunked transfer encoding not supported") }
+        guard request.body.count <= Self.bodyLimit else { throw .server(501, "for data too large") }
+        let segments = path.split(separator: "/").dropFirst(2).map { String($0) }
+        let now = options.now()
+        return try state.withLock { (state) throws(Failure) in
+            state.world.now = now
+            if let event = state.world.tasks.nextEvent, event <= now { state.world.advance() }
+            let caller = try state.world.access.caller(of: request)
+            guard let (endpoint, captured) = EndpointTable.all.find(method, segments) else {
+                throw .notImplemented(method, "/" + segments.joined(separator: "/"))
+            }
+            var raw = try FormDecoder.parameters(of: request)
+            for (name, value) in captured { raw[name] = .text(value) }
+            try Self.check(endpoint.needs, raw, caller)
+            if let name = captured["node"], state.world.node(name) == nil {
+                throw .plain(
+                    "hostname lookup '\(name)' failed - failed to get address info for: \(name): "
+                        + "Name or service not known")
+            }
+            let (values, lists) = try endpoint.parameters.check(raw)
+            let call = Call(endpoint: endpoint, caller: caller, values: values, lists: lists)
+            state.world.taskFault = fault
+            let reply = try endpoint.handler(&state.world, call)
+            if method != "GET" { state.record(call, path: "/" + segments.joined(separator: "/"), reply) }
+            return reply.bytes
+        }
+    }
+
+    private static func unserved(_ path: String) -> Failure {
+        let segments = path.split(separator: "/")
+        if segments.first == "api2" {
+            guard segments.count > 1 else { return .server(501, "no such uri") }
+            let uri = "/" + segments.dropFirst(2).joined(separator: "/")
+            return .server(501, "no formatter for uri \(uri), \(segments[1])")
+        }
+        return .server(500, "no such file '\(path)'\n")
+    }
+
+    /// Checks `"/vms/{vmid} VM.Audit|VM.Console"`; what fills a gap must look like a part of a path.
+    private static func check(_ needs: String, _ raw: [String: RawValue], _ caller: Caller) throws(Failure) {
+        guard let blank = needs.firstIndex(of: " ") else { return }
+        let privileges = needs[needs.index(after: blank)...]
+        var path = ""
+        for part in needs[..<blank].split(separator: "/") {
+            guard part.hasPrefix("{") else {
+                path += "/\(part)"
+                continue
+            }
+            guard case .text(let value) = raw[String(part.dropFirst().dropLast())] else { continue }
+            guard !value.isEmpty, value.allSatisfy({ Format.isAlphanumeric($0) || "-_./@!".contains($0) }) else {
+                throw .denied(", \(privileges)")
+            }
+            path += "/\(value)"
+        }
+        if path.isEmpty { path = "/" }
+        guard caller.may(privileges.split(separator: "|").map { String($0) }, on: path) else {
+            throw .denied("\(path), \(privileges)")
+        }
+    }
+}
+
+extension Simulator.State {
+    mutating func record(_ call: Call, path: String, _ reply: Reply) {
+        var upid: String?
+        if case .data(.string(let text)) = reply, text.hasPrefix("UPID:") { upid = text }
+        if executed.count >= Simulator.executionLimit { executed.removeFirst(Simulator.executionLimit / 10) }
+        executed.append(
+            Execution(
+                method: call.endpoint.method, path: path, pattern: "/" + call.endpoint.path, upid: upid,
+                parameters: call.values, caller: call.caller.identity))
+    }
+}

@@ -1,0 +1,159 @@
+import Synchronization
+
+/// What tests do behind the caller's back.
+extension Simulator {
+    /// What a guest is right now.
+    package struct GuestState: Sendable, Hashable {
+        package var vmid: Int
+        /// `qemu` or `lxc`.
+        package var kind: String
+        package var node: String
+        package var name: String
+        /// `stopped`, `running` or `paused`.
+        package var status: String
+        package var config: [String: String]
+        package var digest: String
+        package var snapshots: [String]
+    }
+
+    /// From now on the next requests that match meet `fault`; faults are tried in the order they were injected.
+    package func inject(_ fault: Fault) { state.withLock { $0.faults.append(fault) } }
+
+    /// Forgets all faults that have not struck.
+    package func clearFaults() { state.withLock { $0.faults = [] } }
+
+    /// All requests that changed something, oldest first; the newest 10,000 are kept.
+    package var executed: [Execution] { state.withLock { $0.executed } }
+
+    /// How many requests of `method` on a path that begins with `prefix` were executed.
+    package func executions(_ method: String, _ prefix: String = "/") -> Int {
+        state.withLock { state in state.executed.count { $0.method == method && $0.path.hasPrefix(prefix) } }
+    }
+
+    package func forgetExecutions() { state.withLock { $0.executed = [] } }
+
+    package func guest(_ vmid: Int) -> GuestState? {
+        change { world in
+            world.guests[vmid].map { guest in
+                GuestState(
+                    vmid: vmid, kind: guest.kind.word, node: guest.node, name: guest.name, status: guest.qmpStatus,
+                    config: Dictionary(uniqueKeysWithValues: guest.config.sorted.map { ($0.key, $0.value) }),
+                    digest: guest.digest, snapshots: guest.snapshots.map(\.name))
+            }
+        }
+    }
+
+    /// Writes a guest's configuration file, as an administrator could; replaces a guest with the same number.
+    package func addGuest(
+        _ vmid: Int, isContainer: Bool = false, on node: String, config: [String: String], isRunning: Bool = false
+    ) {
+        change { world in
+            var guest = Guest(
+                vmid: vmid, kind: isContainer ? .container : .vm, node: node, profile: Profile(seed: 0, name: ""))
+            guest.written = Config()
+            for (key, value) in config { guest.config[key] = value }
+            if isRunning { guest.power = .running(world.second) }
+            world.guests[vmid] = guest
+        }
+    }
+
+    package func removeGuest(_ vmid: Int) { change { $0.guests[vmid] = nil } }
+
+    /// Sets or removes one line of a guest's configuration: its lock, for one.
+    package func setConfig(_ vmid: Int, _ key: String, _ value: String?) {
+        change { world in world.change(vmid) { $0.config[key] = value } }
+    }
+
+    /// Makes it another guest under the same number and name: removed and created anew.
+    package func swapIdentity(_ vmid: Int) {
+        change { world in
+            let (uuid, generation, mac) = (world.random.uuid(), world.random.uuid(), world.random.macAddress())
+            let second = world.second
+            world.change(vmid) { guest in
+                switch guest.kind {
+                case .vm:
+                    guest.config["smbios1"] = "uuid=\(uuid)"
+                    guest.config["vmgenid"] = generation
+                    guest.config["meta"] = "creation-qemu=10.1.2,ctime=\(second)"
+                case .container:
+                    guard let net = guest.config["net0"] else { return }
+                    var list = PropertyList(net, leading: "name")
+                    list["hwaddr"] = mac
+                    guest.config["net0"] = list.text
+                }
+            }
+        }
+    }
+
+    package func move(_ vmid: Int, to node: String) { change { world in world.change(vmid) { $0.node = node } } }
+
+    package func setRunning(_ vmid: Int, _ isRunning: Bool) {
+        change { isRunning ? $0.switchOn(vmid) : $0.switchOff(vmid) }
+    }
+
+    /// Whether the system inside reacts to a shutdown request; without, the request times out.
+    package func setAnswersShutdown(_ vmid: Int, _ answers: Bool) {
+        change { world in world.change(vmid) { $0.answersShutdown = answers } }
+    }
+
+    /// Puts a volume that no guest names on a storage: `local:iso/x.iso`.
+    package func addVolume(_ id: String, content: String, bytes: Int = 1 << 20, vmid: Int? = nil) {
+        change { world in
+            let format = Disk(id)?.format ?? "raw"
+            world.volumes.append(
+                Volume(id: id, content: content, format: format, bytes: bytes, time: world.second, vmid: vmid))
+        }
+    }
+
+    /// Removes all volumes that no guest names.
+    package func removeVolumes() { change { $0.volumes = [] } }
+
+    /// Defines a storage; without `type` the definition is removed.
+    package func setStorage(_ id: String, type: String?, options: [String: String] = [:]) {
+        change { world in
+            world.storages.removeAll { $0.id == id }
+            if let type { world.storages.append(StorageDefinition(id: id, type: type, options: options)) }
+        }
+    }
+
+    package func setBridges(_ bridges: Set<String>, on node: String) {
+        change { world in
+            for index in world.nodes.indices where world.nodes[index].name == node {
+                world.nodes[index].bridges = bridges
+            }
+        }
+    }
+
+    package func setTokens(_ tokens: Tokens) { change { $0.access.tokens = tokens } }
+
+    /// Whether an HA manager acts on what it is asked; without, requests for managed guests change nothing.
+    package func setHAActs(_ acts: Bool) { change { $0.haActs = acts } }
+
+    /// Tasks started from now on do not end before ``releaseTasks()``.
+    package func holdTasks() { change { $0.holdsTasks = true } }
+
+    /// Lets held tasks end now.
+    package func releaseTasks() {
+        change { world in
+            world.holdsTasks = false
+            for index in world.tasks.active.indices where world.tasks.active[index].phase == .working(until: nil) {
+                guard world.tasks.active[index].fault != .neverEndingTask else { continue }
+                world.tasks.active[index].phase = .working(until: world.now)
+            }
+            world.advance()
+        }
+    }
+
+    /// UPIDs of the tasks that have not ended.
+    package var activeTasks: [String] { change { $0.tasks.active.map(\.upid) } }
+
+    @discardableResult
+    private func change<Result: Sendable>(_ body: (inout World) -> Result) -> Result {
+        let now = options.now()
+        return state.withLock { state in
+            state.world.now = now
+            state.world.advance()
+            return body(&state.world)
+        }
+    }
+}

@@ -1,0 +1,154 @@
+import StrictJSON
+
+let snapshotEndpoints: [Endpoint] = ["qemu", "lxc"].flatMap { word -> [Endpoint] in
+    let list = "nodes/{node}/\(word)/{vmid}/snapshot"
+    let one = list + "/{snapname}"
+    return [
+        .get(list, needs: "/vms/{vmid} VM.Audit") { (world, call) throws(Failure) in
+            .data(.array(try world.guest(call).snapshotRows))
+        },
+        .post(
+            list, "description:str snapname!:configid(..40)" + (word == "qemu" ? " vmstate:bool" : ""),
+            needs: "/vms/{vmid} VM.Snapshot"
+        ) { (world, call) throws(Failure) in try world.takeSnapshot(call) },
+        .get(one) { (_, _) throws(Failure) in .data(names(["rollback", "config"], key: "cmd")) },
+        .delete(one, "force:bool", needs: "/vms/{vmid} VM.Snapshot") { (world, call) throws(Failure) in
+            world.deleteSnapshot(call)
+        },
+        .get(one + "/config", needs: "/vms/{vmid} VM.Snapshot|VM.Snapshot.Rollback|VM.Audit") {
+            (world, call) throws(Failure) in
+            let guest = try world.guest(call)
+            return .data(.object(try guest.snapshot(call).fullConfig.json(of: guest.kind)))
+        },
+        .put(one + "/config", "description:str", needs: "/vms/{vmid} VM.Snapshot") { (world, call) throws(Failure) in
+            let guest = try world.guest(call)
+            if let text = guest.lockedText { throw .plain(text) }
+            _ = try guest.snapshot(call)
+            world.change(call.vmid) { guest in
+                for index in guest.snapshots.indices where guest.snapshots[index].name == call["snapname"] {
+                    guest.snapshots[index].description = call.text("description")
+                }
+            }
+            return .null
+        },
+        .post(one + "/rollback", "start:bool", needs: "/vms/{vmid} VM.Snapshot|VM.Snapshot.Rollback") {
+            (world, call) throws(Failure) in world.rollBack(call)
+        },
+    ]
+}
+
+extension Guest {
+    fileprivate func snapshot(_ call: Call) throws(Failure) -> Snapshot {
+        let name = call.text("snapname")
+        guard let snapshot = snapshots.first(where: { $0.name == name }) else {
+            throw .plain("snapshot '\(name)' does not exist")
+        }
+        return snapshot
+    }
+
+    fileprivate var snapshotRows: [JSON] {
+        let rows: [JSON] = snapshots.map { snapshot in
+            [
+                "description": .string(snapshot.description), "name": .string(snapshot.name),
+                "parent": snapshot.parent.map { .string($0) }, "snaptime": JSON(snapshot.time),
+                "vmstate": kind == .vm ? 0 : nil,
+            ]
+        }
+        return rows + [
+            [
+                "description": "You are here!", "digest": .string(digest), "name": "current",
+                "parent": config["parent"].map { .string($0) }, "running": power.isOn ? 1 : 0,
+            ]
+        ]
+    }
+}
+
+extension Snapshot {
+    /// The configuration as a section of the file holds it.
+    var fullConfig: Config {
+        var config = config
+        config["description"] = description.isEmpty ? nil : description
+        config["parent"] = parent
+        config["snaptime"] = String(time)
+        return config
+    }
+}
+
+extension World {
+    private func snapshotGuest(_ call: Call, needing name: String?) throws(TaskFailure) -> Guest {
+        let guest = try unlocked(call)
+        if let name, !guest.snapshots.contains(where: { $0.name == name }) {
+            throw TaskFailure("snapshot '\(name)' does not exist")
+        }
+        return guest
+    }
+
+    fileprivate mutating func takeSnapshot(_ call: Call) throws(Failure) -> Reply {
+        let name = call.text("snapname")
+        guard name != "current" else { throw .plain("unable to use snapshot name 'current' (reserved name)") }
+        _ = try guest(call)
+        var work = work("snapshot", call, exclusive: false) { (world, log) throws(TaskFailure) in
+            let guest = try world.unlocked(call)
+            if guest.snapshots.contains(where: { $0.name == name }) {
+                throw TaskFailure("snapshot name '\(name)' already used")
+            }
+            guard world.has("snapshot", guest) else { throw TaskFailure("snapshot feature is not available") }
+            world.lock(call.vmid, "snapshot")
+            for (key, disk) in guest.disks { log.lines.append("snapshotting 'drive-\(key)' (\(disk.volume))") }
+        } finish: { (world, _) throws(TaskFailure) in
+            let second = world.second
+            world.change(call.vmid) { guest in
+                guest.config["lock"] = nil
+                var config = guest.config
+                config["parent"] = nil
+                guest.snapshots.append(
+                    Snapshot(
+                        name: name, description: call.text("description"), time: second,
+                        parent: guest.config["parent"], config: config))
+                guest.config["parent"] = name
+            }
+        }
+        work.release = { world in world.lock(call.vmid, nil) }
+        return start(work, by: call.caller)
+    }
+
+    fileprivate mutating func deleteSnapshot(_ call: Call) -> Reply {
+        let name = call.text("snapname")
+        var work = work("delsnapshot", call, exclusive: false) { (world, _) throws(TaskFailure) in
+            _ = try world.snapshotGuest(call, needing: name)
+            world.lock(call.vmid, "snapshot-delete")
+        } finish: { (world, _) throws(TaskFailure) in
+            world.change(call.vmid) { guest in
+                guest.config["lock"] = nil
+                let parent = guest.snapshots.first { $0.name == name }?.parent
+                guest.snapshots.removeAll { $0.name == name }
+                for index in guest.snapshots.indices where guest.snapshots[index].parent == name {
+                    guest.snapshots[index].parent = parent
+                }
+                if guest.config["parent"] == name { guest.config["parent"] = parent }
+            }
+        }
+        work.release = { world in world.lock(call.vmid, nil) }
+        return start(work, by: call.caller)
+    }
+
+    fileprivate mutating func rollBack(_ call: Call) -> Reply {
+        let name = call.text("snapname")
+        var work = work("rollback", call, exclusive: false) { (world, _) throws(TaskFailure) in
+            _ = try world.snapshotGuest(call, needing: name)
+            world.switchOff(call.vmid)
+            world.lock(call.vmid, "rollback")
+        } finish: { (world, _) throws(TaskFailure) in
+            let generation = world.random.uuid()
+            world.change(call.vmid) { guest in
+                guard let snapshot = guest.snapshots.first(where: { $0.name == name }) else { return }
+                guest.config = snapshot.config
+                guest.config["parent"] = name
+                if guest.kind == .vm { guest.config["vmgenid"] = generation }
+            }
+            if call.flag("start") { world.switchOn(call.vmid) }
+        }
+        work.release = { world in world.lock(call.vmid, nil) }
+        return start(work, by: call.caller)
+    }
+}

@@ -1,0 +1,122 @@
+import StrictJSON
+
+/// A storage as `storage.cfg` defines it.
+struct StorageDefinition: Sendable {
+    var id: String
+    var type: String
+    var options: [String: String]
+    /// Bytes in all, and in use.
+    var size = 2 << 40
+    var used = 700 << 30
+
+    static let fileTypes: Set<String> = ["dir", "nfs", "cifs", "cephfs", "btrfs"]
+    static let networkTypes: Set<String> = [
+        "nfs", "cifs", "cephfs", "rbd", "iscsi", "iscsidirect", "zfs", "pbs", "esxi",
+    ]
+
+    /// Whether volumes are files with a format of their own.
+    var holdsFiles: Bool { Self.fileTypes.contains(type) }
+    var isShared: Bool { Self.networkTypes.contains(type) || options["shared"] == "1" }
+    var isEnabled: Bool { options["disable"] != "1" }
+    var contents: [String] { Format.list(options["content"] ?? "images,rootdir") }
+    var contentText: String { contents.joined(separator: ",") }
+
+    func folder(of vmid: Int) -> String { holdsFiles ? "\(vmid)/" : "" }
+    func isOn(_ node: String) -> Bool { options["nodes"].map { Format.list($0).contains(node) } ?? true }
+    func takesSnapshots(of disk: Disk) -> Bool {
+        holdsFiles ? disk.format == "qcow2" : ["lvmthin", "zfspool", "rbd", "zfs"].contains(type)
+    }
+    func takesLinkedClones(of disk: Disk, kind: Guest.Kind) -> Bool {
+        holdsFiles ? kind == .vm : ["lvmthin", "zfspool", "rbd", "zfs"].contains(type)
+    }
+    func isVisible(to caller: Caller) -> Bool {
+        caller.may(["Datastore.Audit", "Datastore.AllocateSpace"], on: "/storage/\(id)")
+    }
+
+    /// As `/storage` shows it.
+    func json(digest: String) -> JSONObject {
+        var row: JSONObject = ["digest": .string(digest), "storage": .string(id), "type": .string(type)]
+        for (key, value) in options.sorted(by: { $0.key < $1.key }) {
+            let isNumber = ["disable", "shared", "krbd", "sparse", "port", "mkdir", "max-protected-backups"].contains(
+                key)
+            row[key] = isNumber ? Int(value).map { JSON($0) } ?? .string(value) : .string(value)
+        }
+        return row
+    }
+}
+
+/// A volume that no guest's configuration names.
+struct Volume: Sendable {
+    var id: String
+    var content: String
+    var format: String
+    var bytes: Int
+    var time: Int
+    var vmid: Int?
+    var notes: String?
+    var isProtected = false
+
+    var storage: String { String(id.prefix { $0 != ":" }) }
+}
+
+extension World {
+    func storage(_ id: String) -> StorageDefinition? { storages.first { $0.id == id } }
+
+    func definition(_ id: String) throws(Failure) -> StorageDefinition {
+        guard let storage = storage(id) else { throw .plain("storage '\(id)' does not exist") }
+        return storage
+    }
+
+    var storageDigest: String {
+        Digest.sha1(
+            storages.map { storage in
+                "\(storage.type): \(storage.id)\n"
+                    + storage.options.sorted { $0.key < $1.key }.map { "\t\($0.key) \($0.value)\n" }.joined()
+            }.joined(separator: "\n"))
+    }
+
+    /// A storage as its node reports it.
+    func storageStatus(_ storage: StorageDefinition) -> JSONObject {
+        let isActive = storage.isEnabled
+        return [
+            "active": isActive ? 1 : 0, "avail": JSON(isActive ? storage.size - storage.used : 0),
+            "content": .string(storage.contentText), "enabled": storage.isEnabled ? 1 : 0,
+            "shared": storage.isShared ? 1 : 0, "total": JSON(isActive ? storage.size : 0),
+            "type": .string(storage.type), "used": JSON(isActive ? storage.used : 0),
+        ]
+    }
+
+    /// What lies on a storage, as seen from `node`.
+    func contents(of storage: StorageDefinition, on node: String) -> [JSONObject] {
+        var rows = volumes.filter { $0.storage == storage.id }.map(row)
+        for guest in sortedGuests where guest.node == node || storage.isShared {
+            for (_, disk) in guest.disks where disk.storage == storage.id {
+                let base = disk.volume.split(separator: "/").count > 3 ? disk.path.split(separator: "/").prefix(2) : []
+                rows.append([
+                    "content": guest.kind == .vm ? "images" : "rootdir", "ctime": JSON(1_750_000_000),
+                    "format": .string(disk.format),
+                    "parent": base.isEmpty ? .null : .string("../" + base.joined(separator: "/")),
+                    "size": JSON(disk.bytes), "used": JSON(disk.bytes / 3), "vmid": JSON(guest.vmid),
+                    "volid": .string(disk.volume),
+                ])
+            }
+        }
+        return rows
+    }
+
+    private func row(_ volume: Volume) -> JSONObject {
+        var row: JSONObject = [
+            "content": .string(volume.content), "ctime": JSON(volume.time), "format": .string(volume.format),
+            "size": JSON(volume.bytes), "volid": .string(volume.id),
+        ]
+        row["vmid"] = volume.vmid.map { JSON($0) }
+        row["notes"] = volume.notes.map { .string($0) }
+        if volume.isProtected { row["protected"] = 1 }
+        if volume.content == "backup" { row["subtype"] = "qemu" }
+        if volume.content == "images" {
+            row["parent"] = .null
+            row["used"] = JSON(volume.bytes / 3)
+        }
+        return row
+    }
+}

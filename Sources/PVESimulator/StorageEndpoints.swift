@@ -1,0 +1,186 @@
+import StrictJSON
+
+private let types = "btrfs|cephfs|cifs|dir|esxi|iscsi|iscsidirect|lvm|lvmthin|nfs|pbs|rbd|zfs|zfspool"
+
+/// Options that can be given at creation and later.
+private let mutable = """
+    blocksize:str bwlimit:str content:content-list content-dirs:str create-base-path:bool create-subdirs:bool
+    data-pool:str disable:bool domain:str(..256) encryption-key:str fingerprint:str
+    format:enum(raw|qcow2|subvol|vmdk) fs-name:configid is_mountpoint:str keyring:str krbd:bool
+    max-protected-backups:int(-1..) mkdir:bool monhost:str mountpoint:str namespace:str nocow:bool nodes:str
+    options:str password:str(..256) pool:str port:int(1..65535) preallocation:enum(off|metadata|falloc|full)
+    prune-backups:str saferemove:bool server:str shared:bool smbversion:enum(default|2.0|2.1|3|3.0|3.11)
+    snapshot-as-volume-chain:bool sparse:bool subdir:str tagged_only:bool username:str
+    """
+/// Options that are settled at creation.
+private let fixed = """
+     storage!:storage-id type!:enum(\(types)) path:str export:str share:str vgname:str thinpool:str target:str
+     portal:str datastore:str base:str iscsiprovider:str
+    """
+
+/// What each type cannot do without.
+private let required: [String: [String]] = [
+    "dir": ["path"], "nfs": ["server", "export"], "cifs": ["server", "share"], "lvm": ["vgname"],
+    "lvmthin": ["thinpool", "vgname"], "zfspool": ["pool"], "pbs": ["server", "datastore"], "btrfs": ["path"],
+    "iscsi": ["portal", "target"],
+]
+
+let storageEndpoints: [Endpoint] = [
+    .get("storage", "type:enum(\(types))") { (world, call) throws(Failure) in
+        let digest = world.storageDigest
+        let visible = world.storages.filter { storage in
+            storage.isVisible(to: call.caller) && call["type"].map { $0 == storage.type } ?? true
+        }
+        return .data(.array(visible.map { .object($0.json(digest: digest)) }))
+    },
+    .post("storage", mutable + fixed, needs: "/storage Datastore.Allocate") { (world, call) throws(Failure) in
+        try world.addStorage(call)
+    },
+    .get("storage/{storage}", needs: "/storage/{storage} Datastore.Allocate") { (world, call) throws(Failure) in
+        .data(.object(try world.definition(call.text("storage")).json(digest: world.storageDigest)))
+    },
+    .put(
+        "storage/{storage}", mutable + " delete:configid-list digest:str(..64)", needs: "/storage Datastore.Allocate"
+    ) { (world, call) throws(Failure) in try world.changeStorage(call) },
+    .delete("storage/{storage}", needs: "/storage Datastore.Allocate") { (world, call) throws(Failure) in
+        let id = call.text("storage")
+        guard world.storage(id) != nil else {
+            throw .plain("delete storage failed: storage '\(id)' does not exist")
+        }
+        world.storages.removeAll { $0.id == id }
+        return .null
+    },
+    .get(
+        "nodes/{node}/storage", "content:content-list enabled:bool format:bool storage:storage-id target:node"
+    ) { (world, call) throws(Failure) in .data(.array(world.nodeStorages(call))) },
+    .get(
+        "nodes/{node}/storage/{storage}/status",
+        needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace"
+    ) { (world, call) throws(Failure) in
+        guard let storage = world.storage(call.text("storage")) else {
+            throw .parameters(["storage": "No such storage."])
+        }
+        return .data(.object(world.storageStatus(storage)))
+    },
+    .get(
+        "nodes/{node}/storage/{storage}/content", "content:content vmid:vmid",
+        needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace"
+    ) { (world, call) throws(Failure) in
+        let rows = world.contents(of: try world.definition(call.text("storage")), on: call.node).filter { row in
+            (call["content"] == nil || row["content"]?.string == call["content"])
+                && (call["vmid"] == nil || row["vmid"] == call.int("vmid").map { JSON($0) })
+        }
+        return .data(.array(rows.map { .object($0) }))
+    },
+    .post(
+        "nodes/{node}/storage/{storage}/content",
+        "filename!:str format:enum(raw|qcow2|subvol|vmdk) size!:str vmid!:vmid",
+        needs: "/storage/{storage} Datastore.AllocateSpace"
+    ) { (world, call) throws(Failure) in try world.allocateVolume(call) },
+    .get("nodes/{node}/storage/{storage}/content/{volume*}") { (world, call) throws(Failure) in
+        try world.volumeInfo(call)
+    },
+    .put("nodes/{node}/storage/{storage}/content/{volume*}", "notes:str protected:bool") {
+        (world, call) throws(Failure) in
+        for index in world.volumes.indices where world.volumes[index].id == call["volume"] {
+            if let notes = call["notes"] { world.volumes[index].notes = notes }
+            if call["protected"] != nil { world.volumes[index].isProtected = call.flag("protected") }
+        }
+        return .null
+    },
+    .delete("nodes/{node}/storage/{storage}/content/{volume*}", "delay:int(1..30)") { (world, call) throws(Failure) in
+        world.removeVolume(call)
+    },
+]
+
+extension World {
+    fileprivate mutating func addStorage(_ call: Call) throws(Failure) -> Reply {
+        let (id, type) = (call.text("storage"), call.text("type"))
+        for option in required[type] ?? [] where call[option] == nil {
+            throw .plain("missing value for required option '\(option)'")
+        }
+        guard storage(id) == nil else { throw .plain("create storage failed: storage ID '\(id)' already defined") }
+        var options = call.values
+        for key in ["storage", "type", "password", "encryption-key"] { options[key] = nil }
+        if let content = options["content"] { options["content"] = Self.sortedList(content) }
+        storages.append(StorageDefinition(id: id, type: type, options: options))
+        return .data(["storage": .string(id), "type": .string(type)])
+    }
+
+    private static func sortedList(_ text: String) -> String { Format.list(text).sorted().joined(separator: ",") }
+
+    fileprivate mutating func changeStorage(_ call: Call) throws(Failure) -> Reply {
+        let id = call.text("storage")
+        guard let index = storages.firstIndex(where: { $0.id == id }) else {
+            throw .plain("update storage failed: storage '\(id)' does not exist")
+        }
+        if let digest = call["digest"], digest != storageDigest {
+            throw .plain("update storage failed: \(Failure.staleConfig.reason)")
+        }
+        for key in Format.list(call.text("delete")) { storages[index].options[key] = nil }
+        for (key, value) in call.values where !["storage", "delete", "digest", "password"].contains(key) {
+            storages[index].options[key] = key == "content" ? Self.sortedList(value) : value
+        }
+        return .data(["storage": .string(id), "type": .string(storages[index].type)])
+    }
+
+    fileprivate func nodeStorages(_ call: Call) -> [JSON] {
+        let wanted = call["content"].map { Format.list($0) }
+        return storages.compactMap { storage in
+            guard storage.isOn(call.node), storage.isVisible(to: call.caller),
+                !call.flag("enabled") || storage.isEnabled,
+                call["storage"].map({ $0 == storage.id }) ?? true,
+                call["target"].map({ storage.isOn($0) }) ?? true,
+                wanted.map({ $0.contains { storage.contents.contains($0) } }) ?? true
+            else { return nil }
+            var row = storageStatus(storage)
+            row["storage"] = .string(storage.id)
+            row["used_fraction"] = JSON(Double(storage.used) / Double(max(1, storage.size)))
+            return .object(row)
+        }
+    }
+
+    fileprivate mutating func allocateVolume(_ call: Call) throws(Failure) -> Reply {
+        let storage = try definition(call.text("storage"))
+        let name = call.text("filename")
+        let id = "\(storage.id):\(storage.folder(of: call.vmid))\(name)"
+        guard !volumes.contains(where: { $0.id == id }) else { throw .plain("disk image '\(name)' already exists") }
+        let format = call["format"] ?? Disk(id)?.format ?? "raw"
+        let bytes = Disk.bytes(call.text("size")) ?? 0
+        volumes.append(
+            Volume(id: id, content: "images", format: format, bytes: bytes, time: second, vmid: call.vmid))
+        return .data(.string(id))
+    }
+
+    fileprivate func volumeInfo(_ call: Call) throws(Failure) -> Reply {
+        let storage = try definition(call.text("storage"))
+        let rows = contents(of: storage, on: call.node)
+        guard let row = rows.first(where: { $0["volid"]?.string == call["volume"] }), let id = call["volume"] else {
+            throw .plain("volume '\(call.text("volume"))' does not exist")
+        }
+        let name = id.drop { $0 != ":" }.dropFirst()
+        let path = storage.options["path"].map { "\($0)/images/\(name)" } ?? "/dev/\(storage.id)/\(name)"
+        return .data([
+            "format": row["format"], "path": .string(path), "size": row["size"], "used": row["used"] ?? row["size"],
+            "notes": row["notes"], "protected": row["protected"],
+        ])
+    }
+
+    fileprivate mutating func removeVolume(_ call: Call) -> Reply {
+        let volume = call.text("volume")
+        let storage = call.text("storage")
+        let owner = volumes.first { $0.id == volume }?.vmid
+        let id = owner.map { "\($0)@\(storage)" } ?? storage
+        let work = Work(type: "imgdel", id: id, node: call.node) { (world, log) throws(TaskFailure) in
+            guard let known = world.volumes.first(where: { $0.id == volume }) else {
+                log.lines.append("disk image '\(volume)' does not exist")
+                log.lines.append("Removed volume '\(volume)'")
+                return
+            }
+            if known.isProtected { throw TaskFailure("cannot remove protected volume '\(volume)' on '\(storage)'") }
+            world.volumes.removeAll { $0.id == volume }
+            log.lines.append("Removed volume '\(volume)'")
+        }
+        return start(work, by: call.caller)
+    }
+}

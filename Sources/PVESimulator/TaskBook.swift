@@ -1,0 +1,216 @@
+import StrictJSON
+
+/// Every task the cluster remembers.
+struct TaskBook: Sendable {
+    /// Ended tasks beyond this number are forgotten, oldest first.
+    static let archiveLimit = 5000
+
+    var all: [String: SimulatedTask] = [:]
+    /// UPIDs in the order of their start.
+    var order: [String] = []
+    var active: [ActiveTask] = []
+    var nextPID = 0x1000
+    /// The earliest moment at which an active task moves on.
+    var nextEvent: Duration?
+
+    mutating func forgetOldest() {
+        guard order.count > Self.archiveLimit else { return }
+        for upid in order.prefix(Self.archiveLimit / 10) where all[upid]?.end != nil { all[upid] = nil }
+        order.removeAll { all[$0] == nil }
+    }
+}
+
+/// A task as its status and log show it.
+struct SimulatedTask: Sendable {
+    var upid: String
+    var node: String
+    var type: String
+    var id: String
+    var user: String
+    var token: String?
+    var pid: Int
+    var pstart: Int
+    var start: Int
+    var log: [String] = []
+    var end: (time: Int, exit: String)?
+
+    var identity: String { token.map { "\(user)!\($0)" } ?? user }
+}
+
+/// Why a task fails: the text of its exit status.
+struct TaskFailure: Error {
+    var text: String
+    init(_ text: String) { self.text = text }
+}
+
+/// What a worker writes while it runs.
+struct TaskLog {
+    var lines: [String] = []
+    var warnings = 0
+
+    mutating func warn(_ text: String) {
+        lines.append("WARN: \(text)")
+        warnings += 1
+    }
+}
+
+/// What a worker does: it begins at once, or when the guest's file is free, and has its effect at its end.
+struct Work: Sendable {
+    typealias Step = @Sendable (inout World, inout TaskLog) throws(TaskFailure) -> Void
+
+    var type: String
+    var id: String
+    var node: String
+    /// The guest whose file the worker keeps locked against other such workers.
+    var exclusive: Int?
+    var duration: Duration?
+    var begin: Step = { (_, _) throws(TaskFailure) in }
+    var finish: Step
+    /// Undoes what `begin` did, when the task fails or is stopped.
+    var release: @Sendable (inout World) -> Void = { _ in }
+}
+
+/// A task that has not ended.
+struct ActiveTask: Sendable {
+    enum Phase: Sendable, Hashable {
+        /// For the guest's file, until this moment.
+        case waiting(until: Duration)
+        /// `nil`: for ever.
+        case working(until: Duration?)
+    }
+
+    var upid: String
+    var phase: Phase
+    var work: Work
+    var log = TaskLog()
+    var fault: Fault.Effect?
+
+    var event: Duration? {
+        switch phase {
+        case .waiting(let until): until
+        case .working(let until): until
+        }
+    }
+}
+
+extension World {
+    /// Starts a worker; the answer is its UPID.
+    mutating func start(_ work: Work, by caller: Caller) -> Reply {
+        let pid = tasks.nextPID
+        tasks.nextPID += 1 + random.below(9)
+        let (seconds, attoseconds) = now.components
+        let pstart = (Int(seconds) % 40_000_000) * 100 + Int(attoseconds / 10_000_000_000_000_000)
+        let ids = "\(hex(pid, digits: 8).uppercased()):\(hex(pstart & 0xFFFF_FFFF, digits: 8).uppercased())"
+        let upid =
+            "UPID:\(work.node):\(ids):\(hex(second, digits: 8).uppercased()):\(work.type):\(work.id):"
+            + "\(caller.identity):"
+        tasks.all[upid] = SimulatedTask(
+            upid: upid, node: work.node, type: work.type, id: work.id, user: caller.user, token: caller.token,
+            pid: pid, pstart: pstart, start: second)
+        tasks.order.append(upid)
+        tasks.forgetOldest()
+        var active = ActiveTask(upid: upid, phase: .waiting(until: now + .seconds(10)), work: work, fault: taskFault)
+        if isBusy(work.exclusive) {
+            active.log.lines.append("trying to acquire lock...")
+        } else {
+            guard begin(&active) else { return .data(.string(upid)) }
+        }
+        tasks.active.append(active)
+        advance()
+        return .data(.string(upid))
+    }
+
+    private func isBusy(_ vmid: Int?) -> Bool {
+        guard let vmid else { return false }
+        return tasks.active.contains { task in
+            if case .working = task.phase { task.work.exclusive == vmid } else { false }
+        }
+    }
+
+    /// Lets a worker begin; false when it fails on the spot.
+    private mutating func begin(_ task: inout ActiveTask) -> Bool {
+        do throws(TaskFailure) {
+            try task.work.begin(&self, &task.log)
+        } catch {
+            end(task, error: error.text)
+            return false
+        }
+        let never = holdsTasks || task.fault == .neverEndingTask
+        task.phase = .working(until: never ? nil : now + (task.work.duration ?? taskDuration))
+        return true
+    }
+
+    /// Lets all tasks end whose time has come, in order.
+    mutating func advance() {
+        let present = now
+        defer {
+            now = present
+            tasks.nextEvent = tasks.active.compactMap(\.event).min()
+        }
+        while let index = dueTask(at: present) {
+            let task = tasks.active.remove(at: index)
+            now = min(present, task.event ?? present)
+            switch task.phase {
+            case .waiting:
+                end(task, error: "can't lock file '/var/lock/qemu-server/lock-\(task.work.id).conf' - got timeout")
+            case .working:
+                finish(task)
+                startWaiting(for: task.work.exclusive)
+            }
+        }
+    }
+
+    private func dueTask(at time: Duration) -> Int? {
+        let due = tasks.active.indices.filter { tasks.active[$0].event.map { $0 <= time } ?? false }
+        return due.min { (tasks.active[$0].event ?? time) < (tasks.active[$1].event ?? time) }
+    }
+
+    private mutating func finish(_ task: ActiveTask) {
+        var task = task
+        if case .taskError(let text) = task.fault {
+            task.work.release(&self)
+            return end(task, error: text)
+        }
+        do throws(TaskFailure) {
+            try task.work.finish(&self, &task.log)
+        } catch {
+            task.work.release(&self)
+            return end(task, error: error.text)
+        }
+        if case .taskWarnings(let count) = task.fault {
+            for number in 0..<count { task.log.warn("simulated warning \(number + 1)") }
+        }
+        end(task, error: nil)
+    }
+
+    private mutating func startWaiting(for vmid: Int?) {
+        guard let vmid else { return }
+        while let index = tasks.active.firstIndex(where: { task in
+            if case .waiting = task.phase { task.work.exclusive == vmid } else { false }
+        }) {
+            var task = tasks.active.remove(at: index)
+            guard begin(&task) else { continue }
+            tasks.active.append(task)
+            return
+        }
+    }
+
+    private mutating func end(_ task: ActiveTask, error: String?) {
+        let warnings = task.log.warnings
+        let exit = error ?? (warnings > 0 ? "WARNINGS: \(warnings)" : "OK")
+        let last = error.map { "TASK ERROR: \($0)" } ?? "TASK \(exit)"
+        tasks.all[task.upid]?.log = task.log.lines + [last]
+        let time = second
+        tasks.all[task.upid]?.end = (time, exit)
+    }
+
+    /// Stops a running task as its Stop button does.
+    mutating func interrupt(_ upid: String) {
+        guard let index = tasks.active.firstIndex(where: { $0.upid == upid }) else { return }
+        let task = tasks.active.remove(at: index)
+        task.work.release(&self)
+        end(task, error: "received interrupt")
+        startWaiting(for: task.work.exclusive)
+        advance()
+    }
+}

@@ -1,0 +1,111 @@
+import PVESimulator
+
+/// The node that was recorded, and what was done to it between the recorded calls.
+enum RecordedScene {
+    static let container = [
+        "arch": "amd64", "hostname": "web2", "memory": "128", "ostype": "debian",
+        "rootfs": "local:212/vm-212-disk-0.raw,size=64M",
+    ]
+
+    /// Sets the scene for the case `name`.
+    static func prepare(_ name: String, _ replay: FactReplay) async {
+        let simulator = replay.simulator
+        switch name {
+        case "version": await start(replay)
+        case "vm-start", "vm-shutdown-timeout": for vmid in [110, 111] { simulator.setAnswersShutdown(vmid, false) }
+        case "locked-status": simulator.setConfig(110, "lock", "backup")
+        case "vm-protect": simulator.setConfig(110, "lock", nil)
+        case "locked-run-status": simulator.setConfig(110, "lock", "backup")
+        case "unlocked-stop": simulator.setConfig(110, "lock", nil)
+        case "online-start": simulator.setRunning(111, true)
+        case "fw-stale-add":
+            for _ in 0..<3 { await replay.send("DELETE", "/api2/json/nodes/pve1/qemu/110/firewall/rules/0") }
+        case "ct-index": simulator.addGuest(212, isContainer: true, on: "pve1", config: container)
+        case "ct-config-put-stale": simulator.setConfig(212, "memory", "192")
+        case "ct-locked-status": simulator.setConfig(212, "lock", "backup")
+        case "ct-protect": simulator.setConfig(212, "lock", nil)
+        case "ct-put-ok-delete":
+            let more = ["memory": "192", "swap": "0", "tags": "ct;web", "description": "box\n"]
+            simulator.addGuest(
+                212, isContainer: true, on: "pve1", config: container.merging(more) { $1 })
+        case "ct-config-put-right-digest": simulator.addGuest(212, isContainer: true, on: "pve1", config: container)
+        default: prepareTokens(name, simulator)
+        }
+    }
+
+    private static func prepareTokens(_ name: String, _ simulator: Simulator) {
+        switch name {
+        case "lim-nothing-resources", "lim-after-acl-delete": simulator.setTokens(tokens(limited: [:]))
+        case "lim-resources":
+            simulator.setTokens(tokens(limited: ["/vms/110": ["VM.Audit", "VM.Console", "VM.PowerMgmt"]]))
+        case "token-expired", "token-delete": simulator.setTokens(tokens(limited: nil))
+        default: break
+        }
+    }
+
+    private static func tokens(limited: [String: Set<String>]?) -> Simulator.Tokens {
+        let secret = FactReplay.secret
+        let audit: Set<String> = ["VM.Audit", "VM.Console", "VM.PowerMgmt"]
+        var list = [
+            Simulator.Token(id: "root@pam!t1", secret: secret),
+            Simulator.Token(id: "op@pve!lim", secret: secret, privileges: ["/vms/103": audit]),
+        ]
+        if let limited { list.append(Simulator.Token(id: "rec@pve!lim", secret: secret, privileges: limited)) }
+        return .list(list)
+    }
+
+    private static func start(_ replay: FactReplay) async {
+        let simulator = replay.simulator
+        simulator.setTokens(tokens(limited: nil))
+        simulator.setHAActs(false)
+        simulator.setBridges([], on: "pve1")
+        simulator.setStorage("local-lvm", type: nil)
+        simulator.setStorage("ceph", type: nil)
+        simulator.setStorage(
+            "local", type: "dir",
+            options: ["path": "/var/lib/vz", "content": "backup,images,import,iso,rootdir,snippets,vztmpl"])
+        simulator.removeVolumes()
+        simulator.addVolume("local:vztmpl/tiny-1.0.tar.gz", content: "vztmpl")
+        let identity = { (number: Int) in
+            [
+                "smbios1": "uuid=00000000-0000-4000-8000-000000000\(number)", "memory": "64", "boot": "order=scsi0",
+                "vmgenid": "00000000-0000-4000-8000-100000000\(number)", "kvm": "0",
+            ]
+        }
+        let machines: [(Int, [String: String])] = [
+            (100, ["name": "first", "tags": "a;b", "scsi0": "local:100/vm-100-disk-0.raw,size=1G"]),
+            (
+                101,
+                [
+                    "name": "second", "tags": "prod;web", "template": "1",
+                    "scsi0": "local:101/base-101-disk-0.qcow2,size=1G",
+                ]
+            ),
+            (103, ["name": "cl3", "cores": "2", "scsi0": "local:103/vm-103-disk-0.raw,size=1G"]),
+            (
+                104,
+                [
+                    "name": "Copy-of-VM-second", "tags": "prod;web",
+                    "scsi0": "local:101/base-101-disk-0.qcow2/104/vm-104-disk-0.qcow2,size=1G",
+                ]
+            ),
+        ]
+        for (vmid, config) in machines {
+            simulator.addGuest(vmid, on: "pve1", config: identity(vmid).merging(config) { $1 })
+        }
+        simulator.addGuest(
+            201, isContainer: true, on: "pve1",
+            config: [
+                "arch": "amd64", "hostname": "ct200", "memory": "128", "ostype": "debian",
+                "rootfs": "local:201/vm-201-disk-0.raw,size=1G",
+            ])
+        for verb in ["start", "stop"] {
+            let fact = Fact(
+                name: verb, auth: "token:op@pve!lim", method: "POST", path: "", contentType: nil, body: nil,
+                headers: [],
+                isWrongSecret: false, status: 200, reason: "", errors: [], shape: "", keys: [:], exit: nil)
+            await replay.send("POST", "/api2/json/nodes/pve1/qemu/103/status/\(verb)", body: nil, fact)
+            replay.clock.advance(by: .seconds(1))
+        }
+    }
+}
