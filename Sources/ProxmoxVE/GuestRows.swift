@@ -2,32 +2,42 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// The rows of `GET /cluster/resources?type=vm`.
+/// The rows of `GET /cluster/resources?type=vm`: scanned where they stand, never made into a tree.
 struct GuestRows {
-    private let rows: [JSON]
-
-    init(_ body: [UInt8]) throws(JSONError) {
-        rows = try JSON.parse(body)["data"]?.array ?? []
+    private enum Key: Int, CaseIterable {
+        case type, status, vmid, node, pool
     }
 
+    private let rows: JSONRows
+
+    init(_ body: [UInt8]) throws(JSONError) {
+        rows = try JSONRows.scan(body, wanted: Key.allCases.map { "\($0)" })
+    }
+
+    /// The rows with their environment in front, separated by commas.
     func rendered(environment: EnvironmentName, runningOnly: Bool) -> RenderedRows {
+        let member = JSONRows.member("environment", .string(environment.description))
         var bytes: [UInt8] = []
+        bytes.reserveCapacity(rows.bytes.count + rows.count * (member.count + 2))
         var count = 0
-        for row in rows where !runningOnly || row["status"] == "running" {
+        for row in rows where !runningOnly || row.isString(Key.status.rawValue, "running") {
             if count > 0 { bytes.append(UInt8(ascii: ",")) }
-            var shown: JSONObject = ["environment": .string("\(environment)")]
-            for member in row.object?.members ?? [] { shown[member.key] = member.value }
-            JSON.object(shown).write(to: &bytes)
+            row.write(to: &bytes, first: member)
             count += 1
         }
         return RenderedRows(bytes: bytes, count: count)
     }
 
+    /// The node and pool of a guest; `nil` when no row is its own.
     func place(of guest: GuestRef) -> GuestPlace? {
-        let wanted = JSON.integer(Int64(guest.id.rawValue))
-        guard let row = rows.first(where: { $0["vmid"] == wanted && $0["type"]?.string == guest.kind.rawValue }),
-            let node = row["node"]?.string.flatMap(NodeName.init)
-        else { return nil }
-        return GuestPlace(node: node, pool: row["pool"]?.string)
+        let digits = Array(guest.id.description.utf8)
+        for row in rows {
+            guard let range = row.value(Key.vmid.rawValue), rows.bytes[range].elementsEqual(digits),
+                row.isString(Key.type.rawValue, guest.kind.rawValue)
+            else { continue }
+            guard let node = row.json(Key.node.rawValue)?.string.flatMap(NodeName.init) else { return nil }
+            return GuestPlace(node: node, pool: row.json(Key.pool.rawValue)?.string)
+        }
+        return nil
     }
 }

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import CurlHTTP
 import FoundationEssentials
 import Glibc
@@ -22,20 +23,14 @@ extension AgentConfig {
     }
 
     init(bytes: [UInt8], variables: [String: String]) throws(ConfigError) {
-        do throws(JSONError) {
-            guard let object = try JSON.parse(bytes).object else {
-                throw JSONError(path: JSONPath(), detail: "the configuration must be a JSON object")
-            }
-            var reading = ConfigReading(variables: variables)
-            self = reading.read(object)
-            if !reading.issues.isEmpty { throw ConfigError(lines: reading.issues.map(Self.line)) }
-        } catch let error as JSONError {
-            throw ConfigError(lines: [Self.line(error)])
-        } catch let error as ConfigError {
-            throw error
-        } catch {
-            throw ConfigError(lines: ["\(error)"])
+        let document: JSON
+        do throws(JSONError) { document = try JSON.parse(bytes) } catch { throw ConfigError(lines: [Self.line(error)]) }
+        guard let object = document.object else {
+            throw ConfigError(lines: ["the configuration must be a JSON object, not \(document.kind)"])
         }
+        var reading = ConfigReading(variables: variables)
+        self = reading.read(object)
+        if !reading.issues.isEmpty { throw ConfigError(lines: reading.issues.map(Self.line)) }
     }
 
     private static func line(_ issue: JSONError) -> String {
@@ -105,7 +100,7 @@ private struct ConfigReading {
     private static func log(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
         set(&config.logFormat, reader.parsed("format", "text or json", AgentConfig.LogFormat.init))
         let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
-        set(&config.logLevel, reader.parsed("level", "one of \(levels)", Logger.Level.init))
+        set(&config.logLevel, reader.parsed("level", "one of \(levels)") { Logger.Level(rawValue: $0) })
     }
 
     private static func set<Value>(_ place: inout Value, _ value: Value?) {

@@ -1,7 +1,5 @@
 import ArgumentParser
-import CurlHTTP
 import Glibc
-import MicroHTTPD
 
 /// Writes a line to standard error.
 func complain(_ line: String) { write(line + "\n", to: STDERR_FILENO) }

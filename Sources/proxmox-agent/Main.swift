@@ -29,8 +29,5 @@ struct VersionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "version", abstract: "Print the program's version and those of the libraries it runs with.")
 
-    func run() {
-        print("proxmox-agent \(Version.text)")
-        for line in libraryVersions() { print(line) }
-    }
+    func run() { print("proxmox-agent \(Version.text)") }
 }

@@ -1,5 +1,9 @@
+import AgentModel
+import AgentService
 import ArgumentParser
+import HTTPMessage
 import Logging
+import MicroHTTPD
 import ServiceLifecycle
 import UnixSignals
 
@@ -58,14 +62,16 @@ private struct Serving: Service {
     let agent: Agent
 
     func run() async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 for await _ in await UnixSignalsSequence(trapping: .sighup) { await agent.reopen() }
             }
             group.addTask {
+                await agent.housekeeping()
+                await agent.reportSameClusters()
                 while !Task.isCancelled {
-                    await agent.housekeeping()
                     try? await Task.sleep(for: .seconds(30))
+                    await agent.housekeeping()
                 }
             }
             try? await gracefulShutdown()

@@ -1,6 +1,6 @@
-import AgentModel
 import ArgumentParser
 import HTTPMessage
+import Logging
 import MicroHTTPD
 import PVESimulator
 import ServiceLifecycle
@@ -59,7 +59,7 @@ struct Simulate: AsyncParsableCommand {
         complain("a simulated Proxmox VE \"\(name)\" listens on \(server.address)")
         var group = ServiceGroupConfiguration(
             services: [Simulating(server: server)], gracefulShutdownSignals: [.sigterm, .sigint],
-            logger: .init(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
+            logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
         group.maximumGracefulShutdownDuration = .seconds(5)
         try await ServiceGroup(configuration: group).run()
     }

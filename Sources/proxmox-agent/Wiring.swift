@@ -88,6 +88,15 @@ final class Agent: Sendable {
         }
     }
 
+    /// Reports environments that turn out to be one cluster under several names.
+    func reportSameClusters() async {
+        let reports = await withTaskGroup(of: EnvironmentReport.self) { group in
+            for site in service.sites { group.addTask { await EnvironmentReport(looking: site) } }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        for line in EnvironmentReport.sameClusters(reports) { log.warning("\(line)") }
+    }
+
     /// Small things that come round: probes, plans whose time has come, failed authentications of the last minute.
     func housekeeping() async {
         await probe()

@@ -1,0 +1,119 @@
+import AgentModel
+import AgentService
+import ArgumentParser
+import Logging
+import StrictJSON
+
+/// `proxmox-agent check`
+struct CheckCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Check a configuration and every environment in it, and say what to mend.",
+        discussion: """
+            Reads the configuration as serve does, then asks each environment for its version and for what its token \
+            may do. Changes nothing and writes no audit record. Exits with 1 when something has to be mended.
+            """)
+
+    @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"), completion: .file())
+    var config: String
+
+    func run() async throws {
+        let settings: AgentConfig
+        let upstreams: Upstreams
+        do throws(ConfigError) {
+            settings = try AgentConfig(file: config, variables: environmentVariables())
+        } catch {
+            throw fail("\(error)")
+        }
+        print("\(config): well-formed, \(settings.environments.count) environments")
+        var isGood = true
+        if settings.token == nil {
+            print("\(AgentConfig.tokenVariable) is not set: every /v1 route would answer 503")
+            isGood = false
+        }
+        do throws(StartError) {
+            upstreams = try Upstreams(settings, log: Logger(label: "check") { _ in SwiftLogNoOpLogHandler() })
+        } catch {
+            throw fail("\(error)")
+        }
+        let reports = await withTaskGroup(of: (Int, EnvironmentReport).self) { group in
+            for (index, site) in upstreams.sites.enumerated() {
+                group.addTask { (index, await EnvironmentReport(looking: site)) }
+            }
+            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+        await upstreams.shutdown(within: .seconds(1))
+        for report in reports {
+            for line in report.lines { print(quoted(line)) }
+            isGood = isGood && report.isGood
+        }
+        for line in EnvironmentReport.sameClusters(reports) { print(line) }
+        if !isGood { throw ExitCode.failure }
+    }
+}
+
+/// What was found about one environment.
+struct EnvironmentReport: Sendable {
+    let name: EnvironmentName
+    private(set) var lines: [String] = []
+    private(set) var isGood = true
+    /// Names the cluster by its nodes' certificates; `nil` where they are not shown.
+    private(set) var cluster: String?
+
+    /// What the agent's actions need, and what for.
+    private static let privileges = [
+        ("VM.Audit", "see guests"), ("VM.PowerMgmt", "start and stop"), ("VM.Snapshot", "take snapshots"),
+        ("VM.Clone", "clone"), ("VM.Allocate", "delete, clone"), ("VM.Migrate", "migrate"),
+        ("Datastore.Audit", "see storage"), ("Datastore.Allocate", "edit storage"), ("Sys.Audit", "see nodes and tasks"),
+        ("Sys.Modify", "edit the firewall"),
+    ]
+
+    /// Asks one environment for its version, its nodes and the token's rights.
+    init(looking site: Site) async {
+        name = site.facts.name
+        do throws(HypervisorError) {
+            let (version, isSimulator) = try await site.hypervisor.version()
+            add("reached, PVE \(version)\(isSimulator ? " (a simulator)" : "")")
+            let major = version.split(separator: ".").first.flatMap { Int($0) } ?? 0
+            if !(8...9).contains(major) { flaw("PVE \(version) is not supported; 8 and 9 are") }
+            let nodes = try await site.hypervisor.read(Call(.get, ["nodes"])).array ?? []
+            cluster = Self.cluster(nodes)
+            let names = nodes.compactMap { $0["node"]?.string }.sorted().joined(separator: ", ")
+            if nodes.isEmpty { flaw("the token sees no node; give it Sys.Audit on /") } else { add("nodes: \(names)") }
+            try await checkPrivileges(site)
+        } catch {
+            flaw(ServiceError(error, name, during: "checking").detail)
+        }
+    }
+
+    private mutating func checkPrivileges(_ site: Site) async throws(HypervisorError) {
+        let granted = try await site.hypervisor.read(Call(.get, ["access", "permissions"]))
+        let all = Set((granted.object?.members ?? []).flatMap { $0.value.object?.keys ?? [] })
+        let missing = Self.privileges.filter { !all.contains($0.0) }
+        if missing.isEmpty { add("the token has the privileges that all actions need") }
+        for (privilege, use) in missing {
+            add("the token lacks \(privilege) everywhere (to \(use)); grant it if it should: pveum acl modify")
+        }
+        if all.isEmpty { flaw("the token has no privileges at all; see pveum acl modify") }
+    }
+
+    private static func cluster(_ nodes: [JSON]) -> String? {
+        let prints = nodes.compactMap { $0["ssl_fingerprint"]?.string }.sorted()
+        return prints.isEmpty ? nil : prints.joined(separator: " ")
+    }
+
+    /// Says which environments turned out to be one and the same cluster.
+    static func sameClusters(_ reports: [EnvironmentReport]) -> [String] {
+        let named = reports.filter { $0.cluster != nil }
+        return Dictionary(grouping: named) { $0.cluster }.values.filter { $0.count > 1 }.map { same in
+            "the same cluster under several names: " + same.map(\.name.description).sorted().joined(separator: ", ")
+        }.sorted()
+    }
+
+    private mutating func add(_ text: String) { lines.append("\(name): \(text)") }
+
+    private mutating func flaw(_ text: String) {
+        add(text)
+        isGood = false
+    }
+}
