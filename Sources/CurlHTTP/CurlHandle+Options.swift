@@ -33,10 +33,15 @@ extension CurlHandle {
         try set(CURLOPT_USERAGENT, configuration.userAgent)
         try set(CURLOPT_ACCEPT_ENCODING, configuration.acceptsGzip ? "gzip" : nil)
 
+        // Seconds after which a changed file of authorities counts.
+        try set(CURLOPT_CA_CACHE_TIMEOUT, 300)
         try set(CURLOPT_SSL_VERIFYPEER, 1)
         try set(CURLOPT_SSL_VERIFYHOST, 2)
         switch configuration.trust {
-        case .system: break
+        case .system:
+            // With a directory beside the file, libcurl would read all authorities anew for each connection, and keep
+            // the other environments waiting.
+            if Self.hasAuthorityFile { try set(CURLOPT_CAPATH, nil) }
         case .authority(let file):
             try set(CURLOPT_CAINFO, file)
             try set(CURLOPT_CAPATH, nil)
@@ -50,6 +55,9 @@ extension CurlHandle {
             try unsafe setPin(pin)
         }
     }
+
+    /// Whether libcurl was built with a file of the system's authorities.
+    private static let hasAuthorityFile = unsafe curl_version_info(CURLVERSION_SEVENTH)?.pointee.cainfo != nil
 
     /// Applies one request. Its target must be well-formed: `isTarget`.
     mutating func apply(_ request: OutgoingRequest, to origin: HTTPOrigin) throws(CurlError) {

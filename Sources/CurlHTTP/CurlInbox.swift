@@ -14,7 +14,7 @@ enum CurlCommand: Sendable {
 }
 
 /// The queue in front of the loop's thread, with an event descriptor that wakes it.
-@safe final class CurlInbox: Sendable {
+final class CurlInbox: Sendable {
     private struct State {
         var commands: [CurlCommand] = []
         var isClosed = false

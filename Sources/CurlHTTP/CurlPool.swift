@@ -50,10 +50,12 @@ final class CurlPool {
 
     /// Tells libcurl that `socket` is ready for `events` of `poll`.
     func ready(_ socket: Int32, _ events: Int16) {
+        // Closed behind our back: to watch it further would be a busy loop.
+        guard events & Int16(POLLNVAL) == 0 else { return sockets[socket] = nil }
         var bits: Int32 = 0
         if events & Int16(POLLIN | POLLHUP) != 0 { bits |= CURL_CSELECT_IN }
         if events & Int16(POLLOUT) != 0 { bits |= CURL_CSELECT_OUT }
-        if events & Int16(POLLERR | POLLNVAL) != 0 { bits |= CURL_CSELECT_ERR }
+        if events & Int16(POLLERR) != 0 { bits |= CURL_CSELECT_ERR }
         multi.ready(socket, events: bits)
     }
 

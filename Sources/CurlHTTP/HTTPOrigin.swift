@@ -29,6 +29,7 @@ package struct HTTPOrigin: Sendable, Hashable, CustomStringConvertible {
     ///
     /// `http://` is for loopback only: 127.0.0.0/8, `[::1]` and `localhost`. Without a port it is the scheme's own.
     package init(parsing text: String) throws(Invalid) {
+        guard text.utf8.allSatisfy({ $0 < 0x80 }) else { throw .host }
         let lowered = text.lowercased()
         var rest = Substring(lowered)
         if lowered.hasPrefix("https://") {
