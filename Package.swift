@@ -93,6 +93,7 @@ let agent: [Target] = [
     .testTarget(
         name: "PVESimulatorTests",
         dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", httpTypes],
+        exclude: ["Golden"],
         swiftSettings: strict),
     .testTarget(
         name: "ProxmoxVETests",
