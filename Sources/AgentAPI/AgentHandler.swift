@@ -66,17 +66,20 @@ package struct AgentHandler: HTTPHandler {
     private func serve(
         _ route: Route, _ captures: PathCaptures, _ request: Request, _ id: String
     ) async -> (Response, actor: String?) {
-        var actor: String?
+        let caller: Caller?
+        do throws(ServiceError) { caller = try authenticate(request, for: route) } catch {
+            return (Problem.response(to: error, requestID: id), nil)
+        }
+        let context = Context(caller: caller ?? Caller(principal: "anonymous", label: nil), requestID: id)
         do throws(ServiceError) {
-            let caller = try authenticate(request, for: route)
-            actor = caller?.actor
             let exchange = Exchange(
-                request: request,
-                context: Context(caller: caller ?? Caller(principal: "anonymous", label: nil), requestID: id),
-                isAuthenticated: caller != nil, captures: captures, query: try Self.query(of: request, route))
-            return (try await route.handle(handlers, exchange), actor)
+                request: request, context: context, isAuthenticated: caller != nil, captures: captures,
+                query: try Self.query(of: request, route))
+            return (try await route.handle(handlers, exchange), caller?.actor)
         } catch {
-            return (Problem.response(to: error, requestID: id), actor)
+            // A change that was turned away before the service knew of it is recorded all the same.
+            let answer = route.access == .change ? await handlers.service.refuse(error, context) : error
+            return (Problem.response(to: answer, requestID: id), caller?.actor)
         }
     }
 

@@ -69,10 +69,6 @@ extension ActionService {
             let operation = try await claim(found, approvedBy: wanted.approvedBy, context)
             return try await outcome(of: operation, found, wait: wait)
         } catch {
-            // What an operation recorded of itself is not recorded twice.
-            guard error.operationID == nil || error.code == .planConsumed, error.code != .auditUnavailable else {
-                throw error
-            }
             throw await refuse(error, context, request: request, plan: plan)
         }
     }
@@ -87,7 +83,7 @@ extension ActionService {
             let plan = try await makePlan(request, context.caller)
             return try await applyHarmless(plan, context, isStored: false)
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context, request: request)
+            throw await refuse(error, context, request: request)
         }
     }
 

@@ -42,6 +42,7 @@ extension ActionService {
             error.operationID = operation.id
             error.moved = operation.moved
             error.upstream = operation.upstream
+            error.isRecorded = true
             throw error
         }
         let current = try await transact { $0.plan(plan.id) }
@@ -76,7 +77,7 @@ extension ActionService {
                 throw notCancellable(operation, "it has ended: \(operation.state.rawValue)")
             }
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context)
+            throw await refuse(error, context)
         }
     }
 
@@ -163,7 +164,7 @@ extension ActionService {
                 return operation
             }
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context)
+            throw await refuse(error, context)
         }
     }
 

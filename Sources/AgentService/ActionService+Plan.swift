@@ -21,7 +21,7 @@ extension ActionService {
             try await transact { $0.put(plan) }
             return plan
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context, request: request)
+            throw await refuse(error, context, request: request)
         }
     }
 

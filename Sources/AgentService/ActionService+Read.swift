@@ -42,7 +42,7 @@ extension ActionService {
             let plan = try await makePlan(request, context.caller)
             return (plan, try await read(plan, context))
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context, request: request)
+            throw await refuse(error, context, request: request)
         }
     }
 
