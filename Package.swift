@@ -53,7 +53,9 @@ let agent: [Target] = [
         swiftSettings: strict),
     .target(
         name: "AgentAPI",
-        dependencies: ["AgentAudit", "AgentService", "AgentModel", "HTTPMessage", "StrictJSON", crypto, httpTypes, logging],
+        dependencies: [
+            "AgentAudit", "AgentService", "AgentModel", "HTTPMessage", "StrictJSON", crypto, httpTypes, logging,
+        ],
         swiftSettings: strict),
     .target(
         name: "ProxmoxVE", dependencies: ["AgentService", "AgentModel", "HTTPMessage", "StrictJSON", httpTypes],

@@ -119,7 +119,8 @@ extension ActionService {
         }
         guard !plan.request.changes || plan.state == .denied || count < limit else {
             throw ServiceError(
-                .rateLimited, "\(plan.requester.actor) has \(count) live plans, which is the limit; cancel some with "
+                .rateLimited,
+                "\(plan.requester.actor) has \(count) live plans, which is the limit; cancel some with "
                     + "DELETE /v1/plans/{id}, or let them expire")
         }
     }

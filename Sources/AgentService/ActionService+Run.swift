@@ -57,9 +57,10 @@ extension ActionService {
         let moved = plan.preview.observed.moved(to: findings.observed)
         guard moved.isEmpty else {
             var error = ServiceError(
-                .planStale, "\(plan.request.target) is not what was planned: "
+                .planStale,
+                "\(plan.request.target) is not what was planned: "
                     + moved.map { "\($0.field) was \($0.planned.shown) and is \($0.found.shown)" }
-                        .joined(separator: ", ") + ". Plan again.", planID: plan.id)
+                    .joined(separator: ", ") + ". Plan again.", planID: plan.id)
             error.moved = moved
             throw error
         }
@@ -97,7 +98,8 @@ extension ActionService {
                 event(
                     .void, context, environment: operation.environment, plan: plan.id, operation: operation.id,
                     result: ["status": "not_executed"]))
-            throw ServiceError(.internalError, "plan \(plan.id) could not be consumed; nothing was done", planID: plan.id)
+            throw ServiceError(
+                .internalError, "plan \(plan.id) could not be consumed; nothing was done", planID: plan.id)
         }
         return started
     }
@@ -207,7 +209,8 @@ extension ActionService {
         let now = ports.now()
         var operation = ended
         operation.cancelRequestedBy = (try? await transact { $0.operation(ended.id)?.cancelRequestedBy }) ?? nil
-        let state = wanted == .failed && operation.cancelRequestedBy != nil && operation.upid != nil ? .cancelled : wanted
+        let state =
+            wanted == .failed && operation.cancelRequestedBy != nil && operation.upid != nil ? .cancelled : wanted
         guard operation.move(to: state, at: now) else { return }
         let final = operation
         await persistently("an outcome") { () async throws(ServiceError) in

@@ -89,7 +89,8 @@ package final class ActionService: Sendable {
     /// Writes a record, or says that the log cannot be written.
     func record(_ event: AuditEvent, _ durability: AuditDurability = .now) async throws(ServiceError) {
         do throws(AuditError) { try await ports.audit.append(event, durability) } catch {
-            ports.log.error("audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
+            ports.log.error(
+                "audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
             throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
         }
     }
