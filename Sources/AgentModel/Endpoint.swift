@@ -108,14 +108,15 @@ package struct EndpointError: Error, Sendable, Hashable {
 extension ActionRequest {
     /// The exact calls that carry the request out, in order.
     ///
-    /// - Parameter node: where the guest is; the node in the target or the task's id stands before it.
-    /// - Throws: ``EndpointError`` when `params.endpoint` is not below the target.
+    /// `node` is where the guest is; the node in a task's id stands before it. Throws when `params.endpoint` is not
+    /// below the target.
     package func calls(onNode node: NodeName?) throws(EndpointError) -> [Call] {
         switch definition.recipe {
         case .endpoint: return [try endpointCall()]
         case .calls(let templates):
             let parameters = definition.parameters.filter { !$0.isLocator }.compactMap { parameter in
-                params[parameter.name].map { value in (name: parameter.name, value: callValue(value, [parameter.name])) }
+                params[parameter.name].map { value in (name: parameter.name, value: callValue(value, [parameter.name]))
+                }
             }
             return templates.map { template in
                 Call(template.method, fill(template.path, node), parameters)

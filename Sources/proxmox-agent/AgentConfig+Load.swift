@@ -12,8 +12,7 @@ extension AgentConfig {
     static let tokenVariable = "PROXMOX_AGENT_API_TOKEN"
 
     /// Reads and checks a configuration file. Nothing is opened but the file itself and those that hold secrets.
-    ///
-    /// - Parameter variables: the process environment.
+    /// `variables` is the process environment.
     init(file: String, variables: [String: String]) throws(ConfigError) {
         let bytes: [UInt8]
         do throws(FileError) { bytes = try readFile(file, limit: 4 << 20) } catch {
@@ -157,7 +156,8 @@ private struct ConfigReading {
         let facts = EnvironmentFacts(
             name: name, baseURL: baseURL, tokenID: tokenID, trust: "\(trust)", readOnly: readOnly,
             acceptsDeclaredApprovals: declared, labels: labels)
-        return AgentConfig.Environment(facts: facts, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
+        return AgentConfig.Environment(
+            facts: facts, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
     }
 
     /// `user@realm!name`, without the characters that would break a header.
@@ -240,7 +240,8 @@ private struct ConfigReading {
         var path = file
         if path.hasPrefix("$CREDENTIALS_DIRECTORY/") {
             guard let directory = variables["CREDENTIALS_DIRECTORY"] else {
-                reader.report("token_secret_file", "$CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")
+                reader.report(
+                    "token_secret_file", "$CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")
                 return nil
             }
             path = directory + path.dropFirst("$CREDENTIALS_DIRECTORY".count)
@@ -268,7 +269,8 @@ private struct ConfigReading {
         guard let text = variables[name], !text.isEmpty else { return }
         let path = JSONPath([.key(name)])
         guard let token = Self.checked(text) else {
-            let detail = "the variable holds white space or control characters, perhaps a newline at its end; set it anew"
+            let detail =
+                "the variable holds white space or control characters, perhaps a newline at its end; set it anew"
             issues.append(JSONError(path: path, detail: detail))
             return
         }
