@@ -91,8 +91,8 @@ let agent: [Target] = [
         swiftSettings: strict),
     .testTarget(
         name: "PVESimulatorTests",
-        dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", httpTypes],
-        swiftSettings: strict),
+        dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", "WireTestSupport", httpTypes],
+        exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "ProxmoxVETests",
         dependencies: [

@@ -10,6 +10,7 @@ struct World: Sendable {
     var pools: [String: Pool] = [:]
     var firewalls: [FirewallScope: Firewall] = [:]
     var haResources: [String: HAResource] = [:]
+    var haRules: [String: [String: String]] = [:]
     var clusterName: String?
     var options: [String: String] = [:]
     var access = Access()
