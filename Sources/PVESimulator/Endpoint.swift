@@ -132,5 +132,5 @@ struct EndpointTable: Sendable {
     static let all = EndpointTable(
         clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints + guestConfigEndpoints + snapshotEndpoints
             + storageEndpoints + firewallEndpoints + haEndpoints + haRuleEndpoints
-            + bulkEndpoints + guestAgentEndpoints + poolEndpoints + accessEndpoints)
+            + bulkEndpoints + cloudInitEndpoints + guestAgentEndpoints + poolEndpoints + accessEndpoints)
 }
