@@ -2,12 +2,11 @@ import StrictJSON
 
 let nodeEndpoints: [Endpoint] = [
     .get("nodes") { (world, call) throws(Failure) in
-        let fingerprint = Array(repeating: "00", count: 32).joined(separator: ":")
-        return .data(
+        .data(
             .array(
                 world.nodes.map { node in
                     var row = world.nodeRow(node, for: call.caller)
-                    row["ssl_fingerprint"] = .string(fingerprint)
+                    row["ssl_fingerprint"] = .string(node.fingerprint)
                     return .object(row)
                 }))
     },

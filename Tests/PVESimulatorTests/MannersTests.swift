@@ -34,6 +34,18 @@ struct MannersTests {
     }
 
     @Test
+    func `a refusal has the text in its body too, and errors only where there are some`() async throws {
+        let driver = Driver("home")
+        let plain = await driver.send("GET", "/nodes/pve/qemu/999/config").body.bytes
+        #expect(
+            String(decoding: plain, as: UTF8.self)
+                == #"{"data":null,"message":"Configuration file 'nodes/pve/qemu-server/999.conf' does not exist\n"}"#)
+        let check = await driver.send("POST", "/nodes/pve/qemu/103/status/start", "timeout=abc")
+        #expect(check.status.code == 400)
+        #expect(FactReplay.json(of: check)["errors"]?["timeout"] == "type check ('integer') failed - got 'abc'")
+    }
+
+    @Test
     func `a token may do what it was granted, and lists show only that`() async throws {
         let token = Simulator.Token(
             id: "op@pve!lim", secret: "s", privileges: ["/vms/110": ["VM.Audit"], "/": ["Sys.Audit"]])
