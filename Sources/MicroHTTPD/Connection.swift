@@ -1,5 +1,6 @@
 import CMicrohttpd
 import Glibc
+import HTTPMessage
 import Synchronization
 
 /// One accepted connection, from libmicrohttpd's notice that it is there to the notice that it is gone.
@@ -59,7 +60,7 @@ final class Connection: Sendable {
 
 /// All open connections. Touched once when one opens and once when it closes, never per request.
 final class ConnectionRegistry: Sendable {
-    private let open = Mutex<[Int32: Connection]>([:])
+    private let open = Lock<[Int32: Connection]>([:])
     private let limit: Int
 
     init(limit: Int) { self.limit = limit }

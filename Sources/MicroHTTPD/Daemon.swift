@@ -1,7 +1,6 @@
 import CMicrohttpd
 import Glibc
 import HTTPMessage
-import Synchronization
 
 /// Owns a `struct MHD_Daemon` and the socket it listens on.
 // SAFETY: the pointer is used under the lock only; libmicrohttpd's own threads never see this object.
@@ -12,7 +11,7 @@ final class Daemon: @unchecked Sendable {
     }
 
     private let core: ServerCore
-    private let state: Mutex<State>
+    private let state: Lock<State>
 
     /// `MHD_start_daemon` on epoll threads.
     init(_ core: ServerCore, listening socket: consuming ListenSocket) throws(ServerError) {
@@ -23,7 +22,7 @@ final class Daemon: @unchecked Sendable {
             unsafe Unmanaged<ServerCore>.fromOpaque(context).release()
             throw .cannotStart(core.lastNote ?? "MHD_start_daemon failed")
         }
-        state = unsafe Mutex(State(handle: handle, socket: socket))
+        state = unsafe Lock(State(handle: handle, socket: socket))
     }
 
     /// `MHD_quiesce_daemon`: accepts nothing more and closes the listening socket. Connections go on.

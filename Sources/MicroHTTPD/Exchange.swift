@@ -1,7 +1,6 @@
 import CMicrohttpd
 import HTTPMessage
 import HTTPTypes
-import Synchronization
 
 /// One request and its answer.
 ///
@@ -28,7 +27,7 @@ final class Exchange: @unchecked Sendable {
     private var bodyCount = 0
     private var stage = Stage.head
     private(set) var deadline = ContinuousClock.now
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     init(core: ServerCore, connection: Connection, target: RawTarget) {
         self.core = core

@@ -2,7 +2,6 @@ import CMicrohttpd
 import Dispatch
 import Glibc
 package import HTTPMessage
-import Synchronization
 
 /// An HTTP/1.1 server on libmicrohttpd's epoll threads.
 ///
@@ -15,7 +14,7 @@ package final class HTTPServer: Sendable {
     package let address: ListenAddress
     private let core: ServerCore
     private let daemon: Daemon
-    private let stopping = Mutex<Task<Void, Never>?>(nil)
+    private let stopping = Lock<Task<Void, Never>?>(nil)
 
     /// Starts to listen and serve. From here on the whole process ignores SIGPIPE.
     ///

@@ -1,3 +1,4 @@
+import CMicrohttpd
 import Glibc
 
 /// Answers that go around libmicrohttpd: it cannot set the reason phrase of a status line, nor reset a connection.

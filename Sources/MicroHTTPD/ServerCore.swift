@@ -20,7 +20,7 @@ final class ServerCore: Sendable {
     let lingering = LingeringClose()
     /// Deadlines run here, on a thread of their own even when the thread pool is blocked.
     let clock = DispatchQueue(label: "http deadlines")
-    private let state = Mutex(State())
+    private let state = Lock(State())
     private let waiting = Atomic(0)
     private let draining = Atomic(false)
 

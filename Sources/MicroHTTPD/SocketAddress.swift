@@ -1,3 +1,4 @@
+import CMicrohttpd
 import Glibc
 
 /// Reads what the kernel says about the other end of a socket.

@@ -2,7 +2,6 @@ import Glibc
 import HTTPMessage
 import HTTPTypes
 import MicroHTTPD
-import Synchronization
 import Testing
 import WireTestSupport
 
@@ -129,7 +128,7 @@ extension Serving {
         }
 
         @Test func `passes on what libmicrohttpd logs`() async throws {
-            let lines = Mutex<[String]>([])
+            let lines = Lock<[String]>([])
             try await withServer(
                 Handler { _ in .text("", .reset) }, { $0.log = { line in lines.withLock { $0.append(line) } } }
             ) { server in

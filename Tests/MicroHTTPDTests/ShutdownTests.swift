@@ -1,7 +1,6 @@
 import HTTPMessage
 import HTTPTypes
 import MicroHTTPD
-import Synchronization
 import Testing
 import WireTestSupport
 
@@ -64,7 +63,7 @@ extension Serving {
         @Test func `does not abort while exchanges are being suspended`() async throws {
             for _ in 0..<10 {
                 let busy = Latch()
-                let answered = Mutex(0)
+                let answered = Lock(0)
                 let handler = Handler { request in
                     await Task.yield()
                     let count = answered.withLock { count in

@@ -1,7 +1,6 @@
 import HTTPMessage
 import HTTPTypes
 import MicroHTTPD
-import Synchronization
 import Testing
 import WireTestSupport
 
@@ -128,7 +127,7 @@ extension Serving {
         }
 
         @Test func `outlives clients that leave while their handlers wait`() async throws {
-            let started = Mutex(0)
+            let started = Lock(0)
             let all = Latch()
             let proceed = Latch()
             let handler = Handler { request in

@@ -1,5 +1,5 @@
 import Dispatch
-import Synchronization
+import HTTPMessage
 
 /// Something that happens once and that tests wait for, with a deadline.
 package final class Latch: Sendable {
@@ -9,7 +9,7 @@ package final class Latch: Sendable {
         var next = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     package init() {}
 

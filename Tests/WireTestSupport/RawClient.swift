@@ -1,6 +1,5 @@
 import Dispatch
 package import HTTPMessage
-import Synchronization
 
 /// A client that sends any bytes and tells exactly what comes back. Every wait is bounded.
 ///
@@ -16,7 +15,7 @@ package final class RawClient: Sendable {
 
     private let socket: Socket
     private let queue = DispatchQueue(label: "raw client")
-    private let reader = Mutex(MessageReader())
+    private let reader = Lock(MessageReader())
 
     package init(_ address: ListenAddress) throws(WireError) {
         socket = try Socket.connected(to: address)

@@ -1,6 +1,5 @@
 import Dispatch
 package import HTTPMessage
-import Synchronization
 
 /// A server that does to its clients what it is told, byte by byte, and counts them.
 ///
@@ -42,7 +41,7 @@ package final class RawServer: Sendable {
     package let address: ListenAddress
     private let listener: Socket
     private let script: @Sendable (Int) -> [Step]
-    private let state = Mutex(State())
+    private let state = Lock(State())
     private let queue = DispatchQueue(label: "raw server")
 
     package init(script: @escaping @Sendable (_ connection: Int) -> [Step]) throws(WireError) {
