@@ -94,9 +94,8 @@ let agent: [Target] = [
         swiftSettings: strict),
     .testTarget(
         name: "PVESimulatorTests",
-        dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", httpTypes],
-        exclude: ["Golden"],
-        swiftSettings: strict),
+        dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", "WireTestSupport", httpTypes],
+        exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "ProxmoxVETests",
         dependencies: [

@@ -154,7 +154,7 @@ private struct ConfigReading {
         let secret = self.secret(&reader, isSimulated: baseURL?.hasPrefix("simulator://") == true)
         guard let name, let baseURL, let tokenID, let endpoint, let secret else { return nil }
         let facts = EnvironmentFacts(
-            name: name, baseURL: baseURL, tokenID: tokenID, trust: "\(trust)", readOnly: readOnly,
+            name: name, baseURL: baseURL, tokenID: tokenID, trust: Self.words(for: trust), readOnly: readOnly,
             acceptsDeclaredApprovals: declared, labels: labels)
         return AgentConfig.Environment(
             facts: facts, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
@@ -185,6 +185,15 @@ private struct ConfigReading {
             if let pin { trust = .pinned(pin) }
         }
         return trust
+    }
+
+    /// The trust as it enters the environment's identity.
+    private static func words(for trust: ServerTrust) -> String {
+        switch trust {
+        case .system: "system"
+        case .authority(let file): "ca:\(file)"
+        case .pinned(let fingerprint): "sha256:\(fingerprint)"
+        }
     }
 
     private func endpoint(_ text: String, _ trust: ServerTrust, _ reader: inout ObjectReader) -> AgentConfig.Endpoint? {
