@@ -1,6 +1,6 @@
 internal import CCurl
 internal import Glibc
-internal import Synchronization
+internal import HTTPMessage
 
 /// What other threads ask of the loop's thread.
 enum CurlCommand: Sendable {
@@ -22,7 +22,7 @@ final class CurlInbox: Sendable {
 
     /// An `eventfd` that is readable when commands wait.
     let wakeDescriptor: Int32
-    private let state = Mutex(State())
+    private let state = Lock(State())
     private let lastNumber = Atomic<UInt64>(0)
 
     /// `nil` when the process may open no more descriptors.
