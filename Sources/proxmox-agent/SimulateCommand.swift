@@ -43,7 +43,9 @@ struct Simulate: AsyncParsableCommand {
         guard let address = ListenAddress(listen) else {
             throw ValidationError("--listen takes host:port, [v6]:port or unix:/path, not \(listen)")
         }
-        guard address.isLoopback else { throw ValidationError("--listen takes a loopback address; a simulator is no PVE") }
+        guard address.isLoopback else {
+            throw ValidationError("--listen takes a loopback address; a simulator is no PVE")
+        }
     }
 
     func run() async throws {
