@@ -5,8 +5,8 @@ import Synchronization
 
 /// One accepted connection, from libmicrohttpd's notice that it is there to the notice that it is gone.
 ///
-/// Retained where libmicrohttpd keeps it as the socket's context (`ServerCore.connectionStarted`), released in
-/// `ServerCore.connectionClosed`.
+/// Retained where libmicrohttpd keeps it as the socket's context (`ServerCore.connectionChanged`), released by
+/// the same callback.
 final class Connection: Sendable {
     /// What a connection is busy with; decides what may be cut off.
     enum Phase: UInt8, AtomicRepresentable {
@@ -18,7 +18,7 @@ final class Connection: Sendable {
         case sending
     }
 
-    /// Valid until `ServerCore.connectionClosed` returns, which is what the registry's lock is for.
+    /// Valid until `ConnectionRegistry.remove` returns, which is what the registry's lock is for.
     let descriptor: Int32
     /// Who connected.
     let peer: String

@@ -52,9 +52,9 @@ struct Simulate: AsyncParsableCommand {
         guard let address = ListenAddress(listen) else { throw ExitCode.failure }
         var options = Simulator.Options(name: name, guests: guests, taskDuration: .milliseconds(taskMs))
         if let tokenFile { options.tokens = .list(try Self.tokens(in: tokenFile)) }
-        let server: HTTPServer
+        let server: SimulatorServer
         do throws(ServerError) {
-            server = try HTTPServer(listening: address, options: .simulator, handler: Simulator(options))
+            server = try SimulatorServer(Simulator(options), on: address)
         } catch {
             throw fail("proxmox-agent: \(error)")
         }
@@ -83,7 +83,7 @@ struct Simulate: AsyncParsableCommand {
 }
 
 private struct Simulating: Service {
-    let server: HTTPServer
+    let server: SimulatorServer
 
     func run() async throws {
         try? await gracefulShutdown()
