@@ -1,6 +1,7 @@
 internal import CCurl
 internal import Glibc
 internal import HTTPMessage
+internal import Synchronization
 
 /// What other threads ask of the loop's thread.
 enum CurlCommand: Sendable {
