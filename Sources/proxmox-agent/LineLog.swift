@@ -1,3 +1,4 @@
+import AgentAPI
 import FoundationEssentials
 import Glibc
 import Logging
@@ -9,15 +10,21 @@ import Synchronization
 final class LineLog: Sendable {
     private struct State {
         var pending: [UInt8] = []
-        var second = 0
+        /// The time that `stamp` stands for: milliseconds since 1970.
+        var milliseconds = 0
         var stamp = ""
         var flushing = false
     }
 
     private let state = Mutex(State())
     private let format: AgentConfig.LogFormat
+    fileprivate let level: Logger.Level
 
-    init(format: AgentConfig.LogFormat) { self.format = format }
+    /// - Parameter level: from which on lines are written.
+    init(format: AgentConfig.LogFormat, level: Logger.Level) {
+        self.format = format
+        self.level = level
+    }
 
     /// Writes what is pending.
     func flush() {
@@ -26,23 +33,32 @@ final class LineLog: Sendable {
             defer { state.pending.removeAll(keepingCapacity: state.pending.count < 1 << 16) }
             return state.pending
         }
-        if !bytes.isEmpty { write(String(decoding: bytes, as: UTF8.self), to: STDERR_FILENO) }
+        if !bytes.isEmpty { write(bytes, to: STDERR_FILENO) }
     }
 
     fileprivate func add(_ level: Logger.Level, _ message: String, _ metadata: [(String, String)]) {
+        add(atOnce: level >= .warning) { [format] out, time in
+            format.begin(time, level, message, &out)
+            for (key, value) in metadata { format.add(key, value, &out) }
+            format.end(&out)
+        }
+    }
+
+    /// Adds one line; `write` appends it, given the time.
+    private func add(atOnce: Bool = false, _ write: (inout [UInt8], _ time: String) -> Void) {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
         let schedule = state.withLock { state in
-            if state.second != now.tv_sec || state.stamp.isEmpty {
-                state.second = now.tv_sec
-                state.stamp = String(Date(timeIntervalSince1970: Double(now.tv_sec)).formatted(.iso8601).dropLast())
+            let milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+            if state.milliseconds != milliseconds {
+                state.milliseconds = milliseconds
+                state.stamp = Self.stamp(now)
             }
-            let fraction = String(now.tv_nsec / 1_000_000 + 1000).dropFirst()
-            append(&state.pending, "\(state.stamp).\(fraction)Z", level, message, metadata)
+            write(&state.pending, state.stamp)
             defer { state.flushing = true }
             return !state.flushing
         }
-        if level >= .warning {
+        if atOnce {
             flush()
         } else if schedule {
             Task.detached {
@@ -52,28 +68,27 @@ final class LineLog: Sendable {
         }
     }
 
-    private func append(
-        _ out: inout [UInt8], _ time: String, _ level: Logger.Level, _ message: String, _ metadata: [(String, String)]
-    ) {
-        switch format {
-        case .json:
-            out.append(contentsOf: "{\"ts\":\"\(time)\",\"level\":\"\(level)\",\"msg\":".utf8)
-            JSON.writeString(message, to: &out)
-            for (key, value) in metadata {
-                out.append(UInt8(ascii: ","))
-                JSON.writeString(key, to: &out)
-                out.append(UInt8(ascii: ":"))
-                JSON.writeString(value, to: &out)
-            }
-            out.append(contentsOf: "}\n".utf8)
-        case .text:
-            out.append(contentsOf: "\(time) \(level) \(quoted(message))".utf8)
-            for (key, value) in metadata {
-                out.append(contentsOf: " \(key)=".utf8)
-                let plain = !value.isEmpty && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 < 0x7F }
-                if plain { out.append(contentsOf: value.utf8) } else { JSON.writeString(quoted(value), to: &out) }
-            }
-            out.append(UInt8(ascii: "\n"))
+    private static func stamp(_ time: timespec) -> String {
+        let second = Date(timeIntervalSince1970: Double(time.tv_sec)).formatted(.iso8601).dropLast()
+        return "\(second).\(String(time.tv_nsec / 1_000_000 + 1000).dropFirst())Z"
+    }
+}
+
+extension LineLog: AccessLog {
+    /// Writes the line of one request, as level `info`, its keys in the same order as everywhere.
+    func answered(_ entry: AccessEntry) {
+        guard level <= .info else { return }
+        add { [format] out, time in
+            format.begin(time, .info, "request", &out)
+            format.add("actor", entry.actor ?? "-", &out)
+            format.add("bytes", entry.bytes, &out)
+            format.add("method", entry.method, &out)
+            format.add("path", entry.path, &out)
+            format.add("peer", entry.peer, &out)
+            format.add("request_id", entry.requestID, &out)
+            format.add("status", entry.status, &out)
+            format.add("us", entry.microseconds, &out)
+            format.end(&out)
         }
     }
 }
@@ -84,9 +99,9 @@ struct LineLogHandler: LogHandler {
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
 
-    init(_ log: LineLog, level: Logger.Level) {
+    init(_ log: LineLog) {
         self.log = log
-        logLevel = level
+        logLevel = log.level
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {

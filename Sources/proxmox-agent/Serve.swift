@@ -32,10 +32,10 @@ struct Serve: AsyncParsableCommand {
         } catch {
             throw fail("\(error)")
         }
-        let lines = LineLog(format: settings.logFormat)
-        let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines, level: settings.logLevel) }
+        let lines = LineLog(format: settings.logFormat, level: settings.logLevel)
+        let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines) }
         let agent: Agent
-        do throws(StartError) { agent = try Agent(settings, log: log) } catch {
+        do throws(StartError) { agent = try Agent(settings, log: log, accessLog: lines) } catch {
             throw fail("proxmox-agent: \(error)")
         }
         if settings.token == nil {
