@@ -20,7 +20,7 @@ final class LineLog: Sendable {
     private let format: AgentConfig.LogFormat
     fileprivate let level: Logger.Level
 
-    /// - Parameter level: from which on lines are written.
+    /// Lines below `level` are not written.
     init(format: AgentConfig.LogFormat, level: Logger.Level) {
         self.format = format
         self.level = level
