@@ -44,6 +44,7 @@ let wrappers: [Target] = [
 ]
 
 let agent: [Target] = [
+    .systemLibrary(name: "CMalloc", path: "Modules/CMalloc"),
     .target(name: "StrictJSON", swiftSettings: strict),
     .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
@@ -69,7 +70,8 @@ let agent: [Target] = [
     .executableTarget(
         name: "proxmox-agent",
         dependencies: [
-            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CurlHTTP",
+            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CMalloc",
+            "CurlHTTP",
             "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON", crypto, httpTypes, logging,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -137,8 +137,10 @@ extension AgentHandler {
     ) -> Response {
         var response = answer
         // No handler sets any of these.
+        response.fields = Self.onEveryAnswer
+        response.fields.reserveCapacity(Self.onEveryAnswer.count + answer.fields.count + 1)
         response.fields.append(HTTPField(name: .requestID, value: id))
-        response.fields.append(contentsOf: Self.onEveryAnswer)
+        for field in answer.fields { response.fields.append(field) }
         accessLog.answered(
             AccessEntry(
                 method: request.method.rawValue, path: request.path, status: response.status.code,

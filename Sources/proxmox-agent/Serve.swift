@@ -26,6 +26,7 @@ struct Serve: AsyncParsableCommand {
     var config: String
 
     func run() async throws {
+        Memory.keepSmall()
         let settings: AgentConfig
         do throws(ConfigError) {
             settings = try AgentConfig(file: config, variables: environmentVariables())
