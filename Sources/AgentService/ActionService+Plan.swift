@@ -13,6 +13,10 @@ extension ActionService {
         let request = try await parse(body, context)
         do throws(ServiceError) {
             let plan = try await makePlan(request, context.caller)
+            // One caller's plans of changes are counted and stored one after the other, or the cap would not hold.
+            let turn = planLocks.enter(request.changes ? ["plans of \(context.caller)"] : [])
+            _ = await planLocks.wait(for: turn)
+            defer { planLocks.leave(turn) }
             try await makeRoom(for: plan)
             try await record(
                 event(
@@ -119,7 +123,8 @@ extension ActionService {
         }
         guard !plan.request.changes || plan.state == .denied || count < limit else {
             throw ServiceError(
-                .rateLimited, "\(plan.requester.actor) has \(count) live plans, which is the limit; cancel some with "
+                .rateLimited,
+                "\(plan.requester.actor) has \(count) live plans, which is the limit; cancel some with "
                     + "DELETE /v1/plans/{id}, or let them expire")
         }
     }
