@@ -53,7 +53,9 @@ let agent: [Target] = [
         swiftSettings: strict),
     .target(
         name: "AgentAPI",
-        dependencies: ["AgentAudit", "AgentService", "AgentModel", "HTTPMessage", "StrictJSON", crypto, httpTypes, logging],
+        dependencies: [
+            "AgentAudit", "AgentService", "AgentModel", "HTTPMessage", "StrictJSON", crypto, httpTypes, logging,
+        ],
         swiftSettings: strict),
     .target(
         name: "ProxmoxVE", dependencies: ["AgentService", "AgentModel", "HTTPMessage", "StrictJSON", httpTypes],
@@ -99,9 +101,8 @@ let agent: [Target] = [
         swiftSettings: strict),
     .testTarget(
         name: "PVESimulatorTests",
-        dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", httpTypes],
-        exclude: ["Golden"],
-        swiftSettings: strict),
+        dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", "WireTestSupport", httpTypes],
+        exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "ProxmoxVETests",
         dependencies: [

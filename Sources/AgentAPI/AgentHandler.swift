@@ -14,7 +14,7 @@ package struct AgentHandler: HTTPHandler {
     private let log: Logger
     private let onAuthFailure: @Sendable (_ peer: String) -> Void
 
-    /// - Parameter onAuthFailure: is told of each failed authentication and where it came from. Must not block.
+    /// `onAuthFailure` is told of each failed authentication and where it came from. It must not block.
     package init(
         service: ActionService, authenticator: Authenticator, log: Logger,
         onAuthFailure: @escaping @Sendable (_ peer: String) -> Void = { _ in }

@@ -49,7 +49,8 @@ struct Handlers: Sendable {
         let site = try service.site(named: name)
         return try await read(
             ActionRequest(
-                reading: .readInventory, on: running ? .inventoryRunning : .inventoryAll, in: site.facts.name), exchange)
+                reading: .readInventory, on: running ? .inventoryRunning : .inventoryAll, in: site.facts.name), exchange
+        )
     }
 
     func nodes(_ exchange: Exchange) async throws(ServiceError) -> Response {

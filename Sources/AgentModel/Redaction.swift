@@ -14,7 +14,8 @@ package struct Redaction: Sendable {
 
     package func callAsFunction(_ text: String) -> String {
         secrets.reduce(text) { text, secret in
-            text.split(separator: secret, omittingEmptySubsequences: false).joined(separator: Secret(secret).description)
+            text.split(separator: secret, omittingEmptySubsequences: false).joined(
+                separator: Secret(secret).description)
         }
     }
 

@@ -111,7 +111,8 @@ extension ActionService {
         return cancelled ?? operation
     }
 
-    private func stop(_ operation: Operation, _ upid: UPID, _ context: Context) async throws(ServiceError) -> Operation {
+    private func stop(_ operation: Operation, _ upid: UPID, _ context: Context) async throws(ServiceError) -> Operation
+    {
         try await record(
             event(
                 .cancel, context, environment: operation.environment, plan: operation.planID,
@@ -138,7 +139,8 @@ extension ActionService {
             let operation = try await operation(id)
             guard operation.state == .unknown else {
                 var error = ServiceError(
-                    .invalidRequest, "only an unknown outcome is settled by hand; operation \(id) is "
+                    .invalidRequest,
+                    "only an unknown outcome is settled by hand; operation \(id) is "
                         + operation.state.rawValue)
                 error.operationID = id
                 throw error

@@ -64,7 +64,8 @@ struct EnvironmentReport: Sendable {
     private static let privileges = [
         ("VM.Audit", "see guests"), ("VM.PowerMgmt", "start and stop"), ("VM.Snapshot", "take snapshots"),
         ("VM.Clone", "clone"), ("VM.Allocate", "delete, clone"), ("VM.Migrate", "migrate"),
-        ("Datastore.Audit", "see storage"), ("Datastore.Allocate", "edit storage"), ("Sys.Audit", "see nodes and tasks"),
+        ("Datastore.Audit", "see storage"), ("Datastore.Allocate", "edit storage"),
+        ("Sys.Audit", "see nodes and tasks"),
         ("Sys.Modify", "edit the firewall"),
     ]
 
