@@ -36,8 +36,10 @@ struct TableTests {
     @Test(.enabled(if: hasErrorsPage, "docs/errors.md is not there yet"))
     func `each code has its place in the documents`() throws {
         let page = String(decoding: try Data(contentsOf: Self.errorsPage), as: UTF8.self)
+        let headings = Set(page.split(separator: "\n").filter { $0.hasPrefix("### ") }.map { String($0.dropFirst(4)) })
+        #expect(headings == Set(ErrorCode.allCases.map(\.rawValue)))
         for code in ErrorCode.allCases {
-            #expect(page.contains(code.rawValue), "\(code.rawValue)")
+            #expect(page.contains("### \(code.rawValue)\n\nStatus \(Problem.status(of: code).code): \(Problem.title(of: code))"))
         }
     }
 }
