@@ -39,7 +39,9 @@ struct TableTests {
         let headings = Set(page.split(separator: "\n").filter { $0.hasPrefix("### ") }.map { String($0.dropFirst(4)) })
         #expect(headings == Set(ErrorCode.allCases.map(\.rawValue)))
         for code in ErrorCode.allCases {
-            #expect(page.contains("### \(code.rawValue)\n\nStatus \(Problem.status(of: code).code): \(Problem.title(of: code))"))
+            #expect(
+                page.contains(
+                    "### \(code.rawValue)\n\nStatus \(Problem.status(of: code).code): \(Problem.title(of: code))"))
         }
     }
 }

@@ -14,7 +14,11 @@ struct CallTests {
         (.readInventory, "inventory/running", [:], ["GET /cluster/resources {}"]),
         (.readNodes, "nodes/all", [:], ["GET /nodes {}"]),
         (.readTasks, "tasks/all", ["limit": 10], ["GET /cluster/tasks {}"]),
-        (.readTasks, "tasks/all", ["node": "pve2"], ["GET /nodes/pve2/tasks {}"]),
+        (.readTasks, "tasks/all", ["node": "pve2"], [#"GET /nodes/pve2/tasks {"source":"all","limit":"50"}"#]),
+        (
+            .readTasks, "tasks/all", ["node": "pve2", "limit": 7],
+            [#"GET /nodes/pve2/tasks {"source":"all","limit":"7"}"#]
+        ),
         (
             .readTaskStatus, "task/UPID:pve3:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam:", [:],
             ["GET /nodes/pve3/tasks/UPID:pve3:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam:/status {}"]

@@ -119,10 +119,15 @@ struct SchemaTests {
         }
     }
 
-    @Test func `tasks of one node are read where PVE has them`() throws {
-        let call = try #require(
-            try ActionRequest.sample(.readTasks, "tasks/all", ["node": "pve1"]).calls(onNode: nil).first)
+    @Test func `tasks of one node are read where PVE has them, with parameters that it knows`() throws {
+        let request = try ActionRequest.sample(.readTasks, "tasks/all", ["node": "pve1", "limit": 1000])
+        let call = try #require(try request.calls(onNode: nil).first)
         #expect(call.path == ["nodes", "pve1", "tasks"])
-        #expect(endpoints["GET /nodes/{node}/tasks"] != nil)
+        let schema = try #require(endpoints["GET /nodes/{node}/tasks"])
+        for (name, value) in call.parameters {
+            let theirs = try #require(schema[name], "\(name)")
+            guard case .text(let text) = value else { return #expect(Bool(false), "\(name) is a secret") }
+            #expect(theirs["enum"]?.array?.contains(.string(text)) ?? true)
+        }
     }
 }

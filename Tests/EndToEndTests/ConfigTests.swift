@@ -61,7 +61,7 @@ struct ConfigTests {
         let config = try AgentConfig(file: file.path, variables: [:])
         #expect(config.environments.map(\.facts.name.description) == ["home", "cloud"])
         #expect(config.isAllSimulated)
-        #expect(config.environments.allSatisfy(\.facts.acceptsDeclaredApprovals))
+        #expect(config.environments.map(\.facts.acceptsDeclaredApprovals) == [true, true])
     }
 
     @Test func `an environment is read with all its fields`() throws {
@@ -92,7 +92,8 @@ struct ConfigTests {
             return try #require(config.environments.first).facts.identity
         }
         let pins = ["AB", "CD"].map { Array(repeating: $0, count: 32).joined(separator: ":") }
-        let identities = try ["", #","tls":{"ca_file":"/dev/null"}"#]
+        let identities =
+            try ["", #","tls":{"ca_file":"/dev/null"}"#]
             .map(identity) + pins.map { try identity(#","tls":{"fingerprint_sha256":"\#($0)"}"#) }
         #expect(Set(identities).count == 4)
         #expect(try identity("") == identity(#","tls":{}"#))
@@ -190,7 +191,8 @@ struct ConfigTests {
             #"{"listen_addr":"8080"}"#,
             #"listen_addr: expected host:port, :port, [v6]:port or unix:/path, got "8080""#),
         Wrong(#"{"audit_log_path":""}"#, #"audit_log_path: expected a file's path, got """#),
-        Wrong(#"{"accept_declared_approvals":"yes"}"#, #"accept_declared_approvals: expected true or false, got "yes""#),
+        Wrong(
+            #"{"accept_declared_approvals":"yes"}"#, #"accept_declared_approvals: expected true or false, got "yes""#),
         Wrong(#"{"environments":{}}"#, "environments: expected an array, got an object"),
         Wrong(#"{"environments":[1]}"#, "environments[0]: expected an object, got an integer"),
         Wrong(#"{"plans":[]}"#, "plans: expected an object, got an array"),
@@ -358,14 +360,16 @@ struct ConfigTests {
     }
 
     @Test(arguments: [
-        "agent", "agent@pve", "agent!home", "@pve!home", "agent@!home", "agent@pve!", "agent@pve!a!b", "a gent@pve!home",
+        "agent", "agent@pve", "agent!home", "@pve!home", "agent@!home", "agent@pve!", "agent@pve!a!b",
+        "a gent@pve!home",
         "agent@pve!home\n", "agent@pve!ho:me", "agent@pve!hömé", "",
     ])
     func `a token id is user, realm and name`(id: String) throws {
         let text = JSON.string(id).text
         let lines = Self.wrong(
             Self.environment(#""name":"home","base_url":"https://pve.lan","token_id":\#(text),"token_secret_env":"S""#))
-        #expect(lines == ["environments[0].token_id: must be a PVE token id such as agent@pve!home, without its secret"])
+        #expect(
+            lines == ["environments[0].token_id: must be a PVE token id such as agent@pve!home, without its secret"])
     }
 
     @Test func `a secret is read from a file that not everybody can read`() throws {
