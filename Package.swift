@@ -93,7 +93,8 @@ let agent: [Target] = [
         dependencies: ["AgentService", "AgentAudit", "AgentModel", "AgentTestSupport", "StrictJSON", logging],
         swiftSettings: strict),
     .testTarget(
-        name: "AgentAPITests", dependencies: ["AgentAPI", "AgentService", "AgentTestSupport", httpTypes],
+        name: "AgentAPITests",
+        dependencies: ["AgentAPI", "AgentModel", "AgentService", "AgentTestSupport", "HTTPMessage", httpTypes],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "AgentStorageTests",

@@ -26,7 +26,7 @@ package struct Authenticator: Sendable {
         }
         let parts = header.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
         guard parts.count == 2, parts[0].lowercased() == "bearer",
-            SHA256.hash(data: Array(parts[1].utf8)) == digest
+            SHA256.hash(data: Array(parts[1].drop { $0 == " " }.utf8)) == digest
         else { throw ServiceError(.unauthenticated, "the token is not valid") }
         guard let label = request.fields[.actorID] else { return Caller(principal: "operator", label: nil) }
         guard TextForm.label.matches(label) else {

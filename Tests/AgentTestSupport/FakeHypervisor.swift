@@ -16,6 +16,8 @@ package final class FakeHypervisor: Hypervisor {
         var change: Change
         var status = TaskStatus.stopped(.ok)
         var log: [String] = []
+        var inventories = 0
+        var gate = Gate(isOpen: true)
     }
 
     private let state: Mutex<State>
@@ -49,6 +51,12 @@ package final class FakeHypervisor: Hypervisor {
         set { state.withLock { $0.failure = newValue } }
     }
 
+    /// How many inventories were asked for.
+    package var inventories: Int { state.withLock { $0.inventories } }
+
+    /// Makes every inventory wait for `gate`.
+    package func holdInventory(until gate: Gate) { state.withLock { $0.gate = gate } }
+
     /// How each task is doing.
     package var taskStatus: TaskStatus {
         get { state.withLock { $0.status } }
@@ -67,6 +75,11 @@ package final class FakeHypervisor: Hypervisor {
     }
 
     package func inventory(runningOnly: Bool) async throws(HypervisorError) -> RenderedRows {
+        let gate = state.withLock { state in
+            state.inventories += 1
+            return state.gate
+        }
+        await gate.wait()
         if let failure { throw failure }
         return RenderedRows(bytes: [], count: 0)
     }
