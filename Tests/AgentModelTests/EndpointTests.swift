@@ -95,6 +95,8 @@ struct EndpointTests {
         Edit("firewall/cluster", "PUT", "/cluster/firewall/ipset/admins"),
         Edit("firewall/cluster", "POST", "/cluster/firewall/ipset/admins/10.0.0.1"),
         Edit("firewall/cluster", "DELETE", "/cluster/firewall/ipset/admins/10.0.0.0/8/9"),
+        Edit("firewall/cluster", "DELETE", "/cluster/firewall/ipset/admins/10.0.0.0/rules"),
+        Edit("firewall/cluster", "DELETE", "/cluster/firewall/ipset/admins/10.0.0.0/-8"),
         Edit("firewall/cluster", "PUT", "/cluster/firewall/groups/web"),
         Edit("firewall/cluster", "PUT", "/cluster/firewall/macros"),
         Edit("firewall/cluster", "POST", "/cluster/firewall/groups/web/0"),
