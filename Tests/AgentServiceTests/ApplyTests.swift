@@ -131,6 +131,50 @@ struct ApplyTests {
         #expect(world.pve.changes.count == 1)
     }
 
+    @Test func `a cancellation that the log refuses cancels nothing`() async throws {
+        let gate = Gate()
+        let world = try World { _ in
+            await gate.wait()
+            return .done(.null)
+        }
+        let plans = [try await world.plan(.startVM, "vm/101"), try await world.plan(.startVM, "vm/101")]
+        _ = try await world.apply(plans[0], wait: .zero)
+        let queued = try await world.apply(plans[1], wait: nil)
+        world.audit.refuse { event, _ in event.kind == .cancel }
+        let error = await world.refusal { () async throws(ServiceError) in
+            _ = try await world.service.cancelOperation(queued.id, World.alice)
+        }
+        #expect(error?.code == .auditUnavailable)
+        #expect(try await world.service.operation(queued.id).state == .queued)
+        gate.open()
+        #expect(try await world.service.operation(queued.id, wait: .seconds(30)).state == .succeeded)
+    }
+
+    @Test func `a plan whose operation waits past its time is consumed, and then expires`() async throws {
+        let entered = Gate()
+        let gate = Gate()
+        let world = try World { _ in
+            entered.open()
+            await gate.wait()
+            return .done(.null)
+        }
+        let plans = [try await world.plan(.startVM, "vm/101"), try await world.plan(.startVM, "vm/101")]
+        let running = try await world.apply(plans[0], wait: .zero)
+        let queued = try await world.apply(plans[1], wait: nil)
+        await entered.wait()
+        world.clock.move(by: 3601)
+        let error = await world.refusal { () async throws(ServiceError) in try await world.apply(plans[1]) }
+        #expect(error?.code == .planConsumed)
+        #expect(error?.operationID == queued.id)
+        gate.open()
+        #expect(try await world.service.operation(running.id, wait: .seconds(30)).state == .succeeded)
+        let ended = try await world.service.operation(queued.id, wait: .seconds(30))
+        #expect(ended.state == .failed)
+        #expect(ended.code == ErrorCode.planExpired.rawValue)
+        #expect(try await world.state(of: plans[1]) == .expired)
+        #expect(world.pve.changes.count == 1)
+    }
+
     @Test func `what moved since the plan was made makes it stale`() async throws {
         let world = try World()
         let plan = try await world.plan(.stopVM, "vm/101")
