@@ -102,6 +102,11 @@ struct Endpoint {
     private static func match(_ tail: [String], _ pattern: [String]) -> [String]? {
         if pattern.last == "**" {
             guard (pattern.count...pattern.count + 1).contains(tail.count), tail[0] == pattern[0] else { return nil }
+            if tail.count > pattern.count {
+                guard let bits = tail.last, bits.utf8.allSatisfy(TextForm.isDigit), bits.utf8.count <= 3 else {
+                    return nil
+                }
+            }
             return tail.prefix(pattern.count - 1) + [tail.dropFirst(pattern.count - 1).joined(separator: "/")]
         }
         guard tail.count == pattern.count else { return nil }

@@ -146,8 +146,8 @@ extension ActionService {
         let id = plan.id
         switch plan.state {
         case .awaitingApproval, .approved:
-            guard plan.expiresAt > ports.now() else { fallthrough }
             guard plan.operationID == nil else { throw consumed(plan) }
+            guard plan.expiresAt > ports.now() else { fallthrough }
         case .expired:
             throw ServiceError(.planExpired, "plan \(id) expired at \(plan.expiresAt.rfc3339); plan again", planID: id)
         case .denied: throw ServiceError(.policyDenied, plan.decision.reason, planID: id)

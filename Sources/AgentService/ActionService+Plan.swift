@@ -13,6 +13,10 @@ extension ActionService {
         let request = try await parse(body, context)
         do throws(ServiceError) {
             let plan = try await makePlan(request, context.caller)
+            // One principal's plans of changes are counted and stored one after the other, or the cap would not hold.
+            let turn = planLocks.enter(request.changes ? ["plans of \(context.caller.principal)"] : [])
+            _ = await planLocks.wait(for: turn)
+            defer { planLocks.leave(turn) }
             try await checkRoom(for: plan)
             try await record(
                 event(

@@ -108,7 +108,7 @@ package final class ActionService: Sendable {
 
     /// Records that a request was turned away, unless that is recorded already; answers the error to throw.
     ///
-    /// When the log itself is what fails, there is nothing to be done but to answer so.
+    /// When the log itself is what fails, the answer is that: no refusal goes out that is not recorded.
     package func refuse(
         _ error: ServiceError, _ context: Context, request: ActionRequest? = nil, plan: Plan? = nil
     ) async -> ServiceError {
@@ -121,12 +121,8 @@ package final class ActionService: Sendable {
             .refuse, context, environment: shown?.environment, plan: plan?.id, operation: error.operationID,
             request: shown?.json, decision: plan?.decision.json, result: .object(result))
         var recorded = error
-        do throws(ServiceError) {
-            try await record(event)
-            recorded.isRecorded = true
-        } catch {
-            return recorded
-        }
+        do throws(ServiceError) { try await record(event) } catch { return error }
+        recorded.isRecorded = true
         return recorded
     }
 
