@@ -89,7 +89,8 @@ package final class ActionService: Sendable {
     /// Writes a record, or says that the log cannot be written.
     func record(_ event: AuditEvent, _ durability: AuditDurability = .now) async throws(ServiceError) {
         do throws(AuditError) { try await ports.audit.append(event, durability) } catch {
-            ports.log.error("audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
+            ports.log.error(
+                "audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
             throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
         }
     }
@@ -106,7 +107,7 @@ package final class ActionService: Sendable {
     /// Records that a request was turned away, then turns it away.
     ///
     /// When even that cannot be recorded, the answer says so instead.
-    func refuse(
+    package func refuse(
         _ error: ServiceError, _ context: Context, request: ActionRequest? = nil, plan: Plan? = nil
     ) async -> ServiceError {
         var result: JSONObject = ["status": "refused", "code": .string(error.code.rawValue)]

@@ -24,7 +24,8 @@ final class Agent: Sendable {
 
     /// Opens the audit log, starts the built-in simulators and listens.
     ///
-    /// - Parameter now: the clock by which plans expire.
+    /// `now` is the clock by which plans expire.
+    ///
     /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
     init(
         _ config: AgentConfig, log: Logger, now: @escaping @Sendable () -> Date = { Date() }
