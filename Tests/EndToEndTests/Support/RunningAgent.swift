@@ -157,6 +157,16 @@ final class RunningAgent: Sendable {
 
     func planState(_ id: String) async throws -> String? { try await get("/v1/plans/\(id)")["state"]?.string }
 
+    /// The operation that has claimed a plan, as soon as there is one.
+    func operation(of plan: String) async throws -> String {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while ContinuousClock.now < deadline {
+            let operations = try await get("/v1/operations?plan_id=\(plan)")["operations"]?.array
+            if let id = operations?.first?["operation_id"]?.string { return id }
+        }
+        throw Missed(what: "an operation of \(plan)")
+    }
+
     // MARK: The audit log
 
     /// All records so far, the writer's own left out.
@@ -181,6 +191,11 @@ func withAgent(_ setup: Setup = Setup(), _ body: (RunningAgent) async throws -> 
     await agent.stop()
     let summary = try AuditVerifier.verify(files: [agent.auditLog])
     #expect(summary.head == agent.agent.audit.head)
+}
+
+/// What a test waited for in vain.
+struct Missed: Error {
+    let what: String
 }
 
 /// A clock that tests push forward.
