@@ -142,14 +142,14 @@ struct FaultTests {
     @Test func `a PVE that is not reached leaves the plan good`() async throws {
         try await withAgent { agent in
             let plan = try await agent.planID(.stop)
-            try await agent.unplug()
+            try await agent.datacenter.unplug("cloud")
             let reply = try await agent.apply(plan, approvedBy: "alice")
             expectProblem(reply, 502, "upstream_unreachable")
             #expect(try await agent.end(of: reply)["state"] == "failed")
             #expect(try await agent.planState(plan) == "approved")
             #expect(try agent.kinds(of: plan) == ["plan", "approve", "refuse"])
             expectProblem(try await agent.plan(.stop), 502, "upstream_unreachable")
-            try agent.plug()
+            try agent.datacenter.plug("cloud")
             let again = try await agent.apply(plan)
             #expect(again["result"]?["status"] == "succeeded", "approved already: \(again)")
             #expect(agent.executed.count == 1)
