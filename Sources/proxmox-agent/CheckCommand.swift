@@ -64,7 +64,8 @@ struct EnvironmentReport: Sendable {
     private static let privileges = [
         ("VM.Audit", "see guests"), ("VM.PowerMgmt", "start and stop"), ("VM.Snapshot", "take snapshots"),
         ("VM.Clone", "clone"), ("VM.Allocate", "delete, clone"), ("VM.Migrate", "migrate"),
-        ("Datastore.Audit", "see storage"), ("Datastore.Allocate", "edit storage"), ("Sys.Audit", "see nodes and tasks"),
+        ("Datastore.Audit", "see storage"), ("Datastore.Allocate", "edit storage"),
+        ("Sys.Audit", "see nodes and tasks"),
         ("Sys.Modify", "edit the firewall"),
     ]
 
@@ -82,7 +83,9 @@ struct EnvironmentReport: Sendable {
             if nodes.isEmpty { flaw("the token sees no node; give it Sys.Audit on /") } else { add("nodes: \(names)") }
             try await checkPrivileges(site)
         } catch {
-            flaw(ServiceError(error, name, during: "checking").detail)
+            // The text names the environment itself.
+            lines.append(ServiceError(error, name, during: "checking").detail)
+            isGood = false
         }
     }
 

@@ -90,11 +90,13 @@ extension Asked {
 
     // MARK: The audit log
 
-    /// All records so far, the writer's own left out.
-    func records() throws -> [JSON] {
-        try readFile(auditLog, limit: 64 << 20).split(separator: UInt8(ascii: "\n")).map { try JSON.parse($0) }
-            .filter { $0["kind"] != "log" }
+    /// All records of a log.
+    func lines(of path: String? = nil) throws -> [JSON] {
+        try readFile(path ?? auditLog, limit: 64 << 20).split(separator: UInt8(ascii: "\n")).map { try JSON.parse($0) }
     }
+
+    /// All records so far, the writer's own left out.
+    func records() throws -> [JSON] { try lines().filter { $0["kind"] != "log" } }
 
     /// What kinds of records there are of a plan, in order.
     func kinds(of plan: String) throws -> [String] {

@@ -39,6 +39,9 @@ final class RunningAgent: Asked {
     /// Looks at every environment, as the daemon does by itself every half minute.
     func probe() async { await agent.probe() }
 
+    /// Opens the audit log anew, as SIGHUP does.
+    func reopenAuditLog() async { await agent.reopen() }
+
     /// Lets the PVEs' tasks end, then stops everything. The directory goes with this value.
     func stop() async {
         datacenter.calm()

@@ -22,9 +22,11 @@ final class ServedAgent: Asked {
         datacenter = try Datacenter(setup)
         try write(setup.document(auditLog: auditLog, addresses: datacenter.addresses).text, to: config)
         program = try Program(["--config", config], variables: setup.variables(), fileSizeLimit: fileSizeLimit)
-        let line = try await program.line { $0.contains(" listening ") }
-        let text = try #require(line.split(separator: " ").first { $0.hasPrefix("address=") })
-        address = try #require(ListenAddress(String(text.dropFirst("address=".count))))
+        // As text or as JSON.
+        let line = try await program.line { $0.contains("listening") }
+        let words = line.split { !"0123456789.:".contains($0) }
+        let word = try #require(words.first { $0.hasPrefix("127.0.0.1:") })
+        address = try #require(ListenAddress(String(word)))
         client = try Client(of: address)
     }
 
