@@ -1,4 +1,5 @@
 import AgentAudit
+import AgentService
 import AgentStorage
 import AgentTestSupport
 import CurlHTTP
@@ -41,6 +42,9 @@ final class RunningAgent: Asked {
 
     /// Opens the audit log anew, as SIGHUP does.
     func reopenAuditLog() async { await agent.reopen() }
+
+    /// Begins to stop, as far as changes are concerned; still answers.
+    func drain() async { await agent.service.drain(within: .seconds(1)) }
 
     /// Lets the PVEs' tasks end, then stops everything. The directory goes with this value.
     func stop() async {
