@@ -1,4 +1,16 @@
 #include <microhttpd.h>
+#include <sys/eventfd.h>
+
+/* The Glibc module leaves <sys/eventfd.h> out. */
+static inline int
+cmhd_eventfd(void) {
+    return eventfd(0, EFD_CLOEXEC);
+}
+
+static inline void
+cmhd_eventfd_signal(int descriptor) {
+    (void) eventfd_write(descriptor, 1);
+}
 
 /* MHD_start_daemon is variadic: not callable from Swift. Every option goes into one array. */
 static inline struct MHD_Daemon *

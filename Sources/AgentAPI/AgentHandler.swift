@@ -14,7 +14,7 @@ package struct AgentHandler: HTTPHandler {
     private let log: Logger
     private let onAuthFailure: @Sendable (_ peer: String) -> Void
 
-    /// - Parameter onAuthFailure: is told of each failed authentication and where it came from. Must not block.
+    /// `onAuthFailure` is told of each failed authentication and where it came from. It must not block.
     package init(
         service: ActionService, authenticator: Authenticator, log: Logger,
         onAuthFailure: @escaping @Sendable (_ peer: String) -> Void = { _ in }
@@ -66,17 +66,20 @@ package struct AgentHandler: HTTPHandler {
     private func serve(
         _ route: Route, _ captures: PathCaptures, _ request: Request, _ id: String
     ) async -> (Response, actor: String?) {
-        var actor: String?
+        let caller: Caller?
+        do throws(ServiceError) { caller = try authenticate(request, for: route) } catch {
+            return (Problem.response(to: error, requestID: id), nil)
+        }
+        let context = Context(caller: caller ?? Caller(principal: "anonymous", label: nil), requestID: id)
         do throws(ServiceError) {
-            let caller = try authenticate(request, for: route)
-            actor = caller?.actor
             let exchange = Exchange(
-                request: request,
-                context: Context(caller: caller ?? Caller(principal: "anonymous", label: nil), requestID: id),
-                isAuthenticated: caller != nil, captures: captures, query: try Self.query(of: request, route))
-            return (try await route.handle(handlers, exchange), actor)
+                request: request, context: context, isAuthenticated: caller != nil, captures: captures,
+                query: try Self.query(of: request, route))
+            return (try await route.handle(handlers, exchange), caller?.actor)
         } catch {
-            return (Problem.response(to: error, requestID: id), actor)
+            // A change that was turned away before the service knew of it is recorded all the same.
+            let answer = route.access == .change ? await handlers.service.refuse(error, context) : error
+            return (Problem.response(to: answer, requestID: id), caller?.actor)
         }
     }
 

@@ -17,7 +17,8 @@ struct Exchange: Sendable {
     func object() throws(ServiceError) -> JSONObject {
         if request.fields[.idempotencyKey] != nil {
             throw ServiceError(
-                .invalidRequest, "Idempotency-Key is not supported yet; leave it out. A plan is consumed at most once "
+                .invalidRequest,
+                "Idempotency-Key is not supported yet; leave it out. A plan is consumed at most once "
                     + "in any case.")
         }
         let type = request.fields[.contentType]?.split(separator: ";").first.map(String.init) ?? ""
@@ -50,7 +51,8 @@ struct Exchange: Sendable {
     func query<T>(_ name: String, _ expected: String, _ read: (String) -> T?) throws(ServiceError) -> T? {
         guard let text = query[name] else { return nil }
         if let value = read(text) { return value }
-        throw ServiceError(.invalidRequest, "query parameter \(name): expected \(expected), got \(JSON.string(text).shown)")
+        throw ServiceError(
+            .invalidRequest, "query parameter \(name): expected \(expected), got \(JSON.string(text).shown)")
     }
 
     /// A whole number within bounds.

@@ -89,26 +89,17 @@ struct Handlers: Sendable {
     // MARK: Plan and apply
 
     func plan(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        .json(.ok, Views.plan(try await service.plan(try await body(of: exchange), exchange.context)))
+        .json(.ok, Views.plan(try await service.plan(try exchange.object(), exchange.context)))
     }
 
     func apply(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        let object = try await body(of: exchange)
+        let object = try exchange.object()
         let wanted: ApplyRequest
-        do throws(JSONIssues) { wanted = try ApplyRequest(parsing: object) } catch {
-            throw await service.refuse(ServiceError(error), exchange.context)
-        }
+        do throws(JSONIssues) { wanted = try ApplyRequest(parsing: object) } catch { throw ServiceError(error) }
         let wait = exchange.preferredWait
         var response = reply(to: try await service.apply(wanted, exchange.context, wait: wait))
         if let wait { response.fields[.preferenceApplied] = "wait=\(wait.components.seconds)" }
         return response
-    }
-
-    /// The body of a request for a change; that one without a readable body came is recorded too.
-    private func body(of exchange: Exchange) async throws(ServiceError) -> JSONObject {
-        do throws(ServiceError) { return try exchange.object() } catch {
-            throw await service.refuse(error, exchange.context)
-        }
     }
 
     private func reply(to outcome: ApplyOutcome) -> Response {

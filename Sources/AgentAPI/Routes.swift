@@ -82,7 +82,8 @@ package struct Route: Sendable {
             .get, "/v1/operations", .read, query: ["state", "environment", "plan_id", "limit", "before"],
             "operations, newest first"
         ) { (handlers, exchange) async throws(ServiceError) in try await handlers.operations(exchange) },
-        Route(.get, "/v1/operations/{id}", .read, query: ["wait"], "one operation; wait=N waits up to N s for its end") {
+        Route(.get, "/v1/operations/{id}", .read, query: ["wait"], "one operation; wait=N waits up to N s for its end")
+        {
             (handlers, exchange) async throws(ServiceError) in try await handlers.oneOperation(exchange)
         },
         Route(.get, "/v1/operations/{id}/log", .read, query: ["start", "limit"], "PVE's log of its task") {

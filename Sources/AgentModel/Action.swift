@@ -108,6 +108,7 @@ package struct ParameterDefinition: Sendable, Hashable {
 
     /// Names whose values are secrets wherever they turn up among parameters.
     package static let secretNames: Set<String> = [
-        "password", "cipassword", "keyring", "encryption-key", "sshkeys", "secret", "token", "token-value", "private-key",
+        "password", "cipassword", "keyring", "encryption-key", "sshkeys", "secret", "token", "token-value",
+        "private-key",
     ]
 }

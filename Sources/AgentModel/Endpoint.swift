@@ -108,14 +108,16 @@ package struct EndpointError: Error, Sendable, Hashable {
 extension ActionRequest {
     /// The exact calls that carry the request out, in order.
     ///
-    /// - Parameter node: where the guest is; the node in the target or the task's id stands before it.
-    /// - Throws: ``EndpointError`` when `params.endpoint` is not below the target.
+    /// `node` is where the guest is; the node in a task's id stands before it. Throws when `params.endpoint` is not
+    /// below the target.
     package func calls(onNode node: NodeName?) throws(EndpointError) -> [Call] {
         switch definition.recipe {
         case .endpoint: return [try endpointCall()]
         case .calls(let templates):
+            if case .tasksAll = target, let node = self.node { return [tasks(of: node)] }
             let parameters = definition.parameters.filter { !$0.isLocator }.compactMap { parameter in
-                params[parameter.name].map { value in (name: parameter.name, value: callValue(value, [parameter.name])) }
+                params[parameter.name].map { value in (name: parameter.name, value: callValue(value, [parameter.name]))
+                }
             }
             return templates.map { template in
                 Call(template.method, fill(template.path, node), parameters)
@@ -155,9 +157,16 @@ extension ActionRequest {
         }
     }
 
+    /// One node's tasks, the running ones too: PVE leaves those out of this list unless it is asked for them.
+    private func tasks(of node: NodeName) -> Call {
+        let limit = params["limit"]?.integer ?? 50
+        return Call(
+            .get, ["nodes", node.description, "tasks"],
+            [(name: "source", value: .text("all")), (name: "limit", value: .text("\(limit)"))])
+    }
+
     private func fill(_ template: String, _ node: NodeName?) -> [String] {
-        if case .tasksAll = target, let node = self.node { return ["nodes", node.description, "tasks"] }
-        return template.split(separator: "/").map { part in
+        template.split(separator: "/").map { part in
             switch (part, target) {
             case ("{node}", .task(let upid)): upid.node.description
             case ("{upid}", .task(let upid)): upid.description

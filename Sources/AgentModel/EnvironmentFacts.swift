@@ -15,7 +15,7 @@ package struct EnvironmentFacts: Sendable, Hashable {
     package let acceptsDeclaredApprovals: Bool
     package let labels: [String: String]
 
-    /// - Parameter trust: the configured TLS trust in words, such as `system`, `ca:/path` or `sha256:AA:…`.
+    /// `trust` is the configured TLS trust in words, such as `system`, `ca:/path` or `sha256:AA:…`.
     package init(
         name: EnvironmentName, baseURL: String, tokenID: String, trust: String, readOnly: Bool = false,
         acceptsDeclaredApprovals: Bool = false, labels: [String: String] = [:]

@@ -51,8 +51,8 @@ package struct ApplyOutcome: Sendable {
 extension ActionService {
     /// Applies a plan, or a read or dry run in one step.
     ///
-    /// - Parameter wait: how long to wait for the end; `nil` answers as soon as PVE has accepted.
-    /// - Throws: ``ServiceError`` when nothing was done, or when PVE refused. Each refusal is recorded.
+    /// `wait` is how long to wait for the end; `nil` answers as soon as PVE has accepted. Throws when nothing was
+    /// done, or when PVE refused; each refusal is recorded.
     package func apply(
         _ wanted: ApplyRequest, _ context: Context, wait: Duration?
     ) async throws(ServiceError) -> ApplyOutcome {
@@ -69,16 +69,13 @@ extension ActionService {
             let operation = try await claim(found, approvedBy: wanted.approvedBy, context)
             return try await outcome(of: operation, found, wait: wait)
         } catch {
-            // What an operation recorded of itself is not recorded twice.
-            guard error.operationID == nil || error.code == .planConsumed, error.code != .auditUnavailable else {
-                throw error
-            }
             throw await refuse(error, context, request: request, plan: plan)
         }
     }
 
     /// A read or a dry run without a stored plan: planned and applied in one step.
-    private func applyUnstored(_ request: ActionRequest, _ context: Context) async throws(ServiceError) -> ApplyOutcome {
+    private func applyUnstored(_ request: ActionRequest, _ context: Context) async throws(ServiceError) -> ApplyOutcome
+    {
         if request.definition.effect == .read {
             let (plan, result) = try await read(request, context)
             return ApplyOutcome(plan: plan, isStored: false, kind: .read(result))
@@ -87,7 +84,7 @@ extension ActionService {
             let plan = try await makePlan(request, context.caller)
             return try await applyHarmless(plan, context, isStored: false)
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context, request: request)
+            throw await refuse(error, context, request: request)
         }
     }
 
@@ -115,7 +112,8 @@ extension ActionService {
             let plan = try await self.plan(id, context)
             guard hash == nil || hash == plan.requestHash else {
                 throw ServiceError(
-                    .requestHashMismatch, "the request is not the one that plan \(id) was made for; send the plan's "
+                    .requestHashMismatch,
+                    "the request is not the one that plan \(id) was made for; send the plan's "
                         + "own request, or the plan_id alone", planID: id)
             }
             guard plan.requester == context.caller else {
@@ -130,11 +128,13 @@ extension ActionService {
         let own = PlanFilter(requester: context.caller, requestHash: hash)
         let plans = try await transact { $0.plans(own) }
         let live = plans.filter(\.state.isLive)
-        guard let plan = live.first(where: { $0.state == .approved && $0.operationID == nil }) ?? live.first
-            ?? plans.first(where: { $0.state == .denied })
+        guard
+            let plan = live.first(where: { $0.state == .approved && $0.operationID == nil }) ?? live.first
+                ?? plans.first(where: { $0.state == .denied })
         else {
             throw ServiceError(
-                .planRequired, "\(request.action.rawValue) on \(request.target) changes something: plan it first with "
+                .planRequired,
+                "\(request.action.rawValue) on \(request.target) changes something: plan it first with "
                     + "POST /v1/actions/plan, then apply the plan")
         }
         return plan
@@ -176,12 +176,14 @@ extension ActionService {
             switch error {
             case .missing(let have, let need):
                 throw ServiceError(
-                    .approvalRequired, "\(wish) needs \(need) approval\(need == 1 ? "" : "s"); plan \(plan.id) has "
+                    .approvalRequired,
+                    "\(wish) needs \(need) approval\(need == 1 ? "" : "s"); plan \(plan.id) has "
                         + "\(have). Apply it with approved_by: the name of another person who approved it.",
                     planID: plan.id)
             case .declaredNotAccepted:
                 throw ServiceError(
-                    .approvalRequired, "environment \(facts.name) does not take approved_by for an approval; set "
+                    .approvalRequired,
+                    "environment \(facts.name) does not take approved_by for an approval; set "
                         + "accept_declared_approvals in the configuration to change that", planID: plan.id)
             case .selfApproval(let name):
                 throw ServiceError(

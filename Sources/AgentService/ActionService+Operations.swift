@@ -42,6 +42,7 @@ extension ActionService {
             error.operationID = operation.id
             error.moved = operation.moved
             error.upstream = operation.upstream
+            error.isRecorded = true
             throw error
         }
         let current = try await transact { $0.plan(plan.id) }
@@ -76,7 +77,7 @@ extension ActionService {
                 throw notCancellable(operation, "it has ended: \(operation.state.rawValue)")
             }
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context)
+            throw await refuse(error, context)
         }
     }
 
@@ -110,7 +111,8 @@ extension ActionService {
         return cancelled ?? operation
     }
 
-    private func stop(_ operation: Operation, _ upid: UPID, _ context: Context) async throws(ServiceError) -> Operation {
+    private func stop(_ operation: Operation, _ upid: UPID, _ context: Context) async throws(ServiceError) -> Operation
+    {
         try await record(
             event(
                 .cancel, context, environment: operation.environment, plan: operation.planID,
@@ -137,7 +139,8 @@ extension ActionService {
             let operation = try await operation(id)
             guard operation.state == .unknown else {
                 var error = ServiceError(
-                    .invalidRequest, "only an unknown outcome is settled by hand; operation \(id) is "
+                    .invalidRequest,
+                    "only an unknown outcome is settled by hand; operation \(id) is "
                         + operation.state.rawValue)
                 error.operationID = id
                 throw error
@@ -163,7 +166,7 @@ extension ActionService {
                 return operation
             }
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context)
+            throw await refuse(error, context)
         }
     }
 

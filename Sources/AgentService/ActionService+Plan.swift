@@ -21,7 +21,7 @@ extension ActionService {
             try await transact { $0.put(plan) }
             return plan
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context, request: request)
+            throw await refuse(error, context, request: request)
         }
     }
 
@@ -119,7 +119,8 @@ extension ActionService {
         }
         guard !plan.request.changes || plan.state == .denied || count < limit else {
             throw ServiceError(
-                .rateLimited, "\(plan.requester.actor) has \(count) live plans, which is the limit; cancel some with "
+                .rateLimited,
+                "\(plan.requester.actor) has \(count) live plans, which is the limit; cancel some with "
                     + "DELETE /v1/plans/{id}, or let them expire")
         }
     }

@@ -35,7 +35,7 @@ extension ActionService {
                     result: ["status": "cancelled", "plan_hash": .string(plan.planHash)]))
             return try await move(plan, to: .cancelled)
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context, plan: seen)
+            throw await refuse(error, context, plan: seen)
         }
     }
 

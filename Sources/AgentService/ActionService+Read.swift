@@ -42,7 +42,7 @@ extension ActionService {
             let plan = try await makePlan(request, context.caller)
             return (plan, try await read(plan, context))
         } catch {
-            throw error.code == .auditUnavailable ? error : await refuse(error, context, request: request)
+            throw await refuse(error, context, request: request)
         }
     }
 
@@ -100,7 +100,8 @@ extension ActionService {
         let failed = parts.count { $0.1.error != nil }
         let count = parts.reduce(0) { $0 + $1.1.count }
         var result = ReadResult(
-            message: "\(count) \(runningOnly ? "running " : "")guests in \(parts.count - failed) of \(parts.count) environments",
+            message:
+                "\(count) \(runningOnly ? "running " : "")guests in \(parts.count - failed) of \(parts.count) environments",
             content: .rows(parts.compactMap(\.2)))
         result.status = failed == 0 ? .ok : failed < parts.count ? .partial : .failed
         result.parts = parts.map(\.1)

@@ -57,9 +57,10 @@ extension ActionService {
         let moved = plan.preview.observed.moved(to: findings.observed)
         guard moved.isEmpty else {
             var error = ServiceError(
-                .planStale, "\(plan.request.target) is not what was planned: "
+                .planStale,
+                "\(plan.request.target) is not what was planned: "
                     + moved.map { "\($0.field) was \($0.planned.shown) and is \($0.found.shown)" }
-                        .joined(separator: ", ") + ". Plan again.", planID: plan.id)
+                    .joined(separator: ", ") + ". Plan again.", planID: plan.id)
             error.moved = moved
             throw error
         }
@@ -97,7 +98,8 @@ extension ActionService {
                 event(
                     .void, context, environment: operation.environment, plan: plan.id, operation: operation.id,
                     result: ["status": "not_executed"]))
-            throw ServiceError(.internalError, "plan \(plan.id) could not be consumed; nothing was done", planID: plan.id)
+            throw ServiceError(
+                .internalError, "plan \(plan.id) could not be consumed; nothing was done", planID: plan.id)
         }
         return started
     }
@@ -105,87 +107,28 @@ extension ActionService {
     /// Sends the calls, each at most once, and follows PVE's task to its end.
     private func execute(_ plan: Plan, _ started: Operation, _ context: Context) async {
         var operation = started
+        var state = OperationState.succeeded
+        let redaction = Redaction(plan.preview.calls)
         guard let site = try? site(operation.environment) else { return }
         for call in plan.preview.calls {
             do throws(HypervisorError) {
                 switch try await site.hypervisor.change(call) {
-                case .done(let data): operation.data = data
+                case .done(let data): operation.data = redaction(data)
                 case .task(let upid):
                     operation.upid = upid
                     await keep(operation)
-                    let end = await follow(upid, at: site)
-                    operation.note(end)
-                    guard end.succeeded else { return await finish(operation, end.state, context) }
+                    let end = await settle(await follow(upid, at: site), upid, plan, at: site)
+                    operation.message = redaction(end.message)
+                    operation.logTail = end.logTail.map { redaction($0) }
+                    if end.state != .succeeded { state = end.state }
                 }
             } catch {
-                operation.note(error, site.facts.name, call)
-                return await finish(operation, error.mayHaveExecuted ? .unknown : .failed, context)
+                operation.note(error, site.facts.name, call, redaction)
+                state = error.mayHaveExecuted ? .unknown : .failed
             }
+            guard state == .succeeded || state == .succeededWithWarnings else { break }
         }
-        await finish(operation, operation.endState, context)
-    }
-
-    /// How a followed task ended.
-    struct TaskEnd: Sendable {
-        var exit: TaskExit?
-        var logTail: [String] = []
-        var message: String
-
-        var succeeded: Bool { state == .succeeded || state == .succeededWithWarnings }
-
-        /// What the end means for the operation; without an exit nobody knows.
-        var state: OperationState {
-            switch exit {
-            case .ok: .succeeded
-            case .warnings: .succeededWithWarnings
-            case .failed: .failed
-            case nil: .unknown
-            }
-        }
-    }
-
-    /// Asks for the task's state, at first often, then every five seconds, until it has ended.
-    private func follow(_ upid: UPID, at site: Site) async -> TaskEnd {
-        let deadline = ContinuousClock.now + .seconds(limits.followSeconds)
-        var pause = Duration.milliseconds(200)
-        while ContinuousClock.now < deadline {
-            do throws(HypervisorError) {
-                if case .stopped(let exit) = try await site.hypervisor.status(of: upid) {
-                    return await end(of: upid, exit, at: site)
-                }
-            } catch {
-                ports.log.warning(
-                    "a task cannot be looked at; trying again",
-                    metadata: ["upid": "\(upid)", "environment": "\(site.facts.name)"])
-            }
-            do { try await Task.sleep(for: pause) } catch {
-                return TaskEnd(message: "the agent stopped while PVE's task ran; PVE goes on with it")
-            }
-            pause = min(pause * 2, .seconds(5))
-        }
-        return TaskEnd(message: "PVE's task had not ended after \(limits.followSeconds) s")
-    }
-
-    private func end(of upid: UPID, _ exit: TaskExit, at site: Site) async -> TaskEnd {
-        switch exit {
-        case .ok: return TaskEnd(exit: exit, message: "OK")
-        case .warnings(let count):
-            return TaskEnd(exit: exit, logTail: await tail(of: upid, at: site), message: "WARNINGS: \(count)")
-        case .failed(let text):
-            return TaskEnd(exit: exit, logTail: await tail(of: upid, at: site), message: text)
-        }
-    }
-
-    /// The last lines of a task's log; none when PVE does not give them.
-    private func tail(of upid: UPID, at site: Site) async -> [String] {
-        let lines = 20
-        do throws(HypervisorError) {
-            let first = try await site.hypervisor.log(of: upid, from: 0, limit: lines)
-            guard first.total > lines else { return first.lines }
-            return try await site.hypervisor.log(of: upid, from: first.total - lines, limit: lines).lines
-        } catch {
-            return []
-        }
+        await finish(operation, state, context)
     }
 
     /// Stores what is known so far and tells who waits; keeps trying, for what was sent must not be forgotten.
@@ -205,7 +148,8 @@ extension ActionService {
         let now = ports.now()
         var operation = ended
         operation.cancelRequestedBy = (try? await transact { $0.operation(ended.id)?.cancelRequestedBy }) ?? nil
-        let state = wanted == .failed && operation.cancelRequestedBy != nil && operation.upid != nil ? .cancelled : wanted
+        let state =
+            wanted == .failed && operation.cancelRequestedBy != nil && operation.upid != nil ? .cancelled : wanted
         guard operation.move(to: state, at: now) else { return }
         let final = operation
         await persistently("an outcome") { () async throws(ServiceError) in
@@ -263,16 +207,16 @@ extension ActionService {
 }
 
 extension Operation {
-    /// The state of an operation whose calls all went well.
-    fileprivate var endState: OperationState { message.hasPrefix("WARNINGS") ? .succeededWithWarnings : .succeeded }
-
-    fileprivate mutating func note(_ end: ActionService.TaskEnd) {
-        message = end.message
-        logTail = end.logTail
-    }
-
-    fileprivate mutating func note(_ error: HypervisorError, _ environment: EnvironmentName, _ call: Call) {
+    fileprivate mutating func note(
+        _ error: HypervisorError, _ environment: EnvironmentName, _ call: Call, _ redaction: Redaction
+    ) {
         note(ServiceError(error, environment, during: "\(call.method.rawValue) \(call.shownPath)"))
+        message = redaction(message)
+        upstream = upstream.map { upstream in
+            Upstream(
+                status: upstream.status, reason: redaction(upstream.reason),
+                errors: upstream.errors.mapValues { redaction($0) })
+        }
         if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
     }
 

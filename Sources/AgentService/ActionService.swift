@@ -104,21 +104,28 @@ package final class ActionService: Sendable {
         }
     }
 
-    /// Records that a request was turned away, then turns it away.
+    /// Records that a request was turned away, unless that is recorded already; answers the error to throw.
     ///
-    /// When even that cannot be recorded, the answer says so instead.
+    /// When the log itself is what fails, there is nothing to be done but to answer so.
     package func refuse(
         _ error: ServiceError, _ context: Context, request: ActionRequest? = nil, plan: Plan? = nil
     ) async -> ServiceError {
+        guard !error.isRecorded, error.code != .auditUnavailable else { return error }
         var result: JSONObject = ["status": "refused", "code": .string(error.code.rawValue)]
         if !error.issues.isEmpty { result["pointers"] = JSON(error.issues.map(\.path.pointer)) }
         if !error.moved.isEmpty { result["moved"] = JSON(error.moved.map(\.field)) }
         let shown = request ?? plan?.request
         let event = event(
-            .refuse, context, environment: shown?.environment, plan: plan?.id, request: shown?.json,
-            decision: plan?.decision.json, result: .object(result))
-        do throws(ServiceError) { try await record(event) } catch { return error }
-        return error
+            .refuse, context, environment: shown?.environment, plan: plan?.id, operation: error.operationID,
+            request: shown?.json, decision: plan?.decision.json, result: .object(result))
+        var recorded = error
+        do throws(ServiceError) {
+            try await record(event)
+            recorded.isRecorded = true
+        } catch {
+            return recorded
+        }
+        return recorded
     }
 
     func event(

@@ -14,6 +14,8 @@ package struct Limits: Sendable, Hashable {
     package var endedKept = 1000
     /// Seconds that a task is followed before its outcome counts as unknown.
     package var followSeconds = 24 * 60 * 60
+    /// Seconds that the HA manager has to do what it was asked for before the outcome counts as unknown.
+    package var highAvailabilitySeconds = 300
     /// Whether identical reads at the same time share one fetch.
     package var shareReads = true
 

@@ -111,7 +111,9 @@ struct Observer: Sendable {
         do throws(HypervisorError) {
             let found = try await site.hypervisor.read(Call(.get, path))
             findings.object = found
-            object = ["path": .string(Call(.get, path).shownPath), "exists": true, "hash": .string(Self.stableHash(found))]
+            object = [
+                "path": .string(Call(.get, path).shownPath), "exists": true, "hash": .string(Self.stableHash(found)),
+            ]
         } catch {
             guard case .refused(let upstream) = error, upstream.status == 500 || upstream.status == 400 else {
                 throw error
@@ -155,7 +157,9 @@ struct GuestView {
         case .vm:
             add("uuid", Self.part("uuid", of: config["smbios1"]))
             add("vmgenid", config["vmgenid"])
-            add("ctime", Self.part("ctime", of: config["meta"]).flatMap { $0.string.flatMap(Int.init).map { JSON($0) } })
+            add(
+                "ctime", Self.part("ctime", of: config["meta"]).flatMap { $0.string.flatMap(Int.init).map { JSON($0) } }
+            )
         case .container:
             add("rootfs", config["rootfs"])
             let networks = (config.object?.members ?? []).filter { $0.key.hasPrefix("net") }
@@ -167,7 +171,8 @@ struct GuestView {
         shown["ha"] = status["ha"] ?? .null
         shown["template"] = .bool(config["template"] == 1)
         shown["protection"] = .bool(config["protection"] == 1)
-        shown["tags"] = JSON((config["tags"]?.string ?? "").split(whereSeparator: { ";, ".contains($0) }).map(String.init))
+        shown["tags"] = JSON(
+            (config["tags"]?.string ?? "").split(whereSeparator: { ";, ".contains($0) }).map(String.init))
         if let pool { shown["pool"] = pool }
         observed = Observed(shown: shown, compared: compared)
     }

@@ -52,7 +52,8 @@ struct PreviewBuilder {
             }
         case .migrateVM:
             if request.params["target"]?.string == findings.node?.description {
-                checks.append(Check("target-node", .block, "\(guest) is on \(findings.node?.description ?? "") already"))
+                checks.append(
+                    Check("target-node", .block, "\(guest) is on \(findings.node?.description ?? "") already"))
             }
             if status == "running", request.params["online"] != true {
                 checks.append(Check("online", .block, "\(guest) is running; give online: true, or stop it first"))

@@ -47,6 +47,8 @@ package struct ServiceError: Error, Sendable {
     package var planID: RecordID?
     package var operationID: RecordID?
     package var moved: [Moved] = []
+    /// Whether the audit log holds this refusal already, or the outcome that it tells of.
+    package var isRecorded = false
 
     package init(_ code: ErrorCode, _ detail: String, planID: RecordID? = nil) {
         self.code = code

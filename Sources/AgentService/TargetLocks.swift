@@ -59,7 +59,9 @@ final class TargetLocks: Sendable {
     /// Gives up a place in the queue. False when the locks are held already.
     func withdraw(_ ticket: Ticket) -> Bool {
         let withdrawn: (Bool, [CheckedContinuation<Bool, Never>]) = state.withLock { state in
-            guard let index = state.waiting.firstIndex(where: { $0.number == ticket.number }) else { return (false, []) }
+            guard let index = state.waiting.firstIndex(where: { $0.number == ticket.number }) else {
+                return (false, [])
+            }
             let waiter = state.waiting.remove(at: index)
             waiter.continuation?.resume(returning: false)
             return (true, Self.grant(&state))

@@ -32,6 +32,7 @@ final class AuditJournal {
     private(set) var counters = FileAuditSink.Counters()
     private var unsyncedSince: ContinuousClock.Instant?
     private var lastLook = ContinuousClock.now
+    private var lastTry = ContinuousClock.now
 
     /// Opens the log; `saved` is the newest head that the agent remembers from elsewhere.
     init(
@@ -43,23 +44,29 @@ final class AuditJournal {
         var file = try AuditLogFile.open(path: path)
         let tail = try file.tail()
         let found = tail.record?.head
-        if let found, let saved {
-            guard found.seq >= saved.seq else {
-                throw AuditError(
-                    "audit log \(path): ends at record \(found.seq), but \(saved.seq) was synced: it was cut; "
-                        + "restore it, or keep it as evidence, move it aside and start again")
-            }
-            guard found.seq > saved.seq || found == saved else {
-                throw AuditError(
-                    "audit log \(path): its record \(saved.seq) is not the one that was synced: it was replaced; "
-                        + "restore it, or keep it as evidence, move it aside and start again")
-            }
-        }
+        if let found, let saved { try Self.check(found, against: saved, in: path) }
+        // A record that a crash left unsynced counts as synced from here on.
+        try file.sync()
         head = found ?? saved ?? .empty
         chain = AuditChain(from: head)
         notes = [try Self.note("opened", on: &file, tail, continuing: head)]
         self.file = consume file
         write([])
+    }
+
+    /// Compares the end of the log with what the agent remembers of it.
+    private static func check(
+        _ found: AuditHead, against saved: AuditHead, in path: String
+    ) throws(AuditError) {
+        let cure = "restore it, or keep it as evidence, move it aside and start again"
+        guard found.seq >= saved.seq else {
+            throw AuditError(
+                "audit log \(path): ends at record \(found.seq), but \(saved.seq) was synced: it was cut; \(cure)")
+        }
+        guard found.seq > saved.seq || found == saved else {
+            throw AuditError(
+                "audit log \(path): its record \(saved.seq) is not the one that was synced: it was replaced; \(cure)")
+        }
     }
 
     /// Why a record would be refused now.
@@ -120,6 +127,7 @@ extension AuditJournal {
 
     private func store(_ batch: Batch) -> AuditError? {
         guard !batch.bytes.isEmpty else { return nil }
+        lastTry = .now
         do throws(AuditLogFile.Failure) {
             try file?.append(batch.bytes)
         } catch {
@@ -150,7 +158,9 @@ extension AuditJournal {
             head = chain.head
             unsyncedSince = nil
         } catch {
+            // A second sync would say that all is well: the kernel tells of lost pages once.
             health = .broken(error)
+            unsyncedSince = nil
         }
     }
 
@@ -186,16 +196,18 @@ extension AuditJournal {
 extension AuditJournal {
     /// How long the thread may sleep.
     var patience: Duration {
-        if case .full = health { return timing.retry }
-        guard let unsyncedSince else { return timing.look }
-        return min(max(.zero, timing.sync - unsyncedSince.duration(to: .now)), timing.look)
+        var next = lastLook + timing.look
+        if case .full = health { next = min(next, lastTry + timing.retry) }
+        if let unsyncedSince { next = min(next, unsyncedSince + timing.sync) }
+        return max(.zero, ContinuousClock.now.duration(to: next))
     }
 
     /// Does what is due without anybody asking: a sync, another try after a failed write, a look at the file.
     func tick() {
-        if case .full = health { write([]) }
-        if let unsyncedSince, unsyncedSince.duration(to: .now) >= timing.sync { sync() }
-        if lastLook.duration(to: .now) >= timing.look { look() }
+        let now = ContinuousClock.now
+        if case .full = health, lastTry + timing.retry <= now { write([]) }
+        if let unsyncedSince, unsyncedSince + timing.sync <= now { sync() }
+        if lastLook + timing.look <= now { look() }
     }
 
     /// Sees whether others have laid hands on the file.
@@ -233,13 +245,13 @@ extension AuditJournal {
         if let fault { throw fault }
     }
 
-    /// Syncs and closes the file; nothing is written afterwards.
+    /// Syncs and closes the file; nothing is written afterwards. Throws when what was written may be lost.
     func close() throws(AuditError) {
         sync()
-        let last = fault
+        let last = health
         file = nil
         health = .broken(AuditError("audit log \(path): is closed; the agent is stopping"))
-        if let last { throw last }
+        if case .broken(let error) = last { throw error }
     }
 
     /// Sets a torn end aside and says how the file was found.

@@ -5,8 +5,8 @@ import Synchronization
 
 /// One accepted connection, from libmicrohttpd's notice that it is there to the notice that it is gone.
 ///
-/// Retained where libmicrohttpd keeps it as the socket's context (`ServerCore.connectionStarted`), released in
-/// `ServerCore.connectionClosed`.
+/// Retained where libmicrohttpd keeps it as the socket's context (`ServerCore.connectionChanged`), released by
+/// the same callback.
 final class Connection: Sendable {
     /// What a connection is busy with; decides what may be cut off.
     enum Phase: UInt8, AtomicRepresentable {
@@ -18,13 +18,14 @@ final class Connection: Sendable {
         case sending
     }
 
-    /// Valid until `ServerCore.connectionClosed` returns, which is what the registry's lock is for.
+    /// Valid until `ConnectionRegistry.remove` returns, which is what the registry's lock is for.
     let descriptor: Int32
     /// Who connected.
     let peer: String
     private let current = Atomic(Phase.waiting)
     private let since = Atomic(Connection.now)
     private let lingering = Atomic(false)
+    private let wasCut = Atomic(false)
 
     init(descriptor: Int32, peer: String) {
         self.descriptor = descriptor
@@ -48,7 +49,13 @@ final class Connection: Sendable {
     }
 
     /// Ends both directions; libmicrohttpd then sees the end of the stream and closes. Only under the registry's lock.
-    func cut() { _ = shutdown(descriptor, Int32(SHUT_RDWR)) }
+    func cut() {
+        wasCut.store(true, ordering: .relaxed)
+        _ = shutdown(descriptor, Int32(SHUT_RDWR))
+    }
+
+    /// On its way out: there is no use in cutting it off again.
+    var isCut: Bool { wasCut.load(ordering: .relaxed) }
 
     /// Nanoseconds of a clock that costs a few of them to read and is exact to some milliseconds.
     static var now: UInt64 {
@@ -61,6 +68,8 @@ final class Connection: Sendable {
 /// All open connections. Touched once when one opens and once when it closes, never per request.
 final class ConnectionRegistry: Sendable {
     private let open = Lock<[Int32: Connection]>([:])
+    /// Accepted, and not yet taken up by one of libmicrohttpd's threads.
+    private let arriving = Atomic(0)
     private let limit: Int
 
     init(limit: Int) { self.limit = limit }
@@ -68,17 +77,37 @@ final class ConnectionRegistry: Sendable {
     /// Adds a connection. Over the limit, the one that has waited longest for a request is cut off, or this one where
     /// none waits: the server stays reachable however many idle clients hold on to it.
     func add(_ connection: Connection) {
+        arriving.subtract(1, ordering: .relaxed)
         open.withLock { open in
             open[connection.descriptor] = connection
-            guard open.count > limit else { return }
-            let idle = open.values.lazy.filter { $0.phase == .waiting && $0 !== connection }
-            (idle.min { $0.start < $1.start } ?? connection).cut()
+            if open.count > limit { (Self.longestIdle(open, except: connection) ?? connection).cut() }
         }
+    }
+
+    /// Cuts off the connection that has waited longest for a request.
+    func cutIdle() { open.withLock { Self.longestIdle($0, except: nil)?.cut() } }
+
+    /// A connection was accepted; `add` follows.
+    func announce() { arriving.add(1, ordering: .relaxed) }
+
+    /// Gives libmicrohttpd a moment to close what was cut off, where that is needed. Blocks.
+    func waitForRoom() {
+        var patience = 500
+        while patience > 0, open.withLock({ $0.count }) + arriving.load(ordering: .relaxed) > limit {
+            usleep(200)
+            patience -= 1
+        }
+    }
+
+    private static func longestIdle(_ open: [Int32: Connection], except: Connection?) -> Connection? {
+        open.values.lazy.filter { $0.phase == .waiting && !$0.isCut && $0 !== except }.min { $0.start < $1.start }
     }
 
     /// Forgets a connection whose descriptor is about to be closed. No `cut` can meet it after this.
     func remove(_ connection: Connection) {
-        open.withLock { _ = $0.removeValue(forKey: connection.descriptor) }
+        open.withLock { open in
+            if open[connection.descriptor] === connection { open[connection.descriptor] = nil }
+        }
     }
 
     /// Cuts off what has been receiving or sending for longer than `limit`, which a client can stretch without end by

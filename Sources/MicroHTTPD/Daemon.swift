@@ -1,67 +1,59 @@
 import CMicrohttpd
 import Glibc
 import HTTPMessage
+import Synchronization
 
-/// Owns a `struct MHD_Daemon` and the socket it listens on.
-// SAFETY: the pointer is used under the lock only; libmicrohttpd's own threads never see this object.
-final class Daemon: @unchecked Sendable {
-    @safe private struct State: ~Copyable {
-        var handle: OpaquePointer?
-        var socket: ListenSocket?
-    }
-
+/// Owns a `struct MHD_Daemon`, which gets its connections from outside.
+// SAFETY: the pointer is used by `adopt`, which the acceptor's end comes before, and then once, by `stop`.
+@safe final class Daemon: @unchecked Sendable {
     private let core: ServerCore
-    private let state: Lock<State>
+    private let handle: OpaquePointer
+    private let isStopped = Atomic(false)
 
-    /// `MHD_start_daemon` on epoll threads.
-    init(_ core: ServerCore, listening socket: consuming ListenSocket) throws(ServerError) {
+    /// `MHD_start_daemon` on epoll threads, without a listening socket.
+    init(_ core: ServerCore) throws(ServerError) {
         self.core = core
         // Released in `stop`, after the last thread is gone.
         let context = unsafe Unmanaged.passRetained(core).toOpaque()
-        guard let handle = unsafe Self.start(core, context, socket.descriptor) else {
+        guard let handle = unsafe Self.start(core, context) else {
             unsafe Unmanaged<ServerCore>.fromOpaque(context).release()
             throw .cannotStart(core.lastNote ?? "MHD_start_daemon failed")
         }
-        state = unsafe Lock(State(handle: handle, socket: socket))
+        unsafe self.handle = unsafe handle
     }
 
-    /// `MHD_quiesce_daemon`: accepts nothing more and closes the listening socket. Connections go on.
-    func quiesce() {
-        state.withLock { state in
-            guard let handle = unsafe state.handle, state.socket != nil else { return }
-            _ = unsafe MHD_quiesce_daemon(handle)
-            state.socket = nil
-        }
+    /// `MHD_add_connection`: from here on libmicrohttpd owns the descriptor, and closes it where it cannot serve it.
+    func adopt(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) {
+        _ = unsafe MHD_add_connection(handle, descriptor, address, length)
     }
 
     /// `MHD_stop_daemon`: closes every connection and joins the threads. `ServerCore.stop()` has to come first.
     func stop() {
-        quiesce()
-        guard let handle = unsafe state.withLock({ state in unsafe state.handle.take() }) else { return }
+        guard !isStopped.exchange(true, ordering: .relaxed) else { return }
         unsafe MHD_stop_daemon(handle)
         unsafe Unmanaged.passUnretained(core).release()
     }
 
-    private static func start(
-        _ core: ServerCore, _ context: UnsafeMutableRawPointer, _ descriptor: Int32
-    ) -> OpaquePointer? {
+    private static func start(_ core: ServerCore, _ context: UnsafeMutableRawPointer) -> OpaquePointer? {
         let options = core.options
         // The logger comes first: what it is to hear starts with the next option.
         var items = unsafe [
             item(.EXTERNAL_LOGGER, unsafeBitCast(ServerCore.logged, to: Int.self), context),
-            item(.LISTEN_SOCKET, Int(descriptor)),
             item(.URI_LOG_CALLBACK, unsafeBitCast(ServerCore.requestStarted, to: Int.self), context),
             item(.NOTIFY_COMPLETED, unsafeBitCast(ServerCore.requestCompleted, to: Int.self), context),
             item(
                 .NOTIFY_CONNECTION, unsafeBitCast(ServerCore.connectionChanged, to: Int.self), context),
             item(.CONNECTION_MEMORY_LIMIT, options.maxHeaderBytes),
-            // Room for those that the registry has cut off and libmicrohttpd has not closed yet.
-            item(.CONNECTION_LIMIT, options.maxConnections + max(options.maxConnections / 8, 32)),
+            // The registry keeps the limit. Reaching libmicrohttpd's own (0.9.75) with `MHD_add_connection` leaves one
+            // of its mutexes locked for good.
+            item(.CONNECTION_LIMIT, Int(Int32.max)),
             item(.CONNECTION_TIMEOUT, Int(clamping: options.idleTimeout.components.seconds)),
         ]
         if options.threads > 1 { unsafe items.append(item(.THREAD_POOL_SIZE, options.threads)) }
         let end = unsafe item(.END, 0)
-        let flags = [MHD_USE_EPOLL_INTERNALLY, MHD_USE_SUSPEND_RESUME, MHD_USE_ERROR_LOG]
+        let flags = [
+            MHD_USE_EPOLL_INTERNALLY, MHD_USE_SUSPEND_RESUME, MHD_USE_NO_LISTEN_SOCKET, MHD_USE_ERROR_LOG,
+        ]
         guard let tls = options.tls else { return unsafe start(flags, context, items + [end]) }
         return unsafe tls.keyPEM.withCString { key in
             unsafe tls.certificatePEM.withCString { certificate in

@@ -2,6 +2,7 @@ import CMicrohttpd
 import Dispatch
 import Glibc
 package import HTTPMessage
+import SystemThread
 
 /// An HTTP/1.1 server on libmicrohttpd's epoll threads.
 ///
@@ -14,6 +15,7 @@ package final class HTTPServer: Sendable {
     package let address: ListenAddress
     private let core: ServerCore
     private let daemon: Daemon
+    private let acceptor: Acceptor
     private let stopping = Lock<Task<Void, Never>?>(nil)
 
     /// Starts to listen and serve. From here on the whole process ignores SIGPIPE.
@@ -26,14 +28,22 @@ package final class HTTPServer: Sendable {
         let socket = try ListenSocket(wanted)
         address = socket.address
         core = ServerCore(options: options.normalized, handler: handler)
-        daemon = try Daemon(core, listening: socket)
+        let daemon = try Daemon(core)
+        self.daemon = daemon
+        do throws(OwnThread.Unavailable) {
+            acceptor = try unsafe Acceptor(socket, core.connections) { unsafe daemon.adopt($0, $1, $2) }
+        } catch {
+            daemon.stop()
+            throw .cannotStart("\(error)")
+        }
         core.sweep()
     }
 
     deinit {
         // Somebody let go without a shutdown. Not here: this may be one of the daemon's own threads.
-        let (core, daemon) = (core, daemon)
+        let (core, daemon, acceptor) = (core, daemon, acceptor)
         core.clock.async {
+            acceptor.stop()
             core.drain()
             core.stop()
             daemon.stop()
@@ -46,28 +56,26 @@ package final class HTTPServer: Sendable {
     /// Called again it waits for the first call's end. Not affected by the caller's cancellation.
     package func shutdown(within limit: Duration) async {
         let task = stopping.withLock { task in
-            let running = task ?? Task { [core, daemon] in await Self.stop(core, daemon, within: limit) }
+            let running =
+                task ?? Task { [core, daemon, acceptor] in await Self.stop(core, daemon, acceptor, within: limit) }
             task = running
             return running
         }
         await task.value
     }
 
-    private static func stop(_ core: ServerCore, _ daemon: Daemon, within limit: Duration) async {
+    private static func stop(
+        _ core: ServerCore, _ daemon: Daemon, _ acceptor: Acceptor, within limit: Duration
+    ) async {
         let end = ContinuousClock.now + limit
         core.drain()
-        daemon.quiesce()
+        await core.onClock { acceptor.stop() }
         while core.connections.busy > 0 && .now < end { await core.pause(.milliseconds(2)) }
         core.stop()
         // The last answers are on their way; a client that reads slowly does not hold the process up.
         let grace = ContinuousClock.now + .seconds(1)
         while core.connections.busy > 0 && .now < grace { await core.pause(.milliseconds(2)) }
-        await withCheckedContinuation { continuation in
-            core.clock.async {
-                daemon.stop()
-                continuation.resume()
-            }
-        }
+        await core.onClock { daemon.stop() }
     }
 
     private static let ignoreBrokenPipes: Void = { _ = signal(SIGPIPE, SIG_IGN) }()

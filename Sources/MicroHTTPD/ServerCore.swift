@@ -11,7 +11,6 @@ final class ServerCore: Sendable {
         /// Exchanges whose connections are suspended.
         var parked: [ObjectIdentifier: Exchange] = [:]
         var expiryArmed = false
-        var lastNote: String?
     }
 
     let options: HTTPServer.Options
@@ -21,6 +20,8 @@ final class ServerCore: Sendable {
     /// Deadlines run here, on a thread of their own even when the thread pool is blocked.
     let clock = DispatchQueue(label: "http deadlines")
     private let state = Lock(State())
+    /// Apart from `state`: libmicrohttpd may log while that is held.
+    private let last = Lock<String?>(nil)
     private let waiting = Atomic(0)
     private let draining = Atomic(false)
 
@@ -87,17 +88,27 @@ final class ServerCore: Sendable {
 
     /// Passes a line on to the log that was handed in.
     func note(_ line: String) {
-        state.withLock { $0.lastNote = line }
+        last.withLock { $0 = line }
         options.log(line)
     }
 
     /// The last line of the log.
-    var lastNote: String? { state.withLock { $0.lastNote } }
+    var lastNote: String? { last.withLock { $0 } }
 
     /// Waits; cancellation does not cut it short, so that a shutdown runs its course.
     func pause(_ duration: Duration) async {
         await withCheckedContinuation { continuation in
             clock.asyncAfter(deadline: .now() + duration.interval) {
+                continuation.resume()
+            }
+        }
+    }
+
+    /// Runs something that blocks for a moment on the clock's thread rather than on one of the pool's.
+    func onClock(_ body: @escaping @Sendable () -> Void) async {
+        await withCheckedContinuation { continuation in
+            clock.async {
+                body()
                 continuation.resume()
             }
         }

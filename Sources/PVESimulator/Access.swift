@@ -59,8 +59,8 @@ let accessEndpoints: [Endpoint] = [
                     ["subdir": .string($0)]
                 }))
     },
-    .get("access/permissions", "path:str userid:str") { (_, call) throws(Failure) in
-        .data(.object(permissions(of: call.caller, on: call["path"])))
+    .get("access/permissions", "path:str userid:str") { (world, call) throws(Failure) in
+        .data(.object(world.permissions(of: call.caller, on: call["path"])))
     },
     .get("access/users", "enabled:bool full:bool") { (world, call) throws(Failure) in
         .data(.array(world.users(for: call)))
@@ -89,19 +89,20 @@ let accessEndpoints: [Endpoint] = [
     },
 ]
 
-private func permissions(of caller: Caller, on path: String?) -> JSONObject {
-    let everywhere = [
-        "/", "/access", "/access/groups", "/access/realm", "/mapping", "/mapping/dir", "/mapping/pci", "/mapping/usb",
-        "/nodes", "/pool", "/sdn", "/sdn/zones", "/storage", "/storage/local", "/vms",
-    ]
-    let grants = caller.grants ?? everywhere.reduce(into: [:]) { $0[$1] = Set(Access.privileges) }
-    return grants.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { result, grant in
-        guard path == nil || path == grant.key, !grant.value.isEmpty else { return }
-        result[grant.key] = .object(grant.value.sorted().reduce(into: JSONObject()) { $0[$1] = 1 })
-    }
-}
-
 extension World {
+    /// What `caller` may do, by path; who may do everything sees it on the well-known paths and those with an ACL.
+    fileprivate func permissions(of caller: Caller, on path: String?) -> JSONObject {
+        var paths: Set<String> = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"]
+        if case .list(let tokens) = access.tokens {
+            for token in tokens { paths.formUnion(token.privileges?.keys.map { $0 } ?? []) }
+        }
+        let grants = caller.grants ?? paths.reduce(into: [:]) { $0[$1] = Set(Access.privileges) }
+        return grants.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { result, grant in
+            guard path == nil || path == grant.key, !grant.value.isEmpty else { return }
+            result[grant.key] = .object(grant.value.sorted().reduce(into: JSONObject()) { $0[$1] = 1 })
+        }
+    }
+
     fileprivate func tokenIDs(of user: String) -> [String] {
         guard case .list(let tokens) = access.tokens else { return [] }
         return tokens.compactMap { $0.id.hasPrefix("\(user)!") ? String($0.id.dropFirst(user.count + 1)) : nil }

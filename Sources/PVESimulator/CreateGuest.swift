@@ -161,6 +161,22 @@ extension World {
         return start(work, by: call.caller)
     }
 
+    mutating func moveVolume(_ call: Call) throws(Failure) -> Reply {
+        let guest = try guest(call)
+        if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
+        if let text = guest.lockedText { throw .plain(text) }
+        let key = call.text("volume")
+        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
+        if guest.power.isOn { throw .plain("cannot move volumes of a running container") }
+        let storage = try definition(call["storage"] ?? disk.storage)
+        let work = Work(type: "move_volume", id: String(call.vmid), node: call.node) { (world, _) throws(TaskFailure) in
+            var moved = disk
+            moved.volume = world.newVolume(on: storage.id, for: call.vmid, format: disk.format, besides: guest)
+            world.change(call.vmid) { $0.config[key] = moved.line }
+        }
+        return start(work, by: call.caller)
+    }
+
     private mutating func reassign(_ key: String, _ disk: Disk, to target: Int, _ call: Call) throws(Failure) -> Reply {
         let targetKey = call["target-disk"] ?? key
         guard guests[target] != nil else { throw .plain("VM \(target) does not exist") }

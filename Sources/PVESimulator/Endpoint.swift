@@ -131,5 +131,6 @@ struct EndpointTable: Sendable {
 
     static let all = EndpointTable(
         clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints + guestConfigEndpoints + snapshotEndpoints
-            + storageEndpoints + firewallEndpoints + haEndpoints + poolEndpoints + accessEndpoints)
+            + storageEndpoints + firewallEndpoints + haEndpoints + haRuleEndpoints
+            + bulkEndpoints + cloudInitEndpoints + guestAgentEndpoints + poolEndpoints + accessEndpoints)
 }

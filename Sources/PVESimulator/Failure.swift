@@ -16,7 +16,10 @@ struct Failure: Error {
     var errors: [String: String] = [:]
     var body = Body.json
 
-    var reason: String { String(message.prefix { $0 != "\n" && $0 != "\r\n" && $0 != "\r" }) }
+    var reason: String {
+        let end = message.unicodeScalars.firstIndex { $0.value < 0x20 } ?? message.endIndex
+        return String(message[..<end])
+    }
 
     static func plain(_ message: String) -> Failure { Failure(status: 500, message: message + "\n") }
 

@@ -60,7 +60,6 @@ struct FirewallRule: Sendable {
             guard let value = fields[name] else { continue }
             row[name] = name == "enable" ? JSON(Int(value) ?? 0) : .string(value)
         }
-        row["enable"] = row["enable"] ?? 0
         if let address = fields["source"] ?? fields["dest"], let first = address.first, first.isNumber || first == ":" {
             row["ipversion"] = address.contains(":") ? 6 : 4
         }
@@ -103,8 +102,9 @@ extension [FirewallRule] {
 
     /// New rules go to `pos` or in front; a digest is not looked at.
     mutating func add(_ call: Call) throws(Failure) {
-        let fields = call.values.filter { FirewallRule.names.contains($0.key) }
+        var fields = call.values.filter { FirewallRule.names.contains($0.key) }
         try Self.check(fields)
+        fields["enable"] = fields["enable"] ?? "0"
         insert(FirewallRule(fields: fields), at: Swift.min(call.int("pos") ?? 0, count))
     }
 

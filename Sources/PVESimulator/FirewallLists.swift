@@ -114,7 +114,7 @@ extension Firewall.AddressSet {
         return entries.map { entry in
             [
                 "cidr": .string(entry.cidr), "comment": entry.comment.map { .string($0) },
-                "digest": .string(digest), "nomatch": entry.isExcluded ? 1 : nil,
+                "digest": .string(digest), "nomatch": entry.isExcluded ? .some(1) : .none,
             ]
         }
     }

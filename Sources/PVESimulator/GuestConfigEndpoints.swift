@@ -106,6 +106,13 @@ let guestConfigEndpoints: [Endpoint] =
             target-digest:str(..40) target-disk:str target-vmid:vmid
             """, needs: "/vms/{vmid} VM.Config.Disk"
         ) { (world, call) throws(Failure) in try world.moveDisk(call) },
+        .post(
+            "nodes/{node}/lxc/{vmid}/move_volume",
+            """
+            bwlimit:num(0..) delete:bool digest:str(..40) storage:storage-id target-digest:str(..40) target-vmid:vmid
+            target-volume:volumes volume!:volumes
+            """, needs: "/vms/{vmid} VM.Config.Disk"
+        ) { (world, call) throws(Failure) in try world.moveVolume(call) },
         .put("nodes/{node}/qemu/{vmid}/unlink", "force:bool idlist!:configid-list", needs: "/vms/{vmid} VM.Config.Disk")
         {
             (world, call) throws(Failure) in

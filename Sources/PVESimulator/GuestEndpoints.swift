@@ -1,7 +1,9 @@
 import StrictJSON
 
 let guestEndpoints: [Endpoint] =
-    ["qemu", "lxc"].flatMap { word in guestEndpoints("nodes/{node}/\(word)") } + [
+    ["qemu", "lxc"].flatMap { word in
+        lifecycleEndpoints("nodes/{node}/\(word)") + powerEndpoints("nodes/{node}/\(word)")
+    } + [
         .post(
             "nodes/{node}/qemu/{vmid}/status/reset", "skiplock:bool", needs: "/vms/{vmid} VM.PowerMgmt"
         ) { (world, call) throws(Failure) in try world.reset(call) },
@@ -23,10 +25,9 @@ private let migrateParameters = """
     targetstorage:str target-storage:str with-conntrack-state:bool with-local-disks:bool restart:bool timeout:int
     """
 
-private func guestEndpoints(_ base: String) -> [Endpoint] {
+private func lifecycleEndpoints(_ base: String) -> [Endpoint] {
     let guest = base + "/{vmid}"
     let isVM = base.hasSuffix("qemu")
-    let power = "/vms/{vmid} VM.PowerMgmt"
     return [
         .get(base, isVM ? "full:bool" : "") { (world, call) throws(Failure) in .data(.array(world.list(call))) },
         .get(guest) { (world, call) throws(Failure) in
@@ -37,6 +38,38 @@ private func guestEndpoints(_ base: String) -> [Endpoint] {
             guest, "destroy-unreferenced-disks:bool force:bool purge:bool skiplock:bool",
             needs: "/vms/{vmid} VM.Allocate"
         ) { (world, call) throws(Failure) in try world.destroy(call) },
+        .post(
+            guest + "/clone",
+            """
+            bwlimit:num(0..) description:str format:enum(raw|qcow2|vmdk) full:bool \(isVM ? "name" : "hostname"):dns
+            newid!:vmid pool:str snapname:configid(..40) storage:storage-id target:node
+            """, needs: "/vms/{vmid} VM.Clone"
+        ) { (world, call) throws(Failure) in try world.clone(call) },
+        .get(guest + "/migrate", "target:node", needs: "/vms/{vmid} VM.Migrate") { (world, call) throws(Failure) in
+            .data(world.migrationPreconditions(try world.guest(call)))
+        },
+        .post(guest + "/migrate", migrateParameters, needs: "/vms/{vmid} VM.Migrate") { (world, call) throws(Failure) in
+            try world.migrate(call)
+        },
+        .post(guest + "/template", isVM ? "disk:disk" : "", needs: "/vms/{vmid} VM.Allocate") {
+            (world, call) throws(Failure) in try world.makeTemplate(call)
+        },
+        .get(
+            guest + "/feature", "feature!:enum(snapshot|clone|copy) snapname:configid(..40)",
+            needs: "/vms/{vmid} VM.Audit"
+        ) { (world, call) throws(Failure) in
+            let guest = try world.guest(call)
+            let has: JSON = world.has(call.text("feature"), guest) ? 1 : 0
+            return .data(isVM ? ["hasFeature": has, "nodes": JSON(world.nodes.map(\.name))] : ["hasFeature": has])
+        },
+    ]
+}
+
+private func powerEndpoints(_ base: String) -> [Endpoint] {
+    let guest = base + "/{vmid}"
+    let isVM = base.hasSuffix("qemu")
+    let power = "/vms/{vmid} VM.PowerMgmt"
+    return [
         .get(guest + "/status") { (_, _) throws(Failure) in
             let always = ["current", "start", "stop", "shutdown", "reboot"]
             return .data(names(isVM ? always + ["suspend", "resume", "reset"] : always + ["migrate"], key: "subdir"))
@@ -66,30 +99,6 @@ private func guestEndpoints(_ base: String) -> [Endpoint] {
         },
         .post(guest + "/status/resume", "nocheck:bool skiplock:bool", needs: power) { (world, call) throws(Failure) in
             try world.resume(call)
-        },
-        .post(
-            guest + "/clone",
-            """
-            bwlimit:num(0..) description:str format:enum(raw|qcow2|vmdk) full:bool \(isVM ? "name" : "hostname"):dns
-            newid!:vmid pool:str snapname:configid(..40) storage:storage-id target:node
-            """, needs: "/vms/{vmid} VM.Clone"
-        ) { (world, call) throws(Failure) in try world.clone(call) },
-        .get(guest + "/migrate", "target:node", needs: "/vms/{vmid} VM.Migrate") { (world, call) throws(Failure) in
-            .data(world.migrationPreconditions(try world.guest(call)))
-        },
-        .post(guest + "/migrate", migrateParameters, needs: "/vms/{vmid} VM.Migrate") { (world, call) throws(Failure) in
-            try world.migrate(call)
-        },
-        .post(guest + "/template", isVM ? "disk:disk" : "", needs: "/vms/{vmid} VM.Allocate") {
-            (world, call) throws(Failure) in try world.makeTemplate(call)
-        },
-        .get(
-            guest + "/feature", "feature!:enum(snapshot|clone|copy) snapname:configid(..40)",
-            needs: "/vms/{vmid} VM.Audit"
-        ) { (world, call) throws(Failure) in
-            let guest = try world.guest(call)
-            let has: JSON = world.has(call.text("feature"), guest) ? 1 : 0
-            return .data(isVM ? ["hasFeature": has, "nodes": JSON(world.nodes.map(\.name))] : ["hasFeature": has])
         },
     ]
 }

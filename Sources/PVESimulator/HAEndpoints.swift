@@ -63,7 +63,6 @@ let haEndpoints: [Endpoint] = [
     .post("cluster/ha/groups", "group!:configid nodes!:str comment:str", needs: "/ Sys.Console") {
         (_, _) throws(Failure) in throw .plain("cannot create group: ha groups have been migrated to rules")
     },
-    .get("cluster/ha/rules", "resource:str type:str", needs: "/ Sys.Audit") { (_, _) throws(Failure) in .data([]) },
     .get("cluster/ha/status/current", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
         .data(.array(world.haStatus))
     },

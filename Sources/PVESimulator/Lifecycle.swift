@@ -16,6 +16,10 @@ extension World {
         }
         let target = call["target"] ?? call.node
         guard node(target) != nil else { throw .plain("no such cluster node '\(target)'") }
+        if target != call.node, source.disks.contains(where: { storage($0.disk.storage)?.isShared != true }) {
+            throw .plain(
+                "can't clone \(source.kind.letters) to node '\(target)' (\(source.kind.letters) uses local storage)")
+        }
         if let exists = existsText(newID) {
             throw .plain(call.kind == .vm ? "unable to create VM \(newID): config file already exists" : exists)
         }

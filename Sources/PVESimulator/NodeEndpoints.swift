@@ -2,12 +2,11 @@ import StrictJSON
 
 let nodeEndpoints: [Endpoint] = [
     .get("nodes") { (world, call) throws(Failure) in
-        let fingerprint = Array(repeating: "00", count: 32).joined(separator: ":")
-        return .data(
+        .data(
             .array(
                 world.nodes.map { node in
                     var row = world.nodeRow(node, for: call.caller)
-                    row["ssl_fingerprint"] = .string(fingerprint)
+                    row["ssl_fingerprint"] = .string(node.fingerprint)
                     return .object(row)
                 }))
     },
@@ -33,7 +32,9 @@ let nodeEndpoints: [Endpoint] = [
     .get("nodes/{node}/config", "property:str", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
         let options = world.node(call.node)?.options ?? [:]
         var json = options.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }
-        json["digest"] = .string(Digest.sha1(json.members.map { "\($0.key): \($0.value)" }.joined()))
+        if !options.isEmpty {
+            json["digest"] = .string(Digest.sha1(json.members.map { "\($0.key): \($0.value)" }.joined()))
+        }
         return .data(.object(json))
     },
     .put(
@@ -50,7 +51,7 @@ let nodeEndpoints: [Endpoint] = [
         return .null
     },
     .get("nodes/{node}/dns", needs: "/nodes/{node} Sys.Audit") { (_, _) throws(Failure) in
-        .data(["dns1": "198.51.100.53", "search": "example.org"])
+        .data(["dns1": "198.51.100.53"])
     },
     .get("nodes/{node}/replication") { (_, _) throws(Failure) in .data([]) },
 ]
@@ -59,7 +60,7 @@ extension World {
     fileprivate func nodeStatus(_ name: String) -> JSON {
         guard let node = node(name) else { return .null }
         return [
-            "boot-info": ["mode": "efi", "secureboot": 0], "cpu": .number(0.0423), "idle": 0, "ksm": ["shared": 0],
+            "boot-info": ["mode": "legacy-bios"], "cpu": .number(0.0423), "idle": 0, "ksm": ["shared": 0],
             "cpuinfo": [
                 "cores": JSON(node.cores), "cpus": JSON(node.cores), "family": "25", "flags": "fpu vme sse sse2 avx2",
                 "hvm": "1", "mhz": "2596.146", "model": "AMD EPYC", "sockets": 1, "user_hz": 100,

@@ -3,9 +3,7 @@ import StrictJSON
 let poolEndpoints: [Endpoint] = [
     .get("pools", "poolid:str type:enum(qemu|lxc|storage)") { (world, call) throws(Failure) in
         if let id = call["poolid"] {
-            var row: JSONObject = ["poolid": .string(id)]
-            for member in try world.poolRow(id, call).members { row[member.key] = member.value }
-            return .data([.object(row)])
+            return .data([.object(try world.poolRow(id, call))])
         }
         return .data(
             .array(
@@ -50,7 +48,7 @@ extension World {
             members += storages.filter { pool.storages.contains($0.id) }.map { .object(storageRow($0, on: node)) }
         }
         let shown = members.filter { call["type"] == nil || $0["type"]?.string == call["type"] }
-        return ["comment": pool.comment.map { .string($0) }, "members": .array(shown)]
+        return ["comment": pool.comment.map { .string($0) }, "members": .array(shown), "poolid": .string(id)]
     }
 
     fileprivate mutating func changePool(_ call: Call) throws(Failure) -> Reply {

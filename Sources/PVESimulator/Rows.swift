@@ -92,11 +92,11 @@ extension World {
         guard let since = guest.power.since else { return Load() }
         let uptime = max(0, second - since)
         guard guest.profile.seed != 0 else { return Load(uptime: uptime) }
-        let share = Double(guest.profile.seed % 900 + 50) / 1000
+        let share = Double(guest.profile.seed % 900_000_007 + 50_000_000) / 1_000_000_007
         return Load(
             cpu: share / 4, memory: Int(Double(guest.memoryMiB << 20) * share),
             disk: guest.kind == .container ? Int(Double(guest.diskBytes) * share) : 0, uptime: uptime,
-            netIn: uptime * 1200, netOut: uptime * 800, diskRead: uptime * 4096, diskWrite: uptime * 2048)
+            netIn: uptime * 120_011, netOut: uptime * 80_021, diskRead: uptime * 40_961, diskWrite: uptime * 204_803)
     }
 
     func nodeRow(_ node: Node, for caller: Caller) -> JSONObject {

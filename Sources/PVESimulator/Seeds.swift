@@ -12,6 +12,11 @@ extension World {
             }
         }
         world.now = now
+        for index in world.nodes.indices {
+            var random = SeededRandom("\(name)/\(world.nodes[index].name)")
+            let bytes = (0..<32).map { _ in hex(random.below(256), digits: 2) }
+            world.nodes[index].fingerprint = bytes.joined(separator: ":").uppercased()
+        }
         return world
     }
 

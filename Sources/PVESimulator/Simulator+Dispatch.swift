@@ -36,6 +36,7 @@ extension Simulator {
             let (values, lists) = try endpoint.parameters.check(raw)
             let call = Call(endpoint: endpoint, caller: caller, values: values, lists: lists)
             state.world.taskFault = fault
+            defer { state.world.taskFault = nil }
             let reply = try endpoint.handler(&state.world, call)
             if method != "GET" { state.record(call, path: "/" + segments.joined(separator: "/"), reply) }
             return reply.bytes

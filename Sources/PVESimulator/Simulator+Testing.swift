@@ -30,8 +30,10 @@ extension Simulator {
         state.withLock { state in state.executed.count { $0.method == method && $0.path.hasPrefix(prefix) } }
     }
 
+    /// Starts counting anew.
     package func forgetExecutions() { state.withLock { $0.executed = [] } }
 
+    /// The guest `vmid` right now, `nil` if there is none; tasks whose time has come have had their effect.
     package func guest(_ vmid: Int) -> GuestState? {
         change { world in
             world.guests[vmid].map { guest in
@@ -57,6 +59,7 @@ extension Simulator {
         }
     }
 
+    /// Removes a guest without a task, as deleting its configuration file does.
     package func removeGuest(_ vmid: Int) { change { $0.guests[vmid] = nil } }
 
     /// Sets or removes one line of a guest's configuration: its lock, for one.
@@ -85,8 +88,10 @@ extension Simulator {
         }
     }
 
+    /// Moves a guest to another node without a task.
     package func move(_ vmid: Int, to node: String) { change { world in world.change(vmid) { $0.node = node } } }
 
+    /// Switches a guest on or off without a task.
     package func setRunning(_ vmid: Int, _ isRunning: Bool) {
         change { isRunning ? $0.switchOn(vmid) : $0.switchOff(vmid) }
     }
@@ -116,6 +121,7 @@ extension Simulator {
         }
     }
 
+    /// The network bridges of a node; a guest whose bridge is missing does not start.
     package func setBridges(_ bridges: Set<String>, on node: String) {
         change { world in
             for index in world.nodes.indices where world.nodes[index].name == node {
@@ -124,6 +130,7 @@ extension Simulator {
         }
     }
 
+    /// Replaces the tokens that are accepted.
     package func setTokens(_ tokens: Tokens) { change { $0.access.tokens = tokens } }
 
     /// Whether an HA manager acts on what it is asked; without, requests for managed guests change nothing.

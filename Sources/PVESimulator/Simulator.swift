@@ -89,11 +89,12 @@ package final class Simulator: HTTPHandler, Sendable {
         return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 
+    /// A real node has no words for these either: it refuses what is too large, and else just goes away.
     package func refuse(_ request: Request, because refusal: Refusal) -> Response {
         switch refusal {
         case .bodyTooLarge: Wire.failure(.server(501, "for data too large"))
         case .malformed(let detail): Wire.failure(.server(400, detail))
-        case .deadlineExceeded, .overloaded, .shuttingDown: Wire.failure(.server(599, "Too many redirections"))
+        case .deadlineExceeded, .overloaded, .shuttingDown: Response(status: .serviceUnavailable, ending: .reset)
         }
     }
 

@@ -51,7 +51,7 @@ extension Guest {
             [
                 "description": .string(snapshot.description), "name": .string(snapshot.name),
                 "parent": snapshot.parent.map { .string($0) }, "snaptime": JSON(snapshot.time),
-                "vmstate": kind == .vm ? 0 : nil,
+                "vmstate": kind == .vm ? .some(0) : .none,
             ]
         }
         return rows + [

@@ -158,6 +158,14 @@ extension World {
         guard let row = rows.first(where: { $0["volid"]?.string == call["volume"] }), let id = call["volume"] else {
             throw .plain("volume '\(call.text("volume"))' does not exist")
         }
+        if row["content"] == "backup" {
+            let file = id.split(separator: "/").last ?? ""
+            return .data([
+                "format": "raw", "notes": row["notes"] ?? "", "protected": row["protected"] ?? 0,
+                "path": .string("\(storage.options["path"] ?? "")/dump/\(file)"), "size": row["size"],
+                "used": row["size"],
+            ])
+        }
         let name = id.drop { $0 != ":" }.dropFirst()
         let path = storage.options["path"].map { "\($0)/images/\(name)" } ?? "/dev/\(storage.id)/\(name)"
         return .data([
@@ -177,7 +185,10 @@ extension World {
                 log.lines.append("Removed volume '\(volume)'")
                 return
             }
-            if known.isProtected { throw TaskFailure("cannot remove protected volume '\(volume)' on '\(storage)'") }
+            if known.isProtected {
+                let name = volume.dropFirst(storage.count + 1)
+                throw TaskFailure("cannot remove protected volume '\(name)' on '\(storage)'")
+            }
             world.volumes.removeAll { $0.id == volume }
             log.lines.append("Removed volume '\(volume)'")
         }

@@ -25,7 +25,8 @@ enum Wire {
             let errors = failure.errors.sorted { $0.key < $1.key }
             let object = errors.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }
             let json: JSON = [
-                "data": .null, "message": .string(failure.message), "errors": errors.isEmpty ? nil : .object(object),
+                "data": .null, "message": .string(failure.message),
+                "errors": errors.isEmpty ? .none : .some(.object(object)),
             ]
             body = json.bytes
         }

@@ -10,6 +10,7 @@ struct World: Sendable {
     var pools: [String: Pool] = [:]
     var firewalls: [FirewallScope: Firewall] = [:]
     var haResources: [String: HAResource] = [:]
+    var haRules: [String: [String: String]] = [:]
     var clusterName: String?
     var options: [String: String] = [:]
     var access = Access()
@@ -72,6 +73,8 @@ struct Node: Sendable {
     var uptime = 1_234_567
     var bridges: Set<String> = ["vmbr0"]
     var isOnline = true
+    /// Of the certificate it would have: `AA:BB:…`, 32 bytes.
+    var fingerprint = ""
     var options: [String: String] = [:]
 }
 

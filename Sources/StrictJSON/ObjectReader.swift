@@ -44,7 +44,8 @@ package struct ObjectReader {
         guard let value = value(key) else { return nil }
         if let number = value.integer, let exact = Int(exactly: number), bounds.contains(exact) { return exact }
         let suffix = unit.isEmpty ? "" : " (\(unit))"
-        report(key, "expected an integer from \(bounds.lowerBound) to \(bounds.upperBound)\(suffix), got \(value.shown)")
+        report(
+            key, "expected an integer from \(bounds.lowerBound) to \(bounds.upperBound)\(suffix), got \(value.shown)")
         return nil
     }
 

@@ -12,8 +12,7 @@ extension AgentConfig {
     static let tokenVariable = "PROXMOX_AGENT_API_TOKEN"
 
     /// Reads and checks a configuration file. Nothing is opened but the file itself and those that hold secrets.
-    ///
-    /// - Parameter variables: the process environment.
+    /// `variables` is the process environment.
     init(file: String, variables: [String: String]) throws(ConfigError) {
         let bytes: [UInt8]
         do throws(FileError) { bytes = try readFile(file, limit: 4 << 20) } catch {
@@ -155,9 +154,10 @@ private struct ConfigReading {
         let secret = self.secret(&reader, isSimulated: baseURL?.hasPrefix("simulator://") == true)
         guard let name, let baseURL, let tokenID, let endpoint, let secret else { return nil }
         let facts = EnvironmentFacts(
-            name: name, baseURL: baseURL, tokenID: tokenID, trust: "\(trust)", readOnly: readOnly,
+            name: name, baseURL: baseURL, tokenID: tokenID, trust: Self.words(for: trust), readOnly: readOnly,
             acceptsDeclaredApprovals: declared, labels: labels)
-        return AgentConfig.Environment(facts: facts, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
+        return AgentConfig.Environment(
+            facts: facts, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
     }
 
     /// `user@realm!name`, without the characters that would break a header.
@@ -185,6 +185,15 @@ private struct ConfigReading {
             if let pin { trust = .pinned(pin) }
         }
         return trust
+    }
+
+    /// The trust as it enters the environment's identity.
+    private static func words(for trust: ServerTrust) -> String {
+        switch trust {
+        case .system: "system"
+        case .authority(let file): "ca:\(file)"
+        case .pinned(let fingerprint): "sha256:\(fingerprint)"
+        }
     }
 
     private func endpoint(_ text: String, _ trust: ServerTrust, _ reader: inout ObjectReader) -> AgentConfig.Endpoint? {
@@ -240,7 +249,8 @@ private struct ConfigReading {
         var path = file
         if path.hasPrefix("$CREDENTIALS_DIRECTORY/") {
             guard let directory = variables["CREDENTIALS_DIRECTORY"] else {
-                reader.report("token_secret_file", "$CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")
+                reader.report(
+                    "token_secret_file", "$CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")
                 return nil
             }
             path = directory + path.dropFirst("$CREDENTIALS_DIRECTORY".count)
@@ -268,7 +278,8 @@ private struct ConfigReading {
         guard let text = variables[name], !text.isEmpty else { return }
         let path = JSONPath([.key(name)])
         guard let token = Self.checked(text) else {
-            let detail = "the variable holds white space or control characters, perhaps a newline at its end; set it anew"
+            let detail =
+                "the variable holds white space or control characters, perhaps a newline at its end; set it anew"
             issues.append(JSONError(path: path, detail: detail))
             return
         }

@@ -70,7 +70,9 @@ struct AuditCommand: ParsableCommand {
 
         /// One record on one line: when, who, what, where, how it went. What it holds is data and is quoted.
         private static func readable(_ line: [UInt8]) -> String {
-            guard let record = try? JSON.parse(line) else { return "not a record: " + quoted(String(decoding: line, as: UTF8.self)) }
+            guard let record = try? JSON.parse(line) else {
+                return "not a record: " + quoted(String(decoding: line, as: UTF8.self))
+            }
             let request = record["request"]
             let result = record["result"]
             let what = [

@@ -6,8 +6,7 @@ struct FileError: Error, Sendable, Hashable {
 }
 
 /// Reads a whole regular file of at most `limit` bytes (`open`, `fstat`, `read`).
-///
-/// - Parameter isSecret: refuse a file that everybody can read.
+/// A secret is not taken from a file that everybody can read.
 func readFile(_ path: String, limit: Int, isSecret: Bool = false) throws(FileError) -> [UInt8] {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw FileError(detail: "cannot be opened: \(String(cString: strerror(errno)))") }

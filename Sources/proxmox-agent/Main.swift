@@ -27,7 +27,7 @@ enum Version {
 /// `proxmox-agent version`
 struct VersionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "version", abstract: "Print the program's version and those of the libraries it runs with.")
+        commandName: "version", abstract: "Print the program's version.")
 
     func run() { print("proxmox-agent \(Version.text)") }
 }

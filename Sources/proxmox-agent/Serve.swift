@@ -69,10 +69,7 @@ private struct Serving: Service {
             group.addTask {
                 await agent.housekeeping()
                 await agent.reportSameClusters()
-                while !Task.isCancelled {
-                    try? await Task.sleep(for: .seconds(30))
-                    await agent.housekeeping()
-                }
+                while (try? await Task.sleep(for: .seconds(30))) != nil { await agent.housekeeping() }
             }
             try? await gracefulShutdown()
             agent.log.notice("stopping")

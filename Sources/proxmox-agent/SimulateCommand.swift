@@ -43,16 +43,18 @@ struct Simulate: AsyncParsableCommand {
         guard let address = ListenAddress(listen) else {
             throw ValidationError("--listen takes host:port, [v6]:port or unix:/path, not \(listen)")
         }
-        guard address.isLoopback else { throw ValidationError("--listen takes a loopback address; a simulator is no PVE") }
+        guard address.isLoopback else {
+            throw ValidationError("--listen takes a loopback address; a simulator is no PVE")
+        }
     }
 
     func run() async throws {
         guard let address = ListenAddress(listen) else { throw ExitCode.failure }
         var options = Simulator.Options(name: name, guests: guests, taskDuration: .milliseconds(taskMs))
         if let tokenFile { options.tokens = .list(try Self.tokens(in: tokenFile)) }
-        let server: HTTPServer
+        let server: SimulatorServer
         do throws(ServerError) {
-            server = try HTTPServer(listening: address, options: .simulator, handler: Simulator(options))
+            server = try SimulatorServer(Simulator(options), on: address)
         } catch {
             throw fail("proxmox-agent: \(error)")
         }
@@ -81,7 +83,7 @@ struct Simulate: AsyncParsableCommand {
 }
 
 private struct Simulating: Service {
-    let server: HTTPServer
+    let server: SimulatorServer
 
     func run() async throws {
         try? await gracefulShutdown()

@@ -12,13 +12,13 @@ final class Upstreams: Sendable {
     let sites: [Site]
     private let loop: CurlLoop
     private let transports: [CurlTransport]
-    private let simulators: [HTTPServer]
+    private let simulators: [SimulatorServer]
 
     init(_ config: AgentConfig, log: Logger) throws(StartError) {
         do { loop = try CurlLoop() } catch { throw StartError("libcurl: \(error)") }
         var sites: [Site] = []
         var transports: [CurlTransport] = []
-        var simulators: [HTTPServer] = []
+        var simulators: [SimulatorServer] = []
         for environment in config.environments {
             var curl: CurlConfiguration
             switch environment.endpoint {
@@ -26,7 +26,7 @@ final class Upstreams: Sendable {
             case .simulator(let name):
                 let server = try Self.simulator(name, log)
                 simulators.append(server)
-                do { curl = CurlConfiguration(origin: try HTTPOrigin(parsing: "http://\(server.address)")) } catch {
+                do { curl = CurlConfiguration(origin: try HTTPOrigin(parsing: server.baseURL)) } catch {
                     throw StartError("simulator \(name) listens at \(server.address), which is no origin")
                 }
             }
@@ -42,11 +42,9 @@ final class Upstreams: Sendable {
         self.simulators = simulators
     }
 
-    private static func simulator(_ name: String, _ log: Logger) throws(StartError) -> HTTPServer {
+    private static func simulator(_ name: String, _ log: Logger) throws(StartError) -> SimulatorServer {
         do throws(ServerError) {
-            let server = try HTTPServer(
-                listening: .tcp(host: "127.0.0.1", port: 0), options: .simulator,
-                handler: Simulator(Simulator.Options(name: name)))
+            let server = try SimulatorServer(Simulator(Simulator.Options(name: name)))
             log.info("simulator started", metadata: ["name": "\(name)", "address": "\(server.address)"])
             return server
         } catch {
@@ -71,15 +69,5 @@ final class Upstreams: Sendable {
     func shutdown(within limit: Duration) async {
         for transport in transports { await transport.shutdown() }
         for simulator in simulators { await simulator.shutdown(within: min(limit, .seconds(1))) }
-    }
-}
-
-extension HTTPServer.Options {
-    /// What serving a simulator takes.
-    static var simulator: Self {
-        var options = Self()
-        options.maxBodyBytes = 512 << 10
-        options.threads = 1
-        return options
     }
 }

@@ -183,14 +183,37 @@ struct BadRequestTests {
         }
     }
 
-    @Test func `empty params and deep but allowed nesting are fine`() async throws {
+    @Test(arguments: [
+        ("/v1/actions/plan?x=1", "{}"), ("/v1/actions/apply?dry_run=true", "{}"),
+        ("/v1/operations/op_00000000000000000000/cancel", ""), ("/v1/operations/op_00000000000000000000/resolve", "{"),
+        ("/v1/operations/op_00000000000000000000/resolve", #"{"outcome":"failed"}"#), ("/v1/operations/x/cancel", ""),
+    ])
+    func `whatever else would change something is recorded once, too`(path: String, body: String) async throws {
         try await withAgent { agent in
-            #expect(try await agent.plan(Wish.start.with("params", [:])).status == 200)
-            let deep =
-                "{\"params\":{\"a\":" + String(repeating: "[", count: 62) + String(repeating: "]", count: 62) + "}}"
-            let reply = try await agent.send(.post, "/v1/actions/plan", body: Array(deep.utf8))
-            expectProblem(reply, 400, "invalid_request")
-            #expect(reply["errors"]?.array?.contains { $0["pointer"] == "/environment" } == true, "\(reply)")
+            let reply = try await agent.send(.post, path, body: Array(body.utf8))
+            #expect([400, 404].contains(reply.status))
+            let records = try agent.records()
+            #expect(records.map { $0["kind"] } == ["refuse"])
+            #expect(records.first?["result"]?["code"]?.string == reply.code)
+        }
+    }
+
+    @Test func `empty params are fine`() async throws {
+        try await withAgent { agent in
+            _ = try await agent.planID(Wish.start.with("params", [:]))
+        }
+    }
+
+    @Test func `64 levels are read, 65 are not`() async throws {
+        try await withAgent { agent in
+            for levels in [64, 65] {
+                let inner = String(repeating: "[", count: levels - 2) + String(repeating: "]", count: levels - 2)
+                let body = Array("{\"params\":{\"a\":\(inner)}}".utf8)
+                let reply = try await agent.send(.post, "/v1/actions/plan", body: body)
+                expectProblem(reply, 400, "invalid_request")
+                let pointers = reply["errors"]?.array?.compactMap { $0["pointer"]?.string } ?? []
+                #expect(pointers.contains("/environment") == (levels == 64), "\(reply)")
+            }
         }
     }
 }

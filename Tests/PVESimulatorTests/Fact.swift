@@ -27,13 +27,15 @@ struct Fact: Hashable, Sendable {
         [
             "case": .string(name), "auth": .string(auth), "method": .string(method), "path": .string(path),
             "type": contentType.map { .string($0) }, "body": body.map { .string($0) },
-            "headers": headers.isEmpty ? nil : .array(headers.map { JSON($0) }),
-            "wrong_secret": isWrongSecret ? true : nil, "status": JSON(status), "reason": .string(reason),
-            "errors": errors.isEmpty ? nil : JSON(errors), "shape": .string(shape),
+            "headers": headers.isEmpty ? .none : .some(.array(headers.map { JSON($0) })),
+            "wrong_secret": isWrongSecret ? .some(true) : .none, "status": JSON(status), "reason": .string(reason),
+            "errors": errors.isEmpty ? .none : .some(JSON(errors)), "shape": .string(shape),
             "keys": keys.isEmpty
-                ? nil
-                : .object(
-                    keys.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }),
+
+                ? .none
+                : .some(
+                    .object(
+                        keys.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) })),
             "exit": exit.map { .string($0) },
         ]
     }
@@ -116,7 +118,10 @@ enum Form {
     /// Names and types of members, of members of members, and of the rows of a list together.
     static func keys(of body: JSON) -> [String: String] {
         var types: [String: Set<String>] = [:]
-        if body["total"] != nil { types["+total"] = ["number"] }
+        // What stands beside `data` is marked, so that no member can be taken for it.
+        for member in body.object?.members ?? [] where member.key != "data" {
+            types["+" + member.key] = [type(of: member.value)]
+        }
         switch body["data"] {
         case .array(let rows)?:
             for row in rows {

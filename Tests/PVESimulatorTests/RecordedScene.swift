@@ -12,7 +12,8 @@ enum RecordedScene {
         let simulator = replay.simulator
         switch name {
         case "version": await start(replay)
-        case "vm-start", "vm-shutdown-timeout": for vmid in [110, 111] { simulator.setAnswersShutdown(vmid, false) }
+        case "vm-list", "vm-start", "vm-shutdown-timeout":
+            for vmid in [110, 111] { simulator.setAnswersShutdown(vmid, false) }
         case "locked-status": simulator.setConfig(110, "lock", "backup")
         case "vm-protect": simulator.setConfig(110, "lock", nil)
         case "locked-run-status": simulator.setConfig(110, "lock", "backup")
@@ -29,6 +30,16 @@ enum RecordedScene {
             simulator.addGuest(
                 212, isContainer: true, on: "pve1", config: container.merging(more) { $1 })
         case "ct-config-put-right-digest": simulator.addGuest(212, isContainer: true, on: "pve1", config: container)
+        case "storage-content-iso": simulator.addVolume("local:iso/tiny.iso", content: "iso", bytes: 2048)
+        case "pool-delete-nested":
+            await replay.send("PUT", "/api2/json/pools", body: "poolid=prod%2Fweb&vms=111&delete=1")
+        case "backup-content":
+            simulator.addVolume(
+                "local:backup/vzdump-qemu-110-2026_11_20-03_00_01.vma.zst", content: "backup", bytes: 65536, vmid: 110)
+        case "tasks-since":
+            replay.clock.advance(by: .seconds(1_795_382_270) - replay.clock.now)
+            await replay.send("POST", "/api2/json/nodes/pve1/qemu/115/status/stop")
+            replay.clock.advance(by: .seconds(1))
         default: prepareTokens(name, simulator)
         }
     }

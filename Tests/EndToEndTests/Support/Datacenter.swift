@@ -25,7 +25,8 @@ final class Datacenter: Sendable {
                     seed: 1))
             worlds[environment.name] = simulator
             servers[environment.name] = try HTTPServer(
-                listening: .tcp(host: "127.0.0.1", port: 0), options: .simulator, handler: simulator)
+                listening: .tcp(host: "127.0.0.1", port: 0), options: SimulatorServer.defaultOptions, handler: simulator
+            )
         }
         self.worlds = worlds
         self.servers = Mutex(servers)
@@ -44,7 +45,7 @@ final class Datacenter: Sendable {
     func plug(_ environment: String) throws {
         let simulator = try #require(worlds[environment])
         let address = try #require(servers.withLock { $0[environment]?.address })
-        let server = try HTTPServer(listening: address, options: .simulator, handler: simulator)
+        let server = try HTTPServer(listening: address, options: SimulatorServer.defaultOptions, handler: simulator)
         servers.withLock { $0[environment] = server }
     }
 

@@ -1,0 +1,108 @@
+# What there is to do in a checkout; `make help` lists it. .ci/run runs `make check`.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+CONFIG ?= config.example.json
+
+# Swift's own build directories, one for each kind of build: nothing is built twice.
+DEBUG := .build
+TSAN := .build-tsan
+ASAN := .build-asan
+
+# With the compiler that the project is written for a warning is an error. A later one may know more warnings.
+STRICT ?= $(if $(findstring version 6.3,$(shell swift --version 2>/dev/null)),-Xswiftc -warnings-as-errors)
+DEBUG_FLAGS = --explicit-target-dependency-import-check error $(STRICT)
+RELEASE_FLAGS = -c release --static-swift-stdlib
+
+SWIFT_SOURCES := Package.swift Sources Tests
+SHELL_SCRIPTS := .ci/run $(wildcard scripts/* benchmarks/*.sh docs/*.sh)
+
+##@ Use
+.PHONY: run
+run: ## serve config.example.json on loopback, against built-in simulators (CONFIG=FILE for another)
+	@scripts/require build
+	@swift build --product proxmox-agent $(DEBUG_FLAGS) --quiet </dev/null
+	@scripts/run $(DEBUG)/debug/proxmox-agent $(CONFIG)
+
+.PHONY: build
+build: ## build everything, tests too
+	@scripts/require build
+	swift build --build-tests $(DEBUG_FLAGS)
+
+.PHONY: release
+release: ## build the program for use: optimised, the Swift libraries inside, stripped
+	@scripts/require build
+	swift build --product proxmox-agent $(RELEASE_FLAGS)
+	@strip -o $(DEBUG)/release/proxmox-agent.stripped $(DEBUG)/release/proxmox-agent
+	@echo "$(DEBUG)/release/proxmox-agent.stripped: $$(stat -c %s $(DEBUG)/release/proxmox-agent.stripped) bytes"
+
+##@ Test
+.PHONY: test
+test: ## run all tests
+	@scripts/require build
+	swift test $(DEBUG_FLAGS)
+
+.PHONY: golden
+golden: ## rewrite the golden files that tests compare with; read the difference before you commit it
+	@scripts/require build
+	PROXMOX_AGENT_GOLDEN=write swift test $(DEBUG_FLAGS)
+	@git status --short -- Tests docs
+
+.PHONY: lint
+lint: ## check the form of sources and scripts
+	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+	@if command -v shellcheck >/dev/null; then echo shellcheck $(SHELL_SCRIPTS); shellcheck $(SHELL_SCRIPTS); \
+	else echo "shellcheck is not installed: scripts not checked"; fi
+
+.PHONY: fmt
+fmt: ## format the sources
+	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
+
+.PHONY: walkthrough
+walkthrough: ## run the README's walk-through against a fresh agent
+	@scripts/require build
+	@swift build --product proxmox-agent $(DEBUG_FLAGS) --quiet
+	@if [[ -x docs/walkthrough.sh ]]; then docs/walkthrough.sh; fi
+
+.PHONY: tsan
+tsan: ## the C wrappers' tests under ThreadSanitizer
+	@scripts/require build
+	scripts/sanitize thread $(TSAN)
+
+.PHONY: asan
+asan: ## the C wrappers' tests under AddressSanitizer
+	@scripts/require build
+	scripts/sanitize address $(ASAN)
+
+.PHONY: check
+check: ## what CI runs: lint, strict build, ThreadSanitizer, walk-through, all tests
+	@scripts/require build lint
+	@$(MAKE) --no-print-directory lint build tsan walkthrough test
+
+.PHONY: check-full
+check-full: ## check, and: release build, AddressSanitizer, what is linked, tests with optimisation
+	@$(MAKE) --no-print-directory check release
+	scripts/check-linkage
+	@$(MAKE) --no-print-directory asan
+	swift test -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
+
+##@ Measure
+.PHONY: bench
+bench: ## compare with a plain C server, and measure inventories, memory and start-up
+	@scripts/require build bench
+	@swift build --product proxmox-agent $(RELEASE_FLAGS) --quiet
+	@benchmarks/run.sh
+
+##@ Other
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf $(DEBUG) .build-* benchmarks/out
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	    /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	    /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,95 @@
+import AgentModel
+import Logging
+import StrictJSON
+
+/// Follows what PVE works on to its end.
+extension ActionService {
+    /// How a followed task ended.
+    struct TaskEnd: Sendable {
+        var exit: TaskExit?
+        var logTail: [String] = []
+        var message: String
+
+        /// What the end means for the operation; without an exit nobody knows.
+        var state: OperationState {
+            switch exit {
+            case .ok: .succeeded
+            case .warnings: .succeededWithWarnings
+            case .failed: .failed
+            case nil: .unknown
+            }
+        }
+    }
+
+    /// Asks for the task's state, at first often, then every five seconds, until it has ended.
+    func follow(_ upid: UPID, at site: Site) async -> TaskEnd {
+        let deadline = ContinuousClock.now + .seconds(limits.followSeconds)
+        var pause = Duration.milliseconds(200)
+        while ContinuousClock.now < deadline {
+            do throws(HypervisorError) {
+                if case .stopped(let exit) = try await site.hypervisor.status(of: upid) {
+                    return await end(of: upid, exit, at: site)
+                }
+            } catch {
+                ports.log.warning(
+                    "a task cannot be looked at; trying again",
+                    metadata: ["upid": "\(upid)", "environment": "\(site.facts.name)"])
+            }
+            do { try await Task.sleep(for: pause) } catch {
+                return TaskEnd(message: "the agent stopped while PVE's task ran; PVE goes on with it")
+            }
+            pause = min(pause * 2, .seconds(5))
+        }
+        return TaskEnd(message: "PVE's task had not ended after \(limits.followSeconds) s")
+    }
+
+    /// A task of the HA manager only asks: what was asked for is there when the guest is where it should be.
+    func settle(_ end: TaskEnd, _ upid: UPID, _ plan: Plan, at site: Site) async -> TaskEnd {
+        guard end.exit == .ok, ["hastart", "hastop", "hamigrate"].contains(upid.type),
+            let guest = plan.request.target.guest
+        else { return end }
+        let deadline = ContinuousClock.now + .seconds(limits.highAvailabilitySeconds)
+        var pause = Duration.milliseconds(500)
+        while ContinuousClock.now < deadline {
+            if await isDone(upid.type, guest, plan.request, at: site) { return end }
+            do { try await Task.sleep(for: pause) } catch { break }
+            pause = min(pause * 2, .seconds(5))
+        }
+        return TaskEnd(message: "HA took the request, but \(guest) did not get there in time")
+    }
+
+    /// Whether the guest is as the HA manager was asked to make it; not yet, when PVE cannot say.
+    private func isDone(_ type: String, _ guest: GuestRef, _ request: ActionRequest, at site: Site) async -> Bool {
+        do throws(HypervisorError) {
+            guard let node = try await site.hypervisor.locate(guest)?.node else { return false }
+            if type == "hamigrate" { return node.description == request.params["target"]?.string }
+            let path = ["nodes", "\(node)", guest.kind.rawValue, "\(guest.id)", "status", "current"]
+            let status = try await site.hypervisor.read(Call(.get, path))["status"]?.string
+            return status == (type == "hastart" ? "running" : "stopped")
+        } catch {
+            return false
+        }
+    }
+
+    private func end(of upid: UPID, _ exit: TaskExit, at site: Site) async -> TaskEnd {
+        switch exit {
+        case .ok: return TaskEnd(exit: exit, message: "OK")
+        case .warnings(let count):
+            return TaskEnd(exit: exit, logTail: await tail(of: upid, at: site), message: "WARNINGS: \(count)")
+        case .failed(let text):
+            return TaskEnd(exit: exit, logTail: await tail(of: upid, at: site), message: text)
+        }
+    }
+
+    /// The last lines of a task's log; none when PVE does not give them.
+    private func tail(of upid: UPID, at site: Site) async -> [String] {
+        let lines = 20
+        do throws(HypervisorError) {
+            let first = try await site.hypervisor.log(of: upid, from: 0, limit: lines)
+            guard first.total > lines else { return first.lines }
+            return try await site.hypervisor.log(of: upid, from: first.total - lines, limit: lines).lines
+        } catch {
+            return []
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import CMicrohttpd
+import Dispatch
+import Glibc
+import HTTPMessage
+import SystemThread
+
+/// Accepts connections on a thread of its own and hands them to libmicrohttpd.
+///
+/// libmicrohttpd could listen itself, but the only way to make it stop is `MHD_quiesce_daemon`, which races with its
+/// own threads in 0.9.75: both remove the socket from an epoll set, and the second one aborts the process.
+final class Acceptor: Sendable {
+    private let socket: Lock<ListenSocket?>
+    private let ended = DispatchGroup()
+    /// Becomes readable when the thread is to end.
+    private let wake: Int32
+    private let connections: ConnectionRegistry
+
+    /// Accepts until `stop`; `adopt` takes over each descriptor.
+    init(
+        _ socket: consuming ListenSocket, _ connections: ConnectionRegistry,
+        adopt: @escaping @Sendable (Int32, UnsafePointer<sockaddr>, socklen_t) -> Void
+    ) throws(OwnThread.Unavailable) {
+        let descriptor = socket.descriptor
+        wake = cmhd_eventfd()
+        self.socket = Lock(socket)
+        self.connections = connections
+        ended.enter()
+        do throws(OwnThread.Unavailable) {
+            try OwnThread.start { [self] in
+                while waitForClient(descriptor) { unsafe accept(descriptor, adopt) }
+                ended.leave()
+            }
+        } catch {
+            ended.leave()
+            throw error
+        }
+    }
+
+    deinit { _ = close(wake) }
+
+    /// Accepts nobody any more and closes the listening socket. Returns when the thread has ended.
+    func stop() {
+        cmhd_eventfd_signal(wake)
+        ended.wait()
+        socket.withLock { $0 = nil }
+    }
+
+    /// Waits until somebody connects. False when the thread is to end.
+    private func waitForClient(_ listener: Int32) -> Bool {
+        connections.waitForRoom()
+        var entries = [
+            pollfd(fd: listener, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: wake, events: Int16(POLLIN), revents: 0),
+        ]
+        while unsafe poll(&entries, nfds_t(entries.count), -1) < 0 && errno == EINTR {}
+        return entries[1].revents == 0
+    }
+
+    /// Accepts one connection, if there is one.
+    private func accept(_ listener: Int32, _ adopt: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Void) {
+        var address = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        unsafe withUnsafeMutablePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                let descriptor = unsafe Glibc.accept(listener, address, &length)
+                if descriptor >= 0 {
+                    connections.announce()
+                    return unsafe adopt(descriptor, address, length)
+                }
+                guard [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(errno) else { return }
+                // Out of descriptors or memory: somebody has to go before anybody can come.
+                connections.cutIdle()
+                usleep(10_000)
+            }
+        }
+    }
+}
