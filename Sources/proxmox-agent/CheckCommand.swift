@@ -83,7 +83,9 @@ struct EnvironmentReport: Sendable {
             if nodes.isEmpty { flaw("the token sees no node; give it Sys.Audit on /") } else { add("nodes: \(names)") }
             try await checkPrivileges(site)
         } catch {
-            flaw(ServiceError(error, name, during: "checking").detail)
+            // The text names the environment itself.
+            lines.append(ServiceError(error, name, during: "checking").detail)
+            isGood = false
         }
     }
 

@@ -24,11 +24,9 @@ final class Agent: Sendable {
 
     /// Opens the audit log, starts the built-in simulators and listens.
     ///
-    /// - Parameters:
-    ///   - config: what `serve` has read.
-    ///   - log: where the program's own lines go.
-    ///   - accessLog: where a line for each answered request goes; `nil` for `log`.
-    ///   - now: the clock by which plans expire.
+    /// `accessLog` takes a line for each answered request, `log` where it is `nil`; `now` is the clock by which plans
+    /// expire.
+    ///
     /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
     init(
         _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
