@@ -61,7 +61,7 @@ struct EnvironmentReport: Sendable {
     private(set) var cluster: String?
 
     /// What the agent's actions need, and what for.
-    private static let privileges = [
+    static let privileges = [
         ("VM.Audit", "see guests"), ("VM.PowerMgmt", "start and stop"), ("VM.Snapshot", "take snapshots"),
         ("VM.Clone", "clone"), ("VM.Allocate", "delete, clone"), ("VM.Migrate", "migrate"),
         ("Datastore.Audit", "see storage"), ("Datastore.Allocate", "edit storage"),
