@@ -15,7 +15,8 @@ out=$PWD/benchmarks/out
 threads=$(nproc)
 token=benchmark
 authorization="Authorization: Bearer $token"
-export PROXMOX_AGENT_API_TOKEN=$token PVE_SECRET=00000000-0000-4000-8000-000000000000
+export PROXMOX_AGENT_API_TOKEN=$token
+export SMALL_SECRET=00000000-0000-4000-8000-000000000001 LARGE_SECRET=00000000-0000-4000-8000-000000000002
 
 pids=()
 cleanup() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; }
@@ -99,8 +100,10 @@ configuration() {
 {
   "listen_addr": "127.0.0.1:$2", "audit_log_path": "$out/$1.audit.log", "limits": {"share_reads": $3},
   "environments": [
-    {"name": "small", "base_url": "http://127.0.0.1:$((base + 1))", "token_id": "agent@pve!b", "token_secret_env": "PVE_SECRET"},
-    {"name": "large", "base_url": "http://127.0.0.1:$((base + 2))", "token_id": "agent@pve!b", "token_secret_env": "PVE_SECRET"}
+    {"name": "small", "base_url": "http://127.0.0.1:$((base + 1))",
+     "token_id": "agent@pve!bench", "token_secret_env": "SMALL_SECRET"},
+    {"name": "large", "base_url": "http://127.0.0.1:$((base + 2))",
+     "token_id": "agent@pve!bench", "token_secret_env": "LARGE_SECRET"}
   ]
 }
 END

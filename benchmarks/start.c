@@ -36,17 +36,22 @@ int main(int count, char **arguments) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(arguments[1]))};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     double start = milliseconds(), end;
+    int status = 0;
     pid_t child = fork();
     if (child == 0) exit((execv(arguments[2], arguments + 2), perror(arguments[2]), 127));
     do {
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
         end = milliseconds();
-    } while (!answers(&address) && end - start < 10000);
+        if (end - start > 10000 || waitpid(child, &status, WNOHANG) != 0) {
+            kill(child, SIGTERM);
+            exit((fprintf(stderr, "start: %s does not answer\n", arguments[2]), 1));
+        }
+    } while (!answers(&address));
     end = milliseconds();
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     kill(child, SIGTERM);
-    int status;
     waitpid(child, &status, 0);
-    if (end - start >= 10000 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        exit((fprintf(stderr, "start: %s did not answer, or did not end well\n", arguments[2]), 1));
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        exit((fprintf(stderr, "start: %s did not end well\n", arguments[2]), 1));
     printf("%.2f\n", end - start);
 }

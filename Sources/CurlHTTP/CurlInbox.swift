@@ -1,5 +1,6 @@
 internal import CCurl
 internal import Glibc
+internal import HTTPMessage
 internal import Synchronization
 
 /// What other threads ask of the loop's thread.
@@ -22,7 +23,7 @@ final class CurlInbox: Sendable {
 
     /// An `eventfd` that is readable when commands wait.
     let wakeDescriptor: Int32
-    private let state = Mutex(State())
+    private let state = Lock(State())
     private let lastNumber = Atomic<UInt64>(0)
 
     /// `nil` when the process may open no more descriptors.

@@ -24,15 +24,18 @@ final class Agent: Sendable {
 
     /// Opens the audit log, starts the built-in simulators and listens.
     ///
+    /// - Parameter now: the clock by which plans expire.
     /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
-    init(_ config: AgentConfig, log: Logger) throws(StartError) {
+    init(
+        _ config: AgentConfig, log: Logger, now: @escaping @Sendable () -> Date = { Date() }
+    ) throws(StartError) {
         self.config = config
         self.log = log
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath) } catch {
             throw StartError("\(error)")
         }
         upstreams = try Upstreams(config, log: log)
-        let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log)
+        let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
         service = ActionService(sites: upstreams.sites, ports: ports, limits: config.limits)
         let tally = Tally()
         failures = Mutex(AuthFailureTally())

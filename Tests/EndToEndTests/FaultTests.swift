@@ -1,0 +1,187 @@
+import PVESimulator
+import StrictJSON
+import Testing
+
+/// PVE fails in all the ways it can; a change is sent at most once in each.
+@Suite(.timeLimit(.minutes(2)))
+struct FaultTests {
+    private static let startPath = "/nodes/pve2/qemu/136/status/start"
+
+    /// A fault that leaves open whether the change was made.
+    struct Doubt: Sendable, CustomTestStringConvertible {
+        let effect: Fault.Effect
+        let status: Int
+        let code: String
+        /// How often PVE carried the change out.
+        let executions: Int
+
+        init(_ effect: Fault.Effect, _ status: Int, _ code: String, executions: Int) {
+            (self.effect, self.status, self.code, self.executions) = (effect, status, code, executions)
+        }
+
+        var testDescription: String { "\(effect)" }
+
+        static let all = [
+            Doubt(.executeThenReset, 502, "upstream_invalid", executions: 1),
+            Doubt(.reset, 502, "upstream_invalid", executions: 0),
+            Doubt(.hang, 504, "upstream_timeout", executions: 0),
+            Doubt(.cutBody, 502, "upstream_invalid", executions: 1),
+            Doubt(.wrongJSON, 502, "upstream_invalid", executions: 1),
+            Doubt(.html, 502, "upstream_invalid", executions: 1),
+            Doubt(.status(502, reason: "Bad Gateway"), 502, "upstream_refused", executions: 0),
+            Doubt(.status(504, reason: "Gateway Time-out"), 502, "upstream_refused", executions: 0),
+            Doubt(.status(595, reason: "no route to host"), 502, "upstream_refused", executions: 0),
+            Doubt(.status(596, reason: "broken pipe"), 502, "upstream_refused", executions: 0),
+            Doubt(.status(599, reason: "too many redirections"), 502, "upstream_refused", executions: 0),
+        ]
+    }
+
+    @Test(arguments: Doubt.all)
+    func `in doubt the outcome is unknown, the change was sent once, and a person settles it`(
+        doubt: Doubt
+    ) async throws {
+        let setup = Setup(.simulated("cloud", settings: ["timeout_ms": 1500]))
+        try await withAgent(setup) { agent in
+            let plan = try await agent.planID(.start)
+            try agent.pve().inject(Fault(doubt.effect, method: "POST", path: Self.startPath))
+            let reply = try await agent.apply(plan)
+            expectProblem(reply, doubt.status, doubt.code)
+            let id = try #require(reply["operation_id"]?.string)
+            let operation = try await agent.get("/v1/operations/\(id)")
+            #expect(operation["state"] == "unknown", "\(operation)")
+            #expect(operation["message"]?.string?.contains("is not sent again") == true)
+            #expect(try await agent.planState(plan) == "unknown")
+            #expect(agent.executed.count == doubt.executions)
+            expectProblem(try await agent.apply(plan), 409, "plan_consumed")
+
+            let wrong = try await agent.post("/v1/operations/\(id)/resolve", ["outcome": "maybe", "reason": "?"])
+            expectProblem(wrong, 400, "invalid_request")
+            let resolve: JSON = ["outcome": "succeeded", "reason": "looked at it"]
+            let settled = try await agent.post("/v1/operations/\(id)/resolve", resolve, as: "alice")
+            #expect(settled["state"] == "succeeded", "\(settled)")
+            #expect(try await agent.planState(plan) == "applied")
+            expectProblem(try await agent.post("/v1/operations/\(id)/resolve", resolve), 400, "invalid_request")
+            #expect(agent.executed.count == doubt.executions)
+            let kinds = try agent.kinds(of: plan)
+            #expect(kinds == ["plan", "apply_intent", "apply", "refuse", "resolve"])
+        }
+    }
+
+    @Test(arguments: [400, 401, 403, 500, 501, 503])
+    func `what PVE refused failed, with PVE's words`(status: Int) async throws {
+        try await withAgent { agent in
+            let plan = try await agent.planID(.start)
+            let fault = Fault.Effect.status(status, reason: "not today")
+            try agent.pve().inject(Fault(fault, method: "POST", path: Self.startPath))
+            let reply = try await agent.apply(plan)
+            expectProblem(reply, 502, "upstream_refused")
+            #expect(reply["upstream"]?["status"] == JSON(status))
+            #expect(reply["upstream"]?["reason"]?.string?.contains("not today") == true)
+            #expect(reply["detail"]?.string?.contains("not today") == true)
+            #expect(try await agent.end(of: reply)["state"] == "failed")
+            #expect(try await agent.planState(plan) == "failed")
+            #expect(agent.executed.isEmpty)
+            #expect(try agent.kinds(of: plan) == ["plan", "apply_intent", "apply"])
+        }
+    }
+
+    @Test func `a refusal of PVE's own names the parameter`() async throws {
+        try await withAgent { agent in
+            let wish = Wish(
+                "firewall_edit", "firewall/cluster",
+                [
+                    "endpoint": "/cluster/firewall/rules", "method": "POST",
+                    "params": ["type": "sideways", "action": "X"],
+                ])
+            let reply = try await agent.apply(try await agent.planID(wish), approvedBy: "alice")
+            expectProblem(reply, 502, "upstream_refused")
+            #expect(reply["upstream"]?["status"] == 400)
+            #expect(reply["upstream"]?["errors"]?["type"] != nil, "\(reply)")
+        }
+    }
+
+    @Test func `a task that fails fails the operation, with the end of its log`() async throws {
+        try await withAgent { agent in
+            let plan = try await agent.planID(.start)
+            let fault = Fault.Effect.taskError("start failed: out of memory")
+            try agent.pve().inject(Fault(fault, method: "POST", path: Self.startPath))
+            let reply = try await agent.apply(plan)
+            #expect(reply.status == 200, "the request itself went well: \(reply)")
+            #expect(reply["result"]?["status"] == "failed")
+            #expect(reply["result"]?["message"] == "start failed: out of memory")
+            #expect(reply["operation"]?["log_tail"]?.array?.last == "TASK ERROR: start failed: out of memory")
+            #expect(try await agent.planState(plan) == "failed")
+            let outcome = try #require(try agent.records().last)
+            #expect(outcome["result"]?["status"] == "failed")
+            #expect(outcome["result"]?["upid"] == reply["operation"]?["upid"])
+        }
+    }
+
+    @Test func `a task with warnings succeeded with warnings`() async throws {
+        try await withAgent { agent in
+            let plan = try await agent.planID(.start)
+            try agent.pve().inject(Fault(.taskWarnings(2), method: "POST", path: Self.startPath))
+            let reply = try await agent.apply(plan)
+            #expect(reply["result"]?["status"] == "succeeded_with_warnings", "\(reply)")
+            #expect(reply["result"]?["message"] == "WARNINGS: 2")
+            #expect(reply["operation"]?["log_tail"]?.array?.contains("WARN: simulated warning 2") == true)
+            #expect(try await agent.planState(plan) == "applied")
+        }
+    }
+
+    @Test func `a task is followed through failures of reading it`() async throws {
+        try await withAgent { agent in
+            try agent.pve().inject(Fault(.reset, method: "GET", path: "/nodes/pve2/tasks", count: 2))
+            try agent.pve().inject(Fault(.html, method: "GET", path: "/nodes/pve2/tasks"))
+            let reply = try await agent.apply(try await agent.planID(.start))
+            #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
+            #expect(agent.executed.count == 1)
+        }
+    }
+
+    @Test func `a PVE that is not reached leaves the plan good`() async throws {
+        try await withAgent { agent in
+            let plan = try await agent.planID(.stop)
+            try await agent.unplug()
+            let reply = try await agent.apply(plan, approvedBy: "alice")
+            expectProblem(reply, 502, "upstream_unreachable")
+            #expect(try await agent.end(of: reply)["state"] == "failed")
+            #expect(try await agent.planState(plan) == "approved")
+            #expect(try agent.kinds(of: plan) == ["plan", "approve", "refuse"])
+            expectProblem(try await agent.plan(.stop), 502, "upstream_unreachable")
+            try agent.plug()
+            let again = try await agent.apply(plan)
+            #expect(again["result"]?["status"] == "succeeded", "approved already: \(again)")
+            #expect(agent.executed.count == 1)
+        }
+    }
+
+    @Test(arguments: [502, 503, 504, 595, 596])
+    func `reads are tried again where PVE's gateway gave up`(status: Int) async throws {
+        try await withAgent { agent in
+            try agent.pve().inject(Fault(.status(status, reason: "gave up"), method: "GET", count: 2))
+            let reply = try await agent.get("/v1/nodes?environment=cloud")
+            #expect(reply["result"]?["data"]?.array?.count == 3, "\(reply)")
+            try agent.pve().inject(Fault(.status(status, reason: "gave up"), method: "GET", count: 3))
+            expectProblem(try await agent.get("/v1/nodes?environment=cloud"), 502, "upstream_refused")
+        }
+    }
+
+    @Test(arguments: [
+        (Fault.Effect.hang, 504, "upstream_timeout"), (.cutBody, 502, "upstream_invalid"),
+        (.wrongJSON, 502, "upstream_invalid"), (.html, 502, "upstream_invalid"),
+        (.status(500, reason: "no"), 502, "upstream_refused"), (.status(401, reason: "no"), 502, "upstream_refused"),
+    ])
+    func `a read that fails is a typed error`(effect: Fault.Effect, status: Int, code: String) async throws {
+        let setup = Setup(.simulated("cloud", settings: ["timeout_ms": 500]))
+        try await withAgent(setup) { agent in
+            try agent.pve().inject(Fault(effect, method: "GET", count: 20))
+            expectProblem(try await agent.get("/v1/inventory?environment=cloud"), status, code)
+            expectProblem(try await agent.get("/v1/nodes?environment=cloud"), status, code)
+            expectProblem(try await agent.plan(.start), status, code)
+            try agent.pve().clearFaults()
+            #expect(try await agent.get("/v1/inventory?environment=cloud").status == 200)
+            #expect(try agent.records().map { $0["kind"] } == ["refuse", "refuse", "refuse", "read"])
+        }
+    }
+}

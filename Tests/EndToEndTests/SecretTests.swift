@@ -1,0 +1,89 @@
+import PVESimulator
+import StrictJSON
+import Testing
+
+/// Secrets go to PVE and nowhere else.
+@Suite(.timeLimit(.minutes(1)))
+struct SecretTests {
+    private static let password = "hunter2-Zq8;=&%"
+    private static let share = Wish(
+        "storage_edit", "storage/share",
+        [
+            "endpoint": "/storage", "method": "POST",
+            "params": [
+                "storage": "share", "type": "cifs", "server": "192.0.2.9", "share": "data", "username": "agent",
+                "password": .string(password),
+            ],
+        ])
+
+    @Test(arguments: [nil, Fault.Effect.status(500, reason: "no"), .executeThenReset])
+    func `a password reaches PVE whole, and no answer, record or log line`(effect: Fault.Effect?) async throws {
+        try await withAgent { agent in
+            var replies: [Reply] = []
+            let planned = try await agent.plan(Self.share)
+            let id = try #require(planned["plan_id"]?.string)
+            #expect(planned["preview"]?["calls"]?.array?.first?["params"]?["password"] == "<redacted>")
+            replies.append(planned)
+            replies.append(try await agent.post("/v1/actions/apply", Self.share.with("dry_run", true).json))
+            if let effect { try agent.pve().inject(Fault(effect, method: "POST", path: "/storage")) }
+            let whole = Self.share.with("approved_by", "alice").json
+            replies.append(try await agent.post("/v1/actions/apply", whole, wait: 15))
+            #expect(replies.last?["plan_id"]?.string == id, "the whole request, password and all, is the planned one")
+            let executed = try agent.pve().executed
+            #expect(executed.allSatisfy { $0.parameters["password"] == Self.password })
+            if effect == nil { #expect(executed.count == 1) }
+            for path in ["/v1/plans/\(id)", "/v1/plans", "/v1/operations", "/v1/environments", "/readyz"] {
+                replies.append(try await agent.get(path))
+            }
+            for reply in replies { #expect(!Self.leaks(reply.text), "\(reply)") }
+            for record in try agent.records() { #expect(!Self.leaks(record.text)) }
+            for line in agent.log.lines { #expect(!Self.leaks(line), "\(line)") }
+        }
+    }
+
+    @Test func `another password is another request`() async throws {
+        try await withAgent { agent in
+            let one = try await agent.plan(Self.share)
+            let same = try await agent.plan(Self.share)
+            var other = Self.share
+            var params = try #require(other.params["params"]?.object)
+            params["password"] = "another"
+            other.params["params"] = .object(params)
+            let two = try await agent.plan(other)
+            #expect(one["request_hash"] == same["request_hash"])
+            #expect(one["request_hash"] != two["request_hash"])
+            let mixed = other.with("plan_id", try #require(one["plan_id"])).with("approved_by", "alice")
+            expectProblem(try await agent.post("/v1/actions/apply", mixed.json), 409, "request_hash_mismatch")
+        }
+    }
+
+    @Test(arguments: [
+        Wish("start_vm", "vm/136", ["cipassword": .string(password)]),
+        Wish("start_vm", "vm/136", ["timeout": .string(password)]),
+        Wish("storage_edit", "storage/xy", ["endpoint": "/storage", "method": "POST", "params": .string(password)]),
+        Wish(
+            "storage_edit", "storage/xy",
+            ["endpoint": "/storage", "method": "POST", "params": ["storage": "y", "password": .string(password)]]),
+        Wish(
+            "storage_edit", "storage/xy",
+            ["endpoint": "/storage", "method": "POST", "params": ["storage": "xy", "password": [.string(password)]]]),
+        Wish(
+            "storage_edit", "storage/xy",
+            [
+                "endpoint": "/storage", "method": "POST",
+                "params": ["storage": "xy", "password": .string("\u{1}" + password)],
+            ]
+        ),
+    ])
+    func `a refused request's values are not recorded or logged`(wish: Wish) async throws {
+        try await withAgent { agent in
+            expectProblem(try await agent.plan(wish), 400, "invalid_request")
+            for record in try agent.records() { #expect(!Self.leaks(record.text)) }
+            for line in agent.log.lines { #expect(!Self.leaks(line), "\(line)") }
+        }
+    }
+
+    private static func leaks(_ text: String) -> Bool {
+        ["hunter2", Setup.secret(of: "cloud"), Setup.token].contains { text.contains($0) }
+    }
+}
