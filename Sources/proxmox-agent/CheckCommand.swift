@@ -84,7 +84,9 @@ struct EnvironmentReport: Sendable {
             if nodes.isEmpty { flaw("the token sees no node; give it Sys.Audit on /") } else { add("nodes: \(names)") }
             try await checkPrivileges(site)
         } catch {
-            flaw(ServiceError(error, name, during: "checking").detail)
+            // The detail begins with the environment's name, as `add` would have it.
+            lines.append(ServiceError(error, name, during: "checking").detail)
+            isGood = false
         }
     }
 
