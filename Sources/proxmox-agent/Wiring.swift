@@ -22,9 +22,8 @@ final class Agent: Sendable {
     private let upstreams: Upstreams
     private let failures: Mutex<AuthFailureTally>
 
-    /// Opens the audit log, starts the built-in simulators and listens.
+    /// Opens the audit log, starts the built-in simulators and listens. Plans expire by the clock `now`.
     ///
-    /// - Parameter now: the clock by which plans expire.
     /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
     init(
         _ config: AgentConfig, log: Logger, now: @escaping @Sendable () -> Date = { Date() }
