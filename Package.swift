@@ -25,10 +25,12 @@ let wrappers: [Target] = [
     .systemLibrary(
         name: "CCurl", path: "Modules/CCurl", pkgConfig: "libcurl",
         providers: [.apt(["libcurl4-openssl-dev", "libssl-dev"])]),
+    .target(name: "SystemThread", swiftSettings: strict),
     .target(name: "HTTPMessage", dependencies: [httpTypes], swiftSettings: strict),
     .target(
-        name: "MicroHTTPD", dependencies: ["CMicrohttpd", "HTTPMessage", httpTypes], swiftSettings: wrapper),
-    .target(name: "CurlHTTP", dependencies: ["CCurl", "HTTPMessage", httpTypes], swiftSettings: wrapper),
+        name: "MicroHTTPD", dependencies: ["CMicrohttpd", "HTTPMessage", "SystemThread", httpTypes], swiftSettings: wrapper),
+    .target(
+        name: "CurlHTTP", dependencies: ["CCurl", "HTTPMessage", "SystemThread", httpTypes], swiftSettings: wrapper),
     .target(
         name: "WireTestSupport", dependencies: ["HTTPMessage", "MicroHTTPD", httpTypes],
         path: "Tests/WireTestSupport", swiftSettings: strict),
@@ -61,7 +63,7 @@ let agent: [Target] = [
         name: "ProxmoxVE", dependencies: ["AgentService", "AgentModel", "HTTPMessage", "StrictJSON", httpTypes],
         swiftSettings: strict),
     .target(
-        name: "AgentStorage", dependencies: ["AgentAudit", "AgentService", "AgentModel", "StrictJSON"],
+        name: "AgentStorage", dependencies: ["AgentAudit", "AgentService", "AgentModel", "StrictJSON", "SystemThread"],
         swiftSettings: strict),
     .target(
         name: "PVESimulator", dependencies: ["HTTPMessage", "MicroHTTPD", "StrictJSON", crypto, httpTypes],
@@ -70,7 +72,8 @@ let agent: [Target] = [
         name: "proxmox-agent",
         dependencies: [
             "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CurlHTTP",
-            "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON", crypto, httpTypes, logging,
+            "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON", "SystemThread", crypto, httpTypes,
+            logging,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             .product(name: "UnixSignals", package: "swift-service-lifecycle"),

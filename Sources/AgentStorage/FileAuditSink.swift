@@ -2,6 +2,7 @@ package import AgentAudit
 package import FoundationEssentials
 internal import Glibc
 internal import Synchronization
+internal import SystemThread
 
 /// The audit log in a file: JSON Lines, mode 0600, one writer, one chain over all rotations.
 ///
@@ -54,7 +55,9 @@ package final class FileAuditSink: AuditSink {
         let queue = AuditQueue(head: journal.head)
         self.queue = queue
         queue.learn(from: journal)
-        try WriterThread.start { queue.serve(journal) }
+        do throws(OwnThread.Unavailable) { try OwnThread.start { queue.serve(journal) } } catch {
+            throw AuditError("audit log: \(error)")
+        }
     }
 
     deinit { queue.put(.close(nil)) }

@@ -2,6 +2,7 @@ import CMicrohttpd
 import Dispatch
 import Glibc
 import HTTPMessage
+import SystemThread
 
 /// Accepts connections on a thread of its own and hands them to libmicrohttpd.
 ///
@@ -9,7 +10,6 @@ import HTTPMessage
 /// own threads in 0.9.75: both remove the socket from an epoll set, and the second one aborts the process.
 final class Acceptor: Sendable {
     private let socket: Lock<ListenSocket?>
-    private let queue = DispatchQueue(label: "http accept")
     private let ended = DispatchGroup()
     /// Becomes readable when the thread is to end.
     private let wake: Int32
@@ -19,13 +19,20 @@ final class Acceptor: Sendable {
     init(
         _ socket: consuming ListenSocket, _ connections: ConnectionRegistry,
         adopt: @escaping @Sendable (Int32, UnsafePointer<sockaddr>, socklen_t) -> Void
-    ) {
+    ) throws(OwnThread.Unavailable) {
         let descriptor = socket.descriptor
         wake = cmhd_eventfd()
         self.socket = Lock(socket)
         self.connections = connections
-        queue.async(group: ended) { [self] in
-            while waitForClient(descriptor) { unsafe accept(descriptor, adopt) }
+        ended.enter()
+        do throws(OwnThread.Unavailable) {
+            try OwnThread.start { [self] in
+                while waitForClient(descriptor) { unsafe accept(descriptor, adopt) }
+                ended.leave()
+            }
+        } catch {
+            ended.leave()
+            throw error
         }
     }
 

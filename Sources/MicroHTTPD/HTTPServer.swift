@@ -2,6 +2,7 @@ import CMicrohttpd
 import Dispatch
 import Glibc
 package import HTTPMessage
+import SystemThread
 
 /// An HTTP/1.1 server on libmicrohttpd's epoll threads.
 ///
@@ -29,7 +30,12 @@ package final class HTTPServer: Sendable {
         core = ServerCore(options: options.normalized, handler: handler)
         let daemon = try Daemon(core)
         self.daemon = daemon
-        acceptor = unsafe Acceptor(socket, core.connections) { unsafe daemon.adopt($0, $1, $2) }
+        do throws(OwnThread.Unavailable) {
+            acceptor = try unsafe Acceptor(socket, core.connections) { unsafe daemon.adopt($0, $1, $2) }
+        } catch {
+            daemon.stop()
+            throw .cannotStart("\(error)")
+        }
         core.sweep()
     }
 

@@ -43,7 +43,7 @@ final class RunningAgent: Sendable {
                         .init(id: "agent@pve!\(environment.name)", secret: Setup.secret(of: environment.name))
                     ]), taskDuration: setup.taskDuration, seed: 1))
             let server = try HTTPServer(
-                listening: .tcp(host: "127.0.0.1", port: 0), options: .simulator, handler: simulator)
+                listening: .tcp(host: "127.0.0.1", port: 0), options: SimulatorServer.defaultOptions, handler: simulator)
             worlds[environment.name] = simulator
             servers[environment.name] = server
             addresses[environment.name] = "\(server.address)"
@@ -97,7 +97,7 @@ final class RunningAgent: Sendable {
     func plug(_ environment: String = "cloud") throws {
         let simulator = try pve(environment)
         let address = try #require(servers.withLock { $0[environment]?.address })
-        let server = try HTTPServer(listening: address, options: .simulator, handler: simulator)
+        let server = try HTTPServer(listening: address, options: SimulatorServer.defaultOptions, handler: simulator)
         servers.withLock { $0[environment] = server }
     }
 
