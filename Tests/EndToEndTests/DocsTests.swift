@@ -135,6 +135,14 @@ struct DocsTests {
         }
     }
 
+    @Test func `the architecture knows every target`() throws {
+        let rows = try Documents.rows("docs/architecture.md", under: "| target | holds | knows nothing of |")
+        let names = rows.map { $0.split(separator: "|")[0].filter { $0 != " " } }
+        let sources = try FileManager.default.contentsOfDirectory(
+            atPath: Documents.root.appending(path: "Sources").path)
+        #expect(names.sorted() == sources.sorted())
+    }
+
     @Test func `the changelog knows the version of the program`() throws {
         #expect(try Documents.text("CHANGELOG.md").contains(Version.text))
     }
