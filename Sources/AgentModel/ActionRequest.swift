@@ -81,11 +81,33 @@ extension Date {
         formatted(.iso8601.year().month().day().time(includingFractionalSeconds: true).timeZone(separator: .omitted))
     }
 
-    /// Parses RFC 3339, with or without fractional seconds.
+    /// Parses RFC 3339 strictly, with or without fractional seconds; a day that the month has not is refused.
     package init?(rfc3339 text: String) {
-        let plain = Date.ISO8601FormatStyle()
-        let fractional = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
-        guard let date = (try? fractional.parse(text)) ?? (try? plain.parse(text)) else { return nil }
+        let bytes = Array(text.utf8)
+        let form = Array("dddd-dd-ddTdd:dd:dd".utf8)
+        guard bytes.count >= form.count + 1 else { return nil }
+        for (byte, wanted) in zip(bytes, form) {
+            guard wanted == UInt8(ascii: "d") ? TextForm.isDigit(byte) : byte == wanted else { return nil }
+        }
+        var rest = bytes[form.count...]
+        let isFractional = rest.first == UInt8(ascii: ".")
+        if isFractional {
+            let digits = rest.dropFirst().prefix(while: TextForm.isDigit)
+            guard (1...9).contains(digits.count) else { return nil }
+            rest = rest.dropFirst(digits.count + 1)
+        }
+        let zone = rest.map { TextForm.isDigit($0) ? UInt8(ascii: "d") : $0 }
+        guard ["Z", "+dd:dd", "-dd:dd"].contains(String(decoding: zone, as: UTF8.self)) else { return nil }
+        let style = Date.ISO8601FormatStyle(includingFractionalSeconds: isFractional)
+        guard let date = try? style.parse(text), Self.isDay(text.prefix(10)) else { return nil }
         self = date
+    }
+
+    private static func isDay(_ text: Substring) -> Bool {
+        let parts = text.split(separator: "-").compactMap { Int($0) }
+        guard parts.count == 3, (1...12).contains(parts[1]) else { return false }
+        let isLeap = parts[0] % 4 == 0 && (parts[0] % 100 != 0 || parts[0] % 400 == 0)
+        let days = [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+        return (1...days[parts[1] - 1]).contains(parts[2])
     }
 }

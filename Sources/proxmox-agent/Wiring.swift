@@ -22,11 +22,17 @@ final class Agent: Sendable {
     private let upstreams: Upstreams
     private let failures: Mutex<AuthFailureTally>
 
-    /// Opens the audit log, starts the built-in simulators and listens. Plans expire by the clock `now`.
+    /// Opens the audit log, starts the built-in simulators and listens.
     ///
+    /// - Parameters:
+    ///   - config: what `serve` has read.
+    ///   - log: where the program's own lines go.
+    ///   - accessLog: where a line for each answered request goes; `nil` for `log`.
+    ///   - now: the clock by which plans expire.
     /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
     init(
-        _ config: AgentConfig, log: Logger, now: @escaping @Sendable () -> Date = { Date() }
+        _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
+        now: @escaping @Sendable () -> Date = { Date() }
     ) throws(StartError) {
         self.config = config
         self.log = log
@@ -39,7 +45,8 @@ final class Agent: Sendable {
         let tally = Tally()
         failures = Mutex(AuthFailureTally())
         let handler = AgentHandler(
-            service: service, authenticator: Authenticator(token: config.token), log: log,
+            service: service, authenticator: Authenticator(token: config.token),
+            accessLog: accessLog ?? LoggedAccess(log: log),
             onAuthFailure: { tally.count($0) })
         do throws(ServerError) {
             server = try HTTPServer(listening: config.listen, options: config.serverOptions(log), handler: handler)
@@ -99,9 +106,8 @@ final class Agent: Sendable {
         for line in EnvironmentReport.sameClusters(reports) { log.warning("\(line)") }
     }
 
-    /// Small things that come round: probes, plans whose time has come, failed authentications of the last minute.
+    /// Small things that come round: plans whose time has come, failed authentications of the last minute.
     func housekeeping() async {
-        await probe()
         do throws(ServiceError) { try await service.expireDue() } catch {
             log.error("plans cannot be expired: \(error.detail)")
         }

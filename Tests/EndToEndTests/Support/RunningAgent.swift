@@ -43,7 +43,8 @@ final class RunningAgent: Sendable {
                         .init(id: "agent@pve!\(environment.name)", secret: Setup.secret(of: environment.name))
                     ]), taskDuration: setup.taskDuration, seed: 1))
             let server = try HTTPServer(
-                listening: .tcp(host: "127.0.0.1", port: 0), options: SimulatorServer.defaultOptions, handler: simulator)
+                listening: .tcp(host: "127.0.0.1", port: 0), options: SimulatorServer.defaultOptions, handler: simulator
+            )
             worlds[environment.name] = simulator
             servers[environment.name] = server
             addresses[environment.name] = "\(server.address)"
