@@ -35,7 +35,7 @@ final class Agent: Sendable {
         self.config = config
         self.log = log
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath) } catch {
-            throw StartError("audit log: \(error)")
+            throw StartError("\(error)")
         }
         upstreams = try Upstreams(config, log: log)
         let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
@@ -62,7 +62,7 @@ final class Agent: Sendable {
         await drained
         await upstreams.shutdown(within: max(.zero, deadline - .now))
         await record(failures.withLock { $0.drain() })
-        do throws(AuditError) { try await audit.close() } catch { log.error("audit log: \(error)") }
+        do throws(AuditError) { try await audit.close() } catch { log.error("\(error)") }
     }
 
     /// Opens the audit log anew, after a rotation (SIGHUP).
@@ -122,7 +122,7 @@ final class Agent: Sendable {
     private func record(_ events: [AuditEvent]) async {
         for event in events {
             do throws(AuditError) { try await audit.append(event, .soon) } catch {
-                log.error("audit log: \(error)")
+                log.error("\(error)")
             }
         }
     }
