@@ -89,10 +89,18 @@ let agent: [Target] = [
         name: "StrictJSONTests", dependencies: ["StrictJSON", "AgentTestSupport"], swiftSettings: strict),
     .testTarget(
         name: "AgentModelTests", dependencies: ["AgentModel", "AgentTestSupport", "StrictJSON"],
+        exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(
+        name: "AgentPolicyTests", dependencies: ["AgentPolicy", "AgentModel", "AgentTestSupport", "StrictJSON"],
+        exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(
+        name: "AgentServiceTests",
+        dependencies: ["AgentService", "AgentAudit", "AgentModel", "AgentTestSupport", "StrictJSON", logging],
         swiftSettings: strict),
     .testTarget(
-        name: "AgentPolicyTests", dependencies: ["AgentPolicy", "AgentModel", "AgentTestSupport"],
-        swiftSettings: strict),
+        name: "AgentAPITests",
+        dependencies: ["AgentAPI", "AgentModel", "AgentService", "AgentTestSupport", "HTTPMessage", httpTypes],
+        exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "AgentStorageTests",
         dependencies: ["AgentStorage", "AgentAudit", "AgentModel", "AgentTestSupport", "StrictJSON"],

@@ -1,10 +1,8 @@
 import ArgumentParser
 import Glibc
 
-/// Writes a line to standard error.
-func complain(_ line: String) { write(line + "\n", to: STDERR_FILENO) }
-
-func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
+/// Writes a line to standard error, waiting until it is taken.
+func complain(_ line: String) { write(Array((line + "\n").utf8), to: STDERR_FILENO) }
 
 /// Writes all of `bytes` to a descriptor; there is nobody to tell when that fails.
 func write(_ bytes: [UInt8], to descriptor: Int32) {

@@ -1,21 +1,26 @@
 import AgentAPI
+import Dispatch
 import FoundationEssentials
 import Glibc
 import Logging
 import StrictJSON
 import Synchronization
+import SystemThread
 
-/// Collects log lines and writes them to standard error: at once from `warning` on, else many at a time, at the
-/// latest after a tenth of a second.
+/// Collects log lines and has a thread of its own write them to standard error: whoever logs never waits.
+///
+/// Lines are written many at a time, at the latest after a twentieth of a second. When nobody reads standard error,
+/// they are dropped once a mebibyte waits, and their number is told later.
 final class LineLog: Sendable {
     private struct State {
         var pending: [UInt8] = []
+        var dropped = 0
         /// The time that `stamp` stands for: milliseconds since 1970.
         var milliseconds = 0
         var stamp = ""
         /// The beginning of `stamp`, which is good for a second.
         var second = ""
-        var flushing = false
+        var isWriting = false
 
         mutating func setTime(_ new: Int) {
             if new / 1000 != milliseconds / 1000 {
@@ -27,28 +32,56 @@ final class LineLog: Sendable {
         }
     }
 
+    private static let capacity = 1 << 20
     private let state = Mutex(State())
+    private let wake = DispatchSemaphore(value: 0)
     private let format: AgentConfig.LogFormat
     fileprivate let level: Logger.Level
 
-    /// Lines below `level` are not written.
+    /// Starts the writer, which lives as long as the process. Lines below `level` are not written.
     init(format: AgentConfig.LogFormat, level: Logger.Level) {
         self.format = format
         self.level = level
+        do throws(OwnThread.Unavailable) {
+            try OwnThread.start { [self] in
+                while true {
+                    wake.wait()
+                    usleep(50_000)
+                    writePending()
+                }
+            }
+        } catch {
+            complain("the log has no writer: \(error)")
+        }
     }
 
-    /// Writes what is pending.
-    func flush() {
+    /// Waits until all is written, at most a second.
+    func flush() async {
+        for _ in 0..<100 {
+            if state.withLock({ $0.pending.isEmpty && !$0.isWriting }) { return }
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    /// On the writer's thread alone.
+    private func writePending() {
         let bytes = state.withLock { state in
-            state.flushing = false
             defer { state.pending.removeAll(keepingCapacity: state.pending.count < 1 << 16) }
+            state.isWriting = true
+            if state.dropped > 0 {
+                format.begin(state.stamp, .warning, "log lines dropped", &state.pending)
+                format.add("count", state.dropped, &state.pending)
+                format.end(&state.pending)
+                state.dropped = 0
+            }
             return state.pending
         }
-        if !bytes.isEmpty { write(bytes, to: STDERR_FILENO) }
+        write(bytes, to: STDERR_FILENO)
+        state.withLock { $0.isWriting = false }
     }
 
     fileprivate func add(_ level: Logger.Level, _ message: String, _ metadata: [(String, String)]) {
-        add(atOnce: level >= .warning) { [format] out, time in
+        add { [format] out, time in
             format.begin(time, level, message, &out)
             for (key, value) in metadata { format.add(key, value, &out) }
             format.end(&out)
@@ -56,24 +89,21 @@ final class LineLog: Sendable {
     }
 
     /// Adds one line; `write` appends it, given the time.
-    private func add(atOnce: Bool = false, _ write: (inout [UInt8], _ time: String) -> Void) {
+    private func add(_ write: (inout [UInt8], _ time: String) -> Void) {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
-        let schedule = state.withLock { state in
+        let isFirst = state.withLock { state in
+            guard state.pending.count < Self.capacity else {
+                state.dropped += 1
+                return false
+            }
             let milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1_000_000
             if state.milliseconds != milliseconds { state.setTime(milliseconds) }
+            let isFirst = state.pending.isEmpty
             write(&state.pending, state.stamp)
-            defer { state.flushing = true }
-            return !state.flushing
+            return isFirst
         }
-        if atOnce {
-            flush()
-        } else if schedule {
-            Task.detached {
-                try? await Task.sleep(for: .milliseconds(100))
-                self.flush()
-            }
-        }
+        if isFirst { wake.signal() }
     }
 }
 

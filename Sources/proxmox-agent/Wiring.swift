@@ -24,11 +24,9 @@ final class Agent: Sendable {
 
     /// Opens the audit log, starts the built-in simulators and listens.
     ///
-    /// - Parameters:
-    ///   - config: what `serve` has read.
-    ///   - log: where the program's own lines go.
-    ///   - accessLog: where a line for each answered request goes; `nil` for `log`.
-    ///   - now: the clock by which plans expire.
+    /// `accessLog` takes a line for each answered request, `log` where it is `nil`; `now` is the clock by which plans
+    /// expire.
+    ///
     /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
     init(
         _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
@@ -37,7 +35,7 @@ final class Agent: Sendable {
         self.config = config
         self.log = log
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath) } catch {
-            throw StartError("audit log: \(error)")
+            throw StartError("\(error)")
         }
         upstreams = try Upstreams(config, log: log)
         let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
@@ -64,7 +62,7 @@ final class Agent: Sendable {
         await drained
         await upstreams.shutdown(within: max(.zero, deadline - .now))
         await record(failures.withLock { $0.drain() })
-        do throws(AuditError) { try await audit.close() } catch { log.error("audit log: \(error)") }
+        do throws(AuditError) { try await audit.close() } catch { log.error("\(error)") }
     }
 
     /// Opens the audit log anew, after a rotation (SIGHUP).
@@ -106,9 +104,8 @@ final class Agent: Sendable {
         for line in EnvironmentReport.sameClusters(reports) { log.warning("\(line)") }
     }
 
-    /// Small things that come round: probes, plans whose time has come, failed authentications of the last minute.
+    /// Small things that come round: plans whose time has come, failed authentications of the last minute.
     func housekeeping() async {
-        await probe()
         do throws(ServiceError) { try await service.expireDue() } catch {
             log.error("plans cannot be expired: \(error.detail)")
         }
@@ -125,7 +122,7 @@ final class Agent: Sendable {
     private func record(_ events: [AuditEvent]) async {
         for event in events {
             do throws(AuditError) { try await audit.append(event, .soon) } catch {
-                log.error("audit log: \(error)")
+                log.error("\(error)")
             }
         }
     }
