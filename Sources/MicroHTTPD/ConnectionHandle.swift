@@ -60,8 +60,8 @@ import HTTPMessage
     /// `MHD_add_response_header`; false for an empty value, or when memory is short.
     borrowing func add(_ name: String, _ value: String) -> Bool {
         // Strings handed to C as they are would be copied first, each time.
-        name.withCString { name in
-            value.withCString { value in unsafe MHD_add_response_header(raw, name, value) == .YES }
+        unsafe name.withCString { name in
+            unsafe value.withCString { value in unsafe MHD_add_response_header(raw, name, value) == .YES }
         }
     }
 
