@@ -16,6 +16,8 @@ ASAN := .build-asan
 STRICT ?= $(if $(findstring version 6.3,$(shell swift --version 2>/dev/null)),-Xswiftc -warnings-as-errors)
 DEBUG_FLAGS = --explicit-target-dependency-import-check error $(STRICT)
 RELEASE_FLAGS = -c release --static-swift-stdlib
+# In CI nobody watches the build; what goes wrong is printed all the same.
+QUIET = $(if $(CI),--quiet)
 
 SWIFT_SOURCES := Package.swift Sources Tests
 SHELL_SCRIPTS := .ci/run $(wildcard scripts/* benchmarks/*.sh docs/*.sh)
@@ -30,12 +32,12 @@ run: ## serve config.example.json on loopback, against built-in simulators (CONF
 .PHONY: build
 build: ## build everything, tests too
 	@scripts/require build
-	swift build --build-tests $(DEBUG_FLAGS)
+	swift build --build-tests $(DEBUG_FLAGS) $(QUIET)
 
 .PHONY: release
 release: ## build the program for use: optimised, the Swift libraries inside, stripped
 	@scripts/require build
-	swift build --product proxmox-agent $(RELEASE_FLAGS)
+	swift build --product proxmox-agent $(RELEASE_FLAGS) $(QUIET)
 	@strip -o $(DEBUG)/release/proxmox-agent.stripped $(DEBUG)/release/proxmox-agent
 	@echo "$(DEBUG)/release/proxmox-agent.stripped: $$(stat -c %s $(DEBUG)/release/proxmox-agent.stripped) bytes"
 

@@ -32,22 +32,53 @@ package struct Router<Value: Sendable>: Sendable {
         case badPath
     }
 
-    private let resources: [Resource<Value>]
-    /// Where in `resources` the templates without captures are, by their whole text.
-    private let literals: [String: Int]
+    private let table: RouteTable
+    private let values: [Value]
 
     /// The routes may come in any order. Two with the same method and the same template are a mistake in the program.
     package init(_ routes: [Route]) {
-        var resources: [Resource<Value>] = []
-        for route in routes {
+        table = RouteTable(routes.map { ($0.method, $0.template) })
+        values = routes.map(\.value)
+    }
+
+    /// Looks for the route of `method` and `path`, the path as in ``Request/path``.
+    package func find(_ method: HTTPRequest.Method, _ path: String) -> Match {
+        switch table.find(method, path) {
+        case .matched(let number, let captures): .matched(values[number], captures)
+        case .options(let allow): .options(allow: allow)
+        case .wrongMethod(let allow): .wrongMethod(allow: allow)
+        case .notFound: .notFound
+        case .badPath: .badPath
+        }
+    }
+}
+
+/// What a ``Router`` knows of its routes but their values: it is not generic, so that looking one up is fast.
+private struct RouteTable: Sendable {
+    /// As ``Router/Match``, with the number of the route.
+    enum Match {
+        case matched(Int, PathCaptures)
+        case options(allow: [HTTPRequest.Method])
+        case wrongMethod(allow: [HTTPRequest.Method])
+        case notFound, badPath
+    }
+
+    private let resources: [Resource]
+    /// Where in `resources` the templates without captures are, by their whole text.
+    private let literals: [String: Int]
+
+    init(_ routes: [(method: HTTPRequest.Method, template: String)]) {
+        var resources: [Resource] = []
+        for (number, route) in routes.enumerated() {
             let segments = PathSegment.parse(route.template)
             let known = resources.firstIndex { $0.segments.elementsEqual(segments, by: PathSegment.meanTheSame) }
+            let entry = Resource.Entry(method: route.method, number: number, segments: segments)
             if let known {
                 precondition(
-                    resources[known].route(of: route.method) == nil, "two routes: \(route.method) \(route.template)")
-                resources[known].routes.append((route.method, route.value, segments))
+                    resources[known].entry(of: route.method) == nil, "two routes: \(route.method) \(route.template)")
+                resources[known].entries.append(entry)
             } else {
-                resources.append(Resource(segments: segments, routes: [(route.method, route.value, segments)]))
+                resources.append(Resource(segments: segments, entries: [entry]))
             }
         }
         resources.sort { $0.segments.lexicographicallyPrecedes($1.segments, by: PathSegment.isMoreSpecific) }
@@ -57,8 +88,7 @@ package struct Router<Value: Sendable>: Sendable {
             uniquingKeysWith: { first, _ in first })
     }
 
-    /// Looks for the route of `method` and `path`, the path as in ``Request/path``.
-    package func find(_ method: HTTPRequest.Method, _ path: String) -> Match {
+    func find(_ method: HTTPRequest.Method, _ path: String) -> Match {
         if let index = literals[path] { return resources[index].match(method, []) }
         guard path.utf8.first == UInt8(ascii: "/") else { return .notFound }
         let segments = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
@@ -89,14 +119,19 @@ package struct PathCaptures: Sendable, Hashable {
 }
 
 /// All routes of one path.
-private struct Resource<Value: Sendable>: Sendable {
-    let segments: [PathSegment]
-    /// For each method its value, and the template's own names for the captures. A handful: searched faster than hashed.
-    var routes: [(method: HTTPRequest.Method, value: Value, segments: [PathSegment])]
-
-    func route(of method: HTTPRequest.Method) -> (method: HTTPRequest.Method, value: Value, segments: [PathSegment])? {
-        routes.first { $0.method == method }
+private struct Resource: Sendable {
+    /// The route of one method, with the template's own names for the captures.
+    struct Entry: Sendable {
+        let method: HTTPRequest.Method
+        let number: Int
+        let segments: [PathSegment]
     }
+
+    let segments: [PathSegment]
+    /// A handful: searched faster than hashed.
+    var entries: [Entry]
+
+    func entry(of method: HTTPRequest.Method) -> Entry? { entries.first { $0.method == method } }
 
     /// The whole path, where nothing in it is captured.
     var literal: String? {
@@ -118,12 +153,12 @@ private struct Resource<Value: Sendable>: Sendable {
         }
     }
 
-    func match(_ method: HTTPRequest.Method, _ path: [Substring]) -> Router<Value>.Match {
-        guard let route = route(of: method) ?? (method == .head ? route(of: .get) : nil) else {
+    func match(_ method: HTTPRequest.Method, _ path: [Substring]) -> RouteTable.Match {
+        guard let entry = entry(of: method) ?? (method == .head ? entry(of: .get) : nil) else {
             return method == .options ? .options(allow: allowed) : .wrongMethod(allow: allowed)
         }
         var captures = PathCaptures()
-        for (segment, text) in zip(route.segments, path) {
+        for (segment, text) in zip(entry.segments, path) {
             guard case .capture(let name) = segment else { continue }
             guard let value = try? PercentDecoding.decode(text), !value.contains("/"), value != ".", value != ".."
             else {
@@ -131,11 +166,11 @@ private struct Resource<Value: Sendable>: Sendable {
             }
             captures.values.append((name, value))
         }
-        return .matched(route.value, captures)
+        return .matched(entry.number, captures)
     }
 
     private var allowed: [HTTPRequest.Method] {
-        var methods = Set(routes.map(\.method))
+        var methods = Set(entries.map(\.method))
         methods.insert(.options)
         if methods.contains(.get) { methods.insert(.head) }
         return methods.sorted { $0.rawValue < $1.rawValue }

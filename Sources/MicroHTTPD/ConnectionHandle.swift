@@ -59,7 +59,10 @@ import HTTPMessage
 
     /// `MHD_add_response_header`; false for an empty value, or when memory is short.
     borrowing func add(_ name: String, _ value: String) -> Bool {
-        unsafe MHD_add_response_header(raw, name, value) == .YES
+        // Strings handed to C as they are would be copied first, each time.
+        unsafe name.withCString { name in
+            unsafe value.withCString { value in unsafe MHD_add_response_header(raw, name, value) == .YES }
+        }
     }
 
     private static func copying(_ bytes: [UInt8]) -> OpaquePointer? {

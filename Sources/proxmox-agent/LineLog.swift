@@ -18,7 +18,18 @@ final class LineLog: Sendable {
         /// The time that `stamp` stands for: milliseconds since 1970.
         var milliseconds = 0
         var stamp = ""
+        /// The beginning of `stamp`, which is good for a second.
+        var second = ""
         var isWriting = false
+
+        mutating func setTime(_ new: Int) {
+            if new / 1000 != milliseconds / 1000 {
+                let date = Date(timeIntervalSince1970: Double(new / 1000))
+                second = "\(date.formatted(.iso8601).dropLast())."
+            }
+            milliseconds = new
+            stamp = "\(second)\(String(new % 1000 + 1000).dropFirst())Z"
+        }
     }
 
     private static let capacity = 1 << 20
@@ -87,20 +98,12 @@ final class LineLog: Sendable {
                 return false
             }
             let milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1_000_000
-            if state.milliseconds != milliseconds {
-                state.milliseconds = milliseconds
-                state.stamp = Self.stamp(now)
-            }
+            if state.milliseconds != milliseconds { state.setTime(milliseconds) }
             let isFirst = state.pending.isEmpty
             write(&state.pending, state.stamp)
             return isFirst
         }
         if isFirst { wake.signal() }
-    }
-
-    private static func stamp(_ time: timespec) -> String {
-        let second = Date(timeIntervalSince1970: Double(time.tv_sec)).formatted(.iso8601).dropLast()
-        return "\(second).\(String(time.tv_nsec / 1_000_000 + 1000).dropFirst())Z"
     }
 }
 
