@@ -28,7 +28,8 @@ let wrappers: [Target] = [
     .target(name: "SystemThread", swiftSettings: strict),
     .target(name: "HTTPMessage", dependencies: [httpTypes], swiftSettings: strict),
     .target(
-        name: "MicroHTTPD", dependencies: ["CMicrohttpd", "HTTPMessage", "SystemThread", httpTypes], swiftSettings: wrapper),
+        name: "MicroHTTPD", dependencies: ["CMicrohttpd", "HTTPMessage", "SystemThread", httpTypes],
+        swiftSettings: wrapper),
     .target(
         name: "CurlHTTP", dependencies: ["CCurl", "HTTPMessage", "SystemThread", httpTypes], swiftSettings: wrapper),
     .target(
@@ -46,6 +47,7 @@ let wrappers: [Target] = [
 ]
 
 let agent: [Target] = [
+    .systemLibrary(name: "CMalloc", path: "Modules/CMalloc"),
     .target(name: "StrictJSON", swiftSettings: strict),
     .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
@@ -71,9 +73,9 @@ let agent: [Target] = [
     .executableTarget(
         name: "proxmox-agent",
         dependencies: [
-            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CurlHTTP",
-            "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON", "SystemThread", crypto, httpTypes,
-            logging,
+            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CMalloc",
+            "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON", "SystemThread",
+            crypto, httpTypes, logging,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -87,10 +89,18 @@ let agent: [Target] = [
         name: "StrictJSONTests", dependencies: ["StrictJSON", "AgentTestSupport"], swiftSettings: strict),
     .testTarget(
         name: "AgentModelTests", dependencies: ["AgentModel", "AgentTestSupport", "StrictJSON"],
+        exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(
+        name: "AgentPolicyTests", dependencies: ["AgentPolicy", "AgentModel", "AgentTestSupport", "StrictJSON"],
+        exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(
+        name: "AgentServiceTests",
+        dependencies: ["AgentService", "AgentAudit", "AgentModel", "AgentTestSupport", "StrictJSON", logging],
         swiftSettings: strict),
     .testTarget(
-        name: "AgentPolicyTests", dependencies: ["AgentPolicy", "AgentModel", "AgentTestSupport"],
-        swiftSettings: strict),
+        name: "AgentAPITests",
+        dependencies: ["AgentAPI", "AgentModel", "AgentService", "AgentTestSupport", "HTTPMessage", httpTypes],
+        exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "AgentStorageTests",
         dependencies: ["AgentStorage", "AgentAudit", "AgentModel", "AgentTestSupport", "StrictJSON"],

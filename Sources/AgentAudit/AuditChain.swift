@@ -1,3 +1,5 @@
+package import AgentModel
+
 /// The chain of hashes, pure: it makes the next record, or checks that a record is the next one.
 package struct AuditChain: Sendable, Hashable {
     package private(set) var head: AuditHead
@@ -6,7 +8,7 @@ package struct AuditChain: Sendable, Hashable {
     package init(from head: AuditHead = .empty) { self.head = head }
 
     /// Makes the record that comes next and moves the head to it.
-    package mutating func extend(with event: AuditEvent, at time: AuditTime) -> AuditRecord {
+    package mutating func extend(with event: AuditEvent, at time: Timestamp) -> AuditRecord {
         let record = AuditRecord(event, after: head, at: time)
         head = record.head
         return record

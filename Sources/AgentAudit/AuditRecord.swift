@@ -1,3 +1,4 @@
+package import AgentModel
 internal import Crypto
 internal import StrictJSON
 
@@ -11,7 +12,7 @@ package struct AuditRecord: Sendable {
     package static let maximumDepth = 2 * JSON.maximumDepth
 
     package let seq: UInt64
-    package let time: AuditTime
+    package let time: Timestamp
     package let event: AuditEvent
     /// Hash of the record before; 64 zeros in the first of all.
     package let prev: String
@@ -19,7 +20,7 @@ package struct AuditRecord: Sendable {
     package let hash: String
 
     /// The record that follows `head`.
-    package init(_ event: AuditEvent, after head: AuditHead, at time: AuditTime) {
+    package init(_ event: AuditEvent, after head: AuditHead, at time: Timestamp) {
         self.seq = head.seq + 1
         self.time = time
         self.event = event
@@ -27,7 +28,7 @@ package struct AuditRecord: Sendable {
         self.hash = Self.digest(event, seq: head.seq + 1, time: time, prev: head.hash)
     }
 
-    private init(_ event: AuditEvent, seq: UInt64, time: AuditTime, prev: String, hash: String) {
+    private init(_ event: AuditEvent, seq: UInt64, time: Timestamp, prev: String, hash: String) {
         self.seq = seq
         self.time = time
         self.event = event
@@ -55,12 +56,12 @@ extension AuditRecord {
     /// The hash that the record ought to have.
     package var digest: String { Self.digest(event, seq: seq, time: time, prev: prev) }
 
-    private static func digest(_ event: AuditEvent, seq: UInt64, time: AuditTime, prev: String) -> String {
+    private static func digest(_ event: AuditEvent, seq: UInt64, time: Timestamp, prev: String) -> String {
         let canonical = JSON.object(fields(of: event, seq: seq, time: time, prev: prev)).canonicalBytes
         return hex(SHA256.hash(data: canonical))
     }
 
-    private static func fields(of event: AuditEvent, seq: UInt64, time: AuditTime, prev: String) -> JSONObject {
+    private static func fields(of event: AuditEvent, seq: UInt64, time: Timestamp, prev: String) -> JSONObject {
         var object = JSONObject()
         object.append("v", .integer(version))
         object.append("seq", .integer(Int64(clamping: seq)))
@@ -166,7 +167,7 @@ extension AuditRecord {
 
         mutating func record() throws(Flaw) -> AuditRecord {
             guard let seq = UInt64(exactly: try integer("seq")), seq > 0 else { throw .shape("needs a 'seq' over 0") }
-            guard let time = AuditTime(try string("ts")) else { throw .shape("needs a UTC time in 'ts'") }
+            guard let time = Timestamp(try string("ts")) else { throw .shape("needs a UTC time in 'ts'") }
             let name = try string("kind")
             guard let kind = AuditKind(rawValue: name) else { throw .shape("has an unknown 'kind'") }
             let event = AuditEvent(

@@ -1,3 +1,5 @@
+package import AgentModel
+
 /// Checks a log from its bytes, in pieces of any size, in constant memory.
 ///
 /// Give it the files in the order they were written, rotated ones first: ``begin(file:)``, ``feed(_:)`` as often as
@@ -5,8 +7,8 @@
 package struct AuditVerifier: Sendable {
     private let saved: AuditHead?
     private var chain: AuditChain?
-    private var first: (record: UInt64, time: AuditTime)?
-    private var last: AuditTime?
+    private var first: (record: UInt64, time: Timestamp)?
+    private var last: Timestamp?
     private var records: UInt64 = 0
     private var notes: [String] = []
     private var clockSteps: (count: Int, first: String)?
@@ -143,8 +145,8 @@ package struct AuditSummary: Sendable, Hashable, CustomStringConvertible {
     package let records: UInt64
     /// Number of the first record; `nil` in an empty log.
     package let first: UInt64?
-    package let from: AuditTime?
-    package let to: AuditTime?
+    package let from: Timestamp?
+    package let to: Timestamp?
     package let head: AuditHead
     /// What is no flaw but worth knowing.
     package let notes: [String]
@@ -158,5 +160,5 @@ package struct AuditSummary: Sendable, Hashable, CustomStringConvertible {
             + "chain whole, head \(head)"
     }
 
-    private static func seconds(_ time: AuditTime) -> String { time.description.prefix(19) + "Z" }
+    private static func seconds(_ time: Timestamp) -> String { time.description.prefix(19) + "Z" }
 }

@@ -1,3 +1,4 @@
+import AgentModel
 package import FoundationEssentials
 internal import StrictJSON
 
@@ -7,8 +8,8 @@ internal import StrictJSON
 package struct AuthFailureTally: Sendable {
     private struct Entry {
         var count: Int
-        var first: AuditTime
-        var last: AuditTime
+        var first: Timestamp
+        var last: Timestamp
     }
 
     private let maximumSources: Int
@@ -21,7 +22,7 @@ package struct AuthFailureTally: Sendable {
 
     /// Counts one failure and returns the events of the minute that has ended with it, if one has.
     package mutating func count(source: String, at date: Date) -> [AuditEvent] {
-        let time = AuditTime(date)
+        let time = Timestamp(date)
         let ended = minute == time.minute ? [] : drain()
         minute = time.minute
         let key = entries[source] != nil || entries.count < maximumSources ? source : Self.others
@@ -32,7 +33,7 @@ package struct AuthFailureTally: Sendable {
 
     /// Returns the events of a minute that is over at `date`; call it now and then, so that a lull hides nothing.
     package mutating func flush(at date: Date) -> [AuditEvent] {
-        minute == AuditTime(date).minute ? [] : drain()
+        minute == Timestamp(date).minute ? [] : drain()
     }
 
     /// Returns the events of all that is counted, as for the end of the process.

@@ -74,18 +74,3 @@ package struct ActionRequest: Sendable {
         ]
     }
 }
-
-extension Date {
-    /// RFC 3339 in UTC with milliseconds: `2026-11-22T21:14:03.122Z`.
-    package var rfc3339: String {
-        formatted(.iso8601.year().month().day().time(includingFractionalSeconds: true).timeZone(separator: .omitted))
-    }
-
-    /// Parses RFC 3339, with or without fractional seconds.
-    package init?(rfc3339 text: String) {
-        let plain = Date.ISO8601FormatStyle()
-        let fractional = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
-        guard let date = (try? fractional.parse(text)) ?? (try? plain.parse(text)) else { return nil }
-        self = date
-    }
-}

@@ -1,9 +1,9 @@
 /// A form that text from outside must have; the name of a PVE format where there is one.
 package enum TextForm: Sendable, Hashable {
     case node, storage, pool, environment, snapshot, dnsName, word, label
-    /// Several `word`s or storage pairs, separated by commas: `local-lvm` or `a:b,c:d`.
+    /// Storages or pairs of them, separated by commas, `local-lvm` or `nas:ceph,local:ceph`; `1` is every storage as it is.
     case storageMap
-    /// Any text of at most this many characters, without control characters but newline and tab.
+    /// Any text of at most this many code points, without control characters but newline and tab.
     case text(Int)
 
     /// The form as a regular expression (ECMA 262), for schemas and error texts.
@@ -11,13 +11,14 @@ package enum TextForm: Sendable, Hashable {
         switch self {
         case .node: "^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
         case .storage: "^[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]$"
-        case .pool: "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,2}$"
+        case .pool: #"^(?=.{1,200}$)(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,2}$"#
         case .environment: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
         case .snapshot: "^[A-Za-z][A-Za-z0-9_-]{1,39}$"
-        case .dnsName: "^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$"
+        case .dnsName:
+            #"^(?=.{1,63}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$"#
         case .word: "^[A-Za-z0-9_-]{1,64}$"
         case .label: "^[A-Za-z0-9._:@/-]{3,128}$"
-        case .storageMap: "^[A-Za-z0-9._:,-]{1,512}$"
+        case .storageMap: "^(?=.{1,512}$)\(Self.storagePair)(,\(Self.storagePair))*$"
         case .text(let limit): "^[^\\u0000-\\u0008\\u000b-\\u001f\\u007f]{0,\(limit)}$"
         }
     }
@@ -45,9 +46,9 @@ package enum TextForm: Sendable, Hashable {
             return (2...40).contains(bytes.count) && bytes.first.map(Self.isLetter) == true
                 && bytes.allSatisfy { Self.isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-") }
         case .dnsName:
-            return (1...63).contains(bytes.count) && edges(bytes, Self.isAlphanumeric)
-                && bytes.allSatisfy {
-                    Self.isAlphanumeric($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".")
+            return (1...63).contains(bytes.count)
+                && text.split(separator: ".", omittingEmptySubsequences: false).allSatisfy {
+                    TextForm.node.matches(String($0))
                 }
         case .word:
             return (1...64).contains(bytes.count)
@@ -56,11 +57,20 @@ package enum TextForm: Sendable, Hashable {
             return (3...128).contains(bytes.count)
                 && bytes.allSatisfy { Self.isNameByte($0) || ":@/".utf8.contains($0) }
         case .storageMap:
-            return (1...512).contains(bytes.count) && bytes.allSatisfy { Self.isNameByte($0) || ":,".utf8.contains($0) }
+            return (1...512).contains(bytes.count)
+                && text.split(separator: ",", omittingEmptySubsequences: false).allSatisfy(Self.isStoragePair)
         case .text(let limit):
-            return text.count <= limit
+            return text.unicodeScalars.count <= limit
                 && bytes.allSatisfy { ($0 >= 0x20 && $0 != 0x7F) || $0 == 0x0A || $0 == 0x09 }
         }
+    }
+
+    private static let storagePair =
+        "(1|[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9](:[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9])?)"
+
+    private static func isStoragePair(_ text: Substring) -> Bool {
+        let names = text.split(separator: ":", omittingEmptySubsequences: false)
+        return text == "1" || (names.count <= 2 && names.allSatisfy { TextForm.storage.matches(String($0)) })
     }
 
     private func edges(_ bytes: String.UTF8View, _ test: (UInt8) -> Bool) -> Bool {

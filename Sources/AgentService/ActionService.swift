@@ -59,6 +59,8 @@ package final class ActionService: Sendable {
         var tasks: [RecordID: Task<Void, Never>] = [:]
         var tickets: [RecordID: TargetLocks.Ticket] = [:]
         var draining = false
+        /// Outcomes that cannot be written at present.
+        var stuck = 0
     }
 
     package init(sites: [Site], ports: Ports, limits: Limits = Limits()) {
@@ -106,7 +108,7 @@ package final class ActionService: Sendable {
 
     /// Records that a request was turned away, unless that is recorded already; answers the error to throw.
     ///
-    /// When the log itself is what fails, there is nothing to be done but to answer so.
+    /// When the log itself is what fails, the answer is that: no refusal goes out that is not recorded.
     package func refuse(
         _ error: ServiceError, _ context: Context, request: ActionRequest? = nil, plan: Plan? = nil
     ) async -> ServiceError {
@@ -119,12 +121,8 @@ package final class ActionService: Sendable {
             .refuse, context, environment: shown?.environment, plan: plan?.id, operation: error.operationID,
             request: shown?.json, decision: plan?.decision.json, result: .object(result))
         var recorded = error
-        do throws(ServiceError) {
-            try await record(event)
-            recorded.isRecorded = true
-        } catch {
-            return recorded
-        }
+        do throws(ServiceError) { try await record(event) } catch { return error }
+        recorded.isRecorded = true
         return recorded
     }
 
@@ -154,6 +152,9 @@ package final class ActionService: Sendable {
         }
         if let fault = ports.audit.fault {
             throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
+        }
+        if runs.withLock({ $0.stuck }) > 0 {
+            throw ServiceError(.storeUnavailable, "the outcome of an operation cannot be written; nothing new starts")
         }
     }
 }

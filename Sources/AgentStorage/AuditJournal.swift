@@ -1,3 +1,4 @@
+import AgentModel
 internal import AgentAudit
 internal import FoundationEssentials
 internal import StrictJSON
@@ -88,7 +89,7 @@ extension AuditJournal {
     func write(_ entries: [Entry], publish: () -> Void = {}) {
         if let error = obstacle() { return refuse(entries, error, publish) }
         var batch = Batch(chain)
-        let time = AuditTime(now())
+        let time = Timestamp(now())
         var notes = notes
         if case .full(let error, let refused) = health {
             notes.append(["event": "resumed", "refused": JSON(refused), "reason": .string(error.description)])
@@ -178,7 +179,7 @@ extension AuditJournal {
 
         /// Adds a record; `nil` when it is too large for a line.
         @discardableResult
-        mutating func add(_ event: AuditEvent, at time: AuditTime) -> AuditHead? {
+        mutating func add(_ event: AuditEvent, at time: Timestamp) -> AuditHead? {
             var next = chain
             let line = next.extend(with: event, at: time).line
             guard line.count <= AuditRecord.maximumLineLength else { return nil }

@@ -19,11 +19,11 @@ package struct JSONPath: Sendable, Hashable {
             case .index(let number): "/\(number)"
             case .key(let name):
                 "/"
-                    + name.reduce(into: "") { text, character in
-                        switch character {
+                    + name.unicodeScalars.reduce(into: "") { text, scalar in
+                        switch scalar {
                         case "~": text += "~0"
                         case "/": text += "~1"
-                        default: text.append(character)
+                        default: text.unicodeScalars.append(scalar)
                         }
                     }
             }

@@ -133,9 +133,7 @@ private struct ConfigReading {
     private func environment(_ reader: inout ObjectReader, _ declared: Bool) -> AgentConfig.Environment? {
         let name = reader.parsed("name", "1 to 64 of A-Z a-z 0-9 . _ -", EnvironmentName.init)
         let baseURL = reader.string("base_url")
-        let tokenID = reader.parsed("token_id", "a PVE token id such as agent@pve!home") {
-            Self.isTokenID($0) ? $0 : nil
-        }
+        let tokenID = self.tokenID(&reader)
         reader.require("name", "a name such as home")
         reader.require("base_url", "https://host:8006 or simulator://NAME")
         reader.require("token_id", "a PVE token id such as agent@pve!home")
@@ -160,6 +158,14 @@ private struct ConfigReading {
             facts: facts, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
     }
 
+    /// The id, which is not repeated where it is wrong: the secret may stand behind it, as in `id=secret`.
+    private func tokenID(_ reader: inout ObjectReader) -> String? {
+        guard let text = reader.string("token_id") else { return nil }
+        if Self.isTokenID(text) { return text }
+        reader.report("token_id", "must be a PVE token id such as agent@pve!home, without its secret")
+        return nil
+    }
+
     /// `user@realm!name`, without the characters that would break a header.
     private static func isTokenID(_ text: String) -> Bool {
         let parts = text.split(separator: "!", omittingEmptySubsequences: false)
@@ -180,7 +186,14 @@ private struct ConfigReading {
             if file != nil, pin != nil { tls.report("ca_file", "give either ca_file or fingerprint_sha256, not both") }
             if let file {
                 trust = .authority(file: file)
-                if access(file, R_OK) != 0 { tls.report("ca_file", "\(file) cannot be read") }
+                do throws(FileError) {
+                    let text = String(decoding: try readFile(file, limit: 16 << 20), as: UTF8.self)
+                    if !text.contains("-----BEGIN CERTIFICATE-----") {
+                        tls.report("ca_file", "\(file) holds no certificate in PEM form")
+                    }
+                } catch {
+                    tls.report("ca_file", "\(file): \(error.detail)")
+                }
             }
             if let pin { trust = .pinned(pin) }
         }
@@ -203,9 +216,14 @@ private struct ConfigReading {
                 reader.report("base_url", "simulator:// takes a name such as home, got \(JSON.string(name).shown)")
                 return nil
             }
+            if trust != .system { reader.report("tls", "is for https://; a simulator:// has none") }
             return .simulator(name: name)
         }
-        do throws(HTTPOrigin.Invalid) { return .remote(try HTTPOrigin(parsing: text), trust) } catch {
+        do throws(HTTPOrigin.Invalid) {
+            let origin = try HTTPOrigin(parsing: text)
+            if origin.scheme == .http, trust != .system { reader.report("tls", "is for https://; this is http://") }
+            return .remote(origin, trust)
+        } catch {
             reader.report("base_url", Self.wording(of: error, text))
             return nil
         }
@@ -223,13 +241,20 @@ private struct ConfigReading {
     }
 
     private func secret(_ reader: inout ObjectReader, isSimulated: Bool) -> Secret? {
-        let variable = reader.parsed("token_secret_env", "a variable's name") { $0.isEmpty ? nil : $0 }
+        let variable = reader.string("token_secret_env")
         let file = reader.parsed("token_secret_file", "a file's path") { $0.isEmpty ? nil : $0 }
         if variable != nil, file != nil {
             reader.report("token_secret_file", "give either token_secret_env or token_secret_file, not both")
             return nil
         }
         if let file { return secret(file: file, &reader) }
+        // What is no name may be the secret itself, and is not repeated.
+        if let variable, !Self.isVariable(variable) {
+            reader.report(
+                "token_secret_env",
+                "must be the name of a variable, of A-Z a-z 0-9 _; the secret itself has no place in this file")
+            return nil
+        }
         if let variable, let text = variables[variable], !text.isEmpty {
             if let secret = Self.checked(text) { return secret }
             reader.report("token_secret_env", "\(variable) holds white space or control characters; set it anew")
@@ -243,6 +268,10 @@ private struct ConfigReading {
             reader.report("token_secret_env", "is missing; name the variable that holds the token's secret")
         }
         return nil
+    }
+
+    private static func isVariable(_ text: String) -> Bool {
+        !text.isEmpty && !text.utf8.contains(UInt8(ascii: "-")) && TextForm.word.matches(text)
     }
 
     private func secret(file: String, _ reader: inout ObjectReader) -> Secret? {
@@ -287,6 +316,10 @@ private struct ConfigReading {
             let detail =
                 "\"change-me\" is for loopback with simulators only; make a token with: openssl rand -hex 32"
             issues.append(JSONError(path: path, detail: detail))
+        }
+        if config.environments.contains(where: { !$0.facts.isSimulator && $0.secret.reveal() == text }) {
+            issues.append(
+                JSONError(path: path, detail: "is a PVE token's secret as well; give the agent a token of its own"))
         }
         config.token = token
     }

@@ -1,12 +1,12 @@
 import ArgumentParser
 import Glibc
 
-/// Writes a line to standard error.
-func complain(_ line: String) { write(line + "\n", to: STDERR_FILENO) }
+/// Writes a line to standard error, waiting until it is taken.
+func complain(_ line: String) { write(Array((line + "\n").utf8), to: STDERR_FILENO) }
 
-/// Writes all of `text` to a descriptor; there is nobody to tell when that fails.
-func write(_ text: String, to descriptor: Int32) {
-    var rest = Array(text.utf8)[...]
+/// Writes all of `bytes` to a descriptor; there is nobody to tell when that fails.
+func write(_ bytes: [UInt8], to descriptor: Int32) {
+    var rest = bytes[...]
     while !rest.isEmpty {
         let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
         guard written > 0 || errno == EINTR else { return }
@@ -36,7 +36,8 @@ func environmentVariables() -> [String: String] {
 
 /// Text from elsewhere as a terminal may show it: control and bidirectional characters escaped.
 func quoted(_ text: String) -> String {
-    text.unicodeScalars.reduce(into: "") { out, scalar in
+    if text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) { return text }
+    return text.unicodeScalars.reduce(into: "") { out, scalar in
         let value = scalar.value
         let isControl = value < 0x20 || (0x7F...0x9F).contains(value)
         let isBidirectional =

@@ -1,79 +1,124 @@
+import AgentAPI
+import Dispatch
 import FoundationEssentials
 import Glibc
 import Logging
 import StrictJSON
 import Synchronization
+import SystemThread
 
-/// Collects log lines and writes them to standard error: at once from `warning` on, else many at a time, at the
-/// latest after a tenth of a second.
+/// Collects log lines and has a thread of its own write them to standard error: whoever logs never waits.
+///
+/// Lines are written many at a time, at the latest after a twentieth of a second. When nobody reads standard error,
+/// they are dropped once a mebibyte waits, and their number is told later.
 final class LineLog: Sendable {
     private struct State {
         var pending: [UInt8] = []
-        var second = 0
+        var dropped = 0
+        /// The time that `stamp` stands for: milliseconds since 1970.
+        var milliseconds = 0
         var stamp = ""
-        var flushing = false
+        var isWriting = false
     }
 
+    private static let capacity = 1 << 20
     private let state = Mutex(State())
+    private let wake = DispatchSemaphore(value: 0)
     private let format: AgentConfig.LogFormat
+    fileprivate let level: Logger.Level
 
-    init(format: AgentConfig.LogFormat) { self.format = format }
+    /// Starts the writer, which lives as long as the process. Lines below `level` are not written.
+    init(format: AgentConfig.LogFormat, level: Logger.Level) {
+        self.format = format
+        self.level = level
+        do throws(OwnThread.Unavailable) {
+            try OwnThread.start { [self] in
+                while true {
+                    wake.wait()
+                    usleep(50_000)
+                    writePending()
+                }
+            }
+        } catch {
+            complain("the log has no writer: \(error)")
+        }
+    }
 
-    /// Writes what is pending.
-    func flush() {
+    /// Waits until all is written, at most a second.
+    func flush() async {
+        for _ in 0..<100 {
+            if state.withLock({ $0.pending.isEmpty && !$0.isWriting }) { return }
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    /// On the writer's thread alone.
+    private func writePending() {
         let bytes = state.withLock { state in
-            state.flushing = false
             defer { state.pending.removeAll(keepingCapacity: state.pending.count < 1 << 16) }
+            state.isWriting = true
+            if state.dropped > 0 {
+                format.begin(state.stamp, .warning, "log lines dropped", &state.pending)
+                format.add("count", state.dropped, &state.pending)
+                format.end(&state.pending)
+                state.dropped = 0
+            }
             return state.pending
         }
-        if !bytes.isEmpty { write(String(decoding: bytes, as: UTF8.self), to: STDERR_FILENO) }
+        write(bytes, to: STDERR_FILENO)
+        state.withLock { $0.isWriting = false }
     }
 
     fileprivate func add(_ level: Logger.Level, _ message: String, _ metadata: [(String, String)]) {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        let schedule = state.withLock { state in
-            if state.second != now.tv_sec || state.stamp.isEmpty {
-                state.second = now.tv_sec
-                state.stamp = String(Date(timeIntervalSince1970: Double(now.tv_sec)).formatted(.iso8601).dropLast())
-            }
-            let fraction = String(now.tv_nsec / 1_000_000 + 1000).dropFirst()
-            append(&state.pending, "\(state.stamp).\(fraction)Z", level, message, metadata)
-            defer { state.flushing = true }
-            return !state.flushing
-        }
-        if level >= .warning {
-            flush()
-        } else if schedule {
-            Task.detached {
-                try? await Task.sleep(for: .milliseconds(100))
-                self.flush()
-            }
+        add { [format] out, time in
+            format.begin(time, level, message, &out)
+            for (key, value) in metadata { format.add(key, value, &out) }
+            format.end(&out)
         }
     }
 
-    private func append(
-        _ out: inout [UInt8], _ time: String, _ level: Logger.Level, _ message: String, _ metadata: [(String, String)]
-    ) {
-        switch format {
-        case .json:
-            out.append(contentsOf: "{\"ts\":\"\(time)\",\"level\":\"\(level)\",\"msg\":".utf8)
-            JSON.writeString(message, to: &out)
-            for (key, value) in metadata {
-                out.append(UInt8(ascii: ","))
-                JSON.writeString(key, to: &out)
-                out.append(UInt8(ascii: ":"))
-                JSON.writeString(value, to: &out)
+    /// Adds one line; `write` appends it, given the time.
+    private func add(_ write: (inout [UInt8], _ time: String) -> Void) {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        let isFirst = state.withLock { state in
+            guard state.pending.count < Self.capacity else {
+                state.dropped += 1
+                return false
             }
-            out.append(contentsOf: "}\n".utf8)
-        case .text:
-            out.append(contentsOf: "\(time) \(level) \(quoted(message))".utf8)
-            for (key, value) in metadata {
-                out.append(contentsOf: " \(key)=".utf8)
-                let plain = !value.isEmpty && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 < 0x7F }
-                if plain { out.append(contentsOf: value.utf8) } else { JSON.writeString(quoted(value), to: &out) }
+            let milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+            if state.milliseconds != milliseconds {
+                state.milliseconds = milliseconds
+                state.stamp = Self.stamp(now)
             }
-            out.append(UInt8(ascii: "\n"))
+            let isFirst = state.pending.isEmpty
+            write(&state.pending, state.stamp)
+            return isFirst
+        }
+        if isFirst { wake.signal() }
+    }
+
+    private static func stamp(_ time: timespec) -> String {
+        let second = Date(timeIntervalSince1970: Double(time.tv_sec)).formatted(.iso8601).dropLast()
+        return "\(second).\(String(time.tv_nsec / 1_000_000 + 1000).dropFirst())Z"
+    }
+}
+
+extension LineLog: AccessLog {
+    /// Writes the line of one request, as level `info`, its keys in the same order as everywhere.
+    func answered(_ entry: AccessEntry) {
+        guard level <= .info else { return }
+        add { [format] out, time in
+            format.begin(time, .info, "request", &out)
+            format.add("actor", entry.actor ?? "-", &out)
+            format.add("bytes", entry.bytes, &out)
+            format.add("method", entry.method, &out)
+            format.add("path", entry.path, &out)
+            format.add("peer", entry.peer, &out)
+            format.add("request_id", entry.requestID, &out)
+            format.add("status", entry.status, &out)
+            format.add("us", entry.microseconds, &out)
+            format.end(&out)
         }
     }
 }
@@ -84,9 +129,9 @@ struct LineLogHandler: LogHandler {
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
 
-    init(_ log: LineLog, level: Logger.Level) {
+    init(_ log: LineLog) {
         self.log = log
-        logLevel = level
+        logLevel = log.level
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {

@@ -1,6 +1,7 @@
 import AgentModel
 import AgentService
 import ArgumentParser
+import Glibc
 import HTTPMessage
 import Logging
 import MicroHTTPD
@@ -26,16 +27,19 @@ struct Serve: AsyncParsableCommand {
     var config: String
 
     func run() async throws {
+        Memory.keepSmall()
         let settings: AgentConfig
         do throws(ConfigError) {
             settings = try AgentConfig(file: config, variables: environmentVariables())
         } catch {
             throw fail("\(error)")
         }
-        let lines = LineLog(format: settings.logFormat)
-        let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines, level: settings.logLevel) }
+        // Until it is listened to, a request to open the log anew must not end the program.
+        signal(SIGHUP, SIG_IGN)
+        let lines = LineLog(format: settings.logFormat, level: settings.logLevel)
+        let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines) }
         let agent: Agent
-        do throws(StartError) { agent = try Agent(settings, log: log) } catch {
+        do throws(StartError) { agent = try Agent(settings, log: log, accessLog: lines) } catch {
             throw fail("proxmox-agent: \(error)")
         }
         if settings.token == nil {
@@ -53,7 +57,7 @@ struct Serve: AsyncParsableCommand {
         group.maximumGracefulShutdownDuration = .seconds(15)
         try await ServiceGroup(configuration: group).run()
         log.notice("stopped")
-        lines.flush()
+        await lines.flush()
     }
 }
 
@@ -67,9 +71,12 @@ private struct Serving: Service {
                 for await _ in await UnixSignalsSequence(trapping: .sighup) { await agent.reopen() }
             }
             group.addTask {
-                await agent.housekeeping()
+                await agent.probe()
                 await agent.reportSameClusters()
-                while (try? await Task.sleep(for: .seconds(30))) != nil { await agent.housekeeping() }
+                while (try? await Task.sleep(for: .seconds(30))) != nil { await agent.probe() }
+            }
+            group.addTask {
+                while (try? await Task.sleep(for: .seconds(10))) != nil { await agent.housekeeping() }
             }
             try? await gracefulShutdown()
             agent.log.notice("stopping")

@@ -1,3 +1,4 @@
+import AgentModel
 import AgentAudit
 import AgentStorage
 import AgentTestSupport
@@ -16,7 +17,7 @@ struct AuditFullDiskTests {
 
     /// An event whose line ends right before the end of a page, so that no other fits into what is left of it.
     private static func filler(after size: Int) -> AuditEvent {
-        let empty = AuditRecord(large(0), after: .empty, at: AuditTime(moment)).line.count + 1
+        let empty = AuditRecord(large(0), after: .empty, at: Timestamp(moment)).line.count + 1
         return large(2 * 4096 - size % 4096 - empty - 16)
     }
 

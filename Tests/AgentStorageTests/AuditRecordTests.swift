@@ -1,3 +1,4 @@
+import AgentModel
 import AgentAudit
 import AgentTestSupport
 import FoundationEssentials
@@ -30,9 +31,9 @@ struct AuditRecordTests {
                 environment: "home", planID: "pln_k3v9q2m7x4tz8w1p6n0d", decision: ["allowed": true, "rules": []],
                 result: [
                     "plan_hash": "c90a", "assurance": "verified", "approvals": "1/1", "note": "zwölf \u{2028} \"x\"\n",
-                ]), at: AuditTime(moment))
+                ]), at: Timestamp(moment))
         let second = chain.extend(
-            with: AuditEvent(kind: .read, actor: "operator", principal: "operator"), at: AuditTime(moment))
+            with: AuditEvent(kind: .read, actor: "operator", principal: "operator"), at: Timestamp(moment))
         #expect([first, second].map { String(decoding: $0.line, as: UTF8.self) } == Self.golden)
     }
 
@@ -71,7 +72,7 @@ struct AuditRecordTests {
     @Test func `a number and its neighbour beyond 2⁵³ are told apart or the same on the line too`() throws {
         let record = AuditRecord(
             AuditEvent(kind: .plan, actor: "a", principal: "a", request: ["bytes": .integer(9_007_199_254_740_993)]),
-            after: .empty, at: AuditTime(moment))
+            after: .empty, at: Timestamp(moment))
         let line = String(decoding: record.line, as: UTF8.self)
         #expect(line.contains(#""bytes":9007199254740992}"#))
         _ = try AuditRecord(line: record.line)
@@ -84,7 +85,7 @@ struct AuditRecordTests {
         for _ in 0..<JSON.maximumDepth { request = ["in": request] }
         let event = AuditEvent(kind: .plan, actor: "a", principal: "a", request: request)
         #expect(event.isRecordable)
-        _ = try AuditRecord(line: AuditRecord(event, after: .empty, at: AuditTime(moment)).line)
+        _ = try AuditRecord(line: AuditRecord(event, after: .empty, at: Timestamp(moment)).line)
     }
 
     @Test(arguments: [
@@ -98,7 +99,7 @@ struct AuditRecordTests {
     }
 }
 
-struct AuditTimeTests {
+struct TimestampTests {
     @Test(arguments: [
         (0, "1970-01-01T00:00:00.000Z"), (1_795_382_200.008, "2026-11-22T21:16:40.008Z"),
         (951_782_399.999, "2000-02-28T23:59:59.999Z"), (951_782_400, "2000-02-29T00:00:00.000Z"),
@@ -106,9 +107,9 @@ struct AuditTimeTests {
         (1e18, "9999-12-31T23:59:59.999Z"), (-1e18, "0000-01-01T00:00:00.000Z"),
     ])
     func `writes and reads a moment`(seconds: Double, text: String) {
-        let time = AuditTime(Date(timeIntervalSince1970: seconds))
+        let time = Timestamp(Date(timeIntervalSince1970: seconds))
         #expect(time.description == text)
-        #expect(AuditTime(text) == time)
+        #expect(Timestamp(text) == time)
     }
 
     @Test(arguments: [
@@ -116,7 +117,7 @@ struct AuditTimeTests {
         "2025-02-29T00:00:00.000Z", "2026-11-22T24:00:00.000Z", "2026-11-22T21:16:60.000Z", "",
     ])
     func `refuses other forms and days that do not exist`(text: String) {
-        #expect(AuditTime(text) == nil)
+        #expect(Timestamp(text) == nil)
     }
 
     @Test func `agrees with Foundation on any day of its calendar`() {
@@ -124,7 +125,7 @@ struct AuditTimeTests {
         for _ in 0..<2000 {
             let date = Date(
                 timeIntervalSince1970: Double(Int.random(in: -11_676_096_000...253_402_300_799, using: &generator)))
-            #expect(AuditTime(date).description.prefix(19) == date.formatted(.iso8601).prefix(19))
+            #expect(Timestamp(date).description.prefix(19) == date.formatted(.iso8601).prefix(19))
         }
     }
 }

@@ -1,3 +1,4 @@
+import AgentModel
 import AgentAudit
 import AgentTestSupport
 import FoundationEssentials
@@ -9,7 +10,7 @@ struct AuditVerifierTests {
     private static func lines(_ count: Int, after head: AuditHead = .empty) -> [[UInt8]] {
         var chain = AuditChain(from: head)
         return (0..<count).map { number in
-            chain.extend(with: .sample(number), at: AuditTime(moment + Double(number))).line
+            chain.extend(with: .sample(number), at: Timestamp(moment + Double(number))).line
         }
     }
 
@@ -79,7 +80,7 @@ struct AuditVerifierTests {
     @Test func `finds a line edited together with its hash`() throws {
         var lines = Self.lines(5)
         let before = try Self.head(lines[1])
-        lines[2] = AuditRecord(.sample(99), after: before, at: AuditTime(moment)).line
+        lines[2] = AuditRecord(.sample(99), after: before, at: Timestamp(moment)).line
         #expect(Self.finding(lines) == "log.0:4: does not continue record 3: its 'prev' is another hash")
     }
 
@@ -139,7 +140,7 @@ struct AuditVerifierTests {
 
     @Test func `notes that the clock went back`() throws {
         var chain = AuditChain()
-        let lines = [5.0, 4, 3].map { chain.extend(with: .sample(1), at: AuditTime(moment + $0)).line }
+        let lines = [5.0, 4, 3].map { chain.extend(with: .sample(1), at: Timestamp(moment + $0)).line }
         #expect(try Self.verify([lines]).notes == ["the clock went back 2 times, first at log.0:2"])
     }
 
@@ -156,7 +157,7 @@ struct AuditVerifierTests {
                         planID: random.maybe { $0.text() }, operationID: random.maybe { $0.text() },
                         request: random.maybe { $0.value() }, decision: random.maybe { $0.value() },
                         result: random.maybe { $0.value() }),
-                    at: AuditTime(moment)
+                    at: Timestamp(moment)
                 ).line
             }
             #expect(try Self.verify([lines]).head == chain.head)

@@ -1,4 +1,5 @@
 package import AgentAudit
+internal import AgentModel
 package import FoundationEssentials
 internal import Synchronization
 
@@ -21,7 +22,7 @@ package final class MemoryAuditSink: AuditSink {
     package func append(
         _ event: AuditEvent, _ durability: AuditDurability
     ) async throws(AuditError) -> AuditHead {
-        let time = AuditTime(now())
+        let time = Timestamp(now())
         let result = state.withLock { state -> Result<AuditHead, AuditError> in
             if let fault = state.fault { return .failure(fault) }
             let record = state.chain.extend(with: event, at: time)

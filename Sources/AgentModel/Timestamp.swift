@@ -1,9 +1,10 @@
 package import FoundationEssentials
 
-/// A moment as the log writes it: RFC 3339, UTC, milliseconds, `2026-11-22T21:16:40.008Z`.
+/// A moment as answers and records write it: RFC 3339, UTC, milliseconds, `2026-11-22T21:16:40.008Z`.
 ///
-/// It has its own arithmetic because one is formatted for every record, and because reading must be exact.
-package struct AuditTime: Sendable, Hashable, Comparable {
+/// It has its own arithmetic because one is formatted for every audit record, and because reading must be exact:
+/// Foundation's parser takes an hour 25 and a 30th of February, and its formatter loses a millisecond now and then.
+package struct Timestamp: Sendable, Hashable, Comparable {
     /// Since 1970-01-01T00:00:00Z; negative before it. Always within the years 0 to 9999.
     package let milliseconds: Int64
 
@@ -18,13 +19,15 @@ package struct AuditTime: Sendable, Hashable, Comparable {
 
     private init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
-    package static func < (a: AuditTime, b: AuditTime) -> Bool { a.milliseconds < b.milliseconds }
+    package var date: Date { Date(timeIntervalSince1970: Double(milliseconds) / 1000) }
+
+    package static func < (a: Timestamp, b: Timestamp) -> Bool { a.milliseconds < b.milliseconds }
 
     /// The minute that the moment lies in, counted since 1970.
-    var minute: Int64 { milliseconds.flooredDivision(by: 60_000).quotient }
+    package var minute: Int64 { milliseconds.flooredDivision(by: 60_000).quotient }
 }
 
-extension AuditTime: LosslessStringConvertible {
+extension Timestamp: LosslessStringConvertible {
     package var description: String {
         let (day, time) = milliseconds.flooredDivision(by: 86_400_000)
         let (year, month, dayOfMonth) = Self.civil(day: day)
@@ -57,20 +60,55 @@ extension AuditTime: LosslessStringConvertible {
 
     /// Reads exactly the form that ``description`` writes; `nil` for any other, and for days that do not exist.
     package init?(_ description: String) {
-        let text = Array(description.utf8)
-        let form = Array("0000-00-00T00:00:00.000Z".utf8)
-        guard text.count == form.count else { return nil }
-        for (byte, wanted) in zip(text, form) {
-            guard wanted == 0x30 ? (0x30...0x39).contains(byte) : byte == wanted else { return nil }
+        self.init(rfc3339: description)
+        guard self.description == description else { return nil }
+    }
+
+    /// Reads RFC 3339: a date, `T`, a time with or without a fraction (cut to milliseconds), and `Z` or `±hh:mm`.
+    ///
+    /// `nil` for any other form, for days and hours that do not exist, and for leap seconds.
+    package init?(rfc3339 text: String) {
+        var rest = Array(text.utf8)[...]
+        func take(_ form: String) -> [Int64]? {
+            guard rest.count >= form.utf8.count else { return nil }
+            var numbers: [Int64] = []
+            var isInNumber = false
+            for (byte, wanted) in zip(rest, form.utf8) {
+                guard wanted == 0x30 else {
+                    guard byte == wanted else { return nil }
+                    isInNumber = false
+                    continue
+                }
+                guard (0x30...0x39).contains(byte) else { return nil }
+                if !isInNumber { numbers.append(0) }
+                isInNumber = true
+                numbers[numbers.count - 1] = numbers[numbers.count - 1] * 10 + Int64(byte - 0x30)
+            }
+            rest = rest.dropFirst(form.utf8.count)
+            return numbers
         }
-        func number(_ range: Range<Int>) -> Int64 { text[range].reduce(0) { $0 * 10 + Int64($1 - 0x30) } }
-        let (year, month, day) = (number(0..<4), number(5..<7), number(8..<10))
-        let (hour, minute, second) = (number(11..<13), number(14..<16), number(17..<19))
+        guard let parts = take("0000-00-00T00:00:00") else { return nil }
+        let (year, month, day, hour, minute, second) = (parts[0], parts[1], parts[2], parts[3], parts[4], parts[5])
         guard (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60, second < 60 else { return nil }
         let days = Self.day(year: year, month: month, day: day)
         guard Self.civil(day: days) == (year, month, day) else { return nil }
-        self.init(
-            milliseconds: days * 86_400_000 + hour * 3_600_000 + minute * 60_000 + second * 1000 + number(20..<23))
+        var fraction: Int64 = 0
+        if rest.first == UInt8(ascii: ".") {
+            let digits = rest.dropFirst().prefix { (0x30...0x39).contains($0) }
+            guard (1...9).contains(digits.count) else { return nil }
+            rest = rest.dropFirst(1 + digits.count)
+            fraction = (Array(digits.prefix(3)) + [0x30, 0x30]).prefix(3).reduce(0) { $0 * 10 + Int64($1 - 0x30) }
+        }
+        var offset: Int64 = 0
+        if take("Z") == nil {
+            let sign: Int64 = rest.first == UInt8(ascii: "-") ? -1 : 1
+            guard let zone = take("+00:00") ?? take("-00:00"), zone[0] < 24, zone[1] < 60 else { return nil }
+            offset = sign * (zone[0] * 60 + zone[1])
+        }
+        let milliseconds =
+            days * 86_400_000 + (hour * 60 + minute - offset) * 60_000 + second * 1000 + fraction
+        guard rest.isEmpty, Self.bounds.contains(milliseconds) else { return nil }
+        self.init(milliseconds: milliseconds)
     }
 
     // The two conversions count years from March in eras of 400 years, after Howard Hinnant's chrono algorithms.
@@ -88,6 +126,17 @@ extension AuditTime: LosslessStringConvertible {
         let (era, yearOfEra) = (month <= 2 ? year - 1 : year).flooredDivision(by: 400)
         let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
         return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+    }
+}
+
+extension Date {
+    /// RFC 3339 in UTC with milliseconds: `2026-11-22T21:14:03.122Z`.
+    package var rfc3339: String { Timestamp(self).description }
+
+    /// As ``Timestamp/init(rfc3339:)``.
+    package init?(rfc3339 text: String) {
+        guard let timestamp = Timestamp(rfc3339: text) else { return nil }
+        self = timestamp.date
     }
 }
 

@@ -1,0 +1,102 @@
+import AgentModel
+import AgentTestSupport
+import StrictJSON
+import Testing
+
+struct CallTests {
+    /// Each action with all its parameters, and the calls that it comes to.
+    static let table: [(Action, String, JSON, [String])] = [
+        (
+            .readVM, "vm/101", ["node": "pve1"],
+            ["GET /nodes/pve1/qemu/101/config {}", "GET /nodes/pve1/qemu/101/status/current {}"]
+        ),
+        (.readInventory, "inventory/all", [:], ["GET /cluster/resources {}"]),
+        (.readInventory, "inventory/running", [:], ["GET /cluster/resources {}"]),
+        (.readNodes, "nodes/all", [:], ["GET /nodes {}"]),
+        (.readTasks, "tasks/all", ["limit": 10], ["GET /cluster/tasks {}"]),
+        (.readTasks, "tasks/all", ["node": "pve2"], [#"GET /nodes/pve2/tasks {"source":"all","limit":"50"}"#]),
+        (
+            .readTasks, "tasks/all", ["node": "pve2", "limit": 7],
+            [#"GET /nodes/pve2/tasks {"source":"all","limit":"7"}"#]
+        ),
+        (
+            .readTaskStatus, "task/UPID:pve3:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam:", [:],
+            ["GET /nodes/pve3/tasks/UPID:pve3:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam:/status {}"]
+        ),
+        (
+            .startVM, "vm/101", ["node": "pve1", "timeout": 30],
+            [#"POST /nodes/pve1/qemu/101/status/start {"timeout":"30"}"#]
+        ),
+        (.startVM, "vm/101", [:], ["POST /nodes/pve1/qemu/101/status/start {}"]),
+        (.stopVM, "vm/101", ["timeout": 0], [#"POST /nodes/pve1/qemu/101/status/stop {"timeout":"0"}"#]),
+        (
+            .snapshotVM, "vm/101", ["snapname": "before", "description": "a;b=c", "vmstate": true],
+            [#"POST /nodes/pve1/qemu/101/snapshot {"snapname":"before","description":"a;b=c","vmstate":"1"}"#]
+        ),
+        (
+            .cloneVM, "vm/101",
+            [
+                "newid": 900, "name": "copy", "description": "", "full": false, "target": "pve2",
+                "storage": "local-lvm",
+                "format": "qcow2", "pool": "prod", "snapname": "before", "bwlimit": 1000,
+            ],
+            [
+                #"POST /nodes/pve1/qemu/101/clone {"newid":"900","name":"copy","description":"","full":"0","#
+                    + #""target":"pve2","storage":"local-lvm","format":"qcow2","pool":"prod","snapname":"before","#
+                    + #""bwlimit":"1000"}"#
+            ]
+        ),
+        (
+            .migrateVM, "vm/101",
+            ["target": "pve2", "online": true, "with-local-disks": false, "targetstorage": "aa:bb", "bwlimit": 0],
+            [
+                #"POST /nodes/pve1/qemu/101/migrate {"target":"pve2","online":"1","with-local-disks":"0","#
+                    + #""targetstorage":"aa:bb","bwlimit":"0"}"#
+            ]
+        ),
+        (
+            .deleteVM, "vm/101", ["purge": true, "destroy-unreferenced-disks": false],
+            [#"DELETE /nodes/pve1/qemu/101 {"purge":"1","destroy-unreferenced-disks":"0"}"#]
+        ),
+        (
+            .storageEdit, "storage/nas", ["endpoint": "/storage/nas", "method": "PUT", "params": ["disable": true]],
+            [#"PUT /storage/nas {"disable":"1"}"#]
+        ),
+        (
+            .firewallEdit, "firewall/cluster",
+            ["endpoint": "/cluster/firewall/aliases/web", "method": "DELETE"],
+            ["DELETE /cluster/firewall/aliases/web {}"]
+        ),
+    ]
+
+    @Test(arguments: table)
+    func `an action comes to exactly these calls`(row: (Action, String, JSON, [String])) throws {
+        let request = try ActionRequest.sample(row.0, row.1, row.2)
+        let calls = try request.calls(onNode: NodeName("pve1")).map { call in
+            "\(call.method.rawValue) \(call.shownPath) \(call.json["params"]?.text ?? "")"
+        }
+        #expect(calls == row.3)
+    }
+
+    @Test func `each action stands in the table with all its parameters`() {
+        for entry in ActionCatalog.all {
+            let given = Set(Self.table.filter { $0.0 == entry.action }.flatMap { $0.2.object?.keys ?? [] })
+            #expect(Self.table.contains { $0.0 == entry.action })
+            if case .calls = entry.recipe {
+                #expect(given.isSuperset(of: entry.parameters.filter { !$0.isLocator }.map(\.name)))
+            }
+        }
+    }
+
+    @Test(arguments: ActionCatalog.all)
+    func `every entry of the catalogue is whole`(entry: ActionDefinition) {
+        #expect(!entry.summary.isEmpty && !entry.reason.isEmpty && !entry.targets.isEmpty)
+        #expect(Set(entry.parameters.map(\.name)).count == entry.parameters.count)
+        #expect(entry.effect == .change || (entry.risk == .low && !entry.needsApproval && !entry.irreversible))
+        #expect(entry.effect == .read || entry.risk > .low)
+        #expect(entry.risk != .high || entry.needsApproval)
+        if case .calls(let templates) = entry.recipe {
+            #expect(templates.allSatisfy { ($0.method == .get) == (entry.effect == .read) })
+        }
+    }
+}

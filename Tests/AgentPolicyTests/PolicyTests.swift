@@ -1,0 +1,104 @@
+import AgentModel
+import AgentPolicy
+import AgentTestSupport
+import StrictJSON
+import Testing
+
+struct PolicyTests {
+    /// The environments that policy tells apart.
+    static let environments: [(String, EnvironmentFacts)] = {
+        guard let name = EnvironmentName("home") else { return [] }
+        func facts(_ url: String, declared: Bool = false, readOnly: Bool) -> EnvironmentFacts {
+            EnvironmentFacts(
+                name: name, baseURL: url, tokenID: "agent@pve!home", trust: "system", readOnly: readOnly,
+                acceptsDeclaredApprovals: declared)
+        }
+        return [false, true].flatMap { readOnly in
+            let mode = readOnly ? "read_only" : "writable"
+            return [
+                ("simulator \(mode)", facts("simulator://home", readOnly: readOnly)),
+                ("real \(mode)", facts("https://pve.lan:8006", readOnly: readOnly)),
+                ("real+declared \(mode)", facts("https://pve.lan:8006", declared: true, readOnly: readOnly)),
+            ]
+        }
+    }()
+
+    /// A request for `action` on a target that it takes, with the parameters that it needs.
+    static func request(_ action: Action, dryRun: Bool = false) throws -> ActionRequest {
+        let (target, params): (String, JSON) =
+            switch action {
+            case .readInventory: ("inventory/all", [:])
+            case .readNodes: ("nodes/all", [:])
+            case .readTasks: ("tasks/all", [:])
+            case .readTaskStatus: ("task/UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam:", [:])
+            case .readVM, .startVM, .stopVM, .deleteVM: ("vm/101", [:])
+            case .snapshotVM: ("vm/101", ["snapname": "before"])
+            case .cloneVM: ("vm/101", ["newid": 900])
+            case .migrateVM: ("vm/101", ["target": "pve2"])
+            case .storageEdit: ("storage/nas", ["endpoint": "/storage/nas", "method": "PUT"])
+            case .firewallEdit: ("firewall/cluster", ["endpoint": "/cluster/firewall/options", "method": "PUT"])
+            }
+        return try .sample(action, target, params, dryRun: dryRun)
+    }
+
+    @Test func `policy decides as the matrix says`() throws {
+        var lines: [String] = []
+        for action in Action.allCases {
+            for dryRun in [false, true] {
+                for (name, facts) in Self.environments {
+                    let decision = Policy.evaluate(try Self.request(action, dryRun: dryRun), in: facts)
+                    let requires = Policy.requirement(of: decision, in: facts)
+                    lines.append(
+                        "\(action.rawValue) \(dryRun ? "dry" : "real") | \(name) | "
+                            + "\(decision.allowed ? "allowed" : "denied") \(decision.risk.rawValue) "
+                            + "\(decision.requiresApproval ? "approval" : "no-approval") "
+                            + "needs=\(requires.approvals) \(requires.assurance.rawValue) | "
+                            + decision.rules.joined(separator: ","))
+                }
+            }
+        }
+        try expectGolden(lines, "policy-matrix.txt")
+    }
+
+    @Test(arguments: Action.allCases)
+    func `a block denies and is named, warnings do not`(action: Action) throws {
+        let (_, facts) = try #require(Self.environments.first)
+        let checks = [
+            Check("fine", .ok, "all is well"), Check("odd", .warn, "looks odd"),
+            Check("first", .block, "the first cure"),
+            Check("second", .block, "the second cure"),
+        ]
+        let request = try Self.request(action)
+        let denied = Policy.evaluate(request, in: facts, checks: checks)
+        #expect(!denied.allowed)
+        #expect(denied.reason == "the first cure")
+        #expect(denied.rules == ["base:\(action.rawValue)", "check:first", "check:second"])
+        #expect(denied.risk == request.definition.risk)
+        #expect(Policy.requirement(of: denied, in: facts).approvals == 0)
+
+        let warned = Policy.evaluate(request, in: facts, checks: Array(checks.prefix(2)))
+        #expect(warned == Policy.evaluate(request, in: facts))
+    }
+
+    @Test func `a read-only environment's word stands before a check's`() throws {
+        let (_, facts) = try #require(Self.environments.last)
+        let decision = Policy.evaluate(
+            try Self.request(.startVM), in: facts, checks: [Check("locked", .block, "it is locked")])
+        #expect(decision.reason == "environment home is read-only")
+        #expect(decision.rules == ["base:start_vm", "env:read_only", "check:locked"])
+    }
+
+    @Test(arguments: Action.allCases)
+    func `every decision names a rule and says why`(action: Action) throws {
+        for (_, facts) in Self.environments {
+            let decision = Policy.evaluate(try Self.request(action), in: facts)
+            #expect(!decision.rules.isEmpty && !decision.reason.isEmpty)
+        }
+    }
+
+    @Test func `the version of the policy is one for one matrix`() {
+        #expect(Policy.version == Policy.version)
+        #expect(Policy.version.hasPrefix("base@"))
+        #expect(Policy.version.utf8.count == "base@".utf8.count + 8)
+    }
+}

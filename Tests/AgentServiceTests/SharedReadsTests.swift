@@ -1,0 +1,67 @@
+import AgentModel
+import AgentTestSupport
+import Synchronization
+import Testing
+
+@testable import AgentService
+
+@Suite(.timeLimit(.minutes(1)))
+struct SharedReadsTests {
+    private func site(_ pve: FakeHypervisor) throws -> Site {
+        let name = try #require(EnvironmentName("home"))
+        return Site(
+            facts: EnvironmentFacts(name: name, baseURL: "simulator://home", tokenID: "a@pve!home", trust: "system"),
+            hypervisor: pve)
+    }
+
+    @Test(arguments: [(true, 1), (false, 20)])
+    func `reads at the same time share one fetch, where that is wanted`(sharing: Bool, fetches: Int) async throws {
+        let pve = FakeHypervisor()
+        let gate = Gate()
+        pve.holdInventory(until: gate)
+        let site = try site(pve)
+        let reads = SharedReads(sharing: sharing)
+        let counts = try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<20 {
+                group.addTask { try await reads.inventory(of: site, runningOnly: false).count }
+            }
+            while pve.inventories < fetches { await Task.yield() }
+            for _ in 0..<200 { await Task.yield() }
+            gate.open()
+            return try await group.reduce(into: [Int]()) { $0.append($1) }
+        }
+        #expect(counts == Array(repeating: 0, count: 20))
+        #expect(sharing ? pve.inventories < 20 : pve.inventories == fetches)
+        let before = pve.inventories
+        _ = try await reads.inventory(of: site, runningOnly: false)
+        #expect(pve.inventories == before + 1, "nothing is kept once a fetch has ended")
+    }
+
+    @Test func `reads of different things do not share`() async throws {
+        let pve = FakeHypervisor()
+        let gate = Gate()
+        pve.holdInventory(until: gate)
+        let sites = [try site(pve)]
+        let reads = SharedReads(sharing: true)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for runningOnly in [true, false] {
+                group.addTask { _ = try await reads.inventory(of: sites[0], runningOnly: runningOnly) }
+            }
+            while pve.inventories < 2 { await Task.yield() }
+            gate.open()
+            try await group.waitForAll()
+        }
+    }
+
+    @Test func `a failure is shared too, and not kept`() async throws {
+        let pve = FakeHypervisor()
+        pve.failure = .timeout(sent: false)
+        let site = try site(pve)
+        let reads = SharedReads(sharing: true)
+        await #expect(throws: HypervisorError.timeout(sent: false)) {
+            try await reads.inventory(of: site, runningOnly: false)
+        }
+        pve.failure = nil
+        #expect(try await reads.inventory(of: site, runningOnly: false).count == 0)
+    }
+}

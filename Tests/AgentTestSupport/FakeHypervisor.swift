@@ -1,0 +1,136 @@
+package import AgentModel
+package import AgentService
+package import StrictJSON
+internal import Synchronization
+
+/// A Proxmox VE of one node that does what a test tells it to.
+package final class FakeHypervisor: Hypervisor {
+    package typealias Change = @Sendable (Call) async throws(HypervisorError) -> Accepted
+
+    private struct State {
+        var guests: [String: (config: JSON, status: JSON)] = [:]
+        var changes: [Call] = []
+        var reads: [Call] = []
+        var stopped: [UPID] = []
+        var failure: HypervisorError?
+        var change: Change
+        var status = TaskStatus.stopped(.ok)
+        var log: [String] = []
+        var inventories = 0
+        var gate = Gate(isOpen: true)
+    }
+
+    private let state: Mutex<State>
+    private let node = "pve1"
+
+    /// - Parameter change: what a mutation comes to; by default it is done at once.
+    package init(change: @escaping Change = { _ in .done(.null) }) { state = Mutex(State(change: change)) }
+
+    /// Adds a guest, or replaces it.
+    package func put(_ guest: String, status: String = "stopped", digest: String = "d1", lock: String? = nil) {
+        state.withLock { state in
+            state.guests[guest] = (
+                config: ["name": .string(guest), "digest": .string(digest), "lock": lock.map { .string($0) }],
+                status: ["status": .string(status), "qmpstatus": .string(status)]
+            )
+        }
+    }
+
+    package func remove(_ guest: String) { state.withLock { $0.guests[guest] = nil } }
+
+    /// The mutations that came, in order.
+    package var changes: [Call] { state.withLock { $0.changes } }
+    /// The reads that came, in order.
+    package var reads: [Call] { state.withLock { $0.reads } }
+    /// The tasks that were to be stopped.
+    package var stopped: [UPID] { state.withLock { $0.stopped } }
+
+    /// What every read answers; `nil` heals.
+    package var failure: HypervisorError? {
+        get { state.withLock { $0.failure } }
+        set { state.withLock { $0.failure = newValue } }
+    }
+
+    /// How many inventories were asked for.
+    package var inventories: Int { state.withLock { $0.inventories } }
+
+    /// Makes every inventory wait for `gate`.
+    package func holdInventory(until gate: Gate) { state.withLock { $0.gate = gate } }
+
+    /// How each task is doing.
+    package var taskStatus: TaskStatus {
+        get { state.withLock { $0.status } }
+        set { state.withLock { $0.status = newValue } }
+    }
+
+    /// What each task's log says.
+    package var taskLog: [String] {
+        get { state.withLock { $0.log } }
+        set { state.withLock { $0.log = newValue } }
+    }
+
+    package func version() async throws(HypervisorError) -> (version: String, isSimulator: Bool) {
+        if let failure { throw failure }
+        return ("9.1.3", false)
+    }
+
+    package func inventory(runningOnly: Bool) async throws(HypervisorError) -> RenderedRows {
+        let gate = state.withLock { state in
+            state.inventories += 1
+            return state.gate
+        }
+        await gate.wait()
+        if let failure { throw failure }
+        return RenderedRows(bytes: [], count: 0)
+    }
+
+    package func locate(_ guest: GuestRef) async throws(HypervisorError) -> GuestPlace? {
+        if let failure { throw failure }
+        guard state.withLock({ $0.guests[guest.description] != nil }), let node = NodeName(node) else { return nil }
+        return GuestPlace(node: node, pool: nil)
+    }
+
+    package func read(_ call: Call) async throws(HypervisorError) -> JSON {
+        let answer = state.withLock { state -> Result<JSON, HypervisorError> in
+            state.reads.append(call)
+            if let failure = state.failure { return .failure(failure) }
+            let path = call.path
+            guard path.count >= 5, path[0] == "nodes" else {
+                return path == ["nodes"]
+                    ? .success([["node": .string(node), "status": "online"], ["node": "pve2", "status": "online"]])
+                    : .success([:])
+            }
+            let name = (path[2] == "qemu" ? "vm/" : "lxc/") + path[3]
+            guard let guest = state.guests[name], path[1] == node else {
+                return .failure(.refused(Upstream(status: 500, reason: "Configuration file does not exist")))
+            }
+            switch path[4] {
+            case "config": return .success(guest.config)
+            case "status": return .success(guest.status)
+            default: return .success([])
+            }
+        }
+        return try answer.get()
+    }
+
+    package func change(_ call: Call) async throws(HypervisorError) -> Accepted {
+        let change = state.withLock { state in
+            state.changes.append(call)
+            return state.change
+        }
+        return try await change(call)
+    }
+
+    package func status(of task: UPID) async throws(HypervisorError) -> TaskStatus { taskStatus }
+
+    package func log(
+        of task: UPID, from start: Int, limit: Int
+    ) async throws(HypervisorError) -> (lines: [String], total: Int) {
+        let lines = taskLog
+        return (Array(lines.dropFirst(start).prefix(limit)), lines.count)
+    }
+
+    package func stop(_ task: UPID) async throws(HypervisorError) {
+        state.withLock { $0.stopped.append(task) }
+    }
+}

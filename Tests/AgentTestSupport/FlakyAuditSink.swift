@@ -1,0 +1,41 @@
+package import AgentAudit
+internal import Synchronization
+
+/// An audit log in memory that refuses what a test tells it to, and is well otherwise.
+package final class FlakyAuditSink: AuditSink {
+    package typealias Refusal = @Sendable (_ event: AuditEvent, _ number: Int) -> Bool
+
+    private struct State {
+        var refuses: Refusal = { _, _ in false }
+        var asked: [AuditKind] = []
+    }
+
+    private let inner = MemoryAuditSink()
+    private let state = Mutex(State())
+
+    package init() {}
+
+    /// Told of each event and which of all it is, from 1.
+    package func refuse(where refuses: @escaping Refusal) { state.withLock { $0.refuses = refuses } }
+
+    /// What was to be written, refused or not, in order.
+    package var asked: [AuditKind] { state.withLock { $0.asked } }
+    /// What was written, in order.
+    package var events: [AuditEvent] { inner.events }
+    package var kinds: [AuditKind] { inner.events.map(\.kind) }
+
+    @discardableResult
+    package func append(
+        _ event: AuditEvent, _ durability: AuditDurability
+    ) async throws(AuditError) -> AuditHead {
+        let (refuses, number) = state.withLock { state in
+            state.asked.append(event.kind)
+            return (state.refuses, state.asked.count)
+        }
+        if refuses(event, number) { throw AuditError("no space left on device") }
+        return try await inner.append(event, durability)
+    }
+
+    package var head: AuditHead { inner.head }
+    package var fault: AuditError? { inner.fault }
+}

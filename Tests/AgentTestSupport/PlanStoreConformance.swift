@@ -1,0 +1,164 @@
+internal import AgentModel
+package import AgentService
+
+/// What every ``PlanStore`` has to keep, checked on each implementation alike. The store must be empty.
+package struct PlanStoreConformance {
+    package struct Violation: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    private let store: any PlanStore
+
+    package init(_ store: any PlanStore) { self.store = store }
+
+    /// Throws the first promise that is broken.
+    package func check() async throws {
+        try await checkRows()
+        try await checkFilters()
+        try await checkPages()
+        try await checkOperations()
+        try await checkAlone()
+    }
+
+    private func require(_ condition: Bool, _ promise: String) throws {
+        guard condition else { throw Violation(description: promise) }
+    }
+
+    private func plans(_ filter: PlanFilter = PlanFilter()) async throws -> [RecordID] {
+        try await store.transact { $0.plans(filter).map(\.id) }
+    }
+
+    private func clear() async throws {
+        try await store.transact { records in
+            for plan in records.plans(PlanFilter()) { records.remove(plan: plan.id) }
+            for operation in records.operations(OperationFilter()) { records.remove(operation: operation.id) }
+        }
+    }
+
+    private static func plan(
+        _ number: UInt64, _ action: Action = .startVM, environment: String = "home", by label: String = "alice"
+    ) throws -> Plan {
+        .sample(try .sample(action, "vm/101", environment: environment), number: number, requester: .labelled(label))
+    }
+
+    private func checkRows() async throws {
+        let plan = try Self.plan(1)
+        try require(try await store.transact { $0.plan(plan.id) == nil }, "an empty store has no plan")
+        let seen = try await store.transact { records in
+            records.put(plan)
+            return records.plan(plan.id)?.id
+        }
+        try require(seen == plan.id, "a body sees what it wrote itself")
+        let kept = try await store.transact { $0.plan(plan.id) }
+        try require(
+            kept?.planHash == plan.planHash && kept?.requestHash == plan.requestHash && kept?.state == plan.state
+                && kept?.requester == plan.requester && kept?.request.json == plan.request.json
+                && kept?.preview.json == plan.preview.json && kept?.expiresAt == plan.expiresAt,
+            "a plan comes back as it was put")
+        var moved = plan
+        try require(moved.move(to: .cancelled, at: .sample), "the sample can be cancelled")
+        let changed = moved
+        try await store.transact { $0.put(changed) }
+        try require(try await store.transact { $0.plan(plan.id)?.state == .cancelled }, "putting again replaces")
+        try require(try await plans() == [plan.id], "putting again adds no second row")
+        try await store.transact { $0.remove(plan: plan.id) }
+        try await store.transact { $0.remove(plan: plan.id) }
+        try require(try await plans().isEmpty, "a removed plan is gone, and removing it twice is no error")
+    }
+
+    private func checkFilters() async throws {
+        let all = [
+            try Self.plan(1), try Self.plan(2, environment: "cloud"), try Self.plan(3, .stopVM),
+            try Self.plan(4, by: "bob"),
+        ]
+        try await store.transact { records in
+            for plan in all { records.put(plan) }
+            var ended = all[3]
+            _ = ended.move(to: .expired, at: .sample)
+            records.put(ended)
+        }
+        let ids = all.map(\.id)
+        guard let cloud = EnvironmentName("cloud") else { return }
+        try require(try await plans() == ids.reversed(), "the newest comes first, and a change keeps the place")
+        try require(try await plans(PlanFilter(environments: [cloud])) == [ids[1]], "environments are told apart")
+        try require(try await plans(PlanFilter(environments: [])).isEmpty, "no environments, no plans")
+        try require(try await plans(PlanFilter(state: .expired)) == [ids[3]], "states are told apart")
+        try require(try await plans(PlanFilter(requester: .labelled("bob"))) == [ids[3]], "requesters are told apart")
+        let hash = all[2].requestHash
+        try require(try await plans(PlanFilter(requestHash: hash)) == [ids[2]], "requests are told apart")
+        let none = PlanFilter(state: .expired, requester: .labelled("alice"))
+        try require(try await plans(none).isEmpty, "all conditions hold at once")
+        try await clear()
+    }
+
+    private func checkPages() async throws {
+        let all = try (1...7).map { try Self.plan($0) }
+        try await store.transact { records in for plan in all { records.put(plan) } }
+        var seen: [RecordID] = []
+        while true {
+            let page = try await plans(PlanFilter(before: seen.last, limit: 3))
+            try require(page.count <= 3, "a page is no longer than asked for")
+            seen += page
+            if page.count < 3 { break }
+        }
+        try require(seen == all.map(\.id).reversed(), "pages follow each other without gap or repetition")
+        try require(try await plans(PlanFilter(limit: 0)).isEmpty, "a page of none is empty")
+        try await clear()
+    }
+
+    private func checkOperations() async throws {
+        let plans = [try Self.plan(1), try Self.plan(2, environment: "cloud")]
+        let operations = plans.enumerated().map { index, plan in
+            Operation(id: .sample(UInt64(index + 1), .operation), plan: plan, approvals: [], createdAt: .sample)
+        }
+        try await store.transact { records in
+            for operation in operations { records.put(operation) }
+            var running = operations[1]
+            _ = running.move(to: .running, at: .sample)
+            running.message = "under way"
+            running.logTail = ["one", "two"]
+            records.put(running)
+        }
+        func found(_ filter: OperationFilter) async throws -> [RecordID] {
+            try await store.transact { $0.operations(filter).map(\.id) }
+        }
+        let ids = operations.map(\.id)
+        guard let home = EnvironmentName("home") else { return }
+        try require(try await found(OperationFilter()) == ids.reversed(), "the newest operation comes first")
+        try require(try await found(OperationFilter(environments: [home])) == [ids[0]], "operations by environment")
+        try require(try await found(OperationFilter(state: .running)) == [ids[1]], "operations by state")
+        try require(try await found(OperationFilter(plan: plans[0].id)) == [ids[0]], "operations by plan")
+        try require(try await found(OperationFilter(before: ids[1])) == [ids[0]], "operations older than one")
+        try require(try await found(OperationFilter(limit: 1)) == [ids[1]], "so many operations")
+        let kept = try await store.transact { $0.operation(ids[1]) }
+        try require(
+            kept?.state == .running && kept?.message == "under way" && kept?.logTail == ["one", "two"]
+                && kept?.startedAt == .sample && kept?.planID == plans[1].id, "an operation comes back as it was put")
+        try await clear()
+        try require(try await found(OperationFilter()).isEmpty, "removed operations are gone")
+    }
+
+    /// Bodies that read and then write never see each other's halves.
+    private func checkAlone() async throws {
+        let plan = try Self.plan(1)
+        try await store.transact {
+            $0.put(Operation(id: .sample(1, .operation), plan: plan, approvals: [], createdAt: .sample))
+        }
+        let store = store
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<200 {
+                group.addTask {
+                    try await store.transact { records in
+                        guard var operation = records.operation(.sample(1, .operation)) else { return }
+                        operation.queuePosition += 1
+                        records.put(operation)
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        let count = try await store.transact { $0.operation(.sample(1, .operation))?.queuePosition }
+        try require(count == 200, "each body runs alone: 200 additions make 200, not \(count ?? 0)")
+        try await clear()
+    }
+}
