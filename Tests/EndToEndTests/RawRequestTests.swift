@@ -76,12 +76,14 @@ struct RawRequestTests {
         "GET /\(String(repeating: "a", count: 100_000)) HTTP/1.1\r\n\r\n",
     ])
     func `what is no HTTP ends the connection, not the agent`(text: String) async throws {
-        try await withAgent { agent in
+        // libmicrohttpd may miss an end that comes with the last bytes of half a head; then silence ends it.
+        let setup = Setup(.simulated("cloud"), settings: ["limits": ["idle_timeout_ms": 1000]])
+        try await withAgent(setup) { agent in
             let client = try RawClient(agent.address)
             // The agent may hang up before it has been sent everything.
             try? await client.send(text)
             client.finishWriting()
-            _ = try await client.end()
+            _ = try await client.end(within: .seconds(15))
             #expect(try await agent.get("/healthz").status == 200)
         }
     }
