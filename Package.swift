@@ -28,7 +28,8 @@ let wrappers: [Target] = [
     .target(name: "SystemThread", swiftSettings: strict),
     .target(name: "HTTPMessage", dependencies: [httpTypes], swiftSettings: strict),
     .target(
-        name: "MicroHTTPD", dependencies: ["CMicrohttpd", "HTTPMessage", "SystemThread", httpTypes], swiftSettings: wrapper),
+        name: "MicroHTTPD", dependencies: ["CMicrohttpd", "HTTPMessage", "SystemThread", httpTypes],
+        swiftSettings: wrapper),
     .target(
         name: "CurlHTTP", dependencies: ["CCurl", "HTTPMessage", "SystemThread", httpTypes], swiftSettings: wrapper),
     .target(

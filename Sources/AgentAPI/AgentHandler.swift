@@ -85,9 +85,10 @@ package struct AgentHandler: HTTPHandler {
 
     /// The caller; on an open route anybody, known or not.
     private func authenticate(_ request: Request, for route: Route) throws(ServiceError) -> Caller? {
-        if route.access == .open { return try? authenticator.caller(of: request) }
         do throws(ServiceError) { return try authenticator.caller(of: request) } catch {
-            if error.code == .unauthenticated { onAuthFailure(request.peer) }
+            let isGuess = error.code == .unauthenticated && request.fields[.authorization] != nil
+            if isGuess || (error.code == .unauthenticated && route.access != .open) { onAuthFailure(request.peer) }
+            if route.access == .open { return nil }
             throw error
         }
     }

@@ -21,7 +21,8 @@ struct Exchange: Sendable {
                 "Idempotency-Key is not supported yet; leave it out. A plan is consumed at most once "
                     + "in any case.")
         }
-        let type = request.fields[.contentType]?.split(separator: ";").first.map(String.init) ?? ""
+        let media = request.fields[.contentType]?.split(separator: ";").first ?? ""
+        let type = media.filter { $0 != " " && $0 != "\t" }
         guard type.lowercased() == "application/json" || (type.isEmpty && request.body.isEmpty) else {
             throw ServiceError(.unsupportedMediaType, "send Content-Type: application/json")
         }

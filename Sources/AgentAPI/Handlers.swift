@@ -20,7 +20,12 @@ struct Handlers: Sendable {
         var body: JSONObject = ["ok": .bool(missing.isEmpty)]
         if !missing.isEmpty {
             body["missing"] = .array(
-                missing.map { ["code": .string($0.code.rawValue), "detail": .string($0.detail)] })
+                missing.map { error in
+                    [
+                        "code": .string(error.code.rawValue),
+                        "detail": exchange.isAuthenticated ? .string(error.detail) : nil,
+                    ]
+                })
         }
         if exchange.isAuthenticated { body["environments"] = .array(service.sites.map(Views.environment)) }
         return .json(missing.isEmpty ? .ok : .serviceUnavailable, .object(body))
@@ -134,6 +139,7 @@ struct Handlers: Sendable {
         filter.state = try exchange.query("state", states(PlanState.self), PlanState.init)
         filter.before = try exchange.query("before", "a plan's id") { RecordID($0, .plan) }
         if let name = exchange.query["environment"] { filter.environments = [try service.site(named: name).facts.name] }
+        if let before = filter.before { _ = try await service.plan(before, exchange.context) }
         let found = try await service.plans(filter)
         return .json(.ok, page("plans", found.map(Views.plan), limit, next: found.prefix(limit).last?.id))
     }
@@ -155,6 +161,7 @@ struct Handlers: Sendable {
         filter.plan = try exchange.query("plan_id", "a plan's id") { RecordID($0, .plan) }
         filter.before = try exchange.query("before", "an operation's id") { RecordID($0, .operation) }
         if let name = exchange.query["environment"] { filter.environments = [try service.site(named: name).facts.name] }
+        if let before = filter.before { _ = try await service.operation(before) }
         let found = try await service.operations(filter)
         return .json(.ok, page("operations", found.map(Views.operation), limit, next: found.prefix(limit).last?.id))
     }

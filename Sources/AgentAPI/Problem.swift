@@ -77,6 +77,7 @@ package enum Problem {
         ]
         body["plan_id"] = error.planID.map { .string($0.description) }
         body["operation_id"] = error.operationID.map { .string($0.description) }
+        body["operation"] = error.operation.map(Views.operation)
         if !error.issues.isEmpty {
             body["errors"] = .array(
                 error.issues.map { ["pointer": .string($0.path.pointer), "detail": .string($0.detail)] })

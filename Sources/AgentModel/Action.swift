@@ -107,8 +107,11 @@ package struct ParameterDefinition: Sendable, Hashable {
     }
 
     /// Names whose values are secrets wherever they turn up among parameters.
-    package static let secretNames: Set<String> = [
+    private static let secretNames: Set<String> = [
         "password", "cipassword", "keyring", "encryption-key", "sshkeys", "secret", "token", "token-value",
         "private-key",
     ]
+
+    /// Whether a parameter of this name holds a secret, however it is spelt.
+    package static func isSecret(_ name: String) -> Bool { secretNames.contains(name.lowercased()) }
 }

@@ -77,7 +77,15 @@ struct ParameterCheck {
         }
         reader.refuseUnknown()
         issues += reader.issues
+        if issues.isEmpty, JSON.object(given).bytes.count > Self.maximumBytes {
+            issues.append(JSONError(path: reader.path, detail: "more than \(Self.maximumBytes) bytes of parameters"))
+        }
     }
+
+    /// All parameters of one request together; PVE takes no more than half a megabyte.
+    private static let maximumBytes = 128 << 10
+    /// Members of one object of parameters.
+    private static let maximumMembers = 256
 
     private mutating func check(_ parameter: ParameterDefinition, _ reader: inout ObjectReader) -> JSON? {
         switch parameter.form {
@@ -93,6 +101,10 @@ struct ParameterCheck {
             }
         case .object:
             guard let object = reader.object(parameter.name) else { return nil }
+            guard object.count <= Self.maximumMembers else {
+                reader.report(parameter.name, "more than \(Self.maximumMembers) members")
+                return nil
+            }
             issues += object.members.compactMap {
                 Self.issue(with: $0, at: reader.path.key(parameter.name).key($0.key))
             }
@@ -118,15 +130,13 @@ struct ParameterCheck {
 
     /// Takes secrets out of a value, leaving a mark in their place.
     private mutating func hide(_ value: JSON, at path: JSONPath) -> JSON {
-        if case .key(let name)? = path.steps.last, ParameterDefinition.secretNames.contains(name),
-            value.object == nil
-        {
+        if case .key(let name)? = path.steps.last, ParameterDefinition.isSecret(name), value.object == nil {
             secrets[path] = Secret(value.string ?? value.text)
             return .string(Secret("").description)
         }
         guard let object = value.object else { return value }
         var shown = JSONObject()
-        for member in object.members { shown[member.key] = hide(member.value, at: path.key(member.key)) }
+        for member in object.members { shown.append(member.key, hide(member.value, at: path.key(member.key))) }
         return .object(shown)
     }
 }

@@ -24,17 +24,43 @@ package struct Call: Sendable {
     package enum Value: Sendable {
         case text(String)
         case secret(Secret)
+        /// The digest of the object as it is when the plan is applied; PVE refuses when it has changed since.
+        case observedDigest
     }
 
     package let method: CallMethod
     /// Decoded path segments; an adapter encodes each one.
     package let path: [String]
     package let parameters: [(name: String, value: Value)]
+    /// PVE answers with a task, and nothing is done before that has ended.
+    package let startsTask: Bool
 
-    package init(_ method: CallMethod, _ path: [String], _ parameters: [(name: String, value: Value)] = []) {
+    package init(
+        _ method: CallMethod, _ path: [String], _ parameters: [(name: String, value: Value)] = [],
+        startsTask: Bool = false
+    ) {
         self.method = method
         self.path = path
         self.parameters = parameters
+        self.startsTask = startsTask
+    }
+
+    /// The call with `digest` where its place is; without the parameter where there is none.
+    package func filled(digest: String?) -> Call {
+        let filled = parameters.compactMap { parameter -> (name: String, value: Value)? in
+            guard case .observedDigest = parameter.value else { return parameter }
+            return digest.map { (name: parameter.name, value: .text($0)) }
+        }
+        return Call(method, path, filled, startsTask: startsTask)
+    }
+
+    /// The call with nothing left of its secrets.
+    func withoutSecrets() -> Call {
+        let kept = parameters.map { parameter in
+            guard case .secret = parameter.value else { return parameter }
+            return (name: parameter.name, value: Value.secret(Secret("")))
+        }
+        return Call(method, path, kept, startsTask: startsTask)
     }
 
     /// The path for people, percent-encoded only where a segment holds a slash.
@@ -47,8 +73,9 @@ package struct Call: Sendable {
         var shown = JSONObject()
         for (name, value) in parameters {
             switch value {
-            case .text(let text): shown[name] = .string(text)
-            case .secret(let secret): shown[name] = .string(secret.description)
+            case .text(let text): shown.append(name, .string(text))
+            case .secret(let secret): shown.append(name, .string(secret.description))
+            case .observedDigest: shown.append(name, "<observed>")
             }
         }
         return ["method": .string(method.rawValue), "path": .string(shownPath), "params": .object(shown)]

@@ -41,13 +41,24 @@ struct Endpoint {
     /// The node that the path names, where it names one.
     var node: NodeName? { path.first == "nodes" && path.count > 1 ? NodeName(path[1]) : nil }
 
+    /// Whether PVE compares a `digest` before it changes what this path names.
+    func takesDigest(_ method: CallMethod) -> Bool {
+        switch method {
+        case .put: return true
+        case .delete:
+            let isWhole = path.count > 1 && ["storage", "ipset", "groups"].contains(path[path.count - 2])
+            return !isWhole
+        case .get, .post: return false
+        }
+    }
+
     private static func isPathByte(_ byte: UInt8) -> Bool { TextForm.isNameByte(byte) || byte == UInt8(ascii: ":") }
 
     private static func storage(
         _ name: StorageName, _ parts: [String], _ method: CallMethod, _ params: JSONObject
     ) throws(EndpointError) -> [String] {
         if parts == ["storage"], method == .post {
-            guard params["storage"]?.string == name.description else {
+            guard params["storage"] == .string(name.description) else {
                 throw EndpointError("POST /storage needs params.storage = \"\(name)\", the target's name")
             }
             return parts
@@ -125,7 +136,8 @@ extension ActionRequest {
                 }
             }
             return templates.map { template in
-                Call(template.method, fill(template.path, node), parameters)
+                Call(
+                    template.method, fill(template.path, node), parameters, startsTask: definition.effect == .change)
             }
         }
     }
@@ -148,9 +160,12 @@ extension ActionRequest {
         let endpoint = try endpoint()
         let method = params["method"]?.string.flatMap(CallMethod.init) ?? .put
         let given = params["params"]?.object ?? [:]
-        return Call(
-            method, endpoint.path,
-            given.members.map { (name: $0.key, value: callValue($0.value, ["params", $0.key])) })
+        var parameters = given.members.map { (name: $0.key, value: callValue($0.value, ["params", $0.key])) }
+        guard method != .delete || secrets.isEmpty else {
+            throw EndpointError("a DELETE takes no secret: its parameters stand in the URL, which PVE logs")
+        }
+        if endpoint.takesDigest(method), given["digest"] == nil { parameters.append(("digest", .observedDigest)) }
+        return Call(method, endpoint.path, parameters)
     }
 
     private func callValue(_ value: JSON, _ place: [String]) -> Call.Value {

@@ -89,7 +89,7 @@ package struct UPID: Sendable, Hashable, CustomStringConvertible {
         guard text.utf8.count <= 512, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") }),
             parts.count == 9, parts[0] == "UPID", parts[8].isEmpty, let node = NodeName(String(parts[1])),
             Self.isHex(parts[2], 8...8), Self.isHex(parts[3], 8...9), Self.isHex(parts[4], 8...8),
-            let startTime = UInt32(parts[4], radix: 16), TextForm.word.matches(String(parts[5])), !parts[7].isEmpty
+            let startTime = UInt32(parts[4], radix: 16), !parts[5].isEmpty, !parts[7].isEmpty
         else { return nil }
         description = text
         self.node = node

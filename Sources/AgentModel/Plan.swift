@@ -110,6 +110,8 @@ package struct Preview: Sendable {
     /// A ready plan request that takes the change back; `nil` where there is none.
     package var undo: JSON?
     package var checks: [Check]
+    /// The digest of the object that an edit names, as PVE gave it.
+    package var digest: String?
 
     package init(
         calls: [Call] = [], observed: Observed = Observed(), changes: [Change] = [], noop: Bool = false,
@@ -234,13 +236,6 @@ package struct Plan: Sendable {
     private mutating func end(at now: Date) {
         endedAt = now
         request.eraseSecrets()
-        preview.calls = preview.calls.map { call in
-            Call(
-                call.method, call.path,
-                call.parameters.map { parameter in
-                    guard case .secret = parameter.value else { return parameter }
-                    return (name: parameter.name, value: .secret(Secret("")))
-                })
-        }
+        preview.calls = preview.calls.map { $0.withoutSecrets() }
     }
 }

@@ -39,8 +39,9 @@ package struct PlanDigest: Sendable {
         var params = JSONObject()
         for (name, value) in call.parameters {
             switch value {
-            case .text(let text): params[name] = .string(text)
-            case .secret(let secret): params[name] = .string(authenticate(secret))
+            case .text(let text): params.append(name, .string(text))
+            case .secret(let secret): params.append(name, .string(authenticate(secret)))
+            case .observedDigest: params.append(name, "<observed>")
             }
         }
         return ["method": .string(call.method.rawValue), "path": JSON(call.path), "params": .object(params)]
@@ -50,7 +51,7 @@ package struct PlanDigest: Sendable {
         if let secret = secrets[path] { return .string(authenticate(secret)) }
         guard let object = value.object else { return value }
         var out = JSONObject()
-        for member in object.members { out[member.key] = keyed(member.value, secrets, path.key(member.key)) }
+        for member in object.members { out.append(member.key, keyed(member.value, secrets, path.key(member.key))) }
         return .object(out)
     }
 

@@ -1,31 +1,74 @@
 package import StrictJSON
 
-/// Takes secrets out of texts that came from elsewhere: PVE's errors and logs may repeat what they were sent.
+/// Takes secrets out of what came from elsewhere: PVE's errors, logs and answers may repeat what they were sent.
 package struct Redaction: Sendable {
-    private let secrets: [String]
+    /// UTF-8 of everything to look for, the longest first.
+    private let wanted: [[UInt8]]
+    private static let mark = Array(Secret("").description.utf8)
 
-    /// Knows the secrets of `calls`; a longer one is looked for before one that is a part of it.
+    /// Knows the secrets of `calls`: whole, without white space around them, line by line, and percent-encoded.
     package init(_ calls: [Call]) {
-        secrets = calls.flatMap(\.parameters).compactMap { parameter in
-            guard case .secret(let secret) = parameter.value, !secret.reveal().isEmpty else { return nil }
-            return secret.reveal()
-        }.sorted { $0.utf8.count > $1.utf8.count }
+        var texts: Set<String> = []
+        for case .secret(let secret) in calls.flatMap(\.parameters).map(\.value) {
+            let text = secret.reveal()
+            let lines = text.split(whereSeparator: \.isNewline).map(Self.trimmed)
+            for form in [text, Self.trimmed(text[...])] + lines.filter({ $0.utf8.count >= 6 }) {
+                texts.formUnion([form, Self.encoded(form)])
+            }
+        }
+        wanted = texts.filter { !$0.isEmpty }.map { Array($0.utf8) }.sorted { $0.count > $1.count }
     }
 
     package func callAsFunction(_ text: String) -> String {
-        secrets.reduce(text) { text, secret in
-            text.split(separator: secret, omittingEmptySubsequences: false).joined(
-                separator: Secret(secret).description)
-        }
+        guard !wanted.isEmpty else { return text }
+        var bytes = Array(text.utf8)
+        for secret in wanted { bytes = Self.replace(secret, in: bytes) }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// The same for every text in `value`; members that are secrets by their name are taken out whole.
     package func callAsFunction(_ value: JSON) -> JSON {
         switch value {
         case .string(let text): return .string(self(text))
         case .array(let elements): return .array(elements.map { self($0) })
         case .object(let object):
-            return .object(object.members.reduce(into: JSONObject()) { $0[$1.key] = self($1.value) })
+            var out = JSONObject()
+            for member in object.members {
+                let isSecret = ParameterDefinition.isSecret(member.key)
+                out.append(member.key, isSecret ? .string(Secret("").description) : self(member.value))
+            }
+            return .object(out)
         case .null, .bool, .integer, .number: return value
         }
+    }
+
+    private static func replace(_ secret: [UInt8], in bytes: [UInt8]) -> [UInt8] {
+        var out: [UInt8] = []
+        var at = 0
+        while at < bytes.count {
+            if bytes[at] == secret[0], bytes[at...].starts(with: secret) {
+                out += mark
+                at += secret.count
+            } else {
+                out.append(bytes[at])
+                at += 1
+            }
+        }
+        return out
+    }
+
+    private static func trimmed(_ text: Substring) -> String {
+        var text = text.drop(while: \.isWhitespace)
+        while text.last?.isWhitespace == true { text.removeLast() }
+        return String(text)
+    }
+
+    private static func encoded(_ text: String) -> String {
+        let digits = Array("0123456789ABCDEF".utf8)
+        let bytes = text.utf8.flatMap { byte -> [UInt8] in
+            TextForm.isNameByte(byte) || byte == UInt8(ascii: "~")
+                ? [byte] : [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

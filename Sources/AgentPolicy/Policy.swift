@@ -16,7 +16,7 @@ package enum Policy {
             decision.rules.append("base:dry_run")
             decision.reason = "a dry run changes nothing"
         }
-        if environment.readOnly, definition.effect == .change {
+        if environment.readOnly, request.changes {
             decision.allowed = false
             decision.rules.append("env:read_only")
             decision.reason = "environment \(environment.name) is read-only"

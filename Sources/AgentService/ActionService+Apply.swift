@@ -94,7 +94,8 @@ extension ActionService {
     ) async throws(ServiceError) -> ApplyOutcome {
         try checkState(of: plan)
         if plan.request.definition.effect == .read {
-            return ApplyOutcome(plan: plan, isStored: isStored, kind: .read(try await read(plan, context)))
+            let result = try await read(plan, context, isStored: isStored)
+            return ApplyOutcome(plan: plan, isStored: isStored, kind: .read(result))
         }
         try await record(
             event(
@@ -199,7 +200,7 @@ extension ActionService {
         let turn = planLocks.enter([plan.id.description])
         _ = await planLocks.wait(for: turn)
         defer { planLocks.leave(turn) }
-        let fresh = try await self.plan(plan.id, context)
+        let fresh = try await load(plan.id)
         try checkState(of: fresh)
         let site = try site(fresh.request.environment)
         let decision = Policy.evaluate(fresh.request, in: site.facts)
@@ -229,23 +230,27 @@ extension ActionService {
     ) async throws(ServiceError) -> Operation {
         let id = ports.newID(.operation)
         let ticket = targetLocks.enter(lockNames(of: plan))
-        let operation: Operation? = try await transact { records in
-            guard var plan = records.plan(plan.id), plan.state.isLive, plan.operationID == nil else { return nil }
-            if let approval, !plan.approve(approval) { return nil }
-            guard plan.state == .approved else { return nil }
-            plan.claim(by: id)
-            var operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
-            operation.queuePosition = ticket.ahead
-            records.put(plan)
-            records.put(operation)
+        do throws(ServiceError) {
+            let operation: Operation? = try await transact { records in
+                guard var plan = records.plan(plan.id), plan.state.isLive, plan.operationID == nil else { return nil }
+                if let approval, !plan.approve(approval) { return nil }
+                guard plan.state == .approved else { return nil }
+                plan.claim(by: id)
+                let operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
+                records.put(plan)
+                records.put(operation)
+                return operation
+            }
+            guard let operation else {
+                try checkState(of: try await load(plan.id))
+                throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")
+            }
+            start(operation, ticket, context)
             return operation
-        }
-        guard let operation else {
+        } catch {
             leave(ticket)
-            throw consumed(plan)
+            throw error
         }
-        start(operation, ticket, context)
-        return operation
     }
 
     /// Gives a ticket back whether its turn has come or not.
@@ -256,9 +261,12 @@ extension ActionService {
     /// Everything that the plan's calls work on, one name each.
     private func lockNames(of plan: Plan) -> Set<String> {
         let prefix = plan.request.environment.description + " "
-        var names: Set<String> = [prefix + (plan.request.target.guest?.description ?? plan.request.target.description)]
+        // Machines and containers share their numbers.
+        var names: Set<String> = [
+            prefix + (plan.request.target.guest.map { "guest/\($0.id)" } ?? plan.request.target.description)
+        ]
         if plan.request.action == .cloneVM, let newID = plan.request.params["newid"]?.text {
-            names.insert(prefix + "vm/" + newID)
+            names.insert(prefix + "guest/" + newID)
         }
         return names
     }

@@ -22,15 +22,22 @@ extension ActionService {
     }
 
     /// Asks for the task's state, at first often, then every five seconds, until it has ended.
+    ///
+    /// A task that PVE says is running is waited for as long as it runs. Silence has a deadline, and a PVE that will
+    /// not tell is not asked for ever.
     func follow(_ upid: UPID, at site: Site) async -> TaskEnd {
-        let deadline = ContinuousClock.now + .seconds(limits.followSeconds)
+        var heard = ContinuousClock.now
+        var refusals = 0
         var pause = Duration.milliseconds(200)
-        while ContinuousClock.now < deadline {
+        while ContinuousClock.now < heard + .seconds(limits.followSeconds), refusals < 10 {
             do throws(HypervisorError) {
                 if case .stopped(let exit) = try await site.hypervisor.status(of: upid) {
                     return await end(of: upid, exit, at: site)
                 }
+                heard = .now
+                refusals = 0
             } catch {
+                if case .refused(let upstream) = error, !upstream.isFromGateway { refusals += 1 }
                 ports.log.warning(
                     "a task cannot be looked at; trying again",
                     metadata: ["upid": "\(upid)", "environment": "\(site.facts.name)"])
@@ -40,7 +47,7 @@ extension ActionService {
             }
             pause = min(pause * 2, .seconds(5))
         }
-        return TaskEnd(message: "PVE's task had not ended after \(limits.followSeconds) s")
+        return TaskEnd(message: "PVE does not tell how its task is doing")
     }
 
     /// A task of the HA manager only asks: what was asked for is there when the guest is where it should be.
@@ -52,7 +59,9 @@ extension ActionService {
         var pause = Duration.milliseconds(500)
         while ContinuousClock.now < deadline {
             if await isDone(upid.type, guest, plan.request, at: site) { return end }
-            do { try await Task.sleep(for: pause) } catch { break }
+            do { try await Task.sleep(for: pause) } catch {
+                return TaskEnd(message: "the agent stopped while HA was at work")
+            }
             pause = min(pause * 2, .seconds(5))
         }
         return TaskEnd(message: "HA took the request, but \(guest) did not get there in time")

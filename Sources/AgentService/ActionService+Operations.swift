@@ -15,13 +15,22 @@ extension ActionService {
         let deadline = ContinuousClock.now + (wait ?? .zero)
         while true {
             let version = hub.version
-            guard let operation = try await transact({ $0.operation(id) }) else {
-                throw ServiceError(.operationNotFound, "there is no operation \(id)")
-            }
+            let operation = try await load(operation: id)
             let left = deadline - .now
             if operation.state.isEnded || left <= .zero || Task.isCancelled { return operation }
             await hub.wait(for: id, after: version, atMost: left)
         }
+    }
+
+    /// One operation, with its present place in the queue.
+    private func load(operation id: RecordID) async throws(ServiceError) -> Operation {
+        guard var operation = try await transact({ $0.operation(id) }) else {
+            throw ServiceError(.operationNotFound, "there is no operation \(id)")
+        }
+        if operation.state == .queued, let ticket = runs.withLock({ $0.tickets[id] }) {
+            operation.queuePosition = targetLocks.position(of: ticket)
+        }
+        return operation
     }
 
     /// Waits until the operation has ended, or as far as the caller wants to see it, and words the outcome.
@@ -37,9 +46,11 @@ extension ActionService {
             if left <= .zero || Task.isCancelled { break }
             await hub.wait(for: started.id, after: version, atMost: left)
         }
-        if let code = operation.code.flatMap(ErrorCode.init) {
+        // Unknown is an outcome like others: nobody refused anything.
+        if operation.state == .failed, let code = operation.code.flatMap(ErrorCode.init) {
             var error = ServiceError(code, operation.message, planID: plan.id)
             error.operationID = operation.id
+            error.operation = operation
             error.moved = operation.moved
             error.upstream = operation.upstream
             error.isRecorded = true
@@ -63,8 +74,10 @@ extension ActionService {
 
     /// Cancels a queued operation, or asks PVE to stop a running one's task.
     package func cancelOperation(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Operation {
+        var plan: Plan?
         do throws(ServiceError) {
             let operation = try await operation(id)
+            plan = try await transact { $0.plan(operation.planID) }
             try checkOpen()
             switch operation.state {
             case .queued: return try await cancelQueued(operation, context)
@@ -77,7 +90,7 @@ extension ActionService {
                 throw notCancellable(operation, "it has ended: \(operation.state.rawValue)")
             }
         } catch {
-            throw await refuse(error, context)
+            throw await refuse(error, context, plan: plan)
         }
     }
 
@@ -89,20 +102,23 @@ extension ActionService {
 
     private func cancelQueued(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Operation {
         let ticket = runs.withLock { $0.tickets[operation.id] }
-        let aboutToStart = notCancellable(operation, "it is about to start; ask again in a moment")
-        guard let ticket, ticket.ahead > 0 else { throw aboutToStart }
-        // Recorded first: an operation that had left the queue could not go back when the log fails.
+        guard let ticket, ticket.ahead > 0, targetLocks.withdraw(ticket) else {
+            throw notCancellable(operation, "it is about to start; ask again in a moment")
+        }
+        do throws(ServiceError) {
+            return try await endQueued(operation, context)
+        } catch {
+            // It has lost its place already: it ends all the same, and its plan is free again.
+            await refuseQueued(operation, error, context)
+            throw error
+        }
+    }
+
+    private func endQueued(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Operation {
         try await record(
             event(
                 .cancel, context, environment: operation.environment, plan: operation.planID,
                 operation: operation.id, result: ["status": "cancelled"]))
-        guard targetLocks.withdraw(ticket) else {
-            try await record(
-                event(
-                    .void, context, environment: operation.environment, plan: operation.planID,
-                    operation: operation.id, result: ["status": "not_cancelled"]))
-            throw aboutToStart
-        }
         let now = ports.now()
         let cancelled = try await transact { records -> Operation? in
             guard var operation = records.operation(operation.id), operation.move(to: .cancelled, at: now) else {
@@ -124,18 +140,27 @@ extension ActionService {
             event(
                 .cancel, context, environment: operation.environment, plan: operation.planID,
                 operation: operation.id, result: ["status": "asked", "upid": .string(upid.description)]))
-        let asked = try await transact { records -> Operation? in
-            guard var operation = records.operation(operation.id), operation.state == .running else { return nil }
-            operation.cancelRequestedBy = context.caller.actor
+        guard let asked = try await note(context.caller.actor, cancels: operation.id) else {
+            throw notCancellable(operation, "it has ended meanwhile")
+        }
+        let hypervisor = try site(of: asked).hypervisor
+        do throws(HypervisorError) { try await hypervisor.stop(upid) } catch {
+            _ = try await note(nil, cancels: operation.id)
+            var refusal = ServiceError(error, asked.environment, during: "DELETE of task \(upid)")
+            refusal.operationID = asked.id
+            throw refusal
+        }
+        return asked
+    }
+
+    /// Notes who asked for a running operation's end, or that PVE would have none of it.
+    private func note(_ actor: String?, cancels id: RecordID) async throws(ServiceError) -> Operation? {
+        try await transact { records in
+            guard var operation = records.operation(id), operation.state == .running else { return nil }
+            operation.cancelRequestedBy = actor
             records.put(operation)
             return operation
         }
-        guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
-        let hypervisor = try site(of: asked).hypervisor
-        do throws(HypervisorError) { try await hypervisor.stop(upid) } catch {
-            throw ServiceError(error, asked.environment, during: "DELETE of task \(upid)")
-        }
-        return asked
     }
 
     /// Settles by hand what nobody could find out: an operation that ended as `unknown`.
@@ -143,6 +168,10 @@ extension ActionService {
         _ id: RecordID, succeeded: Bool, reason: String, _ context: Context
     ) async throws(ServiceError) -> Operation {
         do throws(ServiceError) {
+            let found = try await operation(id)
+            let turn = planLocks.enter([found.planID.description])
+            _ = await planLocks.wait(for: turn)
+            defer { planLocks.leave(turn) }
             let operation = try await operation(id)
             guard operation.state == .unknown else {
                 var error = ServiceError(

@@ -13,16 +13,16 @@ extension ActionService {
         let request = try await parse(body, context)
         do throws(ServiceError) {
             let plan = try await makePlan(request, context.caller)
-            // One caller's plans of changes are counted and stored one after the other, or the cap would not hold.
-            let turn = planLocks.enter(request.changes ? ["plans of \(context.caller)"] : [])
+            // One principal's plans of changes are counted and stored one after the other, or the cap would not hold.
+            let turn = planLocks.enter(request.changes ? ["plans of \(context.caller.principal)"] : [])
             _ = await planLocks.wait(for: turn)
             defer { planLocks.leave(turn) }
-            try await makeRoom(for: plan)
+            try await checkRoom(for: plan)
             try await record(
                 event(
                     .plan, context, environment: request.environment, plan: plan.id, request: request.json,
                     decision: plan.decision.json, result: planned(plan)))
-            try await transact { $0.put(plan) }
+            try await keep(plan)
             return plan
         } catch {
             throw await refuse(error, context, request: request)
@@ -102,30 +102,41 @@ extension ActionService {
         ]
     }
 
-    /// Keeps the store small: forgets what ended long ago, and bounds what one caller has alive.
-    private func makeRoom(for plan: Plan) async throws(ServiceError) {
-        let limit = limits.livePlans
-        let kept = limits.endedKept
-        let oldest = plan.createdAt.addingTimeInterval(-Double(limits.retentionSeconds))
-        let count = try await transact { records in
-            let ended = records.plans(PlanFilter()).filter { !$0.state.isLive && $0.state != .applying }
-            for (rank, old) in ended.enumerated() where rank >= kept || (old.endedAt ?? old.expiresAt) < oldest {
-                records.remove(plan: old.id)
-            }
-            let done = records.operations(OperationFilter()).filter(\.state.isEnded)
-            for (rank, old) in done.enumerated() where rank >= kept || (old.endedAt ?? old.createdAt) < oldest {
-                records.remove(operation: old.id)
-            }
-            let own = records.plans(PlanFilter(requester: plan.requester)).filter(\.state.isLive)
-            // Plans that change nothing authorise nothing: the oldest make room by themselves.
-            for old in own.filter({ !$0.request.changes }).dropFirst(limit) { records.remove(plan: old.id) }
-            return own.count { $0.request.changes && $0.expiresAt > plan.createdAt }
+    /// Refuses one live plan too many, before anything is recorded.
+    private func checkRoom(for plan: Plan) async throws(ServiceError) {
+        guard plan.request.changes, plan.state.isLive else { return }
+        let now = plan.createdAt
+        let live = try await transact { records in
+            records.plans(PlanFilter(principal: plan.requester.principal))
+                .count { $0.state.isLive && $0.request.changes && !$0.isDue(at: now) }
         }
-        guard !plan.request.changes || plan.state == .denied || count < limit else {
+        guard live < limits.livePlans else {
             throw ServiceError(
                 .rateLimited,
-                "\(plan.requester.actor) has \(count) live plans, which is the limit; cancel some with "
+                "\(plan.requester.principal) has \(live) live plans, which is the limit; cancel some with "
                     + "DELETE /v1/plans/{id}, or let them expire")
+        }
+    }
+
+    /// Stores the plan and forgets what ended long ago, or is more than is kept.
+    private func keep(_ plan: Plan) async throws(ServiceError) {
+        let limits = limits
+        let oldest = plan.createdAt.addingTimeInterval(-Double(limits.retentionSeconds))
+        try await transact { records in
+            records.put(plan)
+            let ended = records.plans(PlanFilter()).filter { $0.state.isEnded && $0.state != .unknown }
+            for (rank, old) in ended.enumerated() where rank >= limits.endedKept || (old.endedAt ?? oldest) < oldest {
+                records.remove(plan: old.id)
+            }
+            let done = records.operations(OperationFilter()).filter { $0.state.isEnded && $0.state != .unknown }
+            for (rank, old) in done.enumerated() where rank >= limits.endedKept || (old.endedAt ?? oldest) < oldest {
+                records.remove(operation: old.id)
+            }
+            // Plans that change nothing authorise nothing: the oldest make room by themselves.
+            let own = records.plans(PlanFilter(principal: plan.requester.principal))
+            for old in own.filter({ $0.state.isLive && !$0.request.changes }).dropFirst(limits.livePlans) {
+                records.remove(plan: old.id)
+            }
         }
     }
 }

@@ -10,13 +10,18 @@ extension ActionService {
         return try await transact { $0.plans(filter) }
     }
 
-    /// One plan by its id.
+    /// One plan by its id; one whose time has come expires as it is looked at.
     package func plan(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
+        let plan = try await load(id)
+        return plan.isDue(at: ports.now()) ? try await expire(plan) : plan
+    }
+
+    /// One plan as it is stored.
+    func load(_ id: RecordID) async throws(ServiceError) -> Plan {
         guard let plan = try await transact({ $0.plan(id) }) else {
             throw ServiceError(.planNotFound, "there is no plan \(id)")
         }
-        guard plan.isDue(at: ports.now()) else { return plan }
-        return try await expire(plan)
+        return plan
     }
 
     /// Cancels a live plan that no operation has claimed.
@@ -26,7 +31,7 @@ extension ActionService {
             let turn = planLocks.enter([id.description])
             _ = await planLocks.wait(for: turn)
             defer { planLocks.leave(turn) }
-            let plan = try await self.plan(id, context)
+            let plan = try await load(id)
             seen = plan
             try checkState(of: plan)
             try await record(
@@ -46,7 +51,12 @@ extension ActionService {
         for plan in due { _ = try await expire(plan) }
     }
 
-    private func expire(_ plan: Plan) async throws(ServiceError) -> Plan {
+    private func expire(_ due: Plan) async throws(ServiceError) -> Plan {
+        let turn = planLocks.enter([due.id.description])
+        _ = await planLocks.wait(for: turn)
+        defer { planLocks.leave(turn) }
+        let plan = try await load(due.id)
+        guard plan.isDue(at: ports.now()) else { return plan }
         let daemon = Context(caller: Caller(principal: "proxmox-agent", label: nil), requestID: "")
         try await record(
             event(

@@ -47,7 +47,7 @@ extension ActionService {
     }
 
     /// Carries out the read of a plan.
-    func read(_ plan: Plan, _ context: Context) async throws(ServiceError) -> ReadResult {
+    func read(_ plan: Plan, _ context: Context, isStored: Bool = false) async throws(ServiceError) -> ReadResult {
         guard plan.decision.allowed else { throw ServiceError(.policyDenied, plan.decision.reason, planID: plan.id) }
         let request = plan.request
         let site = try site(request.environment)
@@ -57,7 +57,8 @@ extension ActionService {
         }
         try await record(
             event(
-                .read, context, environment: request.environment, request: request.json, decision: plan.decision.json,
+                .read, context, environment: request.environment, plan: isStored ? plan.id : nil, request: request.json,
+                decision: plan.decision.json,
                 result: summary(result)), .soon)
         return result
     }

@@ -27,16 +27,18 @@ extension ActionService {
         defer { targetLocks.leave(ticket) }
         var operation = queued
         do throws(ServiceError) {
-            let plan = try await preflight(operation, context)
+            let (plan, digest) = try await preflight(operation, context)
             operation = try await consume(plan, operation, context)
-            await execute(plan, operation, context)
+            await execute(plan, operation, digest, context)
         } catch {
             await refuseQueued(operation, error, context)
         }
     }
 
     /// Looks once more at everything that may have changed since the plan was made or the operation was queued.
-    private func preflight(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Plan {
+    private func preflight(
+        _ operation: Operation, _ context: Context
+    ) async throws(ServiceError) -> (plan: Plan, digest: String?) {
         if runs.withLock({ $0.draining }) || Task.isCancelled {
             throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: operation.planID)
         }
@@ -50,11 +52,8 @@ extension ActionService {
         guard plan.environmentIdentity == site.facts.identity else {
             throw ServiceError(.planStale, "environment \(site.facts.name) is another one now", planID: plan.id)
         }
-        let findings: Observer.Findings
-        do throws(HypervisorError) { findings = try await Observer(site: site).look(for: plan.request) } catch {
-            throw ServiceError(error, site.facts.name, during: "looking at \(plan.request.target) again")
-        }
-        let moved = plan.preview.observed.moved(to: findings.observed)
+        let preview = try await look(again: plan, at: site)
+        let moved = plan.preview.observed.moved(to: preview.observed)
         guard moved.isEmpty else {
             var error = ServiceError(
                 .planStale,
@@ -64,9 +63,27 @@ extension ActionService {
             error.moved = moved
             throw error
         }
-        let decision = Policy.evaluate(plan.request, in: site.facts, checks: findings.checks)
+        let decision = Policy.evaluate(plan.request, in: site.facts, checks: preview.checks)
         guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: plan.id) }
-        return plan
+        guard plan.approvals.count >= Policy.requirement(of: decision, in: site.facts).approvals else {
+            throw ServiceError(
+                .approvalRequired,
+                "plan \(plan.id) has \(plan.approvals.count) approvals, which is not enough any more",
+                planID: plan.id)
+        }
+        return (plan, preview.digest)
+    }
+
+    /// Everything that planning looked at, as it is now.
+    private func look(again plan: Plan, at site: Site) async throws(ServiceError) -> Preview {
+        let observer = Observer(site: site)
+        do throws(HypervisorError) {
+            let findings = try await observer.look(for: plan.request)
+            let further = try await observer.furtherChecks(for: plan.request, findings)
+            return PreviewBuilder(request: plan.request, findings: findings).build(extra: further)
+        } catch {
+            throw ServiceError(error, site.facts.name, during: "looking at \(plan.request.target) again")
+        }
     }
 
     /// Records the intent durably, then consumes the plan. From here on the outcome is recorded, whatever happens.
@@ -84,41 +101,48 @@ extension ActionService {
                             ["approver": .string($0.approver), "assurance": .string($0.assurance.rawValue)]
                         }),
                 ]))
+        // The world went on while the intent was written: a plan out of time is not sent any more.
         let now = ports.now()
-        let started = try await transact { records -> Operation? in
-            guard var plan = records.plan(plan.id), var operation = records.operation(operation.id),
-                plan.move(to: .applying, at: now), operation.move(to: .running, at: now)
-            else { return nil }
-            records.put(plan)
-            records.put(operation)
-            return operation
-        }
-        guard let started else {
+        let isOpen = !runs.withLock { $0.draining } && !Task.isCancelled
+        do throws(ServiceError) {
+            let started = try await transact { records -> Operation? in
+                guard isOpen, var plan = records.plan(plan.id), var operation = records.operation(operation.id),
+                    plan.expiresAt > now, plan.move(to: .applying, at: now), operation.move(to: .running, at: now)
+                else { return nil }
+                records.put(plan)
+                records.put(operation)
+                return operation
+            }
+            if let started { return started }
+            throw isOpen
+                ? ServiceError(.planExpired, "plan \(plan.id) expired before it was sent; plan again", planID: plan.id)
+                : ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
+        } catch {
             try await record(
                 event(
                     .void, context, environment: operation.environment, plan: plan.id, operation: operation.id,
-                    result: ["status": "not_executed"]))
-            throw ServiceError(
-                .internalError, "plan \(plan.id) could not be consumed; nothing was done", planID: plan.id)
+                    result: ["status": "not_executed", "code": .string(error.code.rawValue)]))
+            throw error
         }
-        return started
     }
 
     /// Sends the calls, each at most once, and follows PVE's task to its end.
-    private func execute(_ plan: Plan, _ started: Operation, _ context: Context) async {
+    private func execute(
+        _ plan: Plan, _ started: Operation, _ digest: String?, _ context: Context
+    ) async {
         var operation = started
         var state = OperationState.succeeded
         let redaction = Redaction(plan.preview.calls)
         guard let site = try? site(operation.environment) else { return }
         for call in plan.preview.calls {
             do throws(HypervisorError) {
-                switch try await site.hypervisor.change(call) {
-                case .done(let data): operation.data = redaction(data)
+                switch try await site.hypervisor.change(call.filled(digest: digest)) {
+                case .done(let data): operation.data = Self.bounded(redaction(data))
                 case .task(let upid):
                     operation.upid = upid
                     await keep(operation)
                     let end = await settle(await follow(upid, at: site), upid, plan, at: site)
-                    operation.message = redaction(end.message)
+                    operation.message = redaction(String(end.message.prefix(4096)))
                     operation.logTail = end.logTail.map { redaction($0) }
                     if end.state != .succeeded { state = end.state }
                 }
@@ -129,6 +153,11 @@ extension ActionService {
             guard state == .succeeded || state == .succeededWithWarnings else { break }
         }
         await finish(operation, state, context)
+    }
+
+    /// What PVE answered, unless it is too much to keep.
+    private static func bounded(_ data: JSON) -> JSON {
+        data.bytes.count <= 64 << 10 ? data : "more than is kept of an answer"
     }
 
     /// Stores what is known so far and tells who waits; keeps trying, for what was sent must not be forgotten.
@@ -148,8 +177,8 @@ extension ActionService {
         let now = ports.now()
         var operation = ended
         operation.cancelRequestedBy = (try? await transact { $0.operation(ended.id)?.cancelRequestedBy }) ?? nil
-        let state =
-            wanted == .failed && operation.cancelRequestedBy != nil && operation.upid != nil ? .cancelled : wanted
+        let wasStopped = operation.cancelRequestedBy != nil && Self.isInterruption(operation.message)
+        let state = wanted == .failed && wasStopped ? .cancelled : wanted
         guard operation.move(to: state, at: now) else { return }
         let final = operation
         await persistently("an outcome") { () async throws(ServiceError) in
@@ -168,10 +197,19 @@ extension ActionService {
         hub.publish(final.id)
     }
 
-    /// Tries until it works; a cancelled task tries a last time and gives up.
+    /// PVE's words for a task that somebody stopped.
+    private static func isInterruption(_ exit: String) -> Bool {
+        exit.contains("interrupt") || exit == "unexpected status"
+    }
+
+    /// Tries until it works, and takes no new changes meanwhile; a cancelled task tries a last time and gives up.
     private func persistently(_ what: String, _ body: () async throws(ServiceError) -> Void) async {
+        var isStuck = false
+        defer { if isStuck { runs.withLock { $0.stuck -= 1 } } }
         while true {
             do throws(ServiceError) { return try await body() } catch {
+                if !isStuck { runs.withLock { $0.stuck += 1 } }
+                isStuck = true
                 ports.log.error("cannot write \(what); trying again", metadata: ["error": "\(error.detail)"])
             }
             do { try await Task.sleep(for: .seconds(1)) } catch { return }
@@ -179,7 +217,7 @@ extension ActionService {
     }
 
     /// Ends an operation that was turned away before its first call; its plan goes where the refusal says.
-    private func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
+    func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
         let now = ports.now()
         _ = await refuse(error, context, plan: try? await transact { $0.plan(queued.planID) } ?? nil)
         let next: PlanState? =

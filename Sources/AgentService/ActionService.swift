@@ -59,6 +59,8 @@ package final class ActionService: Sendable {
         var tasks: [RecordID: Task<Void, Never>] = [:]
         var tickets: [RecordID: TargetLocks.Ticket] = [:]
         var draining = false
+        /// Outcomes that cannot be written at present.
+        var stuck = 0
     }
 
     package init(sites: [Site], ports: Ports, limits: Limits = Limits()) {
@@ -150,6 +152,9 @@ package final class ActionService: Sendable {
         }
         if let fault = ports.audit.fault {
             throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
+        }
+        if runs.withLock({ $0.stuck }) > 0 {
+            throw ServiceError(.storeUnavailable, "the outcome of an operation cannot be written; nothing new starts")
         }
     }
 }

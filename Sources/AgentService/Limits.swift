@@ -12,7 +12,7 @@ package struct Limits: Sendable, Hashable {
     package var retentionSeconds = 24 * 60 * 60
     /// Ended plans, and ended operations, that are kept at most.
     package var endedKept = 1000
-    /// Seconds that a task is followed before its outcome counts as unknown.
+    /// Seconds without a word about a task before its outcome counts as unknown.
     package var followSeconds = 24 * 60 * 60
     /// Seconds that the HA manager has to do what it was asked for before the outcome counts as unknown.
     package var highAvailabilitySeconds = 300

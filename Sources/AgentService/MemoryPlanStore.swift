@@ -30,6 +30,7 @@ package final class MemoryPlanStore: PlanStore {
                 (filter.environments?.contains(plan.request.environment) ?? true)
                     && (filter.state.map { $0 == plan.state } ?? true)
                     && (filter.requester.map { $0 == plan.requester } ?? true)
+                    && (filter.principal.map { $0 == plan.requester.principal } ?? true)
                     && (filter.requestHash.map { $0 == plan.requestHash } ?? true)
             }
         }

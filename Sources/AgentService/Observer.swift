@@ -115,13 +115,20 @@ struct Observer: Sendable {
                 "path": .string(Call(.get, path).shownPath), "exists": true, "hash": .string(Self.stableHash(found)),
             ]
         } catch {
-            guard case .refused(let upstream) = error, upstream.status == 500 || upstream.status == 400 else {
-                throw error
-            }
+            guard case .refused(let upstream) = error, Self.saysAbsent(upstream) else { throw error }
             object = ["path": .string(Call(.get, path).shownPath), "exists": false]
         }
         findings.observed.shown["object"] = .object(object)
         findings.observed.compared.append("object")
+    }
+
+    /// PVE's words for an object that is not there; any other refusal says nothing about that.
+    private static func saysAbsent(_ upstream: Upstream) -> Bool {
+        let texts = [upstream.reason] + upstream.errors.values
+        return (upstream.status == 500 || upstream.status == 400)
+            && texts.contains { text in
+                ["does not exist", "no rule at position", "no such"].contains { text.lowercased().contains($0) }
+            }
     }
 
     /// A hash that does not move with counters, times and digests.
@@ -132,7 +139,7 @@ struct Observer: Sendable {
         case .array(let elements): return .array(elements.map(stable))
         case .object(let object):
             var kept = JSONObject()
-            for member in object.members where member.key != "digest" { kept[member.key] = stable(member.value) }
+            for member in object.members where member.key != "digest" { kept.append(member.key, stable(member.value)) }
             return .object(kept)
         case .null, .bool, .integer, .number, .string: return value
         }
@@ -162,7 +169,10 @@ struct GuestView {
             )
         case .container:
             add("rootfs", config["rootfs"])
-            let networks = (config.object?.members ?? []).filter { $0.key.hasPrefix("net") }
+            // PVE sends keys in no order.
+            let networks = (config.object?.members ?? []).filter { member in
+                member.key.hasPrefix("net") && member.key.count > 3 && member.key.dropFirst(3).allSatisfy(\.isNumber)
+            }.sorted { $0.key < $1.key }
             add("hwaddrs", .array(networks.compactMap { Self.part("hwaddr", of: $0.value) }))
         }
         add("status", status["qmpstatus"] ?? status["status"])

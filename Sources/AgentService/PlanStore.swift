@@ -12,6 +12,7 @@ package struct PlanFilter: Sendable {
     package var environments: Set<EnvironmentName>?
     package var state: PlanState?
     package var requester: Caller?
+    package var principal: String?
     package var requestHash: String?
     /// Only those older than this one.
     package var before: RecordID?
@@ -19,11 +20,12 @@ package struct PlanFilter: Sendable {
 
     package init(
         environments: Set<EnvironmentName>? = nil, state: PlanState? = nil, requester: Caller? = nil,
-        requestHash: String? = nil, before: RecordID? = nil, limit: Int = .max
+        principal: String? = nil, requestHash: String? = nil, before: RecordID? = nil, limit: Int = .max
     ) {
         self.environments = environments
         self.state = state
         self.requester = requester
+        self.principal = principal
         self.requestHash = requestHash
         self.before = before
         self.limit = limit

@@ -17,6 +17,7 @@ struct PreviewBuilder {
         preview.checks += preview.calls.first.map(objectChecks) ?? []
         preview.changes = changes(preview.calls)
         preview.noop = preview.changes.contains { $0.from == $0.to } && preview.changes.allSatisfy { $0.from == $0.to }
+        preview.digest = findings.object?["digest"]?.string
         preview.undo = preview.noop ? nil : undo()
         return preview
     }
@@ -31,7 +32,9 @@ struct PreviewBuilder {
             request.definition.effect == .change
         else { return [] }
         var checks: [Check] = []
-        if let lock = findings.observed.shown["lock"]?.string {
+        // A start is how PVE wakes a machine that was put to sleep on disk.
+        let sleeps = request.action == .startVM && findings.observed.shown["lock"] == "suspended"
+        if !sleeps, let lock = findings.observed.shown["lock"]?.string {
             checks.append(Check("locked", .block, "\(guest) is locked (\(lock)); wait until that has ended"))
         }
         if findings.observed.shown["ha"]?["managed"] == 1 {
@@ -99,21 +102,27 @@ struct PreviewBuilder {
     private func objectChanges(_ call: Call) -> [Change] {
         let shown = call.json["params"]?.object ?? [:]
         guard call.method != .delete else { return [Change("exists", from: true, to: false)] }
-        return shown.members.filter { $0.key != "digest" && $0.key != "delete" }.map { member in
-            guard call.method == .put, let now = findings.object?[member.key] else {
-                return Change(member.key, from: .null, to: member.value)
+        let deleted = (shown["delete"]?.string ?? "").split(whereSeparator: { ", ;".contains($0) }).map(String.init)
+        let removals = deleted.map { Change($0, from: findings.object?[$0] ?? .null, to: .null) }
+        return removals
+            + shown.members.filter { $0.key != "digest" && $0.key != "delete" }.map { member in
+                guard call.method == .put, let now = findings.object?[member.key] else {
+                    return Change(member.key, from: .null, to: member.value)
+                }
+                let hidden = ParameterDefinition.isSecret(member.key)
+                // PVE answers numbers and texts where it was sent texts: one that reads the same is no change.
+                let same = (now.string ?? now.text) == member.value.string
+                return Change(member.key, from: hidden ? .null : same ? member.value : now, to: member.value)
             }
-            let hidden = ParameterDefinition.secretNames.contains(member.key)
-            // PVE answers numbers and texts where it was sent texts: one that reads the same is no change.
-            let same = (now.string ?? now.text) == member.value.string
-            return Change(member.key, from: hidden ? .null : same ? member.value : now, to: member.value)
-        }
     }
 
     /// The request that takes this one back, where the catalogue names one and something would change.
     private func undo() -> JSON? {
         guard let inverse = request.definition.inverse else { return nil }
-        return ["action": .string(inverse.rawValue), "target": .string(request.target.description), "params": [:]]
+        return [
+            "environment": .string(request.environment.description), "action": .string(inverse.rawValue),
+            "target": .string(request.target.description), "params": [:],
+        ]
     }
 }
 

@@ -46,6 +46,8 @@ package struct ServiceError: Error, Sendable {
     package var upstream: Upstream?
     package var planID: RecordID?
     package var operationID: RecordID?
+    /// The operation that was refused or failed, as it stands.
+    package var operation: Operation?
     package var moved: [Moved] = []
     /// Whether the audit log holds this refusal already, or the outcome that it tells of.
     package var isRecorded = false

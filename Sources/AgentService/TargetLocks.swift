@@ -56,6 +56,14 @@ final class TargetLocks: Sendable {
         }
     }
 
+    /// How many wait before the ticket now, itself included; 0 when it holds its locks.
+    func position(of ticket: Ticket) -> Int {
+        state.withLock { state in
+            guard let index = state.waiting.firstIndex(where: { $0.number == ticket.number }) else { return 0 }
+            return 1 + state.waiting[..<index].count { !$0.names.isDisjoint(with: ticket.names) }
+        }
+    }
+
     /// Gives up a place in the queue. False when the locks are held already.
     func withdraw(_ ticket: Ticket) -> Bool {
         let withdrawn: (Bool, [CheckedContinuation<Bool, Never>]) = state.withLock { state in

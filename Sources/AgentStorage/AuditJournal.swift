@@ -1,5 +1,5 @@
-import AgentModel
 internal import AgentAudit
+import AgentModel
 internal import FoundationEssentials
 internal import StrictJSON
 

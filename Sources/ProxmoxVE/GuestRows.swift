@@ -5,7 +5,7 @@ import StrictJSON
 /// The rows of `GET /cluster/resources?type=vm`: scanned where they stand, never made into a tree.
 struct GuestRows {
     private enum Key: Int, CaseIterable {
-        case type, status, vmid, node, pool
+        case type, status, vmid, node, pool, environment
     }
 
     private let rows: JSONRows
@@ -15,14 +15,21 @@ struct GuestRows {
     }
 
     /// The rows with their environment in front, separated by commas.
-    func rendered(environment: EnvironmentName, runningOnly: Bool) -> RenderedRows {
+    func rendered(environment: EnvironmentName, runningOnly: Bool) throws(JSONError) -> RenderedRows {
         let member = JSONRows.member("environment", .string(environment.description))
         var bytes: [UInt8] = []
         bytes.reserveCapacity(rows.bytes.count + rows.count * (member.count + 2))
         var count = 0
         for row in rows where !runningOnly || row.isString(Key.status.rawValue, "running") {
             if count > 0 { bytes.append(UInt8(ascii: ",")) }
-            row.write(to: &bytes, first: member)
+            if row.value(Key.environment.rawValue) == nil {
+                row.write(to: &bytes, first: member)
+            } else {
+                // PVE has no such member: whatever it says must not speak for another environment.
+                var object = try row.json().object ?? [:]
+                object["environment"] = .string(environment.description)
+                JSON.object(object).write(to: &bytes)
+            }
             count += 1
         }
         return RenderedRows(bytes: bytes, count: count)

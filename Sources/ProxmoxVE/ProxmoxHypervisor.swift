@@ -45,7 +45,12 @@ package struct ProxmoxHypervisor: Hypervisor {
         let wired = try PVECall(call)
         let data: JSON
         do throws(PVEError) { data = try await client.send(wired).data } catch { throw HypervisorError(error) }
-        return data.string.flatMap(UPID.init).map { .task($0) } ?? .done(data)
+        if let upid = data.string.flatMap(UPID.init) { return .task(upid) }
+        // Something was started that cannot be followed.
+        guard !call.startsTask, data.string?.hasPrefix("UPID:") != true else {
+            throw .invalid("it names no task: \(data.shown)", mayHaveExecuted: true)
+        }
+        return .done(data)
     }
 
     package func status(of task: UPID) async throws(HypervisorError) -> TaskStatus {
@@ -64,7 +69,9 @@ package struct ProxmoxHypervisor: Hypervisor {
             Call(
                 .get, Self.path(of: task) + ["log"],
                 [(name: "start", value: .text("\(start)")), (name: "limit", value: .text("\(limit)"))]))
-        let lines = (reply.data.array ?? []).compactMap { $0["t"]?.string }
+        let lines = (reply.data.array ?? []).prefix(limit).compactMap {
+            $0["t"]?.string.map { String($0.prefix(4096)) }
+        }
         return (lines, reply.total.map { Int($0) } ?? start + lines.count)
     }
 
@@ -105,6 +112,8 @@ extension PVECall {
                     switch value {
                     case .text(let text): PVEParameter(name, text)
                     case .secret(let secret): PVEParameter(name, secret.reveal())
+                    // Whoever sends a call fills its digest in first; an empty one PVE refuses.
+                    case .observedDigest: PVEParameter(name, "")
                     }
                 })
         } catch {

@@ -186,7 +186,14 @@ private struct ConfigReading {
             if file != nil, pin != nil { tls.report("ca_file", "give either ca_file or fingerprint_sha256, not both") }
             if let file {
                 trust = .authority(file: file)
-                if access(file, R_OK) != 0 { tls.report("ca_file", "\(file) cannot be read") }
+                do throws(FileError) {
+                    let text = String(decoding: try readFile(file, limit: 16 << 20), as: UTF8.self)
+                    if !text.contains("-----BEGIN CERTIFICATE-----") {
+                        tls.report("ca_file", "\(file) holds no certificate in PEM form")
+                    }
+                } catch {
+                    tls.report("ca_file", "\(file): \(error.detail)")
+                }
             }
             if let pin { trust = .pinned(pin) }
         }
@@ -209,9 +216,14 @@ private struct ConfigReading {
                 reader.report("base_url", "simulator:// takes a name such as home, got \(JSON.string(name).shown)")
                 return nil
             }
+            if trust != .system { reader.report("tls", "is for https://; a simulator:// has none") }
             return .simulator(name: name)
         }
-        do throws(HTTPOrigin.Invalid) { return .remote(try HTTPOrigin(parsing: text), trust) } catch {
+        do throws(HTTPOrigin.Invalid) {
+            let origin = try HTTPOrigin(parsing: text)
+            if origin.scheme == .http, trust != .system { reader.report("tls", "is for https://; this is http://") }
+            return .remote(origin, trust)
+        } catch {
             reader.report("base_url", Self.wording(of: error, text))
             return nil
         }
@@ -304,6 +316,10 @@ private struct ConfigReading {
             let detail =
                 "\"change-me\" is for loopback with simulators only; make a token with: openssl rand -hex 32"
             issues.append(JSONError(path: path, detail: detail))
+        }
+        if config.environments.contains(where: { !$0.facts.isSimulator && $0.secret.reveal() == text }) {
+            issues.append(
+                JSONError(path: path, detail: "is a PVE token's secret as well; give the agent a token of its own"))
         }
         config.token = token
     }

@@ -1,12 +1,12 @@
 import ArgumentParser
 import Glibc
 
-/// Writes a line to standard error.
-func complain(_ line: String) { write(line + "\n", to: STDERR_FILENO) }
+/// Writes a line to standard error, waiting until it is taken.
+func complain(_ line: String) { write(Array((line + "\n").utf8), to: STDERR_FILENO) }
 
-/// Writes all of `text` to a descriptor; there is nobody to tell when that fails.
-func write(_ text: String, to descriptor: Int32) {
-    var rest = Array(text.utf8)[...]
+/// Writes all of `bytes` to a descriptor; there is nobody to tell when that fails.
+func write(_ bytes: [UInt8], to descriptor: Int32) {
+    var rest = bytes[...]
     while !rest.isEmpty {
         let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
         guard written > 0 || errno == EINTR else { return }

@@ -1,55 +1,86 @@
+import Dispatch
 import FoundationEssentials
 import Glibc
 import Logging
 import StrictJSON
 import Synchronization
+import SystemThread
 
-/// Collects log lines and writes them to standard error: at once from `warning` on, else many at a time, at the
-/// latest after a tenth of a second.
+/// Collects log lines and has a thread of its own write them to standard error: whoever logs never waits.
+///
+/// When nobody reads standard error, lines are dropped once a mebibyte waits, and their number is told later.
 final class LineLog: Sendable {
     private struct State {
         var pending: [UInt8] = []
+        var dropped = 0
         var second = 0
         var stamp = ""
-        var flushing = false
+        var isWriting = false
     }
 
+    private static let capacity = 1 << 20
     private let state = Mutex(State())
+    private let wake = DispatchSemaphore(value: 0)
     private let format: AgentConfig.LogFormat
 
-    init(format: AgentConfig.LogFormat) { self.format = format }
+    /// Starts the writer, which lives as long as the process.
+    init(format: AgentConfig.LogFormat) {
+        self.format = format
+        do throws(OwnThread.Unavailable) {
+            try OwnThread.start { [self] in
+                while true {
+                    wake.wait()
+                    writePending()
+                }
+            }
+        } catch {
+            complain("the log has no writer: \(error)")
+        }
+    }
 
-    /// Writes what is pending.
-    func flush() {
+    /// Waits until all is written, at most a second.
+    func flush() async {
+        for _ in 0..<100 {
+            if state.withLock({ $0.pending.isEmpty && !$0.isWriting }) { return }
+            wake.signal()
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    /// On the writer's thread alone.
+    private func writePending() {
         let bytes = state.withLock { state in
-            state.flushing = false
-            defer { state.pending.removeAll(keepingCapacity: state.pending.count < 1 << 16) }
+            defer { state.pending = [] }
+            state.isWriting = true
+            if state.dropped > 0 {
+                append(
+                    &state.pending, state.stamp + "Z", .warning, "log lines dropped", [("count", "\(state.dropped)")])
+                state.dropped = 0
+            }
             return state.pending
         }
-        if !bytes.isEmpty { write(String(decoding: bytes, as: UTF8.self), to: STDERR_FILENO) }
+        write(bytes, to: STDERR_FILENO)
+        state.withLock { $0.isWriting = false }
     }
 
     fileprivate func add(_ level: Logger.Level, _ message: String, _ metadata: [(String, String)]) {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
-        let schedule = state.withLock { state in
+        let isFirst = state.withLock { state in
+            guard state.pending.count < Self.capacity else {
+                state.dropped += 1
+                return false
+            }
             if state.second != now.tv_sec || state.stamp.isEmpty {
                 state.second = now.tv_sec
                 state.stamp = String(Date(timeIntervalSince1970: Double(now.tv_sec)).formatted(.iso8601).dropLast())
             }
+            let isFirst = state.pending.isEmpty
             let fraction = String(now.tv_nsec / 1_000_000 + 1000).dropFirst()
             append(&state.pending, "\(state.stamp).\(fraction)Z", level, message, metadata)
-            defer { state.flushing = true }
-            return !state.flushing
+            return isFirst
         }
-        if level >= .warning {
-            flush()
-        } else if schedule {
-            Task.detached {
-                try? await Task.sleep(for: .milliseconds(100))
-                self.flush()
-            }
-        }
+        if isFirst { wake.signal() }
     }
 
     private func append(

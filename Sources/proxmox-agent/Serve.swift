@@ -1,6 +1,7 @@
 import AgentModel
 import AgentService
 import ArgumentParser
+import Glibc
 import HTTPMessage
 import Logging
 import MicroHTTPD
@@ -32,6 +33,8 @@ struct Serve: AsyncParsableCommand {
         } catch {
             throw fail("\(error)")
         }
+        // Until it is listened to, a request to open the log anew must not end the program.
+        signal(SIGHUP, SIG_IGN)
         let lines = LineLog(format: settings.logFormat)
         let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines, level: settings.logLevel) }
         let agent: Agent
@@ -53,7 +56,7 @@ struct Serve: AsyncParsableCommand {
         group.maximumGracefulShutdownDuration = .seconds(15)
         try await ServiceGroup(configuration: group).run()
         log.notice("stopped")
-        lines.flush()
+        await lines.flush()
     }
 }
 
@@ -67,9 +70,12 @@ private struct Serving: Service {
                 for await _ in await UnixSignalsSequence(trapping: .sighup) { await agent.reopen() }
             }
             group.addTask {
-                await agent.housekeeping()
+                await agent.probe()
                 await agent.reportSameClusters()
-                while (try? await Task.sleep(for: .seconds(30))) != nil { await agent.housekeeping() }
+                while (try? await Task.sleep(for: .seconds(30))) != nil { await agent.probe() }
+            }
+            group.addTask {
+                while (try? await Task.sleep(for: .seconds(10))) != nil { await agent.housekeeping() }
             }
             try? await gracefulShutdown()
             agent.log.notice("stopping")

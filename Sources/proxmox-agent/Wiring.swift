@@ -100,9 +100,8 @@ final class Agent: Sendable {
         for line in EnvironmentReport.sameClusters(reports) { log.warning("\(line)") }
     }
 
-    /// Small things that come round: probes, plans whose time has come, failed authentications of the last minute.
+    /// Small things that come round: plans whose time has come, failed authentications of the last minute.
     func housekeeping() async {
-        await probe()
         do throws(ServiceError) { try await service.expireDue() } catch {
             log.error("plans cannot be expired: \(error.detail)")
         }

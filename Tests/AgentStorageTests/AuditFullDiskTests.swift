@@ -1,5 +1,5 @@
-import AgentModel
 import AgentAudit
+import AgentModel
 import AgentStorage
 import AgentTestSupport
 import FoundationEssentials

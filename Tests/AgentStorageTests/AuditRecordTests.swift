@@ -1,5 +1,5 @@
-import AgentModel
 import AgentAudit
+import AgentModel
 import AgentTestSupport
 import FoundationEssentials
 import StrictJSON
