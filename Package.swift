@@ -47,6 +47,7 @@ let wrappers: [Target] = [
 ]
 
 let agent: [Target] = [
+    .systemLibrary(name: "CMalloc", path: "Modules/CMalloc"),
     .target(name: "StrictJSON", swiftSettings: strict),
     .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
@@ -72,9 +73,9 @@ let agent: [Target] = [
     .executableTarget(
         name: "proxmox-agent",
         dependencies: [
-            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CurlHTTP",
-            "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON", "SystemThread", crypto, httpTypes,
-            logging,
+            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CMalloc",
+            "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON", "SystemThread",
+            crypto, httpTypes, logging,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             .product(name: "UnixSignals", package: "swift-service-lifecycle"),

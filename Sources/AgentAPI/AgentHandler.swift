@@ -3,7 +3,6 @@ package import AgentService
 import FoundationEssentials
 package import HTTPMessage
 import HTTPTypes
-package import Logging
 import StrictJSON
 
 /// The agent's HTTP face: ids, routing, authentication, headers and the access log around the handlers.
@@ -11,24 +10,25 @@ package struct AgentHandler: HTTPHandler {
     private let handlers: Handlers
     private let authenticator: Authenticator
     private let router: Router<Route>
-    private let log: Logger
+    private let accessLog: any AccessLog
+    private let ids = RequestIDs()
     private let onAuthFailure: @Sendable (_ peer: String) -> Void
 
     /// `onAuthFailure` is told of each failed authentication and where it came from. It must not block.
     package init(
-        service: ActionService, authenticator: Authenticator, log: Logger,
+        service: ActionService, authenticator: Authenticator, accessLog: any AccessLog,
         onAuthFailure: @escaping @Sendable (_ peer: String) -> Void = { _ in }
     ) {
         handlers = Handlers(service: service, authenticator: authenticator)
         self.authenticator = authenticator
-        self.log = log
+        self.accessLog = accessLog
         self.onAuthFailure = onAuthFailure
         router = Router(Route.all.map { .init($0.method, $0.path, $0) })
     }
 
     package func respond(to request: Request) async -> Response {
         let start = ContinuousClock.now
-        let id = Self.requestID(of: request)
+        let id = requestID(of: request)
         let (response, actor) = await answer(request, id)
         return finish(response, request, id, actor, start)
     }
@@ -43,7 +43,7 @@ package struct AgentHandler: HTTPHandler {
             case .overloaded: ServiceError(.overloaded, "as many requests are under way as are allowed; ask again")
             case .shuttingDown: ServiceError(.shuttingDown, "the agent is stopping; ask again when it is back")
             }
-        let id = Self.requestID(of: request)
+        let id = requestID(of: request)
         return finish(Problem.response(to: error, requestID: id), request, id, nil, .now)
     }
 
@@ -118,8 +118,8 @@ package struct AgentHandler: HTTPHandler {
 
 extension AgentHandler {
     /// The caller's request id where it is well-formed (1 to 128 of `A-Za-z0-9._-`), else a new one.
-    private static func requestID(of request: Request) -> String {
-        if let given = request.fields[.requestID], (1...128).contains(given.utf8.count),
+    private func requestID(of request: Request) -> String {
+        guard let given = request.fields[.requestID], (1...128).contains(given.utf8.count),
             given.utf8.allSatisfy({ byte in
                 switch byte {
                 case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -128,12 +128,8 @@ extension AgentHandler {
                 default: false
                 }
             })
-        {
-            return given
-        }
-        let number = UInt64.random(in: .min ... .max)
-        let digits = String(number, radix: 16)
-        return "req_" + String(repeating: "0", count: 16 - digits.count) + digits
+        else { return ids.next() }
+        return given
     }
 
     /// Adds what every answer carries, and writes the access log's line.
@@ -141,22 +137,27 @@ extension AgentHandler {
         _ answer: Response, _ request: Request, _ id: String, _ actor: String?, _ start: ContinuousClock.Instant
     ) -> Response {
         var response = answer
-        response.fields[.requestID] = id
-        response.fields[.xContentTypeOptions] = "nosniff"
-        response.fields[.cacheControl] = "no-store"
-        response.fields[.contentSecurityPolicy] = "default-src 'none'; frame-ancestors 'none'"
-        response.fields[.referrerPolicy] = "no-referrer"
-        log.info(
-            "request",
-            metadata: [
-                "method": "\(request.method.rawValue)", "path": "\(request.path)", "status": "\(response.status.code)",
-                "bytes": "\(response.body.count)", "us": "\((ContinuousClock.now - start).microseconds)",
-                "peer": "\(request.peer)", "request_id": "\(id)", "actor": "\(actor ?? "-")",
-            ])
+        // No handler sets any of these.
+        response.fields = Self.onEveryAnswer
+        response.fields.reserveCapacity(Self.onEveryAnswer.count + answer.fields.count + 1)
+        response.fields.append(HTTPField(name: .requestID, value: id))
+        for field in answer.fields { response.fields.append(field) }
+        accessLog.answered(
+            AccessEntry(
+                method: request.method.rawValue, path: request.path, status: response.status.code,
+                bytes: response.body.count, microseconds: start.duration(to: .now).microseconds, peer: request.peer,
+                requestID: id, actor: actor))
         return response
     }
+
+    private static let onEveryAnswer: HTTPFields = [
+        .xContentTypeOptions: "nosniff", .cacheControl: "no-store",
+        .contentSecurityPolicy: "default-src 'none'; frame-ancestors 'none'", .referrerPolicy: "no-referrer",
+    ]
 }
 
 extension Duration {
-    fileprivate var microseconds: Int64 { components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000 }
+    fileprivate var microseconds: Int {
+        Int(components.seconds) * 1_000_000 + Int(components.attoseconds / 1_000_000_000_000)
+    }
 }

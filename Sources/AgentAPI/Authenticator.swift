@@ -24,16 +24,22 @@ package struct Authenticator: Sendable {
         guard let header = request.fields[.authorization] else {
             throw ServiceError(.unauthenticated, "send the header Authorization: Bearer TOKEN")
         }
-        let parts = header.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
-        guard parts.count == 2, parts[0].lowercased() == "bearer",
-            SHA256.hash(data: Array(parts[1].drop { $0 == " " }.utf8)) == digest
-        else { throw ServiceError(.unauthenticated, "the token is not valid") }
+        guard let token = Self.bearerToken(in: header), SHA256.hash(data: token) == digest else {
+            throw ServiceError(.unauthenticated, "the token is not valid")
+        }
         guard let label = request.fields[.actorID] else { return Caller(principal: "operator", label: nil) }
         guard TextForm.label.matches(label) else {
             throw ServiceError(
                 .invalidRequest, "X-Actor-ID takes 3 to 128 of A-Z a-z 0-9 . _ : @ / -; the one sent is not that")
         }
         return Caller(principal: "operator", label: label)
+    }
+
+    /// What follows `Bearer` and blanks; `nil` for another scheme.
+    private static func bearerToken(in header: String) -> [UInt8]? {
+        let scheme = header.utf8.prefix { $0 != UInt8(ascii: " ") }
+        guard scheme.lazy.map({ $0 | 0x20 }).elementsEqual("bearer".utf8) else { return nil }
+        return Array(header.utf8[scheme.endIndex...].drop { $0 == UInt8(ascii: " ") })
     }
 }
 

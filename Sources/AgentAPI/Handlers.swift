@@ -11,8 +11,17 @@ struct Handlers: Sendable {
 
     let authenticator: Authenticator
 
+    private let environmentList = Rendered<[Probe?]>()
+
+    init(service: ActionService, authenticator: Authenticator) {
+        self.service = service
+        self.authenticator = authenticator
+    }
+
     /// The process serves.
-    func health(_ exchange: Exchange) async throws(ServiceError) -> Response { .json(.ok, ["ok": true]) }
+    func health(_ exchange: Exchange) async throws(ServiceError) -> Response { Self.healthy }
+
+    private static let healthy = Response.json(.ok, ["ok": true])
 
     /// Whether the agent can do its work; an unreachable PVE does not make it unready.
     func ready(_ exchange: Exchange) async throws(ServiceError) -> Response {
@@ -32,7 +41,9 @@ struct Handlers: Sendable {
     }
 
     func environments(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        .json(.ok, ["environments": .array(service.sites.map(Views.environment))])
+        environmentList.response(of: service.sites.map(\.probe)) {
+            .json(.ok, ["environments": .array(service.sites.map(Views.environment))])
+        }
     }
 
     func actions(_ exchange: Exchange) async throws(ServiceError) -> Response {

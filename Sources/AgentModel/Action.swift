@@ -107,7 +107,7 @@ package struct ParameterDefinition: Sendable, Hashable {
     }
 
     /// Names whose values are secrets wherever they turn up among parameters.
-    private static let secretNames: Set<String> = [
+    package static let secretNames: Set<String> = [
         "password", "cipassword", "keyring", "encryption-key", "sshkeys", "secret", "token", "token-value",
         "private-key",
     ]

@@ -102,23 +102,28 @@ extension ActionService {
 
     private func cancelQueued(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Operation {
         let ticket = runs.withLock { $0.tickets[operation.id] }
-        guard let ticket, ticket.ahead > 0, targetLocks.withdraw(ticket) else {
-            throw notCancellable(operation, "it is about to start; ask again in a moment")
+        let aboutToStart = notCancellable(operation, "it is about to start; ask again in a moment")
+        guard let ticket, ticket.ahead > 0 else { throw aboutToStart }
+        // Recorded first: an operation that had left the queue could not go back when the log fails.
+        try await record(
+            event(
+                .cancel, context, environment: operation.environment, plan: operation.planID,
+                operation: operation.id, result: ["status": "cancelled"]))
+        guard targetLocks.withdraw(ticket) else {
+            try await record(
+                event(
+                    .void, context, environment: operation.environment, plan: operation.planID,
+                    operation: operation.id, result: ["status": "not_cancelled"]))
+            throw aboutToStart
         }
-        do throws(ServiceError) {
-            return try await endQueued(operation, context)
-        } catch {
-            // It has lost its place already: it ends all the same, and its plan is free again.
+        do throws(ServiceError) { return try await endQueued(operation, context) } catch {
+            // It has lost its place: it ends all the same, and its plan is free again.
             await refuseQueued(operation, error, context)
             throw error
         }
     }
 
     private func endQueued(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Operation {
-        try await record(
-            event(
-                .cancel, context, environment: operation.environment, plan: operation.planID,
-                operation: operation.id, result: ["status": "cancelled"]))
         let now = ports.now()
         let cancelled = try await transact { records -> Operation? in
             guard var operation = records.operation(operation.id), operation.move(to: .cancelled, at: now) else {

@@ -44,10 +44,10 @@ package struct Router<Value: Sendable>: Sendable {
             let known = resources.firstIndex { $0.segments.elementsEqual(segments, by: PathSegment.meanTheSame) }
             if let known {
                 precondition(
-                    resources[known].routes[route.method] == nil, "two routes: \(route.method) \(route.template)")
-                resources[known].routes[route.method] = (route.value, segments)
+                    resources[known].route(of: route.method) == nil, "two routes: \(route.method) \(route.template)")
+                resources[known].routes.append((route.method, route.value, segments))
             } else {
-                resources.append(Resource(segments: segments, routes: [route.method: (route.value, segments)]))
+                resources.append(Resource(segments: segments, routes: [(route.method, route.value, segments)]))
             }
         }
         resources.sort { $0.segments.lexicographicallyPrecedes($1.segments, by: PathSegment.isMoreSpecific) }
@@ -91,8 +91,12 @@ package struct PathCaptures: Sendable, Hashable {
 /// All routes of one path.
 private struct Resource<Value: Sendable>: Sendable {
     let segments: [PathSegment]
-    /// Per method its value, and the template's own names for the captures.
-    var routes: [HTTPRequest.Method: (value: Value, segments: [PathSegment])]
+    /// For each method its value, and the template's own names for the captures. A handful: searched faster than hashed.
+    var routes: [(method: HTTPRequest.Method, value: Value, segments: [PathSegment])]
+
+    func route(of method: HTTPRequest.Method) -> (method: HTTPRequest.Method, value: Value, segments: [PathSegment])? {
+        routes.first { $0.method == method }
+    }
 
     /// The whole path, where nothing in it is captured.
     var literal: String? {
@@ -115,7 +119,7 @@ private struct Resource<Value: Sendable>: Sendable {
     }
 
     func match(_ method: HTTPRequest.Method, _ path: [Substring]) -> Router<Value>.Match {
-        guard let route = routes[method] ?? (method == .head ? routes[.get] : nil) else {
+        guard let route = route(of: method) ?? (method == .head ? route(of: .get) : nil) else {
             return method == .options ? .options(allow: allowed) : .wrongMethod(allow: allowed)
         }
         var captures = PathCaptures()
@@ -131,7 +135,7 @@ private struct Resource<Value: Sendable>: Sendable {
     }
 
     private var allowed: [HTTPRequest.Method] {
-        var methods = Set(routes.keys)
+        var methods = Set(routes.map(\.method))
         methods.insert(.options)
         if methods.contains(.get) { methods.insert(.head) }
         return methods.sorted { $0.rawValue < $1.rawValue }

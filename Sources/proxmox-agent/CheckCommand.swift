@@ -61,12 +61,13 @@ struct EnvironmentReport: Sendable {
     private(set) var cluster: String?
 
     /// What the agent's actions need, and what for.
-    private static let privileges = [
+    static let privileges = [
         ("VM.Audit", "see guests"), ("VM.PowerMgmt", "start and stop"), ("VM.Snapshot", "take snapshots"),
         ("VM.Clone", "clone"), ("VM.Allocate", "delete, clone"), ("VM.Migrate", "migrate"),
-        ("Datastore.Audit", "see storage"), ("Datastore.Allocate", "edit storage"),
-        ("Sys.Audit", "see nodes and tasks"),
-        ("Sys.Modify", "edit the firewall"),
+        ("Datastore.Audit", "see storage"), ("Datastore.AllocateSpace", "clone"),
+        ("Datastore.Allocate", "edit storage"), ("SDN.Use", "clone guests with network devices"),
+        ("Sys.Audit", "see nodes and tasks"), ("Sys.Modify", "edit the firewalls of datacenter and nodes"),
+        ("VM.Config.Network", "edit the firewalls of guests"),
     ]
 
     /// Asks one environment for its version, its nodes and the token's rights.
@@ -83,7 +84,9 @@ struct EnvironmentReport: Sendable {
             if nodes.isEmpty { flaw("the token sees no node; give it Sys.Audit on /") } else { add("nodes: \(names)") }
             try await checkPrivileges(site)
         } catch {
-            flaw(ServiceError(error, name, during: "checking").detail)
+            // The text names the environment itself.
+            lines.append(ServiceError(error, name, during: "checking").detail)
+            isGood = false
         }
     }
 

@@ -36,7 +36,8 @@ func environmentVariables() -> [String: String] {
 
 /// Text from elsewhere as a terminal may show it: control and bidirectional characters escaped.
 func quoted(_ text: String) -> String {
-    text.unicodeScalars.reduce(into: "") { out, scalar in
+    if text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) { return text }
+    return text.unicodeScalars.reduce(into: "") { out, scalar in
         let value = scalar.value
         let isControl = value < 0x20 || (0x7F...0x9F).contains(value)
         let isBidirectional =

@@ -1,3 +1,4 @@
+import AgentAPI
 import Dispatch
 import FoundationEssentials
 import Glibc
@@ -8,12 +9,14 @@ import SystemThread
 
 /// Collects log lines and has a thread of its own write them to standard error: whoever logs never waits.
 ///
-/// When nobody reads standard error, lines are dropped once a mebibyte waits, and their number is told later.
+/// Lines are written many at a time, at the latest after a twentieth of a second. When nobody reads standard error,
+/// they are dropped once a mebibyte waits, and their number is told later.
 final class LineLog: Sendable {
     private struct State {
         var pending: [UInt8] = []
         var dropped = 0
-        var second = 0
+        /// The time that `stamp` stands for: milliseconds since 1970.
+        var milliseconds = 0
         var stamp = ""
         var isWriting = false
     }
@@ -22,14 +25,17 @@ final class LineLog: Sendable {
     private let state = Mutex(State())
     private let wake = DispatchSemaphore(value: 0)
     private let format: AgentConfig.LogFormat
+    fileprivate let level: Logger.Level
 
-    /// Starts the writer, which lives as long as the process.
-    init(format: AgentConfig.LogFormat) {
+    /// Starts the writer, which lives as long as the process. Lines below `level` are not written.
+    init(format: AgentConfig.LogFormat, level: Logger.Level) {
         self.format = format
+        self.level = level
         do throws(OwnThread.Unavailable) {
             try OwnThread.start { [self] in
                 while true {
                     wake.wait()
+                    usleep(50_000)
                     writePending()
                 }
             }
@@ -42,7 +48,6 @@ final class LineLog: Sendable {
     func flush() async {
         for _ in 0..<100 {
             if state.withLock({ $0.pending.isEmpty && !$0.isWriting }) { return }
-            wake.signal()
             try? await Task.sleep(for: .milliseconds(10))
         }
     }
@@ -50,11 +55,12 @@ final class LineLog: Sendable {
     /// On the writer's thread alone.
     private func writePending() {
         let bytes = state.withLock { state in
-            defer { state.pending = [] }
+            defer { state.pending.removeAll(keepingCapacity: state.pending.count < 1 << 16) }
             state.isWriting = true
             if state.dropped > 0 {
-                append(
-                    &state.pending, state.stamp + "Z", .warning, "log lines dropped", [("count", "\(state.dropped)")])
+                format.begin(state.stamp, .warning, "log lines dropped", &state.pending)
+                format.add("count", state.dropped, &state.pending)
+                format.end(&state.pending)
                 state.dropped = 0
             }
             return state.pending
@@ -64,6 +70,15 @@ final class LineLog: Sendable {
     }
 
     fileprivate func add(_ level: Logger.Level, _ message: String, _ metadata: [(String, String)]) {
+        add { [format] out, time in
+            format.begin(time, level, message, &out)
+            for (key, value) in metadata { format.add(key, value, &out) }
+            format.end(&out)
+        }
+    }
+
+    /// Adds one line; `write` appends it, given the time.
+    private func add(_ write: (inout [UInt8], _ time: String) -> Void) {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
         let isFirst = state.withLock { state in
@@ -71,40 +86,39 @@ final class LineLog: Sendable {
                 state.dropped += 1
                 return false
             }
-            if state.second != now.tv_sec || state.stamp.isEmpty {
-                state.second = now.tv_sec
-                state.stamp = String(Date(timeIntervalSince1970: Double(now.tv_sec)).formatted(.iso8601).dropLast())
+            let milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+            if state.milliseconds != milliseconds {
+                state.milliseconds = milliseconds
+                state.stamp = Self.stamp(now)
             }
             let isFirst = state.pending.isEmpty
-            let fraction = String(now.tv_nsec / 1_000_000 + 1000).dropFirst()
-            append(&state.pending, "\(state.stamp).\(fraction)Z", level, message, metadata)
+            write(&state.pending, state.stamp)
             return isFirst
         }
         if isFirst { wake.signal() }
     }
 
-    private func append(
-        _ out: inout [UInt8], _ time: String, _ level: Logger.Level, _ message: String, _ metadata: [(String, String)]
-    ) {
-        switch format {
-        case .json:
-            out.append(contentsOf: "{\"ts\":\"\(time)\",\"level\":\"\(level)\",\"msg\":".utf8)
-            JSON.writeString(message, to: &out)
-            for (key, value) in metadata {
-                out.append(UInt8(ascii: ","))
-                JSON.writeString(key, to: &out)
-                out.append(UInt8(ascii: ":"))
-                JSON.writeString(value, to: &out)
-            }
-            out.append(contentsOf: "}\n".utf8)
-        case .text:
-            out.append(contentsOf: "\(time) \(level) \(quoted(message))".utf8)
-            for (key, value) in metadata {
-                out.append(contentsOf: " \(key)=".utf8)
-                let plain = !value.isEmpty && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 < 0x7F }
-                if plain { out.append(contentsOf: value.utf8) } else { JSON.writeString(quoted(value), to: &out) }
-            }
-            out.append(UInt8(ascii: "\n"))
+    private static func stamp(_ time: timespec) -> String {
+        let second = Date(timeIntervalSince1970: Double(time.tv_sec)).formatted(.iso8601).dropLast()
+        return "\(second).\(String(time.tv_nsec / 1_000_000 + 1000).dropFirst())Z"
+    }
+}
+
+extension LineLog: AccessLog {
+    /// Writes the line of one request, as level `info`, its keys in the same order as everywhere.
+    func answered(_ entry: AccessEntry) {
+        guard level <= .info else { return }
+        add { [format] out, time in
+            format.begin(time, .info, "request", &out)
+            format.add("actor", entry.actor ?? "-", &out)
+            format.add("bytes", entry.bytes, &out)
+            format.add("method", entry.method, &out)
+            format.add("path", entry.path, &out)
+            format.add("peer", entry.peer, &out)
+            format.add("request_id", entry.requestID, &out)
+            format.add("status", entry.status, &out)
+            format.add("us", entry.microseconds, &out)
+            format.end(&out)
         }
     }
 }
@@ -115,9 +129,9 @@ struct LineLogHandler: LogHandler {
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
 
-    init(_ log: LineLog, level: Logger.Level) {
+    init(_ log: LineLog) {
         self.log = log
-        logLevel = level
+        logLevel = log.level
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {

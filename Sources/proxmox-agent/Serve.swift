@@ -27,6 +27,7 @@ struct Serve: AsyncParsableCommand {
     var config: String
 
     func run() async throws {
+        Memory.keepSmall()
         let settings: AgentConfig
         do throws(ConfigError) {
             settings = try AgentConfig(file: config, variables: environmentVariables())
@@ -35,10 +36,10 @@ struct Serve: AsyncParsableCommand {
         }
         // Until it is listened to, a request to open the log anew must not end the program.
         signal(SIGHUP, SIG_IGN)
-        let lines = LineLog(format: settings.logFormat)
-        let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines, level: settings.logLevel) }
+        let lines = LineLog(format: settings.logFormat, level: settings.logLevel)
+        let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines) }
         let agent: Agent
-        do throws(StartError) { agent = try Agent(settings, log: log) } catch {
+        do throws(StartError) { agent = try Agent(settings, log: log, accessLog: lines) } catch {
             throw fail("proxmox-agent: \(error)")
         }
         if settings.token == nil {

@@ -24,15 +24,18 @@ final class Agent: Sendable {
 
     /// Opens the audit log, starts the built-in simulators and listens.
     ///
-    /// - Parameter now: the clock by which plans expire.
+    /// `accessLog` takes a line for each answered request, `log` where it is `nil`; `now` is the clock by which plans
+    /// expire.
+    ///
     /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
     init(
-        _ config: AgentConfig, log: Logger, now: @escaping @Sendable () -> Date = { Date() }
+        _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
+        now: @escaping @Sendable () -> Date = { Date() }
     ) throws(StartError) {
         self.config = config
         self.log = log
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath) } catch {
-            throw StartError("audit log: \(error)")
+            throw StartError("\(error)")
         }
         upstreams = try Upstreams(config, log: log)
         let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
@@ -40,7 +43,8 @@ final class Agent: Sendable {
         let tally = Tally()
         failures = Mutex(AuthFailureTally())
         let handler = AgentHandler(
-            service: service, authenticator: Authenticator(token: config.token), log: log,
+            service: service, authenticator: Authenticator(token: config.token),
+            accessLog: accessLog ?? LoggedAccess(log: log),
             onAuthFailure: { tally.count($0) })
         do throws(ServerError) {
             server = try HTTPServer(listening: config.listen, options: config.serverOptions(log), handler: handler)
@@ -58,7 +62,7 @@ final class Agent: Sendable {
         await drained
         await upstreams.shutdown(within: max(.zero, deadline - .now))
         await record(failures.withLock { $0.drain() })
-        do throws(AuditError) { try await audit.close() } catch { log.error("audit log: \(error)") }
+        do throws(AuditError) { try await audit.close() } catch { log.error("\(error)") }
     }
 
     /// Opens the audit log anew, after a rotation (SIGHUP).
@@ -118,7 +122,7 @@ final class Agent: Sendable {
     private func record(_ events: [AuditEvent]) async {
         for event in events {
             do throws(AuditError) { try await audit.append(event, .soon) } catch {
-                log.error("audit log: \(error)")
+                log.error("\(error)")
             }
         }
     }

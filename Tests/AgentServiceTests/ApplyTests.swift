@@ -131,7 +131,7 @@ struct ApplyTests {
         #expect(world.pve.changes.count == 1)
     }
 
-    @Test func `a cancellation that the log refuses leaves no operation behind that never ends`() async throws {
+    @Test func `a cancellation that the log refuses cancels nothing`() async throws {
         let gate = Gate()
         let world = try World { _ in
             await gate.wait()
@@ -145,9 +145,9 @@ struct ApplyTests {
             _ = try await world.service.cancelOperation(queued.id, World.alice)
         }
         #expect(error?.code == .auditUnavailable)
-        #expect(try await world.service.operation(queued.id).state == .failed)
-        #expect(try await world.state(of: plans[1]) == .approved, "nothing was done; it can be applied again")
+        #expect(try await world.service.operation(queued.id).state == .queued)
         gate.open()
+        #expect(try await world.service.operation(queued.id, wait: .seconds(30)).state == .succeeded)
     }
 
     @Test func `a plan whose operation waits past its time is consumed, and then expires`() async throws {

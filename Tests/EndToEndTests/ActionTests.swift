@@ -101,6 +101,17 @@ struct ActionTests {
         }
     }
 
+    @Test func `a machine that is not there cannot be read`() async throws {
+        try await withAgent { agent in
+            let wish = Wish("read_vm", "vm/4711")
+            expectProblem(try await agent.post("/v1/actions/apply", wish.json), 403, "policy_denied")
+            let planned = try await agent.plan(wish)
+            #expect(planned["state"] == "denied")
+            expectProblem(try await agent.apply(try #require(planned["plan_id"]?.string)), 403, "policy_denied")
+            #expect(try agent.records().map { $0["kind"] } == ["refuse", "plan", "refuse"])
+        }
+    }
+
     @Test func `a task is read by its id, as an action and by the short route`() async throws {
         try await withAgent { agent in
             let reply = try await agent.apply(try await agent.planID(.start))

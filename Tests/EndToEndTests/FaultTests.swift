@@ -1,6 +1,7 @@
 import PVESimulator
 import StrictJSON
 import Testing
+import WireTestSupport
 
 /// PVE fails in all the ways it can; a change is sent at most once in each.
 @Suite(.timeLimit(.minutes(2)))
@@ -142,17 +143,59 @@ struct FaultTests {
     @Test func `a PVE that is not reached leaves the plan good`() async throws {
         try await withAgent { agent in
             let plan = try await agent.planID(.stop)
-            try await agent.unplug()
+            try await agent.datacenter.unplug("cloud")
             let reply = try await agent.apply(plan, approvedBy: "alice")
             expectProblem(reply, 502, "upstream_unreachable")
             #expect(try await agent.end(of: reply)["state"] == "failed")
             #expect(try await agent.planState(plan) == "approved")
             #expect(try agent.kinds(of: plan) == ["plan", "approve", "refuse"])
             expectProblem(try await agent.plan(.stop), 502, "upstream_unreachable")
-            try agent.plug()
+            try agent.datacenter.plug("cloud")
             let again = try await agent.apply(plan)
             #expect(again["result"]?["status"] == "succeeded", "approved already: \(again)")
             #expect(agent.executed.count == 1)
+        }
+    }
+
+    @Test func `a PVE that falls silent before the change leaves the plan good`() async throws {
+        let setup = Setup(.simulated("cloud", settings: ["timeout_ms": 500]))
+        try await withAgent(setup) { agent in
+            let plan = try await agent.planID(.start)
+            try agent.pve().inject(Fault(.hang, method: "GET", path: "/nodes/pve2/qemu/136", count: 9))
+            let reply = try await agent.apply(plan)
+            expectProblem(reply, 504, "upstream_timeout")
+            #expect(try await agent.end(of: reply)["state"] == "failed")
+            #expect(try await agent.planState(plan) == "approved")
+            #expect(agent.executed.isEmpty)
+            try agent.pve().clearFaults()
+            #expect(try await agent.apply(plan)["result"]?["status"] == "succeeded")
+            #expect(agent.executed.count == 1)
+        }
+    }
+
+    @Test func `a redirect is an error, not a way`() async throws {
+        let elsewhere = try RawServer(.request, .answer("200 OK", "{\"data\":[]}"), .again)
+        let location = "Location: http://127.0.0.1:\(elsewhere.port)/api2/json/nodes"
+        let pve = try RawServer(.request, .answer("302 Found", fields: [location]), .again)
+        defer { for server in [elsewhere, pve] { server.stop() } }
+        try await withAgent(Setup(.elsewhere("cloud", at: pve.port))) { agent in
+            let reply = try await agent.get("/v1/nodes?environment=cloud")
+            expectProblem(reply, 502, "upstream_refused")
+            #expect(reply["upstream"]?["status"] == 302)
+            #expect(elsewhere.connections == 0, "the token went nowhere else")
+        }
+    }
+
+    @Test(arguments: ["say \"no\"", "<script>alert(1)</script>", "a\u{7}b\u{1B}[31m", "x\ty", "ü\u{202E}"])
+    func `PVE's words are data`(reason: String) async throws {
+        try await withAgent { agent in
+            let plan = try await agent.planID(.start)
+            try agent.pve().inject(Fault(.status(500, reason: reason), method: "POST", path: Self.startPath))
+            let reply = try await agent.apply(plan)
+            expectProblem(reply, 502, "upstream_refused")
+            #expect(reply["upstream"]?["reason"]?.string?.isEmpty == false)
+            #expect(!reply.body.contains { $0 < 0x20 })
+            #expect(try agent.records().last?["result"]?["upstream"] == reply["upstream"])
         }
     }
 

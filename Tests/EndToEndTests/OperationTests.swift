@@ -3,12 +3,9 @@ import PVESimulator
 import StrictJSON
 import Testing
 
-/// Operations on their way: queued, followed, waited for, cancelled, settled.
+/// Operations on their way: followed, waited for, cancelled, settled.
 @Suite(.timeLimit(.minutes(2)))
 struct OperationTests {
-    /// A copy of the template under another number; the template itself stays as it is.
-    private static func clone(_ id: Int) -> Wish { Wish("clone_vm", "vm/9000", ["newid": JSON(id)]) }
-
     @Test func `what PVE has accepted is answered 202 and can be followed`() async throws {
         try await withAgent { agent in
             try agent.pve().holdTasks()
@@ -39,72 +36,9 @@ struct OperationTests {
             let reply = try await agent.apply(try await agent.planID(.start), wait: 1)
             #expect(reply.status == 202)
             #expect(reply.fields[.name("Preference-Applied")] == "wait=1")
-            #expect((.seconds(1)..<(.seconds(4))).contains(ContinuousClock.now - start))
+            #expect((.seconds(1)..<(.seconds(10))).contains(ContinuousClock.now - start))
             try agent.pve().releaseTasks()
             #expect(try await agent.end(of: reply)["state"] == "succeeded")
-        }
-    }
-
-    @Test func `changes of one guest queue up, in order and one at a time`() async throws {
-        try await withAgent { agent in
-            try agent.pve().holdTasks()
-            var replies: [Reply] = []
-            for newID in 500..<503 {
-                replies.append(try await agent.apply(try await agent.planID(Self.clone(newID)), wait: nil))
-            }
-            #expect(replies.map(\.status) == [202, 202, 202])
-            #expect(replies.map { $0["operation"]?["state"] } == ["running", "queued", "queued"])
-            #expect(replies.map { $0["operation"]?["queue_position"] } == [nil, 1, 2])
-            #expect(replies.allSatisfy { $0.fields[.location] != nil })
-            #expect(agent.executed.count == 1)
-            let other = try await agent.apply(try await agent.planID(.start), wait: nil)
-            #expect(other["operation"]?["state"] == "running", "another guest does not wait")
-
-            try agent.pve().releaseTasks()
-            for reply in replies { #expect(try await agent.end(of: reply)["state"] == "succeeded") }
-            let clones = agent.executed.filter { $0.path.hasSuffix("/clone") }
-            #expect(clones.map { $0.parameters["newid"] } == ["500", "501", "502"])
-        }
-    }
-
-    @Test func `what was queued looks again before it starts`() async throws {
-        try await withAgent { agent in
-            try agent.pve().holdTasks()
-            let stop = try await agent.planID(.stop)
-            let snapshot = try await agent.planID(.snapshot)
-            let first = try await agent.apply(stop, approvedBy: "alice", wait: nil)
-            let second = try await agent.apply(snapshot, wait: nil)
-            #expect(second["result"]?["status"] == "queued", "\(second)")
-            try agent.pve().releaseTasks()
-            #expect(try await agent.end(of: first)["state"] == "succeeded")
-            let ended = try await agent.end(of: second)
-            #expect(ended["state"] == "failed")
-            #expect(ended["code"] == "plan_stale")
-            #expect(ended["moved"]?.array?.first?["field"] == "status")
-            #expect(try await agent.planState(snapshot) == "stale")
-            #expect(agent.executed.count == 1)
-        }
-    }
-
-    @Test func `a queued operation is cancelled before it starts, and its plan with it`() async throws {
-        try await withAgent { agent in
-            try agent.pve().holdTasks()
-            let first = try await agent.apply(try await agent.planID(Self.clone(500)), wait: nil)
-            let plan = try await agent.planID(Self.clone(501))
-            let second = try await agent.apply(plan, wait: nil)
-            let third = try await agent.apply(try await agent.planID(Self.clone(502)), wait: nil)
-            let id = try #require(second["operation"]?["operation_id"]?.string)
-            let cancelled = try await agent.post("/v1/operations/\(id)/cancel", [:])
-            #expect(cancelled.status == 200, "\(cancelled)")
-            #expect(cancelled["state"] == "cancelled")
-            #expect(cancelled["cancel_requested_by"] == "pi-agent")
-            #expect(try await agent.planState(plan) == "cancelled")
-            expectProblem(try await agent.apply(plan), 409, "plan_cancelled")
-            expectProblem(try await agent.post("/v1/operations/\(id)/cancel", [:]), 409, "not_cancellable")
-            try agent.pve().releaseTasks()
-            for reply in [first, third] { #expect(try await agent.end(of: reply)["state"] == "succeeded") }
-            #expect(agent.executed.map { $0.parameters["newid"] } == ["500", "502"])
-            #expect(try agent.kinds(of: plan) == ["plan", "cancel", "refuse"])
         }
     }
 
@@ -129,7 +63,7 @@ struct OperationTests {
 
     @Test func `PVE's log of an operation's task is shown page by page`() async throws {
         try await withAgent { agent in
-            let reply = try await agent.apply(try await agent.planID(Self.clone(500)))
+            let reply = try await agent.apply(try await agent.planID(Wish.clone(as: 500)))
             let id = try #require(reply["operation"]?["operation_id"]?.string)
             let log = try await agent.get("/v1/operations/\(id)/log")
             let total = try #require(log["total"]?.integer)
@@ -145,7 +79,7 @@ struct OperationTests {
         try await withAgent { agent in
             var ids: [JSON] = []
             for newID in 500..<503 {
-                let reply = try await agent.apply(try await agent.planID(Self.clone(newID)))
+                let reply = try await agent.apply(try await agent.planID(Wish.clone(as: newID)))
                 ids.append(try #require(reply["operation"]?["operation_id"]))
             }
             let page = try await agent.get("/v1/operations?limit=2&state=succeeded&environment=cloud")

@@ -16,7 +16,10 @@ struct SecretTests {
             ],
         ])
 
-    @Test(arguments: [nil, Fault.Effect.status(500, reason: "no"), .executeThenReset])
+    @Test(arguments: [
+        nil, Fault.Effect.status(500, reason: "no"), .status(500, reason: "bad password '\(password)'"),
+        .executeThenReset,
+    ])
     func `a password reaches PVE whole, and no answer, record or log line`(effect: Fault.Effect?) async throws {
         try await withAgent { agent in
             var replies: [Reply] = []

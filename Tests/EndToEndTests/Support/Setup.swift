@@ -32,8 +32,6 @@ struct Setup: Sendable {
     var token: String? = Setup.token
     /// How long the simulators' tasks take.
     var taskDuration = Duration.zero
-    /// Where the audit log's directory is made.
-    var parent = "/tmp"
 
     init(_ environments: Environment..., settings: JSONObject = ["accept_declared_approvals": true]) {
         if !environments.isEmpty { self.environments = environments }

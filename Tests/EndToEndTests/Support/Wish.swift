@@ -58,6 +58,9 @@ struct Wish: Sendable, CustomTestStringConvertible {
             "params": ["type": "in", "action": "ACCEPT", "proto": "tcp", "dport": "443"],
         ])
 
+    /// A copy of the template under another number; the template itself stays as it is.
+    static func clone(as id: Int) -> Wish { Wish("clone_vm", "vm/9000", ["newid": JSON(id)]) }
+
     /// Every action that changes something.
     static let changes = [start, stop, snapshot, clone, migrate, delete, addStorage, addRule]
     /// Those that need an approval.

@@ -1,0 +1,149 @@
+import AgentAPI
+import AgentAudit
+import AgentModel
+import AgentService
+import FoundationEssentials
+import HTTPTypes
+import StrictJSON
+import Testing
+
+@testable import proxmox_agent
+
+/// Holds the documents against the code that they describe.
+struct DocsTests {
+    @Test func `the README lists every setting as the program knows it`() throws {
+        let expected = AgentConfig.keys.map { "| `\($0.key)` | \($0.meaning) |" }
+        #expect(try Documents.rows("README.md", under: "| key | meaning; default |") == expected)
+    }
+
+    @Test func `the README lists every route as the program knows it`() throws {
+        let expected = Route.all.map { route in
+            let query = route.query.map { "`\($0)`" }.joined(separator: ", ")
+            return
+                "| `\(route.method.rawValue) \(route.path)` | \(query) | \(route.access.rawValue) | \(route.summary) |"
+        }
+        #expect(try Documents.rows("README.md", under: "| route | query | access | what it does |") == expected)
+    }
+
+    @Test func `the README gives the token the privileges that check looks for`() throws {
+        let command = try #require(try Documents.lines("README.md").first { $0.hasPrefix("pveum role add") })
+        let granted = command.split(separator: "\"")[1].split(separator: " ").map { String($0) }
+        #expect(granted.sorted() == EnvironmentReport.privileges.map(\.0).sorted())
+    }
+
+    @Test func `the matrix of actions is the catalogue`() throws {
+        let header = "| action | target | parameters | risk | approval | why | calls to PVE |"
+        #expect(try Documents.rows("docs/actions.md", under: header) == ActionCatalog.all.map(Self.row))
+    }
+
+    private static func row(of entry: ActionDefinition) -> String {
+        let calls =
+            switch entry.recipe {
+            case .calls(let templates): templates.map { "`\($0.method.rawValue) \($0.path)`" }
+            case .endpoint: ["`params.method params.endpoint`"]
+            }
+        let cells = [
+            "`\(entry.action.rawValue)`", entry.targets.map { "`\($0.rawValue)`" }.joined(separator: ", "),
+            entry.parameters.map { $0.required ? "**`\($0.name)`**" : "`\($0.name)`" }.joined(separator: ", "),
+            entry.risk.rawValue, entry.needsApproval ? "yes" : "no", entry.reason, calls.joined(separator: ", "),
+        ]
+        return "| " + cells.joined(separator: " | ") + " |"
+    }
+
+    @Test func `every parameter of every action is explained`() throws {
+        let rows = try Documents.rows("docs/actions.md", under: "| parameter | of | meaning |")
+        let explained = rows.reduce(into: Set<String>()) { names, row in
+            names.formUnion(Documents.codes(in: row.split(separator: "|").first.map { String($0) } ?? ""))
+        }
+        #expect(explained == Set(ActionCatalog.all.flatMap(\.parameters).map(\.name)))
+    }
+
+    @Test func `secret parameters are the ones that the document names`() throws {
+        let text = try Documents.text("docs/actions.md")
+        for name in ParameterDefinition.secretNames { #expect(text.contains("`\(name)`"), "\(name)") }
+    }
+
+    @Test func `every error code has one section that begins with its status and title`() throws {
+        let sections = try Documents.text("docs/errors.md").split(separator: "\n### ").dropFirst()
+        let names = sections.compactMap { $0.split(separator: "\n").first.map { String($0) } }
+        #expect(names.sorted() == ErrorCode.allCases.map(\.rawValue).sorted())
+        for section in sections {
+            let lines = section.split(separator: "\n")
+            let code = try #require(ErrorCode(rawValue: String(lines[0])))
+            let beginning = "Status \(Problem.status(of: code).code): \(Problem.title(of: code)). "
+            #expect(lines[1].hasPrefix(beginning), "\(code.rawValue)")
+        }
+    }
+
+    @Test func `the runtime contract says what to do on every code`() throws {
+        let rows = try Documents.rows("docs/runtime-contract.md", under: "| code | do |")
+        let named = Documents.codes(in: rows.joined(separator: "\n"))
+        for code in ErrorCode.allCases { #expect(named.contains(code.rawValue), "\(code.rawValue)") }
+    }
+
+    @Test func `the runtime contract explains every kind of audit record`() throws {
+        let rows = try Documents.rows("docs/runtime-contract.md", under: "| kind | written | `result` holds |")
+        let written = Set(rows.flatMap { Documents.codes(in: String($0.split(separator: "|")[0])) })
+        #expect(written == Set(AuditKind.allCases.map(\.rawValue)).subtracting(["reject", "freeze", "unfreeze"]))
+    }
+
+    @Test func `the runtime contract explains every state`() throws {
+        let plans = try Documents.rows("docs/runtime-contract.md", under: "| plan | meaning | may become |")
+        let operations = try Documents.rows("docs/runtime-contract.md", under: "| operation | meaning | may become |")
+        func states(_ rows: [String]) -> Set<String> {
+            Set(rows.flatMap { Documents.codes(in: String($0.split(separator: "|")[0])) })
+        }
+        #expect(states(plans) == Set(PlanState.allCases.map(\.rawValue)))
+        #expect(states(operations) == Set(OperationState.allCases.map(\.rawValue)))
+    }
+
+    @Test func `every relative link leads somewhere`() throws {
+        for document in try Documents.all() {
+            let folder = document.lastIndex(of: "/").map { String(document[...$0]) } ?? ""
+            for link in try Documents.links(document) where !link.contains("://") {
+                let parts = link.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)
+                let path = parts[0].isEmpty ? document : folder + parts[0]
+                guard Documents.exists(path) else {
+                    Issue.record("\(document): \(link)")
+                    continue
+                }
+                guard parts.count == 2 else { continue }
+                let anchors = try Documents.headings(path).map(\.anchor)
+                #expect(anchors.contains(String(parts[1])), "\(document): \(link)")
+            }
+        }
+    }
+
+    @Test func `every decision has its four parts and its place in the index`() throws {
+        let linked = Set(try Documents.links("docs/adr/README.md"))
+        let decisions = try Documents.all().filter { $0.hasPrefix("docs/adr/0") }
+        #expect(!decisions.isEmpty)
+        for decision in decisions {
+            let headings = try Documents.headings(decision).dropFirst().map(\.text)
+            #expect(headings == ["Context", "Decision", "Consequences", "Alternatives"], "\(decision)")
+            #expect(linked.contains(String(decision.dropFirst("docs/adr/".count))), "\(decision)")
+        }
+    }
+
+    @Test func `every make target in the documents exists`() throws {
+        let makefile = try Documents.lines("Makefile")
+        for document in try Documents.all() {
+            for mention in Documents.codes(in: try Documents.text(document)) where mention.hasPrefix("make ") {
+                let target = mention.split(separator: " ")[1]
+                #expect(makefile.contains { $0.hasPrefix("\(target):") }, "\(document): \(mention)")
+            }
+        }
+    }
+
+    @Test func `the architecture knows every target`() throws {
+        let rows = try Documents.rows("docs/architecture.md", under: "| target | holds | knows nothing of |")
+        let names = rows.map { $0.split(separator: "|")[0].filter { $0 != " " } }
+        let sources = try FileManager.default.contentsOfDirectory(
+            atPath: Documents.root.appending(path: "Sources").path)
+        #expect(names.sorted() == sources.sorted())
+    }
+
+    @Test func `the changelog knows the version of the program`() throws {
+        #expect(try Documents.text("CHANGELOG.md").contains(Version.text))
+    }
+}

@@ -1,0 +1,69 @@
+import FoundationEssentials
+
+/// The project's own documents, as they stand in the checkout.
+enum Documents {
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
+    /// Every document in Markdown, by its path from the root.
+    static func all() throws -> [String] {
+        try ["", "docs/", "docs/adr/", "data/"].flatMap { folder in
+            try FileManager.default.contentsOfDirectory(atPath: root.appending(path: folder).path)
+                .filter { $0.hasSuffix(".md") }.map { folder + $0 }.sorted()
+        }
+    }
+
+    static func exists(_ path: String) -> Bool {
+        FileManager.default.fileExists(atPath: root.appending(path: path).path)
+    }
+
+    static func text(_ path: String) throws -> String {
+        String(decoding: try Data(contentsOf: root.appending(path: path)), as: UTF8.self)
+    }
+
+    static func lines(_ path: String) throws -> [String] {
+        try text(path).split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }
+    }
+
+    /// The rows of the table whose header is `header`, as they are written.
+    static func rows(_ path: String, under header: String) throws -> [String] {
+        let lines = try lines(path)
+        guard let start = lines.firstIndex(of: header) else { return [] }
+        return Array(lines.dropFirst(start + 2).prefix { $0.hasPrefix("|") })
+    }
+
+    /// The texts in backticks.
+    static func codes(in text: String) -> Set<String> {
+        Set(
+            text.split(separator: "`", omittingEmptySubsequences: false).enumerated().compactMap { index, part in
+                index.isMultiple(of: 2) ? nil : String(part)
+            })
+    }
+
+    /// The headings of a document, and where links find them.
+    static func headings(_ path: String) throws -> [(text: String, anchor: String)] {
+        var isCode = false
+        return try lines(path).compactMap { line in
+            if line.hasPrefix("```") { isCode.toggle() }
+            guard !isCode, line.hasPrefix("#"), let space = line.firstIndex(of: " ") else { return nil }
+            let text = String(line[line.index(after: space)...])
+            return (text, anchor(text))
+        }
+    }
+
+    /// As GitHub makes it: lower case, blanks as hyphens, without punctuation.
+    private static func anchor(_ heading: String) -> String {
+        String(
+            heading.lowercased().compactMap { character in
+                if character == " " { return "-" }
+                return character.isLetter || character.isNumber || "-_".contains(character) ? character : nil
+            })
+    }
+
+    /// The targets of a document's links.
+    static func links(_ path: String) throws -> [String] {
+        try text(path).split(separator: "](", omittingEmptySubsequences: false).dropFirst().compactMap { rest in
+            rest.firstIndex(of: ")").map { String(rest[..<$0]) }
+        }
+    }
+}
