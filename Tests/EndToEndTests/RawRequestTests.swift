@@ -121,6 +121,23 @@ struct RawRequestTests {
         }
     }
 
+    @Test func `a crowd of idle connections keeps nobody out`() async throws {
+        let setup = Setup(.simulated("cloud"), settings: ["limits": ["max_connections": 32]])
+        try await withAgent(setup) { agent in
+            var crowd: [RawClient] = []
+            for number in 0..<200 {
+                let client = try RawClient(agent.address)
+                if number.isMultiple(of: 2) { try? await client.send("GET /healthz HTTP/1.1\r\nHost: x\r\n") }
+                crowd.append(client)
+            }
+            for _ in 0..<3 {
+                let answer = try await Self.ask(agent, "GET /v1/plans HTTP/1.1\r\n\(Self.head)\r\n")
+                #expect(answer.status == 200)
+            }
+            #expect(crowd.count == 200)
+        }
+    }
+
     @Test func `requests in one packet are answered in order`() async throws {
         try await withAgent { agent in
             let client = try RawClient(agent.address)
