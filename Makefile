@@ -42,15 +42,18 @@ release: ## build the program for use: optimised, the Swift libraries inside, st
 	@echo "$(DEBUG)/release/proxmox-agent.stripped: $$(stat -c %s $(DEBUG)/release/proxmox-agent.stripped) bytes"
 
 ##@ Test
+# One test at a time: hundreds of agents at once would starve each other of threads on a small machine.
+TEST := swift test --no-parallel
+
 .PHONY: test
 test: ## run all tests
 	@scripts/require build
-	swift test $(DEBUG_FLAGS)
+	$(TEST) $(DEBUG_FLAGS)
 
 .PHONY: golden
 golden: ## rewrite the golden files that tests compare with; read the difference before you commit it
 	@scripts/require build
-	PROXMOX_AGENT_GOLDEN=write swift test $(DEBUG_FLAGS)
+	PROXMOX_AGENT_GOLDEN=write $(TEST) $(DEBUG_FLAGS)
 	@git status --short -- Tests docs
 
 .PHONY: lint
@@ -89,7 +92,7 @@ check-full: ## check, and: release build, AddressSanitizer, what is linked, test
 	@$(MAKE) --no-print-directory check release
 	scripts/check-linkage
 	@$(MAKE) --no-print-directory asan
-	swift test -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
+	$(TEST) -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
 
 ##@ Measure
 .PHONY: bench

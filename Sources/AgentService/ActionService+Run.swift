@@ -27,7 +27,7 @@ extension ActionService {
         defer { targetLocks.leave(ticket) }
         var operation = queued
         do throws(ServiceError) {
-            let (plan, digest) = try await preflight(operation, context)
+            let (plan, digest) = try await preflight(operation, hasWaited: ticket.ahead > 0)
             operation = try await consume(plan, operation, context)
             await execute(plan, operation, digest, context)
         } catch {
@@ -37,9 +37,10 @@ extension ActionService {
 
     /// Looks once more at everything that may have changed since the plan was made or the operation was queued.
     private func preflight(
-        _ operation: Operation, _ context: Context
+        _ operation: Operation, hasWaited: Bool
     ) async throws(ServiceError) -> (plan: Plan, digest: String?) {
-        if runs.withLock({ $0.draining }) || Task.isCancelled {
+        // What was under way when the agent was told to stop is finished; what waited is not begun.
+        if Task.isCancelled || (hasWaited && runs.withLock { $0.draining }) {
             throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: operation.planID)
         }
         guard let plan = try await transact({ $0.plan(operation.planID) }), plan.operationID == operation.id,
@@ -103,7 +104,7 @@ extension ActionService {
                 ]))
         // The world went on while the intent was written: a plan out of time is not sent any more.
         let now = ports.now()
-        let isOpen = !runs.withLock { $0.draining } && !Task.isCancelled
+        let isOpen = !Task.isCancelled
         do throws(ServiceError) {
             let started = try await transact { records -> Operation? in
                 guard isOpen, var plan = records.plan(plan.id), var operation = records.operation(operation.id),

@@ -60,12 +60,12 @@ struct CallTests {
         ),
         (
             .storageEdit, "storage/nas", ["endpoint": "/storage/nas", "method": "PUT", "params": ["disable": true]],
-            [#"PUT /storage/nas {"disable":"1"}"#]
+            [#"PUT /storage/nas {"disable":"1","digest":"<observed>"}"#]
         ),
         (
             .firewallEdit, "firewall/cluster",
             ["endpoint": "/cluster/firewall/aliases/web", "method": "DELETE"],
-            ["DELETE /cluster/firewall/aliases/web {}"]
+            [#"DELETE /cluster/firewall/aliases/web {"digest":"<observed>"}"#]
         ),
     ]
 

@@ -229,10 +229,12 @@ struct ApplyTests {
     func `what PVE did not clearly refuse is unknown, and never sent again`(given: Failure) async throws {
         let world = try World { _ throws(HypervisorError) in throw given.error }
         let plan = try await world.plan(.startVM, "vm/102")
-        let error = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
-        #expect(error?.code == given.code)
-        let operation = try await world.service.operation(try #require(error?.operationID))
+        var code: ErrorCode?
+        do throws(ServiceError) { try await world.apply(plan) } catch { code = error.code }
+        #expect(code == (given.state == .unknown ? nil : given.code), "an unknown outcome is no refusal")
+        let operation = try #require(try await world.service.operations(OperationFilter(plan: plan.id)).first)
         #expect(operation.state == given.state)
+        #expect(operation.code == (given.state == .unknown ? operation.code : given.code.rawValue))
         #expect(try await world.state(of: plan) == given.state.planState)
         let again = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
         #expect(again?.code == .planConsumed)
@@ -279,8 +281,7 @@ struct ApplyTests {
     func `an unknown outcome is settled by hand, once`(succeeded: Bool) async throws {
         let world = try World { _ throws(HypervisorError) in throw .timeout(sent: true) }
         let plan = try await world.plan(.startVM, "vm/102")
-        let error = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
-        let id = try #require(error?.operationID)
+        let id = try await world.apply(plan).id
         let settled = try await world.service.resolve(id, succeeded: succeeded, reason: "looked", World.alice)
         #expect(settled.state == (succeeded ? .succeeded : .failed))
         #expect(try await world.state(of: plan) == (succeeded ? .applied : .failed))

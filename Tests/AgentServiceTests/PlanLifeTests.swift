@@ -55,7 +55,7 @@ struct PlanLifeTests {
         }
     }
 
-    @Test func `one caller's live plans are capped, those of others and dry runs apart`() async throws {
+    @Test func `one principal's live plans are capped, those of others and dry runs apart`() async throws {
         var limits = Limits()
         limits.livePlans = 3
         let world = try World(limits: limits)
@@ -64,7 +64,8 @@ struct PlanLifeTests {
         let error = await world.refusal { () async throws(ServiceError) in _ = try await world.plan(.startVM, "vm/102")
         }
         #expect(error?.code == .rateLimited)
-        _ = try await world.plan(.startVM, "vm/102", as: Context(caller: .labelled("bob"), requestID: "req_2"))
+        _ = try await world.plan(
+            .startVM, "vm/102", as: Context(caller: Caller(principal: "bob", label: nil), requestID: "req_2"))
         for _ in 0..<10 { _ = try await world.plan(.startVM, "vm/102", dryRun: true) }
         let dry = try await world.store.transact { $0.plans(PlanFilter()).count { $0.request.dryRun } }
         #expect(dry <= 4, "the oldest dry runs make room by themselves")

@@ -162,13 +162,13 @@ struct ApplyTests {
         }
     }
 
-    @Test func `the live plans of one caller are bounded`() async throws {
+    @Test func `the live plans of one principal are bounded, whatever its labels`() async throws {
         let setup = Setup(.simulated("cloud"), settings: ["plans": ["live_per_caller": 2]])
         try await withAgent(setup) { agent in
             let first = try await agent.planID(.start)
             _ = try await agent.planID(.start)
             expectProblem(try await agent.plan(.start), 429, "rate_limited")
-            _ = try await agent.planID(.start, as: "other-agent")
+            expectProblem(try await agent.plan(.start, as: "other-agent"), 429, "rate_limited")
             _ = try await agent.send(.delete, "/v1/plans/\(first)")
             _ = try await agent.planID(.start)
         }

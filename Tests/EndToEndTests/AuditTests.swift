@@ -122,7 +122,7 @@ struct AuditTests {
         let config = agent.auditLog.replacing("audit.log", with: "config.json")
         let other = try await Program.run("--config", config, variables: Setup().variables())
         #expect(other.status == 1)
-        #expect(other.err.hasPrefix("proxmox-agent: audit log: ") && other.err.contains(agent.auditLog), "\(other)")
+        #expect(other.err.hasPrefix("proxmox-agent: audit log ") && other.err.contains(agent.auditLog), "\(other)")
         _ = try await agent.planID(.start)
         #expect(try await agent.stop().status == 0)
         #expect(try AuditVerifier.verify(files: [agent.auditLog]).records == 2)

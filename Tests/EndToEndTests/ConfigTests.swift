@@ -32,6 +32,9 @@ struct ConfigTests {
 
     private static let good = #""name":"home","base_url":"https://pve.lan:8006","token_id":"agent@pve!home","#
 
+    /// A file with a certificate as far as a configuration looks: it holds `-----BEGIN CERTIFICATE-----`.
+    private static let authority = #filePath
+
     // MARK: What is right
 
     @Test func `an empty configuration is one of defaults`() throws {
@@ -93,7 +96,7 @@ struct ConfigTests {
         }
         let pins = ["AB", "CD"].map { Array(repeating: $0, count: 32).joined(separator: ":") }
         let identities =
-            try ["", #","tls":{"ca_file":"/dev/null"}"#]
+            try ["", #","tls":{"ca_file":"\#(Self.authority)"}"#]
             .map(identity) + pins.map { try identity(#","tls":{"fingerprint_sha256":"\#($0)"}"#) }
         #expect(Set(identities).count == 4)
         #expect(try identity("") == identity(#","tls":{}"#))
@@ -106,7 +109,7 @@ struct ConfigTests {
         "listen_addr": ":8080", "audit_log_path": "/tmp/audit.log", "environments[].name": "home",
         "environments[].base_url": "https://pve.lan", "environments[].token_id": "agent@pve!home",
         "environments[].token_secret_env": "S", "environments[].token_secret_file": "/dev/null",
-        "environments[].tls.ca_file": "/dev/null",
+        "environments[].tls.ca_file": .string(authority),
         "environments[].tls.fingerprint_sha256": .string(Array(repeating: "0f", count: 32).joined(separator: ":")),
         "environments[].read_only": true, "environments[].timeout_ms": 100, "environments[].labels": ["a": "b"],
         "accept_declared_approvals": true, "plans.ttl_seconds": 60, "plans.high_risk_ttl_seconds": 60,
@@ -258,7 +261,10 @@ struct ConfigTests {
                 + "them, got \"AB:CD\""),
         Wrong(
             environment(good + #""token_secret_env":"S","tls":{"ca_file":"/nowhere/ca.pem"}"#),
-            "environments[0].tls.ca_file: /nowhere/ca.pem cannot be read"),
+            "environments[0].tls.ca_file: /nowhere/ca.pem: cannot be opened: No such file or directory"),
+        Wrong(
+            environment(good + #""token_secret_env":"S","tls":{"ca_file":"/etc/passwd"}"#),
+            "environments[0].tls.ca_file: /etc/passwd holds no certificate in PEM form"),
         Wrong(
             environment(good + #""token_secret_env":"S","tls":{"insecure":true}"#),
             "environments[0].tls.insecure: unknown key; known here: ca_file, fingerprint_sha256"),

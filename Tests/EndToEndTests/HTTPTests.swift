@@ -60,9 +60,10 @@ struct HTTPTests {
         for _ in 0..<7 { _ = try? await agent.send(.get, "/v1/plans", token: "wrong") }
         await agent.stop()
         let records = try agent.records().filter { $0["kind"] == "auth_failures" }
-        #expect(records.count == 1)
-        #expect(records.first?["result"]?["count"] == 7, "\(records)")
-        #expect(records.first?.text.contains("wrong") == false)
+        // One, or two where a new minute began in between.
+        #expect((1...2).contains(records.count))
+        #expect(records.compactMap { $0["result"]?["count"]?.integer }.reduce(0, +) == 7, "\(records)")
+        #expect(records.allSatisfy { !$0.text.contains("wrong") })
     }
 
     @Test func `without a configured token it lives, is not ready, and answers nothing else`() async throws {

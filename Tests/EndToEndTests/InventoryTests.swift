@@ -90,6 +90,19 @@ struct InventoryTests {
         }
     }
 
+    @Test(arguments: ["say \"hi\"", "back\\slash", "</script>", "a\u{202E}b", "{\"vmid\":1}", "línea\u{0301}"])
+    func `a guest's name is data, whatever it is`(name: String) async throws {
+        try await withAgent { agent in
+            try agent.pve().addGuest(700, on: "pve1", config: ["name": name, "memory": "512"])
+            let reply = try await agent.get("/v1/inventory?environment=cloud")
+            let rows = try #require(reply["result"]?["data"]?.array)
+            #expect(rows.first { $0["vmid"] == 700 }?["name"] == .string(name))
+            #expect(rows.count == 41)
+            let planned = try await agent.plan(Wish("start_vm", "vm/700"))
+            #expect(planned["preview"]?["observed"]?["name"] == .string(name))
+        }
+    }
+
     @Test func `where all fail the answer says so`() async throws {
         let setup = Setup(.simulated("home"), .simulated("cloud"))
         try await withAgent(setup) { agent in

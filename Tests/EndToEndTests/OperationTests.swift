@@ -57,7 +57,7 @@ struct OperationTests {
             #expect(try agent.pve().guest(100)?.status == "running")
             #expect(try agent.pve().activeTasks.isEmpty)
             expectProblem(try await agent.post("/v1/operations/\(id)/cancel", [:]), 409, "not_cancellable")
-            #expect(try agent.kinds(of: plan) == ["plan", "approve", "apply_intent", "cancel", "apply"])
+            #expect(try agent.kinds(of: plan) == ["plan", "approve", "apply_intent", "cancel", "apply", "refuse"])
         }
     }
 

@@ -76,12 +76,14 @@ struct RawRequestTests {
         "GET /\(String(repeating: "a", count: 100_000)) HTTP/1.1\r\n\r\n",
     ])
     func `what is no HTTP ends the connection, not the agent`(text: String) async throws {
-        try await withAgent { agent in
+        // libmicrohttpd may miss an end that comes with the last bytes of half a head; then silence ends it.
+        let setup = Setup(.simulated("cloud"), settings: ["limits": ["idle_timeout_ms": 1000]])
+        try await withAgent(setup) { agent in
             let client = try RawClient(agent.address)
             // The agent may hang up before it has been sent everything.
             try? await client.send(text)
             client.finishWriting()
-            _ = try await client.end()
+            _ = try await client.end(within: .seconds(15))
             #expect(try await agent.get("/healthz").status == 200)
         }
     }
@@ -116,6 +118,23 @@ struct RawRequestTests {
                 let reply = try await agent.plan(Wish.start.with("reason", .string(reason)))
                 #expect(reply.status == status)
             }
+        }
+    }
+
+    @Test func `a crowd of idle connections keeps nobody out`() async throws {
+        let setup = Setup(.simulated("cloud"), settings: ["limits": ["max_connections": 32]])
+        try await withAgent(setup) { agent in
+            var crowd: [RawClient] = []
+            for number in 0..<200 {
+                let client = try RawClient(agent.address)
+                if number.isMultiple(of: 2) { try? await client.send("GET /healthz HTTP/1.1\r\nHost: x\r\n") }
+                crowd.append(client)
+            }
+            for _ in 0..<3 {
+                let answer = try await Self.ask(agent, "GET /v1/plans HTTP/1.1\r\n\(Self.head)\r\n")
+                #expect(answer.status == 200)
+            }
+            #expect(crowd.count == 200)
         }
     }
 

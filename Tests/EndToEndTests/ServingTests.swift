@@ -75,7 +75,7 @@ struct ServingTests {
         let line = try #require(lines.first { $0["path"] == "/v1/actions/plan" })
         #expect(line["msg"] == "request")
         #expect(line["method"] == "POST")
-        #expect(line["status"] == "200")
+        #expect(line["status"] == 200)
         #expect(line["actor"] == "pi-agent")
         #expect(line["request_id"]?.string == reply.fields[.requestIDField])
     }
