@@ -13,7 +13,7 @@ package struct Redaction: Sendable {
             let text = secret.reveal()
             let lines = text.split(whereSeparator: \.isNewline).map(Self.trimmed)
             for form in [text, Self.trimmed(text[...])] + lines.filter({ $0.utf8.count >= 6 }) {
-                texts.formUnion([form, Self.encoded(form)])
+                texts.formUnion([form, form.percentEncoded])
             }
         }
         wanted = texts.filter { !$0.isEmpty }.map { Array($0.utf8) }.sorted { $0.count > $1.count }
@@ -61,14 +61,5 @@ package struct Redaction: Sendable {
         var text = text.drop(while: \.isWhitespace)
         while text.last?.isWhitespace == true { text.removeLast() }
         return String(text)
-    }
-
-    private static func encoded(_ text: String) -> String {
-        let digits = Array("0123456789ABCDEF".utf8)
-        let bytes = text.utf8.flatMap { byte -> [UInt8] in
-            TextForm.isNameByte(byte) || byte == UInt8(ascii: "~")
-                ? [byte] : [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-        }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -1,3 +1,5 @@
+import AgentModel
+
 /// One parameter of an API call, its value as Proxmox VE reads it.
 package struct PVEParameter: Sendable, Hashable {
     package let name: String

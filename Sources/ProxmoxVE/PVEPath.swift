@@ -1,3 +1,5 @@
+import AgentModel
+
 /// The path of one API endpoint below `/api2/json`, built from its parts; each is percent-encoded as a whole.
 package struct PVEPath: Sendable, Hashable, CustomStringConvertible {
     /// Why a text cannot be part of a path.
@@ -51,27 +53,5 @@ package struct PVEPath: Sendable, Hashable, CustomStringConvertible {
     private static func check(_ part: Substring) throws(Invalid) {
         guard !part.isEmpty, part != ".", part != ".." else { throw .misleading }
         guard part.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else { throw .control }
-    }
-}
-
-extension String {
-    /// Every byte of the UTF-8 text but RFC 3986's unreserved ones as `%XX`.
-    ///
-    /// Proxmox VE splits forms at `;` as well as `&`, and cuts a value at a second `=`, so nothing reserved may stay.
-    var percentEncoded: String {
-        let digits = Array("0123456789ABCDEF".utf8)
-        var out: [UInt8] = []
-        out.reserveCapacity(utf8.count)
-        for byte in utf8 {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "~"):
-                out.append(byte)
-            default:
-                out += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            }
-        }
-        return String(decoding: out, as: UTF8.self)
     }
 }
