@@ -68,7 +68,11 @@ package struct AgentHandler: HTTPHandler {
     ) async -> (Response, actor: String?) {
         let caller: Caller?
         do throws(ServiceError) { caller = try authenticate(request, for: route) } catch {
-            return (Problem.response(to: error, requestID: id), nil)
+            // A valid token with a label that cannot be one: there is nobody else to name.
+            let isKnown = error.code == .invalidRequest && route.access == .change
+            let nameless = Context(caller: Caller(principal: "operator", label: nil), requestID: id)
+            let answer = isKnown ? await handlers.service.refuse(error, nameless) : error
+            return (Problem.response(to: answer, requestID: id), nil)
         }
         let context = Context(caller: caller ?? Caller(principal: "anonymous", label: nil), requestID: id)
         do throws(ServiceError) {
@@ -77,8 +81,10 @@ package struct AgentHandler: HTTPHandler {
                 query: try Self.query(of: request, route))
             return (try await route.handle(handlers, exchange), caller?.actor)
         } catch {
-            // A change that was turned away before the service knew of it is recorded all the same.
-            let answer = route.access == .change ? await handlers.service.refuse(error, context) : error
+            // A change that was turned away before the service knew of it is recorded all the same, and so is whoever
+            // tries the names of environments.
+            let isTold = route.access == .change || error.code == .unknownEnvironment
+            let answer = isTold ? await handlers.service.refuse(error, context) : error
             return (Problem.response(to: answer, requestID: id), caller?.actor)
         }
     }

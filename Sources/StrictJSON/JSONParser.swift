@@ -32,6 +32,8 @@ struct JSONParser {
     private(set) var at = 0
     private let maximumDepth: Int
     private var depth = 0
+    /// Values still taken: each costs memory, however short its text.
+    private var left = 4_000_000
 
     init(bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int = JSON.maximumDepth) {
         self.bytes = bytes
@@ -62,6 +64,8 @@ struct JSONParser {
     private mutating func value() throws(JSONError) -> JSON {
         skipSpace()
         guard at < bytes.count else { throw error("unexpected end of the document") }
+        left -= 1
+        guard left >= 0 else { throw error("more values than are taken in one document") }
         switch bytes[at] {
         case UInt8(ascii: "{"): return try nested { (self) throws(JSONError) in try self.object() }
         case UInt8(ascii: "["): return try nested { (self) throws(JSONError) in try self.array() }

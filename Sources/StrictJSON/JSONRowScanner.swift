@@ -49,12 +49,16 @@ struct JSONRowScanner {
         return isFound || refuse("expected an array, but there is none", under: [.key(list)])
     }
 
+    /// More than any cluster has; each row costs memory beside its text.
+    static let maximumRows = 250_000
+
     private mutating func elements() -> Bool {
         guard text.byte == UInt8(ascii: "[") else { return refuse("expected an array", under: [.key(list)]) }
         guard text.open(1) else { return false }
         if text.take(UInt8(ascii: "]")) { return true }
         repeat {
             guard text.byte == UInt8(ascii: "{") else { return refuse("expected an object", under: row) }
+            guard rows.count < Self.maximumRows else { return refuse("more than \(Self.maximumRows) rows", under: row) }
             guard object() else { return false }
         } while text.next()
         return text.take(UInt8(ascii: "]"))

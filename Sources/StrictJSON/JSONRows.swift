@@ -25,6 +25,7 @@ package struct JSONRows: Sendable {
             return (isWhole: isWhole, rows: scanner.rows, values: scanner.values, flaw: scanner.flaw)
         }
         guard found.isWhole else {
+            if let flaw = found.flaw, found.rows.count >= JSONRowScanner.maximumRows { throw flaw }
             // What is malformed the parser explains; the rest is what only a list can have wrong.
             _ = try JSON.parse(bytes)
             throw found.flaw ?? JSONError(path: JSONPath([.key(key)]), detail: "is not a list of objects")

@@ -26,6 +26,31 @@ struct ApplyTests {
         #expect(try await world.state(of: plan) == .applied)
     }
 
+    @Test(arguments: [
+        ("hastart", Action.startVM, "vm/102", "running"), ("hastop", .stopVM, "vm/101", "stopped"),
+    ])
+    func `what HA was asked for is done when the guest is there`(
+        type: String, action: Action, target: String, status: String
+    ) async throws {
+        let upid = try #require(UPID(World.upid.replacing("qmstart", with: type)))
+        let world = try World { _ in .task(upid) }
+        let plan = try await world.plan(action, target)
+        let running = try await world.apply(plan, approvedBy: "bob", wait: nil)
+        #expect(running.state == .running, "PVE's task has ended OK, and that says nothing yet")
+        world.pve.put(target, status: status)
+        let ended = try await world.service.operation(running.id, wait: .seconds(30))
+        #expect(ended.state == .succeeded)
+    }
+
+    @Test func `what HA does not get done in its time is unknown`() async throws {
+        var limits = Limits()
+        limits.highAvailabilitySeconds = 0
+        let upid = try #require(UPID(World.upid.replacing("qmstart", with: "hastart")))
+        let world = try World(limits: limits) { _ in .task(upid) }
+        let operation = try await world.apply(try await world.plan(.startVM, "vm/102"))
+        #expect(operation.state == .unknown)
+    }
+
     @Test(arguments: 1...4)
     func `when the log refuses the first, second, third … record, nothing happens unrecorded`(number: Int) async throws
     {

@@ -7,7 +7,7 @@ import Testing
 import WireTestSupport
 
 /// Runs `body` with a client of a server that follows `script`, and stops both.
-private func withPVE<T>(
+func withPVE<T>(
     _ script: @escaping @Sendable (_ connection: Int) -> [RawServer.Step],
     timeout: Duration = .seconds(20), tries: Int = 3,
     _ body: (RawServer, PVEClient) async throws -> T

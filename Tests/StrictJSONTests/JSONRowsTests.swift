@@ -9,6 +9,11 @@ struct JSONRowsTests {
         try JSONRows.scan(Array(text.utf8), wanted: wanted)
     }
 
+    @Test func `more rows than any cluster has are refused, and cost little`() {
+        let text = "{\"data\":[" + String(repeating: "{},", count: 250_000) + "{}]}"
+        #expect(throws: JSONError.self) { try Self.scan(text, wanted: []) }
+    }
+
     @Test func `finds rows and the values that are wanted`() throws {
         let rows = try Self.scan(
             #" { "total" : 2, "data" : [ {"vmid":100,"name":"web \"1\"","status":"running","tags":{"name":"x"}} , "#
