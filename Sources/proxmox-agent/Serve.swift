@@ -38,10 +38,28 @@ struct Serve: AsyncParsableCommand {
         signal(SIGHUP, SIG_IGN)
         let lines = LineLog(format: settings.logFormat, level: settings.logLevel)
         let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines) }
-        let agent: Agent
-        do throws(StartError) { agent = try Agent(settings, log: log, accessLog: lines) } catch {
+        var group = ServiceGroupConfiguration(
+            services: [Serving(settings: settings, log: log, accessLog: lines)],
+            gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
+        group.maximumGracefulShutdownDuration = .seconds(15)
+        do { try await ServiceGroup(configuration: group).run() } catch let error as StartError {
+            await lines.flush()
             throw fail("proxmox-agent: \(error)")
         }
+        log.notice("stopped")
+        await lines.flush()
+    }
+}
+
+/// The agent as a service with a life: starts once signals are listened to, and serves until it is told to stop.
+private struct Serving: Service {
+    let settings: AgentConfig
+    let log: Logger
+    let accessLog: LineLog
+
+    func run() async throws {
+        let agent = try Agent(settings, log: log, accessLog: accessLog)
         if settings.token == nil {
             log.warning("\(AgentConfig.tokenVariable) is not set: every /v1 route answers 503 until it is")
         }
@@ -51,21 +69,6 @@ struct Serve: AsyncParsableCommand {
                 "address": "\(agent.server.address)", "version": "\(Version.text)",
                 "environments": "\(settings.environments.map(\.facts.name.description).joined(separator: ","))",
             ])
-        var group = ServiceGroupConfiguration(
-            services: [Serving(agent: agent)], gracefulShutdownSignals: [.sigterm, .sigint],
-            logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
-        group.maximumGracefulShutdownDuration = .seconds(15)
-        try await ServiceGroup(configuration: group).run()
-        log.notice("stopped")
-        await lines.flush()
-    }
-}
-
-/// The agent as a service with a life: serves until it is told to stop.
-private struct Serving: Service {
-    let agent: Agent
-
-    func run() async throws {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 for await _ in await UnixSignalsSequence(trapping: .sighup) { await agent.reopen() }
@@ -79,7 +82,7 @@ private struct Serving: Service {
                 while (try? await Task.sleep(for: .seconds(10))) != nil { await agent.housekeeping() }
             }
             try? await gracefulShutdown()
-            agent.log.notice("stopping")
+            log.notice("stopping")
             await agent.shutdown(within: .seconds(10))
             group.cancelAll()
         }
