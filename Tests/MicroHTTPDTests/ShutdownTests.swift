@@ -14,7 +14,9 @@ extension Serving {
                 await proceed.wait()
                 return .text("finished")
             }
-            let server = try HTTPServer(listening: .tcp(host: "127.0.0.1", port: 0), handler: handler)
+            // A path of its own: a port that is free again may be somebody else's in the next moment.
+            let path = "/tmp/proxmox-agent-\(UInt64.random(in: .min ... .max)).sock"
+            let server = try HTTPServer(listening: .unix(path: path), handler: handler)
             let client = try RawClient(server.address)
             let idle = try RawClient(server.address)
             try await client.send(get("/"))
