@@ -38,13 +38,17 @@ package struct AgentHandler: HTTPHandler {
             switch refusal {
             case .bodyTooLarge(let limit):
                 ServiceError(.bodyTooLarge, "the body is larger than \(limit) bytes, the limit")
+            case .headTooLarge(let limit):
+                ServiceError(
+                    .invalidRequest, "request line and header fields are larger than \(limit) bytes, the limit")
             case .malformed(let why): ServiceError(.invalidRequest, why)
             case .deadlineExceeded: ServiceError(.overloaded, "no answer was ready in time; ask again")
             case .overloaded: ServiceError(.overloaded, "as many requests are under way as are allowed; ask again")
             case .shuttingDown: ServiceError(.shuttingDown, "the agent is stopping; ask again when it is back")
             }
         let id = requestID(of: request)
-        return finish(Problem.response(to: error, requestID: id), request, id, nil, .now)
+        let status: HTTPResponse.Status? = if case .headTooLarge = refusal { .requestHeaderFieldsTooLarge } else { nil }
+        return finish(Problem.response(to: error, requestID: id, status: status), request, id, nil, .now)
     }
 
     private func answer(_ request: Request, _ id: String) async -> (Response, actor: String?) {

@@ -68,11 +68,14 @@ package enum Problem {
         }
     }
 
-    /// The answer for an error.
-    package static func response(to error: ServiceError, requestID: String) -> Response {
+    /// The answer for an error; `given` stands for the code's own status.
+    package static func response(
+        to error: ServiceError, requestID: String, status given: HTTPResponse.Status? = nil
+    ) -> Response {
+        let status = given ?? Self.status(of: error.code)
         var body: JSONObject = [
             "type": .string("/docs/errors#\(error.code.rawValue)"), "title": .string(title(of: error.code)),
-            "status": JSON(status(of: error.code).code), "code": .string(error.code.rawValue),
+            "status": JSON(status.code), "code": .string(error.code.rawValue),
             "detail": .string(error.detail), "request_id": .string(requestID),
         ]
         body["plan_id"] = error.planID.map { .string($0.description) }
@@ -86,7 +89,7 @@ package enum Problem {
         body["upstream"] = error.upstream?.json
         var fields: HTTPFields = [.contentType: "application/problem+json"]
         if error.code == .unauthenticated { fields[.wwwAuthenticate] = "Bearer" }
-        if status(of: error.code) == .serviceUnavailable || error.code == .rateLimited { fields[.retryAfter] = "5" }
-        return Response(status: status(of: error.code), fields: fields, body: .init(JSON.object(body).bytes))
+        if status == .serviceUnavailable || error.code == .rateLimited { fields[.retryAfter] = "5" }
+        return Response(status: status, fields: fields, body: .init(JSON.object(body).bytes))
     }
 }

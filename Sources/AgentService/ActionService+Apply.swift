@@ -245,7 +245,12 @@ extension ActionService {
                 try checkState(of: try await load(plan.id))
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")
             }
-            start(operation, ticket, context)
+            guard start(operation, ticket, context) else {
+                var error = ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
+                await refuseQueued(operation, error, context)
+                error.isRecorded = true
+                throw error
+            }
             return operation
         } catch {
             leave(ticket)

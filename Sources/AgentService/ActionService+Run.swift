@@ -8,9 +8,10 @@ import Synchronization
 
 /// Carries operations out, apart from the requests that asked for them.
 extension ActionService {
-    /// Sets an operation going; it runs to its end whether anybody waits or not.
-    func start(_ operation: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) {
+    /// Sets an operation going; it runs to its end whether anybody waits or not. False when the agent is stopping.
+    func start(_ operation: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) -> Bool {
         runs.withLock { runs in
+            guard !runs.draining else { return false }
             runs.tickets[operation.id] = ticket
             runs.tasks[operation.id] = Task {
                 await self.run(operation, ticket, context)
@@ -19,6 +20,7 @@ extension ActionService {
                     runs.tickets[operation.id] = nil
                 }
             }
+            return true
         }
     }
 

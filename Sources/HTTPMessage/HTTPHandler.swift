@@ -11,6 +11,8 @@ package protocol HTTPHandler: Sendable {
 package enum Refusal: Sendable, Hashable {
     /// The body is larger than this many bytes.
     case bodyTooLarge(limit: Int)
+    /// Request line and fields together are larger than this many bytes.
+    case headTooLarge(limit: Int)
     /// The head cannot be trusted: duplicate `Host`, a length beside chunked coding, …
     case malformed(String)
     /// No answer was ready in time.

@@ -122,6 +122,20 @@ final class ConnectionRegistry: Sendable {
         }
     }
 
+    /// Cuts off those whose client has left in the middle of a request: libmicrohttpd (0.9.75) overlooks an end that
+    /// comes with the last bytes, and would keep them until they have been idle for long enough.
+    func cutGone() {
+        open.withLock { open in
+            let now = Connection.now
+            for connection in open.values where connection.phase == .waiting && !connection.isCut {
+                var byte: UInt8 = 0
+                let isOld = now > connection.start + 2_000_000_000
+                let flags = Int32(truncatingIfNeeded: Int(MSG_PEEK) | Int(MSG_DONTWAIT))
+                if isOld, unsafe recv(connection.descriptor, &byte, 1, flags) == 0 { connection.cut() }
+            }
+        }
+    }
+
     /// Connections whose request is being answered or whose answer is on its way.
     var busy: Int { open.withLock { $0.values.reduce(0) { $0 + ($1.phase == .waiting ? 0 : 1) } } }
 }

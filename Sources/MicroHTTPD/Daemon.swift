@@ -23,6 +23,9 @@ import Synchronization
     }
 
     /// `MHD_add_connection`: from here on libmicrohttpd owns the descriptor, and closes it where it cannot serve it.
+    /// Bytes of a connection's memory that no request can use up.
+    private static let roomForAnswer = 8192
+
     func adopt(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) {
         _ = unsafe MHD_add_connection(handle, descriptor, address, length)
     }
@@ -43,7 +46,8 @@ import Synchronization
             item(.NOTIFY_COMPLETED, unsafeBitCast(ServerCore.requestCompleted, to: Int.self), context),
             item(
                 .NOTIFY_CONNECTION, unsafeBitCast(ServerCore.connectionChanged, to: Int.self), context),
-            item(.CONNECTION_MEMORY_LIMIT, options.maxHeaderBytes),
+            // The head of the answer has to fit in beside that of the request.
+            item(.CONNECTION_MEMORY_LIMIT, options.maxHeaderBytes + Self.roomForAnswer),
             // The registry keeps the limit. Reaching libmicrohttpd's own (0.9.75) with `MHD_add_connection` leaves one
             // of its mutexes locked for good.
             item(.CONNECTION_LIMIT, Int(Int32.max)),

@@ -25,6 +25,10 @@ final class Exchange: @unchecked Sendable {
     private let target: RawTarget
     private var request: Request
     private var bodyCount = 0
+    /// What this request has of the memory for bodies.
+    private var heldBytes = 0
+    /// There is no memory for the body; it is read and thrown away.
+    private var isTurnedAway = false
     private var stage = Stage.head
     private(set) var deadline = ContinuousClock.now
     private let state = Lock(State())
@@ -61,6 +65,7 @@ final class Exchange: @unchecked Sendable {
     /// The request is over, answered or not.
     func completed() {
         state.withLock { $0.isOver = true }
+        core.returnMemory(heldBytes)
         connection.enter(.waiting)
     }
 
@@ -73,11 +78,14 @@ final class Exchange: @unchecked Sendable {
             return refuse(handle, .malformed(fault), unread: true)
         }
         guard target.isValid else { return refuse(handle, .malformed("a bad request target"), unread: true) }
+        guard head.size + target.size <= core.options.maxHeaderBytes else {
+            return refuse(handle, .headTooLarge(limit: core.options.maxHeaderBytes), unread: true)
+        }
         guard head.contentLength ?? 0 <= UInt64(core.options.maxBodyBytes) else {
             return refuse(handle, .bodyTooLarge(limit: core.options.maxBodyBytes), unread: true)
         }
         if hasBody, let obstacle = core.obstacle { return refuse(handle, obstacle, unread: true) }
-        if let length = head.contentLength, length > 0 { request.body.reserveCapacity(Int(length)) }
+        if let length = head.contentLength, length > 0 { request.body.reserveCapacity(min(Int(length), 65_536)) }
         return .YES
     }
 
@@ -85,11 +93,12 @@ final class Exchange: @unchecked Sendable {
     private func receive(_ data: UnsafeRawBufferPointer) -> MHD_Result {
         bodyCount += data.count
         let limit = core.options.maxBodyBytes
-        if bodyCount <= limit {
-            unsafe request.body.append(contentsOf: data)
-        } else {
-            request.body = []
+        if bodyCount <= limit, !isTurnedAway {
+            let isRoom = core.takeMemory(data.count)
+            heldBytes += data.count
+            if isRoom { unsafe request.body.append(contentsOf: data) } else { isTurnedAway = true }
         }
+        if bodyCount > limit || isTurnedAway { request.body = [] }
         return bodyCount <= limit + max(limit, 65_536) ? .YES : .NO
     }
 
@@ -98,7 +107,7 @@ final class Exchange: @unchecked Sendable {
         guard bodyCount <= core.options.maxBodyBytes else {
             return refuse(handle, .bodyTooLarge(limit: core.options.maxBodyBytes), unread: false)
         }
-        if let obstacle = core.obstacle { return refuse(handle, obstacle, unread: false) }
+        if let obstacle = isTurnedAway ? .overloaded : core.obstacle { return refuse(handle, obstacle, unread: false) }
         connection.enter(.answering)
         let task = Task.immediate { [self, request] in offer(await core.handler.respond(to: request)) }
         if let answer = state.withLock({ $0.answer.take() }) { return send(answer, on: handle) }

@@ -18,6 +18,8 @@ extension HTTPServer {
         package var threads = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         /// The largest request body, in bytes.
         package var maxBodyBytes = 1 << 20
+        /// All request bodies that are held at the same time, in bytes; at least twice the largest one.
+        package var maxBufferedBytes = 64 << 20
         /// The largest head (request line and fields), in bytes; beyond it libmicrohttpd answers 431 by itself. ≥ 4096.
         package var maxHeaderBytes = 16_384
         /// Open connections; also kept below the process's limit of file descriptors. One more than that closes the
@@ -46,6 +48,7 @@ extension HTTPServer.Options {
         var options = self
         options.threads = min(max(threads, 1), 16)
         options.maxBodyBytes = max(maxBodyBytes, 0)
+        options.maxBufferedBytes = max(maxBufferedBytes, 2 * options.maxBodyBytes)
         options.maxHeaderBytes = min(max(maxHeaderBytes, 4096), 1 << 20)
         options.maxConnections = min(max(maxConnections, 1), Self.descriptorLimit)
         options.idleTimeout = max(idleTimeout, .seconds(1))

@@ -9,6 +9,8 @@ struct RawTarget {
     var query: String?
     /// Whether it is in origin form, `/…`, or the `*` of OPTIONS, and holds visible ASCII only.
     var isValid = false
+    /// Its bytes.
+    var size: Int { path.utf8.count + (query?.utf8.count ?? 0) }
 
     init(_ target: UnsafePointer<CChar>?) {
         guard let target = unsafe target else { return }
@@ -27,6 +29,8 @@ struct FieldReader {
     /// The announced length of the body; `nil` without one.
     private(set) var contentLength: UInt64?
     private(set) var isChunked = false
+    /// What the fields take, in bytes, with what libmicrohttpd keeps beside each.
+    private(set) var size = 0
     /// Why the head cannot be trusted. Two readers of such a request may see two different requests.
     private(set) var fault: String?
     private var hasHost = false
@@ -54,6 +58,7 @@ struct FieldReader {
     }
 
     private mutating func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        size += name.count + value.count + 64
         guard let name = HTTPField.Name(unsafe String(decoding: name, as: UTF8.self)) else {
             return fail("a field name that is no token")
         }
@@ -61,6 +66,9 @@ struct FieldReader {
             return fail("a control character in \(name)")
         }
         let field = unsafe HTTPField(name: name, value: value)
+        // Around these even a blank would be read one way here and another way there.
+        let isFraming = name == .contentLength || name == .transferEncoding
+        if isFraming, field.value.utf8.count != value.count { return fail("white space around \(name)") }
         note(field)
         fields.append(field)
     }

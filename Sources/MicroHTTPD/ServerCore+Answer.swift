@@ -10,7 +10,8 @@ extension ServerCore {
         bodiless.body = []
         var answer = handler.refuse(bodiless, because: refusal)
         switch refusal {
-        case .bodyTooLarge, .malformed, .shuttingDown: if answer.ending == .keep { answer.ending = .close }
+        case .bodyTooLarge, .headTooLarge, .malformed, .shuttingDown:
+            if answer.ending == .keep { answer.ending = .close }
         case .deadlineExceeded, .overloaded: break
         }
         return answer

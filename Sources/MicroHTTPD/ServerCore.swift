@@ -23,6 +23,8 @@ final class ServerCore: Sendable {
     /// Apart from `state`: libmicrohttpd may log while that is held.
     private let last = Lock<String?>(nil)
     private let waiting = Atomic(0)
+    /// Bytes of request bodies that are held now.
+    private let bodyBytes = Atomic(0)
     private let draining = Atomic(false)
 
     init(options: HTTPServer.Options, handler: any HTTPHandler) {
@@ -35,6 +37,15 @@ final class ServerCore: Sendable {
     var obstacle: Refusal? {
         if draining.load(ordering: .relaxed) { return .shuttingDown }
         return waiting.load(ordering: .relaxed) >= options.maxExchanges ? .overloaded : nil
+    }
+
+    /// Takes room for a piece of a body, which has to be returned in any case. False when there is none left.
+    func takeMemory(_ count: Int) -> Bool {
+        bodyBytes.add(count, ordering: .relaxed).newValue <= options.maxBufferedBytes
+    }
+
+    func returnMemory(_ count: Int) {
+        if count > 0 { bodyBytes.subtract(count, ordering: .relaxed) }
     }
 
     var isDraining: Bool { draining.load(ordering: .relaxed) }
@@ -82,7 +93,8 @@ final class ServerCore: Sendable {
     func sweep() {
         guard state.withLock({ $0.stage != .stopped }) else { return }
         connections.cutStalled(longerThan: options.transferTimeout)
-        let pause = max(min(options.transferTimeout / 8, .seconds(15)), .milliseconds(20))
+        connections.cutGone()
+        let pause = max(min(options.transferTimeout / 8, .seconds(3)), .milliseconds(20))
         clock.asyncAfter(deadline: .now() + pause.interval) { [weak self] in self?.sweep() }
     }
 

@@ -93,6 +93,7 @@ package final class Simulator: HTTPHandler, Sendable {
     package func refuse(_ request: Request, because refusal: Refusal) -> Response {
         switch refusal {
         case .bodyTooLarge: Wire.failure(.server(501, "for data too large"))
+        case .headTooLarge: Wire.failure(.server(400, "header too large"))
         case .malformed(let detail): Wire.failure(.server(400, detail))
         case .deadlineExceeded, .overloaded, .shuttingDown: Response(status: .serviceUnavailable, ending: .reset)
         }

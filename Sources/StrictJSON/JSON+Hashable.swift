@@ -1,8 +1,7 @@
 extension String {
     /// Whether both are the same code points: `==` without canonical equivalence.
     func isSameText(as other: String) -> Bool {
-        // What is the same is also equivalent, and `==` is the faster of the two.
-        self == other && utf8.elementsEqual(other.utf8)
+        utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8)
     }
 
     /// Whether the UTF-16 code units of this come before those of `other`; the order of keys in RFC 8785.

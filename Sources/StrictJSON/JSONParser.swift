@@ -111,7 +111,7 @@ struct JSONParser {
 extension JSONParser {
     private mutating func object() throws(JSONError) -> JSON {
         var members: [JSONObject.Member] = []
-        var seen: Set<String> = []
+        var seen: Set<[UInt8]> = []
         if try take(UInt8(ascii: "}")) { return .object(JSONObject()) }
         while true {
             skipSpace()
@@ -134,13 +134,12 @@ extension JSONParser {
     }
 
     /// Linear for small objects, by a set for large ones, so that many keys cost no quadratic time.
-    private func isNew(_ key: String, among members: [JSONObject.Member], seen: inout Set<String>) -> Bool {
-        if members.count >= 16 {
-            if seen.isEmpty { seen = Set(members.map(\.key)) }
-            // The set takes "é" for "e\u{301}"; whether it is the same text, the members tell.
-            if seen.insert(key).inserted { return true }
-        }
-        return !members.contains { $0.key.isSameText(as: key) }
+    ///
+    /// The set holds bytes: strings hash by canonical equivalence, which would put different keys into one bucket.
+    private func isNew(_ key: String, among members: [JSONObject.Member], seen: inout Set<[UInt8]>) -> Bool {
+        guard members.count >= 16 else { return !members.contains { $0.key.isSameText(as: key) } }
+        if seen.isEmpty { seen = Set(members.map { Array($0.key.utf8) }) }
+        return seen.insert(Array(key.utf8)).inserted
     }
 
     private mutating func array() throws(JSONError) -> JSON {

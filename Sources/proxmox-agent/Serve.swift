@@ -6,6 +6,7 @@ import HTTPMessage
 import Logging
 import MicroHTTPD
 import ServiceLifecycle
+import SystemThread
 import UnixSignals
 
 /// `proxmox-agent serve`
@@ -58,6 +59,16 @@ private struct Serving: Service {
     let log: Logger
     let accessLog: LineLog
 
+    /// Ends the process where stopping hangs, on a disk that does not answer, say. What was sent is in the audit log as
+    /// an intent without an outcome.
+    private static func giveUp(after seconds: UInt32) {
+        try? OwnThread.start {
+            sleep(seconds)
+            complain("proxmox-agent: stopping took more than \(seconds) s; giving up")
+            _exit(1)
+        }
+    }
+
     func run() async throws {
         let agent = try Agent(settings, log: log, accessLog: accessLog)
         if settings.token == nil {
@@ -83,6 +94,7 @@ private struct Serving: Service {
             }
             try? await gracefulShutdown()
             log.notice("stopping")
+            Self.giveUp(after: 25)
             await agent.shutdown(within: .seconds(10))
             group.cancelAll()
         }

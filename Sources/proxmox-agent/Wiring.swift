@@ -155,6 +155,8 @@ extension AgentConfig {
         options.maxHeaderBytes = serving.maxHeaderBytes
         options.maxConnections = serving.maxConnections
         options.idleTimeout = serving.idleTimeout
+        // Who may be silent for that long is not stalled by it.
+        options.transferTimeout = max(options.transferTimeout, serving.idleTimeout)
         if let threads = serving.threads { options.threads = threads }
         let slowest = environments.map(\.timeout).max() ?? .seconds(30)
         options.exchangeDeadline = .seconds(70) + slowest * 2

@@ -77,6 +77,41 @@ extension Serving {
             }
         }
 
+        @Test(arguments: [3000, 3900, 4000, 4050, 4095, 4200, 5000, 7000, 9000, 11_000, 12_000, 12_250, 12_300, 14_000])
+        func `every head gets an answer, however near it comes to the limit`(size: Int) async throws {
+            let big = Handler { _ in
+                Response(status: .ok, fields: [.server: String(repeating: "y", count: 1000)], body: .init([65]))
+            }
+            try await withServer(big, { $0.maxHeaderBytes = 4096 }) { server in
+                let client = try RawClient(server.address)
+                try? await client.send(get("/", "X-Big: " + String(repeating: "x", count: size - 60)))
+                let status = try await client.response().status
+                #expect(status == (size < 4000 ? 200 : 431) || (4000...4095).contains(size))
+            }
+        }
+
+        @Test func `bodies share a bounded memory, and the rest is turned away`() async throws {
+            try await withServer(
+                echo,
+                {
+                    $0.maxBodyBytes = 1000
+                    $0.maxBufferedBytes = 2500
+                }
+            ) { server in
+                let head = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n"
+                let holders = try (0..<2).map { _ in try RawClient(server.address) }
+                for holder in holders {
+                    try await holder.send(head + String(repeating: "x", count: 999))
+                    #expect(await holder.staysSilent(for: .milliseconds(20)))
+                }
+                let third = try RawClient(server.address)
+                #expect(try await third.exchange(head + String(repeating: "y", count: 1000)).status == 503)
+                for holder in holders { #expect(try await holder.exchange("x").status == 200) }
+                let fourth = try RawClient(server.address)
+                #expect(try await fourth.exchange(head + String(repeating: "z", count: 1000)).status == 200)
+            }
+        }
+
         @Test(
             arguments: [
                 "GET / HTTP/1.1\r\n\r\n",
@@ -95,6 +130,7 @@ extension Serving {
                 "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                 "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
                 "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked \r\n\r\n0\r\n\r\n",
                 "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                 "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
                 "GET a HTTP/1.1\r\nHost: a\r\n\r\n",

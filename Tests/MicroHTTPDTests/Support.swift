@@ -18,6 +18,7 @@ struct Handler: HTTPHandler {
         let (status, reason): (HTTPResponse.Status, String) =
             switch refusal {
             case .bodyTooLarge(let limit): (.contentTooLarge, "more than \(limit) bytes")
+            case .headTooLarge: (.requestHeaderFieldsTooLarge, "head too large")
             case .malformed(let what): (.badRequest, what)
             case .deadlineExceeded: (.gatewayTimeout, "too late")
             case .overloaded: (.serviceUnavailable, "overloaded")

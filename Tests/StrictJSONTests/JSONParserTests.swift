@@ -26,6 +26,18 @@ struct JSONParserTests {
         _ = try JSONRows.scan(Array(#"{"data":[{"x":\#(text)}]}"#.utf8), wanted: ["x"])
     }
 
+    @Test(.timeLimit(.minutes(1)))
+    func `keys that only look the same cost no more than others`() throws {
+        let keys = (0..<4096).map { number in
+            (0..<12).map { number >> $0 & 1 == 0 ? "é" : "e\u{301}" }.joined()
+        }
+        let text = "{" + keys.map { "\"\($0)\":1" }.joined(separator: ",") + "}"
+        let start = ContinuousClock.now
+        #expect(try JSON.parse(text).object?.count == 4096)
+        // Quadratic work would take minutes here.
+        #expect(ContinuousClock.now - start < .seconds(20))
+    }
+
     static let malformed = [
         "", " ", "nul", "nulll", "True", "tru", "falsy", "undefined", "NaN", "Infinity", "-", "+1", "01", "-01", "00",
         ".5",
