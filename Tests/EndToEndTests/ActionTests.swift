@@ -68,6 +68,10 @@ struct ActionTests {
                 planned["preview"]?["changes"] == [["key": "content", "from": "iso", "to": "backup"]], "\(planned)")
             let applied = try await agent.apply(try #require(planned["plan_id"]?.string), approvedBy: "alice")
             #expect(applied["result"]?["status"] == "succeeded")
+            let shown = planned["preview"]?["calls"]?.array?.first?["params"]?["digest"]
+            #expect(shown == "<observed>", "the digest is that of the moment of the call")
+            let sent = try #require(agent.executed.last?.parameters["digest"])
+            #expect(sent.count == 40 && sent.allSatisfy(\.isHexDigit), "\(sent)")
 
             let remove = Wish("storage_edit", "storage/nas", ["endpoint": "/storage/nas", "method": "DELETE"])
             let gone = try await agent.apply(try await agent.planID(remove), approvedBy: "alice")
