@@ -61,6 +61,22 @@ struct OperationTests {
         }
     }
 
+    @Test func `a task that PVE would not stop, and that failed by itself, was not cancelled`() async throws {
+        try await withAgent { agent in
+            try agent.pve().holdTasks()
+            try agent.pve().inject(Fault(.taskError("VM quit"), method: "POST"))
+            let plan = try await agent.planID(.stop)
+            let reply = try await agent.apply(plan, approvedBy: "alice", wait: nil)
+            let id = try #require(reply["operation"]?["operation_id"]?.string)
+            try agent.pve().inject(Fault(.status(403, reason: "Permission check failed"), method: "DELETE"))
+            expectProblem(try await agent.post("/v1/operations/\(id)/cancel", [:]), 502, "upstream_refused")
+            try agent.pve().releaseTasks()
+            let ended = try await agent.end(of: reply)
+            #expect(ended["state"] == "failed")
+            #expect(ended["cancel_requested_by"] == nil)
+        }
+    }
+
     @Test func `PVE's log of an operation's task is shown page by page`() async throws {
         try await withAgent { agent in
             let reply = try await agent.apply(try await agent.planID(Wish.clone(as: 500)))
