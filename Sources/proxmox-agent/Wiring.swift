@@ -31,7 +31,7 @@ final class Agent: Sendable {
     init(
         _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
         now: @escaping @Sendable () -> Date = { Date() }
-    ) throws(StartError) {
+    ) async throws(StartError) {
         self.config = config
         self.log = log
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath) } catch {
@@ -40,6 +40,9 @@ final class Agent: Sendable {
         upstreams = try Upstreams(config, log: log)
         let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
         service = ActionService(sites: upstreams.sites, ports: ports, key: .random(), limits: config.limits)
+        do throws(ServiceError) { try await service.recover() } catch {
+            throw StartError("what was under way cannot be settled: \(error.detail)")
+        }
         let tally = Tally()
         failures = Mutex(AuthFailureTally())
         let handler = AgentHandler(

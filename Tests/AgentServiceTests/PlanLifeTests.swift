@@ -66,7 +66,7 @@ struct PlanLifeTests {
         #expect(error?.code == .rateLimited)
         _ = try await world.plan(
             .startVM, "vm/102",
-            as: Context(caller: Caller(principal: "bob", label: nil, isShared: true), requestID: "req_2"))
+            as: Context(caller: Caller(principal: "bob", label: nil, isShared: true), principal: .shared, requestID: "req_2"))
         for _ in 0..<10 { _ = try await world.plan(.startVM, "vm/102", dryRun: true) }
         let dry = try await world.store.read { $0.plans(PlanFilter()).count { $0.request.dryRun } }
         #expect(dry <= 4, "the oldest dry runs make room by themselves")
@@ -113,7 +113,7 @@ struct PlanLifeTests {
         world.clock.move(by: 601)
         try await world.service.prune()
         for plan in first { #expect(try await world.state(of: plan) == nil) }
-        #expect(try await world.service.operations(OperationFilter()).isEmpty)
+        #expect(try await world.service.operations(OperationFilter(), World.alice).isEmpty)
         #expect(try await world.state(of: live) == .approved)
 
         for _ in 0..<9 {
