@@ -57,7 +57,8 @@ extension ActionService {
         defer { planLocks.leave(turn) }
         let plan = try await load(due.id)
         guard plan.isDue(at: ports.now()) else { return plan }
-        let daemon = Context(caller: Caller(principal: "proxmox-agent", label: nil), requestID: "")
+        let daemon = Context(
+            caller: Caller(principal: "proxmox-agent", label: nil), principal: .nobody, requestID: "")
         try await record(
             event(
                 .expire, daemon, environment: plan.request.environment, plan: plan.id,

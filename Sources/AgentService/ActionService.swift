@@ -43,10 +43,13 @@ package struct Rules: Sendable {
 /// Who asks, and under which request id.
 package struct Context: Sendable {
     package let caller: Caller
+    /// Who that was, and what they might do, when the request came in.
+    package let principal: Principal
     package let requestID: String
 
-    package init(caller: Caller, requestID: String) {
+    package init(caller: Caller, principal: Principal, requestID: String) {
         self.caller = caller
+        self.principal = principal
         self.requestID = requestID
     }
 }

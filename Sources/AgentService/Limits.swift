@@ -8,6 +8,8 @@ package struct Limits: Sendable, Hashable {
     package var livePlans = 100
     /// Operations that may run or wait at the same time.
     package var operations = 256
+    /// Operations that may run at the same time in one environment; more wait for their turn.
+    package var environmentOperations = 8
     /// Seconds that ended plans and operations are kept.
     package var retentionSeconds = 24 * 60 * 60
     /// Ended plans, and ended operations, that are kept at most.

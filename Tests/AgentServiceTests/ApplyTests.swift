@@ -347,7 +347,8 @@ struct ApplyTests {
         let world = try World()
         let plan = try await world.plan(.startVM, "vm/102")
         let error = await world.refusal { () async throws(ServiceError) in
-            try await world.apply(plan, as: Context(caller: .labelled("mallory"), requestID: "req_9"))
+            try await world.apply(
+                plan, as: Context(caller: .labelled("mallory"), principal: .shared, requestID: "req_9"))
         }
         #expect(error?.code == .forbidden)
         #expect(world.pve.changes.isEmpty)

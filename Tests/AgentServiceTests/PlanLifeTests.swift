@@ -66,7 +66,8 @@ struct PlanLifeTests {
         #expect(error?.code == .rateLimited)
         _ = try await world.plan(
             .startVM, "vm/102",
-            as: Context(caller: Caller(principal: "bob", label: nil, isShared: true), requestID: "req_2"))
+            as: Context(
+                caller: Caller(principal: "bob", label: nil, isShared: true), principal: .shared, requestID: "req_2"))
         for _ in 0..<10 { _ = try await world.plan(.startVM, "vm/102", dryRun: true) }
         let dry = try await world.store.read { $0.plans(PlanFilter()).count { $0.request.dryRun } }
         #expect(dry <= 4, "the oldest dry runs make room by themselves")

@@ -40,7 +40,7 @@ struct World {
             ports: Ports(audit: audit, store: store, log: log, now: { clock.now }), key: .sample, limits: limits)
     }
 
-    static let alice = Context(caller: .labelled("alice"), requestID: "req_1")
+    static let alice = Context(caller: .labelled("alice"), principal: .shared, requestID: "req_1")
     static let upid = "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:agent@pve!home:"
 
     func plan(
