@@ -14,6 +14,11 @@ struct Access: Sendable {
         guard let header = request.fields[.authorization], header.hasPrefix("PVEAPIToken") else {
             throw .unauthenticated("No ticket")
         }
+        return try caller(presenting: header)
+    }
+
+    /// The caller that `PVEAPIToken=…` stands for.
+    func caller(presenting header: String) throws(Failure) -> Caller {
         let value = header.dropFirst("PVEAPIToken".count).drop { $0 == "=" || $0 == " " }
         let parts = value.split(separator: "=", maxSplits: 1)
         guard parts.count == 2, let (user, name) = Self.split(parts[0]) else {

@@ -81,9 +81,10 @@ extension Simulator.State {
         var upid: String?
         if case .data(.string(let text)) = reply, text.hasPrefix("UPID:") { upid = text }
         if executed.count >= Simulator.executionLimit { executed.removeFirst(Simulator.executionLimit / 10) }
-        executed.append(
-            Execution(
-                method: call.endpoint.method, path: path, pattern: "/" + call.endpoint.path, upid: upid,
-                parameters: call.values, caller: call.caller.identity))
+        let execution = Execution(
+            method: call.endpoint.method, path: path, pattern: "/" + call.endpoint.path, upid: upid,
+            parameters: call.values, lists: call.lists, caller: call.caller.identity, time: world.now)
+        executed.append(execution)
+        counts["\(execution.method) \(execution.pattern)", default: 0] += 1
     }
 }

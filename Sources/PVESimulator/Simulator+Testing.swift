@@ -31,7 +31,12 @@ extension Simulator {
     }
 
     /// Starts counting anew.
-    package func forgetExecutions() { state.withLock { $0.executed = [] } }
+    package func forgetExecutions() {
+        state.withLock { state in
+            state.executed = []
+            state.counts = [:]
+        }
+    }
 
     /// The guest `vmid` right now, `nil` if there is none; tasks whose time has come have had their effect.
     package func guest(_ vmid: Int) -> GuestState? {
