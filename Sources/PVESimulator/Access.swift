@@ -87,11 +87,26 @@ let accessEndpoints: [Endpoint] = [
             ["realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server"],
         ])
     },
+    .get("access/roles") { (_, _) throws(Failure) in
+        .data(
+            .array(
+                roles.map { ["privs": .string($1.joined(separator: ",")), "roleid": .string($0), "special": 1] }))
+    },
     .get("access/groups") { (_, _) throws(Failure) in .data([]) },
     .get("access/acl") { (_, _) throws(Failure) in .data([]) },
-    .put("access/password", "password!:str userid!:str confirmation-password:str") { (_, _) throws(Failure) in
+    .put("access/password", "password!:str(8..64) userid!:str(..64) confirmation-password:str(5..64)") {
+        (_, _) throws(Failure) in
         throw .denied("URI '/access/password' not available with API token, need proper ticket.\n")
     },
+]
+
+private let roles: [(String, [String])] = [
+    ("Administrator", Access.privileges), ("NoAccess", []),
+    ("PVEAuditor", Access.privileges.filter { $0.hasSuffix(".Audit") }),
+    ("PVEDatastoreUser", ["Datastore.AllocateSpace", "Datastore.Audit"]),
+    ("PVESysAdmin", ["Sys.Audit", "Sys.Console", "Sys.Syslog"]),
+    ("PVETemplateUser", ["VM.Audit", "VM.Clone"]),
+    ("PVEVMAdmin", Access.privileges.filter { $0.hasPrefix("VM.") }),
 ]
 
 extension World {

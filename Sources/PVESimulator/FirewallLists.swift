@@ -44,6 +44,13 @@ extension Firewall {
         aliases[call["rename"] ?? name] = Alias(cidr: call.text("cidr"), comment: call["comment"])
     }
 
+    mutating func deleteAlias(_ call: Call) throws(Failure) {
+        let name = call.text("name")
+        guard aliases[name] != nil else { throw .parameters(["name": "no such alias"]) }
+        if let digest = call["digest"], digest != aliasDigest { throw .staleConfig }
+        aliases[name] = nil
+    }
+
     func set(_ call: Call) throws(Failure) -> AddressSet {
         let name = call.text("name")
         guard let set = sets[name] else { throw .plain("no such IPSet '\(name)'") }
@@ -79,6 +86,24 @@ extension Firewall {
         sets[call.text("name")] = set
     }
 
+    mutating func changeEntry(_ call: Call) throws(Failure) {
+        var set = try set(call)
+        try set.check(call["digest"])
+        guard let index = set.entries.firstIndex(where: { $0.cidr == call["cidr"] }) else {
+            throw .parameters(["cidr": "no such IP/Network"])
+        }
+        set.entries[index].isExcluded = call.flag("nomatch")
+        set.entries[index].comment = call["comment"]
+        sets[call.text("name")] = set
+    }
+
+    mutating func deleteEntry(_ call: Call) throws(Failure) {
+        var set = try set(call)
+        try set.check(call["digest"])
+        set.entries.removeAll { $0.cidr == call["cidr"] }
+        sets[call.text("name")] = set
+    }
+
     var groupRows: [JSON] {
         let digest = Self.digest(groups.keys.sorted())
         return groups.sorted { $0.key < $1.key }.map { name, group in
@@ -109,13 +134,27 @@ extension Firewall {
 }
 
 extension Firewall.AddressSet {
-    var rows: [JSON] {
-        let digest = Firewall.digest(entries.map { "\($0.cidr) \($0.isExcluded) \($0.comment ?? "")" })
-        return entries.map { entry in
-            [
-                "cidr": .string(entry.cidr), "comment": entry.comment.map { .string($0) },
-                "digest": .string(digest), "nomatch": entry.isExcluded ? .some(1) : .none,
-            ]
+    private var digest: String {
+        Firewall.digest(entries.map { "\($0.cidr) \($0.isExcluded) \($0.comment ?? "")" })
+    }
+
+    fileprivate func check(_ digest: String?) throws(Failure) {
+        if let digest, digest != self.digest { throw .staleConfig }
+    }
+
+    private func row(_ entry: Firewall.Entry) -> JSON {
+        [
+            "cidr": .string(entry.cidr), "comment": entry.comment.map { .string($0) },
+            "digest": .string(digest), "nomatch": entry.isExcluded ? .some(1) : .none,
+        ]
+    }
+
+    var rows: [JSON] { entries.map { row($0) } }
+
+    func row(of cidr: String) throws(Failure) -> JSON {
+        guard let entry = entries.first(where: { $0.cidr == cidr }) else {
+            throw .parameters(["cidr": "no such IP/Network"])
         }
+        return row(entry)
     }
 }
