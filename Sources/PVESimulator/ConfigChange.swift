@@ -97,7 +97,7 @@ extension World {
     /// Why no new volume can be made for `key`, if one is wanted.
     private func obstacle(to key: String, _ value: String, for guest: Guest) -> Failure? {
         guard Disk.isKey(key, of: guest.kind), let disk = Disk(value), Double(disk.path) != nil else { return nil }
-        return obstacle(to: disk.storage, on: guest.node).map { .plain($0) }
+        return obstacle(to: disk.storage, on: guest.node, for: guest.kind).map { .plain($0) }
     }
 
     /// What `key` held before becomes unused, and what was unused and is attached no longer is.

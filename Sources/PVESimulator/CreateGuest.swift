@@ -15,7 +15,10 @@ extension World {
         else { throw .denied() }
         if let pool = call["pool"], pools[pool] == nil { throw .plain("pool '\(pool)' does not exist") }
         for (key, value) in call.values.sorted(by: { $0.key < $1.key }) where Disk.isKey(key, of: call.kind) {
-            if let disk = Disk(value) { _ = try definition(disk.storage) }
+            guard let disk = Disk(value) else { continue }
+            _ = try definition(disk.storage)
+            guard Double(disk.path) != nil else { continue }
+            if let obstacle = obstacle(to: disk.storage, on: call.node, for: call.kind) { throw .plain(obstacle) }
         }
     }
 

@@ -66,7 +66,7 @@ extension World {
         let storage = call["storage"] ?? disk.storage
         let format = call["format"] ?? disk.format
         _ = try definition(storage)
-        if let obstacle = obstacle(to: storage, on: call.node) { throw .plain(obstacle) }
+        if let obstacle = obstacle(to: storage, on: call.node, for: call.kind) { throw .plain(obstacle) }
         guard storage != disk.storage || format != disk.format else {
             throw .plain("you can't move to the same storage with same format")
         }
@@ -94,7 +94,7 @@ extension World {
         if guest.power.isOn { throw .plain("cannot move volumes of a running container") }
         if let target = call.int("target-vmid") { return try reassign(key, disk, to: target, call) }
         let storage = try definition(call["storage"] ?? disk.storage)
-        if let obstacle = obstacle(to: storage.id, on: call.node) { throw .plain(obstacle) }
+        if let obstacle = obstacle(to: storage.id, on: call.node, for: call.kind) { throw .plain(obstacle) }
         let work = Work(type: "move_volume", id: String(call.vmid), node: call.node) { (world, _) throws(TaskFailure) in
             var moved = disk
             moved.volume = world.newVolume(on: storage.id, for: call.vmid, format: disk.format, besides: guest)

@@ -35,7 +35,7 @@ extension World {
     private mutating func save(_ call: Call, as volume: String, _ log: inout TaskLog) throws(TaskFailure) {
         let url = call.text("url")
         log.lines.append("downloading \(url) to \(volume)")
-        if let obstacle = obstacle(to: call.text("storage"), on: call.node) { throw TaskFailure(obstacle) }
+        if let obstacle = obstacle(to: call.text("storage"), on: call.node, for: nil) { throw TaskFailure(obstacle) }
         let source = downloads[url]
         if let algorithm = call["checksum-algorithm"], let actual = source?.checksums[algorithm],
             actual != call.text("checksum").lowercased()

@@ -75,7 +75,7 @@ extension World {
                 let mode = full ? "full" : "linked"
                 log.lines.append("create \(mode) clone of drive \(key) (\(disk.volume))")
                 let storage = call["storage"] ?? disk.storage
-                if let obstacle = world.obstacle(to: storage, on: target) { throw TaskFailure(obstacle) }
+                if let obstacle = world.obstacle(to: storage, on: target, for: kind) { throw TaskFailure(obstacle) }
                 let volume = world.newVolume(
                     on: storage, for: newID, format: call["format"] ?? disk.format, besides: clone)
                 var copy = disk
@@ -149,6 +149,7 @@ extension World {
     /// Removes `guest` from everything that names it.
     private mutating func purge(_ guest: Guest) {
         haResources[guest.haID] = nil
+        purgeRules(of: guest.haID)
         for (id, job) in replications where job.guest == guest.vmid { replications[id] = nil }
         for index in backupJobs.indices {
             guard let vmids = backupJobs[index].options["vmid"] else { continue }

@@ -44,7 +44,7 @@ extension World {
         for key in Array(guest.config.keys) where key.hasPrefix("unused") { guest.config[key] = nil }
         for (key, disk) in guest.disks {
             let target = call["storage"] ?? disk.storage
-            if let obstacle = obstacle(to: target, on: call.node) { throw TaskFailure(obstacle) }
+            if let obstacle = obstacle(to: target, on: call.node, for: call.kind) { throw TaskFailure(obstacle) }
             var copy = disk
             copy.volume = newVolume(on: target, for: call.vmid, format: disk.format, besides: guest)
             guest.config[key] = copy.line

@@ -73,12 +73,18 @@ extension World {
         return storage
     }
 
-    /// Why no volume can be made on a storage of a node, if so.
-    func obstacle(to id: String, on node: String) -> String? {
+    /// Why no volume can be made on a storage of a node, if so: for a guest of `kind`, or for none.
+    func obstacle(to id: String, on node: String, for kind: Guest.Kind?) -> String? {
         guard let storage = storage(id) else { return "storage '\(id)' does not exist" }
         guard storage.isEnabled else { return "storage '\(id)' is disabled" }
         guard storage.isOn(node) else { return "storage '\(id)' is not available on node '\(node)'" }
         guard storage.isOnline else { return "storage '\(id)' is not online" }
+        switch kind {
+        case .vm where !storage.contents.contains("images"): return "storage '\(id)' does not support vm images"
+        case .container where !storage.contents.contains("rootdir"):
+            return "storage '\(id)' does not support container directories"
+        default: break
+        }
         return storage.isFull ? "unable to create image: No space left on device" : nil
     }
 
