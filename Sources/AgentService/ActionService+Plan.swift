@@ -9,20 +9,18 @@ extension ActionService {
     ///
     /// - Throws: ``ServiceError`` when the request is wrong, PVE cannot be asked, or the plan cannot be recorded.
     ///   Each refusal is recorded itself.
-    package func plan(_ body: JSONObject, _ context: Context) async throws(ServiceError) -> Plan {
+    package func plan(
+        _ body: JSONObject, _ context: Context, kept: KeptWish? = nil
+    ) async throws(ServiceError) -> Plan {
         let request = try await parse(body, context)
         do throws(ServiceError) {
-            let plan = try await makePlan(request, context.caller)
+            let plan = try await makePlan(request, context)
             // One principal's plans of changes are counted and stored one after the other, or the cap would not hold.
             let turn = planLocks.enter(request.changes ? ["plans of \(context.caller.principal)"] : [])
             _ = await planLocks.wait(for: turn)
             defer { planLocks.leave(turn) }
             try await checkRoom(for: plan)
-            try await record(
-                event(
-                    .plan, context, environment: request.environment, plan: plan.id, request: request.json,
-                    decision: plan.decision.json, result: planned(plan)))
-            try await keep(plan)
+            try await keep(plan, kept, context)
             return plan
         } catch {
             throw await refuse(error, context, request: request)
@@ -36,21 +34,26 @@ extension ActionService {
     }
 
     /// The plan itself: looks, decides, hashes. Records and stores nothing.
-    func makePlan(_ request: ActionRequest, _ caller: Caller) async throws(ServiceError) -> Plan {
-        let site = try site(request.environment)
+    func makePlan(_ request: ActionRequest, _ context: Context) async throws(ServiceError) -> Plan {
+        let site = try site(request.environment, .view, context)
+        if request.changes { try check(.change, in: request.environment, context) }
         let now = ports.now()
+        let caller = context.caller
+        let rules = inForce
         let preview = try await preview(of: request, at: site)
-        let decision = Policy.evaluate(request, in: site.facts, checks: preview.checks)
-        let requires = Policy.requirement(of: decision, in: site.facts)
+        let decision = rules.policy.evaluate(
+            request, by: caller, in: site.facts, tags: preview.observed.tags, checks: preview.checks)
+        let requires = rules.policy.requirement(of: decision, in: site.facts, among: rules.directory)
         let expiresAt = try expiry(of: request, decision, now)
         let id = ports.newID(.plan)
         let requestHash = digest.requestHash(request)
         let planHash = digest.planHash(
             id: id, requestHash: requestHash, requester: caller, environmentIdentity: site.facts.identity,
-            preview: preview, policyVersion: Policy.version, requires: requires, expiresAt: expiresAt.rfc3339)
+            preview: preview, policyVersion: rules.policy.version, requires: requires, expiresAt: expiresAt.rfc3339)
         return Plan(
             id: id, request: request, requestHash: requestHash, planHash: planHash, requester: caller,
-            environmentIdentity: site.facts.identity, decision: decision, preview: preview, requires: requires,
+            environmentIdentity: site.facts.identity, policyVersion: rules.policy.version, decision: decision,
+            preview: preview, requires: requires,
             createdAt: now, expiresAt: expiresAt)
     }
 
@@ -106,9 +109,11 @@ extension ActionService {
     private func checkRoom(for plan: Plan) async throws(ServiceError) {
         guard plan.request.changes, plan.state.isLive else { return }
         let now = plan.createdAt
-        let live = try await transact { records in
-            records.plans(PlanFilter(principal: plan.requester.principal))
-                .count { $0.state.isLive && $0.request.changes && !$0.isDue(at: now) }
+        let live = try await read { records in
+            let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: true)
+            var due = own
+            due.dueAt = now
+            return records.count(own) - records.count(due)
         }
         guard live < limits.livePlans else {
             throw ServiceError(
@@ -118,25 +123,35 @@ extension ActionService {
         }
     }
 
-    /// Stores the plan and forgets what ended long ago, or is more than is kept.
-    private func keep(_ plan: Plan) async throws(ServiceError) {
-        let limits = limits
-        let oldest = plan.createdAt.addingTimeInterval(-Double(limits.retentionSeconds))
-        try await transact { records in
+    /// Records and stores the plan, and under which key it was asked for. Plans that change nothing authorise nothing:
+    /// the oldest make room by themselves.
+    private func keep(_ plan: Plan, _ kept: KeptWish?, _ context: Context) async throws(ServiceError) {
+        let limit = limits.livePlans
+        let event = event(
+            .plan, context, environment: plan.request.environment, plan: plan.id, request: plan.request.json,
+            decision: plan.decision.json, result: planned(plan))
+        _ = try await commit(event) { records -> Bool? in
             records.put(plan)
-            let ended = records.plans(PlanFilter()).filter { $0.state.isEnded && $0.state != .unknown }
-            for (rank, old) in ended.enumerated() where rank >= limits.endedKept || (old.endedAt ?? oldest) < oldest {
-                records.remove(plan: old.id)
-            }
-            let done = records.operations(OperationFilter()).filter { $0.state.isEnded && $0.state != .unknown }
-            for (rank, old) in done.enumerated() where rank >= limits.endedKept || (old.endedAt ?? oldest) < oldest {
-                records.remove(operation: old.id)
-            }
-            // Plans that change nothing authorise nothing: the oldest make room by themselves.
-            let own = records.plans(PlanFilter(principal: plan.requester.principal))
-            for old in own.filter({ $0.state.isLive && !$0.request.changes }).dropFirst(limits.livePlans) {
-                records.remove(plan: old.id)
-            }
+            if let kept { records.put(kept.request(for: plan.id, at: plan.createdAt, kept.render(plan))) }
+            guard !plan.request.changes else { return true }
+            let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: false)
+            guard records.count(own) > limit else { return true }
+            for old in records.plans(own).dropFirst(limit) { records.remove(plan: old.id) }
+            return true
+        }
+        guard plan.state.isLive else { return }
+        let life = plan.expiresAt.timeIntervalSince(plan.createdAt)
+        deadlines.set(plan.id, ports.uptime() + .milliseconds(Int(life * 1000)))
+    }
+
+    /// Forgets what ended long ago, or is more than is kept.
+    package func prune() async throws(ServiceError) {
+        let now = ports.now()
+        let oldest = now.addingTimeInterval(-Double(limits.retentionSeconds))
+        let kept = limits.endedKept
+        try await write { records in
+            records.prune(
+                endedBefore: oldest, keeping: kept, requestsBefore: now.addingTimeInterval(-Limits.idempotencySeconds))
         }
     }
 }

@@ -1,6 +1,6 @@
 package import AgentAudit
 package import AgentModel
-import AgentPolicy
+package import AgentPolicy
 package import FoundationEssentials
 package import Logging
 import StrictJSON
@@ -12,10 +12,19 @@ package struct Ports: Sendable {
     package var store: any PlanStore
     package var log: Logger
     package var now: @Sendable () -> Date
+    /// Time that passes whatever the clock on the wall says.
+    package var uptime: @Sendable () -> ContinuousClock.Instant
     package var newID: @Sendable (RecordID.Kind) -> RecordID
+    /// The freeze that a file stands for, at the time given; `nil` while there is none.
+    package var frozenByFile: @Sendable (Date) -> Freeze?
+    /// Told of each point of a change's way as it is passed. Does nothing but where a test stops the process there.
+    package var reached: @Sendable (Milestone) -> Void
 
     package init(
         audit: any AuditSink, store: any PlanStore, log: Logger, now: @escaping @Sendable () -> Date = { Date() },
+        uptime: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
+        frozenByFile: @escaping @Sendable (Date) -> Freeze? = { _ in nil },
+        reached: @escaping @Sendable (Milestone) -> Void = { _ in },
         newID: @escaping @Sendable (RecordID.Kind) -> RecordID = { kind in
             var random = SystemRandomNumberGenerator()
             return RecordID(kind, using: &random)
@@ -25,19 +34,39 @@ package struct Ports: Sendable {
         self.store = store
         self.log = log
         self.now = now
+        self.uptime = uptime
+        self.frozenByFile = frozenByFile
+        self.reached = reached
         self.newID = newID
     }
 }
 
-/// Who asks, and under which request id.
+/// What the operator can change while the agent runs: who may do what, and what policy asks for.
+package struct Rules: Sendable {
+    package var directory: Directory
+    package var policy: Policy
+
+    package init(directory: Directory = .shared, policy: Policy = Policy()) {
+        self.directory = directory
+        self.policy = policy
+    }
+}
+
+/// Who asks, what they may do, and under which request id.
 package struct Context: Sendable {
     package let caller: Caller
+    package let principal: Principal
     package let requestID: String
 
-    package init(caller: Caller, requestID: String) {
+    package init(caller: Caller, principal: Principal, requestID: String) {
         self.caller = caller
+        self.principal = principal
         self.requestID = requestID
     }
+
+    /// The agent itself, for what happens without anybody asking.
+    static let agent = Context(
+        caller: Caller(principal: "proxmox-agent", label: nil), principal: .nobody, requestID: "")
 }
 
 /// Plans, decides, applies, follows and records: the one way to a hypervisor.
@@ -46,7 +75,7 @@ package final class ActionService: Sendable {
     package let sites: [Site]
     package let limits: Limits
     let ports: Ports
-    let digest = PlanDigest()
+    let digest: PlanDigest
     /// One mutation per guest or object at a time.
     let targetLocks = TargetLocks()
     /// One change of state per plan at a time.
@@ -54,6 +83,12 @@ package final class ActionService: Sendable {
     let hub = OperationHub()
     let reads: SharedReads
     let runs = Mutex(Runs())
+    let floor = AuditFloor()
+    let deadlines = Deadlines()
+    let freezes = Freezes()
+    /// Requests with an `Idempotency-Key` that have no answer yet.
+    let keysInProgress = Mutex<Set<IdempotencyKey>>([])
+    private let rules: Mutex<Rules>
 
     struct Runs {
         var tasks: [RecordID: Task<Void, Never>] = [:]
@@ -63,47 +98,103 @@ package final class ActionService: Sendable {
         var stuck = 0
     }
 
-    package init(sites: [Site], ports: Ports, limits: Limits = Limits()) {
+    /// `key` is the installation's: hashes and sealed secrets are good under the same one only.
+    package init(
+        sites: [Site], ports: Ports, rules: Rules = Rules(), key: InstallationKey, limits: Limits = Limits()
+    ) {
         self.sites = sites
         self.ports = ports
         self.limits = limits
+        self.rules = Mutex(rules)
+        digest = PlanDigest(key: key)
         reads = SharedReads(sharing: limits.shareReads)
     }
 
-    /// The environment of that name, or the error that names those there are.
-    func site(_ name: EnvironmentName) throws(ServiceError) -> Site {
-        if let site = sites.first(where: { $0.facts.name == name }) { return site }
-        throw Self.unknownEnvironment(name.description, sites)
-    }
+    /// Who may do what, as things stand now.
+    var inForce: Rules { rules.withLock { $0 } }
 
-    /// As ``site(_:)-(EnvironmentName)``, for a name as it came in.
-    package func site(named text: String) throws(ServiceError) -> Site {
-        guard let name = EnvironmentName(text) else { throw Self.unknownEnvironment(text, sites) }
-        return try site(name)
-    }
-
-    private static func unknownEnvironment(_ text: String, _ sites: [Site]) -> ServiceError {
-        let known = sites.map(\.facts.name.description).joined(separator: ", ")
-        return ServiceError(
-            .unknownEnvironment, "there is no environment \(JSON.string(text).shown); there are: \(known)")
-    }
+    /// Puts other rules in force, from the next question on: the configuration was read again.
+    package func replace(_ new: Rules) { rules.withLock { $0 = new } }
 
     /// Writes a record, or says that the log cannot be written.
-    func record(_ event: AuditEvent, _ durability: AuditDurability = .now) async throws(ServiceError) {
-        do throws(AuditError) { try await ports.audit.append(event, durability) } catch {
+    @discardableResult
+    func record(
+        _ event: AuditEvent, _ durability: AuditDurability = .now
+    ) async throws(ServiceError) -> AuditHead {
+        do throws(AuditError) { return try await ports.audit.append(event, durability) } catch {
             ports.log.error(
                 "audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
-            throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
+            var failure = ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
+            failure.mayBeRecorded = error.mayBeWritten
+            throw failure
         }
     }
 
-    /// Runs a body in the store, or says that the store does not work.
-    func transact<Value: Sendable>(
+    /// Looks into the store, or says that it does not work.
+    func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreReader) -> Value
+    ) async throws(ServiceError) -> Value {
+        do throws(StoreError) { return try await ports.store.read(body) } catch { throw Self.unavailable(error) }
+    }
+
+    /// Writes to the store, and with it how far the audit log is settled; or says that the store does not work.
+    func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(ServiceError) -> Value {
-        do throws(StoreError) { return try await ports.store.transact(body) } catch {
-            throw ServiceError(.storeUnavailable, "the store of plans does not work: \(error.detail)")
+        let mark = floor.mark(ports.audit.head)
+        do throws(StoreError) {
+            return try await ports.store.write { records in
+                records.put(mark)
+                return body(records)
+            }
+        } catch {
+            throw Self.unavailable(error)
         }
+    }
+
+    private static func unavailable(_ error: StoreError) -> ServiceError {
+        ServiceError(.storeUnavailable, "the store of plans does not work: \(error.detail)")
+    }
+
+    /// Writes a record, and then the transition that it tells of: audited first, stored second.
+    ///
+    /// `body` answers `nil` when there is nothing to do any more, and then so does this; `recorded` is asked in between,
+    /// and its no has the same effect. Where the transition does not
+    /// come about, a `void` record says so; where not even that can be written, the next start finds out.
+    func commit<Value: Sendable>(
+        _ event: AuditEvent, _ durability: AuditDurability = .now, recorded: () -> Bool = { true },
+        _ body: @escaping @Sendable (any StoreTransaction) -> Value?
+    ) async throws(ServiceError) -> Value? {
+        let ticket = floor.open(behind: ports.audit.head)
+        let head: AuditHead
+        do throws(ServiceError) { head = try await record(event, durability) } catch {
+            // A record that was not written leaves nothing open; of one that could not be synced nobody knows.
+            if !error.mayBeRecorded { floor.close(ticket) }
+            throw error
+        }
+        let failure: ServiceError?
+        do throws(ServiceError) {
+            if recorded(), let value = try await write(body) {
+                floor.close(ticket)
+                return value
+            }
+            failure = nil
+        } catch {
+            failure = error
+        }
+        var void = event
+        void.kind = .void
+        void.request = nil
+        void.decision = nil
+        void.result = ["status": "not_done", "kind": .string(event.kind.rawValue), "voids": JSON(Int(head.seq))]
+        do throws(ServiceError) {
+            try await record(void)
+            floor.close(ticket)
+        } catch {
+            ports.log.error("a record stands without its transition until the next start", metadata: ["seq": "\(head.seq)"])
+        }
+        if let failure { throw failure }
+        return nil
     }
 
     /// Records that a request was turned away, unless that is recorded already; answers the error to throw.
@@ -141,7 +232,7 @@ package final class ActionService: Sendable {
         var missing: [ServiceError] = []
         if !isAuthConfigured { missing.append(ServiceError(.authNotConfigured, "no token is configured")) }
         do throws(ServiceError) { try checkOpen() } catch { missing.append(error) }
-        do throws(ServiceError) { try await transact { _ in } } catch { missing.append(error) }
+        do throws(ServiceError) { try await read { _ in } } catch { missing.append(error) }
         return missing
     }
 

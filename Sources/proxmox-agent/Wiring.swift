@@ -31,7 +31,7 @@ final class Agent: Sendable {
     init(
         _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
         now: @escaping @Sendable () -> Date = { Date() }
-    ) throws(StartError) {
+    ) async throws(StartError) {
         self.config = config
         self.log = log
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath) } catch {
@@ -39,7 +39,10 @@ final class Agent: Sendable {
         }
         upstreams = try Upstreams(config, log: log)
         let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
-        service = ActionService(sites: upstreams.sites, ports: ports, limits: config.limits)
+        service = ActionService(sites: upstreams.sites, ports: ports, key: .random(), limits: config.limits)
+        do throws(ServiceError) { try await service.recover() } catch {
+            throw StartError("what was under way cannot be settled: \(error.detail)")
+        }
         let tally = Tally()
         failures = Mutex(AuthFailureTally())
         let handler = AgentHandler(
@@ -106,7 +109,10 @@ final class Agent: Sendable {
 
     /// Small things that come round: plans whose time has come, failed authentications of the last minute.
     func housekeeping() async {
-        do throws(ServiceError) { try await service.expireDue() } catch {
+        do throws(ServiceError) {
+            try await service.expireDue()
+            try await service.prune()
+        } catch {
             log.error("plans cannot be expired: \(error.detail)")
         }
         await record(failures.withLock { $0.flush(at: Date()) })
