@@ -70,38 +70,44 @@ package struct AgentHandler: HTTPHandler {
     private func serve(
         _ route: Route, _ captures: PathCaptures, _ request: Request, _ id: String
     ) async -> (Response, actor: String?) {
-        let caller: Caller?
-        do throws(ServiceError) { caller = try authenticate(request, for: route) } catch {
-            // A valid token with a label that cannot be one: there is nobody else to name.
-            let isKnown = error.code == .invalidRequest && route.access == .change
-            let nameless = Context(
-                caller: Caller(principal: "operator", label: nil, isShared: true), principal: .shared, requestID: id)
-            let answer = isKnown ? await handlers.service.refuse(error, nameless) : error
-            return (Problem.response(to: answer, requestID: id), nil)
+        let principal: Principal?
+        do throws(ServiceError) { principal = try authenticate(request, for: route) } catch {
+            return (Problem.response(to: error, requestID: id), nil)
         }
-        let context = Context(
-            caller: caller ?? Caller(principal: "anonymous", label: nil),
-            principal: caller == nil ? .nobody : .shared, requestID: id)
+        var context = Context(principal ?? .nobody, requestID: id)
         do throws(ServiceError) {
+            if let principal { context = try Self.context(request, by: principal, on: route, id) }
             let exchange = Exchange(
-                request: request, context: context, isAuthenticated: caller != nil, captures: captures,
+                request: request, context: context, isAuthenticated: principal != nil, captures: captures,
                 query: try Self.query(of: request, route))
-            return (try await route.handle(handlers, exchange), caller?.actor)
+            return (try await route.handle(handlers, exchange), principal.map { _ in context.caller.actor })
         } catch {
             // A change that was turned away before the service knew of it is recorded all the same, and so is whoever
             // tries the names of environments.
             let isTold = route.access == .change || error.code == .unknownEnvironment
             let answer = isTold ? await handlers.service.refuse(error, context) : error
-            return (Problem.response(to: answer, requestID: id), caller?.actor)
+            return (
+                Problem.response(to: answer, requestID: id), principal.map { _ in context.caller.actor }
+            )
         }
     }
 
-    /// The caller; on an open route anybody, known or not.
-    private func authenticate(_ request: Request, for route: Route) throws(ServiceError) -> Caller? {
-        do throws(ServiceError) { return try authenticator.caller(of: request) } catch {
+    /// The principal; on an open route anybody, known or not.
+    private func authenticate(_ request: Request, for route: Route) throws(ServiceError) -> Principal? {
+        do throws(ServiceError) { return try authenticator.principal(of: request) } catch {
             let isGuess = error.code == .unauthenticated && request.fields[.authorization] != nil
             if isGuess || (error.code == .unauthenticated && route.access != .open) { onAuthFailure(request.peer) }
             if route.access == .open { return nil }
+            throw error
+        }
+    }
+
+    private static func context(
+        _ request: Request, by principal: Principal, on route: Route, _ id: String
+    ) throws(ServiceError) -> Context {
+        do throws(ServiceError) { return try Authenticator.context(request, by: principal, requestID: id) } catch {
+            // An open route answers whoever asks.
+            if route.access == .open { return Context(principal, requestID: id) }
             throw error
         }
     }

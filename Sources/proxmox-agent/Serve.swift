@@ -71,9 +71,7 @@ private struct Serving: Service {
 
     func run() async throws {
         let agent = try await Agent(settings, log: log, accessLog: accessLog)
-        if settings.token == nil {
-            log.warning("\(AgentConfig.tokenVariable) is not set: every /v1 route answers 503 until it is")
-        }
+        for warning in settings.warnings { log.warning("\(warning)") }
         log.notice(
             "listening",
             metadata: [

@@ -19,6 +19,7 @@ final class Agent: Sendable {
     let audit: FileAuditSink
     let service: ActionService
     let server: HTTPServer
+    private let authenticator: Authenticator
     private let upstreams: Upstreams
     private let failures: Mutex<AuthFailureTally>
 
@@ -39,14 +40,16 @@ final class Agent: Sendable {
         }
         upstreams = try Upstreams(config, log: log)
         let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
-        service = ActionService(sites: upstreams.sites, ports: ports, key: .random(), limits: config.limits)
+        service = ActionService(
+            sites: upstreams.sites, ports: ports, rules: config.rules, key: .random(), limits: config.limits)
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
         }
+        authenticator = Authenticator(tokens: config.tokens)
         let tally = Tally()
         failures = Mutex(AuthFailureTally())
         let handler = AgentHandler(
-            service: service, authenticator: Authenticator(token: config.token),
+            service: service, authenticator: authenticator,
             accessLog: accessLog ?? LoggedAccess(log: log),
             onAuthFailure: { tally.count($0) })
         do throws(ServerError) {

@@ -257,7 +257,8 @@ struct ApplyTests {
         var code: ErrorCode?
         do throws(ServiceError) { try await world.apply(plan) } catch { code = error.code }
         #expect(code == (given.state == .unknown ? nil : given.code), "an unknown outcome is no refusal")
-        let operation = try #require(try await world.service.operations(OperationFilter(plan: plan.id), World.alice).first)
+        let operation = try #require(
+            try await world.service.operations(OperationFilter(plan: plan.id), World.alice).first)
         #expect(operation.state == given.state)
         #expect(operation.code == (given.state == .unknown ? operation.code : given.code.rawValue))
         #expect(try await world.state(of: plan) == given.state.planState)
@@ -347,7 +348,8 @@ struct ApplyTests {
         let world = try World()
         let plan = try await world.plan(.startVM, "vm/102")
         let error = await world.refusal { () async throws(ServiceError) in
-            try await world.apply(plan, as: Context(caller: .labelled("mallory"), principal: .shared, requestID: "req_9"))
+            try await world.apply(
+                plan, as: Context(caller: .labelled("mallory"), principal: .shared, requestID: "req_9"))
         }
         #expect(error?.code == .forbidden)
         #expect(world.pve.changes.isEmpty)

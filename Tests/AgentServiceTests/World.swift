@@ -63,7 +63,9 @@ struct World {
         _ pve: FakeHypervisor, _ audit: FlakyAuditSink, _ store: MemoryPlanStore, _ clock: Clock,
         _ facts: EnvironmentFacts, _ limits: Limits, _ rules: Rules
     ) {
-        (self.pve, self.audit, self.store, self.clock, self.facts, self.limits) = (pve, audit, store, clock, facts, limits)
+        (self.pve, self.audit, self.store, self.clock, self.facts, self.limits) = (
+            pve, audit, store, clock, facts, limits
+        )
         var log = Logger(label: "test")
         log.logLevel = .critical
         service = ActionService(
