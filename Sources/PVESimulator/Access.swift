@@ -117,8 +117,13 @@ extension World {
             for token in tokens { paths.formUnion(token.privileges?.keys.map { $0 } ?? []) }
         }
         let grants = caller.grants ?? paths.reduce(into: [:]) { $0[$1] = Set(Access.privileges) }
+        if let path {
+            let effective = Access.privileges.filter { caller.may($0, on: path) }
+            guard !effective.isEmpty else { return [:] }
+            return [path: .object(effective.reduce(into: JSONObject()) { $0[$1] = 1 })]
+        }
         return grants.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { result, grant in
-            guard path == nil || path == grant.key, !grant.value.isEmpty else { return }
+            guard !grant.value.isEmpty else { return }
             result[grant.key] = .object(grant.value.sorted().reduce(into: JSONObject()) { $0[$1] = 1 })
         }
     }

@@ -55,7 +55,7 @@ let clusterEndpoints: [Endpoint] = [
     },
     .get("cluster/log", "max:int(1..)") { (world, call) throws(Failure) in .data(.array(world.logRows(call))) },
     .get("cluster/jobs") { (_, _) throws(Failure) in .data(names(["schedule-analyze", "realm-sync"], key: "subdir")) },
-    .get("cluster/config") { (_, _) throws(Failure) in
+    .get("cluster/config", needs: "/ Sys.Audit") { (_, _) throws(Failure) in
         .data(names(["nodes", "totem", "join", "qdevice", "apiversion"]))
     },
     .get("cluster/config/nodes", needs: "/ Sys.Audit") { (world, _) throws(Failure) in

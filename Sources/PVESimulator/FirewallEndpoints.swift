@@ -93,9 +93,11 @@ private func ruleEndpoints(_ level: Level) -> [Endpoint] {
         },
     ]
     if level.base != "cluster/firewall" {
+        let needs = level.base == "nodes/{node}/firewall" ? "/nodes/{node} Sys.Syslog" : "/vms/{vmid} VM.Console"
         endpoints.append(
-            .get(level.base + "/log", "limit:int(0..) start:int(0..) since:int(0..) until:int(0..)") {
-                (_, _) throws(Failure) in
+            .get(
+                level.base + "/log", "limit:int(0..) start:int(0..) since:int(0..) until:int(0..)", needs: needs
+            ) { (_, _) throws(Failure) in
                 .page([["n": 1, "t": "unable to open file - No such file or directory"]], total: 1)
             })
     }
@@ -179,11 +181,7 @@ private let groupEndpoints: [Endpoint] = [
         "cluster/firewall/groups", "comment:str digest:str(..64) group!:word(2..18) rename:word(2..18)",
         needs: "/ Sys.Modify"
     ) { (world, call) throws(Failure) in
-        let name = call.text("group")
-        guard world.firewall(.cluster).groups[name] == nil else {
-            throw .parameters(["group": "Security group '\(name)' already exists"])
-        }
-        world.firewalls[.cluster, default: Firewall()].groups[name] = .init(comment: call["comment"])
+        try world.firewalls[.cluster, default: Firewall()].addGroup(call)
         return .null
     },
     .get("cluster/firewall/groups/{group}", needs: "/ Sys.Audit") { (world, call) throws(Failure) in

@@ -57,8 +57,12 @@ extension Firewall {
         return set
     }
 
+    private var setsDigest: String {
+        Self.digest(sets.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.comment ?? "")" })
+    }
+
     var setRows: [JSON] {
-        let digest = Self.digest(sets.keys.sorted())
+        let digest = setsDigest
         return sets.sorted { $0.key < $1.key }.map { name, set in
             ["comment": set.comment.map { .string($0) }, "digest": .string(digest), "name": .string(name)]
         }
@@ -67,7 +71,11 @@ extension Firewall {
     mutating func addSet(_ call: Call) throws(Failure) {
         let name = call.text("name")
         if let old = call["rename"] {
+            if let digest = call["digest"], digest != setsDigest { throw .staleConfig }
             guard let set = sets[old] else { throw .plain("IPSet '\(old)' does not exist") }
+            guard old == name || sets[name] == nil else {
+                throw .parameters(["name": "IPSet '\(name)' already exists"])
+            }
             sets[old] = nil
             sets[name] = AddressSet(comment: call["comment"] ?? set.comment, entries: set.entries)
             return
@@ -104,8 +112,33 @@ extension Firewall {
         sets[call.text("name")] = set
     }
 
+    private var groupsDigest: String {
+        Self.digest(groups.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.comment ?? "")" })
+    }
+
+    /// Adds a group; with `rename` it takes the place of the one named there.
+    mutating func addGroup(_ call: Call) throws(Failure) {
+        let name = call.text("group")
+        guard let old = call["rename"] else {
+            guard groups[name] == nil else {
+                throw .parameters(["group": "Security group '\(name)' already exists"])
+            }
+            groups[name] = Group(comment: call["comment"])
+            return
+        }
+        if let digest = call["digest"], digest != groupsDigest { throw .staleConfig }
+        guard let group = groups[old] else {
+            throw .parameters(["group": "Security group '\(old)' does not exist"])
+        }
+        guard old == name || groups[name] == nil else {
+            throw .parameters(["group": "Security group '\(name)' does already exist"])
+        }
+        groups[old] = nil
+        groups[name] = Group(comment: call["comment"] ?? group.comment, rules: group.rules)
+    }
+
     var groupRows: [JSON] {
-        let digest = Self.digest(groups.keys.sorted())
+        let digest = groupsDigest
         return groups.sorted { $0.key < $1.key }.map { name, group in
             ["comment": group.comment.map { .string($0) }, "digest": .string(digest), "group": .string(name)]
         }

@@ -12,7 +12,8 @@ private let all = "/vms/{vmid} VM.GuestAgent.Unrestricted"
 /// Commands without parameters, what they need beside the right to everything, and what they answer.
 private let simple: [(method: String, command: String, privilege: String, answer: JSON)] = [
     ("POST", "fstrim", "FileSystemMgmt", ["paths": [["minimum": 0, "path": "/", "trimmed": 1_073_741_824]]]),
-    ("POST", "fsfreeze-status", "Audit", "thawed"), ("POST", "fsfreeze-freeze", "FileSystemMgmt", 1),
+    ("POST", "fsfreeze-status", "Audit|VM.GuestAgent.FileSystemMgmt", "thawed"),
+    ("POST", "fsfreeze-freeze", "FileSystemMgmt", 1),
     ("POST", "fsfreeze-thaw", "FileSystemMgmt", 1), ("GET", "get-host-name", "Audit", ["host-name": "guest"]),
     (
         "GET", "get-osinfo", "Audit",

@@ -48,11 +48,11 @@ let nodeEndpoints: [Endpoint] = [
         .data(["release": "9.2", "repoid": "14a22df3", "version": "9.2.6"])
     },
     .get("nodes/{node}/config", "property:enum(\(options))", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
-        let options = world.node(call.node)?.options ?? [:]
-        var json = options.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }
-        if !options.isEmpty {
-            json["digest"] = .string(Digest.sha1(json.members.map { "\($0.key): \($0.value)" }.joined()))
+        guard let node = world.node(call.node) else { return .null }
+        var json = node.options.sorted { $0.key < $1.key }.reduce(into: JSONObject()) {
+            $0[$1.key] = .string($1.value)
         }
+        json["digest"] = node.optionsDigest.map { .string($0) }
         return .data(.object(json))
     },
     .put(
@@ -64,7 +64,7 @@ let nodeEndpoints: [Endpoint] = [
         needs: "/ Sys.Modify"
     ) { (world, call) throws(Failure) in
         guard let index = world.nodes.firstIndex(where: { $0.name == call.node }) else { return .null }
-        if call["digest"] != nil { throw .staleConfig }
+        if let digest = call["digest"], digest != world.nodes[index].optionsDigest { throw .staleConfig }
         for key in Format.list(call.text("delete")) { world.nodes[index].options[key] = nil }
         for (key, value) in call.values where !["delete", "digest", "node"].contains(key) {
             world.nodes[index].options[key] = key == "description" ? value + "\n" : value
@@ -75,6 +75,14 @@ let nodeEndpoints: [Endpoint] = [
         .data(["dns1": "198.51.100.53"])
     },
 ]
+
+extension Node {
+    /// `nil` while there is no configuration file.
+    fileprivate var optionsDigest: String? {
+        guard !options.isEmpty else { return nil }
+        return Digest.sha1(options.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined())
+    }
+}
 
 extension World {
     fileprivate func nodeStatus(_ name: String) -> JSON {

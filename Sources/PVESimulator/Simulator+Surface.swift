@@ -7,6 +7,8 @@ extension Simulator {
         package var path: String
         /// By name; numbered ones as `net[n]`.
         package var parameters: [String: Parameter]
+        /// `"/vms/{vmid} VM.Audit|VM.Console"`: one of the privileges on the path; empty where the handler decides.
+        package var needs: String
     }
 
     package struct Parameter: Sendable, Hashable {
@@ -33,7 +35,8 @@ extension Simulator {
             for (name, type) in table.named { parameters[name] = Parameter(type, isRequired: table.isRequired(name)) }
             for (stem, type) in table.indexed { parameters[stem + "[n]"] = Parameter(type, isRequired: false) }
             return Method(
-                method: endpoint.method, path: "/" + endpoint.path.replacing("*}", with: "}"), parameters: parameters)
+                method: endpoint.method, path: "/" + endpoint.path.replacing("*}", with: "}"), parameters: parameters,
+                needs: endpoint.needs)
         }
     }
 }

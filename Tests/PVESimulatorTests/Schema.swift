@@ -19,6 +19,8 @@ struct Schema {
 
     /// `GET /nodes/{node}/qemu`
     var methods: [String: [String: Parameter]] = [:]
+    /// What a caller needs, as ``Simulator/Method/needs`` says it, where the schema says it that simply.
+    var needs: [String: String] = [:]
 
     init() throws {
         let json = try JSON.parse(try Reference.text(of: Reference.schema))
@@ -29,7 +31,19 @@ struct Schema {
                 parameters[name] = Parameter(json)
             }
             methods["\(method) \(path)"] = parameters
+            needs["\(method) \(path)"] = Self.needs(endpoint["permissions"])
         }
+    }
+}
+
+extension Schema {
+    /// `["perm", "/vms/{vmid}", ["VM.Audit", "VM.Console"], "any", 1]` in short; `nil` for all that is not as simple.
+    private static func needs(_ json: JSON?) -> String? {
+        guard let list = json?.array, list.first == "perm", list.count >= 3, let path = list[1].string,
+            let privileges = list[2].array?.compactMap(\.string)
+        else { return nil }
+        guard Set(privileges).count == 1 || list.dropFirst(3).first == "any" else { return nil }
+        return "\(path) \(Set(privileges).sorted().joined(separator: "|"))"
     }
 }
 

@@ -33,6 +33,23 @@ struct SchemaTests {
     }
 
     @Test
+    func `every endpoint needs the privileges that the schema names`() throws {
+        let schema = try Schema()
+        var differences: [String] = []
+        for method in Simulator.surface {
+            let name = "\(method.method) \(method.path)"
+            // Recordings show that everybody may ask, and sees less.
+            guard let theirs = schema.needs[name], name != "GET /cluster/options" else { continue }
+            let parts = method.needs.split(separator: " ")
+            let mine =
+                parts.count < 2
+                ? "" : "\(parts[0]) \(Set(parts[1].split(separator: "|")).sorted().joined(separator: "|"))"
+            if mine != theirs { differences.append("\(name) needs '\(method.needs)', schema '\(theirs)'") }
+        }
+        #expect(differences.isEmpty, "\(differences.sorted().joined(separator: "\n"))")
+    }
+
+    @Test
     func `no endpoint is there twice`() {
         let names = Simulator.surface.map { "\($0.method) \($0.path)" }
         #expect(names.count == Set(names).count)

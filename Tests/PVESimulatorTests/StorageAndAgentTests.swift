@@ -83,6 +83,38 @@ struct StorageAndAgentTests {
         #expect(try await driver.data("GET", set).array?.count == 1)
     }
 
+    @Test
+    func `a security group is renamed with its rules`() async throws {
+        let groups = "/cluster/firewall/groups"
+        _ = try await driver.data("POST", groups, "group=web&comment=x")
+        _ = try await driver.data("POST", groups + "/web", "type=in&action=ACCEPT")
+        _ = try await driver.data("POST", groups, "group=db")
+        #expect(await driver.refusal("POST", groups, "group=db&rename=web") == "Parameter verification failed.")
+        _ = try await driver.data("POST", groups, "group=www&rename=web")
+        #expect(try await driver.data("GET", groups + "/www").array?.count == 1)
+        #expect(await driver.refusal("GET", groups + "/web") == "no such security group 'web'")
+    }
+
+    @Test
+    func `a node's configuration is changed under its digest`() async throws {
+        let path = "/nodes/pve/config"
+        _ = try await driver.data("PUT", path, "description=one")
+        let digest = try #require(try await driver.data("GET", path)["digest"]?.string)
+        _ = try await driver.data("PUT", path, "description=two&digest=\(digest)")
+        #expect(await driver.refusal("PUT", path, "description=three&digest=\(digest)").hasPrefix("detected modified"))
+        #expect(try await driver.data("GET", path)["description"] == "two\n")
+    }
+
+    @Test
+    func `what a token may do on one path follows from those above it`() async throws {
+        let token = Simulator.Token(id: "op@pve!lim", secret: "s", privileges: ["/vms": ["VM.Audit"]])
+        var driver = Driver(Simulator.Options(name: "home", tokens: .list([token])))
+        driver.authorization = "PVEAPIToken=op@pve!lim=s"
+        #expect(
+            try await driver.data("GET", "/access/permissions?path=%2Fvms%2F100") == ["/vms/100": ["VM.Audit": 1]])
+        #expect(try await driver.data("GET", "/access/permissions?path=%2Fstorage") == [:])
+    }
+
     @Test(arguments: [
         ("POST", "/nodes/pve/qemu/100/config", "agent=enabled%3D1%2Cbogus%3D1", "agent"),
         ("PUT", "/nodes/pve/qemu/100/config", "net32=virtio%2Cbridge%3Dvmbr0", "net32"),
