@@ -79,6 +79,7 @@ extension HTTPField.Name {
     static var prefer: Self { constant("Prefer") }
     static var preferenceApplied: Self { constant("Preference-Applied") }
     static var idempotencyKey: Self { constant("Idempotency-Key") }
+    static var idempotencyReplayed: Self { constant("Idempotency-Replayed") }
     static var referrerPolicy: Self { constant("Referrer-Policy") }
 
     /// A name that is a valid token, as all literals here are.

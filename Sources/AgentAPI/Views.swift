@@ -14,7 +14,8 @@ package enum Views {
             "request": plan.request.json, "request_hash": .string(plan.requestHash),
             "plan_hash": .string(plan.planHash), "requester": .string(plan.requester.actor),
             "decision": plan.decision.json, "preview": plan.preview.json, "requires": plan.requires.json,
-            "approvals": .array(plan.approvals.map(approval)),
+            "approvals": .array(plan.approvals.map(approval)), "rejection": plan.standing.rejection.map(approval),
+            "policy_version": .string(plan.policyVersion),
             "operation_id": plan.operationID.map { .string($0.description) },
             "created_at": .string(plan.createdAt.rfc3339), "expires_at": .string(plan.expiresAt.rfc3339),
             "ended_at": plan.endedAt.map { .string($0.rfc3339) },
@@ -53,7 +54,16 @@ package enum Views {
     private static func approval(_ approval: Approval) -> JSON {
         [
             "approver": .string(approval.approver), "assurance": .string(approval.assurance.rawValue),
-            "at": .string(approval.at.rfc3339),
+            "at": .string(approval.at.rfc3339), "reason": approval.reason.map { .string($0) },
+            "ticket": approval.ticket.map { .string($0) },
+        ]
+    }
+
+    package static func freeze(_ freeze: Freeze) -> JSON {
+        [
+            "environment": freeze.environment.map { .string($0.description) } ?? .null,
+            "reason": .string(freeze.reason), "by": .string(freeze.by), "set_at": .string(freeze.setAt.rfc3339),
+            "ends_at": freeze.endsAt.map { .string($0.rfc3339) } ?? .null,
         ]
     }
 

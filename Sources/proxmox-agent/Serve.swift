@@ -70,7 +70,7 @@ private struct Serving: Service {
     }
 
     func run() async throws {
-        let agent = try Agent(settings, log: log, accessLog: accessLog)
+        let agent = try await Agent(settings, log: log, accessLog: accessLog)
         for warning in settings.warnings { log.warning("\(warning)") }
         log.notice(
             "listening",

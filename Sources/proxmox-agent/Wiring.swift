@@ -32,7 +32,7 @@ final class Agent: Sendable {
     init(
         _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
         now: @escaping @Sendable () -> Date = { Date() }
-    ) throws(StartError) {
+    ) async throws(StartError) {
         self.config = config
         self.log = log
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath) } catch {
@@ -43,6 +43,9 @@ final class Agent: Sendable {
         service = ActionService(
             sites: upstreams.sites, ports: ports, rules: config.rules, key: .random(), limits: config.limits)
         authenticator = Authenticator(tokens: config.tokens)
+        do throws(ServiceError) { try await service.recover() } catch {
+            throw StartError("what was under way cannot be settled: \(error.detail)")
+        }
         let tally = Tally()
         failures = Mutex(AuthFailureTally())
         let handler = AgentHandler(

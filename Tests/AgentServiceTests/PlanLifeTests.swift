@@ -114,7 +114,7 @@ struct PlanLifeTests {
         world.clock.move(by: 601)
         try await world.service.prune()
         for plan in first { #expect(try await world.state(of: plan) == nil) }
-        #expect(try await world.service.operations(OperationFilter()).isEmpty)
+        #expect(try await world.service.operations(OperationFilter(), World.alice).isEmpty)
         #expect(try await world.state(of: live) == .approved)
 
         for _ in 0..<9 {
