@@ -58,7 +58,9 @@ struct ConfigurationTests {
         Case("log.format", "text or json") { $0["log"] = ["format": "xml"] },
         Case("tls", "does not act on it yet", "take it out") { $0["tls"] = [:] },
         Case("state_path", "a file's path") { $0["state_path"] = "" },
-        Case("principals[0].roles[0]", "viewer, operator, approver, auditor", variables: ["PROXMOX_AGENT_API_TOKEN": ""]) {
+        Case(
+            "principals[0].roles[0]", "viewer, operator, approver, auditor", variables: ["PROXMOX_AGENT_API_TOKEN": ""]
+        ) {
             $0["principals"] = [["id": "alice", "token_env": "SECRET_alice", "roles": ["admin"]]]
         },
         Case("principals[0].token_sha256", "proxmox-agent token hash", variables: ["PROXMOX_AGENT_API_TOKEN": ""]) {
