@@ -12,17 +12,15 @@ package struct AgentHandler: HTTPHandler {
     private let router: Router<Route>
     private let accessLog: any AccessLog
     private let ids = RequestIDs()
-    private let onAuthFailure: @Sendable (_ peer: String) -> Void
+    private let failures: AuthFailures
 
-    /// `onAuthFailure` is told of each failed authentication and where it came from. It must not block.
     package init(
-        service: ActionService, authenticator: Authenticator, accessLog: any AccessLog,
-        onAuthFailure: @escaping @Sendable (_ peer: String) -> Void = { _ in }
+        service: ActionService, authenticator: Authenticator, accessLog: any AccessLog, failures: AuthFailures
     ) {
         handlers = Handlers(service: service, authenticator: authenticator)
         self.authenticator = authenticator
         self.accessLog = accessLog
-        self.onAuthFailure = onAuthFailure
+        self.failures = failures
         router = Router(Route.all.map { .init($0.method, $0.path, $0) })
     }
 
@@ -71,7 +69,7 @@ package struct AgentHandler: HTTPHandler {
         _ route: Route, _ captures: PathCaptures, _ request: Request, _ id: String
     ) async -> (Response, actor: String?) {
         let principal: Principal?
-        do throws(ServiceError) { principal = try authenticate(request, for: route) } catch {
+        do throws(ServiceError) { principal = try await authenticate(request, for: route) } catch {
             return (Problem.response(to: error, requestID: id), nil)
         }
         var context = Context(principal ?? .nobody, requestID: id)
@@ -92,11 +90,16 @@ package struct AgentHandler: HTTPHandler {
         }
     }
 
-    /// The principal; on an open route anybody, known or not.
-    private func authenticate(_ request: Request, for route: Route) throws(ServiceError) -> Principal? {
+    /// The principal; on an open route anybody, known or not. Who fails waits for the answer.
+    private func authenticate(_ request: Request, for route: Route) async throws(ServiceError) -> Principal? {
         do throws(ServiceError) { return try authenticator.principal(of: request) } catch {
-            let isGuess = error.code == .unauthenticated && request.fields[.authorization] != nil
-            if isGuess || (error.code == .unauthenticated && route.access != .open) { onAuthFailure(request.peer) }
+            let isGuess = request.fields[.authorization] != nil
+            if error.code == .unauthenticated, isGuess || route.access != .open {
+                guard await failures.wait(for: request.peer) else {
+                    throw ServiceError(
+                        .rateLimited, "too many requests without a valid token at once; ask again later, with one")
+                }
+            }
             if route.access == .open { return nil }
             throw error
         }

@@ -14,6 +14,8 @@ package enum AuditKind: String, Sendable, Hashable, CaseIterable {
     case freeze, unfreeze
     /// A plan ended by itself: expired.
     case expire
+    /// Callers and rules that are about to be put in force, as the configuration was read again.
+    case config
     /// Failed authentications of one source and minute.
     case authFailures = "auth_failures"
     /// The writer speaks of itself: opened, continued after rotation, set a torn line aside.

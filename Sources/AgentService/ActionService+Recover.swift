@@ -101,7 +101,7 @@ extension ActionService {
             case .freeze, .unfreeze:
                 let scope = event.environment.flatMap(EnvironmentName.init)
                 return records.freezes().contains { $0.environment == scope } == (event.kind == .unfreeze)
-            case .read, .refuse, .apply, .authFailures, .log, .void: return false
+            case .read, .refuse, .apply, .config, .authFailures, .log, .void: return false
             }
         }
     }

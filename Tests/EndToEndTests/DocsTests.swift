@@ -25,6 +25,16 @@ struct DocsTests {
         #expect(try Documents.rows("README.md", under: "| route | query | access | what it does |") == expected)
     }
 
+    @Test func `the README gives each role the rights that it has`() throws {
+        let rows = try Documents.rows("README.md", under: "| role | rights |")
+        let rights = Role.allCases.map { role in Right.allCases.filter(role.rights.contains).map { "`\($0.rawValue)`" }
+        }
+        let expected = zip(Role.allCases, rights).map { "| `\($0.rawValue)` | \($1.joined(separator: ", ")) |" }
+        #expect(rows == expected)
+        let text = try Documents.text("README.md")
+        for right in Right.allCases { #expect(text.contains("`\(right.rawValue)`"), "\(right)") }
+    }
+
     @Test func `the README gives the token the privileges that check looks for`() throws {
         let command = try #require(try Documents.lines("README.md").first { $0.hasPrefix("pveum role add") })
         let granted = command.split(separator: "\"")[1].split(separator: " ").map { String($0) }
