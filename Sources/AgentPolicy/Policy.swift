@@ -7,12 +7,11 @@ package enum Policy {
     package static func evaluate(
         _ request: ActionRequest, in environment: EnvironmentFacts, checks: [Check] = []
     ) -> Decision {
-        let definition = request.definition
+        let grade = request.grade
         var decision = Decision(
-            allowed: true, risk: definition.risk,
-            requiresApproval: definition.needsApproval && request.changes, reason: definition.reason,
-            rules: ["base:\(request.action.rawValue)"])
-        if request.dryRun, definition.effect == .change {
+            allowed: true, risk: grade.risk, requiresApproval: grade.needsApproval && request.changes,
+            reason: grade.reason, rules: grade.rules)
+        if request.dryRun, request.definition.effect == .change {
             decision.rules.append("base:dry_run")
             decision.reason = "a dry run changes nothing"
         }
@@ -42,6 +41,14 @@ package enum Policy {
             [
                 "action": .string(entry.action.rawValue), "effect": .string(entry.effect.rawValue),
                 "risk": .string(entry.risk.rawValue), "approval": .bool(entry.needsApproval),
+                "touches": .array(
+                    entry.touches.map { touch in
+                        [
+                            "id": .string(touch.id), "parameters": JSON(touch.parameters),
+                            "when": .string(touch.when.text), "risk": .string(touch.risk.rawValue),
+                            "approval": .bool(touch.needsApproval),
+                        ]
+                    }),
             ]
         }
         return "base@" + PlanDigest.hash(.array(matrix)).prefix(8)

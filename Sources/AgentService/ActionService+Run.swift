@@ -79,11 +79,8 @@ extension ActionService {
 
     /// Everything that planning looked at, as it is now.
     private func look(again plan: Plan, at site: Site) async throws(ServiceError) -> Preview {
-        let observer = Observer(site: site)
         do throws(HypervisorError) {
-            let findings = try await observer.look(for: plan.request)
-            let further = try await observer.furtherChecks(for: plan.request, findings)
-            return PreviewBuilder(request: plan.request, findings: findings).build(extra: further)
+            return try await Observer(site: site).preview(of: plan.request)
         } catch {
             throw ServiceError(error, site.facts.name, during: "looking at \(plan.request.target) again")
         }
