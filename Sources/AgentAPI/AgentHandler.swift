@@ -74,7 +74,7 @@ package struct AgentHandler: HTTPHandler {
         do throws(ServiceError) { caller = try authenticate(request, for: route) } catch {
             // A valid token with a label that cannot be one: there is nobody else to name.
             let isKnown = error.code == .invalidRequest && route.access == .change
-            let nameless = Context(caller: Caller(principal: "operator", label: nil), requestID: id)
+            let nameless = Context(caller: Caller(principal: "operator", label: nil, isShared: true), requestID: id)
             let answer = isKnown ? await handlers.service.refuse(error, nameless) : error
             return (Problem.response(to: answer, requestID: id), nil)
         }

@@ -27,12 +27,14 @@ package struct Authenticator: Sendable {
         guard let token = Self.bearerToken(in: header), SHA256.hash(data: token) == digest else {
             throw ServiceError(.unauthenticated, "the token is not valid")
         }
-        guard let label = request.fields[.actorID] else { return Caller(principal: "operator", label: nil) }
+        guard let label = request.fields[.actorID] else {
+            return Caller(principal: "operator", label: nil, isShared: true)
+        }
         guard TextForm.label.matches(label) else {
             throw ServiceError(
                 .invalidRequest, "X-Actor-ID takes 3 to 128 of A-Z a-z 0-9 . _ : @ / -; the one sent is not that")
         }
-        return Caller(principal: "operator", label: label)
+        return Caller(principal: "operator", label: label, isShared: true)
     }
 
     /// What follows `Bearer` and blanks; `nil` for another scheme.

@@ -34,7 +34,8 @@ package struct ActionRequest: Sendable {
         approvedBy = nil
     }
 
-    init(
+    /// A request that was found right before: by the parser, or as a store has it.
+    package init(
         environment: EnvironmentName, action: Action, target: Target, params: JSONObject,
         secrets: [JSONPath: Secret], dryRun: Bool, notes: Notes
     ) {
@@ -51,11 +52,20 @@ package struct ActionRequest: Sendable {
     }
 
     /// The fields that say why and until when, not what.
-    struct Notes: Sendable {
-        var reason: String?
-        var expiresAt: Date?
-        var approvalTicket: String?
-        var approvedBy: String?
+    package struct Notes: Sendable {
+        package var reason: String?
+        package var expiresAt: Date?
+        package var approvalTicket: String?
+        package var approvedBy: String?
+
+        package init(
+            reason: String? = nil, expiresAt: Date? = nil, approvalTicket: String? = nil, approvedBy: String? = nil
+        ) {
+            self.reason = reason
+            self.expiresAt = expiresAt
+            self.approvalTicket = approvalTicket
+            self.approvedBy = approvedBy
+        }
     }
 
     /// Drops the secrets; done when the plan ends.

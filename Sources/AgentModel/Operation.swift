@@ -25,6 +25,22 @@ package enum TaskStatus: Sendable, Hashable {
     case stopped(TaskExit)
 }
 
+/// One call of an operation that was sent, or may have been.
+package struct Step: Sendable, Hashable {
+    /// Stored before the call leaves; from then on it counts as sent.
+    package let sentAt: Date
+    /// PVE's task, where it answered with one.
+    package var upid: UPID?
+    /// PVE answered, and nothing of this step is left to wait for: a call that is no task, or a task that ended well.
+    package var isDone = false
+
+    package init(sentAt: Date, upid: UPID? = nil, isDone: Bool = false) {
+        self.sentAt = sentAt
+        self.upid = upid
+        self.isDone = isDone
+    }
+}
+
 /// One attempt to carry out a plan, followed until PVE's task has ended.
 package struct Operation: Sendable {
     package let id: RecordID
@@ -35,10 +51,13 @@ package struct Operation: Sendable {
     package let requester: Caller
     package let createdAt: Date
 
-    package private(set) var state: OperationState = .queued
-    package var upid: UPID?
-    package var startedAt: Date?
+    package private(set) var state: OperationState
+    package private(set) var startedAt: Date?
     package private(set) var endedAt: Date?
+    /// The plan's calls as far as they were sent, in order.
+    package var steps: [Step] = []
+    /// Tasks that looked like the first call's before it was sent, and so are not its own.
+    package var knownTasks: [UPID] = []
     /// A stable code where the operation was refused or failed before or at the call.
     package var code: String?
     /// What happened, for people; PVE's own text where PVE said it.
@@ -54,16 +73,34 @@ package struct Operation: Sendable {
     /// How many operations stand before this one; 0 when none does.
     package var queuePosition = 0
 
+    /// A new one, which waits for its turn.
     package init(id: RecordID, plan: Plan, approvals: [Approval], createdAt: Date) {
+        self.init(
+            id: id, planID: plan.id, environment: plan.request.environment, action: plan.request.action,
+            target: plan.request.target, requester: plan.requester, approvals: approvals, createdAt: createdAt)
+    }
+
+    /// As a store has it.
+    package init(
+        id: RecordID, planID: RecordID, environment: EnvironmentName, action: Action, target: Target,
+        requester: Caller, approvals: [Approval], createdAt: Date, state: OperationState = .queued,
+        startedAt: Date? = nil, endedAt: Date? = nil
+    ) {
         self.id = id
-        planID = plan.id
-        environment = plan.request.environment
-        action = plan.request.action
-        target = plan.request.target
-        requester = plan.requester
+        self.planID = planID
+        self.environment = environment
+        self.action = action
+        self.target = target
+        self.requester = requester
         self.approvals = approvals
         self.createdAt = createdAt
+        self.state = state
+        self.startedAt = startedAt
+        self.endedAt = endedAt
     }
+
+    /// PVE's newest task of this operation.
+    package var upid: UPID? { steps.last { $0.upid != nil }?.upid }
 
     /// Moves on. Returns false, changing nothing, when the table has no such step.
     package mutating func move(to next: OperationState, at now: Date) -> Bool {

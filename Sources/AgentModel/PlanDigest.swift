@@ -5,12 +5,15 @@ package import StrictJSON
 /// The hashes that bind an approval to what was shown.
 package struct PlanDigest: Sendable {
     /// Keys the hashes of secrets, so that a hash gives no hint of a short password.
-    private let key: SymmetricKey
+    private let key: InstallationKey
 
-    package init() { key = SymmetricKey(size: .bits256) }
+    package init(key: InstallationKey) { self.key = key }
 
     /// Lower-case hex SHA-256 of the RFC 8785 canonical form.
-    package static func hash(_ value: JSON) -> String { hex(SHA256.hash(data: value.canonicalBytes)) }
+    package static func hash(_ value: JSON) -> String { hexadecimal(SHA256.hash(data: value.canonicalBytes)) }
+
+    /// A hash of what a caller sent, which may hold secrets: for telling whether it was sent again.
+    package func payloadHash(_ value: JSON) -> String { key.authenticate(value.canonicalBytes) }
 
     /// The hash of `{environment, action, target, params, dry_run}`, defaults filled in, secrets as an HMAC.
     package func requestHash(_ request: ActionRequest) -> String {
@@ -57,14 +60,6 @@ package struct PlanDigest: Sendable {
     }
 
     private func authenticate(_ secret: Secret) -> String {
-        "hmac-sha256:" + Self.hex(HMAC<SHA256>.authenticationCode(for: Array(secret.reveal().utf8), using: key))
-    }
-
-    private static func hex(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef")
-        return bytes.reduce(into: "") { text, byte in
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
+        "hmac-sha256:" + key.authenticate(Array(secret.reveal().utf8))
     }
 }

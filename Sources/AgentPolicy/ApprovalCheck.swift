@@ -4,26 +4,58 @@ package import AgentModel
 package enum ApprovalRefusal: Error, Sendable, Hashable {
     /// Nobody approved, or not enough did.
     case missing(have: Int, need: Int)
-    /// The environment takes no names in a body for an approval.
+    /// Names in a body are no approvals here.
     case declaredNotAccepted
     /// The approver asked for the plan or applies it.
     case selfApproval(String)
+    /// They may not approve in that environment.
+    case notAnApprover(String)
+    /// They have approved already.
+    case again(String)
 }
 
-/// Holds a declared approval (`approved_by`) against a plan.
+/// Holds approvals against a plan.
 package enum ApprovalCheck {
-    /// Whether `approvedBy` settles what `plan` requires when `applier` applies it in `environment`.
+    /// Whether `approvedBy`, a name in the body of an apply request, settles what `plan` still requires when `applier`
+    /// applies it in `environment`.
     ///
     /// Names compare without regard to case, so that `Alice` does not approve for `alice`.
     package static func declared(
         _ approvedBy: String?, for plan: Plan, appliedBy applier: Caller, in environment: EnvironmentFacts
     ) throws(ApprovalRefusal) {
-        guard plan.requires.approvals > plan.approvals.count else { return }
-        guard let approvedBy else {
-            throw .missing(have: plan.approvals.count, need: plan.requires.approvals)
-        }
+        let have = plan.approvals.count
+        guard plan.requires.approvals > have else { return }
+        guard let approvedBy else { throw .missing(have: have, need: plan.requires.approvals) }
         let parties = [plan.requester, applier].flatMap { [$0.principal, $0.label] }.compactMap { $0?.lowercased() }
         guard !parties.contains(approvedBy.lowercased()) else { throw .selfApproval(approvedBy) }
-        guard environment.acceptsDeclaredApprovals else { throw .declaredNotAccepted }
+        guard plan.requires.assurance == .declared, environment.acceptsDeclaredApprovals else {
+            throw .declaredNotAccepted
+        }
+        guard !plan.approvals.contains(where: { $0.approver.lowercased() == approvedBy.lowercased() }) else {
+            throw .again(approvedBy)
+        }
+    }
+
+    /// Whether `approver`, under a token of their own, may approve `plan`.
+    package static func verified(by approver: Principal, for plan: Plan) throws(ApprovalRefusal) {
+        guard !approver.isShared, approver.may(.approve, in: plan.request.environment) else {
+            throw .notAnApprover(approver.id)
+        }
+        guard approver.id != plan.requester.principal else { throw .selfApproval(approver.id) }
+        guard !plan.approvals.contains(where: { $0.approver == approver.id }) else { throw .again(approver.id) }
+    }
+
+    /// Whether an approval that was given still counts: a verified one as long as its approver has the role and did
+    /// not ask for the plan; a declared one as long as names are taken there.
+    package static func stillCounts(
+        _ approval: Approval, for plan: Plan, in environment: EnvironmentFacts, among directory: Directory
+    ) -> Bool {
+        switch approval.assurance {
+        case .declared:
+            plan.requires.assurance == .declared && directory.isShared && environment.acceptsDeclaredApprovals
+        case .verified:
+            directory.isApprover(approval.approver, in: environment.name)
+                && approval.approver != plan.requester.principal
+        }
     }
 }

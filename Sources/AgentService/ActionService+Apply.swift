@@ -117,7 +117,7 @@ extension ActionService {
                     "the request is not the one that plan \(id) was made for; send the plan's "
                         + "own request, or the plan_id alone", planID: id)
             }
-            guard plan.requester == context.caller else {
+            guard plan.requester.isSameParty(as: context.caller) else {
                 throw ServiceError(
                     .forbidden, "plan \(id) was asked for by \(plan.requester.actor), who alone applies it", planID: id)
             }
@@ -126,8 +126,8 @@ extension ActionService {
         guard let hash, let request else { throw ServiceError(.planRequired, "name a plan_id, or send the request") }
         _ = try site(request.environment)
         try await expireDue()
-        let own = PlanFilter(requester: context.caller, requestHash: hash)
-        let plans = try await transact { $0.plans(own) }
+        let own = PlanFilter(party: context.caller.party, requestHash: hash)
+        let plans = try await read { $0.plans(own) }
         let live = plans.filter(\.state.isLive)
         guard
             let plan = live.first(where: { $0.state == .approved && $0.operationID == nil }) ?? live.first
@@ -186,7 +186,7 @@ extension ActionService {
                     .approvalRequired,
                     "environment \(facts.name) does not take approved_by for an approval; set "
                         + "accept_declared_approvals in the configuration to change that", planID: plan.id)
-            case .selfApproval(let name):
+            case .selfApproval(let name), .again(let name), .notAnApprover(let name):
                 throw ServiceError(
                     .selfApproval, "\(name) asked for plan \(plan.id) or applies it, and cannot approve it as well",
                     planID: plan.id)
@@ -203,7 +203,7 @@ extension ActionService {
         let fresh = try await load(plan.id)
         try checkState(of: fresh)
         let site = try site(fresh.request.environment)
-        let decision = Policy.evaluate(fresh.request, in: site.facts)
+        let decision = inForce.policy.evaluate(fresh.request, by: fresh.requester, in: site.facts)
         guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
         try checkApproval(approvedBy, fresh, context.caller)
         guard runs.withLock({ $0.tasks.count }) < limits.operations else {
@@ -231,7 +231,7 @@ extension ActionService {
         let id = ports.newID(.operation)
         let ticket = targetLocks.enter(lockNames(of: plan))
         do throws(ServiceError) {
-            let operation: Operation? = try await transact { records in
+            let operation: Operation? = try await write { records in
                 guard var plan = records.plan(plan.id), plan.state.isLive, plan.operationID == nil else { return nil }
                 if let approval, !plan.approve(approval) { return nil }
                 guard plan.state == .approved else { return nil }

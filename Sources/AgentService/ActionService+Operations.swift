@@ -7,7 +7,7 @@ import Synchronization
 extension ActionService {
     /// Operations, newest first, as far as `filter` says.
     package func operations(_ filter: OperationFilter) async throws(ServiceError) -> [Operation] {
-        try await transact { $0.operations(filter) }
+        try await read { $0.operations(filter) }
     }
 
     /// One operation by its id; waits at most `wait` for its end.
@@ -24,7 +24,7 @@ extension ActionService {
 
     /// One operation, with its present place in the queue.
     private func load(operation id: RecordID) async throws(ServiceError) -> Operation {
-        guard var operation = try await transact({ $0.operation(id) }) else {
+        guard var operation = try await read({ $0.operation(id) }) else {
             throw ServiceError(.operationNotFound, "there is no operation \(id)")
         }
         if operation.state == .queued, let ticket = runs.withLock({ $0.tickets[id] }) {
@@ -56,7 +56,7 @@ extension ActionService {
             error.isRecorded = true
             throw error
         }
-        let current = try await transact { $0.plan(plan.id) }
+        let current = try await read { $0.plan(plan.id) }
         return ApplyOutcome(plan: current ?? plan, isStored: true, kind: .operation(operation))
     }
 
@@ -77,7 +77,7 @@ extension ActionService {
         var plan: Plan?
         do throws(ServiceError) {
             let operation = try await operation(id)
-            plan = try await transact { $0.plan(operation.planID) }
+            plan = try await read { $0.plan(operation.planID) }
             try checkOpen()
             switch operation.state {
             case .queued: return try await cancelQueued(operation, context)
@@ -125,7 +125,7 @@ extension ActionService {
 
     private func endQueued(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Operation {
         let now = ports.now()
-        let cancelled = try await transact { records -> Operation? in
+        let cancelled = try await write { records -> Operation? in
             guard var operation = records.operation(operation.id), operation.move(to: .cancelled, at: now) else {
                 return nil
             }
@@ -160,7 +160,7 @@ extension ActionService {
 
     /// Notes who asked for a running operation's end, or that PVE would have none of it.
     private func note(_ actor: String?, cancels id: RecordID) async throws(ServiceError) -> Operation? {
-        try await transact { records in
+        try await write { records in
             guard var operation = records.operation(id), operation.state == .running else { return nil }
             operation.cancelRequestedBy = actor
             records.put(operation)
@@ -192,7 +192,7 @@ extension ActionService {
                     .resolve, context, environment: operation.environment, plan: operation.planID, operation: id,
                     result: ["status": .string(outcome.rawValue), "reason": .string(reason)]))
             let now = ports.now()
-            return try await transact { records in
+            return try await write { records in
                 guard var operation = records.operation(id), operation.move(to: outcome, at: now) else {
                     return operation
                 }

@@ -40,17 +40,19 @@ extension ActionService {
         let site = try site(request.environment)
         let now = ports.now()
         let preview = try await preview(of: request, at: site)
-        let decision = Policy.evaluate(request, in: site.facts, checks: preview.checks)
-        let requires = Policy.requirement(of: decision, in: site.facts)
+        let decision = inForce.policy.evaluate(
+            request, by: caller, in: site.facts, tags: preview.observed.tags, checks: preview.checks)
+        let requires = inForce.policy.requirement(of: decision, in: site.facts, among: inForce.directory)
         let expiresAt = try expiry(of: request, decision, now)
         let id = ports.newID(.plan)
         let requestHash = digest.requestHash(request)
         let planHash = digest.planHash(
             id: id, requestHash: requestHash, requester: caller, environmentIdentity: site.facts.identity,
-            preview: preview, policyVersion: Policy.version, requires: requires, expiresAt: expiresAt.rfc3339)
+            preview: preview, policyVersion: inForce.policy.version, requires: requires, expiresAt: expiresAt.rfc3339)
         return Plan(
             id: id, request: request, requestHash: requestHash, planHash: planHash, requester: caller,
-            environmentIdentity: site.facts.identity, decision: decision, preview: preview, requires: requires,
+            environmentIdentity: site.facts.identity, policyVersion: inForce.policy.version, decision: decision,
+            preview: preview, requires: requires,
             createdAt: now, expiresAt: expiresAt)
     }
 
@@ -90,9 +92,11 @@ extension ActionService {
     private func checkRoom(for plan: Plan) async throws(ServiceError) {
         guard plan.request.changes, plan.state.isLive else { return }
         let now = plan.createdAt
-        let live = try await transact { records in
-            records.plans(PlanFilter(principal: plan.requester.principal))
-                .count { $0.state.isLive && $0.request.changes && !$0.isDue(at: now) }
+        let live = try await read { records in
+            let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: true)
+            var due = own
+            due.dueAt = now
+            return records.count(own) - records.count(due)
         }
         guard live < limits.livePlans else {
             throw ServiceError(
@@ -102,25 +106,26 @@ extension ActionService {
         }
     }
 
-    /// Stores the plan and forgets what ended long ago, or is more than is kept.
+    /// Stores the plan. Plans that change nothing authorise nothing: the oldest make room by themselves.
     private func keep(_ plan: Plan) async throws(ServiceError) {
-        let limits = limits
-        let oldest = plan.createdAt.addingTimeInterval(-Double(limits.retentionSeconds))
-        try await transact { records in
+        let limit = limits.livePlans
+        try await write { records in
             records.put(plan)
-            let ended = records.plans(PlanFilter()).filter { $0.state.isEnded && $0.state != .unknown }
-            for (rank, old) in ended.enumerated() where rank >= limits.endedKept || (old.endedAt ?? oldest) < oldest {
-                records.remove(plan: old.id)
-            }
-            let done = records.operations(OperationFilter()).filter { $0.state.isEnded && $0.state != .unknown }
-            for (rank, old) in done.enumerated() where rank >= limits.endedKept || (old.endedAt ?? oldest) < oldest {
-                records.remove(operation: old.id)
-            }
-            // Plans that change nothing authorise nothing: the oldest make room by themselves.
-            let own = records.plans(PlanFilter(principal: plan.requester.principal))
-            for old in own.filter({ $0.state.isLive && !$0.request.changes }).dropFirst(limits.livePlans) {
-                records.remove(plan: old.id)
-            }
+            guard !plan.request.changes else { return }
+            let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: false)
+            guard records.count(own) > limit else { return }
+            for old in records.plans(own).dropFirst(limit) { records.remove(plan: old.id) }
+        }
+    }
+
+    /// Forgets what ended long ago, or is more than is kept.
+    package func prune() async throws(ServiceError) {
+        let now = ports.now()
+        let oldest = now.addingTimeInterval(-Double(limits.retentionSeconds))
+        let kept = limits.endedKept
+        try await write { records in
+            records.prune(
+                endedBefore: oldest, keeping: kept, requestsBefore: now.addingTimeInterval(-Limits.idempotencySeconds))
         }
     }
 }

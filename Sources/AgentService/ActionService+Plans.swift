@@ -7,7 +7,7 @@ extension ActionService {
     /// Plans, newest first, as far as `filter` says.
     package func plans(_ filter: PlanFilter) async throws(ServiceError) -> [Plan] {
         try await expireDue()
-        return try await transact { $0.plans(filter) }
+        return try await read { $0.plans(filter) }
     }
 
     /// One plan by its id; one whose time has come expires as it is looked at.
@@ -18,7 +18,7 @@ extension ActionService {
 
     /// One plan as it is stored.
     func load(_ id: RecordID) async throws(ServiceError) -> Plan {
-        guard let plan = try await transact({ $0.plan(id) }) else {
+        guard let plan = try await read({ $0.plan(id) }) else {
             throw ServiceError(.planNotFound, "there is no plan \(id)")
         }
         return plan
@@ -47,7 +47,7 @@ extension ActionService {
     /// Ends every plan whose time has come. Runs before lists and now and then by itself.
     package func expireDue() async throws(ServiceError) {
         let now = ports.now()
-        let due = try await transact { records in records.plans(PlanFilter()).filter { $0.isDue(at: now) } }
+        let due = try await read { $0.plans(PlanFilter(dueAt: now)) }
         for plan in due { _ = try await expire(plan) }
     }
 
@@ -68,7 +68,7 @@ extension ActionService {
     /// Moves a plan on if the table allows it and no operation has claimed it meanwhile; returns it as it then is.
     private func move(_ plan: Plan, to state: PlanState) async throws(ServiceError) -> Plan {
         let now = ports.now()
-        let moved = try await transact { records -> Plan? in
+        let moved = try await write { records -> Plan? in
             guard var plan = records.plan(plan.id) else { return nil }
             if plan.operationID == nil, plan.move(to: state, at: now) { records.put(plan) }
             return plan

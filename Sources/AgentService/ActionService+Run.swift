@@ -45,7 +45,7 @@ extension ActionService {
         if Task.isCancelled || (hasWaited && runs.withLock { $0.draining }) {
             throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: operation.planID)
         }
-        guard let plan = try await transact({ $0.plan(operation.planID) }), plan.operationID == operation.id,
+        guard let plan = try await read({ $0.plan(operation.planID) }), plan.operationID == operation.id,
             plan.state == .approved
         else { throw ServiceError(.planNotFound, "plan \(operation.planID) is gone", planID: operation.planID) }
         let site = try site(operation.environment)
@@ -66,9 +66,13 @@ extension ActionService {
             error.moved = moved
             throw error
         }
-        let decision = Policy.evaluate(plan.request, in: site.facts, checks: preview.checks)
+        let decision = inForce.policy.evaluate(
+            plan.request, by: plan.requester, in: site.facts, tags: preview.observed.tags, checks: preview.checks)
         guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: plan.id) }
-        guard plan.approvals.count >= Policy.requirement(of: decision, in: site.facts).approvals else {
+        guard
+            plan.approvals.count
+                >= inForce.policy.requirement(of: decision, in: site.facts, among: inForce.directory).approvals
+        else {
             throw ServiceError(
                 .approvalRequired,
                 "plan \(plan.id) has \(plan.approvals.count) approvals, which is not enough any more",
@@ -105,7 +109,7 @@ extension ActionService {
         let now = ports.now()
         let isOpen = !Task.isCancelled
         do throws(ServiceError) {
-            let started = try await transact { records -> Operation? in
+            let started = try await write { records -> Operation? in
                 guard isOpen, var plan = records.plan(plan.id), var operation = records.operation(operation.id),
                     plan.expiresAt > now, plan.move(to: .applying, at: now), operation.move(to: .running, at: now)
                 else { return nil }
@@ -139,7 +143,7 @@ extension ActionService {
                 switch try await site.hypervisor.change(call.filled(digest: digest)) {
                 case .done(let data): operation.data = Self.bounded(redaction(data))
                 case .task(let upid):
-                    operation.upid = upid
+                    operation.steps = [Step(sentAt: ports.now(), upid: upid)]
                     await keep(operation)
                     let end = await settle(await follow(upid, at: site), upid, plan, at: site)
                     operation.message = redaction(String(end.message.prefix(4096)))
@@ -163,7 +167,7 @@ extension ActionService {
     /// Stores what is known so far and tells who waits; keeps trying, for what was sent must not be forgotten.
     private func keep(_ operation: Operation) async {
         await persistently("an operation's task") { () async throws(ServiceError) in
-            try await self.transact { records in
+            try await self.write { records in
                 var operation = operation
                 operation.cancelRequestedBy = records.operation(operation.id)?.cancelRequestedBy
                 records.put(operation)
@@ -176,7 +180,7 @@ extension ActionService {
     private func finish(_ ended: Operation, _ wanted: OperationState, _ context: Context) async {
         let now = ports.now()
         var operation = ended
-        operation.cancelRequestedBy = (try? await transact { $0.operation(ended.id)?.cancelRequestedBy }) ?? nil
+        operation.cancelRequestedBy = (try? await read { $0.operation(ended.id)?.cancelRequestedBy }) ?? nil
         let wasStopped = operation.cancelRequestedBy != nil && Self.isInterruption(operation.message)
         let state = wanted == .failed && wasStopped ? .cancelled : wanted
         guard operation.move(to: state, at: now) else { return }
@@ -188,7 +192,7 @@ extension ActionService {
                     result: final.record))
         }
         await persistently("an outcome") { () async throws(ServiceError) in
-            try await self.transact { records in
+            try await self.write { records in
                 records.put(final)
                 guard var plan = records.plan(final.planID), let next = final.state.planState else { return }
                 if plan.move(to: next, at: now) { records.put(plan) }
@@ -219,7 +223,7 @@ extension ActionService {
     /// Ends an operation that was turned away before its first call; its plan goes where the refusal says.
     func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
         let now = ports.now()
-        _ = await refuse(error, context, plan: try? await transact { $0.plan(queued.planID) } ?? nil)
+        _ = await refuse(error, context, plan: try? await write { $0.plan(queued.planID) } ?? nil)
         let next: PlanState? =
             switch error.code {
             case .planStale: .stale
@@ -229,7 +233,7 @@ extension ActionService {
             default: nil
             }
         await persistently("a refusal") { () async throws(ServiceError) in
-            try await self.transact { records in
+            try await self.write { records in
                 if var plan = records.plan(queued.planID), plan.operationID == queued.id {
                     plan.claim(by: nil)
                     if let next { _ = plan.move(to: next, at: now) }

@@ -1,6 +1,6 @@
 package import AgentAudit
 package import AgentModel
-import AgentPolicy
+package import AgentPolicy
 package import FoundationEssentials
 package import Logging
 import StrictJSON
@@ -29,6 +29,17 @@ package struct Ports: Sendable {
     }
 }
 
+/// What the operator can change while the agent runs: who may do what, and what policy asks for.
+package struct Rules: Sendable {
+    package var directory: Directory
+    package var policy: Policy
+
+    package init(directory: Directory = .shared, policy: Policy = Policy()) {
+        self.directory = directory
+        self.policy = policy
+    }
+}
+
 /// Who asks, and under which request id.
 package struct Context: Sendable {
     package let caller: Caller
@@ -46,7 +57,7 @@ package final class ActionService: Sendable {
     package let sites: [Site]
     package let limits: Limits
     let ports: Ports
-    let digest = PlanDigest()
+    let digest: PlanDigest
     /// One mutation per guest or object at a time.
     let targetLocks = TargetLocks()
     /// One change of state per plan at a time.
@@ -54,6 +65,8 @@ package final class ActionService: Sendable {
     let hub = OperationHub()
     let reads: SharedReads
     let runs = Mutex(Runs())
+    let floor = AuditFloor()
+    private let rules: Mutex<Rules>
 
     struct Runs {
         var tasks: [RecordID: Task<Void, Never>] = [:]
@@ -63,12 +76,23 @@ package final class ActionService: Sendable {
         var stuck = 0
     }
 
-    package init(sites: [Site], ports: Ports, limits: Limits = Limits()) {
+    /// - Parameter key: the installation's; hashes and sealed secrets are good under the same one only.
+    package init(
+        sites: [Site], ports: Ports, rules: Rules = Rules(), key: InstallationKey, limits: Limits = Limits()
+    ) {
         self.sites = sites
         self.ports = ports
         self.limits = limits
+        self.rules = Mutex(rules)
+        digest = PlanDigest(key: key)
         reads = SharedReads(sharing: limits.shareReads)
     }
+
+    /// Who may do what, as things stand now.
+    var inForce: Rules { rules.withLock { $0 } }
+
+    /// Puts other rules in force, from the next question on: the configuration was read again.
+    package func replace(_ new: Rules) { rules.withLock { $0 = new } }
 
     /// The environment of that name, or the error that names those there are.
     func site(_ name: EnvironmentName) throws(ServiceError) -> Site {
@@ -97,13 +121,30 @@ package final class ActionService: Sendable {
         }
     }
 
-    /// Runs a body in the store, or says that the store does not work.
-    func transact<Value: Sendable>(
+    /// Looks into the store, or says that it does not work.
+    func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreReader) -> Value
+    ) async throws(ServiceError) -> Value {
+        do throws(StoreError) { return try await ports.store.read(body) } catch { throw Self.unavailable(error) }
+    }
+
+    /// Writes to the store, and with it how far the audit log is settled; or says that the store does not work.
+    func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(ServiceError) -> Value {
-        do throws(StoreError) { return try await ports.store.transact(body) } catch {
-            throw ServiceError(.storeUnavailable, "the store of plans does not work: \(error.detail)")
+        let mark = floor.mark(ports.audit.head)
+        do throws(StoreError) {
+            return try await ports.store.write { records in
+                records.put(mark)
+                return body(records)
+            }
+        } catch {
+            throw Self.unavailable(error)
         }
+    }
+
+    private static func unavailable(_ error: StoreError) -> ServiceError {
+        ServiceError(.storeUnavailable, "the store of plans does not work: \(error.detail)")
     }
 
     /// Records that a request was turned away, unless that is recorded already; answers the error to throw.
@@ -141,7 +182,7 @@ package final class ActionService: Sendable {
         var missing: [ServiceError] = []
         if !isAuthConfigured { missing.append(ServiceError(.authNotConfigured, "no token is configured")) }
         do throws(ServiceError) { try checkOpen() } catch { missing.append(error) }
-        do throws(ServiceError) { try await transact { _ in } } catch { missing.append(error) }
+        do throws(ServiceError) { try await read { _ in } } catch { missing.append(error) }
         return missing
     }
 

@@ -19,5 +19,8 @@ package struct Limits: Sendable, Hashable {
     /// Whether identical reads at the same time share one fetch.
     package var shareReads = true
 
+    /// Seconds that a request with an `Idempotency-Key` is remembered.
+    package static let idempotencySeconds = 24.0 * 60 * 60
+
     package init() {}
 }

@@ -1,13 +1,20 @@
 import AgentModel
+import FoundationEssentials
 import Synchronization
 
-/// Plans and operations in memory: gone when the process ends.
+/// Everything in memory: gone when the process ends. For tests, and for whoever wants nothing kept.
 package final class MemoryPlanStore: PlanStore {
     private let records = Mutex(Records())
 
     package init() {}
 
-    package func transact<Value: Sendable>(
+    package func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreReader) -> Value
+    ) async throws(StoreError) -> Value {
+        records.withLock { body($0) }
+    }
+
+    package func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(StoreError) -> Value {
         records.withLock { body($0) }
@@ -17,30 +24,45 @@ package final class MemoryPlanStore: PlanStore {
     private final class Records: StoreTransaction {
         private var plans = Table<Plan>()
         private var operations = Table<Operation>()
+        private var requests: [IdempotencyKey: KeptRequest] = [:]
+        private var frozen: [EnvironmentName?: Freeze] = [:]
+        private(set) var mark: AuditMark?
 
         func plan(_ id: RecordID) -> Plan? { plans.rows[id] }
         func put(_ plan: Plan) { plans.put(plan, plan.id) }
         func remove(plan id: RecordID) { plans.remove(id) }
         func operation(_ id: RecordID) -> Operation? { operations.rows[id] }
         func put(_ operation: Operation) { operations.put(operation, operation.id) }
-        func remove(operation id: RecordID) { operations.remove(id) }
+        func request(_ key: IdempotencyKey) -> KeptRequest? { requests[key] }
+        func put(_ request: KeptRequest) { requests[request.key] = request }
+        func put(_ freeze: Freeze) { frozen[freeze.environment] = freeze }
+        func removeFreeze(of environment: EnvironmentName?) { frozen[environment] = nil }
+        func put(_ mark: AuditMark) { self.mark = mark }
 
-        func plans(_ filter: PlanFilter) -> [Plan] {
-            plans.newest(before: filter.before, limit: filter.limit) { plan in
-                (filter.environments?.contains(plan.request.environment) ?? true)
-                    && (filter.state.map { $0 == plan.state } ?? true)
-                    && (filter.requester.map { $0 == plan.requester } ?? true)
-                    && (filter.principal.map { $0 == plan.requester.principal } ?? true)
-                    && (filter.requestHash.map { $0 == plan.requestHash } ?? true)
-            }
+        func freezes() -> [Freeze] {
+            frozen.values.sorted { ($0.environment?.description ?? "") < ($1.environment?.description ?? "") }
         }
 
+        func plans(_ filter: PlanFilter) -> [Plan] {
+            plans.newest(before: filter.before, limit: filter.limit) { filter.takes($0) }
+        }
+
+        func count(_ filter: PlanFilter) -> Int { plans.rows.values.count { filter.takes($0) } }
+
         func operations(_ filter: OperationFilter) -> [Operation] {
-            operations.newest(before: filter.before, limit: filter.limit) { operation in
-                (filter.environments?.contains(operation.environment) ?? true)
-                    && (filter.state.map { $0 == operation.state } ?? true)
-                    && (filter.plan.map { $0 == operation.planID } ?? true)
+            operations.newest(before: filter.before, limit: filter.limit) { filter.takes($0) }
+        }
+
+        func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date) {
+            let ended = plans(PlanFilter()).filter { $0.state.isEnded && $0.state != .unknown }
+            for (rank, plan) in ended.enumerated() where rank >= count || (plan.endedAt ?? date) < date {
+                plans.remove(plan.id)
             }
+            let done = operations(OperationFilter(isEnded: true)).filter { $0.state != .unknown }
+            for (rank, operation) in done.enumerated() where rank >= count || (operation.endedAt ?? date) < date {
+                operations.remove(operation.id)
+            }
+            requests = requests.filter { $0.value.createdAt >= requestsBefore }
         }
     }
 
@@ -69,5 +91,24 @@ package final class MemoryPlanStore: PlanStore {
             }
             return found
         }
+    }
+}
+
+extension PlanFilter {
+    fileprivate func takes(_ plan: Plan) -> Bool {
+        (environments?.contains(plan.request.environment) ?? true) && (state.map { $0 == plan.state } ?? true)
+            && (party.map { $0 == plan.requester.party } ?? true)
+            && (principal.map { $0 == plan.requester.principal } ?? true)
+            && (requestHash.map { $0 == plan.requestHash } ?? true) && (isLive.map { $0 == plan.state.isLive } ?? true)
+            && (changes.map { $0 == plan.request.changes } ?? true)
+            && (dueAt.map { plan.state.isLive && plan.operationID == nil && plan.expiresAt <= $0 } ?? true)
+    }
+}
+
+extension OperationFilter {
+    fileprivate func takes(_ operation: Operation) -> Bool {
+        (environments?.contains(operation.environment) ?? true) && (state.map { $0 == operation.state } ?? true)
+            && (plan.map { $0 == operation.planID } ?? true)
+            && (isEnded.map { $0 == operation.state.isEnded } ?? true)
     }
 }

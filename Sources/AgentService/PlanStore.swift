@@ -1,4 +1,6 @@
+package import AgentAudit
 package import AgentModel
+package import FoundationEssentials
 
 /// Why the store did nothing.
 package struct StoreError: Error, Sendable, Hashable {
@@ -7,72 +9,174 @@ package struct StoreError: Error, Sendable, Hashable {
     package init(_ detail: String) { self.detail = detail }
 }
 
-/// Which plans to list, newest first.
+/// Which plans to list, newest first. All conditions that are given hold at once.
 package struct PlanFilter: Sendable {
     package var environments: Set<EnvironmentName>?
     package var state: PlanState?
-    package var requester: Caller?
+    /// The ``Caller/party`` that asked for them.
+    package var party: String?
+    /// The principal that asked for them, whatever its label.
     package var principal: String?
     package var requestHash: String?
-    /// Only those older than this one.
+    /// Those that await approval or can be applied, or those that cannot.
+    package var isLive: Bool?
+    /// Plans of changes, or those of reads and dry runs.
+    package var changes: Bool?
+    /// Live ones that no operation has claimed and whose ``Plan/expiresAt`` is not after this.
+    package var dueAt: Date?
+    /// Only those older than this one; of a plan that is not there, all.
     package var before: RecordID?
     package var limit: Int
 
     package init(
-        environments: Set<EnvironmentName>? = nil, state: PlanState? = nil, requester: Caller? = nil,
-        principal: String? = nil, requestHash: String? = nil, before: RecordID? = nil, limit: Int = .max
+        environments: Set<EnvironmentName>? = nil, state: PlanState? = nil, party: String? = nil,
+        principal: String? = nil, requestHash: String? = nil, isLive: Bool? = nil, changes: Bool? = nil,
+        dueAt: Date? = nil, before: RecordID? = nil, limit: Int = .max
     ) {
         self.environments = environments
         self.state = state
-        self.requester = requester
+        self.party = party
         self.principal = principal
         self.requestHash = requestHash
+        self.isLive = isLive
+        self.changes = changes
+        self.dueAt = dueAt
         self.before = before
         self.limit = limit
     }
 }
 
-/// Which operations to list, newest first.
+/// Which operations to list, newest first. All conditions that are given hold at once.
 package struct OperationFilter: Sendable {
     package var environments: Set<EnvironmentName>?
     package var state: OperationState?
     package var plan: RecordID?
+    /// Queued or running ones, or those that have ended.
+    package var isEnded: Bool?
     package var before: RecordID?
     package var limit: Int
 
     package init(
         environments: Set<EnvironmentName>? = nil, state: OperationState? = nil, plan: RecordID? = nil,
-        before: RecordID? = nil, limit: Int = .max
+        isEnded: Bool? = nil, before: RecordID? = nil, limit: Int = .max
     ) {
         self.environments = environments
         self.state = state
         self.plan = plan
+        self.isEnded = isEnded
         self.before = before
         self.limit = limit
     }
 }
 
-/// What a body of ``PlanStore/transact(_:)`` works with. Valid only inside that body.
-package protocol StoreTransaction {
-    func plan(_ id: RecordID) -> Plan?
-    func plans(_ filter: PlanFilter) -> [Plan]
-    /// Adds the plan, or replaces the one with its id.
-    func put(_ plan: Plan)
-    func remove(plan id: RecordID)
-    func operation(_ id: RecordID) -> Operation?
-    func operations(_ filter: OperationFilter) -> [Operation]
-    /// Adds the operation, or replaces the one with its id.
-    func put(_ operation: Operation)
-    func remove(operation id: RecordID)
+/// What a caller's `Idempotency-Key` stands for: one principal's key on one route.
+package struct IdempotencyKey: Sendable, Hashable {
+    package let principal: String
+    /// `plan` or `apply`.
+    package let route: String
+    package let key: String
+
+    package init(principal: String, route: String, key: String) {
+        self.principal = principal
+        self.route = route
+        self.key = key
+    }
 }
 
-/// The port to where plans and operations are kept.
+/// An answer as it was given; holds no secret.
+package struct KeptAnswer: Sendable, Hashable {
+    package let status: Int
+    package let body: [UInt8]
+    package let location: String?
+
+    package init(status: Int, body: [UInt8], location: String?) {
+        self.status = status
+        self.body = body
+        self.location = location
+    }
+}
+
+/// What is known of a request that came with an `Idempotency-Key`.
+package struct KeptRequest: Sendable, Hashable {
+    package let key: IdempotencyKey
+    /// ``PlanDigest/payloadHash(_:)`` of the body.
+    package let payloadHash: String
+    /// What it made: a plan, or the operation of an apply.
+    package let record: RecordID
+    package let createdAt: Date
+    /// `nil` until there is one, and for good where the process ended before there was.
+    package var answer: KeptAnswer?
+
+    package init(
+        key: IdempotencyKey, payloadHash: String, record: RecordID, createdAt: Date, answer: KeptAnswer? = nil
+    ) {
+        self.key = key
+        self.payloadHash = payloadHash
+        self.record = record
+        self.createdAt = createdAt
+        self.answer = answer
+    }
+}
+
+/// Where the audit log stood when something was stored last.
+package struct AuditMark: Sendable, Hashable {
+    /// The newest synced record.
+    package var head: AuditHead
+    /// Up to this record all that was audited is stored, or was recorded as void.
+    package var settled: UInt64
+
+    package init(head: AuditHead, settled: UInt64) {
+        self.head = head
+        self.settled = settled
+    }
+}
+
+/// What a body that only looks works with. Valid only inside that body.
+package protocol StoreReader {
+    func plan(_ id: RecordID) -> Plan?
+    func plans(_ filter: PlanFilter) -> [Plan]
+    /// How many there are; `before` and `limit` do not count.
+    func count(_ filter: PlanFilter) -> Int
+    func operation(_ id: RecordID) -> Operation?
+    func operations(_ filter: OperationFilter) -> [Operation]
+    func request(_ key: IdempotencyKey) -> KeptRequest?
+    /// All freezes, ended ones too, the global one first, then by environment.
+    func freezes() -> [Freeze]
+    /// `nil` until the first write with one.
+    var mark: AuditMark? { get }
+}
+
+/// What a body of ``PlanStore/write(_:)`` works with. Valid only inside that body.
+package protocol StoreTransaction: StoreReader {
+    /// Adds the plan, or replaces the one with its id. An ended plan is stored without its secrets.
+    func put(_ plan: Plan)
+    func remove(plan id: RecordID)
+    /// Adds the operation, or replaces the one with its id.
+    func put(_ operation: Operation)
+    /// Adds it, or replaces the one with its key.
+    func put(_ request: KeptRequest)
+    /// Adds the freeze, or replaces the one of its environment.
+    func put(_ freeze: Freeze)
+    /// Removes the freeze of that environment, or the global one.
+    func removeFreeze(of environment: EnvironmentName?)
+    func put(_ mark: AuditMark)
+    /// Forgets plans and operations that ended before `date`, and of what is left all but the newest `count` ended
+    /// ones of each; unknown outcomes and what is under way stay. Forgets kept requests made before `requestsBefore`.
+    func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date)
+}
+
+/// The port to where plans, operations and what belongs to them are kept.
 ///
-/// A body sees all that earlier bodies wrote, runs alone among writers, and is kept whole or not at all; when
-/// `transact` has returned, what the body wrote outlives the process if the store is a durable one. A body does no I/O
-/// of its own and must be ready to run more than once.
+/// Writing bodies run one after the other, each sees all that earlier ones wrote, and each is kept whole or not at
+/// all; when `write` has returned, what the body wrote outlives the process if the store is a durable one. A reading
+/// body sees what was written before it began, and keeps nobody from writing. A body does no I/O of its own. What it
+/// finds may be wrong when the store fails beneath it: then nothing of it is kept, and the call throws.
 package protocol PlanStore: Sendable {
-    func transact<Value: Sendable>(
+    func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreReader) -> Value
+    ) async throws(StoreError) -> Value
+
+    func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(StoreError) -> Value
 }

@@ -39,7 +39,7 @@ final class Agent: Sendable {
         }
         upstreams = try Upstreams(config, log: log)
         let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
-        service = ActionService(sites: upstreams.sites, ports: ports, limits: config.limits)
+        service = ActionService(sites: upstreams.sites, ports: ports, key: .random(), limits: config.limits)
         let tally = Tally()
         failures = Mutex(AuthFailureTally())
         let handler = AgentHandler(
@@ -106,7 +106,10 @@ final class Agent: Sendable {
 
     /// Small things that come round: plans whose time has come, failed authentications of the last minute.
     func housekeeping() async {
-        do throws(ServiceError) { try await service.expireDue() } catch {
+        do throws(ServiceError) {
+            try await service.expireDue()
+            try await service.prune()
+        } catch {
             log.error("plans cannot be expired: \(error.detail)")
         }
         await record(failures.withLock { $0.flush(at: Date()) })

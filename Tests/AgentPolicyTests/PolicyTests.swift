@@ -28,8 +28,9 @@ struct PolicyTests {
         for action in Action.allCases {
             for dryRun in [false, true] {
                 for (name, facts) in Self.environments {
-                    let decision = Policy.evaluate(try Least.request(action, dryRun: dryRun), in: facts)
-                    let requires = Policy.requirement(of: decision, in: facts)
+                    let decision = Policy().evaluate(
+                        try Least.request(action, dryRun: dryRun), by: .labelled("alice"), in: facts)
+                    let requires = Policy().requirement(of: decision, in: facts, among: .shared)
                     lines.append(
                         "\(action.rawValue) \(dryRun ? "dry" : "real") | \(name) | "
                             + "\(decision.allowed ? "allowed" : "denied") \(decision.risk.rawValue) "
@@ -51,21 +52,22 @@ struct PolicyTests {
             Check("second", .block, "the second cure"),
         ]
         let request = try Least.request(action)
-        let denied = Policy.evaluate(request, in: facts, checks: checks)
+        let denied = Policy().evaluate(request, by: .labelled("alice"), in: facts, checks: checks)
         #expect(!denied.allowed)
         #expect(denied.reason == "the first cure")
         #expect(denied.rules == ["base:\(action.rawValue)", "check:first", "check:second"])
         #expect(denied.risk == request.definition.risk)
-        #expect(Policy.requirement(of: denied, in: facts).approvals == 0)
+        #expect(Policy().requirement(of: denied, in: facts, among: .shared).approvals == 0)
 
-        let warned = Policy.evaluate(request, in: facts, checks: Array(checks.prefix(2)))
-        #expect(warned == Policy.evaluate(request, in: facts))
+        let warned = Policy().evaluate(request, by: .labelled("alice"), in: facts, checks: Array(checks.prefix(2)))
+        #expect(warned == Policy().evaluate(request, by: .labelled("alice"), in: facts))
     }
 
     @Test func `a read-only environment's word stands before a check's`() throws {
         let (_, facts) = try #require(Self.environments.last)
-        let decision = Policy.evaluate(
-            try Least.request(.startVM), in: facts, checks: [Check("locked", .block, "it is locked")])
+        let decision = Policy().evaluate(
+            try Least.request(.startVM), by: .labelled("alice"), in: facts,
+            checks: [Check("locked", .block, "it is locked")])
         #expect(decision.reason == "environment home is read-only")
         #expect(decision.rules == ["base:start_vm", "env:read_only", "check:locked"])
     }
@@ -73,14 +75,14 @@ struct PolicyTests {
     @Test(arguments: Action.allCases)
     func `every decision names a rule and says why`(action: Action) throws {
         for (_, facts) in Self.environments {
-            let decision = Policy.evaluate(try Least.request(action), in: facts)
+            let decision = Policy().evaluate(try Least.request(action), by: .labelled("alice"), in: facts)
             #expect(!decision.rules.isEmpty && !decision.reason.isEmpty)
         }
     }
 
     @Test func `the version of the policy is one for one matrix`() {
-        #expect(Policy.version == Policy.version)
-        #expect(Policy.version.hasPrefix("base@"))
-        #expect(Policy.version.utf8.count == "base@".utf8.count + 8)
+        #expect(Policy().version == Policy().version)
+        #expect(Policy().version.hasPrefix("base@"))
+        #expect(Policy().version.utf8.count == "base@".utf8.count + 8)
     }
 }

@@ -73,7 +73,7 @@ struct ApplyTests {
         }
         #expect(refused == (number < 4 ? .auditUnavailable : nil))
         #expect(world.pve.changes.count == (number < 4 ? 0 : 1))
-        let plans = try await world.store.transact { $0.plans(PlanFilter()) }
+        let plans = try await world.store.read { $0.plans(PlanFilter()) }
         switch number {
         case 1: #expect(plans.isEmpty, "a plan that is not recorded is not stored")
         case 2: #expect(plans.map(\.state) == [.awaitingApproval])

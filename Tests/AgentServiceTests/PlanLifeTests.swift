@@ -65,9 +65,10 @@ struct PlanLifeTests {
         }
         #expect(error?.code == .rateLimited)
         _ = try await world.plan(
-            .startVM, "vm/102", as: Context(caller: Caller(principal: "bob", label: nil), requestID: "req_2"))
+            .startVM, "vm/102",
+            as: Context(caller: Caller(principal: "bob", label: nil, isShared: true), requestID: "req_2"))
         for _ in 0..<10 { _ = try await world.plan(.startVM, "vm/102", dryRun: true) }
-        let dry = try await world.store.transact { $0.plans(PlanFilter()).count { $0.request.dryRun } }
+        let dry = try await world.store.read { $0.plans(PlanFilter()).count { $0.request.dryRun } }
         #expect(dry <= 4, "the oldest dry runs make room by themselves")
 
         _ = try await world.service.cancelPlan(plans[0].id, World.alice)
@@ -110,7 +111,7 @@ struct PlanLifeTests {
         }
         let live = try await world.plan(.startVM, "vm/102")
         world.clock.move(by: 601)
-        _ = try await world.plan(.startVM, "vm/102")
+        try await world.service.prune()
         for plan in first { #expect(try await world.state(of: plan) == nil) }
         #expect(try await world.service.operations(OperationFilter()).isEmpty)
         #expect(try await world.state(of: live) == .approved)
@@ -119,8 +120,8 @@ struct PlanLifeTests {
             let plan = try await world.plan(.startVM, "vm/102")
             try await world.apply(plan)
         }
-        _ = try await world.plan(.startVM, "vm/102")
-        let (plans, operations) = try await world.store.transact { records in
+        try await world.service.prune()
+        let (plans, operations) = try await world.store.read { records in
             (records.plans(PlanFilter(state: .applied)).count, records.operations(OperationFilter()).count)
         }
         #expect(plans == 5)

@@ -37,7 +37,7 @@ struct World {
         let clock = clock
         service = ActionService(
             sites: [Site(facts: facts, hypervisor: pve)],
-            ports: Ports(audit: audit, store: store, log: log, now: { clock.now }), limits: limits)
+            ports: Ports(audit: audit, store: store, log: log, now: { clock.now }), key: .sample, limits: limits)
     }
 
     static let alice = Context(caller: .labelled("alice"), requestID: "req_1")
@@ -76,6 +76,6 @@ struct World {
     }
 
     func state(of plan: Plan) async throws -> PlanState? {
-        try await store.transact { $0.plan(plan.id)?.state }
+        try await store.read { $0.plan(plan.id)?.state }
     }
 }

@@ -1,5 +1,6 @@
 internal import AgentModel
 package import AgentService
+internal import FoundationEssentials
 
 /// What every ``PlanStore`` has to keep, checked on each implementation alike. The store must be empty.
 package struct PlanStoreConformance {
@@ -25,13 +26,17 @@ package struct PlanStoreConformance {
     }
 
     private func plans(_ filter: PlanFilter = PlanFilter()) async throws -> [RecordID] {
-        try await store.transact { $0.plans(filter).map(\.id) }
+        try await store.read { $0.plans(filter).map(\.id) }
     }
 
     private func clear() async throws {
-        try await store.transact { records in
+        try await store.write { records in
             for plan in records.plans(PlanFilter()) { records.remove(plan: plan.id) }
-            for operation in records.operations(OperationFilter()) { records.remove(operation: operation.id) }
+            for var operation in records.operations(OperationFilter(isEnded: false)) {
+                _ = operation.move(to: operation.state == .queued ? .cancelled : .failed, at: .sample)
+                records.put(operation)
+            }
+            records.prune(endedBefore: .distantFuture, keeping: 0, requestsBefore: .distantFuture)
         }
     }
 
@@ -43,13 +48,13 @@ package struct PlanStoreConformance {
 
     private func checkRows() async throws {
         let plan = try Self.plan(1)
-        try require(try await store.transact { $0.plan(plan.id) == nil }, "an empty store has no plan")
-        let seen = try await store.transact { records in
+        try require(try await store.read { $0.plan(plan.id) == nil }, "an empty store has no plan")
+        let seen = try await store.write { records in
             records.put(plan)
             return records.plan(plan.id)?.id
         }
         try require(seen == plan.id, "a body sees what it wrote itself")
-        let kept = try await store.transact { $0.plan(plan.id) }
+        let kept = try await store.read { $0.plan(plan.id) }
         try require(
             kept?.planHash == plan.planHash && kept?.requestHash == plan.requestHash && kept?.state == plan.state
                 && kept?.requester == plan.requester && kept?.request.json == plan.request.json
@@ -58,11 +63,11 @@ package struct PlanStoreConformance {
         var moved = plan
         try require(moved.move(to: .cancelled, at: .sample), "the sample can be cancelled")
         let changed = moved
-        try await store.transact { $0.put(changed) }
-        try require(try await store.transact { $0.plan(plan.id)?.state == .cancelled }, "putting again replaces")
+        try await store.write { $0.put(changed) }
+        try require(try await store.read { $0.plan(plan.id)?.state == .cancelled }, "putting again replaces")
         try require(try await plans() == [plan.id], "putting again adds no second row")
-        try await store.transact { $0.remove(plan: plan.id) }
-        try await store.transact { $0.remove(plan: plan.id) }
+        try await store.write { $0.remove(plan: plan.id) }
+        try await store.write { $0.remove(plan: plan.id) }
         try require(try await plans().isEmpty, "a removed plan is gone, and removing it twice is no error")
     }
 
@@ -71,7 +76,7 @@ package struct PlanStoreConformance {
             try Self.plan(1), try Self.plan(2, environment: "cloud"), try Self.plan(3, .stopVM),
             try Self.plan(4, by: "bob"),
         ]
-        try await store.transact { records in
+        try await store.write { records in
             for plan in all { records.put(plan) }
             var ended = all[3]
             _ = ended.move(to: .expired, at: .sample)
@@ -83,17 +88,18 @@ package struct PlanStoreConformance {
         try require(try await plans(PlanFilter(environments: [cloud])) == [ids[1]], "environments are told apart")
         try require(try await plans(PlanFilter(environments: [])).isEmpty, "no environments, no plans")
         try require(try await plans(PlanFilter(state: .expired)) == [ids[3]], "states are told apart")
-        try require(try await plans(PlanFilter(requester: .labelled("bob"))) == [ids[3]], "requesters are told apart")
+        try require(
+            try await plans(PlanFilter(party: Caller.labelled("bob").party)) == [ids[3]], "requesters are told apart")
         let hash = all[2].requestHash
         try require(try await plans(PlanFilter(requestHash: hash)) == [ids[2]], "requests are told apart")
-        let none = PlanFilter(state: .expired, requester: .labelled("alice"))
+        let none = PlanFilter(state: .expired, party: Caller.labelled("alice").party)
         try require(try await plans(none).isEmpty, "all conditions hold at once")
         try await clear()
     }
 
     private func checkPages() async throws {
         let all = try (1...7).map { try Self.plan($0) }
-        try await store.transact { records in for plan in all { records.put(plan) } }
+        try await store.write { records in for plan in all { records.put(plan) } }
         var seen: [RecordID] = []
         while true {
             let page = try await plans(PlanFilter(before: seen.last, limit: 3))
@@ -111,7 +117,7 @@ package struct PlanStoreConformance {
         let operations = plans.enumerated().map { index, plan in
             Operation(id: .sample(UInt64(index + 1), .operation), plan: plan, approvals: [], createdAt: .sample)
         }
-        try await store.transact { records in
+        try await store.write { records in
             for operation in operations { records.put(operation) }
             var running = operations[1]
             _ = running.move(to: .running, at: .sample)
@@ -120,7 +126,7 @@ package struct PlanStoreConformance {
             records.put(running)
         }
         func found(_ filter: OperationFilter) async throws -> [RecordID] {
-            try await store.transact { $0.operations(filter).map(\.id) }
+            try await store.read { $0.operations(filter).map(\.id) }
         }
         let ids = operations.map(\.id)
         guard let home = EnvironmentName("home") else { return }
@@ -130,7 +136,7 @@ package struct PlanStoreConformance {
         try require(try await found(OperationFilter(plan: plans[0].id)) == [ids[0]], "operations by plan")
         try require(try await found(OperationFilter(before: ids[1])) == [ids[0]], "operations older than one")
         try require(try await found(OperationFilter(limit: 1)) == [ids[1]], "so many operations")
-        let kept = try await store.transact { $0.operation(ids[1]) }
+        let kept = try await store.read { $0.operation(ids[1]) }
         try require(
             kept?.state == .running && kept?.message == "under way" && kept?.logTail == ["one", "two"]
                 && kept?.startedAt == .sample && kept?.planID == plans[1].id, "an operation comes back as it was put")
@@ -141,14 +147,14 @@ package struct PlanStoreConformance {
     /// Bodies that read and then write never see each other's halves.
     private func checkAlone() async throws {
         let plan = try Self.plan(1)
-        try await store.transact {
+        try await store.write {
             $0.put(Operation(id: .sample(1, .operation), plan: plan, approvals: [], createdAt: .sample))
         }
         let store = store
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<200 {
                 group.addTask {
-                    try await store.transact { records in
+                    try await store.write { records in
                         guard var operation = records.operation(.sample(1, .operation)) else { return }
                         operation.queuePosition += 1
                         records.put(operation)
@@ -157,7 +163,7 @@ package struct PlanStoreConformance {
             }
             try await group.waitForAll()
         }
-        let count = try await store.transact { $0.operation(.sample(1, .operation))?.queuePosition }
+        let count = try await store.read { $0.operation(.sample(1, .operation))?.queuePosition }
         try require(count == 200, "each body runs alone: 200 additions make 200, not \(count ?? 0)")
         try await clear()
     }

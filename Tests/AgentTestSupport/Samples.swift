@@ -39,7 +39,9 @@ extension RecordID {
 
 extension Caller {
     /// The holder of the shared token who calls itself so.
-    package static func labelled(_ label: String) -> Caller { Caller(principal: "operator", label: label) }
+    package static func labelled(_ label: String) -> Caller {
+        Caller(principal: "operator", label: label, isShared: true)
+    }
 }
 
 extension Plan {
@@ -48,7 +50,7 @@ extension Plan {
         _ request: ActionRequest, number: UInt64 = 1, requester: Caller = .labelled("planner"), allowed: Bool = true,
         approvals: Int = 0, assurance: Assurance = .declared, createdAt: Date = .sample
     ) -> Plan {
-        let digest = PlanDigest()
+        let digest = PlanDigest(key: .sample)
         let requestHash = digest.requestHash(request)
         let preview = Preview(calls: (try? request.calls(onNode: NodeName("pve1"))) ?? [])
         let requires = Requirement(approvals: approvals, assurance: assurance)
@@ -61,9 +63,15 @@ extension Plan {
             planHash: digest.planHash(
                 id: .sample(number), requestHash: requestHash, requester: requester, environmentIdentity: "identity",
                 preview: preview, policyVersion: "base@sample", requires: requires, expiresAt: expiresAt.rfc3339),
-            requester: requester, environmentIdentity: "identity", decision: decision, preview: preview,
+            requester: requester, environmentIdentity: "identity", policyVersion: "base@sample", decision: decision,
+            preview: preview,
             requires: requires, createdAt: createdAt, expiresAt: expiresAt)
     }
+}
+
+extension InstallationKey {
+    /// The same key for every test of a process.
+    package static let sample = InstallationKey.random()
 }
 
 extension Date {

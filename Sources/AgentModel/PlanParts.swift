@@ -1,0 +1,196 @@
+package import FoundationEssentials
+package import StrictJSON
+
+/// Who asks: the authenticated principal, and the label that was sent along.
+package struct Caller: Sendable, Hashable {
+    package let principal: String
+    /// `X-Actor-ID` as it was sent.
+    package let label: String?
+    /// Came with the one shared token: then the label is all that tells callers apart.
+    package let isShared: Bool
+
+    package init(principal: String, label: String?, isShared: Bool = false) {
+        self.principal = principal
+        self.label = label
+        self.isShared = isShared
+    }
+
+    /// The name in records: the principal; with the shared token the label where there is one.
+    package var actor: String { isShared ? label ?? principal : principal }
+
+    /// The same text for the same party: its plans are its own.
+    package var party: String { isShared ? "label:\(label ?? "")" : "principal:\(principal)" }
+
+    package func isSameParty(as other: Caller) -> Bool { party == other.party }
+}
+
+/// What policy says about a request.
+package struct Decision: Sendable, Hashable {
+    package var allowed: Bool
+    package var risk: Risk
+    package var requiresApproval: Bool
+    package var reason: String
+    /// The rules that said so: `base:start_vm`, `env:read_only`, `check:guest-exists`, `rule:two-for-prod`.
+    package var rules: [String]
+    /// How many approvals, where any is required.
+    package var approvals: Int
+
+    package init(
+        allowed: Bool, risk: Risk, requiresApproval: Bool, reason: String, rules: [String], approvals: Int = 1
+    ) {
+        self.allowed = allowed
+        self.risk = risk
+        self.requiresApproval = requiresApproval
+        self.reason = reason
+        self.rules = rules
+        self.approvals = approvals
+    }
+
+    package var json: JSON {
+        [
+            "allowed": .bool(allowed), "risk_level": .string(risk.rawValue),
+            "requires_approval": .bool(requiresApproval), "reason": .string(reason), "rules": JSON(rules),
+        ]
+    }
+}
+
+/// One thing that planning looked at.
+package struct Check: Sendable, Hashable {
+    package enum Level: String, Sendable, Hashable {
+        case ok, warn, block
+    }
+
+    package let id: String
+    package let level: Level
+    /// What was found and, for a block, the cure.
+    package let detail: String
+
+    package init(_ id: String, _ level: Level, _ detail: String) {
+        self.id = id
+        self.level = level
+        self.detail = detail
+    }
+}
+
+/// A difference that the plan would make.
+package struct Change: Sendable, Hashable {
+    package let key: String
+    package let from: JSON
+    package let to: JSON
+
+    package init(_ key: String, from: JSON, to: JSON) {
+        self.key = key
+        self.from = from
+        self.to = to
+    }
+}
+
+/// The live state a plan was made on.
+package struct Observed: Sendable, Hashable {
+    /// All that was seen, as the preview shows it.
+    package var shown: JSONObject
+    /// The fields that must be the same at apply.
+    package var compared: [String]
+
+    package init(shown: JSONObject = [:], compared: [String] = []) {
+        self.shown = shown
+        self.compared = compared
+    }
+
+    /// The tags of the guest, where it has any.
+    package var tags: Set<String> { Set(shown["tags"]?.array?.compactMap(\.string) ?? []) }
+
+    /// The compared fields that differ now.
+    package func moved(to found: Observed) -> [Moved] {
+        compared.compactMap { field in
+            let planned = shown[field] ?? .null
+            let now = found.shown[field] ?? .null
+            return planned == now ? nil : Moved(field: field, planned: planned, found: now)
+        }
+    }
+}
+
+/// A field of the observed state that is no longer what was planned on.
+package struct Moved: Sendable, Hashable {
+    package let field: String
+    package let planned: JSON
+    package let found: JSON
+}
+
+/// What applying a plan would do, from live state.
+package struct Preview: Sendable {
+    package var calls: [Call]
+    package var observed: Observed
+    package var changes: [Change]
+    package var noop: Bool
+    package var irreversible: Bool
+    /// A ready plan request that takes the change back; `nil` where there is none.
+    package var undo: JSON?
+    package var checks: [Check]
+    /// The digest of the object that an edit names, as PVE gave it.
+    package var digest: String?
+
+    package init(
+        calls: [Call] = [], observed: Observed = Observed(), changes: [Change] = [], noop: Bool = false,
+        irreversible: Bool = false, undo: JSON? = nil, checks: [Check] = []
+    ) {
+        self.calls = calls
+        self.observed = observed
+        self.changes = changes
+        self.noop = noop
+        self.irreversible = irreversible
+        self.undo = undo
+        self.checks = checks
+    }
+
+    package var json: JSON {
+        [
+            "calls": .array(calls.map(\.json)), "observed": .object(observed.shown),
+            "changes": .array(changes.map { ["key": .string($0.key), "from": $0.from, "to": $0.to] }),
+            "noop": .bool(noop), "irreversible": .bool(irreversible), "undo": undo ?? .null,
+            "checks": .array(
+                checks.map {
+                    ["id": .string($0.id), "level": .string($0.level.rawValue), "detail": .string($0.detail)]
+                }),
+        ]
+    }
+}
+
+/// How much an approval is worth.
+package enum Assurance: String, Sendable, Hashable {
+    /// A name in the body of the apply request, vouched for by the holder of the shared token.
+    case declared
+    /// Given under the approver's own token.
+    case verified
+}
+
+/// How many approvals a plan needs, and of which worth.
+package struct Requirement: Sendable, Hashable {
+    package var approvals: Int
+    package var assurance: Assurance
+
+    package init(approvals: Int, assurance: Assurance) {
+        self.approvals = approvals
+        self.assurance = assurance
+    }
+
+    package var json: JSON { ["approvals": JSON(approvals), "assurance": .string(assurance.rawValue)] }
+}
+
+/// An approver's word on one plan.
+package struct Approval: Sendable, Hashable {
+    package let approver: String
+    package let assurance: Assurance
+    package let at: Date
+    package let reason: String?
+    /// A reference to where the decision was made, such as a ticket's number.
+    package let ticket: String?
+
+    package init(approver: String, assurance: Assurance, at: Date, reason: String? = nil, ticket: String? = nil) {
+        self.approver = approver
+        self.assurance = assurance
+        self.at = at
+        self.reason = reason
+        self.ticket = ticket
+    }
+}

@@ -1,0 +1,84 @@
+package import AgentModel
+import StrictJSON
+
+/// One rule of the configuration. It tightens what the catalogue says and cannot loosen it: it denies, or asks for
+/// approvals. Data, no code.
+package struct PolicyRule: Sendable, Hashable {
+    package enum Effect: String, Sendable, Hashable, CaseIterable {
+        case deny
+        case requireApproval = "require_approval"
+    }
+
+    package let id: String
+    package let effect: Effect
+    /// How many approvals ``Effect/requireApproval`` asks for.
+    package let approvals: Int
+    package let reason: String?
+    /// What the rule is about; `nil` is everything, an empty set nothing.
+    package let scope: Scope
+
+    /// A rule applies where all of these hold.
+    package struct Scope: Sendable, Hashable {
+        package var environments: Set<EnvironmentName>?
+        /// Without actions a rule covers everything that changes something; a read only where it is named.
+        package var actions: Set<Action>?
+        package var targets: Set<TargetPattern>?
+        /// Any of these on the guest is enough.
+        package var tags: Set<String>?
+        /// Ids of those who ask.
+        package var principals: Set<String>?
+
+        package init() {}
+    }
+
+    package init(id: String, effect: Effect, approvals: Int = 1, reason: String? = nil, scope: Scope = Scope()) {
+        self.id = id
+        self.effect = effect
+        self.approvals = approvals
+        self.reason = reason
+        self.scope = scope
+    }
+
+    func applies(to request: ActionRequest, by requester: Caller, tags: Set<String>) -> Bool {
+        guard scope.actions?.contains(request.action) ?? (request.definition.effect == .change) else { return false }
+        let names = Set([request.target.description] + (request.target.guest.map { [$0.description] } ?? []))
+        return scope.environments?.contains(request.environment) ?? true
+            && scope.targets?.contains { pattern in names.contains(where: pattern.matches) } ?? true
+            && scope.tags.map { !$0.isDisjoint(with: tags) } ?? true
+            && scope.principals?.contains(requester.principal) ?? true
+    }
+
+    /// The rule as it enters the policy's version.
+    var json: JSON {
+        [
+            "id": .string(id), "effect": .string(effect.rawValue), "approvals": JSON(approvals),
+            "environments": scope.environments.map { JSON($0.map(\.description).sorted()) },
+            "actions": scope.actions.map { JSON($0.map(\.rawValue).sorted()) },
+            "targets": scope.targets.map { JSON($0.map(\.description).sorted()) },
+            "tags": scope.tags.map { JSON($0.sorted()) }, "principals": scope.principals.map { JSON($0.sorted()) },
+        ]
+    }
+}
+
+/// A target, or all that begin alike: `vm/101`, `vm/*`, `firewall/*`, `*`. A guest's pattern takes its firewall along.
+package struct TargetPattern: Sendable, Hashable, CustomStringConvertible {
+    package let description: String
+
+    /// `nil` unless it is a target, or the beginning of one with a `*` behind it.
+    package init?(_ text: String) {
+        if text.hasSuffix("*") {
+            let stem = String(text.dropLast())
+            let begins = stem.isEmpty || Self.beginnings.contains { stem.hasPrefix($0) || $0.hasPrefix(stem) }
+            guard begins, !stem.contains("*"), stem.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return nil }
+        } else {
+            guard Target(text) != nil else { return nil }
+        }
+        description = text
+    }
+
+    private static let beginnings = ["vm/", "lxc/", "node/", "nodes/", "storage/", "pool/", "cluster", "firewall/"]
+
+    func matches(_ target: String) -> Bool {
+        description.hasSuffix("*") ? target.hasPrefix(description.dropLast()) : target == description
+    }
+}
