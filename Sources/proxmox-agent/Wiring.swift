@@ -34,7 +34,7 @@ final class Agent: Sendable {
     /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
     init(
         _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
-        now: @escaping @Sendable () -> Date = { Date() }
+        now: @escaping @Sendable () -> Date = { Date() }, reached: @escaping @Sendable (Milestone) -> Void = { _ in }
     ) async throws(StartError) {
         self.config = config
         self.log = log
@@ -43,7 +43,7 @@ final class Agent: Sendable {
             throw StartError("\(error)")
         }
         upstreams = try Upstreams(config, log: log)
-        let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
+        let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now, reached: reached)
         service = ActionService(
             sites: upstreams.sites, ports: ports, rules: config.rules, key: .random(), limits: config.limits)
         authenticator = Authenticator(tokens: config.tokens)
