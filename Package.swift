@@ -104,7 +104,10 @@ let agent: [Target] = [
         swiftSettings: strict),
     .testTarget(
         name: "AgentAPITests",
-        dependencies: ["AgentAPI", "AgentModel", "AgentService", "AgentTestSupport", "HTTPMessage", httpTypes],
+        dependencies: [
+            "AgentAPI", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "HTTPMessage", "StrictJSON",
+            httpTypes,
+        ],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "AgentStorageTests",

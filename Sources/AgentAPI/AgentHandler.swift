@@ -12,17 +12,15 @@ package struct AgentHandler: HTTPHandler {
     private let router: Router<Route>
     private let accessLog: any AccessLog
     private let ids = RequestIDs()
-    private let onAuthFailure: @Sendable (_ peer: String) -> Void
+    private let failures: AuthFailures
 
-    /// `onAuthFailure` is told of each failed authentication and where it came from. It must not block.
     package init(
-        service: ActionService, authenticator: Authenticator, accessLog: any AccessLog,
-        onAuthFailure: @escaping @Sendable (_ peer: String) -> Void = { _ in }
+        service: ActionService, authenticator: Authenticator, accessLog: any AccessLog, failures: AuthFailures
     ) {
         handlers = Handlers(service: service, authenticator: authenticator)
         self.authenticator = authenticator
         self.accessLog = accessLog
-        self.onAuthFailure = onAuthFailure
+        self.failures = failures
         router = Router(Route.all.map { .init($0.method, $0.path, $0) })
     }
 
@@ -70,35 +68,49 @@ package struct AgentHandler: HTTPHandler {
     private func serve(
         _ route: Route, _ captures: PathCaptures, _ request: Request, _ id: String
     ) async -> (Response, actor: String?) {
-        let caller: Caller?
-        do throws(ServiceError) { caller = try authenticate(request, for: route) } catch {
-            // A valid token with a label that cannot be one: there is nobody else to name.
-            let isKnown = error.code == .invalidRequest && route.access == .change
-            let nameless = Context(caller: Caller(principal: "operator", label: nil, isShared: true), requestID: id)
-            let answer = isKnown ? await handlers.service.refuse(error, nameless) : error
-            return (Problem.response(to: answer, requestID: id), nil)
+        let principal: Principal?
+        do throws(ServiceError) { principal = try await authenticate(request, for: route) } catch {
+            return (Problem.response(to: error, requestID: id), nil)
         }
-        let context = Context(caller: caller ?? Caller(principal: "anonymous", label: nil), requestID: id)
+        var context = Context(principal ?? .nobody, requestID: id)
         do throws(ServiceError) {
+            if let principal { context = try Self.context(request, by: principal, on: route, id) }
             let exchange = Exchange(
-                request: request, context: context, isAuthenticated: caller != nil, captures: captures,
+                request: request, context: context, isAuthenticated: principal != nil, captures: captures,
                 query: try Self.query(of: request, route))
-            return (try await route.handle(handlers, exchange), caller?.actor)
+            return (try await route.handle(handlers, exchange), principal.map { _ in context.caller.actor })
         } catch {
             // A change that was turned away before the service knew of it is recorded all the same, and so is whoever
             // tries the names of environments.
             let isTold = route.access == .change || error.code == .unknownEnvironment
             let answer = isTold ? await handlers.service.refuse(error, context) : error
-            return (Problem.response(to: answer, requestID: id), caller?.actor)
+            return (
+                Problem.response(to: answer, requestID: id), principal.map { _ in context.caller.actor }
+            )
         }
     }
 
-    /// The caller; on an open route anybody, known or not.
-    private func authenticate(_ request: Request, for route: Route) throws(ServiceError) -> Caller? {
-        do throws(ServiceError) { return try authenticator.caller(of: request) } catch {
-            let isGuess = error.code == .unauthenticated && request.fields[.authorization] != nil
-            if isGuess || (error.code == .unauthenticated && route.access != .open) { onAuthFailure(request.peer) }
+    /// The principal; on an open route anybody, known or not. Who fails waits for the answer.
+    private func authenticate(_ request: Request, for route: Route) async throws(ServiceError) -> Principal? {
+        do throws(ServiceError) { return try authenticator.principal(of: request) } catch {
+            let isGuess = request.fields[.authorization] != nil
+            if error.code == .unauthenticated, isGuess || route.access != .open {
+                guard await failures.wait(for: request.peer) else {
+                    throw ServiceError(
+                        .rateLimited, "too many requests without a valid token at once; ask again later, with one")
+                }
+            }
             if route.access == .open { return nil }
+            throw error
+        }
+    }
+
+    private static func context(
+        _ request: Request, by principal: Principal, on route: Route, _ id: String
+    ) throws(ServiceError) -> Context {
+        do throws(ServiceError) { return try Authenticator.context(request, by: principal, requestID: id) } catch {
+            // An open route answers whoever asks.
+            if route.access == .open { return Context(principal, requestID: id) }
             throw error
         }
     }

@@ -1,40 +1,58 @@
 package import AgentModel
 package import AgentService
-import Crypto
 package import HTTPMessage
 package import HTTPTypes
+import Synchronization
 
-/// Tells who asks. Knows tokens by their SHA-256 only.
-package struct Authenticator: Sendable {
-    private let digest: SHA256.Digest?
+/// Tells who asks. Knows tokens by their SHA-256 only, and takes others in force while it works.
+package final class Authenticator: Sendable {
+    private typealias Entry = (digest: TokenDigest, principal: Principal)
 
-    /// - Parameter token: the one shared token; `nil` where none is configured, and then nobody gets in.
-    package init(token: Secret?) {
-        digest = token.map { SHA256.hash(data: Array($0.reveal().utf8)) }
+    private let entries: Mutex<[Entry]>
+
+    /// - Parameter tokens: who holds which; where there are none, nobody gets in.
+    package init(tokens: [TokenDigest: Principal]) { entries = Mutex(tokens.map { ($0.key, $0.value) }) }
+
+    package var isConfigured: Bool { entries.withLock { !$0.isEmpty } }
+
+    /// Lets these tokens in, and no others, from the next request on.
+    package func replace(_ tokens: [TokenDigest: Principal]) {
+        let new: [Entry] = tokens.map { ($0.key, $0.value) }
+        entries.withLock { $0 = new }
     }
 
-    package var isConfigured: Bool { digest != nil }
-
-    /// The caller behind `Authorization: Bearer …` (RFC 6750) and `X-Actor-ID`.
-    package func caller(of request: Request) throws(ServiceError) -> Caller {
-        guard let digest else {
+    /// The principal behind `Authorization: Bearer …` (RFC 6750).
+    package func principal(of request: Request) throws(ServiceError) -> Principal {
+        let entries = entries.withLock { $0 }
+        guard !entries.isEmpty else {
             throw ServiceError(
-                .authNotConfigured, "no token is configured; set PROXMOX_AGENT_API_TOKEN and start the agent again")
+                .authNotConfigured,
+                "no token is configured; set PROXMOX_AGENT_API_TOKEN, or list principals, and start the agent again")
         }
         guard let header = request.fields[.authorization] else {
             throw ServiceError(.unauthenticated, "send the header Authorization: Bearer TOKEN")
         }
-        guard let token = Self.bearerToken(in: header), SHA256.hash(data: token) == digest else {
+        guard let token = Self.bearerToken(in: header) else {
             throw ServiceError(.unauthenticated, "the token is not valid")
         }
-        guard let label = request.fields[.actorID] else {
-            return Caller(principal: "operator", label: nil, isShared: true)
-        }
-        guard TextForm.label.matches(label) else {
+        let digest = TokenDigest(of: token)
+        // All are looked at, and in the same time whichever it is: the time tells nothing about a token.
+        var place: UInt = 0
+        for (index, entry) in entries.enumerated() { place |= UInt(index + 1) & entry.digest.mask(of: digest) }
+        guard place > 0 else { throw ServiceError(.unauthenticated, "the token is not valid") }
+        return entries[Int(place) - 1].principal
+    }
+
+    /// Who asks, under which request id: the principal, and the label in `X-Actor-ID` where there is one.
+    package static func context(
+        _ request: Request, by principal: Principal, requestID: String
+    ) throws(ServiceError) -> Context {
+        let label = request.fields[.actorID]
+        guard label.map(TextForm.label.matches) ?? true else {
             throw ServiceError(
                 .invalidRequest, "X-Actor-ID takes 3 to 128 of A-Z a-z 0-9 . _ : @ / -; the one sent is not that")
         }
-        return Caller(principal: "operator", label: label, isShared: true)
+        return Context(principal, label: label, requestID: requestID)
     }
 
     /// What follows `Bearer` and blanks; `nil` for another scheme.
@@ -45,6 +63,15 @@ package struct Authenticator: Sendable {
     }
 }
 
+extension Context {
+    /// A request by `principal`, who calls itself `label`.
+    init(_ principal: Principal, label: String? = nil, requestID: String) {
+        self.init(
+            caller: Caller(principal: principal.id, label: label, isShared: principal.isShared), principal: principal,
+            requestID: requestID)
+    }
+}
+
 extension HTTPField.Name {
     /// Who asks, as the caller says; a label, not an identity.
     package static var actorID: Self { constant("X-Actor-ID") }
@@ -52,6 +79,7 @@ extension HTTPField.Name {
     static var prefer: Self { constant("Prefer") }
     static var preferenceApplied: Self { constant("Preference-Applied") }
     static var idempotencyKey: Self { constant("Idempotency-Key") }
+    static var idempotencyReplayed: Self { constant("Idempotency-Replayed") }
     static var referrerPolicy: Self { constant("Referrer-Policy") }
 
     /// A name that is a valid token, as all literals here are.

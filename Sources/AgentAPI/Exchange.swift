@@ -15,12 +15,6 @@ struct Exchange: Sendable {
 
     /// The body as a JSON object.
     func object() throws(ServiceError) -> JSONObject {
-        if request.fields[.idempotencyKey] != nil {
-            throw ServiceError(
-                .invalidRequest,
-                "Idempotency-Key is not supported yet; leave it out. A plan is consumed at most once "
-                    + "in any case.")
-        }
         let media = request.fields[.contentType]?.split(separator: ";").first ?? ""
         let type = media.filter { $0 != " " && $0 != "\t" }
         guard type.lowercased() == "application/json" || (type.isEmpty && request.body.isEmpty) else {
@@ -46,6 +40,15 @@ struct Exchange: Sendable {
         case .plan: throw ServiceError(.planNotFound, "there is no plan \(JSON.string(text).shown)")
         case .operation: throw ServiceError(.operationNotFound, "there is no operation \(JSON.string(text).shown)")
         }
+    }
+
+    /// The caller's `Idempotency-Key` on this route, in the scope of its principal; `nil` where none was sent.
+    func idempotencyKey(_ route: String) throws(ServiceError) -> IdempotencyKey? {
+        guard let key = request.fields[.idempotencyKey] else { return nil }
+        guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            throw ServiceError(.invalidRequest, "Idempotency-Key takes 1 to 255 visible ASCII characters")
+        }
+        return IdempotencyKey(principal: context.caller.principal, route: route, key: key)
     }
 
     /// A query parameter as `read` understands it; absent is fine, anything else that is not understood is not.

@@ -11,7 +11,12 @@ struct Handlers: Sendable {
 
     let authenticator: Authenticator
 
-    private let environmentList = Rendered<[Probe?]>()
+    private struct EnvironmentRow: Hashable {
+        let name: EnvironmentName
+        let probe: Probe?
+    }
+
+    private let environmentList = Rendered<[EnvironmentRow]>()
 
     init(service: ActionService, authenticator: Authenticator) {
         self.service = service
@@ -36,13 +41,16 @@ struct Handlers: Sendable {
                     ]
                 })
         }
-        if exchange.isAuthenticated { body["environments"] = .array(service.sites.map(Views.environment)) }
+        if exchange.isAuthenticated {
+            body["environments"] = .array(service.visibleSites(exchange.context).map(Views.environment))
+        }
         return .json(missing.isEmpty ? .ok : .serviceUnavailable, .object(body))
     }
 
     func environments(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        environmentList.response(of: service.sites.map(\.probe)) {
-            .json(.ok, ["environments": .array(service.sites.map(Views.environment))])
+        let sites = service.visibleSites(exchange.context)
+        return environmentList.response(of: sites.map { EnvironmentRow(name: $0.facts.name, probe: $0.probe) }) {
+            .json(.ok, ["environments": .array(sites.map(Views.environment))])
         }
     }
 
@@ -62,7 +70,7 @@ struct Handlers: Sendable {
             ]
             return ReadEnvelope(head: ["request": request], result: result).response()
         }
-        let site = try service.site(named: name)
+        let site = try service.site(named: name, .view, exchange.context)
         return try await read(
             ActionRequest(
                 reading: .readInventory, on: running ? .inventoryRunning : .inventoryAll, in: site.facts.name), exchange
@@ -94,7 +102,7 @@ struct Handlers: Sendable {
             throw ServiceError(
                 .invalidRequest, "query parameter environment is missing; GET /v1/environments lists all")
         }
-        return try service.site(named: name).facts.name
+        return try service.site(named: name, .view, exchange.context).facts.name
     }
 
     private func read(_ request: ActionRequest, _ exchange: Exchange) async throws(ServiceError) -> Response {
@@ -105,7 +113,10 @@ struct Handlers: Sendable {
     // MARK: Plan and apply
 
     func plan(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        .json(.ok, Views.plan(try await service.plan(try exchange.object(), exchange.context)))
+        let object = try exchange.object()
+        return try await once(exchange, "plan", object) { kept async throws(ServiceError) in
+            .json(.ok, Views.plan(try await service.plan(object, exchange.context, kept: kept)))
+        }
     }
 
     func apply(_ exchange: Exchange) async throws(ServiceError) -> Response {
@@ -113,8 +124,42 @@ struct Handlers: Sendable {
         let wanted: ApplyRequest
         do throws(JSONIssues) { wanted = try ApplyRequest(parsing: object) } catch { throw ServiceError(error) }
         let wait = exchange.preferredWait
-        var response = reply(to: try await service.apply(wanted, exchange.context, wait: wait))
+        var response = try await once(exchange, "apply", object) { kept async throws(ServiceError) in
+            reply(to: try await service.apply(wanted, exchange.context, wait: wait, kept: kept))
+        }
         if let wait { response.fields[.preferenceApplied] = "wait=\(wait.components.seconds)" }
+        return response
+    }
+
+    /// Carries a request out, or answers as before where its `Idempotency-Key` has been here.
+    private func once(
+        _ exchange: Exchange, _ route: String, _ object: JSONObject,
+        _ body: (KeptWish?) async throws(ServiceError) -> Response
+    ) async throws(ServiceError) -> Response {
+        guard let key = try exchange.idempotencyKey(route) else { return try await body(nil) }
+        let hash = service.payloadHash(object)
+        switch try await service.begin(key, payloadHash: hash, exchange.context) {
+        case .answered(let answer): return Self.replayed(Response(answer))
+        case .unanswered(let operation):
+            return Self.replayed(reply(to: try await service.outcome(of: operation)))
+        case .fresh:
+            defer { service.end(key) }
+            let wish = KeptWish(key: key, payloadHash: hash) { KeptAnswer(.json(.ok, Views.plan($0))) }
+            do throws(ServiceError) {
+                let response = try await body(wish)
+                await service.keep(KeptAnswer(response), for: key)
+                return response
+            } catch {
+                await service.keep(
+                    KeptAnswer(Problem.response(to: error, requestID: exchange.context.requestID)), for: key)
+                throw error
+            }
+        }
+    }
+
+    private static func replayed(_ response: Response) -> Response {
+        var response = response
+        response.fields[.idempotencyReplayed] = "true"
         return response
     }
 
@@ -149,14 +194,22 @@ struct Handlers: Sendable {
         var filter = PlanFilter(limit: limit + 1)
         filter.state = try exchange.query("state", states(PlanState.self), PlanState.init)
         filter.before = try exchange.query("before", "a plan's id") { RecordID($0, .plan) }
-        if let name = exchange.query["environment"] { filter.environments = [try service.site(named: name).facts.name] }
+        filter.environments = try environments(exchange)
         if let before = filter.before { _ = try await service.plan(before, exchange.context) }
-        let found = try await service.plans(filter)
+        let found = try await service.plans(filter, exchange.context)
         return .json(.ok, page("plans", found.map(Views.plan), limit, next: found.prefix(limit).last?.id))
     }
 
     func onePlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
         .json(.ok, Views.plan(try await service.plan(try exchange.id(.plan), exchange.context)))
+    }
+
+    func decidePlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let id = try exchange.id(.plan)
+        let object = try exchange.object()
+        let wish: ApprovalWish
+        do throws(JSONIssues) { wish = try ApprovalWish(parsing: object) } catch { throw ServiceError(error) }
+        return .json(.ok, Views.plan(try await service.decide(id, wish, exchange.context)))
     }
 
     func cancelPlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
@@ -171,21 +224,23 @@ struct Handlers: Sendable {
         filter.state = try exchange.query("state", states(OperationState.self), OperationState.init)
         filter.plan = try exchange.query("plan_id", "a plan's id") { RecordID($0, .plan) }
         filter.before = try exchange.query("before", "an operation's id") { RecordID($0, .operation) }
-        if let name = exchange.query["environment"] { filter.environments = [try service.site(named: name).facts.name] }
-        if let before = filter.before { _ = try await service.operation(before) }
-        let found = try await service.operations(filter)
+        filter.environments = try environments(exchange)
+        if let before = filter.before { _ = try await service.operation(before, exchange.context) }
+        let found = try await service.operations(filter, exchange.context)
         return .json(.ok, page("operations", found.map(Views.operation), limit, next: found.prefix(limit).last?.id))
     }
 
     func oneOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
         let wait = try exchange.query("wait", in: 0...60).map { Duration.seconds($0) }
-        return .json(.ok, Views.operation(try await service.operation(try exchange.id(.operation), wait: wait)))
+        return .json(
+            .ok, Views.operation(try await service.operation(try exchange.id(.operation), exchange.context, wait: wait))
+        )
     }
 
     func operationLog(_ exchange: Exchange) async throws(ServiceError) -> Response {
         let start = try exchange.query("start", in: 0...10_000_000) ?? 0
         let limit = try exchange.query("limit", in: 1...5000) ?? 500
-        let log = try await service.log(of: try exchange.id(.operation), from: start, limit: limit)
+        let log = try await service.log(of: try exchange.id(.operation), from: start, limit: limit, exchange.context)
         return .json(.ok, ["start": JSON(start), "total": JSON(log.total), "lines": JSON(log.lines)])
     }
 
@@ -209,6 +264,12 @@ struct Handlers: Sendable {
             .ok,
             Views.operation(
                 try await service.resolve(id, succeeded: succeeded, reason: reason, exchange.context)))
+    }
+
+    /// The one environment that the query names, for a list of what is in it.
+    private func environments(_ exchange: Exchange) throws(ServiceError) -> Set<EnvironmentName>? {
+        guard let name = exchange.query["environment"] else { return nil }
+        return [try service.site(named: name, .view, exchange.context).facts.name]
     }
 
     /// A page of a list; `next` names where the following one starts, when there is one.

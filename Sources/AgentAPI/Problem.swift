@@ -17,14 +17,16 @@ package enum Problem {
         case .planExpired: .gone
         case .bodyTooLarge: .contentTooLarge
         case .unsupportedMediaType: .unsupportedMediaType
-        case .planRequired, .planConsumed, .planStale, .planRejected, .planCancelled, .requestHashMismatch,
-            .notCancellable:
+        case .planRequired, .planConsumed, .planStale, .planRejected, .planCancelled, .planHashMismatch,
+            .requestHashMismatch, .alreadyApproved, .idempotencyInProgress, .notCancellable:
             .conflict
+        case .idempotencyKeyReused: .unprocessableContent
         case .rateLimited: .tooManyRequests
         case .internalError: .internalServerError
         case .upstreamRefused, .upstreamUnreachable, .upstreamInvalid: .badGateway
         case .upstreamTimeout: .gatewayTimeout
-        case .authNotConfigured, .auditUnavailable, .storeUnavailable, .shuttingDown, .overloaded: .serviceUnavailable
+        case .authNotConfigured, .auditUnavailable, .storeUnavailable, .frozen, .shuttingDown, .overloaded:
+            .serviceUnavailable
         }
     }
 
@@ -52,7 +54,11 @@ package enum Problem {
         case .planStale: "The machine changed after this plan was made"
         case .planRejected: "The plan was rejected"
         case .planCancelled: "The plan was cancelled"
+        case .planHashMismatch: "The plan is not the one that was looked at"
         case .requestHashMismatch: "The request is not the planned one"
+        case .alreadyApproved: "The plan takes no further approval"
+        case .idempotencyInProgress: "The same request is being carried out"
+        case .idempotencyKeyReused: "The key came with another request before"
         case .notCancellable: "The operation cannot be cancelled"
         case .rateLimited: "Too many requests"
         case .internalError: "The agent failed"
@@ -63,6 +69,7 @@ package enum Problem {
         case .authNotConfigured: "No token is configured"
         case .auditUnavailable: "The audit log cannot be written"
         case .storeUnavailable: "The store of plans does not work"
+        case .frozen: "Nothing may change at present"
         case .shuttingDown: "The agent is stopping"
         case .overloaded: "The agent has too much to do"
         }

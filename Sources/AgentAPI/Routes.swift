@@ -1,3 +1,4 @@
+package import AgentModel
 import AgentService
 import HTTPMessage
 package import HTTPTypes
@@ -17,21 +18,35 @@ package struct Route: Sendable {
     package let method: HTTPRequest.Method
     package let path: String
     package let access: Access
+    /// What the caller's roles must allow somewhere; where, is for the service to see to. `nil` for any valid token.
+    package let right: Right?
     package let summary: String
     /// Query parameters that the route knows; any other is refused.
     package let query: [String]
-    let handle: @Sendable (Handlers, Exchange) async throws(ServiceError) -> Response
+    private let body: @Sendable (Handlers, Exchange) async throws(ServiceError) -> Response
 
     init(
-        _ method: HTTPRequest.Method, _ path: String, _ access: Access, query: [String] = [], _ summary: String,
+        _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right? = nil, query: [String] = [],
+        _ summary: String,
         _ handle: @escaping @Sendable (Handlers, Exchange) async throws(ServiceError) -> Response
     ) {
         self.method = method
         self.path = path
         self.access = access
+        self.right = right
         self.query = query
         self.summary = summary
-        self.handle = handle
+        body = handle
+    }
+
+    /// Serves a request of somebody whose roles allow what the route does.
+    func handle(_ handlers: Handlers, _ exchange: Exchange) async throws(ServiceError) -> Response {
+        if let right, !exchange.context.principal.rights.contains(right) {
+            throw ServiceError(
+                .forbidden,
+                "\(exchange.context.principal.id) may not use this route: it takes \(ActionService.roles(for: right))")
+        }
+        return try await body(handlers, exchange)
     }
 
     /// Every route there is.
@@ -51,49 +66,79 @@ package struct Route: Sendable {
         Route(.get, "/v1/actions", .read, "the catalogue of actions") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.actions(exchange)
         },
-        Route(.get, "/v1/inventory", .read, query: ["environment", "state"], "guests of one environment, or of all") {
+        Route(
+            .get, "/v1/inventory", .read, needs: .view, query: ["environment", "state"],
+            "guests of one environment, or of all"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.inventory(exchange)
         },
-        Route(.get, "/v1/nodes", .read, query: ["environment"], "nodes of an environment") {
+        Route(.get, "/v1/nodes", .read, needs: .view, query: ["environment"], "nodes of an environment") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.nodes(exchange)
         },
-        Route(.get, "/v1/tasks", .read, query: ["environment", "node", "limit"], "recent tasks of an environment") {
+        Route(
+            .get, "/v1/tasks", .read, needs: .view, query: ["environment", "node", "limit"],
+            "recent tasks of an environment"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.tasks(exchange)
         },
-        Route(.get, "/v1/tasks/status", .read, query: ["environment", "upid"], "state of one task") {
+        Route(.get, "/v1/tasks/status", .read, needs: .view, query: ["environment", "upid"], "state of one task") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.taskStatus(exchange)
         },
-        Route(.post, "/v1/actions/plan", .change, "plan an action: decision, preview, hash") {
+        Route(.post, "/v1/actions/plan", .change, needs: .view, "plan an action: decision, preview, hash") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.plan(exchange)
         },
-        Route(.post, "/v1/actions/apply", .change, "apply a plan, or a read or dry run in one step") {
+        Route(.post, "/v1/actions/apply", .change, needs: .view, "apply a plan, or a read or dry run in one step") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.apply(exchange)
         },
-        Route(.get, "/v1/plans", .read, query: ["state", "environment", "limit", "before"], "plans, newest first") {
+        Route(
+            .get, "/v1/plans", .read, needs: .view, query: ["state", "environment", "limit", "before"],
+            "plans, newest first"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.plans(exchange)
         },
-        Route(.get, "/v1/plans/{id}", .read, "one plan") {
+        Route(.get, "/v1/plans/{id}", .read, needs: .view, "one plan") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.onePlan(exchange)
         },
-        Route(.delete, "/v1/plans/{id}", .change, "cancel a plan") {
+        Route(.delete, "/v1/plans/{id}", .change, needs: .view, "cancel a plan") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.cancelPlan(exchange)
         },
+        Route(.post, "/v1/plans/{id}/approvals", .change, needs: .approve, "approve or reject what the plan shows") {
+            (handlers, exchange) async throws(ServiceError) in try await handlers.decidePlan(exchange)
+        },
         Route(
-            .get, "/v1/operations", .read, query: ["state", "environment", "plan_id", "limit", "before"],
+            .get, "/v1/operations", .read, needs: .view, query: ["state", "environment", "plan_id", "limit", "before"],
             "operations, newest first"
         ) { (handlers, exchange) async throws(ServiceError) in try await handlers.operations(exchange) },
-        Route(.get, "/v1/operations/{id}", .read, query: ["wait"], "one operation; wait=N waits up to N s for its end")
-        {
+        Route(
+            .get, "/v1/operations/{id}", .read, needs: .view, query: ["wait"],
+            "one operation; wait=N waits up to N s for its end"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.oneOperation(exchange)
         },
-        Route(.get, "/v1/operations/{id}/log", .read, query: ["start", "limit"], "PVE's log of its task") {
+        Route(.get, "/v1/operations/{id}/log", .read, needs: .view, query: ["start", "limit"], "PVE's log of its task")
+        {
             (handlers, exchange) async throws(ServiceError) in try await handlers.operationLog(exchange)
         },
-        Route(.post, "/v1/operations/{id}/cancel", .change, "cancel it, or ask PVE to stop its task") {
+        Route(.post, "/v1/operations/{id}/cancel", .change, needs: .view, "cancel it, or ask PVE to stop its task") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.cancelOperation(exchange)
         },
-        Route(.post, "/v1/operations/{id}/resolve", .change, "settle an unknown outcome by hand") {
+        Route(.post, "/v1/operations/{id}/resolve", .change, needs: .approve, "settle an unknown outcome by hand") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.resolveOperation(exchange)
+        },
+        Route(.get, "/v1/freeze", .read, needs: .view, "what is frozen") {
+            (handlers, exchange) async throws(ServiceError) in try await handlers.freezes(exchange)
+        },
+        Route(.post, "/v1/freeze", .change, needs: .freeze, "let nothing change, everywhere or in one environment") {
+            (handlers, exchange) async throws(ServiceError) in try await handlers.freeze(exchange)
+        },
+        Route(.delete, "/v1/freeze", .change, needs: .unfreeze, query: ["environment"], "lift a freeze") {
+            (handlers, exchange) async throws(ServiceError) in try await handlers.unfreeze(exchange)
+        },
+        Route(.get, "/v1/audit", .read, needs: .audit, query: ["after", "limit"], "audit records, oldest first") {
+            (handlers, exchange) async throws(ServiceError) in try await handlers.audit(exchange)
+        },
+        Route(.get, "/v1/audit/head", .read, needs: .audit, "number and hash of the newest synced audit record") {
+            (handlers, exchange) async throws(ServiceError) in try await handlers.auditHead(exchange)
         },
     ]
 }

@@ -7,11 +7,15 @@ package enum AuditKind: String, Sendable, Hashable, CaseIterable {
     case applyIntent = "apply_intent"
     /// How a mutation ended.
     case apply
+    /// A mutation was accepted and waits for its turn.
+    case queue
     case resolve
-    /// An approver's word that no mutation may start, and the end of it.
+    /// A word that no mutation may start, and the end of it.
     case freeze, unfreeze
     /// A plan ended by itself: expired.
     case expire
+    /// Callers and rules that are about to be put in force, as the configuration was read again.
+    case config
     /// Failed authentications of one source and minute.
     case authFailures = "auth_failures"
     /// The writer speaks of itself: opened, continued after rotation, set a torn line aside.
@@ -92,8 +96,13 @@ extension AuditHead: LosslessStringConvertible {
 /// Why a record is not in the log. The text names the file and the cure and holds nothing of the record.
 package struct AuditError: Error, Sendable, Hashable, CustomStringConvertible {
     package let description: String
+    /// Whether the record may be in the log all the same: it was written and could not be synced.
+    package let mayBeWritten: Bool
 
-    package init(_ description: String) { self.description = description }
+    package init(_ description: String, mayBeWritten: Bool = false) {
+        self.description = description
+        self.mayBeWritten = mayBeWritten
+    }
 }
 
 /// When a record has to be on stable storage.
@@ -109,6 +118,11 @@ package protocol AuditSink: Sendable {
     /// Adds one record and returns the head that it made. Throws when the record is not, or not durably, in the log.
     @discardableResult
     func append(_ event: AuditEvent, _ durability: AuditDurability) async throws(AuditError) -> AuditHead
+
+    /// The records after number `seq`, oldest first, at most `limit` of them, as far as the present file has them.
+    ///
+    /// A log that was rotated begins later; what came before is in the files that were put aside.
+    func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord]
 
     /// The newest synced record; seq 0 in an empty log.
     var head: AuditHead { get }

@@ -20,15 +20,17 @@ package struct AuthFailureTally: Sendable {
     /// - Parameter maximumSources: how many sources of one minute are told apart.
     package init(maximumSources: Int = 256) { self.maximumSources = maximumSources }
 
-    /// Counts one failure and returns the events of the minute that has ended with it, if one has.
-    package mutating func count(source: String, at date: Date) -> [AuditEvent] {
+    /// Counts one failure and returns the events of the minute that has ended with it, if one has, and how many
+    /// failures of the source there were in this minute before it.
+    package mutating func count(source: String, at date: Date) -> (ended: [AuditEvent], earlier: Int) {
         let time = Timestamp(date)
         let ended = minute == time.minute ? [] : drain()
         minute = time.minute
         let key = entries[source] != nil || entries.count < maximumSources ? source : Self.others
+        let earlier = entries[key]?.count ?? 0
         entries[key, default: Entry(count: 0, first: time, last: time)].count += 1
         entries[key]?.last = time
-        return ended
+        return (ended, earlier)
     }
 
     /// Returns the events of a minute that is over at `date`; call it now and then, so that a lull hides nothing.

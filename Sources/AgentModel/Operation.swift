@@ -56,6 +56,8 @@ package struct Operation: Sendable {
     package private(set) var endedAt: Date?
     /// The plan's calls as far as they were sent, in order.
     package var steps: [Step] = []
+    /// A step's task ended well, but not without warnings.
+    package var hasWarnings = false
     /// Tasks that looked like the first call's before it was sent, and so are not its own.
     package var knownTasks: [UPID] = []
     /// A stable code where the operation was refused or failed before or at the call.

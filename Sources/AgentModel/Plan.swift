@@ -38,7 +38,7 @@ package struct Plan: Sendable {
         }
     }
 
-    /// - Parameter standing: where a store has it; `nil` for a new plan, whose decision says where it begins.
+    /// `standing` is where a store has it; `nil` for a new plan, whose decision says where it begins.
     package init(
         id: RecordID, request: ActionRequest, requestHash: String, planHash: String, requester: Caller,
         environmentIdentity: String, policyVersion: String, decision: Decision, preview: Preview,
@@ -92,10 +92,10 @@ package struct Plan: Sendable {
         return true
     }
 
-    /// Takes back approvals that do not count any more; what is left may be too little, and then more are awaited.
-    package mutating func keepApprovals(where counts: (Approval) -> Bool, at now: Date) {
+    /// Takes back the approvals that do not count any more; an approved plan awaits others from here on.
+    package mutating func withdraw(at now: Date, keeping counts: (Approval) -> Bool) {
         standing.approvals.removeAll { !counts($0) }
-        if approvals.count < requires.approvals, state == .approved { _ = move(to: .awaitingApproval, at: now) }
+        if state == .approved { _ = move(to: .awaitingApproval, at: now) }
     }
 
     /// Binds the plan to the operation that carries it out; `nil` frees it again.

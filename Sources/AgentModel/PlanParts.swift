@@ -97,8 +97,8 @@ package struct Observed: Sendable, Hashable {
         self.compared = compared
     }
 
-    /// The tags of the guest, where it has any.
-    package var tags: Set<String> { Set(shown["tags"]?.array?.compactMap(\.string) ?? []) }
+    /// The tags of the guest in lower case, as rules name them, where it has any.
+    package var tags: Set<String> { Set((shown["tags"]?.array ?? []).compactMap { $0.string?.lowercased() }) }
 
     /// The compared fields that differ now.
     package func moved(to found: Observed) -> [Moved] {

@@ -3,7 +3,7 @@ import StrictJSON
 
 /// One rule of the configuration. It tightens what the catalogue says and cannot loosen it: it denies, or asks for
 /// approvals. Data, no code.
-package struct PolicyRule: Sendable, Hashable {
+package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
     package enum Effect: String, Sendable, Hashable, CaseIterable {
         case deny
         case requireApproval = "require_approval"
@@ -37,6 +37,20 @@ package struct PolicyRule: Sendable, Hashable {
         self.approvals = approvals
         self.reason = reason
         self.scope = scope
+    }
+
+    /// What the rule does and to what, in one line.
+    package var description: String {
+        let conditions = [
+            list("in", scope.environments?.map(\.description)), list("for", scope.actions?.map(\.rawValue)),
+            list("on", scope.targets?.map(\.description)), list("tagged", scope.tags), list("by", scope.principals),
+        ].compactMap(\.self)
+        return ([effect == .deny ? "\(id): deny" : "\(id): require_approval (\(approvals))"] + conditions)
+            .joined(separator: " ")
+    }
+
+    private func list(_ word: String, _ values: (some Sequence<String>)?) -> String? {
+        values.map { word + " " + $0.sorted().joined(separator: ", ") }
     }
 
     func applies(to request: ActionRequest, by requester: Caller, tags: Set<String>) -> Bool {

@@ -51,10 +51,11 @@ package struct ApplyOutcome: Sendable {
 extension ActionService {
     /// Applies a plan, or a read or dry run in one step.
     ///
-    /// `wait` is how long to wait for the end; `nil` answers as soon as PVE has accepted. Throws when nothing was
-    /// done, or when PVE refused; each refusal is recorded.
+    /// `wait` is how long to wait for the end; `nil` answers as soon as PVE has accepted. What is `kept` is stored with
+    /// the operation, so that the same request sent again finds it. Throws when nothing was done, or when PVE refused;
+    /// each refusal is recorded.
     package func apply(
-        _ wanted: ApplyRequest, _ context: Context, wait: Duration?
+        _ wanted: ApplyRequest, _ context: Context, wait: Duration?, kept: KeptWish? = nil
     ) async throws(ServiceError) -> ApplyOutcome {
         var request: ActionRequest?
         if let whole = wanted.request { request = try await parse(whole, context) }
@@ -66,7 +67,8 @@ extension ActionService {
             let found = try await findPlan(wanted, request, context)
             plan = found
             guard found.request.changes else { return try await applyHarmless(found, context) }
-            let operation = try await claim(found, approvedBy: wanted.approvedBy, context)
+            try check(.change, in: found.request.environment, context)
+            let operation = try await claim(found, approvedBy: wanted.approvedBy, kept, context)
             return try await outcome(of: operation, found, wait: wait)
         } catch {
             throw await refuse(error, context, request: request, plan: plan)
@@ -81,7 +83,7 @@ extension ActionService {
             return ApplyOutcome(plan: plan, isStored: false, kind: .read(result))
         }
         do throws(ServiceError) {
-            let plan = try await makePlan(request, context.caller)
+            let plan = try await makePlan(request, context)
             return try await applyHarmless(plan, context, isStored: false)
         } catch {
             throw await refuse(error, context, request: request)
@@ -104,7 +106,7 @@ extension ActionService {
         return ApplyOutcome(plan: plan, isStored: isStored, kind: .dryRun)
     }
 
-    /// The plan that the body means: named, or the caller's own newest one for the same request.
+    /// The plan that the body means: named, or the caller's own for the same request.
     private func findPlan(
         _ wanted: ApplyRequest, _ request: ActionRequest?, _ context: Context
     ) async throws(ServiceError) -> Plan {
@@ -124,9 +126,9 @@ extension ActionService {
             return plan
         }
         guard let hash, let request else { throw ServiceError(.planRequired, "name a plan_id, or send the request") }
-        _ = try site(request.environment)
+        let environment = try site(request.environment, .change, context).facts.name
         try await expireDue()
-        let own = PlanFilter(party: context.caller.party, requestHash: hash)
+        let own = PlanFilter(environments: [environment], party: context.caller.party, requestHash: hash)
         let plans = try await read { $0.plans(own) }
         let live = plans.filter(\.state.isLive)
         guard
@@ -147,11 +149,13 @@ extension ActionService {
         switch plan.state {
         case .awaitingApproval, .approved:
             guard plan.operationID == nil else { throw consumed(plan) }
-            guard plan.expiresAt > ports.now() else { fallthrough }
+            guard !isPast(plan) else { fallthrough }
         case .expired:
             throw ServiceError(.planExpired, "plan \(id) expired at \(plan.expiresAt.rfc3339); plan again", planID: id)
         case .denied: throw ServiceError(.policyDenied, plan.decision.reason, planID: id)
-        case .rejected: throw ServiceError(.planRejected, "plan \(id) was rejected", planID: id)
+        case .rejected:
+            let by = plan.standing.rejection.map { " by \($0.approver)" } ?? ""
+            throw ServiceError(.planRejected, "plan \(id) was rejected\(by)", planID: id)
         case .cancelled: throw ServiceError(.planCancelled, "plan \(id) was cancelled", planID: id)
         case .stale:
             throw ServiceError(.planStale, "what plan \(id) was made on has changed; plan again", planID: id)
@@ -165,114 +169,5 @@ extension ActionService {
             planID: plan.id)
         error.operationID = plan.operationID
         return error
-    }
-
-    /// Holds the declared approval against the plan; the wording names the cure.
-    private func checkApproval(_ approvedBy: String?, _ plan: Plan, _ caller: Caller) throws(ServiceError) {
-        let facts = try site(plan.request.environment).facts
-        let wish = "\(plan.request.action.rawValue) on \(plan.request.target)"
-        do throws(ApprovalRefusal) {
-            try ApprovalCheck.declared(approvedBy, for: plan, appliedBy: caller, in: facts)
-        } catch {
-            switch error {
-            case .missing(let have, let need):
-                throw ServiceError(
-                    .approvalRequired,
-                    "\(wish) needs \(need) approval\(need == 1 ? "" : "s"); plan \(plan.id) has "
-                        + "\(have). Apply it with approved_by: the name of another person who approved it.",
-                    planID: plan.id)
-            case .declaredNotAccepted:
-                throw ServiceError(
-                    .approvalRequired,
-                    "environment \(facts.name) does not take approved_by for an approval; set "
-                        + "accept_declared_approvals in the configuration to change that", planID: plan.id)
-            case .selfApproval(let name), .again(let name), .notAnApprover(let name):
-                throw ServiceError(
-                    .selfApproval, "\(name) asked for plan \(plan.id) or applies it, and cannot approve it as well",
-                    planID: plan.id)
-            }
-        }
-    }
-
-    /// Checks everything that can be checked at once, stores the operation, and sets it going.
-    private func claim(_ plan: Plan, approvedBy: String?, _ context: Context) async throws(ServiceError) -> Operation {
-        try checkOpen()
-        let turn = planLocks.enter([plan.id.description])
-        _ = await planLocks.wait(for: turn)
-        defer { planLocks.leave(turn) }
-        let fresh = try await load(plan.id)
-        try checkState(of: fresh)
-        let site = try site(fresh.request.environment)
-        let decision = inForce.policy.evaluate(fresh.request, by: fresh.requester, in: site.facts)
-        guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
-        try checkApproval(approvedBy, fresh, context.caller)
-        guard runs.withLock({ $0.tasks.count }) < limits.operations else {
-            throw ServiceError(.overloaded, "\(limits.operations) operations are under way; wait for one to end")
-        }
-        let now = ports.now()
-        var approval: Approval?
-        if fresh.approvals.count < fresh.requires.approvals, let approvedBy {
-            approval = Approval(approver: approvedBy, assurance: .declared, at: now)
-            try await record(
-                event(
-                    .approve, context, environment: fresh.request.environment, plan: fresh.id,
-                    result: [
-                        "plan_hash": .string(fresh.planHash), "approver": .string(approvedBy),
-                        "assurance": .string(Assurance.declared.rawValue),
-                        "approvals": .string("\(fresh.approvals.count + 1)/\(fresh.requires.approvals)"),
-                    ]))
-        }
-        return try await store(claimOf: fresh, approval, context, now)
-    }
-
-    private func store(
-        claimOf plan: Plan, _ approval: Approval?, _ context: Context, _ now: Date
-    ) async throws(ServiceError) -> Operation {
-        let id = ports.newID(.operation)
-        let ticket = targetLocks.enter(lockNames(of: plan))
-        do throws(ServiceError) {
-            let operation: Operation? = try await write { records in
-                guard var plan = records.plan(plan.id), plan.state.isLive, plan.operationID == nil else { return nil }
-                if let approval, !plan.approve(approval) { return nil }
-                guard plan.state == .approved else { return nil }
-                plan.claim(by: id)
-                let operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
-                records.put(plan)
-                records.put(operation)
-                return operation
-            }
-            guard let operation else {
-                try checkState(of: try await load(plan.id))
-                throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")
-            }
-            guard start(operation, ticket, context) else {
-                var error = ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
-                await refuseQueued(operation, error, context)
-                error.isRecorded = true
-                throw error
-            }
-            return operation
-        } catch {
-            leave(ticket)
-            throw error
-        }
-    }
-
-    /// Gives a ticket back whether its turn has come or not.
-    func leave(_ ticket: TargetLocks.Ticket) {
-        if ticket.ahead == 0 || !targetLocks.withdraw(ticket) { targetLocks.leave(ticket) }
-    }
-
-    /// Everything that the plan's calls work on, one name each.
-    private func lockNames(of plan: Plan) -> Set<String> {
-        let prefix = plan.request.environment.description + " "
-        // Machines and containers share their numbers.
-        var names: Set<String> = [
-            prefix + (plan.request.target.guest.map { "guest/\($0.id)" } ?? plan.request.target.description)
-        ]
-        if plan.request.action == .cloneVM, let newID = plan.request.params["newid"]?.text {
-            names.insert(prefix + "guest/" + newID)
-        }
-        return names
     }
 }

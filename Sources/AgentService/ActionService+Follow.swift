@@ -24,8 +24,9 @@ extension ActionService {
     /// Asks for the task's state, at first often, then every five seconds, until it has ended.
     ///
     /// A task that PVE says is running is waited for as long as it runs. Silence has a deadline, and a PVE that will
-    /// not tell is not asked for ever.
-    func follow(_ upid: UPID, at site: Site) async -> TaskEnd {
+    /// not tell is not asked for ever. `nil` when the agent stops meanwhile: PVE goes on with the task, and the next start
+    /// follows it.
+    func follow(_ upid: UPID, at site: Site) async -> TaskEnd? {
         var heard = ContinuousClock.now
         var refusals = 0
         var pause = Duration.milliseconds(200)
@@ -42,16 +43,14 @@ extension ActionService {
                     "a task cannot be looked at; trying again",
                     metadata: ["upid": "\(upid)", "environment": "\(site.facts.name)"])
             }
-            do { try await Task.sleep(for: pause) } catch {
-                return TaskEnd(message: "the agent stopped while PVE's task ran; PVE goes on with it")
-            }
+            do { try await Task.sleep(for: pause) } catch { return nil }
             pause = min(pause * 2, .seconds(5))
         }
         return TaskEnd(message: "PVE does not tell how its task is doing")
     }
 
     /// A task of the HA manager only asks: what was asked for is there when the guest is where it should be.
-    func settle(_ end: TaskEnd, _ upid: UPID, _ plan: Plan, at site: Site) async -> TaskEnd {
+    func settle(_ end: TaskEnd, _ upid: UPID, _ plan: Plan, at site: Site) async -> TaskEnd? {
         guard end.exit == .ok, ["hastart", "hastop", "hamigrate"].contains(upid.type),
             let guest = plan.request.target.guest
         else { return end }
@@ -59,9 +58,7 @@ extension ActionService {
         var pause = Duration.milliseconds(500)
         while ContinuousClock.now < deadline {
             if await isDone(upid.type, guest, plan.request, at: site) { return end }
-            do { try await Task.sleep(for: pause) } catch {
-                return TaskEnd(message: "the agent stopped while HA was at work")
-            }
+            do { try await Task.sleep(for: pause) } catch { return nil }
             pause = min(pause * 2, .seconds(5))
         }
         return TaskEnd(message: "HA took the request, but \(guest) did not get there in time")

@@ -5,13 +5,27 @@ import StrictJSON
 import Synchronization
 
 extension ActionService {
-    /// Operations, newest first, as far as `filter` says.
-    package func operations(_ filter: OperationFilter) async throws(ServiceError) -> [Operation] {
-        try await read { $0.operations(filter) }
+    /// Operations that the caller may see, newest first, as far as `filter` says.
+    package func operations(
+        _ filter: OperationFilter, _ context: Context
+    ) async throws(ServiceError) -> [Operation] {
+        var filter = filter
+        filter.environments = Self.bounded(filter.environments, by: environments(.view, context))
+        let bounded = filter
+        return try await read { $0.operations(bounded) }.map(placed)
+    }
+
+    /// One operation by its id, for somebody who may see it; waits at most `wait` for its end.
+    package func operation(
+        _ id: RecordID, _ context: Context, wait: Duration? = nil
+    ) async throws(ServiceError) -> Operation {
+        let found = try await load(operation: id)
+        guard context.principal.may(.view, in: found.environment) else { throw Self.noOperation(id) }
+        return wait == nil || found.state.isEnded ? found : try await operation(id, wait: wait)
     }
 
     /// One operation by its id; waits at most `wait` for its end.
-    package func operation(_ id: RecordID, wait: Duration? = nil) async throws(ServiceError) -> Operation {
+    func operation(_ id: RecordID, wait: Duration? = nil) async throws(ServiceError) -> Operation {
         let deadline = ContinuousClock.now + (wait ?? .zero)
         while true {
             let version = hub.version
@@ -24,13 +38,20 @@ extension ActionService {
 
     /// One operation, with its present place in the queue.
     private func load(operation id: RecordID) async throws(ServiceError) -> Operation {
-        guard var operation = try await read({ $0.operation(id) }) else {
-            throw ServiceError(.operationNotFound, "there is no operation \(id)")
-        }
-        if operation.state == .queued, let ticket = runs.withLock({ $0.tickets[id] }) {
+        guard let operation = try await read({ $0.operation(id) }) else { throw Self.noOperation(id) }
+        return placed(operation)
+    }
+
+    private func placed(_ operation: Operation) -> Operation {
+        var operation = operation
+        if operation.state == .queued, let ticket = runs.withLock({ $0.tickets[operation.id] }) {
             operation.queuePosition = targetLocks.position(of: ticket)
         }
         return operation
+    }
+
+    private static func noOperation(_ id: RecordID) -> ServiceError {
+        ServiceError(.operationNotFound, "there is no operation \(id)")
     }
 
     /// Waits until the operation has ended, or as far as the caller wants to see it, and words the outcome.
@@ -62,9 +83,9 @@ extension ActionService {
 
     /// A page of PVE's log of the operation's task.
     package func log(
-        of id: RecordID, from start: Int, limit: Int
+        of id: RecordID, from start: Int, limit: Int, _ context: Context
     ) async throws(ServiceError) -> (lines: [String], total: Int) {
-        let operation = try await operation(id)
+        let operation = try await operation(id, context)
         guard let upid = operation.upid else { return ([], 0) }
         let hypervisor = try site(of: operation).hypervisor
         do throws(HypervisorError) { return try await hypervisor.log(of: upid, from: start, limit: limit) } catch {
@@ -76,8 +97,10 @@ extension ActionService {
     package func cancelOperation(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Operation {
         var plan: Plan?
         do throws(ServiceError) {
-            let operation = try await operation(id)
+            let operation = try await operation(id, context)
             plan = try await read { $0.plan(operation.planID) }
+            try checkMayCancel(
+                operation.requester, in: operation.environment, context, planID: operation.planID)
             try checkOpen()
             switch operation.state {
             case .queued: return try await cancelQueued(operation, context)
@@ -104,53 +127,57 @@ extension ActionService {
         let ticket = runs.withLock { $0.tickets[operation.id] }
         let aboutToStart = notCancellable(operation, "it is about to start; ask again in a moment")
         guard let ticket, ticket.ahead > 0 else { throw aboutToStart }
+        let cancel = event(
+            .cancel, context, environment: operation.environment, plan: operation.planID,
+            operation: operation.id, result: ["status": "cancelled"])
+        let now = ports.now()
+        let actor = context.caller.actor
         // Recorded first: an operation that had left the queue could not go back when the log fails.
-        try await record(
-            event(
-                .cancel, context, environment: operation.environment, plan: operation.planID,
-                operation: operation.id, result: ["status": "cancelled"]))
-        guard targetLocks.withdraw(ticket) else {
-            try await record(
-                event(
-                    .void, context, environment: operation.environment, plan: operation.planID,
-                    operation: operation.id, result: ["status": "not_cancelled"]))
-            throw aboutToStart
-        }
-        do throws(ServiceError) { return try await endQueued(operation, context) } catch {
+        var hasLeft = false
+        do throws(ServiceError) {
+            let cancelled = try await commit(
+                cancel,
+                recorded: {
+                    hasLeft = targetLocks.withdraw(ticket)
+                    return hasLeft
+                }
+            ) { records -> Operation? in
+                guard var operation = records.operation(operation.id), operation.move(to: .cancelled, at: now) else {
+                    return nil
+                }
+                operation.cancelRequestedBy = actor
+                operation.message = "cancelled while it waited; nothing was done"
+                records.put(operation)
+                if var plan = records.plan(operation.planID), plan.move(to: .cancelled, at: now) { records.put(plan) }
+                return operation
+            }
+            guard let cancelled else { throw aboutToStart }
+            deadlines.forget(operation.planID)
+            hub.publish(operation.id)
+            return cancelled
+        } catch {
             // It has lost its place: it ends all the same, and its plan is free again.
-            await refuseQueued(operation, error, context)
+            if hasLeft { await refuseQueued(operation, error, context) }
             throw error
         }
     }
 
-    private func endQueued(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Operation {
-        let now = ports.now()
-        let cancelled = try await write { records -> Operation? in
-            guard var operation = records.operation(operation.id), operation.move(to: .cancelled, at: now) else {
-                return nil
-            }
-            operation.cancelRequestedBy = context.caller.actor
-            operation.message = "cancelled while it waited; nothing was done"
-            records.put(operation)
-            if var plan = records.plan(operation.planID), plan.move(to: .cancelled, at: now) { records.put(plan) }
-            return operation
-        }
-        hub.publish(operation.id)
-        return cancelled ?? operation
-    }
-
     private func stop(_ operation: Operation, _ upid: UPID, _ context: Context) async throws(ServiceError) -> Operation
     {
-        try await record(
-            event(
-                .cancel, context, environment: operation.environment, plan: operation.planID,
-                operation: operation.id, result: ["status": "asked", "upid": .string(upid.description)]))
-        guard let asked = try await note(context.caller.actor, cancels: operation.id) else {
-            throw notCancellable(operation, "it has ended meanwhile")
+        let ask = event(
+            .cancel, context, environment: operation.environment, plan: operation.planID,
+            operation: operation.id, result: ["status": "asked", "upid": .string(upid.description)])
+        let actor = context.caller.actor
+        let asked = try await commit(ask) { records -> Operation? in
+            guard var operation = records.operation(operation.id), operation.state == .running else { return nil }
+            operation.cancelRequestedBy = actor
+            records.put(operation)
+            return operation
         }
+        guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
         let hypervisor = try site(of: asked).hypervisor
         do throws(HypervisorError) { try await hypervisor.stop(upid) } catch {
-            _ = try await note(nil, cancels: operation.id)
+            try await forgetCancel(of: operation.id)
             var refusal = ServiceError(error, asked.environment, during: "DELETE of task \(upid)")
             refusal.operationID = asked.id
             throw refusal
@@ -158,13 +185,12 @@ extension ActionService {
         return asked
     }
 
-    /// Notes who asked for a running operation's end, or that PVE would have none of it.
-    private func note(_ actor: String?, cancels id: RecordID) async throws(ServiceError) -> Operation? {
+    /// PVE would have none of it: whatever ends the operation now, it is not the cancel.
+    private func forgetCancel(of id: RecordID) async throws(ServiceError) {
         try await write { records in
-            guard var operation = records.operation(id), operation.state == .running else { return nil }
-            operation.cancelRequestedBy = actor
+            guard var operation = records.operation(id), operation.state == .running else { return }
+            operation.cancelRequestedBy = nil
             records.put(operation)
-            return operation
         }
     }
 
@@ -173,7 +199,8 @@ extension ActionService {
         _ id: RecordID, succeeded: Bool, reason: String, _ context: Context
     ) async throws(ServiceError) -> Operation {
         do throws(ServiceError) {
-            let found = try await operation(id)
+            let found = try await operation(id, context)
+            try check(.approve, in: found.environment, context)
             let turn = planLocks.enter([found.planID.description])
             _ = await planLocks.wait(for: turn)
             defer { planLocks.leave(turn) }
@@ -187,15 +214,12 @@ extension ActionService {
                 throw error
             }
             let outcome: OperationState = succeeded ? .succeeded : .failed
-            try await record(
-                event(
-                    .resolve, context, environment: operation.environment, plan: operation.planID, operation: id,
-                    result: ["status": .string(outcome.rawValue), "reason": .string(reason)]))
+            let resolve = event(
+                .resolve, context, environment: operation.environment, plan: operation.planID, operation: id,
+                result: ["status": .string(outcome.rawValue), "reason": .string(reason)])
             let now = ports.now()
-            return try await write { records in
-                guard var operation = records.operation(id), operation.move(to: outcome, at: now) else {
-                    return operation
-                }
+            let resolved = try await commit(resolve) { records -> Operation? in
+                guard var operation = records.operation(id), operation.move(to: outcome, at: now) else { return nil }
                 operation.message += "; settled by \(context.caller.actor): \(reason)"
                 operation.code = nil
                 records.put(operation)
@@ -206,12 +230,14 @@ extension ActionService {
                 }
                 return operation
             }
+            return resolved ?? operation
         } catch {
             throw await refuse(error, context)
         }
     }
 
-    /// Takes no more mutations, waits for those under way, and after `limit` records the rest as unknown.
+    /// Takes no more mutations and waits for those under way; after `limit` the rest is left as it is stored, for the next
+    /// start to go on with.
     package func drain(within limit: Duration) async {
         let tasks = runs.withLock { runs in
             runs.draining = true

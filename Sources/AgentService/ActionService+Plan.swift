@@ -9,20 +9,18 @@ extension ActionService {
     ///
     /// - Throws: ``ServiceError`` when the request is wrong, PVE cannot be asked, or the plan cannot be recorded.
     ///   Each refusal is recorded itself.
-    package func plan(_ body: JSONObject, _ context: Context) async throws(ServiceError) -> Plan {
+    package func plan(
+        _ body: JSONObject, _ context: Context, kept: KeptWish? = nil
+    ) async throws(ServiceError) -> Plan {
         let request = try await parse(body, context)
         do throws(ServiceError) {
-            let plan = try await makePlan(request, context.caller)
+            let plan = try await makePlan(request, context)
             // One principal's plans of changes are counted and stored one after the other, or the cap would not hold.
             let turn = planLocks.enter(request.changes ? ["plans of \(context.caller.principal)"] : [])
             _ = await planLocks.wait(for: turn)
             defer { planLocks.leave(turn) }
             try await checkRoom(for: plan)
-            try await record(
-                event(
-                    .plan, context, environment: request.environment, plan: plan.id, request: request.json,
-                    decision: plan.decision.json, result: planned(plan)))
-            try await keep(plan)
+            try await keep(plan, kept, context)
             return plan
         } catch {
             throw await refuse(error, context, request: request)
@@ -36,49 +34,36 @@ extension ActionService {
     }
 
     /// The plan itself: looks, decides, hashes. Records and stores nothing.
-    func makePlan(_ request: ActionRequest, _ caller: Caller) async throws(ServiceError) -> Plan {
-        let site = try site(request.environment)
+    func makePlan(_ request: ActionRequest, _ context: Context) async throws(ServiceError) -> Plan {
+        let site = try site(request.environment, .view, context)
+        if request.changes { try check(.change, in: request.environment, context) }
         let now = ports.now()
+        let caller = context.caller
+        let rules = inForce
         let preview = try await preview(of: request, at: site)
-        let decision = inForce.policy.evaluate(
+        let decision = rules.policy.evaluate(
             request, by: caller, in: site.facts, tags: preview.observed.tags, checks: preview.checks)
-        let requires = inForce.policy.requirement(of: decision, in: site.facts, among: inForce.directory)
+        let requires = rules.policy.requirement(of: decision, in: site.facts, among: rules.directory)
         let expiresAt = try expiry(of: request, decision, now)
         let id = ports.newID(.plan)
         let requestHash = digest.requestHash(request)
         let planHash = digest.planHash(
             id: id, requestHash: requestHash, requester: caller, environmentIdentity: site.facts.identity,
-            preview: preview, policyVersion: inForce.policy.version, requires: requires, expiresAt: expiresAt.rfc3339)
+            preview: preview, policyVersion: rules.policy.version, requires: requires, expiresAt: expiresAt.rfc3339)
         return Plan(
             id: id, request: request, requestHash: requestHash, planHash: planHash, requester: caller,
-            environmentIdentity: site.facts.identity, policyVersion: inForce.policy.version, decision: decision,
+            environmentIdentity: site.facts.identity, policyVersion: rules.policy.version, decision: decision,
             preview: preview, requires: requires,
             createdAt: now, expiresAt: expiresAt)
     }
 
     /// What the request would do, from live state.
     private func preview(of request: ActionRequest, at site: Site) async throws(ServiceError) -> Preview {
-        let observer = Observer(site: site)
         do throws(HypervisorError) {
-            if request.definition.effect == .read {
-                return try await readPreview(of: request, observer)
-            }
-            let findings = try await observer.look(for: request)
-            let further = try await observer.furtherChecks(for: request, findings)
-            return PreviewBuilder(request: request, findings: findings).build(extra: further)
+            return try await Observer(site: site).preview(of: request)
         } catch {
             throw ServiceError(error, request.environment, during: "planning \(request.action.rawValue)")
         }
-    }
-
-    private func readPreview(
-        of request: ActionRequest, _ observer: Observer
-    ) async throws(HypervisorError) -> Preview {
-        var findings = Observer.Findings()
-        if request.target.guest != nil {
-            findings = try await observer.place(of: request)
-        }
-        return PreviewBuilder(request: request, findings: findings).build(extra: [])
     }
 
     private func expiry(
@@ -122,16 +107,25 @@ extension ActionService {
         }
     }
 
-    /// Stores the plan. Plans that change nothing authorise nothing: the oldest make room by themselves.
-    private func keep(_ plan: Plan) async throws(ServiceError) {
+    /// Records and stores the plan, and under which key it was asked for. Plans that change nothing authorise nothing:
+    /// the oldest make room by themselves.
+    private func keep(_ plan: Plan, _ kept: KeptWish?, _ context: Context) async throws(ServiceError) {
         let limit = limits.livePlans
-        try await write { records in
+        let event = event(
+            .plan, context, environment: plan.request.environment, plan: plan.id, request: plan.request.json,
+            decision: plan.decision.json, result: planned(plan))
+        _ = try await commit(event) { records -> Bool? in
             records.put(plan)
-            guard !plan.request.changes else { return }
+            if let kept { records.put(kept.request(for: plan.id, at: plan.createdAt, kept.render(plan))) }
+            guard !plan.request.changes else { return true }
             let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: false)
-            guard records.count(own) > limit else { return }
+            guard records.count(own) > limit else { return true }
             for old in records.plans(own).dropFirst(limit) { records.remove(plan: old.id) }
+            return true
         }
+        guard plan.state.isLive else { return }
+        let life = plan.expiresAt.timeIntervalSince(plan.createdAt)
+        deadlines.set(plan.id, ports.uptime() + .milliseconds(Int(life * 1000)))
     }
 
     /// Forgets what ended long ago, or is more than is kept.

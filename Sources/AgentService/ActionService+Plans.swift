@@ -4,43 +4,84 @@ import FoundationEssentials
 import StrictJSON
 
 extension ActionService {
-    /// Plans, newest first, as far as `filter` says.
-    package func plans(_ filter: PlanFilter) async throws(ServiceError) -> [Plan] {
+    /// Plans that the caller may see, newest first, as far as `filter` says.
+    package func plans(_ filter: PlanFilter, _ context: Context) async throws(ServiceError) -> [Plan] {
         try await expireDue()
-        return try await read { $0.plans(filter) }
+        var filter = filter
+        filter.environments = Self.bounded(filter.environments, by: environments(.view, context))
+        let bounded = filter
+        return try await read { $0.plans(bounded) }
+    }
+
+    static func bounded(
+        _ wanted: Set<EnvironmentName>?, by allowed: Set<EnvironmentName>?
+    ) -> Set<EnvironmentName>? {
+        guard let wanted, let allowed else { return wanted ?? allowed }
+        return wanted.intersection(allowed)
     }
 
     /// One plan by its id; one whose time has come expires as it is looked at.
     package func plan(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
+        let plan = try await visible(id, context)
+        return isDue(plan) ? try await expire(plan) : plan
+    }
+
+    /// One plan as it is stored, for somebody who may see it; to others there is none.
+    func visible(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
         let plan = try await load(id)
-        return plan.isDue(at: ports.now()) ? try await expire(plan) : plan
+        guard context.principal.may(.view, in: plan.request.environment) else { throw Self.noPlan(id) }
+        return plan
     }
 
     /// One plan as it is stored.
     func load(_ id: RecordID) async throws(ServiceError) -> Plan {
-        guard let plan = try await read({ $0.plan(id) }) else {
-            throw ServiceError(.planNotFound, "there is no plan \(id)")
-        }
+        guard let plan = try await read({ $0.plan(id) }) else { throw Self.noPlan(id) }
         return plan
     }
 
-    /// Cancels a live plan that no operation has claimed.
+    private static func noPlan(_ id: RecordID) -> ServiceError {
+        ServiceError(.planNotFound, "there is no plan \(id)")
+    }
+
+    /// Runs `body` with the plan's lock held: one change of state per plan at a time.
+    func withPlan<Value: Sendable>(
+        _ id: RecordID, _ body: () async throws(ServiceError) -> Value
+    ) async throws(ServiceError) -> Value {
+        let turn = planLocks.enter([id.description])
+        _ = await planLocks.wait(for: turn)
+        defer { planLocks.leave(turn) }
+        return try await body()
+    }
+
+    /// Cancels a live plan that no operation has claimed; its requester may, and approvers.
     package func cancelPlan(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
         var seen: Plan?
         do throws(ServiceError) {
-            let turn = planLocks.enter([id.description])
-            _ = await planLocks.wait(for: turn)
-            defer { planLocks.leave(turn) }
-            let plan = try await load(id)
-            seen = plan
-            try checkState(of: plan)
-            try await record(
-                event(
+            return try await withPlan(id) { () async throws(ServiceError) in
+                let plan = try await visible(id, context)
+                seen = plan
+                try checkMayCancel(plan.requester, in: plan.request.environment, context, planID: id)
+                try checkState(of: plan)
+                let cancel = event(
                     .cancel, context, environment: plan.request.environment, plan: id,
-                    result: ["status": "cancelled", "plan_hash": .string(plan.planHash)]))
-            return try await move(plan, to: .cancelled)
+                    result: ["status": "cancelled", "plan_hash": .string(plan.planHash)])
+                return try await move(plan, to: .cancelled, cancel)
+            }
         } catch {
             throw await refuse(error, context, plan: seen)
+        }
+    }
+
+    /// Whether the caller is the requester, with the right to change, or an approver.
+    func checkMayCancel(
+        _ requester: Caller, in environment: EnvironmentName, _ context: Context, planID: RecordID
+    ) throws(ServiceError) {
+        let principal = context.principal
+        let isOwn = requester.isSameParty(as: context.caller) && principal.may(.change, in: environment)
+        guard isOwn || principal.may(.approve, in: environment) else {
+            throw ServiceError(
+                .forbidden, "plan \(planID) was asked for by \(requester.actor), who may cancel it, as approvers may",
+                planID: planID)
         }
     }
 
@@ -48,37 +89,59 @@ extension ActionService {
     package func expireDue() async throws(ServiceError) {
         let now = ports.now()
         let due = try await read { $0.plans(PlanFilter(dueAt: now)) }
-        for plan in due { _ = try await expire(plan) }
+        var ids = Set(due.map(\.id))
+        ids.formUnion(deadlines.passed(at: ports.uptime()))
+        for id in ids {
+            guard let plan = try await read({ $0.plan(id) }), plan.state.isLive else {
+                deadlines.forget(id)
+                continue
+            }
+            if isDue(plan) { _ = try await expire(plan) }
+        }
     }
+
+    /// Whether a live plan that no operation has claimed is past its time: by the clock on the wall, by the time that has
+    /// passed since it was made, or because the clock says that it was made in the future.
+    func isDue(_ plan: Plan) -> Bool {
+        guard plan.state.isLive, plan.operationID == nil else { return false }
+        return isPast(plan)
+    }
+
+    /// As ``isDue(_:)``, whatever state the plan is in.
+    func isPast(_ plan: Plan) -> Bool {
+        let now = ports.now()
+        return plan.expiresAt <= now || plan.createdAt > now.addingTimeInterval(Self.clockTolerance)
+            || deadlines.isPassed(plan.id, at: ports.uptime())
+    }
+
+    /// How far the clock may be set back before plans count as expired, in seconds.
+    private static let clockTolerance = 60.0
 
     private func expire(_ due: Plan) async throws(ServiceError) -> Plan {
-        let turn = planLocks.enter([due.id.description])
-        _ = await planLocks.wait(for: turn)
-        defer { planLocks.leave(turn) }
-        let plan = try await load(due.id)
-        guard plan.isDue(at: ports.now()) else { return plan }
-        let daemon = Context(caller: Caller(principal: "proxmox-agent", label: nil), requestID: "")
-        try await record(
-            event(
-                .expire, daemon, environment: plan.request.environment, plan: plan.id,
-                result: ["status": "expired", "expires_at": .string(plan.expiresAt.rfc3339)]), .soon)
-        return try await move(plan, to: .expired)
+        try await withPlan(due.id) { () async throws(ServiceError) in
+            let plan = try await load(due.id)
+            guard isDue(plan) else { return plan }
+            let expire = event(
+                .expire, .agent, environment: plan.request.environment, plan: plan.id,
+                result: ["status": "expired", "expires_at": .string(plan.expiresAt.rfc3339)])
+            return try await move(plan, to: .expired, expire, .soon)
+        }
     }
 
-    /// Moves a plan on if the table allows it and no operation has claimed it meanwhile; returns it as it then is.
-    private func move(_ plan: Plan, to state: PlanState) async throws(ServiceError) -> Plan {
+    /// Records and makes a plan's step to `state`; with its lock held and its state checked, nothing stands in the way.
+    func move(
+        _ plan: Plan, to state: PlanState, _ event: AuditEvent, _ durability: AuditDurability = .now
+    ) async throws(ServiceError) -> Plan {
         let now = ports.now()
-        let moved = try await write { records -> Plan? in
-            guard var plan = records.plan(plan.id) else { return nil }
-            if plan.operationID == nil, plan.move(to: state, at: now) { records.put(plan) }
+        let moved = try await commit(event, durability) { records -> Plan? in
+            guard var plan = records.plan(plan.id), plan.operationID == nil, plan.move(to: state, at: now) else {
+                return nil
+            }
+            records.put(plan)
             return plan
         }
-        guard let moved else { throw ServiceError(.planNotFound, "there is no plan \(plan.id)") }
+        if state.isEnded { deadlines.forget(plan.id) }
+        guard let moved else { throw ServiceError(.internalError, "plan \(plan.id) moved on meanwhile; look again") }
         return moved
     }
-}
-
-extension Plan {
-    /// Live, unclaimed, and past its time.
-    func isDue(at now: Date) -> Bool { state.isLive && operationID == nil && expiresAt <= now }
 }

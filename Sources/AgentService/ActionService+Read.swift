@@ -1,5 +1,6 @@
 import AgentAudit
 package import AgentModel
+import AgentPolicy
 package import FoundationEssentials
 package import StrictJSON
 
@@ -39,7 +40,7 @@ extension ActionService {
             if let fault = ports.audit.fault {
                 throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
             }
-            let plan = try await makePlan(request, context.caller)
+            let plan = try await makePlan(request, context)
             return (plan, try await read(plan, context))
         } catch {
             throw await refuse(error, context, request: request)
@@ -75,9 +76,10 @@ extension ActionService {
         }
         var found: [JSON] = []
         for call in calls { found.append(try await site.hypervisor.read(call)) }
-        if request.action == .readVM, found.count == 2 {
-            return ReadResult(
-                message: request.target.description, content: .json(["config": found[0], "status": found[1]]))
+        if found.count > 1 {
+            var parts = JSONObject()
+            for (template, answer) in zip(request.templates, found) { parts[template.name ?? template.path] = answer }
+            return ReadResult(message: request.target.description, content: .json(.object(parts)))
         }
         var data = found.first ?? .null
         if case .array(let rows) = data {
@@ -88,11 +90,13 @@ extension ActionService {
         return ReadResult(message: request.target.description, content: .json(data))
     }
 
-    /// All guests of all environments that `sites` names, asked at the same time; a dead one is reported, not waited for.
+    /// All guests of all environments that the caller may see, asked at the same time; a dead one is reported, not
+    /// waited for.
     package func inventoryOfAll(runningOnly: Bool, _ context: Context) async throws(ServiceError) -> ReadResult {
+        let visible = sites.filter { context.principal.may(.view, in: $0.facts.name) }
         let parts = await withTaskGroup(of: (Int, ReadResult.Part, RenderedRows?).self) { group in
-            for (index, site) in sites.enumerated() {
-                group.addTask { await self.part(index, site, runningOnly) }
+            for (index, site) in visible.enumerated() {
+                group.addTask { await self.part(index, site, runningOnly, context.caller) }
             }
             var found: [(Int, ReadResult.Part, RenderedRows?)] = []
             for await part in group { found.append(part) }
@@ -112,15 +116,22 @@ extension ActionService {
                 .read, context,
                 request: [
                     "action": .string(Action.readInventory.rawValue), "target": .string(target.description),
-                    "environments": JSON(sites.map(\.facts.name.description)),
+                    "environments": JSON(visible.map(\.facts.name.description)),
                 ], result: summary(result)), .soon)
         return result
     }
 
     private func part(
-        _ index: Int, _ site: Site, _ runningOnly: Bool
+        _ index: Int, _ site: Site, _ runningOnly: Bool, _ caller: Caller
     ) async -> (Int, ReadResult.Part, RenderedRows?) {
         let name = site.facts.name
+        let request = ActionRequest(
+            reading: .readInventory, on: runningOnly ? .inventoryRunning : .inventoryAll, in: name)
+        let decision = inForce.policy.evaluate(request, by: caller, in: site.facts)
+        guard decision.allowed else {
+            let denial = ServiceError(.policyDenied, decision.reason)
+            return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: denial), nil)
+        }
         do throws(HypervisorError) {
             let rows = try await reads.inventory(of: site, runningOnly: runningOnly)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: rows.count, error: nil), rows)

@@ -12,10 +12,19 @@ package struct Ports: Sendable {
     package var store: any PlanStore
     package var log: Logger
     package var now: @Sendable () -> Date
+    /// Time that passes whatever the clock on the wall says.
+    package var uptime: @Sendable () -> ContinuousClock.Instant
     package var newID: @Sendable (RecordID.Kind) -> RecordID
+    /// The freeze that a file stands for, at the time given; `nil` while there is none.
+    package var frozenByFile: @Sendable (Date) -> Freeze?
+    /// Told of each point of a change's way as it is passed. Does nothing but where a test stops the process there.
+    package var reached: @Sendable (Milestone) -> Void
 
     package init(
         audit: any AuditSink, store: any PlanStore, log: Logger, now: @escaping @Sendable () -> Date = { Date() },
+        uptime: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
+        frozenByFile: @escaping @Sendable (Date) -> Freeze? = { _ in nil },
+        reached: @escaping @Sendable (Milestone) -> Void = { _ in },
         newID: @escaping @Sendable (RecordID.Kind) -> RecordID = { kind in
             var random = SystemRandomNumberGenerator()
             return RecordID(kind, using: &random)
@@ -25,6 +34,9 @@ package struct Ports: Sendable {
         self.store = store
         self.log = log
         self.now = now
+        self.uptime = uptime
+        self.frozenByFile = frozenByFile
+        self.reached = reached
         self.newID = newID
     }
 }
@@ -40,15 +52,22 @@ package struct Rules: Sendable {
     }
 }
 
-/// Who asks, and under which request id.
+/// Who asks, what they may do, and under which request id.
 package struct Context: Sendable {
     package let caller: Caller
+    /// Who that was, and what they might do, when the request came in.
+    package let principal: Principal
     package let requestID: String
 
-    package init(caller: Caller, requestID: String) {
+    package init(caller: Caller, principal: Principal, requestID: String) {
         self.caller = caller
+        self.principal = principal
         self.requestID = requestID
     }
+
+    /// The agent itself, for what happens without anybody asking.
+    static let agent = Context(
+        caller: Caller(principal: "proxmox-agent", label: nil), principal: .nobody, requestID: "")
 }
 
 /// Plans, decides, applies, follows and records: the one way to a hypervisor.
@@ -66,6 +85,10 @@ package final class ActionService: Sendable {
     let reads: SharedReads
     let runs = Mutex(Runs())
     let floor = AuditFloor()
+    let deadlines = Deadlines()
+    let freezes = Freezes()
+    /// Requests with an `Idempotency-Key` that have no answer yet.
+    let keysInProgress = Mutex<Set<IdempotencyKey>>([])
     private let rules: Mutex<Rules>
 
     struct Runs {
@@ -76,7 +99,7 @@ package final class ActionService: Sendable {
         var stuck = 0
     }
 
-    /// - Parameter key: the installation's; hashes and sealed secrets are good under the same one only.
+    /// `key` is the installation's: hashes and sealed secrets are good under the same one only.
     package init(
         sites: [Site], ports: Ports, rules: Rules = Rules(), key: InstallationKey, limits: Limits = Limits()
     ) {
@@ -94,30 +117,17 @@ package final class ActionService: Sendable {
     /// Puts other rules in force, from the next question on: the configuration was read again.
     package func replace(_ new: Rules) { rules.withLock { $0 = new } }
 
-    /// The environment of that name, or the error that names those there are.
-    func site(_ name: EnvironmentName) throws(ServiceError) -> Site {
-        if let site = sites.first(where: { $0.facts.name == name }) { return site }
-        throw Self.unknownEnvironment(name.description, sites)
-    }
-
-    /// As ``site(_:)-(EnvironmentName)``, for a name as it came in.
-    package func site(named text: String) throws(ServiceError) -> Site {
-        guard let name = EnvironmentName(text) else { throw Self.unknownEnvironment(text, sites) }
-        return try site(name)
-    }
-
-    private static func unknownEnvironment(_ text: String, _ sites: [Site]) -> ServiceError {
-        let known = sites.map(\.facts.name.description).joined(separator: ", ")
-        return ServiceError(
-            .unknownEnvironment, "there is no environment \(JSON.string(text).shown); there are: \(known)")
-    }
-
     /// Writes a record, or says that the log cannot be written.
-    func record(_ event: AuditEvent, _ durability: AuditDurability = .now) async throws(ServiceError) {
-        do throws(AuditError) { try await ports.audit.append(event, durability) } catch {
+    @discardableResult
+    func record(
+        _ event: AuditEvent, _ durability: AuditDurability = .now
+    ) async throws(ServiceError) -> AuditHead {
+        do throws(AuditError) { return try await ports.audit.append(event, durability) } catch {
             ports.log.error(
                 "audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
-            throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
+            var failure = ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
+            failure.mayBeRecorded = error.mayBeWritten
+            throw failure
         }
     }
 
@@ -145,6 +155,48 @@ package final class ActionService: Sendable {
 
     private static func unavailable(_ error: StoreError) -> ServiceError {
         ServiceError(.storeUnavailable, "the store of plans does not work: \(error.detail)")
+    }
+
+    /// Writes a record, and then the transition that it tells of: audited first, stored second.
+    ///
+    /// `body` answers `nil` when there is nothing to do any more, and then so does this; `recorded` is asked in between,
+    /// and its no has the same effect. Where the transition does not
+    /// come about, a `void` record says so; where not even that can be written, the next start finds out.
+    func commit<Value: Sendable>(
+        _ event: AuditEvent, _ durability: AuditDurability = .now, recorded: () -> Bool = { true },
+        _ body: @escaping @Sendable (any StoreTransaction) -> Value?
+    ) async throws(ServiceError) -> Value? {
+        let ticket = floor.open(behind: ports.audit.head)
+        let head: AuditHead
+        do throws(ServiceError) { head = try await record(event, durability) } catch {
+            // A record that was not written leaves nothing open; of one that could not be synced nobody knows.
+            if !error.mayBeRecorded { floor.close(ticket) }
+            throw error
+        }
+        let failure: ServiceError?
+        do throws(ServiceError) {
+            if recorded(), let value = try await write(body) {
+                floor.close(ticket)
+                return value
+            }
+            failure = nil
+        } catch {
+            failure = error
+        }
+        var void = event
+        void.kind = .void
+        void.request = nil
+        void.decision = nil
+        void.result = ["status": "not_done", "kind": .string(event.kind.rawValue), "voids": JSON(Int(head.seq))]
+        do throws(ServiceError) {
+            try await record(void)
+            floor.close(ticket)
+        } catch {
+            ports.log.error(
+                "a record stands without its transition until the next start", metadata: ["seq": "\(head.seq)"])
+        }
+        if let failure { throw failure }
+        return nil
     }
 
     /// Records that a request was turned away, unless that is recorded already; answers the error to throw.

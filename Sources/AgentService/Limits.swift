@@ -8,10 +8,14 @@ package struct Limits: Sendable, Hashable {
     package var livePlans = 100
     /// Operations that may run or wait at the same time.
     package var operations = 256
+    /// Operations that may run at the same time in one environment; more wait.
+    package var environmentOperations = 8
     /// Seconds that ended plans and operations are kept.
     package var retentionSeconds = 24 * 60 * 60
     /// Ended plans, and ended operations, that are kept at most.
     package var endedKept = 1000
+    /// How often PVE is looked at, after a restart, for a task that may belong to a call whose answer was lost.
+    package var traceLooks = 4
     /// Seconds without a word about a task before its outcome counts as unknown.
     package var followSeconds = 24 * 60 * 60
     /// Seconds that the HA manager has to do what it was asked for before the outcome counts as unknown.

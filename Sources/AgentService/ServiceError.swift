@@ -23,8 +23,12 @@ package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     case planStale = "plan_stale"
     case planRejected = "plan_rejected"
     case planCancelled = "plan_cancelled"
+    case planHashMismatch = "plan_hash_mismatch"
     case requestHashMismatch = "request_hash_mismatch"
+    case alreadyApproved = "already_approved"
+    case idempotencyInProgress = "idempotency_in_progress"
     case notCancellable = "not_cancellable"
+    case idempotencyKeyReused = "idempotency_key_reused"
     case rateLimited = "rate_limited"
     case internalError = "internal"
     case upstreamRefused = "upstream_refused"
@@ -34,6 +38,7 @@ package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     case authNotConfigured = "auth_not_configured"
     case auditUnavailable = "audit_unavailable"
     case storeUnavailable = "store_unavailable"
+    case frozen
     case shuttingDown = "shutting_down"
     case overloaded
 }
@@ -51,6 +56,8 @@ package struct ServiceError: Error, Sendable {
     package var moved: [Moved] = []
     /// Whether the audit log holds this refusal already, or the outcome that it tells of.
     package var isRecorded = false
+    /// Whether a record that could not be written may be in the log all the same.
+    var mayBeRecorded = false
 
     package init(_ code: ErrorCode, _ detail: String, planID: RecordID? = nil) {
         self.code = code

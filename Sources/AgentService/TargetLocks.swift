@@ -1,25 +1,35 @@
 import Synchronization
 
-/// Locks by name, several at once, first come first served.
+/// Locks by name, several at once, first come first served; and slots, of which so many may be held at a time.
 ///
-/// Whoever waits keeps those behind it from overtaking on any of its names, so nobody starves, and all names are
-/// taken in one step, so nobody deadlocks.
+/// Whoever waits keeps those behind it from overtaking on any of its names and on its slot, so nobody starves, and all
+/// are taken in one step, so nobody deadlocks.
 final class TargetLocks: Sendable {
+    /// Room for so many holders.
+    struct Slot: Sendable {
+        let name: String
+        let limit: Int
+    }
+
     /// A place in the queue. `ahead` is how many stood before it when it was taken; 0 means the locks are held.
     struct Ticket: Sendable {
         fileprivate let number: UInt64
         fileprivate let names: Set<String>
+        fileprivate let slot: Slot?
         let ahead: Int
     }
 
-    private struct Waiter {
+    fileprivate struct Waiter {
         let number: UInt64
         let names: Set<String>
+        let slot: Slot?
         var continuation: CheckedContinuation<Bool, Never>?
+
     }
 
-    private struct State {
+    fileprivate struct State {
         var held: Set<String> = []
+        var slots: [String: Int] = [:]
         var waiting: [Waiter] = []
         /// Granted before anybody waited for it.
         var granted: Set<UInt64> = []
@@ -28,17 +38,18 @@ final class TargetLocks: Sendable {
 
     private let state = Mutex(State())
 
-    /// Takes the locks at once where nobody holds or awaits any of them, else a place in the queue.
-    func enter(_ names: Set<String>) -> Ticket {
+    /// Takes the locks and the slot at once where nobody holds or awaits any of them, else a place in the queue.
+    func enter(_ names: Set<String>, slot: Slot? = nil) -> Ticket {
         state.withLock { state in
             state.last += 1
-            let ahead = state.waiting.count { !$0.names.isDisjoint(with: names) }
-            guard ahead > 0 || !state.held.isDisjoint(with: names) else {
-                state.held.formUnion(names)
-                return Ticket(number: state.last, names: names, ahead: 0)
+            let waiter = Waiter(number: state.last, names: names, slot: slot)
+            let ahead = state.count(ahead: waiter, in: state.waiting[...])
+            guard ahead > 0 || !state.isFree(waiter) else {
+                state.hold(waiter)
+                return Ticket(number: state.last, names: names, slot: slot, ahead: 0)
             }
-            state.waiting.append(Waiter(number: state.last, names: names))
-            return Ticket(number: state.last, names: names, ahead: ahead + 1)
+            state.waiting.append(waiter)
+            return Ticket(number: state.last, names: names, slot: slot, ahead: ahead + 1)
         }
     }
 
@@ -60,7 +71,7 @@ final class TargetLocks: Sendable {
     func position(of ticket: Ticket) -> Int {
         state.withLock { state in
             guard let index = state.waiting.firstIndex(where: { $0.number == ticket.number }) else { return 0 }
-            return 1 + state.waiting[..<index].count { !$0.names.isDisjoint(with: ticket.names) }
+            return 1 + state.count(ahead: state.waiting[index], in: state.waiting[..<index])
         }
     }
 
@@ -82,6 +93,7 @@ final class TargetLocks: Sendable {
     func leave(_ ticket: Ticket) {
         let granted = state.withLock { state in
             state.held.subtract(ticket.names)
+            if let slot = ticket.slot { state.slots[slot.name, default: 1] -= 1 }
             state.granted.remove(ticket.number)
             return Self.grant(&state)
         }
@@ -91,15 +103,13 @@ final class TargetLocks: Sendable {
     /// Hands free locks to the waiters in their order; returns whom to wake.
     private static func grant(_ state: inout State) -> [CheckedContinuation<Bool, Never>] {
         var wake: [CheckedContinuation<Bool, Never>] = []
-        var wanted: Set<String> = []
         var rest: [Waiter] = []
         for waiter in state.waiting {
-            guard waiter.names.isDisjoint(with: state.held), waiter.names.isDisjoint(with: wanted) else {
-                wanted.formUnion(waiter.names)
+            guard state.isFree(waiter), rest.allSatisfy({ $0.names.isDisjoint(with: waiter.names) }) else {
                 rest.append(waiter)
                 continue
             }
-            state.held.formUnion(waiter.names)
+            state.hold(waiter)
             if let continuation = waiter.continuation {
                 wake.append(continuation)
             } else {
@@ -108,5 +118,29 @@ final class TargetLocks: Sendable {
         }
         state.waiting = rest
         return wake
+    }
+}
+
+extension TargetLocks.State {
+    fileprivate func isFree(_ waiter: TargetLocks.Waiter) -> Bool {
+        waiter.names.isDisjoint(with: held) && !isFull(waiter.slot)
+    }
+
+    private func isFull(_ slot: TargetLocks.Slot?) -> Bool {
+        slot.map { slots[$0.name, default: 0] >= $0.limit } ?? false
+    }
+
+    /// How many of `others` go first: those that want one of its names, and while there is no slot left those that want
+    /// one as well. Who waits for a name only leaves its slot to others meanwhile.
+    fileprivate func count(ahead waiter: TargetLocks.Waiter, in others: ArraySlice<TargetLocks.Waiter>) -> Int {
+        let isFull = isFull(waiter.slot)
+        return others.count { other in
+            !other.names.isDisjoint(with: waiter.names) || (isFull && other.slot?.name == waiter.slot?.name)
+        }
+    }
+
+    fileprivate mutating func hold(_ waiter: TargetLocks.Waiter) {
+        held.formUnion(waiter.names)
+        if let slot = waiter.slot { slots[slot.name, default: 0] += 1 }
     }
 }

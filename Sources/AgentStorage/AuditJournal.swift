@@ -108,7 +108,8 @@ extension AuditJournal {
         if !waiting.isEmpty || !notes.isEmpty { sync() }
         publish()
         for (entry, head) in waiting {
-            entry.waiter.resume(returning: fault.map { .failure($0) } ?? Self.result(head))
+            let failure = fault.map { AuditError($0.description, mayBeWritten: true) }
+            entry.waiter.resume(returning: failure.map { .failure($0) } ?? Self.result(head))
         }
     }
 

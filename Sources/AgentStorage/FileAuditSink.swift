@@ -36,6 +36,7 @@ package final class FileAuditSink: AuditSink {
     }
 
     private let queue: AuditQueue
+    private let path: String
 
     /// Opens or creates the log at `path`, locks it, verifies its last record and starts the writer.
     ///
@@ -54,6 +55,7 @@ package final class FileAuditSink: AuditSink {
         let journal = try AuditJournal(path: path, saved: saved, now: now, timing: timing)
         let queue = AuditQueue(head: journal.head)
         self.queue = queue
+        self.path = path
         queue.learn(from: journal)
         do throws(OwnThread.Unavailable) { try OwnThread.start { queue.serve(journal) } } catch {
             throw AuditError("audit log: \(error)")
@@ -70,6 +72,23 @@ package final class FileAuditSink: AuditSink {
             throw AuditError("audit log: a record is nested too deep; send a flatter request")
         }
         return try await withCheckedContinuation { queue.put(.append(event, durability, $0)) }.get()
+    }
+
+    package func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord] {
+        let path = path
+        return try await withCheckedContinuation { waiter in
+            // A thread of its own, as the disk may take its time.
+            do throws(OwnThread.Unavailable) {
+                try OwnThread.start {
+                    waiter.resume(
+                        returning: Result { () throws(AuditError) in
+                            try AuditLogReader(path: path).records(after: seq, limit: limit)
+                        })
+                }
+            } catch {
+                waiter.resume(returning: .failure(AuditError("audit log: \(error)")))
+            }
+        }.get()
     }
 
     package var head: AuditHead { queue.state.withLock { $0.head } }

@@ -145,30 +145,35 @@ extension ConfigReading {
         return nil
     }
 
-    private static func isVariable(_ text: String) -> Bool {
+    static func isVariable(_ text: String) -> Bool {
         !text.isEmpty && !text.utf8.contains(UInt8(ascii: "-")) && TextForm.word.matches(text)
     }
 
     private func secret(file: String, _ reader: inout ObjectReader) -> Secret? {
+        guard let (path, text) = secretText(file, "token_secret_file", &reader) else { return nil }
+        if let secret = Self.checked(text) { return secret }
+        reader.report("token_secret_file", "\(path) must hold the secret alone, on one line")
+        return nil
+    }
+
+    /// What a file holds that not everybody can read, without the newline at its end, and where that file is.
+    func secretText(_ file: String, _ key: String, _ reader: inout ObjectReader) -> (path: String, text: String)? {
         var path = file
         if path.hasPrefix("$CREDENTIALS_DIRECTORY/") {
             guard let directory = variables["CREDENTIALS_DIRECTORY"] else {
-                reader.report(
-                    "token_secret_file", "$CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")
+                reader.report(key, "$CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")
                 return nil
             }
             path = directory + path.dropFirst("$CREDENTIALS_DIRECTORY".count)
         }
         do throws(FileError) {
-            let bytes = try readFile(path, limit: 4096, isSecret: true)
-            var text = String(decoding: bytes, as: UTF8.self)
+            var text = String(decoding: try readFile(path, limit: 4096, isSecret: true), as: UTF8.self)
             if text.hasSuffix("\n") { text.removeLast() }
-            if let secret = Self.checked(text) { return secret }
-            reader.report("token_secret_file", "\(path) must hold the secret alone, on one line")
+            return (path, text)
         } catch {
-            reader.report("token_secret_file", "\(path): \(error.detail)")
+            reader.report(key, "\(path): \(error.detail)")
+            return nil
         }
-        return nil
     }
 
     /// A secret that can stand in a header.

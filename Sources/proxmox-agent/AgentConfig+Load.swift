@@ -1,4 +1,5 @@
 import AgentModel
+import AgentPolicy
 import AgentService
 import CurlHTTP
 import FoundationEssentials
@@ -46,6 +47,7 @@ struct ConfigReading {
 
     mutating func read(_ object: JSONObject) -> AgentConfig {
         var config = AgentConfig()
+        config.document = object
         var reader = ObjectReader(object)
         for key in object.keys where AgentConfig.notYet.contains(key) {
             _ = reader.value(key)
@@ -57,14 +59,22 @@ struct ConfigReading {
         if let path = reader.parsed("audit_log_path", "a file's path", { $0.isEmpty ? nil : $0 }) {
             config.auditLogPath = path
         }
+        if let path = reader.parsed("state_path", "a file's path", { $0.isEmpty ? nil : $0 }) {
+            config.statePath = path
+        }
+        config.freezePath = reader.parsed("freeze_path", "a file's path") { $0.isEmpty ? nil : $0 }
         let declared = reader.bool("accept_declared_approvals") ?? false
         section("plans", &reader) { Self.plans(&$0, &config) }
         section("limits", &reader) { Self.limits(&$0, &config) }
         section("log", &reader) { Self.log(&$0, &config) }
-        environments(reader.array("environments"), declared, &reader, &config)
+        environments(declared, &reader, &config)
+        let environments = ConfigNames("name", of: object["environments"])
+        principals(&reader, &config, in: environments)
+        let names = ConfigNames("id", of: object["principals"], or: [Principal.shared.id])
+        section("policy", &reader) { config.policy = Policy(rules: rules(&$0, in: environments, by: names)) }
         reader.refuseUnknown()
         issues += reader.issues
-        token(&config)
+        token(&config, isAlone: object["principals"]?.array?.isEmpty ?? true)
         return config
     }
 
@@ -92,6 +102,10 @@ struct ConfigReading {
             &config.serving.idleTimeout,
             reader.integer("idle_timeout_ms", in: 1000...3_600_000, unit: "ms").map { .milliseconds($0) })
         set(&config.limits.operations, reader.integer("max_operations", in: 1...10_000))
+        set(&config.limits.environmentOperations, reader.integer("environment_operations", in: 1...1000))
+        set(
+            &config.serving.authDelay,
+            reader.integer("auth_delay_ms", in: 0...10_000, unit: "ms").map { .milliseconds($0) })
         set(&config.limits.shareReads, reader.bool("share_reads"))
         config.serving.threads = reader.integer("threads", in: 1...16)
     }
@@ -106,35 +120,27 @@ struct ConfigReading {
         if let value { place = value }
     }
 
-    private mutating func environments(
-        _ list: [JSON]?, _ declared: Bool, _ reader: inout ObjectReader, _ config: inout AgentConfig
-    ) {
-        let path = reader.path.key("environments")
-        for (index, element) in (list ?? []).enumerated() {
-            guard let object = element.object else {
-                issues.append(JSONError(path: path.index(index), detail: "expected an object, got \(element.kind)"))
-                continue
-            }
-            var inner = ObjectReader(object, at: path.index(index))
-            let environment = self.environment(&inner, declared)
-            inner.refuseUnknown()
-            if let name = environment?.facts.name, config.environments.contains(where: { $0.facts.name == name }) {
+    private func environments(_ declared: Bool, _ reader: inout ObjectReader, _ config: inout AgentConfig) {
+        each("environments", &reader) { _, inner in
+            guard let environment = environment(&inner, declared) else { return }
+            let name = environment.facts.name
+            if config.environments.contains(where: { $0.facts.name == name }) {
                 inner.report("name", "\"\(name)\" is taken by another environment; names are unique")
             }
-            reader.report(inner.issues)
-            if let environment { config.environments.append(environment) }
+            config.environments.append(environment)
         }
         let secrets = config.environments.filter { !$0.facts.isSimulator }.map { $0.secret.reveal() }
         if Set(secrets).count < secrets.count {
-            issues.append(JSONError(path: path, detail: "two environments share one token secret; give each its own"))
+            reader.report("environments", "two environments share one token secret; give each its own")
         }
     }
 
-    private mutating func token(_ config: inout AgentConfig) {
+    /// The shared token, which is for those who configure no principals.
+    private mutating func token(_ config: inout AgentConfig, isAlone: Bool) {
         let name = AgentConfig.tokenVariable
         guard let text = variables[name], !text.isEmpty else { return }
         let path = JSONPath([.key(name)])
-        guard let token = Self.checked(text) else {
+        guard Self.checked(text) != nil else {
             let detail =
                 "the variable holds white space or control characters, perhaps a newline at its end; set it anew"
             issues.append(JSONError(path: path, detail: detail))
@@ -149,6 +155,10 @@ struct ConfigReading {
             issues.append(
                 JSONError(path: path, detail: "is a PVE token's secret as well; give the agent a token of its own"))
         }
-        config.token = token
+        if !isAlone {
+            let detail = "is set, and so are principals: two ways to get in; unset it, or take principals out"
+            issues.append(JSONError(path: path, detail: detail))
+        }
+        config.sharedToken = TokenDigest(of: text.utf8)
     }
 }

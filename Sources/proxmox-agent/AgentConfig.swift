@@ -1,8 +1,10 @@
 import AgentModel
+import AgentPolicy
 import AgentService
 import CurlHTTP
 import HTTPMessage
 import Logging
+import StrictJSON
 
 /// What `serve` and `check` need to know: the configuration file, read and found right.
 struct AgentConfig: Sendable {
@@ -31,17 +33,45 @@ struct AgentConfig: Sendable {
         var maxConnections = 1024
         var idleTimeout = Duration.seconds(60)
         var threads: Int?
+        /// How long the answer to a failed authentication waits; longer the more there are of one source.
+        var authDelay = Duration.milliseconds(250)
+    }
+
+    /// A principal as the file has it.
+    struct Holder: Sendable {
+        /// Its place in the list.
+        let index: Int
+        let principal: Principal
+        let roles: [Role]
+        let token: TokenDigest
     }
 
     var listen = ListenAddress.tcp(host: "127.0.0.1", port: 8080)
     var auditLogPath = "./data/audit.log"
+    var statePath = "./data/state.db"
+    /// While this file is there, no change starts.
+    var freezePath: String?
     var environments: [Environment] = []
     var limits = Limits()
     var serving = Serving()
     var logFormat = LogFormat.text
     var logLevel = Logger.Level.info
-    /// The shared token; `nil` where none is set, and then every `/v1` route answers 503.
-    var token: Secret?
+    /// The shared token's; `nil` where none is set.
+    var sharedToken: TokenDigest?
+    var principals: [Holder] = []
+    var policy = Policy()
+    /// The file as it was read.
+    var document = JSONObject()
+
+    /// Who gets in. With nobody in it every `/v1` route answers 503.
+    var tokens: [TokenDigest: Principal] {
+        let shared = sharedToken.map { ($0, Principal.shared) }
+        return Dictionary([shared].compactMap(\.self) + principals.map { ($0.token, $0.principal) }) { first, _ in first
+        }
+    }
+
+    /// What can be put in force while the agent runs.
+    var rules: Rules { Rules(directory: Directory(Array(tokens.values)), policy: policy) }
 
     var isAllSimulated: Bool { environments.allSatisfy(\.facts.isSimulator) }
 }
@@ -55,12 +85,14 @@ struct ConfigError: Error, Sendable, Hashable, CustomStringConvertible {
 
 extension AgentConfig {
     /// Keys that the contract knows and this version does not act on: refused rather than ignored.
-    static let notYet: Set<String> = ["state_path", "principals", "policy", "tls", "freeze_path"]
+    static let notYet: Set<String> = ["tls"]
 
     /// The settings as `--help`, the README and error texts name them.
     static let keys: [(key: String, meaning: String)] = [
         ("listen_addr", "where to listen: host:port, :port, [v6]:port or unix:/path; 127.0.0.1:8080"),
         ("audit_log_path", "the audit log, made with mode 0600; ./data/audit.log"),
+        ("state_path", "plans, operations and approvals, made with mode 0600; ./data/state.db"),
+        ("freeze_path", "a file that stops every change while it is there; none"),
         ("environments[].name", "the environment's name; required"),
         ("environments[].base_url", "https://host:8006, http:// for loopback, or simulator://NAME; required"),
         ("environments[].token_id", "the PVE API token's id, user@realm!name; required"),
@@ -72,6 +104,21 @@ extension AgentConfig {
         ("environments[].timeout_ms", "time for one exchange with PVE, 100 to 600000; 30000"),
         ("environments[].labels", "texts of your own, shown by GET /v1/environments"),
         ("accept_declared_approvals", "let approved_by count for real PVEs too; false"),
+        ("principals[].id", "a caller's name in records, 3 to 128 of A-Z a-z 0-9 . _ : @ / -; required"),
+        ("principals[].token_sha256", "the SHA-256 of their token, as proxmox-agent token new prints it"),
+        ("principals[].token_env", "or the variable that holds the token"),
+        ("principals[].token_file", "or the file that does; $CREDENTIALS_DIRECTORY is understood"),
+        ("principals[].roles", "one or more of viewer, operator, approver, auditor; required"),
+        ("principals[].environments", "where the roles count; everywhere"),
+        ("policy.rules[].id", "the rule's name in decisions, 1 to 64 of a-z 0-9 - _ .; required"),
+        ("policy.rules[].effect", "deny or require_approval; required"),
+        ("policy.rules[].approvals", "how many approvals require_approval asks for, 1 to 10; 1"),
+        ("policy.rules[].reason", "why, as decisions say it"),
+        ("policy.rules[].environments", "where the rule applies; everywhere"),
+        ("policy.rules[].actions", "to which actions; to all that change something"),
+        ("policy.rules[].targets", "to which targets, vm/101 or vm/*; to all"),
+        ("policy.rules[].tags", "to guests with one of these tags; to all"),
+        ("policy.rules[].principals", "to requests of these principals; of all"),
         ("plans.ttl_seconds", "how long a plan can be applied, 60 to 604800; 3600"),
         ("plans.high_risk_ttl_seconds", "the same for plans of high risk, 60 to 86400; 900"),
         ("plans.live_per_caller", "live plans of changes that one caller may have, 1 to 10000; 100"),
@@ -81,6 +128,8 @@ extension AgentConfig {
         ("limits.max_connections", "open connections, 16 to 100000; 1024"),
         ("limits.idle_timeout_ms", "how long a connection may be silent, 1000 to 3600000; 60000"),
         ("limits.max_operations", "operations under way at once, 1 to 10000; 256"),
+        ("limits.environment_operations", "operations that run at once in one environment, 1 to 1000; 8"),
+        ("limits.auth_delay_ms", "how long the answer to a first wrong token waits, 0 to 10000; 250"),
         ("limits.threads", "serving threads, 1 to 16; the number of cores"),
         ("limits.share_reads", "let identical reads at the same time share one fetch; true"),
         ("log.format", "text or json; text"),

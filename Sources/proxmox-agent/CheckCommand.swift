@@ -1,4 +1,5 @@
 import AgentModel
+import AgentPolicy
 import AgentService
 import ArgumentParser
 import Logging
@@ -11,7 +12,7 @@ struct CheckCommand: AsyncParsableCommand {
         abstract: "Check a configuration and every environment in it, and say what to mend.",
         discussion: """
             Reads the configuration as serve does, then asks each environment for its version and for what its token \
-            may do. Changes nothing and writes no audit record. Exits with 1 when something has to be mended.
+            may do. Lists principals and rules as they were understood. Changes nothing and writes no audit record. Exits with 1 when something has to be mended.
             """)
 
     @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"), completion: .file())
@@ -26,11 +27,8 @@ struct CheckCommand: AsyncParsableCommand {
             throw fail("\(error)")
         }
         print("\(config): well-formed, \(settings.environments.count) environments")
-        var isGood = true
-        if settings.token == nil {
-            print("\(AgentConfig.tokenVariable) is not set: every /v1 route would answer 503")
-            isGood = false
-        }
+        var isGood = !settings.tokens.isEmpty
+        for line in settings.callerLines + settings.warnings { print(quoted(line)) }
         do throws(StartError) {
             upstreams = try Upstreams(settings, log: Logger(label: "check") { _ in SwiftLogNoOpLogHandler() })
         } catch {
@@ -49,6 +47,17 @@ struct CheckCommand: AsyncParsableCommand {
         }
         for line in EnvironmentReport.sameClusters(reports) { print(line) }
         if !isGood { throw ExitCode.failure }
+    }
+}
+
+extension AgentConfig {
+    /// Who may get in with which roles, and the rules that hold for them, a line each.
+    var callerLines: [String] {
+        principals.map { holder in
+            let roles = holder.roles.map(\.rawValue).joined(separator: ", ")
+            let places = holder.principal.environments.map { $0.map(\.description).sorted().joined(separator: ", ") }
+            return "principal \(holder.principal.id): \(roles) in \(places ?? "all environments")"
+        } + policy.rules.map { "rule \($0)" }
     }
 }
 

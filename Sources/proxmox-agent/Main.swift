@@ -15,7 +15,9 @@ struct ProxmoxAgent: AsyncParsableCommand {
             Exit status: 0 good, 1 failed, 64 wrong usage.
             """,
         version: Version.text,
-        subcommands: [Serve.self, CheckCommand.self, Simulate.self, AuditCommand.self, VersionCommand.self],
+        subcommands: [
+            Serve.self, CheckCommand.self, TokenCommand.self, Simulate.self, AuditCommand.self, VersionCommand.self,
+        ],
         defaultSubcommand: Serve.self)
 }
 

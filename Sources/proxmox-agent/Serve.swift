@@ -15,10 +15,11 @@ struct Serve: AsyncParsableCommand {
         abstract: "Serve the HTTP API (the default).",
         discussion: """
             Reads the configuration, opens the audit log and listens. SIGTERM and SIGINT stop it: it takes no more \
-            requests, finishes those that run within 10 seconds, and exits with 0. SIGHUP opens the audit log anew.
+            requests, finishes those that run within 10 seconds, and exits with 0. SIGHUP opens the audit log anew, reads \
+            the configuration again and puts its principals and policy rules in force.
 
-            The shared token of all callers is in the variable PROXMOX_AGENT_API_TOKEN. Without one the agent \
-            starts, but every /v1 route answers 503.
+            Callers are principals with tokens of their own, or share the one token in the variable \
+            PROXMOX_AGENT_API_TOKEN. With neither the agent starts, but every /v1 route answers 503.
 
             Settings (JSON; an unknown key is an error):
 
@@ -40,7 +41,7 @@ struct Serve: AsyncParsableCommand {
         let lines = LineLog(format: settings.logFormat, level: settings.logLevel)
         let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines) }
         var group = ServiceGroupConfiguration(
-            services: [Serving(settings: settings, log: log, accessLog: lines)],
+            services: [Serving(file: config, settings: settings, log: log, accessLog: lines)],
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
         group.maximumGracefulShutdownDuration = .seconds(15)
@@ -55,6 +56,7 @@ struct Serve: AsyncParsableCommand {
 
 /// The agent as a service with a life: starts once signals are listened to, and serves until it is told to stop.
 private struct Serving: Service {
+    let file: String
     let settings: AgentConfig
     let log: Logger
     let accessLog: LineLog
@@ -70,10 +72,8 @@ private struct Serving: Service {
     }
 
     func run() async throws {
-        let agent = try Agent(settings, log: log, accessLog: accessLog)
-        if settings.token == nil {
-            log.warning("\(AgentConfig.tokenVariable) is not set: every /v1 route answers 503 until it is")
-        }
+        let agent = try await Agent(settings, log: log, accessLog: accessLog)
+        for warning in settings.warnings { log.warning("\(warning)") }
         log.notice(
             "listening",
             metadata: [
@@ -82,7 +82,10 @@ private struct Serving: Service {
             ])
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
-                for await _ in await UnixSignalsSequence(trapping: .sighup) { await agent.reopen() }
+                for await _ in await UnixSignalsSequence(trapping: .sighup) {
+                    await agent.reopen()
+                    await agent.reload(file, variables: environmentVariables())
+                }
             }
             group.addTask {
                 await agent.probe()

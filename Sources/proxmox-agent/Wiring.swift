@@ -1,6 +1,7 @@
 import AgentAPI
 import AgentAudit
 import AgentModel
+import AgentPolicy
 import AgentService
 import AgentStorage
 import CurlHTTP
@@ -19,8 +20,11 @@ final class Agent: Sendable {
     let audit: FileAuditSink
     let service: ActionService
     let server: HTTPServer
+    private let authenticator: Authenticator
     private let upstreams: Upstreams
-    private let failures: Mutex<AuthFailureTally>
+    private let failures: AuthFailures
+    /// What was read last and found right.
+    private let current: Mutex<AgentConfig>
 
     /// Opens the audit log, starts the built-in simulators and listens.
     ///
@@ -31,37 +35,43 @@ final class Agent: Sendable {
     init(
         _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
         now: @escaping @Sendable () -> Date = { Date() }
-    ) throws(StartError) {
+    ) async throws(StartError) {
         self.config = config
         self.log = log
+        current = Mutex(config)
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath) } catch {
             throw StartError("\(error)")
         }
         upstreams = try Upstreams(config, log: log)
         let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
-        service = ActionService(sites: upstreams.sites, ports: ports, key: .random(), limits: config.limits)
-        let tally = Tally()
-        failures = Mutex(AuthFailureTally())
+        service = ActionService(
+            sites: upstreams.sites, ports: ports, rules: config.rules, key: .random(), limits: config.limits)
+        authenticator = Authenticator(tokens: config.tokens)
+        do throws(ServiceError) { try await service.recover() } catch {
+            throw StartError("what was under way cannot be settled: \(error.detail)")
+        }
+        failures = AuthFailures(delay: config.serving.authDelay) { [audit] events in
+            await Self.record(events, in: audit, log)
+        }
         let handler = AgentHandler(
-            service: service, authenticator: Authenticator(token: config.token),
-            accessLog: accessLog ?? LoggedAccess(log: log),
-            onAuthFailure: { tally.count($0) })
+            service: service, authenticator: authenticator, accessLog: accessLog ?? LoggedAccess(log: log),
+            failures: failures)
         do throws(ServerError) {
             server = try HTTPServer(listening: config.listen, options: config.serverOptions(log), handler: handler)
         } catch {
             throw StartError("\(error)")
         }
-        tally.onCount = { [weak self] peer in self?.noteAuthFailure(of: peer) }
     }
 
     /// Stops accepting, finishes what runs within `limit`, records the rest, and closes the log.
     func shutdown(within limit: Duration) async {
         let deadline = ContinuousClock.now + limit
+        failures.stop()
         async let drained: Void = service.drain(within: limit * 0.8)
         await server.shutdown(within: limit)
         await drained
         await upstreams.shutdown(within: max(.zero, deadline - .now))
-        await record(failures.withLock { $0.drain() })
+        await failures.drain()
         do throws(AuditError) { try await audit.close() } catch { log.error("\(error)") }
     }
 
@@ -72,6 +82,38 @@ final class Agent: Sendable {
             log.notice("audit log opened anew", metadata: ["seq": "\(head.seq)"])
         } catch {
             log.error("audit log cannot be opened anew: \(error)")
+        }
+    }
+
+    /// Reads the configuration file again and puts callers and policy rules in force (SIGHUP): all of it, or nothing
+    /// where the file is wrong or that cannot be recorded. Says what else has changed and needs a restart.
+    func reload(_ file: String, variables: [String: String]) async {
+        let new: AgentConfig
+        do throws(ConfigError) { new = try AgentConfig(file: file, variables: variables) } catch {
+            for line in error.lines { log.error("configuration not taken over: \(line)") }
+            return
+        }
+        if new.isInForce(after: current.withLock { $0 }) {
+            log.info("configuration read again: callers and rules are as they were")
+        } else {
+            do throws(AuditError) { try await audit.append(new.recordOfRules, .now) } catch {
+                log.error("configuration not taken over, as that cannot be recorded: \(error)")
+                return
+            }
+            service.replace(new.rules)
+            authenticator.replace(new.tokens)
+            current.withLock { $0 = new }
+            log.notice(
+                "configuration put in force",
+                metadata: [
+                    "principals": "\(new.principals.count)", "rules": "\(new.policy.rules.count)",
+                    "policy": "\(new.policy.version)",
+                ])
+            for warning in new.warnings { log.warning("\(warning)") }
+        }
+        let changed = config.needsRestart(for: new)
+        if !changed.isEmpty {
+            log.warning("changed but needs a restart: \(changed.prefix(20).joined(separator: ", "))")
         }
     }
 
@@ -112,17 +154,10 @@ final class Agent: Sendable {
         } catch {
             log.error("plans cannot be expired: \(error.detail)")
         }
-        await record(failures.withLock { $0.flush(at: Date()) })
+        await failures.flush()
     }
 
-    private func noteAuthFailure(of peer: String) {
-        // The port changes with each connection; the address is the source.
-        let source = peer.lastIndex(of: ":").map { String(peer[..<$0]) } ?? peer
-        let due = failures.withLock { $0.count(source: source, at: Date()) }
-        if !due.isEmpty { Task { await record(due) } }
-    }
-
-    private func record(_ events: [AuditEvent]) async {
+    private static func record(_ events: [AuditEvent], in audit: FileAuditSink, _ log: Logger) async {
         for event in events {
             do throws(AuditError) { try await audit.append(event, .soon) } catch {
                 log.error("\(error)")
@@ -136,18 +171,6 @@ struct StartError: Error, CustomStringConvertible {
     let description: String
 
     init(_ description: String) { self.description = description }
-}
-
-/// Hands failed authentications to an agent that is not yet there when the handler is built.
-private final class Tally: Sendable {
-    private let action = Mutex<(@Sendable (String) -> Void)?>(nil)
-
-    var onCount: (@Sendable (String) -> Void)? {
-        get { action.withLock { $0 } }
-        set { action.withLock { $0 = newValue } }
-    }
-
-    func count(_ peer: String) { onCount?(peer) }
 }
 
 extension AgentConfig {

@@ -38,7 +38,7 @@ struct ApplyTests {
         let running = try await world.apply(plan, approvedBy: "bob", wait: nil)
         #expect(running.state == .running, "PVE's task has ended OK, and that says nothing yet")
         world.pve.put(target, status: status)
-        let ended = try await world.service.operation(running.id, wait: .seconds(30))
+        let ended = try await world.service.operation(running.id, World.alice, wait: .seconds(30))
         #expect(ended.state == .succeeded)
     }
 
@@ -133,8 +133,8 @@ struct ApplyTests {
         #expect(queued.queuePosition == 1)
         #expect(try await world.apply(other).state == .succeeded)
         gate.open()
-        #expect(try await world.service.operation(running.id, wait: .seconds(60)).state == .succeeded)
-        #expect(try await world.service.operation(queued.id, wait: .seconds(60)).state == .succeeded)
+        #expect(try await world.service.operation(running.id, World.alice, wait: .seconds(60)).state == .succeeded)
+        #expect(try await world.service.operation(queued.id, World.alice, wait: .seconds(60)).state == .succeeded)
         #expect(
             world.pve.changes.filter { $0.path.contains("101") }.map { $0.json["params"]?["timeout"] } == ["1", "2"])
     }
@@ -152,7 +152,7 @@ struct ApplyTests {
         #expect(cancelled.state == .cancelled)
         #expect(try await world.state(of: plans[1]) == .cancelled)
         gate.open()
-        #expect(try await world.service.operation(running.id, wait: .seconds(60)).state == .succeeded)
+        #expect(try await world.service.operation(running.id, World.alice, wait: .seconds(60)).state == .succeeded)
         #expect(world.pve.changes.count == 1)
     }
 
@@ -170,9 +170,9 @@ struct ApplyTests {
             _ = try await world.service.cancelOperation(queued.id, World.alice)
         }
         #expect(error?.code == .auditUnavailable)
-        #expect(try await world.service.operation(queued.id).state == .queued)
+        #expect(try await world.service.operation(queued.id, World.alice).state == .queued)
         gate.open()
-        #expect(try await world.service.operation(queued.id, wait: .seconds(30)).state == .succeeded)
+        #expect(try await world.service.operation(queued.id, World.alice, wait: .seconds(30)).state == .succeeded)
     }
 
     @Test func `a plan whose operation waits past its time is consumed, and then expires`() async throws {
@@ -192,8 +192,8 @@ struct ApplyTests {
         #expect(error?.code == .planConsumed)
         #expect(error?.operationID == queued.id)
         gate.open()
-        #expect(try await world.service.operation(running.id, wait: .seconds(30)).state == .succeeded)
-        let ended = try await world.service.operation(queued.id, wait: .seconds(30))
+        #expect(try await world.service.operation(running.id, World.alice, wait: .seconds(30)).state == .succeeded)
+        let ended = try await world.service.operation(queued.id, World.alice, wait: .seconds(30))
         #expect(ended.state == .failed)
         #expect(ended.code == ErrorCode.planExpired.rawValue)
         #expect(try await world.state(of: plans[1]) == .expired)
@@ -257,7 +257,8 @@ struct ApplyTests {
         var code: ErrorCode?
         do throws(ServiceError) { try await world.apply(plan) } catch { code = error.code }
         #expect(code == (given.state == .unknown ? nil : given.code), "an unknown outcome is no refusal")
-        let operation = try #require(try await world.service.operations(OperationFilter(plan: plan.id)).first)
+        let operation = try #require(
+            try await world.service.operations(OperationFilter(plan: plan.id), World.alice).first)
         #expect(operation.state == given.state)
         #expect(operation.code == (given.state == .unknown ? operation.code : given.code.rawValue))
         #expect(try await world.state(of: plan) == given.state.planState)
@@ -292,7 +293,7 @@ struct ApplyTests {
         #expect(try await world.service.cancelOperation(running.id, World.alice).cancelRequestedBy == "alice")
         #expect(world.pve.stopped == [upid])
         world.pve.taskStatus = .stopped(.failed("interrupted by signal"))
-        let ended = try await world.service.operation(running.id, wait: .seconds(60))
+        let ended = try await world.service.operation(running.id, World.alice, wait: .seconds(60))
         #expect(ended.state == .cancelled)
         #expect(ended.cancelRequestedBy == "alice")
         #expect(try await world.state(of: plan) == .failed)
@@ -347,7 +348,8 @@ struct ApplyTests {
         let world = try World()
         let plan = try await world.plan(.startVM, "vm/102")
         let error = await world.refusal { () async throws(ServiceError) in
-            try await world.apply(plan, as: Context(caller: .labelled("mallory"), requestID: "req_9"))
+            try await world.apply(
+                plan, as: Context(caller: .labelled("mallory"), principal: .shared, requestID: "req_9"))
         }
         #expect(error?.code == .forbidden)
         #expect(world.pve.changes.isEmpty)

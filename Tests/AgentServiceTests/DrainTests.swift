@@ -29,15 +29,15 @@ struct DrainTests {
         #expect(late?.code == .shuttingDown)
         gate.open()
         await drained.value
-        #expect(try await world.service.operation(running.id).state == .succeeded)
-        let freed = try await world.service.operation(queued.id)
+        #expect(try await world.service.operation(running.id, World.alice).state == .succeeded)
+        let freed = try await world.service.operation(queued.id, World.alice)
         #expect(freed.state == .failed)
         #expect(freed.code == ErrorCode.shuttingDown.rawValue)
         #expect(try await world.state(of: plans[1]) == .approved)
         #expect(world.pve.changes.count == 1)
     }
 
-    @Test func `a task that goes on at PVE ends as unknown, and the log says so`() async throws {
+    @Test func `a task that goes on at PVE is left to the next start, which follows it`() async throws {
         let upid = try #require(UPID(World.upid))
         let world = try World { _ in .task(upid) }
         world.pve.taskStatus = .running
@@ -45,11 +45,18 @@ struct DrainTests {
         let running = try await world.apply(plan, wait: nil)
         #expect(running.state == .running)
         await world.service.drain(within: .milliseconds(10))
-        let ended = try await world.service.operation(running.id)
-        #expect(ended.state == .unknown)
+        let ended = try await world.service.operation(running.id, World.alice)
+        #expect(ended.state == .running)
         #expect(ended.upid == upid)
-        #expect(try await world.state(of: plan) == .unknown)
+        #expect(try await world.state(of: plan) == .applying)
+        #expect(world.audit.kinds == [.plan, .applyIntent])
+
+        world.pve.taskStatus = .stopped(.ok)
+        let next = try await world.restarted()
+        #expect(try await next.service.operation(running.id, World.alice, wait: .seconds(30)).state == .succeeded)
+        #expect(try await next.state(of: plan) == .applied)
         #expect(world.audit.kinds == [.plan, .applyIntent, .apply])
+        #expect(world.pve.changes.count == 1, "nothing is sent again")
     }
 
     @Test func `an idle service drains at once`() async throws {

@@ -12,35 +12,78 @@ import Testing
 struct World {
     final class Clock: Sendable {
         private let time = Mutex(Date.sample)
+        private let up = Mutex(ContinuousClock.now)
+        private let file = Mutex(false)
         var now: Date { time.withLock { $0 } }
-        func move(by seconds: Double) { time.withLock { $0 = $0.addingTimeInterval(seconds) } }
+        var uptime: ContinuousClock.Instant { up.withLock { $0 } }
+
+        /// Time passes.
+        func move(by seconds: Double) {
+            jump(by: seconds)
+            pass(seconds)
+        }
+
+        /// Somebody sets the clock on the wall.
+        func jump(by seconds: Double) { time.withLock { $0 = $0.addingTimeInterval(seconds) } }
+
+        /// Time passes, and the clock on the wall stands still.
+        func pass(_ seconds: Double) { up.withLock { $0 += .seconds(seconds) } }
+
+        /// Whether the file that freezes everything is there.
+        func setFreezeFile(_ isThere: Bool) { file.withLock { $0 = isThere } }
+
+        func frozenByFile(_ now: Date) -> Freeze? {
+            file.withLock { $0 }
+                ? Freeze(environment: nil, reason: "a file says so", by: "file", setAt: now, endsAt: nil) : nil
+        }
     }
 
     let pve: FakeHypervisor
-    let audit = FlakyAuditSink()
-    let store = MemoryPlanStore()
-    let clock = Clock()
+    let audit: FlakyAuditSink
+    let store: MemoryPlanStore
+    let clock: Clock
+    let facts: EnvironmentFacts
+    let limits: Limits
     let service: ActionService
 
     init(
-        limits: Limits = Limits(), readOnly: Bool = false,
+        limits: Limits = Limits(), rules: Rules = Rules(), readOnly: Bool = false,
         change: @escaping FakeHypervisor.Change = { _ in .done(.null) }
     ) throws {
-        pve = FakeHypervisor(change: change)
+        let pve = FakeHypervisor(change: change)
         pve.put("vm/101", status: "running")
         pve.put("vm/102", status: "stopped")
         let facts = EnvironmentFacts(
             name: try #require(EnvironmentName("home")), baseURL: "https://pve.lan:8006", tokenID: "agent@pve!home",
             trust: "system", readOnly: readOnly, acceptsDeclaredApprovals: true)
-        var log = Logger(label: "test")
-        log.logLevel = .critical
-        let clock = clock
-        service = ActionService(
-            sites: [Site(facts: facts, hypervisor: pve)],
-            ports: Ports(audit: audit, store: store, log: log, now: { clock.now }), key: .sample, limits: limits)
+        self.init(pve, FlakyAuditSink(), MemoryPlanStore(), Clock(), facts, limits, rules)
     }
 
-    static let alice = Context(caller: .labelled("alice"), requestID: "req_1")
+    private init(
+        _ pve: FakeHypervisor, _ audit: FlakyAuditSink, _ store: MemoryPlanStore, _ clock: Clock,
+        _ facts: EnvironmentFacts, _ limits: Limits, _ rules: Rules
+    ) {
+        (self.pve, self.audit, self.store, self.clock, self.facts, self.limits) = (
+            pve, audit, store, clock, facts, limits
+        )
+        var log = Logger(label: "test")
+        log.logLevel = .critical
+        service = ActionService(
+            sites: [Site(facts: facts, hypervisor: pve)],
+            ports: Ports(
+                audit: audit, store: store, log: log, now: { clock.now }, uptime: { clock.uptime },
+                frozenByFile: { clock.frozenByFile($0) }),
+            rules: rules, key: .sample, limits: limits)
+    }
+
+    /// The same world after the process ended and began anew: only log, store and PVE are what they were.
+    func restarted(_ facts: EnvironmentFacts? = nil) async throws -> World {
+        let next = World(pve, audit, store, clock, facts ?? self.facts, limits, Rules())
+        try await next.service.recover()
+        return next
+    }
+
+    static let alice = Context(caller: .labelled("alice"), principal: .shared, requestID: "req_1")
     static let upid = "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:agent@pve!home:"
 
     func plan(

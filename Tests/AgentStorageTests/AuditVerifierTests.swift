@@ -175,11 +175,12 @@ struct AuthFailureTallyTests {
     @Test func `makes one event per source and minute`() {
         var tally = AuthFailureTally()
         for second in 0..<59 {
-            #expect(
-                tally.count(source: second.isMultiple(of: 2) ? "10.0.0.1" : "10.0.0.2", at: Self.start + Double(second))
-                    .isEmpty)
+            let source = second.isMultiple(of: 2) ? "10.0.0.1" : "10.0.0.2"
+            let (ended, earlier) = tally.count(source: source, at: Self.start + Double(second))
+            #expect(ended.isEmpty && earlier == second / 2)
         }
-        let events = tally.count(source: "10.0.0.1", at: Self.start + 60)
+        let (events, earlier) = tally.count(source: "10.0.0.1", at: Self.start + 60)
+        #expect(earlier == 0)
         #expect(events.map(\.kind) == [.authFailures, .authFailures])
         #expect(events.map { $0.result?["source"] } == ["10.0.0.1", "10.0.0.2"])
         #expect(events.map { $0.result?["count"] } == [30, 29])

@@ -36,6 +36,10 @@ package final class FlakyAuditSink: AuditSink {
         return try await inner.append(event, durability)
     }
 
+    package func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord] {
+        try await inner.records(after: seq, limit: limit)
+    }
+
     package var head: AuditHead { inner.head }
     package var fault: AuditError? { inner.fault }
 }

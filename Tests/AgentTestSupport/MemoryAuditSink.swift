@@ -34,6 +34,10 @@ package final class MemoryAuditSink: AuditSink {
         return try result.get()
     }
 
+    package func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord] {
+        Array(records.filter { $0.seq > seq }.prefix(limit))
+    }
+
     package var head: AuditHead { state.withLock { $0.chain.head } }
 
     /// Set it to make every append throw it; `nil` heals.

@@ -1,3 +1,4 @@
+import AgentModel
 import FoundationEssentials
 import Glibc
 import HTTPMessage
@@ -19,7 +20,8 @@ struct CommandTests {
     }
 
     @Test(arguments: [
-        [], ["serve"], ["check"], ["simulate"], ["audit"], ["audit", "verify"], ["audit", "tail"], ["version"],
+        [], ["serve"], ["check"], ["token"], ["token", "new"], ["token", "hash"], ["simulate"], ["audit"],
+        ["audit", "verify"], ["audit", "tail"], ["version"],
     ])
     func `every command explains itself`(command: [String]) async throws {
         let result = try await Program(command + ["--help"]).end()
@@ -37,6 +39,9 @@ struct CommandTests {
         [], ["serve"], ["--config"], ["--config", "a", "b"], ["--nonsense"], ["explode"], ["check"], ["audit", "burn"],
         ["simulate", "--guests", "-1"], ["simulate", "--guests", "many"], ["simulate", "--listen", "0.0.0.0:8006"],
         ["simulate", "--listen", "nowhere"], ["simulate", "--task-ms", "-5"], ["audit", "tail", "-n", "0"],
+        ["token", "new"], ["token", "new", "ab"], ["token", "new", "a b c"], ["token", "new", "Anonymous"],
+        ["token", "new", "alice", "--role", "admin"], ["token", "new", "alice", "--environment", "a b"],
+        ["token", "new", "alice", "bob"], ["token", "hash", "a-token-as-an-argument-3f1c"],
         ["audit", "verify", "--head", "43"], ["audit", "verify", "--head", "43:xyz"],
     ])
     func `wrong usage exits with 64 and shows the right one`(arguments: [String]) async throws {
@@ -139,6 +144,87 @@ struct CommandTests {
             result.out.contains("\ncloud: PVE refused") && result.out.contains("token is not accepted"), "\(result)")
         #expect(!"\(result)".contains("not-the-secret"))
         await datacenter.stop()
+    }
+
+    @Test func `check lists principals and rules, and warns of approvals that nobody can give`() async throws {
+        let place = try ConfigFile()
+        let config = try place.write([
+            "listen_addr": "127.0.0.1:0", "environments": [place.simulated("home"), place.simulated("cloud")],
+            "principals": [
+                ["id": "pi-agent", "token_env": "AGENT", "roles": ["operator"]],
+                ["id": "alice", "token_env": "ALICE", "roles": ["viewer", "approver"], "environments": ["home"]],
+            ],
+            "policy": ["rules": [["id": "two-at-home", "effect": "require_approval", "approvals": 2]]],
+        ])
+        let variables = ["AGENT": "agent-and-twenty-more-a41c", "ALICE": "alice-and-twenty-more-5b7e"]
+        let result = try await Program.run("check", "--config", config, variables: variables)
+        #expect(result.status == 0, "\(result)")
+        for line in [
+            "principal pi-agent: operator in all environments", "principal alice: viewer, approver in home",
+            "rule two-at-home: require_approval (2)",
+            "no principal is an approver in cloud: what needs an approval cannot be applied there",
+            "rule two-at-home asks for 2 approvals, but home has 1 approver: what it is about cannot be applied there",
+        ] { #expect(result.out.split(separator: "\n").contains { $0 == line }, "\(line) in \(result)") }
+        for token in variables.values { #expect(!"\(result)".contains(token)) }
+    }
+
+    // MARK: token
+
+    @Test func `token new makes a token and the entry that lets it in`() async throws {
+        let arguments = ["token", "new", "alice", "--role", "approver", "--role", "viewer", "--environment", "home"]
+        let result = try await Program(arguments).end()
+        #expect(result.status == 0, "\(result)")
+        let lines = result.out.split(separator: "\n").map(String.init)
+        try #require(lines.count == 2, "\(result)")
+        let token = lines[0]
+        #expect(token.hasPrefix("pxa_") && token.utf8.count == 47, "\(token.utf8.count)")
+        let entry = try JSON.parse(lines[1])
+        #expect(
+            entry == [
+                "id": "alice", "token_sha256": .string(TokenDigest(of: token.utf8).description),
+                "roles": ["viewer", "approver"], "environments": ["home"],
+            ])
+        #expect(!result.err.contains(token))
+
+        let place = try ConfigFile()
+        let config = try place.write(["environments": [place.simulated("home")], "principals": [entry]])
+        let read = try AgentConfig(file: config, variables: [:])
+        #expect(read.tokens[TokenDigest(of: token.utf8)]?.id == "alice")
+    }
+
+    @Test func `each token is another, and as JSON it stands beside its principal`() async throws {
+        var tokens: Set<String> = []
+        for _ in 0..<5 {
+            let result = try await Program.run("token", "new", "pi-agent", "--json")
+            let json = try JSON.parse(String(result.out.dropLast()))
+            let token = try #require(json["token"]?.string)
+            tokens.insert(token)
+            #expect(json["principal"]?["token_sha256"]?.string == TokenDigest(of: token.utf8).description)
+            #expect(json["principal"]?["roles"] == ["viewer"] && json["principal"]?["environments"] == nil)
+            #expect(result.err.isEmpty)
+        }
+        #expect(tokens.count == 5)
+    }
+
+    @Test func `token hash reads standard input and refuses what is no token`() async throws {
+        let place = try ConfigFile()
+        let file = "\(place.directory)/token"
+        let token = "a-token-on-standard-input-7b1e"
+        for end in ["", "\n"] {
+            try write(token + end, to: file)
+            let result = try await Program(["token", "hash"], input: file).end()
+            #expect(result.status == 0 && result.out == "\(TokenDigest(of: token.utf8))\n", "\(result)")
+        }
+        let wrong = [
+            "": "is empty", "a-short-one-7b1e": "fewer than 20", token + "\n\n": "one line", token + " x": "one line",
+            String(repeating: token + "\n", count: 1000): "one line",
+        ]
+        for (text, words) in wrong {
+            try write(text, to: file)
+            let result = try await Program(["token", "hash"], input: file).end()
+            #expect(result.status == 1 && result.err.contains(words) && result.out.isEmpty, "\(result)")
+            #expect(!result.err.contains("7b1e"))
+        }
     }
 
     // MARK: simulate

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentPolicy
 import AgentService
 import AgentTestSupport
 import FoundationEssentials
@@ -11,14 +12,14 @@ import Testing
 @testable import proxmox_agent
 
 struct ConfigTests {
-    private static func config(
+    static func config(
         _ text: String, _ variables: [String: String] = ["S": "s3cr3t-of-home"]
     ) throws(ConfigError) -> AgentConfig {
         try AgentConfig(bytes: Array(text.utf8), variables: variables)
     }
 
     /// What is wrong, line by line; nothing where it is right.
-    private static func wrong(_ text: String, _ variables: [String: String] = ["S": "s3cr3t-of-home"]) -> [String] {
+    static func wrong(_ text: String, _ variables: [String: String] = ["S": "s3cr3t-of-home"]) -> [String] {
         do throws(ConfigError) {
             _ = try config(text, variables)
             return []
@@ -41,13 +42,18 @@ struct ConfigTests {
         let config = try Self.config("{}", [:])
         #expect(config.listen == .tcp(host: "127.0.0.1", port: 8080))
         #expect(config.auditLogPath == "./data/audit.log")
+        #expect(config.statePath == "./data/state.db")
+        #expect(config.freezePath == nil)
+        #expect(config.policy.rules.isEmpty)
         #expect(config.environments.isEmpty)
-        #expect(config.token == nil)
+        #expect(config.tokens.isEmpty)
         #expect(config.limits.planSeconds == 3600)
         #expect(config.limits.highRiskPlanSeconds == 900)
         #expect(config.limits.livePlans == 100)
         #expect(config.limits.retentionSeconds == 86_400)
         #expect(config.limits.operations == 256)
+        #expect(config.limits.environmentOperations == 8)
+        #expect(config.serving.authDelay == .milliseconds(250))
         #expect(config.limits.shareReads)
         #expect(config.serving.maxBodyBytes == 1_048_576)
         #expect(config.serving.maxHeaderBytes == 16_384)
@@ -84,7 +90,7 @@ struct ConfigTests {
         #expect(environment.facts.labels == ["site": "cellar"])
         #expect(environment.timeout == .milliseconds(1500))
         #expect(environment.secret.reveal() == "s3cr3t-of-home")
-        #expect(config.token?.reveal() == "0123456789abcdef")
+        #expect(config.tokens == [TokenDigest(of: "0123456789abcdef".utf8): .shared])
         #expect(config.listen == .tcp(host: "::1", port: 9000))
         #expect(!"\(config)".contains("s3cr3t-of-home"))
     }
@@ -107,6 +113,14 @@ struct ConfigTests {
     /// A value that each key takes.
     private static let values: [String: JSON] = [
         "listen_addr": ":8080", "audit_log_path": "/tmp/audit.log", "environments[].name": "home",
+        "state_path": "/tmp/state.db", "freeze_path": "/tmp/freeze", "principals[].id": "pi-agent",
+        "principals[].token_sha256": .string(ConfigCallersTests.digest), "principals[].token_env": "S",
+        "principals[].token_file": "/dev/null", "principals[].roles": ["viewer"],
+        "principals[].environments": ["home"], "policy.rules[].id": "a-1.b_c", "policy.rules[].effect": "deny",
+        "policy.rules[].approvals": 10, "policy.rules[].reason": "because", "policy.rules[].environments": ["home"],
+        "policy.rules[].actions": ["start_vm"], "policy.rules[].targets": ["vm/*", "vm/101", "*"],
+        "policy.rules[].tags": ["Prod"], "policy.rules[].principals": ["operator"],
+        "limits.environment_operations": 1000, "limits.auth_delay_ms": 0,
         "environments[].base_url": "https://pve.lan", "environments[].token_id": "agent@pve!home",
         "environments[].token_secret_env": "S", "environments[].token_secret_file": "/dev/null",
         "environments[].tls.ca_file": .string(authority),
@@ -122,32 +136,39 @@ struct ConfigTests {
     @Test(arguments: AgentConfig.keys.map(\.key))
     func `each documented key is taken`(key: String) throws {
         let value = try #require(Self.values[key], "give \(key) a value in this test")
-        var environment: JSONObject = [
-            "name": "home", "base_url": "https://pve.lan", "token_id": "agent@pve!home", "token_secret_env": "S",
+        var document: JSONObject = [
+            "environments": [
+                [
+                    "name": "home", "base_url": "https://pve.lan", "token_id": "agent@pve!home",
+                    "token_secret_env": "S",
+                ]
+            ]
         ]
-        var steps = key.split(separator: ".").map(String.init)
-        var document = JSONObject()
-        if steps.first == "environments[]" {
-            steps.removeFirst()
-            Self.set(value, steps, in: &environment)
-        } else {
-            Self.set(value, steps, in: &document)
+        if key.hasPrefix("principals") {
+            document["principals"] = [["id": "abc", "token_sha256": .string(ConfigCallersTests.digest), "roles": []]]
         }
-        // A second source of the secret is refused, and so is an unreadable one: that the key is known is enough.
-        document["environments"] = [.object(environment)]
-        #expect(Self.wrong(JSON.object(document).text).allSatisfy { !$0.contains("unknown key") })
-        if key != "environments[].token_secret_file" { #expect(Self.wrong(JSON.object(document).text).isEmpty) }
+        if key.hasPrefix("policy") {
+            document["policy"] = ["rules": [["id": "abc", "effect": "require_approval"]]]
+        }
+        Self.set(value, key.split(separator: ".").map(String.init), in: &document)
+        // A second source of a secret is refused, and so are no roles: that the key is known is enough.
+        let wrong = Self.wrong(JSON.object(document).text)
+        #expect(wrong.allSatisfy { !$0.contains("unknown key") })
+        if !key.contains("token_") && !key.hasPrefix("principals") { #expect(wrong.isEmpty) }
+        if key == "principals[].roles" { #expect(wrong.isEmpty) }
     }
 
+    /// Sets what `steps` lead to, through the first element of a list where a step says so.
     private static func set(_ value: JSON, _ steps: [String], in object: inout JSONObject) {
         guard let first = steps.first else { return }
         guard steps.count > 1 else {
             object[first] = value
             return
         }
-        var inner = object[first]?.object ?? JSONObject()
+        let name = first.replacing("[]", with: "")
+        var inner = (first == name ? object[name] : object[name]?.array?.first)?.object ?? JSONObject()
         set(value, Array(steps.dropFirst()), in: &inner)
-        object[first] = .object(inner)
+        object[name] = first == name ? .object(inner) : [.object(inner)]
     }
 
     @Test func `each key that is taken is documented`() throws {
@@ -163,7 +184,12 @@ struct ConfigTests {
         }
         try collect(Self.environment(#""nonsense":1"#), "environments[].")
         try collect(Self.environment(#""tls":{"nonsense":1}"#), "environments[].tls.")
-        let groups: Set = ["environments", "plans", "limits", "log", "environments[].tls"]
+        try collect(#"{"principals":[{"nonsense":1}]}"#, "principals[].")
+        try collect(#"{"policy":{"nonsense":1}}"#, "policy.")
+        try collect(#"{"policy":{"rules":[{"nonsense":1}]}}"#, "policy.rules[].")
+        let groups: Set = [
+            "environments", "plans", "limits", "log", "environments[].tls", "principals", "policy", "policy.rules",
+        ]
         #expect(taken.subtracting(groups) == Set(AgentConfig.keys.map(\.key)))
     }
 
@@ -356,12 +382,15 @@ struct ConfigTests {
 
     @Test func `all that is wrong is told at once`() {
         let lines = Self.wrong(
-            #"{"listen_addr":1,"plans":{"ttl_seconds":0},"environments":[{"name":"a b"},2],"policy":{},"x":1}"#)
+            #"{"listen_addr":1,"plans":{"ttl_seconds":0},"environments":[{"name":"a b"},2],"#
+                + #""principals":[{"id":"x"}],"policy":{"rules":[{}]},"tls":{},"x":1}"#)
         let places = lines.map { $0.prefix { $0 != ":" } }
         #expect(
             Set(places) == [
                 "listen_addr", "plans.ttl_seconds", "environments[0].name", "environments[0].base_url",
-                "environments[0].token_id", "environments[0].token_secret_env", "environments[1]", "policy", "x",
+                "environments[0].token_id", "environments[0].token_secret_env", "environments[1]", "principals[0].id",
+                "principals[0].token_sha256", "principals[0].roles", "policy.rules[0].id", "policy.rules[0].effect",
+                "tls", "x",
             ])
     }
 

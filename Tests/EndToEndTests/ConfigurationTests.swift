@@ -56,10 +56,25 @@ struct ConfigurationTests {
         Case("limits.treads", "unknown") { $0["limits"] = ["treads": 1] },
         Case("plans.ttl_seconds", "60 to 604800") { $0["plans"] = ["ttl_seconds": "long"] },
         Case("log.format", "text or json") { $0["log"] = ["format": "xml"] },
-        Case("state_path", "does not act on it yet", "take it out") { $0["state_path"] = "./state.db" },
-        Case("principals", "take it out") { $0["principals"] = [] },
-        Case("policy", "take it out") { $0["policy"] = [:] }, Case("tls", "take it out") { $0["tls"] = [:] },
-        Case("freeze_path", "take it out") { $0["freeze_path"] = "/x" },
+        Case("tls", "does not act on it yet", "take it out") { $0["tls"] = [:] },
+        Case("state_path", "a file's path") { $0["state_path"] = "" },
+        Case(
+            "principals[0].roles[0]", "viewer, operator, approver, auditor", variables: ["PROXMOX_AGENT_API_TOKEN": ""]
+        ) {
+            $0["principals"] = [["id": "alice", "token_env": "SECRET_alice", "roles": ["admin"]]]
+        },
+        Case("principals[0].token_sha256", "proxmox-agent token hash", variables: ["PROXMOX_AGENT_API_TOKEN": ""]) {
+            $0["principals"] = [["id": "alice", "token_sha256": "in-the-file-e1f2", "roles": ["viewer"]]]
+        },
+        Case("PROXMOX_AGENT_API_TOKEN", "so are principals", "unset it") {
+            $0["principals"] = [["id": "alice", "token_env": "SECRET_alice", "roles": ["viewer"]]]
+        },
+        Case("policy.rules[0].effect", "deny or require_approval") {
+            $0["policy"] = ["rules": [["id": "x", "effect": "allow"]]]
+        },
+        Case("policy.rules[0].environments[0]", "(one, two)") {
+            $0["policy"] = ["rules": [["id": "x", "effect": "deny", "environments": ["three"]]]]
+        },
         Case(second: "name", "\"one\" is taken", "unique", set: "name", "one"),
         Case(second: "name", "A-Z a-z 0-9", set: "name", "a b"), Case(second: "name", "such as home", set: "name", nil),
         Case(
@@ -97,6 +112,7 @@ struct ConfigurationTests {
         flaw.change(&document)
         let config = try place.write(document)
         let variables = place.variables.merging(flaw.variables) { $1 }
+            .merging(["SECRET_alice": "alice-and-twenty-more-5b7e"]) { $1 }
         for command in [["--config", config], ["serve", "--config", config], ["check", "--config", config]] {
             let result = try await Program(command, variables: variables).end()
             #expect(result.status == 1, "\(result)")

@@ -32,8 +32,12 @@ final class Program: Sendable {
 
     /// Starts it with this environment, and nothing of the test's own.
     ///
-    /// `fileSizeLimit` bounds each file that it writes, as a full disk would.
-    init(_ arguments: [String], variables: [String: String] = [:], fileSizeLimit: Int? = nil) throws {
+    /// `input` is the file that it reads as standard input. `fileSizeLimit` bounds each file that it writes, as a full
+    /// disk would.
+    init(
+        _ arguments: [String], variables: [String: String] = [:], input: String = "/dev/null",
+        fileSizeLimit: Int? = nil
+    ) throws {
         var command = [Self.path] + arguments
         if let fileSizeLimit { command = ["/usr/bin/prlimit", "--fsize=\(fileSizeLimit):unlimited"] + command }
         out = try Output()
@@ -41,7 +45,7 @@ final class Program: Sendable {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, out.writeEnd, 1)
         posix_spawn_file_actions_adddup2(&actions, err.writeEnd, 2)
         var argv: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]

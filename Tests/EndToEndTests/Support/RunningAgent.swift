@@ -23,13 +23,14 @@ final class RunningAgent: Asked {
     private let directory: TemporaryDirectory
     private let client: Client
 
-    init(_ setup: Setup) throws {
+    init(_ setup: Setup) async throws {
         directory = try TemporaryDirectory()
         auditLog = "\(directory.path)/audit.log"
         datacenter = try Datacenter(setup)
         let document = setup.document(auditLog: auditLog, addresses: datacenter.addresses)
         let config = try AgentConfig(bytes: document.bytes, variables: setup.variables())
-        agent = try Agent(config, log: Logger(label: "test") { [log] _ in log.handler }, now: { [clock] in clock.now })
+        agent = try await Agent(
+            config, log: Logger(label: "test") { [log] _ in log.handler }, now: { [clock] in clock.now })
         client = try Client(of: agent.server.address)
     }
 
@@ -58,7 +59,7 @@ final class RunningAgent: Asked {
 /// Runs `body` with an agent, stops it, and verifies that its audit log is whole.
 func withAgent(_ setup: Setup = Setup(), _ body: (RunningAgent) async throws -> Void) async throws {
     try await Slots.shared.withSlot {
-        let agent = try RunningAgent(setup)
+        let agent = try await RunningAgent(setup)
         do { try await body(agent) } catch {
             await agent.stop()
             throw error

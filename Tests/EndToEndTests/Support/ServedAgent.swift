@@ -12,13 +12,15 @@ final class ServedAgent: Asked {
     let auditLog: String
     let program: Program
     let address: ListenAddress
+    /// The configuration file.
+    let config: String
     private let directory: TemporaryDirectory
     private let client: Client
 
     init(_ setup: Setup = Setup(), fileSizeLimit: Int? = nil) async throws {
         directory = try TemporaryDirectory()
         auditLog = "\(directory.path)/audit.log"
-        let config = "\(directory.path)/config.json"
+        config = "\(directory.path)/config.json"
         datacenter = try Datacenter(setup)
         try write(setup.document(auditLog: auditLog, addresses: datacenter.addresses).text, to: config)
         program = try Program(["--config", config], variables: setup.variables(), fileSizeLimit: fileSizeLimit)
@@ -31,6 +33,13 @@ final class ServedAgent: Asked {
     }
 
     func send(_ request: OutgoingRequest) async throws -> Reply { try await client.send(request) }
+
+    /// Writes the configuration anew and tells it to read it; returns once a line of its log says `word`.
+    func reload(_ setup: Setup, until word: String) async throws {
+        try write(setup.document(auditLog: auditLog, addresses: datacenter.addresses).text, to: config)
+        program.signal(SIGHUP)
+        _ = try await program.line { $0.contains(word) }
+    }
 
     /// Tells it to stop and waits for its end.
     func stop(_ signal: Int32 = SIGTERM) async throws -> Program.Result {

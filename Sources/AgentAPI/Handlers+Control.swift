@@ -1,0 +1,58 @@
+import AgentAudit
+import AgentModel
+import AgentService
+import HTTPMessage
+import HTTPTypes
+import StrictJSON
+
+/// Freezes and the audit log.
+extension Handlers {
+    func freezes(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        .json(.ok, ["freezes": .array(service.freezes(exchange.context).map(Views.freeze))])
+    }
+
+    func freeze(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let object = try exchange.object()
+        let wish: FreezeWish
+        do throws(JSONIssues) { wish = try FreezeWish(parsing: object) } catch { throw ServiceError(error) }
+        return .json(.ok, Views.freeze(try await service.freeze(wish, exchange.context)))
+    }
+
+    func unfreeze(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let lifted = try await service.unfreeze(exchange.query["environment"], exchange.context)
+        return .json(.ok, ["lifted": lifted.map(Views.freeze) ?? .null])
+    }
+
+    func audit(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let after = try exchange.query("after", in: 0...Int.max) ?? 0
+        let limit = try exchange.query("limit", in: 1...1000) ?? 100
+        let (records, next) = try await service.records(after: UInt64(after), limit: limit, exchange.context)
+        var parts: [[UInt8]] = [Array("{\"records\":[".utf8)]
+        for (index, record) in records.enumerated() {
+            parts.append((index > 0 ? [UInt8(ascii: ",")] : []) + record.line)
+        }
+        parts.append(Array("],\"next\":\(next.map { "\($0)" } ?? "null")}".utf8))
+        return Response(status: .ok, fields: [.contentType: "application/json"], body: .init(parts: parts))
+    }
+
+    func auditHead(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let head = service.auditHead
+        return .json(.ok, ["seq": JSON(Int(clamping: head.seq)), "hash": .string(head.hash)])
+    }
+}
+
+extension KeptAnswer {
+    init(_ response: Response) {
+        self.init(
+            status: response.status.code, body: response.body.bytes, location: response.fields[.location])
+    }
+}
+
+extension Response {
+    /// An answer as it was given before.
+    init(_ kept: KeptAnswer) {
+        var fields: HTTPFields = [.contentType: kept.status < 400 ? "application/json" : "application/problem+json"]
+        fields[.location] = kept.location
+        self.init(status: HTTPResponse.Status(code: kept.status), fields: fields, body: .init(kept.body))
+    }
+}

@@ -1,0 +1,35 @@
+internal import Crypto
+
+/// The SHA-256 of a caller's token: all that is kept of it.
+package struct TokenDigest: Sendable, Hashable, CustomStringConvertible {
+    private var words = SIMD4<UInt64>()
+
+    /// The digest of a token, given as its bytes in UTF-8.
+    package init(of token: some Sequence<UInt8>) {
+        for (index, byte) in SHA256.hash(data: Array(token)).enumerated() {
+            words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+        }
+    }
+
+    /// Reads 64 lower-case hexadecimal digits; `nil` for anything else.
+    package init?(_ text: String) {
+        let digits = Array(text.utf8)
+        guard digits.count == 64, digits.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) })
+        else { return nil }
+        for (index, digit) in digits.enumerated() {
+            words[index / 16] = words[index / 16] << 4 | UInt64(digit < 0x3A ? digit - 0x30 : digit - 0x61 + 10)
+        }
+    }
+
+    /// All ones where `other` is the same digest, else zero; takes the same time for any two.
+    package func mask(of other: TokenDigest) -> UInt {
+        let parts = words ^ other.words
+        let difference = parts[0] | parts[1] | parts[2] | parts[3]
+        return UInt(truncatingIfNeeded: ((difference | (0 &- difference)) >> 63) &- 1)
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    package var description: String {
+        hexadecimal((0..<32).map { UInt8(truncatingIfNeeded: words[$0 / 8] >> UInt64(56 - $0 % 8 * 8)) })
+    }
+}

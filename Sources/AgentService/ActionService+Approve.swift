@@ -1,0 +1,155 @@
+import AgentAudit
+package import AgentModel
+import AgentPolicy
+import FoundationEssentials
+package import StrictJSON
+
+/// An approver's word on a plan, as `POST /v1/plans/{id}/approvals` takes it.
+package struct ApprovalWish: Sendable {
+    package enum Word: String, Sendable {
+        case approve, reject
+    }
+
+    package let word: Word
+    /// What the approver looked at: the whole ``Plan/planHash``.
+    package let planHash: String
+    package let reason: String?
+    package let ticket: String?
+
+    /// Reads the body `{decision, plan_hash, reason?, ticket?}`.
+    package init(parsing object: JSONObject) throws(JSONIssues) {
+        var reader = ObjectReader(object)
+        let word = reader.parsed("decision", "approve or reject", Word.init)
+        let hash = reader.parsed("plan_hash", "the plan's plan_hash, 64 hexadecimal digits") { text in
+            text.utf8.count == 64 && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+                ? text : nil
+        }
+        reason = reader.parsed("reason", "text of at most 4096 characters") {
+            TextForm.text(4096).matches($0) ? $0 : nil
+        }
+        ticket = reader.parsed("ticket", "text of at most 256 characters") { TextForm.text(256).matches($0) ? $0 : nil }
+        reader.require("decision", "approve or reject")
+        reader.require("plan_hash", "the plan_hash of the plan that was looked at")
+        try reader.finish()
+        guard let word, let hash else { throw JSONIssues([]) }
+        self.word = word
+        planHash = hash
+    }
+}
+
+extension ActionService {
+    /// Takes an approver's yes or no to exactly what they looked at. Nothing is applied by it.
+    ///
+    /// - Throws: the code that says why the word does not count; each refusal is recorded.
+    package func decide(_ id: RecordID, _ wish: ApprovalWish, _ context: Context) async throws(ServiceError) -> Plan {
+        var seen: Plan?
+        do throws(ServiceError) {
+            // Expires it where its time has come, which takes the lock by itself.
+            seen = try await plan(id, context)
+            return try await withPlan(id) { () async throws(ServiceError) in
+                let plan = try await visible(id, context)
+                seen = plan
+                try check(.approve, in: plan.request.environment, context)
+                try checkAwaits(plan, wish, context)
+                guard wish.planHash == plan.planHash else {
+                    throw ServiceError(
+                        .planHashMismatch,
+                        "plan \(id) has another plan_hash than the one sent: look at the plan, then send its own",
+                        planID: id)
+                }
+                return try await store(wish, on: plan, context)
+            }
+        } catch {
+            throw await refuse(error, context, plan: seen)
+        }
+    }
+
+    /// Whether the plan waits for a word, and for this caller's.
+    private func checkAwaits(_ plan: Plan, _ wish: ApprovalWish, _ context: Context) throws(ServiceError) {
+        if wish.word == .approve {
+            do throws(ApprovalRefusal) { try ApprovalCheck.verified(by: context.principal, for: plan) } catch {
+                // Somebody's second word is told so before anything else about the plan.
+                if case .again = error, !plan.state.isLive { try checkState(of: plan) }
+                throw wording(of: error, plan)
+            }
+        }
+        try checkState(of: plan)
+        guard plan.state == .awaitingApproval else {
+            let why =
+                plan.requires.approvals == 0
+                ? "needs no approval" : "has all \(plan.requires.approvals) approvals that it needs"
+            throw ServiceError(
+                .alreadyApproved, "plan \(plan.id) \(why); to stop it, cancel it with DELETE /v1/plans/\(plan.id)",
+                planID: plan.id)
+        }
+    }
+
+    private func store(_ wish: ApprovalWish, on plan: Plan, _ context: Context) async throws(ServiceError) -> Plan {
+        let now = ports.now()
+        let word = Approval(
+            approver: context.principal.isShared ? context.caller.actor : context.principal.id,
+            assurance: context.principal.isShared ? .declared : .verified, at: now, reason: wish.reason,
+            ticket: wish.ticket)
+        var result: JSONObject = [
+            "plan_hash": .string(plan.planHash), "assurance": .string(word.assurance.rawValue),
+            "reason": wish.reason.map { .string($0) }, "ticket": wish.ticket.map { .string($0) },
+        ]
+        if wish.word == .approve {
+            result["approvals"] = .string("\(plan.approvals.count + 1)/\(plan.requires.approvals)")
+        }
+        let event = event(
+            wish.word == .approve ? .approve : .reject, context, environment: plan.request.environment, plan: plan.id,
+            decision: plan.decision.json, result: .object(result))
+        let stored = try await commit(event) { records -> Plan? in
+            guard var plan = records.plan(plan.id), plan.operationID == nil else { return nil }
+            guard wish.word == .approve ? plan.approve(word) : plan.reject(word) else { return nil }
+            records.put(plan)
+            return plan
+        }
+        guard let stored else { throw ServiceError(.internalError, "plan \(plan.id) moved on meanwhile; look again") }
+        if stored.state.isEnded { deadlines.forget(stored.id) }
+        return stored
+    }
+
+    /// Why an approval does not count, in words that name the cure.
+    func wording(of refusal: ApprovalRefusal, _ plan: Plan) -> ServiceError {
+        let request = plan.request
+        let wish = "\(request.action.rawValue) on \(request.target)"
+        switch refusal {
+        case .missing(let have, let need):
+            let cure =
+                plan.requires.assurance == .declared
+                ? "Apply it with approved_by: the name of another person who approved it."
+                : "An approver sends POST /v1/plans/\(plan.id)/approvals."
+            return ServiceError(
+                .approvalRequired,
+                "\(wish) needs \(need) approval\(need == 1 ? "" : "s") by \(need == 1 ? "another principal" : "others")"
+                    + "; plan \(plan.id) has \(have). \(cure)", planID: plan.id)
+        case .declaredNotAccepted:
+            let cure =
+                inForce.directory.isShared
+                ? "set accept_declared_approvals in the configuration to change that, or give approvers tokens of "
+                    + "their own (principals)"
+                : "an approver sends POST /v1/plans/\(plan.id)/approvals under a token of their own"
+            return ServiceError(
+                .approvalRequired,
+                "environment \(request.environment) does not take approved_by for an approval of \(wish); \(cure)",
+                planID: plan.id)
+        case .selfApproval(let name):
+            return ServiceError(
+                .selfApproval, "\(name) asked for plan \(plan.id) or applies it, and cannot approve it as well",
+                planID: plan.id)
+        case .notAnApprover(let name):
+            return ServiceError(
+                .forbidden,
+                inForce.directory.isShared
+                    ? "the shared token gives no approval that counts; name the approver in approved_by at apply, where "
+                        + "that is taken, or configure principals"
+                    : "\(name) may not approve in \(request.environment): it takes \(Self.roles(for: .approve))",
+                planID: plan.id)
+        case .again(let name):
+            return ServiceError(
+                .alreadyApproved, "\(name) has approved plan \(plan.id); one word each", planID: plan.id)
+        }
+    }
+}

@@ -1,0 +1,34 @@
+package import AgentAudit
+import AgentModel
+
+extension ActionService {
+    /// Audit records after number `seq`, oldest first: of an auditor's own environments, and all where there is no limit
+    /// to them. At most `limit`; `next` is where to go on, `nil` at the end of the log.
+    package func records(
+        after seq: UInt64, limit: Int, _ context: Context
+    ) async throws(ServiceError) -> (records: [AuditRecord], next: UInt64?) {
+        let allowed = environments(.audit, context)?.map(\.description)
+        var found: [AuditRecord] = []
+        var last = seq
+        // Who sees few of many records gets them page by page.
+        for _ in 0..<16 {
+            let page: [AuditRecord]
+            do throws(AuditError) { page = try await ports.audit.records(after: last, limit: limit) } catch {
+                throw ServiceError(.auditUnavailable, "\(error)")
+            }
+            for record in page where found.count < limit {
+                last = record.seq
+                if let allowed {
+                    guard let environment = record.event.environment, allowed.contains(environment) else { continue }
+                }
+                found.append(record)
+            }
+            if page.count < limit, page.last.map({ $0.seq == last }) ?? true { return (found, nil) }
+            if found.count == limit { break }
+        }
+        return (found, last)
+    }
+
+    /// The newest synced record of the chain.
+    package var auditHead: AuditHead { ports.audit.head }
+}

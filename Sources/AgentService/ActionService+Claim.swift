@@ -1,0 +1,159 @@
+import AgentAudit
+import AgentModel
+import AgentPolicy
+import FoundationEssentials
+import StrictJSON
+import Synchronization
+
+/// From an approved plan to an operation that waits for its turn.
+extension ActionService {
+    /// Checks everything that can be checked at once, stores the operation, and sets it going.
+    func claim(
+        _ plan: Plan, approvedBy: String?, _ kept: KeptWish?, _ context: Context
+    ) async throws(ServiceError) -> Operation {
+        try checkOpen()
+        try checkNotFrozen(plan.request.environment)
+        return try await withPlan(plan.id) { () async throws(ServiceError) in
+            let fresh = try await load(plan.id)
+            try checkState(of: fresh)
+            let facts = try site(fresh.request.environment).facts
+            let decision = inForce.policy.evaluate(
+                fresh.request, by: fresh.requester, in: facts, tags: fresh.preview.observed.tags)
+            guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
+            try await checkApprovals(of: fresh, decision, facts, context)
+            do throws(ApprovalRefusal) {
+                try ApprovalCheck.declared(approvedBy, for: fresh, appliedBy: context.caller, in: facts)
+            } catch {
+                throw wording(of: error, fresh)
+            }
+            guard runs.withLock({ $0.tasks.count }) < limits.operations else {
+                throw ServiceError(.overloaded, "\(limits.operations) operations are under way; wait for one to end")
+            }
+            let declared = fresh.state == .awaitingApproval ? approvedBy : nil
+            let approved = try await declare(declared, fresh, context)
+            guard approved.state == .approved else {
+                throw wording(
+                    of: .missing(have: approved.approvals.count, need: approved.requires.approvals), approved)
+            }
+            return try await store(claimOf: approved, kept, context)
+        }
+    }
+
+    /// Whether the approvals that were given still count and are as many as policy asks for now. Where not, the plan
+    /// awaits others from here on.
+    private func checkApprovals(
+        of plan: Plan, _ decision: Decision, _ facts: EnvironmentFacts, _ context: Context
+    ) async throws(ServiceError) {
+        guard plan.state == .approved, let lack = lack(of: plan, decision, facts) else { return }
+        let now = ports.now()
+        let directory = inForce.directory
+        var result: JSONObject = ["status": "refused", "code": .string(lack.code.rawValue)]
+        result["state"] = .string(PlanState.awaitingApproval.rawValue)
+        let refusal = event(
+            .refuse, context, environment: facts.name, plan: plan.id, request: plan.request.json,
+            decision: plan.decision.json, result: .object(result))
+        _ = try await commit(refusal) { records -> Bool? in
+            guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else { return nil }
+            let before = plan
+            plan.withdraw(at: now) { ApprovalCheck.stillCounts($0, for: before, in: facts, among: directory) }
+            records.put(plan)
+            return true
+        }
+        var recorded = lack
+        recorded.isRecorded = true
+        throw recorded
+    }
+
+    /// What an approved plan lacks by the rules of now; `nil` when it lacks nothing.
+    func lack(of plan: Plan, _ decision: Decision, _ facts: EnvironmentFacts) -> ServiceError? {
+        let rules = inForce
+        let requirement = rules.policy.requirement(of: decision, in: facts, among: rules.directory)
+        let needed = max(requirement.approvals, plan.requires.approvals)
+        let good = plan.approvals.count { ApprovalCheck.stillCounts($0, for: plan, in: facts, among: rules.directory) }
+        guard good < needed else { return nil }
+        return wording(of: .missing(have: good, need: needed), plan)
+    }
+
+    /// Records and stores an approval that the applier vouches for.
+    private func declare(
+        _ approver: String?, _ plan: Plan, _ context: Context
+    ) async throws(ServiceError) -> Plan {
+        guard let approver else { return plan }
+        let approval = Approval(approver: approver, assurance: .declared, at: ports.now())
+        let event = event(
+            .approve, context, environment: plan.request.environment, plan: plan.id,
+            result: [
+                "plan_hash": .string(plan.planHash), "approver": .string(approver),
+                "assurance": .string(Assurance.declared.rawValue),
+                "approvals": .string("\(plan.approvals.count + 1)/\(plan.requires.approvals)"),
+            ])
+        let approved = try await commit(event) { records -> Plan? in
+            guard var plan = records.plan(plan.id), plan.approve(approval) else { return nil }
+            records.put(plan)
+            return plan
+        }
+        return approved ?? plan
+    }
+
+    private func store(
+        claimOf plan: Plan, _ kept: KeptWish?, _ context: Context
+    ) async throws(ServiceError) -> Operation {
+        let id = ports.newID(.operation)
+        let now = ports.now()
+        let ticket = targetLocks.enter(lockNames(of: plan), slot: slot(of: plan.request.environment))
+        do throws(ServiceError) {
+            if ticket.ahead > 0 {
+                try await record(
+                    event(
+                        .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
+                        result: ["status": "queued", "ahead": JSON(ticket.ahead)]), .soon)
+            }
+            let operation: Operation? = try await write { records in
+                guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else {
+                    return nil
+                }
+                plan.claim(by: id)
+                let operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
+                records.put(plan)
+                records.put(operation)
+                if let kept { records.put(kept.request(for: id, at: now)) }
+                return operation
+            }
+            guard let operation else {
+                try checkState(of: try await load(plan.id))
+                throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")
+            }
+            guard start(operation, ticket, context) else {
+                var error = ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
+                await refuseQueued(operation, error, context)
+                error.isRecorded = true
+                throw error
+            }
+            return operation
+        } catch {
+            leave(ticket)
+            throw error
+        }
+    }
+
+    /// Gives a ticket back whether its turn has come or not.
+    func leave(_ ticket: TargetLocks.Ticket) {
+        if ticket.ahead == 0 || !targetLocks.withdraw(ticket) { targetLocks.leave(ticket) }
+    }
+
+    /// The environment's room for operations that run at the same time.
+    func slot(of environment: EnvironmentName) -> TargetLocks.Slot {
+        TargetLocks.Slot(name: environment.description, limit: limits.environmentOperations)
+    }
+
+    /// Everything that the plan's calls work on, one name each.
+    func lockNames(of plan: Plan) -> Set<String> {
+        let prefix = plan.request.environment.description + " "
+        // Machines and containers share their numbers.
+        var names: Set<String> = [
+            prefix + (plan.request.target.guest.map { "guest/\($0.id)" } ?? plan.request.target.description)
+        ]
+        for id in plan.preview.calls.flatMap(\.guestIDs) { names.insert(prefix + "guest/\(id)") }
+        return names
+    }
+}

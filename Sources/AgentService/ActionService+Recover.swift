@@ -1,0 +1,228 @@
+import AgentAudit
+import AgentModel
+import FoundationEssentials
+import Logging
+import StrictJSON
+
+/// Settles what a process that ended left behind. Nothing is ever sent again.
+extension ActionService {
+    /// Brings store, audit log and PVE to one truth. Runs once, before anybody is served.
+    ///
+    /// Records without their transitions get a `void` record; outcomes that were audited and not stored are stored; what
+    /// waited ends as not executed; and what was sent is followed on, or looked for at PVE, in tasks of its own that
+    /// hold their guests' locks meanwhile.
+    ///
+    /// - Throws: when the log or the store does not work. Nothing must be served then.
+    package func recover() async throws(ServiceError) {
+        try await loadFreezes()
+        let mark = try await read { $0.mark }
+        if let mark { try await reconcile(try await records(behind: mark.settled)) }
+        for operation in try await read({ $0.operations(OperationFilter(state: .queued)) }) {
+            try await endUnexecuted(operation)
+        }
+        for operation in try await read({ $0.operations(OperationFilter(state: .running)) }) {
+            try await resume(operation)
+        }
+        try await arm()
+    }
+
+    private func records(behind seq: UInt64) async throws(ServiceError) -> [AuditRecord] {
+        do throws(AuditError) { return try await ports.audit.records(after: seq, limit: .max) } catch {
+            throw ServiceError(.auditUnavailable, "the audit log cannot be read: \(error)")
+        }
+    }
+
+    /// Gives live plans the time that is left to them.
+    private func arm() async throws(ServiceError) {
+        let (now, instant) = (ports.now(), ports.uptime())
+        for plan in try await read({ $0.plans(PlanFilter(isLive: true)) }) {
+            let left = min(plan.expiresAt.timeIntervalSince(now), plan.expiresAt.timeIntervalSince(plan.createdAt))
+            deadlines.set(plan.id, instant + .milliseconds(Int(max(0, left) * 1000)))
+        }
+    }
+
+    // MARK: The log and the store
+
+    /// Takes the records whose transitions may not be stored, oldest first.
+    private func reconcile(_ records: [AuditRecord]) async throws(ServiceError) {
+        let voided = Set(records.filter { $0.event.kind == .void }.compactMap { $0.event.result?["voids"]?.integer })
+        for record in records where !voided.contains(Int64(clamping: record.seq)) {
+            let event = record.event
+            if event.kind == .apply {
+                try await takeOver(event)
+            } else if try await isOpen(event) {
+                try await void(record)
+            }
+        }
+    }
+
+    /// Stores the outcome that a record tells of, where it is not stored. It is not recorded again.
+    private func takeOver(_ event: AuditEvent) async throws(ServiceError) {
+        guard let id = event.operationID.flatMap({ RecordID($0, .operation) }), let result = event.result,
+            let state = result["status"]?.string.flatMap(OperationState.init),
+            var operation = try await read({ $0.operation(id) }), operation.state == .running
+        else { return }
+        operation.message = result["message"]?.string ?? ""
+        operation.code = result["code"]?.string
+        operation.logTail = result["log_tail"]?.array?.compactMap(\.string) ?? []
+        if let upstream = result["upstream"], let status = upstream["status"]?.integer {
+            operation.upstream = Upstream(
+                status: Int(clamping: status), reason: upstream["reason"]?.string ?? "",
+                errors: (upstream["errors"]?.object?.members ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.string })
+        }
+        let now = ports.now()
+        guard operation.move(to: state, at: now) else { return }
+        _ = await store(endOf: operation, at: now)
+    }
+
+    /// Whether what the record tells of has not come about: the store says otherwise.
+    private func isOpen(_ event: AuditEvent) async throws(ServiceError) -> Bool {
+        let planID = event.planID.flatMap { RecordID($0, .plan) }
+        let operationID = event.operationID.flatMap { RecordID($0, .operation) }
+        return try await read { records in
+            let plan = planID.flatMap { records.plan($0) }
+            let operation = operationID.flatMap { records.operation($0) }
+            switch event.kind {
+            case .plan: return planID != nil && plan == nil
+            case .approve:
+                let approver = event.result?["approver"]?.string ?? event.actor
+                // One that was withdrawn later was there once: its plan then awaits others.
+                return plan.map { plan in
+                    plan.state == .awaitingApproval && !plan.approvals.contains { $0.approver == approver }
+                } ?? false
+            case .reject: return plan.map { $0.state != .rejected } ?? false
+            case .expire: return plan.map(\.state.isLive) ?? false
+            case .cancel:
+                if let operation { return operation.state == .queued || operation.cancelRequestedBy == nil }
+                return plan.map(\.state.isLive) ?? false
+            case .queue: return operation == nil
+            case .applyIntent: return operation.map { $0.state == .queued } ?? true
+            case .resolve: return operation.map { $0.state == .unknown } ?? false
+            case .freeze, .unfreeze:
+                let scope = event.environment.flatMap(EnvironmentName.init)
+                return records.freezes().contains { $0.environment == scope } == (event.kind == .unfreeze)
+            case .read, .refuse, .apply, .config, .authFailures, .log, .void: return false
+            }
+        }
+    }
+
+    private func void(_ record: AuditRecord) async throws(ServiceError) {
+        let event = record.event
+        try await self.record(
+            AuditEvent(
+                kind: .void, actor: Context.agent.caller.actor, principal: Context.agent.caller.principal,
+                environment: event.environment, planID: event.planID, operationID: event.operationID,
+                result: [
+                    "status": event.kind == .applyIntent ? "not_executed" : "not_done",
+                    "kind": .string(event.kind.rawValue), "voids": JSON(Int(clamping: record.seq)),
+                ]))
+    }
+
+    // MARK: Operations
+
+    /// An operation that waited when the process ended: nothing of it was sent, and its plan can be applied again.
+    private func endUnexecuted(_ queued: Operation) async throws(ServiceError) {
+        var ended = queued
+        let now = ports.now()
+        ended.code = Self.notExecuted
+        ended.message = "the agent was restarted before it began; nothing was sent, and its plan can be applied again"
+        guard ended.move(to: .failed, at: now) else { return }
+        let final = ended
+        let event = event(
+            .apply, .agent, environment: final.environment, plan: final.planID, operation: final.id,
+            result: final.record)
+        _ = try await commit(event) { records -> Bool? in
+            records.put(final)
+            if var plan = records.plan(final.planID), plan.operationID == final.id {
+                plan.claim(by: nil)
+                records.put(plan)
+            }
+            return true
+        }
+    }
+
+    /// The code of operations that ended without anything having been sent.
+    static let notExecuted = "not_executed"
+
+    /// Goes on with an operation that was under way, however long PVE cannot be reached. Its locks are taken before
+    /// anybody is served, so nobody holds them yet.
+    private func resume(_ operation: Operation) async throws(ServiceError) {
+        guard let plan = try await read({ $0.plan(operation.planID) }) else {
+            return await end(operation, .unknown, "its plan \(operation.planID) is gone")
+        }
+        let ticket = targetLocks.enter(lockNames(of: plan), slot: slot(of: operation.environment))
+        _ = start(operation, ticket) { [self] in
+            guard await targetLocks.wait(for: ticket) else { return }
+            await settle(operation, plan)
+            targetLocks.leave(ticket)
+        }
+    }
+
+    private func settle(_ operation: Operation, _ plan: Plan) async {
+        guard let site = try? site(operation.environment), plan.environmentIdentity == site.facts.identity else {
+            return await end(
+                operation, .unknown,
+                "environment \(operation.environment) is not the one any more where it was carried out")
+        }
+        guard let step = operation.steps.last else {
+            var ended = operation
+            ended.code = Self.notExecuted
+            return await end(ended, .failed, "the agent was restarted before anything was sent; plan again")
+        }
+        guard !step.isDone else { return await end(operation, operation.steps.count, of: plan) }
+        var followed = operation
+        if step.upid == nil {
+            guard let found = await find(operation, plan, at: site) else { return }
+            guard let upid = found.upid else {
+                return await end(
+                    operation, .unknown,
+                    "the agent was restarted after the call was sent and before PVE's answer was stored, and PVE shows "
+                        + "no task that must be its own; it is not sent again")
+            }
+            followed.steps[followed.steps.count - 1].upid = upid
+            guard await keep(followed) else { return }
+        }
+        guard let upid = followed.steps.last?.upid,
+            let state = await conclude(upid, &followed, plan, at: site)
+        else { return }
+        guard state == .succeeded || state == .succeededWithWarnings else {
+            return await finish(followed, state, .agent)
+        }
+        await end(followed, followed.steps.count, of: plan)
+    }
+
+    /// Ends an operation whose first `count` calls came to a good end.
+    private func end(_ operation: Operation, _ count: Int, of plan: Plan) async {
+        guard count == plan.preview.calls.count else {
+            return await end(
+                operation, .unknown,
+                "the agent was restarted after call \(count) of \(plan.preview.calls.count); the rest is not sent")
+        }
+        await finish(operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, .agent)
+    }
+
+    private func end(_ operation: Operation, _ state: OperationState, _ message: String) async {
+        var ended = operation
+        ended.message = message
+        await finish(ended, state, .agent)
+    }
+
+    /// Looks for the task of the last call until PVE has answered, a few times, since the task may be about to begin.
+    /// `nil` when the agent stopped meanwhile.
+    private func find(_ operation: Operation, _ plan: Plan, at site: Site) async -> (upid: UPID?, Void)? {
+        var looks = 0
+        var pause = Duration.milliseconds(250)
+        while true {
+            do throws(ServiceError) {
+                if let upid = try await trace(of: operation, plan, at: site) { return (upid, ()) }
+                looks += 1
+                if looks >= limits.traceLooks { return (nil, ()) }
+            } catch {
+                ports.log.warning(
+                    "PVE cannot be asked for a task; trying again", metadata: ["error": "\(error.detail)"])
+            }
+            do { try await Task.sleep(for: pause) } catch { return nil }
+            pause = min(pause * 2, .seconds(10))
+        }
+    }
+}

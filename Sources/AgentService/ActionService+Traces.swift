@@ -1,0 +1,49 @@
+import AgentModel
+import FoundationEssentials
+import StrictJSON
+
+/// Finds the task that a call has started, where its answer was lost.
+extension ActionService {
+    /// The tasks of the call's node that look like the call's own: type, what they work on, and the agent's token.
+    /// None for a call that starts no task. Throws when PVE cannot be asked.
+    func tasks(like call: Call?, at site: Site, _ purpose: String) async throws(ServiceError) -> [UPID] {
+        guard let call, let node = call.traceNode else { return [] }
+        let list = Call(
+            .get, ["nodes", node, "tasks"],
+            [(name: "source", value: .text("all")), (name: "limit", value: .text("500"))])
+        do throws(HypervisorError) {
+            let rows = try await site.hypervisor.read(list).array ?? []
+            return rows.compactMap { $0["upid"]?.string.flatMap(UPID.init) }.filter { upid in
+                call.mayHaveStarted(upid) && upid.user == site.facts.tokenID
+            }
+        } catch {
+            throw ServiceError(error, site.facts.name, during: "\(purpose), GET \(list.shownPath)")
+        }
+    }
+
+    /// The one task that the operation's last call can have started, if there is exactly one: it was not there before,
+    /// and it began when the call was sent, give or take how far two clocks may differ.
+    func trace(of operation: Operation, _ plan: Plan, at site: Site) async throws(ServiceError) -> UPID? {
+        guard let step = operation.steps.last else { return nil }
+        let call = plan.preview.calls[operation.steps.count - 1]
+        let known = Set(operation.knownTasks + operation.steps.compactMap(\.upid))
+        let began = step.sentAt.timeIntervalSince1970
+        let found = try await tasks(like: call, at: site, "looking for its task").filter { upid in
+            !known.contains(upid)
+                && (began - Self.clockDifference...began + Self.clockDifference).contains(Double(upid.startTime))
+        }
+        return found.count == 1 ? found[0] : nil
+    }
+
+    /// Seconds that PVE's clock and ours may lie apart, with the time that a call may take to become a task.
+    private static let clockDifference = 300.0
+}
+
+extension Call {
+    /// The node whose list of tasks shows what this call starts.
+    fileprivate var traceNode: String? { startsTask && path.count > 1 && path[0] == "nodes" ? path[1] : nil }
+
+    fileprivate func mayHaveStarted(_ upid: UPID) -> Bool {
+        taskTypes.contains(upid.type) && taskID.map { $0 == upid.id } ?? true
+    }
+}

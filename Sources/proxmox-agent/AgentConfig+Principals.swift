@@ -1,0 +1,121 @@
+import AgentModel
+import StrictJSON
+
+/// Reads who may get in, and what for.
+extension ConfigReading {
+    /// Names that records give to the agent itself and to those whom it does not know.
+    private static let reserved: Set = ["proxmox-agent", "anonymous", "unauthenticated"]
+
+    func principals(
+        _ reader: inout ObjectReader, _ config: inout AgentConfig, in environments: ConfigNames
+    ) {
+        each("principals", &reader) { index, reader in
+            let id = self.id(&reader, among: config.principals)
+            let token = self.token(&reader)
+            let roles = set("roles", Self.roleForm, &reader, Role.init(rawValue:))
+            reader.require("roles", "a list, each " + Self.roleForm)
+            let limit = self.environments(&reader, among: environments)
+            guard let token else { return }
+            if let other = config.principals.first(where: { $0.token == token.digest }) {
+                reader.report(token.key, "is the token of principals[\(other.index)] too; give each its own")
+            }
+            if config.environments.contains(where: { environment in
+                !environment.facts.isSimulator && TokenDigest(of: environment.secret.reveal().utf8) == token.digest
+            }) {
+                reader.report(token.key, "is a PVE token's secret as well; give the caller a token of its own")
+            }
+            guard let id else { return }
+            config.principals.append(
+                AgentConfig.Holder(
+                    index: index, principal: Principal(id: id, roles: roles ?? [], environments: limit),
+                    roles: Role.allCases.filter { roles?.contains($0) ?? false }, token: token.digest))
+        }
+    }
+
+    private static let roleForm = "one of " + Role.allCases.map(\.rawValue).joined(separator: ", ")
+
+    private func id(_ reader: inout ObjectReader, among others: [AgentConfig.Holder]) -> String? {
+        let form = "3 to 128 of A-Z a-z 0-9 . _ : @ / -"
+        let id = reader.parsed("id", form) { TextForm.label.matches($0) ? $0 : nil }
+        reader.require("id", form)
+        guard let id else { return nil }
+        if let flaw = Self.flaw(inID: id) { reader.report("id", flaw) }
+        if let other = others.first(where: { $0.principal.id.lowercased() == id.lowercased() }) {
+            reader.report("id", "\"\(id)\" is taken by principals[\(other.index)]; ids are unique whatever their case")
+        }
+        return id
+    }
+
+    /// Why a well-formed id cannot be that of a principal; `nil` where it can.
+    static func flaw(inID id: String) -> String? {
+        reserved.contains(id.lowercased())
+            ? "\"\(id)\" is what records call the agent or a stranger; take another" : nil
+    }
+
+    /// The one token, whichever way it is given. What stands in the file may be the token itself, by mistake, and is
+    /// not repeated.
+    private func token(_ reader: inout ObjectReader) -> (key: String, digest: TokenDigest)? {
+        let forms = ["token_sha256", "token_env", "token_file"]
+        let given = forms.compactMap { key in reader.value(key).map { (key: key, value: $0) } }
+        guard let (key, value) = given.first else {
+            reader.report(forms[0], "is missing; proxmox-agent token new ID makes a token and prints this key")
+            return nil
+        }
+        guard given.count == 1 else {
+            reader.report(given[1].key, "give one of token_sha256, token_env and token_file, not more")
+            return nil
+        }
+        guard let text = value.string else {
+            reader.report(key, "expected a string, got \(value.kind)")
+            return nil
+        }
+        let digest =
+            switch key {
+            case "token_sha256": self.digest(text, &reader)
+            case "token_env": token(inVariable: text, &reader)
+            default: token(inFile: text, &reader)
+            }
+        return digest.map { (key, $0) }
+    }
+
+    private func digest(_ text: String, _ reader: inout ObjectReader) -> TokenDigest? {
+        guard let digest = TokenDigest(text) else {
+            reader.report(
+                "token_sha256",
+                "must be 64 lower-case hexadecimal digits, as proxmox-agent token hash prints; the token itself has "
+                    + "no place in this file")
+            return nil
+        }
+        if ["", "change-me"].contains(where: { TokenDigest(of: $0.utf8) == digest }) {
+            reader.report("token_sha256", "is that of a token everybody knows; proxmox-agent token new ID makes one")
+        }
+        return digest
+    }
+
+    private func token(inVariable name: String, _ reader: inout ObjectReader) -> TokenDigest? {
+        guard Self.isVariable(name) else {
+            reader.report(
+                "token_env",
+                "must be the name of a variable, of A-Z a-z 0-9 _; the token itself has no place in this file")
+            return nil
+        }
+        guard let text = variables[name], !text.isEmpty else {
+            reader.report("token_env", "\(name) is not set; export it, or use token_file or token_sha256")
+            return nil
+        }
+        if let flaw = CallerToken.flaw(in: text) {
+            reader.report("token_env", "\(name) \(flaw)")
+            return nil
+        }
+        return TokenDigest(of: text.utf8)
+    }
+
+    private func token(inFile file: String, _ reader: inout ObjectReader) -> TokenDigest? {
+        guard let (path, text) = secretText(file, "token_file", &reader) else { return nil }
+        if let flaw = CallerToken.flaw(in: text) {
+            reader.report("token_file", "\(path) \(flaw)")
+            return nil
+        }
+        return TokenDigest(of: text.utf8)
+    }
+}

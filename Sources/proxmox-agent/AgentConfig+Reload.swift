@@ -1,0 +1,51 @@
+import AgentAudit
+import AgentModel
+import AgentPolicy
+import StrictJSON
+
+extension AgentConfig {
+    /// What is put in force while the agent runs; all else needs a restart.
+    private static let reloadable: Set = ["principals", "policy"]
+
+    /// Whether the same callers get in by the same tokens, under the same rules.
+    func isInForce(after other: AgentConfig) -> Bool { tokens == other.tokens && policy == other.policy }
+
+    /// Where the file of `new` differs from this one's in what takes a restart, as `environments[0].base_url`.
+    func needsRestart(for new: AgentConfig) -> [String] {
+        let keys = Set(document.keys + new.document.keys).subtracting(Self.reloadable).sorted()
+        return keys.flatMap { key in
+            Self.differences(document[key] ?? .null, new.document[key] ?? .null, at: JSONPath([.key(key)]))
+        }.map(\.dotted)
+    }
+
+    private static func differences(_ old: JSON, _ new: JSON, at path: JSONPath) -> [JSONPath] {
+        if old == new { return [] }
+        if let old = old.object, let new = new.object {
+            let keys = old.keys + new.keys.filter { old[$0] == nil }
+            return keys.flatMap { differences(old[$0] ?? .null, new[$0] ?? .null, at: path.key($0)) }
+        }
+        guard let old = old.array, let new = new.array else { return [path] }
+        return (0..<max(old.count, new.count)).flatMap { index in
+            differences(
+                index < old.count ? old[index] : .null, index < new.count ? new[index] : .null, at: path.index(index))
+        }
+    }
+
+    /// The record of callers and rules that are about to be put in force. It holds nothing of tokens.
+    var recordOfRules: AuditEvent {
+        let callers = principals.sorted { $0.principal.id < $1.principal.id }.map { holder -> JSON in
+            let environments = holder.principal.environments.map { JSON($0.map(\.description).sorted()) }
+            return [
+                "id": .string(holder.principal.id), "roles": JSON(holder.roles.map(\.rawValue)),
+                "environments": environments ?? .null,
+            ]
+        }
+        return AuditEvent(
+            kind: .config, actor: "proxmox-agent", principal: "proxmox-agent",
+            result: [
+                "status": "in_force", "principals": JSON(principals.count),
+                "principals_digest": .string(PlanDigest.hash(.array(callers))), "rules": JSON(policy.rules.count),
+                "policy_version": .string(policy.version),
+            ])
+    }
+}

@@ -1,0 +1,35 @@
+import AgentModel
+import AgentPolicy
+
+extension AgentConfig {
+    /// What is no error, and yet perhaps not as it was meant; one line each.
+    var warnings: [String] {
+        if sharedToken == nil, principals.isEmpty {
+            return ["\(Self.tokenVariable) is not set and there are no principals: every /v1 route answers 503"]
+        }
+        // With the shared token approvals are declarations, of which there can be any number.
+        return sharedToken == nil
+            ? environments.compactMap(withoutApprover) + policy.rules.flatMap(tooFewApprovers) : []
+    }
+
+    private func approvers(in environment: EnvironmentName) -> Int {
+        principals.count { $0.principal.may(.approve, in: environment) }
+    }
+
+    private func withoutApprover(_ environment: Environment) -> String? {
+        let name = environment.facts.name
+        guard !environment.facts.readOnly, approvers(in: name) == 0 else { return nil }
+        return "no principal is an approver in \(name): what needs an approval cannot be applied there"
+    }
+
+    private func tooFewApprovers(for rule: PolicyRule) -> [String] {
+        guard rule.effect == .requireApproval else { return [] }
+        return environments.map(\.facts.name).filter { rule.scope.environments?.contains($0) ?? true }.compactMap {
+            name in
+            let count = approvers(in: name)
+            guard (1..<rule.approvals).contains(count) else { return nil }
+            return "rule \(rule.id) asks for \(rule.approvals) approvals, but \(name) has \(count) approver"
+                + "\(count == 1 ? "" : "s"): what it is about cannot be applied there"
+        }
+    }
+}

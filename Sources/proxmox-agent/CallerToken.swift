@@ -1,0 +1,28 @@
+import AgentModel
+import FoundationEssentials
+
+/// A token of a caller: what a good one is, and how one is made.
+enum CallerToken {
+    /// Characters that a token has at least.
+    static let minimumLength = 20
+
+    /// A new token: `pxa_` and 32 random bytes in base64url (RFC 4648, without padding).
+    static func make() -> String {
+        var random = SystemRandomNumberGenerator()
+        let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
+        let text = Data(bytes).base64EncodedString()
+        return "pxa_" + text.compactMap { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 == "=" ? nil : $0 }
+    }
+
+    /// Why `text` is no good as a token; `nil` where it is. Does not repeat it.
+    static func flaw(in text: String) -> String? {
+        if text.isEmpty { return "is empty" }
+        if !text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
+            return "holds white space or other characters that no token has; it must be the token alone, on one line"
+        }
+        if text.utf8.count < minimumLength {
+            return "holds fewer than \(minimumLength) characters; make a token with: proxmox-agent token new ID"
+        }
+        return nil
+    }
+}

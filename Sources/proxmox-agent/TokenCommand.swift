@@ -1,0 +1,91 @@
+import AgentModel
+import ArgumentParser
+import Glibc
+import StrictJSON
+
+/// `proxmox-agent token`
+struct TokenCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "token", abstract: "Make callers' tokens.", subcommands: [New.self, Hash.self])
+
+    struct New: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a token for a caller, and the configuration that lets it in.",
+            discussion: """
+                Prints the token on the first line, the only time that it can be seen, and on the second the entry for \
+                "principals" in the configuration, which holds its SHA-256. Nothing is written anywhere. After the \
+                entry is in the file, SIGHUP puts it in force.
+                """)
+
+        @Argument(help: ArgumentHelp("The caller's name in records, such as pi-agent or alice.", valueName: "id"))
+        var id: String
+
+        @Option(
+            help: ArgumentHelp("viewer, operator, approver or auditor; may be repeated.", valueName: "role"))
+        var role: [String] = ["viewer"]
+
+        @Option(help: ArgumentHelp("Where the roles count, else everywhere; may be repeated.", valueName: "name"))
+        var environment: [String] = []
+
+        @Flag(help: "Print one JSON object with token and principal.")
+        var json = false
+
+        func validate() throws {
+            guard TextForm.label.matches(id) else {
+                throw ValidationError("ID takes 3 to 128 of A-Z a-z 0-9 . _ : @ / -, not \(id)")
+            }
+            if let flaw = ConfigReading.flaw(inID: id) { throw ValidationError("ID \(flaw)") }
+            if let wrong = role.first(where: { Role(rawValue: $0) == nil }) {
+                throw ValidationError("--role takes viewer, operator, approver or auditor, not \(wrong)")
+            }
+            if let wrong = environment.first(where: { EnvironmentName($0) == nil }) {
+                throw ValidationError("--environment takes 1 to 64 of A-Z a-z 0-9 . _ -, not \(wrong)")
+            }
+        }
+
+        func run() {
+            let token = CallerToken.make()
+            let roles = Role.allCases.map(\.rawValue).filter(role.contains)
+            let principal: JSON = [
+                "id": .string(id), "token_sha256": .string(TokenDigest(of: token.utf8).description),
+                "roles": JSON(roles), "environments": environment.isEmpty ? nil : JSON(Set(environment).sorted()),
+            ]
+            if json {
+                print((["token": .string(token), "principal": principal] as JSON).text)
+            } else {
+                print(token)
+                print(principal.text)
+                complain("the first line is the token, shown this once; the second goes into \"principals\"")
+            }
+        }
+    }
+
+    struct Hash: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print the SHA-256 of a token that stands on standard input.",
+            discussion: """
+                For token_sha256 in the configuration. The token is not an argument, as the list of processes would \
+                show it: proxmox-agent token hash < FILE.
+                """)
+
+        func run() throws {
+            var text = String(decoding: Self.input(), as: UTF8.self)
+            if text.hasSuffix("\n") { text.removeLast() }
+            if let flaw = CallerToken.flaw(in: text) { throw fail("standard input \(flaw)") }
+            print(TokenDigest(of: text.utf8))
+        }
+
+        /// Standard input; no more of it than tells that it is no token.
+        private static func input() -> [UInt8] {
+            var bytes: [UInt8] = []
+            var block = [UInt8](repeating: 0, count: 4096)
+            while bytes.count <= 4096 {
+                let count = read(STDIN_FILENO, &block, block.count)
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { break }
+                bytes.append(contentsOf: block[..<count])
+            }
+            return bytes
+        }
+    }
+}

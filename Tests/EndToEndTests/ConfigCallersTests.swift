@@ -1,0 +1,329 @@
+import AgentModel
+import AgentPolicy
+import AgentService
+import AgentTestSupport
+import StrictJSON
+import Testing
+
+@testable import proxmox_agent
+
+/// Principals and policy rules in the configuration.
+struct ConfigCallersTests {
+    static let token = "s3cr3t-token-of-a-principal"
+    static let digest = TokenDigest(of: token.utf8).description
+    private static let variables = ["S": "s3cr3t-of-home", "T": token, "U": "s3cr3t-token-of-another"]
+
+    /// A configuration with two environments, these principals, and these rules.
+    private static func document(principals: String = "", rules: String = "") -> String {
+        """
+        {"environments":[
+            {"name":"home","base_url":"https://pve.lan:8006","token_id":"agent@pve!home","token_secret_env":"S"},
+            {"name":"lab","base_url":"simulator://lab","token_id":"agent@pve!lab","token_secret_env":"UNSET"}],
+         "principals":[\(principals)],"policy":{"rules":[\(rules)]}}
+        """
+    }
+
+    private static func name(_ text: String) throws -> EnvironmentName { try #require(EnvironmentName(text)) }
+
+    // MARK: What is right
+
+    @Test func `principals are read with their tokens, roles and environments`() throws {
+        let directory = try TemporaryDirectory()
+        try write("s3cr3t-token-from-a-file\n", to: "\(directory.path)/carol")
+        let config = try ConfigTests.config(
+            Self.document(
+                principals: """
+                    {"id":"pi-agent","token_env":"T","roles":["operator"]},
+                    {"id":"alice","token_sha256":"\(TokenDigest(of: "whatever it is".utf8))",
+                     "roles":["approver","viewer"],"environments":["home"]},
+                    {"id":"carol","token_file":"$CREDENTIALS_DIRECTORY/carol","roles":["auditor"]}
+                    """), Self.variables.merging(["CREDENTIALS_DIRECTORY": directory.path]) { $1 })
+        let alice = Principal(id: "alice", roles: [.approver, .viewer], environments: [try Self.name("home")])
+        #expect(
+            config.tokens == [
+                TokenDigest(of: Self.token.utf8): Principal(id: "pi-agent", roles: [.operator]),
+                TokenDigest(of: "whatever it is".utf8): alice,
+                TokenDigest(of: "s3cr3t-token-from-a-file".utf8): Principal(id: "carol", roles: [.auditor]),
+            ])
+        #expect(config.rules.directory == Directory(config.principals.map(\.principal)))
+        #expect(!config.rules.directory.isShared)
+        #expect(config.rules.directory.isApprover("alice", in: try Self.name("home")))
+        #expect(!"\(config)".contains("s3cr3t"))
+        #expect(
+            config.callerLines == [
+                "principal pi-agent: operator in all environments", "principal alice: viewer, approver in home",
+                "principal carol: auditor in all environments",
+            ])
+    }
+
+    @Test func `without principals the directory is the shared token's, or nobody's`() throws {
+        let shared = try ConfigTests.config("{}", ["PROXMOX_AGENT_API_TOKEN": "0123456789abcdef"])
+        #expect(shared.rules.directory == .shared)
+        let nobody = try ConfigTests.config(#"{"principals":[]}"#, [:])
+        #expect(nobody.rules.directory.isEmpty && !nobody.rules.directory.isShared)
+        #expect(nobody.tokens.isEmpty)
+    }
+
+    @Test func `rules are read with all their conditions`() throws {
+        let config = try ConfigTests.config(
+            Self.document(
+                rules: """
+                    {"id":"two-for-home","effect":"require_approval","approvals":2,"reason":"two pairs of eyes",
+                     "environments":["home"],"actions":["start_vm","stop_vm"],"targets":["vm/*","vm/101"],
+                     "tags":["Prod","db+1"],"principals":["operator"]},
+                    {"id":"never","effect":"deny"}
+                    """), Self.variables)
+        var scope = PolicyRule.Scope()
+        scope.environments = [try Self.name("home")]
+        scope.actions = [.startVM, .stopVM]
+        scope.targets = Set(try ["vm/*", "vm/101"].map { try #require(TargetPattern($0)) })
+        scope.tags = ["prod", "db+1"]
+        scope.principals = ["operator"]
+        #expect(
+            config.policy.rules == [
+                PolicyRule(
+                    id: "two-for-home", effect: .requireApproval, approvals: 2, reason: "two pairs of eyes",
+                    scope: scope), PolicyRule(id: "never", effect: .deny),
+            ])
+        #expect(config.rules.policy == config.policy)
+        #expect(
+            config.callerLines == [
+                "rule two-for-home: require_approval (2) in home for start_vm, stop_vm on vm/*, vm/101 "
+                    + "tagged db+1, prod by operator", "rule never: deny",
+            ])
+    }
+
+    // MARK: What is no error but said
+
+    @Test func `too few approvers for what rules ask is said, environment by environment`() throws {
+        let config = try ConfigTests.config(
+            Self.document(
+                principals: """
+                    {"id":"pi-agent","token_env":"T","roles":["operator"]},
+                    {"id":"alice","token_env":"U","roles":["approver"],"environments":["home"]}
+                    """,
+                rules: """
+                    {"id":"two","effect":"require_approval","approvals":2},
+                    {"id":"two-in-lab","effect":"require_approval","approvals":2,"environments":["lab"]},
+                    {"id":"one","effect":"require_approval"},{"id":"never","effect":"deny"}
+                    """), Self.variables)
+        #expect(
+            config.warnings == [
+                "no principal is an approver in lab: what needs an approval cannot be applied there",
+                "rule two asks for 2 approvals, but home has 1 approver: what it is about cannot be applied there",
+            ])
+    }
+
+    @Test func `with the shared token nothing is said of approvers, and without any token that nobody gets in`() throws
+    {
+        let text = Self.document(rules: #"{"id":"two","effect":"require_approval","approvals":2}"#)
+        let shared = try ConfigTests.config(
+            text, Self.variables.merging(["PROXMOX_AGENT_API_TOKEN": "0123456789abcdef"]) { $1 })
+        #expect(shared.warnings.isEmpty)
+        let nobody = try ConfigTests.config(text, Self.variables)
+        #expect(
+            nobody.warnings == [
+                "PROXMOX_AGENT_API_TOKEN is not set and there are no principals: every /v1 route answers 503"
+            ])
+    }
+
+    // MARK: What is wrong
+
+    struct Wrong: Sendable, CustomTestStringConvertible {
+        let text: String
+        let line: String
+        var testDescription: String { line }
+    }
+
+    private static func principal(_ text: String, _ line: String) -> Wrong {
+        Wrong(text: document(principals: text), line: "principals" + line)
+    }
+
+    private static func rule(_ text: String, _ line: String) -> Wrong {
+        Wrong(text: document(rules: text), line: "policy.rules" + line)
+    }
+
+    private static let alice = #"{"id":"alice","roles":["viewer"],"#
+    private static let known = "roles, token_env, token_file, token_sha256"
+
+    static let principals: [Wrong] = [
+        Wrong(text: #"{"principals":{}}"#, line: "principals: expected an array, got an object"),
+        principal("1", "[0]: expected an object, got an integer"),
+        principal(
+            #"{"roles":["viewer"],"token_env":"T"}"#,
+            "[0].id: is missing; expected 3 to 128 of A-Z a-z 0-9 . _ : @ / -"),
+        principal(
+            #"{"id":"ab","roles":["viewer"],"token_env":"T"}"#,
+            #"[0].id: expected 3 to 128 of A-Z a-z 0-9 . _ : @ / -, got "ab""#),
+        principal(
+            #"{"id":"Anonymous","roles":["viewer"],"token_env":"T"}"#,
+            #"[0].id: "Anonymous" is what records call the agent or a stranger; take another"#),
+        principal(
+            alice + #""token_env":"T"},{"id":"ALICE","roles":["viewer"],"token_env":"U"}"#,
+            #"[1].id: "ALICE" is taken by principals[0]; ids are unique whatever their case"#),
+        principal(
+            #"{"id":"alice","token_env":"T"}"#,
+            "[0].roles: is missing; expected a list, each one of viewer, operator, approver, auditor"),
+        principal(
+            #"{"id":"alice","roles":[],"token_env":"T"}"#,
+            "[0].roles: is empty; expected one of viewer, operator, approver, auditor"),
+        principal(
+            #"{"id":"alice","roles":["viewer","admin"],"token_env":"T"}"#,
+            #"[0].roles[1]: expected one of viewer, operator, approver, auditor, got "admin""#),
+        principal(
+            #"{"id":"alice","roles":["viewer","viewer"],"token_env":"T"}"#,
+            #"[0].roles[1]: "viewer" stands there already; name it once"#),
+        principal(
+            alice + #""token_env":"T","environments":["prod"]}"#,
+            #"[0].environments[0]: expected the name of one environment here (home, lab), got "prod""#),
+        principal(
+            alice + #""token_env":"T","environments":[]}"#,
+            "[0].environments: is empty; expected the name of one environment here (home, lab)"),
+        principal(
+            alice + #""token_env":"T","role":"viewer"}"#,
+            "[0].role: unknown key; known here: environments, id, \(known)"),
+    ]
+
+    static let tokens: [Wrong] = [
+        principal(
+            #"{"id":"alice","roles":["viewer"]}"#,
+            "[0].token_sha256: is missing; proxmox-agent token new ID makes a token and prints this key"),
+        principal(
+            alice + #""token_env":"T","token_sha256":"\#(digest)"}"#,
+            "[0].token_env: give one of token_sha256, token_env and token_file, not more"),
+        principal(alice + #""token_env":["T"]}"#, "[0].token_env: expected a string, got an array"),
+        principal(
+            alice + #""token_sha256":"\#(digest.uppercased())"}"#,
+            "[0].token_sha256: must be 64 lower-case hexadecimal digits, as proxmox-agent token hash prints; the token "
+                + "itself has no place in this file"),
+        principal(
+            alice + #""token_sha256":"\#(token)"}"#,
+            "[0].token_sha256: must be 64 lower-case hexadecimal digits, as proxmox-agent token hash prints; the token "
+                + "itself has no place in this file"),
+        principal(
+            alice + #""token_sha256":"\#(TokenDigest(of: "change-me".utf8))"}"#,
+            "[0].token_sha256: is that of a token everybody knows; proxmox-agent token new ID makes one"),
+        principal(
+            alice + #""token_env":"NOWHERE"}"#,
+            "[0].token_env: NOWHERE is not set; export it, or use token_file or token_sha256"),
+        principal(
+            alice + #""token_env":"\#(token)"}"#,
+            "[0].token_env: must be the name of a variable, of A-Z a-z 0-9 _; the token itself has no place in this file"
+        ),
+        principal(
+            alice + #""token_env":"SHORT"}"#,
+            "[0].token_env: SHORT holds fewer than 20 characters; make a token with: proxmox-agent token new ID"),
+        principal(
+            alice + #""token_env":"EXAMPLE"}"#,
+            "[0].token_env: EXAMPLE holds fewer than 20 characters; make a token with: proxmox-agent token new ID"),
+        principal(
+            alice + #""token_env":"BLANK"}"#,
+            "[0].token_env: BLANK holds white space or other characters that no token has; it must be the token alone, "
+                + "on one line"),
+        principal(
+            alice + #""token_file":"/nowhere/token"}"#,
+            "[0].token_file: /nowhere/token: cannot be opened: No such file or directory"),
+        principal(
+            alice + #""token_file":"/etc/passwd"}"#,
+            "[0].token_file: /etc/passwd: everybody can read it; chmod 600 /etc/passwd"),
+        principal(
+            alice + #""token_file":"$CREDENTIALS_DIRECTORY/alice"}"#,
+            "[0].token_file: $CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential="),
+        principal(
+            alice + #""token_env":"T"},{"id":"bob","roles":["viewer"],"token_sha256":"\#(digest)"}"#,
+            "[1].token_sha256: is the token of principals[0] too; give each its own"),
+        principal(
+            alice + #""token_env":"PVE"}"#,
+            "[0].token_env: is a PVE token's secret as well; give the caller a token of its own"),
+    ]
+
+    private static let deny = #"{"id":"x","effect":"deny","#
+
+    static let rules: [Wrong] = [
+        Wrong(text: #"{"policy":[]}"#, line: "policy: expected an object, got an array"),
+        Wrong(text: #"{"policy":{"rules":{}}}"#, line: "policy.rules: expected an array, got an object"),
+        Wrong(text: #"{"policy":{"rule":[]}}"#, line: "policy.rule: unknown key; known here: rules"),
+        rule("1", "[0]: expected an object, got an integer"),
+        rule(#"{"effect":"deny"}"#, "[0].id: is missing; expected a name such as two-for-prod"),
+        rule(#"{"id":"A","effect":"deny"}"#, #"[0].id: expected 1 to 64 of a-z 0-9 - _ ., got "A""#),
+        rule(#"{"id":"","effect":"deny"}"#, #"[0].id: expected 1 to 64 of a-z 0-9 - _ ., got """#),
+        rule(
+            #"{"id":"x","effect":"deny"},{"id":"x","effect":"deny"}"#,
+            #"[1].id: "x" is taken by another rule; ids are unique"#),
+        rule(#"{"id":"x"}"#, "[0].effect: is missing; expected deny or require_approval"),
+        rule(
+            #"{"id":"x","effect":"allow"}"#, #"[0].effect: expected deny or require_approval, got "allow""#),
+        rule(
+            #"{"id":"x","effect":"require_approval","approvals":0}"#,
+            "[0].approvals: expected an integer from 1 to 10, got 0"),
+        rule(
+            #"{"id":"x","effect":"require_approval","approvals":11}"#,
+            "[0].approvals: expected an integer from 1 to 10, got 11"),
+        rule(
+            deny + #""approvals":2}"#,
+            "[0].approvals: is for require_approval; what is denied cannot be approved"),
+        rule(
+            deny + #""reason":""}"#, #"[0].reason: expected a text of 1 to 500 characters on one line, got """#),
+        rule(
+            deny + #""environments":["prod"]}"#,
+            #"[0].environments[0]: expected the name of one environment here (home, lab), got "prod""#),
+        rule(
+            deny + #""actions":["explode"]}"#,
+            #"[0].actions[0]: expected an action, as GET /v1/actions lists them, got "explode""#),
+        rule(deny + #""actions":[]}"#, "[0].actions: is empty; expected an action, as GET /v1/actions lists them"),
+        rule(
+            #"{"id":"x","effect":"require_approval","actions":["read_vm","read_nodes"]}"#,
+            "[0].actions: names reads alone, which take no approval; deny bounds them"),
+        rule(
+            deny + #""targets":["vm/1*1"]}"#,
+            "[0].targets[0]: expected a target such as vm/101, or the beginning of one with a * behind it, as in vm/*, "
+                + #"got "vm/1*1""#),
+        rule(
+            deny + #""tags":["-prod"]}"#,
+            #"[0].tags[0]: expected a tag, of A-Z a-z 0-9 _ - + . and not beginning with - + ., got "-prod""#),
+        rule(deny + #""tags":["prod","PROD"]}"#, #"[0].tags[1]: "PROD" stands there already; name it once"#),
+        rule(
+            deny + #""principals":["alice"]}"#,
+            #"[0].principals[0]: expected the name of one principal here (operator), got "alice""#),
+        rule(
+            deny + #""when":"always"}"#,
+            "[0].when: unknown key; known here: actions, approvals, effect, environments, id, principals, reason, tags, "
+                + "targets"),
+    ]
+
+    @Test(arguments: principals + tokens + rules)
+    func `what is wrong is told in one line with its place and the cure, and without tokens`(given: Wrong) {
+        let more = ["SHORT": "s3cr3t-token-19-lon", "EXAMPLE": "change-me", "BLANK": Self.token + " "]
+        var variables = Self.variables.merging(more) { $1 }
+        if given.text.contains(#""PVE""#) {
+            variables["PVE"] = Self.token
+            variables["S"] = Self.token
+        }
+        let lines = ConfigTests.wrong(given.text, variables)
+        #expect(lines == [given.line])
+        #expect(!lines.joined().contains("s3cr3t"))
+    }
+
+    @Test func `principals and the shared token exclude each other, even where the principals are wrong`() {
+        let variables = Self.variables.merging(["PROXMOX_AGENT_API_TOKEN": "s3cr3t-shared"]) { $1 }
+        let line =
+            "PROXMOX_AGENT_API_TOKEN: is set, and so are principals: two ways to get in; unset it, or take principals out"
+        let good = Self.document(principals: Self.alice + #""token_env":"T"}"#)
+        #expect(ConfigTests.wrong(good, variables) == [line])
+        #expect(ConfigTests.wrong(Self.document(principals: Self.alice + #""token_env":"X"}"#), variables).count == 2)
+        #expect(ConfigTests.wrong(Self.document(), variables).isEmpty)
+    }
+
+    @Test func `rules name principals that are configured, and no others`() {
+        let principals = Self.alice + #""token_env":"T"}"#
+        func wrong(_ name: String) -> [String] {
+            let rules = #"{"id":"x","effect":"deny","principals":["\#(name)"]}"#
+            return ConfigTests.wrong(Self.document(principals: principals, rules: rules), Self.variables)
+        }
+        #expect(wrong("alice").isEmpty)
+        for name in ["operator", "Alice", "bob"] {
+            let expected = "expected the name of one principal here (alice), got \"\(name)\""
+            #expect(wrong(name) == ["policy.rules[0].principals[0]: " + expected])
+        }
+    }
+}
