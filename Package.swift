@@ -25,6 +25,8 @@ let wrappers: [Target] = [
     .systemLibrary(
         name: "CCurl", path: "Modules/CCurl", pkgConfig: "libcurl",
         providers: [.apt(["libcurl4-openssl-dev", "libssl-dev"])]),
+    .systemLibrary(
+        name: "CSQLite", path: "Modules/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .target(name: "SystemThread", swiftSettings: strict),
     .target(name: "HTTPMessage", dependencies: [httpTypes], swiftSettings: strict),
     .target(
@@ -32,6 +34,7 @@ let wrappers: [Target] = [
         swiftSettings: wrapper),
     .target(
         name: "CurlHTTP", dependencies: ["CCurl", "HTTPMessage", "SystemThread", httpTypes], swiftSettings: wrapper),
+    .target(name: "SQLite", dependencies: ["CSQLite"], swiftSettings: wrapper),
     .target(
         name: "WireTestSupport", dependencies: ["HTTPMessage", "MicroHTTPD", httpTypes],
         path: "Tests/WireTestSupport", swiftSettings: strict),
@@ -44,6 +47,7 @@ let wrappers: [Target] = [
         name: "CurlHTTPTests",
         dependencies: ["CurlHTTP", "MicroHTTPD", "HTTPMessage", "WireTestSupport", httpTypes],
         swiftSettings: strict),
+    .testTarget(name: "SQLiteTests", dependencies: ["SQLite"], swiftSettings: strict),
 ]
 
 let agent: [Target] = [
@@ -65,7 +69,8 @@ let agent: [Target] = [
         name: "ProxmoxVE", dependencies: ["AgentService", "AgentModel", "HTTPMessage", "StrictJSON", httpTypes],
         swiftSettings: strict),
     .target(
-        name: "AgentStorage", dependencies: ["AgentAudit", "AgentService", "AgentModel", "StrictJSON", "SystemThread"],
+        name: "AgentStorage",
+        dependencies: ["AgentAudit", "AgentService", "AgentModel", "SQLite", "StrictJSON", "SystemThread"],
         swiftSettings: strict),
     .target(
         name: "PVESimulator", dependencies: ["HTTPMessage", "MicroHTTPD", "StrictJSON", crypto, httpTypes],
@@ -106,7 +111,9 @@ let agent: [Target] = [
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "AgentStorageTests",
-        dependencies: ["AgentStorage", "AgentAudit", "AgentModel", "AgentTestSupport", "StrictJSON"],
+        dependencies: [
+            "AgentStorage", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "SQLite", "StrictJSON",
+        ],
         swiftSettings: strict),
     .testTarget(
         name: "PVESimulatorTests",

@@ -115,6 +115,12 @@ package struct Moved: Sendable, Hashable {
     package let field: String
     package let planned: JSON
     package let found: JSON
+
+    package init(field: String, planned: JSON, found: JSON) {
+        self.field = field
+        self.planned = planned
+        self.found = found
+    }
 }
 
 /// What applying a plan would do, from live state.

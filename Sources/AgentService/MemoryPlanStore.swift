@@ -54,15 +54,23 @@ package final class MemoryPlanStore: PlanStore {
         }
 
         func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date) {
-            let ended = plans(PlanFilter()).filter { $0.state.isEnded && $0.state != .unknown }
-            for (rank, plan) in ended.enumerated() where rank >= count || (plan.endedAt ?? date) < date {
-                plans.remove(plan.id)
+            let plans = plans(PlanFilter()).filter { $0.state.isEnded && $0.state != .unknown }
+            for id in Self.forgotten(plans.map { ($0.id, $0.endedAt) }, endedBefore: date, keeping: count) {
+                self.plans.remove(id)
             }
-            let done = operations(OperationFilter(isEnded: true)).filter { $0.state != .unknown }
-            for (rank, operation) in done.enumerated() where rank >= count || (operation.endedAt ?? date) < date {
-                operations.remove(operation.id)
+            let operations = operations(OperationFilter(isEnded: true)).filter { $0.state != .unknown }
+            for id in Self.forgotten(operations.map { ($0.id, $0.endedAt) }, endedBefore: date, keeping: count) {
+                self.operations.remove(id)
             }
             requests = requests.filter { $0.value.createdAt >= requestsBefore }
+        }
+
+        /// Those of `ended`, newest first, that are too old, and of the others all but the first `count`.
+        private static func forgotten(
+            _ ended: [(id: RecordID, at: Date?)], endedBefore date: Date, keeping count: Int
+        ) -> [RecordID] {
+            let old = ended.filter { ($0.at ?? date) < date }
+            return (old + ended.filter { ($0.at ?? date) >= date }.dropFirst(count)).map(\.id)
         }
     }
 

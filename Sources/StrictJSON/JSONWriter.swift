@@ -3,6 +3,8 @@ extension JSON {
     package enum Form: Sendable, Hashable {
         /// Keys in their own order, integers with all their digits.
         case plain
+        /// As `plain`, but a number that is no integer stays one: `1.0`. What is parsed again is equal.
+        case exact
         /// Keys in their own order, numbers as RFC 8785 writes them: an integer beyond 2⁵³ as the nearest double.
         case canonicalNumbers
         /// RFC 8785: keys sorted by UTF-16 code units, numbers as ECMAScript writes them.
@@ -31,12 +33,13 @@ extension JSON {
         case .null: out.append(contentsOf: "null".utf8)
         case .bool(let value): out.append(contentsOf: (value ? "true" : "false").utf8)
         case .integer(let value):
-            if form != .plain, value.magnitude > 1 << 53 {
+            if form == .canonical || form == .canonicalNumbers, value.magnitude > 1 << 53 {
                 out.append(contentsOf: Self.ecmaScript(Double(value)).utf8)
             } else {
                 out.append(contentsOf: String(value).utf8)
             }
-        case .number(let value): out.append(contentsOf: Self.ecmaScript(value).utf8)
+        case .number(let value):
+            out.append(contentsOf: (form == .exact ? value.description : Self.ecmaScript(value)).utf8)
         case .string(let value): Self.writeString(value, to: &out)
         case .array(let elements):
             out.append(UInt8(ascii: "["))

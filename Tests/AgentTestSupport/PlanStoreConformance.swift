@@ -1,6 +1,8 @@
+internal import AgentAudit
 internal import AgentModel
 package import AgentService
 internal import FoundationEssentials
+internal import StrictJSON
 
 /// What every ``PlanStore`` has to keep, checked on each implementation alike. The store must be empty.
 package struct PlanStoreConformance {
@@ -8,7 +10,7 @@ package struct PlanStoreConformance {
         package let description: String
     }
 
-    private let store: any PlanStore
+    let store: any PlanStore
 
     package init(_ store: any PlanStore) { self.store = store }
 
@@ -19,20 +21,27 @@ package struct PlanStoreConformance {
         try await checkPages()
         try await checkOperations()
         try await checkAlone()
+        try await checkWholePlans()
+        try await checkWholeOperations()
+        try await checkRequests()
+        try await checkFreezes()
+        try await checkMark()
+        try await checkStandings()
+        try await checkPruning()
     }
 
-    private func require(_ condition: Bool, _ promise: String) throws {
+    func require(_ condition: Bool, _ promise: String) throws {
         guard condition else { throw Violation(description: promise) }
     }
 
-    private func plans(_ filter: PlanFilter = PlanFilter()) async throws -> [RecordID] {
+    func plans(_ filter: PlanFilter = PlanFilter()) async throws -> [RecordID] {
         try await store.read { $0.plans(filter).map(\.id) }
     }
 
-    private func clear() async throws {
+    func clear() async throws {
         try await store.write { records in
             for plan in records.plans(PlanFilter()) { records.remove(plan: plan.id) }
-            for var operation in records.operations(OperationFilter(isEnded: false)) {
+            for var operation in records.operations(OperationFilter()) where !operation.state.successors.isEmpty {
                 _ = operation.move(to: operation.state == .queued ? .cancelled : .failed, at: .sample)
                 records.put(operation)
             }
@@ -40,7 +49,7 @@ package struct PlanStoreConformance {
         }
     }
 
-    private static func plan(
+    static func plan(
         _ number: UInt64, _ action: Action = .startVM, environment: String = "home", by label: String = "alice"
     ) throws -> Plan {
         .sample(try .sample(action, "vm/101", environment: environment), number: number, requester: .labelled(label))

@@ -1,0 +1,94 @@
+package import AgentModel
+package import AgentService
+internal import Glibc
+internal import SQLite
+internal import SystemThread
+
+/// The store in a SQLite file: what `write` has returned from outlives the process and the machine's power.
+///
+/// One thread writes: all bodies that wait share one commit (group commit), each in a savepoint of its own, so that
+/// one that fails takes nothing with it. Another thread reads beside it, through a connection of its own: all readers
+/// that wait share one snapshot. The files are private (0600), locked for one agent, and hold no secret in clear.
+package final class SQLiteStore: PlanStore {
+    /// What a thread has done since the store was opened.
+    package struct Counters: Sendable, Hashable {
+        package var bodies = 0
+        /// Transactions that they shared.
+        package var batches = 0
+    }
+
+    /// The installation's key, which stands beside the file.
+    package let key: InstallationKey
+    package let place: StatePlace
+    private let writer: StoreQueue
+    private let reader: StoreQueue
+
+    /// Opens the state at `path`; makes file, key and directory (one level) where there are none.
+    ///
+    /// Locks it against other processes and brings an older one to the present schema. Throws with the place and the
+    /// cure, having changed nothing, on what it cannot use: damaged, locked, read-only, open to others, of another
+    /// program, of a newer version, made under another key, or without its key.
+    package init(path: String, schema: StateSchema = .current) throws(StoreError) {
+        // A file size limit then is an error of `write` like a full disk.
+        signal(SIGXFSZ, SIG_IGN)
+        let file = try StateFile(path: path, schema: schema)
+        let (place, key) = (file.place, file.key)
+        let writing = StoreWriting(file)
+        let reading = StoreReading(StoreRecords(try place.open(isReadOnly: true), key, place))
+        self.key = key
+        self.place = place
+        let (writer, reader) = (StoreQueue(place.database), StoreQueue(place.database))
+        self.writer = writer
+        self.reader = reader
+        do throws(OwnThread.Unavailable) {
+            try OwnThread.start { reader.serve({ reading.run($0) }, finish: { reading.close() }) }
+            try OwnThread.start { writer.serve({ writing.run($0) }, finish: { writing.close() }) }
+        } catch {
+            reader.close()
+            throw StoreError("state \(place.database): \(error)")
+        }
+    }
+
+    deinit {
+        reader.close()
+        writer.close()
+    }
+
+    package func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreReader) -> Value
+    ) async throws(StoreError) -> Value {
+        try await Self.run({ body($0) }, on: reader)
+    }
+
+    package func write<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreTransaction) -> Value
+    ) async throws(StoreError) -> Value {
+        try await Self.run({ body($0) }, on: writer)
+    }
+
+    private static func run<Value: Sendable>(
+        _ body: @escaping @Sendable (StoreRecords) -> Value, on queue: StoreQueue
+    ) async throws(StoreError) -> Value {
+        let result: Result<Value, StoreError> = await withCheckedContinuation { waiter in
+            let job = StoreQueue.Job { records in
+                let value = body(records)
+                return { error in waiter.resume(returning: error.map { .failure($0) } ?? .success(value)) }
+            } refuse: {
+                waiter.resume(returning: .failure($0))
+            }
+            queue.put(job)
+        }
+        return try result.get()
+    }
+
+    /// What the writer has done.
+    package var counters: Counters { writer.counters }
+
+    /// Runs what waits, moves all into the one file and gives up the lock. Later calls throw.
+    package func close() async {
+        reader.close()
+        await reader.end()
+        writer.close()
+        await writer.end()
+    }
+}

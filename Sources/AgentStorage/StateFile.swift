@@ -1,0 +1,86 @@
+import AgentModel
+import AgentService
+internal import SQLite
+
+/// The open state: locked, looked at, brought to the present schema. Lives on the writer's thread.
+final class StateFile {
+    let place: StatePlace
+    let key: InstallationKey
+    let database: Database
+    private let lock: StateLock
+
+    /// Opens the state at `path`, or makes a new one where there is no file or an empty one.
+    ///
+    /// Throws, with the cure, on whatever is not a sound state that is this user's alone and fits its key; then
+    /// nothing was changed but that there is a lock file.
+    init(path: String, schema: StateSchema) throws(StoreError) {
+        place = try StatePlace(path, create: true)
+        lock = try StateLock(place)
+        for companion in place.companions { _ = try StatePlace.size(companion) }
+        let size = try StatePlace.size(place.database)
+        try place.checkWritable()
+        if size ?? 0 == 0 {
+            let log = place.companions[0]
+            guard try StatePlace.size(log) ?? 0 == 0 else {
+                throw StoreError(
+                    "state \(place.database): is empty or gone, but its \(log) is there; restore a backup, or move "
+                        + "both aside")
+            }
+            if let key = try InstallationKeyFile.read(place.key) {
+                self.key = key
+            } else {
+                key = try InstallationKeyFile.create(place.key)
+            }
+            if size == nil { try StatePlace.create(place.database) }
+            try place.syncDirectory()
+        } else {
+            guard let key = try InstallationKeyFile.read(place.key) else {
+                throw InstallationKeyFile.missing(place.key)
+            }
+            self.key = key
+        }
+        database = try Self.open(place, key, schema)
+    }
+
+    private static func open(
+        _ place: StatePlace, _ key: InstallationKey, _ schema: StateSchema
+    ) throws(StoreError) -> Database {
+        let database = try place.open()
+        try place.naming { () throws(SQLiteError) in
+            // Until it is known to be ours, not even what a crash left in the log is moved.
+            try database.set(.noCheckpointOnClose, true)
+        }
+        let found = try schema.look(at: database, place, key)
+        let mode = try place.naming { () throws(SQLiteError) in try database.value("PRAGMA journal_mode = WAL") }
+        guard mode == .text("wal") else {
+            throw StoreError(
+                "state \(place.database): its file system takes no write-ahead log; name a file on a local disk")
+        }
+        try place.naming { () throws(SQLiteError) in
+            try database.execute("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON")
+            try database.execute("PRAGMA journal_size_limit = 4194304")
+            try schema.migrate(database, from: found, key)
+            try database.set(.noCheckpointOnClose, false)
+        }
+        return database
+    }
+}
+
+extension StatePlace {
+    /// Runs `work` on the database and gives its errors the file's name and the cure.
+    func naming<T>(_ work: () throws(SQLiteError) -> T) throws(StoreError) -> T {
+        do throws(SQLiteError) { return try work() } catch { throw StoreError(error, in: database) }
+    }
+
+    /// A connection that trusts nothing in the file, keeps temporary data in memory, and waits two seconds for locks
+    /// that other processes hold.
+    func open(isReadOnly: Bool = false) throws(StoreError) -> Database {
+        try naming { () throws(SQLiteError) in
+            let database = try Database(path: self.database, isReadOnly: isReadOnly)
+            try database.wait(atMost: 2000)
+            try database.set(.defensive, true)
+            try database.execute("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY")
+            return database
+        }
+    }
+}

@@ -1,0 +1,125 @@
+import AgentModel
+import AgentService
+internal import SQLite
+
+/// The tables of the state, as the steps that lead to them. The number of steps is the file's `user_version`.
+package struct StateSchema: Sendable {
+    /// Each step is SQL that turns the version before it into the next. Never edited once released.
+    package var steps: [String]
+
+    package static let current = StateSchema(steps: [first])
+    /// `PRAGMA application_id`, "PXAG": tells our files from those of other programs.
+    static let applicationID: Int64 = 0x5058_4147
+
+    package init(steps: [String]) { self.steps = steps }
+
+    var version: Int64 { Int64(steps.count) }
+
+    /// `live` and `changes` are 0 or 1; times are milliseconds since 1970. `document` is the whole record as JSON but
+    /// for its secrets; the columns before it are there to be looked for.
+    private static let first = """
+        CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+        CREATE TABLE plans (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL,
+            environment TEXT NOT NULL, party TEXT NOT NULL, principal TEXT NOT NULL, request_hash TEXT NOT NULL,
+            live INTEGER NOT NULL, changes INTEGER NOT NULL, operation TEXT, expires_at INTEGER NOT NULL,
+            ended_at INTEGER, document TEXT NOT NULL, sealed BLOB
+        ) STRICT;
+        CREATE INDEX plans_state ON plans (state);
+        CREATE INDEX plans_party ON plans (party);
+        CREATE INDEX plans_principal ON plans (principal, live);
+        CREATE INDEX plans_request ON plans (request_hash);
+        CREATE INDEX plans_due ON plans (expires_at) WHERE live = 1 AND operation IS NULL;
+
+        CREATE TABLE operations (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, plan TEXT NOT NULL,
+            environment TEXT NOT NULL, state TEXT NOT NULL, ended_at INTEGER, document TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX operations_state ON operations (state);
+        CREATE INDEX operations_plan ON operations (plan);
+
+        CREATE TABLE requests (
+            principal TEXT NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL, payload_hash TEXT NOT NULL,
+            record TEXT NOT NULL, created_at INTEGER NOT NULL, status INTEGER, body BLOB, location TEXT,
+            UNIQUE (principal, route, key)
+        ) STRICT;
+        CREATE INDEX requests_created ON requests (created_at);
+
+        CREATE TABLE freezes (
+            environment TEXT NOT NULL PRIMARY KEY, reason TEXT NOT NULL, set_by TEXT NOT NULL,
+            set_at INTEGER NOT NULL, ends_at INTEGER
+        ) STRICT;
+
+        CREATE TABLE audit_mark (
+            one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL,
+            settled INTEGER NOT NULL
+        ) STRICT;
+        """
+}
+
+extension StateSchema {
+    /// Looks whether an open file is sound and ours, and changes nothing. Its version, 0 for an empty file.
+    func look(at database: Database, _ place: StatePlace, _ key: InstallationKey) throws(StoreError) -> Int64 {
+        let flaw: String
+        do throws(SQLiteError) {
+            let application = try database.value("PRAGMA application_id")?.integer ?? 0
+            let found = try database.value("PRAGMA user_version")?.integer ?? 0
+            let tables = try database.value("SELECT count(*) FROM sqlite_schema")?.integer ?? 0
+            if (application, found, tables) == (0, 0, 0) { return 0 }
+            let flaws = try database.rows("PRAGMA quick_check(1)").compactMap { $0.first?.text }
+            if application != Self.applicationID || found < 1 {
+                flaw = "is the database of another program; name another file"
+            } else if found > version {
+                flaw =
+                    "was written by a newer version (schema \(found), this program knows \(version)); run that one, "
+                    + "or restore a backup from before it"
+            } else if flaws != ["ok"] {
+                flaw = "is damaged (\(flaws.joined(separator: " "))); restore a backup, or move it aside"
+            } else if try database.value("SELECT value FROM meta WHERE name = 'key'")?.text != key.fingerprint {
+                flaw =
+                    "was made under another key than \(place.key) (fingerprint \(key.fingerprint)); restore that "
+                    + "file from your backup, or move the state aside"
+            } else {
+                return found
+            }
+        } catch {
+            throw StoreError(error, in: place.database)
+        }
+        throw StoreError("state \(place.database): \(flaw)")
+    }
+
+    /// Brings the file from version `found` to this one, whole or not at all.
+    func migrate(_ database: Database, from found: Int64, _ key: InstallationKey) throws(SQLiteError) {
+        guard found < version else { return }
+        try database.execute("BEGIN IMMEDIATE")
+        do throws(SQLiteError) {
+            for step in steps[Int(found)...] { try database.execute(step) }
+            if found == 0 {
+                try database.execute("PRAGMA application_id = \(Self.applicationID)")
+                try database.run("INSERT INTO meta VALUES ('key', ?)", [.text(key.fingerprint)])
+            }
+            try database.execute("PRAGMA user_version = \(version)")
+            try database.execute("COMMIT")
+        } catch {
+            if database.isInTransaction { try? database.execute("ROLLBACK") }
+            throw error
+        }
+    }
+}
+
+extension StoreError {
+    /// What SQLite says about the file at `path`, and what helps.
+    init(_ error: SQLiteError, in path: String) {
+        let cure =
+            switch error.cause {
+            case .notADatabase: "it is no SQLite database: name another file, or move it aside"
+            case .damaged: "restore a backup, or move it aside"
+            case .busy: "another program holds it: end that one (fuser \(path) names it)"
+            case .full: "free space on its file system"
+            case .readOnly, .cannotOpen: "let the agent's user write the file and its directory"
+            case .other: "look after its file system"
+            }
+        self.init("state \(path): \(error); \(cure)")
+    }
+}

@@ -1,0 +1,84 @@
+import AgentModel
+import AgentService
+import FoundationEssentials
+internal import SQLite
+import StrictJSON
+
+/// A filter as SQL: one statement for each choice of conditions, values apart from it.
+struct Condition {
+    private var terms: [String] = []
+    private(set) var values: [Value] = []
+
+    init(_ term: String, _ value: Value) { add(term, value) }
+
+    init(_ filter: PlanFilter) {
+        add(filter.environments)
+        add("state = ?", filter.state.map { .text($0.rawValue) })
+        add("party = ?", filter.party.map { .text($0) })
+        add("principal = ?", filter.principal.map { .text($0) })
+        add("request_hash = ?", filter.requestHash.map { .text($0) })
+        add("live = ?", filter.isLive.map { Value($0) })
+        add("changes = ?", filter.changes.map { Value($0) })
+        // The index of these has the first two terms as they stand here.
+        add("live = 1 AND operation IS NULL AND expires_at <= ?", filter.dueAt.map { Value($0) })
+        add(before: filter.before, in: "plans")
+    }
+
+    init(_ filter: OperationFilter) {
+        add(filter.environments)
+        add("state = ?", filter.state.map { .text($0.rawValue) })
+        add("plan = ?", filter.plan.map { Value($0) })
+        if let isEnded = filter.isEnded {
+            let states = OperationState.allCases.filter { $0.isEnded == isEnded }.map { "'\($0.rawValue)'" }
+            terms.append("state IN (\(states.joined(separator: ", ")))")
+        }
+        add(before: filter.before, in: "operations")
+    }
+
+    private mutating func add(_ term: String, _ value: Value?) {
+        guard let value else { return }
+        terms.append(term)
+        values.append(value)
+    }
+
+    private mutating func add(_ environments: Set<EnvironmentName>?) {
+        let names = environments.map { JSON($0.map(\.description)).text }
+        add("environment IN (SELECT value FROM json_each(?))", names.map { .text($0) })
+    }
+
+    private mutating func add(before id: RecordID?, in table: String) {
+        add("number < coalesce((SELECT number FROM \(table) WHERE id = ?), \(Int64.max))", id.map { Value($0) })
+    }
+
+    var sql: String { terms.isEmpty ? "" : "WHERE " + terms.joined(separator: " AND ") }
+
+    /// With a limit, whose value ``limited(_:)`` appends.
+    var newestFirst: String { sql + " ORDER BY number DESC LIMIT ?" }
+
+    func limited(_ limit: Int) -> [Value] { values + [.integer(Int64(max(0, limit)))] }
+}
+
+extension Value {
+    init(_ id: RecordID) { self = .text(id.description) }
+    init(_ name: EnvironmentName) { self = .text(name.description) }
+    init(_ flag: Bool) { self = .integer(flag ? 1 : 0) }
+    init(_ date: Date) { self = .integer(Timestamp(date).milliseconds) }
+    init(_ date: Date?) { self = date.map { Value($0) } ?? .null }
+    init(_ document: JSON) { self = .text(String(decoding: document.bytes(.exact), as: UTF8.self)) }
+}
+
+extension Date {
+    /// A time as a column holds it.
+    init?(_ value: Value) {
+        guard let milliseconds = value.integer else { return nil }
+        self.init(timeIntervalSince1970: Double(milliseconds) / 1000)
+    }
+}
+
+extension RecordID {
+    /// The id of either kind.
+    init?(stored text: String) {
+        guard let id = Kind.allCases.lazy.compactMap({ RecordID(text, $0) }).first else { return nil }
+        self = id
+    }
+}

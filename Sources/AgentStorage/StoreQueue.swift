@@ -1,0 +1,81 @@
+import AgentService
+internal import Dispatch
+internal import Synchronization
+
+/// Bodies that wait for the thread that runs them.
+final class StoreQueue: Sendable {
+    /// A body, and what its caller waits for.
+    struct Job: Sendable {
+        /// Runs the body. What it gives tells the caller: what the body found, or why that does not count.
+        let run: @Sendable (StoreRecords) -> @Sendable (StoreError?) -> Void
+        /// Tells the caller that the body did not run.
+        let refuse: @Sendable (StoreError) -> Void
+    }
+
+    private struct State {
+        var jobs: [Job] = []
+        var isClosed = false
+        var closers: [CheckedContinuation<Void, Never>] = []
+        var isDone = false
+        var counters = SQLiteStore.Counters()
+    }
+
+    private let state = Mutex(State())
+    private let bell = DispatchSemaphore(value: 0)
+    private let path: String
+
+    init(_ path: String) { self.path = path }
+
+    var counters: SQLiteStore.Counters { state.withLock { $0.counters } }
+
+    func put(_ job: Job) {
+        let (isOpen, wasEmpty) = state.withLock { state in
+            guard !state.isClosed else { return (false, false) }
+            state.jobs.append(job)
+            return (true, state.jobs.count == 1)
+        }
+        guard isOpen else { return job.refuse(StoreError("state \(path): is closed; the agent is stopping")) }
+        if wasEmpty { bell.signal() }
+    }
+
+    /// No more jobs; the thread ends when it has run those that wait.
+    func close() {
+        state.withLock { $0.isClosed = true }
+        bell.signal()
+    }
+
+    /// Waits until the thread has ended its work, after ``close()``.
+    func end() async {
+        await withCheckedContinuation { waiter in
+            let isDone = state.withLock { state in
+                if !state.isDone { state.closers.append(waiter) }
+                return state.isDone
+            }
+            if isDone { waiter.resume() }
+        }
+    }
+
+    /// The thread: gives `run` all jobs that wait, again and again until there will be no more; then `finish`.
+    func serve(_ run: ([Job]) -> Void, finish: () -> Void) {
+        while true {
+            bell.wait()
+            let (jobs, isClosed) = state.withLock { state in
+                defer { state.jobs = [] }
+                if !state.jobs.isEmpty {
+                    state.counters.batches += 1
+                    state.counters.bodies += state.jobs.count
+                }
+                return (state.jobs, state.isClosed)
+            }
+            if !jobs.isEmpty { run(jobs) }
+            if isClosed { break }
+        }
+        finish()
+        let closers = state.withLock { state in
+            state.isDone = true
+            defer { state.closers = [] }
+            return state.closers
+        }
+        for closer in closers { closer.resume() }
+    }
+}

@@ -1,0 +1,105 @@
+import AgentModel
+import FoundationEssentials
+import StrictJSON
+
+/// Why a row is not what this program wrote.
+struct RowFlaw: Error, Sendable, Hashable {
+    let detail: String
+}
+
+/// A value in the form that documents of the store have, and back.
+protocol Stored {
+    var stored: JSON { get }
+    init(stored fields: inout StoredFields) throws(RowFlaw)
+}
+
+/// Takes the members of a stored object out one by one. What is missing, of another form or left over is a flaw.
+struct StoredFields {
+    private let object: JSONObject
+    private let path: JSONPath
+    private var taken = 0
+
+    private init(_ value: JSON, at path: JSONPath) throws(RowFlaw) {
+        guard let object = value.object else { throw Self.flaw(path, "expected an object, got \(value.kind)") }
+        self.object = object
+        self.path = path
+    }
+
+    /// Reads a whole value, all of whose members must be known.
+    static func read<T: Stored>(_: T.Type, _ value: JSON, at path: JSONPath = JSONPath()) throws(RowFlaw) -> T {
+        var fields = try StoredFields(value, at: path)
+        let result = try T(stored: &fields)
+        guard fields.taken == fields.object.count else {
+            throw flaw(path, "holds members that this version does not know")
+        }
+        return result
+    }
+
+    private static func flaw(_ path: JSONPath, _ what: String) -> RowFlaw {
+        RowFlaw(detail: path.steps.isEmpty ? what : "\(path.dotted): \(what)")
+    }
+
+    /// The member, `nil` where there is none.
+    mutating func find<T>(_ key: String, _ read: (JSON) -> T?) throws(RowFlaw) -> T? {
+        guard let value = object[key] else { return nil }
+        taken += 1
+        guard let result = read(value) else { throw Self.flaw(path.key(key), "has a value of another form") }
+        return result
+    }
+
+    mutating func find<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowFlaw) -> T? {
+        guard let value = object[key] else { return nil }
+        taken += 1
+        return try Self.read(type, value, at: path.key(key))
+    }
+
+    mutating func get<T>(_ key: String, _ read: (JSON) -> T?) throws(RowFlaw) -> T {
+        guard let result = try find(key, read) else { throw Self.flaw(path.key(key), "is missing") }
+        return result
+    }
+
+    mutating func get<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowFlaw) -> T {
+        guard let result = try find(key, type) else { throw Self.flaw(path.key(key), "is missing") }
+        return result
+    }
+
+    mutating func list<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowFlaw) -> [T] {
+        var result: [T] = []
+        for (index, element) in try get(key, \.array).enumerated() {
+            result.append(try Self.read(type, element, at: path.key(key).index(index)))
+        }
+        return result
+    }
+
+    // MARK: Scalars
+
+    mutating func text(_ key: String) throws(RowFlaw) -> String { try get(key, \.string) }
+    mutating func flag(_ key: String) throws(RowFlaw) -> Bool { try get(key, \.bool) }
+    mutating func texts(_ key: String) throws(RowFlaw) -> [String] { try get(key, Self.texts) }
+    mutating func date(_ key: String) throws(RowFlaw) -> Date { try parsed(key, Date.init(rfc3339:)) }
+
+    mutating func number(_ key: String) throws(RowFlaw) -> Int {
+        try get(key) { $0.integer.flatMap { Int(exactly: $0) } }
+    }
+
+    mutating func parsed<T>(_ key: String, _ read: (String) -> T?) throws(RowFlaw) -> T {
+        try get(key) { $0.string.flatMap(read) }
+    }
+
+    mutating func findParsed<T>(_ key: String, _ read: (String) -> T?) throws(RowFlaw) -> T? {
+        try find(key) { $0.string.flatMap(read) }
+    }
+
+    static func texts(_ value: JSON) -> [String]? {
+        guard let elements = value.array else { return nil }
+        let texts = elements.compactMap(\.string)
+        return texts.count == elements.count ? texts : nil
+    }
+}
+
+extension JSON {
+    init(_ list: [some Stored]) { self = .array(list.map(\.stored)) }
+    init(_ date: Date) { self = .string(date.rfc3339) }
+    init(describing value: some CustomStringConvertible) { self = .string(value.description) }
+    init(_ value: some RawRepresentable<String>) { self = .string(value.rawValue) }
+}

@@ -1,0 +1,79 @@
+import AgentModel
+import FoundationEssentials
+import StrictJSON
+
+extension Operation: Stored {
+    var stored: JSON {
+        [
+            "id": JSON(describing: id), "plan": JSON(describing: planID), "environment": JSON(describing: environment),
+            "action": .string(action.rawValue), "target": JSON(describing: target), "requester": requester.stored,
+            "created_at": JSON(createdAt), "state": JSON(state), "started_at": startedAt.map { JSON($0) },
+            "ended_at": endedAt.map { JSON($0) }, "steps": JSON(steps),
+            "known_tasks": JSON(knownTasks.map(\.description)), "code": code.map { .string($0) },
+            "message": .string(message), "data": data, "log_tail": JSON(logTail), "moved": JSON(moved),
+            "upstream": upstream?.stored, "approvals": JSON(approvals),
+            "cancel_requested_by": cancelRequestedBy.map { .string($0) }, "queue_position": JSON(queuePosition),
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            id: try fields.parsed("id") { RecordID($0, .operation) },
+            planID: try fields.parsed("plan") { RecordID($0, .plan) },
+            environment: try fields.parsed("environment", EnvironmentName.init),
+            action: try fields.parsed("action", Action.init(rawValue:)),
+            target: try fields.parsed("target", Target.init), requester: try fields.get("requester"),
+            approvals: try fields.list("approvals"), createdAt: try fields.date("created_at"),
+            state: try fields.parsed("state", OperationState.init),
+            startedAt: try fields.findParsed("started_at", Date.init(rfc3339:)),
+            endedAt: try fields.findParsed("ended_at", Date.init(rfc3339:)))
+        steps = try fields.list("steps")
+        knownTasks = try fields.get("known_tasks") { value -> [UPID]? in
+            guard let texts = StoredFields.texts(value) else { return nil }
+            let tasks = texts.compactMap { UPID($0) }
+            return tasks.count == texts.count ? tasks : nil
+        }
+        code = try fields.find("code", \.string)
+        message = try fields.text("message")
+        data = try fields.find("data") { $0 }
+        logTail = try fields.texts("log_tail")
+        moved = try fields.list("moved")
+        upstream = try fields.find("upstream")
+        cancelRequestedBy = try fields.find("cancel_requested_by", \.string)
+        queuePosition = try fields.number("queue_position")
+    }
+}
+
+extension Step: Stored {
+    var stored: JSON { ["sent_at": JSON(sentAt), "upid": upid.map { JSON(describing: $0) }, "done": .bool(isDone)] }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            sentAt: try fields.date("sent_at"), upid: try fields.findParsed("upid") { UPID($0) },
+            isDone: try fields.flag("done"))
+    }
+}
+
+extension Moved: Stored {
+    var stored: JSON { ["field": .string(field), "planned": planned, "found": found] }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            field: try fields.text("field"), planned: try fields.get("planned") { $0 },
+            found: try fields.get("found") { $0 })
+    }
+}
+
+extension Upstream: Stored {
+    var stored: JSON { json }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        let errors = try fields.find("errors") { value -> [String: String]? in
+            guard let members = value.object?.members else { return nil }
+            let texts = members.compactMap { member in member.value.string.map { (member.key, $0) } }
+            return texts.count == members.count ? Dictionary(texts) { $1 } : nil
+        }
+        self.init(
+            status: try fields.number("status"), reason: try fields.text("reason"), errors: errors ?? [:])
+    }
+}

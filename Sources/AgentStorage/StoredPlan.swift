@@ -1,0 +1,210 @@
+import AgentModel
+import FoundationEssentials
+import StrictJSON
+
+extension Plan: Stored {
+    /// All but the secrets, which ``PlanSecrets`` keeps.
+    var stored: JSON {
+        [
+            "id": JSON(describing: id), "request": request.stored, "request_hash": .string(requestHash),
+            "plan_hash": .string(planHash), "requester": requester.stored,
+            "environment_identity": .string(environmentIdentity), "policy_version": .string(policyVersion),
+            "decision": decision.stored, "preview": preview.stored, "requires": requires.stored,
+            "created_at": JSON(createdAt), "expires_at": JSON(expiresAt), "standing": standing.stored,
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            id: try fields.parsed("id") { RecordID($0, .plan) }, request: try fields.get("request"),
+            requestHash: try fields.text("request_hash"), planHash: try fields.text("plan_hash"),
+            requester: try fields.get("requester"), environmentIdentity: try fields.text("environment_identity"),
+            policyVersion: try fields.text("policy_version"), decision: try fields.get("decision"),
+            preview: try fields.get("preview"), requires: try fields.get("requires"),
+            createdAt: try fields.date("created_at"), expiresAt: try fields.date("expires_at"),
+            standing: try fields.get("standing"))
+    }
+}
+
+extension Plan.Standing: Stored {
+    var stored: JSON {
+        [
+            "state": JSON(state), "approvals": JSON(approvals), "rejection": rejection?.stored,
+            "operation": operationID.map { JSON(describing: $0) }, "ended_at": endedAt.map { JSON($0) },
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            state: try fields.parsed("state", PlanState.init), approvals: try fields.list("approvals"),
+            rejection: try fields.find("rejection"),
+            operationID: try fields.findParsed("operation") { RecordID($0, .operation) },
+            endedAt: try fields.findParsed("ended_at", Date.init(rfc3339:)))
+    }
+}
+
+extension ActionRequest: Stored {
+    var stored: JSON {
+        [
+            "environment": JSON(describing: environment), "action": .string(action.rawValue),
+            "target": JSON(describing: target),
+            "params": .object(params), "dry_run": .bool(dryRun), "reason": reason.map { .string($0) },
+            "expires_at": expiresAt.map { JSON($0) }, "approval_ticket": approvalTicket.map { .string($0) },
+            "approved_by": approvedBy.map { .string($0) },
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            environment: try fields.parsed("environment", EnvironmentName.init),
+            action: try fields.parsed("action", Action.init(rawValue:)),
+            target: try fields.parsed("target", Target.init), params: try fields.get("params", \.object), secrets: [:],
+            dryRun: try fields.flag("dry_run"),
+            notes: Notes(
+                reason: try fields.find("reason", \.string),
+                expiresAt: try fields.findParsed("expires_at", Date.init(rfc3339:)),
+                approvalTicket: try fields.find("approval_ticket", \.string),
+                approvedBy: try fields.find("approved_by", \.string)))
+    }
+}
+
+extension Preview: Stored {
+    var stored: JSON {
+        [
+            "calls": JSON(calls), "observed": .object(observed.shown), "compared": JSON(observed.compared),
+            "changes": JSON(changes), "noop": .bool(noop), "irreversible": .bool(irreversible), "undo": undo,
+            "checks": JSON(checks), "digest": digest.map { .string($0) },
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            calls: try fields.list("calls"),
+            observed: Observed(
+                shown: try fields.get("observed", \.object), compared: try fields.texts("compared")),
+            changes: try fields.list("changes"), noop: try fields.flag("noop"),
+            irreversible: try fields.flag("irreversible"), undo: try fields.find("undo") { $0 },
+            checks: try fields.list("checks"))
+        digest = try fields.find("digest", \.string)
+    }
+}
+
+extension Call: Stored {
+    var stored: JSON {
+        [
+            "method": JSON(method), "path": JSON(path),
+            "parameters": JSON(parameters.map { StoredParameter(name: $0.name, value: $0.value) }),
+            "starts_task": .bool(startsTask),
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            try fields.parsed("method", CallMethod.init), try fields.texts("path"),
+            try fields.list("parameters", StoredParameter.self).map { (name: $0.name, value: $0.value) },
+            startsTask: try fields.flag("starts_task"))
+    }
+}
+
+/// A parameter of a call: a text, or a word for what is no text.
+private struct StoredParameter: Stored {
+    let name: String
+    let value: Call.Value
+
+    init(name: String, value: Call.Value) {
+        self.name = name
+        self.value = value
+    }
+
+    var stored: JSON {
+        switch value {
+        case .text(let text): ["name": .string(name), "text": .string(text)]
+        case .secret: ["name": .string(name), "special": "secret"]
+        case .observedDigest: ["name": .string(name), "special": "observed_digest"]
+        }
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        name = try fields.text("name")
+        if let text = try fields.find("text", \.string) {
+            value = .text(text)
+        } else {
+            value = try fields.parsed("special") { word -> Call.Value? in
+                switch word {
+                case "secret": .secret(Secret(""))
+                case "observed_digest": .observedDigest
+                default: nil
+                }
+            }
+        }
+    }
+}
+
+extension Caller: Stored {
+    var stored: JSON {
+        ["principal": .string(principal), "label": label.map { .string($0) }, "shared": .bool(isShared)]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            principal: try fields.text("principal"), label: try fields.find("label", \.string),
+            isShared: try fields.flag("shared"))
+    }
+}
+
+extension Decision: Stored {
+    var stored: JSON {
+        [
+            "allowed": .bool(allowed), "risk": JSON(risk), "requires_approval": .bool(requiresApproval),
+            "reason": .string(reason), "rules": JSON(rules), "approvals": JSON(approvals),
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            allowed: try fields.flag("allowed"), risk: try fields.parsed("risk", Risk.init),
+            requiresApproval: try fields.flag("requires_approval"), reason: try fields.text("reason"),
+            rules: try fields.texts("rules"), approvals: try fields.number("approvals"))
+    }
+}
+
+extension Change: Stored {
+    var stored: JSON { ["key": .string(key), "from": from, "to": to] }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(try fields.text("key"), from: try fields.get("from") { $0 }, to: try fields.get("to") { $0 })
+    }
+}
+
+extension Check: Stored {
+    var stored: JSON { ["id": .string(id), "level": JSON(level), "detail": .string(detail)] }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(try fields.text("id"), try fields.parsed("level", Level.init), try fields.text("detail"))
+    }
+}
+
+extension Requirement: Stored {
+    var stored: JSON { json }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            approvals: try fields.number("approvals"), assurance: try fields.parsed("assurance", Assurance.init))
+    }
+}
+
+extension Approval: Stored {
+    var stored: JSON {
+        [
+            "approver": .string(approver), "assurance": JSON(assurance), "at": JSON(at),
+            "reason": reason.map { .string($0) }, "ticket": ticket.map { .string($0) },
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            approver: try fields.text("approver"), assurance: try fields.parsed("assurance", Assurance.init),
+            at: try fields.date("at"), reason: try fields.find("reason", \.string),
+            ticket: try fields.find("ticket", \.string))
+    }
+}
