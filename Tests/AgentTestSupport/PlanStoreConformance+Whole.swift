@@ -63,8 +63,11 @@ extension PlanStoreConformance {
             calls: [
                 Call(
                     .post, ["nodes", "pve1", "a/b"],
-                    [("text", .text("")), ("one", .secret(Secret(secret))), ("digest", .observedDigest)],
-                    startsTask: true),
+                    [
+                        ("text", .text("")), ("one", .secret(Secret(secret))), ("digest", .observedDigest),
+                        ("list", .list(["a", ""])),
+                    ],
+                    tasks: ["qmstart", "hastart"], taskID: "101", moves: ["digest"]),
                 Call(.delete, [], [("two", .secret(Secret(secret + "2"))), ("three", .secret(Secret("")))]),
             ], observed: Observed(shown: ["x": json], compared: ["x", "y"]),
             changes: [Change("memory", from: .null, to: json)], noop: true, irreversible: true, undo: json,
@@ -111,6 +114,7 @@ extension PlanStoreConformance {
         var full = Operation(
             id: .sample(2, .operation), plan: plan, approvals: [Self.approval("dora")], createdAt: .sample)
         _ = full.move(to: .running, at: .sample.addingTimeInterval(0.123))
+        full.hasWarnings = true
         full.steps = [Step(sentAt: .sample, upid: upid, isDone: true), Step(sentAt: .sample.addingTimeInterval(9.009))]
         full.knownTasks = [upid]
         full.code = "upstream_refused"
