@@ -94,7 +94,7 @@ extension Call: Stored {
         [
             "method": JSON(method), "path": JSON(path),
             "parameters": JSON(parameters.map { StoredParameter(name: $0.name, value: $0.value) }),
-            "starts_task": .bool(startsTask),
+            "tasks": JSON(taskTypes), "task_id": taskID.map { .string($0) }, "moves": JSON(moves),
         ]
     }
 
@@ -102,11 +102,12 @@ extension Call: Stored {
         self.init(
             try fields.parsed("method", CallMethod.init), try fields.texts("path"),
             try fields.list("parameters", StoredParameter.self).map { (name: $0.name, value: $0.value) },
-            startsTask: try fields.flag("starts_task"))
+            tasks: try fields.texts("tasks"), taskID: try fields.find("task_id", \.string),
+            moves: try fields.texts("moves"))
     }
 }
 
-/// A parameter of a call: a text, or a word for what is no text.
+/// A parameter of a call: a text, a list of them, or a word for what is neither.
 private struct StoredParameter: Stored {
     let name: String
     let value: Call.Value
@@ -119,6 +120,7 @@ private struct StoredParameter: Stored {
     var stored: JSON {
         switch value {
         case .text(let text): ["name": .string(name), "text": .string(text)]
+        case .list(let texts): ["name": .string(name), "list": JSON(texts)]
         case .secret: ["name": .string(name), "special": "secret"]
         case .observedDigest: ["name": .string(name), "special": "observed_digest"]
         }
@@ -128,6 +130,8 @@ private struct StoredParameter: Stored {
         name = try fields.text("name")
         if let text = try fields.find("text", \.string) {
             value = .text(text)
+        } else if let texts = try fields.find("list", StoredFields.texts) {
+            value = .list(texts)
         } else {
             value = try fields.parsed("special") { word -> Call.Value? in
                 switch word {
