@@ -8,7 +8,7 @@ extension Operation: Stored {
             "id": JSON(describing: id), "plan": JSON(describing: planID), "environment": JSON(describing: environment),
             "action": .string(action.rawValue), "target": JSON(describing: target), "requester": requester.stored,
             "created_at": JSON(createdAt), "state": JSON(state), "started_at": startedAt.map { JSON($0) },
-            "ended_at": endedAt.map { JSON($0) }, "steps": JSON(steps), "has_warnings": .bool(hasWarnings),
+            "ended_at": endedAt.map { JSON($0) }, "steps": JSON(steps), "warnings": .bool(hasWarnings),
             "known_tasks": JSON(knownTasks.map(\.description)), "code": code.map { .string($0) },
             "message": .string(message), "data": data, "log_tail": JSON(logTail), "moved": JSON(moved),
             "upstream": upstream?.stored, "approvals": JSON(approvals),
@@ -28,7 +28,7 @@ extension Operation: Stored {
             startedAt: try fields.findParsed("started_at", Date.init(rfc3339:)),
             endedAt: try fields.findParsed("ended_at", Date.init(rfc3339:)))
         steps = try fields.list("steps")
-        hasWarnings = try fields.flag("has_warnings")
+        hasWarnings = try fields.flag("warnings")
         knownTasks = try fields.get("known_tasks") { value -> [UPID]? in
             guard let texts = StoredFields.texts(value) else { return nil }
             let tasks = texts.compactMap { UPID($0) }

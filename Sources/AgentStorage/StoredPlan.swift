@@ -107,7 +107,7 @@ extension Call: Stored {
     }
 }
 
-/// A parameter of a call: a text, or a word for what is no text.
+/// A parameter of a call: a text, a list of them, or a word for what is neither.
 private struct StoredParameter: Stored {
     let name: String
     let value: Call.Value

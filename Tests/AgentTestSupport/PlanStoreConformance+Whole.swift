@@ -29,6 +29,16 @@ extension PlanStoreConformance {
         }
     }
 
+    /// That the sample `full` has something in every field, those of tomorrow too: without it nothing would be checked.
+    private func requireFull(_ full: Any, otherThan bare: Any, but fields: Set<String> = []) throws {
+        for (full, bare) in zip(Mirror(reflecting: full).children, Mirror(reflecting: bare).children) {
+            let name = full.label ?? "-"
+            try require(
+                fields.contains(name) || Self.shown(full.value) != Self.shown(bare.value),
+                "the sample's \(name) is only a default; give it a value of its own")
+        }
+    }
+
     /// A value whose every level, kind of number and awkward text has to survive.
     private static var json: JSON {
         [
@@ -65,9 +75,8 @@ extension PlanStoreConformance {
                     .post, ["nodes", "pve1", "a/b"],
                     [
                         ("text", .text("")), ("one", .secret(Secret(secret))), ("digest", .observedDigest),
-                        ("list", .list(["a", ""])),
-                    ],
-                    tasks: ["qmstart", "hastart"], taskID: "101", moves: ["digest"]),
+                        ("list", .list(["", "é"])), ("none", .list([])),
+                    ], tasks: ["qmstart", "hastart"], taskID: "101", moves: ["status"]),
                 Call(.delete, [], [("two", .secret(Secret(secret + "2"))), ("three", .secret(Secret("")))]),
             ], observed: Observed(shown: ["x": json], compared: ["x", "y"]),
             changes: [Change("memory", from: .null, to: json)], noop: true, irreversible: true, undo: json,
@@ -88,6 +97,11 @@ extension PlanStoreConformance {
 
     func checkWholePlans() async throws {
         let live = try Self.full(secret: "s3cret-é-\u{1}")
+        let plain = try Self.plan(3)
+        try requireFull(live, otherThan: plain)
+        try requireFull(live.request, otherThan: plain.request, but: ["environment", "action", "target"])
+        try requireFull(live.preview, otherThan: Preview())
+        try requireFull(live.preview.calls[0], otherThan: Call(.get, []))
         try await store.write { $0.put(live) }
         try requireSame(try await store.read { $0.plan(live.id) }, live, "a live plan comes back whole, with secrets")
         try requireSame(try await store.read { $0.plans(PlanFilter()).first }, live, "a list has whole plans")
@@ -114,8 +128,8 @@ extension PlanStoreConformance {
         var full = Operation(
             id: .sample(2, .operation), plan: plan, approvals: [Self.approval("dora")], createdAt: .sample)
         _ = full.move(to: .running, at: .sample.addingTimeInterval(0.123))
-        full.hasWarnings = true
         full.steps = [Step(sentAt: .sample, upid: upid, isDone: true), Step(sentAt: .sample.addingTimeInterval(9.009))]
+        full.hasWarnings = true
         full.knownTasks = [upid]
         full.code = "upstream_refused"
         full.message = "no\u{0} \u{202E}"
@@ -129,6 +143,9 @@ extension PlanStoreConformance {
         full.cancelRequestedBy = "mallory"
         full.queuePosition = 7
         let running = full
+        try requireFull(
+            running, otherThan: bare,
+            but: ["planID", "environment", "action", "target", "requester", "createdAt", "endedAt"])
         try await store.write { records in
             records.put(bare)
             records.put(running)
