@@ -28,7 +28,9 @@ extension Handlers {
         let limit = try exchange.query("limit", in: 1...1000) ?? 100
         let (records, next) = try await service.records(after: UInt64(after), limit: limit, exchange.context)
         var parts: [[UInt8]] = [Array("{\"records\":[".utf8)]
-        for (index, record) in records.enumerated() { parts.append((index > 0 ? [UInt8(ascii: ",")] : []) + record.line) }
+        for (index, record) in records.enumerated() {
+            parts.append((index > 0 ? [UInt8(ascii: ",")] : []) + record.line)
+        }
         parts.append(Array("],\"next\":\(next.map { "\($0)" } ?? "null")}".utf8))
         return Response(status: .ok, fields: [.contentType: "application/json"], body: .init(parts: parts))
     }

@@ -232,7 +232,9 @@ struct Handlers: Sendable {
 
     func oneOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
         let wait = try exchange.query("wait", in: 0...60).map { Duration.seconds($0) }
-        return .json(.ok, Views.operation(try await service.operation(try exchange.id(.operation), exchange.context, wait: wait)))
+        return .json(
+            .ok, Views.operation(try await service.operation(try exchange.id(.operation), exchange.context, wait: wait))
+        )
     }
 
     func operationLog(_ exchange: Exchange) async throws(ServiceError) -> Response {

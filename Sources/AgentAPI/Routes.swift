@@ -26,7 +26,8 @@ package struct Route: Sendable {
     private let body: @Sendable (Handlers, Exchange) async throws(ServiceError) -> Response
 
     init(
-        _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right? = nil, query: [String] = [], _ summary: String,
+        _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right? = nil, query: [String] = [],
+        _ summary: String,
         _ handle: @escaping @Sendable (Handlers, Exchange) async throws(ServiceError) -> Response
     ) {
         self.method = method
@@ -65,13 +66,19 @@ package struct Route: Sendable {
         Route(.get, "/v1/actions", .read, "the catalogue of actions") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.actions(exchange)
         },
-        Route(.get, "/v1/inventory", .read, needs: .view, query: ["environment", "state"], "guests of one environment, or of all") {
+        Route(
+            .get, "/v1/inventory", .read, needs: .view, query: ["environment", "state"],
+            "guests of one environment, or of all"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.inventory(exchange)
         },
         Route(.get, "/v1/nodes", .read, needs: .view, query: ["environment"], "nodes of an environment") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.nodes(exchange)
         },
-        Route(.get, "/v1/tasks", .read, needs: .view, query: ["environment", "node", "limit"], "recent tasks of an environment") {
+        Route(
+            .get, "/v1/tasks", .read, needs: .view, query: ["environment", "node", "limit"],
+            "recent tasks of an environment"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.tasks(exchange)
         },
         Route(.get, "/v1/tasks/status", .read, needs: .view, query: ["environment", "upid"], "state of one task") {
@@ -83,7 +90,10 @@ package struct Route: Sendable {
         Route(.post, "/v1/actions/apply", .change, needs: .view, "apply a plan, or a read or dry run in one step") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.apply(exchange)
         },
-        Route(.get, "/v1/plans", .read, needs: .view, query: ["state", "environment", "limit", "before"], "plans, newest first") {
+        Route(
+            .get, "/v1/plans", .read, needs: .view, query: ["state", "environment", "limit", "before"],
+            "plans, newest first"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.plans(exchange)
         },
         Route(.get, "/v1/plans/{id}", .read, needs: .view, "one plan") {
@@ -99,11 +109,14 @@ package struct Route: Sendable {
             .get, "/v1/operations", .read, needs: .view, query: ["state", "environment", "plan_id", "limit", "before"],
             "operations, newest first"
         ) { (handlers, exchange) async throws(ServiceError) in try await handlers.operations(exchange) },
-        Route(.get, "/v1/operations/{id}", .read, needs: .view, query: ["wait"], "one operation; wait=N waits up to N s for its end")
-        {
+        Route(
+            .get, "/v1/operations/{id}", .read, needs: .view, query: ["wait"],
+            "one operation; wait=N waits up to N s for its end"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.oneOperation(exchange)
         },
-        Route(.get, "/v1/operations/{id}/log", .read, needs: .view, query: ["start", "limit"], "PVE's log of its task") {
+        Route(.get, "/v1/operations/{id}/log", .read, needs: .view, query: ["start", "limit"], "PVE's log of its task")
+        {
             (handlers, exchange) async throws(ServiceError) in try await handlers.operationLog(exchange)
         },
         Route(.post, "/v1/operations/{id}/cancel", .change, needs: .view, "cancel it, or ask PVE to stop its task") {

@@ -24,7 +24,9 @@ package struct ApprovalWish: Sendable {
             text.utf8.count == 64 && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
                 ? text : nil
         }
-        reason = reader.parsed("reason", "text of at most 4096 characters") { TextForm.text(4096).matches($0) ? $0 : nil }
+        reason = reader.parsed("reason", "text of at most 4096 characters") {
+            TextForm.text(4096).matches($0) ? $0 : nil
+        }
         ticket = reader.parsed("ticket", "text of at most 256 characters") { TextForm.text(256).matches($0) ? $0 : nil }
         reader.require("decision", "approve or reject")
         reader.require("plan_hash", "the plan_hash of the plan that was looked at")

@@ -45,7 +45,8 @@ extension ActionService {
     ) async throws(ServiceError) -> KeyState {
         guard keysInProgress.withLock({ $0.insert(key).inserted }) else {
             throw ServiceError(
-                .idempotencyInProgress, "a request with this Idempotency-Key is being carried out; ask again for its answer")
+                .idempotencyInProgress,
+                "a request with this Idempotency-Key is being carried out; ask again for its answer")
         }
         var isHeld = false
         defer { if !isHeld { end(key) } }
@@ -61,7 +62,8 @@ extension ActionService {
         try await authorise(kept, context)
         guard kept.payloadHash == payloadHash else {
             throw ServiceError(
-                .idempotencyKeyReused, "this Idempotency-Key came with another body before; take a new key for a new request")
+                .idempotencyKeyReused,
+                "this Idempotency-Key came with another body before; take a new key for a new request")
         }
         if let answer = kept.answer { return .answered(answer) }
         guard kept.record.kind == .operation, let operation = try await read({ $0.operation(kept.record) }) else {
@@ -77,7 +79,9 @@ extension ActionService {
     package func keep(_ answer: KeptAnswer, for key: IdempotencyKey) async {
         do throws(ServiceError) {
             try await write { records in
-                guard var kept = records.request(key), kept.answer == nil, kept.record.kind == .operation else { return }
+                guard var kept = records.request(key), kept.answer == nil, kept.record.kind == .operation else {
+                    return
+                }
                 kept.answer = answer
                 records.put(kept)
             }

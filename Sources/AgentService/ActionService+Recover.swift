@@ -218,7 +218,8 @@ extension ActionService {
                 looks += 1
                 if looks >= limits.traceLooks { return (nil, ()) }
             } catch {
-                ports.log.warning("PVE cannot be asked for a task; trying again", metadata: ["error": "\(error.detail)"])
+                ports.log.warning(
+                    "PVE cannot be asked for a task; trying again", metadata: ["error": "\(error.detail)"])
             }
             do { try await Task.sleep(for: pause) } catch { return nil }
             pause = min(pause * 2, .seconds(10))

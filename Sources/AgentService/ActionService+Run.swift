@@ -82,7 +82,8 @@ extension ActionService {
         let requester = inForce.directory.principal(of: plan.requester)
         guard requester?.may(.change, in: plan.request.environment) == true else {
             throw ServiceError(
-                .forbidden, "\(plan.requester.actor), who asked for plan \(plan.id), may not change anything in "
+                .forbidden,
+                "\(plan.requester.actor), who asked for plan \(plan.id), may not change anything in "
                     + "\(plan.request.environment) any more", planID: plan.id)
         }
         guard plan.environmentIdentity == site.facts.identity else {
@@ -352,7 +353,8 @@ extension ActionService {
                     case .approvalRequired:
                         let before = plan
                         plan.withdraw(at: now) { approval in
-                            facts.map { ApprovalCheck.stillCounts(approval, for: before, in: $0, among: directory) } ?? true
+                            facts.map { ApprovalCheck.stillCounts(approval, for: before, in: $0, among: directory) }
+                                ?? true
                         }
                     default: break
                     }

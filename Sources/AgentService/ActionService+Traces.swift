@@ -9,7 +9,8 @@ extension ActionService {
     func tasks(like call: Call?, at site: Site, _ purpose: String) async throws(ServiceError) -> [UPID] {
         guard let call, let node = call.traceNode else { return [] }
         let list = Call(
-            .get, ["nodes", node, "tasks"], [(name: "source", value: .text("all")), (name: "limit", value: .text("500"))])
+            .get, ["nodes", node, "tasks"],
+            [(name: "source", value: .text("all")), (name: "limit", value: .text("500"))])
         do throws(HypervisorError) {
             let rows = try await site.hypervisor.read(list).array ?? []
             return rows.compactMap { $0["upid"]?.string.flatMap(UPID.init) }.filter { upid in

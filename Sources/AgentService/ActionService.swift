@@ -55,6 +55,7 @@ package struct Rules: Sendable {
 /// Who asks, what they may do, and under which request id.
 package struct Context: Sendable {
     package let caller: Caller
+    /// Who that was, and what they might do, when the request came in.
     package let principal: Principal
     package let requestID: String
 
@@ -191,7 +192,8 @@ package final class ActionService: Sendable {
             try await record(void)
             floor.close(ticket)
         } catch {
-            ports.log.error("a record stands without its transition until the next start", metadata: ["seq": "\(head.seq)"])
+            ports.log.error(
+                "a record stands without its transition until the next start", metadata: ["seq": "\(head.seq)"])
         }
         if let failure { throw failure }
         return nil

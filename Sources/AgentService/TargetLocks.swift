@@ -126,7 +126,9 @@ extension TargetLocks.State {
         waiter.names.isDisjoint(with: held) && !isFull(waiter.slot)
     }
 
-    private func isFull(_ slot: TargetLocks.Slot?) -> Bool { slot.map { slots[$0.name, default: 0] >= $0.limit } ?? false }
+    private func isFull(_ slot: TargetLocks.Slot?) -> Bool {
+        slot.map { slots[$0.name, default: 0] >= $0.limit } ?? false
+    }
 
     /// How many of `others` go first: those that want one of its names, and while there is no slot left those that want
     /// one as well. Who waits for a name only leaves its slot to others meanwhile.

@@ -25,7 +25,8 @@ struct AuditLogReader: ~Copyable {
         while found.count < limit, let line = try line(at: at) {
             do throws(AuditRecord.Flaw) { found.append(try AuditRecord(line: line)) } catch {
                 throw AuditError(
-                    "audit log \(path): a record after \(found.last?.seq ?? seq) is damaged; see proxmox-agent audit verify")
+                    "audit log \(path): a record after \(found.last?.seq ?? seq) is damaged; see proxmox-agent audit verify"
+                )
             }
             at += Int64(line.count) + 1
         }

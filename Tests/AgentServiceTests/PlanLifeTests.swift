@@ -32,12 +32,25 @@ struct PlanLifeTests {
         let gone = try await world.plan(.startVM, "vm/102", expiresAt: world.clock.now.addingTimeInterval(60).rfc3339)
         world.clock.move(by: 61)
         #expect(try await world.service.plan(gone.id, World.alice).state == .expired)
-        world.clock.move(by: -86_400)
+        world.clock.jump(by: -86_400)
         #expect(try await world.service.plan(gone.id, World.alice).state == .expired)
+        let late = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
+        #expect(late?.code == .planExpired, "a plan of the future is none")
         let later = try await world.plan(.startVM, "vm/101")
-        #expect(try await world.service.plans(PlanFilter()).map(\.id) == [later.id, gone.id, plan.id])
-        let operation = try await world.apply(plan)
+        #expect(try await world.service.plans(PlanFilter(), World.alice).map(\.id) == [later.id, gone.id, plan.id])
+        let operation = try await world.apply(later)
         #expect(operation.state == .succeeded)
+    }
+
+    @Test func `a plan ends in its time, whatever happens to the clock on the wall`() async throws {
+        let world = try World()
+        let plan = try await world.plan(.startVM, "vm/102")
+        world.clock.jump(by: -59)
+        world.clock.pass(3601)
+        let late = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
+        #expect(late?.code == .planExpired)
+        #expect(try await world.service.plan(plan.id, World.alice).state == .expired)
+        #expect(world.pve.changes.isEmpty)
     }
 
     @Test(arguments: [(.stopVM, 3600), (.deleteVM, 900), (.startVM, 3600)] as [(Action, Double)])

@@ -66,7 +66,7 @@ struct AuditTests {
     }
 
     @Test func `a log that is cut underneath stops changes until it is opened anew, and shows for ever`() async throws {
-        let agent = try RunningAgent(Setup())
+        let agent = try await RunningAgent(Setup())
         let plan = try await agent.planID(.start)
         _ = try await agent.planID(.stop)
         var info = stat()

@@ -133,8 +133,8 @@ struct FaultTests {
 
     @Test func `a task is followed through failures of reading it`() async throws {
         try await withAgent { agent in
-            try agent.pve().inject(Fault(.reset, method: "GET", path: "/nodes/pve2/tasks", count: 2))
-            try agent.pve().inject(Fault(.html, method: "GET", path: "/nodes/pve2/tasks"))
+            try agent.pve().inject(Fault(.reset, method: "GET", path: "/nodes/pve2/tasks/UPID", count: 2))
+            try agent.pve().inject(Fault(.html, method: "GET", path: "/nodes/pve2/tasks/UPID"))
             let reply = try await agent.apply(try await agent.planID(.start))
             #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
             #expect(agent.executed.count == 1)

@@ -56,7 +56,7 @@ struct HTTPTests {
     }
 
     @Test func `failed authentications are one record a source and minute`() async throws {
-        let agent = try RunningAgent(Setup())
+        let agent = try await RunningAgent(Setup())
         for _ in 0..<6 { _ = try? await agent.send(.get, "/v1/plans", token: "wrong") }
         // The open route answers, and counts the guess all the same.
         #expect(try await agent.send(.get, "/readyz", token: "wrong")["environments"] == nil)
@@ -160,10 +160,11 @@ struct HTTPTests {
         }
     }
 
-    @Test func `an idempotency key is refused, not ignored`() async throws {
+    @Test(arguments: ["", "a b", "schlüssel", String(repeating: "k", count: 256)])
+    func `an idempotency key has a form`(key: String) async throws {
         try await withAgent { agent in
             let reply = try await agent.send(
-                .post, "/v1/actions/plan", body: Wish.start.json.bytes, fields: [.name("Idempotency-Key"): "k"])
+                .post, "/v1/actions/plan", body: Wish.start.json.bytes, fields: [.name("Idempotency-Key"): key])
             expectProblem(reply, 400, "invalid_request")
             #expect(try await agent.get("/v1/plans")["plans"] == [])
         }

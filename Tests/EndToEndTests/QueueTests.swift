@@ -65,7 +65,7 @@ struct QueueTests {
             try agent.pve().releaseTasks()
             for reply in [first, third] { #expect(try await agent.end(of: reply)["state"] == "succeeded") }
             #expect(agent.executed.map { $0.parameters["newid"] } == ["500", "502"])
-            #expect(try agent.kinds(of: plan) == ["plan", "cancel", "refuse", "refuse"])
+            #expect(try agent.kinds(of: plan) == ["plan", "queue", "cancel", "refuse", "refuse"])
         }
     }
 
@@ -99,7 +99,7 @@ struct QueueTests {
             #expect(ended["code"] == "plan_expired")
             #expect(try await agent.planState(plan) == "expired")
             #expect(agent.executed.count == 1)
-            #expect(try agent.kinds(of: plan) == ["plan", "refuse"])
+            #expect(try agent.kinds(of: plan) == ["plan", "queue", "refuse"])
         }
     }
 
