@@ -74,35 +74,49 @@ package enum Views {
             "effect": .string(entry.effect.rawValue), "targets": JSON(entry.targets.map(\.rawValue)),
             "risk_level": .string(entry.risk.rawValue), "requires_approval": .bool(entry.needsApproval),
             "reason": .string(entry.reason), "irreversible": .bool(entry.irreversible),
-            "inverse": entry.inverse.map { .string($0.rawValue) }, "calls": calls(entry.recipe),
+            "inverse": entry.inverse.map { .string($0.rawValue) }, "calls": JSON(entry.shownCalls),
             "params": [
                 "type": "object", "additionalProperties": false,
                 "required": JSON(entry.parameters.filter(\.required).map(\.name)),
                 "properties": .object(
-                    entry.parameters.reduce(into: JSONObject()) { $0[$1.name] = schema($1) }),
+                    entry.parameters.filter { $0.count == nil }.reduce(into: JSONObject()) { $0[$1.name] = schema($1) }),
+                "patternProperties": patterns(entry),
             ],
         ]
     }
 
-    private static func calls(_ recipe: ActionDefinition.Recipe) -> JSON {
-        switch recipe {
-        case .calls(let templates): JSON(templates.map { "\($0.method.rawValue) \($0.path)" })
-        case .endpoint: ["params.method params.endpoint"]
-        }
+    /// Families such as `net0`, `net1`, …; `nil` where there are none.
+    private static func patterns(_ entry: ActionDefinition) -> JSON? {
+        let families = entry.parameters.filter { $0.count != nil }
+        guard !families.isEmpty else { return nil }
+        return .object(
+            families.reduce(into: JSONObject()) { $0["^\($1.name.dropLast("[n]".count))(0|[1-9][0-9]*)$"] = schema($1) }
+        )
     }
 
     private static func schema(_ parameter: ParameterDefinition) -> JSON {
-        var schema: JSONObject =
-            switch parameter.form {
-            case .boolean: ["type": "boolean"]
-            case .integer(let bounds):
-                ["type": "integer", "minimum": JSON(bounds.lowerBound), "maximum": JSON(bounds.upperBound)]
-            case .text(let form): ["type": "string", "pattern": .string(form.pattern)]
-            case .choice(let words): ["type": "string", "enum": JSON(words)]
-            case .object: ["type": "object"]
-            }
-        schema["description"] = .string(parameter.summary)
+        var schema = schema(parameter.form)
+        let when = parameter.when.text
+        schema["description"] = .string(when.isEmpty ? parameter.summary : "\(parameter.summary) (only \(when))")
         return .object(schema)
+    }
+
+    private static func schema(_ form: ParameterDefinition.Form) -> JSONObject {
+        switch form {
+        case .boolean: ["type": "boolean"]
+        case .integer(let bounds):
+            ["type": "integer", "minimum": JSON(bounds.lowerBound), "maximum": JSON(bounds.upperBound)]
+        case .number(let bounds):
+            ["type": "number", "minimum": JSON(bounds.lowerBound), "maximum": JSON(bounds.upperBound)]
+        case .text(let form): ["type": "string", "pattern": .string(form.pattern)]
+        case .choice(let words): ["type": "string", "enum": JSON(words)]
+        case .list(let element, let limit):
+            [
+                "type": "array", "items": .object(schema(element)), "minItems": 1, "maxItems": JSON(limit),
+                "uniqueItems": true,
+            ]
+        case .object: ["type": "object"]
+        }
     }
 
     package static func environment(_ site: Site) -> JSON {

@@ -47,7 +47,7 @@ extension ActionRequest {
             let forms = definition.targets.map(\.rawValue).joined(separator: ", ")
             throw .invalidTarget("\(action.rawValue) takes \(forms); got \(JSON.string(targetText).shown)")
         }
-        let checked = ParameterCheck(definition, given)
+        let checked = ParameterCheck(definition, given, on: target)
         reader.report(checked.issues)
         if !reader.issues.isEmpty { throw .invalid(JSONIssues(reader.issues)) }
         self.init(
@@ -60,83 +60,4 @@ extension ActionRequest {
     }
 
     private static func text(_ text: String, _ form: TextForm) -> String? { form.matches(text) ? text : nil }
-}
-
-/// Parameters held against their definitions.
-struct ParameterCheck {
-    private(set) var params = JSONObject()
-    private(set) var secrets: [JSONPath: Secret] = [:]
-    private(set) var issues: [JSONError] = []
-
-    init(_ definition: ActionDefinition, _ given: JSONObject) {
-        var reader = ObjectReader(given, at: JSONPath([.key("params")]))
-        for parameter in definition.parameters {
-            if parameter.required { reader.require(parameter.name, parameter.summary) }
-            guard let value = check(parameter, &reader) else { continue }
-            params[parameter.name] = hide(value, at: JSONPath([.key(parameter.name)]))
-        }
-        reader.refuseUnknown()
-        issues += reader.issues
-        if issues.isEmpty, JSON.object(given).bytes.count > Self.maximumBytes {
-            issues.append(JSONError(path: reader.path, detail: "more than \(Self.maximumBytes) bytes of parameters"))
-        }
-    }
-
-    /// All parameters of one request together; PVE takes no more than half a megabyte.
-    private static let maximumBytes = 128 << 10
-    /// Members of one object of parameters.
-    private static let maximumMembers = 256
-
-    private mutating func check(_ parameter: ParameterDefinition, _ reader: inout ObjectReader) -> JSON? {
-        switch parameter.form {
-        case .boolean: return reader.bool(parameter.name).map { .bool($0) }
-        case .integer(let bounds): return reader.integer(parameter.name, in: bounds).map { JSON($0) }
-        case .text(let form):
-            return reader.parsed(parameter.name, "text of the form \(form.pattern)") {
-                form.matches($0) ? .string($0) : nil
-            }
-        case .choice(let words):
-            return reader.parsed(parameter.name, "one of \(words.joined(separator: ", "))") {
-                words.contains($0) ? .string($0) : nil
-            }
-        case .object:
-            guard let object = reader.object(parameter.name) else { return nil }
-            guard object.count <= Self.maximumMembers else {
-                reader.report(parameter.name, "more than \(Self.maximumMembers) members")
-                return nil
-            }
-            issues += object.members.compactMap {
-                Self.issue(with: $0, at: reader.path.key(parameter.name).key($0.key))
-            }
-            return .object(object)
-        }
-    }
-
-    /// A parameter passed to PVE as it is: a plain name, and a scalar whose text PVE can take.
-    private static func issue(with member: JSONObject.Member, at path: JSONPath) -> JSONError? {
-        guard TextForm.word.matches(member.key) else {
-            return JSONError(path: path, detail: "a PVE parameter's name is of the form \(TextForm.word.pattern)")
-        }
-        switch member.value {
-        case .bool, .integer, .number: return nil
-        case .string(let text) where TextForm.text(65_536).matches(text): return nil
-        case .string:
-            return JSONError(path: path, detail: "control characters or more than 65536 characters in a value")
-        case .null, .array, .object:
-            return JSONError(
-                path: path, detail: "expected a string, a number or true/false, got \(member.value.kind)")
-        }
-    }
-
-    /// Takes secrets out of a value, leaving a mark in their place.
-    private mutating func hide(_ value: JSON, at path: JSONPath) -> JSON {
-        if case .key(let name)? = path.steps.last, ParameterDefinition.isSecret(name), value.object == nil {
-            secrets[path] = Secret(value.string ?? value.text)
-            return .string(Secret("").description)
-        }
-        guard let object = value.object else { return value }
-        var shown = JSONObject()
-        for member in object.members { shown.append(member.key, hide(member.value, at: path.key(member.key))) }
-        return .object(shown)
-    }
 }

@@ -57,6 +57,11 @@ package enum GuestKind: String, Sendable, Hashable, CaseIterable {
 
     /// The word our targets use: `vm/101`, `lxc/200`.
     package var targetWord: String { self == .vm ? "vm" : "lxc" }
+    /// What people call it.
+    package var noun: String { self == .vm ? "virtual machine" : "container" }
+    /// How the names of its tasks begin.
+    var taskPrefix: String { self == .vm ? "qm" : "vz" }
+    var form: TargetForm { self == .vm ? .vm : .container }
 }
 
 /// A guest within one environment.

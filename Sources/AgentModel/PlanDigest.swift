@@ -43,6 +43,7 @@ package struct PlanDigest: Sendable {
         for (name, value) in call.parameters {
             switch value {
             case .text(let text): params.append(name, .string(text))
+            case .list(let texts): params.append(name, JSON(texts))
             case .secret(let secret): params.append(name, .string(authenticate(secret)))
             case .observedDigest: params.append(name, "<observed>")
             }

@@ -69,7 +69,7 @@ package enum Target: Sendable, Hashable {
 
     package var form: TargetForm {
         switch self {
-        case .guest(let guest): guest.kind == .vm ? .vm : .container
+        case .guest(let guest): guest.kind.form
         case .node: .node
         case .nodesAll: .nodesAll
         case .storage: .storage

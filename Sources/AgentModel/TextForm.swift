@@ -5,6 +5,12 @@ package enum TextForm: Sendable, Hashable {
     case storageMap
     /// Any text of at most this many code points, without control characters but newline and tab.
     case text(Int)
+    /// One line of 1 to so many code points: text without control characters.
+    case line(Int)
+    /// A disk as the kind of guest names it: `scsi0`, `rootfs`.
+    case disk(GuestKind)
+    /// ASCII text that the regular expression, which must bound it, matches whole.
+    case shape(String)
 
     /// The form as a regular expression (ECMA 262), for schemas and error texts.
     package var pattern: String {
@@ -20,6 +26,10 @@ package enum TextForm: Sendable, Hashable {
         case .label: "^[A-Za-z0-9._:@/-]{3,128}$"
         case .storageMap: "^(?=.{1,512}$)\(Self.storagePair)(,\(Self.storagePair))*$"
         case .text(let limit): "^[^\\u0000-\\u0008\\u000b-\\u001f\\u007f]{0,\(limit)}$"
+        case .line(let limit): "^[^\\u0000-\\u001f\\u007f]{1,\(limit)}$"
+        case .disk(.vm): Self.machineDisk
+        case .disk(.container): Self.containerDisk
+        case .shape(let expression): "^\(expression)$"
         }
     }
 
@@ -62,6 +72,11 @@ package enum TextForm: Sendable, Hashable {
         case .text(let limit):
             return text.unicodeScalars.count <= limit
                 && bytes.allSatisfy { ($0 >= 0x20 && $0 != 0x7F) || $0 == 0x0A || $0 == 0x09 }
+        case .line(let limit):
+            return (1...limit).contains(text.unicodeScalars.count) && bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
+        case .disk, .shape:
+            guard bytes.count <= 8192, bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else { return false }
+            return (try? Regex(pattern)).map { text.wholeMatch(of: $0) != nil } ?? false
         }
     }
 

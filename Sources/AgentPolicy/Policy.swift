@@ -18,6 +18,14 @@ package struct Policy: Sendable, Hashable {
             [
                 "action": .string(entry.action.rawValue), "effect": .string(entry.effect.rawValue),
                 "risk": .string(entry.risk.rawValue), "approval": .bool(entry.needsApproval),
+                "touches": .array(
+                    entry.touches.map { touch in
+                        [
+                            "id": .string(touch.id), "parameters": JSON(touch.parameters),
+                            "when": .string(touch.when.text), "risk": .string(touch.risk.rawValue),
+                            "approval": .bool(touch.needsApproval),
+                        ]
+                    }),
             ]
         }
         return "base@" + PlanDigest.hash(.array(matrix)).prefix(8)
@@ -29,18 +37,17 @@ package struct Policy: Sendable, Hashable {
         _ request: ActionRequest, by requester: Caller, in environment: EnvironmentFacts, tags: Set<String> = [],
         checks: [Check] = []
     ) -> Decision {
-        let definition = request.definition
+        let grade = request.grade
         var decision = Decision(
-            allowed: true, risk: definition.risk,
-            requiresApproval: definition.needsApproval && request.changes, reason: definition.reason,
-            rules: ["base:\(request.action.rawValue)"])
+            allowed: true, risk: grade.risk, requiresApproval: grade.needsApproval && request.changes,
+            reason: grade.reason, rules: grade.rules)
         if environment.readOnly, request.changes {
             decision.deny("env:read_only", "environment \(environment.name) is read-only")
         }
         for rule in rules where rule.applies(to: request, by: requester, tags: tags) {
             decision.tighten(by: rule, for: request)
         }
-        if request.dryRun, definition.effect == .change {
+        if request.dryRun, request.definition.effect == .change {
             decision.rules.append("base:dry_run")
             decision.reason = "a dry run changes nothing"
         }

@@ -153,9 +153,7 @@ extension ActionService {
         var names: Set<String> = [
             prefix + (plan.request.target.guest.map { "guest/\($0.id)" } ?? plan.request.target.description)
         ]
-        if plan.request.action == .cloneVM, let newID = plan.request.params["newid"]?.text {
-            names.insert(prefix + "guest/" + newID)
-        }
+        for id in plan.preview.calls.flatMap(\.guestIDs) { names.insert(prefix + "guest/\(id)") }
         return names
     }
 }

@@ -59,27 +59,11 @@ extension ActionService {
 
     /// What the request would do, from live state.
     private func preview(of request: ActionRequest, at site: Site) async throws(ServiceError) -> Preview {
-        let observer = Observer(site: site)
         do throws(HypervisorError) {
-            if request.definition.effect == .read {
-                return try await readPreview(of: request, observer)
-            }
-            let findings = try await observer.look(for: request)
-            let further = try await observer.furtherChecks(for: request, findings)
-            return PreviewBuilder(request: request, findings: findings).build(extra: further)
+            return try await Observer(site: site).preview(of: request)
         } catch {
             throw ServiceError(error, request.environment, during: "planning \(request.action.rawValue)")
         }
-    }
-
-    private func readPreview(
-        of request: ActionRequest, _ observer: Observer
-    ) async throws(HypervisorError) -> Preview {
-        var findings = Observer.Findings()
-        if request.target.guest != nil {
-            findings = try await observer.place(of: request)
-        }
-        return PreviewBuilder(request: request, findings: findings).build(extra: [])
     }
 
     private func expiry(

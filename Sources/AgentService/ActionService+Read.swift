@@ -76,9 +76,10 @@ extension ActionService {
         }
         var found: [JSON] = []
         for call in calls { found.append(try await site.hypervisor.read(call)) }
-        if request.action == .readVM, found.count == 2 {
-            return ReadResult(
-                message: request.target.description, content: .json(["config": found[0], "status": found[1]]))
+        if found.count > 1 {
+            var parts = JSONObject()
+            for (template, answer) in zip(request.templates, found) { parts[template.name ?? template.path] = answer }
+            return ReadResult(message: request.target.description, content: .json(.object(parts)))
         }
         var data = found.first ?? .null
         if case .array(let rows) = data {

@@ -116,11 +116,8 @@ extension ActionService {
 
     /// Everything that planning looked at, as it is now.
     private func look(again plan: Plan, at site: Site) async throws(ServiceError) -> Preview {
-        let observer = Observer(site: site)
         do throws(HypervisorError) {
-            let findings = try await observer.look(for: plan.request)
-            let further = try await observer.furtherChecks(for: plan.request, findings)
-            return PreviewBuilder(request: plan.request, findings: findings).build(extra: further)
+            return try await Observer(site: site).preview(of: plan.request)
         } catch {
             throw ServiceError(error, site.facts.name, during: "looking at \(plan.request.target) again")
         }
@@ -179,7 +176,7 @@ extension ActionService {
         var digest = ready.preview.digest
         for (index, call) in ready.plan.preview.calls.enumerated() {
             do throws(ServiceError) {
-                if index > 0 { digest = try await relook(ready) }
+                if index > 0 { digest = try await relook(ready, after: index) }
                 operation.steps.append(Step(sentAt: ports.now()))
                 ports.reached(.sending)
                 try await store(operation)
@@ -198,11 +195,12 @@ extension ActionService {
         await finish(operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, context)
     }
 
-    /// After a step of our own: what the plan was made on must be the same but for that step's effect, the digest of
-    /// the configuration. Answers the digest as it is now.
-    private func relook(_ ready: Ready) async throws(ServiceError) -> String? {
+    /// After `count` steps of our own: what the plan was made on must be the same but for what those steps move. Answers
+    /// the digest as it is now.
+    private func relook(_ ready: Ready, after count: Int) async throws(ServiceError) -> String? {
         let preview = try await look(again: ready.plan, at: ready.site)
-        let moved = ready.preview.observed.moved(to: preview.observed).filter { $0.field != "digest" }
+        let own = Set(ready.plan.preview.calls.prefix(count).flatMap(\.moves))
+        let moved = ready.preview.observed.moved(to: preview.observed).filter { !own.contains($0.field) }
         try Self.checkUnmoved(ready.plan, moved)
         return preview.digest
     }

@@ -44,18 +44,6 @@ extension Call {
     fileprivate var traceNode: String? { startsTask && path.count > 1 && path[0] == "nodes" ? path[1] : nil }
 
     fileprivate func mayHaveStarted(_ upid: UPID) -> Bool {
-        guard path.count > 3, upid.id == path[3] || upid.id.hasPrefix(path[3] + "-") || upid.id.hasPrefix(path[3] + "@")
-        else { return false }
-        let types: [String] =
-            switch (method, path.last) {
-            case (.post, "start"): ["qmstart", "hastart"]
-            case (.post, "stop"): ["qmstop", "hastop"]
-            case (.post, "snapshot"): ["qmsnapshot"]
-            case (.post, "clone"): ["qmclone"]
-            case (.post, "migrate"): ["qmmigrate", "hamigrate"]
-            case (.delete, _): ["qmdestroy"]
-            default: []
-            }
-        return types.contains(upid.type)
+        taskTypes.contains(upid.type) && taskID.map { $0 == upid.id } ?? true
     }
 }

@@ -14,24 +14,46 @@ struct Observer: Sendable {
         var checks: [Check] = []
         /// The object that an endpoint edit names, as it is now.
         var object: JSON?
+
+        /// What is to be looked at could be found.
+        var isThere: Bool { checks.allSatisfy { $0.level != .block } }
+        var surroundings: Surroundings { Surroundings(node: node, config: config) }
     }
 
-    /// Looks at everything that `request` would touch.
+    /// What `request` would do, from live state.
     ///
     /// - Throws: when PVE cannot be asked. A guest or node that is not there is a finding, not an error.
-    func look(for request: ActionRequest) async throws(HypervisorError) -> Findings {
+    func preview(of request: ActionRequest) async throws(HypervisorError) -> Preview {
+        guard request.definition.effect == .change else {
+            let findings = try await place(of: request)
+            var preview = Preview(observed: findings.observed, checks: findings.checks)
+            guard findings.isThere else { return preview }
+            preview.calls = (try? request.calls(in: findings.surroundings)) ?? []
+            return preview
+        }
         var findings = Findings()
         if let guest = request.target.guest {
-            let named = request.node ?? request.endpointNode
-            try await find(guest, named: named, into: &findings)
-            guard findings.checks.allSatisfy({ $0.level != .block }) else { return findings }
+            try await find(guest, named: request.node ?? request.endpointNode, into: &findings)
         }
-        if case .endpoint = request.definition.recipe { try await lookAtObject(of: request, into: &findings) }
-        return findings
+        if findings.isThere, request.definition.object != .none { try await lookAtObject(of: request, into: &findings) }
+        var preview = Preview(
+            observed: findings.observed, irreversible: request.definition.irreversible, checks: findings.checks)
+        guard findings.isThere else { return preview }
+        let look = Look(request, findings, at: site)
+        do throws(EndpointError) { look.calls = try request.calls(in: findings.surroundings) } catch {
+            preview.checks.append(Check("endpoint", .block, error.detail))
+        }
+        preview.calls = look.calls
+        preview.checks += try await look.checks()
+        preview.changes = look.changes()
+        preview.noop = !preview.changes.isEmpty && preview.changes.allSatisfy { $0.from == $0.to }
+        preview.digest = findings.object?["digest"]?.string
+        preview.undo = preview.noop ? nil : look.undo()
+        return preview
     }
 
     /// Only where the request's guest is; for reads, which look at the rest themselves.
-    func place(of request: ActionRequest) async throws(HypervisorError) -> Findings {
+    private func place(of request: ActionRequest) async throws(HypervisorError) -> Findings {
         var findings = Findings()
         guard let guest = request.target.guest else { return findings }
         findings.node = request.node

@@ -14,6 +14,11 @@ struct Access: Sendable {
         guard let header = request.fields[.authorization], header.hasPrefix("PVEAPIToken") else {
             throw .unauthenticated("No ticket")
         }
+        return try caller(presenting: header)
+    }
+
+    /// The caller that `PVEAPIToken=…` stands for.
+    func caller(presenting header: String) throws(Failure) -> Caller {
         let value = header.dropFirst("PVEAPIToken".count).drop { $0 == "=" || $0 == " " }
         let parts = value.split(separator: "=", maxSplits: 1)
         guard parts.count == 2, let (user, name) = Self.split(parts[0]) else {
@@ -82,11 +87,26 @@ let accessEndpoints: [Endpoint] = [
             ["realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server"],
         ])
     },
+    .get("access/roles") { (_, _) throws(Failure) in
+        .data(
+            .array(
+                roles.map { ["privs": .string($1.joined(separator: ",")), "roleid": .string($0), "special": 1] }))
+    },
     .get("access/groups") { (_, _) throws(Failure) in .data([]) },
     .get("access/acl") { (_, _) throws(Failure) in .data([]) },
-    .put("access/password", "password!:str userid!:str confirmation-password:str") { (_, _) throws(Failure) in
+    .put("access/password", "password!:str(8..64) userid!:str(..64) confirmation-password:str(5..64)") {
+        (_, _) throws(Failure) in
         throw .denied("URI '/access/password' not available with API token, need proper ticket.\n")
     },
+]
+
+private let roles: [(String, [String])] = [
+    ("Administrator", Access.privileges), ("NoAccess", []),
+    ("PVEAuditor", Access.privileges.filter { $0.hasSuffix(".Audit") }),
+    ("PVEDatastoreUser", ["Datastore.AllocateSpace", "Datastore.Audit"]),
+    ("PVESysAdmin", ["Sys.Audit", "Sys.Console", "Sys.Syslog"]),
+    ("PVETemplateUser", ["VM.Audit", "VM.Clone"]),
+    ("PVEVMAdmin", Access.privileges.filter { $0.hasPrefix("VM.") }),
 ]
 
 extension World {
@@ -97,8 +117,13 @@ extension World {
             for token in tokens { paths.formUnion(token.privileges?.keys.map { $0 } ?? []) }
         }
         let grants = caller.grants ?? paths.reduce(into: [:]) { $0[$1] = Set(Access.privileges) }
+        if let path {
+            let effective = Access.privileges.filter { caller.may($0, on: path) }
+            guard !effective.isEmpty else { return [:] }
+            return [path: .object(effective.reduce(into: JSONObject()) { $0[$1] = 1 })]
+        }
         return grants.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { result, grant in
-            guard path == nil || path == grant.key, !grant.value.isEmpty else { return }
+            guard !grant.value.isEmpty else { return }
             result[grant.key] = .object(grant.value.sorted().reduce(into: JSONObject()) { $0[$1] = 1 })
         }
     }

@@ -1,51 +1,73 @@
 import StrictJSON
 
-/// Work on many guests at once, and what a node says about itself.
-let bulkEndpoints: [Endpoint] = [
-    .post(
-        "nodes/{node}/vzdump",
-        """
-        all:bool bwlimit:int(0..) compress:enum(0|1|gzip|lzo|zstd) exclude:str fleecing:str ionice:int(0..8)
-        lockwait:int(0..) mailto:str mode:enum(snapshot|suspend|stop) node:node notes-template:str(..1024) pool:str
-        notification-mode:str protected:bool prune-backups:str remove:bool stdexcludes:bool stop:bool
-        storage:storage-id tmpdir:str vmid:str zstd:int
-        """
-    ) { (world, call) throws(Failure) in try world.backUp(call) },
-    .post("nodes/{node}/startall", "force:bool vms:str") { (world, call) throws(Failure) in
-        world.switchMany(call, on: true)
+/// Making backups, looking into them, and removing old ones.
+let backupEndpoints: [Endpoint] = [
+    .post("nodes/{node}/vzdump", backupOptions + " job-id:str(..50) stdout:bool") { (world, call) throws(Failure) in
+        try world.backUp(call)
     },
-    .post("nodes/{node}/stopall", "force-stop:bool timeout:int(0..7200) vms:str") { (world, call) throws(Failure) in
-        world.switchMany(call, on: false)
+    .get("nodes/{node}/vzdump/defaults", "storage:storage-id") { (world, call) throws(Failure) in
+        .data(.object(try world.backupDefaults(call)))
     },
-    .get("nodes/{node}/services", needs: "/nodes/{node} Sys.Audit") { (_, _) throws(Failure) in
-        let services = ["corosync", "pve-cluster", "pvedaemon", "pveproxy", "pvestatd", "qmeventd"]
+    .get("nodes/{node}/vzdump/extractconfig", "volume!:str") { (world, call) throws(Failure) in
+        let id = call.text("volume")
+        guard let volume = world.volumes.first(where: { $0.id == id }) else {
+            throw .plain("volume '\(id)' does not exist")
+        }
+        return .data(.string(volume.archive?.config.fileText ?? ""))
+    },
+    .get(
+        "nodes/{node}/storage/{storage}/prunebackups", "prune-backups:prune type:enum(qemu|lxc) vmid:vmid",
+        needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace"
+    ) { (world, call) throws(Failure) in
+        let storage = try world.definition(call.text("storage"))
+        let marks = world.pruneMarks(on: storage, call["prune-backups"], kind: call["type"], vmid: call.int("vmid"))
         return .data(
             .array(
-                services.map {
+                marks.map { volume, mark in
                     [
-                        "active-state": "active", "desc": .string("\($0) service"), "name": .string($0),
-                        "service": .string($0), "state": "running", "unit-state": "enabled",
+                        "ctime": JSON(volume.time), "mark": .string(mark), "type": .string(volume.backupKind),
+                        "vmid": volume.vmid.map { JSON($0) }, "volid": .string(volume.id),
                     ]
                 }))
     },
-    .get("nodes/{node}/apt/update", needs: "/nodes/{node} Sys.Modify") { (_, _) throws(Failure) in .data([]) },
-    .get("access/roles") { (_, _) throws(Failure) in
-        .data(
-            .array(
-                roles.map { ["privs": .string($1.joined(separator: ",")), "roleid": .string($0), "special": 1] }))
-    },
-]
-
-private let roles: [(String, [String])] = [
-    ("Administrator", Access.privileges), ("NoAccess", []),
-    ("PVEAuditor", Access.privileges.filter { $0.hasSuffix(".Audit") }),
-    ("PVEDatastoreUser", ["Datastore.AllocateSpace", "Datastore.Audit"]),
-    ("PVESysAdmin", ["Sys.Audit", "Sys.Console", "Sys.Syslog"]),
-    ("PVETemplateUser", ["VM.Audit", "VM.Clone"]),
-    ("PVEVMAdmin", Access.privileges.filter { $0.hasPrefix("VM.") }),
+    .delete(
+        "nodes/{node}/storage/{storage}/prunebackups", "prune-backups:prune type:enum(qemu|lxc) vmid:vmid"
+    ) { (world, call) throws(Failure) in try world.prune(call) },
 ]
 
 extension World {
+    fileprivate func backupDefaults(_ call: Call) throws(Failure) -> JSONObject {
+        var row: JSONObject = [
+            "all": 0, "bwlimit": 0, "compress": "0", "fleecing": ["enabled": 0], "ionice": 7, "lockwait": 180,
+            "mailnotification": "always", "mode": "snapshot", "notification-mode": "auto",
+            "performance": ["max-workers": 16, "pbs-entries-max": 1_048_576], "pigz": 0, "prune-backups": "keep-all=1",
+            "quiet": 0, "remove": 1, "stdexcludes": 1, "stop": 0, "stopwait": 10, "zstd": 1,
+        ]
+        guard let id = call["storage"] else { return row }
+        let storage = try definition(id)
+        row["storage"] = .string(id)
+        row["prune-backups"] = .string(storage.options["prune-backups"] ?? "keep-all=1")
+        if let path = storage.options["path"] { row["dumpdir"] = .string(path + "/dump") }
+        return row
+    }
+
+    /// Why nothing can be saved on `storage`, if so.
+    private func obstacle(to storage: String) -> String? {
+        guard let definition = self.storage(storage) else {
+            let missing = "storage '\(storage)' does not exist"
+            return "could not activate storage '\(storage)': \(missing) "
+                + "could not get storage information for '\(storage)': \(missing)"
+        }
+        guard definition.isActive else {
+            return "could not activate storage '\(storage)': storage '\(storage)' is not online"
+        }
+        guard definition.contents.contains("backup") else {
+            return "could not get storage information for '\(storage)': can't use storage '\(storage)' for backups - "
+                + "wrong content type"
+        }
+        return nil
+    }
+
     fileprivate mutating func backUp(_ call: Call) throws(Failure) -> Reply {
         let storage = call["storage"] ?? "local"
         guard call.caller.may("Datastore.AllocateSpace", on: "/storage/\(storage)") else {
@@ -55,26 +77,15 @@ extension World {
             throw .parameters(["vmid": "property is missing"])
         }
         var wanted = Format.list(call.text("vmid")).compactMap { Int($0) }
-        if wanted.isEmpty {
-            let excluded = Set(Format.list(call.text("exclude")))
-            wanted = sortedGuests.filter { guest in
-                guest.node == call.node && !excluded.contains(String(guest.vmid))
-                    && call["pool"].map { $0 == guest.pool } ?? true
-            }.map(\.vmid)
-        }
+        if wanted.isEmpty { wanted = guestsToBackUp(call.values).filter { $0.node == call.node }.map(\.vmid) }
         let vmids = wanted
         let id = vmids.count == 1 ? String(vmids[0]) : ""
         var work = Work(type: "vzdump", id: id, node: call.node) { (world, log) throws(TaskFailure) in
-            guard world.storage(storage) != nil else {
-                let missing = "storage '\(storage)' does not exist"
-                throw TaskFailure(
-                    "could not activate storage '\(storage)': \(missing) "
-                        + "could not get storage information for '\(storage)': \(missing)")
-            }
+            if let obstacle = world.obstacle(to: storage) { throw TaskFailure(obstacle) }
             log.lines.append("INFO: starting new backup job: vzdump \(call.text("vmid")) --storage \(storage)")
             for vmid in vmids where world.guests[vmid]?.lock == nil { world.lock(vmid, "backup") }
         } finish: { (world, log) throws(TaskFailure) in
-            let failed = vmids.filter { !world.saveBackup(of: $0, to: storage, node: call.node, &log) }
+            let failed = vmids.filter { !world.saveBackup(of: $0, to: storage, call, &log) }
             log.lines.append("INFO: Backup job finished \(failed.isEmpty ? "successfully" : "with errors")")
             if !failed.isEmpty { throw TaskFailure("job errors") }
         }
@@ -84,36 +95,50 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    private mutating func saveBackup(
-        of vmid: Int, to storage: String, node: String, _ log: inout TaskLog
-    ) -> Bool {
-        guard let guest = guests[vmid], guest.node == node else {
+    private mutating func saveBackup(of vmid: Int, to storage: String, _ call: Call, _ log: inout TaskLog) -> Bool {
+        guard let guest = guests[vmid], guest.node == call.node, let definition = self.storage(storage) else {
             log.lines.append("ERROR: Backup of VM \(vmid) failed - unable to find VM '\(vmid)'")
             return false
         }
-        let ending = guest.kind == .vm ? "vma.zst" : "tar.zst"
-        let name = "vzdump-\(guest.kind.word)-\(vmid)-\(second).\(ending)"
-        volumes.append(
-            Volume(
-                id: "\(storage):backup/\(name)", content: "backup", format: ending, bytes: guest.diskBytes / 4,
-                time: second, vmid: vmid))
+        let letters = guest.kind.letters
+        guard guest.lock == "backup" else {
+            log.lines.append("ERROR: Backup of VM \(vmid) failed - \(guest.lockedText ?? "")")
+            return false
+        }
         lock(vmid, nil)
-        log.lines.append("INFO: Finished Backup of VM \(vmid) (00:00:01)")
+        guard !definition.isFull else {
+            log.lines.append("ERROR: Backup of \(letters) \(vmid) failed - write error: No space left on device")
+            return false
+        }
+        let volume = addBackup(of: guest, to: definition, call)
+        log.lines.append("INFO: creating vzdump archive '\(volume)'")
+        if call["remove"] != "0", let keep = call["prune-backups"] ?? definition.options["prune-backups"] {
+            removePruned(on: definition, keep, kind: guest.kind.word, vmid: vmid, &log)
+        }
+        log.lines.append("INFO: Finished Backup of \(letters) \(vmid) (00:00:01)")
         return true
     }
 
-    fileprivate mutating func switchMany(_ call: Call, on: Bool) -> Reply {
-        let named = Format.list(call.text("vms")).compactMap { Int($0) }
-        let wanted = sortedGuests.filter { guest in
-            guest.node == call.node && call.caller.may("VM.PowerMgmt", on: "/vms/\(guest.vmid)")
-                && (named.isEmpty ? guest.config["onboot"] == "1" || !on : named.contains(guest.vmid))
-        }.map(\.vmid)
-        let type = on ? "startall" : "stopall"
-        let work = Work(type: type, id: "", node: call.node) { (world, log) throws(TaskFailure) in
-            for vmid in wanted where world.guests[vmid]?.power.isOn == !on {
-                log.lines.append("\(on ? "Starting" : "Stopping") VM \(vmid)")
-                if on { world.switchOn(vmid) } else { world.switchOff(vmid) }
-            }
+    private mutating func removePruned(
+        on storage: StorageDefinition, _ keep: String?, kind: String?, vmid: Int?, _ log: inout TaskLog
+    ) {
+        for (volume, mark) in pruneMarks(on: storage, keep, kind: kind, vmid: vmid) where mark == "remove" {
+            volumes.removeAll { $0.id == volume.id }
+            log.lines.append("removing backup '\(volume.id)'")
+        }
+    }
+
+    fileprivate mutating func prune(_ call: Call) throws(Failure) -> Reply {
+        let id = call.text("storage")
+        let (privilege, vmid) = (call["vmid"] == nil ? "Datastore.Allocate" : "Datastore.AllocateSpace", call["vmid"])
+        guard call.caller.may(privilege, on: "/storage/\(id)") else { throw .denied("/storage/\(id), \(privilege)") }
+        if let vmid, !call.caller.may("VM.Backup", on: "/vms/\(vmid)") { throw .denied("/vms/\(vmid), VM.Backup") }
+        let work = Work(type: "prunebackups", id: vmid.map { "\($0)@\(id)" } ?? id, node: call.node) {
+            (world, log) throws(TaskFailure) in
+            guard let storage = world.storage(id) else { throw TaskFailure("storage '\(id)' does not exist") }
+            guard storage.isActive else { throw TaskFailure("storage '\(id)' is not online") }
+            world.removePruned(
+                on: storage, call["prune-backups"], kind: call["type"], vmid: call.int("vmid"), &log)
         }
         return start(work, by: call.caller)
     }

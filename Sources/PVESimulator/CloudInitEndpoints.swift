@@ -9,13 +9,24 @@ let cloudInitEndpoints: [Endpoint] = [
     .get("nodes/{node}/qemu/{vmid}/cloudinit", needs: "/vms/{vmid} VM.Audit") { (world, call) throws(Failure) in
         let guest = try world.guest(call)
         let rows: [JSON] = options.compactMap { key in
-            guest.config[key].map { ["key": .string(key), "value": Config.json($0, key: key, of: .vm)] }
+            let wanted = guest.config[key].map { Config.json($0, key: key, of: .vm) }
+            guard let drive = guest.cloudInitDrive else { return wanted.map { ["key": .string(key), "value": $0] } }
+            let current = drive[key].map { Config.json($0, key: key, of: .vm) }
+            guard wanted != nil || current != nil else { return nil }
+            let isPending = drive[key] != guest.config[key]
+            return [
+                "delete": isPending && wanted == nil ? .some(1) : .none, "key": .string(key),
+                "pending": isPending ? wanted : nil, "value": current,
+            ]
         }
         return .data(.array(rows))
     },
     .put("nodes/{node}/qemu/{vmid}/cloudinit", needs: "/vms/{vmid} VM.Config.Cloudinit") {
         (world, call) throws(Failure) in
         if let text = try world.guest(call).lockedText { throw .plain(text) }
+        world.change(call.vmid) { guest in
+            if guest.power.isOn { guest.writeCloudInitDrive() }
+        }
         return .null
     },
     .get(
@@ -28,3 +39,15 @@ let cloudInitEndpoints: [Endpoint] = [
         return .data(.string(text + "chpasswd:\n  expire: False\nusers:\n  - default\npackage_upgrade: true\n"))
     },
 ]
+
+extension Guest {
+    /// Makes the cloud-init drive anew, if there is one.
+    mutating func writeCloudInitDrive() {
+        let config = config
+        guard config.sorted.contains(where: { $0.value.contains("cloudinit") && $0.value.contains("media=cdrom") })
+        else {
+            return
+        }
+        cloudInitDrive = options.reduce(into: [:]) { $0[$1] = config[$1] }
+    }
+}

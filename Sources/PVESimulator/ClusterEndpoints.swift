@@ -41,21 +41,40 @@ let clusterEndpoints: [Endpoint] = [
     },
     .put(
         "cluster/options",
-        "console:enum(applet|vv|html5|xtermjs) delete:configid-list description:str(..65536) keyboard:str language:str",
-        needs: "/ Sys.Modify"
+        """
+        bwlimit:bwlimits consent-text:str(..65536) console:enum(applet|vv|html5|xtermjs) crs:crs delete:configid-list
+        description:str(..65536) email_from:str fencing:enum(watchdog|hardware|both) ha:ha http_proxy:str
+        keyboard:enum(\(GuestOptions.keyboards)) language:enum(\(languages)) mac_prefix:str max_workers:int(1..)
+        migration:migration migration_unsecure:bool next-id:next-id notify:notify registered-tags:str
+        replication:replication tag-style:tag-style u2f:u2f user-tag-access:user-tag-access webauthn:webauthn
+        """, needs: "/ Sys.Modify"
     ) { (world, call) throws(Failure) in
         for key in Format.list(call.text("delete")) { world.options[key] = nil }
         for (key, value) in call.values where key != "delete" { world.options[key] = value }
         return .null
     },
-    .get("cluster/log", "max:int(1..)") { (_, _) throws(Failure) in .data([]) },
-    .get("cluster/backup", needs: "/ Sys.Audit") { (_, _) throws(Failure) in .data([]) },
-    .get("cluster/replication") { (_, _) throws(Failure) in .data([]) },
+    .get("cluster/log", "max:int(1..)") { (world, call) throws(Failure) in .data(.array(world.logRows(call))) },
     .get("cluster/jobs") { (_, _) throws(Failure) in .data(names(["schedule-analyze", "realm-sync"], key: "subdir")) },
-    .get("cluster/bulk-action/guest") { (_, _) throws(Failure) in
-        .data(names(["start", "shutdown", "migrate", "suspend"]))
+    .get("cluster/config", needs: "/ Sys.Audit") { (_, _) throws(Failure) in
+        .data(names(["nodes", "totem", "join", "qdevice", "apiversion"]))
     },
+    .get("cluster/config/nodes", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
+        guard world.clusterName != nil else { return .data([]) }
+        return .data(
+            .array(
+                world.nodes.map { node in
+                    [
+                        "name": .string(node.name), "node": .string(node.name), "nodeid": .string(String(node.number)),
+                        "quorum_votes": "1", "ring0_addr": .string(node.address),
+                    ]
+                }))
+    },
+    .get("cluster/metrics/server", needs: "/ Sys.Audit") { (_, _) throws(Failure) in .data([]) },
+    .get("cluster/mapping/pci", "check-node:node") { (_, _) throws(Failure) in .data([]) },
 ]
+
+private let languages =
+    "ar|ca|da|de|en|es|eu|fa|fr|hr|he|it|ja|ka|kr|nb|nl|nn|pl|pt_BR|ru|sl|sv|tr|ukr|zh_CN|zh_TW"
 
 /// An index: `[{"name":…},…]`.
 func names(_ list: [String], key: String = "name") -> JSON {
@@ -63,6 +82,21 @@ func names(_ list: [String], key: String = "name") -> JSON {
 }
 
 extension World {
+    /// The cluster's log: who started which task.
+    fileprivate func logRows(_ call: Call) -> [JSON] {
+        let seesAll = call.caller.may("Sys.Syslog", on: "/")
+        let entries = tasks.order.suffix(1000).compactMap { tasks.all[$0] }.enumerated().reversed().filter {
+            seesAll || $0.element.identity == call.caller.identity
+        }
+        return entries.prefix(call.int("max") ?? 50).map { number, task in
+            [
+                "id": .string("\(number + 1):\(task.node)"), "msg": .string("starting task \(task.upid)"),
+                "node": .string(task.node), "pid": JSON(126), "pri": 6, "tag": "pvedaemon", "time": JSON(task.start),
+                "uid": .string(String(number + 1)), "user": .string(task.identity),
+            ]
+        }
+    }
+
     fileprivate mutating func resources(_ call: Call) -> Reply {
         let type = call["type"]
         if type == "vm", call.caller.grants == nil { return .bytes(guestRowBytes()) }
@@ -110,7 +144,8 @@ extension World {
             "content": .string(storage.contentText), "disk": JSON(storage.used),
             "id": .string("storage/\(node.name)/\(storage.id)"), "maxdisk": JSON(storage.size),
             "node": .string(node.name), "plugintype": .string(storage.type), "shared": storage.isShared ? 1 : 0,
-            "status": .string(storage.isEnabled ? "available" : "unknown"), "storage": .string(storage.id),
+            "status": .string(storage.isActive && node.isOnline ? "available" : "unknown"),
+            "storage": .string(storage.id),
             "type": "storage",
         ]
     }
@@ -119,7 +154,7 @@ extension World {
         var rows: [JSON] = []
         if let clusterName {
             rows.append([
-                "id": "cluster", "name": .string(clusterName), "nodes": JSON(nodes.count), "quorate": 1,
+                "id": "cluster", "name": .string(clusterName), "nodes": JSON(nodes.count), "quorate": isQuorate ? 1 : 0,
                 "type": "cluster", "version": JSON(nodes.count + 2),
             ])
         }

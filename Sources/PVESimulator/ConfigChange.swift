@@ -8,6 +8,11 @@ extension World {
         "name", "description", "tags", "onboot", "protection", "startup", "hookscript", "lock", "shares", "ciuser",
         "cipassword", "nameserver", "searchdomain", "sshkeys", "cicustom", "citype", "ciupgrade",
     ]
+    /// Options of a running container that wait for its next start; others take effect at once.
+    private static let cold: Set<String> = [
+        "arch", "cmode", "console", "entrypoint", "env", "features", "hostname", "nameserver", "ostype", "rootfs",
+        "searchdomain", "timezone", "tty", "unprivileged",
+    ]
     private static let rootOnly = ["lock", "args"]
 
     func checkConfigChange(_ call: Call) throws(Failure) {
@@ -57,12 +62,14 @@ extension World {
         for key in Format.list(call.text("revert")) { guest.pending[key] = nil }
         var problem: Failure?
         for key in Format.list(call.text("delete")) {
-            if let failure = delete(key, from: &guest) { problem = problem ?? failure }
+            if let failure = delete(key, from: &guest, force: call.flag("force")) { problem = problem ?? failure }
         }
         let set = call.values.filter { !Self.control.contains($0.key) }
         for (key, value) in set.sorted(by: { $0.key < $1.key }) {
+            if let problem = obstacle(to: key, value, for: guest) { throw problem }
             let stored = store(key, value, for: &guest, &log)
-            guard guest.power.isOn, guest.kind == .vm, !Self.hot.contains(key), !isHotplugged(key) else {
+            guard waits(key, guest) else {
+                replaceDisk(key, with: stored, of: &guest)
                 guest.config[key] = stored
                 guest.pending[key] = nil
                 continue
@@ -78,9 +85,50 @@ extension World {
         key.hasPrefix("net") || key.hasPrefix("ipconfig") || key.hasPrefix("unused") || Disk.isKey(key, of: .vm)
     }
 
-    private func delete(_ key: String, from guest: inout Guest) -> Failure? {
+    /// Whether a change of `key` takes effect only when the guest starts again.
+    private func waits(_ key: String, _ guest: Guest) -> Bool {
+        guard guest.power.isOn else { return false }
+        return switch guest.kind {
+        case .vm: !Self.hot.contains(key) && !isHotplugged(key)
+        case .container: Self.cold.contains(key) || key.hasPrefix("dev") && Int(key.dropFirst(3)) != nil
+        }
+    }
+
+    /// Why no new volume can be made for `key`, if one is wanted.
+    private func obstacle(to key: String, _ value: String, for guest: Guest) -> Failure? {
+        guard Disk.isKey(key, of: guest.kind), let disk = Disk(value), Double(disk.path) != nil else { return nil }
+        return obstacle(to: disk.storage, on: guest.node, for: guest.kind).map { .plain($0) }
+    }
+
+    /// What `key` held before becomes unused, and what was unused and is attached no longer is.
+    private func replaceDisk(_ key: String, with stored: String?, of guest: inout Guest) {
+        guard Disk.isKey(key, of: guest.kind), let new = stored.flatMap({ Disk($0) }) else { return }
+        for number in 0...255 where guest.config["unused\(number)"] == new.volume {
+            guest.config["unused\(number)"] = nil
+        }
+        guard let old = guest.config[key].flatMap({ Disk($0) }), !old.isCDROM, old.volume != new.volume else { return }
+        guest.addUnused(old.volume)
+    }
+
+    /// Takes disks off a guest; with `force` their volumes go too.
+    mutating func unlink(_ keys: [String], _ call: Call) throws(Failure) {
+        guard var guest = guests[call.vmid] else { return }
+        if let text = guest.lockedText { throw .plain(text) }
+        var problem: Failure?
+        for key in keys {
+            if let failure = delete(key, from: &guest, force: call.flag("force")) { problem = problem ?? failure }
+        }
+        guests[call.vmid] = guest
+        if let problem { throw problem }
+    }
+
+    private func delete(_ key: String, from guest: inout Guest, force: Bool) -> Failure? {
         guard guest.config[key] != nil else {
             guest.pending[key] = nil
+            return nil
+        }
+        if guest.kind == .container, waits(key, guest) {
+            guest.pending[key] = .some(nil)
             return nil
         }
         if guest.power.isOn, guest.kind == .vm, !Self.hot.contains(key) {
@@ -94,9 +142,8 @@ extension World {
                 return nil
             }
         }
-        if Disk.isKey(key, of: guest.kind), let disk = guest.config[key].flatMap({ Disk($0) }), !disk.isCDROM {
-            let free = (0...).first { guest.config["unused\($0)"] == nil } ?? 0
-            guest.config["unused\(free)"] = disk.volume
+        if Disk.isKey(key, of: guest.kind), let disk = guest.config[key].flatMap({ Disk($0) }), !disk.isCDROM, !force {
+            guest.addUnused(disk.volume)
         }
         guest.config[key] = nil
         return nil
@@ -147,8 +194,13 @@ extension World {
         guard isCloudInit || Double(disk.path) != nil else { return value }
         let format = disk.options["format"] ?? "raw"
         let bytes = isCloudInit ? 4 << 20 : Disk.bytes(disk.path + "G") ?? 0
-        disk.volume = newVolume(
-            on: disk.storage, for: guest.vmid, format: isCloudInit ? "qcow2" : format, besides: guest)
+        if isCloudInit {
+            let holdsFiles = storage(disk.storage)?.holdsFiles == true
+            let name = "vm-\(guest.vmid)-cloudinit"
+            disk.volume = holdsFiles ? "\(disk.storage):\(guest.vmid)/\(name).qcow2" : "\(disk.storage):\(name)"
+        } else {
+            disk.volume = newVolume(on: disk.storage, for: guest.vmid, format: format, besides: guest)
+        }
         disk.options["format"] = nil
         disk.options[isCloudInit ? "media" : "size"] = isCloudInit ? "cdrom" : Disk.sizeText(bytes)
         log.lines.append("Formatting '\(disk.volume)', fmt=\(format) size=\(bytes)")
@@ -163,19 +215,5 @@ extension World {
                 throw .plain("bridge '\(bridge)' does not exist")
             }
         }
-    }
-
-    /// A name for a new volume of `vmid` that no disk of the guest has.
-    mutating func newVolume(on storage: String, for vmid: Int, format: String, besides guest: Guest) -> String {
-        let definition = self.storage(storage)
-        let used =
-            guest.config.fileText + guest.snapshots.map(\.config.fileText).joined()
-            + volumes.filter { $0.vmid == vmid }.map(\.id).joined(separator: "\n")
-        let number = (0...).first {
-            !used.contains("\(storage):\(definition?.folder(of: vmid) ?? "")vm-\(vmid)-disk-\($0)")
-        }
-        let name = "vm-\(vmid)-disk-\(number ?? 0)"
-        guard let definition, definition.holdsFiles else { return "\(storage):\(name)" }
-        return "\(storage):\(vmid)/\(name).\(format)"
     }
 }

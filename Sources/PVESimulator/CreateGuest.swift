@@ -1,8 +1,9 @@
-/// Creating guests, and changing their disks.
+/// Creating guests.
 extension World {
-    private static let createOnly: Set<String> = [
+    static let createOnly: Set<String> = [
         "node", "vmid", "archive", "bwlimit", "force", "ha-managed", "pool", "start", "storage", "unique",
         "live-restore", "ostemplate", "password", "restore", "ssh-public-keys", "ignore-unpack-errors",
+        "import-working-storage",
     ]
 
     private func checkCreation(_ call: Call) throws(Failure) {
@@ -14,15 +15,16 @@ extension World {
         else { throw .denied() }
         if let pool = call["pool"], pools[pool] == nil { throw .plain("pool '\(pool)' does not exist") }
         for (key, value) in call.values.sorted(by: { $0.key < $1.key }) where Disk.isKey(key, of: call.kind) {
-            if let disk = Disk(value) { _ = try definition(disk.storage) }
+            guard let disk = Disk(value) else { continue }
+            _ = try definition(disk.storage)
+            guard Double(disk.path) != nil else { continue }
+            if let obstacle = obstacle(to: disk.storage, on: call.node, for: call.kind) { throw .plain(obstacle) }
         }
     }
 
     mutating func createVM(_ call: Call) throws(Failure) -> Reply {
         try checkCreation(call)
-        if let archive = call["archive"], !volumes.contains(where: { $0.id == archive }) {
-            throw .plain("volume '\(archive)' does not exist")
-        }
+        if let archive = call["archive"] { return try restore(archive, call) }
         if let exists = existsText(call.vmid) { throw .plain("unable to create VM \(call.vmid) - \(exists)") }
         let identity = ["smbios1": "uuid=\(random.uuid())", "vmgenid": random.uuid()]
         return start(createWork(call, base: identity, boot: true), by: call.caller)
@@ -30,6 +32,7 @@ extension World {
 
     mutating func createContainer(_ call: Call) throws(Failure) -> Reply {
         try checkCreation(call)
+        if call.flag("restore") { return try restore(call.text("ostemplate"), call) }
         if let exists = existsText(call.vmid) { throw .plain(exists) }
         let base = ["arch": "amd64", "ostype": "debian", "swap": "512", "memory": "512"]
         var work = createWork(call, base: base, boot: false)
@@ -68,128 +71,13 @@ extension World {
             if kind == .container { set.values["rootfs"] = options["rootfs"] ?? "\(call["storage"] ?? "local"):4" }
             do throws(Failure) { try world.applyConfigChange(set, &log) } catch { throw TaskFailure(error.reason) }
             if boot { world.change(call.vmid) { $0.writeBootOrder() } }
+            if call.flag("ha-managed") { world.manage(call.vmid, isStarted: call.flag("start")) }
             guard call.flag("start") else { return }
             log.lines.append("Execute autostart")
             world.switchOn(call.vmid)
         }
         work.release = { world in world.guests[call.vmid] = nil }
         return work
-    }
-
-    mutating func resizeVM(_ call: Call) throws(Failure) -> Reply {
-        _ = try guest(call)
-        let key = call.text("disk")
-        let work = Work(type: "resize", id: String(call.vmid), node: call.node) { (world, _) throws(TaskFailure) in
-            let guest = try world.workGuest(call)
-            if let digest = call["digest"], digest != guest.digest {
-                throw TaskFailure("checksum mismatch (file change by other user?)")
-            }
-            if let text = guest.lockedText { throw TaskFailure(text) }
-            guard let disk = guest.config[key].flatMap({ Disk($0) }) else {
-                throw TaskFailure("disk '\(key)' does not exist")
-            }
-            guard Self.newSize(of: disk, call) >= disk.bytes else {
-                throw TaskFailure("shrinking disks is not supported")
-            }
-        } finish: { (world, log) throws(TaskFailure) in
-            world.resize(key, call)
-            log.lines.append("Image resized.")
-        }
-        return start(work, by: call.caller)
-    }
-
-    mutating func resizeContainer(_ call: Call) throws(Failure) -> Reply {
-        let guest = try guest(call)
-        if let text = guest.lockedText { throw .plain(text) }
-        if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
-        let key = call.text("disk")
-        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
-        guard Self.newSize(of: disk, call) >= disk.bytes else { throw .plain("unable to shrink disk size") }
-        let work = Work(type: "resize", id: String(call.vmid), node: call.node) { (world, log) throws(TaskFailure) in
-            world.resize(key, call)
-            log.lines.append("Image resized.")
-        }
-        return start(work, by: call.caller)
-    }
-
-    /// What Proxmox VE makes of a mount point that is not there.
-    private static var noVolume: Failure {
-        let missing = "property is missing and it is not optional"
-        return Failure(status: 500, message: "format error\n", errors: ["mp": missing, "volume": missing])
-    }
-
-    private static func newSize(of disk: Disk, _ call: Call) -> Int {
-        let size = call.text("size")
-        guard size.hasPrefix("+") else { return Disk.bytes(size) ?? 0 }
-        return disk.bytes + (Disk.bytes(String(size.dropFirst())) ?? 0)
-    }
-
-    private mutating func resize(_ key: String, _ call: Call) {
-        change(call.vmid) { guest in
-            guard var disk = guest.config[key].flatMap({ Disk($0) }) else { return }
-            disk.options["size"] = Disk.sizeText(Self.newSize(of: disk, call))
-            guest.config[key] = disk.line
-        }
-    }
-
-    mutating func moveDisk(_ call: Call) throws(Failure) -> Reply {
-        let guest = try guest(call)
-        let key = call.text("disk")
-        if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
-        if let text = guest.lockedText { throw .plain(text) }
-        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw .plain("disk '\(key)' does not exist") }
-        if let target = call.int("target-vmid") { return try reassign(key, disk, to: target, call) }
-        let storage = call["storage"] ?? disk.storage
-        let format = call["format"] ?? disk.format
-        _ = try definition(storage)
-        guard storage != disk.storage || format != disk.format else {
-            throw .plain("you can't move to the same storage with same format")
-        }
-        let work = Work(type: "qmmove", id: String(call.vmid), node: call.node) { (world, log) throws(TaskFailure) in
-            guard let guest = world.guests[call.vmid] else { throw TaskFailure("disk '\(key)' does not exist") }
-            var moved = disk
-            moved.volume = world.newVolume(on: storage, for: call.vmid, format: format, besides: guest)
-            log.lines.append(
-                "copying volume '\(disk.volume)' from current storage '\(disk.storage)' to target storage '\(storage)'")
-            world.change(call.vmid) { guest in
-                guest.config[key] = moved.line
-                guard !call.flag("delete") else { return }
-                let free = (0...).first { guest.config["unused\($0)"] == nil } ?? 0
-                guest.config["unused\(free)"] = disk.volume
-            }
-        }
-        return start(work, by: call.caller)
-    }
-
-    mutating func moveVolume(_ call: Call) throws(Failure) -> Reply {
-        let guest = try guest(call)
-        if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
-        if let text = guest.lockedText { throw .plain(text) }
-        let key = call.text("volume")
-        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
-        if guest.power.isOn { throw .plain("cannot move volumes of a running container") }
-        let storage = try definition(call["storage"] ?? disk.storage)
-        let work = Work(type: "move_volume", id: String(call.vmid), node: call.node) { (world, _) throws(TaskFailure) in
-            var moved = disk
-            moved.volume = world.newVolume(on: storage.id, for: call.vmid, format: disk.format, besides: guest)
-            world.change(call.vmid) { $0.config[key] = moved.line }
-        }
-        return start(work, by: call.caller)
-    }
-
-    private mutating func reassign(_ key: String, _ disk: Disk, to target: Int, _ call: Call) throws(Failure) -> Reply {
-        let targetKey = call["target-disk"] ?? key
-        guard guests[target] != nil else { throw .plain("VM \(target) does not exist") }
-        let id = "\(call.vmid)-\(key)>\(target)-\(targetKey)"
-        let work = Work(type: "qmmove", id: id, node: call.node) { (world, log) throws(TaskFailure) in
-            guard let receiver = world.guests[target] else { throw TaskFailure("VM \(target) does not exist") }
-            var moved = disk
-            moved.volume = world.newVolume(on: disk.storage, for: target, format: disk.format, besides: receiver)
-            log.lines.append("removing disk '\(key)' from VM '\(call.vmid)' config")
-            world.change(call.vmid) { $0.config[key] = nil }
-            world.change(target) { $0.config[targetKey] = moved.line }
-        }
-        return start(work, by: call.caller)
     }
 }
 

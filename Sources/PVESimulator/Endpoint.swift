@@ -12,6 +12,16 @@ struct Endpoint: Sendable {
     var needs: String
     var handler: Handler
 
+    /// Whether any node answers for the node that is named.
+    var isLocal: Bool { ["nodes/{node}", "nodes/{node}/wakeonlan"].contains(path) }
+
+    /// Whether it leaves the cluster's file system alone.
+    var worksWithoutQuorum: Bool {
+        ["stop", "shutdown", "suspend", "resume", "reset"].contains { path.hasSuffix("/status/\($0)") }
+            || path.contains("/services/") || path.contains("/agent") || path.hasPrefix("nodes/{node}/status")
+            || path.hasPrefix("nodes/{node}/tasks") || path.hasSuffix("/wakeonlan")
+    }
+
     static func get(
         _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
     ) -> Endpoint {
@@ -129,8 +139,12 @@ struct EndpointTable: Sendable {
         return root.find(method, segments[...], &values).map { ($0, values) }
     }
 
-    static let all = EndpointTable(
+    static let list =
         clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints + guestConfigEndpoints + snapshotEndpoints
-            + storageEndpoints + firewallEndpoints + haEndpoints + haRuleEndpoints
-            + bulkEndpoints + cloudInitEndpoints + guestAgentEndpoints + poolEndpoints + accessEndpoints)
+        + storageEndpoints + firewallEndpoints + haEndpoints + haRuleEndpoints
+        + backupEndpoints + backupJobEndpoints + replicationEndpoints + bulkEndpoints + serviceEndpoints
+        + metricsEndpoints + networkEndpoints + cloudInitEndpoints + guestAgentEndpoints + poolEndpoints
+        + accessEndpoints
+
+    static let all = EndpointTable(list)
 }

@@ -52,6 +52,10 @@ package struct Execution: Sendable, Hashable {
     /// The task it started, if it started one.
     package var upid: String?
     package var parameters: [String: String]
+    /// Parameters that are lists.
+    package var lists: [String: [String]]
     /// Who asked: `root@pam!agent`.
     package var caller: String
+    /// Since 1970, by the simulator's clock.
+    package var time: Duration
 }

@@ -2,13 +2,13 @@ import StrictJSON
 
 private let levels = "enum(emerg|alert|crit|err|warning|notice|info|debug|nolog)"
 private let optional = """
-    comment:str dest:fw-addr(..512) digest:str(..64) dport:fw-port enable:int(0..) icmp-type:str iface:str(2..20)
+    comment:str dest:fw-addr(..512) digest:str(..64) dport:fw-port enable:int(0..) icmp-type:str iface:iface(2..20)
     log:\(levels) macro:str(..128) proto:str source:fw-addr(..512) sport:fw-port
     """
-private let newRule = optional + " action!:str(2..20) type!:enum(in|out|forward|group) pos:int(0..)"
+private let newRule = optional + " action!:word(2..20) type!:enum(in|out|forward|group) pos:int(0..)"
 private let changedRule =
     optional
-    + " action:str(2..20) type:enum(in|out|forward|group) moveto:int(0..) delete:configid-list"
+    + " action:word(2..20) type:enum(in|out|forward|group) moveto:int(0..) delete:configid-list"
 private let policies = "policy_in:enum(ACCEPT|REJECT|DROP) policy_out:enum(ACCEPT|REJECT|DROP)"
 
 /// One of the three levels at which there are rules.
@@ -25,13 +25,16 @@ private let levelList: [Level] =
     [
         Level(
             base: "cluster/firewall", reads: "/ Sys.Audit", writes: "/ Sys.Modify",
-            options: "ebtables:bool enable:int(0..) log_ratelimit:str policy_forward:enum(ACCEPT|DROP) \(policies)",
+            options:
+                "ebtables:bool enable:int(0..) log_ratelimit:log-ratelimit policy_forward:enum(ACCEPT|DROP) \(policies)",
             index: ["aliases", "rules", "options", "groups", "ipset", "macros", "refs"], scope: { _ in .cluster }),
         Level(
             base: "nodes/{node}/firewall", reads: "/nodes/{node} Sys.Audit", writes: "/nodes/{node} Sys.Modify",
             options: """
                 enable:bool log_level_forward:\(levels) log_level_in:\(levels) log_level_out:\(levels)
-                log_nf_conntrack:bool ndp:bool nf_conntrack_allow_invalid:bool nf_conntrack_max:int(32768..)
+                log_nf_conntrack:bool ndp:bool nf_conntrack_allow_invalid:bool nf_conntrack_helpers:str nf_conntrack_max:int(32768..)
+                nf_conntrack_tcp_timeout_established:int(7875..) nf_conntrack_tcp_timeout_syn_recv:int(30..60)
+                protection_synflood_burst:int protection_synflood_rate:int
                 nftables:bool nosmurfs:bool protection_synflood:bool smurf_log_level:\(levels)
                 tcp_flags_log_level:\(levels) tcpflags:bool
                 """,
@@ -90,9 +93,11 @@ private func ruleEndpoints(_ level: Level) -> [Endpoint] {
         },
     ]
     if level.base != "cluster/firewall" {
+        let needs = level.base == "nodes/{node}/firewall" ? "/nodes/{node} Sys.Syslog" : "/vms/{vmid} VM.Console"
         endpoints.append(
-            .get(level.base + "/log", "limit:int(0..) start:int(0..) since:int(0..) until:int(0..)") {
-                (_, _) throws(Failure) in
+            .get(
+                level.base + "/log", "limit:int(0..) start:int(0..) since:int(0..) until:int(0..)", needs: needs
+            ) { (_, _) throws(Failure) in
                 .page([["n": 1, "t": "unable to open file - No such file or directory"]], total: 1)
             })
     }
@@ -110,7 +115,7 @@ private func addressEndpoints(_ level: Level) -> [Endpoint] {
         .get(aliases, needs: level.reads) { (world, call) throws(Failure) in
             .data(.array(world.firewall(scope(call)).aliasRows))
         },
-        .post(aliases, "cidr!:cidr comment:str name!:str(2..64)", needs: level.writes) {
+        .post(aliases, "cidr!:cidr comment:str name!:word(2..64)", needs: level.writes) {
             (world, call) throws(Failure) in
             try world.firewalls[scope(call), default: Firewall()].addAlias(call)
             return .null
@@ -119,20 +124,19 @@ private func addressEndpoints(_ level: Level) -> [Endpoint] {
             .data(try world.firewall(scope(call)).aliasRow(call.text("name")))
         },
         .put(
-            aliases + "/{name}", "cidr!:cidr comment:str digest:str(..64) rename:str(2..64)", needs: level.writes
+            aliases + "/{name}", "cidr!:cidr comment:str digest:str(..64) rename:word(2..64)", needs: level.writes
         ) { (world, call) throws(Failure) in
             try world.firewalls[scope(call), default: Firewall()].changeAlias(call)
             return .null
         },
         .delete(aliases + "/{name}", "digest:str(..64)", needs: level.writes) { (world, call) throws(Failure) in
-            _ = try world.firewall(scope(call)).aliasRow(call.text("name"))
-            world.firewalls[scope(call), default: Firewall()].aliases[call.text("name")] = nil
+            try world.firewalls[scope(call), default: Firewall()].deleteAlias(call)
             return .null
         },
         .get(sets, needs: level.reads) { (world, call) throws(Failure) in
             .data(.array(world.firewall(scope(call)).setRows))
         },
-        .post(sets, "comment:str digest:str(..64) name!:str(2..64) rename:str(2..64)", needs: level.writes) {
+        .post(sets, "comment:str digest:str(..64) name!:word(2..64) rename:word(2..64)", needs: level.writes) {
             (world, call) throws(Failure) in
             try world.firewalls[scope(call), default: Firewall()].addSet(call)
             return .null
@@ -154,11 +158,16 @@ private func addressEndpoints(_ level: Level) -> [Endpoint] {
             world.firewalls[scope(call), default: Firewall()].sets[call.text("name")] = nil
             return .null
         },
+        .get(sets + "/{name}/{cidr*}", needs: level.reads) { (world, call) throws(Failure) in
+            .data(try world.firewall(scope(call)).set(call).row(of: call.text("cidr")))
+        },
+        .put(sets + "/{name}/{cidr*}", "comment:str digest:str(..64) nomatch:bool", needs: level.writes) {
+            (world, call) throws(Failure) in
+            try world.firewalls[scope(call), default: Firewall()].changeEntry(call)
+            return .null
+        },
         .delete(sets + "/{name}/{cidr*}", "digest:str(..64)", needs: level.writes) { (world, call) throws(Failure) in
-            _ = try world.firewall(scope(call)).set(call)
-            world.firewalls[scope(call), default: Firewall()].sets[call.text("name")]?.entries.removeAll {
-                $0.cidr == call["cidr"]
-            }
+            try world.firewalls[scope(call), default: Firewall()].deleteEntry(call)
             return .null
         },
     ]
@@ -169,14 +178,10 @@ private let groupEndpoints: [Endpoint] = [
         .data(.array(world.firewall(.cluster).groupRows))
     },
     .post(
-        "cluster/firewall/groups", "comment:str digest:str(..64) group!:str(2..18) rename:str(2..18)",
+        "cluster/firewall/groups", "comment:str digest:str(..64) group!:word(2..18) rename:word(2..18)",
         needs: "/ Sys.Modify"
     ) { (world, call) throws(Failure) in
-        let name = call.text("group")
-        guard world.firewall(.cluster).groups[name] == nil else {
-            throw .parameters(["group": "Security group '\(name)' already exists"])
-        }
-        world.firewalls[.cluster, default: Firewall()].groups[name] = .init(comment: call["comment"])
+        try world.firewalls[.cluster, default: Firewall()].addGroup(call)
         return .null
     },
     .get("cluster/firewall/groups/{group}", needs: "/ Sys.Audit") { (world, call) throws(Failure) in

@@ -44,14 +44,25 @@ extension Firewall {
         aliases[call["rename"] ?? name] = Alias(cidr: call.text("cidr"), comment: call["comment"])
     }
 
+    mutating func deleteAlias(_ call: Call) throws(Failure) {
+        let name = call.text("name")
+        guard aliases[name] != nil else { throw .parameters(["name": "no such alias"]) }
+        if let digest = call["digest"], digest != aliasDigest { throw .staleConfig }
+        aliases[name] = nil
+    }
+
     func set(_ call: Call) throws(Failure) -> AddressSet {
         let name = call.text("name")
         guard let set = sets[name] else { throw .plain("no such IPSet '\(name)'") }
         return set
     }
 
+    private var setsDigest: String {
+        Self.digest(sets.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.comment ?? "")" })
+    }
+
     var setRows: [JSON] {
-        let digest = Self.digest(sets.keys.sorted())
+        let digest = setsDigest
         return sets.sorted { $0.key < $1.key }.map { name, set in
             ["comment": set.comment.map { .string($0) }, "digest": .string(digest), "name": .string(name)]
         }
@@ -60,7 +71,11 @@ extension Firewall {
     mutating func addSet(_ call: Call) throws(Failure) {
         let name = call.text("name")
         if let old = call["rename"] {
+            if let digest = call["digest"], digest != setsDigest { throw .staleConfig }
             guard let set = sets[old] else { throw .plain("IPSet '\(old)' does not exist") }
+            guard old == name || sets[name] == nil else {
+                throw .parameters(["name": "IPSet '\(name)' already exists"])
+            }
             sets[old] = nil
             sets[name] = AddressSet(comment: call["comment"] ?? set.comment, entries: set.entries)
             return
@@ -79,8 +94,51 @@ extension Firewall {
         sets[call.text("name")] = set
     }
 
+    mutating func changeEntry(_ call: Call) throws(Failure) {
+        var set = try set(call)
+        try set.check(call["digest"])
+        guard let index = set.entries.firstIndex(where: { $0.cidr == call["cidr"] }) else {
+            throw .parameters(["cidr": "no such IP/Network"])
+        }
+        set.entries[index].isExcluded = call.flag("nomatch")
+        set.entries[index].comment = call["comment"]
+        sets[call.text("name")] = set
+    }
+
+    mutating func deleteEntry(_ call: Call) throws(Failure) {
+        var set = try set(call)
+        try set.check(call["digest"])
+        set.entries.removeAll { $0.cidr == call["cidr"] }
+        sets[call.text("name")] = set
+    }
+
+    private var groupsDigest: String {
+        Self.digest(groups.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.comment ?? "")" })
+    }
+
+    /// Adds a group; with `rename` it takes the place of the one named there.
+    mutating func addGroup(_ call: Call) throws(Failure) {
+        let name = call.text("group")
+        guard let old = call["rename"] else {
+            guard groups[name] == nil else {
+                throw .parameters(["group": "Security group '\(name)' already exists"])
+            }
+            groups[name] = Group(comment: call["comment"])
+            return
+        }
+        if let digest = call["digest"], digest != groupsDigest { throw .staleConfig }
+        guard let group = groups[old] else {
+            throw .parameters(["group": "Security group '\(old)' does not exist"])
+        }
+        guard old == name || groups[name] == nil else {
+            throw .parameters(["group": "Security group '\(name)' does already exist"])
+        }
+        groups[old] = nil
+        groups[name] = Group(comment: call["comment"] ?? group.comment, rules: group.rules)
+    }
+
     var groupRows: [JSON] {
-        let digest = Self.digest(groups.keys.sorted())
+        let digest = groupsDigest
         return groups.sorted { $0.key < $1.key }.map { name, group in
             ["comment": group.comment.map { .string($0) }, "digest": .string(digest), "group": .string(name)]
         }
@@ -109,13 +167,27 @@ extension Firewall {
 }
 
 extension Firewall.AddressSet {
-    var rows: [JSON] {
-        let digest = Firewall.digest(entries.map { "\($0.cidr) \($0.isExcluded) \($0.comment ?? "")" })
-        return entries.map { entry in
-            [
-                "cidr": .string(entry.cidr), "comment": entry.comment.map { .string($0) },
-                "digest": .string(digest), "nomatch": entry.isExcluded ? .some(1) : .none,
-            ]
+    private var digest: String {
+        Firewall.digest(entries.map { "\($0.cidr) \($0.isExcluded) \($0.comment ?? "")" })
+    }
+
+    fileprivate func check(_ digest: String?) throws(Failure) {
+        if let digest, digest != self.digest { throw .staleConfig }
+    }
+
+    private func row(_ entry: Firewall.Entry) -> JSON {
+        [
+            "cidr": .string(entry.cidr), "comment": entry.comment.map { .string($0) },
+            "digest": .string(digest), "nomatch": entry.isExcluded ? .some(1) : .none,
+        ]
+    }
+
+    var rows: [JSON] { entries.map { row($0) } }
+
+    func row(of cidr: String) throws(Failure) -> JSON {
+        guard let entry = entries.first(where: { $0.cidr == cidr }) else {
+            throw .parameters(["cidr": "no such IP/Network"])
         }
+        return row(entry)
     }
 }

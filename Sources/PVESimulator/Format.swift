@@ -1,30 +1,32 @@
-/// The string formats of Proxmox VE's schema that the simulator checks.
-enum Format: String, Sendable {
-    case vmid
-    case node
-    case configid
+/// The string formats of Proxmox VE's schema that the simulator checks, by their words in parameter tables.
+enum Format: String, Sendable, CaseIterable {
+    case vmid, node, configid, tags, size, iface, cidr, content, url, time, uuid, fingerprint
+    case vmids = "vmid-list"
+    case nodes = "node-list"
     case configids = "configid-list"
     case storageID = "storage-id"
+    case storageIDs = "storage-id-list"
+    case storagePairs = "storage-pair-list"
+    case volumeID = "volume-id"
+    case poolID = "poolid"
     case dnsName = "dns"
-    case tags
-    case memory
-    case drive
-    case vmNetwork = "net"
-    case containerNetwork = "lxcnet"
-    case mountPoint = "mp"
-    case unusedVolume = "unused"
-    case ipConfig = "ipconfig"
-    case size
+    case dnsNames = "dns-list"
     case address = "fw-addr"
     case port = "fw-port"
-    case cidr
     case contents = "content-list"
-    case content
     case urlEncoded = "urlencoded"
     case word
+    case replicationID = "replication-id"
+    case haNodes = "ha-node-list"
+    case haResource = "ha-resource"
+    case haResources = "ha-resource-list"
+    case startup
+    case volumeSize = "volume-size"
+    case path = "storage-path"
+    case bootdisk, hotplug, serial, parallel, startdate
 
     /// What is wrong with `text`, in Proxmox VE's words.
-    func error(in text: String, named name: String) -> String? {
+    func error(in text: String) -> String? {
         switch self {
         case .vmid:
             return Int(text).map { $0 >= 100 && $0 <= 999_999_999 } == true
@@ -35,14 +37,19 @@ enum Format: String, Sendable {
             return Self.isConfigID(text) ? nil : "invalid format - invalid configuration ID '\(text)'\n"
         case .configids: return Self.list(text).isEmpty ? "invalid format - value is empty\n" : nil
         case .storageID: return Self.storageIDError(text)
+        case .vmids: return Self.error(inItemsOf: text, as: .vmid)
+        case .nodes: return Self.error(inItemsOf: text, as: .node)
+        case .storageIDs: return Self.error(inItemsOf: text, as: .storageID)
+        case .dnsNames: return Self.error(inItemsOf: text, as: .dnsName)
+        case .haResources: return Self.error(inItemsOf: text, as: .haResource)
+        case .storagePairs:
+            let ids = Self.list(text).flatMap { $0.split(separator: ":").map { String($0) } }
+            return ids.lazy.filter { $0 != "1" }.compactMap { Self.storageIDError($0) }.first
         case .dnsName:
             return Self.isDNSName(text) ? nil : "invalid format - value does not look like a valid DNS name\n"
         case .tags:
             let bad = Self.list(text).contains { !Self.isTag($0) }
             return bad ? "invalid format - invalid characters in tag\n" : nil
-        case .memory, .drive, .vmNetwork, .containerNetwork, .mountPoint, .unusedVolume, .ipConfig:
-            return PropertyList.error(in: text, named: name, format: self)
-        case .size: return Self.isSize(text) ? nil : "value does not match the regex pattern"
         case .address:
             let bad = text.split(separator: ",").first { !Self.isAddress(String($0)) }
             return bad.map { "invalid format - invalid IP address: Invalid chars in IP \($0)\n" }
@@ -58,8 +65,62 @@ enum Format: String, Sendable {
         case .urlEncoded:
             let unescaped = text.first { !($0.isLetter || $0.isNumber || "-_.!~*'()%".contains($0)) }
             return unescaped == nil ? nil : "invalid format - invalid urlencoded string: \(text)\n"
-        case .word: return Self.isConfigID(text) ? nil : "value does not match the regex pattern"
+        default: return rarerError(in: text)
         }
+    }
+
+    private func rarerError(in text: String) -> String? {
+        switch self {
+        case .volumeID: text.contains(":") ? nil : "invalid format - unable to parse volume ID '\(text)'\n"
+        case .poolID:
+            Self.isPoolID(text) ? nil : "invalid format - value '\(text)' does not look like a valid pool name\n"
+        case .iface:
+            text.wholeMatch(of: /[a-zA-Z][a-zA-Z0-9_]{1,20}([:.]\d+)?/) != nil
+                ? nil : "invalid format - invalid network interface name '\(text)'\n"
+        case .replicationID:
+            text.wholeMatch(of: /[1-9][0-9]{2,8}-\d{1,9}/) != nil
+                ? nil : "invalid format - invalid replication job id '\(text)'\n"
+        case .haResource:
+            text.wholeMatch(of: /\d+|[^:\s]+:[^:\s]+/) != nil
+                ? nil : "invalid format - value does not look like a valid ha resource id\n"
+        case .haNodes:
+            Self.list(text).allSatisfy { $0.wholeMatch(of: /[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(:\d+)?/) != nil }
+                ? nil : "invalid format - value does not look like a valid ha node id\n"
+        case .startup:
+            text.wholeMatch(of: /(order=)?\d+(,(up|down)=\d+)*|(up|down)=\d+(,(order|up|down)=\d+)*/) != nil
+                ? nil : "invalid format - unable to parse startup options\n"
+        case .path:
+            text.hasPrefix("/") ? nil : "invalid format - value '\(text)' does not look like a valid absolute path\n"
+        case .hotplug:
+            ["0", "1"].contains(text) || Self.list(text).allSatisfy { Self.hotplugFeatures.contains($0) }
+                ? nil : "invalid format - value does not look like a valid hotplug features\n"
+        default: matchesPattern(text) ? nil : "value does not match the regex pattern"
+        }
+    }
+
+    /// Whether `text` is as the schema's regular expression for this format wants it.
+    private func matchesPattern(_ text: String) -> Bool {
+        switch self {
+        case .size: Self.isSize(text)
+        case .volumeSize: text.wholeMatch(of: /\d+[MG]?/) != nil
+        case .word: text.wholeMatch(of: /[A-Za-z][A-Za-z0-9_-]+/) != nil
+        case .url: text.wholeMatch(of: /https?:\/\/.*/) != nil
+        case .time: text.wholeMatch(of: /\d{1,2}:\d{1,2}/) != nil
+        case .uuid: text.wholeMatch(of: /[a-fA-F0-9]{8}(-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}|[01]/) != nil
+        case .bootdisk: text.wholeMatch(of: /(ide|sata|scsi|virtio)\d+/) != nil
+        case .serial: text.wholeMatch(of: /\/dev\/.+|socket/) != nil
+        case .parallel: text.wholeMatch(of: /\/dev\/parport\d+|\/dev\/usb\/lp\d+/) != nil
+        case .startdate:
+            text.wholeMatch(of: /now|\d{4}-\d{1,2}-\d{1,2}(T\d{1,2}:\d{1,2}:\d{1,2})?/) != nil
+        case .fingerprint: text.wholeMatch(of: /([A-Fa-f0-9]{2}:){31}[A-Fa-f0-9]{2}/) != nil
+        default: true
+        }
+    }
+
+    private static let hotplugFeatures = ["cloudinit", "cpu", "disk", "memory", "network", "usb"]
+
+    private static func error(inItemsOf text: String, as format: Format) -> String? {
+        list(text).lazy.compactMap { format.error(in: $0) }.first
     }
 
     static let contentTypes: Set<String> = [
@@ -99,6 +160,15 @@ enum Format: String, Sendable {
             return isAlphanumeric(first) && isAlphanumeric(last)
                 && label.allSatisfy { isAlphanumeric($0) || $0 == "-" }
         }
+    }
+
+    /// Up to three names, one inside the other.
+    static func isPoolID(_ text: String) -> Bool {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        return parts.count <= 3
+            && parts.allSatisfy { part in
+                !part.isEmpty && part.allSatisfy { isAlphanumeric($0) || "-_.".contains($0) }
+            }
     }
 
     static func storageIDError(_ text: String) -> String? {

@@ -38,6 +38,8 @@ struct Guest: Sendable {
     var snapshots: [Snapshot] = []
     /// Changes that wait for the next start: `nil` deletes.
     var pending: [String: String?] = [:]
+    /// What the cloud-init drive of a running VM was made of.
+    var cloudInitDrive: [String: String]?
     var pool: String?
     var haState: String?
     /// Whether the system inside reacts to a shutdown request.

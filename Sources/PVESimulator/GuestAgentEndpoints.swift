@@ -7,37 +7,116 @@ private let commands = [
     "shutdown", "suspend-disk", "suspend-hybrid", "suspend-ram",
 ]
 private let needs = "/vms/{vmid} VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted"
+private let all = "/vms/{vmid} VM.GuestAgent.Unrestricted"
 
-/// The QEMU guest agent: enough to be asked whether it is there.
-let guestAgentEndpoints: [Endpoint] = [
-    .get("nodes/{node}/qemu/{vmid}/agent", needs: needs) { (_, _) throws(Failure) in .data(names(commands)) },
-    .post("nodes/{node}/qemu/{vmid}/agent/ping", needs: needs) { (world, call) throws(Failure) in
-        try world.checkAgent(call)
-        return .data(["result": [:]])
-    },
-    .post("nodes/{node}/qemu/{vmid}/agent/exec", "command!:array input-data:str", needs: needs) {
-        (world, call) throws(Failure) in
-        try world.checkAgent(call)
-        return .data(["pid": 4711])
-    },
-    .get("nodes/{node}/qemu/{vmid}/agent/exec-status", "pid!:int", needs: needs) { (world, call) throws(Failure) in
-        try world.checkAgent(call)
-        return .data(["exitcode": 0, "exited": 1, "out-data": ""])
-    },
-    .get("nodes/{node}/qemu/{vmid}/agent/network-get-interfaces", needs: needs) { (world, call) throws(Failure) in
-        try world.checkAgent(call)
-        return .data([
-            "result": [
-                [
-                    "hardware-address": "bc:24:11:00:00:01", "name": "eth0",
-                    "ip-addresses": [["ip-address": "192.0.2.50", "ip-address-type": "ipv4", "prefix": 24]],
-                ]
+/// Commands without parameters, what they need beside the right to everything, and what they answer.
+private let simple: [(method: String, command: String, privilege: String, answer: JSON)] = [
+    ("POST", "fstrim", "FileSystemMgmt", ["paths": [["minimum": 0, "path": "/", "trimmed": 1_073_741_824]]]),
+    ("POST", "fsfreeze-status", "Audit|VM.GuestAgent.FileSystemMgmt", "thawed"),
+    ("POST", "fsfreeze-freeze", "FileSystemMgmt", 1),
+    ("POST", "fsfreeze-thaw", "FileSystemMgmt", 1), ("GET", "get-host-name", "Audit", ["host-name": "guest"]),
+    (
+        "GET", "get-osinfo", "Audit",
+        ["id": "debian", "kernel-release": "6.12.57", "name": "Debian GNU/Linux", "version-id": "13"]
+    ),
+    (
+        "GET", "get-fsinfo", "Audit",
+        [
+            [
+                "mountpoint": "/", "name": "sda1", "total-bytes": 34_359_738_368, "type": "ext4",
+                "used-bytes": 4_294_967_296,
             ]
-        ])
-    },
+        ]
+    ),
+    ("GET", "get-timezone", "Audit", ["offset": 0, "zone": "UTC"]),
+    ("GET", "get-users", "Audit", []), ("GET", "info", "Audit", ["supported_commands": [], "version": "10.0.5"]),
 ]
 
+/// The QEMU guest agent of a system in which every command succeeds and says nothing.
+let guestAgentEndpoints: [Endpoint] =
+    simple.map { method, command, privilege, answer in
+        let path = "nodes/{node}/qemu/{vmid}/agent/\(command)"
+        let needs = "/vms/{vmid} VM.GuestAgent.\(privilege)|VM.GuestAgent.Unrestricted"
+        let handler: Endpoint.Handler = { (world, call) throws(Failure) in
+            try world.checkAgent(call)
+            return .data(["result": answer])
+        }
+        return method == "GET" ? .get(path, needs: needs, handler) : .post(path, needs: needs, handler)
+    } + [
+        .get("nodes/{node}/qemu/{vmid}/agent", needs: needs) { (_, _) throws(Failure) in .data(names(commands)) },
+        .post("nodes/{node}/qemu/{vmid}/agent/ping", needs: needs) { (world, call) throws(Failure) in
+            try world.checkAgent(call)
+            return .data(["result": [:]])
+        },
+        .post("nodes/{node}/qemu/{vmid}/agent/shutdown", needs: "/vms/{vmid} VM.PowerMgmt|VM.GuestAgent.Unrestricted") {
+            (world, call) throws(Failure) in
+            try world.checkAgent(call)
+            world.switchOff(call.vmid)
+            return .data(["result": [:]])
+        },
+        .post("nodes/{node}/qemu/{vmid}/agent/exec", "command!:array input-data:str(..65536)", needs: all) {
+            (world, call) throws(Failure) in
+            try world.checkAgent(call)
+            return .data(["pid": JSON(world.run(call))])
+        },
+        .get("nodes/{node}/qemu/{vmid}/agent/exec-status", "pid!:int", needs: all) { (world, call) throws(Failure) in
+            try world.checkAgent(call)
+            return .data(try world.outcome(call))
+        },
+        .get("nodes/{node}/qemu/{vmid}/agent/network-get-interfaces", needs: needs) { (world, call) throws(Failure) in
+            try world.checkAgent(call)
+            return .data(["result": .array(try world.guest(call).interfaces)])
+        },
+    ]
+
+extension Guest {
+    /// The network cards as the system inside sees them, with addresses that follow from the guest's number.
+    var addresses: [(name: String, mac: String, address: String)] {
+        config.sorted.filter { $0.key.hasPrefix("net") && Int($0.key.dropFirst(3)) != nil }.enumerated().map {
+            index, line in
+            let list = PropertyList(line.value, leading: "model")
+            let mac = list.items.first { $0.value.split(separator: ":").count == 6 }?.value ?? ""
+            let fixed = list["ip"].flatMap { $0.contains("/") ? String($0.prefix { $0 != "/" }) : nil }
+            let address = fixed ?? "198.18.\(vmid / 250 % 250).\(vmid % 250 + 1 + index)"
+            return (list["name"] ?? "eth\(index)", mac.lowercased(), address)
+        }
+    }
+
+    fileprivate var interfaces: [JSON] {
+        let loopback: JSON = [
+            "hardware-address": "00:00:00:00:00:00", "name": "lo",
+            "ip-addresses": [["ip-address": "127.0.0.1", "ip-address-type": "ipv4", "prefix": 8]],
+        ]
+        return [loopback]
+            + addresses.map { name, mac, address in
+                [
+                    "hardware-address": .string(mac), "name": .string(name),
+                    "ip-addresses": [["ip-address": .string(address), "ip-address-type": "ipv4", "prefix": 24]],
+                ]
+            }
+    }
+}
+
 extension World {
+    /// Runs a command inside: it ends at once, with what a test has set or with nothing. Its process number.
+    fileprivate mutating func run(_ call: Call) -> Int {
+        let pid = 4711 + commands.count
+        commands.append((call.vmid, call.lists["command"] ?? []))
+        return pid
+    }
+
+    fileprivate func outcome(_ call: Call) throws(Failure) -> JSON {
+        let index = (call.int("pid") ?? 0) - 4711
+        guard commands.indices.contains(index), commands[index].vmid == call.vmid else {
+            throw .plain("Agent error: Invalid parameter 'pid'")
+        }
+        let result = commandResults[commands[index].words.first ?? ""] ?? (code: 0, output: "")
+        return [
+            "exitcode": JSON(result.code), "exited": 1,
+            "out-data": result.output.isEmpty ? nil : .string(result.output),
+        ]
+    }
+
     fileprivate func checkAgent(_ call: Call) throws(Failure) {
         let guest = try guest(call)
         let setting = guest.config["agent"].flatMap { PropertyList($0, leading: "enabled")["enabled"] }

@@ -15,14 +15,30 @@ let guestEndpoints: [Endpoint] =
             return .null
         },
         .get("nodes/{node}/lxc/{vmid}/interfaces", needs: "/vms/{vmid} VM.Audit") { (world, call) throws(Failure) in
-            guard try world.guest(call).power.isOn else { return .null }
-            return .data([["hwaddr": "bc:24:11:00:00:01", "inet": "192.0.2.10/24", "name": "eth0"]])
+            let guest = try world.guest(call)
+            guard guest.power.isOn else { return .null }
+            let rows: [JSON] = guest.addresses.map { name, mac, address in
+                [
+                    "hardware-address": .string(mac), "hwaddr": .string(mac), "inet": .string("\(address)/24"),
+                    "ip-addresses": [["ip-address": .string(address), "ip-address-type": "inet", "prefix": "24"]],
+                    "name": .string(name),
+                ]
+            }
+            return .data(.array(rows))
         },
     ]
 
-private let migrateParameters = """
-    bwlimit:num(0..) force:bool migration_network:str migration_type:enum(secure|insecure) online:bool target!:node
-    targetstorage:str target-storage:str with-conntrack-state:bool with-local-disks:bool restart:bool timeout:int
+private let vmMigration = """
+    bwlimit:int(0..) force:bool migration_network:cidr migration_type:enum(secure|insecure) online:bool target!:node
+    targetstorage:storage-pair-list with-conntrack-state:bool with-local-disks:bool
+    """
+private let containerMigration = """
+    bwlimit:num(0..) online:bool restart:bool target!:node target-storage:storage-pair-list timeout:int
+    """
+private let vmStart = """
+    force-cpu:str machine:machine migratedfrom:node migration_network:cidr migration_type:enum(secure|insecure)
+    nets-host-mtu:str skiplock:bool stateuri:str(..128) targetstorage:storage-pair-list timeout:int(0..)
+    with-conntrack-state:bool
     """
 
 private func lifecycleEndpoints(_ base: String) -> [Endpoint] {
@@ -35,22 +51,21 @@ private func lifecycleEndpoints(_ base: String) -> [Endpoint] {
             return .data(names(isVM ? vmIndex : containerIndex, key: "subdir"))
         },
         .delete(
-            guest, "destroy-unreferenced-disks:bool force:bool purge:bool skiplock:bool",
+            guest, "destroy-unreferenced-disks:bool purge:bool " + (isVM ? "skiplock:bool" : "force:bool"),
             needs: "/vms/{vmid} VM.Allocate"
         ) { (world, call) throws(Failure) in try world.destroy(call) },
         .post(
             guest + "/clone",
-            """
-            bwlimit:num(0..) description:str format:enum(raw|qcow2|vmdk) full:bool \(isVM ? "name" : "hostname"):dns
-            newid!:vmid pool:str snapname:configid(..40) storage:storage-id target:node
-            """, needs: "/vms/{vmid} VM.Clone"
+            "description:str full:bool newid!:vmid pool:poolid snapname:configid(..40) storage:storage-id target:node "
+                + (isVM ? "bwlimit:int(0..) format:enum(raw|qcow2|vmdk) name:dns" : "bwlimit:num(0..) hostname:dns"),
+            needs: "/vms/{vmid} VM.Clone"
         ) { (world, call) throws(Failure) in try world.clone(call) },
         .get(guest + "/migrate", "target:node", needs: "/vms/{vmid} VM.Migrate") { (world, call) throws(Failure) in
             .data(world.migrationPreconditions(try world.guest(call)))
         },
-        .post(guest + "/migrate", migrateParameters, needs: "/vms/{vmid} VM.Migrate") { (world, call) throws(Failure) in
-            try world.migrate(call)
-        },
+        .post(
+            guest + "/migrate", isVM ? vmMigration : containerMigration, needs: "/vms/{vmid} VM.Migrate"
+        ) { (world, call) throws(Failure) in try world.migrate(call) },
         .post(guest + "/template", isVM ? "disk:disk" : "", needs: "/vms/{vmid} VM.Allocate") {
             (world, call) throws(Failure) in try world.makeTemplate(call)
         },
@@ -78,27 +93,27 @@ private func powerEndpoints(_ base: String) -> [Endpoint] {
             .data(.object(world.current(try world.guest(call))))
         },
         .post(
-            guest + "/status/start",
-            """
-            force-cpu:str machine:str migratedfrom:node migration_network:str migration_type:str skiplock:bool
-            stateuri:str targetstorage:str timeout:int(0..) with-conntrack-state:bool debug:bool
-            """, needs: power
+            guest + "/status/start", isVM ? vmStart : "debug:bool skiplock:bool", needs: power
         ) { (world, call) throws(Failure) in try world.powerOn(call) },
         .post(
             guest + "/status/stop",
-            "keepActive:bool migratedfrom:node overrule-shutdown:bool skiplock:bool timeout:int(0..)", needs: power
+            "overrule-shutdown:bool skiplock:bool"
+                + (isVM ? " keepActive:bool migratedfrom:node timeout:int(0..)" : ""),
+            needs: power
         ) { (world, call) throws(Failure) in try world.powerOff(call) },
         .post(
-            guest + "/status/shutdown", "forceStop:bool keepActive:bool skiplock:bool timeout:int(0..)", needs: power
+            guest + "/status/shutdown",
+            "forceStop:bool timeout:int(0..)" + (isVM ? " keepActive:bool skiplock:bool" : ""), needs: power
         ) { (world, call) throws(Failure) in try world.shutdown(call) },
         .post(guest + "/status/reboot", "timeout:int(0..)", needs: power) { (world, call) throws(Failure) in
             try world.reboot(call)
         },
-        .post(guest + "/status/suspend", "skiplock:bool statestorage:str todisk:bool", needs: power) {
-            (world, call) throws(Failure) in try world.pause(call)
-        },
-        .post(guest + "/status/resume", "nocheck:bool skiplock:bool", needs: power) { (world, call) throws(Failure) in
-            try world.resume(call)
+        .post(
+            guest + "/status/suspend", isVM ? "skiplock:bool statestorage:storage-id^todisk todisk:bool" : "",
+            needs: power
+        ) { (world, call) throws(Failure) in try world.pause(call) },
+        .post(guest + "/status/resume", isVM ? "nocheck:bool skiplock:bool" : "", needs: power) {
+            (world, call) throws(Failure) in try world.resume(call)
         },
     ]
 }

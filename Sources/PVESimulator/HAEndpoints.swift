@@ -26,7 +26,7 @@ let haEndpoints: [Endpoint] = [
                     .map { world.haRow($0) }))
     },
     .post(
-        "cluster/ha/resources", settings + " sid!:str type:enum(ct|vm)", needs: "/ Sys.Console"
+        "cluster/ha/resources", settings + " sid!:ha-resource type:enum(ct|vm)", needs: "/ Sys.Console"
     ) { (world, call) throws(Failure) in try world.addHAResource(call) },
     .get("cluster/ha/resources/{sid}", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
         guard world.haResources[call.text("sid")] != nil else {
@@ -35,7 +35,8 @@ let haEndpoints: [Endpoint] = [
         return .data(world.haRow(call.text("sid")))
     },
     .put(
-        "cluster/ha/resources/{sid}", settings + " delete:configid-list digest:str(..64)", needs: "/ Sys.Console"
+        "cluster/ha/resources/{sid}", settings + " delete:configid-list(..4096) digest:str(..64)",
+        needs: "/ Sys.Console"
     ) { (world, call) throws(Failure) in
         let sid = call.text("sid")
         guard var resource = world.haResources[sid] else { throw .plain("no such resource '\(sid)'") }
@@ -44,6 +45,7 @@ let haEndpoints: [Endpoint] = [
         resource.take(call)
         world.haResources[sid] = resource
         world.showHAState(sid)
+        world.enforce(sid)
         return .null
     },
     .delete("cluster/ha/resources/{sid}", "purge:bool", needs: "/ Sys.Console") { (world, call) throws(Failure) in
@@ -52,17 +54,27 @@ let haEndpoints: [Endpoint] = [
             throw .plain("cannot delete service '\(sid)', not HA managed!")
         }
         world.showHAState(sid)
+        if call["purge"] != "0" { world.purgeRules(of: sid) }
         return .null
     },
     .post("cluster/ha/resources/{sid}/migrate", "node!:node", needs: "/ Sys.Console") { (world, call) throws(Failure) in
-        .data(["requested-node": .string(call.text("node")), "sid": .string(call.text("sid"))])
+        world.moveResource(call)
+    },
+    .post("cluster/ha/resources/{sid}/relocate", "node!:node", needs: "/ Sys.Console") {
+        (world, call) throws(Failure) in
+        world.moveResource(call)
     },
     .get("cluster/ha/groups", needs: "/ Sys.Audit") { (_, _) throws(Failure) in
         throw .plain("cannot index groups: ha groups have been migrated to rules")
     },
-    .post("cluster/ha/groups", "group!:configid nodes!:str comment:str", needs: "/ Sys.Console") {
+    .post(
+        "cluster/ha/groups",
+        "group!:configid nodes!:ha-node-list comment:str(..4096) nofailback:bool restricted:bool type:enum(group)",
+        needs: "/ Sys.Console"
+    ) {
         (_, _) throws(Failure) in throw .plain("cannot create group: ha groups have been migrated to rules")
     },
+    .get("cluster/ha/status") { (_, _) throws(Failure) in .data(names(["current", "manager_status"])) },
     .get("cluster/ha/status/current", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
         .data(.array(world.haStatus))
     },
@@ -117,7 +129,46 @@ extension World {
         resource.take(call)
         haResources[sid] = resource
         showHAState(sid)
+        enforce(sid)
         return .null
+    }
+
+    /// Puts a guest into the manager's care.
+    mutating func manage(_ vmid: Int, isStarted: Bool) {
+        guard let guest = guests[vmid] else { return }
+        haResources[guest.haID] = HAResource(state: isStarted ? "started" : "stopped")
+        showHAState(guest.haID)
+    }
+
+    /// What the manager does when a resource is not as it is wanted.
+    fileprivate mutating func enforce(_ sid: String) {
+        guard haActs, let resource = haResources[sid], let guest = haGuest(sid) else { return }
+        switch resource.wanted {
+        case "started", "enabled":
+            haResources[sid]?.crmState = "started"
+            if !guest.power.isOn { actAsManager("start", guest, managerCall(for: guest)) }
+        case "stopped":
+            haResources[sid]?.crmState = "stopped"
+            if guest.power.isOn { actAsManager("stop", guest, managerCall(for: guest)) }
+        default: haResources[sid]?.crmState = resource.wanted
+        }
+    }
+
+    /// The request that the manager makes for a guest.
+    private func managerCall(for guest: Guest, target: String? = nil) -> Call {
+        var values = ["node": guest.node, "vmid": String(guest.vmid), "online": "1", "with-local-disks": "0"]
+        values["target"] = target
+        let endpoint = Endpoint.get("nodes/{node}/\(guest.kind.word)/{vmid}") { (_, _) throws(Failure) in .null }
+        return Call(endpoint: endpoint, caller: Caller(user: "root@pam"), values: values)
+    }
+
+    /// Asks the manager to bring a resource to another node: running, or stopped and started again.
+    fileprivate mutating func moveResource(_ call: Call) -> Reply {
+        let (sid, target) = (call.text("sid"), call.text("node"))
+        if haActs, haResources[sid] != nil, let guest = haGuest(sid), node(target) != nil, guest.node != target {
+            actAsManager("migrate", guest, managerCall(for: guest, target: target))
+        }
+        return .data(["requested-node": .string(target), "sid": .string(sid)])
     }
 
     fileprivate mutating func showHAState(_ sid: String) {
@@ -129,12 +180,26 @@ extension World {
     fileprivate var haStatus: [JSON] {
         let master = nodes.first?.name ?? ""
         var rows: [JSON] = [
-            ["id": "quorum", "node": .string(master), "quorate": 1, "status": "OK", "type": "quorum"],
+            [
+                "id": "quorum", "node": .string(master), "quorate": isQuorate ? 1 : 0,
+                "status": .string(isQuorate ? "OK" : "No quorum on node '\(master)'!"), "type": "quorum",
+            ],
             [
                 "armed-state": "standby", "id": "fencing", "node": .string(master),
                 "status": "standby (CRM watchdog standby)", "type": "fencing",
             ],
         ]
+        if haActs, clusterName != nil {
+            rows.append(
+                ["id": "master", "node": .string(master), "status": .string("\(master) (active)"), "type": "master"])
+            rows += nodes.map { node in
+                let status = node.isOnline ? "active" : "old timestamp - dead?"
+                return [
+                    "id": .string("lrm:\(node.name)"), "node": .string(node.name),
+                    "status": .string("\(node.name) (\(status))"), "type": "lrm",
+                ]
+            }
+        }
         for (sid, resource) in haResources.sorted(by: { $0.key < $1.key }) {
             guard let guest = haGuest(sid) else { continue }
             let state = resource.crmState ?? "queued"
@@ -154,7 +219,9 @@ extension World {
         let work = Work(type: "ha\(verb)", id: String(guest.vmid), node: call.node) {
             (world, log) throws(TaskFailure) in
             log.lines.append("Requesting HA \(verb) for \(guest.kind.letters) \(guest.vmid)")
-            if verb != "migrate" { world.haResources[sid] = HAResource(state: verb == "start" ? "started" : "stopped") }
+            if verb != "migrate" {
+                world.haResources[sid, default: HAResource()].state = verb == "start" ? "started" : "stopped"
+            }
             world.showHAState(sid)
             if acts { world.actAsManager(verb, guest, call) }
         }

@@ -1,16 +1,17 @@
 import StrictJSON
 
 private let settings = """
-    affinity:enum(positive|negative) comment:str(..4096) disable:bool nodes:str strict:bool
+    affinity:enum(positive|negative) comment:str(..4096) disable:bool nodes:ha-node-list strict:bool
     type!:enum(node-affinity|resource-affinity)
     """
 
 let haRuleEndpoints: [Endpoint] = [
-    .get("cluster/ha/rules", "resource:str type:str", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
+    .get("cluster/ha/rules", "resource:str type:enum(node-affinity|resource-affinity)", needs: "/ Sys.Audit") {
+        (world, call) throws(Failure) in
         let rules = world.haRules.filter { _, rule in call["type"] == nil || rule["type"] == call["type"] }
         return .data(.array(rules.keys.sorted().map { world.haRuleRow($0) }))
     },
-    .post("cluster/ha/rules", settings + " resources!:str rule!:configid", needs: "/ Sys.Console") {
+    .post("cluster/ha/rules", settings + " resources!:ha-resource-list rule!:configid", needs: "/ Sys.Console") {
         (world, call) throws(Failure) in
         let name = call.text("rule")
         guard world.haRules[name] == nil else {
@@ -29,7 +30,8 @@ let haRuleEndpoints: [Endpoint] = [
         return .data(world.haRuleRow(call.text("rule")))
     },
     .put(
-        "cluster/ha/rules/{rule}", settings + " resources:str delete:configid-list digest:str(..64)",
+        "cluster/ha/rules/{rule}",
+        settings + " resources:ha-resource-list delete:configid-list(..4096) digest:str(..64)",
         needs: "/ Sys.Console"
     ) { (world, call) throws(Failure) in
         guard var rule = world.haRules[call.text("rule")] else { throw missing(call) }
@@ -62,5 +64,17 @@ extension World {
             row[key] = ["strict", "disable"].contains(key) ? JSON(Int(value) ?? 0) : .string(value)
         }
         return .object(row)
+    }
+}
+
+extension World {
+    /// Takes `sid` out of all rules; a rule that is about nothing else goes too.
+    mutating func purgeRules(of sid: String) {
+        for (name, rule) in haRules {
+            let rest = Format.list(rule["resources"] ?? "").filter { $0 != sid }
+            guard rest.count < Format.list(rule["resources"] ?? "").count else { continue }
+            haRules[name]?["resources"] = rest.joined(separator: ",")
+            if rest.isEmpty { haRules[name] = nil }
+        }
     }
 }

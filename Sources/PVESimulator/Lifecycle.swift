@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// Cloning, moving and removing guests.
+/// Cloning, removing and freezing guests.
 extension World {
     mutating func clone(_ call: Call) throws(Failure) -> Reply {
         let newID = call.int("newid") ?? 0
@@ -32,7 +32,14 @@ extension World {
             }
             config = snapshot.config
         }
-        if !full { try checkLinkedClone(source) }
+        if !full {
+            for key in ["storage", "format"] where call[key] != nil {
+                throw .plain("parameter '\(key)' not allowed for linked clones")
+            }
+            try checkLinkedClone(source)
+        } else if source.kind == .container, source.power.isOn, call["snapname"] == nil {
+            throw .plain("Cannot do full clones on a running container without snapshots")
+        }
         if let storage = call["storage"] { _ = try self.definition(storage) }
         return startClone(of: source, config, newID: newID, target: target, full: full, call)
     }
@@ -68,6 +75,7 @@ extension World {
                 let mode = full ? "full" : "linked"
                 log.lines.append("create \(mode) clone of drive \(key) (\(disk.volume))")
                 let storage = call["storage"] ?? disk.storage
+                if let obstacle = world.obstacle(to: storage, on: target, for: kind) { throw TaskFailure(obstacle) }
                 let volume = world.newVolume(
                     on: storage, for: newID, format: call["format"] ?? disk.format, besides: clone)
                 var copy = disk
@@ -105,83 +113,6 @@ extension World {
         return config
     }
 
-    mutating func migrate(_ call: Call) throws(Failure) -> Reply {
-        let target = call.text("target")
-        guard node(target) != nil else { throw .plain("no such cluster node '\(target)'") }
-        guard target != call.node else { throw .parameters(["target": "target is local node."]) }
-        let guest = try guest(call)
-        if let text = guest.lockedText { throw .plain(text) }
-        if guest.power.isOn {
-            if guest.kind == .vm, !call.flag("online") { throw .plain("can't migrate running VM without --online") }
-            if guest.kind == .container, !call.flag("online"), !call.flag("restart") {
-                throw .plain("can't migrate running container without --online or --restart")
-            }
-        }
-        if guest.haState != nil { return askHA("migrate", guest, call) }
-        return start(migrateWork(call, to: target), by: call.caller)
-    }
-
-    func migrateWork(_ call: Call, to target: String) -> Work {
-        var work = work("migrate", call, exclusive: false) { (world, log) throws(TaskFailure) in
-            let guest = try world.unlocked(call)
-            log.lines.append("starting migration of \(guest.kind.letters) \(guest.vmid) to node '\(target)'")
-            for (_, disk) in guest.disks {
-                guard let storage = world.storage(disk.storage), storage.isOn(target) else {
-                    log.lines.append("ERROR: storage '\(disk.storage)' is not available on node '\(target)'")
-                    throw TaskFailure("migration aborted")
-                }
-                if !storage.isShared, guest.kind == .vm, guest.power.isOn, !call.flag("with-local-disks") {
-                    log.lines.append(
-                        "ERROR: can't migrate local disk '\(disk.volume)': can't live migrate attached local disks "
-                            + "without with-local-disks option")
-                    throw TaskFailure("migration aborted")
-                }
-            }
-            world.lock(call.vmid, "migrate")
-        } finish: { (world, log) throws(TaskFailure) in
-            world.change(call.vmid) { guest in
-                guest.node = target
-                guest.config["lock"] = nil
-            }
-            log.lines.append("migration finished successfully (duration 00:00:01)")
-        }
-        work.release = { world in world.lock(call.vmid, nil) }
-        return work
-    }
-
-    func migrationPreconditions(_ guest: Guest) -> JSON {
-        let others = nodes.filter { $0.name != guest.node && $0.isOnline }
-        let missing = others.reduce(into: [String: [String]]()) { result, node in
-            let storages = Set(guest.disks.map(\.disk.storage)).filter { storage($0)?.isOn(node.name) != true }
-            if !storages.isEmpty { result[node.name] = storages.sorted() }
-        }
-        let allowed = JSON(others.map(\.name).filter { missing[$0] == nil })
-        let refused = missing.sorted { $0.key < $1.key }.reduce(into: JSONObject()) {
-            $0[$1.key] = ["unavailable_storages": JSON($1.value)]
-        }
-        let running: JSON = guest.power.isOn ? 1 : 0
-        guard guest.kind == .vm else {
-            return ["running": running, "allowed-nodes": allowed, "not-allowed-nodes": .object(refused)]
-        }
-        let disks: [JSON] = guest.disks.filter { storage($0.disk.storage)?.isShared != true }.map { key, disk in
-            var row: JSONObject = [
-                "cdrom": 0, "drivename": .string(key), "is_attached": 1, "is_cloudinit": 0, "is_tpmstate": 0,
-                "is_unused": 0, "is_vmstate": 0, "replicate": 1, "shared": 0, "size": JSON(disk.bytes),
-                "volid": .string(disk.volume),
-            ]
-            let holders = guest.snapshots.filter { $0.config[key] != nil }
-            if !holders.isEmpty {
-                row["referenced_in_snapshot"] = .object(holders.reduce(into: JSONObject()) { $0[$1.name] = 1 })
-            }
-            return .object(row)
-        }
-        return [
-            "allowed_nodes": allowed, "has-dbus-vmstate": 1, "local_disks": .array(disks), "local_resources": [],
-            "mapped-resource-info": [:], "mapped-resources": [], "not_allowed_nodes": .object(refused),
-            "running": running,
-        ]
-    }
-
     mutating func destroy(_ call: Call) throws(Failure) -> Reply {
         let guest = try guest(call)
         let letters = guest.kind.letters
@@ -209,10 +140,23 @@ extension World {
         } finish: { (world, _) throws(TaskFailure) in
             world.guests[call.vmid] = nil
             world.firewalls[.guest(call.vmid)] = nil
-            if call.flag("purge") { world.haResources[guest.haID] = nil }
+            if call.flag("purge") { world.purge(guest) }
             world.volumes.removeAll { $0.vmid == call.vmid && $0.content != "backup" }
         }
         return start(work, by: call.caller)
+    }
+
+    /// Removes `guest` from everything that names it.
+    private mutating func purge(_ guest: Guest) {
+        haResources[guest.haID] = nil
+        purgeRules(of: guest.haID)
+        for (id, job) in replications where job.guest == guest.vmid { replications[id] = nil }
+        for index in backupJobs.indices {
+            guard let vmids = backupJobs[index].options["vmid"] else { continue }
+            let rest = Format.list(vmids).filter { $0 != String(guest.vmid) }
+            backupJobs[index].options["vmid"] = rest.joined(separator: ",")
+        }
+        backupJobs.removeAll { $0.options["vmid"] == "" }
     }
 
     /// Whether another guest's disk builds on `volume`.

@@ -1,5 +1,9 @@
 import StrictJSON
 
+private let options =
+    "acme|acmedomain0|acmedomain1|acmedomain2|acmedomain3|acmedomain4|acmedomain5|ballooning-target|description"
+    + "|startall-onboot-delay|wakeonlan"
+
 let nodeEndpoints: [Endpoint] = [
     .get("nodes") { (world, call) throws(Failure) in
         .data(
@@ -24,26 +28,43 @@ let nodeEndpoints: [Endpoint] = [
         .data(world.nodeStatus(call.node))
     },
     .post("nodes/{node}/status", "command!:enum(reboot|shutdown)", needs: "/nodes/{node} Sys.PowerMgmt") {
-        (_, _) throws(Failure) in .null
+        (world, call) throws(Failure) in
+        world.switchOffNode(call.node, returns: call["command"] == "reboot")
+        return .null
     },
+    .post("nodes/{node}/wakeonlan", needs: "/nodes/{node} Sys.PowerMgmt") { (world, call) throws(Failure) in
+        guard call.node != world.nodes.first?.name else {
+            throw .plain("'\(call.node)' is local node, cannot wake my self!")
+        }
+        let setting = world.node(call.node)?.options["wakeonlan"].map { PropertyList($0, leading: "mac") }
+        guard let mac = setting?["mac"] else {
+            throw .plain("No wake on LAN MAC address defined for '\(call.node)'!")
+        }
+        world.switchOnNode(call.node)
+        return .data(.string(mac))
+    },
+    .get("nodes/{node}/apt/update", needs: "/nodes/{node} Sys.Modify") { (_, _) throws(Failure) in .data([]) },
     .get("nodes/{node}/version") { (_, _) throws(Failure) in
         .data(["release": "9.2", "repoid": "14a22df3", "version": "9.2.6"])
     },
-    .get("nodes/{node}/config", "property:str", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
-        let options = world.node(call.node)?.options ?? [:]
-        var json = options.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }
-        if !options.isEmpty {
-            json["digest"] = .string(Digest.sha1(json.members.map { "\($0.key): \($0.value)" }.joined()))
+    .get("nodes/{node}/config", "property:enum(\(options))", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
+        guard let node = world.node(call.node) else { return .null }
+        var json = node.options.sorted { $0.key < $1.key }.reduce(into: JSONObject()) {
+            $0[$1.key] = .string($1.value)
         }
+        json["digest"] = node.optionsDigest.map { .string($0) }
         return .data(.object(json))
     },
     .put(
         "nodes/{node}/config",
-        "ballooning-target:int(0..100) delete:configid-list description:str(..65536) digest:str(..40) wakeonlan:str",
+        """
+        acme:acme acmedomain[n]:acmedomain ballooning-target:int(0..100) delete:configid-list description:str(..65536)
+        digest:str(..40) startall-onboot-delay:int(0..300) wakeonlan:wakeonlan
+        """,
         needs: "/ Sys.Modify"
     ) { (world, call) throws(Failure) in
         guard let index = world.nodes.firstIndex(where: { $0.name == call.node }) else { return .null }
-        if call["digest"] != nil { throw .staleConfig }
+        if let digest = call["digest"], digest != world.nodes[index].optionsDigest { throw .staleConfig }
         for key in Format.list(call.text("delete")) { world.nodes[index].options[key] = nil }
         for (key, value) in call.values where !["delete", "digest", "node"].contains(key) {
             world.nodes[index].options[key] = key == "description" ? value + "\n" : value
@@ -53,8 +74,15 @@ let nodeEndpoints: [Endpoint] = [
     .get("nodes/{node}/dns", needs: "/nodes/{node} Sys.Audit") { (_, _) throws(Failure) in
         .data(["dns1": "198.51.100.53"])
     },
-    .get("nodes/{node}/replication") { (_, _) throws(Failure) in .data([]) },
 ]
+
+extension Node {
+    /// `nil` while there is no configuration file.
+    fileprivate var optionsDigest: String? {
+        guard !options.isEmpty else { return nil }
+        return Digest.sha1(options.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined())
+    }
+}
 
 extension World {
     fileprivate func nodeStatus(_ name: String) -> JSON {

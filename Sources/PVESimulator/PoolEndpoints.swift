@@ -1,7 +1,7 @@
 import StrictJSON
 
 let poolEndpoints: [Endpoint] = [
-    .get("pools", "poolid:str type:enum(qemu|lxc|storage)") { (world, call) throws(Failure) in
+    .get("pools", "poolid:poolid type:enum(qemu|lxc|storage)^poolid") { (world, call) throws(Failure) in
         if let id = call["poolid"] {
             return .data([.object(try world.poolRow(id, call))])
         }
@@ -15,7 +15,8 @@ let poolEndpoints: [Endpoint] = [
     .get("pools/{poolid}", "type:enum(qemu|lxc|storage)", needs: "/pool/{poolid} Pool.Audit") {
         (world, call) throws(Failure) in .data(.object(try world.poolRow(call.text("poolid"), call)))
     },
-    .post("pools", "comment:str poolid!:str", needs: "/pool/{poolid} Pool.Allocate") { (world, call) throws(Failure) in
+    .post("pools", "comment:str poolid!:poolid", needs: "/pool/{poolid} Pool.Allocate") {
+        (world, call) throws(Failure) in
         let id = call.text("poolid")
         guard world.pools[id] == nil else { throw .plain("create pool failed: pool '\(id)' already exists") }
         if let parent = id.split(separator: "/").dropLast().first.map({ String($0) }), world.pools[parent] == nil {
@@ -25,14 +26,14 @@ let poolEndpoints: [Endpoint] = [
         return .null
     },
     .put(
-        "pools", "allow-move:bool comment:str delete:bool poolid!:str storage:str vms:str",
+        "pools", "allow-move:bool comment:str delete:bool poolid!:poolid storage:storage-id-list vms:vmid-list",
         needs: "/pool/{poolid} Pool.Allocate"
     ) { (world, call) throws(Failure) in try world.changePool(call) },
     .put(
-        "pools/{poolid}", "allow-move:bool comment:str delete:bool storage:str vms:str",
+        "pools/{poolid}", "allow-move:bool comment:str delete:bool storage:storage-id-list vms:vmid-list",
         needs: "/pool/{poolid} Pool.Allocate"
     ) { (world, call) throws(Failure) in try world.changePool(call) },
-    .delete("pools", "poolid!:str", needs: "/pool/{poolid} Pool.Allocate") { (world, call) throws(Failure) in
+    .delete("pools", "poolid!:poolid", needs: "/pool/{poolid} Pool.Allocate") { (world, call) throws(Failure) in
         try world.deletePool(call)
     },
     .delete("pools/{poolid}", needs: "/pool/{poolid} Pool.Allocate") { (world, call) throws(Failure) in

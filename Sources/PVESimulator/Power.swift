@@ -72,6 +72,7 @@ extension World {
         change(vmid) { guest in
             guest.applyPending()
             guest.power = .running(second)
+            guest.writeCloudInitDrive()
         }
     }
 
@@ -79,6 +80,7 @@ extension World {
         change(vmid) { guest in
             guest.power = .stopped
             guest.applyPending()
+            guest.cloudInitDrive = nil
         }
     }
 
@@ -171,17 +173,22 @@ extension World {
             (world, _) throws(TaskFailure) in
             _ = try world.workGuest(call)
         } finish: { (world, _) throws(TaskFailure) in
-            world.change(call.vmid) { guest in
-                guard let since = guest.power.since else { return }
-                if toDisk {
-                    guest.power = .stopped
-                    guest.config["lock"] = "suspended"
-                } else {
-                    guest.power = .paused(since)
-                }
-            }
+            world.suspend(call.vmid, toDisk: toDisk)
         }
         return start(work, by: call.caller)
+    }
+
+    /// Pauses a guest, or saves its memory and switches it off.
+    mutating func suspend(_ vmid: Int, toDisk: Bool) {
+        change(vmid) { guest in
+            guard let since = guest.power.since else { return }
+            if toDisk {
+                guest.power = .stopped
+                guest.config["lock"] = "suspended"
+            } else {
+                guest.power = .paused(since)
+            }
+        }
     }
 
     mutating func resume(_ call: Call) throws(Failure) -> Reply {

@@ -40,7 +40,8 @@ extension World {
         row["netout"] = JSON(load.netOut)
         row["node"] = .string(guest.node)
         row["pool"] = guest.pool.map { .string($0) }
-        row["status"] = .string(guest.power.isOn ? "running" : "stopped")
+        let isKnown = node(guest.node)?.isOnline != false
+        row["status"] = .string(isKnown ? guest.power.isOn ? "running" : "stopped" : "unknown")
         if !guest.tags.isEmpty { row["tags"] = .string(guest.tags) }
         row["template"] = guest.isTemplate ? 1 : 0
         row["type"] = .string(guest.kind.word)

@@ -20,6 +20,7 @@ extension Simulator {
         let now = options.now()
         return try state.withLock { (state) throws(Failure) in
             state.world.now = now
+            state.world.bringBackNodes()
             if let event = state.world.tasks.nextEvent, event <= now { state.world.advance() }
             let caller = try state.world.access.caller(of: request)
             guard let (endpoint, captured) = EndpointTable.all.find(method, segments) else {
@@ -33,6 +34,7 @@ extension Simulator {
                     "hostname lookup '\(name)' failed - failed to get address info for: \(name): "
                         + "Name or service not known")
             }
+            try Self.checkReach(of: endpoint, captured, state.world)
             let (values, lists) = try endpoint.parameters.check(raw)
             let call = Call(endpoint: endpoint, caller: caller, values: values, lists: lists)
             state.world.taskFault = fault
@@ -40,6 +42,18 @@ extension Simulator {
             let reply = try endpoint.handler(&state.world, call)
             if method != "GET" { state.record(call, path: "/" + segments.joined(separator: "/"), reply) }
             return reply.bytes
+        }
+    }
+
+    /// A request for another node is passed on to it, and nothing is changed without a majority.
+    private static func checkReach(
+        of endpoint: Endpoint, _ captured: [String: String], _ world: World
+    ) throws(Failure) {
+        if let name = captured["node"], !endpoint.isLocal, world.isUnreachable(name) {
+            throw .server(595, "No route to host")
+        }
+        guard endpoint.method == "GET" || endpoint.worksWithoutQuorum || world.isQuorate else {
+            throw .plain("cluster not ready - no quorum?")
         }
     }
 
@@ -81,9 +95,10 @@ extension Simulator.State {
         var upid: String?
         if case .data(.string(let text)) = reply, text.hasPrefix("UPID:") { upid = text }
         if executed.count >= Simulator.executionLimit { executed.removeFirst(Simulator.executionLimit / 10) }
-        executed.append(
-            Execution(
-                method: call.endpoint.method, path: path, pattern: "/" + call.endpoint.path, upid: upid,
-                parameters: call.values, caller: call.caller.identity))
+        let execution = Execution(
+            method: call.endpoint.method, path: path, pattern: "/" + call.endpoint.path, upid: upid,
+            parameters: call.values, lists: call.lists, caller: call.caller.identity, time: world.now)
+        executed.append(execution)
+        counts["\(execution.method) \(execution.pattern)", default: 0] += 1
     }
 }

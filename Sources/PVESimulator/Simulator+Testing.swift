@@ -31,7 +31,12 @@ extension Simulator {
     }
 
     /// Starts counting anew.
-    package func forgetExecutions() { state.withLock { $0.executed = [] } }
+    package func forgetExecutions() {
+        state.withLock { state in
+            state.executed = []
+            state.counts = [:]
+        }
+    }
 
     /// The guest `vmid` right now, `nil` if there is none; tasks whose time has come have had their effect.
     package func guest(_ vmid: Int) -> GuestState? {
@@ -101,35 +106,6 @@ extension Simulator {
         change { world in world.change(vmid) { $0.answersShutdown = answers } }
     }
 
-    /// Puts a volume that no guest names on a storage: `local:iso/x.iso`.
-    package func addVolume(_ id: String, content: String, bytes: Int = 1 << 20, vmid: Int? = nil) {
-        change { world in
-            let format = Disk(id)?.format ?? "raw"
-            world.volumes.append(
-                Volume(id: id, content: content, format: format, bytes: bytes, time: world.second, vmid: vmid))
-        }
-    }
-
-    /// Removes all volumes that no guest names.
-    package func removeVolumes() { change { $0.volumes = [] } }
-
-    /// Defines a storage; without `type` the definition is removed.
-    package func setStorage(_ id: String, type: String?, options: [String: String] = [:]) {
-        change { world in
-            world.storages.removeAll { $0.id == id }
-            if let type { world.storages.append(StorageDefinition(id: id, type: type, options: options)) }
-        }
-    }
-
-    /// The network bridges of a node; a guest whose bridge is missing does not start.
-    package func setBridges(_ bridges: Set<String>, on node: String) {
-        change { world in
-            for index in world.nodes.indices where world.nodes[index].name == node {
-                world.nodes[index].bridges = bridges
-            }
-        }
-    }
-
     /// Replaces the tokens that are accepted.
     package func setTokens(_ tokens: Tokens) { change { $0.access.tokens = tokens } }
 
@@ -155,10 +131,11 @@ extension Simulator {
     package var activeTasks: [String] { change { $0.tasks.active.map(\.upid) } }
 
     @discardableResult
-    private func change<Result: Sendable>(_ body: (inout World) -> Result) -> Result {
+    func change<Result: Sendable>(_ body: (inout World) -> Result) -> Result {
         let now = options.now()
         return state.withLock { state in
             state.world.now = now
+            state.world.bringBackNodes()
             state.world.advance()
             return body(&state.world)
         }

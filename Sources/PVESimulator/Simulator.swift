@@ -22,6 +22,20 @@ package final class Simulator: HTTPHandler, Sendable {
             self.secret = secret
             self.privileges = privileges
         }
+
+        /// The token of a line `USER@REALM!NAME=SECRET`; `nil` for one that no request could ever present.
+        package init?(line: some StringProtocol) {
+            guard let equals = line.firstIndex(of: "="), line.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+                return nil
+            }
+            self.init(id: String(line[..<equals]), secret: String(line[line.index(after: equals)...]))
+            do throws(Failure) {
+                let caller = try Access(tokens: .list([self])).caller(presenting: "PVEAPIToken=\(line)")
+                guard caller.identity == id else { return nil }
+            } catch {
+                return nil
+            }
+        }
     }
 
     package enum Tokens: Sendable, Hashable {
@@ -65,6 +79,8 @@ package final class Simulator: HTTPHandler, Sendable {
         var world: World
         var faults: [Fault] = []
         var executed: [Execution] = []
+        /// How many requests of each method and pattern were executed, those no longer kept among them.
+        var counts: [String: Int] = [:]
     }
 
     /// The newest executions are kept, up to this number.
@@ -101,6 +117,7 @@ package final class Simulator: HTTPHandler, Sendable {
 
     package func respond(to request: Request) async -> Response {
         let path = Self.path(of: request)
+        if path == Self.executedPath { return executedAnswer(to: request) }
         guard let fault = takeFault(method: request.method.rawValue, path: path) else {
             return await answer(request, path: path, fault: nil)
         }

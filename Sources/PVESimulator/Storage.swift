@@ -8,6 +8,8 @@ struct StorageDefinition: Sendable {
     /// Bytes in all, and in use.
     var size = 2 << 40
     var used = 700 << 30
+    /// Whether it can be reached.
+    var isOnline = true
 
     static let fileTypes: Set<String> = ["dir", "nfs", "cifs", "cephfs", "btrfs"]
     static let networkTypes: Set<String> = [
@@ -18,6 +20,8 @@ struct StorageDefinition: Sendable {
     var holdsFiles: Bool { Self.fileTypes.contains(type) }
     var isShared: Bool { Self.networkTypes.contains(type) || options["shared"] == "1" }
     var isEnabled: Bool { options["disable"] != "1" }
+    var isActive: Bool { isEnabled && isOnline }
+    var isFull: Bool { used >= size }
     var contents: [String] { Format.list(options["content"] ?? "images,rootdir") }
     var contentText: String { contents.joined(separator: ",") }
 
@@ -55,6 +59,8 @@ struct Volume: Sendable {
     var vmid: Int?
     var notes: String?
     var isProtected = false
+    /// Of a backup.
+    var archive: Archive?
 
     var storage: String { String(id.prefix { $0 != ":" }) }
 }
@@ -67,6 +73,21 @@ extension World {
         return storage
     }
 
+    /// Why no volume can be made on a storage of a node, if so: for a guest of `kind`, or for none.
+    func obstacle(to id: String, on node: String, for kind: Guest.Kind?) -> String? {
+        guard let storage = storage(id) else { return "storage '\(id)' does not exist" }
+        guard storage.isEnabled else { return "storage '\(id)' is disabled" }
+        guard storage.isOn(node) else { return "storage '\(id)' is not available on node '\(node)'" }
+        guard storage.isOnline else { return "storage '\(id)' is not online" }
+        switch kind {
+        case .vm where !storage.contents.contains("images"): return "storage '\(id)' does not support vm images"
+        case .container where !storage.contents.contains("rootdir"):
+            return "storage '\(id)' does not support container directories"
+        default: break
+        }
+        return storage.isFull ? "unable to create image: No space left on device" : nil
+    }
+
     var storageDigest: String {
         Digest.sha1(
             storages.map { storage in
@@ -77,9 +98,9 @@ extension World {
 
     /// A storage as its node reports it.
     func storageStatus(_ storage: StorageDefinition) -> JSONObject {
-        let isActive = storage.isEnabled
+        let isActive = storage.isActive
         return [
-            "active": isActive ? 1 : 0, "avail": JSON(isActive ? storage.size - storage.used : 0),
+            "active": isActive ? 1 : 0, "avail": JSON(isActive ? max(0, storage.size - storage.used) : 0),
             "content": .string(storage.contentText), "enabled": storage.isEnabled ? 1 : 0,
             "shared": storage.isShared ? 1 : 0, "total": JSON(isActive ? storage.size : 0),
             "type": .string(storage.type), "used": JSON(isActive ? storage.used : 0),
@@ -112,7 +133,7 @@ extension World {
         row["vmid"] = volume.vmid.map { JSON($0) }
         row["notes"] = volume.notes.map { .string($0) }
         if volume.isProtected { row["protected"] = 1 }
-        if volume.content == "backup" { row["subtype"] = "qemu" }
+        if volume.content == "backup" { row["subtype"] = .string(volume.backupKind) }
         if volume.content == "images" {
             row["parent"] = .null
             row["used"] = JSON(volume.bytes / 3)

@@ -4,18 +4,20 @@ private let types = "btrfs|cephfs|cifs|dir|esxi|iscsi|iscsidirect|lvm|lvmthin|nf
 
 /// Options that can be given at creation and later.
 private let mutable = """
-    blocksize:str bwlimit:str content:content-list content-dirs:str create-base-path:bool create-subdirs:bool
-    data-pool:str disable:bool domain:str(..256) encryption-key:str fingerprint:str
-    format:enum(raw|qcow2|subvol|vmdk) fs-name:configid is_mountpoint:str keyring:str krbd:bool
-    max-protected-backups:int(-1..) mkdir:bool monhost:str mountpoint:str namespace:str nocow:bool nodes:str
-    options:str password:str(..256) pool:str port:int(1..65535) preallocation:enum(off|metadata|falloc|full)
-    prune-backups:str saferemove:bool server:str shared:bool smbversion:enum(default|2.0|2.1|3|3.0|3.11)
-    snapshot-as-volume-chain:bool sparse:bool subdir:str tagged_only:bool username:str
+    blocksize:str bwlimit:bwlimits comstar_hg:str comstar_tg:str content:content-list content-dirs:str
+    create-base-path:bool create-subdirs:bool data-pool:str disable:bool domain:str(..256) encryption-key:str
+    fingerprint:fingerprint format:enum(raw|qcow2|subvol|vmdk) fs-name:configid fuse:bool is_mountpoint:str keyring:str
+    krbd:bool lio_tpg:str master-pubkey:str max-protected-backups:int(-1..) mkdir:bool monhost:str mountpoint:storage-path
+    namespace:str nocow:bool nodes:node-list nowritecache:bool options:str password:str(..256) pool:str
+    port:int(1..65535) preallocation:enum(off|metadata|falloc|full) prune-backups:prune saferemove:bool
+    saferemove-stepsize:intenum(1|2|4|8|16|32) saferemove_throughput:str server:str shared:bool
+    skip-cert-verification:bool smbversion:enum(default|2.0|2.1|3|3.0|3.11) snapshot-as-volume-chain:bool sparse:bool
+    subdir:storage-path tagged_only:bool username:str zfs-base-path:storage-path
     """
 /// Options that are settled at creation.
 private let fixed = """
-     storage!:storage-id type!:enum(\(types)) path:str export:str share:str vgname:str thinpool:str target:str
-     portal:str datastore:str base:str iscsiprovider:str
+     storage!:storage-id type!:enum(\(types)) authsupported:str path:storage-path export:storage-path share:str vgname:str thinpool:str
+     target:str portal:str datastore:str base:volume-id iscsiprovider:str
     """
 
 /// What each type cannot do without.
@@ -40,7 +42,8 @@ let storageEndpoints: [Endpoint] = [
         .data(.object(try world.definition(call.text("storage")).json(digest: world.storageDigest)))
     },
     .put(
-        "storage/{storage}", mutable + " delete:configid-list digest:str(..64)", needs: "/storage Datastore.Allocate"
+        "storage/{storage}", mutable + " delete:configid-list(..4096) digest:str(..64)",
+        needs: "/storage Datastore.Allocate"
     ) { (world, call) throws(Failure) in try world.changeStorage(call) },
     .delete("storage/{storage}", needs: "/storage Datastore.Allocate") { (world, call) throws(Failure) in
         let id = call.text("storage")
@@ -74,9 +77,25 @@ let storageEndpoints: [Endpoint] = [
     },
     .post(
         "nodes/{node}/storage/{storage}/content",
-        "filename!:str format:enum(raw|qcow2|subvol|vmdk) size!:str vmid!:vmid",
+        "filename!:str format:enum(raw|qcow2|subvol|vmdk)^size size!:volume-size vmid!:vmid",
         needs: "/storage/{storage} Datastore.AllocateSpace"
     ) { (world, call) throws(Failure) in try world.allocateVolume(call) },
+    .get("nodes/{node}/storage/{storage}", needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace") {
+        (_, _) throws(Failure) in
+        .data(
+            names(
+                [
+                    "content", "download-url", "file-restore", "import-metadata", "prunebackups", "rrd", "rrddata",
+                    "status", "upload",
+                ], key: "subdir"))
+    },
+    .post(
+        "nodes/{node}/storage/{storage}/download-url",
+        """
+        checksum:str^checksum-algorithm checksum-algorithm:enum(md5|sha1|sha224|sha256|sha384|sha512)^checksum
+        compression:str content!:enum(iso|vztmpl|import) filename!:str(..255) url!:url verify-certificates:bool
+        """, needs: "/storage/{storage} Datastore.AllocateTemplate"
+    ) { (world, call) throws(Failure) in try world.download(call) },
     .get("nodes/{node}/storage/{storage}/content/{volume*}") { (world, call) throws(Failure) in
         try world.volumeInfo(call)
     },

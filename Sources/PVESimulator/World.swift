@@ -2,7 +2,7 @@ import StrictJSON
 
 /// Everything the simulated cluster knows. A plain value: the simulator keeps it behind one lock.
 struct World: Sendable {
-    var nodes: [Node]
+    var nodes: [Node] { didSet { guestRows = nil } }
     var guests: [Int: Guest] { didSet { guestRows = nil } }
     var storages: [StorageDefinition]
     /// Volumes that no guest's configuration names: images, templates, backups.
@@ -11,8 +11,15 @@ struct World: Sendable {
     var firewalls: [FirewallScope: Firewall] = [:]
     var haResources: [String: HAResource] = [:]
     var haRules: [String: [String: String]] = [:]
+    var backupJobs: [BackupJob] = []
+    var replications: [String: ReplicationJob] = [:]
+    /// What can be downloaded, by URL; anything else is taken for a file of no particular content.
+    var downloads: [String: Download] = [:]
     var clusterName: String?
     var options: [String: String] = [:]
+    /// Commands that were run inside guests, and what a test wants them to answer, by their first word.
+    var commands: [(vmid: Int, words: [String])] = []
+    var commandResults: [String: (code: Int, output: String)] = [:]
     var access = Access()
     var tasks = TaskBook()
     var random = SeededRandom(seed: 0)
@@ -21,6 +28,8 @@ struct World: Sendable {
     var taskDuration: Duration
     /// Whether an HA manager acts on what it is asked.
     var haActs = true
+    /// Whether the node that answers belongs to a majority of the cluster.
+    var isQuorate = true
     /// Tasks started while this is set do not end by themselves.
     var holdsTasks = false
     /// What a fault demands of the tasks that the current request starts.
@@ -73,6 +82,9 @@ struct Node: Sendable {
     var uptime = 1_234_567
     var bridges: Set<String> = ["vmbr0"]
     var isOnline = true
+    /// When it is back from a reboot.
+    var returnsAt: Duration?
+    var stoppedServices: Set<String> = []
     /// Of the certificate it would have: `AA:BB:…`, 32 bytes.
     var fingerprint = ""
     var options: [String: String] = [:]

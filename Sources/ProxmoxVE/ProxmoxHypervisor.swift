@@ -108,12 +108,13 @@ extension PVECall {
         do throws(PVEPath.Invalid) {
             self.init(
                 method, try PVEPath(segments: call.path),
-                call.parameters.map { name, value in
+                call.parameters.flatMap { name, value in
                     switch value {
-                    case .text(let text): PVEParameter(name, text)
-                    case .secret(let secret): PVEParameter(name, secret.reveal())
+                    case .text(let text): [PVEParameter(name, text)]
+                    case .list(let texts): texts.map { PVEParameter(name, $0) }
+                    case .secret(let secret): [PVEParameter(name, secret.reveal())]
                     // Whoever sends a call fills its digest in first; an empty one PVE refuses.
-                    case .observedDigest: PVEParameter(name, "")
+                    case .observedDigest: [PVEParameter(name, "")]
                     }
                 })
         } catch {

@@ -10,6 +10,7 @@ package struct ObjectReader {
     private let object: JSONObject
     package let path: JSONPath
     private var known: [String] = []
+    private var mentioned: [String] = []
     package private(set) var issues: [JSONError] = []
 
     package init(_ object: JSONObject, at path: JSONPath = JSONPath()) {
@@ -22,6 +23,9 @@ package struct ObjectReader {
         known.append(key)
         return object[key]
     }
+
+    /// Names keys that cannot be written down one by one, for the error about an unknown one.
+    package mutating func mention(_ family: String) { mentioned.append(family) }
 
     package mutating func string(_ key: String) -> String? { take(key, "a string", \.string) }
     package mutating func bool(_ key: String) -> Bool? { take(key, "true or false", \.bool) }
@@ -72,7 +76,7 @@ package struct ObjectReader {
     package mutating func refuseUnknown() {
         // A handful tells the caller as much as thousands would.
         for key in object.keys.filter({ !known.contains($0) }).prefix(16) {
-            report(key, "unknown key; known here: \(known.sorted().joined(separator: ", "))")
+            report(key, "unknown key; known here: \(Set(known + mentioned).sorted().joined(separator: ", "))")
         }
     }
 

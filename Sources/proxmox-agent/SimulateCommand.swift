@@ -16,6 +16,9 @@ struct Simulate: AsyncParsableCommand {
 
             With --token-file only the tokens in that file are let in, one USER@REALM!NAME=SECRET a line; without it \
             every well-formed token is.
+
+            GET /sim/executed, beside PVE's own paths and open to all, answers which requests changed something since \
+            the start: {"executed": [{method, path, params, caller, upid, at}, …], "counts": {"METHOD /PATTERN": n, …}}.
             """)
 
     @Option(help: ArgumentHelp("Where to listen.", valueName: "address"))
@@ -74,10 +77,10 @@ struct Simulate: AsyncParsableCommand {
         let lines = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline)
         return try lines.enumerated().compactMap { index, line in
             guard !line.hasPrefix("#") else { return nil }
-            guard let equals = line.firstIndex(of: "="), line.contains("!"), line.contains("@") else {
-                throw fail("\(file): line \(index + 1) is not USER@REALM!NAME=SECRET")
+            guard let token = Simulator.Token(line: line) else {
+                throw fail("\(file): line \(index + 1) is not USER@REALM!NAME=SECRET as a request could present it")
             }
-            return Simulator.Token(id: String(line[..<equals]), secret: String(line[line.index(after: equals)...]))
+            return token
         }
     }
 }

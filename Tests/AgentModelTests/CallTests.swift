@@ -82,9 +82,7 @@ struct CallTests {
         for entry in ActionCatalog.all {
             let given = Set(Self.table.filter { $0.0 == entry.action }.flatMap { $0.2.object?.keys ?? [] })
             #expect(Self.table.contains { $0.0 == entry.action })
-            if case .calls = entry.recipe {
-                #expect(given.isSuperset(of: entry.parameters.filter { !$0.isLocator }.map(\.name)))
-            }
+            #expect(given.isSuperset(of: entry.parameters.filter { !$0.isOwn }.map(\.name)))
         }
     }
 
@@ -95,8 +93,7 @@ struct CallTests {
         #expect(entry.effect == .change || (entry.risk == .low && !entry.needsApproval && !entry.irreversible))
         #expect(entry.effect == .read || entry.risk > .low)
         #expect(entry.risk != .high || entry.needsApproval)
-        if case .calls(let templates) = entry.recipe {
-            #expect(templates.allSatisfy { ($0.method == .get) == (entry.effect == .read) })
-        }
+        #expect(entry.calls.allSatisfy { ($0.method == .get) == (entry.effect == .read) })
+        #expect(!entry.calls.isEmpty || entry.takesEndpoint)
     }
 }

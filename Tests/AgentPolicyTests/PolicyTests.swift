@@ -23,31 +23,13 @@ struct PolicyTests {
         }
     }()
 
-    /// A request for `action` on a target that it takes, with the parameters that it needs.
-    static func request(_ action: Action, dryRun: Bool = false) throws -> ActionRequest {
-        let (target, params): (String, JSON) =
-            switch action {
-            case .readInventory: ("inventory/all", [:])
-            case .readNodes: ("nodes/all", [:])
-            case .readTasks: ("tasks/all", [:])
-            case .readTaskStatus: ("task/UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam:", [:])
-            case .readVM, .startVM, .stopVM, .deleteVM: ("vm/101", [:])
-            case .snapshotVM: ("vm/101", ["snapname": "before"])
-            case .cloneVM: ("vm/101", ["newid": 900])
-            case .migrateVM: ("vm/101", ["target": "pve2"])
-            case .storageEdit: ("storage/nas", ["endpoint": "/storage/nas", "method": "PUT"])
-            case .firewallEdit: ("firewall/cluster", ["endpoint": "/cluster/firewall/options", "method": "PUT"])
-            }
-        return try .sample(action, target, params, dryRun: dryRun)
-    }
-
     @Test func `policy decides as the matrix says`() throws {
         var lines: [String] = []
         for action in Action.allCases {
             for dryRun in [false, true] {
                 for (name, facts) in Self.environments {
                     let decision = Policy().evaluate(
-                        try Self.request(action, dryRun: dryRun), by: .labelled("alice"), in: facts)
+                        try Least.request(action, dryRun: dryRun), by: .labelled("alice"), in: facts)
                     let requires = Policy().requirement(of: decision, in: facts, among: .shared)
                     lines.append(
                         "\(action.rawValue) \(dryRun ? "dry" : "real") | \(name) | "
@@ -69,7 +51,7 @@ struct PolicyTests {
             Check("first", .block, "the first cure"),
             Check("second", .block, "the second cure"),
         ]
-        let request = try Self.request(action)
+        let request = try Least.request(action)
         let denied = Policy().evaluate(request, by: .labelled("alice"), in: facts, checks: checks)
         #expect(!denied.allowed)
         #expect(denied.reason == "the first cure")
@@ -84,7 +66,7 @@ struct PolicyTests {
     @Test func `a read-only environment's word stands before a check's`() throws {
         let (_, facts) = try #require(Self.environments.last)
         let decision = Policy().evaluate(
-            try Self.request(.startVM), by: .labelled("alice"), in: facts,
+            try Least.request(.startVM), by: .labelled("alice"), in: facts,
             checks: [Check("locked", .block, "it is locked")])
         #expect(decision.reason == "environment home is read-only")
         #expect(decision.rules == ["base:start_vm", "env:read_only", "check:locked"])
@@ -93,7 +75,7 @@ struct PolicyTests {
     @Test(arguments: Action.allCases)
     func `every decision names a rule and says why`(action: Action) throws {
         for (_, facts) in Self.environments {
-            let decision = Policy().evaluate(try Self.request(action), by: .labelled("alice"), in: facts)
+            let decision = Policy().evaluate(try Least.request(action), by: .labelled("alice"), in: facts)
             #expect(!decision.rules.isEmpty && !decision.reason.isEmpty)
         }
     }

@@ -16,6 +16,8 @@ package final class FakeHypervisor: Hypervisor {
         var change: Change
         var status = TaskStatus.stopped(.ok)
         var log: [String] = []
+        var tasks: [String] = []
+        var statusFailure: HypervisorError?
         var inventories = 0
         var gate = Gate(isOpen: true)
     }
@@ -63,6 +65,18 @@ package final class FakeHypervisor: Hypervisor {
         set { state.withLock { $0.status = newValue } }
     }
 
+    /// The UPIDs in the node's list of tasks.
+    package var taskList: [String] {
+        get { state.withLock { $0.tasks } }
+        set { state.withLock { $0.tasks = newValue } }
+    }
+
+    /// What asking for a task's status fails with; `nil` heals.
+    package var statusFailure: HypervisorError? {
+        get { state.withLock { $0.statusFailure } }
+        set { state.withLock { $0.statusFailure = newValue } }
+    }
+
     /// What each task's log says.
     package var taskLog: [String] {
         get { state.withLock { $0.log } }
@@ -95,6 +109,9 @@ package final class FakeHypervisor: Hypervisor {
             state.reads.append(call)
             if let failure = state.failure { return .failure(failure) }
             let path = call.path
+            if path == ["nodes", node, "tasks"] {
+                return .success(.array(state.tasks.map { ["upid": .string($0)] }))
+            }
             guard path.count >= 5, path[0] == "nodes" else {
                 return path == ["nodes"]
                     ? .success([["node": .string(node), "status": "online"], ["node": "pve2", "status": "online"]])
@@ -121,7 +138,10 @@ package final class FakeHypervisor: Hypervisor {
         return try await change(call)
     }
 
-    package func status(of task: UPID) async throws(HypervisorError) -> TaskStatus { taskStatus }
+    package func status(of task: UPID) async throws(HypervisorError) -> TaskStatus {
+        if let statusFailure { throw statusFailure }
+        return taskStatus
+    }
 
     package func log(
         of task: UPID, from start: Int, limit: Int

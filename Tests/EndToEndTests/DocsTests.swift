@@ -43,29 +43,45 @@ struct DocsTests {
 
     @Test func `the matrix of actions is the catalogue`() throws {
         let header = "| action | target | parameters | risk | approval | why | calls to PVE |"
-        #expect(try Documents.rows("docs/actions.md", under: header) == ActionCatalog.all.map(Self.row))
+        try Documents.expectTable("docs/actions.md", under: header, ActionCatalog.all.map(Self.row))
     }
 
     private static func row(of entry: ActionDefinition) -> String {
-        let calls =
-            switch entry.recipe {
-            case .calls(let templates): templates.map { "`\($0.method.rawValue) \($0.path)`" }
-            case .endpoint: ["`params.method params.endpoint`"]
-            }
         let cells = [
             "`\(entry.action.rawValue)`", entry.targets.map { "`\($0.rawValue)`" }.joined(separator: ", "),
             entry.parameters.map { $0.required ? "**`\($0.name)`**" : "`\($0.name)`" }.joined(separator: ", "),
-            entry.risk.rawValue, entry.needsApproval ? "yes" : "no", entry.reason, calls.joined(separator: ", "),
+            entry.risk.rawValue, entry.needsApproval ? "yes" : "no", entry.reason,
+            entry.shownCalls.map { "`\($0)`" }.joined(separator: ", "),
         ]
         return "| " + cells.joined(separator: " | ") + " |"
     }
 
-    @Test func `every parameter of every action is explained`() throws {
-        let rows = try Documents.rows("docs/actions.md", under: "| parameter | of | meaning |")
-        let explained = rows.reduce(into: Set<String>()) { names, row in
-            names.formUnion(Documents.codes(in: row.split(separator: "|").first.map { String($0) } ?? ""))
+    @Test func `the table of parameters is the catalogue`() throws {
+        var users: [ParameterDefinition: [String]] = [:]
+        for entry in ActionCatalog.all {
+            for parameter in entry.parameters { users[parameter, default: []].append("`\(entry.action)`") }
         }
-        #expect(explained == Set(ActionCatalog.all.flatMap(\.parameters).map(\.name)))
+        let rows = users.map { parameter, actions in
+            let when = parameter.when.text
+            return "| `\(parameter.name)` | \(actions.joined(separator: ", ")) | \(Self.form(parameter.form)) | "
+                + "\(parameter.summary)\(when.isEmpty ? "" : " (only \(when))") |"
+        }.sorted()
+        try Documents.expectTable("docs/actions.md", under: "| parameter | of | form | meaning |", rows)
+    }
+
+    /// A form in a few words; what a regular expression says is in `GET /v1/actions`.
+    private static func form(_ form: ParameterDefinition.Form) -> String {
+        switch form {
+        case .boolean: "true, false"
+        case .integer(let bounds): "\(bounds.lowerBound) to \(bounds.upperBound)"
+        case .number(let bounds): "\(JSON(bounds.lowerBound).text) to \(JSON(bounds.upperBound).text)"
+        case .text(.text(let limit)): "text, up to \(limit)"
+        case .text(.line(let limit)): "a line, up to \(limit)"
+        case .text: "a name or word of its form"
+        case .choice(let words): words.map { "`\($0)`" }.joined(separator: ", ")
+        case .list(let element, let limit): "a list of up to \(limit): \(self.form(element))"
+        case .object: "an object of plain values"
+        }
     }
 
     @Test func `secret parameters are the ones that the document names`() throws {

@@ -1,4 +1,6 @@
+import AgentTestSupport
 import FoundationEssentials
+import Testing
 
 /// The project's own documents, as they stand in the checkout.
 enum Documents {
@@ -30,6 +32,20 @@ enum Documents {
         let lines = try lines(path)
         guard let start = lines.firstIndex(of: header) else { return [] }
         return Array(lines.dropFirst(start + 2).prefix { $0.hasPrefix("|") })
+    }
+
+    /// Holds the table under `header` against `rows`; writes it anew where golden files are written.
+    static func expectTable(
+        _ path: String, under header: String, _ rows: [String], sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        if GoldenFile.isWriting {
+            var lines = try lines(path)
+            guard let start = lines.firstIndex(of: header) else { return }
+            let end = lines[(start + 2)...].firstIndex { !$0.hasPrefix("|") } ?? lines.endIndex
+            lines.replaceSubrange((start + 2)..<end, with: rows)
+            try Data(lines.joined(separator: "\n").utf8).write(to: root.appending(path: path))
+        }
+        #expect(try Self.rows(path, under: header) == rows, sourceLocation: sourceLocation)
     }
 
     /// The texts in backticks.

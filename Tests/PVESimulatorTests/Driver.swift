@@ -52,3 +52,23 @@ struct Driver {
         return try await data("GET", "/nodes/\(node)/tasks/\(upid)/status")
     }
 }
+
+extension Driver {
+    /// Starts a task that must end well; its type.
+    @discardableResult
+    func done(
+        _ method: String, _ path: String, _ form: String = "", at location: SourceLocation = #_sourceLocation
+    ) async throws -> String {
+        let upid = try #require(try await data(method, path, form, at: location).string, sourceLocation: location)
+        let exit = try await status(of: upid)["exitstatus"]?.string
+        #expect(exit == "OK", sourceLocation: location)
+        return String(upid.split(separator: ":")[5])
+    }
+
+    /// Starts a task that must fail; its exit status.
+    func failed(_ method: String, _ path: String, _ form: String = "") async throws -> String {
+        try await task(method, path, form).status["exitstatus"]?.string ?? "running"
+    }
+
+    func config(_ vmid: Int) throws -> [String: String] { try #require(simulator.guest(vmid)).config }
+}

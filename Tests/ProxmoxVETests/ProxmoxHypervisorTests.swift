@@ -23,7 +23,7 @@ import WireTestSupport
     ])
     func `a change that starts a task and names none may have happened`(body: String) async throws {
         try await Self.withHypervisor(answering: body) { pve in
-            let call = Call(.post, ["nodes", "pve1", "qemu", "100", "status", "start"], startsTask: true)
+            let call = Call(.post, ["nodes", "pve1", "qemu", "100", "status", "start"], tasks: ["qmstart"])
             do throws(HypervisorError) {
                 Issue.record("taken for an answer: \(try await pve.change(call))")
             } catch {

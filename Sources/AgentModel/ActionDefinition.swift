@@ -1,0 +1,113 @@
+import StrictJSON
+
+/// One entry of the catalogue: all that validation, planning, execution, `GET /v1/actions` and the documents know.
+package struct ActionDefinition: Sendable, Hashable {
+    package enum Effect: String, Sendable, Hashable {
+        case read, change
+    }
+
+    package let action: Action
+    package let summary: String
+    package let effect: Effect
+    package let targets: [TargetForm]
+    package let parameters: [ParameterDefinition]
+    package let rules: [ParameterRule]
+    package let risk: Risk
+    package let needsApproval: Bool
+    /// Why it has this risk and this need of approval.
+    package let reason: String
+    /// What makes it riskier than that.
+    package let touches: [TouchRule]
+    /// In order; those whose conditions do not hold are left out.
+    package let calls: [CallTemplate]
+    /// The request may spell a call out in `params {endpoint, method, params}`, bounded by the target.
+    package let takesEndpoint: Bool
+    package let object: ObjectRule
+    package let checks: [CheckKind]
+    package let changes: ChangeRule
+    package let undo: UndoRule
+    package let privileges: [Privilege]
+    /// `params.safety_snapshot` takes a snapshot first.
+    package let takesSafetySnapshot: Bool
+
+    /// Nothing brings back what this action does.
+    package var irreversible: Bool { effect == .change && undo == .none }
+
+    /// The action that takes this one back.
+    package var inverse: Action? {
+        switch undo {
+        case .none: nil
+        case .action(let name): Action(name)
+        }
+    }
+
+    /// The calls as documents show them, with their places in braces.
+    package var shownCalls: [String] {
+        calls.map { "\($0.method.rawValue) \($0.path)" } + (takesEndpoint ? ["params.method params.endpoint"] : [])
+    }
+
+    static func read(
+        _ name: String, _ summary: String, on targets: [TargetForm], _ parameters: [ParameterDefinition] = [],
+        rules: [ParameterRule] = [], needs privileges: [Privilege] = [], calls: [CallTemplate]
+    ) -> Self {
+        Self(
+            action: Action(name), summary: summary, effect: .read, targets: targets, parameters: parameters,
+            rules: rules, risk: .low, needsApproval: false, reason: "changes nothing", touches: [], calls: calls,
+            takesEndpoint: false, object: .none, checks: [], changes: .none, undo: .none, privileges: privileges,
+            takesSafetySnapshot: false)
+    }
+
+    static func change(
+        _ name: String, _ summary: String, on targets: [TargetForm], _ parameters: [ParameterDefinition],
+        rules: [ParameterRule] = [], risk: Risk, approval: Bool = false, because reason: String,
+        touches: [TouchRule] = [], _ calls: [CallTemplate], endpoint: Bool = false, object: ObjectRule = .none,
+        checks: [CheckKind] = [], changes: ChangeRule = .none, undo: UndoRule = .none, needs privileges: [Privilege],
+        safety: Bool = false
+    ) -> Self {
+        Self(
+            action: Action(name), summary: summary, effect: .change, targets: targets,
+            parameters: parameters + (safety ? [.safetySnapshot] : []), rules: rules, risk: risk,
+            needsApproval: approval, reason: reason, touches: touches, calls: calls, takesEndpoint: endpoint,
+            object: object, checks: checks, changes: changes, undo: undo, privileges: privileges,
+            takesSafetySnapshot: safety)
+    }
+}
+
+extension ParameterDefinition {
+    static let safetySnapshot = ParameterDefinition(
+        "safety_snapshot", .boolean, isOwn: true, "take a snapshot first, when the storage can")
+}
+
+/// How risky one request is, and who says so.
+package struct Grade: Sendable, Hashable {
+    package var risk: Risk
+    package var needsApproval: Bool
+    package var reason: String
+    /// `base:configure_vm`, `base:touches-devices`.
+    package var rules: [String]
+}
+
+extension ActionRequest {
+    /// The class that the catalogue gives the action, raised by what the parameters touch.
+    package var grade: Grade {
+        var grade = Grade(
+            risk: definition.risk, needsApproval: definition.needsApproval, reason: definition.reason,
+            rules: ["base:\(action.rawValue)"])
+        for touch in definition.touches where touch.applies(to: self) {
+            if touch.risk > grade.risk || (touch.needsApproval && !grade.needsApproval) { grade.reason = touch.reason }
+            grade.risk = max(grade.risk, touch.risk)
+            grade.needsApproval = grade.needsApproval || touch.needsApproval
+            grade.rules.append("base:\(touch.id)")
+        }
+        return grade
+    }
+}
+
+extension TouchRule {
+    func applies(to request: ActionRequest) -> Bool {
+        guard when.holds(for: request.params, on: request.target) else { return false }
+        guard !parameters.isEmpty else { return true }
+        let touched = request.definition.parameters.filter { parameters.contains($0.name) }
+        return request.params.keys.contains { key in touched.contains { $0.matches(key) } }
+    }
+}

@@ -1,0 +1,172 @@
+package import StrictJSON
+
+/// What the calls of a request depend on besides the request.
+package struct Surroundings: Sendable {
+    /// Where the guest is, or which node serves the target.
+    package var node: NodeName?
+    /// The guest's configuration.
+    package var config: JSON?
+    /// The guests that a request for many means.
+    package var guests: [GuestRef] = []
+
+    package init(node: NodeName? = nil, config: JSON? = nil, guests: [GuestRef] = []) {
+        self.node = node
+        self.config = config
+        self.guests = guests
+    }
+}
+
+extension ActionRequest {
+    /// As ``calls(in:)``, where nothing but the node matters.
+    package func calls(onNode node: NodeName?) throws(EndpointError) -> [Call] {
+        try calls(in: Surroundings(node: node))
+    }
+
+    /// The exact calls that carry the request out, in order.
+    ///
+    /// Throws when `params.endpoint` is not below the target.
+    package func calls(in place: Surroundings) throws(EndpointError) -> [Call] {
+        if spellsEndpoint { return [try endpointCall()] }
+        return templates.map { call($0, place) }
+    }
+
+    /// The templates that apply.
+    package var templates: [CallTemplate] {
+        definition.calls.filter { $0.when.holds(for: params, on: target) }
+    }
+
+    /// Whether the one call is spelt out by the caller.
+    package var spellsEndpoint: Bool { definition.takesEndpoint && params["endpoint"] != nil }
+
+    private func call(_ template: CallTemplate, _ place: Surroundings) -> Call {
+        var parameters: [Call.Parameter] = template.fixed.compactMap { fixed in
+            params[fixed.name] == nil ? (fixed.name, .text(fill(fixed.value, place))) : nil
+        }
+        let inPath = Set(template.placeholders)
+        let replaced = Set(template.fixed.map(\.value).filter { $0.hasPrefix("{") }.map { $0.dropFirst().dropLast() })
+        for parameter in definition.parameters where !parameter.isOwn && !inPath.contains(parameter.name) {
+            guard template.passes?.contains(parameter.name) ?? !replaced.contains(parameter.name[...]) else { continue }
+            for (key, value) in params.members.map({ ($0.key, $0.value) }) where parameter.matches(key) {
+                parameters.append((template.renames[key] ?? key, callValue(value, [key])))
+            }
+        }
+        for kind in template.computed {
+            if let parameter = computed(kind, place) { parameters.append(parameter) }
+        }
+        if template.digest { parameters.append(("digest", .observedDigest)) }
+        return Call(
+            template.method, path(template.path, place), parameters, tasks: template.tasks,
+            taskID: template.taskID.map { fill($0, place) }, moves: template.moves)
+    }
+
+    /// A template's path, segment by segment; a value with slashes stays one segment.
+    package func path(_ template: String, _ place: Surroundings) -> [String] {
+        template.split(separator: "/").flatMap { part in
+            part == "{firewall}" ? firewallPath(place) : [fill(String(part), place)]
+        }
+    }
+
+    /// A text of a template with its places filled; what is not known stays as it is.
+    package func fill(_ text: String, _ place: Surroundings) -> String {
+        guard let open = text.firstIndex(of: "{"), let close = text[open...].firstIndex(of: "}") else { return text }
+        let name = String(text[text.index(after: open)..<close])
+        let value = self.place(name, place) ?? "{\(name)}"
+        return text[..<open] + value + fill(String(text[text.index(after: close)...]), place)
+    }
+
+    private func place(_ name: String, _ place: Surroundings) -> String? {
+        switch (name, target) {
+        case ("node", .task(let upid)): return upid.node.description
+        case ("node", .node(let node)), ("node", .firewall(.node(let node))): return node.description
+        case ("node", _): return (node ?? place.node)?.description
+        case ("upid", .task(let upid)): return upid.description
+        case ("vmid", _): return target.guest?.id.description
+        case ("kind", _): return target.guest?.kind.rawValue
+        case ("sid", _): return target.guest.map { "\($0.kind == .vm ? "vm" : "ct"):\($0.id)" }
+        case ("storage", .storage(let storage)): return storage.description
+        case ("pool", .pool(let pool)): return pool.description
+        default: return params[name].map { $0.string ?? $0.text }
+        }
+    }
+
+    private func firewallPath(_ place: Surroundings) -> [String] {
+        guard case .firewall(let scope) = target else { return ["firewall"] }
+        switch scope {
+        case .cluster: return ["cluster", "firewall"]
+        case .node(let node): return ["nodes", node.description, "firewall"]
+        case .guest(let guest):
+            return ["nodes", fill("{node}", place), guest.kind.rawValue, guest.id.description, "firewall"]
+        }
+    }
+
+    func callValue(_ value: JSON, _ place: [String]) -> Call.Value {
+        if let secret = secrets[JSONPath(place.map { .key($0) })] {
+            // PVE decodes this one once more after it has decoded the form.
+            guard place.last == "sshkeys" else { return .secret(secret) }
+            return .secret(Secret(secret.reveal().percentEncoded))
+        }
+        switch value {
+        case .bool(let flag): return .text(flag ? "1" : "0")
+        case .string(let text): return .text(text)
+        case .array(let elements) where place.last == "command" || place.last == "exclude-path":
+            return .list(elements.map { $0.string ?? $0.text })
+        case .array(let elements): return .text(elements.map { $0.string ?? $0.text }.joined(separator: ","))
+        case .null, .integer, .number, .object: return .text(value.text)
+        }
+    }
+
+    private func computed(_ kind: CallTemplate.Computed, _ place: Surroundings) -> Call.Parameter? {
+        switch kind {
+        case .tags: return ("tags", .text(tags(after: place.config).joined(separator: ";")))
+        case .disk: return params["disk"]?.string.map { ($0, .text(diskText)) }
+        case .guests: return ("vms", .text(place.guests.map(\.id.description).joined(separator: ",")))
+        case .guestList: return ("vms", .list(place.guests.map(\.id.description)))
+        }
+    }
+
+    /// The guest's tags as they will be: lower case, sorted, each once, as PVE keeps them.
+    package func tags(after config: JSON?) -> [String] {
+        func list(_ name: String) -> [String] { (params[name]?.array ?? []).compactMap { $0.string?.lowercased() } }
+        let now = (config?["tags"]?.string ?? "").split(whereSeparator: { ";, ".contains($0) }).map(String.init)
+        return Set(now).subtracting(list("remove")).union(list("add")).sorted()
+    }
+
+    /// A slot's value in PVE's syntax: a volume that is there, or a new one of so many GiB.
+    private var diskText: String {
+        var text = params["volume"]?.string ?? ""
+        if text.isEmpty { text = "\(params["storage"]?.string ?? ""):\(params["size"]?.text ?? "")" }
+        if let path = params["path"]?.string { text += ",mp=\(path)" }
+        if let options = params["options"]?.string { text += ",\(options)" }
+        return text
+    }
+}
+
+// MARK: Calls that the caller spells out
+
+extension ActionRequest {
+    /// The node that `params.endpoint` names, for a guest's firewall; checked when the guest has been found.
+    package var endpointNode: NodeName? {
+        guard spellsEndpoint else { return nil }
+        return (try? endpoint())?.node
+    }
+
+    private func endpoint() throws(EndpointError) -> Endpoint {
+        guard let method = params["method"]?.string.flatMap(CallMethod.init) else {
+            throw EndpointError("needs a method")
+        }
+        return try Endpoint(
+            params["endpoint"]?.string ?? "", method, for: target, params: params["params"]?.object ?? [:])
+    }
+
+    private func endpointCall() throws(EndpointError) -> Call {
+        let endpoint = try endpoint()
+        let method = params["method"]?.string.flatMap(CallMethod.init) ?? .put
+        let given = params["params"]?.object ?? [:]
+        var parameters = given.members.map { (name: $0.key, value: callValue($0.value, ["params", $0.key])) }
+        guard method != .delete || secrets.isEmpty else {
+            throw EndpointError("a DELETE takes no secret: its parameters stand in the URL, which PVE logs")
+        }
+        if endpoint.takesDigest(method), given["digest"] == nil { parameters.append(("digest", .observedDigest)) }
+        return Call(method, endpoint.path, parameters)
+    }
+}

@@ -1,0 +1,178 @@
+import StrictJSON
+
+/// Parameters held against their definitions.
+struct ParameterCheck {
+    private(set) var params = JSONObject()
+    private(set) var secrets: [JSONPath: Secret] = [:]
+    private(set) var issues: [JSONError] = []
+
+    init(_ definition: ActionDefinition, _ given: JSONObject, on target: Target) {
+        var reader = ObjectReader(given, at: JSONPath([.key("params")]))
+        for parameter in definition.parameters {
+            if parameter.requiredWhen?.holds(for: given, on: target) == true {
+                reader.require(parameter.name, parameter.summary)
+            }
+            if parameter.count != nil { reader.mention(parameter.name) }
+            for key in parameter.count == nil ? [parameter.name] : given.keys.filter(parameter.matches) {
+                guard let value = check(parameter.form, key, &reader) else { continue }
+                guard parameter.when.holds(for: given, on: target) else {
+                    reader.report(key, "goes only \(parameter.when.text)")
+                    continue
+                }
+                params[key] = hide(value, at: JSONPath([.key(key)]))
+            }
+        }
+        reader.refuseUnknown()
+        if reader.issues.isEmpty, issues.isEmpty {
+            for rule in definition.rules { rule.check(params, on: target, &reader) }
+        }
+        issues += reader.issues
+        if issues.isEmpty, JSON.object(given).bytes.count > Self.maximumBytes {
+            issues.append(JSONError(path: reader.path, detail: "more than \(Self.maximumBytes) bytes of parameters"))
+        }
+    }
+
+    /// All parameters of one request together; PVE takes no more than half a megabyte.
+    private static let maximumBytes = 128 << 10
+    /// Members of one object of parameters.
+    private static let maximumMembers = 256
+
+    private mutating func check(
+        _ form: ParameterDefinition.Form, _ key: String, _ reader: inout ObjectReader
+    ) -> JSON? {
+        switch form {
+        case .boolean: return reader.bool(key).map { .bool($0) }
+        case .integer(let bounds): return reader.integer(key, in: bounds).map { JSON($0) }
+        case .number, .text, .choice:
+            guard let value = reader.value(key) else { return nil }
+            if let problem = form.problem(with: value) {
+                reader.report(key, problem)
+                return nil
+            }
+            return value
+        case .list(let element, let limit): return list(element, limit, key, &reader)
+        case .object:
+            guard let object = reader.object(key) else { return nil }
+            guard object.count <= Self.maximumMembers else {
+                reader.report(key, "more than \(Self.maximumMembers) members")
+                return nil
+            }
+            issues += object.members.compactMap { Self.issue(with: $0, at: reader.path.key(key).key($0.key)) }
+            return .object(object)
+        }
+    }
+
+    private mutating func list(
+        _ element: ParameterDefinition.Form, _ limit: Int, _ key: String, _ reader: inout ObjectReader
+    ) -> JSON? {
+        guard let elements = reader.array(key) else { return nil }
+        guard (1...limit).contains(elements.count) else {
+            reader.report(key, "expected 1 to \(limit) elements, got \(elements.count)")
+            return nil
+        }
+        let found = elements.enumerated().compactMap { index, value in
+            element.problem(with: value).map { JSONError(path: reader.path.key(key).index(index), detail: $0) }
+        }
+        issues += found
+        if found.isEmpty, Set(elements).count < elements.count {
+            reader.report(key, "names something twice")
+            return nil
+        }
+        return found.isEmpty ? .array(elements) : nil
+    }
+
+    /// A parameter passed to PVE as it is: a plain name, and a scalar whose text PVE can take.
+    private static func issue(with member: JSONObject.Member, at path: JSONPath) -> JSONError? {
+        guard TextForm.word.matches(member.key) else {
+            return JSONError(path: path, detail: "a PVE parameter's name is of the form \(TextForm.word.pattern)")
+        }
+        if member.key == "digest", member.value.string.map(TextForm.digest.matches) != true {
+            return JSONError(
+                path: path, detail: "a digest is 40 to 64 hexadecimal digits; leave it out for the observed one")
+        }
+        switch member.value {
+        case .bool, .integer, .number: return nil
+        case .string(let text) where TextForm.text(65_536).matches(text): return nil
+        case .string:
+            return JSONError(path: path, detail: "control characters or more than 65536 characters in a value")
+        case .null, .array, .object:
+            return JSONError(
+                path: path, detail: "expected a string, a number or true/false, got \(member.value.kind)")
+        }
+    }
+
+    /// Takes secrets out of a value, leaving a mark in their place.
+    private mutating func hide(_ value: JSON, at path: JSONPath) -> JSON {
+        if case .key(let name)? = path.steps.last, ParameterDefinition.isSecret(name), value.object == nil {
+            secrets[path] = Secret(value.string ?? value.text)
+            return .string(Secret("").description)
+        }
+        guard let object = value.object else { return value }
+        var shown = JSONObject()
+        for member in object.members { shown.append(member.key, hide(member.value, at: path.key(member.key))) }
+        return .object(shown)
+    }
+}
+
+extension ParameterDefinition.Form {
+    /// What is wrong with a scalar, for the caller; `nil` where it has the form.
+    func problem(with value: JSON) -> String? {
+        switch self {
+        case .boolean: return value.bool == nil ? "expected true or false, got \(value.shown)" : nil
+        case .integer(let bounds):
+            let fits = value.integer.flatMap { Int(exactly: $0) }.map(bounds.contains) ?? false
+            return fits
+                ? nil : "expected an integer from \(bounds.lowerBound) to \(bounds.upperBound), got \(value.shown)"
+        case .number(let bounds):
+            var number = value.integer.map { Double($0) }
+            if case .number(let exact) = value { number = exact }
+            let text = "\(JSON(bounds.lowerBound).text) to \(JSON(bounds.upperBound).text)"
+            return number.map(bounds.contains) == true ? nil : "expected a number from \(text), got \(value.shown)"
+        case .text(let form):
+            guard let text = value.string else { return "expected a string, got \(value.shown)" }
+            return form.matches(text) ? nil : "expected text of the form \(form.pattern), got \(value.shown)"
+        case .choice(let words):
+            guard let text = value.string else { return "expected a string, got \(value.shown)" }
+            return words.contains(text) ? nil : "expected one of \(words.joined(separator: ", ")), got \(value.shown)"
+        case .list, .object: return "expected a plain value"
+        }
+    }
+}
+
+extension ParameterRule {
+    /// Reports what breaks the rule, with a pointer to it.
+    func check(_ params: JSONObject, on target: Target, _ reader: inout ObjectReader) {
+        func names(_ list: String) -> [String] { (params[list]?.array ?? []).compactMap(\.string) }
+        switch self {
+        case .notTogether(let one, let other):
+            if params[one] != nil, params[other] != nil { reader.report(other, "does not go together with \(one)") }
+        case .needs(let one, let other):
+            if params[one] != nil, params[other] == nil { reader.report(one, "needs \(other) as well") }
+        case .atLeastOne(let wanted):
+            if wanted.allSatisfy({ name in !params.keys.contains { Self.matches($0, name) } }) {
+                reader.report(wanted[0], "is missing; expected one of \(wanted.joined(separator: ", "))")
+            }
+        case .notSetAndListed(let list):
+            for name in names(list) where params[name] != nil && name != list {
+                reader.report(name, "is set and in \(list) as well; it can only be one")
+            }
+        case .diskOfKind(let name):
+            guard let disk = params[name]?.string, let kind = target.guest?.kind else { return }
+            if !TextForm.disk(kind).matches(disk) {
+                reader.report(name, "expected a disk of a \(kind.noun), \(TextForm.disk(kind).pattern), got \(disk)")
+            }
+        case .disjoint(let one, let other):
+            for name in names(other) where names(one).contains(name) {
+                reader.report(other, "\(name) is in \(one) as well")
+            }
+        }
+    }
+
+    /// `net0` for `net[n]`.
+    private static func matches(_ key: String, _ name: String) -> Bool {
+        guard name.hasSuffix("[n]") else { return key == name }
+        let stem = name.dropLast(3)
+        return key.hasPrefix(stem) && key.count > stem.count
+            && key.dropFirst(stem.count).utf8.allSatisfy(TextForm.isDigit)
+    }
+}

@@ -1,0 +1,86 @@
+package import StrictJSON
+
+/// A parameter of an action.
+package struct ParameterDefinition: Sendable, Hashable {
+    package indirect enum Form: Sendable, Hashable {
+        case boolean
+        case integer(ClosedRange<Int>)
+        /// A number with a fraction, perhaps.
+        case number(ClosedRange<Double>)
+        case text(TextForm)
+        case choice([String])
+        /// At least one and at most so many of the form.
+        case list(Form, upTo: Int)
+        /// Names and scalar values, passed to PVE as they are.
+        case object
+    }
+
+    /// The name; `net[n]` for a family `net0`, `net1`, ….
+    package let name: String
+    package let form: Form
+    package let summary: String
+    /// Read by the agent; not passed on as a parameter of the call.
+    package let isOwn: Bool
+    /// Where it may be given.
+    package let when: Condition
+    /// Where it must be given; `nil` where it never must.
+    package let requiredWhen: Condition?
+    /// How many there are of a family; `nil` for a single one.
+    package let count: Int?
+
+    init(
+        _ name: String, _ form: Form, required: Bool = false, isOwn: Bool = false, when: Condition = .always,
+        requiredWhen: Condition? = nil, count: Int? = nil, _ summary: String
+    ) {
+        self.name = name
+        self.form = form
+        self.summary = summary
+        self.isOwn = isOwn
+        self.when = when
+        self.requiredWhen = required ? when : requiredWhen
+        self.count = count
+    }
+
+    /// Whether every request must have it.
+    package var required: Bool { requiredWhen == .always }
+
+    /// Whether `key` is this parameter, or one of this family.
+    package func matches(_ key: String) -> Bool {
+        guard let count else { return key == name }
+        let stem = name.dropLast("[n]".count)
+        let digits = key.dropFirst(stem.count)
+        guard key.hasPrefix(stem), digits.utf8.allSatisfy(TextForm.isDigit), digits == "0" || digits.first != "0" else {
+            return false
+        }
+        return Int(digits).map { $0 < count } ?? false
+    }
+
+    /// Names whose values are secrets wherever they turn up among parameters.
+    package static let secretNames: Set<String> = [
+        "password", "cipassword", "keyring", "encryption-key", "sshkeys", "secret", "token", "token-value",
+        "private-key",
+    ]
+
+    /// Whether a parameter of this name holds a secret, however it is spelt.
+    package static func isSecret(_ name: String) -> Bool { secretNames.contains(name.lowercased()) }
+}
+
+extension ParameterDefinition.Form {
+    /// Free text of at most so many characters.
+    static func text(_ limit: Int) -> Self { .text(.text(limit)) }
+
+    /// The value for a request, out of how PVE shows it; `nil` where it shows something else.
+    package func value(shownByPVE shown: JSON) -> JSON? {
+        let text = shown.string ?? shown.text
+        switch self {
+        case .boolean: return text == "1" ? true : text == "0" ? false : nil
+        case .integer(let bounds): return Int(text).flatMap { bounds.contains($0) ? JSON($0) : nil }
+        case .number(let bounds):
+            if let whole = Int(text), bounds.contains(Double(whole)) { return JSON(whole) }
+            return Double(text).flatMap { bounds.contains($0) ? JSON($0) : nil }
+        case .text(let form): return form.matches(text) ? .string(text) : nil
+        case .choice(let words): return words.contains(text) ? .string(text) : nil
+        case .list, .object: return nil
+        }
+    }
+}

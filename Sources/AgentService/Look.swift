@@ -1,0 +1,77 @@
+import AgentModel
+import StrictJSON
+
+/// One look at everything that a request would touch: what is there, whether it can be done, what would be different.
+///
+/// Lives as long as one preview is made, and reads nothing twice.
+final class Look {
+    let site: Site
+    let request: ActionRequest
+    var findings: Observer.Findings
+    /// The calls that would carry the request out.
+    var calls: [Call] = []
+    private var answers: [String: Result<JSON, HypervisorError>] = [:]
+
+    init(_ request: ActionRequest, _ findings: Observer.Findings, at site: Site) {
+        self.request = request
+        self.findings = findings
+        self.site = site
+    }
+
+    var guest: GuestRef? { request.target.guest }
+    var config: JSON { findings.config ?? .null }
+    var status: String { findings.observed.shown["status"]?.string ?? "" }
+    var node: NodeName? { findings.node }
+
+    /// A parameter's text; empty where it is not given.
+    func text(_ parameter: String) -> String {
+        request.params[parameter].map { $0.string ?? $0.text } ?? ""
+    }
+
+    /// What PVE answers to a read, asked once.
+    func read(_ path: [String], _ query: [String: String] = [:]) async throws(HypervisorError) -> JSON {
+        let call = Call(.get, path, query.sorted { $0.key < $1.key }.map { ($0.key, .text($0.value)) })
+        let name = call.json.text
+        if let known = answers[name] { return try known.get() }
+        do throws(HypervisorError) {
+            let answer = try await site.hypervisor.read(call)
+            answers[name] = .success(answer)
+            return answer
+        } catch {
+            answers[name] = .failure(error)
+            throw error
+        }
+    }
+
+    /// What is read below the guest's own path.
+    func readGuest(_ rest: String..., query: [String: String] = [:]) async throws(HypervisorError) -> JSON {
+        guard let guest, let node else { return .null }
+        return try await read(["nodes", node.description, guest.kind.rawValue, guest.id.description] + rest, query)
+    }
+
+    /// All that the definition wants checked, and what holds for every guest.
+    func checks() async throws(HypervisorError) -> [Check] {
+        var checks: [Check] = []
+        for kind in request.definition.checks { checks += try await check(kind) }
+        if findings.observed.shown["ha"]?["managed"] == 1, let guest, request.target == .guest(guest) {
+            checks.append(Check("ha-managed", .warn, "\(guest) is managed by HA, which may act on its own"))
+        }
+        return checks
+    }
+
+    private func check(_ kind: CheckKind) async throws(HypervisorError) -> [Check] {
+        switch kind {
+        case .unlocked(let except): unlocked(except)
+        case .notTemplate: notTemplate()
+        case .unprotected: unprotected()
+        case .stopped: stopped()
+        case .notRunningYet: notRunningYet()
+        case .notStoppedYet: notStoppedYet()
+        case .snapshotIsNew(let name): try await snapshotIsNew(text(name))
+        case .idIsFree(let name): try await idIsFree(name.map(text) ?? guest?.id.description ?? "")
+        case .otherNode(let name): try await otherNode(text(name))
+        case .migration: migration()
+        case .objectFits: objectFits()
+        }
+    }
+}

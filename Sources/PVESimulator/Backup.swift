@@ -1,0 +1,140 @@
+/// What a backup holds of a guest.
+struct Archive: Sendable {
+    var kind: Guest.Kind
+    var config: Config
+}
+
+/// Which of several backups are kept.
+struct Retention: Sendable {
+    private var keep: [String: Int]
+
+    /// `keep-last=3,keep-daily=7`; what says nothing keeps all.
+    init(_ text: String?) {
+        keep = PropertyList(text ?? "keep-all=1", leading: "").items.reduce(into: [:]) { $0[$1.key] = Int($1.value) }
+    }
+
+    /// For each backup of one guest, newest first, whether it is kept: the first of each hour, day, week, month or
+    /// year counts, once those that a finer rule keeps are left out.
+    func keeps(_ times: [Int]) -> [Bool] {
+        guard keep["keep-all"] ?? 0 == 0, !keep.isEmpty else { return times.map { _ in true } }
+        var marks: [Bool?] = times.indices.map { $0 < keep["keep-last"] ?? 0 ? true : nil }
+        for (rule, span) in Self.spans {
+            guard let count = keep[rule], count > 0 else { continue }
+            let before = Set(times.indices.filter { marks[$0] == true }.map { span(times[$0]) })
+            var new: Set<Int> = []
+            for index in times.indices where marks[index] == nil && !before.contains(span(times[index])) {
+                if new.contains(span(times[index])) {
+                    // A coarser rule does not look at it again.
+                    marks[index] = false
+                } else if new.count < count {
+                    new.insert(span(times[index]))
+                    marks[index] = true
+                } else {
+                    break
+                }
+            }
+        }
+        return marks.map { $0 ?? false }
+    }
+
+    /// What backups have in common that one rule looks at: hours and days since 1970, weeks from Monday, and so on.
+    private static let spans: [(String, @Sendable (Int) -> Int)] = [
+        ("keep-hourly", { $0 / 3600 }), ("keep-daily", { $0 / 86400 }), ("keep-weekly", { ($0 / 86400 + 3) / 7 }),
+        ("keep-monthly", { CivilDate($0).year * 12 + CivilDate($0).month }), ("keep-yearly", { CivilDate($0).year }),
+    ]
+}
+
+/// A second since 1970 as date and time in UTC, by the days-from-civil algorithm.
+struct CivilDate: Sendable {
+    var year: Int
+    var month: Int
+    var day: Int
+    var secondOfDay: Int
+
+    init(_ second: Int) {
+        secondOfDay = second % 86400
+        let days = second / 86400 + 719_468
+        let era = days / 146_097
+        let dayOfEra = days % 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shifted = (5 * dayOfYear + 2) / 153
+        day = dayOfYear - (153 * shifted + 2) / 5 + 1
+        month = shifted < 10 ? shifted + 3 : shifted - 9
+        year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+    }
+
+    /// `2026_11_20-03_00_01`, as the names of backups have it.
+    var stamp: String {
+        let parts = [month, day].map { Self.two($0) }
+        let clock = [secondOfDay / 3600, secondOfDay / 60 % 60, secondOfDay % 60].map { Self.two($0) }
+        return "\(year)_\(parts.joined(separator: "_"))-\(clock.joined(separator: "_"))"
+    }
+
+    private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : String(number) }
+}
+
+extension World {
+    /// The guests that a backup job or call names, on all nodes.
+    func guestsToBackUp(_ options: [String: String]) -> [Guest] {
+        let named = Format.list(options["vmid"] ?? "").compactMap { Int($0) }
+        guard named.isEmpty else { return named.compactMap { guests[$0] } }
+        let excluded = Set(Format.list(options["exclude"] ?? ""))
+        return sortedGuests.filter { guest in
+            !excluded.contains(String(guest.vmid)) && options["pool"].map { $0 == guest.pool } ?? true
+        }
+    }
+
+    /// Saves a backup; the name of its volume.
+    mutating func addBackup(of guest: Guest, to storage: StorageDefinition, _ call: Call) -> String {
+        let compression = ["zstd": ".zst", "1": ".lzo", "lzo": ".lzo", "gzip": ".gz"][call["compress"] ?? "0"] ?? ""
+        let format = (guest.kind == .vm ? "vma" : "tar") + compression
+        let name = "vzdump-\(guest.kind.word)-\(guest.vmid)-\(CivilDate(second).stamp).\(format)"
+        let notes = call["notes-template"].map { template in
+            template.replacing("{{guestname}}", with: guest.name).replacing("{{vmid}}", with: String(guest.vmid))
+                .replacing("{{node}}", with: guest.node).replacing("{{cluster}}", with: clusterName ?? "")
+        }
+        var volume = Volume(
+            id: "\(storage.id):backup/\(name)", content: "backup", format: format, bytes: guest.diskBytes / 4,
+            time: second, vmid: guest.vmid, notes: notes, isProtected: call.flag("protected"))
+        var config = guest.config
+        for key in ["lock", "parent"] { config[key] = nil }
+        volume.archive = Archive(kind: guest.kind, config: config)
+        volumes.removeAll { $0.id == volume.id }
+        volumes.append(volume)
+        return volume.id
+    }
+
+    /// What pruning would do with each backup on a storage: `keep`, `remove`, `protected` or `renamed`.
+    func pruneMarks(
+        on storage: StorageDefinition, _ keep: String?, kind: String?, vmid: Int?
+    ) -> [(volume: Volume, mark: String)] {
+        let retention = Retention(keep ?? storage.options["prune-backups"])
+        let wanted = volumes.filter { volume in
+            volume.storage == storage.id && volume.content == "backup" && vmid.map { $0 == volume.vmid } ?? true
+                && kind.map { $0 == volume.backupKind } ?? true
+        }
+        var marks = wanted.reduce(into: [:]) { $0[$1.id] = $1.hasBackupName ? "keep" : "renamed" }
+        for volume in wanted where volume.isProtected { marks[volume.id] = "protected" }
+        let groups = Dictionary(grouping: wanted.filter { marks[$0.id] == "keep" }) {
+            "\($0.backupKind)/\($0.vmid ?? 0)"
+        }
+        for group in groups.values {
+            let sorted = group.sorted { ($0.time, $0.id) > ($1.time, $1.id) }
+            for (volume, isKept) in zip(sorted, retention.keeps(sorted.map(\.time))) where !isKept {
+                marks[volume.id] = "remove"
+            }
+        }
+        return wanted.sorted { $0.id < $1.id }.map { ($0, marks[$0.id] ?? "keep") }
+    }
+}
+
+extension Volume {
+    /// `qemu` or `lxc`, by the name of a backup.
+    var backupKind: String { id.contains("vzdump-lxc-") ? "lxc" : "qemu" }
+
+    /// Whether it has kept the name that a backup gets.
+    fileprivate var hasBackupName: Bool {
+        id.contains(/vzdump-(qemu|lxc)-\d+-\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d\./)
+    }
+}

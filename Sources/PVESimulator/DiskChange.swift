@@ -1,0 +1,125 @@
+/// Changing the disks of guests.
+extension World {
+    mutating func resizeVM(_ call: Call) throws(Failure) -> Reply {
+        _ = try guest(call)
+        let key = call.text("disk")
+        let work = Work(type: "resize", id: String(call.vmid), node: call.node) { (world, _) throws(TaskFailure) in
+            let guest = try world.workGuest(call)
+            if let digest = call["digest"], digest != guest.digest {
+                throw TaskFailure("checksum mismatch (file change by other user?)")
+            }
+            if let text = guest.lockedText { throw TaskFailure(text) }
+            guard let disk = guest.config[key].flatMap({ Disk($0) }) else {
+                throw TaskFailure("disk '\(key)' does not exist")
+            }
+            guard Self.newSize(of: disk, call) >= disk.bytes else {
+                throw TaskFailure("shrinking disks is not supported")
+            }
+        } finish: { (world, log) throws(TaskFailure) in
+            world.resize(key, call)
+            log.lines.append("Image resized.")
+        }
+        return start(work, by: call.caller)
+    }
+
+    mutating func resizeContainer(_ call: Call) throws(Failure) -> Reply {
+        let guest = try guest(call)
+        if let text = guest.lockedText { throw .plain(text) }
+        if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
+        let key = call.text("disk")
+        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
+        guard Self.newSize(of: disk, call) >= disk.bytes else { throw .plain("unable to shrink disk size") }
+        let work = Work(type: "resize", id: String(call.vmid), node: call.node) { (world, log) throws(TaskFailure) in
+            world.resize(key, call)
+            log.lines.append("Image resized.")
+        }
+        return start(work, by: call.caller)
+    }
+
+    /// What Proxmox VE makes of a mount point that is not there.
+    private static var noVolume: Failure {
+        let missing = "property is missing and it is not optional"
+        return Failure(status: 500, message: "format error\n", errors: ["mp": missing, "volume": missing])
+    }
+
+    private static func newSize(of disk: Disk, _ call: Call) -> Int {
+        let size = call.text("size")
+        guard size.hasPrefix("+") else { return Disk.bytes(size) ?? 0 }
+        return disk.bytes + (Disk.bytes(String(size.dropFirst())) ?? 0)
+    }
+
+    private mutating func resize(_ key: String, _ call: Call) {
+        change(call.vmid) { guest in
+            guard var disk = guest.config[key].flatMap({ Disk($0) }) else { return }
+            disk.options["size"] = Disk.sizeText(Self.newSize(of: disk, call))
+            guest.config[key] = disk.line
+        }
+    }
+
+    mutating func moveDisk(_ call: Call) throws(Failure) -> Reply {
+        let guest = try guest(call)
+        let key = call.text("disk")
+        if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
+        if let text = guest.lockedText { throw .plain(text) }
+        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw .plain("disk '\(key)' does not exist") }
+        if let target = call.int("target-vmid") { return try reassign(key, disk, to: target, call) }
+        let storage = call["storage"] ?? disk.storage
+        let format = call["format"] ?? disk.format
+        _ = try definition(storage)
+        if let obstacle = obstacle(to: storage, on: call.node, for: call.kind) { throw .plain(obstacle) }
+        guard storage != disk.storage || format != disk.format else {
+            throw .plain("you can't move to the same storage with same format")
+        }
+        let work = Work(type: "qmmove", id: String(call.vmid), node: call.node) { (world, log) throws(TaskFailure) in
+            guard let guest = world.guests[call.vmid] else { throw TaskFailure("disk '\(key)' does not exist") }
+            var moved = disk
+            moved.volume = world.newVolume(on: storage, for: call.vmid, format: format, besides: guest)
+            log.lines.append(
+                "copying volume '\(disk.volume)' from current storage '\(disk.storage)' to target storage '\(storage)'")
+            world.change(call.vmid) { guest in
+                guest.config[key] = moved.line
+                if key.hasPrefix("unused") { return }
+                if !call.flag("delete") { guest.addUnused(disk.volume) }
+            }
+        }
+        return start(work, by: call.caller)
+    }
+
+    mutating func moveVolume(_ call: Call) throws(Failure) -> Reply {
+        let guest = try guest(call)
+        if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
+        if let text = guest.lockedText { throw .plain(text) }
+        let key = call.text("volume")
+        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
+        if guest.power.isOn { throw .plain("cannot move volumes of a running container") }
+        if let target = call.int("target-vmid") { return try reassign(key, disk, to: target, call) }
+        let storage = try definition(call["storage"] ?? disk.storage)
+        if let obstacle = obstacle(to: storage.id, on: call.node, for: call.kind) { throw .plain(obstacle) }
+        let work = Work(type: "move_volume", id: String(call.vmid), node: call.node) { (world, _) throws(TaskFailure) in
+            var moved = disk
+            moved.volume = world.newVolume(on: storage.id, for: call.vmid, format: disk.format, besides: guest)
+            world.change(call.vmid) { guest in
+                guest.config[key] = moved.line
+                if !call.flag("delete") { guest.addUnused(disk.volume) }
+            }
+        }
+        return start(work, by: call.caller)
+    }
+
+    private mutating func reassign(_ key: String, _ disk: Disk, to target: Int, _ call: Call) throws(Failure) -> Reply {
+        let targetKey = call["target-disk"] ?? call["target-volume"] ?? key
+        guard let owner = guests[target] else { throw .plain("VM \(target) does not exist") }
+        if let digest = call["target-digest"], digest != owner.digest { throw .staleConfig }
+        let id = "\(call.vmid)-\(key)>\(target)-\(targetKey)"
+        let type = call.kind == .vm ? "qmmove" : "move_volume"
+        let work = Work(type: type, id: id, node: call.node) { (world, log) throws(TaskFailure) in
+            guard let receiver = world.guests[target] else { throw TaskFailure("VM \(target) does not exist") }
+            var moved = disk
+            moved.volume = world.newVolume(on: disk.storage, for: target, format: disk.format, besides: receiver)
+            log.lines.append("removing disk '\(key)' from VM '\(call.vmid)' config")
+            world.change(call.vmid) { $0.config[key] = nil }
+            world.change(target) { $0.config[targetKey] = moved.line }
+        }
+        return start(work, by: call.caller)
+    }
+}

@@ -1,0 +1,110 @@
+/// Type and bounds of a parameter: `bool`, `int(0..5)`, `num`, `str(2..20)`, `enum(a|b)`, `intenum(1|2)`, `array`, or
+/// the name of a ``Format``, a ``PropertyFormat`` or a long enumeration; `^other` behind it demands another parameter.
+struct ParameterType: Sendable {
+    enum Base: String, Sendable { case boolean, integer, number, string, array }
+
+    var base: Base
+    /// Of an integer's value or a string's length.
+    var minimum: Int?
+    var maximum: Int?
+    var choices: [String] = []
+    var format: Format?
+    var properties: PropertyFormat?
+    /// A parameter that must be there too.
+    var requires: String?
+
+    var name: String { base.rawValue }
+
+    init(_ text: some StringProtocol) {
+        let halves = text.split(separator: "^", maxSplits: 1)
+        let text = halves[0]
+        requires = halves.count > 1 ? String(halves[1]) : nil
+        let word = text.prefix { $0 != "(" }
+        let inner = text.dropFirst(word.count + 1).dropLast()
+        base = .string
+        switch word {
+        case "bool": base = .boolean
+        case "int": base = .integer
+        case "num": base = .number
+        case "array": base = .array
+        case "intenum":
+            base = .integer
+            choices = Self.words(inner)
+        case "enum": choices = Self.words(inner)
+        case "str": break
+        case _ where Self.enumerations[String(word)] != nil: choices = Self.enumerations[String(word)] ?? []
+        default:
+            format = Format(rawValue: String(word))
+            properties = PropertyFormat.all[String(word)]
+            if format == .vmid { base = .integer }
+        }
+        guard choices.isEmpty else { return }
+        let bounds = inner.split(separator: ".", omittingEmptySubsequences: false)
+        minimum = bounds.first.flatMap { Int($0) }
+        maximum = bounds.last.flatMap { Int($0) }
+    }
+
+    private static func words(_ text: some StringProtocol) -> [String] { text.split(separator: "|").map { String($0) } }
+
+    init(pathParameter name: String) {
+        switch name {
+        case "vmid": self.init("vmid")
+        case "node": self.init("node")
+        case "pos": self.init("int(0..)")
+        case "snapname": self.init("configid(..40)")
+        case "service": self.init("service")
+        case "storage": self.init("storage-id")
+        case "poolid": self.init("poolid")
+        case "userid": self.init("str(..64)")
+        case "name": self.init("word(2..64)")
+        case "group": self.init("word(2..18)")
+        case "rule": self.init("configid")
+        case "sid": self.init("ha-resource")
+        case "cidr": self.init("fw-addr")
+        default: self.init("str")
+        }
+    }
+
+    private static let attached: [String] =
+        (0...3).map { "ide\($0)" } + (0...30).map { "scsi\($0)" } + (0...15).map { "virtio\($0)" }
+        + (0...5).map { "sata\($0)" } + ["efidisk0", "tpmstate0"]
+    private static let mounted: [String] = ["rootfs"] + (0...255).map { "mp\($0)" }
+    private static let unused = (0...255).map { "unused\($0)" }
+    /// What the services of a node are called.
+    static let services = [
+        "chrony", "corosync", "cron", "ksmtuned", "lxcfs", "postfix", "proxmox-firewall", "pve-cluster", "pve-firewall",
+        "pve-ha-crm", "pve-ha-lrm", "pve-lxc-syscalld", "pvedaemon", "pvefw-logger", "pveproxy", "pvescheduler",
+        "pvestatd", "qmeventd", "spiceproxy", "sshd", "syslog", "systemd-journald", "systemd-timesyncd",
+    ]
+    private static let enumerations = [
+        "service": services, "disk": attached, "anydisk": attached + unused, "volume": mounted,
+        "anyvolume": mounted + unused,
+    ]
+
+    /// What is wrong with `text`, in Proxmox VE's words.
+    func error(in text: String, named name: String) -> String? {
+        switch base {
+        case .array: return nil
+        case .boolean:
+            return text == "0" || text == "1" ? nil : "type check ('boolean') failed - got '\(text)'"
+        case .integer, .number:
+            guard let number = base == .integer ? Int(text).map({ Double($0) }) : Double(text) else {
+                return "type check ('\(self.name)') failed - got '\(text)'"
+            }
+            if let format, let error = format.error(in: text) { return error }
+            if let minimum, number < Double(minimum) { return "value must have a minimum value of \(minimum)" }
+            if let maximum, number > Double(maximum) { return "value must have a maximum value of \(maximum)" }
+        case .string:
+            if let format, let error = format.error(in: text) { return error }
+            if let properties, let error = PropertyList.error(in: text, named: name, format: properties) {
+                return error
+            }
+            if let maximum, text.count > maximum { return "value may only be \(maximum) characters long" }
+            if let minimum, text.count < minimum { return "value must be at least \(minimum) characters long" }
+        }
+        guard choices.isEmpty || choices.contains(text) else {
+            return "value '\(text)' does not have a value in the enumeration '\(choices.joined(separator: ", "))'"
+        }
+        return nil
+    }
+}

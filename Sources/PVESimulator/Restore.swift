@@ -1,0 +1,88 @@
+/// Making guests from backups.
+extension World {
+    mutating func restore(_ archive: String, _ call: Call) throws(Failure) -> Reply {
+        guard let volume = volumes.first(where: { $0.id == archive }) else {
+            throw .plain("volume '\(archive)' does not exist")
+        }
+        let letters = call.kind.letters
+        let refusal = call.kind == .vm ? "unable to restore VM \(call.vmid) - " : ""
+        if let present = guests[call.vmid] {
+            guard call.flag("force"), present.kind == call.kind, present.node == call.node else {
+                throw .plain(refusal + (existsText(call.vmid) ?? ""))
+            }
+            if let text = present.lockedText { throw .plain(text) }
+            if present.power.isOn {
+                throw .plain(call.kind == .vm ? refusal + "vm is running" : "cant overwrite running container")
+            }
+            if present.config["protection"] == "1" {
+                throw .plain(refusal + "can't remove \(letters) \(call.vmid) - protection mode enabled")
+            }
+        }
+        let before = guests[call.vmid]
+        var work = work("restore", call) { (world, log) throws(TaskFailure) in
+            guard volume.content == "backup", volume.backupKind == call.kind.word else {
+                throw TaskFailure("'\(archive)' is no backup of a \(letters)")
+            }
+            log.lines.append("restore \(volume.backupKind) archive: \(archive)")
+            var guest = Guest(vmid: call.vmid, kind: call.kind, node: call.node, profile: Profile(seed: 0, name: ""))
+            guest.written = Config()
+            guest.written?["lock"] = "create"
+            guest.pool = call["pool"] ?? before?.pool
+            world.guests[call.vmid] = guest
+        } finish: { (world, log) throws(TaskFailure) in
+            try world.fill(call, from: volume, &log)
+        }
+        // What was overwritten is lost on a real node; a task that fails here leaves no half of a guest.
+        work.release = { world in world.guests[call.vmid] = before }
+        return start(work, by: call.caller)
+    }
+
+    private mutating func fill(_ call: Call, from volume: Volume, _ log: inout TaskLog) throws(TaskFailure) {
+        guard var guest = guests[call.vmid] else { throw TaskFailure("unable to find guest \(call.vmid)") }
+        guest.config = volume.archive?.config ?? bareConfig(of: guest, named: "restored-\(call.vmid)")
+        guest.config["template"] = nil
+        for key in Array(guest.config.keys) where key.hasPrefix("unused") { guest.config[key] = nil }
+        for (key, disk) in guest.disks {
+            let target = call["storage"] ?? disk.storage
+            if let obstacle = obstacle(to: target, on: call.node, for: call.kind) { throw TaskFailure(obstacle) }
+            var copy = disk
+            copy.volume = newVolume(on: target, for: call.vmid, format: disk.format, besides: guest)
+            guest.config[key] = copy.line
+            log.lines.append("new volume ID is '\(copy.volume)'")
+        }
+        if guest.kind == .vm { guest.config["vmgenid"] = random.uuid() }
+        if call.flag("unique") { makeUnique(&guest) }
+        guests[call.vmid] = guest
+        var set = call
+        set.values = call.values.filter { !Self.createOnly.contains($0.key) }
+        set.values["vmid"] = String(call.vmid)
+        set.values["node"] = call.node
+        do throws(Failure) { try applyConfigChange(set, &log) } catch { throw TaskFailure(error.reason) }
+        if call.flag("ha-managed") { manage(call.vmid, isStarted: call.flag("start")) }
+        if call.flag("start") { switchOn(call.vmid) }
+    }
+
+    private mutating func makeUnique(_ guest: inout Guest) {
+        if guest.kind == .vm { guest.config["smbios1"] = "uuid=\(random.uuid())" }
+        for (key, value) in guest.config.sorted where key.hasPrefix("net") && Int(key.dropFirst(3)) != nil {
+            var list = PropertyList(value, leading: "model")
+            for item in list.items where item.value.split(separator: ":").count == 6 {
+                list[item.key] = random.macAddress()
+            }
+            guest.config[key] = list.text
+        }
+    }
+
+    /// For a backup that a test has put there without saying of what.
+    private mutating func bareConfig(of guest: Guest, named name: String) -> Config {
+        var config = Config()
+        config["memory"] = "512"
+        if guest.kind == .vm {
+            config["name"] = name
+            config["smbios1"] = "uuid=\(random.uuid())"
+        } else {
+            config["hostname"] = name
+        }
+        return config
+    }
+}

@@ -1,0 +1,126 @@
+/// What tests do to nodes, storages and the cluster behind the caller's back.
+extension Simulator {
+    /// Puts a volume that no guest names on a storage: `local:iso/x.iso`.
+    package func addVolume(_ id: String, content: String, bytes: Int = 1 << 20, vmid: Int? = nil) {
+        change { world in
+            let format = Disk(id)?.format ?? "raw"
+            world.volumes.append(
+                Volume(id: id, content: content, format: format, bytes: bytes, time: world.second, vmid: vmid))
+        }
+    }
+
+    /// Removes all volumes that no guest names.
+    package func removeVolumes() { change { $0.volumes = [] } }
+
+    /// Defines a storage; without `type` the definition is removed.
+    package func setStorage(_ id: String, type: String?, options: [String: String] = [:]) {
+        change { world in
+            world.storages.removeAll { $0.id == id }
+            if let type { world.storages.append(StorageDefinition(id: id, type: type, options: options)) }
+        }
+    }
+
+    /// The network bridges of a node; a guest whose bridge is missing does not start.
+    package func setBridges(_ bridges: Set<String>, on node: String) {
+        change { world in
+            for index in world.nodes.indices where world.nodes[index].name == node {
+                world.nodes[index].bridges = bridges
+            }
+        }
+    }
+
+    /// How full a storage is; `used` of at least `size` leaves no room for anything.
+    package func setStorageUse(_ id: String, used: Int, of size: Int? = nil) {
+        change { world in
+            for index in world.storages.indices where world.storages[index].id == id {
+                world.storages[index].used = used
+                if let size { world.storages[index].size = size }
+            }
+        }
+    }
+
+    /// Whether a storage can be reached.
+    package func setStorageOnline(_ id: String, _ isOnline: Bool) {
+        change { world in
+            for index in world.storages.indices where world.storages[index].id == id {
+                world.storages[index].isOnline = isOnline
+            }
+        }
+    }
+
+    /// Whether a node is up; requests that would have to go to one that is down are answered with 595. The first node
+    /// is the one that answers.
+    package func setNodeOnline(_ name: String, _ isOnline: Bool) {
+        change { world in
+            for index in world.nodes.indices where world.nodes[index].name == name {
+                world.nodes[index].isOnline = isOnline
+                world.nodes[index].returnsAt = nil
+            }
+        }
+    }
+
+    /// Whether the node that answers belongs to a majority; without, the cluster's file system cannot be written.
+    package func setQuorate(_ isQuorate: Bool) { change { $0.isQuorate = isQuorate } }
+
+    /// Puts a guest under the HA manager, or takes it out with `nil`: what is wanted of it, `started` or `stopped`, and
+    /// what the manager says of it, `started`, `error`, `fence`, `freeze` and the like.
+    package func setHA(_ vmid: Int, wanted: String?, says: String? = nil) {
+        change { world in
+            guard let guest = world.guests[vmid] else { return }
+            world.haResources[guest.haID] = wanted.map { HAResource(state: $0, crmState: says ?? $0) }
+            world.change(vmid) { $0.haState = wanted.map { says ?? $0 } }
+        }
+    }
+
+    /// Takes a snapshot without a task.
+    package func addSnapshot(_ name: String, of vmid: Int) {
+        change { world in
+            let second = world.second
+            world.change(vmid) { guest in
+                guest.snapshots.append(
+                    Snapshot(
+                        name: name, description: "", time: second, parent: guest.config["parent"], config: guest.config)
+                )
+                guest.config["parent"] = name
+            }
+        }
+    }
+
+    /// Puts a guest into a pool, which is made if it is not there; `nil` takes it out.
+    package func setPool(_ vmid: Int, _ pool: String?) {
+        change { world in
+            if let pool, world.pools[pool] == nil { world.pools[pool] = Pool(comment: nil) }
+            world.change(vmid) { $0.pool = pool }
+        }
+    }
+
+    /// Saves a backup of a guest on a storage without a task; the name of its volume.
+    @discardableResult
+    package func addBackup(of vmid: Int, on storage: String) -> String? {
+        change { world in
+            guard let guest = world.guests[vmid], let storage = world.storage(storage) else { return nil }
+            let endpoint = Endpoint.get("") { (_, _) throws(Failure) in .null }
+            let call = Call(
+                endpoint: endpoint, caller: Caller(user: "root@pam"), values: ["compress": "zstd"])
+            return world.addBackup(of: guest, to: storage, call)
+        }
+    }
+
+    /// What lies behind a URL: its size, and its checksums in hexadecimal by the name of the algorithm.
+    package func setDownload(_ url: String, bytes: Int, checksums: [String: String] = [:]) {
+        change { $0.downloads[url] = Download(bytes: bytes, checksums: checksums) }
+    }
+
+    /// What a command answers that is run inside a guest, by its first word.
+    package func setCommand(_ word: String, exits code: Int, output: String = "") {
+        change { $0.commandResults[word] = (code, output) }
+    }
+
+    /// The commands that were run inside a guest, oldest first.
+    package func commands(in vmid: Int) -> [[String]] {
+        change { world in world.commands.filter { $0.vmid == vmid }.map(\.words) }
+    }
+
+    /// The volumes that no guest's configuration names: images, templates, backups.
+    package var volumes: [String] { change { $0.volumes.map(\.id) } }
+}

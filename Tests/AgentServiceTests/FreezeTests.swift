@@ -1,0 +1,126 @@
+import AgentAudit
+import AgentModel
+import AgentService
+import AgentTestSupport
+import StrictJSON
+import Testing
+
+/// While something is frozen no change starts there, whoever asks.
+@Suite(.timeLimit(.minutes(1)))
+struct FreezeTests {
+    private func freeze(
+        _ world: World, _ environment: String?, ttl: Int? = nil, by principal: Principal = Team.agent
+    ) async throws(ServiceError) {
+        let wish: FreezeWish
+        do throws(JSONIssues) {
+            wish = try FreezeWish(parsing: [
+                "environment": environment.map { .string($0) }, "reason": "disks are being swapped",
+                "ttl": ttl.map { JSON($0) },
+            ])
+        } catch {
+            throw ServiceError(error)
+        }
+        _ = try await world.service.freeze(wish, .by(principal))
+    }
+
+    @Test(arguments: [nil, "home"] as [String?])
+    func `nothing starts, plans live on, and all is well when it is lifted`(environment: String?) async throws {
+        let world = try World(team: Team.rules())
+        let plan = try await world.plan(.startVM, "vm/102", as: .by(Team.agent))
+        try await freeze(world, environment)
+        #expect(await world.applyCode(plan) == .frozen)
+        #expect(try await world.plan(.startVM, "vm/101", dryRun: true, as: .by(Team.agent)).state == .approved)
+        #expect(world.pve.changes.isEmpty)
+        let refused = await world.refusal { () async throws(ServiceError) in
+            _ = try await world.service.unfreeze(environment, .by(Team.agent))
+        }
+        #expect(refused?.code == .forbidden, "operators set, only approvers lift")
+        #expect(try await world.service.unfreeze(environment, .by(Team.alice))?.reason == "disks are being swapped")
+        #expect(try await world.service.unfreeze(environment, .by(Team.alice)) == nil)
+        #expect(await world.applyCode(plan) == nil)
+        #expect(world.audit.kinds.contains(.freeze) && world.audit.kinds.contains(.unfreeze))
+    }
+
+    @Test func `a change that waits does not start either`() async throws {
+        let entered = Gate()
+        let gate = Gate()
+        let world = try World(team: Team.rules()) { _ in
+            entered.open()
+            await gate.wait()
+            return .done(.null)
+        }
+        let plans = [
+            try await world.plan(.startVM, "vm/101", as: .by(Team.agent)),
+            try await world.plan(.startVM, "vm/101", as: .by(Team.agent)),
+        ]
+        let running = try await world.apply(plans[0], wait: .zero, as: .by(Team.agent))
+        await entered.wait()
+        let queued = try await world.apply(plans[1], wait: nil, as: .by(Team.agent))
+        try await freeze(world, "home")
+        gate.open()
+        let context = Context.by(Team.agent)
+        #expect(try await world.service.operation(running.id, context, wait: .seconds(30)).state == .succeeded)
+        let ended = try await world.service.operation(queued.id, context, wait: .seconds(30))
+        #expect(ended.code == "frozen")
+        #expect(try await world.state(of: plans[1]) == .approved)
+    }
+
+    @Test func `it ends when its time is over, by the clock and by the time that passed`() async throws {
+        let world = try World(team: Team.rules())
+        try await freeze(world, "home", ttl: 600)
+        world.clock.jump(by: 601)
+        let plan = try await world.plan(.startVM, "vm/102", as: .by(Team.agent))
+        #expect(await world.applyCode(plan) == .frozen, "a clock that is set forward lifts nothing")
+        world.clock.pass(601)
+        #expect(await world.applyCode(plan) == nil)
+    }
+
+    @Test func `it survives a restart, and so does its end`() async throws {
+        let world = try World()
+        let wish = try FreezeWish(parsing: ["reason": "moving house", "ttl": 600])
+        _ = try await world.service.freeze(wish, World.alice)
+        let plan = try await world.plan(.startVM, "vm/102")
+        let next = try await world.restarted()
+        let refused = await next.refusal { () async throws(ServiceError) in try await next.apply(plan) }
+        #expect(refused?.code == .frozen)
+        #expect(next.service.freezes(World.alice).map(\.reason) == ["moving house"])
+        next.clock.move(by: 601)
+        #expect(try await next.apply(plan).state == .succeeded)
+        #expect(next.service.freezes(World.alice).isEmpty)
+    }
+
+    @Test func `a file does the same, and is no route's to lift`() async throws {
+        let world = try World()
+        let plan = try await world.plan(.startVM, "vm/102")
+        world.clock.setFreezeFile(true)
+        let refused = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
+        #expect(refused?.code == .frozen)
+        #expect(try await world.service.unfreeze(nil, World.alice) == nil)
+        #expect(world.service.freezes(World.alice).count == 1)
+        world.clock.setFreezeFile(false)
+        #expect(try await world.apply(plan).state == .succeeded)
+    }
+
+    @Test func `everywhere takes a principal without a limit`() async throws {
+        let home = try #require(EnvironmentName("home"))
+        let local = Principal(id: "local", roles: [.approver], environments: [home])
+        let world = try World(team: Rules(directory: Directory(Team.all + [local])))
+        let refused = await world.refusal { () async throws(ServiceError) in try await freeze(world, nil, by: local) }
+        #expect(refused?.code == .forbidden)
+        try await freeze(world, "home", by: local)
+        let viewer = await world.refusal { () async throws(ServiceError) in
+            try await freeze(world, "home", by: Team.watcher)
+        }
+        #expect(viewer?.code == .forbidden)
+        let unknown = await world.refusal { () async throws(ServiceError) in try await freeze(world, "cloud") }
+        #expect(unknown?.code == .unknownEnvironment)
+    }
+
+    @Test func `a freeze that cannot be recorded is none`() async throws {
+        let world = try World(team: Team.rules())
+        world.audit.refuse { event, _ in event.kind == .freeze }
+        let refused = await world.refusal { () async throws(ServiceError) in try await freeze(world, "home") }
+        #expect(refused?.code == .auditUnavailable)
+        #expect(world.service.freezes(.by(Team.alice)).isEmpty)
+    }
+}

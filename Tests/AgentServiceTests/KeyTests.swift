@@ -1,0 +1,92 @@
+import AgentModel
+import AgentService
+import AgentTestSupport
+import StrictJSON
+import Testing
+
+/// A request with a key is carried out once, however often it comes.
+@Suite(.timeLimit(.minutes(1)))
+struct KeyTests {
+    private static let key = IdempotencyKey(principal: "operator", route: "plan", key: "k-1")
+
+    private func wish(_ hash: String = "hash", _ key: IdempotencyKey = key) -> KeptWish {
+        KeptWish(key: key, payloadHash: hash) { plan in
+            KeptAnswer(status: 200, body: Array("\(plan.id)".utf8), location: nil)
+        }
+    }
+
+    private func code(_ world: World, _ hash: String = "hash", by context: Context = World.alice) async -> ErrorCode? {
+        do throws(ServiceError) {
+            _ = try await world.service.begin(Self.key, payloadHash: hash, context)
+            world.service.end(Self.key)
+        } catch {
+            return error.code
+        }
+        return nil
+    }
+
+    @Test func `while the first is being answered others wait their turn`() async throws {
+        let world = try World()
+        guard case .fresh = try await world.service.begin(Self.key, payloadHash: "hash", World.alice) else {
+            Issue.record("a new key is fresh")
+            return
+        }
+        #expect(await code(world) == .idempotencyInProgress)
+        world.service.end(Self.key)
+        #expect(await code(world) == nil)
+    }
+
+    @Test func `a plan is made once, and its answer is kept over restarts for a day`() async throws {
+        let world = try World()
+        let plan = try await world.service.plan(.request(.startVM, "vm/102"), World.alice, kept: wish())
+        for world in [world, try await world.restarted()] {
+            guard case .answered(let answer) = try await world.service.begin(Self.key, payloadHash: "hash", World.alice)
+            else {
+                Issue.record("the answer is kept")
+                return
+            }
+            #expect(answer.body == Array("\(plan.id)".utf8))
+            #expect(await code(world, "another") == .idempotencyKeyReused)
+        }
+        world.clock.move(by: 86_401)
+        try await world.service.prune()
+        #expect(await code(world) == nil)
+        #expect(try await world.store.read { $0.request(Self.key) } == nil)
+    }
+
+    @Test func `what a principal may not see any more is not shown for a key`() async throws {
+        let world = try World()
+        _ = try await world.service.plan(.request(.startVM, "vm/102"), World.alice, kept: wish())
+        let blind = Principal(id: "operator", roles: [.operator], environments: [])
+        #expect(await code(world, by: .by(blind)) == .unknownEnvironment)
+    }
+
+    @Test func `a refusal before an operation exists is not kept`() async throws {
+        let world = try World()
+        let plan = try await world.plan(.stopVM, "vm/101")
+        let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-2")
+        let request = try ApplyRequest(parsing: ["plan_id": .string("\(plan.id)")])
+        let refused = await world.refusal { () async throws(ServiceError) in
+            _ = try await world.service.apply(request, World.alice, wait: nil, kept: wish("h", key))
+        }
+        #expect(refused?.code == .approvalRequired)
+        await world.service.keep(KeptAnswer(status: 403, body: [], location: nil), for: key)
+        #expect(try await world.store.read { $0.request(key) } == nil)
+    }
+
+    @Test func `an operation whose answer was lost answers as it stands`() async throws {
+        let world = try World()
+        let plan = try await world.plan(.startVM, "vm/102")
+        let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-3")
+        let request = try ApplyRequest(parsing: ["plan_id": .string("\(plan.id)")])
+        _ = try await world.service.apply(request, World.alice, wait: .seconds(30), kept: wish("h", key))
+        let next = try await world.restarted()
+        guard case .unanswered(let operation) = try await next.service.begin(key, payloadHash: "h", World.alice) else {
+            Issue.record("the operation is known")
+            return
+        }
+        #expect(operation.state == .succeeded)
+        #expect(operation.planID == plan.id)
+        #expect(world.pve.changes.count == 1)
+    }
+}
