@@ -12,6 +12,7 @@ final class Program: Sendable {
         let status: Int32
         let out: String
         let err: String
+        var dumpedCore = false
 
         var description: String { "status \(status)\n\(out)\n\(err)" }
     }
@@ -110,7 +111,8 @@ final class Program: Sendable {
         }
         let signal = status & 0x7F
         return Result(
-            status: signal == 0 ? (status >> 8) & 0xFF : -signal, out: await out.whole(), err: await err.whole())
+            status: signal == 0 ? (status >> 8) & 0xFF : -signal, out: await out.whole(), err: await err.whole(),
+            dumpedCore: signal != 0 && status & 0x80 != 0)
     }
 
     /// The first whole line on standard error for which `matches` holds.
