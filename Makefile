@@ -50,6 +50,12 @@ test: ## run all tests
 	@scripts/require build
 	$(TEST) $(DEBUG_FLAGS)
 
+CRASHES ?= 300
+.PHONY: crash
+crash: ## kill the agent at every point and CRASHES times at random, and count what came of it (the tests do it 4 times)
+	@scripts/require build
+	@PROXMOX_AGENT_CRASHES=$(CRASHES) $(TEST) $(DEBUG_FLAGS) --filter CrashTests
+
 .PHONY: golden
 golden: ## rewrite the golden files that tests compare with; read the difference before you commit it
 	@scripts/require build

@@ -98,7 +98,7 @@ pair() {
 configuration() {
     cat >"$out/$1.json" <<END
 {
-  "listen_addr": "127.0.0.1:$2", "audit_log_path": "$out/$1.audit.log", "limits": {"share_reads": $3},
+  "listen_addr": "127.0.0.1:$2", "audit_log_path": "$out/$1.audit.log", "state_path": "$out/$1.state.db", "limits": {"share_reads": $3},
   "environments": [
     {"name": "small", "base_url": "http://127.0.0.1:$((base + 1))",
      "token_id": "agent@pve!bench", "token_secret_env": "SMALL_SECRET"},

@@ -67,7 +67,8 @@ package struct Call: Sendable {
             })
     }
 
-    private func with(_ parameters: [Parameter]) -> Call {
+    /// The call with other parameters.
+    package func with(_ parameters: [Parameter]) -> Call {
         Call(method, path, parameters, tasks: taskTypes, taskID: taskID, moves: moves)
     }
 

@@ -26,6 +26,9 @@ extension ActionService {
         try await arm()
     }
 
+    /// Stores where the audit log ended; the last thing that is stored.
+    package func noteEnd() async throws(ServiceError) { try await write { _ in } }
+
     private func records(behind seq: UInt64) async throws(ServiceError) -> [AuditRecord] {
         do throws(AuditError) { return try await ports.audit.records(after: seq, limit: .max) } catch {
             throw ServiceError(.auditUnavailable, "the audit log cannot be read: \(error)")

@@ -86,8 +86,7 @@ extension Plan {
                 guard case .secret = parameter.value, let secret = rest.popFirst() else { return parameter }
                 return (parameter.name, .secret(secret))
             }
-            return Call(
-                call.method, call.path, parameters, tasks: call.taskTypes, taskID: call.taskID, moves: call.moves)
+            return call.with(parameters)
         }
         let request = ActionRequest(
             environment: request.environment, action: request.action, target: request.target, params: request.params,

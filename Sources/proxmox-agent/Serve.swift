@@ -72,7 +72,8 @@ private struct Serving: Service {
     }
 
     func run() async throws {
-        let agent = try await Agent(settings, log: log, accessLog: accessLog)
+        let agent = try await Agent(
+            settings, log: log, accessLog: accessLog, reached: CrashPoint.watch(environmentVariables()))
         for warning in settings.warnings { log.warning("\(warning)") }
         log.notice(
             "listening",

@@ -6,6 +6,7 @@ import AgentService
 import AgentStorage
 import CurlHTTP
 import FoundationEssentials
+import Glibc
 import HTTPMessage
 import Logging
 import MicroHTTPD
@@ -17,6 +18,7 @@ import Synchronization
 final class Agent: Sendable {
     let config: AgentConfig
     let log: Logger
+    let store: SQLiteStore
     let audit: FileAuditSink
     let service: ActionService
     let server: HTTPServer
@@ -34,18 +36,26 @@ final class Agent: Sendable {
     /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
     init(
         _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
-        now: @escaping @Sendable () -> Date = { Date() }
+        now: @escaping @Sendable () -> Date = { Date() }, reached: @escaping @Sendable (Milestone) -> Void = { _ in }
     ) async throws(StartError) {
         self.config = config
         self.log = log
         current = Mutex(config)
-        do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath) } catch {
+        do throws(StoreError) { store = try SQLiteStore(path: config.statePath) } catch {
+            throw StartError(error.detail)
+        }
+        let mark: AuditMark?
+        do throws(StoreError) { mark = try await store.read { $0.mark } } catch { throw StartError(error.detail) }
+        do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath, continuing: mark?.head) } catch {
             throw StartError("\(error)")
         }
         upstreams = try Upstreams(config, log: log)
-        let ports = Ports(audit: audit, store: MemoryPlanStore(), log: log, now: now)
+        let ports = Ports(
+            audit: audit, store: store, log: log, now: now,
+            frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },
+            reached: reached)
         service = ActionService(
-            sites: upstreams.sites, ports: ports, rules: config.rules, key: .random(), limits: config.limits)
+            sites: upstreams.sites, ports: ports, rules: config.rules, key: store.key, limits: config.limits)
         authenticator = Authenticator(tokens: config.tokens)
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
@@ -73,6 +83,8 @@ final class Agent: Sendable {
         await upstreams.shutdown(within: max(.zero, deadline - .now))
         await failures.drain()
         do throws(AuditError) { try await audit.close() } catch { log.error("\(error)") }
+        do throws(ServiceError) { try await service.noteEnd() } catch { log.error("\(error.detail)") }
+        await store.close()
     }
 
     /// Opens the audit log anew, after a rotation (SIGHUP).
@@ -164,6 +176,15 @@ final class Agent: Sendable {
             }
         }
     }
+}
+
+/// The freeze that a file stands for while it is there; in doubt it is.
+private func freeze(standingFor path: String, _ now: Date) -> Freeze? {
+    var info = stat()
+    guard lstat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR) else { return nil }
+    return Freeze(
+        environment: nil, reason: "the file \(path) is there; it ends when that is removed", by: "file", setAt: now,
+        endsAt: nil)
 }
 
 /// Why the agent does not start.

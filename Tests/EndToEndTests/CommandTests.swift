@@ -117,6 +117,7 @@ struct CommandTests {
         let place = try ConfigFile()
         let config = try place.write([
             "listen_addr": "127.0.0.1:0", "audit_log_path": .string("\(place.directory)/audit.log"),
+            "state_path": .string("\(place.directory)/state.db"),
             "environments": [place.simulated("home"), place.simulated("cloud")],
         ])
         let variables = ["PROXMOX_AGENT_API_TOKEN": "change-me"]

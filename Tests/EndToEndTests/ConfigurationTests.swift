@@ -153,6 +153,7 @@ struct ConfigurationTests {
         for listen in ["0.0.0.0:0", ":0", "[::]:0"] {
             let config = try place.write([
                 "listen_addr": .string(listen), "audit_log_path": .string("\(place.directory)/audit.log"),
+                "state_path": .string("\(place.directory)/state.db"),
                 "environments": [place.simulated("home")],
             ])
             let result = try await Program.run("--config", config, variables: ["PROXMOX_AGENT_API_TOKEN": "change-me"])

@@ -82,6 +82,7 @@ struct ServingTests {
         let socket = "\(place.directory)/agent.sock"
         let config = try place.write([
             "listen_addr": .string("unix:\(socket)"), "audit_log_path": .string("\(place.directory)/audit.log"),
+            "state_path": .string("\(place.directory)/state.db"),
             "environments": [place.simulated("home")],
         ])
         let program = try Program(["--config", config], variables: ["PROXMOX_AGENT_API_TOKEN": "change-me"])
@@ -98,6 +99,7 @@ struct ServingTests {
         let place = try ConfigFile()
         let config = try place.write([
             "listen_addr": .string("\(agent.address)"), "audit_log_path": .string("\(place.directory)/audit.log"),
+            "state_path": .string("\(place.directory)/state.db"),
             "environments": [place.simulated("home")],
         ])
         let other = try await Program.run("--config", config, variables: ["PROXMOX_AGENT_API_TOKEN": "change-me"])
@@ -124,6 +126,7 @@ struct ServingTests {
         let place = try ConfigFile()
         let config = try place.write([
             "listen_addr": "127.0.0.1:0", "audit_log_path": .string("\(place.directory)/audit.log"),
+            "state_path": .string("\(place.directory)/state.db"),
             "environments": .array(
                 ["one", "two"].map { name in
                     [

@@ -114,7 +114,9 @@ struct JSONWriterTests {
         }
     }
 
-    @Test(arguments: [0.0, -0.0, 1, -1, 100, 1e15, 1e16, 1e21, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 0.1, 1 / 3])
+    @Test(arguments: [
+        0.0, -0.0, 1, -1, 100, 1e15, 1e16, 1e21, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 0.1, 1 / 3,
+    ])
     func `the exact form keeps a number apart from an integer`(value: Double) throws {
         let number = JSON.array([.number(value), .integer(7)])
         let read = try JSON.parse(number.bytes(.exact))

@@ -15,6 +15,7 @@ final class ConfigFile: Sendable {
     var document: JSONObject {
         [
             "listen_addr": "127.0.0.1:0", "audit_log_path": .string("\(directory)/audit.log"),
+            "state_path": .string("\(directory)/state.db"),
             "environments": .array(
                 ["one", "two"].map { name in
                     [

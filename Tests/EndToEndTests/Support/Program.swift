@@ -32,14 +32,9 @@ final class Program: Sendable {
 
     /// Starts it with this environment, and nothing of the test's own.
     ///
-    /// `input` is the file that it reads as standard input. `fileSizeLimit` bounds each file that it writes, as a full
-    /// disk would.
-    init(
-        _ arguments: [String], variables: [String: String] = [:], input: String = "/dev/null",
-        fileSizeLimit: Int? = nil
-    ) throws {
-        var command = [Self.path] + arguments
-        if let fileSizeLimit { command = ["/usr/bin/prlimit", "--fsize=\(fileSizeLimit):unlimited"] + command }
+    /// `input` is the file that it reads as standard input.
+    init(_ arguments: [String], variables: [String: String] = [:], input: String = "/dev/null") throws {
+        let command = [Self.path] + arguments
         out = try Output()
         err = try Output()
         var actions = posix_spawn_file_actions_t()
@@ -73,17 +68,17 @@ final class Program: Sendable {
 
     func signal(_ number: Int32) { kill(pid, number) }
 
-    /// From now on its files may grow again.
-    func liftFileSizeLimit() async throws {
+    /// From now on none of its files may grow beyond so many bytes, as on a full disk, or `unlimited`.
+    func limitFileSize(_ limit: String) async throws {
         let pid = pid
-        let lifted = await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { continuation.resume(returning: Self.lift(pid)) }
+        let isSet = await withCheckedContinuation { continuation in
+            DispatchQueue.global().async { continuation.resume(returning: Self.limit(pid, limit)) }
         }
-        try #require(lifted)
+        try #require(isSet)
     }
 
-    private static func lift(_ pid: pid_t) -> Bool {
-        let command = ["prlimit", "--pid", "\(pid)", "--fsize=unlimited"]
+    private static func limit(_ pid: pid_t, _ limit: String) -> Bool {
+        let command = ["prlimit", "--pid", "\(pid)", "--fsize=\(limit):"]
         var argv: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
         defer { for pointer in argv { free(pointer) } }
         var child = pid_t()

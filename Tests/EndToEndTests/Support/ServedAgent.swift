@@ -17,13 +17,13 @@ final class ServedAgent: Asked {
     private let directory: TemporaryDirectory
     private let client: Client
 
-    init(_ setup: Setup = Setup(), fileSizeLimit: Int? = nil) async throws {
+    init(_ setup: Setup = Setup()) async throws {
         directory = try TemporaryDirectory()
         auditLog = "\(directory.path)/audit.log"
         config = "\(directory.path)/config.json"
         datacenter = try Datacenter(setup)
         try write(setup.document(auditLog: auditLog, addresses: datacenter.addresses).text, to: config)
-        program = try Program(["--config", config], variables: setup.variables(), fileSizeLimit: fileSizeLimit)
+        program = try Program(["--config", config], variables: setup.variables())
         // As text or as JSON.
         let line = try await program.line { $0.contains("listening") }
         let words = line.split { !"0123456789.:".contains($0) }

@@ -49,7 +49,10 @@ struct Setup: Sendable {
 
     /// The configuration file's text.
     func document(auditLog: String, addresses: [String: String]) -> JSON {
-        var document: JSONObject = ["listen_addr": "127.0.0.1:0", "audit_log_path": .string(auditLog)]
+        var document: JSONObject = [
+            "listen_addr": "127.0.0.1:0", "audit_log_path": .string(auditLog),
+            "state_path": .string(auditLog.replacing("audit.log", with: "state.db")),
+        ]
         document["environments"] = .array(
             environments.map { environment in
                 var object: JSONObject = [
