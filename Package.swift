@@ -114,7 +114,7 @@ let agent: [Target] = [
         dependencies: [
             "AgentStorage", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "SQLite", "StrictJSON",
         ],
-        swiftSettings: strict),
+        exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "PVESimulatorTests",
         dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", "WireTestSupport", httpTypes],

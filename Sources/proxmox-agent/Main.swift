@@ -16,7 +16,8 @@ struct ProxmoxAgent: AsyncParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Serve.self, CheckCommand.self, TokenCommand.self, Simulate.self, AuditCommand.self, VersionCommand.self,
+            Serve.self, CheckCommand.self, TokenCommand.self, Simulate.self, AuditCommand.self, StoreCommand.self,
+            VersionCommand.self,
         ],
         defaultSubcommand: Serve.self)
 }
