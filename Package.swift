@@ -133,7 +133,7 @@ let agent: [Target] = [
             "AgentTestSupport", "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON",
             "WireTestSupport", httpTypes, logging,
         ],
-        swiftSettings: strict),
+        exclude: ["Golden"], swiftSettings: strict),
 ]
 
 let onlyWrappers = Context.environment["PROXMOX_AGENT_PACKAGE"] == "wrappers"

@@ -22,6 +22,11 @@ struct CommandTests {
     @Test(arguments: [
         [], ["serve"], ["check"], ["token"], ["token", "new"], ["token", "hash"], ["simulate"], ["audit"],
         ["audit", "verify"], ["audit", "tail"], ["store"], ["store", "check"], ["store", "backup"], ["version"],
+        ["plans"], ["plan"], ["plan", "show"], ["approve"],
+        ["reject"],
+        ["cancel"], ["operations"], ["operation"], ["operation", "show"], ["operation", "log"],
+        ["operation", "cancel"],
+        ["operation", "resolve"], ["freeze"], ["freeze", "set"], ["freeze", "lift"], ["freeze", "show"],
     ])
     func `every command explains itself`(command: [String]) async throws {
         let result = try await Program(command + ["--help"]).end()

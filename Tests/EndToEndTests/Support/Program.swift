@@ -33,9 +33,13 @@ final class Program: Sendable {
 
     /// Starts it with this environment, and nothing of the test's own.
     ///
-    /// `input` is the file that it reads as standard input.
-    init(_ arguments: [String], variables: [String: String] = [:], input: String = "/dev/null") throws {
-        let command = [Self.path] + arguments
+    /// `input` is the file that it reads as standard input; `onTerminal` puts a terminal between it and this process,
+    /// on which that is typed, and whose every output is standard output here.
+    init(
+        _ arguments: [String], variables: [String: String] = [:], input: String = "/dev/null", onTerminal: Bool = false
+    ) throws {
+        let own = [Self.path] + arguments
+        let command = onTerminal ? ["/usr/bin/script", "-qec", own.joined(separator: " "), "/dev/null"] : own
         out = try Output()
         err = try Output()
         var actions = posix_spawn_file_actions_t()
