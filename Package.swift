@@ -51,7 +51,7 @@ let wrappers: [Target] = [
 ]
 
 let agent: [Target] = [
-    .systemLibrary(name: "CMalloc", path: "Modules/CMalloc"),
+    .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
     .target(name: "StrictJSON", swiftSettings: strict),
     .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
@@ -78,7 +78,7 @@ let agent: [Target] = [
     .executableTarget(
         name: "proxmox-agent",
         dependencies: [
-            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CMalloc",
+            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CProcess",
             "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON", "SystemThread",
             crypto, httpTypes, logging,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -105,8 +105,8 @@ let agent: [Target] = [
     .testTarget(
         name: "AgentAPITests",
         dependencies: [
-            "AgentAPI", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "HTTPMessage", "StrictJSON",
-            httpTypes,
+            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentTestSupport", "HTTPMessage",
+            "StrictJSON", httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
@@ -114,7 +114,7 @@ let agent: [Target] = [
         dependencies: [
             "AgentStorage", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "SQLite", "StrictJSON",
         ],
-        swiftSettings: strict),
+        exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "PVESimulatorTests",
         dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", "WireTestSupport", httpTypes],
@@ -133,7 +133,7 @@ let agent: [Target] = [
             "AgentTestSupport", "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON",
             "WireTestSupport", httpTypes, logging,
         ],
-        swiftSettings: strict),
+        exclude: ["Golden"], swiftSettings: strict),
 ]
 
 let onlyWrappers = Context.environment["PROXMOX_AGENT_PACKAGE"] == "wrappers"

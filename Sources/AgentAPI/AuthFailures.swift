@@ -31,7 +31,7 @@ package final class AuthFailures: Sendable {
     /// - Parameters:
     ///   - delay: how long the answer to the first failure of a source in a minute waits; doubled for each further one,
     ///     four times. With zero nothing waits and nothing is refused.
-    ///   - now: the clock by which failures are told apart by their minutes.
+    ///   - now: the clock by which minutes end.
     ///   - sleep: lets that much time pass, less where its task is cancelled.
     ///   - record: writes the records of a minute that is over.
     package init(

@@ -15,6 +15,8 @@ package final class SQLiteStore: PlanStore {
         package var bodies = 0
         /// Transactions that they shared.
         package var batches = 0
+        /// Bodies that wait at present.
+        package var waiting = 0
     }
 
     /// The installation's key, which stands beside the file.

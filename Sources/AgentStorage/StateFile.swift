@@ -48,7 +48,7 @@ final class StateFile {
         let database = try place.open()
         try place.naming { () throws(SQLiteError) in
             // Until it is known to be ours, not even what a crash left in the log is moved.
-            try database.set(.noCheckpointOnClose, true)
+            try database.set(.noCheckpointOnClose, place.hasLog)
         }
         let found = try schema.look(at: database, place, key)
         let mode = try place.naming { () throws(SQLiteError) in try database.value("PRAGMA journal_mode = WAL") }

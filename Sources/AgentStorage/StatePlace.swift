@@ -87,6 +87,18 @@ extension StatePlace {
         return Int(info.st_size)
     }
 
+    /// Whether something may be in the log that is not in the database yet.
+    var hasLog: Bool {
+        var info = stat()
+        return companions.contains { lstat($0, &info) == 0 && info.st_size > 0 && !$0.hasSuffix("-shm") }
+    }
+
+    /// Whether the database ends within a page, which no log accounts for: SQLite reads zeros in place of what is gone.
+    var isTorn: Bool {
+        var info = stat()
+        return lstat(database, &info) == 0 && info.st_size % 4096 != 0 && !hasLog
+    }
+
     /// Throws where the agent could not write an existing file, or the directory.
     func checkWritable() throws(StoreError) {
         var info = stat()

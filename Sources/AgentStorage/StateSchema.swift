@@ -66,16 +66,20 @@ extension StateSchema {
             let application = try database.value("PRAGMA application_id")?.integer ?? 0
             let found = try database.value("PRAGMA user_version")?.integer ?? 0
             let tables = try database.value("SELECT count(*) FROM sqlite_schema")?.integer ?? 0
-            if (application, found, tables) == (0, 0, 0) { return 0 }
+            let isEmpty = (application, found, tables) == (0, 0, 0)
+            if isEmpty, !place.isTorn { return 0 }
             let flaws = try database.rows("PRAGMA quick_check(1)").compactMap { $0.first?.text }
-            if application != Self.applicationID || found < 1 {
+            if isEmpty {
+                flaw = "is no SQLite database; name another file, or move it aside"
+            } else if application != Self.applicationID || found < 1 {
                 flaw = "is the database of another program; name another file"
             } else if found > version {
                 flaw =
                     "was written by a newer version (schema \(found), this program knows \(version)); run that one, "
                     + "or restore a backup from before it"
-            } else if flaws != ["ok"] {
-                flaw = "is damaged (\(flaws.joined(separator: " "))); restore a backup, or move it aside"
+            } else if flaws != ["ok"] || place.isTorn {
+                flaw =
+                    "is damaged (\(place.isTorn ? "its end is cut off" : flaws.joined(separator: " "))); restore a backup, or move it aside"
             } else if try database.value("SELECT value FROM meta WHERE name = 'key'")?.text != key.fingerprint {
                 flaw =
                     "was made under another key than \(place.key) (fingerprint \(key.fingerprint)); restore that "

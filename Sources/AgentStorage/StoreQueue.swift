@@ -26,7 +26,13 @@ final class StoreQueue: Sendable {
 
     init(_ path: String) { self.path = path }
 
-    var counters: SQLiteStore.Counters { state.withLock { $0.counters } }
+    var counters: SQLiteStore.Counters {
+        state.withLock { state in
+            var counters = state.counters
+            counters.waiting = state.jobs.count
+            return counters
+        }
+    }
 
     func put(_ job: Job) {
         let (isOpen, wasEmpty) = state.withLock { state in

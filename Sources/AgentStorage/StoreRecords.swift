@@ -36,12 +36,7 @@ final class StoreRecords {
         var found: [T] = []
         run(sql, values) { row in
             guard failure == nil else { return }
-            do throws(RowFlaw) { found.append(try read(row)) } catch {
-                let id = row.first?.text ?? "a row"
-                failure = StoreError(
-                    "state \(path): \(table) \(id) cannot be read: \(error.detail); restore a backup, or a version "
-                        + "that can read it")
-            }
+            do throws(RowFlaw) { found.append(try read(row)) } catch { fail(table, row.first?.text, error.detail) }
         }
         return failure == nil ? found : []
     }
@@ -73,6 +68,63 @@ final class StoreRecords {
             throw RowFlaw(detail: "its document is broken at byte \(error.offset ?? 0)")
         }
         return try StoredFields.read(type, json)
+    }
+}
+
+// MARK: - Columns
+
+/// What rows are looked for by, taken from what they hold. The id comes first.
+extension StoreRecords {
+    static let planColumns = [
+        "id", "state", "environment", "party", "principal", "request_hash", "live", "changes", "operation",
+        "expires_at", "ended_at",
+    ]
+    static let operationColumns = ["id", "plan", "environment", "state", "ended_at"]
+
+    static func columns(of plan: Plan) -> [Value] {
+        [
+            Value(plan.id), .text(plan.state.rawValue), Value(plan.request.environment), .text(plan.requester.party),
+            .text(plan.requester.principal), .text(plan.requestHash), Value(plan.state.isLive),
+            Value(plan.request.changes), Value(plan.operationID?.description), Value(plan.expiresAt),
+            Value(plan.endedAt),
+        ]
+    }
+
+    static func columns(of operation: Operation) -> [Value] {
+        [
+            Value(operation.id), Value(operation.planID), Value(operation.environment),
+            .text(operation.state.rawValue), Value(operation.endedAt),
+        ]
+    }
+
+    /// Adds a row, or replaces what the one with the same first column holds: it keeps its place in the order.
+    private static func upsert(_ table: String, _ columns: [String]) -> String {
+        let marks = columns.map { _ in "?" }.joined(separator: ", ")
+        let changes = columns.dropFirst().map { "\($0) = excluded.\($0)" }.joined(separator: ", ")
+        return "INSERT INTO \(table) (\(columns.joined(separator: ", "))) VALUES (\(marks)) "
+            + "ON CONFLICT (\(columns[0])) DO UPDATE SET \(changes)"
+    }
+
+    /// Fails where the columns of a row are not those of the record in it.
+    func compare(_ plan: Plan) { compare("plans", Self.planColumns, Self.columns(of: plan)) }
+
+    func compare(_ operation: Operation) {
+        compare("operations", Self.operationColumns, Self.columns(of: operation))
+    }
+
+    private func compare(_ table: String, _ columns: [String], _ values: [Value]) {
+        var found: [Value] = []
+        run("SELECT \(columns.joined(separator: ", ")) FROM \(table) WHERE id = ?", [values[0]]) { found = $0 }
+        guard failure == nil, found != values else { return }
+        let wrong = zip(columns, zip(found, values)).filter { $1.0 != $1.1 }.map(\.0)
+        fail(table, values[0].text, "its \(wrong.joined(separator: ", ")) is not that of its document")
+    }
+
+    /// Keeps that a row cannot be used.
+    func fail(_ table: String, _ row: String?, _ what: String) {
+        failure = StoreError(
+            "state \(path): \(table) \(row ?? "?") cannot be read: \(what); restore a backup, or run a version that "
+                + "can read it")
     }
 }
 
@@ -145,40 +197,18 @@ extension StoreRecords: StoreReader {
 
 extension StoreRecords: StoreTransaction {
     func put(_ plan: Plan) {
-        let sql = """
-            INSERT INTO plans (id, state, environment, party, principal, request_hash, live, changes, operation,
-                expires_at, ended_at, document, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (id) DO UPDATE SET state = excluded.state, environment = excluded.environment,
-                party = excluded.party, principal = excluded.principal, request_hash = excluded.request_hash,
-                live = excluded.live, changes = excluded.changes, operation = excluded.operation,
-                expires_at = excluded.expires_at, ended_at = excluded.ended_at, document = excluded.document,
-                sealed = excluded.sealed
-            """
-        run(
-            sql,
-            [
-                Value(plan.id), .text(plan.state.rawValue), Value(plan.request.environment),
-                .text(plan.requester.party), .text(plan.requester.principal), .text(plan.requestHash),
-                Value(plan.state.isLive), Value(plan.request.changes), Value(plan.operationID?.description),
-                Value(plan.expiresAt), Value(plan.endedAt), Value(plan.stored),
-                Value(PlanSecrets(of: plan).sealed(with: key, for: plan)),
-            ])
+        let values =
+            Self.columns(of: plan) + [
+                Value(plan.stored), Value(PlanSecrets(of: plan).sealed(with: key, for: plan)),
+            ]
+        run(Self.upsert("plans", Self.planColumns + ["document", "sealed"]), values)
     }
 
     func remove(plan id: RecordID) { run("DELETE FROM plans WHERE id = ?", [Value(id)]) }
 
     func put(_ operation: Operation) {
-        let sql = """
-            INSERT INTO operations (id, plan, environment, state, ended_at, document) VALUES (?, ?, ?, ?, ?, ?)
-            ON CONFLICT (id) DO UPDATE SET plan = excluded.plan, environment = excluded.environment,
-                state = excluded.state, ended_at = excluded.ended_at, document = excluded.document
-            """
-        run(
-            sql,
-            [
-                Value(operation.id), Value(operation.planID), Value(operation.environment),
-                .text(operation.state.rawValue), Value(operation.endedAt), Value(operation.stored),
-            ])
+        let values = Self.columns(of: operation) + [Value(operation.stored)]
+        run(Self.upsert("operations", Self.operationColumns + ["document"]), values)
     }
 
     func put(_ request: KeptRequest) {

@@ -12,11 +12,20 @@ struct ProxmoxAgent: AsyncParsableCommand {
 
             Without a subcommand it serves: proxmox-agent --config FILE.
 
-            Exit status: 0 good, 1 failed, 64 wrong usage.
+            Exit status: 0 good, 1 refused or failed, 64 wrong usage.
             """,
         version: Version.text,
         subcommands: [
-            Serve.self, CheckCommand.self, TokenCommand.self, Simulate.self, AuditCommand.self, VersionCommand.self,
+            Serve.self, CheckCommand.self, TokenCommand.self, Simulate.self, AuditCommand.self, StoreCommand.self,
+            VersionCommand.self,
+        ],
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Client",
+                subcommands: [
+                    PlansCommand.self, PlanCommand.self, ApproveCommand.self, RejectCommand.self, CancelCommand.self,
+                    OperationsCommand.self, OperationCommand.self, FreezeCommand.self,
+                ])
         ],
         defaultSubcommand: Serve.self)
 }

@@ -30,6 +30,7 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         Memory.keepSmall()
+        guard Memory.keepSecret() else { throw fail("proxmox-agent: core dumps cannot be forbidden; not starting") }
         let settings: AgentConfig
         do throws(ConfigError) {
             settings = try AgentConfig(file: config, variables: environmentVariables())

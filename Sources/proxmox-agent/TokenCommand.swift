@@ -76,7 +76,7 @@ struct TokenCommand: ParsableCommand {
         }
 
         /// Standard input; no more of it than tells that it is no token.
-        private static func input() -> [UInt8] {
+        static func input() -> [UInt8] {
             var bytes: [UInt8] = []
             var block = [UInt8](repeating: 0, count: 4096)
             while bytes.count <= 4096 {

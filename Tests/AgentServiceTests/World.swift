@@ -44,6 +44,7 @@ struct World {
     let clock: Clock
     let facts: EnvironmentFacts
     let limits: Limits
+    let rules: Rules
     let service: ActionService
 
     init(
@@ -63,9 +64,8 @@ struct World {
         _ pve: FakeHypervisor, _ audit: FlakyAuditSink, _ store: MemoryPlanStore, _ clock: Clock,
         _ facts: EnvironmentFacts, _ limits: Limits, _ rules: Rules
     ) {
-        (self.pve, self.audit, self.store, self.clock, self.facts, self.limits) = (
-            pve, audit, store, clock, facts, limits
-        )
+        (self.pve, self.audit, self.store, self.clock) = (pve, audit, store, clock)
+        (self.facts, self.limits, self.rules) = (facts, limits, rules)
         var log = Logger(label: "test")
         log.logLevel = .critical
         service = ActionService(
@@ -78,7 +78,7 @@ struct World {
 
     /// The same world after the process ended and began anew: only log, store and PVE are what they were.
     func restarted(_ facts: EnvironmentFacts? = nil) async throws -> World {
-        let next = World(pve, audit, store, clock, facts ?? self.facts, limits, Rules())
+        let next = World(pve, audit, store, clock, facts ?? self.facts, limits, rules)
         try await next.service.recover()
         return next
     }

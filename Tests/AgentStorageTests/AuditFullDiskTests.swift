@@ -116,10 +116,10 @@ final class SmallDisk {
     init(kilobytes: Int) throws {
         directory = try TemporaryDirectory()
         try #require(
-            Self.run(["mount", "-t", "tmpfs", "-o", "size=\(kilobytes)k,mode=700", "tmpfs", directory.path]) == 0)
+            run(["mount", "-t", "tmpfs", "-o", "size=\(kilobytes)k,mode=700", "tmpfs", directory.path]) == 0)
     }
 
-    deinit { _ = Self.run(["umount", "-l", directory.path]) }
+    deinit { _ = run(["umount", "-l", directory.path]) }
 
     /// Takes all the space that is left.
     func fill(_ path: String) {
@@ -127,15 +127,5 @@ final class SmallDisk {
         defer { close(descriptor) }
         let page = [UInt8](repeating: 0, count: 4096)
         while write(descriptor, page, page.count) > 0 {}
-    }
-
-    private static func run(_ arguments: [String]) -> Int32 {
-        var pointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-        defer { for pointer in pointers { free(pointer) } }
-        var child = pid_t()
-        guard posix_spawnp(&child, arguments[0], nil, nil, &pointers, environ) == 0 else { return -1 }
-        var status: Int32 = 0
-        while waitpid(child, &status, 0) < 0, errno == EINTR {}
-        return status
     }
 }

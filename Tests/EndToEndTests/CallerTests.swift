@@ -157,6 +157,29 @@ struct CallerTests {
         #expect(try await agent.stop().status == 0)
     }
 
+    @Test func `a token in a file is read again`() async throws {
+        let place = try ConfigFile()
+        let token = "\(place.directory)/token"
+        try write(Self.agent, to: token)
+        let setup = Self.setup(["id": "pi-agent", "token_file": .string(token), "roles": ["operator"]])
+        try await withAgent(setup) { agent in
+            func status(_ token: String) async throws -> Int {
+                try await agent.send(.get, "/v1/environments", token: token).status
+            }
+            let document = setup.document(auditLog: agent.auditLog, addresses: agent.datacenter.addresses)
+            let config = try place.write(try #require(document.object))
+            #expect(try await status(Self.agent) == 200)
+            try write(Self.other + "\n", to: token)
+            #expect(try await status(Self.other) == 401)
+            await agent.agent.reload(config, variables: setup.variables())
+            #expect(try await status(Self.other) == 200)
+            #expect(try await status(Self.agent) == 401)
+            try write("too-short", to: token)
+            await agent.agent.reload(config, variables: setup.variables())
+            #expect(try await status(Self.other) == 200)
+        }
+    }
+
     @Test func `what cannot be recorded is not put in force`() async throws {
         let agent = try await RunningAgent(Self.setup(Self.principal("pi-agent", Self.agent, ["operator"])))
         let place = try ConfigFile()

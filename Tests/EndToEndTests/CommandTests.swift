@@ -21,7 +21,12 @@ struct CommandTests {
 
     @Test(arguments: [
         [], ["serve"], ["check"], ["token"], ["token", "new"], ["token", "hash"], ["simulate"], ["audit"],
-        ["audit", "verify"], ["audit", "tail"], ["version"],
+        ["audit", "verify"], ["audit", "tail"], ["store"], ["store", "check"], ["store", "backup"], ["version"],
+        ["plans"], ["plan"], ["plan", "show"], ["approve"],
+        ["reject"],
+        ["cancel"], ["operations"], ["operation"], ["operation", "show"], ["operation", "log"],
+        ["operation", "cancel"],
+        ["operation", "resolve"], ["freeze"], ["freeze", "set"], ["freeze", "lift"], ["freeze", "show"],
     ])
     func `every command explains itself`(command: [String]) async throws {
         let result = try await Program(command + ["--help"]).end()
@@ -42,7 +47,8 @@ struct CommandTests {
         ["token", "new"], ["token", "new", "ab"], ["token", "new", "a b c"], ["token", "new", "Anonymous"],
         ["token", "new", "alice", "--role", "admin"], ["token", "new", "alice", "--environment", "a b"],
         ["token", "new", "alice", "bob"], ["token", "hash", "a-token-as-an-argument-3f1c"],
-        ["audit", "verify", "--head", "43"], ["audit", "verify", "--head", "43:xyz"],
+        ["audit", "verify", "--head", "43"], ["audit", "verify", "--head", "43:xyz"], ["store", "backup"],
+        ["store", "check", "--config", "a", "--state", "b"],
     ])
     func `wrong usage exits with 64 and shows the right one`(arguments: [String]) async throws {
         let result = try await Program(arguments).end()

@@ -1,6 +1,10 @@
+import FoundationEssentials
+import Glibc
 import PVESimulator
 import StrictJSON
 import Testing
+
+@testable import proxmox_agent
 
 /// Secrets go to PVE and nowhere else.
 @Suite(.timeLimit(.minutes(1)))
@@ -42,6 +46,56 @@ struct SecretTests {
             for record in try agent.records() { #expect(!Self.leaks(record.text)) }
             for line in agent.log.lines { #expect(!Self.leaks(line), "\(line)") }
         }
+    }
+
+    @Test func `no file of the agent holds a secret in clear, before, while and after it is used`() async throws {
+        let agent = try await ServedAgent()
+        let directory = agent.auditLog.replacing("/audit.log", with: "")
+        func check() throws {
+            for name in try FileManager.default.contentsOfDirectory(atPath: directory) where name != "config.json" {
+                let bytes = try readFile("\(directory)/\(name)", limit: 64 << 20)
+                #expect(!Self.leaks(String(decoding: bytes, as: UTF8.self)), "\(name)")
+            }
+        }
+        let id = try await agent.planID(Self.share)
+        try check()
+        let whole = Self.share.with("plan_id", .string(id)).with("approved_by", "alice")
+        let reply = try await agent.post("/v1/actions/apply", whole.json, wait: 15)
+        #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
+        #expect(try agent.pve().executed.first?.parameters["password"] == Self.password)
+        try check()
+        _ = try await agent.planID(Self.share)
+        agent.program.signal(SIGKILL)
+        _ = try await agent.program.end()
+        try check()
+        await agent.datacenter.stop()
+    }
+
+    @Test func `a crash leaves no core, where another program's would`() async throws {
+        var before = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &before)
+        var open = rlimit(rlim_cur: before.rlim_max, rlim_max: before.rlim_max)
+        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &open)
+        defer { setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &before) }
+        let agent = try await ServedAgent()
+        let limits = String(decoding: try readProc("\(agent.program.pid)/limits"), as: UTF8.self)
+        let line = try #require(limits.split(separator: "\n").first { $0.hasPrefix("Max core file size") })
+        #expect(line.split(separator: " ").dropFirst(4).prefix(2) == ["0", "0"], "\(line)")
+        agent.program.signal(SIGSYS)
+        let end = try await agent.program.end()
+        #expect(end.status == -SIGSYS)
+        #expect(!end.dumpedCore)
+        await agent.datacenter.stop()
+    }
+
+    /// A file of `/proc`, which knows no size beforehand.
+    private func readProc(_ path: String) throws -> [UInt8] {
+        let descriptor = open("/proc/\(path)", O_RDONLY)
+        try #require(descriptor >= 0)
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 16_384)
+        let count = read(descriptor, &bytes, bytes.count)
+        return Array(bytes.prefix(max(0, count)))
     }
 
     @Test func `another password is another request`() async throws {

@@ -12,6 +12,7 @@ final class Program: Sendable {
         let status: Int32
         let out: String
         let err: String
+        var dumpedCore = false
 
         var description: String { "status \(status)\n\(out)\n\(err)" }
     }
@@ -32,9 +33,13 @@ final class Program: Sendable {
 
     /// Starts it with this environment, and nothing of the test's own.
     ///
-    /// `input` is the file that it reads as standard input.
-    init(_ arguments: [String], variables: [String: String] = [:], input: String = "/dev/null") throws {
-        let command = [Self.path] + arguments
+    /// `input` is the file that it reads as standard input; `onTerminal` puts a terminal between it and this process,
+    /// on which that is typed, and whose every output is standard output here.
+    init(
+        _ arguments: [String], variables: [String: String] = [:], input: String = "/dev/null", onTerminal: Bool = false
+    ) throws {
+        let own = [Self.path] + arguments
+        let command = onTerminal ? ["/usr/bin/script", "-qec", own.joined(separator: " "), "/dev/null"] : own
         out = try Output()
         err = try Output()
         var actions = posix_spawn_file_actions_t()
@@ -110,7 +115,8 @@ final class Program: Sendable {
         }
         let signal = status & 0x7F
         return Result(
-            status: signal == 0 ? (status >> 8) & 0xFF : -signal, out: await out.whole(), err: await err.whole())
+            status: signal == 0 ? (status >> 8) & 0xFF : -signal, out: await out.whole(), err: await err.whole(),
+            dumpedCore: signal != 0 && status & 0x80 != 0)
     }
 
     /// The first whole line on standard error for which `matches` holds.

@@ -1,0 +1,54 @@
+package import AgentService
+internal import Glibc
+internal import SQLite
+
+extension StatePlace {
+    /// Copies the state as it is at one moment, and its key, to new files at `destination`, durably, and checks the copy
+    /// (`VACUUM INTO`). May run beside the agent.
+    ///
+    /// Throws, and leaves nothing behind, where a file is there already or the copy is not sound.
+    package func backUp(to destination: String) throws(StoreError) -> StateReport {
+        let copy = try StatePlace(destination)
+        for path in [copy.database, copy.key] + copy.companions where try Self.exists(path) {
+            throw StoreError("backup \(path): is there already; name a new file")
+        }
+        let (database, key) = try openForInspection()
+        guard try StateSchema.current.look(at: database, self, key) > 0,
+            let bytes = try InstallationKeyFile.bytes(self.key, for: .inspector)
+        else { throw StoreError("state \(self.database): is empty; there is nothing to back up") }
+        var made: [String] = []
+        do throws(StoreError) {
+            try Self.create(copy.key, bytes)
+            made = [copy.key]
+            try Self.create(copy.database)
+            made += [copy.database] + copy.companions
+            try naming { () throws(SQLiteError) in try database.run("VACUUM INTO ?", [.text(copy.database)]) }
+            try copy.sync()
+            let report = try copy.check()
+            guard report.flaws.isEmpty else {
+                throw StoreError("backup \(copy.database): is not sound: \(report.flaws.joined(separator: "; "))")
+            }
+            return report
+        } catch {
+            for path in made { unlink(path) }
+            throw error
+        }
+    }
+
+    private static func exists(_ path: String) throws(StoreError) -> Bool {
+        var info = stat()
+        if lstat(path, &info) == 0 { return true }
+        guard errno == ENOENT else { throw .system("cannot look at", path, cure: "name a place that can be written") }
+        return false
+    }
+
+    /// Brings the database, which nobody has open, and the names in its directory to the disk.
+    private func sync() throws(StoreError) {
+        let descriptor = Glibc.open(database, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        defer { if descriptor >= 0 { _ = close(descriptor) } }
+        guard descriptor >= 0, fsync(descriptor) == 0 else {
+            throw .system("cannot sync", database, cure: "look after its file system")
+        }
+        try syncDirectory()
+    }
+}

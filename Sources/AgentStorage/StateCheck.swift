@@ -1,0 +1,96 @@
+import AgentModel
+package import AgentService
+internal import SQLite
+
+/// What was found in a state, for people.
+package struct StateReport: Sendable {
+    /// What is in it, a line each.
+    package var lines: [String] = []
+    /// What is wrong, a line each with the place; empty for a sound state.
+    package var flaws: [String] = []
+}
+
+extension StatePlace {
+    /// Looks at everything: file, schema, key, structure (`integrity_check`), every row, and that what rows are found by
+    /// is what they hold. Changes nothing and may run beside the agent, of whose state it sees one moment.
+    package func check() throws(StoreError) -> StateReport {
+        let (database, key) = try openForInspection()
+        var report = StateReport()
+        try naming { () throws(SQLiteError) in try database.execute("BEGIN") }
+        let version = try StateSchema.current.look(at: database, self, key)
+        guard version > 0 else { throw StoreError("state \(self.database): is empty; the agent fills it at its start") }
+        report.lines.append("schema version \(version), key \(key.fingerprint)")
+        try naming { () throws(SQLiteError) in
+            for row in try database.rows("PRAGMA integrity_check(20)") where row != [.text("ok")] {
+                report.flaws.append("state \(self.database): \(row.first?.text ?? "is damaged")")
+            }
+            for table in ["plans", "operations"] {
+                let states = try database.rows("SELECT state, count(*) FROM \(table) GROUP BY state ORDER BY state")
+                let counts = states.map { "\($0[1].integer ?? 0) \($0[0].text ?? "?")" }
+                report.lines.append("\(table): \(counts.isEmpty ? "none" : counts.joined(separator: ", "))")
+            }
+            for (table, name) in [("requests", "kept requests"), ("freezes", "freezes")] {
+                report.lines.append("\(name): \(try database.value("SELECT count(*) FROM \(table)")?.integer ?? 0)")
+            }
+        }
+        let records = StoreRecords(database, key, self)
+        report.flaws += records.flaws()
+        let mark = records.mark
+        report.lines.append(mark.map { "audit log: settled to \($0.settled), head \($0.head)" } ?? "audit log: no mark")
+        return report
+    }
+
+    /// A connection that only reads, to a state that is there with its key.
+    func openForInspection() throws(StoreError) -> (Database, InstallationKey) {
+        guard let size = try Self.size(database, for: .inspector) else {
+            throw StoreError("state \(database): is not there; the agent makes it at its start")
+        }
+        guard size > 0 else { throw StoreError("state \(database): is empty; the agent fills it at its start") }
+        for companion in companions { _ = try Self.size(companion, for: .inspector) }
+        guard let key = try InstallationKeyFile.bytes(self.key, for: .inspector).flatMap({ InstallationKey($0) }) else {
+            throw InstallationKeyFile.missing(self.key)
+        }
+        return (try open(isReadOnly: true), key)
+    }
+}
+
+extension StoreRecords {
+    /// What is wrong with the rows of all tables, each row looked at alone.
+    fileprivate func flaws() -> [String] {
+        var flaws: [String] = []
+        func look(_ work: () -> Void) {
+            failure = nil
+            work()
+            if let failure { flaws.append(failure.detail) }
+        }
+        for id in texts("SELECT id FROM plans ORDER BY number", &flaws).joined() {
+            look {
+                guard let known = RecordID(id, .plan) else { return fail("plans", id, "it is no plan's id") }
+                if let plan = plan(known) { compare(plan) }
+            }
+        }
+        for id in texts("SELECT id FROM operations ORDER BY number", &flaws).joined() {
+            look {
+                guard let known = RecordID(id, .operation) else {
+                    return fail("operations", id, "it is no operation's id")
+                }
+                if let operation = operation(known) { compare(operation) }
+            }
+        }
+        for names in texts("SELECT principal, route, key FROM requests", &flaws) where names.count == 3 {
+            look { _ = request(IdempotencyKey(principal: names[0], route: names[1], key: names[2])) }
+        }
+        look { _ = freezes() }
+        look { _ = mark }
+        failure = nil
+        return flaws
+    }
+
+    private func texts(_ sql: String, _ flaws: inout [String]) -> [[String]] {
+        var found: [[String]] = []
+        failure = nil
+        run(sql) { found.append($0.compactMap(\.text)) }
+        if let failure { flaws.append(failure.detail) }
+        return found
+    }
+}

@@ -1,0 +1,120 @@
+import AgentAPI
+import AgentModel
+import CurlHTTP
+import HTTPMessage
+import HTTPTypes
+import StrictJSON
+
+/// Why a command that asks an agent has failed: lines for standard error.
+struct ClientError: Error, Sendable {
+    let lines: [String]
+    /// What the agent answered, where it answered.
+    var answer: AgentClient.Answer?
+
+    init(_ lines: [String]) { self.lines = lines }
+}
+
+/// An agent's HTTP API, asked through libcurl.
+struct AgentClient: Sendable {
+    /// What the agent answered, as it came and as JSON.
+    struct Answer: Sendable {
+        let text: String
+        let json: JSON
+    }
+
+    private let transport: CurlTransport
+    private let fields: HTTPFields
+    private let tokenSource: String
+
+    init(_ options: ClientOptions) throws(ClientError) {
+        let variables = environmentVariables()
+        let origin = try options.origin(variables)
+        let (token, source) = try options.token(variables)
+        // The reveal: a header of this one request, to the agent that the token is for.
+        var fields: HTTPFields = [.authorization: "Bearer \(token.reveal())"]
+        fields[.actorID] = options.actor
+        let loop: CurlLoop
+        do { loop = try CurlLoop() } catch { throw ClientError(["libcurl: \(error)"]) }
+        // Longer than an agent takes that waits for a PVE which does not answer.
+        let configuration = CurlConfiguration(
+            origin: origin, timeout: .seconds(100), userAgent: "proxmox-agent/\(Version.text)")
+        transport = CurlTransport(configuration, loop: loop)
+        self.fields = fields
+        tokenSource = source
+    }
+
+    /// Reads; queries without a value are left out.
+    func get(_ path: String, _ query: [(name: String, value: String?)] = []) async throws(ClientError) -> Answer {
+        try await send(.get, path, query, nil)
+    }
+
+    /// Asks for a change, once.
+    func change(
+        _ method: HTTPRequest.Method, _ path: String, _ query: [(name: String, value: String?)] = [],
+        _ body: JSON? = nil
+    ) async throws(ClientError) -> Answer {
+        try await send(method, path, query, body)
+    }
+
+    private func send(
+        _ method: HTTPRequest.Method, _ path: String, _ query: [(name: String, value: String?)], _ body: JSON?
+    ) async throws(ClientError) -> Answer {
+        let items = query.compactMap { item in item.value.map { "\(item.name)=\($0.percentEncoded)" } }
+        let target = path + (items.isEmpty ? "" : "?" + items.joined(separator: "&"))
+        var fields = fields
+        if body != nil { fields[.contentType] = "application/json" }
+        let response: IncomingResponse
+        do throws(TransportError) {
+            response = try await transport.send(
+                OutgoingRequest(
+                    method: method, target: target, fields: fields, body: body?.bytes, once: method != .get))
+        } catch {
+            throw ClientError([Self.wording(of: error, origin, isChange: method != .get)])
+        }
+        return try read(response)
+    }
+
+    private var origin: HTTPOrigin { transport.configuration.origin }
+
+    private static func wording(of error: TransportError, _ origin: HTTPOrigin, isChange: Bool) -> String {
+        let doubt = isChange && error.maybeSent ? "; it may have acted on the request: look before you try again" : ""
+        return switch error {
+        case .unreachable(let why):
+            "\(origin) cannot be reached: \(why); does the agent run? --server or \(ClientOptions.urlVariable) names another"
+        case .timeout: "\(origin) did not answer in time\(doubt)"
+        case .broken(let why, _): "the connection to \(origin) broke: \(why)\(doubt)"
+        case .tooLarge(let limit): "the answer of \(origin) is larger than \(limit) bytes\(doubt)"
+        case .cancelled: "given up\(doubt)"
+        }
+    }
+
+    private func read(_ response: IncomingResponse) throws(ClientError) -> Answer {
+        guard let json = try? JSON.parse(response.body), json.object != nil else {
+            throw ClientError([
+                "\(origin) answered \(response.status) with something that is no answer of proxmox-agent; "
+                    + "--server or \(ClientOptions.urlVariable) names another"
+            ])
+        }
+        let answer = Answer(text: String(decoding: response.body, as: UTF8.self), json: json)
+        if (200..<300).contains(response.status) { return answer }
+        var error = ClientError(Self.lines(of: json, status: response.status))
+        if response.status == 401 {
+            let lines = error.lines + ["the token came from \(tokenSource); the agent at \(origin) does not know it"]
+            error = ClientError(lines)
+        }
+        error.answer = answer
+        throw error
+    }
+
+    /// A problem document in lines: what is wrong, then each place and what has moved.
+    private static func lines(of problem: JSON, status: Int) -> [String] {
+        let code = problem["code"]?.string ?? "status \(status)"
+        let errors = (problem["errors"]?.array ?? []).map { issue in
+            "  \(issue["pointer"]?.string ?? ""): \(issue["detail"]?.string ?? "")"
+        }
+        let moved = (problem["moved"]?.array ?? []).map { field in
+            "  \(field["field"]?.string ?? ""): \(PlanText.word(field["planned"])) → \(PlanText.word(field["found"]))"
+        }
+        return ["\(code): \(problem["detail"]?.string ?? "")"] + errors + moved
+    }
+}

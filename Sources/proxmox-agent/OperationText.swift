@@ -1,0 +1,56 @@
+import AgentModel
+import FoundationEssentials
+import StrictJSON
+
+/// An operation, as the API answers it, for a person.
+struct OperationText {
+    private let operation: JSON
+
+    init(_ operation: JSON) { self.operation = operation }
+
+    private var id: String { operation["operation_id"]?.string ?? "" }
+    private var state: String { PlanText.spaced(operation["state"]?.string ?? "") }
+
+    private var what: String {
+        let parts = ["action", "target"].compactMap { operation[$0]?.string }
+        return parts.joined(separator: " ") + " on \(operation["environment"]?.string ?? "")"
+    }
+
+    /// As a row of a table.
+    var row: [String] {
+        [id, state, what, "by \(operation["requester"]?.string ?? "")", operation["created_at"]?.string ?? ""]
+    }
+
+    /// Where it stands, in one line.
+    var standing: String {
+        let ending = operation["message"]?.string ?? ""
+        return "\(id)  \(what)  \(state)" + (ending.isEmpty ? "" : ": \(PlanText.text(ending))")
+    }
+
+    var lines: [String] {
+        let approvals = (operation["approvals"]?.array ?? []).map { ["approved by", PlanText.word(of: $0)] }
+        let moved = (operation["moved"]?.array ?? []).map { field in
+            [
+                "moved",
+                "\(field["field"]?.string ?? ""): \(PlanText.word(field["planned"])) → \(PlanText.word(field["found"]))",
+            ]
+        }
+        let facts: [(String, String?)] = [
+            ("plan", operation["plan_id"]?.string), ("asked by", operation["requester"]?.string),
+            ("stands behind", operation["queue_position"]?.integer.map { "\($0) others" }),
+            ("task", operation["upid"]?.string), ("created", operation["created_at"]?.string),
+            ("started", operation["started_at"]?.string), ("ended", operation["ended_at"]?.string),
+            ("cancel asked by", operation["cancel_requested_by"]?.string), ("code", operation["code"]?.string),
+            ("message", operation["message"]?.string.flatMap { $0.isEmpty ? nil : PlanText.text($0) }),
+            ("settle it", operation["state"] == "unknown" ? resolve : nil),
+        ]
+        let tail = (operation["log_tail"]?.array ?? []).compactMap(\.string)
+        return ["\(id)  \(what)  \(state)"]
+            + table(
+                facts.compactMap { name, value in value.map { ["  \(name)", $0] } }
+                    + (approvals + moved).map { ["  \($0[0])", $0[1]] })
+            + (tail.isEmpty ? [] : ["", "the end of the task's log:"] + tail.map { "  \($0)" })
+    }
+
+    private var resolve: String { "look at PVE, then: proxmox-agent operation resolve \(id) --outcome … --reason …" }
+}

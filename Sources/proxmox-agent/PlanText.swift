@@ -1,0 +1,229 @@
+import AgentModel
+import FoundationEssentials
+import StrictJSON
+
+/// A plan, as the API answers it, for a person.
+///
+/// Whoever prints the lines escapes what acts on a terminal; quotation marks tell here what others wrote from what the
+/// agent says.
+struct PlanText {
+    private let plan: JSON
+    private let now: Date
+
+    init(_ plan: JSON, at now: Date) {
+        self.plan = plan
+        self.now = now
+    }
+
+    private var request: JSON? { plan["request"] }
+    private var preview: JSON? { plan["preview"] }
+    private var id: String { plan["plan_id"]?.string ?? "" }
+    private var needed: Int64 { plan["requires"]?["approvals"]?.integer ?? 0 }
+    private var approvals: [JSON] { plan["approvals"]?.array ?? [] }
+    private var isAwaiting: Bool { plan["state"]?.string == PlanState.awaitingApproval.rawValue }
+
+    /// All that an approver has to know.
+    var lines: [String] {
+        let sections = [head, changes, checks, calls, words]
+        return Array(sections.filter { !$0.isEmpty }.joined(separator: [""]))
+    }
+
+    /// As a row of a table.
+    var row: [String] {
+        [
+            id, state, "\(plan["decision"]?["risk_level"]?.string ?? "") risk", what,
+            "by \(plan["requester"]?.string ?? "")", expiry ?? "",
+        ]
+    }
+
+    /// Where it stands, in one line.
+    var standing: String {
+        let by = approvals.compactMap { $0["approver"]?.string }.joined(separator: ", ")
+        let given = needed > 0 ? ", approvals: \(approvals.count) of \(needed)" + (by.isEmpty ? "" : " (\(by))") : ""
+        let next = plan["state"]?.string == PlanState.approved.rawValue ? "; \(requester) can apply it now" : ""
+        return "\(id)  \(what)  \(state)\(given)\(next)"
+    }
+
+    private var requester: String { plan["requester"]?.string ?? "" }
+
+    /// The action on its target, with the name and the place that were found.
+    private var what: String {
+        let observed = preview?["observed"]
+        let name = observed?["name"]?.string.map { " " + Self.text($0) } ?? ""
+        let node = observed?["node"]?.string.map { "/" + $0 } ?? ""
+        let action = request?["action"]?.string ?? ""
+        let dry = request?["dry_run"] == true ? " (dry run)" : ""
+        return
+            "\(action)\(dry) \(request?["target"]?.string ?? "")\(name) on \(request?["environment"]?.string ?? "")\(node)"
+    }
+
+    private var state: String { Self.spaced(plan["state"]?.string ?? "") }
+
+    /// How long the plan can still be applied; `nil` where it cannot.
+    private var expiry: String? {
+        guard let live = plan["state"]?.string.flatMap(PlanState.init), live.isLive,
+            let end = plan["expires_at"]?.string.flatMap({ Date(rfc3339: $0) })
+        else { return nil }
+        let seconds = Int(end.timeIntervalSince(now))
+        if seconds < 0 { return "expired" }
+        return seconds < 120 ? "expires in \(seconds) s" : "expires in \(seconds / 60) min"
+    }
+
+    // MARK: Sections
+
+    private var head: [String] {
+        let decision = plan["decision"]
+        let risk = "\(decision?["risk_level"]?.string ?? "") risk"
+        let left = what.padding(to: 64)
+        let asked = [
+            "asked by \(requester)", request?["reason"]?.string.map(Self.text),
+            request?["approval_ticket"]?.string.map { "ticket \(Self.text($0))" },
+            "policy \(plan["policy_version"]?.string ?? "")",
+        ]
+        let rules = (decision?["rules"]?.array ?? []).compactMap(\.string).joined(separator: ", ")
+        let why = decision?["allowed"] == false ? "denied" : needed > 0 ? "needs approval" : "needs no approval"
+        return [
+            "\(left) \(risk) · \(state)\(expiry.map { " (\($0))" } ?? "")",
+            asked.compactMap { $0 }.joined(separator: " · "),
+            "\(why): \(decision?["reason"]?.string ?? "") (\(rules))", found,
+        ].compactMap { $0 }
+    }
+
+    /// The state of the guest that the plan was made on.
+    private var found: String? {
+        guard let observed = preview?["observed"], let status = observed["status"]?.string else { return nil }
+        let tags = (observed["tags"]?.array ?? []).compactMap(\.string).map(Self.word)
+        let parts = [
+            status, observed["lock"]?.string.map { "locked (\(Self.word($0)))" },
+            observed["pool"]?.string.map { "pool \(Self.word($0))" },
+            tags.isEmpty ? nil : "tags \(tags.joined(separator: ", "))",
+            observed["ha"]?["managed"] == 1 ? "managed by HA" : nil,
+        ]
+        return "found \(parts.compactMap { $0 }.joined(separator: " · "))"
+    }
+
+    private var changes: [String] {
+        if preview?["noop"] == true { return ["  changes nothing: all is as it would be afterwards"] }
+        let rows = (preview?["changes"]?.array ?? []).flatMap { change in
+            Self.rows(change["key"]?.string ?? "", from: change["from"] ?? .null, to: change["to"] ?? .null)
+        }
+        return table(rows)
+    }
+
+    /// A change, or one row for each key in which two structured values differ.
+    private static func rows(_ key: String, from: JSON, to: JSON) -> [[String]] {
+        if let before = from.object, let after = to.object {
+            let keys = before.keys + after.keys.filter { before[$0] == nil }
+            return keys.filter { before[$0] != after[$0] }.flatMap {
+                rows("\(key).\($0)", from: before[$0] ?? .null, to: after[$0] ?? .null)
+            }
+        }
+        // What exists afterwards, or does not, is the one key whose value says so itself.
+        let (goes, comes) = key == "exists" ? (to == false, from == false) : (to.isNull, from.isNull)
+        let value = to.isNull ? word(from) : from.isNull ? word(to) : "\(word(from)) → \(word(to))"
+        return [["\(goes ? "-" : comes ? "+" : " ") \(word(key))", value]]
+    }
+
+    private var checks: [String] {
+        table(
+            (preview?["checks"]?.array ?? []).map { check in
+                let level = check["level"]?.string ?? ""
+                return [
+                    "  " + (level == Check.Level.block.rawValue ? "BLOCK" : level), check["id"]?.string ?? "",
+                    check["detail"]?.string ?? "",
+                ]
+            })
+    }
+
+    private var calls: [String] {
+        let calls = (preview?["calls"]?.array ?? []).map { call in
+            "  "
+                + ([call["method"]?.string, call["path"]?.string].compactMap { $0 } + Self.pairs(call["params"]))
+                .joined(separator: " ")
+        }
+        guard !calls.isEmpty else { return [] }
+        if let undo = preview?["undo"], !undo.isNull {
+            let words = [undo["action"]?.string, undo["target"]?.string].compactMap { $0 }
+            return calls + ["  undo: " + (words + Self.pairs(undo["params"])).joined(separator: " ")]
+        }
+        return calls + (preview?["irreversible"] == true ? ["  irreversible: nothing brings this back"] : [])
+    }
+
+    /// Approvals and a rejection, what became of the plan, and how to approve it.
+    private var words: [String] {
+        var lines: [String] = []
+        if needed > 0 { lines.append("approvals: \(approvals.count) of \(needed)") }
+        lines += approvals.map { "  " + Self.word(of: $0) }
+        if let rejection = plan["rejection"] { lines.append("rejected by \(Self.word(of: rejection))") }
+        if let operation = plan["operation_id"]?.string {
+            lines.append("operation:  proxmox-agent operation show \(operation)")
+        }
+        guard isAwaiting else { return lines }
+        if plan["requires"]?["assurance"]?.string == Assurance.declared.rawValue {
+            return lines + ["approve:  \(requester) names another person in approved_by when applying it"]
+        }
+        let hash = plan["plan_hash"]?.string?.prefix(8) ?? ""
+        return lines + ["approve:  proxmox-agent approve \(id) --hash \(hash)"]
+    }
+
+    /// One person's word.
+    static func word(of approval: JSON) -> String {
+        let parts = [
+            "\(approval["approver"]?.string ?? "") (\(approval["assurance"]?.string ?? ""))",
+            approval["at"]?.string, approval["reason"]?.string.map(text),
+            approval["ticket"]?.string.map { "ticket \(text($0))" },
+        ]
+        return parts.compactMap { $0 }.joined(separator: " · ")
+    }
+
+    // MARK: Values
+
+    /// `key=value` for each member.
+    private static func pairs(_ object: JSON?) -> [String] {
+        (object?.object?.members ?? []).map { "\(word($0.key))=\(word($0.value))" }
+    }
+
+    /// A value in one word: a plain text as it is, any other in quotation marks, members as `key=value`.
+    static func word(_ value: JSON?) -> String {
+        switch value {
+        case .string(let text): word(text)
+        case .object(let object):
+            object.isEmpty ? "{}" : object.members.map { "\(word($0.key))=\(word($0.value))" }.joined(separator: ", ")
+        case .array(let elements): "[\(elements.map { word($0) }.joined(separator: ", "))]"
+        case .null, nil: "nothing"
+        case .bool, .integer, .number: value?.text ?? ""
+        }
+    }
+
+    private static func word(_ text: String) -> String {
+        let isPlain = text.utf8.allSatisfy { byte in
+            (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A) || (0x30...0x39).contains(byte)
+                || "._:@/,;=+-<>%".utf8.contains(byte)
+        }
+        return isPlain && !text.isEmpty ? text : Self.text(text)
+    }
+
+    /// What somebody wrote, in quotation marks that it cannot end.
+    static func text(_ text: String) -> String { JSON.string(text).text }
+
+    /// A word of the API for people: `awaiting_approval` as `awaiting approval`.
+    static func spaced(_ word: String) -> String { String(word.map { $0 == "_" ? " " : $0 }) }
+}
+
+/// Rows with their columns one under the other, two blanks between them.
+func table(_ rows: [[String]]) -> [String] {
+    let count = rows.map(\.count).max() ?? 0
+    let widths = (0..<count).map { column in
+        rows.map { column < $0.count ? quoted($0[column]).count : 0 }.max() ?? 0
+    }
+    return rows.map { row in
+        var line = zip(row, widths).map { quoted($0).padding(to: $1) }.joined(separator: "  ")
+        while line.last == " " { line.removeLast() }
+        return line
+    }
+}
+
+extension String {
+    /// With blanks behind it, so that it is at least so many characters long.
+    fileprivate func padding(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
+}

@@ -1,0 +1,95 @@
+import AgentService
+import AgentStorage
+import ArgumentParser
+import StrictJSON
+
+/// `proxmox-agent store`
+struct StoreCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "store", abstract: "Check and back up the state: plans, operations, approvals.",
+        subcommands: [Check.self, Backup.self])
+
+    /// Which state is meant.
+    struct Place: ParsableArguments {
+        @Option(
+            help: ArgumentHelp("The configuration file, whose state_path counts.", valueName: "file"),
+            completion: .file())
+        var config: String?
+
+        @Option(help: ArgumentHelp("Or the state itself; ./data/state.db.", valueName: "file"), completion: .file())
+        var state: String?
+
+        func validate() throws {
+            guard config == nil || state == nil else { throw ValidationError("give --config or --state, not both") }
+        }
+
+        /// The path that was given. Of a configuration only `state_path` is read: its secrets may be out of reach here.
+        func path() throws(ExitCode) -> String {
+            let usual = AgentConfig().statePath
+            guard let config else { return state ?? usual }
+            do throws(FileError) {
+                let bytes = try readFile(config, limit: 4 << 20)
+                guard let object = (try? JSON.parse(bytes))?.object else {
+                    throw FileError(detail: "is no JSON object; see proxmox-agent check --config \(config)")
+                }
+                guard let value = object["state_path"] else { return usual }
+                guard let path = value.string, !path.isEmpty else {
+                    throw FileError(detail: "state_path: expected a file's path, got \(value.shown)")
+                }
+                return path
+            } catch {
+                throw fail("\(config): \(error.detail)")
+            }
+        }
+    }
+
+    /// `proxmox-agent store check`
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Check that the state is whole: file, schema, key and every row.",
+            discussion: """
+                Changes nothing and may run beside the agent. Prints what is in the state; names whatever is wrong and \
+                then exits with 1.
+                """)
+
+        @OptionGroup var place: Place
+
+        func run() throws {
+            let path = try place.path()
+            let report: StateReport
+            do throws(StoreError) { report = try StatePlace(path).check() } catch { throw fail(quoted(error.detail)) }
+            print("state \(quoted(path)): \(report.flaws.isEmpty ? "sound" : "not sound")")
+            for line in report.lines { print(quoted(line)) }
+            for flaw in report.flaws { complain(quoted(flaw)) }
+            if !report.flaws.isEmpty { throw ExitCode.failure }
+        }
+    }
+
+    /// `proxmox-agent store backup`
+    struct Backup: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Copy the state and its key to new files, and check the copy.",
+            discussion: """
+                May run beside the agent; the copy is of one moment. Beside DESTINATION, such as state-2026-11-24.db, \
+                it writes the installation's key, state-2026-11-24.key; both with mode 0600. Whoever has the two can \
+                read the secrets of the plans that were alive: keep them as you keep passwords.
+                """)
+
+        @OptionGroup var place: Place
+
+        @Argument(help: "The new file; one that is there is not touched.", completion: .file())
+        var destination: String
+
+        func run() throws {
+            let path = try place.path()
+            do throws(StoreError) {
+                let report = try StatePlace(path).backUp(to: destination)
+                let copy = try StatePlace(destination)
+                print("backup \(quoted(copy.database)) and \(quoted(copy.key)): sound")
+                for line in report.lines { print(quoted(line)) }
+            } catch {
+                throw fail(quoted(error.detail))
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+import AgentAPI
+import AgentModel
+import AgentPolicy
+import AgentService
+import AgentTestSupport
+import FoundationEssentials
+import HTTPMessage
+import HTTPTypes
+import Logging
+import StrictJSON
+import Testing
+
+/// Who may do what where: every role on every route, in an environment of its own and in another's.
+struct RightsTests {
+    /// A role's principal is limited to `home`; the last ones have no limit, and no role.
+    private static func principals() throws -> [(String, Principal)] {
+        let home = try #require(EnvironmentName("home"))
+        return Role.allCases.map { ($0.rawValue, Principal(id: $0.rawValue, roles: [$0], environments: [home])) } + [
+            ("shared token", .shared), ("none", Principal(id: "none", roles: [])),
+        ]
+    }
+
+    private static func service(_ directory: Directory) throws -> ActionService {
+        let sites = try ["home", "cloud"].map { name in
+            let pve = FakeHypervisor()
+            pve.put("vm/101", status: "stopped")
+            return Site(
+                facts: EnvironmentFacts(
+                    name: try #require(EnvironmentName(name)), baseURL: "https://\(name).lan:8006",
+                    tokenID: "agent@pve!\(name)", trust: "system"), hypervisor: pve)
+        }
+        return ActionService(
+            sites: sites,
+            ports: Ports(
+                audit: MemoryAuditSink(), store: MemoryPlanStore(),
+                log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }),
+            rules: Rules(directory: directory), key: .sample)
+    }
+
+    /// A request that is right but for who sends it; `nil` where the route names no environment.
+    private static func request(
+        _ route: Route, in environment: String, plan: RecordID, operation: RecordID
+    ) -> (path: String, query: String?, body: JSON?) {
+        let wish: JSON = ["environment": .string(environment), "action": "start_vm", "target": "vm/101"]
+        let id = route.path.contains("operations") ? operation.description : plan.description
+        let path = route.path.replacing("{id}", with: id)
+        switch "\(route.method.rawValue) \(route.path)" {
+        case "POST /v1/actions/plan": return (path, nil, wish)
+        case "POST /v1/actions/apply": return (path, nil, ["plan_id": .string(plan.description)])
+        case "POST /v1/plans/{id}/approvals":
+            return (path, nil, ["decision": "approve", "plan_hash": .string(String(repeating: "0", count: 64))])
+        case "POST /v1/operations/{id}/resolve": return (path, nil, ["outcome": "failed", "reason": "looked"])
+        case "POST /v1/freeze": return (path, nil, ["environment": .string(environment), "reason": "test"])
+        case "GET /v1/tasks/status":
+            return (
+                path, "environment=\(environment)&upid=UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam:", nil
+            )
+        default:
+            let named = route.query.contains("environment")
+            return (path, named ? "environment=\(environment)" : nil, route.method == .post ? [:] : nil)
+        }
+    }
+
+    @Test func `every role gets on every route what the table says`() async throws {
+        let principals = try Self.principals()
+        var lines: [String] = []
+        for route in Route.all where route.path.hasPrefix("/v1/") {
+            for (name, principal) in principals {
+                var cells: [String] = []
+                for environment in ["home", "cloud", "nowhere"] {
+                    cells.append(try await Self.answer(route, environment, principal))
+                }
+                lines.append(
+                    "\(route.method.rawValue) \(route.path) | \(name) | "
+                        + zip(["home", "cloud", "nowhere"], cells).map { "\($0): \($1)" }.joined(separator: " | "))
+            }
+        }
+        try expectGolden(lines, "rights.txt")
+    }
+
+    /// Status and code of one request, against records that somebody else made.
+    private static func answer(_ route: Route, _ environment: String, _ principal: Principal) async throws -> String {
+        let owner = Principal(id: "owner", roles: [.operator])
+        let directory = principal.isShared ? Directory.shared : Directory([owner, principal])
+        let service = try service(directory)
+        let maker = principal.isShared ? Principal.shared : owner
+        let context = Context(
+            caller: Caller(principal: maker.id, label: "maker", isShared: maker.isShared), principal: maker,
+            requestID: "r")
+        var plan = RecordID.sample(1)
+        var operation = RecordID.sample(1, .operation)
+        if environment != "nowhere" {
+            let wish = try await service.plan(.request(.stopVM, "vm/101", environment: environment), context)
+            plan = wish.id
+            let free = try await service.plan(.request(.startVM, "vm/101", environment: environment), context)
+            let apply = try ApplyRequest(parsing: ["plan_id": .string(free.id.description)])
+            if case .operation(let made) = try await service.apply(apply, context, wait: .seconds(20)).kind {
+                operation = made.id
+            }
+        }
+        let token = "token-of-\(principal.id)"
+        let handler = AgentHandler(
+            service: service, authenticator: Authenticator(tokens: [TokenDigest(of: Array(token.utf8)): principal]),
+            accessLog: Silence(), failures: AuthFailures(delay: .zero) { _ in })
+        let (path, query, body) = request(route, in: environment, plan: plan, operation: operation)
+        var fields: HTTPFields = [.authorization: "Bearer \(token)", .actorID: "maker"]
+        if body != nil { fields[.contentType] = "application/json" }
+        let response = await handler.respond(
+            to: Request(method: route.method, path: path, query: query, fields: fields, body: body?.bytes ?? []))
+        let code = (try? JSON.parse(response.body.bytes))?["code"]?.string
+        return "\(response.status.code)" + (code.map { " \($0)" } ?? "")
+    }
+
+    private struct Silence: AccessLog {
+        func answered(_ entry: AccessEntry) {}
+    }
+}

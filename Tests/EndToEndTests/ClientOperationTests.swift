@@ -1,0 +1,57 @@
+import HTTPTypes
+import PVESimulator
+import StrictJSON
+import Testing
+
+/// Operations on the command line.
+@Suite(.timeLimit(.minutes(2)))
+struct ClientOperationTests {
+    @Test func `waiting for one that fails exits with 1 and shows the end of the log`() async throws {
+        try await withAgent(Person.setup()) { agent in
+            try agent.pve().inject(Fault(.taskError("no \u{1b}[31mspace\u{9b}m"), method: "POST"))
+            let reply = try await Person.agent.apply(try await Person.agent.planID(.start, at: agent), at: agent)
+            let id = try #require(reply["operation"]?["operation_id"]?.string, "\(reply)")
+            let end = try await Person.alice.run("operation", "show", id, "--wait", at: agent)
+            #expect(end.status == 1 && end.out.contains("  failed\n"), "\(end)")
+            #expect(end.out.contains("the end of the task's log:"), "\(end)")
+            let now = try await Person.alice.run("operation", "show", id, at: agent)
+            #expect(now.status == 0 && now.out == end.out)
+            let log = try await Person.alice.run("operation", "log", id, at: agent)
+            for text in [end.out, log.out] {
+                #expect(text.contains("space") && !text.contains("\u{1b}") && !text.contains("\u{9b}"), "\(text)")
+            }
+        }
+    }
+
+    @Test func `one that runs is cancelled, one that has ended is not`() async throws {
+        try await withAgent(Person.setup()) { agent in
+            try agent.pve().holdTasks()
+            let reply = try await Person.agent.apply(try await Person.agent.planID(.start, at: agent), at: agent)
+            let id = try #require(reply["operation"]?["operation_id"]?.string, "\(reply)")
+            let asked = try await Person.alice.run("operation", "cancel", String(id.dropFirst(3).prefix(12)), at: agent)
+            #expect(asked.status == 0 && asked.out.hasSuffix("PVE was asked to stop its task\n"), "\(asked)")
+            let end = try await Person.alice.run("operation", "show", id, "--wait", at: agent)
+            #expect(end.status == 1 && end.out.contains("  cancelled\n"), "\(end)")
+            #expect(end.out.contains("cancel asked by  alice"), "\(end)")
+            let late = try await Person.alice.run("operation", "cancel", id, at: agent)
+            #expect(late.status == 1 && late.err.hasPrefix("not_cancellable: operation \(id) "), "\(late)")
+        }
+    }
+
+    @Test func `an unknown outcome is named as such and settled by hand`() async throws {
+        try await withAgent(Person.setup()) { agent in
+            try agent.pve().inject(Fault(.executeThenReset, method: "POST"))
+            let reply = try await Person.agent.apply(try await Person.agent.planID(.start, at: agent), at: agent)
+            let id = try #require(reply["operation"]?["operation_id"]?.string, "\(reply)")
+            let end = try await Person.alice.run("operation", "show", id, "--wait", at: agent)
+            #expect(end.status == 1 && end.out.contains("proxmox-agent operation resolve \(id) --outcome"), "\(end)")
+            let refused = try await Person.agent.run(
+                "operation", "resolve", id, "--outcome", "succeeded", "--reason", "I say so", at: agent)
+            #expect(refused.status == 1 && refused.err.hasPrefix("forbidden: "), "\(refused)")
+            let settled = try await Person.alice.run(
+                "operation", "resolve", id, "--outcome", "succeeded", "--reason", "qmstart OK at 07:04", at: agent)
+            #expect(settled.status == 0 && settled.out.contains("  succeeded: "), "\(settled)")
+            #expect(settled.out.contains("settled by alice: qmstart OK at 07:04"), "\(settled)")
+        }
+    }
+}
