@@ -28,16 +28,23 @@ extension Look {
         case (.present, nil): absent(guest, missing(guest))
         case (.absent, _):
             findings.node = request.node
-            absent(guest, nil)
+            findings.observed = Observed(shown: ["exists": .bool(try await isTaken(guest.id))], compared: ["exists"])
         case (.either, nil):
             findings.node = request.node
-            absent(
-                guest,
-                request.node == nil
-                    ? Check("node", .block, "there is no \(guest) yet: name the node that gets it in params.node") : nil
-            )
+            absent(guest, nil)
+            if try await isTaken(guest.id) {
+                findings.checks.append(Check("new-id", .block, "id \(guest.id) is taken by a guest of another kind"))
+            } else if request.node == nil {
+                findings.checks.append(
+                    Check("node", .block, "there is no \(guest) yet: name the node that gets it in params.node"))
+            }
         case (.present, let place?), (.either, let place?): try await find(guest, at: place)
         }
+    }
+
+    /// Whether any guest has the number: machines and containers share them.
+    private func isTaken(_ id: VMID) async throws(HypervisorError) -> Bool {
+        try await guestRows().contains { $0["vmid"]?.integer == Int64(id.rawValue) }
     }
 
     private func absent(_ guest: GuestRef, _ check: Check?) {
