@@ -131,7 +131,7 @@ extension Look {
             guard let now, request.params["destroy"] != true, !slot.hasPrefix("unused") else { return nil }
             var params: JSONObject = ["disk": .string(slot), "volume": .string(now.volume)]
             if let path = now.settings["mp"] { params["path"] = path }
-            let rest = now.settings.members.filter { !["volume", "mp", "size"].contains($0.key) }
+            let rest = now.settings.members.filter { !["volume", "mp"].contains($0.key) }
             if !rest.isEmpty {
                 params["options"] = .string(rest.map { "\($0.key)=\($0.value.string ?? "")" }.joined(separator: ","))
             }
@@ -153,7 +153,8 @@ extension Look {
         params["safety_snapshot"] = nil
         params["op"] = op == "add" ? "remove" : op == "remove" ? "add" : "change"
         for name in ["id", "rule", "name", "group", "cidr", "type"]
-        where params[name] == nil && isIdentity(name, params) {
+
+        where params[name] == nil && isIdentity(name, params) && (op != "change" || findings.object?[name] == nil) {
             params[name] = request.params[name]
         }
         switch op {
