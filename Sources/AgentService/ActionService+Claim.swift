@@ -106,7 +106,7 @@ extension ActionService {
                 try await record(
                     event(
                         .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
-                        result: ["status": "queued", "ahead": JSON(ticket.ahead)]), .soon)
+                        result: ["status": "queued", "ahead": JSON(ticket.ahead)]))
             }
             let operation: Operation? = try await write { records in
                 guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else {
@@ -116,7 +116,7 @@ extension ActionService {
                 let operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
                 records.put(plan)
                 records.put(operation)
-                if let kept { records.put(kept.request(for: id, at: now)) }
+                if let kept { records.put(kept.request(for: id, in: operation.environment, at: now)) }
                 return operation
             }
             guard let operation else {
