@@ -160,6 +160,7 @@ extension ActionService {
             targetLocks.leave(ticket)
         }
     }
+            hub.publish(operation.id)
 
     private func settle(_ operation: Operation, _ plan: Plan) async {
         guard let site = try? site(operation.environment), plan.environmentIdentity == site.facts.identity else {

@@ -33,7 +33,11 @@ extension ActionService {
 
     private func run(_ queued: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) async {
         guard await targetLocks.wait(for: ticket) else { return }
-        defer { targetLocks.leave(ticket) }
+        defer {
+            targetLocks.leave(ticket)
+            // Last: whoever hears of the end finds the locks free.
+            hub.publish(queued.id)
+        }
         do throws(ServiceError) {
             let ready = try await preflight(queued, hasWaited: ticket.ahead > 0)
             let operation = try await consume(ready, queued, context)
@@ -291,7 +295,6 @@ extension ActionService {
         guard await store(endOf: final, at: now) else { return }
         floor.close(ticket)
         ports.reached(.outcomeStored)
-        hub.publish(final.id)
     }
 
     /// Stores an operation that has ended, and what its end makes of its plan; keeps trying.
