@@ -142,10 +142,8 @@ extension ActionService {
                         ["approver": .string($0.approver), "assurance": .string($0.assurance.rawValue)]
                     }),
             ])
-        // The world goes on while the intent is written: a plan out of time is not sent any more.
-        let isOpen: @Sendable () -> Bool = { [self] in
-            !isPast(plan) && (try? checkNotFrozen(plan.request.environment)) != nil
-        }
+        // The world goes on while the intent is written.
+        let isOpen: @Sendable () -> Bool = { [self] in (try? checkRules(of: plan, at: ready.site)) != nil }
         ports.reached(.intentRecording)
         let started = try await commit(
             intent,
@@ -165,10 +163,8 @@ extension ActionService {
             return operation
         }
         guard let started else {
-            try checkNotFrozen(plan.request.environment)
-            throw isPast(plan)
-                ? ServiceError(.planExpired, "plan \(plan.id) expired before it was sent; plan again", planID: plan.id)
-                : ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
+            try checkRules(of: plan, at: ready.site)
+            throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
         }
         ports.reached(.consumed)
         return started
