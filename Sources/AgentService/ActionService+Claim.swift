@@ -110,13 +110,10 @@ extension ActionService {
         let now = ports.now()
         let ticket = targetLocks.enter(lockNames(of: plan), slot: slot(of: plan.request.environment))
         do throws(ServiceError) {
-            if ticket.ahead > 0 {
-                try await record(
-                    event(
-                        .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
-                        result: ["status": "queued", "ahead": JSON(ticket.ahead)]), .soon)
-            }
-            let operation: Operation? = try await write { records in
+            let queue = event(
+                .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
+                result: ["status": "queued", "ahead": JSON(ticket.ahead)])
+            let body = { @Sendable (records: any StoreTransaction) -> Operation? in
                 guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else {
                     return nil
                 }
@@ -127,6 +124,7 @@ extension ActionService {
                 if let kept { records.put(kept.request(for: id, at: now)) }
                 return operation
             }
+            let operation = ticket.ahead > 0 ? try await commit(queue, .soon, body) : try await write(body)
             guard let operation else {
                 try checkState(of: try await load(plan.id))
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")

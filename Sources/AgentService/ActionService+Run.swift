@@ -298,11 +298,17 @@ extension ActionService {
         let isStored = await persistently("an outcome") { () async throws(ServiceError) in
             try await self.write { records in
                 records.put(final)
-                guard var plan = records.plan(final.planID), let next = final.state.planState else { return }
-                if plan.move(to: next, at: now) { records.put(plan) }
+                guard var plan = records.plan(final.planID), plan.operationID == final.id,
+                    let next = final.state.planState
+                else { return }
+                // What was never begun leaves its plan as it was.
+                if plan.state == .approved { plan.claim(by: nil) } else { _ = plan.move(to: next, at: now) }
+                records.put(plan)
             }
         }
         if isStored { deadlines.forget(final.planID) }
+                var final = final
+                final.cancelRequestedBy = final.cancelRequestedBy ?? records.operation(final.id)?.cancelRequestedBy
         return isStored
     }
 
@@ -329,41 +335,50 @@ extension ActionService {
         }
     }
 
-    /// Ends an operation that was turned away before its first call; its plan goes where the refusal says.
+    /// Ends an operation that was turned away before its first call. Its plan goes where the refusal says, or, where that
+    /// could not be recorded, is free to be applied again.
     func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
         let now = ports.now()
         let plan = (try? await read { $0.plan(queued.planID) }) ?? nil
         let ticket = floor.open(behind: ports.audit.head)
         var told = error
         told.operationID = queued.id
-        _ = await refuse(told, context, plan: plan)
+        let next = Self.planState(after: error.code)
+        let refusal = await refuse(told, context, plan: plan, state: next)
         let facts = (try? site(queued.environment))?.facts
         let directory = inForce.directory
         let isStored = await persistently("a refusal") { () async throws(ServiceError) in
             try await self.write { records in
                 if var plan = records.plan(queued.planID), plan.operationID == queued.id {
                     plan.claim(by: nil)
-                    switch error.code {
-                    case .planStale: _ = plan.move(to: .stale, at: now)
-                    case .planExpired: _ = plan.move(to: .expired, at: now)
-                    case .policyDenied: _ = plan.move(to: .denied, at: now)
-                    case .approvalRequired:
-                        let before = plan
+                    let before = plan
+                    if refusal.isRecorded, next == .awaitingApproval {
                         plan.withdraw(at: now) { approval in
                             facts.map { ApprovalCheck.stillCounts(approval, for: before, in: $0, among: directory) }
                                 ?? true
                         }
-                    default: break
+                    } else if refusal.isRecorded {
+                        _ = plan.move(to: next, at: now)
                     }
                     records.put(plan)
                 }
                 guard var operation = records.operation(queued.id) else { return }
-                operation.note(error)
+                operation.note(refusal)
                 if operation.move(to: .failed, at: now) { records.put(operation) }
             }
         }
         if isStored { floor.close(ticket) }
-        hub.publish(queued.id)
+    }
+
+    /// Where a plan goes whose operation was refused with that code; as it was, where nothing is wrong with the plan.
+    private static func planState(after code: ErrorCode) -> PlanState {
+        switch code {
+        case .planStale: .stale
+        case .planExpired: .expired
+        case .policyDenied: .denied
+        case .approvalRequired: .awaitingApproval
+        default: .approved
+        }
     }
 }
 
