@@ -273,7 +273,13 @@ extension ActionService {
     func finish(_ ended: Operation, _ wanted: OperationState, _ context: Context) async {
         let now = ports.now()
         var operation = ended
-        operation.cancelRequestedBy = (try? await read { $0.operation(ended.id)?.cancelRequestedBy }) ?? nil
+        guard
+            await persistently(
+                "an outcome",
+                { () async throws(ServiceError) in
+                    operation.cancelRequestedBy = try await self.read { $0.operation(ended.id)?.cancelRequestedBy }
+                })
+        else { return }
         let wasStopped = operation.cancelRequestedBy != nil && Self.isInterruption(operation.message)
         let state = wanted == .failed && wasStopped ? .cancelled : wanted
         guard operation.move(to: state, at: now) else { return }
@@ -297,6 +303,8 @@ extension ActionService {
     func store(endOf final: Operation, at now: Date) async -> Bool {
         let isStored = await persistently("an outcome") { () async throws(ServiceError) in
             try await self.write { records in
+                var final = final
+                final.cancelRequestedBy = final.cancelRequestedBy ?? records.operation(final.id)?.cancelRequestedBy
                 records.put(final)
                 guard var plan = records.plan(final.planID), plan.operationID == final.id,
                     let next = final.state.planState
@@ -307,8 +315,6 @@ extension ActionService {
             }
         }
         if isStored { deadlines.forget(final.planID) }
-                var final = final
-                final.cancelRequestedBy = final.cancelRequestedBy ?? records.operation(final.id)?.cancelRequestedBy
         return isStored
     }
 
