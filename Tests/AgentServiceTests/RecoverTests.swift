@@ -292,4 +292,47 @@ struct RecoverTests {
         let late = await next.refusal { () async throws(ServiceError) in try await next.apply(plan) }
         #expect(late?.code == .planExpired)
     }
+
+    @Test func `an intent whose change was given up as it could not be synced gets a void record`() async throws {
+        let world = try World()
+        let plan = try await world.plan(.startVM, "vm/102")
+        let id = RecordID.sample(5, .operation)
+        let now = world.clock.now
+        try await world.store.write { records in
+            var operation = Operation(id: id, plan: plan, approvals: [], createdAt: now)
+            _ = operation.move(to: .failed, at: now)
+            records.put(operation)
+        }
+        try await world.audit.append(
+            AuditEvent(
+                kind: .applyIntent, actor: "alice", principal: "operator", environment: "home", planID: "\(plan.id)",
+                operationID: "\(id)"), .now)
+        _ = try await world.restarted()
+        withKnownIssue("only the intent of an operation that is queued still counts as open") {
+            #expect(world.audit.kinds == [.plan, .applyIntent, .void])
+        }
+    }
+
+    @Test func `a restart that was killed while it settled does not record the same end again`() async throws {
+        let world = try World()
+        let plan = try await world.plan(.startVM, "vm/102")
+        let id = RecordID.sample(5, .operation)
+        let now = world.clock.now
+        try await world.store.write { records in
+            guard var plan = records.plan(plan.id) else { return }
+            plan.claim(by: id)
+            records.put(plan)
+            records.put(Operation(id: id, plan: plan, approvals: [], createdAt: now))
+        }
+        try await world.audit.append(
+            AuditEvent(
+                kind: .apply, actor: "proxmox-agent", principal: "proxmox-agent", environment: "home",
+                planID: "\(plan.id)", operationID: "\(id)", result: ["status": "failed", "code": "not_executed"]), .now)
+        let next = try await world.restarted()
+        #expect(try await end(next, id).state == .failed)
+        #expect(try await next.state(of: plan) == .approved)
+        withKnownIssue("the end of an operation that waited is recorded once more") {
+            #expect(world.audit.kinds == [.plan, .apply])
+        }
+    }
 }

@@ -15,6 +15,7 @@ final class MortalAgent: Asked {
     private let directory: TemporaryDirectory
     private let config: String
     private let variables: [String: String]
+    private let document: JSON
     private let life = Mutex<(program: Program, client: Client)?>(nil)
 
     init(_ setup: Setup = Setup()) throws {
@@ -23,7 +24,7 @@ final class MortalAgent: Asked {
         config = "\(directory.path)/config.json"
         datacenter = try Datacenter(setup)
         variables = setup.variables()
-        let document = setup.document(auditLog: auditLog, addresses: datacenter.addresses)
+        document = setup.document(auditLog: auditLog, addresses: datacenter.addresses)
         try write(document.text, to: config)
     }
 
@@ -36,6 +37,13 @@ final class MortalAgent: Asked {
         let word = try #require(line.split { !"0123456789.:".contains($0) }.first { $0.hasPrefix("127.0.0.1:") })
         let client = try Client(of: try #require(ListenAddress(String(word))))
         life.withLock { $0 = (program, client) }
+    }
+
+    /// Changes its configuration, for the next start.
+    func configure(_ change: (inout JSONObject) -> Void) throws {
+        var changed = try #require(document.object)
+        change(&changed)
+        try write(JSON.object(changed).text, to: config)
     }
 
     /// Kills it (SIGKILL), unless it has died by itself, and waits until it is gone.
