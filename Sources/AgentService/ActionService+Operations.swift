@@ -54,13 +54,14 @@ extension ActionService {
         ServiceError(.operationNotFound, "there is no operation \(id)")
     }
 
-    /// Waits until the operation has ended, or as far as the caller wants to see it, and words the outcome.
+    /// Waits until the operation has ended, or as far as the caller wants to see it, and words the outcome. Where the store
+    /// does not tell, the operation is answered as it was seen last: it goes on.
     func outcome(of started: Operation, _ plan: Plan, wait: Duration?) async throws(ServiceError) -> ApplyOutcome {
         let deadline = wait.map { ContinuousClock.now + $0 }
         var operation = started
         while true {
             let version = hub.version
-            operation = try await self.operation(started.id)
+            do throws(ServiceError) { operation = try await self.operation(started.id) } catch { break }
             if operation.state.isEnded { break }
             let isAccepted = operation.upid != nil || operation.queuePosition > 0
             let left = deadline.map { $0 - .now } ?? (isAccepted ? .zero : .seconds(3600))
@@ -77,7 +78,7 @@ extension ActionService {
             error.isRecorded = true
             throw error
         }
-        let current = try await read { $0.plan(plan.id) }
+        let current = (try? await read { $0.plan(plan.id) }) ?? nil
         return ApplyOutcome(plan: current ?? plan, isStored: true, kind: .operation(operation))
     }
 
@@ -156,8 +157,11 @@ extension ActionService {
             hub.publish(operation.id)
             return cancelled
         } catch {
-            // It has lost its place: it ends all the same, and its plan is free again.
-            if hasLeft { await refuseQueued(operation, error, context) }
+            // It has lost its place: it ends all the same, and its plan is free again, also when the caller has gone.
+            if hasLeft {
+                await Task { await refuseQueued(operation, error, context) }.value
+                hub.publish(operation.id)
+            }
             throw error
         }
     }
@@ -177,7 +181,7 @@ extension ActionService {
         guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
         let hypervisor = try site(of: asked).hypervisor
         do throws(HypervisorError) { try await hypervisor.stop(upid) } catch {
-            try await forgetCancel(of: operation.id)
+            if !error.mayHaveExecuted { try await forgetCancel(of: operation.id) }
             var refusal = ServiceError(error, asked.environment, during: "DELETE of task \(upid)")
             refusal.operationID = asked.id
             throw refusal

@@ -33,7 +33,11 @@ extension ActionService {
 
     private func run(_ queued: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) async {
         guard await targetLocks.wait(for: ticket) else { return }
-        defer { targetLocks.leave(ticket) }
+        defer {
+            targetLocks.leave(ticket)
+            // Last: whoever hears of the end finds the locks free.
+            hub.publish(queued.id)
+        }
         do throws(ServiceError) {
             let ready = try await preflight(queued, hasWaited: ticket.ahead > 0)
             let operation = try await consume(ready, queued, context)
@@ -138,10 +142,8 @@ extension ActionService {
                         ["approver": .string($0.approver), "assurance": .string($0.assurance.rawValue)]
                     }),
             ])
-        // The world goes on while the intent is written: a plan out of time is not sent any more.
-        let isOpen: @Sendable () -> Bool = { [self] in
-            !isPast(plan) && (try? checkNotFrozen(plan.request.environment)) != nil
-        }
+        // The world goes on while the intent is written.
+        let isOpen: @Sendable () -> Bool = { [self] in (try? checkRules(of: plan, at: ready.site)) != nil }
         ports.reached(.intentRecording)
         let started = try await commit(
             intent,
@@ -161,10 +163,8 @@ extension ActionService {
             return operation
         }
         guard let started else {
-            try checkNotFrozen(plan.request.environment)
-            throw isPast(plan)
-                ? ServiceError(.planExpired, "plan \(plan.id) expired before it was sent; plan again", planID: plan.id)
-                : ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
+            try checkRules(of: plan, at: ready.site)
+            throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
         }
         ports.reached(.consumed)
         return started
@@ -276,7 +276,13 @@ extension ActionService {
     func finish(_ ended: Operation, _ wanted: OperationState, _ context: Context) async {
         let now = ports.now()
         var operation = ended
-        operation.cancelRequestedBy = (try? await read { $0.operation(ended.id)?.cancelRequestedBy }) ?? nil
+        guard
+            await persistently(
+                "an outcome",
+                { () async throws(ServiceError) in
+                    operation.cancelRequestedBy = try await self.read { $0.operation(ended.id)?.cancelRequestedBy }
+                })
+        else { return }
         let wasStopped = operation.cancelRequestedBy != nil && Self.isInterruption(operation.message)
         let state = wanted == .failed && wasStopped ? .cancelled : wanted
         guard operation.move(to: state, at: now) else { return }
@@ -294,16 +300,21 @@ extension ActionService {
         guard await store(endOf: final, at: now) else { return }
         floor.close(ticket)
         ports.reached(.outcomeStored)
-        hub.publish(final.id)
     }
 
     /// Stores an operation that has ended, and what its end makes of its plan; keeps trying.
     func store(endOf final: Operation, at now: Date) async -> Bool {
         let isStored = await persistently("an outcome") { () async throws(ServiceError) in
             try await self.write { records in
+                var final = final
+                final.cancelRequestedBy = final.cancelRequestedBy ?? records.operation(final.id)?.cancelRequestedBy
                 records.put(final)
-                guard var plan = records.plan(final.planID), let next = final.state.planState else { return }
-                if plan.move(to: next, at: now) { records.put(plan) }
+                guard var plan = records.plan(final.planID), plan.operationID == final.id,
+                    let next = final.state.planState
+                else { return }
+                // What was never begun leaves its plan as it was.
+                if plan.state == .approved { plan.claim(by: nil) } else { _ = plan.move(to: next, at: now) }
+                records.put(plan)
             }
         }
         if isStored { deadlines.forget(final.planID) }
@@ -333,41 +344,50 @@ extension ActionService {
         }
     }
 
-    /// Ends an operation that was turned away before its first call; its plan goes where the refusal says.
+    /// Ends an operation that was turned away before its first call. Its plan goes where the refusal says, or, where that
+    /// could not be recorded, is free to be applied again.
     func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
         let now = ports.now()
         let plan = (try? await read { $0.plan(queued.planID) }) ?? nil
         let ticket = floor.open(behind: ports.audit.head)
         var told = error
         told.operationID = queued.id
-        _ = await refuse(told, context, plan: plan)
+        let next = Self.planState(after: error.code)
+        let refusal = await refuse(told, context, plan: plan, state: next)
         let facts = (try? site(queued.environment))?.facts
         let directory = inForce.directory
         let isStored = await persistently("a refusal") { () async throws(ServiceError) in
             try await self.write { records in
                 if var plan = records.plan(queued.planID), plan.operationID == queued.id {
                     plan.claim(by: nil)
-                    switch error.code {
-                    case .planStale: _ = plan.move(to: .stale, at: now)
-                    case .planExpired: _ = plan.move(to: .expired, at: now)
-                    case .policyDenied: _ = plan.move(to: .denied, at: now)
-                    case .approvalRequired:
-                        let before = plan
+                    let before = plan
+                    if refusal.isRecorded, next == .awaitingApproval {
                         plan.withdraw(at: now) { approval in
                             facts.map { ApprovalCheck.stillCounts(approval, for: before, in: $0, among: directory) }
                                 ?? true
                         }
-                    default: break
+                    } else if refusal.isRecorded {
+                        _ = plan.move(to: next, at: now)
                     }
                     records.put(plan)
                 }
                 guard var operation = records.operation(queued.id) else { return }
-                operation.note(error)
+                operation.note(refusal)
                 if operation.move(to: .failed, at: now) { records.put(operation) }
             }
         }
         if isStored { floor.close(ticket) }
-        hub.publish(queued.id)
+    }
+
+    /// Where a plan goes whose operation was refused with that code; as it was, where nothing is wrong with the plan.
+    private static func planState(after code: ErrorCode) -> PlanState {
+        switch code {
+        case .planStale: .stale
+        case .planExpired: .expired
+        case .policyDenied: .denied
+        case .approvalRequired: .awaitingApproval
+        default: .approved
+        }
     }
 }
 

@@ -18,6 +18,7 @@ package final class FakeHypervisor: Hypervisor {
         var log: [String] = []
         var tasks: [String] = []
         var statusFailure: HypervisorError?
+        var stopFailure: HypervisorError?
         var inventories = 0
         var gate = Gate(isOpen: true)
     }
@@ -75,6 +76,12 @@ package final class FakeHypervisor: Hypervisor {
     package var statusFailure: HypervisorError? {
         get { state.withLock { $0.statusFailure } }
         set { state.withLock { $0.statusFailure = newValue } }
+    }
+
+    /// What asking for a task's end comes to, though PVE has heard of it; `nil` heals.
+    package var stopFailure: HypervisorError? {
+        get { state.withLock { $0.stopFailure } }
+        set { state.withLock { $0.stopFailure = newValue } }
     }
 
     /// What each task's log says.
@@ -152,5 +159,6 @@ package final class FakeHypervisor: Hypervisor {
 
     package func stop(_ task: UPID) async throws(HypervisorError) {
         state.withLock { $0.stopped.append(task) }
+        if let stopFailure { throw stopFailure }
     }
 }
