@@ -40,7 +40,8 @@ extension ActionService {
         let now = ports.now()
         let caller = context.caller
         let rules = inForce
-        let preview = try await preview(of: request, at: site)
+        var preview = try await preview(of: request, at: site)
+        preview.checks += try await reservations(of: request, caller, now)
         let decision = rules.policy.evaluate(
             request, by: caller, in: site.facts, tags: preview.observed.tags, checks: preview.checks)
         let requires = rules.policy.requirement(of: decision, in: site.facts, among: rules.directory)
