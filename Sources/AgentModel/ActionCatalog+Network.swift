@@ -169,7 +169,7 @@ extension ActionCatalog {
                     "op", .choice(["add", "change", "remove", "join", "leave"]), required: true, isOwn: true,
                     "what to do"),
                 ParameterDefinition(
-                    "comment", .text(.line(1024)), requiredWhen: .when("op", "change"),
+                    "comment", .text(1024), requiredWhen: .when("op", "change"),
                     when: .when("op", "add", "change"),
                     "a note"),
                 ParameterDefinition(

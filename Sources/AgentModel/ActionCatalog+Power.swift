@@ -15,24 +15,24 @@ extension ActionCatalog {
                 ha: "start",
                 // A start is how PVE wakes a machine that was put to sleep on disk.
                 checks: [.unlocked(except: isVM ? ["suspended"] : []), .notTemplate, .notRunningYet],
-                to: "running", undo: .action("stop_\(kind.suffix)")),
+                .status("running"), undo: .action("stop_\(kind.suffix)")),
             change(
                 "stop", "Stop a \(kind.noun) at once, as if its plug were pulled", kind, waiting + [overrule],
                 approval: true, because: "interrupts what the machine does; unsaved data is lost", ha: "stop",
-                checks: [.unlocked(), .notStoppedYet], to: "stopped", undo: .action("start_\(kind.suffix)")),
+                checks: [.unlocked(), .notStoppedYet], .status("stopped"), undo: .action("start_\(kind.suffix)")),
             change(
                 "shutdown", "Ask the system in a \(kind.noun) to shut down", kind,
                 [node, timeout, ParameterDefinition("forceStop", .boolean, "stop it if it does not in time")],
                 approval: true, because: interrupts, ha: "stop", checks: [.unlocked(), .notStoppedYet, .notPaused],
-                to: "stopped", undo: .action("start_\(kind.suffix)")),
+                .status("stopped"), undo: .action("start_\(kind.suffix)")),
             change(
                 "reboot", "Shut a \(kind.noun) down and start it again, with pending changes", kind, [node, timeout],
-                approval: true, because: interrupts, checks: [.unlocked(), .running, .notPaused], to: nil),
+                approval: true, because: interrupts, checks: [.unlocked(), .running, .notPaused], .restarted),
             suspend(kind),
             change(
                 "resume", "Let a paused \(kind.noun) go on", kind, [node],
                 because: "uses resources, interrupts nothing",
-                checks: [.unlocked(except: isVM ? ["suspended"] : []), .paused], to: "running",
+                checks: [.unlocked(except: isVM ? ["suspended"] : []), .paused], .resumed,
                 undo: .action("suspend_\(kind.suffix)")),
         ]
             + (isVM
@@ -40,20 +40,20 @@ extension ActionCatalog {
                     change(
                         "reset", "Reset a virtual machine, as its button would", kind, [node], approval: true,
                         because: "interrupts what the machine does; unsaved data is lost",
-                        checks: [.unlocked(), .running], to: nil)
+                        checks: [.unlocked(), .running], .restarted)
                 ] : [])
     }
 
     private static func change(
         _ verb: String, _ summary: String, _ kind: GuestKind, _ parameters: [ParameterDefinition],
-        approval: Bool = false, because reason: String, ha: String? = nil, checks: [CheckKind], to status: String?,
+        approval: Bool = false, because reason: String, ha: String? = nil, checks: [CheckKind], _ changes: ChangeRule,
         undo: UndoRule = .none
     ) -> ActionDefinition {
         .change(
             "\(verb)_\(kind.suffix)", summary, on: [kind.form], parameters, risk: .medium, approval: approval,
             because: reason,
             [CallTemplate(.post, "\(kind.path)/status/\(verb)", tasks: kind.tasks(verb, ha: ha), id: "{vmid}")],
-            checks: checks, changes: status.map { .status($0) } ?? .restarted, undo: undo, needs: mayPower)
+            checks: checks, changes: changes, undo: undo, needs: mayPower)
     }
 
     private static func suspend(_ kind: GuestKind) -> ActionDefinition {

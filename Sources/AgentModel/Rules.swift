@@ -115,6 +115,7 @@ package enum ChangeRule: Sendable, Hashable {
     case status(String)
     case restarted
     case suspended
+    case resumed
     /// The target is there afterwards, or is not.
     case exists(Bool)
     case template

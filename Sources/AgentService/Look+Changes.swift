@@ -11,6 +11,9 @@ extension Look {
         case .restarted: return [Change("restart", from: false, to: true)]
         case .suspended:
             return [Change("status", from: now, to: request.params["todisk"] == true ? "suspended" : "paused")]
+        case .resumed:
+            guard guest?.kind == .vm else { return [Change("frozen", from: .null, to: false)] }
+            return [Change("status", from: now, to: "running")]
         case .exists(let next): return [Change("exists", from: .bool(!next), to: .bool(next))] + created()
         case .template: return [Change("template", from: .bool(config["template"] == 1), to: true)]
         case .restored:

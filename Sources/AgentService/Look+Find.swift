@@ -28,7 +28,7 @@ extension Look {
         case (.present, nil): absent(guest, missing(guest))
         case (.absent, _):
             findings.node = request.node
-            absent(guest, nil)
+            findings.observed = Observed(shown: ["exists": .bool(place != nil)], compared: ["exists"])
         case (.either, nil):
             findings.node = request.node
             absent(

@@ -46,6 +46,10 @@ extension Look {
     }
 
     func paused() -> [Check] {
+        // A container says that it runs when it is frozen, too.
+        if let guest, guest.kind == .container {
+            return status == "stopped" ? [Check("not-paused", .block, "\(guest) is stopped; start it")] : []
+        }
         guard let guest, status != "paused", findings.observed.shown["lock"] != "suspended" else { return [] }
         return [Check("not-paused", .block, "\(guest) is \(status); only a paused guest can be resumed")]
     }

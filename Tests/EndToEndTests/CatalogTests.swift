@@ -1,0 +1,114 @@
+import AgentModel
+import PVESimulator
+import StrictJSON
+import Testing
+
+/// Every change of the catalogue: from the plan to the end of PVE's task, and not at all when the world moved meanwhile.
+@Suite(.timeLimit(.minutes(10)))
+struct CatalogTests {
+    @Test func `every change of the catalogue is tried here`() {
+        let tried = Set(Deed.all.map(\.wish.action))
+        let all = Set(ActionCatalog.all.filter { $0.effect == .change }.map(\.action.rawValue))
+        #expect(all.subtracting(tried).isEmpty && tried.isSubset(of: all))
+    }
+
+    @Test(arguments: Deed.all)
+    func `a change is planned, approved, applied, and the state is as promised`(deed: Deed) async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            try await deed.prepare(pve)
+            let planned = try await agent.plan(deed.wish)
+            try #require(planned["decision"]?["allowed"] == true, "\(planned)")
+            #expect(agent.executed.isEmpty, "planning changes nothing")
+            let preview = try #require(planned["preview"])
+            #expect(preview["calls"]?.array?.count == deed.calls)
+            #expect(preview["noop"] == false, "\(preview)")
+            #expect(preview["irreversible"] == .bool(preview["undo"]?.isNull != false))
+            let id = try #require(planned["plan_id"]?.string)
+            let reply = try await agent.apply(id, approvedBy: "alice")
+            #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
+            #expect(agent.executed.count == deed.calls)
+            #expect(try await deed.happened(Deed.World(pve: pve)), "\(reply)")
+            let text = try String(decoding: readLog(agent), as: UTF8.self) + planned.json.text + reply.json.text
+            #expect(!text.contains("s3cret-pw"))
+
+            guard let undo = preview["undo"], !undo.isNull else { return }
+            let back = try await agent.post("/v1/actions/plan", undo)
+            #expect(back.status == 200, "\(back)")
+            #expect(back["decision"]?["allowed"] == true, "\(back)")
+        }
+    }
+
+    private func readLog(_ agent: RunningAgent) throws -> [UInt8] {
+        try agent.lines().flatMap { $0.bytes }
+    }
+
+    /// What can happen to a guest between approval and apply, and the fields that tell.
+    enum Turn: String, CaseIterable, Sendable {
+        case swapped, changed, moved, locked
+
+        func happen(to guest: Int, _ pve: Simulator) {
+            switch self {
+            case .swapped: pve.swapIdentity(guest)
+            case .changed: pve.setConfig(guest, "description", "changed")
+            case .moved: pve.move(guest, to: pve.guest(guest)?.node == "pve3" ? "pve1" : "pve3")
+            case .locked: pve.setConfig(guest, "lock", "backup")
+            }
+        }
+
+        func fields(isContainer: Bool) -> Set<String> {
+            switch self {
+            case .swapped: isContainer ? ["hwaddrs"] : ["uuid", "vmgenid", "ctime"]
+            case .changed: ["digest"]
+            case .moved: ["node"]
+            case .locked: ["lock"]
+            }
+        }
+    }
+
+    private static let guests = Deed.all.filter { deed in
+        deed.disturb == nil
+            && ["vm/", "lxc/", "firewall/vm", "firewall/lxc"].contains { deed.wish.target.hasPrefix($0) }
+    }
+
+    @Test(arguments: guests, Turn.allCases)
+    func `a change to a guest that is not what it was is refused, and says how it differs`(
+        deed: Deed, turn: Turn
+    ) async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            try await deed.prepare(pve)
+            let id = try await agent.planID(deed.wish)
+            let guest = try #require(deed.wish.target.split(separator: "/").last.flatMap { Int($0) })
+            turn.happen(to: guest, pve)
+            let reply = try await agent.apply(id, approvedBy: "alice")
+            expectProblem(reply, 409, "plan_stale")
+            let fields = Set((reply["moved"]?.array ?? []).compactMap { $0["field"]?.string })
+            let wanted = turn.fields(isContainer: deed.wish.target.contains("lxc"))
+            #expect(wanted.isSubset(of: fields), "\(reply)")
+            #expect(agent.executed.isEmpty)
+            #expect(try await agent.planState(id) == "stale")
+        }
+    }
+
+    @Test(arguments: Deed.all.filter { $0.disturb != nil })
+    func `a change to what is no guest is refused when that moved`(deed: Deed) async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            try await deed.prepare(pve)
+            let id = try await agent.planID(deed.wish)
+            #expect(try await agent.planState(id) != "denied")
+            try await deed.disturb?(pve)
+            let reply = try await agent.apply(id, approvedBy: "alice")
+            expectProblem(reply, 409, "plan_stale")
+            #expect(reply["moved"]?.array?.isEmpty == false, "\(reply)")
+            #expect(agent.executed.isEmpty)
+        }
+    }
+
+    @Test func `no change of the catalogue is left out of these`() {
+        let object = Set(Deed.all.filter { $0.disturb != nil }.map(\.wish.action))
+        let all = Set(Deed.all.map(\.wish.action))
+        #expect(all == object.union(Self.guests.map(\.wish.action)))
+    }
+}
