@@ -43,6 +43,8 @@ extension ActionService {
     package func begin(
         _ key: IdempotencyKey, payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState {
+        // An answer that is there is for all who ask at the same time.
+        if let answer = try await kept(key, payloadHash, context)?.answer { return .answered(answer) }
         guard keysInProgress.withLock({ $0.insert(key).inserted }) else {
             throw ServiceError(
                 .idempotencyInProgress,
@@ -50,26 +52,33 @@ extension ActionService {
         }
         var isHeld = false
         defer { if !isHeld { end(key) } }
-        guard let kept = try await read({ $0.request(key) }) else {
+        // Whoever held it may have come to an end in between.
+        guard let kept = try await kept(key, payloadHash, context) else {
             isHeld = true
             return .fresh
-        }
-        // Kept for a day, and the housekeeping comes round in its own time.
-        guard kept.createdAt > ports.now().addingTimeInterval(-Limits.idempotencySeconds) else {
-            isHeld = true
-            return .fresh
-        }
-        try await authorise(kept, context)
-        guard kept.payloadHash == payloadHash else {
-            throw ServiceError(
-                .idempotencyKeyReused,
-                "this Idempotency-Key came with another body before; take a new key for a new request")
         }
         if let answer = kept.answer { return .answered(answer) }
         guard kept.record.kind == .operation, let operation = try await read({ $0.operation(kept.record) }) else {
             throw ServiceError(.operationNotFound, "what this Idempotency-Key made, \(kept.record), is kept no more")
         }
         return .unanswered(operation)
+    }
+
+    /// What is kept under the key for this payload, for somebody who may see it; `nil` where the key is new.
+    private func kept(
+        _ key: IdempotencyKey, _ payloadHash: String, _ context: Context
+    ) async throws(ServiceError) -> KeptRequest? {
+        // Kept for a day, and the housekeeping comes round in its own time.
+        guard let kept = try await read({ $0.request(key) }),
+            kept.createdAt > ports.now().addingTimeInterval(-Limits.idempotencySeconds)
+        else { return nil }
+        try await authorise(kept, context)
+        guard kept.payloadHash == payloadHash else {
+            throw ServiceError(
+                .idempotencyKeyReused,
+                "this Idempotency-Key came with another body before; take a new key for a new request")
+        }
+        return kept
     }
 
     /// Lets go of a key that ``begin(_:payloadHash:_:)`` called fresh.
@@ -103,8 +112,11 @@ extension ActionService {
             case .operation: records.operation(kept.record)?.environment
             }
         }
-        // What is kept no more is nobody's to see, and neither is its answer.
-        guard let environment else { return }
-        _ = try site(environment, .view, context)
+        if let environment {
+            _ = try site(environment, .view, context)
+        } else if !context.principal.mayEverywhere(.view) {
+            // Where it was nobody knows any more.
+            throw kept.record.kind == .plan ? Self.noPlan(kept.record) : Self.noOperation(kept.record)
+        }
     }
 }

@@ -50,7 +50,7 @@ extension ActionService {
         return operation
     }
 
-    private static func noOperation(_ id: RecordID) -> ServiceError {
+    static func noOperation(_ id: RecordID) -> ServiceError {
         ServiceError(.operationNotFound, "there is no operation \(id)")
     }
 

@@ -39,7 +39,7 @@ extension ActionService {
         return plan
     }
 
-    private static func noPlan(_ id: RecordID) -> ServiceError {
+    static func noPlan(_ id: RecordID) -> ServiceError {
         ServiceError(.planNotFound, "there is no plan \(id)")
     }
 
