@@ -1,24 +1,46 @@
 /// How guests come to be, move and go.
 extension ActionCatalog {
     static func life(_ kind: GuestKind) -> [ActionDefinition] {
-        [snapshot(kind), clone(kind), migrate(kind), delete(kind)]
+        [create(kind), clone(kind), migrate(kind), template(kind), delete(kind)]
     }
 
-    static func snapshot(_ kind: GuestKind) -> ActionDefinition {
-        .change(
-            "snapshot_\(kind.suffix)", "Take a snapshot of a \(kind.noun)", on: [kind.form],
-            [
-                node, ParameterDefinition("snapname", .text(.snapshot), required: true, "the snapshot's name"),
-                ParameterDefinition("description", .text(8192), "a note kept with the snapshot"),
-            ] + (kind == .vm ? [ParameterDefinition("vmstate", .boolean, "save the memory too")] : []),
-            risk: .medium, because: "uses storage, interrupts little",
-            [CallTemplate(.post, "\(kind.path)/snapshot", tasks: kind.tasks("snapshot"), id: "{vmid}")],
-            checks: [.unlocked(), .snapshotIsNew("snapname")], changes: .snapshot("snapname", true),
-            needs: [Privilege("/vms/{vmid}", "VM.Snapshot")])
-    }
+    static let mayAllocate = [Privilege("/vms/{vmid}", "VM.Allocate")]
+    static let mayFill = Privilege("/storage/{storage}", "Datastore.AllocateSpace", when: .with("storage"))
+    private static let newNode = ParameterDefinition(
+        "node", .text(.node), required: true, isOwn: true, "the node that gets it")
 
-    static func clone(_ kind: GuestKind) -> ActionDefinition {
+    private static func create(_ kind: GuestKind) -> ActionDefinition {
         let isVM = kind == .vm
+        return .change(
+            "create_\(kind.suffix)", "Make a new \(kind.noun) with the target's id", on: [kind.form],
+            [newNode] + keys(of: kind)
+                + [
+                    ParameterDefinition("storage", .text(.storage), "storage where a disk names none"), pool,
+                    ParameterDefinition("start", .boolean, "start it at once"), bandwidth,
+                ]
+                + (isVM
+                    ? []
+                    : [
+                        ParameterDefinition("ostemplate", .text(.volume), required: true, "local:vztmpl/…"),
+                        ParameterDefinition("unprivileged", .boolean, "map its root to a user of the node's"),
+                        ParameterDefinition("password", .text(.password), "of its root"),
+                        ParameterDefinition("ssh-public-keys", .text(32_768), "for its root, one a line"),
+                    ]),
+            risk: .medium, because: "uses resources, takes nothing away",
+            touches: [touchesHost],
+            [
+                CallTemplate(
+                    .post, "/nodes/{node}/\(kind.rawValue)", tasks: kind.tasks("create"), id: "{vmid}",
+                    fixed: ["vmid": "{vmid}"])
+            ],
+            expects: .absent,
+            checks: [.idIsFree(nil), .nodeOnline("node"), .storageActive("storage", content: nil), .diskStorages],
+            changes: .exists(true), undo: .action("delete_\(kind.suffix)"), needs: mayAllocate + [mayFill])
+    }
+
+    private static func clone(_ kind: GuestKind) -> ActionDefinition {
+        let isVM = kind == .vm
+        let format = ParameterDefinition("format", .choice(["raw", "qcow2", "vmdk"]), "disk format of a full copy")
         return .change(
             "clone_\(kind.suffix)", "Copy a \(kind.noun) or a template", on: [kind.form],
             [
@@ -28,37 +50,58 @@ extension ActionCatalog {
                 ParameterDefinition("full", .boolean, "copy all disks, even of a template"),
                 ParameterDefinition("target", .text(.node), "the node for the new guest; shared storage only"),
                 ParameterDefinition("storage", .text(.storage), "storage for a full copy"),
-            ]
-                + (isVM
-                    ? [ParameterDefinition("format", .choice(["raw", "qcow2", "vmdk"]), "disk format of a full copy")]
-                    : []) + [
-                    pool,
-                    ParameterDefinition(
-                        "snapname", .text(.snapshot), "copy this snapshot instead of the present state"),
-                    bandwidth,
-                ],
-            risk: .medium, because: "uses storage, leaves the source as it is",
+            ] + (isVM ? [format] : []) + [
+                pool,
+                ParameterDefinition("snapname", .text(.snapshot), "copy this snapshot instead of the present state"),
+                bandwidth,
+            ], risk: .medium, because: "uses storage, leaves the source as it is",
             [CallTemplate(.post, "\(kind.path)/clone", tasks: kind.tasks("clone"), id: "{vmid}")],
-            checks: [.unlocked(), .idIsFree("newid")], changes: .newGuest("newid"),
-            needs: [Privilege("/vms/{vmid}", "VM.Clone")])
+            checks: [
+                .unlocked(), .idIsFree("newid"), .nodeOnline("target"), .storageActive("storage", content: nil),
+                .snapshotExists("snapname"),
+            ], changes: .newGuest("newid"), undo: .action("delete_\(kind.suffix)", on: "\(kind.targetWord)/{newid}"),
+            needs: [
+                Privilege("/vms/{vmid}", "VM.Clone"), Privilege("/vms/{newid}", "VM.Allocate", when: .without("pool")),
+                mayFill,
+            ])
     }
 
-    static func migrate(_ kind: GuestKind) -> ActionDefinition {
-        .change(
+    private static func migrate(_ kind: GuestKind) -> ActionDefinition {
+        let isVM = kind == .vm
+        return .change(
             "migrate_\(kind.suffix)", "Move a \(kind.noun) to another node", on: [kind.form],
-            [
-                node, ParameterDefinition("target", .text(.node), required: true, "the node to move to"),
-                ParameterDefinition("online", .boolean, "move it while it runs"),
-                ParameterDefinition("with-local-disks", .boolean, "move local disks along"),
-                ParameterDefinition("targetstorage", .text(.storageMap), "storage, or pairs FROM:TO, at the other end"),
-                bandwidth,
-            ], risk: .high, approval: true, because: "moves a machine and perhaps its disks; may interrupt it",
+            [node, ParameterDefinition("target", .text(.node), required: true, "the node to move to")]
+                + (isVM
+                    ? [
+                        ParameterDefinition("online", .boolean, "move it while it runs"),
+                        ParameterDefinition("with-local-disks", .boolean, "move local disks along"),
+                        ParameterDefinition(
+                            "targetstorage", .text(.storageMap), "storage, or pairs FROM:TO, at the other end"),
+                    ]
+                    : [
+                        ParameterDefinition("restart", .boolean, "stop it, move it, start it there"),
+                        ParameterDefinition(
+                            "target-storage", .text(.storageMap), "storage, or pairs FROM:TO, at the other end"),
+                        ParameterDefinition("timeout", .integer(1...86_400), "seconds to shut it down for a restart"),
+                    ]) + [bandwidth], risk: .high, approval: true,
+            because: "moves a machine and perhaps its disks; may interrupt it",
             [CallTemplate(.post, "\(kind.path)/migrate", tasks: kind.tasks("migrate", ha: "migrate"), id: "{vmid}")],
             checks: [.unlocked(), .otherNode("target"), .migration], changes: .node("target"),
+            undo: .action(
+                "migrate_\(kind.suffix)",
+                [.take("target", .observed("node")), .take(isVM ? "online" : "restart", .flag(ifStatus: "running"))]),
             needs: [Privilege("/vms/{vmid}", "VM.Migrate")])
     }
 
-    static func delete(_ kind: GuestKind) -> ActionDefinition {
+    private static func template(_ kind: GuestKind) -> ActionDefinition {
+        .change(
+            "template_\(kind.suffix)", "Make a \(kind.noun) a template, for good", on: [kind.form], [node], risk: .high,
+            approval: true, because: "it can never be started again",
+            [CallTemplate(.post, "\(kind.path)/template", tasks: kind == .vm ? ["qmtemplate"] : [], id: "{vmid}")],
+            checks: [.unlocked(), .notTemplate, .stopped, .noSnapshots], changes: .template, needs: mayAllocate)
+    }
+
+    private static func delete(_ kind: GuestKind) -> ActionDefinition {
         .change(
             "delete_\(kind.suffix)", "Delete a \(kind.noun) and its disks", on: [kind.form],
             [
@@ -68,7 +111,7 @@ extension ActionCatalog {
                     "destroy-unreferenced-disks", .boolean, "delete disks of its id that its config names not"),
             ], risk: .high, approval: true, because: "destroys a machine and its data",
             [CallTemplate(.delete, kind.path, tasks: kind.tasks("destroy"), id: "{vmid}")],
-            checks: [.unlocked(), .stopped, .unprotected], changes: .exists(false),
-            needs: [Privilege("/vms/{vmid}", "VM.Allocate")])
+            checks: [.unlocked(), .stopped, .unprotected, .notLinked], changes: .exists(false), needs: mayAllocate,
+            safety: true)
     }
 }

@@ -3,28 +3,77 @@ extension ActionCatalog {
     private static let timeout = ParameterDefinition(
         "timeout", .integer(0...86_400), "seconds PVE waits before it gives up")
     private static let mayPower = [Privilege("/vms/{vmid}", "VM.PowerMgmt")]
+    private static let interrupts = "interrupts what runs in it"
 
     static func power(_ kind: GuestKind) -> [ActionDefinition] {
         let isVM = kind == .vm
         let waiting = isVM ? [node, timeout] : [node]
+        let overrule = ParameterDefinition("overrule-shutdown", .boolean, "end a shutdown that is under way")
         return [
-            .change(
-                "start_\(kind.suffix)", "Start a \(kind.noun)", on: [kind.form], waiting, risk: .medium,
-                because: "uses resources, interrupts nothing",
-                [
-                    CallTemplate(
-                        .post, "\(kind.path)/status/start", tasks: kind.tasks("start", ha: "start"), id: "{vmid}")
-                ],
+            change(
+                "start", "Start a \(kind.noun)", kind, waiting, because: "uses resources, interrupts nothing",
+                ha: "start",
                 // A start is how PVE wakes a machine that was put to sleep on disk.
                 checks: [.unlocked(except: isVM ? ["suspended"] : []), .notTemplate, .notRunningYet],
-                changes: .status("running"), undo: .action("stop_\(kind.suffix)"), needs: mayPower),
-            .change(
-                "stop_\(kind.suffix)", "Stop a \(kind.noun) at once, as if its plug were pulled", on: [kind.form],
-                waiting, risk: .medium, approval: true,
-                because: "interrupts what the machine does; unsaved data is lost",
-                [CallTemplate(.post, "\(kind.path)/status/stop", tasks: kind.tasks("stop", ha: "stop"), id: "{vmid}")],
-                checks: [.unlocked(), .notStoppedYet], changes: .status("stopped"),
-                undo: .action("start_\(kind.suffix)"), needs: mayPower),
+                to: "running", undo: .action("stop_\(kind.suffix)")),
+            change(
+                "stop", "Stop a \(kind.noun) at once, as if its plug were pulled", kind, waiting + [overrule],
+                approval: true, because: "interrupts what the machine does; unsaved data is lost", ha: "stop",
+                checks: [.unlocked(), .notStoppedYet], to: "stopped", undo: .action("start_\(kind.suffix)")),
+            change(
+                "shutdown", "Ask the system in a \(kind.noun) to shut down", kind,
+                [node, timeout, ParameterDefinition("forceStop", .boolean, "stop it if it does not in time")],
+                approval: true, because: interrupts, ha: "stop", checks: [.unlocked(), .notStoppedYet, .notPaused],
+                to: "stopped", undo: .action("start_\(kind.suffix)")),
+            change(
+                "reboot", "Shut a \(kind.noun) down and start it again, with pending changes", kind, [node, timeout],
+                approval: true, because: interrupts, checks: [.unlocked(), .running, .notPaused], to: nil),
+            suspend(kind),
+            change(
+                "resume", "Let a paused \(kind.noun) go on", kind, [node],
+                because: "uses resources, interrupts nothing",
+                checks: [.unlocked(except: isVM ? ["suspended"] : []), .paused], to: "running",
+                undo: .action("suspend_\(kind.suffix)")),
         ]
+            + (isVM
+                ? [
+                    change(
+                        "reset", "Reset a virtual machine, as its button would", kind, [node], approval: true,
+                        because: "interrupts what the machine does; unsaved data is lost",
+                        checks: [.unlocked(), .running], to: nil)
+                ] : [])
+    }
+
+    private static func change(
+        _ verb: String, _ summary: String, _ kind: GuestKind, _ parameters: [ParameterDefinition],
+        approval: Bool = false, because reason: String, ha: String? = nil, checks: [CheckKind], to status: String?,
+        undo: UndoRule = .none
+    ) -> ActionDefinition {
+        .change(
+            "\(verb)_\(kind.suffix)", summary, on: [kind.form], parameters, risk: .medium, approval: approval,
+            because: reason,
+            [CallTemplate(.post, "\(kind.path)/status/\(verb)", tasks: kind.tasks(verb, ha: ha), id: "{vmid}")],
+            checks: checks, changes: status.map { .status($0) } ?? .restarted, undo: undo, needs: mayPower)
+    }
+
+    private static func suspend(_ kind: GuestKind) -> ActionDefinition {
+        let isVM = kind == .vm
+        return .change(
+            "suspend_\(kind.suffix)", "Pause a \(kind.noun)\(isVM ? ", or put it to sleep on disk" : "")",
+            on: [kind.form],
+            [node]
+                + (isVM
+                    ? [
+                        ParameterDefinition("todisk", .boolean, "save its memory and stop it"),
+                        ParameterDefinition(
+                            "statestorage", .text(.storage), when: .with("todisk"), "storage for the memory"),
+                    ] : []),
+            risk: .medium, approval: true, because: interrupts,
+            [
+                CallTemplate(
+                    .post, "\(kind.path)/status/suspend", tasks: isVM ? ["qmpause", "qmsuspend"] : ["vzsuspend"],
+                    id: "{vmid}")
+            ], checks: [.unlocked(), .running], changes: .suspended, undo: .action("resume_\(kind.suffix)"),
+            needs: mayPower)
     }
 }

@@ -2,7 +2,9 @@
 package enum ActionCatalog {
     /// All entries, topic by topic.
     package static let all: [ActionDefinition] =
-        inventory + [GuestKind.vm].flatMap(power) + [GuestKind.vm].flatMap(life) + storage + network
+        reads + GuestKind.allCases.flatMap(power) + GuestKind.allCases.flatMap(life)
+        + GuestKind.allCases.flatMap(configuration) + disks + snapshots + backups + storage + network + availability
+        + nodes + guestAgent
 
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.action.rawValue, $0) })
 

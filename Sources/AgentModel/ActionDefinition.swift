@@ -22,6 +22,8 @@ package struct ActionDefinition: Sendable, Hashable {
     package let calls: [CallTemplate]
     /// The request may spell a call out in `params {endpoint, method, params}`, bounded by the target.
     package let takesEndpoint: Bool
+    /// Whether the target guest is there before.
+    package let expects: Presence
     package let object: ObjectRule
     package let checks: [CheckKind]
     package let changes: ChangeRule
@@ -37,7 +39,9 @@ package struct ActionDefinition: Sendable, Hashable {
     package var inverse: Action? {
         switch undo {
         case .none: nil
-        case .action(let name): Action(name)
+        case .action(let name, _, _), .guests(let name): Action(name)
+        case .opposite, .config, .tags, .pending, .edit, .pool: action
+        case .disk, .restored: nil
         }
     }
 
@@ -53,14 +57,16 @@ package struct ActionDefinition: Sendable, Hashable {
         Self(
             action: Action(name), summary: summary, effect: .read, targets: targets, parameters: parameters,
             rules: rules, risk: .low, needsApproval: false, reason: "changes nothing", touches: [], calls: calls,
-            takesEndpoint: false, object: .none, checks: [], changes: .none, undo: .none, privileges: privileges,
+            takesEndpoint: false, expects: .present, object: .none, checks: [], changes: .none, undo: .none,
+            privileges: privileges,
             takesSafetySnapshot: false)
     }
 
     static func change(
         _ name: String, _ summary: String, on targets: [TargetForm], _ parameters: [ParameterDefinition],
         rules: [ParameterRule] = [], risk: Risk, approval: Bool = false, because reason: String,
-        touches: [TouchRule] = [], _ calls: [CallTemplate], endpoint: Bool = false, object: ObjectRule = .none,
+        touches: [TouchRule] = [], _ calls: [CallTemplate], endpoint: Bool = false,
+        expects: Presence = .present, object: ObjectRule = .none,
         checks: [CheckKind] = [], changes: ChangeRule = .none, undo: UndoRule = .none, needs privileges: [Privilege],
         safety: Bool = false
     ) -> Self {
@@ -68,7 +74,7 @@ package struct ActionDefinition: Sendable, Hashable {
             action: Action(name), summary: summary, effect: .change, targets: targets,
             parameters: parameters + (safety ? [.safetySnapshot] : []), rules: rules, risk: risk,
             needsApproval: approval, reason: reason, touches: touches, calls: calls, takesEndpoint: endpoint,
-            object: object, checks: checks, changes: changes, undo: undo, privileges: privileges,
+            expects: expects, object: object, checks: checks, changes: changes, undo: undo, privileges: privileges,
             takesSafetySnapshot: safety)
     }
 }

@@ -27,7 +27,38 @@ extension ActionRequest {
     /// Throws when `params.endpoint` is not below the target.
     package func calls(in place: Surroundings) throws(EndpointError) -> [Call] {
         if spellsEndpoint { return [try endpointCall()] }
-        return templates.map { call($0, place) }
+        return (safetySnapshot(in: place).map { [$0] } ?? []) + templates.map { call($0, place) }
+    }
+
+    /// The snapshot that is taken first, where the request wants one.
+    ///
+    /// Its name follows from the request and from the configuration as it is, so that the same plan names the same one.
+    private func safetySnapshot(in place: Surroundings) -> Call? {
+        guard let guest = target.guest, let name = safetyName(in: place) else { return nil }
+        return Call(
+            .post, path("\(guest.kind.path)/snapshot", place),
+            [("snapname", .text(name)), ("description", .text("before \(action)"))],
+            tasks: guest.kind.tasks("snapshot"),
+            taskID: guest.id.description, moves: ["digest"])
+    }
+
+    /// The name of the snapshot that is taken first; `nil` where none is.
+    package func safetyName(in place: Surroundings) -> String? {
+        guard definition.takesSafetySnapshot, params["safety_snapshot"] == true, target.guest != nil else { return nil }
+        let hash = PlanDigest.hash([
+            "action": .string(action.rawValue), "target": .string(target.description), "params": .object(params),
+            "digest": place.config?["digest"] ?? .null,
+        ])
+        return "safety-" + hash.prefix(12)
+    }
+
+    /// Numbers that guests get which are not there yet.
+    package var claimedIDs: [VMID] {
+        var ids: [VMID] = definition.expects == .absent ? [target.guest?.id].compactMap(\.self) : []
+        if case .newGuest(let name) = definition.changes, let id = params[name].flatMap({ VMID($0.text) }) {
+            ids.append(id)
+        }
+        return ids
     }
 
     /// The templates that apply.
@@ -39,8 +70,10 @@ extension ActionRequest {
     package var spellsEndpoint: Bool { definition.takesEndpoint && params["endpoint"] != nil }
 
     private func call(_ template: CallTemplate, _ place: Surroundings) -> Call {
+        let own = Set(definition.parameters.filter(\.isOwn).map(\.name))
         var parameters: [Call.Parameter] = template.fixed.compactMap { fixed in
-            params[fixed.name] == nil ? (fixed.name, .text(fill(fixed.value, place))) : nil
+            let isGiven = params[fixed.name] != nil && !own.contains(fixed.name)
+            return isGiven ? nil : (fixed.name, .text(fill(fixed.value, place)))
         }
         let inPath = Set(template.placeholders)
         let replaced = Set(template.fixed.map(\.value).filter { $0.hasPrefix("{") }.map { $0.dropFirst().dropLast() })

@@ -63,7 +63,7 @@ package struct CallTemplate: Sendable, Hashable {
     }
 
     /// The names that stand in braces in the path.
-    var placeholders: [String] {
-        path.split(separator: "/").filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
+    package var placeholders: [String] {
+        path.split(separator: "{").compactMap { part in part.firstIndex(of: "}").map { String(part[..<$0]) } }
     }
 }

@@ -10,27 +10,41 @@ package struct Condition: Sendable, Hashable {
     }
 
     /// By the parameter's name; all must hold.
-    package private(set) var tests: [String: Test] = [:]
+    private var tests: [String: Test] = [:]
+    /// One of these parameters, or of these families, is given; empty where that does not matter.
+    private var given: [String] = []
     /// Empty where any form will do.
     package private(set) var targets: Set<TargetForm> = []
+    /// One of these holds; empty where that does not matter.
+    private var alternatives: [Condition] = []
 
     package static let always = Condition()
 
     static func with(_ name: String) -> Self { Condition(tests: [name: .given]) }
     static func without(_ name: String) -> Self { Condition(tests: [name: .missing]) }
     static func when(_ name: String, _ words: String...) -> Self { Condition(tests: [name: .among(words)]) }
+    static func among(_ name: String, _ words: [String]) -> Self { Condition(tests: [name: .among(words)]) }
+    static func any(_ names: [String]) -> Self { Condition(given: names) }
     static func on(_ forms: TargetForm...) -> Self { Condition(targets: Set(forms)) }
+    static func anyOf(_ alternatives: Condition...) -> Self { Condition(alternatives: alternatives) }
 
     /// Both conditions.
     func and(_ other: Condition) -> Self {
         Condition(
-            tests: tests.merging(other.tests) { $1 },
-            targets: targets.isEmpty
-                ? other.targets : other.targets.isEmpty ? targets : targets.intersection(other.targets))
+            tests: tests.merging(other.tests) { $1 }, given: given + other.given,
+            targets: targets.isEmpty || other.targets.isEmpty
+                ? targets.union(other.targets) : targets.intersection(other.targets),
+            alternatives: alternatives + other.alternatives)
     }
 
     package func holds(for params: JSONObject, on target: Target) -> Bool {
         guard targets.isEmpty || targets.contains(target.form) else { return false }
+        guard alternatives.isEmpty || alternatives.contains(where: { $0.holds(for: params, on: target) }) else {
+            return false
+        }
+        guard given.isEmpty || params.keys.contains(where: { key in given.contains { $0.names(key) } }) else {
+            return false
+        }
         return tests.allSatisfy { name, test in
             switch test {
             case .given: params[name] != nil
@@ -40,7 +54,7 @@ package struct Condition: Sendable, Hashable {
         }
     }
 
-    /// The condition in words, `op add or change, on vm/ID`; empty for the one that always holds.
+    /// The condition in words, `with op add or change, on vm/ID`; empty for the one that always holds.
     package var text: String {
         var parts = tests.sorted { $0.key < $1.key }.map { name, test in
             switch test {
@@ -49,7 +63,20 @@ package struct Condition: Sendable, Hashable {
             case .among(let words): "with \(name) \(words.joined(separator: " or "))"
             }
         }
+        if !given.isEmpty { parts.append("with one of \(given.joined(separator: ", "))") }
         if !targets.isEmpty { parts.append("on " + targets.map(\.rawValue).sorted().joined(separator: " or ")) }
+        if !alternatives.isEmpty { parts.append(alternatives.map(\.text).joined(separator: "; or ")) }
         return parts.joined(separator: ", ")
+    }
+}
+
+extension String {
+    /// Whether this is the parameter's name, or that of its family: `net[n]` names `net0`.
+    func names(_ key: String) -> Bool {
+        guard hasSuffix("[n]") else { return key == self }
+        let stem = dropLast("[n]".count)
+        let digits = key.dropFirst(stem.count)
+        return key.hasPrefix(stem) && !digits.isEmpty && digits.utf8.allSatisfy(TextForm.isDigit)
+            && (digits == "0" || digits.first != "0")
     }
 }

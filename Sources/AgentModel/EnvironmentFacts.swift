@@ -14,11 +14,16 @@ package struct EnvironmentFacts: Sendable, Hashable {
     /// `approved_by` without a second token counts here.
     package let acceptsDeclaredApprovals: Bool
     package let labels: [String: String]
+    /// Beginnings of commands that `agent_exec` may run, word by word; empty forbids it.
+    package let allowedCommands: [[String]]
+    /// Beginnings of addresses that `download_to_storage` may fetch from; empty forbids it.
+    package let allowedDownloads: [String]
 
     /// `trust` is the configured TLS trust in words, such as `system`, `ca:/path` or `sha256:AA:…`.
     package init(
         name: EnvironmentName, baseURL: String, tokenID: String, trust: String, readOnly: Bool = false,
-        acceptsDeclaredApprovals: Bool = false, labels: [String: String] = [:]
+        acceptsDeclaredApprovals: Bool = false, labels: [String: String] = [:], allowedCommands: [[String]] = [],
+        allowedDownloads: [String] = []
     ) {
         self.name = name
         self.baseURL = baseURL
@@ -27,6 +32,8 @@ package struct EnvironmentFacts: Sendable, Hashable {
         isSimulator = baseURL.hasPrefix("simulator://")
         self.acceptsDeclaredApprovals = isSimulator || acceptsDeclaredApprovals
         self.labels = labels
+        self.allowedCommands = allowedCommands
+        self.allowedDownloads = allowedDownloads
         identity = PlanDigest.hash([
             "base_url": .string(baseURL), "token_id": .string(tokenID), "tls": .string(trust),
         ])

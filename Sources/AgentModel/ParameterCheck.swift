@@ -24,7 +24,7 @@ struct ParameterCheck {
         }
         reader.refuseUnknown()
         if reader.issues.isEmpty, issues.isEmpty {
-            for rule in definition.rules { rule.check(params, on: target, &reader) }
+            for rule in definition.rules { rule.check(params, of: definition, on: target, &reader) }
         }
         issues += reader.issues
         if issues.isEmpty, JSON.object(given).bytes.count > Self.maximumBytes {
@@ -136,43 +136,5 @@ extension ParameterDefinition.Form {
             return words.contains(text) ? nil : "expected one of \(words.joined(separator: ", ")), got \(value.shown)"
         case .list, .object: return "expected a plain value"
         }
-    }
-}
-
-extension ParameterRule {
-    /// Reports what breaks the rule, with a pointer to it.
-    func check(_ params: JSONObject, on target: Target, _ reader: inout ObjectReader) {
-        func names(_ list: String) -> [String] { (params[list]?.array ?? []).compactMap(\.string) }
-        switch self {
-        case .notTogether(let one, let other):
-            if params[one] != nil, params[other] != nil { reader.report(other, "does not go together with \(one)") }
-        case .needs(let one, let other):
-            if params[one] != nil, params[other] == nil { reader.report(one, "needs \(other) as well") }
-        case .atLeastOne(let wanted):
-            if wanted.allSatisfy({ name in !params.keys.contains { Self.matches($0, name) } }) {
-                reader.report(wanted[0], "is missing; expected one of \(wanted.joined(separator: ", "))")
-            }
-        case .notSetAndListed(let list):
-            for name in names(list) where params[name] != nil && name != list {
-                reader.report(name, "is set and in \(list) as well; it can only be one")
-            }
-        case .diskOfKind(let name):
-            guard let disk = params[name]?.string, let kind = target.guest?.kind else { return }
-            if !TextForm.disk(kind).matches(disk) {
-                reader.report(name, "expected a disk of a \(kind.noun), \(TextForm.disk(kind).pattern), got \(disk)")
-            }
-        case .disjoint(let one, let other):
-            for name in names(other) where names(one).contains(name) {
-                reader.report(other, "\(name) is in \(one) as well")
-            }
-        }
-    }
-
-    /// `net0` for `net[n]`.
-    private static func matches(_ key: String, _ name: String) -> Bool {
-        guard name.hasSuffix("[n]") else { return key == name }
-        let stem = name.dropLast(3)
-        return key.hasPrefix(stem) && key.count > stem.count
-            && key.dropFirst(stem.count).utf8.allSatisfy(TextForm.isDigit)
     }
 }

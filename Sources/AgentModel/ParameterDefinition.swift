@@ -29,8 +29,8 @@ package struct ParameterDefinition: Sendable, Hashable {
     package let count: Int?
 
     init(
-        _ name: String, _ form: Form, required: Bool = false, isOwn: Bool = false, when: Condition = .always,
-        requiredWhen: Condition? = nil, count: Int? = nil, _ summary: String
+        _ name: String, _ form: Form, required: Bool = false, requiredWhen: Condition? = nil, isOwn: Bool = false,
+        when: Condition = .always, count: Int? = nil, _ summary: String
     ) {
         self.name = name
         self.form = form
@@ -47,12 +47,14 @@ package struct ParameterDefinition: Sendable, Hashable {
     /// Whether `key` is this parameter, or one of this family.
     package func matches(_ key: String) -> Bool {
         guard let count else { return key == name }
-        let stem = name.dropLast("[n]".count)
-        let digits = key.dropFirst(stem.count)
-        guard key.hasPrefix(stem), digits.utf8.allSatisfy(TextForm.isDigit), digits == "0" || digits.first != "0" else {
-            return false
-        }
-        return Int(digits).map { $0 < count } ?? false
+        return name.names(key) && Int(key.dropFirst(name.count - "[n]".count)).map { $0 < count } ?? false
+    }
+
+    /// The same where another condition holds.
+    func only(_ when: Condition, required: Condition? = nil) -> Self {
+        Self(
+            name, form, requiredWhen: required ?? requiredWhen?.and(when), isOwn: isOwn, when: when, count: count,
+            summary)
     }
 
     /// Names whose values are secrets wherever they turn up among parameters.
@@ -80,7 +82,11 @@ extension ParameterDefinition.Form {
             return Double(text).flatMap { bounds.contains($0) ? JSON($0) : nil }
         case .text(let form): return form.matches(text) ? .string(text) : nil
         case .choice(let words): return words.contains(text) ? .string(text) : nil
-        case .list, .object: return nil
+        case .list(let element, _):
+            let parts = text.split(whereSeparator: { ",; ".contains($0) }).map { JSON.string(String($0)) }
+            let values = parts.compactMap(element.value(shownByPVE:))
+            return parts.isEmpty || values.count < parts.count ? nil : .array(values)
+        case .object: return nil
         }
     }
 }

@@ -100,13 +100,18 @@ package struct Observed: Sendable, Hashable {
     /// The tags of the guest in lower case, as rules name them, where it has any.
     package var tags: Set<String> { Set((shown["tags"]?.array ?? []).compactMap { $0.string?.lowercased() }) }
 
-    /// The compared fields that differ now.
+    /// The compared fields that differ now; of objects, such as the other guests that are named, their own fields.
     package func moved(to found: Observed) -> [Moved] {
-        compared.compactMap { field in
-            let planned = shown[field] ?? .null
-            let now = found.shown[field] ?? .null
-            return planned == now ? nil : Moved(field: field, planned: planned, found: now)
+        compared.flatMap { Self.moved($0, shown[$0] ?? .null, found.shown[$0] ?? .null) }
+    }
+
+    private static func moved(_ field: String, _ planned: JSON, _ now: JSON) -> [Moved] {
+        guard field == "guests" || field.hasPrefix("guests."), let before = planned.object, let after = now.object
+        else {
+            return planned == now ? [] : [Moved(field: field, planned: planned, found: now)]
         }
+        let keys = before.keys + after.keys.filter { before[$0] == nil }
+        return keys.flatMap { moved("\(field).\($0)", before[$0] ?? .null, after[$0] ?? .null) }
     }
 }
 

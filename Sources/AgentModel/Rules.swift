@@ -1,24 +1,95 @@
-/// Something that planning looks at before it allows an action; the service knows how.
+/// Whether the target is there before the action.
+package enum Presence: Sendable, Hashable {
+    case present, absent, either
+}
+
+/// Something that planning looks at before it allows an action; the service knows how. A text is the name of a
+/// parameter; where the request does not give that, there is nothing to check.
 package enum CheckKind: Sendable, Hashable {
+    // The guest as it is.
     /// No lock but these.
     case unlocked(except: [String] = [])
     case notTemplate
     case unprotected
     /// It must be stopped.
     case stopped
+    /// It must run.
+    case running
+    case notPaused
     /// Whether it runs already; only a warning, for nothing would happen.
     case notRunningYet
-    /// Whether it is stopped already: a warning for machines; PVE refuses to stop a stopped container.
+    /// Whether it is stopped already: a warning for machines; PVE refuses it for containers.
     case notStoppedYet
+    /// It must be paused, or asleep on disk.
+    case paused
+    case managedByHA
+    /// The guest agent is enabled in its configuration.
+    case agentEnabled
+    /// No other guest's disks are built on its own.
+    case notLinked
+    /// A guest that is there may be replaced, or there is none.
+    case replaceable
+
+    // What the guest has.
+    case snapshotExists(String)
     case snapshotIsNew(String)
-    /// No guest has the number that the parameter gives, or the target; no other live plan is to take it.
+    /// Its disks can be snapshot at all.
+    case snapshotsPossible
+    case noSnapshots
+    /// The parameter names a disk that it has.
+    case diskExists(String)
+    case slotIsFree(String)
+    /// It is not what the guest starts from.
+    case notRoot(String)
+    case diskGrows
+    /// What the parameter lists is in the configuration.
+    case keysExist(String)
+    /// What the parameter lists has a change that is pending.
+    case keysPending(String)
+    /// The storages that new disks name are active.
+    case diskStorages
+    /// What takes effect only when the guest is started again.
+    case hotplug
+
+    // Numbers, nodes and the cluster.
+    /// No guest has the number that the parameter gives, or the target.
     case idIsFree(String?)
     /// The node is one of the cluster, online, and not where the guest is.
     case otherNode(String)
+    /// The node that the parameter names, or the target, is online.
+    case nodeOnline(String?)
+    case nodeOffline
+    /// The cluster keeps its quorum without the target.
+    case quorateWithout
+    /// Which guests run on the node.
+    case guestsOnNode
     /// What PVE's own preconditions for a migration say.
     case migration
+    /// The guests that are meant are there.
+    case guestsFit
+
+    // Storage.
+    /// The storage that the parameter names, or the target, is active where it is needed, and takes the content.
+    case storageActive(String, content: String?)
+    /// No guest's disk is on the storage, when its definition goes.
+    case storageUnused
+    /// The volume that the parameter names is on the target's storage.
+    case volumeExists(String, isBackup: Bool)
+    case volumeUnprotected(String)
+    /// No other guest's configuration names the volume.
+    case volumeUnused(String)
+    /// No volume has the name yet.
+    case volumeIsNew
+    /// The archive is there, and of the target's kind.
+    case archive(String)
+
+    // Objects, and the agent's own settings.
     /// The object is there, or is not, as the operation needs.
     case objectFits
+    /// Members of a pool that join or leave.
+    case members
+    case commandAllowed
+    case downloadAllowed
 }
 
 /// What is looked at besides the guests that are named, and must not move until the plan is applied.
@@ -26,6 +97,15 @@ package enum ObjectRule: Sendable, Hashable {
     case none
     /// The object that the first call changes, or the list that it adds to.
     case call
+    /// What is read from a path, filled as that of a call.
+    case at(String, fields: [String]? = nil)
+    /// The row of a list in which a field has a value.
+    case row(String, where: String, is: String, fields: [String])
+    case pool
+    /// A resource or a rule of HA.
+    case ha
+    /// What a rule of retention marks for removal.
+    case pruned
 }
 
 /// How to tell what would be different.
@@ -33,39 +113,79 @@ package enum ChangeRule: Sendable, Hashable {
     case none
     /// The guest's status becomes this.
     case status(String)
+    case restarted
+    case suspended
     /// The target is there afterwards, or is not.
     case exists(Bool)
+    case template
+    case restored
     /// The guest moves to the node that the parameter names.
     case node(String)
     /// The snapshot that the parameter names is there afterwards, or is not.
     case snapshot(String, Bool)
+    case rollback
     /// A guest of the number that the parameter gives comes to be.
     case newGuest(String)
-    /// The parameters are keys of an object.
+    /// The keys of the guest's configuration that the calls set.
+    case config
+    /// Pending changes that go.
+    case pending
+    case size
+    /// A disk's storage.
+    case moved
+    /// The keys of an object that the call sets.
     case object
+    /// A pool's note and members.
+    case pool
+    /// A service's state.
+    case service
+    case nodeStatus(String)
+    /// The status of every guest that is meant.
+    case guestStatus(String)
+    case guestNode(String)
+    case pruned
+    case downloaded
+    case command
+    /// The parameter's value under a key of its own; what it is now is not known.
+    case told(String, key: String)
 }
 
 /// A plan request that takes an action back.
 package enum UndoRule: Sendable, Hashable {
     /// Nothing brings back what was.
     case none
-    /// An action on the same target.
-    case action(String)
-}
+    /// An action on the same target, or on another, with parameters of this request or of what was observed.
+    case action(String, on: String? = nil, [Argument] = [])
+    /// The same action with a parameter's word turned round; none for words that have no opposite.
+    case opposite(String, [String: String])
+    /// The same action with the configuration's old values.
+    case config
+    case tags
+    case pending
+    /// Attached becomes detached, moved is moved back, and so on.
+    case disk
+    /// The same edit the other way round.
+    case edit
+    case pool
+    /// Deletes a guest that was not there before.
+    case restored
+    /// An action on the guests that were changed.
+    case guests(String)
 
-/// What parameters must be to each other; each broken one is an issue with a pointer.
-package enum ParameterRule: Sendable, Hashable {
-    /// At most one of them.
-    case notTogether(String, String)
-    /// None without the other.
-    case needs(String, String)
-    case atLeastOne([String])
-    /// No key is set and in this list as well.
-    case notSetAndListed(String)
-    /// The disk is one that the target's kind of guest can have.
-    case diskOfKind(String)
-    /// Nothing is in both lists.
-    case disjoint(String, String)
+    package struct Argument: Sendable, Hashable {
+        package enum Source: Sendable, Hashable {
+            case parameter
+            case observed(String)
+            /// True where the guest has this status; else it is left out.
+            case flag(ifStatus: String)
+            case text(String)
+        }
+        package let name: String
+        package let source: Source
+
+        static func same(_ name: String) -> Self { Self(name: name, source: .parameter) }
+        static func take(_ name: String, _ source: Source) -> Self { Self(name: name, source: source) }
+    }
 }
 
 /// A privilege that PVE asks for: one of several, on a path with places as in a call's.

@@ -1,9 +1,11 @@
 /// Formats of PVE's that a regular expression tells whole.
 extension TextForm {
     /// Where a virtual machine's disks go.
-    static let machineDisk =
-        "^(ide[0-3]|sata[0-5]|scsi([0-9]|[12][0-9]|30)|virtio([0-9]|1[0-5])|efidisk0|tpmstate0|unused\(upTo255))$"
-    static let containerDisk = "^(rootfs|mp\(upTo255)|unused\(upTo255))$"
+    static let machineDisk = "^(\(machineSlots))$"
+    static let containerDisk = "^(\(containerSlots))$"
+    private static let machineSlots =
+        "ide[0-3]|sata[0-5]|scsi([0-9]|[12][0-9]|30)|virtio([0-9]|1[0-5])|efidisk0|tpmstate0|unused\(upTo255)"
+    private static let containerSlots = "rootfs|mp\(upTo255)|unused\(upTo255)"
     private static let upTo255 = "([0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
 
     /// What PVE compares to know that nothing changed in between.
@@ -51,6 +53,28 @@ extension TextForm {
     package static let ruleAction = shape("[A-Za-z][A-Za-z0-9_-]{1,19}")
     /// A network device, `net0` or `vmbr0`.
     package static let interface = shape(#"[A-Za-z][A-Za-z0-9_]{1,14}([:.][0-9]{1,4})?"#)
+    /// `tcp`, `icmp` types.
+    package static let protocolName = shape("[a-z0-9-]{1,32}")
+    /// A macro of rules, `SSH`.
+    package static let macro = shape("[A-Za-z0-9_-]{1,128}")
+    /// A certificate's SHA-256.
+    package static let fingerprint = shape("([A-Fa-f0-9]{2}:){31}[A-Fa-f0-9]{2}")
+    /// A resource of HA.
+    package static let resource = shape("(vm|ct):[1-9][0-9]{2,8}")
+    /// A node, perhaps with its priority: `pve1:2`.
+    package static let rankedNode = shape("[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(:[0-9]{1,4})?")
+    /// A disk of either kind of guest.
+    package static let slot = shape("(\(machineSlots)|\(containerSlots))")
+    /// Where a container sees a volume.
+    package static let directory = shape("/[A-Za-z0-9._/-]{1,255}")
+    /// A path of PVE's access control, `/vms/100`.
+    package static let accessPath = shape("/[A-Za-z0-9._/-]{0,255}")
+    package static let serial = shape("(/dev/[A-Za-z0-9._/-]{1,200}|socket)")
+    package static let parallel = shape("(/dev/parport[0-9]{1,3}|/dev/usb/lp[0-9]{1,3})")
+    /// A password that is typed: printable ASCII.
+    package static let password = shape("[ -~]{5,1024}")
+    package static let startDate = shape(
+        "(now|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(T[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2})?)")
     /// `host`, or a name as `Europe/Berlin`.
     package static let timeZone = shape("[A-Za-z][A-Za-z0-9_+/-]{0,63}")
 }

@@ -76,7 +76,7 @@ package enum TextForm: Sendable, Hashable {
             return (1...limit).contains(text.unicodeScalars.count) && bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
         case .disk, .shape:
             guard bytes.count <= 8192, bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else { return false }
-            return (try? Regex(pattern)).map { text.wholeMatch(of: $0) != nil } ?? false
+            return Expressions.shared.matches(pattern, text)
         }
     }
 

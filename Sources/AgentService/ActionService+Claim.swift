@@ -121,10 +121,10 @@ extension ActionService {
                 let operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
                 records.put(plan)
                 records.put(operation)
-                if let kept { records.put(kept.request(for: id, at: now)) }
+                if let kept { records.put(kept.request(for: id, in: operation.environment, at: now)) }
                 return operation
             }
-            let operation = ticket.ahead > 0 ? try await commit(queue, .soon, body) : try await write(body)
+            let operation = ticket.ahead > 0 ? try await commit(queue, body) : try await write(body)
             guard let operation else {
                 try checkState(of: try await load(plan.id))
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")

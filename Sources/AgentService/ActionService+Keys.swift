@@ -17,8 +17,12 @@ package struct KeptWish: Sendable {
         self.render = render
     }
 
-    func request(for record: RecordID, at now: Date, _ answer: KeptAnswer? = nil) -> KeptRequest {
-        KeptRequest(key: key, payloadHash: payloadHash, record: record, createdAt: now, answer: answer)
+    func request(
+        for record: RecordID, in environment: EnvironmentName, at now: Date, _ answer: KeptAnswer? = nil
+    ) -> KeptRequest {
+        KeptRequest(
+            key: key, payloadHash: payloadHash, record: record, environment: environment, createdAt: now,
+            answer: answer)
     }
 }
 
@@ -43,42 +47,43 @@ extension ActionService {
     package func begin(
         _ key: IdempotencyKey, payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState {
-        // An answer that is there is for all who ask at the same time.
-        if let answer = try await kept(key, payloadHash, context)?.answer { return .answered(answer) }
+        // An answer that is there is for all who ask at the same time; one that is not may be owed at this moment.
+        if let known = try await known(key, payloadHash, context), case .answered = known { return known }
         guard keysInProgress.withLock({ $0.insert(key).inserted }) else {
             throw ServiceError(
                 .idempotencyInProgress,
                 "a request with this Idempotency-Key is being carried out; ask again for its answer")
         }
-        var isHeld = false
-        defer { if !isHeld { end(key) } }
-        // Whoever held it may have come to an end in between.
-        guard let kept = try await kept(key, payloadHash, context) else {
-            isHeld = true
-            return .fresh
+        // Somebody may have carried it out between the look and the hold.
+        do throws(ServiceError) {
+            guard let known = try await known(key, payloadHash, context) else { return .fresh }
+            end(key)
+            return known
+        } catch {
+            end(key)
+            throw error
+        }
+    }
+
+    /// What the key stands for, for somebody who may see it; `nil` for nothing.
+    private func known(
+        _ key: IdempotencyKey, _ payloadHash: String, _ context: Context
+    ) async throws(ServiceError) -> KeyState? {
+        // Kept for a day, and the housekeeping comes round in its own time.
+        guard let kept = try await read({ $0.request(key) }),
+            kept.createdAt > ports.now().addingTimeInterval(-Limits.idempotencySeconds)
+        else { return nil }
+        _ = try site(kept.environment, .view, context)
+        guard kept.payloadHash == payloadHash else {
+            throw ServiceError(
+                .idempotencyKeyReused,
+                "this Idempotency-Key came with another body before; take a new key for a new request")
         }
         if let answer = kept.answer { return .answered(answer) }
         guard kept.record.kind == .operation, let operation = try await read({ $0.operation(kept.record) }) else {
             throw ServiceError(.operationNotFound, "what this Idempotency-Key made, \(kept.record), is kept no more")
         }
         return .unanswered(operation)
-    }
-
-    /// What is kept under the key for this payload, for somebody who may see it; `nil` where the key is new.
-    private func kept(
-        _ key: IdempotencyKey, _ payloadHash: String, _ context: Context
-    ) async throws(ServiceError) -> KeptRequest? {
-        // Kept for a day, and the housekeeping comes round in its own time.
-        guard let kept = try await read({ $0.request(key) }),
-            kept.createdAt > ports.now().addingTimeInterval(-Limits.idempotencySeconds)
-        else { return nil }
-        try await authorise(kept, context)
-        guard kept.payloadHash == payloadHash else {
-            throw ServiceError(
-                .idempotencyKeyReused,
-                "this Idempotency-Key came with another body before; take a new key for a new request")
-        }
-        return kept
     }
 
     /// Lets go of a key that ``begin(_:payloadHash:_:)`` called fresh.
@@ -103,20 +108,5 @@ extension ActionService {
     package func outcome(of operation: Operation) async throws(ServiceError) -> ApplyOutcome {
         let plan = try await load(operation.planID)
         return try await outcome(of: operation, plan, wait: .zero)
-    }
-
-    private func authorise(_ kept: KeptRequest, _ context: Context) async throws(ServiceError) {
-        let environment = try await read { records in
-            switch kept.record.kind {
-            case .plan: records.plan(kept.record)?.request.environment
-            case .operation: records.operation(kept.record)?.environment
-            }
-        }
-        if let environment {
-            _ = try site(environment, .view, context)
-        } else if !context.principal.mayEverywhere(.view) {
-            // Where it was nobody knows any more.
-            throw kept.record.kind == .plan ? Self.noPlan(kept.record) : Self.noOperation(kept.record)
-        }
     }
 }

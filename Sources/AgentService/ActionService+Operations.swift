@@ -55,7 +55,7 @@ extension ActionService {
         return operation
     }
 
-    static func noOperation(_ id: RecordID) -> ServiceError {
+    private static func noOperation(_ id: RecordID) -> ServiceError {
         ServiceError(.operationNotFound, "there is no operation \(id)")
     }
 

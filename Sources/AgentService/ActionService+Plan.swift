@@ -40,7 +40,8 @@ extension ActionService {
         let now = ports.now()
         let caller = context.caller
         let rules = inForce
-        let preview = try await preview(of: request, at: site)
+        var preview = try await preview(of: request, at: site)
+        preview.checks += try await reservations(of: request, caller, now)
         let decision = rules.policy.evaluate(
             request, by: caller, in: site.facts, tags: preview.observed.tags, checks: preview.checks)
         let requires = rules.policy.requirement(of: decision, in: site.facts, among: rules.directory)
@@ -116,7 +117,10 @@ extension ActionService {
             decision: plan.decision.json, result: planned(plan))
         _ = try await commit(event) { records -> Bool? in
             records.put(plan)
-            if let kept { records.put(kept.request(for: plan.id, at: plan.createdAt, kept.render(plan))) }
+            if let kept {
+                records.put(
+                    kept.request(for: plan.id, in: plan.request.environment, at: plan.createdAt, kept.render(plan)))
+            }
             guard !plan.request.changes else { return true }
             let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: false)
             guard records.count(own) > limit else { return true }

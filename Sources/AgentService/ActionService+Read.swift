@@ -70,9 +70,9 @@ extension ActionService {
         if request.action == .readInventory {
             let running = request.target == .inventoryRunning
             let rows = try await reads.inventory(of: site, runningOnly: running)
-            return ReadResult(
-                message: "\(rows.count) \(running ? "running " : "")guests in \(request.environment)",
-                content: .rows([rows]))
+            var message = "\(rows.count) \(running ? "running " : "")guests in \(request.environment)"
+            if rows.count == 0, let why = try await Look(request, at: site).blindness() { message += "; \(why)" }
+            return ReadResult(message: message, content: .rows([rows]))
         }
         var found: [JSON] = []
         for call in calls { found.append(try await site.hypervisor.read(call)) }
@@ -85,6 +85,9 @@ extension ActionService {
         if case .array(let rows) = data {
             let limit = request.action == .readTasks ? request.params["limit"]?.integer.map { Int($0) } ?? 50 : .max
             data = .array(Array(rows.prefix(limit)))
+            if rows.isEmpty, let why = try await Look(request, at: site).blindness() {
+                return ReadResult(message: "nothing found; \(why)", content: .json(data))
+            }
             return ReadResult(message: "\(min(limit, rows.count)) found", content: .json(data))
         }
         return ReadResult(message: request.target.description, content: .json(data))

@@ -72,7 +72,7 @@ extension ActionService {
         let preview = try await look(again: plan, at: site)
         try Self.checkUnmoved(plan, plan.preview.observed.moved(to: preview.observed))
         try checkDecision(of: plan, at: site, preview.observed.tags, preview.checks)
-        let known = try await tasks(like: plan.preview.calls.first, at: site, "planning")
+        let known = try await tasks(like: plan.preview.calls.first, at: site, "before the call")
         // The world went on meanwhile.
         try checkRules(of: plan, at: site)
         return Ready(plan: plan, site: site, preview: preview, knownTasks: known)
@@ -177,7 +177,10 @@ extension ActionService {
         var digest = ready.preview.digest
         for (index, call) in ready.plan.preview.calls.enumerated() {
             do throws(ServiceError) {
-                if index > 0 { digest = try await relook(ready, after: index) }
+                if index > 0 {
+                    digest = try await relook(ready, after: index)
+                    operation.knownTasks += try await tasks(like: call, at: ready.site, "before the next call")
+                }
                 operation.steps.append(Step(sentAt: ports.now()))
                 ports.reached(.sending)
                 try await store(operation)

@@ -165,12 +165,12 @@ package final class ActionService: Sendable {
     /// and its no has the same effect. Where the transition does not
     /// come about, a `void` record says so; where not even that can be written, ``voidOrphans()`` does it later.
     func commit<Value: Sendable>(
-        _ event: AuditEvent, _ durability: AuditDurability = .now, recorded: () -> Bool = { true },
+        _ event: AuditEvent, recorded: () -> Bool = { true },
         _ body: @escaping @Sendable (any StoreTransaction) -> Value?
     ) async throws(ServiceError) -> Value? {
         let ticket = floor.open(behind: ports.audit.head)
         let head: AuditHead
-        do throws(ServiceError) { head = try await record(event, durability) } catch {
+        do throws(ServiceError) { head = try await record(event) } catch {
             // A record that was not written leaves nothing open; of one that could not be synced nobody knows yet.
             if error.mayBeRecorded { floor.abandon(ticket, event) } else { floor.close(ticket) }
             throw error

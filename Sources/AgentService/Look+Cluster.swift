@@ -17,6 +17,17 @@ extension Look {
         if let guest, wanted == node?.description {
             return [Check("target-node", .block, "\(guest) is on \(wanted) already")]
         }
+        if case .node(let own) = request.target, own.description == wanted {
+            return [Check("target-node", .block, "\(wanted) is the node that they are on")]
+        }
+        return try await nodeOnline(wanted)
+    }
+
+    /// The node of that name, or the target, is one of the cluster and online.
+    func nodeOnline(_ name: String?) async throws(HypervisorError) -> [Check] {
+        var wanted = name ?? ""
+        if name == nil, case .node(let own) = request.target { wanted = own.description }
+        guard !wanted.isEmpty else { return [] }
         let nodes = try await read(["nodes"]).array ?? []
         guard let row = nodes.first(where: { $0["node"]?.string == wanted }) else {
             let names = nodes.compactMap { $0["node"]?.string }.sorted().joined(separator: ", ")
@@ -28,8 +39,99 @@ extension Look {
         return [Check("target-node", .ok, "node \(wanted) is online")]
     }
 
-    func migration() -> [Check] {
-        guard let guest, status == "running", request.params["online"] != true else { return [] }
-        return [Check("online", .block, "\(guest) is running; give online: true, or stop it first")]
+    func nodeOffline() async throws(HypervisorError) -> [Check] {
+        guard let object = findings.object else {
+            return [Check("target-node", .block, "there is no \(request.target)")]
+        }
+        return object["status"] == "online"
+            ? [Check("already-online", .warn, "\(request.target) is online already")] : []
+    }
+
+    /// Whether the others still have the majority when the target is down.
+    func quorateWithout() async throws(HypervisorError) -> [Check] {
+        guard case .node(let own) = request.target else { return [] }
+        let rows = try await read(["cluster", "status"]).array ?? []
+        guard let cluster = rows.first(where: { $0["type"] == "cluster" }) else { return [] }
+        guard cluster["quorate"] == 1 else {
+            return [Check("quorum", .block, "the cluster has no quorum; PVE takes no changes")]
+        }
+        let nodes = rows.filter { $0["type"] == "node" }
+        let left = nodes.count { $0["online"] == 1 && $0["name"]?.string != own.description }
+        guard left * 2 <= nodes.count else { return [] }
+        return [Check("quorum", .warn, "without \(own) only \(left) of \(nodes.count) nodes are online: no quorum")]
+    }
+
+    func guestsOnNode() async throws(HypervisorError) -> [Check] {
+        guard case .node(let own) = request.target else { return [] }
+        let rows = try await guestRows()
+        let running = rows.filter { $0["node"]?.string == own.description && $0["status"] == "running" }
+        let names = running.compactMap { GuestRef(row: $0)?.description }.sorted()
+        guard !names.isEmpty else { return [] }
+        let shown = names.prefix(20).joined(separator: ", ") + (names.count > 20 ? ", …" : "")
+        return [Check("guests-on-node", .warn, "\(names.count) guests run on \(own) and are interrupted: \(shown)")]
+    }
+
+    func migration() async throws(HypervisorError) -> [Check] {
+        guard let guest else { return [] }
+        if status == "running" {
+            let flag = guest.kind == .vm ? "online" : "restart"
+            if request.params[flag] != true {
+                return [Check("online", .block, "\(guest) is running; give \(flag): true, or stop it first")]
+            }
+        }
+        let found = try await readGuest("migrate", query: ["target": text("target")])
+        var checks: [Check] = []
+        let local = (found["local_disks"]?.array ?? []).compactMap { $0["volid"]?.string }
+        if status == "running", !local.isEmpty, request.params["with-local-disks"] != true {
+            checks.append(
+                Check(
+                    "local-disks", .block,
+                    "\(local.joined(separator: ", ")) \(local.count == 1 ? "is" : "are") local; give with-local-disks: true"
+                ))
+        }
+        let resources = (found["local_resources"]?.array ?? []).compactMap(\.string)
+        if !resources.isEmpty {
+            checks.append(
+                Check(
+                    "local-resources", .block,
+                    "\(guest) uses what only its node has: \(resources.joined(separator: ", "))"))
+        }
+        // A node that PVE lists here cannot take the guest, and this is why.
+        if let reasons = (found["not_allowed_nodes"] ?? found["not-allowed-nodes"])?[text("target")]?.object {
+            let isMapped = request.params["targetstorage"] != nil || request.params["target-storage"] != nil
+            for member in reasons.members where !(isMapped && member.key.hasPrefix("unavailable")) {
+                let texts = (member.value.array ?? []).compactMap { $0.string ?? $0["sid"]?.string }.sorted()
+                checks.append(
+                    Check(
+                        "migration", .block,
+                        "\(text("target")) cannot take \(guest): \(member.key.split(separator: "_").joined(separator: " ")) \(texts.joined(separator: ", "))"
+                    ))
+            }
+        }
+        return checks
+    }
+
+    /// Every guest that was named is there, and there is one at all.
+    func guestsFit() async throws(HypervisorError) -> [Check] {
+        let named = (request.params["vms"]?.array ?? []).compactMap { $0.integer.map { UInt32(clamping: $0) } }
+        let found = Set(findings.guests.map(\.id.rawValue))
+        var checks = named.filter { !found.contains($0) }.map { id in
+            Check("guests", .block, "\(site.facts.name) shows no guest \(id) that is no template")
+        }
+        if case .node(let own) = request.target {
+            let rows = try await guestRows()
+            for guest in findings.guests {
+                let place = rows.first { GuestRef(row: $0) == guest }?["node"]?.string
+                if place != own.description {
+                    checks.append(Check("guests", .block, "\(guest) is on \(place ?? "no node"), not on \(own)"))
+                }
+            }
+        }
+        if findings.guests.isEmpty, checks.isEmpty {
+            checks.append(Check("guests", .block, "no guest of \(request.target) is meant: there is nothing to do"))
+        }
+        let locked = findings.observed.shown["guests"]?.object?.members.filter { $0.value["lock"]?.string != nil } ?? []
+        return checks
+            + locked.map { Check("locked", .block, "\($0.key) is locked (\($0.value["lock"]?.string ?? ""))") }
     }
 }

@@ -7,14 +7,13 @@ import StrictJSON
 final class Look {
     let site: Site
     let request: ActionRequest
-    var findings: Observer.Findings
+    var findings = Observer.Findings()
     /// The calls that would carry the request out.
     var calls: [Call] = []
     private var answers: [String: Result<JSON, HypervisorError>] = [:]
 
-    init(_ request: ActionRequest, _ findings: Observer.Findings, at site: Site) {
+    init(_ request: ActionRequest, at site: Site) {
         self.request = request
-        self.findings = findings
         self.site = site
     }
 
@@ -22,6 +21,8 @@ final class Look {
     var config: JSON { findings.config ?? .null }
     var status: String { findings.observed.shown["status"]?.string ?? "" }
     var node: NodeName? { findings.node }
+    /// Whether the guest that is the target is there.
+    var isThere: Bool { findings.config != nil }
 
     /// A parameter's text; empty where it is not given.
     func text(_ parameter: String) -> String {
@@ -49,13 +50,15 @@ final class Look {
         return try await read(["nodes", node.description, guest.kind.rawValue, guest.id.description] + rest, query)
     }
 
-    /// All that the definition wants checked, and what holds for every guest.
+    /// All that the definition wants checked, and what holds for every request.
     func checks() async throws(HypervisorError) -> [Check] {
         var checks: [Check] = []
         for kind in request.definition.checks { checks += try await check(kind) }
         if findings.observed.shown["ha"]?["managed"] == 1, let guest, request.target == .guest(guest) {
             checks.append(Check("ha-managed", .warn, "\(guest) is managed by HA, which may act on its own"))
         }
+        checks += try await safety()
+        checks += try await privileges()
         return checks
     }
 
@@ -65,13 +68,46 @@ final class Look {
         case .notTemplate: notTemplate()
         case .unprotected: unprotected()
         case .stopped: stopped()
+        case .running: running()
+        case .notPaused: notPaused()
         case .notRunningYet: notRunningYet()
         case .notStoppedYet: notStoppedYet()
+        case .paused: paused()
+        case .managedByHA: managedByHA()
+        case .agentEnabled: agentEnabled()
+        case .notLinked: try await notLinked()
+        case .replaceable: replaceable()
+        case .snapshotExists(let name): try await snapshotExists(text(name))
         case .snapshotIsNew(let name): try await snapshotIsNew(text(name))
+        case .snapshotsPossible: try await snapshotsPossible()
+        case .noSnapshots: try await noSnapshots()
+        case .diskExists(let name): diskExists(text(name))
+        case .slotIsFree(let name): slotIsFree(text(name))
+        case .notRoot(let name): notRoot(text(name))
+        case .diskGrows: diskGrows()
+        case .keysExist(let name): keysExist(name)
+        case .keysPending(let name): try await keysPending(name)
+        case .diskStorages: try await diskStorages()
+        case .hotplug: hotplug()
         case .idIsFree(let name): try await idIsFree(name.map(text) ?? guest?.id.description ?? "")
         case .otherNode(let name): try await otherNode(text(name))
-        case .migration: migration()
+        case .nodeOnline(let name): try await nodeOnline(name.map(text))
+        case .nodeOffline: try await nodeOffline()
+        case .quorateWithout: try await quorateWithout()
+        case .guestsOnNode: try await guestsOnNode()
+        case .migration: try await migration()
+        case .guestsFit: try await guestsFit()
+        case .storageActive(let name, let content): try await storageActive(name, content)
+        case .storageUnused: try await storageUnused()
+        case .volumeExists(let name, let isBackup): volumeExists(text(name), isBackup)
+        case .volumeUnprotected(let name): volumeUnprotected(text(name))
+        case .volumeUnused(let name): try await volumeUnused(text(name))
+        case .volumeIsNew: volumeIsNew()
+        case .archive(let name): try await archive(text(name))
         case .objectFits: objectFits()
+        case .members: try await members()
+        case .commandAllowed: commandAllowed()
+        case .downloadAllowed: downloadAllowed()
         }
     }
 }

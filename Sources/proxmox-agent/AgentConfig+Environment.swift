@@ -22,15 +22,36 @@ extension ConfigReading {
             }
             labels[member.key] = text
         }
+        let commands = list("agent_exec_allow", "a command: its words, separated by blanks", &reader) { text in
+            let words = text.split(separator: " ").map(String.init)
+            return words.isEmpty || !TextForm.line(1024).matches(text) ? nil : words
+        }
+        let downloads = list("download_allow", "https://HOST/, at least", &reader) { text in
+            let rest = text.hasPrefix("https://") ? text.dropFirst("https://".count) : ""
+            return TextForm.url.matches(text) && rest.dropFirst().contains("/") ? text : nil
+        }
         let trust = self.trust(&reader)
         let endpoint = baseURL.flatMap { self.endpoint($0, trust, &reader) }
         let secret = self.secret(&reader, isSimulated: baseURL?.hasPrefix("simulator://") == true)
         guard let name, let baseURL, let tokenID, let endpoint, let secret else { return nil }
         let facts = EnvironmentFacts(
             name: name, baseURL: baseURL, tokenID: tokenID, trust: Self.words(for: trust), readOnly: readOnly,
-            acceptsDeclaredApprovals: declared, labels: labels)
+            acceptsDeclaredApprovals: declared, labels: labels, allowedCommands: commands,
+            allowedDownloads: downloads)
         return AgentConfig.Environment(
             facts: facts, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
+    }
+
+    /// The texts of a list, each as `read` understands it.
+    private func list<T>(
+        _ key: String, _ expected: String, _ reader: inout ObjectReader, _ read: (String) -> T?
+    ) -> [T] {
+        (reader.strings(key) ?? []).enumerated().compactMap { index, text in
+            if let value = read(text) { return value }
+            let path = reader.path.key(key).index(index)
+            reader.report([JSONError(path: path, detail: "expected \(expected), got \(JSON.string(text).shown)")])
+            return nil
+        }
     }
 
     /// The id, which is not repeated where it is wrong: the secret may stand behind it, as in `id=secret`.

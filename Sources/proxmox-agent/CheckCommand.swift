@@ -69,15 +69,19 @@ struct EnvironmentReport: Sendable {
     /// Names the cluster by its nodes' certificates; `nil` where they are not shown.
     private(set) var cluster: String?
 
-    /// What the agent's actions need, and what for.
-    static let privileges = [
-        ("VM.Audit", "see guests"), ("VM.PowerMgmt", "start and stop"), ("VM.Snapshot", "take snapshots"),
-        ("VM.Clone", "clone"), ("VM.Allocate", "delete, clone"), ("VM.Migrate", "migrate"),
-        ("Datastore.Audit", "see storage"), ("Datastore.AllocateSpace", "clone"),
-        ("Datastore.Allocate", "edit storage"), ("SDN.Use", "clone guests with network devices"),
-        ("Sys.Audit", "see nodes and tasks"), ("Sys.Modify", "edit the firewalls of datacenter and nodes"),
-        ("VM.Config.Network", "edit the firewalls of guests"),
-    ]
+    /// All that the catalogue's actions need between them, and the actions that need it.
+    static let privileges: [(String, String)] = {
+        // PVE asks for this one by the network that a guest gets, which no action names.
+        var users = ["SDN.Use": ["clone_vm", "create_vm", "configure_vm"]]
+        for entry in ActionCatalog.all {
+            for name in entry.privileges.flatMap(\.anyOf) where users[name]?.contains("\(entry.action)") != true {
+                users[name, default: []].append("\(entry.action)")
+            }
+        }
+        return users.sorted { $0.key < $1.key }.map { name, actions in
+            (name, actions.prefix(4).joined(separator: ", ") + (actions.count > 4 ? ", …" : ""))
+        }
+    }()
 
     /// Asks one environment for its version, its nodes and the token's rights.
     init(looking site: Site) async {
@@ -105,7 +109,7 @@ struct EnvironmentReport: Sendable {
         let missing = Self.privileges.filter { !all.contains($0.0) }
         if missing.isEmpty { add("the token has the privileges that all actions need") }
         for (privilege, use) in missing {
-            add("the token lacks \(privilege) everywhere (to \(use)); grant it if it should: pveum acl modify")
+            add("the token lacks \(privilege) everywhere (for \(use)); grant it if it should: pveum acl modify")
         }
         if all.isEmpty { flaw("the token has no privileges at all; see pveum acl modify") }
     }

@@ -14,12 +14,21 @@ struct ActionRequestTests {
             entry.parameters.map { Case(action: entry.action, parameter: $0) }
         }
 
-        func values() -> (good: [JSON], bad: [JSON]) {
-            // The whole of endpoint and method is tested on its own.
-            let good =
-                parameter.name == "endpoint"
-                ? Least.params(of: action)["endpoint"].map { [$0] } ?? [] : FormSamples.good(parameter.form)
-            return (good, FormSamples.bad(parameter.form))
+        /// The parameter's own name, or the first and the last of its family.
+        var keys: [String] {
+            guard let count = parameter.count else { return [parameter.name] }
+            let stem = parameter.name.dropLast("[n]".count)
+            return ["\(stem)0", "\(stem)\(count - 1)"]
+        }
+
+        /// The requests that may have it.
+        func variants(with value: JSON) -> [Variant] {
+            Variant.all(of: action).filter { variant in
+                guard let target = Target(variant.target) else { return false }
+                var params = variant.params
+                params[keys[0]] = value
+                return parameter.when.holds(for: params, on: target)
+            }
         }
     }
 
@@ -40,41 +49,64 @@ struct ActionRequestTests {
 
     @Test(arguments: Case.all)
     func `each parameter takes its values and no others`(given: Case) throws {
-        let values = given.values()
-        for value in values.good {
-            var params = Least.params(of: given.action)
-            params[given.parameter.name] = value
-            let request = try accepted(given.action, params, whereMethodIs: value)
-            #expect(request.params[given.parameter.name] == value)
-        }
-        for value in values.bad {
-            var params = Least.params(of: given.action)
-            params[given.parameter.name] = value
-            let pointers = issues(given.action, params).map(\.path.pointer)
-            #expect(pointers.contains { $0.hasPrefix("/params/\(given.parameter.name)") }, "\(value.text)")
+        // The whole of an endpoint is tested on its own.
+        let good =
+            given.parameter.name == "endpoint"
+            ? Least.params(of: given.action)["endpoint"].map { [$0] } ?? [] : FormSamples.good(given.parameter.form)
+        #expect(!good.isEmpty)
+        for key in given.keys {
+            for value in good {
+                let request = given.variants(with: value).lazy.compactMap { try? $0.request([key: value]) }.first
+                guard ParameterDefinition.isSecret(key) else {
+                    #expect(request?.params[key] == value, "\(key) \(value.text)")
+                    continue
+                }
+                #expect(request?.params[key] == .string(Secret("").description))
+                #expect(request?.secrets[JSONPath([.key(key)])]?.reveal() == value.string)
+            }
+            for value in FormSamples.bad(given.parameter.form) {
+                for variant in given.variants(with: value) {
+                    let pointers = issues(variant, [key: value]).map(\.path.pointer)
+                    #expect(pointers.contains { $0.hasPrefix("/params/\(key)") }, "\(variant) \(key) \(value.text)")
+                }
+            }
         }
     }
 
-    /// The endpoint actions take each method only with an endpoint that has it.
-    private func accepted(_ action: Action, _ params: JSONObject, whereMethodIs value: JSON) throws -> ActionRequest {
-        var params = params
-        if value == "POST" {
-            params["endpoint"] = action == .storageEdit ? "/storage" : "/cluster/firewall/rules"
-            params["params"] = action == .storageEdit ? ["storage": "nas"] : nil
-        } else if value == "DELETE" {
-            params["endpoint"] = action == .storageEdit ? "/storage/nas" : "/cluster/firewall/rules/0"
+    @Test(arguments: Case.all.filter { $0.parameter.count != nil })
+    func `a family has no more members than PVE's`(given: Case) throws {
+        let stem = given.parameter.name.dropLast("[n]".count)
+        for number in ["\(given.parameter.count ?? 0)", "00", "01", "", "-1", "x"] {
+            let variant = try #require(given.variants(with: "x").first)
+            #expect(issues(variant, ["\(stem)\(number)": "x"]).map(\.path.pointer) == ["/params/\(stem)\(number)"])
         }
-        return try .sample(action, Least.target(of: action), .object(params))
     }
 
-    private func issues(_ action: Action, _ params: JSONObject) -> [JSONError] {
+    @Test(arguments: Case.all.filter { $0.parameter.when != .always })
+    func `what a parameter does not go with is told`(given: Case) throws {
+        let value = try #require(FormSamples.good(given.parameter.form).first)
+        for variant in Variant.all(of: given.action) where variant.params[given.keys[0]] == nil {
+            let target = try #require(Target(variant.target))
+            var params = variant.params
+            params[given.keys[0]] = value
+            guard !given.parameter.when.holds(for: params, on: target) else { continue }
+            let found = issues(variant, [given.keys[0]: value]).first { $0.path.pointer == "/params/\(given.keys[0])" }
+            #expect(found?.detail.contains("goes only") == true, "\(variant)")
+        }
+    }
+
+    private func issues(_ variant: Variant, _ more: JSONObject) -> [JSONError] {
         do throws(RequestError) {
-            _ = try ActionRequest.sample(action, Least.target(of: action), .object(params))
+            _ = try variant.request(more)
             return []
         } catch {
             guard case .invalid(let issues) = error else { return [] }
             return issues.issues
         }
+    }
+
+    private func issues(_ action: Action, _ params: JSONObject) -> [JSONError] {
+        issues(Variant(action: action, target: Least.target(of: action), params: [:]), params)
     }
 
     @Test(arguments: Case.all.filter(\.parameter.required))
@@ -147,7 +179,7 @@ struct ActionRequestTests {
         }
     }
 
-    @Test(arguments: ["", "START_VM", "start-vm", "startvm", "reboot_vm", " start_vm"])
+    @Test(arguments: ["", "START_VM", "start-vm", "startvm", "reboot", " start_vm"])
     func `an action has one spelling`(name: String) {
         #expect(throws: RequestError.unknownAction(name)) {
             try ActionRequest(parsing: ["environment": "home", "action": .string(name), "target": "vm/101"])

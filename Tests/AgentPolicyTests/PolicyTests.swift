@@ -85,4 +85,30 @@ struct PolicyTests {
         #expect(Policy().version.hasPrefix("base@"))
         #expect(Policy().version.utf8.count == "base@".utf8.count + 8)
     }
+
+    @Test func `what a request touches raises its risk as written down`() throws {
+        var lines: [String] = []
+        for action in Action.allCases where !ActionCatalog.definition(of: action).touches.isEmpty {
+            let definition = ActionCatalog.definition(of: action)
+            let names = definition.touches.flatMap(\.parameters)
+            for variant in Variant.all(of: action) {
+                lines.append(line(try variant.request()))
+                for parameter in definition.parameters where names.contains(parameter.name) {
+                    let key = parameter.count == nil ? parameter.name : "\(parameter.name.dropLast(3))0"
+                    guard variant.params[key] == nil, let value = FormSamples.good(parameter.form).first,
+                        let request = try? variant.request([key: value])
+                    else { continue }
+                    lines.append(line(request))
+                }
+            }
+        }
+        try expectGolden(lines, "policy-touches.txt")
+    }
+
+    private func line(_ request: ActionRequest) -> String {
+        let grade = request.grade
+        return
+            "\(request.action) \(request.target) \(request.params.keys.joined(separator: ",")) | \(grade.risk.rawValue) "
+            + "\(grade.needsApproval ? "approval" : "no-approval") | \(grade.rules.joined(separator: ","))"
+    }
 }

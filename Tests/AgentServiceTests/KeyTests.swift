@@ -89,7 +89,7 @@ struct KeyTests {
         try await world.store.write { $0.remove(plan: plan.id) }
         let blind = Principal(id: "operator", roles: [.operator], environments: [])
         let answer = await code(world, by: .by(blind))
-        #expect(answer == .planNotFound)
+        #expect(answer == .unknownEnvironment)
         #expect(await code(world) == nil, "who sees everything sees this too")
     }
 

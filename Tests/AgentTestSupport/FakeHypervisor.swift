@@ -125,9 +125,7 @@ package final class FakeHypervisor: Hypervisor {
                 return .success(.array(state.tasks.map { ["upid": .string($0)] }))
             }
             guard path.count >= 5, path[0] == "nodes" else {
-                return path == ["nodes"]
-                    ? .success([["node": .string(node), "status": "online"], ["node": "pve2", "status": "online"]])
-                    : .success([:])
+                return .success(self.answer(to: call, state.guests.keys.sorted()))
             }
             let name = (path[2] == "qemu" ? "vm/" : "lxc/") + path[3]
             guard let guest = state.guests[name], path[1] == node else {
@@ -140,6 +138,27 @@ package final class FakeHypervisor: Hypervisor {
             }
         }
         return try answer.get()
+    }
+
+    /// What PVE answers about the cluster; the token may do everything.
+    private func answer(to call: Call, _ guests: [String]) -> JSON {
+        switch call.path {
+        case ["nodes"]: [["node": .string(node), "status": "online"], ["node": "pve2", "status": "online"]]
+        case ["access", "permissions"]:
+            call["path"].map { path in
+                let all = Set(ActionCatalog.all.flatMap(\.privileges).flatMap(\.anyOf) + ["VM.Snapshot"])
+                return .object([path: .object(all.sorted().reduce(into: [:]) { $0[$1] = 1 })])
+            } ?? [:]
+        case ["cluster", "resources"] where call["type"] == "vm":
+            .array(
+                guests.map { guest in
+                    [
+                        "type": guest.hasPrefix("vm/") ? "qemu" : "lxc", "node": .string(node),
+                        "vmid": JSON(Int(guest.split(separator: "/")[1]) ?? 0),
+                    ]
+                })
+        default: [:]
+        }
     }
 
     package func change(_ call: Call) async throws(HypervisorError) -> Accepted {

@@ -81,6 +81,12 @@ package enum FormSamples {
         .addresses: ["192.0.2.1,192.0.2.9", "192.0.2.1-192.0.2.9", "+dc/blocked"],
         .ports: ["22", "80,443", "8000:8010"],
         .firewallName: ["office"], .groupName: ["web", "abcdefghijklmnopqr"], .ruleAction: ["ACCEPT", "web"],
-        .interface: ["net0", "vmbr0.20"], .timeZone: ["host", "Europe/Berlin"],
+        .protocolName: ["tcp", "echo-request"], .macro: ["SSH"], .resource: ["vm:101", "ct:200"],
+        .fingerprint: [String(repeating: "AB:", count: 31) + "CD"], .rankedNode: ["pve1", "pve2:3"],
+        .slot: ["scsi0", "rootfs", "mp255", "virtio15"], .directory: ["/srv/data"], .accessPath: ["/", "/vms/101"],
+        .serial: ["socket", "/dev/ttyS0"], .parallel: ["/dev/parport0", "/dev/usb/lp1"],
+        .password: ["a;b=c d", "12345"],
+        .startDate: ["now", "2026-11-22T21:14:03"], .interface: ["net0", "vmbr0.20"],
+        .timeZone: ["host", "Europe/Berlin"],
     ]
 }

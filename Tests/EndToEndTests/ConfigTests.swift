@@ -126,6 +126,8 @@ struct ConfigTests {
         "environments[].tls.ca_file": .string(authority),
         "environments[].tls.fingerprint_sha256": .string(Array(repeating: "0f", count: 32).joined(separator: ":")),
         "environments[].read_only": true, "environments[].timeout_ms": 100, "environments[].labels": ["a": "b"],
+        "environments[].agent_exec_allow": ["uptime", "systemctl restart nginx"],
+        "environments[].download_allow": ["https://cloud.debian.org/images/"],
         "accept_declared_approvals": true, "plans.ttl_seconds": 60, "plans.high_risk_ttl_seconds": 60,
         "plans.live_per_caller": 1, "plans.retention_seconds": 60, "limits.max_body_bytes": 1024,
         "limits.max_header_bytes": 4096, "limits.max_connections": 16, "limits.idle_timeout_ms": 1000,
@@ -282,6 +284,12 @@ struct ConfigTests {
             environment(good + #""token_secret_env":"S","labels":{"a":1}"#),
             "environments[0].labels.a: expected a string"),
         Wrong(
+            environment(good + #""token_secret_env":"S","agent_exec_allow":["uptime"," "]"#),
+            #"environments[0].agent_exec_allow[1]: expected a command: its words, separated by blanks, got " ""#),
+        Wrong(
+            environment(good + #""token_secret_env":"S","download_allow":["https://example.org"]"#),
+            #"environments[0].download_allow[0]: expected https://HOST/, at least, got "https://example.org""#),
+        Wrong(
             environment(good + #""token_secret_env":"S","tls":{"fingerprint_sha256":"AB:CD"}"#),
             "environments[0].tls.fingerprint_sha256: expected 32 hexadecimal bytes with colons, AA:BB:…, as PVE shows "
                 + "them, got \"AB:CD\""),
@@ -340,8 +348,8 @@ struct ConfigTests {
             "environments[0].token_id: must be a PVE token id such as agent@pve!home, without its secret"),
         Wrong(
             environment(good + #""token_secret_env":"S","token_secret":"s3cr3t-of-home""#),
-            "environments[0].token_secret: unknown key; known here: base_url, labels, name, read_only, timeout_ms, tls, "
-                + "token_id, token_secret_env, token_secret_file"),
+            "environments[0].token_secret: unknown key; known here: agent_exec_allow, base_url, download_allow, "
+                + "labels, name, read_only, timeout_ms, tls, token_id, token_secret_env, token_secret_file"),
         Wrong(
             environment(
                 #""name":"home","base_url":"https://a:s3cr3t@pve.lan","token_id":"a@pve!t","token_secret_env":"S""#),

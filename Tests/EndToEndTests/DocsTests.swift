@@ -56,6 +56,35 @@ struct DocsTests {
         return "| " + cells.joined(separator: " | ") + " |"
     }
 
+    @Test func `the table of what raises the risk is the catalogue`() throws {
+        let rows = ActionCatalog.all.flatMap { entry in
+            entry.touches.map { touch in
+                let own = Set(entry.parameters.map(\.name))
+                let names = touch.parameters.filter(own.contains).map { "`\($0)`" }.joined(separator: ", ")
+                let raisedBy = [names, touch.when.text].filter { !$0.isEmpty }.joined(separator: "; ")
+                return "| `\(entry.action)` | `base:\(touch.id)` | \(raisedBy) | \(touch.risk.rawValue) | "
+                    + "\(touch.needsApproval ? "yes" : "no") | \(touch.reason) |"
+            }
+        }
+        try Documents.expectTable(
+            "docs/actions.md", under: "| action | rule | raised by | risk | approval | why |", rows)
+    }
+
+    @Test func `every check that planning can make is explained`() throws {
+        let rows = try Documents.rows("docs/actions.md", under: "| check | level | when |")
+        let explained = Set(rows.flatMap { Documents.codes(in: String($0.split(separator: "|")[0])) })
+        let folder = "Sources/AgentService/"
+        let files = try FileManager.default.contentsOfDirectory(
+            atPath: Documents.root.appending(path: folder).path)
+        var made: Set<String> = []
+        for file in files where file.hasSuffix(".swift") {
+            let text = try Documents.text(folder + file)
+            for match in text.matches(of: /Check\(\s*"([a-z-]+)",/) { made.insert(String(match.output.1)) }
+        }
+        #expect(made.count > 40)
+        #expect(explained == made)
+    }
+
     @Test func `the table of parameters is the catalogue`() throws {
         var users: [ParameterDefinition: [String]] = [:]
         for entry in ActionCatalog.all {

@@ -1,0 +1,102 @@
+/// Nodes, and many guests at once.
+extension ActionCatalog {
+    static let nodes: [ActionDefinition] = [
+        power("reboot", "Reboot a node"), power("shutdown", "Shut a node down"), wake, service,
+        bulk(
+            "start", "Start many guests", "startall", [], fixed: ["force": "1"], risk: .medium,
+            because: "uses resources, interrupts nothing", changes: .guestStatus("running"),
+            undo: .guests("bulk_shutdown")),
+        bulk(
+            "shutdown", "Ask the systems in many guests to shut down", "stopall",
+            [
+                ParameterDefinition("timeout", .integer(0...7200), "seconds each may take"),
+                ParameterDefinition("force-stop", .boolean, "stop those that do not in time"),
+            ], risk: .high, because: "interrupts what runs in many guests", changes: .guestStatus("stopped"),
+            undo: .guests("bulk_start")),
+        bulk(
+            "migrate", "Move many guests to another node", "migrateall",
+            [
+                ParameterDefinition("target", .text(.node), required: true, "the node to move to"),
+                ParameterDefinition("with-local-disks", .boolean, "move local disks along"),
+                ParameterDefinition("online", .boolean, when: .on(.cluster), "move those that run while they run"),
+            ], risk: .high, because: "moves many guests; may interrupt them", checks: [.otherNode("target")],
+            changes: .guestNode("target"), undo: .none),
+    ]
+
+    private static let row = ObjectRule.row("/nodes", where: "node", is: "{node}", fields: ["node", "status"])
+    private static let mayPower = [Privilege("/nodes/{node}", "Sys.PowerMgmt")]
+
+    private static func power(_ command: String, _ summary: String) -> ActionDefinition {
+        .change(
+            "\(command)_node", summary, on: [.node], [], risk: .high, approval: true,
+            because: "interrupts every guest on the node",
+            [CallTemplate(.post, "/nodes/{node}/status", fixed: ["command": command])], object: row,
+            checks: [.nodeOnline(nil), .quorateWithout, .guestsOnNode],
+            changes: command == "reboot" ? .restarted : .nodeStatus("offline"),
+            undo: command == "reboot" ? .none : .action("wake_node"), needs: mayPower)
+    }
+
+    private static var wake: ActionDefinition {
+        .change(
+            "wake_node", "Wake a node over the network", on: [.node], [], risk: .medium,
+            because: "uses power, interrupts nothing", [CallTemplate(.post, "/nodes/{node}/wakeonlan")], object: row,
+            checks: [.nodeOffline], changes: .nodeStatus("online"), undo: .action("shutdown_node"), needs: mayPower)
+    }
+
+    /// Services that a node cannot do without, or cannot be reached without.
+    private static let vital = [
+        "pve-cluster", "pve-firewall", "pve-ha-crm", "pve-ha-lrm", "pve-lxc-syscalld", "pvedaemon", "pvefw-logger",
+        "pveproxy", "pvescheduler", "pvestatd", "sshd",
+    ]
+
+    private static var service: ActionDefinition {
+        let others = [
+            "chrony", "corosync", "cron", "ksmtuned", "lxcfs", "postfix", "proxmox-firewall", "qmeventd", "spiceproxy",
+            "syslog", "systemd-journald", "systemd-timesyncd",
+        ]
+        let commands = ["start", "stop", "restart", "reload"]
+        return .change(
+            "node_service", "Start, stop, restart or reload a service of a node", on: [.node],
+            [
+                ParameterDefinition("service", .choice((vital + others).sorted()), required: true, "the service"),
+                ParameterDefinition("command", .choice(commands), required: true, isOwn: true, "what to do"),
+            ], risk: .medium, approval: true, because: "interrupts what the service does",
+            touches: [
+                TouchRule(
+                    "touches-vital", when: .when("command", "stop").and(.among("service", vital + ["corosync"])),
+                    because: "the node may be out of reach, or out of the cluster, without it")
+            ],
+            commands.map { command in
+                CallTemplate(
+                    .post, "/nodes/{node}/services/{service}/\(command)", when: .when("command", command),
+                    tasks: ["srv\(command)"], id: "{service}")
+            }, object: .at("/nodes/{node}/services/{service}/state", fields: ["name", "state", "unit-state"]),
+            checks: [.objectFits, .nodeOnline(nil)], changes: .service,
+            undo: .opposite("command", ["stop": "start", "start": "stop"]),
+            needs: [Privilege("/nodes/{node}", "Sys.Modify")])
+    }
+
+    /// The same for the guests of a node and for guests anywhere in the cluster.
+    private static func bulk(
+        _ verb: String, _ summary: String, _ nodeCall: String, _ parameters: [ParameterDefinition],
+        fixed: KeyValuePairs<String, String> = [:], risk: Risk, because reason: String, checks: [CheckKind] = [],
+        changes: ChangeRule, undo: UndoRule
+    ) -> ActionDefinition {
+        .change(
+            "bulk_\(verb)", summary, on: [.node, .cluster],
+            [
+                ParameterDefinition(
+                    "vms", .list(.integer(vmid), upTo: 200), requiredWhen: .on(.cluster), isOwn: true,
+                    "these guests; on a node all that it fits when missing"),
+                ParameterDefinition("max-workers", .integer(1...64), "how many at the same time"),
+            ] + parameters, risk: risk, approval: risk == .high, because: reason,
+            [
+                CallTemplate(
+                    .post, "/nodes/{node}/\(nodeCall)", when: .on(.node), tasks: [nodeCall], id: "", fixed: fixed,
+                    computed: [.guests]),
+                CallTemplate(
+                    .post, "/cluster/bulk-action/guest/\(verb)", when: .on(.cluster), tasks: ["bulk\(verb)"], id: "",
+                    computed: [.guestList]),
+            ], checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [])
+    }
+}

@@ -1,0 +1,26 @@
+import AgentModel
+import FoundationEssentials
+
+extension ActionService {
+    /// Whether another live plan is to take a number for a guest that this request wants to take as well.
+    ///
+    /// The same party may ask for the same thing again. Only planning looks at this: whose plan is applied first has
+    /// the number, and PVE tells the other that it is taken.
+    func reservations(of request: ActionRequest, _ caller: Caller, _ now: Date) async throws(ServiceError) -> [Check] {
+        let wanted = Set(request.claimedIDs)
+        guard request.changes, !wanted.isEmpty else { return [] }
+        let hash = digest.requestHash(request)
+        let filter = PlanFilter(environments: [request.environment], isLive: true, changes: true)
+        let others = try await read { records in
+            records.plans(filter).filter { plan in
+                plan.expiresAt > now && plan.decision.allowed && !wanted.isDisjoint(with: plan.request.claimedIDs)
+                    && !(plan.requestHash == hash && plan.requester.isSameParty(as: caller))
+            }
+        }
+        guard let other = others.first else { return [] }
+        let ids = wanted.intersection(other.request.claimedIDs).sorted().map(\.description).joined(separator: ", ")
+        return [
+            Check("id-reserved", .block, "plan \(other.id) is to take id \(ids); take another, or cancel that plan")
+        ]
+    }
+}

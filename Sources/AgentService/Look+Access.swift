@@ -1,0 +1,85 @@
+import AgentModel
+import StrictJSON
+
+/// Checks on what the token may do, and what the agent's own settings allow.
+extension Look {
+    /// The privileges that the request needs and the token lacks.
+    func privileges() async throws(HypervisorError) -> [Check] {
+        var checks: [Check] = []
+        for (path, wanted) in needs() {
+            guard let granted = try await granted(on: path) else {
+                return [Check("privileges", .warn, "PVE does not tell what the token may do")]
+            }
+            guard wanted.allSatisfy({ !granted.contains($0) }) else { continue }
+            let names = wanted.joined(separator: " or ")
+            checks.append(
+                Check(
+                    "privileges", .block,
+                    "the token lacks \(names) on \(path); grant it: pveum acl modify \(path) --tokens '\(site.facts.tokenID)' --roles …"
+                ))
+        }
+        return checks
+    }
+
+    private func needs() -> [(path: String, anyOf: [String])] {
+        let definition = request.definition
+        let place = findings.surroundings
+        var needs = definition.privileges.filter { $0.when.holds(for: request.params, on: request.target) }
+            .map { (path: request.fill($0.path, place), anyOf: $0.anyOf) }
+        if let guest, request.safetyName(in: place) != nil { needs.append(("/vms/\(guest.id)", ["VM.Snapshot"])) }
+        for guest in findings.guests {
+            let isMigration = if case .guestNode = definition.changes { true } else { false }
+            needs.append(("/vms/\(guest.id)", [isMigration ? "VM.Migrate" : "VM.PowerMgmt"]))
+        }
+        return needs.filter { !$0.path.contains("{") }
+    }
+
+    /// The token's privileges on one path; `nil` where PVE does not tell.
+    private func granted(on path: String) async throws(HypervisorError) -> Set<String>? {
+        do throws(HypervisorError) {
+            let found = try await read(["access", "permissions"], ["path": path])
+            return Set(found[path]?.object?.keys ?? [])
+        } catch {
+            guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+            return nil
+        }
+    }
+
+    /// What a read that found nothing may not have been allowed to see.
+    func blindness() async throws(HypervisorError) -> String? {
+        for (path, wanted) in needs() {
+            guard let granted = try await granted(on: path), wanted.allSatisfy({ !granted.contains($0) }) else {
+                continue
+            }
+            return "the token lacks \(wanted.joined(separator: " or ")) on \(path), so there may be more than it sees"
+        }
+        return nil
+    }
+
+    /// The command begins with the words of one that the configuration allows.
+    func commandAllowed() -> [Check] {
+        let words = (request.params["command"]?.array ?? []).compactMap(\.string)
+        let allowed = site.facts.allowedCommands
+        guard !allowed.contains(where: { !$0.isEmpty && words.starts(with: $0) }) else { return [] }
+        let cure =
+            allowed.isEmpty
+            ? "environment \(site.facts.name) allows no commands; name them in agent_exec_allow"
+            : "allowed are commands that begin with \(allowed.map { $0.joined(separator: " ") }.joined(separator: "; "))"
+        return [Check("command", .block, cure)]
+    }
+
+    func downloadAllowed() -> [Check] {
+        let url = text("url")
+        let allowed = site.facts.allowedDownloads
+        // Dots in a path could lead out of what is allowed.
+        let isPlain =
+            !url.split(separator: "/").contains { [".", ".."].contains($0) } && !url.contains("%2e")
+            && !url.contains("%2E")
+        guard !isPlain || !allowed.contains(where: { url.hasPrefix($0) }) else { return [] }
+        let cure =
+            allowed.isEmpty
+            ? "environment \(site.facts.name) allows no downloads; name beginnings of addresses in download_allow"
+            : "\(url) is not below \(allowed.joined(separator: " or "))"
+        return [Check("download", .block, cure)]
+    }
+}

@@ -1,0 +1,133 @@
+import AgentModel
+import StrictJSON
+
+/// Checks on disks and on keys of the configuration.
+extension Look {
+    /// One disk of the guest.
+    struct Disk {
+        let slot: String
+        let settings: JSONObject
+        var volume: String { settings["volume"]?.string ?? "" }
+        var storage: String? {
+            volume.firstIndex(of: ":").map { String(volume[..<$0]) }.flatMap { volume.hasPrefix("/") ? nil : $0 }
+        }
+    }
+
+    /// The guest's disks, drives without a medium left out.
+    func disks(in config: JSON? = nil) -> [Disk] {
+        ((config ?? self.config).object?.members ?? []).compactMap { member in
+            guard let kind = guest?.kind, TextForm.disk(kind).matches(member.key), let text = member.value.string,
+                let settings = PropertyString.settings(member.key, text), settings["volume"] != "none"
+            else { return nil }
+            return Disk(slot: member.key, settings: settings)
+        }.sorted { $0.slot < $1.slot }
+    }
+
+    func diskExists(_ slot: String) -> [Check] {
+        guard let guest, config[slot] == nil else { return [] }
+        let slots = disks().map(\.slot).joined(separator: ", ")
+        return [Check("disk-exists", .block, "\(guest) has no \(slot); it has \(slots.isEmpty ? "no disks" : slots)")]
+    }
+
+    func slotIsFree(_ slot: String) -> [Check] {
+        guard let guest, config[slot] != nil else { return [] }
+        return [Check("slot-free", .block, "\(guest) has a \(slot) already; take another slot")]
+    }
+
+    func notRoot(_ slot: String) -> [Check] {
+        guard let guest, slot == "rootfs" else { return [] }
+        return [Check("root", .block, "\(guest) cannot be without its root volume")]
+    }
+
+    func diskGrows() -> [Check] {
+        let wanted = text("size")
+        guard !wanted.hasPrefix("+"), let new = Self.bytes(wanted),
+            let now = PropertyString.settings(text("disk"), config[text("disk")]?.string ?? "")?["size"]?.string,
+            let old = Self.bytes(now), new < old
+        else { return [] }
+        return [Check("disk-grows", .block, "\(text("disk")) has \(now); a disk cannot be made smaller")]
+    }
+
+    /// `32G` in bytes.
+    static func bytes(_ text: String) -> Double? {
+        let units: [Character: Double] = ["K": 1024, "M": 1_048_576, "G": 1_073_741_824, "T": 1_099_511_627_776]
+        let digits = text.drop { $0 == "+" }
+        guard let unit = digits.last.flatMap({ units[$0] }) else { return Double(digits) }
+        return Double(digits.dropLast()).map { $0 * unit }
+    }
+
+    func keysExist(_ list: String) -> [Check] {
+        let names = (request.params[list]?.array ?? []).compactMap(\.string)
+        let known = request.definition.parameters
+        return names.compactMap { name in
+            if config[name] != nil {
+                let isProtected = config["protection"] == 1 && disks().contains { $0.slot == name }
+                return isProtected
+                    ? Check(
+                        "protected", .block, "\(name) is protected with its guest; unset the protection option first")
+                    : nil
+            }
+            guard known.contains(where: { $0.matches(name) }) else {
+                return Check("keys-exist", .block, "\(name) is no key that could be deleted")
+            }
+            return Check("keys-exist", .warn, "\(name) is not set; deleting it changes nothing")
+        }
+    }
+
+    func keysPending(_ list: String) async throws(HypervisorError) -> [Check] {
+        let rows = try await readGuest("pending").array ?? []
+        let waiting = rows.filter { $0["pending"] != nil || $0["delete"] != nil }.compactMap { $0["key"]?.string }
+        return (request.params[list]?.array ?? []).compactMap(\.string).filter { !waiting.contains($0) }.map { name in
+            let others = waiting.isEmpty ? "nothing is" : "\(waiting.joined(separator: ", ")) are"
+            return Check("keys-pending", .block, "\(name) has no pending change; \(others) pending")
+        }
+    }
+
+    /// The storages on which new disks are to be made.
+    func diskStorages() async throws(HypervisorError) -> [Check] {
+        guard let kind = guest?.kind else { return [] }
+        var checks: [Check] = []
+        let given = disks(in: .object(request.params))
+        for storage in Set(given.compactMap(\.storage)).sorted() {
+            checks += try await active(storage, on: node, content: kind == .vm ? nil : "rootdir")
+        }
+        for disk in given where Self.owner(of: disk.volume) != nil {
+            for user in try await users(of: disk.volume) where user != guest?.description {
+                checks.append(Check("volume-used", .block, "\(disk.volume) is a disk of \(user)"))
+            }
+        }
+        return checks
+    }
+
+    /// Which keys a running guest takes at once; the rest waits for its next start.
+    func hotplug() -> [Check] {
+        guard let guest, guest.kind == .vm, status == "running" else { return [] }
+        let text = config["hotplug"].map { $0.string ?? $0.text } ?? "network,disk,usb"
+        let enabled = text == "1" ? ["network", "disk", "usb"] : text.split(separator: ",").map(String.init)
+        let kinds: [(String, [String])] = [
+            ("network", ["net"]), ("disk", ["scsi", "virtio", "sata", "ide"]), ("usb", ["usb"]), ("memory", ["memory"]),
+            ("cpu", ["cores", "sockets", "vcpus"]),
+        ]
+        let touched = request.params.keys + (request.params["delete"]?.array ?? []).compactMap(\.string)
+        let waiting = touched.filter { key in
+            if Self.immediate.contains(key) || key.hasPrefix("ipconfig") { return false }
+            let kind = kinds.first {
+                $0.1.contains { key.hasPrefix($0) && key.dropFirst($0.count).allSatisfy(\.isNumber) }
+            }
+            return kind.map { !enabled.contains($0.0) }
+                ?? request.definition.parameters.contains { $0.matches(key) && !$0.isOwn }
+        }.sorted()
+        guard !waiting.isEmpty else { return [] }
+        return [
+            Check(
+                "pending-until-reboot", .warn,
+                "\(waiting.joined(separator: ", ")) \(waiting.count == 1 ? "takes" : "take") effect at the next start")
+        ]
+    }
+
+    private static let immediate: Set<String> = [
+        "name", "description", "tags", "onboot", "protection", "startup", "hookscript", "autostart", "cpuunits",
+        "cpulimit", "shares", "balloon", "migrate_downtime", "vmstatestorage", "ciuser", "cipassword", "sshkeys",
+        "nameserver", "searchdomain", "citype", "ciupgrade", "cicustom", "delete", "force", "hotplug",
+    ]
+}

@@ -1,0 +1,194 @@
+import AgentModel
+import StrictJSON
+
+/// Finds what a request is about.
+extension Look {
+    /// Only where the target is; for reads, which look at the rest themselves.
+    func findPlace() async throws(HypervisorError) {
+        if let guest {
+            findings.node = request.node
+            if findings.node == nil { findings.node = try await site.hypervisor.locate(guest)?.node }
+            findings.checks = [
+                findings.node.map { Check("guest-exists", .ok, "\(guest) is on node \($0)") } ?? missing(guest)
+            ]
+        } else {
+            try await findServingNode()
+        }
+    }
+
+    /// The target: its guest with configuration and status, the node that serves it, the guests that are meant.
+    func findTarget() async throws(HypervisorError) {
+        guard let guest else {
+            try await findServingNode()
+            if request.templates.contains(where: { !$0.computed.isEmpty }) { try await findGuests() }
+            return
+        }
+        let place = try await site.hypervisor.locate(guest)
+        switch (request.definition.expects, place) {
+        case (.present, nil): absent(guest, missing(guest))
+        case (.absent, _):
+            findings.node = request.node
+            absent(guest, nil)
+        case (.either, nil):
+            findings.node = request.node
+            absent(
+                guest,
+                request.node == nil
+                    ? Check("node", .block, "there is no \(guest) yet: name the node that gets it in params.node") : nil
+            )
+        case (.present, let place?), (.either, let place?): try await find(guest, at: place)
+        }
+    }
+
+    private func absent(_ guest: GuestRef, _ check: Check?) {
+        findings.observed = Observed(shown: ["exists": false], compared: ["exists"])
+        if request.definition.expects == .present {
+            findings.observed = Observed(shown: ["node": .null, "exists": false], compared: ["node", "exists"])
+        }
+        if let check { findings.checks.append(check) }
+    }
+
+    /// Reads the guest's configuration and status where the cluster has it.
+    private func find(_ guest: GuestRef, at place: GuestPlace) async throws(HypervisorError) {
+        findings.node = place.node
+        if let named = request.node ?? request.endpointNode, named != place.node {
+            findings.observed = Observed(shown: ["node": .string(place.node.description)], compared: ["node"])
+            findings.checks.append(
+                Check("guest-exists", .block, "\(guest) is on node \(place.node), not on \(named)"))
+            return
+        }
+        do throws(HypervisorError) {
+            let (config, status) = try await site.state(of: guest, on: place.node)
+            findings.config = config
+            findings.observed =
+                GuestView(guest, on: place.node, config: config, status: status, pool: place.pool).observed
+            findings.checks.append(Check("guest-exists", .ok, "\(guest) is on node \(place.node)"))
+        } catch {
+            guard case .refused(let upstream) = error, upstream.saysMissing else { throw error }
+            absent(guest, missing(guest))
+        }
+    }
+
+    private func missing(_ guest: GuestRef) -> Check {
+        Check(
+            "guest-exists", .block,
+            "\(site.facts.name) shows no \(guest): the id is wrong, or the token lacks VM.Audit on /vms/\(guest.id)")
+    }
+
+    /// A node that can answer for the target, where a call needs one: the named one, or one that has the storage.
+    private func findServingNode() async throws(HypervisorError) {
+        guard case .storage(let storage) = request.target,
+            request.templates.contains(where: { $0.placeholders.contains("node") })
+        else { return }
+        findings.node = request.node
+        if findings.node != nil { return }
+        let rows = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
+        let own = rows.filter { $0["storage"]?.string == storage.description }
+        let able = own.filter { $0["status"]?.string == "available" }.compactMap {
+            $0["node"]?.string.flatMap(NodeName.init)
+        }
+        findings.node = able.min()
+        guard findings.node == nil else { return }
+        let cure =
+            own.isEmpty
+            ? "\(site.facts.name) shows no storage \(storage): the name is wrong, or the token lacks Datastore.Audit"
+            : "storage \(storage) is not available on any node"
+        findings.checks.append(Check("storage", .block, cure))
+    }
+
+    /// The guests that a request for many means: those it names, or all of the node that it fits.
+    private func findGuests() async throws(HypervisorError) {
+        let rows = try await guestRows()
+        let wanted = request.params["vms"]?.array.map { Set($0.compactMap { $0.integer.map { Int($0) } }) }
+        for row in rows {
+            guard let guest = GuestRef(row: row), row["template"] != 1 else { continue }
+            if let wanted {
+                if wanted.contains(Int(guest.id.rawValue)) { findings.guests.append(guest) }
+            } else if row["node"]?.string == request.fill("{node}", Surroundings()), isMeant(row) {
+                findings.guests.append(guest)
+            }
+        }
+        findings.guests.sort()
+    }
+
+    /// Whether a request for all guests of a node means this one.
+    private func isMeant(_ row: JSON) -> Bool {
+        switch request.definition.changes {
+        case .guestStatus(let next): row["status"]?.string != next
+        default: true
+        }
+    }
+
+    /// All guests of the cluster that the token may see.
+    func guestRows() async throws(HypervisorError) -> [JSON] {
+        try await read(["cluster", "resources"], ["type": "vm"]).array ?? []
+    }
+
+    /// Identity and state of every guest that a call names besides the target.
+    func findOtherGuests() async throws(HypervisorError) {
+        let ids = calls.reduce(into: Set<VMID>()) { $0.formUnion($1.guestIDs) }.filter { $0 != guest?.id }
+        guard !ids.isEmpty else { return }
+        let rows = try await guestRows()
+        var found = JSONObject()
+        for id in ids.sorted() {
+            guard let row = rows.first(where: { $0["vmid"]?.integer == Int64(id.rawValue) }),
+                let guest = GuestRef(row: row), let node = row["node"]?.string.flatMap(NodeName.init)
+            else {
+                found["guest/\(id)"] = ["exists": false]
+                continue
+            }
+            let (config, status) = try await site.state(of: guest, on: node)
+            let view = GuestView(guest, on: node, config: config, status: status, pool: row["pool"]?.string).observed
+            found[guest.description] = .object(
+                view.shown.members.filter { view.compared.contains($0.key) }
+                    .reduce(into: JSONObject()) { $0[$1.key] = $1.value })
+        }
+        findings.observed.shown["guests"] = .object(found)
+        findings.observed.compared.append("guests")
+    }
+}
+
+extension Site {
+    /// A guest's configuration and status, read at the same time.
+    func state(of guest: GuestRef, on node: NodeName) async throws(HypervisorError) -> (config: JSON, status: JSON) {
+        let base = ["nodes", node.description, guest.kind.rawValue, guest.id.description]
+        async let current = result(of: Call(.get, base + ["status", "current"]))
+        let config = try await hypervisor.read(Call(.get, base + ["config"]))
+        return (config, try await current.get())
+    }
+
+    /// `async let` forgets the type of an error; a result keeps it.
+    private func result(of call: Call) async -> Result<JSON, HypervisorError> {
+        do throws(HypervisorError) { return .success(try await hypervisor.read(call)) } catch {
+            return .failure(error)
+        }
+    }
+}
+
+extension GuestRef {
+    /// The guest of a row of `/cluster/resources`.
+    init?(row: JSON) {
+        guard let kind = row["type"]?.string.flatMap(GuestKind.init), let number = row["vmid"]?.integer,
+            let id = VMID(rawValue: UInt32(clamping: number))
+        else { return nil }
+        self.init(kind: kind, id: id)
+    }
+}
+
+extension Upstream {
+    /// PVE's words for a guest, or a node, that is not there.
+    var saysMissing: Bool {
+        status == 500
+            && ["does not exist", "hostname lookup", "no such cluster node"].contains { reason.contains($0) }
+    }
+
+    /// PVE's words for an object that is not there; any other refusal says nothing about that.
+    var saysAbsent: Bool {
+        (status == 500 || status == 400)
+            && ([reason] + errors.values).contains { text in
+                ["does not exist", "no rule at position", "no such", "not ha managed", "in the enumeration"].contains {
+                    text.lowercased().contains($0)
+                }
+            }
+    }
+}

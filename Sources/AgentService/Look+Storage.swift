@@ -1,0 +1,159 @@
+import AgentModel
+import StrictJSON
+
+/// Checks on storages and what is kept on them.
+extension Look {
+    /// The type of every storage that the token may see.
+    func storageTypes() async throws(HypervisorError) -> [String: String] {
+        (try await read(["storage"]).array ?? []).reduce(into: [:]) { types, row in
+            if let name = row["storage"]?.string { types[name] = row["type"]?.string }
+        }
+    }
+
+    func storageActive(_ parameter: String, _ content: String?) async throws(HypervisorError) -> [Check] {
+        let content = content.map { request.fill($0, findings.surroundings) }
+        if case .storage(let own) = request.target { return try await active("\(own)", on: node, content: content) }
+        let name = text(parameter)
+        guard !name.isEmpty else { return [] }
+        // A clone goes to the node that it names.
+        let place = request.params["target"]?.string.flatMap(NodeName.init) ?? node
+        return try await active(name, on: place, content: content)
+    }
+
+    /// Whether the storage is there on the node, switched on, and takes the content.
+    func active(_ name: String, on node: NodeName?, content: String?) async throws(HypervisorError) -> [Check] {
+        guard let node else { return [] }
+        let rows = try await read(["nodes", node.description, "storage"]).array ?? []
+        guard let row = rows.first(where: { $0["storage"]?.string == name }) else {
+            let names = rows.compactMap { $0["storage"]?.string }.sorted().joined(separator: ", ")
+            return [
+                Check(
+                    "storage", .block,
+                    "node \(node) shows no storage \(name); it has \(names.isEmpty ? "none, or the token lacks Datastore.Audit" : names)"
+                )
+            ]
+        }
+        guard row["active"] == 1, row["enabled"] != 0 else {
+            return [Check("storage", .block, "storage \(name) is not active on node \(node)")]
+        }
+        let takes = (row["content"]?.string ?? "").split(separator: ",").map(String.init)
+        if let content, !takes.isEmpty, !takes.contains(content) {
+            return [
+                Check(
+                    "storage", .block,
+                    "storage \(name) takes no \(content); it takes \(takes.sorted().joined(separator: ", "))")
+            ]
+        }
+        if row["avail"] == 0 { return [Check("storage-space", .block, "storage \(name) is full")] }
+        if let used = row["used"]?.integer, let total = row["total"]?.integer, total > 0, used * 10 > total * 9 {
+            return [Check("storage-space", .warn, "storage \(name) is more than nine tenths full")]
+        }
+        return [Check("storage", .ok, "storage \(name) is active on node \(node)")]
+    }
+
+    /// A definition that goes takes the disks out of reach.
+    func storageUnused() async throws(HypervisorError) -> [Check] {
+        guard let call = calls.first, call.method == .delete, case .storage(let own) = request.target else { return [] }
+        let rows = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
+        let able = rows.filter { $0["storage"]?.string == own.description && $0["status"] == "available" }
+        var ids: Set<Int64> = []
+        for node in able.compactMap({ $0["node"]?.string }).sorted() {
+            for row in try await volumes(on: "\(own)", of: node)
+            where row["content"] == "images" || row["content"] == "rootdir" {
+                if let id = row["vmid"]?.integer { ids.insert(id) }
+            }
+            if able.first?["shared"] == 1 { break }
+        }
+        guard !ids.isEmpty else { return [] }
+        let shown = ids.sorted().prefix(20).map(String.init).joined(separator: ", ") + (ids.count > 20 ? ", …" : "")
+        return [Check("storage-used", .block, "disks of guests \(shown) are on storage \(own); move them first")]
+    }
+
+    func volumes(on storage: String, of node: String) async throws(HypervisorError) -> [JSON] {
+        try await read(["nodes", node, "storage", storage, "content"]).array ?? []
+    }
+
+    /// The guests whose configuration names the volume: its owner by its name, or any where it has none.
+    func users(of volume: String) async throws(HypervisorError) -> [String] {
+        let rows = try await guestRows()
+        let owner = Self.owner(of: volume)
+        let asked =
+            owner.map { owner in rows.filter { $0["vmid"]?.integer == owner } } ?? Array(rows.prefix(Self.scanned))
+        var users: [String] = []
+        for row in asked {
+            guard let other = GuestRef(row: row), let place = row["node"]?.string else { continue }
+            let config = try await read(["nodes", place, other.kind.rawValue, other.id.description, "config"])
+            let isUser = (config.object?.members ?? []).contains { member in
+                guard TextForm.disk(other.kind).matches(member.key), let text = member.value.string else {
+                    return false
+                }
+                return text == volume || text.hasPrefix(volume + ",")
+            }
+            if isUser { users.append(other.description) }
+        }
+        return users.sorted()
+    }
+
+    /// How many configurations are read in search of a volume that belongs to nobody.
+    private static let scanned = 200
+
+    /// The number in `vm-101-disk-0`, `base-101-disk-0/vm-102-disk-0` (102) or `101/vm-101-disk-0.qcow2`.
+    static func owner(of volume: String) -> Int64? {
+        let name = volume.split(separator: "/").last?.split(separator: ":").last ?? ""
+        let parts = name.split(separator: "-")
+        guard parts.count > 2, ["vm", "base", "subvol", "basevol"].contains(parts[0]) else { return nil }
+        return Int64(parts[1])
+    }
+
+    func volumeExists(_ volume: String, _ isBackup: Bool) -> [Check] {
+        guard let row = findings.object else {
+            return [Check("volume-exists", .block, "there is no \(volume) on \(request.target)")]
+        }
+        guard (row["content"] == "backup") == isBackup else {
+            return [
+                Check(
+                    "volume-kind", .block,
+                    isBackup ? "\(volume) is no backup; use delete_volume" : "\(volume) is a backup; use delete_backup")
+            ]
+        }
+        return []
+    }
+
+    func volumeUnprotected(_ volume: String) -> [Check] {
+        guard findings.object?["protected"] == 1 else { return [] }
+        return [Check("protected", .block, "\(volume) is protected; unset that first")]
+    }
+
+    func volumeUnused(_ volume: String) async throws(HypervisorError) -> [Check] {
+        guard !volume.isEmpty else { return [] }
+        let users = try await users(of: volume)
+        // A guest may attach what it has as unused.
+        let others = users.filter { $0 != guest?.description || !isUnused(volume) }
+        guard !others.isEmpty else { return [] }
+        return [Check("volume-used", .block, "\(volume) is used by \(others.joined(separator: ", "))")]
+    }
+
+    private func isUnused(_ volume: String) -> Bool {
+        disks().contains { $0.slot.hasPrefix("unused") && $0.volume == volume }
+    }
+
+    func volumeIsNew() -> [Check] {
+        guard findings.object != nil else { return [] }
+        return [
+            Check("volume-exists", .block, "\(text("filename")) is on \(request.target) already; take another name")
+        ]
+    }
+
+    /// A backup that is there, and is one of the target's kind of guest.
+    func archive(_ volume: String) async throws(HypervisorError) -> [Check] {
+        guard let guest, let node, let colon = volume.firstIndex(of: ":") else { return [] }
+        let storage = String(volume[..<colon])
+        let rows = try await read(["nodes", node.description, "storage", storage, "content"], ["content": "backup"])
+        guard let row = rows.array?.first(where: { $0["volid"]?.string == volume }) else {
+            return [Check("archive", .block, "there is no backup \(volume) for node \(node)")]
+        }
+        let word = guest.kind.rawValue
+        let kind = row["subtype"]?.string ?? (volume.contains("vzdump-lxc") || volume.contains("/ct/") ? "lxc" : "qemu")
+        return kind == word ? [] : [Check("archive", .block, "\(volume) is no backup of a \(guest.kind.noun)")]
+    }
+}
