@@ -47,9 +47,8 @@ extension ActionService {
     package func begin(
         _ key: IdempotencyKey, payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState {
-        if let known = try await known(key, payloadHash, context), !known.isOwed(keysInProgress.withLock { $0 }, key) {
-            return known
-        }
+        // An answer that is there is for all who ask at the same time; one that is not may be owed at this moment.
+        if let known = try await known(key, payloadHash, context), case .answered = known { return known }
         guard keysInProgress.withLock({ $0.insert(key).inserted }) else {
             throw ServiceError(
                 .idempotencyInProgress,
@@ -109,13 +108,5 @@ extension ActionService {
     package func outcome(of operation: Operation) async throws(ServiceError) -> ApplyOutcome {
         let plan = try await load(operation.planID)
         return try await outcome(of: operation, plan, wait: .zero)
-    }
-}
-
-extension KeyState {
-    /// Whether the answer is still owed by a request that is being carried out.
-    fileprivate func isOwed(_ inProgress: Set<IdempotencyKey>, _ key: IdempotencyKey) -> Bool {
-        if case .unanswered = self { return inProgress.contains(key) }
-        return false
     }
 }

@@ -21,7 +21,7 @@ extension ActionService {
     ) async throws(ServiceError) -> Operation {
         let found = try await load(operation: id)
         guard context.principal.may(.view, in: found.environment) else { throw Self.noOperation(id) }
-        return wait == nil || found.state.isEnded ? found : try await operation(id, wait: wait)
+        return wait == nil ? found : try await operation(id, wait: wait)
     }
 
     /// One operation by its id; waits at most `wait` for its end.
@@ -30,8 +30,13 @@ extension ActionService {
         while true {
             let version = hub.version
             let operation = try await load(operation: id)
+            if operation.state.isEnded {
+                // Its locks are free by then: whoever waited for it can go on with its guest.
+                await runs.withLock { $0.tasks[id] }?.value
+                return operation
+            }
             let left = deadline - .now
-            if operation.state.isEnded || left <= .zero || Task.isCancelled { return operation }
+            if left <= .zero || Task.isCancelled { return operation }
             await hub.wait(for: id, after: version, atMost: left)
         }
     }
@@ -179,6 +184,7 @@ extension ActionService {
             return operation
         }
         guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
+        runs.withLock { if $0.tasks[operation.id] != nil { $0.stops[operation.id] = actor } }
         let hypervisor = try site(of: asked).hypervisor
         do throws(HypervisorError) { try await hypervisor.stop(upid) } catch {
             if !error.mayHaveExecuted { try await forgetCancel(of: operation.id) }
@@ -191,6 +197,7 @@ extension ActionService {
 
     /// PVE would have none of it: whatever ends the operation now, it is not the cancel.
     private func forgetCancel(of id: RecordID) async throws(ServiceError) {
+        runs.withLock { $0.stops[id] = nil }
         try await write { records in
             guard var operation = records.operation(id), operation.state == .running else { return }
             operation.cancelRequestedBy = nil

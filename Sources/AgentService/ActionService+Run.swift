@@ -25,6 +25,7 @@ extension ActionService {
                 self.runs.withLock { runs in
                     runs.tasks[operation.id] = nil
                     runs.tickets[operation.id] = nil
+                    runs.stops[operation.id] = nil
                 }
             }
             return true
@@ -276,13 +277,7 @@ extension ActionService {
     func finish(_ ended: Operation, _ wanted: OperationState, _ context: Context) async {
         let now = ports.now()
         var operation = ended
-        guard
-            await persistently(
-                "an outcome",
-                { () async throws(ServiceError) in
-                    operation.cancelRequestedBy = try await self.read { $0.operation(ended.id)?.cancelRequestedBy }
-                })
-        else { return }
+        operation.cancelRequestedBy = runs.withLock { $0.stops[ended.id] } ?? ended.cancelRequestedBy
         let wasStopped = operation.cancelRequestedBy != nil && Self.isInterruption(operation.message)
         let state = wanted == .failed && wasStopped ? .cancelled : wanted
         guard operation.move(to: state, at: now) else { return }

@@ -94,6 +94,8 @@ package final class ActionService: Sendable {
     struct Runs {
         var tasks: [RecordID: Task<Void, Never>] = [:]
         var tickets: [RecordID: TargetLocks.Ticket] = [:]
+        /// Who asked PVE to stop the task of an operation that runs.
+        var stops: [RecordID: String] = [:]
         var draining = false
         /// Outcomes that cannot be written at present.
         var stuck = 0

@@ -170,11 +170,14 @@ struct BreakdownTests {
             let running = try await world.apply(try await world.plan(.startVM, "vm/102"), wait: nil)
             if isLost { world.pve.stopFailure = .timeout(sent: true) }
             _ = try? await world.service.cancelOperation(running.id, World.alice)
-            let breakdown = Breakdown()
-            world.store.failReads { breakdown.isOn }
-            if !isLost { breakdown.fail(times: 1) }
+            let recorded = Gate()
+            world.audit.refuse { event, _ in
+                if event.kind == .apply { recorded.open() }
+                return false
+            }
+            if !isLost { world.store.failReads { !recorded.isOpen } }
             world.pve.taskStatus = .stopped(.failed("interrupted by signal"))
-            while !world.audit.kinds.contains(.apply) { await Task.yield() }
+            await recorded.wait()
             let ended = try await world.service.operation(running.id, World.alice, wait: .seconds(30))
             #expect(ended.state == .cancelled)
             #expect(ended.cancelRequestedBy == "alice")

@@ -201,24 +201,6 @@ struct RecoverTests {
         return (plan, id)
     }
 
-    @Test func `an end of what waited that was recorded and not stored is stored, and not recorded again`()
-        async throws
-    {
-        let world = try World()
-        let (plan, id) = try await waiting(world)
-        try await world.audit.append(
-            AuditEvent(
-                kind: .apply, actor: "proxmox-agent", principal: "proxmox-agent", environment: "home",
-                planID: "\(plan.id)", operationID: "\(id)", result: ["status": "failed", "code": "not_executed"]), .now)
-        let next = try await world.restarted()
-        let ended = try await end(next, id)
-        #expect(ended.state == .failed)
-        #expect(ended.code == "not_executed")
-        #expect(try await next.state(of: plan) == .approved)
-        #expect(world.audit.kinds == [.plan, .apply])
-        #expect(try await next.apply(plan).state == .succeeded)
-    }
-
     @Test func `a refusal of what waited that was recorded and not stored is void`() async throws {
         let world = try World()
         let (plan, id) = try await waiting(world)
@@ -234,23 +216,6 @@ struct RecoverTests {
         #expect(try await next.state(of: plan) == .approved)
         #expect(world.audit.kinds == [.plan, .refuse, .refuse, .void, .apply])
         #expect(world.audit.events[3].result?["voids"] == 2)
-    }
-
-    @Test func `an intent that was not followed by anything is void, also when its operation was refused since`()
-        async throws
-    {
-        let world = try World()
-        let (plan, id) = try await waiting(world)
-        try await world.audit.append(
-            AuditEvent(
-                kind: .applyIntent, actor: "alice", principal: "operator", environment: "home", planID: "\(plan.id)",
-                operationID: "\(id)"), .now)
-        try await world.store.write { records in
-            guard var operation = records.operation(id), operation.move(to: .failed, at: .sample) else { return }
-            records.put(operation)
-        }
-        _ = try await world.restarted()
-        #expect(world.audit.kinds == [.plan, .applyIntent, .void])
     }
 
     @Test(arguments: [AuditKind.plan, .approve, .reject, .cancel, .expire, .applyIntent, .queue, .freeze])
@@ -330,5 +295,6 @@ struct RecoverTests {
         #expect(try await end(next, id).state == .failed)
         #expect(try await next.state(of: plan) == .approved)
         #expect(world.audit.kinds == [.plan, .apply])
+        #expect(try await next.apply(plan).state == .succeeded)
     }
 }

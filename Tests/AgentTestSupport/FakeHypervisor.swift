@@ -9,6 +9,7 @@ package final class FakeHypervisor: Hypervisor {
 
     private struct State {
         var guests: [String: (config: JSON, status: JSON)] = [:]
+        var objects: [[String]: JSON] = [:]
         var changes: [Call] = []
         var reads: [Call] = []
         var stopped: [UPID] = []
@@ -38,6 +39,9 @@ package final class FakeHypervisor: Hypervisor {
             )
         }
     }
+
+    /// Adds what a read of `path` answers, or replaces it.
+    package func put(_ object: JSON, at path: String...) { state.withLock { $0.objects[path] = object } }
 
     package func remove(_ guest: String) { state.withLock { $0.guests[guest] = nil } }
 
@@ -116,6 +120,7 @@ package final class FakeHypervisor: Hypervisor {
             state.reads.append(call)
             if let failure = state.failure { return .failure(failure) }
             let path = call.path
+            if let object = state.objects[path] { return .success(object) }
             if path == ["nodes", node, "tasks"] {
                 return .success(.array(state.tasks.map { ["upid": .string($0)] }))
             }
