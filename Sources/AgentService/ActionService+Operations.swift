@@ -94,7 +94,12 @@ extension ActionService {
         let operation = try await operation(id, context)
         guard let upid = operation.upid else { return ([], 0) }
         let hypervisor = try site(of: operation).hypervisor
-        do throws(HypervisorError) { return try await hypervisor.log(of: upid, from: start, limit: limit) } catch {
+        // While the plan lives its secrets are known; afterwards nobody could tell them.
+        let redaction = Redaction(try await read { $0.plan(operation.planID)?.preview.calls ?? [] })
+        do throws(HypervisorError) {
+            let page = try await hypervisor.log(of: upid, from: start, limit: limit)
+            return (page.lines.map { redaction($0) }, page.total)
+        } catch {
             throw ServiceError(error, operation.environment, during: "GET the log of \(upid)")
         }
     }
