@@ -75,14 +75,14 @@ package struct Plan: Sendable {
         return true
     }
 
-    /// Adds a yes and moves to `approved` when it was the last one needed. False, changing nothing, when none is
-    /// awaited or this approver has given theirs.
-    package mutating func approve(_ approval: Approval) -> Bool {
+    /// Adds a yes and moves to `approved` when it was the last one needed: as many as the plan requires, and as rules
+    /// that came later ask for. False, changing nothing, when none is awaited or this approver has given theirs.
+    package mutating func approve(_ approval: Approval, needing later: Int = 0) -> Bool {
         guard state == .awaitingApproval, !approvals.contains(where: { $0.approver == approval.approver }) else {
             return false
         }
         standing.approvals.append(approval)
-        return approvals.count < requires.approvals || move(to: .approved, at: approval.at)
+        return approvals.count < max(requires.approvals, later) || move(to: .approved, at: approval.at)
     }
 
     /// Ends the plan by an approver's no. False, changing nothing, when no word is awaited.

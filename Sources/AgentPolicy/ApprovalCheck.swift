@@ -16,18 +16,17 @@ package enum ApprovalRefusal: Error, Sendable, Hashable {
 
 /// Holds approvals against a plan.
 package enum ApprovalCheck {
-    /// Whether `approvedBy`, a name in the body of an apply request, settles what `plan` still requires when `applier`
-    /// applies it in `environment`.
+    /// Whether `approvedBy`, a name in the body of an apply request, counts for a `plan` that awaits approval, which takes
+    /// `needed` by now, when `applier` applies it in `environment`.
     ///
     /// Names compare without regard to case, so that `Alice` does not approve for `alice`.
     package static func declared(
-        _ approvedBy: String?, for plan: Plan, appliedBy applier: Caller, in environment: EnvironmentFacts
+        _ approvedBy: String?, for plan: Plan, needing needed: Int, appliedBy applier: Caller,
+        in environment: EnvironmentFacts
     ) throws(ApprovalRefusal) {
-        let have = plan.approvals.count
-        guard plan.requires.approvals > have else { return }
-        guard let approvedBy else { throw .missing(have: have, need: plan.requires.approvals) }
-        let parties = [plan.requester, applier].flatMap { [$0.principal, $0.label] }.compactMap { $0?.lowercased() }
-        guard !parties.contains(approvedBy.lowercased()) else { throw .selfApproval(approvedBy) }
+        guard plan.state == .awaitingApproval else { return }
+        guard let approvedBy else { throw .missing(have: plan.approvals.count, need: needed) }
+        guard !isName(approvedBy, of: plan.requester, applier) else { throw .selfApproval(approvedBy) }
         guard plan.requires.assurance == .declared, environment.acceptsDeclaredApprovals else {
             throw .declaredNotAccepted
         }
@@ -45,14 +44,20 @@ package enum ApprovalCheck {
         guard !plan.approvals.contains(where: { $0.approver == approver.id }) else { throw .again(approver.id) }
     }
 
-    /// Whether an approval that was given still counts: a verified one as long as its approver has the role and did
-    /// not ask for the plan; a declared one as long as names are taken there.
+    /// Names compare without regard to case.
+    private static func isName(_ name: String, of callers: Caller...) -> Bool {
+        callers.flatMap { [$0.principal, $0.label] }.contains { $0?.lowercased() == name.lowercased() }
+    }
+
+    /// Whether an approval that was given still counts, whoever gave it did not ask for the plan: a verified one as long
+    /// as its approver has the role; a declared one as long as names are taken there.
     package static func stillCounts(
         _ approval: Approval, for plan: Plan, in environment: EnvironmentFacts, among directory: Directory
     ) -> Bool {
         switch approval.assurance {
         case .declared:
             plan.requires.assurance == .declared && directory.isShared && environment.acceptsDeclaredApprovals
+                && !isName(approval.approver, of: plan.requester)
         case .verified:
             directory.isApprover(approval.approver, in: environment.name)
                 && approval.approver != plan.requester.principal

@@ -77,7 +77,8 @@ extension ActionService {
         guard plan.state == .awaitingApproval else {
             let why =
                 plan.requires.approvals == 0
-                ? "needs no approval" : "has all \(plan.requires.approvals) approvals that it needs"
+                    && plan.approvals.isEmpty
+                ? "needs no approval" : "has all \(plan.approvals.count) approvals that it needs"
             throw ServiceError(
                 .alreadyApproved, "plan \(plan.id) \(why); to stop it, cancel it with DELETE /v1/plans/\(plan.id)",
                 planID: plan.id)
@@ -86,6 +87,7 @@ extension ActionService {
 
     private func store(_ wish: ApprovalWish, on plan: Plan, _ context: Context) async throws(ServiceError) -> Plan {
         let now = ports.now()
+        let needed = wish.word == .approve ? try approvalsNeeded(by: plan) : 0
         let word = Approval(
             approver: context.principal.isShared ? context.caller.actor : context.principal.id,
             assurance: context.principal.isShared ? .declared : .verified, at: now, reason: wish.reason,
@@ -95,20 +97,27 @@ extension ActionService {
             "reason": wish.reason.map { .string($0) }, "ticket": wish.ticket.map { .string($0) },
         ]
         if wish.word == .approve {
-            result["approvals"] = .string("\(plan.approvals.count + 1)/\(plan.requires.approvals)")
+            result["approvals"] = .string("\(plan.approvals.count + 1)/\(needed)")
         }
         let event = event(
             wish.word == .approve ? .approve : .reject, context, environment: plan.request.environment, plan: plan.id,
             decision: plan.decision.json, result: .object(result))
         let stored = try await commit(event) { records -> Plan? in
             guard var plan = records.plan(plan.id), plan.operationID == nil else { return nil }
-            guard wish.word == .approve ? plan.approve(word) : plan.reject(word) else { return nil }
+            guard wish.word == .approve ? plan.approve(word, needing: needed) : plan.reject(word) else { return nil }
             records.put(plan)
             return plan
         }
         guard let stored else { throw ServiceError(.internalError, "plan \(plan.id) moved on meanwhile; look again") }
         if stored.state.isEnded { deadlines.forget(stored.id) }
         return stored
+    }
+
+    private func approvalsNeeded(by plan: Plan) throws(ServiceError) -> Int {
+        let facts = try site(plan.request.environment).facts
+        let decision = inForce.policy.evaluate(
+            plan.request, by: plan.requester, in: facts, tags: plan.preview.observed.tags)
+        return approvalsNeeded(by: plan, decision, facts)
     }
 
     /// Why an approval does not count, in words that name the cure.

@@ -21,8 +21,10 @@ extension ActionService {
                 fresh.request, by: fresh.requester, in: facts, tags: fresh.preview.observed.tags)
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
             try await checkApprovals(of: fresh, decision, facts, context)
+            let needed = approvalsNeeded(by: fresh, decision, facts)
             do throws(ApprovalRefusal) {
-                try ApprovalCheck.declared(approvedBy, for: fresh, appliedBy: context.caller, in: facts)
+                try ApprovalCheck.declared(
+                    approvedBy, for: fresh, needing: needed, appliedBy: context.caller, in: facts)
             } catch {
                 throw wording(of: error, fresh)
             }
@@ -30,10 +32,9 @@ extension ActionService {
                 throw ServiceError(.overloaded, "\(limits.operations) operations are under way; wait for one to end")
             }
             let declared = fresh.state == .awaitingApproval ? approvedBy : nil
-            let approved = try await declare(declared, fresh, context)
+            let approved = try await declare(declared, fresh, needed, context)
             guard approved.state == .approved else {
-                throw wording(
-                    of: .missing(have: approved.approvals.count, need: approved.requires.approvals), approved)
+                throw wording(of: .missing(have: approved.approvals.count, need: needed), approved)
             }
             return try await store(claimOf: approved, kept, context)
         }
@@ -66,17 +67,24 @@ extension ActionService {
 
     /// What an approved plan lacks by the rules of now; `nil` when it lacks nothing.
     func lack(of plan: Plan, _ decision: Decision, _ facts: EnvironmentFacts) -> ServiceError? {
-        let rules = inForce
-        let requirement = rules.policy.requirement(of: decision, in: facts, among: rules.directory)
-        let needed = max(requirement.approvals, plan.requires.approvals)
-        let good = plan.approvals.count { ApprovalCheck.stillCounts($0, for: plan, in: facts, among: rules.directory) }
+        let needed = approvalsNeeded(by: plan, decision, facts)
+        let directory = inForce.directory
+        let good = plan.approvals.count { ApprovalCheck.stillCounts($0, for: plan, in: facts, among: directory) }
         guard good < needed else { return nil }
         return wording(of: .missing(have: good, need: needed), plan)
     }
 
+    /// How many approvals the plan takes: never fewer than it was shown to require, and more where rules that came later
+    /// ask for them.
+    func approvalsNeeded(by plan: Plan, _ decision: Decision, _ facts: EnvironmentFacts) -> Int {
+        let rules = inForce
+        let requirement = rules.policy.requirement(of: decision, in: facts, among: rules.directory)
+        return max(requirement.approvals, plan.requires.approvals)
+    }
+
     /// Records and stores an approval that the applier vouches for.
     private func declare(
-        _ approver: String?, _ plan: Plan, _ context: Context
+        _ approver: String?, _ plan: Plan, _ needed: Int, _ context: Context
     ) async throws(ServiceError) -> Plan {
         guard let approver else { return plan }
         let approval = Approval(approver: approver, assurance: .declared, at: ports.now())
@@ -85,10 +93,10 @@ extension ActionService {
             result: [
                 "plan_hash": .string(plan.planHash), "approver": .string(approver),
                 "assurance": .string(Assurance.declared.rawValue),
-                "approvals": .string("\(plan.approvals.count + 1)/\(plan.requires.approvals)"),
+                "approvals": .string("\(plan.approvals.count + 1)/\(needed)"),
             ])
         let approved = try await commit(event) { records -> Plan? in
-            guard var plan = records.plan(plan.id), plan.approve(approval) else { return nil }
+            guard var plan = records.plan(plan.id), plan.approve(approval, needing: needed) else { return nil }
             records.put(plan)
             return plan
         }
@@ -102,13 +110,10 @@ extension ActionService {
         let now = ports.now()
         let ticket = targetLocks.enter(lockNames(of: plan), slot: slot(of: plan.request.environment))
         do throws(ServiceError) {
-            if ticket.ahead > 0 {
-                try await record(
-                    event(
-                        .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
-                        result: ["status": "queued", "ahead": JSON(ticket.ahead)]), .soon)
-            }
-            let operation: Operation? = try await write { records in
+            let queue = event(
+                .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
+                result: ["status": "queued", "ahead": JSON(ticket.ahead)])
+            let body = { @Sendable (records: any StoreTransaction) -> Operation? in
                 guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else {
                     return nil
                 }
@@ -116,9 +121,10 @@ extension ActionService {
                 let operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
                 records.put(plan)
                 records.put(operation)
-                if let kept { records.put(kept.request(for: id, at: now)) }
+                if let kept { records.put(kept.request(for: id, in: operation.environment, at: now)) }
                 return operation
             }
+            let operation = ticket.ahead > 0 ? try await commit(queue, body) : try await write(body)
             guard let operation else {
                 try checkState(of: try await load(plan.id))
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")

@@ -70,9 +70,8 @@ extension ActionService {
     package func unfreeze(_ environment: String?, _ context: Context) async throws(ServiceError) -> Freeze? {
         do throws(ServiceError) {
             let environment = try scope(environment, .unfreeze, context)
-            guard let held = try await read({ $0.freezes().first { $0.environment == environment } }) else {
-                return nil
-            }
+            let inForce = freezes.inForce(at: ports.now(), ports.uptime())
+            guard let held = inForce.first(where: { $0.environment == environment }) else { return nil }
             let event = event(.unfreeze, context, environment: environment, result: ["status": "lifted"])
             try await change(event) { $0.removeFreeze(of: environment) }
             return held

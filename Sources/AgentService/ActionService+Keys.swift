@@ -17,8 +17,12 @@ package struct KeptWish: Sendable {
         self.render = render
     }
 
-    func request(for record: RecordID, at now: Date, _ answer: KeptAnswer? = nil) -> KeptRequest {
-        KeptRequest(key: key, payloadHash: payloadHash, record: record, createdAt: now, answer: answer)
+    func request(
+        for record: RecordID, in environment: EnvironmentName, at now: Date, _ answer: KeptAnswer? = nil
+    ) -> KeptRequest {
+        KeptRequest(
+            key: key, payloadHash: payloadHash, record: record, environment: environment, createdAt: now,
+            answer: answer)
     }
 }
 
@@ -43,23 +47,33 @@ extension ActionService {
     package func begin(
         _ key: IdempotencyKey, payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState {
+        // An answer that is there is for all who ask at the same time; one that is not may be owed at this moment.
+        if let known = try await known(key, payloadHash, context), case .answered = known { return known }
         guard keysInProgress.withLock({ $0.insert(key).inserted }) else {
             throw ServiceError(
                 .idempotencyInProgress,
                 "a request with this Idempotency-Key is being carried out; ask again for its answer")
         }
-        var isHeld = false
-        defer { if !isHeld { end(key) } }
-        guard let kept = try await read({ $0.request(key) }) else {
-            isHeld = true
-            return .fresh
+        // Somebody may have carried it out between the look and the hold.
+        do throws(ServiceError) {
+            guard let known = try await known(key, payloadHash, context) else { return .fresh }
+            end(key)
+            return known
+        } catch {
+            end(key)
+            throw error
         }
+    }
+
+    /// What the key stands for, for somebody who may see it; `nil` for nothing.
+    private func known(
+        _ key: IdempotencyKey, _ payloadHash: String, _ context: Context
+    ) async throws(ServiceError) -> KeyState? {
         // Kept for a day, and the housekeeping comes round in its own time.
-        guard kept.createdAt > ports.now().addingTimeInterval(-Limits.idempotencySeconds) else {
-            isHeld = true
-            return .fresh
-        }
-        try await authorise(kept, context)
+        guard let kept = try await read({ $0.request(key) }),
+            kept.createdAt > ports.now().addingTimeInterval(-Limits.idempotencySeconds)
+        else { return nil }
+        _ = try site(kept.environment, .view, context)
         guard kept.payloadHash == payloadHash else {
             throw ServiceError(
                 .idempotencyKeyReused,
@@ -94,17 +108,5 @@ extension ActionService {
     package func outcome(of operation: Operation) async throws(ServiceError) -> ApplyOutcome {
         let plan = try await load(operation.planID)
         return try await outcome(of: operation, plan, wait: .zero)
-    }
-
-    private func authorise(_ kept: KeptRequest, _ context: Context) async throws(ServiceError) {
-        let environment = try await read { records in
-            switch kept.record.kind {
-            case .plan: records.plan(kept.record)?.request.environment
-            case .operation: records.operation(kept.record)?.environment
-            }
-        }
-        // What is kept no more is nobody's to see, and neither is its answer.
-        guard let environment else { return }
-        _ = try site(environment, .view, context)
     }
 }

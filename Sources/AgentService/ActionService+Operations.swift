@@ -21,7 +21,7 @@ extension ActionService {
     ) async throws(ServiceError) -> Operation {
         let found = try await load(operation: id)
         guard context.principal.may(.view, in: found.environment) else { throw Self.noOperation(id) }
-        return wait == nil || found.state.isEnded ? found : try await operation(id, wait: wait)
+        return wait == nil ? found : try await operation(id, wait: wait)
     }
 
     /// One operation by its id; waits at most `wait` for its end.
@@ -30,8 +30,13 @@ extension ActionService {
         while true {
             let version = hub.version
             let operation = try await load(operation: id)
+            if operation.state.isEnded {
+                // Its locks are free by then: whoever waited for it can go on with its guest.
+                await runs.withLock { $0.tasks[id] }?.value
+                return operation
+            }
             let left = deadline - .now
-            if operation.state.isEnded || left <= .zero || Task.isCancelled { return operation }
+            if left <= .zero || Task.isCancelled { return operation }
             await hub.wait(for: id, after: version, atMost: left)
         }
     }
@@ -54,13 +59,14 @@ extension ActionService {
         ServiceError(.operationNotFound, "there is no operation \(id)")
     }
 
-    /// Waits until the operation has ended, or as far as the caller wants to see it, and words the outcome.
+    /// Waits until the operation has ended, or as far as the caller wants to see it, and words the outcome. Where the store
+    /// does not tell, the operation is answered as it was seen last: it goes on.
     func outcome(of started: Operation, _ plan: Plan, wait: Duration?) async throws(ServiceError) -> ApplyOutcome {
         let deadline = wait.map { ContinuousClock.now + $0 }
         var operation = started
         while true {
             let version = hub.version
-            operation = try await self.operation(started.id)
+            do throws(ServiceError) { operation = try await self.operation(started.id) } catch { break }
             if operation.state.isEnded { break }
             let isAccepted = operation.upid != nil || operation.queuePosition > 0
             let left = deadline.map { $0 - .now } ?? (isAccepted ? .zero : .seconds(3600))
@@ -77,7 +83,7 @@ extension ActionService {
             error.isRecorded = true
             throw error
         }
-        let current = try await read { $0.plan(plan.id) }
+        let current = (try? await read { $0.plan(plan.id) }) ?? nil
         return ApplyOutcome(plan: current ?? plan, isStored: true, kind: .operation(operation))
     }
 
@@ -88,7 +94,12 @@ extension ActionService {
         let operation = try await operation(id, context)
         guard let upid = operation.upid else { return ([], 0) }
         let hypervisor = try site(of: operation).hypervisor
-        do throws(HypervisorError) { return try await hypervisor.log(of: upid, from: start, limit: limit) } catch {
+        // While the plan lives its secrets are known; afterwards nobody could tell them.
+        let redaction = Redaction(try await read { $0.plan(operation.planID)?.preview.calls ?? [] })
+        do throws(HypervisorError) {
+            let page = try await hypervisor.log(of: upid, from: start, limit: limit)
+            return (page.lines.map { redaction($0) }, page.total)
+        } catch {
             throw ServiceError(error, operation.environment, during: "GET the log of \(upid)")
         }
     }
@@ -156,8 +167,11 @@ extension ActionService {
             hub.publish(operation.id)
             return cancelled
         } catch {
-            // It has lost its place: it ends all the same, and its plan is free again.
-            if hasLeft { await refuseQueued(operation, error, context) }
+            // It has lost its place: it ends all the same, and its plan is free again, also when the caller has gone.
+            if hasLeft {
+                await Task { await refuseQueued(operation, error, context) }.value
+                hub.publish(operation.id)
+            }
             throw error
         }
     }
@@ -175,9 +189,10 @@ extension ActionService {
             return operation
         }
         guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
+        runs.withLock { if $0.tasks[operation.id] != nil { $0.stops[operation.id] = actor } }
         let hypervisor = try site(of: asked).hypervisor
         do throws(HypervisorError) { try await hypervisor.stop(upid) } catch {
-            try await forgetCancel(of: operation.id)
+            if !error.mayHaveExecuted { try await forgetCancel(of: operation.id) }
             var refusal = ServiceError(error, asked.environment, during: "DELETE of task \(upid)")
             refusal.operationID = asked.id
             throw refusal
@@ -187,6 +202,7 @@ extension ActionService {
 
     /// PVE would have none of it: whatever ends the operation now, it is not the cancel.
     private func forgetCancel(of id: RecordID) async throws(ServiceError) {
+        runs.withLock { $0.stops[id] = nil }
         try await write { records in
             guard var operation = records.operation(id), operation.state == .running else { return }
             operation.cancelRequestedBy = nil

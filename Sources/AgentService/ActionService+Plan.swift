@@ -117,7 +117,10 @@ extension ActionService {
             decision: plan.decision.json, result: planned(plan))
         _ = try await commit(event) { records -> Bool? in
             records.put(plan)
-            if let kept { records.put(kept.request(for: plan.id, at: plan.createdAt, kept.render(plan))) }
+            if let kept {
+                records.put(
+                    kept.request(for: plan.id, in: plan.request.environment, at: plan.createdAt, kept.render(plan)))
+            }
             guard !plan.request.changes else { return true }
             let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: false)
             guard records.count(own) > limit else { return true }

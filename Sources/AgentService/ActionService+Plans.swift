@@ -124,16 +124,16 @@ extension ActionService {
             let expire = event(
                 .expire, .agent, environment: plan.request.environment, plan: plan.id,
                 result: ["status": "expired", "expires_at": .string(plan.expiresAt.rfc3339)])
-            return try await move(plan, to: .expired, expire, .soon)
+            return try await move(plan, to: .expired, expire)
         }
     }
 
     /// Records and makes a plan's step to `state`; with its lock held and its state checked, nothing stands in the way.
     func move(
-        _ plan: Plan, to state: PlanState, _ event: AuditEvent, _ durability: AuditDurability = .now
+        _ plan: Plan, to state: PlanState, _ event: AuditEvent
     ) async throws(ServiceError) -> Plan {
         let now = ports.now()
-        let moved = try await commit(event, durability) { records -> Plan? in
+        let moved = try await commit(event) { records -> Plan? in
             guard var plan = records.plan(plan.id), plan.operationID == nil, plan.move(to: state, at: now) else {
                 return nil
             }

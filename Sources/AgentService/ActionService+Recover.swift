@@ -29,7 +29,7 @@ extension ActionService {
     /// Stores where the audit log ended; the last thing that is stored.
     package func noteEnd() async throws(ServiceError) { try await write { _ in } }
 
-    private func records(behind seq: UInt64) async throws(ServiceError) -> [AuditRecord] {
+    func records(behind seq: UInt64) async throws(ServiceError) -> [AuditRecord] {
         do throws(AuditError) { return try await ports.audit.records(after: seq, limit: .max) } catch {
             throw ServiceError(.auditUnavailable, "the audit log cannot be read: \(error)")
         }
@@ -48,7 +48,7 @@ extension ActionService {
 
     /// Takes the records whose transitions may not be stored, oldest first.
     private func reconcile(_ records: [AuditRecord]) async throws(ServiceError) {
-        let voided = Set(records.filter { $0.event.kind == .void }.compactMap { $0.event.result?["voids"]?.integer })
+        let voided = Set(records.compactMap(\.event.voids))
         for record in records where !voided.contains(Int64(clamping: record.seq)) {
             let event = record.event
             if event.kind == .apply {
@@ -63,7 +63,7 @@ extension ActionService {
     private func takeOver(_ event: AuditEvent) async throws(ServiceError) {
         guard let id = event.operationID.flatMap({ RecordID($0, .operation) }), let result = event.result,
             let state = result["status"]?.string.flatMap(OperationState.init),
-            var operation = try await read({ $0.operation(id) }), operation.state == .running
+            var operation = try await read({ $0.operation(id) }), !operation.state.isEnded
         else { return }
         operation.message = result["message"]?.string ?? ""
         operation.code = result["code"]?.string
@@ -99,17 +99,19 @@ extension ActionService {
                 if let operation { return operation.state == .queued || operation.cancelRequestedBy == nil }
                 return plan.map(\.state.isLive) ?? false
             case .queue: return operation == nil
-            case .applyIntent: return operation.map { $0.state == .queued } ?? true
+            case .applyIntent: return operation.map { $0.startedAt == nil } ?? true
             case .resolve: return operation.map { $0.state == .unknown } ?? false
             case .freeze, .unfreeze:
                 let scope = event.environment.flatMap(EnvironmentName.init)
                 return records.freezes().contains { $0.environment == scope } == (event.kind == .unfreeze)
-            case .read, .refuse, .apply, .config, .authFailures, .log, .void: return false
+            // Of what waited; other refusals, which may name an operation too, change nothing.
+            case .refuse: return operation?.state == .queued && event.result?["state"] != nil
+            case .read, .apply, .config, .authFailures, .log, .void: return false
             }
         }
     }
 
-    private func void(_ record: AuditRecord) async throws(ServiceError) {
+    func void(_ record: AuditRecord) async throws(ServiceError) {
         let event = record.event
         try await self.record(
             AuditEvent(
@@ -158,6 +160,7 @@ extension ActionService {
             guard await targetLocks.wait(for: ticket) else { return }
             await settle(operation, plan)
             targetLocks.leave(ticket)
+            hub.publish(operation.id)
         }
     }
 

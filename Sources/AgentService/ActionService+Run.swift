@@ -25,6 +25,7 @@ extension ActionService {
                 self.runs.withLock { runs in
                     runs.tasks[operation.id] = nil
                     runs.tickets[operation.id] = nil
+                    runs.stops[operation.id] = nil
                 }
             }
             return true
@@ -33,7 +34,11 @@ extension ActionService {
 
     private func run(_ queued: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) async {
         guard await targetLocks.wait(for: ticket) else { return }
-        defer { targetLocks.leave(ticket) }
+        defer {
+            targetLocks.leave(ticket)
+            // Last: whoever hears of the end finds the locks free.
+            hub.publish(queued.id)
+        }
         do throws(ServiceError) {
             let ready = try await preflight(queued, hasWaited: ticket.ahead > 0)
             let operation = try await consume(ready, queued, context)
@@ -44,7 +49,7 @@ extension ActionService {
     }
 
     /// What was found right before the first call.
-    private struct Ready {
+    struct Ready {
         var plan: Plan
         var site: Site
         var preview: Preview
@@ -67,7 +72,7 @@ extension ActionService {
         let preview = try await look(again: plan, at: site)
         try Self.checkUnmoved(plan, plan.preview.observed.moved(to: preview.observed))
         try checkDecision(of: plan, at: site, preview.observed.tags, preview.checks)
-        let known = try await tasks(like: plan.preview.calls.first, at: site, "planning")
+        let known = try await tasks(like: plan.preview.calls.first, at: site, "before the call")
         // The world went on meanwhile.
         try checkRules(of: plan, at: site)
         return Ready(plan: plan, site: site, preview: preview, knownTasks: known)
@@ -103,7 +108,7 @@ extension ActionService {
         if let lack = lack(of: plan, decision, site.facts) { throw lack }
     }
 
-    private static func checkUnmoved(_ plan: Plan, _ moved: [Moved]) throws(ServiceError) {
+    static func checkUnmoved(_ plan: Plan, _ moved: [Moved]) throws(ServiceError) {
         guard !moved.isEmpty else { return }
         var error = ServiceError(
             .planStale,
@@ -115,7 +120,7 @@ extension ActionService {
     }
 
     /// Everything that planning looked at, as it is now.
-    private func look(again plan: Plan, at site: Site) async throws(ServiceError) -> Preview {
+    func look(again plan: Plan, at site: Site) async throws(ServiceError) -> Preview {
         do throws(HypervisorError) {
             return try await Observer(site: site).preview(of: plan.request)
         } catch {
@@ -124,7 +129,7 @@ extension ActionService {
     }
 
     /// Records the intent durably, then consumes the plan. From here on the outcome is recorded, whatever happens.
-    private func consume(
+    func consume(
         _ ready: Ready, _ operation: Operation, _ context: Context
     ) async throws(ServiceError) -> Operation {
         let plan = ready.plan
@@ -138,10 +143,8 @@ extension ActionService {
                         ["approver": .string($0.approver), "assurance": .string($0.assurance.rawValue)]
                     }),
             ])
-        // The world goes on while the intent is written: a plan out of time is not sent any more.
-        let isOpen: @Sendable () -> Bool = { [self] in
-            !isPast(plan) && (try? checkNotFrozen(plan.request.environment)) != nil
-        }
+        // The world goes on while the intent is written.
+        let isOpen: @Sendable () -> Bool = { [self] in (try? checkRules(of: plan, at: ready.site)) != nil }
         ports.reached(.intentRecording)
         let started = try await commit(
             intent,
@@ -161,240 +164,10 @@ extension ActionService {
             return operation
         }
         guard let started else {
-            try checkNotFrozen(plan.request.environment)
-            throw isPast(plan)
-                ? ServiceError(.planExpired, "plan \(plan.id) expired before it was sent; plan again", planID: plan.id)
-                : ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
+            try checkRules(of: plan, at: ready.site)
+            throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
         }
         ports.reached(.consumed)
         return started
-    }
-
-    /// Sends the calls, each at most once, and follows PVE's tasks to their ends.
-    private func execute(_ ready: Ready, _ started: Operation, _ context: Context) async {
-        var operation = started
-        var digest = ready.preview.digest
-        for (index, call) in ready.plan.preview.calls.enumerated() {
-            do throws(ServiceError) {
-                if index > 0 { digest = try await relook(ready, after: index) }
-                operation.steps.append(Step(sentAt: ports.now()))
-                ports.reached(.sending)
-                try await store(operation)
-            } catch {
-                // Nothing of this call has left.
-                operation.steps = Array(operation.steps.prefix(index))
-                operation.note(error)
-                return await finish(operation, .failed, context)
-            }
-            ports.reached(.sent)
-            guard let state = await send(call.filled(digest: digest), &operation, ready) else { return }
-            guard state == .succeeded || state == .succeededWithWarnings else {
-                return await finish(operation, state, context)
-            }
-        }
-        await finish(operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, context)
-    }
-
-    /// After `count` steps of our own: what the plan was made on must be the same but for what those steps move. Answers
-    /// the digest as it is now.
-    private func relook(_ ready: Ready, after count: Int) async throws(ServiceError) -> String? {
-        let preview = try await look(again: ready.plan, at: ready.site)
-        let own = Set(ready.plan.preview.calls.prefix(count).flatMap(\.moves))
-        let moved = ready.preview.observed.moved(to: preview.observed).filter { !own.contains($0.field) }
-        try Self.checkUnmoved(ready.plan, moved)
-        return preview.digest
-    }
-
-    /// Sends one call and follows what it starts; `nil` when the agent stopped meanwhile, and the next start goes on.
-    private func send(_ call: Call, _ operation: inout Operation, _ ready: Ready) async -> OperationState? {
-        let redaction = Redaction(ready.plan.preview.calls)
-        let last = operation.steps.count - 1
-        do throws(HypervisorError) {
-            switch try await ready.site.hypervisor.change(call) {
-            case .done(let data):
-                ports.reached(.answered)
-                operation.data = Self.bounded(redaction(data))
-                operation.steps[last].isDone = true
-                guard await keep(operation) else { return nil }
-                ports.reached(.answerStored)
-                return .succeeded
-            case .task(let upid):
-                ports.reached(.answered)
-                operation.steps[last].upid = upid
-                guard await keep(operation) else { return nil }
-                ports.reached(.answerStored)
-                return await conclude(upid, &operation, ready.plan, at: ready.site)
-            }
-        } catch {
-            // Whether it has arrived is for the next start to find out.
-            if Task.isCancelled, error.mayHaveExecuted { return nil }
-            operation.note(error, ready.site.facts.name, call, redaction)
-            return error.mayHaveExecuted ? .unknown : .failed
-        }
-    }
-
-    /// Follows an operation's task to its end and notes what came of it; `nil` when the agent stopped meanwhile.
-    func conclude(_ upid: UPID, _ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState? {
-        guard let followed = await follow(upid, at: site), let end = await settle(followed, upid, plan, at: site) else {
-            return nil
-        }
-        ports.reached(.taskEnded)
-        let redaction = Redaction(plan.preview.calls)
-        operation.message = redaction(String(end.message.prefix(4096)))
-        operation.logTail = end.logTail.map { redaction($0) }
-        if end.state == .succeededWithWarnings { operation.hasWarnings = true }
-        if let last = operation.steps.indices.last, end.state == .succeeded || end.state == .succeededWithWarnings {
-            operation.steps[last].isDone = true
-        }
-        return end.state
-    }
-
-    /// What PVE answered, unless it is too much to keep.
-    private static func bounded(_ data: JSON) -> JSON {
-        data.bytes.count <= 64 << 10 ? data : "more than is kept of an answer"
-    }
-
-    /// Stores what is known so far and tells who waits.
-    private func store(_ operation: Operation) async throws(ServiceError) {
-        try await write { records in
-            var operation = operation
-            operation.cancelRequestedBy = records.operation(operation.id)?.cancelRequestedBy
-            records.put(operation)
-        }
-        hub.publish(operation.id)
-    }
-
-    /// The same, and keeps trying: what was sent must not be forgotten. False when the agent stopped before it worked.
-    func keep(_ operation: Operation) async -> Bool {
-        await persistently("an operation's task") { () async throws(ServiceError) in try await self.store(operation) }
-    }
-
-    /// Records and stores how an operation ended.
-    func finish(_ ended: Operation, _ wanted: OperationState, _ context: Context) async {
-        let now = ports.now()
-        var operation = ended
-        operation.cancelRequestedBy = (try? await read { $0.operation(ended.id)?.cancelRequestedBy }) ?? nil
-        let wasStopped = operation.cancelRequestedBy != nil && Self.isInterruption(operation.message)
-        let state = wanted == .failed && wasStopped ? .cancelled : wanted
-        guard operation.move(to: state, at: now) else { return }
-        let final = operation
-        let ticket = floor.open(behind: ports.audit.head)
-        ports.reached(.outcomeRecording)
-        let isRecorded = await persistently("an outcome") { () async throws(ServiceError) in
-            try await self.record(
-                self.event(
-                    .apply, context, environment: final.environment, plan: final.planID, operation: final.id,
-                    result: final.record))
-        }
-        guard isRecorded else { return }
-        ports.reached(.outcomeRecorded)
-        guard await store(endOf: final, at: now) else { return }
-        floor.close(ticket)
-        ports.reached(.outcomeStored)
-        hub.publish(final.id)
-    }
-
-    /// Stores an operation that has ended, and what its end makes of its plan; keeps trying.
-    func store(endOf final: Operation, at now: Date) async -> Bool {
-        let isStored = await persistently("an outcome") { () async throws(ServiceError) in
-            try await self.write { records in
-                records.put(final)
-                guard var plan = records.plan(final.planID), let next = final.state.planState else { return }
-                if plan.move(to: next, at: now) { records.put(plan) }
-            }
-        }
-        if isStored { deadlines.forget(final.planID) }
-        return isStored
-    }
-
-    /// PVE's words for a task that somebody stopped.
-    private static func isInterruption(_ exit: String) -> Bool {
-        exit.contains("interrupt") || exit == "unexpected status"
-    }
-
-    /// Tries until it works, and takes no new changes meanwhile; a cancelled task tries a last time and gives up. Answers
-    /// whether it worked.
-    private func persistently(_ what: String, _ body: () async throws(ServiceError) -> Void) async -> Bool {
-        var isStuck = false
-        defer { if isStuck { runs.withLock { $0.stuck -= 1 } } }
-        while true {
-            do throws(ServiceError) {
-                try await body()
-                return true
-            } catch {
-                if !isStuck { runs.withLock { $0.stuck += 1 } }
-                isStuck = true
-                ports.log.error("cannot write \(what); trying again", metadata: ["error": "\(error.detail)"])
-            }
-            do { try await Task.sleep(for: .seconds(1)) } catch { return false }
-        }
-    }
-
-    /// Ends an operation that was turned away before its first call; its plan goes where the refusal says.
-    func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
-        let now = ports.now()
-        let plan = (try? await read { $0.plan(queued.planID) }) ?? nil
-        let ticket = floor.open(behind: ports.audit.head)
-        var told = error
-        told.operationID = queued.id
-        _ = await refuse(told, context, plan: plan)
-        let facts = (try? site(queued.environment))?.facts
-        let directory = inForce.directory
-        let isStored = await persistently("a refusal") { () async throws(ServiceError) in
-            try await self.write { records in
-                if var plan = records.plan(queued.planID), plan.operationID == queued.id {
-                    plan.claim(by: nil)
-                    switch error.code {
-                    case .planStale: _ = plan.move(to: .stale, at: now)
-                    case .planExpired: _ = plan.move(to: .expired, at: now)
-                    case .policyDenied: _ = plan.move(to: .denied, at: now)
-                    case .approvalRequired:
-                        let before = plan
-                        plan.withdraw(at: now) { approval in
-                            facts.map { ApprovalCheck.stillCounts(approval, for: before, in: $0, among: directory) }
-                                ?? true
-                        }
-                    default: break
-                    }
-                    records.put(plan)
-                }
-                guard var operation = records.operation(queued.id) else { return }
-                operation.note(error)
-                if operation.move(to: .failed, at: now) { records.put(operation) }
-            }
-        }
-        if isStored { floor.close(ticket) }
-        hub.publish(queued.id)
-    }
-}
-
-extension Operation {
-    mutating func note(
-        _ error: HypervisorError, _ environment: EnvironmentName, _ call: Call, _ redaction: Redaction
-    ) {
-        note(ServiceError(error, environment, during: "\(call.method.rawValue) \(call.shownPath)"))
-        message = redaction(message)
-        upstream = upstream.map { upstream in
-            Upstream(
-                status: upstream.status, reason: redaction(upstream.reason),
-                errors: upstream.errors.mapValues { redaction($0) })
-        }
-        if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
-    }
-
-    mutating func note(_ error: ServiceError) {
-        code = error.code.rawValue
-        message = error.detail
-        moved = error.moved
-        upstream = error.upstream
-    }
-
-    /// What the audit log keeps of the end.
-    var record: JSON {
-        [
-            "status": .string(state.rawValue), "message": .string(message), "code": code.map { .string($0) },
-            "upid": upid.map { .string($0.description) }, "log_tail": logTail.isEmpty ? nil : JSON(logTail),
-            "upstream": upstream?.json, "cancel_requested_by": cancelRequestedBy.map { .string($0) },
-        ]
     }
 }

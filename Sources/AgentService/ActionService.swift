@@ -94,6 +94,8 @@ package final class ActionService: Sendable {
     struct Runs {
         var tasks: [RecordID: Task<Void, Never>] = [:]
         var tickets: [RecordID: TargetLocks.Ticket] = [:]
+        /// Who asked PVE to stop the task of an operation that runs.
+        var stops: [RecordID: String] = [:]
         var draining = false
         /// Outcomes that cannot be written at present.
         var stuck = 0
@@ -161,16 +163,16 @@ package final class ActionService: Sendable {
     ///
     /// `body` answers `nil` when there is nothing to do any more, and then so does this; `recorded` is asked in between,
     /// and its no has the same effect. Where the transition does not
-    /// come about, a `void` record says so; where not even that can be written, the next start finds out.
+    /// come about, a `void` record says so; where not even that can be written, ``voidOrphans()`` does it later.
     func commit<Value: Sendable>(
-        _ event: AuditEvent, _ durability: AuditDurability = .now, recorded: () -> Bool = { true },
+        _ event: AuditEvent, recorded: () -> Bool = { true },
         _ body: @escaping @Sendable (any StoreTransaction) -> Value?
     ) async throws(ServiceError) -> Value? {
         let ticket = floor.open(behind: ports.audit.head)
         let head: AuditHead
-        do throws(ServiceError) { head = try await record(event, durability) } catch {
-            // A record that was not written leaves nothing open; of one that could not be synced nobody knows.
-            if !error.mayBeRecorded { floor.close(ticket) }
+        do throws(ServiceError) { head = try await record(event) } catch {
+            // A record that was not written leaves nothing open; of one that could not be synced nobody knows yet.
+            if error.mayBeRecorded { floor.abandon(ticket, event) } else { floor.close(ticket) }
             throw error
         }
         let failure: ServiceError?
@@ -192,21 +194,24 @@ package final class ActionService: Sendable {
             try await record(void)
             floor.close(ticket)
         } catch {
-            ports.log.error(
-                "a record stands without its transition until the next start", metadata: ["seq": "\(head.seq)"])
+            floor.abandon(ticket, event)
+            ports.log.error("a record stands without its transition for now", metadata: ["seq": "\(head.seq)"])
         }
         if let failure { throw failure }
         return nil
     }
 
-    /// Records that a request was turned away, unless that is recorded already; answers the error to throw.
+    /// Records that a request was turned away, unless that is recorded already; answers the error to throw. `state` is
+    /// where the refusal leaves the plan.
     ///
     /// When the log itself is what fails, the answer is that: no refusal goes out that is not recorded.
     package func refuse(
-        _ error: ServiceError, _ context: Context, request: ActionRequest? = nil, plan: Plan? = nil
+        _ error: ServiceError, _ context: Context, request: ActionRequest? = nil, plan: Plan? = nil,
+        state: PlanState? = nil
     ) async -> ServiceError {
         guard !error.isRecorded, error.code != .auditUnavailable else { return error }
         var result: JSONObject = ["status": "refused", "code": .string(error.code.rawValue)]
+        result["state"] = state.map { .string($0.rawValue) }
         if !error.issues.isEmpty { result["pointers"] = JSON(error.issues.map(\.path.pointer)) }
         if !error.moved.isEmpty { result["moved"] = JSON(error.moved.map(\.field)) }
         let shown = request ?? plan?.request

@@ -171,7 +171,9 @@ extension Look {
         let shown = call.json["params"]?.object ?? [:]
         guard call.method != .delete else { return [Change("exists", from: true, to: false)] }
         let deleted = (shown["delete"]?.string ?? "").split(whereSeparator: { ", ;".contains($0) }).map(String.init)
-        let removals = deleted.map { Change($0, from: findings.object?[$0] ?? .null, to: .null) }
+        let removals = deleted.map { key in
+            Change(key, from: ParameterDefinition.isSecret(key) ? .null : findings.object?[key] ?? .null, to: .null)
+        }
         return removals
             + shown.members.filter { $0.key != "digest" && $0.key != "delete" }.map { member in
                 guard call.method == .put, let now = findings.object?[member.key] else {

@@ -103,16 +103,20 @@ package struct KeptRequest: Sendable, Hashable {
     package let payloadHash: String
     /// What it made: a plan, or the operation of an apply.
     package let record: RecordID
+    /// Where that is; it outlives what was made.
+    package let environment: EnvironmentName
     package let createdAt: Date
     /// `nil` until there is one, and for good where the process ended before there was.
     package var answer: KeptAnswer?
 
     package init(
-        key: IdempotencyKey, payloadHash: String, record: RecordID, createdAt: Date, answer: KeptAnswer? = nil
+        key: IdempotencyKey, payloadHash: String, record: RecordID, environment: EnvironmentName, createdAt: Date,
+        answer: KeptAnswer? = nil
     ) {
         self.key = key
         self.payloadHash = payloadHash
         self.record = record
+        self.environment = environment
         self.createdAt = createdAt
         self.answer = answer
     }

@@ -45,6 +45,9 @@ final class AuditJournal {
         var file = try AuditLogFile.open(path: path)
         let tail = try file.tail()
         let found = tail.record?.head
+        // A log that was put aside while nobody wrote may end behind what is remembered: that was stored before its end.
+        let aside = found == nil ? Self.newestAside(path) : nil
+        let saved = aside.map { aside in saved.map { $0.seq > aside.seq ? $0 : aside } ?? aside } ?? saved
         if let found, let saved { try Self.check(found, against: saved, in: path) }
         // A record that a crash left unsynced counts as synced from here on.
         try file.sync()
@@ -53,6 +56,13 @@ final class AuditJournal {
         notes = [try Self.note("opened", on: &file, tail, continuing: head)]
         self.file = consume file
         write([])
+    }
+
+    /// The newest head among the files that were put aside under the log's name.
+    private static func newestAside(_ path: String) -> AuditHead? {
+        AuditLogReader.files(of: path).dropLast().compactMap { file in
+            (try? AuditLogReader(path: file).last()) ?? nil
+        }.max { $0.seq < $1.seq }
     }
 
     /// Compares the end of the log with what the agent remembers of it.

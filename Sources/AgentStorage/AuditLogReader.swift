@@ -1,4 +1,5 @@
 import AgentAudit
+internal import FoundationEssentials
 import Glibc
 import StrictJSON
 
@@ -29,6 +30,58 @@ struct AuditLogReader: ~Copyable {
                 )
             }
             at += Int64(line.count) + 1
+        }
+        return found
+    }
+
+    /// The number of the first record; `nil` in an empty file. Throws where that is no record.
+    func first() throws(AuditError) -> UInt64? { length > 0 ? try number(at: 0) : nil }
+
+    /// The head that the file ends with, from its last whole line; `nil` where there is none or it is damaged.
+    func last() throws(AuditError) -> AuditHead? {
+        var window = Int64(Self.block)
+        while true {
+            let from = max(0, length - window)
+            let bytes = try read(from, Int(length - from))
+            // Behind the last newline there is at most what was torn off.
+            guard let end = bytes.lastIndex(of: UInt8(ascii: "\n")) ?? (from == 0 ? bytes.startIndex : nil) else {
+                window *= 2
+                continue
+            }
+            let begin = bytes[..<end].lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 }
+            if begin != nil || from == 0 { return (try? AuditRecord(line: Array(bytes[(begin ?? 0)..<end])))?.head }
+            window *= 2
+        }
+    }
+
+    /// The log's files, oldest first: those that were put aside under its name with something behind it, `audit.log.1`,
+    /// and the present one. Files that are no logs, compressed ones for one, do not count.
+    static func files(of path: String) -> [String] {
+        let slash = path.lastIndex(of: "/")
+        let directory = slash.map { String(path[..<$0]) } ?? "."
+        let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
+        var found: [(first: UInt64, path: String)] = []
+        for entry in (try? FileManager.default.contentsOfDirectory(atPath: directory.isEmpty ? "/" : directory)) ?? [] {
+            guard entry.hasPrefix(name + ".") || entry.hasPrefix(name + "-"), !entry.contains(".torn-") else {
+                continue
+            }
+            let file = "\(directory)/\(entry)"
+            guard let reader = try? AuditLogReader(path: file), let first = (try? reader.first()) ?? nil else {
+                continue
+            }
+            found.append((first, file))
+        }
+        return found.sorted { $0.first < $1.first }.map(\.path) + [path]
+    }
+
+    /// As ``records(after:limit:)``, through all files of the log at `path`.
+    static func records(of path: String, after seq: UInt64, limit: Int) throws(AuditError) -> [AuditRecord] {
+        let current = try AuditLogReader(path: path)
+        let first = try current.first()
+        guard first.map({ $0 > seq + 1 }) ?? true else { return try current.records(after: seq, limit: limit) }
+        var found: [AuditRecord] = []
+        for file in files(of: path) where found.count < limit {
+            found += try AuditLogReader(path: file).records(after: found.last?.seq ?? seq, limit: limit - found.count)
         }
         return found
     }

@@ -82,7 +82,7 @@ package final class FileAuditSink: AuditSink {
                 try OwnThread.start {
                     waiter.resume(
                         returning: Result { () throws(AuditError) in
-                            try AuditLogReader(path: path).records(after: seq, limit: limit)
+                            try AuditLogReader.records(of: path, after: seq, limit: limit)
                         })
                 }
             } catch {

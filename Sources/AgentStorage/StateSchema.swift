@@ -41,8 +41,8 @@ package struct StateSchema: Sendable {
 
         CREATE TABLE requests (
             principal TEXT NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL, payload_hash TEXT NOT NULL,
-            record TEXT NOT NULL, created_at INTEGER NOT NULL, status INTEGER, body BLOB, location TEXT,
-            UNIQUE (principal, route, key)
+            record TEXT NOT NULL, environment TEXT NOT NULL, created_at INTEGER NOT NULL, status INTEGER, body BLOB,
+            location TEXT, UNIQUE (principal, route, key)
         ) STRICT;
         CREATE INDEX requests_created ON requests (created_at);
 

@@ -154,19 +154,20 @@ extension StoreRecords: StoreReader {
 
     func request(_ key: IdempotencyKey) -> KeptRequest? {
         let sql = """
-            SELECT key, payload_hash, record, created_at, status, body, location FROM requests
+            SELECT key, payload_hash, record, created_at, status, body, location, environment FROM requests
             WHERE principal = ? AND route = ? AND key = ?
             """
         let values: [Value] = [.text(key.principal), .text(key.route), .text(key.key)]
         return records("requests", sql, values) { row throws(RowFlaw) in
             guard let payloadHash = row[1].text, let record = row[2].text.flatMap(RecordID.init(stored:)),
-                let createdAt = Date(row[3])
+                let createdAt = Date(row[3]), let environment = row[7].text.flatMap(EnvironmentName.init)
             else { throw RowFlaw(detail: "has values of another form") }
             let answer = row[4].integer.map {
                 KeptAnswer(status: Int($0), body: row[5].blob ?? [], location: row[6].text)
             }
             return KeptRequest(
-                key: key, payloadHash: payloadHash, record: record, createdAt: createdAt, answer: answer)
+                key: key, payloadHash: payloadHash, record: record, environment: environment, createdAt: createdAt,
+                answer: answer)
         }.first
     }
 
@@ -213,11 +214,11 @@ extension StoreRecords: StoreTransaction {
 
     func put(_ request: KeptRequest) {
         run(
-            "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 .text(request.key.principal), .text(request.key.route), .text(request.key.key),
-                .text(request.payloadHash), Value(request.record), Value(request.createdAt),
-                Value(request.answer.map { Int64($0.status) }), Value(request.answer?.body),
+                .text(request.payloadHash), Value(request.record), .text(request.environment.description),
+                Value(request.createdAt), Value(request.answer.map { Int64($0.status) }), Value(request.answer?.body),
                 Value(request.answer?.location),
             ])
     }

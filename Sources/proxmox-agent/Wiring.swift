@@ -158,9 +158,11 @@ final class Agent: Sendable {
         for line in EnvironmentReport.sameClusters(reports) { log.warning("\(line)") }
     }
 
-    /// Small things that come round: plans whose time has come, failed authentications of the last minute.
+    /// Small things that come round: records that were left without their transitions, plans whose time has come, failed
+    /// authentications of the last minute.
     func housekeeping() async {
         do throws(ServiceError) {
+            try await service.voidOrphans()
             try await service.expireDue()
             try await service.prune()
         } catch {

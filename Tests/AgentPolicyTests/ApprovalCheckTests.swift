@@ -43,7 +43,8 @@ struct ApprovalCheckTests {
         var refusal: ApprovalRefusal?
         do throws(ApprovalRefusal) {
             try ApprovalCheck.declared(
-                given.approvedBy, for: plan, appliedBy: Caller(principal: "operator", label: given.applier), in: facts)
+                given.approvedBy, for: plan, needing: given.needed,
+                appliedBy: Caller(principal: "operator", label: given.applier), in: facts)
         } catch {
             refusal = error
         }
@@ -58,7 +59,7 @@ struct ApprovalCheckTests {
             name: try #require(EnvironmentName("home")), baseURL: "https://pve.lan:8006", tokenID: "t@pve!x",
             trust: "system")
         #expect(throws: Never.self) {
-            try ApprovalCheck.declared(nil, for: plan, appliedBy: plan.requester, in: facts)
+            try ApprovalCheck.declared(nil, for: plan, needing: 1, appliedBy: plan.requester, in: facts)
         }
     }
 }

@@ -335,6 +335,18 @@ struct ApplyTests {
         #expect(!shown.contains("hunter2"))
     }
 
+    @Test func `what PVE tells of a secret that is to go is not shown`() async throws {
+        let world = try World()
+        world.pve.put(["storage": "nas", "password": "s3cr3t-w0rd", "content": "iso"], at: "storage", "nas")
+        let params: JSON = [
+            "endpoint": "/storage/nas", "method": "PUT", "params": ["delete": "password,content", "password": "new"],
+        ]
+        let plan = try await world.plan(.storageEdit, "storage/nas", params)
+        #expect(plan.preview.changes.map(\.key) == ["password", "content", "password"])
+        #expect(plan.preview.changes.map(\.from) == [.null, "iso", .null])
+        #expect(!plan.preview.json.text.contains("s3cr3t"))
+    }
+
     @Test func `a read-only environment changes nothing`() async throws {
         let world = try World(readOnly: true)
         let plan = try await world.plan(.startVM, "vm/102")

@@ -63,10 +63,8 @@ struct ApproveTests {
         #expect(early?.code == .approvalRequired)
         var code: ErrorCode?
         do throws(ServiceError) { try await world.apply(plan, approvedBy: name) } catch { code = error.code }
-        withKnownIssue("a plan that was born without a need of approvals takes any name") {
-            #expect(code == .selfApproval)
-            #expect(world.pve.changes.isEmpty)
-        }
+        #expect(code == .selfApproval)
+        #expect(world.pve.changes.isEmpty)
     }
 
     @Test func `a yes to another hash counts for nothing`() async throws {
@@ -179,6 +177,46 @@ struct ApproveTests {
         #expect(await world.code(plan, by: Team.alice) == nil)
         #expect(await world.applyCode(plan) == .approvalRequired)
         #expect(await world.code(plan, by: Team.bob) == nil)
+        #expect(await world.applyCode(plan) == nil)
+    }
+
+    @Test func `a rule that came later takes no yes of the requester's own, and none twice`() async throws {
+        let world = try World()
+        let plan = try await world.plan(.startVM, "vm/102")
+        world.service.replace(Rules(policy: Policy(rules: [.init(id: "late", effect: .requireApproval, approvals: 2)])))
+        func code(_ approvedBy: String?) async -> ErrorCode? {
+            do throws(ServiceError) { try await world.apply(plan, approvedBy: approvedBy) } catch { return error.code }
+            return nil
+        }
+        #expect(await code(nil) == .approvalRequired)
+        #expect(await code("Alice") == .selfApproval)
+        #expect(await code("bob") == .approvalRequired)
+        #expect(try await world.state(of: plan) == .awaitingApproval, "one of two")
+        #expect(await code("Bob") == .alreadyApproved)
+        #expect(world.pve.changes.isEmpty)
+        #expect(await code("carol") == nil)
+        #expect(
+            world.audit.kinds == [.plan] + [.refuse, .refuse, .approve, .refuse, .refuse] + [
+                .approve, .applyIntent, .apply,
+            ])
+    }
+
+    @Test func `a rule that came later takes no name in the body where principals have tokens`() async throws {
+        let world = try World(team: Team.rules())
+        let plan = try await world.plan(.startVM, "vm/102", as: .by(Team.agent))
+        world.service.replace(Team.rules([PolicyRule(id: "late", effect: .requireApproval)]))
+        #expect(await world.applyCode(plan) == .approvalRequired)
+        #expect(await world.applyCode(plan, approvedBy: "alice") == .approvalRequired)
+        #expect(world.audit.kinds == [.plan, .refuse, .refuse], "nobody approved anything")
+        #expect(try await world.store.read { $0.operations(OperationFilter()) }.isEmpty)
+    }
+
+    @Test func `an approved plan has as many approvals as the rules ask for by now`() async throws {
+        let world = try World(team: Team.rules())
+        let plan = try await world.plan(.stopVM, "vm/101", as: .by(Team.agent))
+        world.service.replace(Team.rules([PolicyRule(id: "late", effect: .requireApproval, approvals: 2)]))
+        #expect(try await world.decide(plan, "approve", by: Team.alice).state == .awaitingApproval)
+        #expect(try await world.decide(plan, "approve", by: Team.bob).state == .approved)
         #expect(await world.applyCode(plan) == nil)
     }
 

@@ -131,6 +131,6 @@ struct FreezeTests {
         world.clock.move(by: 11)
         #expect(world.service.freezes(World.alice).isEmpty)
         let lifted = try await world.service.unfreeze(nil, World.alice)
-        withKnownIssue("the store has it until it is lifted or replaced") { #expect(lifted == nil) }
+        #expect(lifted == nil)
     }
 }

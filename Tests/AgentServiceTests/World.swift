@@ -40,7 +40,7 @@ struct World {
 
     let pve: FakeHypervisor
     let audit: FlakyAuditSink
-    let store: MemoryPlanStore
+    let store: FlakyPlanStore
     let clock: Clock
     let facts: EnvironmentFacts
     let limits: Limits
@@ -57,11 +57,11 @@ struct World {
         let facts = EnvironmentFacts(
             name: try #require(EnvironmentName("home")), baseURL: "https://pve.lan:8006", tokenID: "agent@pve!home",
             trust: "system", readOnly: readOnly, acceptsDeclaredApprovals: true)
-        self.init(pve, FlakyAuditSink(), MemoryPlanStore(), Clock(), facts, limits, rules)
+        self.init(pve, FlakyAuditSink(), FlakyPlanStore(), Clock(), facts, limits, rules)
     }
 
     private init(
-        _ pve: FakeHypervisor, _ audit: FlakyAuditSink, _ store: MemoryPlanStore, _ clock: Clock,
+        _ pve: FakeHypervisor, _ audit: FlakyAuditSink, _ store: FlakyPlanStore, _ clock: Clock,
         _ facts: EnvironmentFacts, _ limits: Limits, _ rules: Rules
     ) {
         (self.pve, self.audit, self.store, self.clock) = (pve, audit, store, clock)

@@ -155,6 +155,31 @@ struct AuditRotationTests {
         #expect(try place.verify(saved: sink.head).records == 45)
     }
 
+    @Test func `a log that was put aside while nobody wrote is continued, and read through`() async throws {
+        let place = try LogDirectory()
+        let head = try await place.written(20)
+        let saved = try #require(try place.records().dropLast(7).last?.head)
+        #expect(rename(place.log, place.log + ".1") == 0)
+        #expect(open(place.log + ".2.gz", O_WRONLY | O_CREAT, 0o600) >= 0)
+        let sink = try place.sink(continuing: saved)
+        try await sink.append(.sample(99), .now)
+        let behind = try await sink.records(after: saved.seq, limit: .max)
+        #expect(behind.map(\.seq) == Array(saved.seq + 1...head.seq + 2))
+        #expect(try await sink.records(after: 3, limit: 5).map(\.seq) == [4, 5, 6, 7, 8])
+        try await sink.close()
+        #expect(try place.verify(place.log + ".1", place.log).head == sink.head)
+    }
+
+    @Test func `a torn end of a log that was put aside does not count`() async throws {
+        let place = try LogDirectory()
+        let head = try await place.written(3)
+        try place.append(Array("{\"v\":1,\"se".utf8))
+        #expect(rename(place.log, place.log + ".1") == 0)
+        let sink = try place.sink()
+        try await sink.close()
+        #expect(try place.records().first?.seq == head.seq + 1)
+    }
+
     @Test func `touching its times alone is no harm`() async throws {
         let place = try LogDirectory()
         let sink = try place.sink()

@@ -24,7 +24,8 @@ struct StateCheckTests {
             records.put(Freeze(environment: nil, reason: "r", by: "b", setAt: .sample, endsAt: nil))
             records.put(AuditMark(head: .empty, settled: 3))
             let key = IdempotencyKey(principal: "p", route: "plan", key: "k")
-            records.put(KeptRequest(key: key, payloadHash: "h", record: plan.id, createdAt: .sample))
+            records.put(
+                KeptRequest(key: key, payloadHash: "h", record: plan.id, environment: .sample, createdAt: .sample))
         }
         await store.close()
         return place

@@ -76,7 +76,9 @@ struct StateMigrationTests {
             let key = IdempotencyKey(principal: "bot", route: "apply", key: "k")
             let answer = KeptAnswer(status: 202, body: [0x7B, 0x7D], location: "/")
             records.put(
-                KeptRequest(key: key, payloadHash: "h", record: running.id, createdAt: .sample, answer: answer))
+                KeptRequest(
+                    key: key, payloadHash: "h", record: running.id, environment: .sample, createdAt: .sample,
+                    answer: answer))
         }
     }
 

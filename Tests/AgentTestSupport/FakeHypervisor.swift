@@ -9,6 +9,7 @@ package final class FakeHypervisor: Hypervisor {
 
     private struct State {
         var guests: [String: (config: JSON, status: JSON)] = [:]
+        var objects: [[String]: JSON] = [:]
         var changes: [Call] = []
         var reads: [Call] = []
         var stopped: [UPID] = []
@@ -18,6 +19,7 @@ package final class FakeHypervisor: Hypervisor {
         var log: [String] = []
         var tasks: [String] = []
         var statusFailure: HypervisorError?
+        var stopFailure: HypervisorError?
         var inventories = 0
         var gate = Gate(isOpen: true)
     }
@@ -37,6 +39,9 @@ package final class FakeHypervisor: Hypervisor {
             )
         }
     }
+
+    /// Adds what a read of `path` answers, or replaces it.
+    package func put(_ object: JSON, at path: String...) { state.withLock { $0.objects[path] = object } }
 
     package func remove(_ guest: String) { state.withLock { $0.guests[guest] = nil } }
 
@@ -77,6 +82,12 @@ package final class FakeHypervisor: Hypervisor {
         set { state.withLock { $0.statusFailure = newValue } }
     }
 
+    /// What asking for a task's end comes to, though PVE has heard of it; `nil` heals.
+    package var stopFailure: HypervisorError? {
+        get { state.withLock { $0.stopFailure } }
+        set { state.withLock { $0.stopFailure = newValue } }
+    }
+
     /// What each task's log says.
     package var taskLog: [String] {
         get { state.withLock { $0.log } }
@@ -109,6 +120,7 @@ package final class FakeHypervisor: Hypervisor {
             state.reads.append(call)
             if let failure = state.failure { return .failure(failure) }
             let path = call.path
+            if let object = state.objects[path] { return .success(object) }
             if path == ["nodes", node, "tasks"] {
                 return .success(.array(state.tasks.map { ["upid": .string($0)] }))
             }
@@ -171,5 +183,6 @@ package final class FakeHypervisor: Hypervisor {
 
     package func stop(_ task: UPID) async throws(HypervisorError) {
         state.withLock { $0.stopped.append(task) }
+        if let stopFailure { throw stopFailure }
     }
 }

@@ -7,6 +7,7 @@ package final class FlakyAuditSink: AuditSink {
 
     private struct State {
         var refuses: Refusal = { _, _ in false }
+        var loses: @Sendable (AuditEvent) -> Bool = { _ in false }
         var asked: [AuditKind] = []
     }
 
@@ -18,6 +19,9 @@ package final class FlakyAuditSink: AuditSink {
     /// Told of each event and which of all it is, from 1.
     package func refuse(where refuses: @escaping Refusal) { state.withLock { $0.refuses = refuses } }
 
+    /// Told of each event; its yes makes the log write it and say that it may not have.
+    package func loseSight(of loses: @escaping @Sendable (AuditEvent) -> Bool) { state.withLock { $0.loses = loses } }
+
     /// What was to be written, refused or not, in order.
     package var asked: [AuditKind] { state.withLock { $0.asked } }
     /// What was written, in order.
@@ -28,12 +32,14 @@ package final class FlakyAuditSink: AuditSink {
     package func append(
         _ event: AuditEvent, _ durability: AuditDurability
     ) async throws(AuditError) -> AuditHead {
-        let (refuses, number) = state.withLock { state in
+        let (refuses, loses, number) = state.withLock { state in
             state.asked.append(event.kind)
-            return (state.refuses, state.asked.count)
+            return (state.refuses, state.loses, state.asked.count)
         }
         if refuses(event, number) { throw AuditError("no space left on device") }
-        return try await inner.append(event, durability)
+        let head = try await inner.append(event, durability)
+        if loses(event) { throw AuditError("input/output error", mayBeWritten: true) }
+        return head
     }
 
     package func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord] {

@@ -169,7 +169,7 @@ extension PlanStoreConformance {
 
     func checkRequests() async throws {
         let key = IdempotencyKey(principal: "bot", route: "plan", key: "k '\"\u{1F600}")
-        var kept = KeptRequest(key: key, payloadHash: "h", record: .sample(1), createdAt: .sample)
+        var kept = KeptRequest(key: key, payloadHash: "h", record: .sample(1), environment: .sample, createdAt: .sample)
         try require(try await store.read { $0.request(key) } == nil, "an unknown key has no request")
         let first = kept
         try await store.write { $0.put(first) }
@@ -185,7 +185,7 @@ extension PlanStoreConformance {
         ] {
             try require(try await store.read { $0.request(other) } == nil, "keys are by principal and route")
             let kept = KeptRequest(
-                key: other, payloadHash: "", record: .sample(2, .operation), createdAt: .sample,
+                key: other, payloadHash: "", record: .sample(2, .operation), environment: .sample, createdAt: .sample,
                 answer: KeptAnswer(status: 200, body: [], location: nil))
             try await store.write { $0.put(kept) }
             try require(try await store.read { $0.request(other) } == kept, "each key has its own request")

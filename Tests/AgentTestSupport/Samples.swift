@@ -69,6 +69,14 @@ extension Plan {
     }
 }
 
+extension EnvironmentName {
+    /// `home`, where samples are.
+    package static var sample: EnvironmentName {
+        guard let name = EnvironmentName("home") else { preconditionFailure("home is a name") }
+        return name
+    }
+}
+
 extension InstallationKey {
     /// The same key for every test of a process.
     package static let sample = InstallationKey.random()

@@ -71,6 +71,19 @@ struct SecretTests {
         await agent.datacenter.stop()
     }
 
+    @Test func `a plan that waited over a crash sends the secret that it was made with`() async throws {
+        let agent = try MortalAgent()
+        try await agent.start()
+        let id = try await agent.planID(Self.share)
+        try await agent.die()
+        try await agent.start()
+        let whole = Self.share.with("plan_id", .string(id)).with("approved_by", "alice")
+        let reply = try await agent.post("/v1/actions/apply", whole.json, wait: 15)
+        #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
+        #expect(agent.executed.map { $0.parameters["password"] } == [Self.password])
+        try await agent.stop()
+    }
+
     @Test func `a crash leaves no core, where another program's would`() async throws {
         var before = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &before)

@@ -1,0 +1,35 @@
+package import AgentService
+internal import Synchronization
+
+/// A store in memory that fails when a test tells it to, and is well otherwise.
+package final class FlakyPlanStore: PlanStore {
+    private struct State {
+        var failsReads: @Sendable () -> Bool = { false }
+        var failsWrites: @Sendable () -> Bool = { false }
+    }
+
+    private let inner = MemoryPlanStore()
+    private let state = Mutex(State())
+
+    package init() {}
+
+    /// Told of each read; its yes makes the read fail.
+    package func failReads(where fails: @escaping @Sendable () -> Bool) { state.withLock { $0.failsReads = fails } }
+
+    /// Told of each write; its yes makes the write fail, and nothing of it is kept.
+    package func failWrites(where fails: @escaping @Sendable () -> Bool) { state.withLock { $0.failsWrites = fails } }
+
+    package func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreReader) -> Value
+    ) async throws(StoreError) -> Value {
+        if state.withLock({ $0.failsReads })() { throw StoreError("the disk does not answer") }
+        return try await inner.read(body)
+    }
+
+    package func write<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreTransaction) -> Value
+    ) async throws(StoreError) -> Value {
+        if state.withLock({ $0.failsWrites })() { throw StoreError("the disk is full") }
+        return try await inner.write(body)
+    }
+}
