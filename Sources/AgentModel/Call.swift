@@ -99,6 +99,12 @@ package struct Call: Sendable {
         return ["method": .string(method.rawValue), "path": .string(shownPath), "params": .object(shown)]
     }
 
+    /// What the call asks of the HA manager, in the words of its tasks: it is answered at once, and done when the guest
+    /// is there.
+    package var askedOfHA: String? {
+        path.starts(with: ["cluster", "ha", "resources"]) && path.count == 5 ? "hamigrate" : nil
+    }
+
     /// The numbers of all guests that the call names, in its path or its parameters.
     package var guestIDs: Set<VMID> {
         var ids: Set<VMID> = []

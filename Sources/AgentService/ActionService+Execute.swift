@@ -55,6 +55,12 @@ extension ActionService {
             case .done(let data):
                 ports.reached(.answered)
                 operation.data = Self.bounded(redaction(data))
+                if let asked = call.askedOfHA {
+                    let done = TaskEnd(exit: .ok, message: "OK")
+                    guard let end = await settle(done, asked, ready.plan, at: ready.site) else { return nil }
+                    operation.message = end.message
+                    if end.state != .succeeded { return end.state }
+                }
                 operation.steps[last].isDone = true
                 guard await keep(operation) else { return nil }
                 ports.reached(.answerStored)
@@ -76,7 +82,8 @@ extension ActionService {
 
     /// Follows an operation's task to its end and notes what came of it; `nil` when the agent stopped meanwhile.
     func conclude(_ upid: UPID, _ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState? {
-        guard let followed = await follow(upid, at: site), let end = await settle(followed, upid, plan, at: site) else {
+        guard let followed = await follow(upid, at: site), let end = await settle(followed, upid.type, plan, at: site)
+        else {
             return nil
         }
         ports.reached(.taskEnded)

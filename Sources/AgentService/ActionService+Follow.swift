@@ -50,14 +50,14 @@ extension ActionService {
     }
 
     /// A task of the HA manager only asks: what was asked for is there when the guest is where it should be.
-    func settle(_ end: TaskEnd, _ upid: UPID, _ plan: Plan, at site: Site) async -> TaskEnd? {
-        guard end.exit == .ok, ["hastart", "hastop", "hamigrate"].contains(upid.type),
+    func settle(_ end: TaskEnd, _ type: String, _ plan: Plan, at site: Site) async -> TaskEnd? {
+        guard end.exit == .ok, ["hastart", "hastop", "hamigrate"].contains(type),
             let guest = plan.request.target.guest
         else { return end }
         let deadline = ContinuousClock.now + .seconds(limits.highAvailabilitySeconds)
         var pause = Duration.milliseconds(500)
         while ContinuousClock.now < deadline {
-            if await isDone(upid.type, guest, plan.request, at: site) { return end }
+            if await isDone(type, guest, plan.request, at: site) { return end }
             do { try await Task.sleep(for: pause) } catch { return nil }
             pause = min(pause * 2, .seconds(5))
         }

@@ -167,7 +167,7 @@ extension Deed {
             }, disturb: { $0.swapIdentity(136) }
         ) { try await $0.read("/cluster/ha/rules/apart")["affinity"] == "negative" },
         Deed("ha_migrate", "vm/100", ["target": "pve1", "mode": "migrate"], given: managed) {
-            $0.last?.path == "/cluster/ha/resources/vm:100/migrate" && $0.last?.parameters["node"] == "pve1"
+            $0.guest(100)?.node == "pve1" && $0.last?.path == "/cluster/ha/resources/vm:100/migrate"
         },
         Deed("replication_edit", "vm/136", ["op": "add", "job": 0, "target": "pve3", "schedule": "*/30"], given: zfs) {
             try await $0.read("/cluster/replication/136-0")["target"] == "pve3"
