@@ -11,7 +11,9 @@ extension ActionCatalog {
             [
                 ParameterDefinition("timeout", .integer(0...7200), "seconds each may take"),
                 ParameterDefinition("force-stop", .boolean, "stop those that do not in time"),
-            ], risk: .high, because: "interrupts what runs in many guests", changes: .guestStatus("stopped"),
+            ],  // PVE would stop them by force unless it is told not to.
+            always: ["force-stop": "0"], risk: .high, because: "interrupts what runs in many guests",
+            changes: .guestStatus("stopped"),
             undo: .guests("bulk_start")),
         bulk(
             "migrate", "Move many guests to another node", "migrateall",
@@ -79,7 +81,8 @@ extension ActionCatalog {
     /// The same for the guests of a node and for guests anywhere in the cluster.
     private static func bulk(
         _ verb: String, _ summary: String, _ nodeCall: String, _ parameters: [ParameterDefinition],
-        fixed: KeyValuePairs<String, String> = [:], risk: Risk, because reason: String, checks: [CheckKind] = [],
+        fixed: KeyValuePairs<String, String> = [:], always: KeyValuePairs<String, String> = [:], risk: Risk,
+        because reason: String, checks: [CheckKind] = [],
         changes: ChangeRule, undo: UndoRule
     ) -> ActionDefinition {
         .change(
@@ -92,10 +95,12 @@ extension ActionCatalog {
             ] + parameters, risk: risk, approval: risk == .high, because: reason,
             [
                 CallTemplate(
-                    .post, "/nodes/{node}/\(nodeCall)", when: .on(.node), tasks: [nodeCall], id: "", fixed: fixed,
+                    .post, "/nodes/{node}/\(nodeCall)", when: .on(.node), tasks: [nodeCall], id: "",
+                    fixed: always.isEmpty ? fixed : always,
                     computed: [.guests]),
                 CallTemplate(
-                    .post, "/cluster/bulk-action/guest/\(verb)", when: .on(.cluster), tasks: ["bulk\(verb)"], id: "",
+                    .post, "/cluster/bulk-action/guest/\(verb)", when: .on(.cluster), tasks: ["bulk-\(verb)"], id: "",
+                    fixed: always,
                     computed: [.guestList]),
             ], checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [])
     }

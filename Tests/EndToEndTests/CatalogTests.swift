@@ -29,6 +29,7 @@ struct CatalogTests {
             #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
             #expect(agent.executed.count == deed.calls)
             #expect(try await deed.happened(Deed.World(pve: pve)), "\(reply)")
+            try expectTask(reply["operation"]?["upid"], of: deed)
             let text = try String(decoding: readLog(agent), as: UTF8.self) + planned.json.text + reply.json.text
             #expect(!text.contains("s3cret-pw"))
 
@@ -37,6 +38,16 @@ struct CatalogTests {
             #expect(back.status == 200, "\(back)")
             #expect(back["decision"]?["allowed"] == true, "\(back)")
         }
+    }
+
+    /// The last call started a task of a kind that the catalogue knows, about what it says; or none, where it says none.
+    private func expectTask(_ upid: JSON?, of deed: Deed) throws {
+        let request = try ActionRequest(parsing: try #require(deed.wish.json.object))
+        let call = try #require(try request.calls(in: Surroundings(node: NodeName("pve2"))).last)
+        guard let task = upid?.string.flatMap(UPID.init) else { return #expect(!call.startsTask || deed.calls > 1) }
+        let known = request.templates.flatMap(\.tasks) + (deed.calls > 1 ? ["qmsnapshot", "vzsnapshot"] : [])
+        #expect(known.contains(task.type), "\(task)")
+        if let id = call.taskID, deed.calls == 1 { #expect(task.id == id, "\(task)") }
     }
 
     private func readLog(_ agent: RunningAgent) throws -> [UInt8] {
