@@ -100,6 +100,18 @@ check-full: ## check, and: release build, AddressSanitizer, what is linked, test
 	@$(MAKE) --no-print-directory asan
 	$(TEST) -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
 
+##@ Package
+.PHONY: deb
+deb: ## build the Debian package into .build-deb/packages, and let lintian look at it
+	@scripts/require build deb
+	scripts/deb
+
+.PHONY: deb-test
+deb-test: ## install that package into a fresh Debian, use, upgrade, remove and purge it there (as root)
+	@scripts/require deb-test
+	@[[ -n $$(echo .build-deb/packages/proxmox-agent_*.deb) ]] || $(MAKE) --no-print-directory deb
+	scripts/deb-test
+
 ##@ Measure
 .PHONY: bench
 bench: ## compare with a plain C server, and measure inventories, memory and start-up

@@ -53,6 +53,7 @@ let wrappers: [Target] = [
 let agent: [Target] = [
     .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
     .target(name: "StrictJSON", swiftSettings: strict),
+    .target(name: "SystemService", swiftSettings: strict),
     .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
     .target(name: "AgentAudit", dependencies: ["AgentModel", "StrictJSON", crypto], swiftSettings: strict),
@@ -79,8 +80,8 @@ let agent: [Target] = [
         name: "proxmox-agent",
         dependencies: [
             "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CProcess",
-            "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON", "SystemThread",
-            crypto, httpTypes, logging,
+            "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON",
+            "SystemService", "SystemThread", crypto, httpTypes, logging,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -92,6 +93,8 @@ let agent: [Target] = [
         path: "Tests/AgentTestSupport", swiftSettings: strict),
     .testTarget(
         name: "StrictJSONTests", dependencies: ["StrictJSON", "AgentTestSupport"], swiftSettings: strict),
+    .testTarget(
+        name: "SystemServiceTests", dependencies: ["SystemService", "WireTestSupport"], swiftSettings: strict),
     .testTarget(
         name: "AgentModelTests", dependencies: ["AgentModel", "AgentTestSupport", "StrictJSON"],
         exclude: ["Golden"], swiftSettings: strict),

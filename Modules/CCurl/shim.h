@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
@@ -89,6 +90,29 @@ static inline CURLcode ccurl_install_pin(CURL *handle, void *tls_context, void *
 static inline CURLcode ccurl_setopt_pin(CURL *handle, void *pin) {
     CURLcode code = curl_easy_setopt(handle, CURLOPT_SSL_CTX_DATA, pin);
     return code != CURLE_OK ? code : curl_easy_setopt(handle, CURLOPT_SSL_CTX_FUNCTION, ccurl_install_pin);
+}
+
+/* Notes the SHA-256 digest of the certificate that is shown in the 32 bytes at `digest`, and accepts none. */
+static inline int ccurl_note_certificate(X509_STORE_CTX *context, void *digest) {
+    unsigned char found[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+    X509 *certificate = X509_STORE_CTX_get0_cert(context);
+    if (certificate != NULL && X509_digest(certificate, EVP_sha256(), found, &length) == 1 && length == 32) {
+        memcpy(digest, found, 32);
+    }
+    X509_STORE_CTX_set_error(context, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+}
+
+static inline CURLcode ccurl_install_note(CURL *handle, void *tls_context, void *digest) {
+    (void)handle;
+    SSL_CTX_set_cert_verify_callback((SSL_CTX *)tls_context, ccurl_note_certificate, digest);
+    return CURLE_OK;
+}
+
+static inline CURLcode ccurl_setopt_note(CURL *handle, void *digest) {
+    CURLcode code = curl_easy_setopt(handle, CURLOPT_SSL_CTX_DATA, digest);
+    return code != CURLE_OK ? code : curl_easy_setopt(handle, CURLOPT_SSL_CTX_FUNCTION, ccurl_install_note);
 }
 
 #endif

@@ -237,7 +237,10 @@ package final class ActionService: Sendable {
     /// What keeps the agent from its work: each with the code that requests would get.
     package func missing(isAuthConfigured: Bool) async -> [ServiceError] {
         var missing: [ServiceError] = []
-        if !isAuthConfigured { missing.append(ServiceError(.authNotConfigured, "no token is configured")) }
+        if !isAuthConfigured {
+            let detail = "no token is configured: run proxmox-agent init, or list principals"
+            missing.append(ServiceError(.authNotConfigured, detail))
+        }
         do throws(ServiceError) { try checkOpen() } catch { missing.append(error) }
         do throws(ServiceError) { try await read { _ in } } catch { missing.append(error) }
         return missing

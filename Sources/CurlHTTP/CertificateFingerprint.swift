@@ -3,6 +3,9 @@ package struct CertificateFingerprint: Sendable, Hashable, CustomStringConvertib
     /// 32 bytes.
     package let bytes: [UInt8]
 
+    /// Takes the 32 bytes of a digest.
+    init(bytes: [UInt8]) { self.bytes = bytes }
+
     /// Reads exactly 32 pairs of hexadecimal digits, upper or lower case, with a colon between pairs.
     package init?(parsing text: String) {
         let pairs = text.utf8.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)

@@ -81,6 +81,14 @@ struct CurlError: Error, Sendable, Hashable {
         try check(unsafe ccurl_setopt_pin(raw, pin), CURLOPT_SSL_CTX_FUNCTION)
     }
 
+    /// Where the digest of the certificate that is shown goes, 32 bytes; none is accepted.
+    @unsafe func setNote(_ digest: UnsafeMutableRawPointer) throws(CurlError) {
+        try check(unsafe ccurl_setopt_note(raw, digest), CURLOPT_SSL_CTX_FUNCTION)
+    }
+
+    /// Does what was set, on this thread (`curl_easy_perform`).
+    func perform() -> CurlError { CurlError(unsafe curl_easy_perform(raw), operation: "curl_easy_perform") }
+
     /// Copies `bytes` as the request body.
     func setBody(_ bytes: [UInt8]) throws(CurlError) {
         try set(CURLOPT_POSTFIELDSIZE_LARGE, offset: bytes.count)

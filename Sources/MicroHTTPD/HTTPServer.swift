@@ -21,11 +21,23 @@ package final class HTTPServer: Sendable {
     /// Starts to listen and serve. From here on the whole process ignores SIGPIPE.
     ///
     /// - Throws: ``ServerError``, with nothing left running.
-    package init(
+    package convenience init(
         listening wanted: ListenAddress, options: Options = Options(), handler: any HTTPHandler
     ) throws(ServerError) {
+        try self.init(ListenSocket(wanted), options, handler)
+    }
+
+    /// The same on a socket that somebody else has bound and listens on; the server owns `descriptor` from here on.
+    package convenience init(
+        inheriting descriptor: Int32, options: Options = Options(), handler: any HTTPHandler
+    ) throws(ServerError) {
+        try self.init(ListenSocket(inherited: descriptor), options, handler)
+    }
+
+    private init(
+        _ socket: consuming ListenSocket, _ options: Options, _ handler: any HTTPHandler
+    ) throws(ServerError) {
         _ = Self.ignoreBrokenPipes
-        let socket = try ListenSocket(wanted)
         address = socket.address
         core = ServerCore(options: options.normalized, handler: handler)
         let daemon = try Daemon(core)
@@ -63,6 +75,9 @@ package final class HTTPServer: Sendable {
         }
         await task.value
     }
+
+    /// Returns when the queue that ends exchanges in time has had its turn.
+    package func pulse() async { await core.onClock {} }
 
     private static func stop(
         _ core: ServerCore, _ daemon: Daemon, _ acceptor: Acceptor, within limit: Duration

@@ -17,6 +17,26 @@ struct ListenSocket: ~Copyable {
         file = bound.file
     }
 
+    /// Takes over a socket that somebody else has bound and listens on (systemd); its file stays theirs.
+    init(inherited descriptor: Int32) throws(ServerError) {
+        var storage = sockaddr_storage()
+        var isListening: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        guard unsafe getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &size) == 0, isListening == 1,
+            let length = Self.name(of: descriptor, &storage),
+            let address = SocketAddress.listening(storage, length: length)
+        else {
+            throw .cannotStart("descriptor \(descriptor), handed over as a socket, is no listening stream socket")
+        }
+        // Waiting is `poll`'s; who connects and leaves at once must not hold the acceptor up.
+        guard fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK) == 0,
+            fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0
+        else { throw .cannotListen(address, "fcntl: \(Self.text(errno))") }
+        self.descriptor = descriptor
+        self.address = address
+        file = nil
+    }
+
     deinit {
         _ = Glibc.close(descriptor)
         guard case .unix(let path) = address, let file, let now = Self.identity(path), now == file else { return }
@@ -154,14 +174,18 @@ struct ListenSocket: ~Copyable {
 
     private static func localPort(_ descriptor: Int32) -> UInt16? {
         var storage = sockaddr_storage()
+        return name(of: descriptor, &storage) == nil ? nil : SocketAddress.port(of: storage)
+    }
+
+    /// Where a socket is bound (`getsockname`): how many bytes of `storage` say it, `nil` where that failed.
+    private static func name(of descriptor: Int32, _ storage: inout sockaddr_storage) -> Int? {
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let result = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 unsafe getsockname(descriptor, $0, &length)
             }
         }
-        guard result == 0 else { return nil }
-        return SocketAddress.port(of: storage)
+        return result == 0 ? Int(length) : nil
     }
 
     private static func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32 = 1) {

@@ -1,5 +1,6 @@
 import CMicrohttpd
 import Glibc
+import HTTPMessage
 
 /// Reads what the kernel says about the other end of a socket.
 enum SocketAddress {
@@ -29,6 +30,26 @@ enum SocketAddress {
             Int32(storage.ss_family) == AF_INET6
                 ? UInt16(bigEndian: unsafe raw.loadUnaligned(as: sockaddr_in6.self).sin6_port)
                 : UInt16(bigEndian: unsafe raw.loadUnaligned(as: sockaddr_in.self).sin_port)
+        }
+    }
+
+    /// Where a listening socket of a family that is served listens. An abstract Unix socket is told with an `@`.
+    static func listening(_ storage: sockaddr_storage, length: Int) -> ListenAddress? {
+        switch Int32(storage.ss_family) {
+        case AF_INET, AF_INET6:
+            return unsafe withUnsafeBytes(of: storage) { raw -> ListenAddress? in
+                let address = unsafe raw.baseAddress?.assumingMemoryBound(to: sockaddr.self)
+                return ListenAddress(unsafe text(address))
+            }
+        case AF_UNIX:
+            let path = unsafe withUnsafeBytes(of: storage) { raw in
+                unsafe Array(raw[min(MemoryLayout<sa_family_t>.size, length)..<min(length, raw.count)])
+            }
+            let isAbstract = path.first == 0 && path.count > 1
+            let name = isAbstract ? [UInt8(ascii: "@")] + path.dropFirst() : Array(path.prefix { $0 != 0 })
+            return .unix(path: String(decoding: name, as: UTF8.self))
+        default:
+            return nil
         }
     }
 

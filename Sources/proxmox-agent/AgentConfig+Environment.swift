@@ -63,7 +63,7 @@ extension ConfigReading {
     }
 
     /// `user@realm!name`, without the characters that would break a header.
-    private static func isTokenID(_ text: String) -> Bool {
+    static func isTokenID(_ text: String) -> Bool {
         let parts = text.split(separator: "!", omittingEmptySubsequences: false)
         guard parts.count == 2, !parts[1].isEmpty, let at = parts[0].lastIndex(of: "@") else { return false }
         let pieces = [parts[0][..<at], parts[0][parts[0].index(after: at)...], parts[1]]
@@ -125,7 +125,7 @@ extension ConfigReading {
         }
     }
 
-    private static func wording(of error: HTTPOrigin.Invalid, _ text: String) -> String {
+    static func wording(of error: HTTPOrigin.Invalid, _ text: String) -> String {
         switch error {
         case .scheme: "must start with https:// or simulator://"
         case .host: "has no valid host name or address"

@@ -1,5 +1,6 @@
 import AgentModel
 import FoundationEssentials
+import StrictJSON
 
 /// A token of a caller: what a good one is, and how one is made.
 enum CallerToken {
@@ -12,6 +13,17 @@ enum CallerToken {
         let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
         let text = Data(bytes).base64EncodedString()
         return "pxa_" + text.compactMap { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 == "=" ? nil : $0 }
+    }
+
+    /// The entry of a principal with this token, as the configuration has it.
+    static func entry(
+        of token: String, _ id: String, _ roles: [Role], environments: [String] = []
+    ) -> JSON {
+        [
+            "id": .string(id), "token_sha256": .string(TokenDigest(of: token.utf8).description),
+            "roles": JSON(roles.map(\.rawValue)),
+            "environments": environments.isEmpty ? nil : JSON(Set(environments).sorted()),
+        ]
     }
 
     /// Why `text` is no good as a token; `nil` where it is. Does not repeat it.

@@ -111,6 +111,10 @@ struct EnvironmentReport: Sendable {
         for (privilege, use) in missing {
             add("the token lacks \(privilege) everywhere (for \(use)); grant it if it should: pveum acl modify")
         }
+        let excess = all.subtracting(Self.privileges.map(\.0)).sorted()
+        if !excess.isEmpty {
+            add("the token has privileges that the agent never uses; take them away: \(excess.joined(separator: ", "))")
+        }
         if all.isEmpty { flaw("the token has no privileges at all; see pveum acl modify") }
     }
 

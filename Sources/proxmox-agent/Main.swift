@@ -16,7 +16,8 @@ struct ProxmoxAgent: AsyncParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Serve.self, CheckCommand.self, TokenCommand.self, Simulate.self, AuditCommand.self, StoreCommand.self,
+            Serve.self, InitCommand.self, CheckCommand.self, TokenCommand.self, Simulate.self, AuditCommand.self,
+            StoreCommand.self,
             VersionCommand.self,
         ],
         groupedSubcommands: [

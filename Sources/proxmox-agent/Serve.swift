@@ -6,6 +6,7 @@ import HTTPMessage
 import Logging
 import MicroHTTPD
 import ServiceLifecycle
+import SystemService
 import SystemThread
 import UnixSignals
 
@@ -72,9 +73,25 @@ private struct Serving: Service {
         }
     }
 
+    /// The socket that a service manager hands over. What it is bound to only the server finds out, so that the token
+    /// that everybody knows is not taken there.
+    private func inherited(_ variables: [String: String]) throws(StartError) -> Int32? {
+        let descriptor: Int32?
+        do throws(InheritedSocket.Unusable) { descriptor = try InheritedSocket.descriptor(variables) } catch {
+            throw StartError(error.description)
+        }
+        if descriptor != nil, settings.sharedToken == TokenDigest(of: "change-me".utf8) {
+            throw StartError("\"change-me\" is not accepted on a socket that is handed over; openssl rand -hex 32")
+        }
+        return descriptor
+    }
+
     func run() async throws {
+        let variables = environmentVariables()
+        let manager = ServiceManager(variables)
         let agent = try await Agent(
-            settings, log: log, accessLog: accessLog, reached: CrashPoint.watch(environmentVariables()))
+            settings, log: log, inheriting: try inherited(variables), accessLog: accessLog,
+            reached: CrashPoint.watch(variables))
         for warning in settings.warnings { log.warning("\(warning)") }
         log.notice(
             "listening",
@@ -85,10 +102,21 @@ private struct Serving: Service {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 for await _ in await UnixSignalsSequence(trapping: .sighup) {
+                    manager?.tell(.reloading)
                     await agent.reopen()
                     await agent.reload(file, variables: environmentVariables())
+                    manager?.tell(.ready)
                 }
             }
+            if let manager, let interval = manager.watchdog {
+                group.addTask {
+                    while (try? await Task.sleep(for: interval / 3)) != nil {
+                        await agent.prove()
+                        manager.tell(.alive)
+                    }
+                }
+            }
+            manager?.tell(.ready)
             group.addTask {
                 await agent.probe()
                 await agent.reportSameClusters()
@@ -99,6 +127,7 @@ private struct Serving: Service {
             }
             try? await gracefulShutdown()
             log.notice("stopping")
+            manager?.tell(.stopping)
             Self.giveUp(after: 25)
             await agent.shutdown(within: .seconds(10))
             group.cancelAll()

@@ -45,11 +45,8 @@ struct TokenCommand: ParsableCommand {
 
         func run() {
             let token = CallerToken.make()
-            let roles = Role.allCases.map(\.rawValue).filter(role.contains)
-            let principal: JSON = [
-                "id": .string(id), "token_sha256": .string(TokenDigest(of: token.utf8).description),
-                "roles": JSON(roles), "environments": environment.isEmpty ? nil : JSON(Set(environment).sorted()),
-            ]
+            let roles = Role.allCases.filter { role.contains($0.rawValue) }
+            let principal = CallerToken.entry(of: token, id, roles, environments: environment)
             if json {
                 print((["token": .string(token), "principal": principal] as JSON).text)
             } else {

@@ -30,12 +30,12 @@ final class Agent: Sendable {
 
     /// Opens the audit log, starts the built-in simulators and listens.
     ///
-    /// `accessLog` takes a line for each answered request, `log` where it is `nil`; `now` is the clock by which plans
-    /// expire.
+    /// `inheriting` is a listening socket that takes the place of the configured address. `accessLog` takes a line for
+    /// each answered request, `log` where it is `nil`; `now` is the clock by which plans expire.
     ///
     /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
     init(
-        _ config: AgentConfig, log: Logger, accessLog: (any AccessLog)? = nil,
+        _ config: AgentConfig, log: Logger, inheriting descriptor: Int32? = nil, accessLog: (any AccessLog)? = nil,
         now: @escaping @Sendable () -> Date = { Date() }, reached: @escaping @Sendable (Milestone) -> Void = { _ in }
     ) async throws(StartError) {
         self.config = config
@@ -67,7 +67,13 @@ final class Agent: Sendable {
             service: service, authenticator: authenticator, accessLog: accessLog ?? LoggedAccess(log: log),
             failures: failures)
         do throws(ServerError) {
-            server = try HTTPServer(listening: config.listen, options: config.serverOptions(log), handler: handler)
+            let options = config.serverOptions(log)
+            server =
+                if let descriptor {
+                    try HTTPServer(inheriting: descriptor, options: options, handler: handler)
+                } else {
+                    try HTTPServer(listening: config.listen, options: options, handler: handler)
+                }
         } catch {
             throw StartError("\(error)")
         }
@@ -95,6 +101,13 @@ final class Agent: Sendable {
         } catch {
             log.error("audit log cannot be opened anew: \(error)")
         }
+    }
+
+    /// Returns when the service and the HTTP server have been reached: what does not come back is not alive. Neither
+    /// disk nor network has a say, so that a full disk or a crowd is no reason to end the process.
+    func prove() async {
+        _ = try? service.checkOpen()
+        await server.pulse()
     }
 
     /// Reads the configuration file again and puts callers and policy rules in force (SIGHUP): all of it, or nothing

@@ -43,6 +43,19 @@ import Testing
     }
 
     @Test(arguments: ["-tls1_2", "-tls1_3"])
+    func `the certificate that is shown can be looked at, and nothing is sent`(version: String) async throws {
+        let server = try await TLSServer(names: "DNS:elsewhere.example", options: [version])
+        let origin = try HTTPOrigin(parsing: "https://127.0.0.1:\(server.port)")
+        #expect(try await CertificateFingerprint.shown(by: origin) == server.fingerprint())
+        #expect(!server.output.contains("HTTP"))
+    }
+
+    @Test func `where nobody answers there is no certificate to look at`() async throws {
+        let origin = try HTTPOrigin(parsing: "https://127.0.0.1:1")
+        await #expect(throws: TransportError.self) { try await CertificateFingerprint.shown(by: origin) }
+    }
+
+    @Test(arguments: ["-tls1_2", "-tls1_3"])
     func `the pinned certificate is trusted, whatever name it has`(version: String) async throws {
         let server = try await TLSServer(names: "DNS:elsewhere.example", options: [version])
         let pin = try await server.fingerprint()

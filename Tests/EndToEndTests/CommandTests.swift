@@ -20,7 +20,7 @@ struct CommandTests {
     }
 
     @Test(arguments: [
-        [], ["serve"], ["check"], ["token"], ["token", "new"], ["token", "hash"], ["simulate"], ["audit"],
+        [], ["serve"], ["init"], ["check"], ["token"], ["token", "new"], ["token", "hash"], ["simulate"], ["audit"],
         ["audit", "verify"], ["audit", "tail"], ["store"], ["store", "check"], ["store", "backup"], ["version"],
         ["plans"], ["plan"], ["plan", "show"], ["approve"],
         ["reject"],
@@ -47,6 +47,7 @@ struct CommandTests {
         ["token", "new"], ["token", "new", "ab"], ["token", "new", "a b c"], ["token", "new", "Anonymous"],
         ["token", "new", "alice", "--role", "admin"], ["token", "new", "alice", "--environment", "a b"],
         ["token", "new", "alice", "bob"], ["token", "hash", "a-token-as-an-argument-3f1c"],
+        ["init", "--name", "a b"], ["init", "--fingerprint", "AA"], ["init", "--fingerprint", "AA", "--ca-file", "f"],
         ["audit", "verify", "--head", "43"], ["audit", "verify", "--head", "43:xyz"], ["store", "backup"],
         ["store", "check", "--config", "a", "--state", "b"],
     ])

@@ -8,6 +8,7 @@ import HTTPTypes
 import PVESimulator
 import StrictJSON
 import Testing
+import WireTestSupport
 
 @testable import proxmox_agent
 
@@ -75,6 +76,28 @@ struct ServingTests {
         #expect(line["status"] == 200)
         #expect(line["actor"] == "pi-agent")
         #expect(line["request_id"]?.string == reply.fields[.requestIDField])
+    }
+
+    @Test func `it tells the service manager how it is, with nothing configured too`() async throws {
+        let place = try ConfigFile()
+        let manager = try NotifySocket()
+        var document = place.document
+        document["environments"] = []
+        let config = try place.write(document)
+        let agent = try Program(
+            ["--config", config], variables: ["NOTIFY_SOCKET": manager.variable, "WATCHDOG_USEC": "200000"])
+        #expect(manager.next(within: 20) == "READY=1")
+        for _ in 0..<3 { #expect(manager.next(within: 20) == "WATCHDOG=1") }
+        agent.signal(SIGHUP)
+        func next() -> String? {
+            while let text = manager.next(within: 20) { if text != "WATCHDOG=1" { return text } }
+            return nil
+        }
+        #expect(next()?.hasPrefix("RELOADING=1\nMONOTONIC_USEC=") == true)
+        #expect(next() == "READY=1")
+        agent.signal(SIGTERM)
+        #expect(next() == "STOPPING=1")
+        #expect(try await agent.end().status == 0)
     }
 
     @Test func `it listens on a Unix socket too, and takes it away at the end`() async throws {

@@ -91,6 +91,32 @@ extension Serving {
             }
         }
 
+        @Test func `serves a socket that somebody else listens on`() async throws {
+            let server = try HTTPServer(inheriting: listeningSocket(), handler: echo)
+            let client = try RawClient(server.address)
+            #expect(try await client.exchange(get("/")).status == 200)
+            await server.pulse()
+            await server.shutdown(within: .seconds(1))
+        }
+
+        @Test func `serves somebody else's Unix socket, and leaves its file alone`() async throws {
+            try await withTemporaryDirectory { directory in
+                let path = directory + "/agent.sock"
+                let server = try HTTPServer(inheriting: listeningSocket(at: path), handler: echo)
+                #expect(server.address == .unix(path: path))
+                let client = try RawClient(server.address)
+                #expect(try await client.exchange(get("/")).status == 200)
+                await server.shutdown(within: .seconds(1))
+                #expect(access(path, F_OK) == 0)
+            }
+        }
+
+        @Test func `does not serve a descriptor that nobody can connect to`() throws {
+            let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+            defer { close(descriptor) }
+            #expect(throws: ServerError.self) { try HTTPServer(inheriting: descriptor, handler: echo) }
+        }
+
         @Test func `speaks TLS`() async throws {
             try await withTemporaryDirectory { directory in
                 let (key, certificate) = (directory + "/key.pem", directory + "/cert.pem")

@@ -55,18 +55,42 @@ func read(_ path: String) throws -> String {
 }
 
 /// Leaves a socket file behind on which nobody listens, as a crashed server does.
-func abandonSocket(at path: String) throws {
+func abandonSocket(at path: String) throws { close(try boundSocket(at: path)) }
+
+/// A Unix socket that listens, as a service manager opens it.
+func listeningSocket(at path: String) throws -> Int32 {
+    let descriptor = try boundSocket(at: path)
+    guard listen(descriptor, 16) == 0 else { throw SystemError() }
+    return descriptor
+}
+
+private func boundSocket(at path: String) throws -> Int32 {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
     let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
     let result = withUnsafePointer(to: &address) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
             bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
         }
     }
     guard result == 0 else { throw SystemError() }
+    return descriptor
+}
+
+/// A socket that listens on a free port of 127.0.0.1.
+func listeningSocket() throws -> Int32 {
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let result = withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+    }
+    guard result == 0, listen(descriptor, 16) == 0 else { throw SystemError() }
+    return descriptor
 }
 
 /// Whether `::1` can be bound here.

@@ -1,0 +1,72 @@
+internal import Glibc
+
+/// The service manager that started this process and wants to hear from it, as systemd does (`sd_notify(3)`).
+package struct ServiceManager: Sendable {
+    /// What there is to tell.
+    package enum Notice: Sendable, Hashable, CaseIterable {
+        /// It serves; also after a reload.
+        case ready
+        case reloading
+        case stopping
+        /// It serves still: the answer to the watchdog.
+        case alive
+    }
+
+    /// How often at least it wants to hear ``Notice/alive``; `nil` where it does not watch.
+    package let watchdog: Duration?
+    /// The socket's name as the kernel has it; it begins with a zero where there is no file.
+    private let name: [UInt8]
+
+    /// Reads `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`. `nil` where nobody wants to hear anything, or the
+    /// socket is none that could be written to.
+    package init?(_ variables: [String: String]) {
+        guard let place = variables["NOTIFY_SOCKET"], let first = place.utf8.first else { return nil }
+        switch first {
+        case UInt8(ascii: "/"): name = Array(place.utf8)
+        case UInt8(ascii: "@"): name = [0] + place.utf8.dropFirst()
+        default: return nil
+        }
+        guard name.count > 1, name.count < MemoryLayout.size(ofValue: sockaddr_un().sun_path) else { return nil }
+        let isMine = variables["WATCHDOG_PID"].map { $0 == "\(getpid())" } ?? true
+        let interval = variables["WATCHDOG_USEC"].flatMap { Int64($0) } ?? 0
+        watchdog = isMine && interval > 0 ? .microseconds(interval) : nil
+    }
+
+    /// Sends one datagram (`sendto`). False when it did not arrive, which says that nobody listens any more.
+    @discardableResult
+    package func tell(_ notice: Notice) -> Bool {
+        let text = Array(Self.text(of: notice).utf8)
+        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name) }
+        // Without a byte more: in an abstract name zeros count.
+        let length = socklen_t(MemoryLayout<sa_family_t>.size + name.count)
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                var sent: Int
+                repeat {
+                    sent = sendto(descriptor, text, text.count, 0, address, length)
+                } while sent < 0 && errno == EINTR
+                return sent == text.count
+            }
+        }
+    }
+
+    private static func text(of notice: Notice) -> String {
+        switch notice {
+        case .ready: "READY=1"
+        case .reloading: "RELOADING=1\nMONOTONIC_USEC=\(monotonicMicroseconds)"
+        case .stopping: "STOPPING=1"
+        case .alive: "WATCHDOG=1"
+        }
+    }
+
+    private static var monotonicMicroseconds: Int {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+    }
+}

@@ -1,0 +1,90 @@
+import AgentModel
+import CurlHTTP
+import Glibc
+import HTTPMessage
+import StrictJSON
+import SystemService
+
+/// The files of the installed service, below a root.
+struct InstalledSystem {
+    let root: String
+    var config: String { root + "/etc/proxmox-agent/config.json" }
+    var credentials: String { root + "/etc/proxmox-agent/credentials" }
+    var unit: String { root + "/etc/systemd/system/proxmox-agent.service.d" }
+    var dropIn: String { unit + "/addresses.conf" }
+
+    /// The configuration as it stands; it must be there, and may be written.
+    func readConfig() throws(StartError) -> JSONObject {
+        let bytes: [UInt8]
+        do throws(FileError) { bytes = try readFile(config, limit: 4 << 20) } catch {
+            throw StartError("\(config): \(error.detail); is the package installed, and are you root?")
+        }
+        guard access(config, W_OK) == 0 else { throw StartError("\(config) cannot be written; run it as root") }
+        do throws(JSONError) {
+            if let object = try JSON.parse(bytes).object { return object }
+            throw JSONError(path: JSONPath([]), detail: "is no JSON object")
+        } catch {
+            throw StartError("\(config): \(error.detail); mend it first")
+        }
+    }
+
+    /// Writes the secret, the drop-in and, last, the configuration that refers to them.
+    func write(_ document: JSONObject, credential name: String, _ secret: Secret) throws(StartError) {
+        // The reveal: into the file that only root can read, from where systemd hands it to the service.
+        try replace("\(credentials)/\(name)", with: secret.reveal() + "\n", mode: 0o600)
+        if mkdir(unit, 0o755) != 0, errno != EEXIST {
+            throw StartError("\(unit) cannot be made: \(String(cString: strerror(errno)))")
+        }
+        try replace(dropIn, with: addresses(for: document), mode: 0o644)
+        try replace(config, with: JSON.object(document).indentedText() + "\n", mode: 0o640)
+    }
+
+    /// The drop-in that lets the service reach each PVE of `document` and the DNS servers, and nothing else.
+    private func addresses(for document: JSONObject) -> String {
+        var lines = [
+            "# Written by proxmox-agent init: the service reaches these addresses and loopback, and no others.",
+            "# Where a PVE or the DNS servers move, mend it, then systemctl daemon-reload and restart the service.",
+            "[Service]",
+        ]
+        for environment in document["environments"]?.array ?? [] {
+            guard let name = environment["name"]?.string, let url = environment["base_url"]?.string,
+                let origin = try? HTTPOrigin(parsing: url), !origin.isLoopback
+            else { continue }
+            let found = HostAddress.all(of: origin.host)
+            lines.append(found.isEmpty ? "# \(name): \(origin.host) has no address now" : "# \(name): \(origin.host)")
+            lines += found.map { "IPAddressAllow=\($0)" }
+        }
+        let text = String(decoding: (try? readFile("\(root)/etc/resolv.conf", limit: 1 << 20)) ?? [], as: UTF8.self)
+        let servers = HostAddress.nameServers(in: text).flatMap(HostAddress.all(of:)).filter { !isLoopback($0) }
+        if !servers.isEmpty { lines.append("# DNS") }
+        lines += servers.map { "IPAddressAllow=\($0)" }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func isLoopback(_ address: String) -> Bool { ListenAddress.tcp(host: address, port: 53).isLoopback }
+
+    /// Puts a file in the place of `path`, whole or not at all, with the owner of the one that was there.
+    private func replace(_ path: String, with text: String, mode: mode_t) throws(StartError) {
+        let new = path + ".new"
+        var old = stat()
+        let isThere = stat(path, &old) == 0
+        unlink(new)
+        let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+        guard descriptor >= 0 else { throw failure(new) }
+        defer { close(descriptor) }
+        let bytes = Array(text.utf8)
+        guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count,
+            !isThere || fchown(descriptor, old.st_uid, old.st_gid) == 0,
+            fchmod(descriptor, isThere ? old.st_mode & 0o7777 : mode) == 0, fsync(descriptor) == 0,
+            rename(new, path) == 0
+        else {
+            let error = failure(new)
+            unlink(new)
+            throw error
+        }
+    }
+
+    private func failure(_ path: String) -> StartError {
+        StartError("\(path) cannot be written: \(String(cString: strerror(errno)))")
+    }
+}
