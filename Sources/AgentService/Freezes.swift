@@ -20,7 +20,9 @@ final class Freezes: Sendable {
             let before = entries
             entries = freezes.map { freeze in
                 if let same = before.first(where: { $0.freeze == freeze }) { return same }
-                let left = freeze.endsAt.map { Duration.milliseconds(Int(max(0, $0.timeIntervalSince(now)) * 1000)) }
+                let left = freeze.endsAt.map {
+                    Duration.milliseconds(Int((max(0, $0.timeIntervalSince(now)) * 1000).rounded(.up)))
+                }
                 return Entry(freeze: freeze, end: left.map { instant + $0 })
             }
         }
