@@ -1,4 +1,4 @@
-/// Bounds of the service; all of them can be configured.
+/// Bounds of the service; most of them can be configured.
 package struct Limits: Sendable, Hashable {
     /// Seconds that a plan of high risk can be applied.
     package var highRiskPlanSeconds = 15 * 60

@@ -79,7 +79,7 @@ final class Agent: Sendable {
         }
     }
 
-    /// Stops accepting, finishes what runs within `limit`, records the rest, and closes the log.
+    /// Stops accepting, finishes what runs within `limit`, leaves the rest to the next start, and closes log and state.
     func shutdown(within limit: Duration) async {
         let deadline = ContinuousClock.now + limit
         failures.stop()
