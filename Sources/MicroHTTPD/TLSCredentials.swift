@@ -28,6 +28,7 @@ package enum TLSError: Error, Sendable, Hashable {
     ///   - certificate: the server's certificate, then those that lead to its authority, as PEM.
     ///   - key: its private key as PEM, without a passphrase.
     ///   - clientAuthorities: certificates of authorities as PEM; clients are asked for a certificate by one of them.
+    /// - Throws: ``TLSError``, for the first text that is of no use.
     package init(
         certificate: [UInt8], key: [UInt8], clientAuthorities: [UInt8]? = nil
     ) throws(TLSError) {

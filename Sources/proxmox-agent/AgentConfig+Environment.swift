@@ -179,6 +179,15 @@ extension ConfigReading {
 
     /// What a file holds that not everybody can read, without the newline at its end, and where that file is.
     func secretText(_ file: String, _ key: String, _ reader: inout ObjectReader) -> (path: String, text: String)? {
+        bytes(of: file, key, &reader, limit: 4096, isSecret: true).map { path, bytes in
+            (path, String(decoding: bytes.last == UInt8(ascii: "\n") ? bytes.dropLast() : bytes[...], as: UTF8.self))
+        }
+    }
+
+    /// What a file holds that the configuration names, perhaps as one in `$CREDENTIALS_DIRECTORY`, and where it is.
+    func bytes(
+        of file: String, _ key: String, _ reader: inout ObjectReader, limit: Int, isSecret: Bool
+    ) -> (path: String, bytes: [UInt8])? {
         var path = file
         if path.hasPrefix("$CREDENTIALS_DIRECTORY/") {
             guard let directory = variables["CREDENTIALS_DIRECTORY"] else {
@@ -188,9 +197,7 @@ extension ConfigReading {
             path = directory + path.dropFirst("$CREDENTIALS_DIRECTORY".count)
         }
         do throws(FileError) {
-            var text = String(decoding: try readFile(path, limit: 4096, isSecret: true), as: UTF8.self)
-            if text.hasSuffix("\n") { text.removeLast() }
-            return (path, text)
+            return (path, try readFile(path, limit: limit, isSecret: isSecret))
         } catch {
             reader.report(key, "\(path): \(error.detail)")
             return nil
