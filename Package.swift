@@ -22,6 +22,9 @@ let wrappers: [Target] = [
     .systemLibrary(
         name: "CMicrohttpd", path: "Modules/CMicrohttpd", pkgConfig: "libmicrohttpd",
         providers: [.apt(["libmicrohttpd-dev"])]),
+    // What libmicrohttpd speaks TLS with, and what its development package brings along.
+    .systemLibrary(
+        name: "CGnuTLS", path: "Modules/CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
     .systemLibrary(
         name: "CCurl", path: "Modules/CCurl", pkgConfig: "libcurl",
         providers: [.apt(["libcurl4-openssl-dev", "libssl-dev"])]),
@@ -30,7 +33,7 @@ let wrappers: [Target] = [
     .target(name: "SystemThread", swiftSettings: strict),
     .target(name: "HTTPMessage", dependencies: [httpTypes], swiftSettings: strict),
     .target(
-        name: "MicroHTTPD", dependencies: ["CMicrohttpd", "HTTPMessage", "SystemThread", httpTypes],
+        name: "MicroHTTPD", dependencies: ["CGnuTLS", "CMicrohttpd", "HTTPMessage", "SystemThread", httpTypes],
         swiftSettings: wrapper),
     .target(
         name: "CurlHTTP", dependencies: ["CCurl", "HTTPMessage", "SystemThread", httpTypes], swiftSettings: wrapper),

@@ -32,6 +32,13 @@ cmhd_client_address(struct MHD_Connection *connection) {
     return info ? info->client_addr : NULL;
 }
 
+/* A gnutls_session_t; NULL without TLS. */
+static inline void *
+cmhd_tls_session(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return info ? info->tls_session : NULL;
+}
+
 static inline void *
 cmhd_socket_context(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);

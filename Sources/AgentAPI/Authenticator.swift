@@ -4,24 +4,34 @@ package import HTTPMessage
 package import HTTPTypes
 import Synchronization
 
-/// Tells who asks. Knows tokens by their SHA-256 only, and takes others in force while it works.
+/// By what a principal is known: a token, a client certificate, or both, of which then neither counts alone.
+package struct Credentials: Sendable, Hashable {
+    package let principal: Principal
+    package let token: CredentialDigest?
+    /// The digest of its DER form.
+    package let certificate: CredentialDigest?
+
+    package init(_ principal: Principal, token: CredentialDigest? = nil, certificate: CredentialDigest? = nil) {
+        self.principal = principal
+        self.token = token
+        self.certificate = certificate
+    }
+}
+
+/// Tells who asks. Knows credentials by their SHA-256 only, and takes others in force while it works.
 package final class Authenticator: Sendable {
-    private typealias Entry = (digest: TokenDigest, principal: Principal)
+    private let entries: Mutex<[Credentials]>
 
-    private let entries: Mutex<[Entry]>
-
-    /// - Parameter tokens: who holds which; where there are none, nobody gets in.
-    package init(tokens: [TokenDigest: Principal]) { entries = Mutex(tokens.map { ($0.key, $0.value) }) }
+    /// - Parameter credentials: who gets in; where there are none, nobody does. No token, and no certificate, is that of
+    ///   two principals.
+    package init(_ credentials: [Credentials]) { entries = Mutex(credentials) }
 
     package var isConfigured: Bool { entries.withLock { !$0.isEmpty } }
 
-    /// Lets these tokens in, and no others, from the next request on.
-    package func replace(_ tokens: [TokenDigest: Principal]) {
-        let new: [Entry] = tokens.map { ($0.key, $0.value) }
-        entries.withLock { $0 = new }
-    }
+    /// Lets these in, and no others, from the next request on.
+    package func replace(_ credentials: [Credentials]) { entries.withLock { $0 = credentials } }
 
-    /// The principal behind `Authorization: Bearer …` (RFC 6750).
+    /// The principal behind `Authorization: Bearer …` (RFC 6750), the client's certificate, or both.
     package func principal(of request: Request) throws(ServiceError) -> Principal {
         let entries = entries.withLock { $0 }
         guard !entries.isEmpty else {
@@ -29,18 +39,60 @@ package final class Authenticator: Sendable {
                 .authNotConfigured,
                 "no token is configured; set PROXMOX_AGENT_API_TOKEN, or list principals, and start the agent again")
         }
+        let shown = try Self.holder(of: request.certificate, among: entries)
         guard let header = request.fields[.authorization] else {
-            throw ServiceError(.unauthenticated, "send the header Authorization: Bearer TOKEN")
+            guard let shown, shown.token == nil else { throw Self.missing(request.certificate, shown) }
+            return shown.principal
         }
-        guard let token = Self.bearerToken(in: header) else {
+        guard let known = Self.holder(of: header, among: entries) else {
             throw ServiceError(.unauthenticated, "the token is not valid")
         }
-        let digest = TokenDigest(of: token)
+        if known.certificate != nil, shown == nil {
+            throw ServiceError(.unauthenticated, "the token counts only together with the certificate of its principal")
+        }
+        guard shown == nil || shown == known else {
+            throw ServiceError(.unauthenticated, "token and client certificate are those of two principals; send one")
+        }
+        return known.principal
+    }
+
+    /// Who has the certificate; `nil` for one that nobody has, and without one.
+    private static func holder(
+        of certificate: ClientCertificate?, among entries: [Credentials]
+    ) throws(ServiceError) -> Credentials? {
+        switch certificate {
+        case nil: return nil
+        case .accepted(let digest):
+            let digest = CredentialDigest(bytes: digest)
+            return entries.first { $0.certificate != nil && $0.certificate == digest }
+        case .refused(let why):
+            throw ServiceError(.unauthenticated, "the client certificate does not count: \(why)")
+        }
+    }
+
+    /// Who has the token in a header; `nil` for one that nobody has, and for another scheme.
+    private static func holder(of header: String, among entries: [Credentials]) -> Credentials? {
+        guard let token = bearerToken(in: header) else { return nil }
+        let digest = CredentialDigest(of: token)
         // All are looked at, and in the same time whichever it is: the time tells nothing about a token.
         var place: UInt = 0
-        for (index, entry) in entries.enumerated() { place |= UInt(index + 1) & entry.digest.mask(of: digest) }
-        guard place > 0 else { throw ServiceError(.unauthenticated, "the token is not valid") }
-        return entries[Int(place) - 1].principal
+        for (index, entry) in entries.enumerated() {
+            place |= UInt(index + 1) & (entry.token?.mask(of: digest) ?? 0)
+        }
+        return place > 0 ? entries[Int(place) - 1] : nil
+    }
+
+    /// What to say to somebody who sent no token.
+    private static func missing(_ certificate: ClientCertificate?, _ shown: Credentials?) -> ServiceError {
+        let cure = "send the header Authorization: Bearer TOKEN"
+        guard case .accepted(let bytes) = certificate, let digest = CredentialDigest(bytes: bytes) else {
+            return ServiceError(.unauthenticated, cure)
+        }
+        return ServiceError(
+            .unauthenticated,
+            shown == nil
+                ? "no principal has the client certificate with the SHA-256 \(digest); set its cert_sha256, or \(cure)"
+                : "the client certificate counts only together with the token of its principal; \(cure)")
     }
 
     /// Who asks, under which request id: the principal, and the label in `X-Actor-ID` where there is one.

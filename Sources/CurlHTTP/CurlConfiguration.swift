@@ -8,10 +8,23 @@ package enum ServerTrust: Sendable, Hashable {
     case pinned(CertificateFingerprint)
 }
 
+/// By what a client proves who it is in the TLS handshake: a certificate and its key, both PEM files.
+package struct ClientIdentity: Sendable, Hashable {
+    package var certificateFile: String
+    package var keyFile: String
+
+    package init(certificateFile: String, keyFile: String) {
+        self.certificateFile = certificateFile
+        self.keyFile = keyFile
+    }
+}
+
 /// What one transport needs to know.
 package struct CurlConfiguration: Sendable, Hashable {
     package var origin: HTTPOrigin
     package var trust: ServerTrust
+    /// Shown to a server that asks for it.
+    package var identity: ClientIdentity?
     /// Time for name lookup, TCP connect and TLS handshake together.
     package var connectTimeout: Duration
     /// Time for a whole exchange, waiting for a free connection included, where the request does not say.
@@ -26,12 +39,14 @@ package struct CurlConfiguration: Sendable, Hashable {
     package var userAgent: String
 
     package init(
-        origin: HTTPOrigin, trust: ServerTrust = .system, connectTimeout: Duration = .seconds(5),
+        origin: HTTPOrigin, trust: ServerTrust = .system, identity: ClientIdentity? = nil,
+        connectTimeout: Duration = .seconds(5),
         timeout: Duration = .seconds(30), maximumBodyBytes: Int = 64 << 20, maximumConnections: Int = 16,
         acceptsGzip: Bool = false, userAgent: String = "proxmox-agent"
     ) {
         self.origin = origin
         self.trust = trust
+        self.identity = identity
         self.connectTimeout = connectTimeout
         self.timeout = timeout
         self.maximumBodyBytes = maximumBodyBytes

@@ -33,6 +33,8 @@ extension CurlHandle {
         try set(CURLOPT_USERAGENT, configuration.userAgent)
         try set(CURLOPT_ACCEPT_ENCODING, configuration.acceptsGzip ? "gzip" : nil)
 
+        try set(CURLOPT_SSLCERT, configuration.identity?.certificateFile)
+        try set(CURLOPT_SSLKEY, configuration.identity?.keyFile)
         // Seconds after which a changed file of authorities counts.
         try set(CURLOPT_CA_CACHE_TIMEOUT, 300)
         try set(CURLOPT_SSL_VERIFYPEER, 1)

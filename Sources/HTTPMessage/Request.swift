@@ -11,6 +11,8 @@ package struct Request: Sendable {
     package var body: [UInt8]
     /// Who connected: `127.0.0.1:40112`, `[::1]:40112` or `unix`.
     package var peer: String
+    /// The certificate that the client showed; `nil` without one, and where none was asked for.
+    package var certificate: ClientCertificate?
 
     package init(
         method: HTTPRequest.Method, path: String, query: String? = nil, fields: HTTPFields = [:],

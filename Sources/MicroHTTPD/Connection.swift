@@ -26,6 +26,7 @@ final class Connection: Sendable {
     private let since = Atomic(Connection.now)
     private let lingering = Atomic(false)
     private let wasCut = Atomic(false)
+    private let security = Lock<Security?>(nil)
 
     init(descriptor: Int32, peer: String) {
         self.descriptor = descriptor
@@ -62,6 +63,43 @@ final class Connection: Sendable {
         var time = timespec()
         _ = unsafe clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
+
+/// TLS: by which credentials a client is judged, and how.
+extension Connection {
+    private struct Security {
+        /// Kept for as long as the session uses them.
+        var credentials: TLSCredentials
+        var isJudged = false
+        var certificate: ClientCertificate?
+        /// Seconds since 1970 until which the judgement holds.
+        var end = Int.max
+    }
+
+    /// Before the handshake.
+    func equip(_ session: TLSSession, with credentials: TLSCredentials) {
+        credentials.equip(session)
+        security.withLock { $0 = Security(credentials: credentials) }
+    }
+
+    /// What the client has shown in the handshake, judged by `credentials` at the time `now`. On the connection's
+    /// thread, once the handshake is over.
+    func certificate(
+        of session: TLSSession, under credentials: TLSCredentials, at now: Int
+    ) -> ClientCertificate? {
+        security.withLock { security in
+            guard var known = security else { return nil }
+            if !known.isJudged || known.credentials !== credentials {
+                credentials.equip(session)
+                known = Security(credentials: credentials, isJudged: true)
+                if credentials.asksClients, let (certificate, end) = session.judge() {
+                    (known.certificate, known.end) = (certificate, end)
+                }
+                security = known
+            }
+            return now < known.end ? known.certificate : .refused("it has expired")
+        }
     }
 }
 

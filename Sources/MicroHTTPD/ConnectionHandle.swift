@@ -18,6 +18,9 @@ import HTTPMessage
     /// Who connected, as ``SocketAddress/text(_:)`` words it.
     var peer: String { unsafe SocketAddress.text(cmhd_client_address(raw)) }
 
+    /// The TLS session; `nil` without TLS.
+    var session: TLSSession? { unsafe TLSSession(cmhd_tls_session(raw)) }
+
     /// What `ServerCore.connectionChanged` has kept for this socket.
     var connection: Connection? {
         guard let kept = unsafe cmhd_socket_context(raw) else { return nil }

@@ -1,3 +1,4 @@
+import CGnuTLS
 import CMicrohttpd
 import Glibc
 import HTTPMessage
@@ -22,10 +23,10 @@ import Synchronization
         unsafe self.handle = unsafe handle
     }
 
-    /// `MHD_add_connection`: from here on libmicrohttpd owns the descriptor, and closes it where it cannot serve it.
     /// Bytes of a connection's memory that no request can use up.
     private static let roomForAnswer = 8192
 
+    /// `MHD_add_connection`: from here on libmicrohttpd owns the descriptor, and closes it where it cannot serve it.
     func adopt(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) {
         _ = unsafe MHD_add_connection(handle, descriptor, address, length)
     }
@@ -58,17 +59,21 @@ import Synchronization
         let flags = [
             MHD_USE_EPOLL_INTERNALLY, MHD_USE_SUSPEND_RESUME, MHD_USE_NO_LISTEN_SOCKET, MHD_USE_ERROR_LOG,
         ]
-        guard let tls = options.tls else { return unsafe start(flags, context, items + [end]) }
-        return unsafe tls.keyPEM.withCString { key in
-            unsafe tls.certificatePEM.withCString { certificate in
-                let pem = unsafe [
-                    item(.HTTPS_MEM_KEY, 0, UnsafeMutableRawPointer(mutating: key)),
-                    item(.HTTPS_MEM_CERT, 0, UnsafeMutableRawPointer(mutating: certificate)),
-                ]
-                return unsafe start(flags + [MHD_USE_TLS], context, items + pem + [end])
-            }
+        guard options.tls != nil else { return unsafe start(flags, context, items + [end]) }
+        return unsafe Self.priorities.withCString { priorities in
+            let tls = unsafe [
+                item(.HTTPS_PRIORITIES, 0, UnsafeMutableRawPointer(mutating: priorities)),
+                // libmicrohttpd wants something to show. Each connection has its own, given when it opens.
+                item(.HTTPS_CERT_CALLBACK2, 0, cgnutls_no_certificate()),
+            ]
+            return unsafe start(flags + [MHD_USE_TLS], context, items + tls + [end])
         }
     }
+
+    /// TLS 1.2 and 1.3, with forward secrecy and authenticated encryption only.
+    private static let priorities =
+        "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"
+        + ":-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:%SERVER_PRECEDENCE"
 
     private static func start(
         _ flags: [MHD_FLAG], _ context: UnsafeMutableRawPointer, _ items: [MHD_OptionItem]

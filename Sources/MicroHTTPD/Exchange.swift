@@ -33,11 +33,12 @@ final class Exchange: @unchecked Sendable {
     private(set) var deadline = ContinuousClock.now
     private let state = Lock(State())
 
-    init(core: ServerCore, connection: Connection, target: RawTarget) {
+    init(_ core: ServerCore, _ connection: Connection, _ target: RawTarget, _ certificate: ClientCertificate?) {
         self.core = core
         self.connection = connection
         self.target = target
         request = Request(method: .get, path: target.path, query: target.query, peer: connection.peer)
+        request.certificate = certificate
         connection.enter(.waiting)
     }
 

@@ -1,17 +1,6 @@
 private import Glibc
 
 extension HTTPServer {
-    /// The certificate chain and private key of a TLS server, both as PEM text.
-    package struct TLS: Sendable {
-        package var certificatePEM: String
-        package var keyPEM: String
-
-        package init(certificatePEM: String, keyPEM: String) {
-            self.certificatePEM = certificatePEM
-            self.keyPEM = keyPEM
-        }
-    }
-
     /// The bounds of a server. Values out of range are moved to the nearest bound.
     package struct Options: Sendable {
         /// Threads that read, call handlers and write; 1...16, the number of cores by default.
@@ -33,8 +22,10 @@ extension HTTPServer {
         package var exchangeDeadline: Duration = .seconds(60)
         /// Exchanges that may wait for their handlers at the same time.
         package var maxExchanges = 512
-        /// Serve TLS instead of plain TCP.
-        package var tls: TLS?
+        /// Serve TLS 1.2 and 1.3 with these instead of plain TCP; ``HTTPServer/replace(_:)`` takes others.
+        package var tls: TLSCredentials?
+        /// Seconds since 1970; by it the certificate of a client that is connected runs out.
+        package var now: @Sendable () -> Int = { time(nil) }
         /// What libmicrohttpd has to say, one line at a time, from any thread. Must not block.
         package var log: @Sendable (String) -> Void = { _ in }
 

@@ -62,6 +62,12 @@ package final class HTTPServer: Sendable {
         }
     }
 
+    /// Shows these to clients that connect from now on, and judges certificates of clients by them from their next
+    /// request on, whoever is connected. Without effect on a server that does not speak TLS.
+    package func replace(_ credentials: TLSCredentials) {
+        core.credentials.withLock { if $0 != nil { $0 = credentials } }
+    }
+
     /// Stops accepting, lets what runs finish, answers what is still running after `limit` with
     /// `Refusal.shuttingDown`, then closes every connection. Returns when no thread of the server is left.
     ///

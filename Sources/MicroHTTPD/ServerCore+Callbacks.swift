@@ -17,6 +17,10 @@ extension ServerCore {
             guard let handle = unsafe ConnectionHandle(handle) else { return }
             let connection = Connection(descriptor: handle.descriptor, peer: handle.peer)
             unsafe slot.pointee = Unmanaged.passRetained(connection).toOpaque()
+            // Before the handshake. libmicrohttpd itself has nothing to show, so that without this there is none.
+            if let credentials = core.credentials.withLock({ $0 }), let session = handle.session {
+                connection.equip(session, with: credentials)
+            }
             core.connections.add(connection)
         } else if let kept = unsafe slot.pointee {
             unsafe slot.pointee = nil
@@ -30,10 +34,13 @@ extension ServerCore {
     static let requestStarted:
         @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, OpaquePointer?) -> UnsafeMutableRawPointer? = {
             context, target, handle in
-            guard let core = unsafe from(context), let connection = unsafe ConnectionHandle(handle)?.connection else {
-                return nil
+            guard let core = unsafe from(context), let handle = unsafe ConnectionHandle(handle),
+                let connection = handle.connection
+            else { return nil }
+            let certificate = core.credentials.withLock { $0 }.flatMap { credentials in
+                handle.session.flatMap { connection.certificate(of: $0, under: credentials, at: core.options.now()) }
             }
-            let exchange = unsafe Exchange(core: core, connection: connection, target: RawTarget(target))
+            let exchange = unsafe Exchange(core, connection, RawTarget(target), certificate)
             return unsafe Unmanaged.passRetained(exchange).toOpaque()
         }
 
@@ -64,8 +71,12 @@ extension ServerCore {
             let length = unsafe vsnprintf(buffer.baseAddress, buffer.count, format, arguments)
             count = min(max(Int(length), 0), buffer.count - 1)
         }
-        core.note(String(decoding: line.lazy.map(UInt8.init(bitPattern:)).prefix { $0 != 0x0A }, as: UTF8.self))
+        let text = String(decoding: line.lazy.map(UInt8.init(bitPattern:)).prefix { $0 != 0x0A }, as: UTF8.self)
+        core.note(text == failedHandshake ? "a TLS handshake failed" : text)
     }
+
+    /// All that libmicrohttpd (0.9.75) says when a client does not trust the certificate, or speaks something else.
+    private static let failedHandshake = "Error: received handshake message out of context."
 
     private static func text(_ pointer: UnsafePointer<CChar>?) -> String {
         guard let pointer = unsafe pointer else { return "" }

@@ -17,6 +17,8 @@ final class ServerCore: Sendable {
     let handler: any HTTPHandler
     let connections: ConnectionRegistry
     let lingering = LingeringClose()
+    /// Those in force; `nil` without TLS.
+    let credentials: Lock<TLSCredentials?>
     /// Deadlines run here, on a thread of their own even when the thread pool is blocked.
     let clock = DispatchQueue(label: "http deadlines")
     private let state = Lock(State())
@@ -30,6 +32,7 @@ final class ServerCore: Sendable {
     init(options: HTTPServer.Options, handler: any HTTPHandler) {
         self.options = options
         self.handler = handler
+        credentials = Lock(options.tls)
         connections = ConnectionRegistry(limit: options.maxConnections)
     }
 

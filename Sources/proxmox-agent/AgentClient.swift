@@ -24,23 +24,31 @@ struct AgentClient: Sendable {
 
     private let transport: CurlTransport
     private let fields: HTTPFields
-    private let tokenSource: String
+    /// Where what proves the caller's identity came from.
+    private let source: String
 
     init(_ options: ClientOptions) throws(ClientError) {
         let variables = environmentVariables()
         let origin = try options.origin(variables)
-        let (token, source) = try options.token(variables)
+        let identity = try options.identity(variables, origin)
+        let token = try options.token(variables, isNeeded: identity == nil)
+        var fields: HTTPFields = [:]
         // The reveal: a header of this one request, to the agent that the token is for.
-        var fields: HTTPFields = [.authorization: "Bearer \(token.reveal())"]
+        if let token { fields[.authorization] = "Bearer \(token.token.reveal())" }
         fields[.actorID] = options.actor
         let loop: CurlLoop
         do { loop = try CurlLoop() } catch { throw ClientError(["libcurl: \(error)"]) }
         // Longer than an agent takes that waits for a PVE which does not answer.
         let configuration = CurlConfiguration(
-            origin: origin, timeout: .seconds(100), userAgent: "proxmox-agent/\(Version.text)")
+            origin: origin, trust: try options.trust(variables, origin), identity: identity, timeout: .seconds(100),
+            userAgent: "proxmox-agent/\(Version.text)")
         transport = CurlTransport(configuration, loop: loop)
         self.fields = fields
-        tokenSource = source
+        source = [
+            token.map { "the token came from \($0.source)" },
+            identity.map { "the certificate from \($0.certificateFile)" },
+        ]
+        .compactMap(\.self).joined(separator: ", ")
     }
 
     /// Reads; queries without a value are left out.
@@ -79,6 +87,8 @@ struct AgentClient: Sendable {
     private static func wording(of error: TransportError, _ origin: HTTPOrigin, isChange: Bool) -> String {
         let doubt = isChange && error.maybeSent ? "; it may have acted on the request: look before you try again" : ""
         return switch error {
+        case .unreachable(let why) where why.contains("certificate"):
+            "\(origin) is not believed: \(why); --ca-file or \(ClientOptions.authorityVariable) names the authority to trust"
         case .unreachable(let why):
             "\(origin) cannot be reached: \(why); does the agent run? --server or \(ClientOptions.urlVariable) names another"
         case .timeout: "\(origin) did not answer in time\(doubt)"
@@ -99,7 +109,7 @@ struct AgentClient: Sendable {
         if (200..<300).contains(response.status) { return answer }
         var error = ClientError(Self.lines(of: json, status: response.status))
         if response.status == 401 {
-            let lines = error.lines + ["the token came from \(tokenSource); the agent at \(origin) does not know it"]
+            let lines = error.lines + ["\(source); the agent at \(origin) does not accept that"]
             error = ClientError(lines)
         }
         error.answer = answer

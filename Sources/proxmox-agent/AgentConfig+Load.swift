@@ -56,10 +56,6 @@ struct ConfigReading {
         var config = AgentConfig()
         config.document = object
         var reader = ObjectReader(object)
-        for key in object.keys where AgentConfig.notYet.contains(key) {
-            _ = reader.value(key)
-            reader.report(key, "this version does not act on it yet; take it out")
-        }
         if let listen = reader.parsed("listen_addr", "host:port, :port, [v6]:port or unix:/path", ListenAddress.init) {
             config.listen = listen
         }
@@ -70,6 +66,7 @@ struct ConfigReading {
             config.statePath = path
         }
         config.freezePath = reader.parsed("freeze_path", "a file's path") { $0.isEmpty ? nil : $0 }
+        section("tls", &reader) { config.tls = tls(&$0) }
         let declared = reader.bool("accept_declared_approvals") ?? false
         section("plans", &reader) { Self.plans(&$0, &config) }
         section("limits", &reader) { Self.limits(&$0, &config) }
@@ -166,6 +163,6 @@ struct ConfigReading {
             let detail = "is set, and so are principals: two ways to get in; unset it, or take principals out"
             issues.append(JSONError(path: path, detail: detail))
         }
-        config.sharedToken = TokenDigest(of: text.utf8)
+        config.sharedToken = CredentialDigest(of: text.utf8)
     }
 }

@@ -1,4 +1,5 @@
 import AgentModel
+import CurlHTTP
 import StrictJSON
 
 /// Reads who may get in, and what for.
@@ -11,25 +12,46 @@ extension ConfigReading {
     ) {
         each("principals", &reader) { index, reader in
             let id = self.id(&reader, among: config.principals)
-            let token = self.token(&reader)
+            let certificate = self.certificate(&reader, config)
+            let token = self.token(&reader, isNeeded: reader.value("cert_sha256") == nil)
             let roles = set("roles", Self.roleForm, &reader, Role.init(rawValue:))
             reader.require("roles", "a list, each " + Self.roleForm)
             let limit = self.environments(&reader, among: environments)
-            guard let token else { return }
-            if let other = config.principals.first(where: { $0.token == token.digest }) {
-                reader.report(token.key, "is the token of principals[\(other.index)] too; give each its own")
+            if let token {
+                if let other = config.principals.first(where: { $0.token == token.digest }) {
+                    reader.report(token.key, "is the token of principals[\(other.index)] too; give each its own")
+                }
+                if config.environments.contains(where: { environment in
+                    !environment.facts.isSimulator
+                        && CredentialDigest(of: environment.secret.reveal().utf8) == token.digest
+                }) {
+                    reader.report(token.key, "is a PVE token's secret as well; give the caller a token of its own")
+                }
             }
-            if config.environments.contains(where: { environment in
-                !environment.facts.isSimulator && TokenDigest(of: environment.secret.reveal().utf8) == token.digest
-            }) {
-                reader.report(token.key, "is a PVE token's secret as well; give the caller a token of its own")
-            }
-            guard let id else { return }
+            guard let id, token != nil || certificate != nil else { return }
             config.principals.append(
                 AgentConfig.Holder(
                     index: index, principal: Principal(id: id, roles: roles ?? [], environments: limit),
-                    roles: Role.allCases.filter { roles?.contains($0) ?? false }, token: token.digest))
+                    roles: Role.allCases.filter { roles?.contains($0) ?? false }, token: token?.digest,
+                    certificate: certificate))
         }
+    }
+
+    private func certificate(_ reader: inout ObjectReader, _ config: AgentConfig) -> CredentialDigest? {
+        let form = "32 hexadecimal bytes with colons, as openssl x509 -noout -fingerprint -sha256 shows them"
+        let digest = reader.parsed("cert_sha256", form) { text in
+            CertificateFingerprint(parsing: text).flatMap { CredentialDigest(bytes: $0.bytes) }
+                ?? CredentialDigest(text)
+        }
+        guard let digest else { return nil }
+        if config.tls.map({ !$0.knowsClients }) ?? true {
+            reader.report(
+                "cert_sha256", "needs tls.client_ca_file, the authorities by which certificates of clients count")
+        }
+        if let other = config.principals.first(where: { $0.certificate == digest }) {
+            reader.report("cert_sha256", "is the certificate of principals[\(other.index)] too; give each its own")
+        }
+        return digest
     }
 
     private static let roleForm = "one of " + Role.allCases.map(\.rawValue).joined(separator: ", ")
@@ -54,11 +76,13 @@ extension ConfigReading {
 
     /// The one token, whichever way it is given. What stands in the file may be the token itself, by mistake, and is
     /// not repeated.
-    private func token(_ reader: inout ObjectReader) -> (key: String, digest: TokenDigest)? {
+    private func token(_ reader: inout ObjectReader, isNeeded: Bool) -> (key: String, digest: CredentialDigest)? {
         let forms = ["token_sha256", "token_env", "token_file"]
         let given = forms.compactMap { key in reader.value(key).map { (key: key, value: $0) } }
         guard let (key, value) = given.first else {
-            reader.report(forms[0], "is missing; proxmox-agent token new ID makes a token and prints this key")
+            if isNeeded {
+                reader.report(forms[0], "is missing; proxmox-agent token new ID makes a token and prints this key")
+            }
             return nil
         }
         guard given.count == 1 else {
@@ -78,21 +102,21 @@ extension ConfigReading {
         return digest.map { (key, $0) }
     }
 
-    private func digest(_ text: String, _ reader: inout ObjectReader) -> TokenDigest? {
-        guard let digest = TokenDigest(text) else {
+    private func digest(_ text: String, _ reader: inout ObjectReader) -> CredentialDigest? {
+        guard let digest = CredentialDigest(text) else {
             reader.report(
                 "token_sha256",
                 "must be 64 lower-case hexadecimal digits, as proxmox-agent token hash prints; the token itself has "
                     + "no place in this file")
             return nil
         }
-        if ["", "change-me"].contains(where: { TokenDigest(of: $0.utf8) == digest }) {
+        if ["", "change-me"].contains(where: { CredentialDigest(of: $0.utf8) == digest }) {
             reader.report("token_sha256", "is that of a token everybody knows; proxmox-agent token new ID makes one")
         }
         return digest
     }
 
-    private func token(inVariable name: String, _ reader: inout ObjectReader) -> TokenDigest? {
+    private func token(inVariable name: String, _ reader: inout ObjectReader) -> CredentialDigest? {
         guard Self.isVariable(name) else {
             reader.report(
                 "token_env",
@@ -107,15 +131,15 @@ extension ConfigReading {
             reader.report("token_env", "\(name) \(flaw)")
             return nil
         }
-        return TokenDigest(of: text.utf8)
+        return CredentialDigest(of: text.utf8)
     }
 
-    private func token(inFile file: String, _ reader: inout ObjectReader) -> TokenDigest? {
+    private func token(inFile file: String, _ reader: inout ObjectReader) -> CredentialDigest? {
         guard let (path, text) = secretText(file, "token_file", &reader) else { return nil }
         if let flaw = CallerToken.flaw(in: text) {
             reader.report("token_file", "\(path) \(flaw)")
             return nil
         }
-        return TokenDigest(of: text.utf8)
+        return CredentialDigest(of: text.utf8)
     }
 }

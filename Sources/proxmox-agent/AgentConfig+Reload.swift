@@ -8,12 +8,16 @@ extension AgentConfig {
     private static let reloadable: Set = ["principals", "policy"]
 
     /// Whether the same callers get in by the same tokens, under the same rules.
-    func isInForce(after other: AgentConfig) -> Bool { tokens == other.tokens && policy == other.policy }
+    func isInForce(after other: AgentConfig) -> Bool {
+        Set(credentials) == Set(other.credentials) && policy == other.policy
+    }
 
     /// Where the file of `new` differs from this one's in what takes a restart, as `environments[0].base_url`.
     func needsRestart(for new: AgentConfig) -> [String] {
-        let keys = Set(document.keys + new.document.keys).subtracting(Self.reloadable).sorted()
-        return keys.flatMap { key in
+        var keys = Set(document.keys + new.document.keys).subtracting(Self.reloadable)
+        // Other certificates are taken over, but not that there are some, or none any more.
+        if tls != nil, new.tls != nil { keys.remove("tls") }
+        return keys.sorted().flatMap { key in
             Self.differences(document[key] ?? .null, new.document[key] ?? .null, at: JSONPath([.key(key)]))
         }.map(\.dotted)
     }

@@ -3,7 +3,9 @@ import AgentPolicy
 
 extension AgentConfig {
     /// What is no error, and yet perhaps not as it was meant; one line each.
-    var warnings: [String] {
+    var warnings: [String] { callerWarnings + listenerWarnings() }
+
+    private var callerWarnings: [String] {
         if sharedToken == nil, principals.isEmpty {
             return ["\(Self.tokenVariable) is not set and there are no principals: every /v1 route answers 503"]
         }

@@ -1,9 +1,11 @@
+import AgentAPI
 import AgentModel
 import AgentPolicy
 import AgentService
 import CurlHTTP
 import HTTPMessage
 import Logging
+import MicroHTTPD
 import StrictJSON
 
 /// What `serve` and `check` need to know: the configuration file, read and found right.
@@ -43,12 +45,22 @@ struct AgentConfig: Sendable {
         let index: Int
         let principal: Principal
         let roles: [Role]
-        let token: TokenDigest
+        let token: CredentialDigest?
+        let certificate: CredentialDigest?
+    }
+
+    /// TLS on the listener.
+    struct TLS: Sendable {
+        let credentials: TLSCredentials
+        /// Whether clients can be known by certificates.
+        let knowsClients: Bool
     }
 
     var listen = ListenAddress.tcp(host: "127.0.0.1", port: 8080)
     var auditLogPath = "./data/audit.log"
     var statePath = "./data/state.db"
+    /// `nil` for plain HTTP.
+    var tls: TLS?
     /// While this file is there, no change starts.
     var freezePath: String?
     var environments: [Environment] = []
@@ -57,21 +69,20 @@ struct AgentConfig: Sendable {
     var logFormat = LogFormat.text
     var logLevel = Logger.Level.info
     /// The shared token's; `nil` where none is set.
-    var sharedToken: TokenDigest?
+    var sharedToken: CredentialDigest?
     var principals: [Holder] = []
     var policy = Policy()
     /// The file as it was read.
     var document = JSONObject()
 
     /// Who gets in. With nobody in it every `/v1` route answers 503.
-    var tokens: [TokenDigest: Principal] {
-        let shared = sharedToken.map { ($0, Principal.shared) }
-        return Dictionary([shared].compactMap(\.self) + principals.map { ($0.token, $0.principal) }) { first, _ in first
-        }
+    var credentials: [Credentials] {
+        (sharedToken.map { [Credentials(.shared, token: $0)] } ?? [])
+            + principals.map { Credentials($0.principal, token: $0.token, certificate: $0.certificate) }
     }
 
     /// What can be put in force while the agent runs.
-    var rules: Rules { Rules(directory: Directory(Array(tokens.values)), policy: policy) }
+    var rules: Rules { Rules(directory: Directory(credentials.map(\.principal)), policy: policy) }
 
     var isAllSimulated: Bool { environments.allSatisfy(\.facts.isSimulator) }
 }
@@ -84,12 +95,12 @@ struct ConfigError: Error, Sendable, Hashable, CustomStringConvertible {
 }
 
 extension AgentConfig {
-    /// Keys that the contract knows and this version does not act on: refused rather than ignored.
-    static let notYet: Set<String> = ["tls"]
-
     /// The settings as `--help`, the README and error texts name them.
     static let keys: [(key: String, meaning: String)] = [
         ("listen_addr", "where to listen: host:port, :port, [v6]:port or unix:/path; 127.0.0.1:8080"),
+        ("tls.cert_file", "serve TLS: the certificate, then those up to its authority, as PEM; plain HTTP"),
+        ("tls.key_file", "its key as PEM; $CREDENTIALS_DIRECTORY is understood"),
+        ("tls.client_ca_file", "authorities of client certificates as PEM; clients may then show one"),
         ("audit_log_path", "the audit log, made with mode 0600; ./data/audit.log"),
         ("state_path", "plans, operations and approvals, made with mode 0600; ./data/state.db"),
         ("freeze_path", "a file that stops every change while it is there; none"),
@@ -110,6 +121,7 @@ extension AgentConfig {
         ("principals[].token_sha256", "the SHA-256 of their token, as proxmox-agent token new prints it"),
         ("principals[].token_env", "or the variable that holds the token"),
         ("principals[].token_file", "or the file that does; $CREDENTIALS_DIRECTORY is understood"),
+        ("principals[].cert_sha256", "the SHA-256 of their client certificate, instead of a token or beside it"),
         ("principals[].roles", "one or more of viewer, operator, approver, auditor; required"),
         ("principals[].environments", "where the roles count; everywhere"),
         ("policy.rules[].id", "the rule's name in decisions, 1 to 64 of a-z 0-9 - _ .; required"),

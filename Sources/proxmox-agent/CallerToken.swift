@@ -20,7 +20,7 @@ enum CallerToken {
         of token: String, _ id: String, _ roles: [Role], environments: [String] = []
     ) -> JSON {
         [
-            "id": .string(id), "token_sha256": .string(TokenDigest(of: token.utf8).description),
+            "id": .string(id), "token_sha256": .string(CredentialDigest(of: token.utf8).description),
             "roles": JSON(roles.map(\.rawValue)),
             "environments": environments.isEmpty ? nil : JSON(Set(environments).sorted()),
         ]

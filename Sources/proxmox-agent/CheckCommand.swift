@@ -27,8 +27,10 @@ struct CheckCommand: AsyncParsableCommand {
             throw fail("\(error)")
         }
         print("\(config): well-formed, \(settings.environments.count) environments")
-        var isGood = !settings.tokens.isEmpty
-        for line in settings.callerLines + settings.warnings { print(quoted(line)) }
+        var isGood = !settings.credentials.isEmpty
+        for line in settings.callerLines + [settings.tlsLine].compactMap(\.self) + settings.warnings {
+            print(quoted(line))
+        }
         do throws(StartError) {
             upstreams = try Upstreams(settings, log: Logger(label: "check") { _ in SwiftLogNoOpLogHandler() })
         } catch {

@@ -8,6 +8,10 @@ struct ClientOptions: ParsableArguments {
     static let urlVariable = "PROXMOX_AGENT_URL"
     /// The variable that holds the caller's token.
     static let tokenVariable = "PROXMOX_AGENT_TOKEN"
+    /// The variables that hold the paths of an authority's certificate, of the caller's and of its key.
+    static let authorityVariable = "PROXMOX_AGENT_CA_FILE"
+    static let certificateVariable = "PROXMOX_AGENT_CERT_FILE"
+    static let keyVariable = "PROXMOX_AGENT_KEY_FILE"
     static let defaultURL = "http://127.0.0.1:8080"
 
     @Option(
@@ -19,6 +23,25 @@ struct ClientOptions: ParsableArguments {
             "The file that holds your token, - for standard input; else PROXMOX_AGENT_TOKEN.", valueName: "file"),
         completion: .file())
     var tokenFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The authority of an https:// agent as a PEM file, else PROXMOX_AGENT_CA_FILE, else the system's.",
+            valueName: "file"),
+        completion: .file())
+    var caFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Your client certificate as a PEM file, else PROXMOX_AGENT_CERT_FILE; a token need not stand beside it.",
+            valueName: "file"),
+        completion: .file())
+    var certFile: String?
+
+    @Option(
+        help: ArgumentHelp("The key of that certificate, else PROXMOX_AGENT_KEY_FILE.", valueName: "file"),
+        completion: .file())
+    var keyFile: String?
 
     @Option(
         help: ArgumentHelp("Who you are, where all callers share one token (X-Actor-ID).", valueName: "name"))
@@ -60,10 +83,43 @@ struct ClientOptions: ParsableArguments {
         }
     }
 
-    /// The caller's token, and where it came from.
-    func token(_ variables: [String: String]) throws(ClientError) -> (token: Secret, source: String) {
+    /// Whom to believe that it is the agent.
+    func trust(_ variables: [String: String], _ origin: HTTPOrigin) throws(ClientError) -> ServerTrust {
+        let given =
+            caFile.map { ($0, "--ca-file") } ?? variables[Self.authorityVariable].map { ($0, Self.authorityVariable) }
+        guard let (file, source) = given, origin.scheme == .https else { return .system }
+        _ = try Self.read(file, from: source)
+        return .authority(file: file)
+    }
+
+    /// The certificate that proves who asks; `nil` where none is named.
+    func identity(_ variables: [String: String], _ origin: HTTPOrigin) throws(ClientError) -> ClientIdentity? {
+        let certificate = certFile ?? variables[Self.certificateVariable]
+        let key = keyFile ?? variables[Self.keyVariable]
+        guard certificate != nil || key != nil, origin.scheme == .https else { return nil }
+        guard let certificate, let key else {
+            throw ClientError(["certificate and key go together: give both --cert-file and --key-file"])
+        }
+        _ = try Self.read(certificate, from: "--cert-file")
+        _ = try Self.read(key, from: "--key-file", isSecret: true)
+        return ClientIdentity(certificateFile: certificate, keyFile: key)
+    }
+
+    private static func read(
+        _ file: String, from source: String, isSecret: Bool = false
+    ) throws(ClientError) -> [UInt8] {
+        do throws(FileError) { return try readFile(file, limit: 1 << 20, isSecret: isSecret) } catch {
+            throw ClientError(["\(source): \(file): \(error.detail)"])
+        }
+    }
+
+    /// The caller's token, and where it came from; `nil` where there is none and, with a certificate, need not be.
+    func token(
+        _ variables: [String: String], isNeeded: Bool
+    ) throws(ClientError) -> (token: Secret, source: String)? {
         guard let tokenFile else {
             guard let text = variables[Self.tokenVariable], !text.isEmpty else {
+                guard isNeeded else { return nil }
                 throw ClientError([
                     "no token: set \(Self.tokenVariable), or name the file that holds it with --token-file"
                 ])

@@ -17,9 +17,9 @@ struct Serve: AsyncParsableCommand {
         discussion: """
             Reads the configuration, opens the audit log and listens. SIGTERM and SIGINT stop it: it takes no more \
             requests, finishes those that run within 10 seconds, and exits with 0. SIGHUP opens the audit log anew, reads \
-            the configuration again and puts its principals and policy rules in force.
+            the configuration again and puts its principals, policy rules and TLS certificates in force.
 
-            Callers are principals with tokens of their own, or share the one token in the variable \
+            Callers are principals with tokens or client certificates of their own, or share the one token in the variable \
             PROXMOX_AGENT_API_TOKEN. With neither the agent starts, but every /v1 route answers 503.
 
             Settings (JSON; an unknown key is an error):
@@ -80,7 +80,7 @@ private struct Serving: Service {
         do throws(InheritedSocket.Unusable) { descriptor = try InheritedSocket.descriptor(variables) } catch {
             throw StartError(error.description)
         }
-        if descriptor != nil, settings.sharedToken == TokenDigest(of: "change-me".utf8) {
+        if descriptor != nil, settings.sharedToken == CredentialDigest(of: "change-me".utf8) {
             throw StartError("\"change-me\" is not accepted on a socket that is handed over; openssl rand -hex 32")
         }
         return descriptor

@@ -69,7 +69,7 @@ struct TokenCommand: ParsableCommand {
             var text = String(decoding: Self.input(), as: UTF8.self)
             if text.hasSuffix("\n") { text.removeLast() }
             if let flaw = CallerToken.flaw(in: text) { throw fail("standard input \(flaw)") }
-            print(TokenDigest(of: text.utf8))
+            print(CredentialDigest(of: text.utf8))
         }
 
         /// Standard input; no more of it than tells that it is no token.

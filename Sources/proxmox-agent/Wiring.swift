@@ -56,7 +56,7 @@ final class Agent: Sendable {
             reached: reached)
         service = ActionService(
             sites: upstreams.sites, ports: ports, rules: config.rules, key: store.key, limits: config.limits)
-        authenticator = Authenticator(tokens: config.tokens)
+        authenticator = Authenticator(config.credentials)
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
         }
@@ -112,8 +112,8 @@ final class Agent: Sendable {
         await server.pulse()
     }
 
-    /// Reads the configuration file again and puts callers and policy rules in force (SIGHUP): all of it, or nothing
-    /// where the file is wrong or that cannot be recorded. Says what else has changed and needs a restart.
+    /// Reads the configuration file again and puts callers, policy rules and TLS certificates in force (SIGHUP): all of
+    /// it, or nothing where the file is wrong or that cannot be recorded. Says what else has changed and needs a restart.
     func reload(_ file: String, variables: [String: String]) async {
         let new: AgentConfig
         do throws(ConfigError) { new = try AgentConfig(file: file, variables: variables) } catch {
@@ -128,7 +128,7 @@ final class Agent: Sendable {
                 return
             }
             service.replace(new.rules)
-            authenticator.replace(new.tokens)
+            authenticator.replace(new.credentials)
             current.withLock { $0 = new }
             log.notice(
                 "configuration put in force",
@@ -136,8 +136,12 @@ final class Agent: Sendable {
                     "principals": "\(new.principals.count)", "rules": "\(new.policy.rules.count)",
                     "policy": "\(new.policy.version)",
                 ])
-            for warning in new.warnings { log.warning("\(warning)") }
         }
+        if let tls = new.tls {
+            server.replace(tls.credentials)
+            log.info("\(new.tlsLine ?? "")")
+        }
+        for warning in new.warnings { log.warning("\(warning)") }
         let changed = config.needsRestart(for: new)
         if !changed.isEmpty {
             log.warning("changed but needs a restart: \(changed.prefix(20).joined(separator: ", "))")
@@ -224,6 +228,7 @@ extension AgentConfig {
         if let threads = serving.threads { options.threads = threads }
         let slowest = environments.map(\.timeout).max() ?? .seconds(30)
         options.exchangeDeadline = .seconds(70) + slowest * 2
+        options.tls = tls?.credentials
         options.log = { log.warning("libmicrohttpd: \($0)") }
         return options
     }

@@ -7,7 +7,7 @@ import Testing
 
 struct AuthenticatorTests {
     static let token = "correct-horse-battery"
-    private static let shared = Authenticator(tokens: [TokenDigest(of: token.utf8): .shared])
+    private static let shared = Authenticator([Credentials(.shared, token: CredentialDigest(of: token.utf8))])
     private static let alice = Principal(id: "alice", roles: [.approver])
     private static let agent = Principal(id: "pi-agent", roles: [.operator])
 
@@ -46,7 +46,7 @@ struct AuthenticatorTests {
     }
 
     @Test func `without a token nobody gets in, and is told why`() {
-        let closed = Authenticator(tokens: [:])
+        let closed = Authenticator([])
         #expect(answer([.authorization: "Bearer \(Self.token)"], closed).code == .authNotConfigured)
         #expect(answer([:], closed).code == .authNotConfigured)
         #expect(!closed.isConfigured)
@@ -66,11 +66,9 @@ struct AuthenticatorTests {
 
     /// An authenticator of many callers, `alice` and `pi-agent` among them.
     private static let crowd: Authenticator = {
-        var tokens = [TokenDigest(of: "token-of-alice".utf8): alice, TokenDigest(of: "token-of-agent".utf8): agent]
-        for number in 0..<100 {
-            tokens[TokenDigest(of: "token-\(number)".utf8)] = Principal(id: "caller-\(number)", roles: [.viewer])
-        }
-        return Authenticator(tokens: tokens)
+        let others = (0..<100).map { ("token-\($0)", Principal(id: "caller-\($0)", roles: [.viewer])) }
+        let all = [("token-of-alice", alice), ("token-of-agent", agent)] + others
+        return Authenticator(all.map { Credentials($1, token: CredentialDigest(of: $0.utf8)) })
     }()
 
     @Test func `each token is that of its principal, whose label is no more than a label`() {
@@ -85,22 +83,84 @@ struct AuthenticatorTests {
             let context = answer([.authorization: "Bearer token-\(number)"], Self.crowd).context
             #expect(context?.principal.id == "caller-\(number)")
         }
-        for token in ["token-100", Self.token, "", "\(TokenDigest(of: "token-of-alice".utf8))"] {
+        for token in ["token-100", Self.token, "", "\(CredentialDigest(of: "token-of-alice".utf8))"] {
             #expect(answer([.authorization: "Bearer \(token)"], Self.crowd).code == .unauthenticated)
         }
     }
 
     @Test func `other tokens are in force from the next request on`() {
-        let authenticator = Authenticator(tokens: [TokenDigest(of: "first".utf8): Self.alice])
+        let authenticator = Authenticator([Credentials(Self.alice, token: CredentialDigest(of: "first".utf8))])
         func principal(_ token: String) -> Principal? {
             answer([.authorization: "Bearer \(token)"], authenticator).context?.principal
         }
         #expect(principal("first") == Self.alice)
         let demoted = Principal(id: "alice", roles: [.viewer])
-        authenticator.replace([TokenDigest(of: "second".utf8): demoted])
+        authenticator.replace([Credentials(demoted, token: CredentialDigest(of: "second".utf8))])
         #expect(principal("first") == nil)
         #expect(principal("second") == demoted)
-        authenticator.replace([:])
+        authenticator.replace([])
         #expect(answer([.authorization: "Bearer second"], authenticator).code == .authNotConfigured)
+    }
+
+    // MARK: Certificates
+
+    /// What a caller shows.
+    enum Shown: CaseIterable {
+        case alice, both, stranger, refused
+
+        var certificate: ClientCertificate {
+            switch self {
+            case .alice: .accepted(sha256: [UInt8](repeating: 1, count: 32))
+            case .both: .accepted(sha256: [UInt8](repeating: 2, count: 32))
+            case .stranger: .accepted(sha256: [UInt8](repeating: 3, count: 32))
+            case .refused: .refused("it has expired")
+            }
+        }
+
+        var digest: CredentialDigest? {
+            guard case .accepted(let bytes) = certificate else { return nil }
+            return CredentialDigest(bytes: bytes)
+        }
+    }
+
+    /// `alice` has a certificate, `pi-agent` a token, `both` the two together.
+    private static let mixed = Authenticator([
+        Credentials(alice, certificate: Shown.alice.digest),
+        Credentials(agent, token: CredentialDigest(of: "token-of-agent".utf8)),
+        Credentials(
+            Principal(id: "both", roles: [.viewer]), token: CredentialDigest(of: "token-of-both".utf8),
+            certificate: Shown.both.digest),
+    ])
+
+    @Test(
+        arguments: [
+            (nil, .alice, "alice"), (nil, .both, nil), (nil, .stranger, nil), (nil, .refused, nil), (nil, nil, nil),
+            ("token-of-agent", nil, "pi-agent"), ("token-of-agent", .stranger, "pi-agent"),
+            ("token-of-agent", .alice, nil),
+            ("token-of-agent", .both, nil), ("token-of-agent", .refused, nil),
+            ("token-of-both", nil, nil), ("token-of-both", .both, "both"), ("token-of-both", .alice, nil),
+            ("token-of-both", .stranger, nil), ("token-of-both", .refused, nil),
+            ("wrong", .alice, nil), ("wrong", .both, nil), ("wrong", nil, nil),
+        ] as [(String?, Shown?, String?)])
+    func `token and certificate tell who asks, each alone only where there is no other`(
+        token: String?, shown: Shown?, id: String?
+    ) {
+        var request = Request(method: .get, path: "/v1/environments")
+        if let token { request.fields[.authorization] = "Bearer \(token)" }
+        request.certificate = shown?.certificate
+        let result = Result { () throws(ServiceError) in try Self.mixed.principal(of: request) }
+        switch result {
+        case .success(let principal): #expect(principal.id == id)
+        case .failure(let error):
+            #expect(id == nil && error.code == .unauthenticated, "\(error)")
+            #expect(shown != .refused || error.detail == "the client certificate does not count: it has expired")
+        }
+    }
+
+    @Test func `a certificate that nobody has is told by its digest, so that it can be entered`() {
+        var request = Request(method: .get, path: "/v1/environments")
+        request.certificate = Shown.stranger.certificate
+        let error = #expect(throws: ServiceError.self) { try Self.mixed.principal(of: request) }
+        #expect(error?.detail.contains(String(repeating: "03", count: 32)) == true)
     }
 }

@@ -100,7 +100,8 @@ struct RightsTests {
         }
         let token = "token-of-\(principal.id)"
         let handler = AgentHandler(
-            service: service, authenticator: Authenticator(tokens: [TokenDigest(of: Array(token.utf8)): principal]),
+            service: service,
+            authenticator: Authenticator([Credentials(principal, token: CredentialDigest(of: token.utf8))]),
             accessLog: Silence(), failures: AuthFailures(delay: .zero) { _ in })
         let (path, query, body) = request(route, in: environment, plan: plan, operation: operation)
         var fields: HTTPFields = [.authorization: "Bearer \(token)", .actorID: "maker"]

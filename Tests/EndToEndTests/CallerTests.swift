@@ -19,7 +19,7 @@ struct CallerTests {
 
     private static func principal(_ id: String, _ token: String, _ roles: JSON, in environments: JSON? = nil) -> JSON {
         [
-            "id": .string(id), "token_sha256": .string(TokenDigest(of: token.utf8).description), "roles": roles,
+            "id": .string(id), "token_sha256": .string(CredentialDigest(of: token.utf8).description), "roles": roles,
             "environments": environments,
         ]
     }
@@ -117,7 +117,7 @@ struct CallerTests {
         #expect(record["result"]?["principals"] == 1 && record["result"]?["rules"] == 1)
         #expect(record["result"]?["policy_version"]?.string?.contains("+rules@") == true)
         #expect(record["result"]?["principals_digest"]?.string?.utf8.count == 64)
-        #expect(!record.text.contains("\(TokenDigest(of: Self.other.utf8))"))
+        #expect(!record.text.contains("\(CredentialDigest(of: Self.other.utf8))"))
 
         let end = try await agent.stop()
         #expect(end.status == 0, "\(end)")

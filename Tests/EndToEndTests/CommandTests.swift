@@ -1,3 +1,4 @@
+import AgentAPI
 import AgentModel
 import FoundationEssentials
 import Glibc
@@ -189,7 +190,7 @@ struct CommandTests {
         let entry = try JSON.parse(lines[1])
         #expect(
             entry == [
-                "id": "alice", "token_sha256": .string(TokenDigest(of: token.utf8).description),
+                "id": "alice", "token_sha256": .string(CredentialDigest(of: token.utf8).description),
                 "roles": ["viewer", "approver"], "environments": ["home"],
             ])
         #expect(!result.err.contains(token))
@@ -197,7 +198,9 @@ struct CommandTests {
         let place = try ConfigFile()
         let config = try place.write(["environments": [place.simulated("home")], "principals": [entry]])
         let read = try AgentConfig(file: config, variables: [:])
-        #expect(read.tokens[TokenDigest(of: token.utf8)]?.id == "alice")
+        #expect(
+            read.credentials.map(\.principal.id) == ["alice"]
+                && read.credentials.first?.token == CredentialDigest(of: token.utf8))
     }
 
     @Test func `each token is another, and as JSON it stands beside its principal`() async throws {
@@ -207,7 +210,7 @@ struct CommandTests {
             let json = try JSON.parse(String(result.out.dropLast()))
             let token = try #require(json["token"]?.string)
             tokens.insert(token)
-            #expect(json["principal"]?["token_sha256"]?.string == TokenDigest(of: token.utf8).description)
+            #expect(json["principal"]?["token_sha256"]?.string == CredentialDigest(of: token.utf8).description)
             #expect(json["principal"]?["roles"] == ["viewer"] && json["principal"]?["environments"] == nil)
             #expect(result.err.isEmpty)
         }
@@ -221,7 +224,7 @@ struct CommandTests {
         for end in ["", "\n"] {
             try write(token + end, to: file)
             let result = try await Program(["token", "hash"], input: file).end()
-            #expect(result.status == 0 && result.out == "\(TokenDigest(of: token.utf8))\n", "\(result)")
+            #expect(result.status == 0 && result.out == "\(CredentialDigest(of: token.utf8))\n", "\(result)")
         }
         let wrong = [
             "": "is empty", "a-short-one-7b1e": "fewer than 20", token + "\n\n": "one line", token + " x": "one line",

@@ -1,7 +1,9 @@
+import AgentAPI
 import AgentModel
 import AgentPolicy
 import AgentService
 import AgentTestSupport
+import Glibc
 import StrictJSON
 import Testing
 
@@ -10,7 +12,7 @@ import Testing
 /// Principals and policy rules in the configuration.
 struct ConfigCallersTests {
     static let token = "s3cr3t-token-of-a-principal"
-    static let digest = TokenDigest(of: token.utf8).description
+    static let digest = CredentialDigest(of: token.utf8).description
     private static let variables = ["S": "s3cr3t-of-home", "T": token, "U": "s3cr3t-token-of-another"]
 
     /// A configuration with two environments, these principals, and these rules.
@@ -34,16 +36,19 @@ struct ConfigCallersTests {
             Self.document(
                 principals: """
                     {"id":"pi-agent","token_env":"T","roles":["operator"]},
-                    {"id":"alice","token_sha256":"\(TokenDigest(of: "whatever it is".utf8))",
+                    {"id":"alice","token_sha256":"\(CredentialDigest(of: "whatever it is".utf8))",
                      "roles":["approver","viewer"],"environments":["home"]},
                     {"id":"carol","token_file":"$CREDENTIALS_DIRECTORY/carol","roles":["auditor"]}
                     """), Self.variables.merging(["CREDENTIALS_DIRECTORY": directory.path]) { $1 })
         let alice = Principal(id: "alice", roles: [.approver, .viewer], environments: [try Self.name("home")])
         #expect(
-            config.tokens == [
-                TokenDigest(of: Self.token.utf8): Principal(id: "pi-agent", roles: [.operator]),
-                TokenDigest(of: "whatever it is".utf8): alice,
-                TokenDigest(of: "s3cr3t-token-from-a-file".utf8): Principal(id: "carol", roles: [.auditor]),
+            config.credentials == [
+                Credentials(
+                    Principal(id: "pi-agent", roles: [.operator]), token: CredentialDigest(of: Self.token.utf8)),
+                Credentials(alice, token: CredentialDigest(of: "whatever it is".utf8)),
+                Credentials(
+                    Principal(id: "carol", roles: [.auditor]),
+                    token: CredentialDigest(of: "s3cr3t-token-from-a-file".utf8)),
             ])
         #expect(config.rules.directory == Directory(config.principals.map(\.principal)))
         #expect(!config.rules.directory.isShared)
@@ -61,7 +66,7 @@ struct ConfigCallersTests {
         #expect(shared.rules.directory == .shared)
         let nobody = try ConfigTests.config(#"{"principals":[]}"#, [:])
         #expect(nobody.rules.directory.isEmpty && !nobody.rules.directory.isShared)
-        #expect(nobody.tokens.isEmpty)
+        #expect(nobody.credentials.isEmpty)
     }
 
     @Test func `rules are read with all their conditions`() throws {
@@ -181,7 +186,7 @@ struct ConfigCallersTests {
             "[0].environments: is empty; expected the name of one environment here (home, lab)"),
         principal(
             alice + #""token_env":"T","role":"viewer"}"#,
-            "[0].role: unknown key; known here: environments, id, \(known)"),
+            "[0].role: unknown key; known here: cert_sha256, environments, id, \(known)"),
     ]
 
     static let tokens: [Wrong] = [
@@ -201,7 +206,7 @@ struct ConfigCallersTests {
             "[0].token_sha256: must be 64 lower-case hexadecimal digits, as proxmox-agent token hash prints; the token "
                 + "itself has no place in this file"),
         principal(
-            alice + #""token_sha256":"\#(TokenDigest(of: "change-me".utf8))"}"#,
+            alice + #""token_sha256":"\#(CredentialDigest(of: "change-me".utf8))"}"#,
             "[0].token_sha256: is that of a token everybody knows; proxmox-agent token new ID makes one"),
         principal(
             alice + #""token_env":"NOWHERE"}"#,
@@ -225,7 +230,7 @@ struct ConfigCallersTests {
             "[0].token_file: /nowhere/token: cannot be opened: No such file or directory"),
         principal(
             alice + #""token_file":"/etc/passwd"}"#,
-            "[0].token_file: /etc/passwd: everybody can read it; chmod 600 /etc/passwd"),
+            "[0].token_file: /etc/passwd: everybody can read it; chmod \(geteuid() == 0 ? "600" : "o-r") /etc/passwd"),
         principal(
             alice + #""token_file":"$CREDENTIALS_DIRECTORY/alice"}"#,
             "[0].token_file: $CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential="),

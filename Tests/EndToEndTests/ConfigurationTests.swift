@@ -56,7 +56,7 @@ struct ConfigurationTests {
         Case("limits.treads", "unknown") { $0["limits"] = ["treads": 1] },
         Case("plans.ttl_seconds", "60 to 604800") { $0["plans"] = ["ttl_seconds": "long"] },
         Case("log.format", "text or json") { $0["log"] = ["format": "xml"] },
-        Case("tls", "does not act on it yet", "take it out") { $0["tls"] = [:] },
+        Case("tls", "an object") { $0["tls"] = true },
         Case("state_path", "a file's path") { $0["state_path"] = "" },
         Case(
             "principals[0].roles[0]", "viewer, operator, approver, auditor", variables: ["PROXMOX_AGENT_API_TOKEN": ""]

@@ -1,3 +1,4 @@
+import AgentAPI
 import AgentModel
 import AgentTestSupport
 import FoundationEssentials
@@ -91,7 +92,7 @@ struct InitTests {
         #expect(tokens.map { $0.dropLast().joined(separator: " ") } == ["pi-agent (operator):", "alice (approver):"])
         for (words, id) in zip(tokens, ["pi-agent", "alice"]) {
             let token = try #require(words.last)
-            #expect(read.tokens[TokenDigest(of: token.utf8)]?.id == id)
+            #expect(read.credentials.first { $0.token == CredentialDigest(of: token.utf8) }?.principal.id == id)
         }
     }
 

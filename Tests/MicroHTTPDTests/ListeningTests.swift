@@ -117,42 +117,6 @@ extension Serving {
             #expect(throws: ServerError.self) { try HTTPServer(inheriting: descriptor, handler: echo) }
         }
 
-        @Test func `speaks TLS`() async throws {
-            try await withTemporaryDirectory { directory in
-                let (key, certificate) = (directory + "/key.pem", directory + "/cert.pem")
-                let made = try run(
-                    "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=localhost", "-addext",
-                    "subjectAltName=DNS:localhost,IP:127.0.0.1")
-                try #require(made == 0)
-                let pem = HTTPServer.TLS(certificatePEM: try read(certificate), keyPEM: try read(key))
-                try await withServer(echo, { $0.tls = pem }) { server in
-                    guard case .tcp(_, let port) = server.address else { return }
-                    let output = directory + "/out"
-                    let got = try await inBackground {
-                        try run(
-                            "curl", "-sS", "--max-time", "10", "--cacert", certificate, "-o", output,
-                            "https://localhost:\(port)/tls")
-                    }
-                    #expect(got == 0)
-                    #expect(try read(output) == "GET /tls - ")
-                }
-            }
-        }
-
-        @Test func `does not start with a certificate that is none`() {
-            var options = HTTPServer.Options()
-            options.tls = .init(certificatePEM: "no certificate", keyPEM: "no key")
-            let error = #expect(throws: ServerError.self) {
-                try HTTPServer(listening: .tcp(host: "127.0.0.1", port: 0), options: options, handler: echo)
-            }
-            guard case .cannotStart(let reason) = error else {
-                Issue.record("\(String(describing: error))")
-                return
-            }
-            #expect(!reason.isEmpty)
-        }
-
         @Test func `passes on what libmicrohttpd logs`() async throws {
             let lines = Lock<[String]>([])
             try await withServer(

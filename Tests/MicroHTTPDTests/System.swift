@@ -107,29 +107,3 @@ let hasIPv6Loopback: Bool = {
         }
     }
 }()
-
-/// Runs a program of the search path with its output thrown away; its exit status.
-func run(_ arguments: String...) throws -> Int32 {
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    for stream: Int32 in 0...2 { posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0) }
-    var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-    defer { words.forEach { free($0) } }
-    var child = pid_t()
-    guard let program = arguments.first, posix_spawnp(&child, program, &actions, nil, &words, environ) == 0 else {
-        throw SystemError()
-    }
-    var status: Int32 = 0
-    while waitpid(child, &status, 0) < 0 {
-        guard errno == EINTR else { throw SystemError() }
-    }
-    return status & 0x7F == 0 ? status >> 8 & 0xFF : -1
-}
-
-/// Runs something that blocks on a thread of its own.
-func inBackground<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
-    try await withCheckedThrowingContinuation { continuation in
-        DispatchQueue(label: "blocking").async { continuation.resume(with: Result(catching: body)) }
-    }
-}

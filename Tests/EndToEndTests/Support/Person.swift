@@ -31,7 +31,7 @@ struct Person: Sendable {
             roles.map { person, role in
                 [
                     "id": .string(person.id), "roles": [.string(role)],
-                    "token_sha256": .string(TokenDigest(of: person.token.utf8).description),
+                    "token_sha256": .string(CredentialDigest(of: person.token.utf8).description),
                 ]
             })
         setup.settings["policy"] = rules.map { ["rules": $0] }

@@ -30,7 +30,7 @@ enum Team: String, CaseIterable, Sendable {
     /// As a configuration has it.
     private var entry: JSON {
         [
-            "id": .string(rawValue), "token_sha256": .string(TokenDigest(of: token.utf8).description),
+            "id": .string(rawValue), "token_sha256": .string(CredentialDigest(of: token.utf8).description),
             "roles": .array(roles), "environments": self == .local ? ["home"] : nil,
         ]
     }

@@ -1,14 +1,22 @@
 internal import Crypto
 
-/// The SHA-256 of a caller's token: all that is kept of it.
-package struct TokenDigest: Sendable, Hashable, CustomStringConvertible {
+/// The SHA-256 of what a caller is known by, a token or a certificate: all that is kept of it.
+package struct CredentialDigest: Sendable, Hashable, CustomStringConvertible {
     private var words = SIMD4<UInt64>()
 
     /// The digest of a token, given as its bytes in UTF-8.
     package init(of token: some Sequence<UInt8>) {
-        for (index, byte) in SHA256.hash(data: Array(token)).enumerated() {
-            words[index / 8] = words[index / 8] << 8 | UInt64(byte)
-        }
+        take(SHA256.hash(data: Array(token)))
+    }
+
+    /// Takes the 32 bytes of a digest; `nil` for any other number.
+    package init?(bytes: [UInt8]) {
+        guard bytes.count == 32 else { return nil }
+        take(bytes)
+    }
+
+    private mutating func take(_ bytes: some Sequence<UInt8>) {
+        for (index, byte) in bytes.enumerated() { words[index / 8] = words[index / 8] << 8 | UInt64(byte) }
     }
 
     /// Reads 64 lower-case hexadecimal digits; `nil` for anything else.
@@ -22,7 +30,7 @@ package struct TokenDigest: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// All ones where `other` is the same digest, else zero; takes the same time for any two.
-    package func mask(of other: TokenDigest) -> UInt {
+    package func mask(of other: CredentialDigest) -> UInt {
         let parts = words ^ other.words
         let difference = parts[0] | parts[1] | parts[2] | parts[3]
         return UInt(truncatingIfNeeded: ((difference | (0 &- difference)) >> 63) &- 1)

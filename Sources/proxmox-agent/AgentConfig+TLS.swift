@@ -1,0 +1,64 @@
+import FoundationEssentials
+import HTTPMessage
+import MicroHTTPD
+import StrictJSON
+
+/// Reads what the listener speaks TLS with.
+extension ConfigReading {
+    func tls(_ reader: inout ObjectReader) -> AgentConfig.TLS? {
+        let certificate = file("cert_file", &reader, isSecret: false)
+        let key = file("key_file", &reader, isSecret: true)
+        for name in ["cert_file", "key_file"] { reader.require(name, "the path of a file in PEM form") }
+        let hasClients = reader.value("client_ca_file") != nil
+        let clients = file("client_ca_file", &reader, isSecret: false)
+        guard let certificate, let key, clients != nil || !hasClients else { return nil }
+        do throws(TLSError) {
+            return AgentConfig.TLS(
+                credentials: try TLSCredentials(
+                    certificate: certificate.bytes, key: key.bytes, clientAuthorities: clients?.bytes),
+                knowsClients: hasClients)
+        } catch {
+            switch error {
+            case .certificate(let why): reader.report("cert_file", "\(certificate.path) \(why)")
+            case .key(let why): reader.report("key_file", "\(key.path) \(why)")
+            case .authorities(let why): reader.report("client_ca_file", "\(clients?.path ?? "") \(why)")
+            }
+            return nil
+        }
+    }
+
+    private func file(
+        _ key: String, _ reader: inout ObjectReader, isSecret: Bool
+    ) -> (path: String, bytes: [UInt8])? {
+        reader.parsed(key, "a file's path", { $0.isEmpty ? nil : $0 }).flatMap { file in
+            bytes(of: file, key, &reader, limit: 1 << 20, isSecret: isSecret)
+        }
+    }
+}
+
+extension AgentConfig {
+    /// What to know about the certificate, one line; `nil` without TLS.
+    var tlsLine: String? {
+        tls.map { tls in
+            let end = Date(timeIntervalSince1970: Double(tls.credentials.validity.upperBound)).formatted(.iso8601)
+            return "tls: certificate of \(tls.credentials.names.joined(separator: ", ")), valid until \(end)"
+        }
+    }
+
+    /// What of the listener is perhaps not as it was meant, at the time `now`; one line each.
+    func listenerWarnings(at now: Date = Date()) -> [String] {
+        guard let tls else {
+            return listen.isLoopback
+                ? []
+                : [
+                    "listen_addr \(listen) can be reached from other machines, and without tls everybody on the way reads "
+                        + "the tokens; set tls, or listen on 127.0.0.1 and put a server that speaks TLS before it"
+                ]
+        }
+        let (validity, seconds) = (tls.credentials.validity, Int(now.timeIntervalSince1970))
+        let line = tlsLine ?? ""
+        if seconds < validity.lowerBound { return [line + ": its time has not come yet; clients refuse it"] }
+        if seconds >= validity.upperBound { return [line + ": it has expired; clients refuse it"] }
+        return seconds + 14 * 86_400 >= validity.upperBound ? [line + ": it expires soon; renew it, then reload"] : []
+    }
+}
