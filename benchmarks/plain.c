@@ -1,6 +1,6 @@
 /*
- * The limit that the agent is measured against: libmicrohttpd in plain C, with the agent's own settings (epoll threads,
- * suspend and resume allowed), which answers every request with the bytes of one file and the fields that the agent
+ * The limit that the agent is measured against: libmicrohttpd in plain C, with the agent's own settings (epoll threads, or
+ * polling ones with TLS, suspend and resume allowed), which answers every request with the bytes of one file and the fields that the agent
  * sends. It looks at nothing.
  *
  *   plain PORT THREADS BODY-FILE [CERTIFICATE-FILE KEY-FILE]     with these it speaks TLS
@@ -80,7 +80,7 @@ int main(int count, char **arguments) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(arguments[1]))};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | (count == 6 ? MHD_USE_TLS : 0), 0, NULL, NULL, answer, NULL,
+        (count == 6 ? MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_TLS : MHD_USE_EPOLL_INTERNAL_THREAD) | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, answer, NULL,
         MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)atoi(arguments[2]),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_ARRAY, count == 6 ? tls : tls + 3, MHD_OPTION_END);
     if (daemon == NULL) exit((fprintf(stderr, "plain: cannot listen on port %s\n", arguments[1]), 1));
