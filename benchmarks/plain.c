@@ -3,7 +3,7 @@
  * suspend and resume allowed), which answers every request with the bytes of one file and the fields that the agent
  * sends. It looks at nothing.
  *
- *   plain PORT THREADS BODY-FILE
+ *   plain PORT THREADS BODY-FILE [CERTIFICATE-FILE KEY-FILE]     with these it speaks TLS
  */
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -14,6 +14,9 @@
 
 static char *body;
 static size_t body_size;
+/* Those that the agent takes. */
+static const char *const ciphers = "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"
+                                   ":-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:%SERVER_PRECEDENCE";
 
 static const char *const fields[][2] = {
     {"Content-Type", "application/json"},
@@ -45,19 +48,29 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     return result;
 }
 
-static void read_body(const char *path) {
+/* The bytes of a file, with a zero behind them. */
+static char *content(const char *path, size_t *size) {
     FILE *file = fopen(path, "rb");
     if (file == NULL || fseek(file, 0, SEEK_END) != 0) exit((perror(path), 1));
-    body_size = (size_t)ftell(file);
+    *size = (size_t)ftell(file);
     rewind(file);
-    body = malloc(body_size + 1);
-    if (body == NULL || fread(body, 1, body_size, file) != body_size) exit((perror(path), 1));
+    char *bytes = calloc(*size + 1, 1);
+    if (bytes == NULL || fread(bytes, 1, *size, file) != *size) exit((perror(path), 1));
     fclose(file);
+    return bytes;
 }
 
 int main(int count, char **arguments) {
-    if (count != 4) exit((fprintf(stderr, "usage: plain PORT THREADS BODY-FILE\n"), 2));
-    read_body(arguments[3]);
+    if (count != 4 && count != 6)
+        exit((fprintf(stderr, "usage: plain PORT THREADS BODY-FILE [CERTIFICATE-FILE KEY-FILE]\n"), 2));
+    body = content(arguments[3], &body_size);
+    size_t size;
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, count == 6 ? content(arguments[4], &size) : NULL},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, count == 6 ? content(arguments[5], &size) : NULL},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)ciphers},
+        {MHD_OPTION_END, 0, NULL},
+    };
     signal(SIGPIPE, SIG_IGN);
     sigset_t ends;
     sigemptyset(&ends);
@@ -67,9 +80,9 @@ int main(int count, char **arguments) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(arguments[1]))};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, answer, NULL,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | (count == 6 ? MHD_USE_TLS : 0), 0, NULL, NULL, answer, NULL,
         MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)atoi(arguments[2]),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_ARRAY, count == 6 ? tls : tls + 3, MHD_OPTION_END);
     if (daemon == NULL) exit((fprintf(stderr, "plain: cannot listen on port %s\n", arguments[1]), 1));
     int which;
     sigwait(&ends, &which);

@@ -44,7 +44,7 @@ stop() {
 # wait_for URL
 wait_for() {
     local deadline=$((SECONDS + 20))
-    until curl --silent --fail --output /dev/null -H "$authorization" "$1"; do
+    until curl --silent --fail --insecure --output /dev/null -H "$authorization" "$1"; do
         ((SECONDS < deadline)) || fail "$1 does not answer; see benchmarks/out"
         sleep 0.05
     done
@@ -69,23 +69,24 @@ rate() {
 median() { printf '%s\n' "$@" | sort -g | awk '{ a[NR] = $1 } END { print NR % 2 ? a[(NR + 1) / 2] : (a[NR / 2] + a[NR / 2 + 1]) / 2 }'; }
 
 # pair NAME CONNECTIONS PATH PID PORT [WRK-ARGUMENT...]: rounds of plain C and agent, turn and turn about; one row.
+# With TLS set, both over TLS.
 pair() {
-    local name=$1 connections=$2 path=$3 pid=$4 port=$5
+    local name=$1 connections=$2 path=$3 pid=$4 port=$5 host=http${TLS:+s}://127.0.0.1
     shift 5
     local plain_port=$((base + 9)) body=$out/body plain=() ours=() ratios=() round
     if [[ -n ${PLAN_BODY-} ]]; then
         curl --silent --fail -H "$authorization" -H 'Content-Type: application/json' -d "$PLAN_BODY" \
-            -o "$body" "http://127.0.0.1:$port$path"
+            -o "$body" "$host:$port$path"
     else
-        curl --silent --fail -H "$authorization" -o "$body" "http://127.0.0.1:$port$path"
+        curl --silent --fail --insecure -H "$authorization" -o "$body" "$host:$port$path"
     fi
-    spawn "$out/plain.log" "$out/plain" "$plain_port" "$threads" "$body"
+    spawn "$out/plain.log" "$out/plain" "$plain_port" "$threads" "$body" ${TLS:+"$out/cert.pem" "$out/key.pem"}
     local plain_pid=$spawned
-    wait_for "http://127.0.0.1:$plain_port/"
+    wait_for "$host:$plain_port/"
     echo 5 >"/proc/$pid/clear_refs"
     for ((round = 0; round < rounds; round++)); do
-        plain+=("$(rate "$connections" "http://127.0.0.1:$plain_port$path" "$@")")
-        ours+=("$(rate "$connections" "http://127.0.0.1:$port$path" "$@")")
+        plain+=("$(rate "$connections" "$host:$plain_port$path" "$@")")
+        ours+=("$(rate "$connections" "$host:$port$path" "$@")")
         ratios+=("$(awk "BEGIN { print ${ours[-1]} / ${plain[-1]} }")")
     done
     stop "$plain_pid"
@@ -94,11 +95,11 @@ pair() {
         tee -a "$out/table.md"
 }
 
-# configuration NAME PORT SHARE
+# configuration NAME PORT SHARE [FURTHER-KEYS]
 configuration() {
     cat >"$out/$1.json" <<END
 {
-  "listen_addr": "127.0.0.1:$2", "audit_log_path": "$out/$1.audit.log", "state_path": "$out/$1.state.db", "limits": {"share_reads": $3},
+  "listen_addr": "127.0.0.1:$2", "audit_log_path": "$out/$1.audit.log", "state_path": "$out/$1.state.db", "limits": {"share_reads": $3},${4-}
   "environments": [
     {"name": "small", "base_url": "http://127.0.0.1:$((base + 1))",
      "token_id": "agent@pve!bench", "token_secret_env": "SMALL_SECRET"},
@@ -121,6 +122,9 @@ spawn "$out/simulators.log" "$agent" simulate --listen "127.0.0.1:$((base + 2))"
 configuration shared "$base" true
 configuration unshared $((base + 3)) false
 configuration start $((base + 4)) true
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench \
+    -keyout "$out/key.pem" -out "$out/cert.pem" 2>/dev/null
+configuration tls $((base + 5)) true "\"tls\": {\"cert_file\": \"$out/cert.pem\", \"key_file\": \"$out/key.pem\"},"
 
 {
     echo "$(nproc) × $(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo), $(date --utc +%F)," \
@@ -141,7 +145,10 @@ spawn /dev/null "$agent" --config "$out/shared.json"
 shared=$spawned
 spawn /dev/null "$agent" --config "$out/unshared.json"
 unshared=$spawned
+spawn /dev/null "$agent" --config "$out/tls.json"
+tls=$spawned
 wait_for "http://127.0.0.1:$base/readyz"
+wait_for "https://127.0.0.1:$((base + 5))/readyz"
 wait_for "http://127.0.0.1:$((base + 3))/readyz"
 sleep 2
 idle=$(memory "$shared" VmRSS)
@@ -152,6 +159,8 @@ idle=$(memory "$shared" VmRSS)
 } | tee -a "$out/table.md"
 pair 'GET /healthz' 64 /healthz "$shared" "$base"
 pair 'GET /v1/environments' 64 /v1/environments "$shared" "$base"
+TLS=1 pair 'GET /v1/environments over TLS' 64 /v1/environments "$tls" $((base + 5))
+TLS=1 pair 'the same, a handshake for each' 64 /v1/environments "$tls" $((base + 5)) --header 'Connection: close'
 for size in small:1,000 large:10,000; do
     path="/v1/inventory?environment=${size%%:*}"
     pair "inventory of ${size#*:}, reads shared" 8 "$path" "$shared" "$base"

@@ -87,6 +87,8 @@ struct AgentClient: Sendable {
     private static func wording(of error: TransportError, _ origin: HTTPOrigin, isChange: Bool) -> String {
         let doubt = isChange && error.maybeSent ? "; it may have acted on the request: look before you try again" : ""
         return switch error {
+        case .unreachable(let why) where why.contains("certificate"):
+            "\(origin) is not believed: \(why); --ca-file or \(ClientOptions.authorityVariable) names the authority to trust"
         case .unreachable(let why):
             "\(origin) cannot be reached: \(why); does the agent run? --server or \(ClientOptions.urlVariable) names another"
         case .timeout: "\(origin) did not answer in time\(doubt)"

@@ -58,18 +58,29 @@ extension ConfigReading {
     private func tokenID(_ reader: inout ObjectReader) -> String? {
         guard let text = reader.string("token_id") else { return nil }
         if Self.isTokenID(text) { return text }
-        reader.report("token_id", "must be a PVE token id such as agent@pve!home, without its secret")
+        reader.report(
+            "token_id",
+            "must be a PVE token id such as agent@pve!home, without its secret; realm and name have two characters at least"
+        )
         return nil
     }
 
-    /// `user@realm!name`, without the characters that would break a header.
+    /// `user@realm!name`, as PVE takes them (`POST /access/users/{userid}/token/{tokenid}`): realm and name begin with a
+    /// letter and have two characters at least.
     static func isTokenID(_ text: String) -> Bool {
         let parts = text.split(separator: "!", omittingEmptySubsequences: false)
-        guard parts.count == 2, !parts[1].isEmpty, let at = parts[0].lastIndex(of: "@") else { return false }
-        let pieces = [parts[0][..<at], parts[0][parts[0].index(after: at)...], parts[1]]
-        return pieces.allSatisfy { piece in
-            !piece.isEmpty && piece.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !":/=".utf8.contains($0) }
-        }
+        guard parts.count == 2, let at = parts[0].lastIndex(of: "@"), at > parts[0].startIndex else { return false }
+        let user = parts[0][..<at].utf8
+        return user.allSatisfy { $0 > 0x20 && $0 < 0x7F && !":/=".utf8.contains($0) }
+            && [parts[0][parts[0].index(after: at)...], parts[1]].allSatisfy { word in
+                word.utf8.count > 1 && word.first.map { $0.isASCII && $0.isLetter } ?? false
+                    && word.utf8.allSatisfy { byte in
+                        switch byte {
+                        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
+                        default: ".-_".utf8.contains(byte)
+                        }
+                    }
+            }
     }
 
     private func trust(_ reader: inout ObjectReader) -> ServerTrust {

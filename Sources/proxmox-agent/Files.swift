@@ -16,7 +16,8 @@ func readFile(_ path: String, limit: Int, isSecret: Bool = false) throws(FileErr
         throw FileError(detail: "is no regular file")
     }
     if isSecret, status.st_mode & S_IROTH != 0 {
-        throw FileError(detail: "everybody can read it; chmod 600 \(path)")
+        // What is somebody else's may be read through its group.
+        throw FileError(detail: "everybody can read it; chmod \(status.st_uid == geteuid() ? "600" : "o-r") \(path)")
     }
     var bytes: [UInt8] = []
     var block = [UInt8](repeating: 0, count: 65_536)

@@ -246,36 +246,37 @@ struct ConfigTests {
 
     static let environments: [Wrong] = [
         Wrong(
-            environment(#""base_url":"https://pve.lan","token_id":"a@pve!t","token_secret_env":"S""#),
+            environment(#""base_url":"https://pve.lan","token_id":"a@pve!tt","token_secret_env":"S""#),
             "environments[0].name: is missing; expected a name such as home"),
         Wrong(
-            environment(#""name":"home","token_id":"a@pve!t","token_secret_env":"S""#),
+            environment(#""name":"home","token_id":"a@pve!tt","token_secret_env":"S""#),
             "environments[0].base_url: is missing; expected https://host:8006 or simulator://NAME"),
         Wrong(
             environment(#""name":"home","base_url":"https://pve.lan","token_secret_env":"S""#),
             "environments[0].token_id: is missing; expected a PVE token id such as agent@pve!home"),
         Wrong(
-            environment(#""name":"a b","base_url":"https://pve.lan","token_id":"a@pve!t","token_secret_env":"S""#),
+            environment(#""name":"a b","base_url":"https://pve.lan","token_id":"a@pve!tt","token_secret_env":"S""#),
             #"environments[0].name: expected 1 to 64 of A-Z a-z 0-9 . _ -, got "a b""#),
         Wrong(
-            environment(#""name":"home","base_url":"pve.lan","token_id":"a@pve!t","token_secret_env":"S""#),
+            environment(#""name":"home","base_url":"pve.lan","token_id":"a@pve!tt","token_secret_env":"S""#),
             "environments[0].base_url: must start with https:// or simulator://"),
         Wrong(
-            environment(#""name":"home","base_url":"http://pve.lan:8006","token_id":"a@pve!t","token_secret_env":"S""#),
+            environment(
+                #""name":"home","base_url":"http://pve.lan:8006","token_id":"a@pve!tt","token_secret_env":"S""#),
             "environments[0].base_url: \"http://pve.lan:8006\" is not encrypted; use https:// with tls.ca_file or "
                 + "tls.fingerprint_sha256"),
         Wrong(
-            environment(#""name":"home","base_url":"https://pve.lan:0","token_id":"a@pve!t","token_secret_env":"S""#),
+            environment(#""name":"home","base_url":"https://pve.lan:0","token_id":"a@pve!tt","token_secret_env":"S""#),
             "environments[0].base_url: has no valid port; 1 to 65535"),
         Wrong(
-            environment(#""name":"home","base_url":"https://","token_id":"a@pve!t","token_secret_env":"S""#),
+            environment(#""name":"home","base_url":"https://","token_id":"a@pve!tt","token_secret_env":"S""#),
             "environments[0].base_url: has no valid host name or address"),
         Wrong(
             environment(
-                #""name":"home","base_url":"https://pve.lan/api2","token_id":"a@pve!t","token_secret_env":"S""#),
+                #""name":"home","base_url":"https://pve.lan/api2","token_id":"a@pve!tt","token_secret_env":"S""#),
             "environments[0].base_url: must be scheme, host and port alone: https://pve.lan:8006"),
         Wrong(
-            environment(#""name":"home","base_url":"simulator://../x","token_id":"a@pve!t""#),
+            environment(#""name":"home","base_url":"simulator://../x","token_id":"a@pve!tt""#),
             #"environments[0].base_url: simulator:// takes a name such as home, got "../x""#),
         Wrong(
             environment(good + #""token_secret_env":"S","timeout_ms":99"#),
@@ -307,7 +308,7 @@ struct ConfigTests {
             #"environments[1].name: "home" is taken by another environment; names are unique"#,
             ["S": "s3cr3t-one", "T": "s3cr3t-two"]),
         Wrong(
-            #"{"environments":[{\#(good)"token_secret_env":"S"},{"name":"b","base_url":"https://b","token_id":"a@b!c","#
+            #"{"environments":[{\#(good)"token_secret_env":"S"},{"name":"b","base_url":"https://b","token_id":"a@bb!cc","#
                 + #""token_secret_env":"S"}]}"#,
             "environments: two environments share one token secret; give each its own"),
     ]
@@ -345,18 +346,19 @@ struct ConfigTests {
         Wrong(
             environment(
                 #""name":"home","base_url":"https://pve.lan","token_id":"a@pve!t=s3cr3t","token_secret_env":"S""#),
-            "environments[0].token_id: must be a PVE token id such as agent@pve!home, without its secret"),
+            "environments[0].token_id: must be a PVE token id such as agent@pve!home, without its secret; "
+                + "realm and name have two characters at least"),
         Wrong(
             environment(good + #""token_secret_env":"S","token_secret":"s3cr3t-of-home""#),
             "environments[0].token_secret: unknown key; known here: agent_exec_allow, base_url, download_allow, "
                 + "labels, name, read_only, timeout_ms, tls, token_id, token_secret_env, token_secret_file"),
         Wrong(
             environment(
-                #""name":"home","base_url":"https://a:s3cr3t@pve.lan","token_id":"a@pve!t","token_secret_env":"S""#),
+                #""name":"home","base_url":"https://a:s3cr3t@pve.lan","token_id":"a@pve!tt","token_secret_env":"S""#),
             "environments[0].base_url: must be scheme, host and port alone: https://pve.lan:8006"),
         Wrong(
             environment(
-                #""name":"home","base_url":"http://a:s3cr3t@pve.lan","token_id":"a@pve!t","token_secret_env":"S""#),
+                #""name":"home","base_url":"http://a:s3cr3t@pve.lan","token_id":"a@pve!tt","token_secret_env":"S""#),
             "environments[0].base_url: must be scheme, host and port alone: https://pve.lan:8006"),
         Wrong(
             "{}",
@@ -405,14 +407,17 @@ struct ConfigTests {
     @Test(arguments: [
         "agent", "agent@pve", "agent!home", "@pve!home", "agent@!home", "agent@pve!", "agent@pve!a!b",
         "a gent@pve!home",
-        "agent@pve!home\n", "agent@pve!ho:me", "agent@pve!hömé", "",
+        "agent@pve!home\n", "agent@pve!h", "agent@p!home", "agent@pve!1st", "agent@pve!ho:me", "agent@pve!hömé", "",
     ])
     func `a token id is user, realm and name`(id: String) throws {
         let text = JSON.string(id).text
         let lines = Self.wrong(
             Self.environment(#""name":"home","base_url":"https://pve.lan","token_id":\#(text),"token_secret_env":"S""#))
         #expect(
-            lines == ["environments[0].token_id: must be a PVE token id such as agent@pve!home, without its secret"])
+            lines == [
+                "environments[0].token_id: must be a PVE token id such as agent@pve!home, without its secret; "
+                    + "realm and name have two characters at least"
+            ])
     }
 
     @Test func `a secret is read from a file that not everybody can read`() throws {

@@ -94,6 +94,10 @@ struct TLSTests {
             #expect(plan.status == "200" && plan.json["state"] == "awaiting_approval", "\(plan)")
             let id = try #require(plan.json["plan_id"]?.string)
             let hash = String(try #require(plan.json["plan_hash"]?.string).prefix(16))
+            let astray = try await Program.run(
+                "plans", "--server", "https://\(agent.address)", "--cert-file", papers.alice.certificate, "--key-file",
+                papers.alice.key)
+            #expect(astray.status == 1 && astray.err.contains("--ca-file or PROXMOX_AGENT_CA_FILE"), "\(astray)")
             let own = try await papers.run("approve", id, "--hash", hash, as: papers.agent, at: agent)
             #expect(own.status == 1, "\(own)")
             let approved = try await papers.run("approve", id, "--hash", hash, as: papers.alice, at: agent)
