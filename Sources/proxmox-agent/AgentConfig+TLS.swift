@@ -5,7 +5,7 @@ import StrictJSON
 
 /// Reads what the listener speaks TLS with.
 extension ConfigReading {
-    func tls(_ reader: inout ObjectReader) -> AgentConfig.TLS? {
+    func tls(_ reader: inout ObjectReader) -> TLSCredentials? {
         let certificate = file("cert_file", &reader, isSecret: false)
         let key = file("key_file", &reader, isSecret: true)
         for name in ["cert_file", "key_file"] { reader.require(name, "the path of a file in PEM form") }
@@ -13,10 +13,8 @@ extension ConfigReading {
         let clients = file("client_ca_file", &reader, isSecret: false)
         guard let certificate, let key, clients != nil || !hasClients else { return nil }
         do throws(TLSError) {
-            return AgentConfig.TLS(
-                credentials: try TLSCredentials(
-                    certificate: certificate.bytes, key: key.bytes, clientAuthorities: clients?.bytes),
-                knowsClients: hasClients)
+            return try TLSCredentials(
+                certificate: certificate.bytes, key: key.bytes, clientAuthorities: clients?.bytes)
         } catch {
             switch error {
             case .certificate(let why): reader.report("cert_file", "\(certificate.path) \(why)")
@@ -40,8 +38,8 @@ extension AgentConfig {
     /// What to know about the certificate, one line; `nil` without TLS.
     var tlsLine: String? {
         tls.map { tls in
-            let end = Date(timeIntervalSince1970: Double(tls.credentials.validity.upperBound)).formatted(.iso8601)
-            return "tls: certificate of \(tls.credentials.names.joined(separator: ", ")), valid until \(end)"
+            let end = Date(timeIntervalSince1970: Double(tls.validity.upperBound)).formatted(.iso8601)
+            return "tls: certificate of \(tls.names.joined(separator: ", ")), valid until \(end)"
         }
     }
 
@@ -55,7 +53,7 @@ extension AgentConfig {
                         + "the tokens; set tls, or listen on 127.0.0.1 and put a server that speaks TLS before it"
                 ]
         }
-        let (validity, seconds) = (tls.credentials.validity, Int(now.timeIntervalSince1970))
+        let (validity, seconds) = (tls.validity, Int(now.timeIntervalSince1970))
         let line = tlsLine ?? ""
         if seconds < validity.lowerBound { return [line + ": its time has not come yet; clients refuse it"] }
         if seconds >= validity.upperBound { return [line + ": it has expired; clients refuse it"] }

@@ -217,6 +217,7 @@ struct TLSTests {
         ]
         for (key, file, line) in cases {
             #expect(wrong(changed(key, path + file)) == ["tls.\(key): \(path)\(line)"])
+            #expect(wrong(changed(key, path + file), alice) == ["tls.\(key): \(path)\(line)"])
         }
         let needs =
             "principals[0].cert_sha256: needs tls.client_ca_file, the authorities by which certificates of clients count"
