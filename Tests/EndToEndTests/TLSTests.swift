@@ -187,6 +187,8 @@ struct TLSTests {
         try write("nothing", to: path + "/nothing.pem")
         try write(try text(of: papers.server.key), to: path + "/open.key")
         try #require(chmod(path + "/open.key", 0o644) == 0)
+        // Nobody writes to it: who opened it to read would wait.
+        try #require(mkfifo(path + "/pipe", 0o600) == 0)
         let fingerprint = try await papers.alice.fingerprint()
         func wrong(_ tls: JSONObject?, _ principal: JSONObject? = nil) -> [String] {
             var document: JSONObject = ["tls": tls.map { .object($0) }]
@@ -214,6 +216,7 @@ struct TLSTests {
             ("key_file", "/open.key", "/open.key: everybody can read it; chmod 600 \(path)/open.key"),
             ("client_ca_file", "/nothing.pem", "/nothing.pem holds no certificate in PEM form"),
             ("client_ca_file", "/absent", "/absent: cannot be opened: No such file or directory"),
+            ("cert_file", "/pipe", "/pipe: is no regular file"),
         ]
         for (key, file, line) in cases {
             #expect(wrong(changed(key, path + file)) == ["tls.\(key): \(path)\(line)"])
