@@ -181,6 +181,43 @@ struct TLSTests {
         }
     }
 
+    @Test func `a command says what is wrong with a client's certificate and key, and asks for no passphrase`()
+        async throws
+    {
+        let papers = try await Papers()
+        let path = papers.directory.path
+        let locked = path + "/locked.key"
+        _ = try await Tool.run(
+            "openssl", "pkey", "-in", papers.alice.key, "-aes256", "-passout", "pass:x", "-out", locked)
+        try write("nothing", to: path + "/nothing.pem")
+        func said(_ certificate: String?, _ key: String?, _ options: String...) async throws -> String {
+            let result = try await Program(
+                ["plans", "--server", "https://127.0.0.1:9"] + options,
+                variables: [
+                    "PROXMOX_AGENT_CERT_FILE": certificate ?? "", "PROXMOX_AGENT_KEY_FILE": key ?? "",
+                    "PROXMOX_AGENT_CA_FILE": "",
+                ]
+            ).end()
+            #expect(result.status == 1, "\(result)")
+            return result.err
+        }
+        let (certificate, key) = (papers.alice.certificate, papers.alice.key)
+        #expect(
+            try await said(certificate, locked)
+                == "PROXMOX_AGENT_KEY_FILE: \(locked) has a passphrase; openssl pkey -in FILE -out NEW takes it off\n")
+        #expect(
+            try await said(certificate, nil, "--key-file", papers.agent.key)
+                == "--key-file: \(papers.agent.key) is not the key of the certificate\n")
+        #expect(
+            try await said(path + "/nothing.pem", key)
+                == "PROXMOX_AGENT_CERT_FILE: \(path)/nothing.pem holds no certificate in PEM form\n")
+        #expect(
+            try await said(path + "/absent.pem", key)
+                == "PROXMOX_AGENT_CERT_FILE: \(path)/absent.pem: cannot be opened: No such file or directory\n")
+        #expect(try await said(nil, key).hasPrefix("certificate and key go together"))
+        #expect(try await said(nil, nil).hasPrefix("no token: set PROXMOX_AGENT_TOKEN"))
+    }
+
     @Test func `what is wrong with the files is said, with the cure`() async throws {
         let papers = try await Papers()
         let path = papers.directory.path
