@@ -43,14 +43,14 @@ extension AgentConfig {
         }
     }
 
-    /// What of the listener is perhaps not as it was meant, at the time `now`; one line each.
-    func listenerWarnings(at now: Date = Date()) -> [String] {
+    /// What of the listener at `address` is perhaps not as it was meant, at the time `now`; one line each.
+    func listenerWarnings(at address: ListenAddress, now: Date = Date()) -> [String] {
         guard let tls else {
-            return listen.isLoopback
+            return address.isLoopback
                 ? []
                 : [
-                    "listen_addr \(listen) can be reached from other machines, and without tls everybody on the way reads "
-                        + "the tokens; set tls, or listen on 127.0.0.1 and put a server that speaks TLS before it"
+                    "\(address) can be reached from other machines, and without tls everybody on the way reads the "
+                        + "tokens; set tls, or listen on 127.0.0.1 and put a server that speaks TLS before it"
                 ]
         }
         let (validity, seconds) = (tls.validity, Int(now.timeIntervalSince1970))

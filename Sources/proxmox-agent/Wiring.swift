@@ -139,7 +139,7 @@ final class Agent: Sendable {
             server.replace(tls)
             log.info("\(new.tlsLine ?? "")")
         }
-        for warning in new.warnings { log.warning("\(warning)") }
+        for warning in new.warnings(at: server.address) { log.warning("\(warning)") }
         let changed = config.needsRestart(for: new)
         if !changed.isEmpty {
             log.warning("changed but needs a restart: \(changed.prefix(20).joined(separator: ", "))")

@@ -2,6 +2,7 @@ import AgentModel
 import AgentTestSupport
 import FoundationEssentials
 import Glibc
+import HTTPMessage
 import StrictJSON
 import Testing
 import WireTestSupport
@@ -280,20 +281,28 @@ struct TLSTests {
         let config = try config(["listen_addr": "0.0.0.0:8443", "tls": .object(papers.tls)])
         #expect(config.tlsLine?.hasPrefix("tls: certificate of localhost, valid until ") == true)
         let day = 86_400.0
-        #expect(config.listenerWarnings(at: Date() - 10 * day).first?.contains("its time has not come yet") == true)
-        #expect(config.listenerWarnings(at: Date()).first?.contains("it expires soon") == true)
-        #expect(config.listenerWarnings(at: Date() + 10 * day).first?.contains("it has expired") == true)
-        #expect(config.listenerWarnings(at: Date() - 20 * day).count == 1)
-        let plain = try self.plain("0.0.0.0:8080").listenerWarnings()
-        #expect(plain.first?.contains("without tls everybody on the way reads the tokens") == true)
-        #expect(try self.plain("127.0.0.1:8080").listenerWarnings().isEmpty)
-        #expect(try self.plain("unix:/run/agent.sock").listenerWarnings().isEmpty)
+        #expect(
+            config.listenerWarnings(at: config.listen, now: Date() - 10 * day).first?.contains(
+                "its time has not come yet") == true)
+        #expect(config.listenerWarnings(at: config.listen, now: Date()).first?.contains("it expires soon") == true)
+        #expect(
+            config.listenerWarnings(at: config.listen, now: Date() + 10 * day).first?.contains("it has expired") == true
+        )
+        #expect(config.listenerWarnings(at: config.listen, now: Date() - 20 * day).count == 1)
+        #expect(try plain("0.0.0.0:8080").first?.hasPrefix("0.0.0.0:8080 can be reached from other machines") == true)
+        #expect(try plain("127.0.0.1:8080").isEmpty)
+        #expect(try plain("unix:/run/agent.sock").isEmpty)
+        // A socket that was handed over is what counts.
+        #expect(try plain("127.0.0.1:8080", handedOver: "[::]:8080").count == 1)
+        #expect(try plain("0.0.0.0:8080", handedOver: "unix:/run/agent.sock").isEmpty)
     }
 
-    private func plain(_ address: String) throws -> AgentConfig {
-        try ConfigTests.config(#"{"listen_addr":"\#(address)"}"#, [:])
+    /// The warnings about a listener without TLS.
+    private func plain(_ address: String, handedOver other: String? = nil) throws -> [String] {
+        let config = try ConfigTests.config(
+            #"{"listen_addr":"\#(address)"}"#, ["PROXMOX_AGENT_API_TOKEN": Person.bob.token])
+        return config.warnings(at: try other.map { try #require(ListenAddress($0)) })
     }
-
 }
 
 private func text(of file: String) throws -> String {
