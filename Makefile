@@ -1,4 +1,4 @@
-# What there is to do in a checkout; `make help` lists it. .ci/run runs `make check`.
+# What there is to do in a checkout; `make help` lists it. .ci/run runs `make deb`, `make deb-test` and `make check`.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

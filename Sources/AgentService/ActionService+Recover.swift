@@ -26,8 +26,8 @@ extension ActionService {
         try await arm()
     }
 
-    /// Stores where the audit log ended; the last thing that is stored.
-    package func noteEnd() async throws(ServiceError) { try await write { _ in } }
+    /// Stores where the audit log ends: the last thing that is stored, and the first after ``recover()``.
+    package func noteHead() async throws(ServiceError) { try await write { _ in } }
 
     func records(behind seq: UInt64) async throws(ServiceError) -> [AuditRecord] {
         do throws(AuditError) { return try await ports.audit.records(after: seq, limit: .max) } catch {

@@ -35,7 +35,10 @@ final class AuditJournal {
     private var lastLook = ContinuousClock.now
     private var lastTry = ContinuousClock.now
 
-    /// Opens the log; `saved` is the newest head that the agent remembers from elsewhere.
+    /// The room that has to be there at the start: for some tens of records.
+    private static let room: Int64 = 65_536
+
+    /// Opens the log and writes its first record; `saved` is the newest head that the agent remembers from elsewhere.
     init(
         path: String, saved: AuditHead?, now: @escaping @Sendable () -> Date, timing: FileAuditSink.Timing
     ) throws(AuditError) {
@@ -51,11 +54,16 @@ final class AuditJournal {
         if let found, let saved { try Self.check(found, against: saved, in: path) }
         // A record that a crash left unsynced counts as synced from here on.
         try file.sync()
+        try file.checkRoom(for: Self.room)
         head = found ?? saved ?? .empty
         chain = AuditChain(from: head)
         notes = [try Self.note("opened", on: &file, tail, continuing: head)]
         self.file = consume file
         write([])
+        switch health {
+        case .good: break
+        case .full(let error, _), .broken(let error): throw error
+        }
     }
 
     /// The newest head among the files that were put aside under the log's name.
@@ -84,7 +92,8 @@ final class AuditJournal {
     var fault: AuditError? {
         switch health {
         case .good: nil
-        case .full(let error, _), .broken(let error): error
+        case .full(let error, _): AuditError("\(error); writing resumes by itself")
+        case .broken(let error): error
         }
     }
 }
@@ -106,8 +115,8 @@ extension AuditJournal {
         }
         for note in notes { batch.add(Self.event(note), at: time) }
         let accepted = entries.map { entry in (entry, head: batch.add(entry.event, at: time)) }
-        let failed = store(batch)
-        if let failed { return refuse(entries, failed, publish) }
+        store(batch)
+        if let fault { return refuse(entries, fault, publish) }
         self.notes = []
 
         let (waiting, done) = accepted.partitioned { entry, head in head != nil && entry.durability == .now }
@@ -137,22 +146,22 @@ extension AuditJournal {
         return error
     }
 
-    private func store(_ batch: Batch) -> AuditError? {
-        guard !batch.bytes.isEmpty else { return nil }
+    /// Writes the lines; where they cannot be written, ``fault`` says so.
+    private func store(_ batch: Batch) {
+        guard !batch.bytes.isEmpty else { return }
         lastTry = .now
         do throws(AuditLogFile.Failure) {
             try file?.append(batch.bytes)
         } catch {
             let refused = if case .full(_, let count) = health { count } else { 0 }
             health = error.heals ? .full(error.error, refused: refused) : .broken(error.error)
-            return error.error
+            return
         }
         health = .good
         chain = batch.chain
         counters.writes += 1
         counters.records += batch.count
         if unsyncedSince == nil { unsyncedSince = .now }
-        return nil
     }
 
     private func refuse(_ entries: [Entry], _ error: AuditError, _ publish: () -> Void) {

@@ -106,10 +106,27 @@ extension AuditLogFile {
 
     private static func cure(for code: Int32) -> String {
         switch code {
-        case ENOSPC: "free space on its file system; writing resumes by itself"
-        case EDQUOT: "raise the quota of the agent's user; writing resumes by itself"
-        case EFBIG: "rotate it or raise the file size limit (ulimit -f); writing resumes by itself"
-        default: "look after its file system; writing is tried again"
+        case ENOSPC: "free space on its file system"
+        case EDQUOT: "raise the quota of the agent's user"
+        case EFBIG: "rotate it or raise the file size limit (ulimit -f)"
+        default: "look after its file system"
+        }
+    }
+
+    /// Throws where its file system has no room for so many bytes (`posix_fallocate`, in a file that is gone at once). One
+    /// where no file can be made beside the log is believed to have it.
+    func checkRoom(for bytes: Int64) throws(AuditError) {
+        let name = path + ".room"
+        let scratch = Glibc.open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
+        var code = scratch < 0 ? errno : EINTR
+        if scratch >= 0 {
+            unlink(name)
+            while code == EINTR { code = posix_fallocate(scratch, 0, off_t(bytes)) }
+            _ = close(scratch)
+        }
+        guard ![ENOSPC, EDQUOT, EFBIG].contains(code) else {
+            errno = code
+            throw .system("has no room", path, cure: Self.cure(for: code))
         }
     }
 

@@ -41,8 +41,8 @@ package final class FileAuditSink: AuditSink {
     /// Opens or creates the log at `path`, locks it, verifies its last record and starts the writer.
     ///
     /// A file that does not exist is created with mode 0600, its directory (one level) with 0700. A torn last line
-    /// goes to `<path>.torn-<seq>`. The first record says from where the chain continues; if even that cannot be
-    /// written, the sink opens with a ``fault`` that heals.
+    /// goes to `<path>.torn-<seq>`. The first record says from where the chain continues. On a full disk it does not
+    /// open; one that fills later is a ``fault`` that heals.
     ///
     /// `saved` is the newest head that is known from elsewhere. An empty log continues from it (it was rotated while
     /// nobody wrote); a log that ends before it is refused. Throws with the cure for what is wrong with the file.

@@ -1,4 +1,5 @@
 internal import CSQLite
+internal import Glibc
 
 /// A call into SQLite that failed.
 package struct SQLiteError: Error, Sendable, Hashable {
@@ -13,11 +14,18 @@ package struct SQLiteError: Error, Sendable, Hashable {
     package let operation: String
     /// SQLite's own text.
     package let text: String
+    /// What only the system's error tells: no room for the index of the log, a quota that is used up.
+    private let isOutOfRoom: Bool
 
     init(_ code: Int32, _ operation: String, _ connection: OpaquePointer?) {
         self.code = Int(code)
         self.operation = operation
-        if let connection = unsafe connection {
+        let isIO = [SQLITE_IOERR, SQLITE_CANTOPEN].contains(code & 0xFF)
+        let system = unsafe connection.map { unsafe sqlite3_system_errno($0) } ?? 0
+        isOutOfRoom = isIO && [ENOSPC, EDQUOT].contains(system)
+        if isOutOfRoom {
+            text = unsafe String(cString: sqlite3_errstr(SQLITE_FULL))
+        } else if let connection = unsafe connection {
             text = unsafe String(cString: sqlite3_errmsg(connection))
         } else {
             text = unsafe String(cString: sqlite3_errstr(code))
@@ -25,7 +33,8 @@ package struct SQLiteError: Error, Sendable, Hashable {
     }
 
     package var cause: Cause {
-        switch Int32(code & 0xFF) {
+        if isOutOfRoom { return .full }
+        return switch Int32(code & 0xFF) {
         case SQLITE_NOTADB: .notADatabase
         case SQLITE_CORRUPT: .damaged
         case SQLITE_BUSY, SQLITE_LOCKED: .busy

@@ -13,11 +13,18 @@ extension AgentConfig {
     static let tokenVariable = "PROXMOX_AGENT_API_TOKEN"
 
     /// Reads and checks a configuration file. Nothing is opened but the file itself and those that hold secrets.
-    /// `variables` is the process environment.
+    /// `variables` is the process environment. With systemd's credentials, of which it makes private copies whatever the
+    /// modes of their sources, the directory `credentials` beside the file must be closed.
     init(file: String, variables: [String: String]) throws(ConfigError) {
         let bytes: [UInt8]
         do throws(FileError) { bytes = try readFile(file, limit: 4 << 20) } catch {
             throw ConfigError(lines: ["\(file): \(error.detail)"])
+        }
+        if variables["CREDENTIALS_DIRECTORY"] != nil {
+            let directory = (file.lastIndex(of: "/").map { String(file[...$0]) } ?? "") + "credentials"
+            do throws(FileError) { try checkClosed(directory) } catch {
+                throw ConfigError(lines: ["\(directory): \(error.detail)"])
+            }
         }
         try self.init(bytes: bytes, variables: variables)
     }

@@ -30,3 +30,12 @@ func readFile(_ path: String, limit: Int, isSecret: Bool = false) throws(FileErr
         guard bytes.count <= limit else { throw FileError(detail: "is larger than \(limit) bytes") }
     }
 }
+
+/// Throws where others than its owner may look into the directory, and with that reach what is in it. One that is not
+/// there is closed.
+func checkClosed(_ directory: String) throws(FileError) {
+    var status = stat()
+    if stat(directory, &status) == 0, status.st_mode & 0o077 != 0 {
+        throw FileError(detail: "others may look into it; run: chmod 700 \(directory)")
+    }
+}

@@ -78,7 +78,8 @@ extension InitCommand {
         _ given: String?, _ question: String, _ option: String, default preset: String? = nil
     ) throws(StartError) -> String {
         if let given { return given }
-        write(Array((question + (preset.map { " [\($0)]" } ?? "") + ": ").utf8), to: STDERR_FILENO)
+        let end = question.hasSuffix("?") ? " " : ": "
+        write(Array((question + (preset.map { " [\($0)]" } ?? "") + end).utf8), to: STDERR_FILENO)
         guard let line = readLine() else {
             complain("")
             throw StartError("there is no answer; give \(option)")

@@ -13,13 +13,16 @@ struct InstalledSystem {
     var unit: String { root + "/etc/systemd/system/proxmox-agent.service.d" }
     var dropIn: String { unit + "/addresses.conf" }
 
-    /// The configuration as it stands; it must be there, and may be written.
+    /// The configuration as it stands; it must be there, and may be written; and no secret may lie open.
     func readConfig() throws(StartError) -> JSONObject {
         let bytes: [UInt8]
         do throws(FileError) { bytes = try readFile(config, limit: 4 << 20) } catch {
             throw StartError("\(config): \(error.detail); is the package installed, and are you root?")
         }
         guard access(config, W_OK) == 0 else { throw StartError("\(config) cannot be written; run it as root") }
+        do throws(FileError) { try checkClosed(credentials) } catch {
+            throw StartError("\(credentials): \(error.detail)")
+        }
         do throws(JSONError) {
             if let object = try JSON.parse(bytes).object { return object }
             throw JSONError(path: JSONPath([]), detail: "is no JSON object")

@@ -60,6 +60,8 @@ final class Agent: Sendable {
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
         }
+        // On a full disk it would only refuse everything, so it does not start.
+        do throws(ServiceError) { try await service.noteHead() } catch { throw StartError(error.detail) }
         failures = AuthFailures(delay: config.serving.authDelay) { [audit] events in
             await Self.record(events, in: audit, log)
         }
@@ -89,7 +91,7 @@ final class Agent: Sendable {
         await upstreams.shutdown(within: max(.zero, deadline - .now))
         await failures.drain()
         do throws(AuditError) { try await audit.close() } catch { log.error("\(error)") }
-        do throws(ServiceError) { try await service.noteEnd() } catch { log.error("\(error.detail)") }
+        do throws(ServiceError) { try await service.noteHead() } catch { log.error("\(error.detail)") }
         await store.close()
     }
 

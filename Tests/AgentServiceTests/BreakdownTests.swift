@@ -39,7 +39,7 @@ struct BreakdownTests {
     }
 
     private func mark(_ world: World) async throws -> AuditMark? {
-        try await world.service.noteEnd()
+        try await world.service.noteHead()
         return try await world.store.read { $0.mark }
     }
 

@@ -80,52 +80,43 @@ struct AuditFullDiskTests {
         #expect(try place.verify(saved: head).head == sink.head)
     }
 
-    @Test(.enabled(if: SmallDisk.isPossible, "mounting a tmpfs is not permitted"))
-    func `a full disk does not keep it from opening; the next append tries again`() async throws {
-        let disk = try SmallDisk(kilobytes: 64)
+    @Test(.enabled(if: SmallDisk.isPossible, "mounting a tmpfs is not permitted"), arguments: [false, true])
+    func `on a full disk it does not open, whether a record would still fit into the last page or not`(
+        fits: Bool
+    ) async throws {
+        let disk = try SmallDisk(kilobytes: 128)
         let place = try LogDirectory(at: disk.path)
         let first = try place.sink()
-        try await first.append(Self.filler(after: try place.read(place.log).count), .now)
+        if !fits { try await first.append(Self.filler(after: try place.read(place.log).count), .now) }
         try await first.close()
+        let before = try place.read(place.log)
         let ballast = "\(disk.path)/ballast"
         disk.fill(ballast)
 
-        let sink = try place.sink()
-        #expect(sink.fault != nil)
-        #expect(sink.head == first.head)
-        await #expect(throws: AuditError.self) { try await sink.append(.sample(1), .now) }
+        let error = #expect(throws: AuditError.self) { try place.sink() }
+        #expect(
+            error?.description
+                == "audit log \(place.log): has no room: No space left on device; free space on its file system")
+        #expect(try place.read(place.log) == before)
         #expect(unlink(ballast) == 0)
-        let head = try await sink.append(.sample(2), .now)
-        #expect(sink.fault == nil)
+        let sink = try place.sink()
+        try await sink.append(.sample(1), .now)
         try await sink.close()
-        #expect(try place.verify().head == head)
-        #expect(try place.records().suffix(3).map { $0.event.result?["event"] } == ["opened", "resumed", nil])
-    }
-}
-
-/// A file system in memory that is soon full.
-final class SmallDisk {
-    private let directory: TemporaryDirectory
-    var path: String { directory.path }
-
-    static let isPossible: Bool = {
-        guard geteuid() == 0, let disk = try? SmallDisk(kilobytes: 64) else { return false }
-        return !disk.path.isEmpty
-    }()
-
-    init(kilobytes: Int) throws {
-        directory = try TemporaryDirectory()
-        try #require(
-            run(["mount", "-t", "tmpfs", "-o", "size=\(kilobytes)k,mode=700", "tmpfs", directory.path]) == 0)
+        #expect(access(place.log + ".room", F_OK) != 0)
+        #expect(try place.verify().head == sink.head)
     }
 
-    deinit { _ = run(["umount", "-l", directory.path]) }
-
-    /// Takes all the space that is left.
-    func fill(_ path: String) {
-        let descriptor = open(path, O_WRONLY | O_CREAT, 0o600)
-        defer { close(descriptor) }
-        let page = [UInt8](repeating: 0, count: 4096)
-        while write(descriptor, page, page.count) > 0 {}
+    @Test func `beyond the file size limit it does not open`() async {
+        await #expect(processExitsWith: .success) {
+            let place = try LogDirectory()
+            try await place.written(3)
+            var limit = rlimit()
+            getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            limit.rlim_cur = rlim_t(try place.read(place.log).count + 10)
+            setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            let error = #expect(throws: AuditError.self) { try place.sink() }
+            #expect(error?.description.hasSuffix("raise the file size limit (ulimit -f)") == true, "\(error as Any)")
+            #expect(try place.records().count == 4)
+        }
     }
 }

@@ -79,17 +79,6 @@ struct StateDirectory: ~Copyable {
     }
 }
 
-/// Runs a program and waits for its end: its status as `waitpid` has it.
-func run(_ arguments: [String]) -> Int32 {
-    var pointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-    defer { for pointer in pointers { free(pointer) } }
-    var child = pid_t()
-    guard posix_spawnp(&child, arguments[0], nil, nil, &pointers, environ) == 0 else { return -1 }
-    var status: Int32 = 0
-    while waitpid(child, &status, 0) < 0, errno == EINTR {}
-    return status
-}
-
 extension Plan {
     /// A live plan whose request and call hold `secret`, told apart by its number.
     static func sample(_ number: Int, secret: String = "hidden", padding: Int = 0) throws -> Plan {

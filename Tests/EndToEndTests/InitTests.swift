@@ -29,6 +29,7 @@ struct InitTests {
             for place in ["/etc/proxmox-agent/credentials", "/etc/systemd/system"] {
                 try FileManager.default.createDirectory(
                     atPath: directory.path + place, withIntermediateDirectories: true)
+                chmod(directory.path + "/etc/proxmox-agent/credentials", 0o700)
             }
             try write(
                 try Documents.text("debian/config.json"), to: directory.path + "/etc/proxmox-agent/config.json")
@@ -126,6 +127,25 @@ struct InitTests {
         #expect(result.out.isEmpty)
         #expect(try installed.document() == before)
         #expect(access(installed.credential, F_OK) != 0 && access(installed.dropIn, F_OK) != 0)
+    }
+
+    @Test(arguments: [0o755, 0o711, 0o750] as [mode_t])
+    func `where others may look into the directory of secrets, init, serve and check refuse`(mode: mode_t) async throws
+    {
+        let installed = try await Installed()
+        let credentials = installed.root + "/etc/proxmox-agent/credentials"
+        let words = "\(credentials): others may look into it; run: chmod 700 \(credentials)"
+        chmod(credentials, mode)
+        let result = try await installed.run(Self.all)
+        #expect(result.status == 1 && result.err == "proxmox-agent init: \(words)\n", "\(result)")
+        // systemd's copies, which are private whatever the sources are.
+        let variables = ["CREDENTIALS_DIRECTORY": installed.root + "/run"]
+        for command in ["serve", "check"] {
+            let result = try await Program.run(command, "--config", installed.config, variables: variables)
+            #expect(result.status == 1 && result.err == "config: \(words)\n", "\(result)")
+        }
+        chmod(credentials, 0o700)
+        #expect(try await installed.run(Self.all).status == 0)
     }
 
     @Test func `an environment of that name, a secret that all can read, or no answer end it`() async throws {
