@@ -35,6 +35,8 @@ extension CurlHandle {
 
         try set(CURLOPT_SSLCERT, configuration.identity?.certificateFile)
         try set(CURLOPT_SSLKEY, configuration.identity?.keyFile)
+        // Given one that is wrong, OpenSSL does not ask the terminal for a passphrase, on the loop's thread.
+        try set(CURLOPT_KEYPASSWD, "")
         // Seconds after which a changed file of authorities counts.
         try set(CURLOPT_CA_CACHE_TIMEOUT, 300)
         try set(CURLOPT_SSL_VERIFYPEER, 1)

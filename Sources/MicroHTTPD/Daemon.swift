@@ -11,7 +11,7 @@ import Synchronization
     private let handle: OpaquePointer
     private let isStopped = Atomic(false)
 
-    /// `MHD_start_daemon` on epoll threads, without a listening socket.
+    /// `MHD_start_daemon` on threads that epoll, or poll with TLS, without a listening socket.
     init(_ core: ServerCore) throws(ServerError) {
         self.core = core
         // Released in `stop`, after the last thread is gone.
@@ -56,17 +56,18 @@ import Synchronization
         ]
         if options.threads > 1 { unsafe items.append(item(.THREAD_POOL_SIZE, options.threads)) }
         let end = unsafe item(.END, 0)
-        let flags = [
-            MHD_USE_EPOLL_INTERNALLY, MHD_USE_SUSPEND_RESUME, MHD_USE_NO_LISTEN_SOCKET, MHD_USE_ERROR_LOG,
-        ]
-        guard options.tls != nil else { return unsafe start(flags, context, items + [end]) }
+        let flags = [MHD_USE_SUSPEND_RESUME, MHD_USE_NO_LISTEN_SOCKET, MHD_USE_ERROR_LOG]
+        guard options.tls != nil else {
+            return unsafe start(flags + [MHD_USE_EPOLL_INTERNALLY], context, items + [end])
+        }
         return unsafe Self.priorities.withCString { priorities in
             let tls = unsafe [
                 item(.HTTPS_PRIORITIES, 0, UnsafeMutableRawPointer(mutating: priorities)),
                 // libmicrohttpd wants something to show. Each connection has its own, given when it opens.
                 item(.HTTPS_CERT_CALLBACK2, 0, cgnutls_no_certificate()),
             ]
-            return unsafe start(flags + [MHD_USE_TLS], context, items + tls + [end])
+            // Not epoll: libmicrohttpd (0.9.75) then goes round and round over a handshake that has stopped halfway.
+            return unsafe start(flags + [MHD_USE_POLL_INTERNALLY, MHD_USE_TLS], context, items + tls + [end])
         }
     }
 

@@ -4,7 +4,7 @@ import Glibc
 package import HTTPMessage
 import SystemThread
 
-/// An HTTP/1.1 server on libmicrohttpd's epoll threads.
+/// An HTTP/1.1 server on libmicrohttpd's threads.
 ///
 /// Requests reach the handler complete, with the raw path. A handler that answers without waiting is answered for on
 /// the thread that read the request; otherwise the connection sleeps until the answer is there or

@@ -5,7 +5,7 @@ import StrictJSON
 
 /// Reads what the listener speaks TLS with.
 extension ConfigReading {
-    func tls(_ reader: inout ObjectReader) -> AgentConfig.TLS? {
+    func tls(_ reader: inout ObjectReader) -> TLSCredentials? {
         let certificate = file("cert_file", &reader, isSecret: false)
         let key = file("key_file", &reader, isSecret: true)
         for name in ["cert_file", "key_file"] { reader.require(name, "the path of a file in PEM form") }
@@ -13,10 +13,8 @@ extension ConfigReading {
         let clients = file("client_ca_file", &reader, isSecret: false)
         guard let certificate, let key, clients != nil || !hasClients else { return nil }
         do throws(TLSError) {
-            return AgentConfig.TLS(
-                credentials: try TLSCredentials(
-                    certificate: certificate.bytes, key: key.bytes, clientAuthorities: clients?.bytes),
-                knowsClients: hasClients)
+            return try TLSCredentials(
+                certificate: certificate.bytes, key: key.bytes, clientAuthorities: clients?.bytes)
         } catch {
             switch error {
             case .certificate(let why): reader.report("cert_file", "\(certificate.path) \(why)")
@@ -40,22 +38,22 @@ extension AgentConfig {
     /// What to know about the certificate, one line; `nil` without TLS.
     var tlsLine: String? {
         tls.map { tls in
-            let end = Date(timeIntervalSince1970: Double(tls.credentials.validity.upperBound)).formatted(.iso8601)
-            return "tls: certificate of \(tls.credentials.names.joined(separator: ", ")), valid until \(end)"
+            let end = Date(timeIntervalSince1970: Double(tls.validity.upperBound)).formatted(.iso8601)
+            return "tls: certificate of \(tls.names.joined(separator: ", ")), valid until \(end)"
         }
     }
 
-    /// What of the listener is perhaps not as it was meant, at the time `now`; one line each.
-    func listenerWarnings(at now: Date = Date()) -> [String] {
+    /// What of the listener at `address` is perhaps not as it was meant, at the time `now`; one line each.
+    func listenerWarnings(at address: ListenAddress, now: Date = Date()) -> [String] {
         guard let tls else {
-            return listen.isLoopback
+            return address.isLoopback
                 ? []
                 : [
-                    "listen_addr \(listen) can be reached from other machines, and without tls everybody on the way reads "
-                        + "the tokens; set tls, or listen on 127.0.0.1 and put a server that speaks TLS before it"
+                    "\(address) can be reached from other machines, and without tls everybody on the way reads the "
+                        + "tokens; set tls, or listen on 127.0.0.1 and put a server that speaks TLS before it"
                 ]
         }
-        let (validity, seconds) = (tls.credentials.validity, Int(now.timeIntervalSince1970))
+        let (validity, seconds) = (tls.validity, Int(now.timeIntervalSince1970))
         let line = tlsLine ?? ""
         if seconds < validity.lowerBound { return [line + ": its time has not come yet; clients refuse it"] }
         if seconds >= validity.upperBound { return [line + ": it has expired; clients refuse it"] }

@@ -1,9 +1,13 @@
 import AgentModel
 import AgentPolicy
+import HTTPMessage
 
 extension AgentConfig {
-    /// What is no error, and yet perhaps not as it was meant; one line each.
-    var warnings: [String] { callerWarnings + listenerWarnings() }
+    /// What is no error, and yet perhaps not as it was meant; one line each. A socket that was handed over is at
+    /// another `address` than the configured one.
+    func warnings(at address: ListenAddress? = nil) -> [String] {
+        callerWarnings + listenerWarnings(at: address ?? listen)
+    }
 
     private var callerWarnings: [String] {
         if sharedToken == nil, principals.isEmpty {

@@ -49,18 +49,11 @@ struct AgentConfig: Sendable {
         let certificate: CredentialDigest?
     }
 
-    /// TLS on the listener.
-    struct TLS: Sendable {
-        let credentials: TLSCredentials
-        /// Whether clients can be known by certificates.
-        let knowsClients: Bool
-    }
-
     var listen = ListenAddress.tcp(host: "127.0.0.1", port: 8080)
     var auditLogPath = "./data/audit.log"
     var statePath = "./data/state.db"
-    /// `nil` for plain HTTP.
-    var tls: TLS?
+    /// What the listener speaks TLS with; `nil` for plain HTTP.
+    var tls: TLSCredentials?
     /// While this file is there, no change starts.
     var freezePath: String?
     var environments: [Environment] = []

@@ -28,7 +28,7 @@ struct CheckCommand: AsyncParsableCommand {
         }
         print("\(config): well-formed, \(settings.environments.count) environments")
         var isGood = !settings.credentials.isEmpty
-        for line in settings.callerLines + [settings.tlsLine].compactMap(\.self) + settings.warnings {
+        for line in settings.callerLines + [settings.tlsLine].compactMap(\.self) + settings.warnings() {
             print(quoted(line))
         }
         do throws(StartError) {

@@ -1,6 +1,7 @@
 import AgentModel
 import ArgumentParser
 import CurlHTTP
+import MicroHTTPD
 
 /// Which agent a command asks, under whose token.
 struct ClientOptions: ParsableArguments {
@@ -85,24 +86,40 @@ struct ClientOptions: ParsableArguments {
 
     /// Whom to believe that it is the agent.
     func trust(_ variables: [String: String], _ origin: HTTPOrigin) throws(ClientError) -> ServerTrust {
-        let given =
-            caFile.map { ($0, "--ca-file") } ?? variables[Self.authorityVariable].map { ($0, Self.authorityVariable) }
+        let given = Self.file(caFile, "--ca-file", Self.authorityVariable, variables)
         guard let (file, source) = given, origin.scheme == .https else { return .system }
         _ = try Self.read(file, from: source)
         return .authority(file: file)
     }
 
+    /// The file that an option names, else a variable that is not empty, and which of them did.
+    private static func file(
+        _ option: String?, _ name: String, _ variable: String, _ variables: [String: String]
+    ) -> (path: String, source: String)? {
+        option.map { ($0, name) } ?? variables[variable].flatMap { $0.isEmpty ? nil : ($0, variable) }
+    }
+
     /// The certificate that proves who asks; `nil` where none is named.
     func identity(_ variables: [String: String], _ origin: HTTPOrigin) throws(ClientError) -> ClientIdentity? {
-        let certificate = certFile ?? variables[Self.certificateVariable]
-        let key = keyFile ?? variables[Self.keyVariable]
+        let certificate = Self.file(certFile, "--cert-file", Self.certificateVariable, variables)
+        let key = Self.file(keyFile, "--key-file", Self.keyVariable, variables)
         guard certificate != nil || key != nil, origin.scheme == .https else { return nil }
         guard let certificate, let key else {
             throw ClientError(["certificate and key go together: give both --cert-file and --key-file"])
         }
-        _ = try Self.read(certificate, from: "--cert-file")
-        _ = try Self.read(key, from: "--key-file", isSecret: true)
-        return ClientIdentity(certificateFile: certificate, keyFile: key)
+        let pair = (
+            certificate: try Self.read(certificate.path, from: certificate.source),
+            key: try Self.read(key.path, from: key.source, isSecret: true)
+        )
+        // Looked at here, as libcurl does not say which of them is of no use, and why.
+        do throws(TLSError) { _ = try TLSCredentials(certificate: pair.certificate, key: pair.key) } catch {
+            switch error {
+            case .certificate(let why), .authorities(let why):
+                throw ClientError(["\(certificate.source): \(certificate.path) \(why)"])
+            case .key(let why): throw ClientError(["\(key.source): \(key.path) \(why)"])
+            }
+        }
+        return ClientIdentity(certificateFile: certificate.path, keyFile: key.path)
     }
 
     private static func read(

@@ -8,7 +8,8 @@ struct FileError: Error, Sendable, Hashable {
 /// Reads a whole regular file of at most `limit` bytes (`open`, `fstat`, `read`).
 /// A secret is not taken from a file that everybody can read.
 func readFile(_ path: String, limit: Int, isSecret: Bool = false) throws(FileError) -> [UInt8] {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // O_NONBLOCK: a named pipe is opened without waiting for somebody who writes to it, and then refused.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw FileError(detail: "cannot be opened: \(String(cString: strerror(errno)))") }
     defer { close(descriptor) }
     var status = stat()

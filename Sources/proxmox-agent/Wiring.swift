@@ -138,10 +138,10 @@ final class Agent: Sendable {
                 ])
         }
         if let tls = new.tls {
-            server.replace(tls.credentials)
+            server.replace(tls)
             log.info("\(new.tlsLine ?? "")")
         }
-        for warning in new.warnings { log.warning("\(warning)") }
+        for warning in new.warnings(at: server.address) { log.warning("\(warning)") }
         let changed = config.needsRestart(for: new)
         if !changed.isEmpty {
             log.warning("changed but needs a restart: \(changed.prefix(20).joined(separator: ", "))")
@@ -228,7 +228,7 @@ extension AgentConfig {
         if let threads = serving.threads { options.threads = threads }
         let slowest = environments.map(\.timeout).max() ?? .seconds(30)
         options.exchangeDeadline = .seconds(70) + slowest * 2
-        options.tls = tls?.credentials
+        options.tls = tls
         options.log = { log.warning("libmicrohttpd: \($0)") }
         return options
     }

@@ -113,7 +113,7 @@ struct ConfigCallersTests {
                     {"id":"one","effect":"require_approval"},{"id":"never","effect":"deny"}
                     """), Self.variables)
         #expect(
-            config.warnings == [
+            config.warnings() == [
                 "no principal is an approver in lab: what needs an approval cannot be applied there",
                 "rule two asks for 2 approvals, but home has 1 approver: what it is about cannot be applied there",
             ])
@@ -124,10 +124,10 @@ struct ConfigCallersTests {
         let text = Self.document(rules: #"{"id":"two","effect":"require_approval","approvals":2}"#)
         let shared = try ConfigTests.config(
             text, Self.variables.merging(["PROXMOX_AGENT_API_TOKEN": "0123456789abcdef"]) { $1 })
-        #expect(shared.warnings.isEmpty)
+        #expect(shared.warnings().isEmpty)
         let nobody = try ConfigTests.config(text, Self.variables)
         #expect(
-            nobody.warnings == [
+            nobody.warnings() == [
                 "PROXMOX_AGENT_API_TOKEN is not set and there are no principals: every /v1 route answers 503"
             ])
     }

@@ -2,6 +2,7 @@ import AgentModel
 import AgentTestSupport
 import FoundationEssentials
 import Glibc
+import HTTPMessage
 import StrictJSON
 import Testing
 import WireTestSupport
@@ -181,12 +182,51 @@ struct TLSTests {
         }
     }
 
+    @Test func `a command says what is wrong with a client's certificate and key, and asks for no passphrase`()
+        async throws
+    {
+        let papers = try await Papers()
+        let path = papers.directory.path
+        let locked = path + "/locked.key"
+        _ = try await Tool.run(
+            "openssl", "pkey", "-in", papers.alice.key, "-aes256", "-passout", "pass:x", "-out", locked)
+        try write("nothing", to: path + "/nothing.pem")
+        func said(_ certificate: String?, _ key: String?, _ options: String...) async throws -> String {
+            let result = try await Program(
+                ["plans", "--server", "https://127.0.0.1:9"] + options,
+                variables: [
+                    "PROXMOX_AGENT_CERT_FILE": certificate ?? "", "PROXMOX_AGENT_KEY_FILE": key ?? "",
+                    "PROXMOX_AGENT_CA_FILE": "",
+                ]
+            ).end()
+            #expect(result.status == 1, "\(result)")
+            return result.err
+        }
+        let (certificate, key) = (papers.alice.certificate, papers.alice.key)
+        #expect(
+            try await said(certificate, locked)
+                == "PROXMOX_AGENT_KEY_FILE: \(locked) has a passphrase; openssl pkey -in FILE -out NEW takes it off\n")
+        #expect(
+            try await said(certificate, nil, "--key-file", papers.agent.key)
+                == "--key-file: \(papers.agent.key) is not the key of the certificate\n")
+        #expect(
+            try await said(path + "/nothing.pem", key)
+                == "PROXMOX_AGENT_CERT_FILE: \(path)/nothing.pem holds no certificate in PEM form\n")
+        #expect(
+            try await said(path + "/absent.pem", key)
+                == "PROXMOX_AGENT_CERT_FILE: \(path)/absent.pem: cannot be opened: No such file or directory\n")
+        #expect(try await said(nil, key).hasPrefix("certificate and key go together"))
+        #expect(try await said(nil, nil).hasPrefix("no token: set PROXMOX_AGENT_TOKEN"))
+    }
+
     @Test func `what is wrong with the files is said, with the cure`() async throws {
         let papers = try await Papers()
         let path = papers.directory.path
         try write("nothing", to: path + "/nothing.pem")
         try write(try text(of: papers.server.key), to: path + "/open.key")
         try #require(chmod(path + "/open.key", 0o644) == 0)
+        // Nobody writes to it: who opened it to read would wait.
+        try #require(mkfifo(path + "/pipe", 0o600) == 0)
         let fingerprint = try await papers.alice.fingerprint()
         func wrong(_ tls: JSONObject?, _ principal: JSONObject? = nil) -> [String] {
             var document: JSONObject = ["tls": tls.map { .object($0) }]
@@ -214,9 +254,11 @@ struct TLSTests {
             ("key_file", "/open.key", "/open.key: everybody can read it; chmod 600 \(path)/open.key"),
             ("client_ca_file", "/nothing.pem", "/nothing.pem holds no certificate in PEM form"),
             ("client_ca_file", "/absent", "/absent: cannot be opened: No such file or directory"),
+            ("cert_file", "/pipe", "/pipe: is no regular file"),
         ]
         for (key, file, line) in cases {
             #expect(wrong(changed(key, path + file)) == ["tls.\(key): \(path)\(line)"])
+            #expect(wrong(changed(key, path + file), alice) == ["tls.\(key): \(path)\(line)"])
         }
         let needs =
             "principals[0].cert_sha256: needs tls.client_ca_file, the authorities by which certificates of clients count"
@@ -239,20 +281,28 @@ struct TLSTests {
         let config = try config(["listen_addr": "0.0.0.0:8443", "tls": .object(papers.tls)])
         #expect(config.tlsLine?.hasPrefix("tls: certificate of localhost, valid until ") == true)
         let day = 86_400.0
-        #expect(config.listenerWarnings(at: Date() - 10 * day).first?.contains("its time has not come yet") == true)
-        #expect(config.listenerWarnings(at: Date()).first?.contains("it expires soon") == true)
-        #expect(config.listenerWarnings(at: Date() + 10 * day).first?.contains("it has expired") == true)
-        #expect(config.listenerWarnings(at: Date() - 20 * day).count == 1)
-        let plain = try self.plain("0.0.0.0:8080").listenerWarnings()
-        #expect(plain.first?.contains("without tls everybody on the way reads the tokens") == true)
-        #expect(try self.plain("127.0.0.1:8080").listenerWarnings().isEmpty)
-        #expect(try self.plain("unix:/run/agent.sock").listenerWarnings().isEmpty)
+        #expect(
+            config.listenerWarnings(at: config.listen, now: Date() - 10 * day).first?.contains(
+                "its time has not come yet") == true)
+        #expect(config.listenerWarnings(at: config.listen, now: Date()).first?.contains("it expires soon") == true)
+        #expect(
+            config.listenerWarnings(at: config.listen, now: Date() + 10 * day).first?.contains("it has expired") == true
+        )
+        #expect(config.listenerWarnings(at: config.listen, now: Date() - 20 * day).count == 1)
+        #expect(try plain("0.0.0.0:8080").first?.hasPrefix("0.0.0.0:8080 can be reached from other machines") == true)
+        #expect(try plain("127.0.0.1:8080").isEmpty)
+        #expect(try plain("unix:/run/agent.sock").isEmpty)
+        // A socket that was handed over is what counts.
+        #expect(try plain("127.0.0.1:8080", handedOver: "[::]:8080").count == 1)
+        #expect(try plain("0.0.0.0:8080", handedOver: "unix:/run/agent.sock").isEmpty)
     }
 
-    private func plain(_ address: String) throws -> AgentConfig {
-        try ConfigTests.config(#"{"listen_addr":"\#(address)"}"#, [:])
+    /// The warnings about a listener without TLS.
+    private func plain(_ address: String, handedOver other: String? = nil) throws -> [String] {
+        let config = try ConfigTests.config(
+            #"{"listen_addr":"\#(address)"}"#, ["PROXMOX_AGENT_API_TOKEN": Person.bob.token])
+        return config.warnings(at: try other.map { try #require(ListenAddress($0)) })
     }
-
 }
 
 private func text(of file: String) throws -> String {

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import HTTPMessage
 import HTTPTypes
 import MicroHTTPD
@@ -297,6 +298,21 @@ extension Serving {
                 }
             }
             #expect(lines.withLock { $0 } == ["a TLS handshake failed", "a TLS handshake failed"])
+        }
+
+        @Test func `waits for a handshake that has stopped halfway without using the processor`() async throws {
+            try await Papers.with { papers in
+                let tls = try papers.credentials()
+                try await withServer(echo, { $0.tls = tls }) { server in
+                    let clients = try (0..<4).map { _ in try RawClient(server.address) }
+                    // The head of a record with the beginning of a ClientHello in it.
+                    for client in clients { try await client.send([0x16, 3, 1, 2, 0, 1, 0]) }
+                    #expect(try await papers.curl(server).status == 0)
+                    let start = clock()
+                    for client in clients { #expect(await client.staysSilent(for: .milliseconds(250))) }
+                    #expect(clock() - start < CLOCKS_PER_SEC / 4)
+                }
+            }
         }
 
         enum Bad: CaseIterable { case certificate, key, otherKey, lockedKey, authorities }
