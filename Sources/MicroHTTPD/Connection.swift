@@ -71,11 +71,14 @@ extension Connection {
     private struct Security {
         /// Kept for as long as the session uses them.
         var credentials: TLSCredentials
-        var isJudged = false
-        var certificate: ClientCertificate?
-        /// Seconds since 1970 until which the judgement holds.
+        /// When it was judged, and until when the certificate lasts: seconds since 1970.
+        var judgedAt: Int?
         var end = Int.max
+        var certificate: ClientCertificate?
     }
+
+    /// Seconds for which a judgement holds: authorities run out, too.
+    private static let judgementLasts = 60
 
     /// Before the handshake.
     func equip(_ session: TLSSession, with credentials: TLSCredentials) {
@@ -90,9 +93,10 @@ extension Connection {
     ) -> ClientCertificate? {
         security.withLock { security in
             guard var known = security else { return nil }
-            if !known.isJudged || known.credentials !== credentials {
+            let isCurrent = known.judgedAt.map { ($0..<$0 + Self.judgementLasts).contains(now) } ?? false
+            if !isCurrent || known.credentials !== credentials {
                 credentials.equip(session)
-                known = Security(credentials: credentials, isJudged: true)
+                known = Security(credentials: credentials, judgedAt: now)
                 if credentials.asksClients, let (certificate, end) = session.judge() {
                     (known.certificate, known.end) = (certificate, end)
                 }

@@ -71,10 +71,11 @@ import Synchronization
         }
     }
 
-    /// TLS 1.2 and 1.3, with forward secrecy and authenticated encryption only.
+    /// TLS 1.2 and 1.3, with forward secrecy and authenticated encryption only; certificates of clients as strong as 112
+    /// bits (RSA 2048).
     private static let priorities =
         "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"
-        + ":-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:%SERVER_PRECEDENCE"
+        + ":-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:%SERVER_PRECEDENCE:%PROFILE_MEDIUM"
 
     private static func start(
         _ flags: [MHD_FLAG], _ context: UnsafeMutableRawPointer, _ items: [MHD_OptionItem]

@@ -33,12 +33,11 @@ final class Exchange: @unchecked Sendable {
     private(set) var deadline = ContinuousClock.now
     private let state = Lock(State())
 
-    init(_ core: ServerCore, _ connection: Connection, _ target: RawTarget, _ certificate: ClientCertificate?) {
+    init(core: ServerCore, connection: Connection, target: RawTarget) {
         self.core = core
         self.connection = connection
         self.target = target
         request = Request(method: .get, path: target.path, query: target.query, peer: connection.peer)
-        request.certificate = certificate
         connection.enter(.waiting)
     }
 
@@ -109,6 +108,9 @@ final class Exchange: @unchecked Sendable {
             return refuse(handle, .bodyTooLarge(limit: core.options.maxBodyBytes), unread: false)
         }
         if let obstacle = isTurnedAway ? .overloaded : core.obstacle { return refuse(handle, obstacle, unread: false) }
+        if let credentials = core.credentials.withLock({ $0 }), let session = handle.session {
+            request.certificate = connection.certificate(of: session, under: credentials, at: core.options.now())
+        }
         connection.enter(.answering)
         let task = Task.immediate { [self, request] in offer(await core.handler.respond(to: request)) }
         if let answer = state.withLock({ $0.answer.take() }) { return send(answer, on: handle) }

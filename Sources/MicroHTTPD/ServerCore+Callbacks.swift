@@ -34,13 +34,10 @@ extension ServerCore {
     static let requestStarted:
         @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, OpaquePointer?) -> UnsafeMutableRawPointer? = {
             context, target, handle in
-            guard let core = unsafe from(context), let handle = unsafe ConnectionHandle(handle),
-                let connection = handle.connection
-            else { return nil }
-            let certificate = core.credentials.withLock { $0 }.flatMap { credentials in
-                handle.session.flatMap { connection.certificate(of: $0, under: credentials, at: core.options.now()) }
+            guard let core = unsafe from(context), let connection = unsafe ConnectionHandle(handle)?.connection else {
+                return nil
             }
-            let exchange = unsafe Exchange(core, connection, RawTarget(target), certificate)
+            let exchange = unsafe Exchange(core: core, connection: connection, target: RawTarget(target))
             return unsafe Unmanaged.passRetained(exchange).toOpaque()
         }
 

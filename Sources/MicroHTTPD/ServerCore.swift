@@ -24,6 +24,7 @@ final class ServerCore: Sendable {
     private let state = Lock(State())
     /// Apart from `state`: libmicrohttpd may log while that is held.
     private let last = Lock<String?>(nil)
+    private let repeated = Lock(RepeatedLines())
     private let waiting = Atomic(0)
     /// Bytes of request bodies that are held now.
     private let bodyBytes = Atomic(0)
@@ -97,14 +98,15 @@ final class ServerCore: Sendable {
         guard state.withLock({ $0.stage != .stopped }) else { return }
         connections.cutStalled(longerThan: options.transferTimeout)
         connections.cutGone()
+        for line in repeated.withLock({ $0.due(at: Connection.now) }) { options.log(line) }
         let pause = max(min(options.transferTimeout / 8, .seconds(3)), .milliseconds(20))
         clock.asyncAfter(deadline: .now() + pause.interval) { [weak self] in self?.sweep() }
     }
 
-    /// Passes a line on to the log that was handed in.
+    /// Passes a line on to the log that was handed in, or counts it where it has been there a short while ago.
     func note(_ line: String) {
         last.withLock { $0 = line }
-        options.log(line)
+        if repeated.withLock({ $0.isNew(line, at: Connection.now) }) { options.log(line) }
     }
 
     /// The last line of the log.

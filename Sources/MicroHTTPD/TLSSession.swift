@@ -46,7 +46,7 @@ import HTTPMessage
             (GNUTLS_CERT_SIGNER_NOT_FOUND, "no authority that counts has signed it"),
             (GNUTLS_CERT_SIGNER_NOT_CA, "who signed it is no authority"),
             (GNUTLS_CERT_PURPOSE_MISMATCH, "it is not meant for clients"),
-            (GNUTLS_CERT_INSECURE_ALGORITHM, "it is signed with an algorithm that is not secure"),
+            (GNUTLS_CERT_INSECURE_ALGORITHM, "its key, or that of who signed it, is too weak"),
         ]
         return known.first { flaws & $0.0.rawValue != 0 }?.1 ?? "it is not valid"
     }

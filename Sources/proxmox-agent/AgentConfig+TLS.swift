@@ -29,7 +29,12 @@ extension ConfigReading {
         _ key: String, _ reader: inout ObjectReader, isSecret: Bool
     ) -> (path: String, bytes: [UInt8])? {
         reader.parsed(key, "a file's path", { $0.isEmpty ? nil : $0 }).flatMap { file in
-            bytes(of: file, key, &reader, limit: 1 << 20, isSecret: isSecret)
+            let found = bytes(of: file, key, &reader, limit: 1 << 20, isSecret: isSecret)
+            // A key may stand in the same file.
+            guard !isSecret, let found, String(decoding: found.bytes, as: UTF8.self).contains("PRIVATE KEY-----") else {
+                return found
+            }
+            return bytes(of: file, key, &reader, limit: 1 << 20, isSecret: true)
         }
     }
 }
@@ -57,6 +62,7 @@ extension AgentConfig {
         let line = tlsLine ?? ""
         if seconds < validity.lowerBound { return [line + ": its time has not come yet; clients refuse it"] }
         if seconds >= validity.upperBound { return [line + ": it has expired; clients refuse it"] }
-        return seconds + 14 * 86_400 >= validity.upperBound ? [line + ": it expires soon; renew it, then reload"] : []
+        let early = min(14 * 86_400, validity.count / 3)
+        return seconds + early >= validity.upperBound ? [line + ": it expires soon; renew it, then reload"] : []
     }
 }

@@ -28,7 +28,10 @@ struct CheckCommand: AsyncParsableCommand {
         }
         print("\(config): well-formed, \(settings.environments.count) environments")
         var isGood = !settings.credentials.isEmpty
-        for line in settings.callerLines + [settings.tlsLine].compactMap(\.self) + settings.warnings() {
+        let warnings = settings.warnings()
+        // A warning about the certificate says all of it.
+        let certificate = settings.tlsLine.flatMap { line in warnings.contains { $0.hasPrefix(line) } ? nil : line }
+        for line in settings.callerLines + [certificate].compactMap(\.self) + warnings {
             print(quoted(line))
         }
         do throws(StartError) {

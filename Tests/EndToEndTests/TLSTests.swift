@@ -251,6 +251,7 @@ struct TLSTests {
             ("cert_file", "/absent", "/absent: cannot be opened: No such file or directory"),
             ("key_file", "/nothing.pem", "/nothing.pem holds no private key in PEM form that can be used"),
             ("key_file", "/authority-alice.key", "/authority-alice.key is not the key of the certificate"),
+            ("cert_file", "/open.key", "/open.key: everybody can read it; chmod 600 \(path)/open.key"),
             ("key_file", "/open.key", "/open.key: everybody can read it; chmod 600 \(path)/open.key"),
             ("client_ca_file", "/nothing.pem", "/nothing.pem holds no certificate in PEM form"),
             ("client_ca_file", "/absent", "/absent: cannot be opened: No such file or directory"),
@@ -284,7 +285,10 @@ struct TLSTests {
         #expect(
             config.listenerWarnings(at: config.listen, now: Date() - 10 * day).first?.contains(
                 "its time has not come yet") == true)
-        #expect(config.listenerWarnings(at: config.listen, now: Date()).first?.contains("it expires soon") == true)
+        #expect(config.listenerWarnings(at: config.listen, now: Date()).isEmpty)
+        #expect(
+            config.listenerWarnings(at: config.listen, now: Date() + day / 2).first?.contains("it expires soon") == true
+        )
         #expect(
             config.listenerWarnings(at: config.listen, now: Date() + 10 * day).first?.contains("it has expired") == true
         )

@@ -50,14 +50,15 @@ package struct CertificateAuthority: Sendable {
             ])
     }
 
-    /// Signs a certificate for `subject`, which lasts from a day ago until `end`.
+    /// Signs a certificate for `subject`, which lasts from a day ago until `end`; with a key that is too short where it
+    /// is `weak`.
     package func issue(
-        _ subject: String, for purpose: Purpose, until end: Date = Date() + 86_400
+        _ subject: String, for purpose: Purpose, until end: Date = Date() + 86_400, weak: Bool = false
     ) async throws -> Identity {
         let base = "\(directory)/\(name)-\(subject)"
         let names = purpose == .serverAuth ? ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"] : []
         _ = try await openssl(
-            ["req", "-new"] + Self.curve + [
+            ["req", "-new"] + (weak ? ["-newkey", "rsa:1024", "-nodes"] : Self.curve) + [
                 "-keyout", base + ".key", "-out", base + ".csr", "-subj", "/CN=\(subject)", "-addext",
                 "extendedKeyUsage=\(purpose.rawValue)",
             ] + names)
