@@ -123,8 +123,7 @@ extension ActionService {
             }
             guard !plan.request.changes else { return true }
             let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: false)
-            guard records.count(own) > limit else { return true }
-            for old in records.plans(own).dropFirst(limit) { records.remove(plan: old.id) }
+            records.remove(own, keeping: limit)
             return true
         }
         guard plan.state.isLive else { return }

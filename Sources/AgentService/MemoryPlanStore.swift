@@ -30,7 +30,12 @@ package final class MemoryPlanStore: PlanStore {
 
         func plan(_ id: RecordID) -> Plan? { plans.rows[id] }
         func put(_ plan: Plan) { plans.put(plan, plan.id) }
-        func remove(plan id: RecordID) { plans.remove(id) }
+        func remove(_ filter: PlanFilter, keeping count: Int) {
+            var filter = filter
+            filter.limit = .max
+            for plan in plans(filter).dropFirst(count) { plans.remove(plan.id) }
+        }
+
         func operation(_ id: RecordID) -> Operation? { operations.rows[id] }
         func put(_ operation: Operation) { operations.put(operation, operation.id) }
         func request(_ key: IdempotencyKey) -> KeptRequest? { requests[key] }

@@ -154,7 +154,8 @@ package protocol StoreReader {
 package protocol StoreTransaction: StoreReader {
     /// Adds the plan, or replaces the one with its id. An ended plan is stored without its secrets.
     func put(_ plan: Plan)
-    func remove(plan id: RecordID)
+    /// Removes all plans that the filter finds but the newest `count` of them; its `limit` does not count.
+    func remove(_ filter: PlanFilter, keeping count: Int)
     /// Adds the operation, or replaces the one with its id.
     func put(_ operation: Operation)
     /// Adds it, or replaces the one with its key.

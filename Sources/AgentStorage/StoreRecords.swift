@@ -205,7 +205,13 @@ extension StoreRecords: StoreTransaction {
         run(Self.upsert("plans", Self.planColumns + ["document", "sealed"]), values)
     }
 
-    func remove(plan id: RecordID) { run("DELETE FROM plans WHERE id = ?", [Value(id)]) }
+    func remove(_ filter: PlanFilter, keeping count: Int) {
+        let condition = Condition(filter)
+        run(
+            "DELETE FROM plans WHERE number IN (SELECT number FROM plans \(condition.sql) "
+                + "ORDER BY number DESC LIMIT -1 OFFSET ?)",
+            condition.values + [.integer(Int64(max(0, count)))])
+    }
 
     func put(_ operation: Operation) {
         let values = Self.columns(of: operation) + [Value(operation.stored)]

@@ -108,7 +108,7 @@ final class Exchange: @unchecked Sendable {
             return refuse(handle, .bodyTooLarge(limit: core.options.maxBodyBytes), unread: false)
         }
         if let obstacle = isTurnedAway ? .overloaded : core.obstacle { return refuse(handle, obstacle, unread: false) }
-        if let credentials = core.credentials.withLock({ $0 }), let session = handle.session {
+        if core.options.tls != nil, let credentials = core.credentials.withLock({ $0 }), let session = handle.session {
             request.certificate = connection.certificate(of: session, under: credentials, at: core.options.now())
         }
         connection.enter(.answering)

@@ -85,8 +85,8 @@ struct KeyTests {
 
     @Test func `nor is it when what the key made is forgotten`() async throws {
         let world = try World()
-        let plan = try await world.service.plan(.request(.startVM, "vm/102"), World.alice, kept: wish())
-        try await world.store.write { $0.remove(plan: plan.id) }
+        _ = try await world.service.plan(.request(.startVM, "vm/102"), World.alice, kept: wish())
+        try await world.store.write { $0.remove(PlanFilter(), keeping: 0) }
         let blind = Principal(id: "operator", roles: [.operator], environments: [])
         let answer = await code(world, by: .by(blind))
         #expect(answer == .unknownEnvironment)

@@ -40,7 +40,7 @@ package struct PlanStoreConformance {
 
     func clear() async throws {
         try await store.write { records in
-            for plan in records.plans(PlanFilter()) { records.remove(plan: plan.id) }
+            records.remove(PlanFilter(), keeping: 0)
             for var operation in records.operations(OperationFilter()) where !operation.state.successors.isEmpty {
                 _ = operation.move(to: operation.state == .queued ? .cancelled : .failed, at: .sample)
                 records.put(operation)
@@ -75,9 +75,16 @@ package struct PlanStoreConformance {
         try await store.write { $0.put(changed) }
         try require(try await store.read { $0.plan(plan.id)?.state == .cancelled }, "putting again replaces")
         try require(try await plans() == [plan.id], "putting again adds no second row")
-        try await store.write { $0.remove(plan: plan.id) }
-        try await store.write { $0.remove(plan: plan.id) }
-        try require(try await plans().isEmpty, "a removed plan is gone, and removing it twice is no error")
+        let others = [try Self.plan(2), try Self.plan(3, environment: "cloud"), try Self.plan(4)]
+        try await store.write { records in
+            for plan in others { records.put(plan) }
+            records.remove(PlanFilter(environments: [.sample], limit: 1), keeping: 1)
+        }
+        try require(
+            try await plans() == [others[2].id, others[1].id],
+            "what is found is removed but the newest, and nothing else")
+        for _ in 0..<2 { try await store.write { $0.remove(PlanFilter(), keeping: 0) } }
+        try require(try await plans().isEmpty, "removed plans are gone, and removing them twice is no error")
     }
 
     private func checkFilters() async throws {
