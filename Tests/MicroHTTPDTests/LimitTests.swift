@@ -104,8 +104,13 @@ extension Serving {
                     try await holder.send(head + String(repeating: "x", count: 999))
                     #expect(await holder.staysSilent(for: .milliseconds(20)))
                 }
-                let third = try RawClient(server.address)
-                #expect(try await third.exchange(head + String(repeating: "y", count: 1000)).status == 503)
+                // On a busy machine the server may take what was sent a little later.
+                var status = 200
+                for _ in 0..<500 where status == 200 {
+                    let third = try RawClient(server.address)
+                    status = try await third.exchange(head + String(repeating: "y", count: 1000)).status
+                }
+                #expect(status == 503)
                 for holder in holders { #expect(try await holder.exchange("x").status == 200) }
                 let fourth = try RawClient(server.address)
                 #expect(try await fourth.exchange(head + String(repeating: "z", count: 1000)).status == 200)

@@ -10,6 +10,7 @@ extension Serving {
             let started = Latch()
             let proceed = Latch()
             let handler = Handler { request in
+                if request.path == "/idle" { return .text("here") }
                 started.open()
                 await proceed.wait()
                 return .text("finished")
@@ -19,6 +20,8 @@ extension Serving {
             let server = try HTTPServer(listening: .unix(path: path), handler: handler)
             let client = try RawClient(server.address)
             let idle = try RawClient(server.address)
+            // Connected is not yet accepted: what the server has not seen goes with its socket.
+            #expect(try await idle.exchange(get("/idle")).text == "here")
             try await client.send(get("/"))
             #expect(await started.wait())
             async let stopped: Void = server.shutdown(within: .seconds(10))
