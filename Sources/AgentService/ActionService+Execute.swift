@@ -165,8 +165,8 @@ extension ActionService {
         exit.contains("interrupt") || exit == "unexpected status"
     }
 
-    /// Tries until it works, and takes no new changes meanwhile; a cancelled task tries a last time and gives up. Answers
-    /// whether it worked.
+    /// Tries once a second until it works, and takes no new changes meanwhile; a cancelled task gives up once it has tried.
+    /// Answers whether it worked.
     private func persistently(_ what: String, _ body: () async throws(ServiceError) -> Void) async -> Bool {
         var isStuck = false
         defer { if isStuck { runs.withLock { $0.stuck -= 1 } } }
