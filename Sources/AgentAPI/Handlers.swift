@@ -115,7 +115,7 @@ struct Handlers: Sendable {
     func plan(_ exchange: Exchange) async throws(ServiceError) -> Response {
         let object = try exchange.object()
         return try await once(exchange, "plan", object) { kept async throws(ServiceError) in
-            .json(.ok, Views.plan(try await service.plan(object, exchange.context, kept: kept)))
+            .json(.ok, shown(try await service.plan(object, exchange.context, kept: kept), to: exchange))
         }
     }
 
@@ -125,7 +125,7 @@ struct Handlers: Sendable {
         do throws(JSONIssues) { wanted = try ApplyRequest(parsing: object) } catch { throw ServiceError(error) }
         let wait = exchange.preferredWait
         var response = try await once(exchange, "apply", object) { kept async throws(ServiceError) in
-            reply(to: try await service.apply(wanted, exchange.context, wait: wait, kept: kept))
+            reply(to: try await service.apply(wanted, exchange.context, wait: wait, kept: kept), exchange)
         }
         if let wait { response.fields[.preferenceApplied] = "wait=\(wait.components.seconds)" }
         return response
@@ -141,10 +141,10 @@ struct Handlers: Sendable {
         switch try await service.begin(key, payloadHash: hash, exchange.context) {
         case .answered(let answer): return Self.replayed(Response(answer))
         case .unanswered(let operation):
-            return Self.replayed(reply(to: try await service.outcome(of: operation)))
+            return Self.replayed(reply(to: try await service.outcome(of: operation), exchange))
         case .fresh:
             defer { service.end(key) }
-            let wish = KeptWish(key: key, payloadHash: hash) { KeptAnswer(.json(.ok, Views.plan($0))) }
+            let wish = KeptWish(key: key, payloadHash: hash) { KeptAnswer(.json(.ok, shown($0, to: exchange))) }
             do throws(ServiceError) {
                 let response = try await body(wish)
                 await service.keep(KeptAnswer(response), for: key)
@@ -163,7 +163,7 @@ struct Handlers: Sendable {
         return response
     }
 
-    private func reply(to outcome: ApplyOutcome) -> Response {
+    private func reply(to outcome: ApplyOutcome, _ exchange: Exchange) -> Response {
         let plan = outcome.plan
         var body: JSONObject = ["request": plan.request.json, "decision": plan.decision.json]
         if outcome.isStored { body["plan_id"] = .string(plan.id.description) }
@@ -171,7 +171,8 @@ struct Handlers: Sendable {
         case .read(let result): return ReadEnvelope(head: body, result: result).response()
         case .dryRun:
             body["result"] = [
-                "status": "planned", "message": "a dry run: nothing was changed", "data": plan.preview.json,
+                "status": "planned", "message": "a dry run: nothing was changed",
+                "data": service.shown(plan, to: exchange.context.caller).preview.json,
             ]
             return .json(.ok, .object(body))
         case .operation(let operation):
@@ -189,6 +190,11 @@ struct Handlers: Sendable {
 
     // MARK: Plans
 
+    /// A plan as the caller may see it.
+    private func shown(_ plan: Plan, to exchange: Exchange) -> JSON {
+        Views.plan(service.shown(plan, to: exchange.context.caller))
+    }
+
     func plans(_ exchange: Exchange) async throws(ServiceError) -> Response {
         let limit = try exchange.query("limit", in: 1...500) ?? 100
         var filter = PlanFilter(limit: limit + 1)
@@ -197,11 +203,12 @@ struct Handlers: Sendable {
         filter.environments = try environments(exchange)
         if let before = filter.before { _ = try await service.plan(before, exchange.context) }
         let found = try await service.plans(filter, exchange.context)
-        return .json(.ok, page("plans", found.map(Views.plan), limit, next: found.prefix(limit).last?.id))
+        return .json(
+            .ok, page("plans", found.map { shown($0, to: exchange) }, limit, next: found.prefix(limit).last?.id))
     }
 
     func onePlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        .json(.ok, Views.plan(try await service.plan(try exchange.id(.plan), exchange.context)))
+        .json(.ok, shown(try await service.plan(try exchange.id(.plan), exchange.context), to: exchange))
     }
 
     func decidePlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
@@ -209,11 +216,11 @@ struct Handlers: Sendable {
         let object = try exchange.object()
         let wish: ApprovalWish
         do throws(JSONIssues) { wish = try ApprovalWish(parsing: object) } catch { throw ServiceError(error) }
-        return .json(.ok, Views.plan(try await service.decide(id, wish, exchange.context)))
+        return .json(.ok, shown(try await service.decide(id, wish, exchange.context), to: exchange))
     }
 
     func cancelPlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        .json(.ok, Views.plan(try await service.cancelPlan(try exchange.id(.plan), exchange.context)))
+        .json(.ok, shown(try await service.cancelPlan(try exchange.id(.plan), exchange.context), to: exchange))
     }
 
     // MARK: Operations

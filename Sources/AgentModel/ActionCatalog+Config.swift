@@ -41,7 +41,9 @@ extension ActionCatalog {
                     ] : []),
             rules: [.atLeastOne(keys(of: kind).map(\.name) + ["delete"]), .notSetAndListed("delete")],
             risk: .medium, because: "changes a guest, perhaps not before it is started again",
-            touches: [touchesHost, touchesIdentity, touchesDisks(kind), touchesDevices], [config(kind)],
+            touches: [
+                touchesHost, touchesIdentity, touchesDisks(kind), touchesDevices, touchesProtection, touchesFirewall,
+            ] + (kind == .vm ? [touchesAccess] : []), [config(kind)],
             checks: [.unlocked(), .keysExist("delete"), .diskStorages, .hotplug], changes: .config, undo: .config,
             needs: mayConfigure(kind), safety: true)
     }
@@ -63,7 +65,7 @@ extension ActionCatalog {
         return .change(
             "cloud_init_vm", "Change what cloud-init tells a virtual machine, and write it out anew", on: [.vm],
             [node] + machineKeys.filter { given.contains($0.name) }, risk: .medium,
-            because: "changes users and addresses at the next start",
+            because: "changes users and addresses at the next start", touches: [touchesAccess],
             [
                 config(.vm, when: .any(given)),
                 CallTemplate(.put, "/nodes/{node}/qemu/{vmid}/cloudinit", passes: []),

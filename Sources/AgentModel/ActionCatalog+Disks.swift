@@ -6,6 +6,44 @@ extension ActionCatalog {
         "the disk: scsi0, rootfs, mp0, …")
     private static let mayDisk = [Privilege("/vms/{vmid}", "VM.Config.Disk")]
 
+    /// What a disk is besides its volume and its path, each with PVE's own name and bounds.
+    package static let diskOptions: [ParameterDefinition] = {
+        let vm = Condition.on(.vm)
+        let container = Condition.on(.container)
+        func option(
+            _ name: String, _ form: ParameterDefinition.Form, _ summary: String, _ when: Condition = .always
+        ) -> ParameterDefinition { ParameterDefinition(name, form, isOwn: true, when: when, summary) }
+        let limits = ["", "_rd", "_wr"].flatMap { side in
+            [
+                option("iops\(side)", .integer(0...1_000_000_000), "operations a second", vm),
+                option("mbps\(side)", .number(0...1_000_000), "MB a second", vm),
+            ]
+        }
+        let errors = ["enospc", "ignore", "report", "stop"]
+        return [
+            option("backup", .boolean, "part of the guest's backups"),
+            option("replicate", .boolean, "part of its replication"), option("ro", .boolean, "read only"),
+            option("shared", .boolean, "the same volume on every node"),
+            option("aio", .choice(["native", "threads", "io_uring"]), "how it is read and written", vm),
+            option("cache", .choice(["none", "writethrough", "writeback", "unsafe", "directsync"]), "cache mode", vm),
+            option("detect_zeroes", .boolean, "do not write zeroes", vm),
+            option("discard", .choice(["ignore", "on"]), "give freed blocks back to the storage", vm),
+            option("format", .choice(["raw", "qcow2", "vmdk"]), "of the image", vm),
+            option("iothread", .boolean, "a thread of its own", vm),
+            option("media", .choice(["cdrom", "disk"]), "what the guest sees", vm),
+            option("queues", .integer(2...64), "queues of a virtio disk", vm),
+            option("rerror", .choice(["ignore", "report", "stop"]), "at errors of reading", vm),
+            option("werror", .choice(errors), "at errors of writing", vm),
+            option("serial", .text(.diskSerial), "the serial number that the guest sees", vm),
+            option("ssd", .boolean, "the guest sees an SSD", vm),
+            option("wwn", .text(.worldWideName), "the world-wide name that the guest sees", vm),
+        ] + limits + [
+            option("acl", .boolean, "access control lists", container),
+            option("quota", .boolean, "quotas of users", container),
+            option("mountoptions", .text(.mountOptions), "noatime;nosuid;…", container),
+        ]
+    }()
+
     static let disks: [ActionDefinition] = [
         .change(
             "resize_disk", "Make a guest's disk larger", on: guests,
@@ -52,8 +90,7 @@ extension ActionCatalog {
                 ParameterDefinition(
                     "path", .text(.directory), required: true, isOwn: true, when: .on(.container),
                     "where the container sees it"),
-                ParameterDefinition("options", .text(.line(512)), isOwn: true, "PVE's options: discard=on,ssd=1"),
-            ], rules: [.diskOfKind("disk")], risk: .medium, because: "uses storage, takes nothing away",
+            ] + diskOptions, rules: [.diskOfKind("disk")], risk: .medium, because: "uses storage, takes nothing away",
             touches: [
                 TouchRule("touches-volume", ["volume"], because: "gives the guest data that may be somebody else's")
             ], GuestKind.allCases.map { config($0, passes: [], computed: [.disk]) },

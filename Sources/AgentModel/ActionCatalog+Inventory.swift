@@ -5,6 +5,13 @@ extension ActionCatalog {
     private static let audits = [Privilege("/", "Sys.Audit")]
     private static let seesStorage = [Privilege("/storage/{storage}", "Datastore.Audit", "Datastore.AllocateSpace")]
 
+    /// Reads that show how something is set up. Who may not make one does not get the same from a plan's preview.
+    package static let settingReads: Set<Action> = [
+        Action("read_vm"), Action("read_container"), Action("read_config"), Action("read_snapshots"),
+        Action("read_node"), Action("read_storage"), Action("read_storage_content"), Action("read_backups"),
+        Action("read_firewall"), Action("read_ha"), Action("read_pools"), Action("read_cluster"),
+    ]
+
     static let reads: [ActionDefinition] = guestReads + nodeReads + storageReads + clusterReads + taskReads
 
     private static let guestReads: [ActionDefinition] =

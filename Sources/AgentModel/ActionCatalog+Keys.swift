@@ -62,7 +62,6 @@ extension ActionCatalog {
         line("hotplug", upTo: 128, "network,disk,usb,memory,cpu; 0 is none"), line("vga", "type=,memory="),
         line("audio0", upTo: 128, "device=,driver="), line("rng0", upTo: 128, "source=,…"),
         line("watchdog", upTo: 128, "model=,action="),
-        line("ivshmem", upTo: 128, "size=,name="),
         line("spice_enhancements", upTo: 128, "foldersharing=,videostreaming="),
         flag("acpi", "ACPI"), flag("kvm", "hardware virtualisation"), flag("tablet", "a pointing device"),
         flag("localtime", "its clock has local time"), flag("autostart", "start it again after a crash"),
@@ -93,6 +92,7 @@ extension ActionCatalog {
         family("hostpci", 16, "the node's PCI devices"), family("usb", 15, "the node's USB devices"),
         ParameterDefinition("serial[n]", .text(.serial), count: 4, "/dev/… or socket"),
         ParameterDefinition("parallel[n]", .text(.parallel), count: 3, "/dev/parport0, /dev/usb/lp0"),
+        line("ivshmem", upTo: 128, "size=,name=: memory shared with the node"),
         family("virtiofs", 10, "the node's directories"), line("cicustom", upTo: 1024, "cloud-init: files of its own"),
         line("amd-sev", "type=,…"), line("intel-tdx", "type=,…"),
     ]
@@ -141,8 +141,20 @@ extension ActionCatalog {
         "touches-host", (machineHost + containerHost).map(\.name), because: "gives the guest a hold on its node")
     static let touchesIdentity = TouchRule(
         "touches-identity", ["smbios1"], because: "changes what the machine is told by")
+    static let touchesAccess = TouchRule(
+        "touches-access", ["ciuser", "cipassword", "sshkeys"], because: "decides who can get into the machine")
+    static let touchesProtection = TouchRule(
+        "touches-protection", ["protection"], value: .off, because: "lets the guest and its disks be deleted")
+    static let touchesFirewall = TouchRule(
+        "touches-firewall", ["net[n]"], live: .dropsFirewall, because: "takes traffic of the guest past its firewall")
     static let touchesDevices = TouchRule(
         "touches-devices", ["delete"], because: "removes settings or devices from the guest")
+    /// Of a guest that is made.
+    static func touchesVolumes(_ kind: GuestKind) -> TouchRule {
+        TouchRule(
+            "touches-volumes", disks(of: kind), value: .existingDisk,
+            because: "gives the guest data that may be somebody else's")
+    }
     static func touchesDisks(_ kind: GuestKind) -> TouchRule {
         TouchRule("touches-disks", disks(of: kind), because: "changes the guest's disks")
     }

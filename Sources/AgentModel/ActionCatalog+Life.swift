@@ -27,7 +27,17 @@ extension ActionCatalog {
                         ParameterDefinition("ssh-public-keys", .text(32_768), "for its root, one a line"),
                     ]),
             risk: .medium, because: "uses resources, takes nothing away",
-            touches: [touchesHost],
+            touches: [touchesHost, touchesVolumes(kind)]
+                + (isVM
+                    ? []
+                    : [
+                        TouchRule(
+                            "touches-template", ["ostemplate"], value: .noTemplate,
+                            because: "makes the container from data that may be somebody else's"),
+                        TouchRule(
+                            "touches-privileged", ["unprivileged"], value: .notOn,
+                            because: "the container's root is the node's; give unprivileged: true"),
+                    ]),
             [
                 CallTemplate(
                     .post, "/nodes/{node}/\(kind.rawValue)", tasks: kind.tasks("create"), id: "{vmid}",

@@ -94,12 +94,13 @@ package struct Grade: Sendable, Hashable {
 }
 
 extension ActionRequest {
-    /// The class that the catalogue gives the action, raised by what the parameters touch.
-    package var grade: Grade {
+    /// The class that the catalogue gives the action, raised by what the parameters touch and, with `live`, by the touch
+    /// rules that planning found to hold.
+    package func grade(live: [String] = []) -> Grade {
         var grade = Grade(
             risk: definition.risk, needsApproval: definition.needsApproval, reason: definition.reason,
             rules: ["base:\(action.rawValue)"])
-        for touch in definition.touches where touch.applies(to: self) {
+        for touch in definition.touches where touch.live == nil ? touch.applies(to: self) : live.contains(touch.id) {
             if touch.risk > grade.risk || (touch.needsApproval && !grade.needsApproval) { grade.reason = touch.reason }
             grade.risk = max(grade.risk, touch.risk)
             grade.needsApproval = grade.needsApproval || touch.needsApproval
@@ -110,10 +111,26 @@ extension ActionRequest {
 }
 
 extension TouchRule {
-    func applies(to request: ActionRequest) -> Bool {
+    /// Whether what the request says is enough for the rule; where it has a ``live`` test, that has to hold as well.
+    package func applies(to request: ActionRequest) -> Bool {
         guard when.holds(for: request.params, on: request.target) else { return false }
         guard !parameters.isEmpty else { return true }
+        if value == .notOn, parameters.contains(where: { request.params[$0] != true }) { return true }
         let touched = request.definition.parameters.filter { parameters.contains($0.name) }
-        return request.params.keys.contains { key in touched.contains { $0.matches(key) } }
+        return request.params.members.contains { member in
+            touched.contains { $0.matches(member.key) } && value.takes(member.value)
+        }
+    }
+}
+
+extension TouchRule.ValueTest {
+    fileprivate func takes(_ value: JSON) -> Bool {
+        switch self {
+        case .any: true
+        case .existingDisk: !VolumeName.isNewDisk(value.string ?? "")
+        case .noTemplate: VolumeName(value.string ?? "")?.name.hasPrefix("vztmpl/") != true
+        case .off: value == false
+        case .notOn: value != true
+        }
     }
 }

@@ -169,7 +169,10 @@ extension ActionRequest {
         var text = params["volume"]?.string ?? ""
         if text.isEmpty { text = "\(params["storage"]?.string ?? ""):\(params["size"]?.text ?? "")" }
         if let path = params["path"]?.string { text += ",mp=\(path)" }
-        if let options = params["options"]?.string { text += ",\(options)" }
+        for option in ActionCatalog.diskOptions {
+            guard let value = params[option.name] else { continue }
+            text += ",\(option.name)=" + (value.bool.map { $0 ? "1" : "0" } ?? value.string ?? value.text)
+        }
         return text
     }
 }

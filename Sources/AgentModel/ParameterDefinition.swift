@@ -63,6 +63,9 @@ package struct ParameterDefinition: Sendable, Hashable {
         "private-key",
     ]
 
+    /// Whether the key is one of a guest's network devices.
+    package static func isNetworkDevice(_ key: String) -> Bool { "net[n]".names(key) }
+
     /// Whether a parameter of this name holds a secret, however it is spelt.
     package static func isSecret(_ name: String) -> Bool { secretNames.contains(name.lowercased()) }
 }

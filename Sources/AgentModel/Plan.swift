@@ -98,6 +98,19 @@ package struct Plan: Sendable {
         if state == .approved { _ = move(to: .awaitingApproval, at: now) }
     }
 
+    /// As it is shown to somebody who may, by these rules, not read the settings of what it reaches.
+    package func hidingSettings(by rules: [String]) -> Plan {
+        var decision = decision
+        if let check = decision.rules.first(where: { $0.hasPrefix("check:") }), !decision.allowed {
+            decision.reason = "\(check) blocks it; \(rules.joined(separator: ", ")) hides the details"
+        }
+        return Plan(
+            id: id, request: request, requestHash: requestHash, planHash: planHash, requester: requester,
+            environmentIdentity: environmentIdentity, policyVersion: policyVersion, decision: decision,
+            preview: preview.hidingSettings(by: rules), requires: requires, createdAt: createdAt, expiresAt: expiresAt,
+            standing: standing)
+    }
+
     /// Binds the plan to the operation that carries it out; `nil` frees it again.
     package mutating func claim(by operation: RecordID?) { standing.operationID = operation }
 

@@ -34,6 +34,7 @@ package struct PlanDigest: Sendable {
             "plan_id": .string(id.description), "request_hash": .string(requestHash),
             "requester": .string(requester.actor), "environment_identity": .string(environmentIdentity),
             "calls": .array(preview.calls.map(keyed)), "observed": .object(preview.observed.shown),
+            "subjects": .array(preview.reach.subjects.map(\.json)),
             "policy_version": .string(policyVersion), "requires": requires.json, "expires_at": .string(expiresAt),
         ])
     }

@@ -34,9 +34,12 @@ package struct Decision: Sendable, Hashable {
     package var rules: [String]
     /// How many approvals, where any is required.
     package var approvals: Int
+    /// Everything that was judged, and by which of the configured rules.
+    package var subjects: [JudgedSubject]
 
     package init(
-        allowed: Bool, risk: Risk, requiresApproval: Bool, reason: String, rules: [String], approvals: Int = 1
+        allowed: Bool, risk: Risk, requiresApproval: Bool, reason: String, rules: [String], approvals: Int = 1,
+        subjects: [JudgedSubject] = []
     ) {
         self.allowed = allowed
         self.risk = risk
@@ -44,13 +47,32 @@ package struct Decision: Sendable, Hashable {
         self.reason = reason
         self.rules = rules
         self.approvals = approvals
+        self.subjects = subjects
     }
 
     package var json: JSON {
         [
             "allowed": .bool(allowed), "risk_level": .string(risk.rawValue),
             "requires_approval": .bool(requiresApproval), "reason": .string(reason), "rules": JSON(rules),
+            "subjects": .array(subjects.map(\.json)),
         ]
+    }
+}
+
+/// A subject as a decision names it, with the configured rules that matched it.
+package struct JudgedSubject: Sendable, Hashable {
+    package let role: Subject.Role
+    package let name: String
+    package var rules: [String]
+
+    package init(_ role: Subject.Role, _ name: String, rules: [String] = []) {
+        self.role = role
+        self.name = name
+        self.rules = rules
+    }
+
+    package var json: JSON {
+        ["role": .string(role.rawValue), "name": .string(name), "rules": rules.isEmpty ? nil : JSON(rules)]
     }
 }
 
@@ -97,9 +119,6 @@ package struct Observed: Sendable, Hashable {
         self.compared = compared
     }
 
-    /// The tags of the guest in lower case, as rules name them, where it has any.
-    package var tags: Set<String> { Set((shown["tags"]?.array ?? []).compactMap { $0.string?.lowercased() }) }
-
     /// The compared fields that differ now; of objects, such as the other guests that are named, their own fields.
     package func moved(to found: Observed) -> [Moved] {
         compared.flatMap { Self.moved($0, shown[$0] ?? .null, found.shown[$0] ?? .null) }
@@ -140,10 +159,12 @@ package struct Preview: Sendable {
     package var checks: [Check]
     /// The digest of the object that an edit names, as PVE gave it.
     package var digest: String?
+    /// What policy judges.
+    package var reach: Reach
 
     package init(
         calls: [Call] = [], observed: Observed = Observed(), changes: [Change] = [], noop: Bool = false,
-        irreversible: Bool = false, undo: JSON? = nil, checks: [Check] = []
+        irreversible: Bool = false, undo: JSON? = nil, checks: [Check] = [], reach: Reach = Reach()
     ) {
         self.calls = calls
         self.observed = observed
@@ -152,11 +173,13 @@ package struct Preview: Sendable {
         self.irreversible = irreversible
         self.undo = undo
         self.checks = checks
+        self.reach = reach
     }
 
     package var json: JSON {
         [
-            "calls": .array(calls.map(\.json)), "observed": .object(observed.shown),
+            "subjects": .array(reach.subjects.map(\.json)), "calls": .array(calls.map(\.json)),
+            "observed": .object(observed.shown),
             "changes": .array(changes.map { ["key": .string($0.key), "from": $0.from, "to": $0.to] }),
             "noop": .bool(noop), "irreversible": .bool(irreversible), "undo": undo ?? .null,
             "checks": .array(
@@ -164,6 +187,18 @@ package struct Preview: Sendable {
                     ["id": .string($0.id), "level": .string($0.level.rawValue), "detail": .string($0.detail)]
                 }),
         ]
+    }
+}
+
+extension Preview {
+    /// What is left of it without anything that was read from PVE: the calls without their parameters, which may hold what
+    /// was there before, and what was checked without the details.
+    func hidingSettings(by rules: [String]) -> Preview {
+        let detail = "hidden by \(rules.joined(separator: ", "))"
+        return Preview(
+            calls: calls.map { $0.with([]) },
+            checks: [Check("settings", .warn, detail)] + checks.map { Check($0.id, $0.level, detail) },
+            reach: Reach(subjects: reach.subjects.map { Subject($0.role, $0.name) }))
     }
 }
 

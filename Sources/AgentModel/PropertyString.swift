@@ -32,6 +32,11 @@ package enum PropertyString {
         return settings
     }
 
+    /// Whether a value of the key may name volumes: a disk, or the files of `cicustom`.
+    static func holdsVolume(_ key: String) -> Bool {
+        key == "cicustom" || leading.first { $0.key.names(key) }?.value == "volume"
+    }
+
     private static let models: Set<String> = [
         "e1000", "e1000-82540em", "e1000-82544gc", "e1000-82545em", "e1000e", "i82551", "i82557b", "i82559er",
         "ne2k_isa",

@@ -208,19 +208,43 @@ package struct TouchRule: Sendable, Hashable {
     package let id: String
     /// One of these parameters, or families, is given…
     package let parameters: [String]
+    /// …with such a value…
+    package let value: ValueTest
     /// …and this holds.
     package let when: Condition
+    /// What must be true of the target as it is, which planning looks at.
+    package let live: LiveTest?
     package let risk: Risk
     package let needsApproval: Bool
     package let reason: String
 
+    /// Which values of the parameters count.
+    package enum ValueTest: String, Sendable, Hashable {
+        case any
+        /// A disk that is there, or a copy of one: no new one, no empty drive, no image to install from.
+        case existingDisk = "existing_disk"
+        /// No template of containers.
+        case noTemplate = "no_template"
+        case off
+        /// Off, or not given.
+        case notOn = "not_on"
+    }
+
+    /// What planning finds out about the target.
+    package enum LiveTest: String, Sendable, Hashable {
+        /// A network device would be without the firewall that it, or another of the guest's, has.
+        case dropsFirewall = "drops_firewall"
+    }
+
     init(
-        _ id: String, _ parameters: [String] = [], when: Condition = .always, risk: Risk = .high,
-        approval: Bool = true, because reason: String
+        _ id: String, _ parameters: [String] = [], value: ValueTest = .any, when: Condition = .always,
+        live: LiveTest? = nil, risk: Risk = .high, approval: Bool = true, because reason: String
     ) {
         self.id = id
         self.parameters = parameters
+        self.value = value
         self.when = when
+        self.live = live
         self.risk = risk
         needsApproval = approval
         self.reason = reason

@@ -65,6 +65,13 @@ extension TextForm {
     package static let rankedNode = shape("[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(:[0-9]{1,4})?")
     /// A disk of either kind of guest.
     package static let slot = shape("(\(machineSlots)|\(containerSlots))")
+    /// A disk's serial number, as the guest sees it.
+    package static let diskSerial = shape("[A-Za-z0-9._-]{1,60}")
+    /// A disk's world-wide name.
+    package static let worldWideName = shape("0x[0-9A-Fa-f]{16}")
+    private static let mountOption = "(discard|lazytime|noatime|nodev|noexec|nosuid)"
+    /// How a container's volume is mounted: `noatime;nosuid`.
+    package static let mountOptions = shape("\(mountOption)(;\(mountOption)){0,5}")
     /// Where a container sees a volume.
     package static let directory = shape("/[A-Za-z0-9._/-]{1,255}")
     /// A path of PVE's access control, `/vms/100`.

@@ -22,6 +22,7 @@ package struct Policy: Sendable, Hashable {
                     entry.touches.map { touch in
                         [
                             "id": .string(touch.id), "parameters": JSON(touch.parameters),
+                            "value": .string(touch.value.rawValue), "live": touch.live.map { .string($0.rawValue) },
                             "when": .string(touch.when.text), "risk": .string(touch.risk.rawValue),
                             "approval": .bool(touch.needsApproval),
                         ]
@@ -31,21 +32,33 @@ package struct Policy: Sendable, Hashable {
         return "base@" + PlanDigest.hash(.array(matrix)).prefix(8)
     }()
 
-    /// Decides on `request` as the world looks in `tags` (those of the guest) and `checks`; the most restrictive rule
-    /// wins and all that spoke are named.
+    /// Decides on `request` by everything that it reaches, as planning saw it, and by `checks`; the most restrictive rule
+    /// wins, and all that matched are named with the subjects that they matched.
+    ///
+    /// Without a `reach` the target's name is all that rules can match.
     package func evaluate(
-        _ request: ActionRequest, by requester: Caller, in environment: EnvironmentFacts, tags: Set<String> = [],
+        _ request: ActionRequest, by requester: Caller, in environment: EnvironmentFacts, reach: Reach? = nil,
         checks: [Check] = []
     ) -> Decision {
-        let grade = request.grade
+        let known = reach ?? Reach()
+        let reach = known.subjects.isEmpty ? Reach(request.target) : known
+        let grade = request.grade(live: reach.touches)
         var decision = Decision(
             allowed: true, risk: grade.risk, requiresApproval: grade.needsApproval && request.changes,
-            reason: grade.reason, rules: grade.rules)
+            reason: grade.reason, rules: grade.rules,
+            subjects: reach.subjects.map { JudgedSubject($0.role, $0.name) })
         if environment.readOnly, request.changes {
             decision.deny("env:read_only", "environment \(environment.name) is read-only")
         }
-        for rule in rules where rule.applies(to: request, by: requester, tags: tags) {
+        if let loss = ruledLoss(of: reach, in: environment), request.changes { decision.guardLoss(loss) }
+        for rule in rules where rule.covers(request, by: requester) {
+            let matched = reach.subjects.indices.filter { rule.matches(reach.subjects[$0]) }
+            guard !matched.isEmpty else { continue }
             decision.tighten(by: rule, for: request)
+            // A rule about no subject in particular is noted at the target.
+            for index in rule.isAboutSubjects ? matched : [0] {
+                decision.subjects[index].rules.append("rule:\(rule.id)")
+            }
         }
         if request.dryRun, request.definition.effect == .change {
             decision.rules.append("base:dry_run")
@@ -53,6 +66,30 @@ package struct Policy: Sendable, Hashable {
         }
         for check in checks where check.level == .block { decision.deny("check:\(check.id)", check.detail) }
         return decision
+    }
+
+    /// Whether a rule about targets or tags could match a request for the action, so that it matters what it reaches.
+    package func looksAtSubjects(of action: Action) -> Bool {
+        rules.contains { $0.isAboutSubjects && $0.scope.actions?.contains(action) == true }
+    }
+
+    /// The rules by which the caller may not read the settings of something that the request reaches: what a preview
+    /// shows of those is then hidden from them.
+    package func rulesHiding(
+        _ reach: Reach, of request: ActionRequest, from caller: Caller
+    ) -> [String] {
+        rules.filter { rule in
+            rule.effect == .deny && rule.scope.actions?.isDisjoint(with: ActionCatalog.settingReads) == false
+                && rule.concerns(request.environment, caller) && reach.subjects.contains(where: rule.matches)
+        }.map { "rule:\($0.id)" }
+    }
+
+    /// The first tag or pool that a guest loses and that a rule in force there names, with the rule.
+    private func ruledLoss(of reach: Reach, in environment: EnvironmentFacts) -> (name: String, rule: String)? {
+        for loss in reach.losses {
+            if let rule = rules.first(where: { $0.names(loss, in: environment.name) }) { return (loss, rule.id) }
+        }
+        return nil
     }
 
     /// What a decision asks for: approvals by principals of their own, or, where nobody has one, names that the
@@ -72,6 +109,17 @@ extension Decision {
         if allowed { reason = why }
         allowed = false
         rules.append(rule)
+    }
+
+    /// Who takes a rule's tag or pool from a guest takes the rule from it.
+    fileprivate mutating func guardLoss(_ loss: (name: String, rule: String)) {
+        if !requiresApproval {
+            reason =
+                "takes \(loss.name.split(separator: "/", maxSplits: 1).joined(separator: " ")) from a guest, by which rule \(loss.rule) knows it"
+        }
+        requiresApproval = true
+        risk = .high
+        rules.append("base:touches-rules")
     }
 
     /// A dry run changes nothing: it is told of the rules, not bound by them.

@@ -53,13 +53,30 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         values.map { word + " " + $0.sorted().joined(separator: ", ") }
     }
 
-    func applies(to request: ActionRequest, by requester: Caller, tags: Set<String>) -> Bool {
-        guard scope.actions?.contains(request.action) ?? (request.definition.effect == .change) else { return false }
-        let names = Set([request.target.description] + (request.target.guest.map { [$0.description] } ?? []))
-        return scope.environments?.contains(request.environment) ?? true
-            && scope.targets?.contains { pattern in names.contains(where: pattern.matches) } ?? true
-            && scope.tags.map { !$0.isDisjoint(with: tags) } ?? true
-            && scope.principals?.contains(requester.principal) ?? true
+    /// Whether the rule is about such requests, whatever they reach.
+    func covers(_ request: ActionRequest, by requester: Caller) -> Bool {
+        (scope.actions?.contains(request.action) ?? (request.definition.effect == .change))
+            && concerns(request.environment, requester)
+    }
+
+    func concerns(_ environment: EnvironmentName, _ caller: Caller) -> Bool {
+        scope.environments?.contains(environment) ?? true && scope.principals?.contains(caller.principal) ?? true
+    }
+
+    /// Whether only some subjects are meant.
+    var isAboutSubjects: Bool { scope.targets != nil || scope.tags != nil }
+
+    /// Whether the subject is one that the rule is about, by any of its names and by its tags.
+    func matches(_ subject: Subject) -> Bool {
+        scope.targets?.contains { pattern in subject.names.contains(where: pattern.matches) } ?? true
+            && scope.tags.map { !$0.isDisjoint(with: subject.tags) } ?? true
+    }
+
+    /// Whether the rule knows guests there by this tag or pool, `tag/web` or `pool/prod`.
+    func names(_ mark: String, in environment: EnvironmentName) -> Bool {
+        guard scope.environments?.contains(environment) ?? true else { return false }
+        if mark.hasPrefix("tag/") { return scope.tags?.contains(String(mark.dropFirst("tag/".count))) == true }
+        return scope.targets?.contains { $0.description != "*" && $0.matches(mark) } == true
     }
 
     /// The rule as it enters the policy's version.

@@ -116,7 +116,7 @@ extension ActionService {
     private func approvalsNeeded(by plan: Plan) throws(ServiceError) -> Int {
         let facts = try site(plan.request.environment).facts
         let decision = inForce.policy.evaluate(
-            plan.request, by: plan.requester, in: facts, tags: plan.preview.observed.tags)
+            plan.request, by: plan.requester, in: facts, reach: plan.preview.reach)
         return approvalsNeeded(by: plan, decision, facts)
     }
 

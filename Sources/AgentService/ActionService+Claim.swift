@@ -18,7 +18,7 @@ extension ActionService {
             try checkState(of: fresh)
             let facts = try site(fresh.request.environment).facts
             let decision = inForce.policy.evaluate(
-                fresh.request, by: fresh.requester, in: facts, tags: fresh.preview.observed.tags)
+                fresh.request, by: fresh.requester, in: facts, reach: fresh.preview.reach)
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
             try await checkApprovals(of: fresh, decision, facts, context)
             let needed = approvalsNeeded(by: fresh, decision, facts)

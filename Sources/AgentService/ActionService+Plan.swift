@@ -40,10 +40,11 @@ extension ActionService {
         let now = ports.now()
         let caller = context.caller
         let rules = inForce
-        var preview = try await preview(of: request, at: site)
+        var preview = try await preview(
+            of: request, at: site, resolving: rules.policy.looksAtSubjects(of: request.action))
         preview.checks += try await reservations(of: request, caller, now)
         let decision = rules.policy.evaluate(
-            request, by: caller, in: site.facts, tags: preview.observed.tags, checks: preview.checks)
+            request, by: caller, in: site.facts, reach: preview.reach, checks: preview.checks)
         let requires = rules.policy.requirement(of: decision, in: site.facts, among: rules.directory)
         let expiresAt = try expiry(of: request, decision, now)
         let id = ports.newID(.plan)
@@ -59,9 +60,11 @@ extension ActionService {
     }
 
     /// What the request would do, from live state.
-    private func preview(of request: ActionRequest, at site: Site) async throws(ServiceError) -> Preview {
+    private func preview(
+        of request: ActionRequest, at site: Site, resolving: Bool
+    ) async throws(ServiceError) -> Preview {
         do throws(HypervisorError) {
-            return try await Observer(site: site).preview(of: request)
+            return try await Observer(site: site).preview(of: request, resolving: resolving)
         } catch {
             throw ServiceError(error, request.environment, during: "planning \(request.action.rawValue)")
         }

@@ -1,5 +1,6 @@
 import AgentAudit
 package import AgentModel
+import AgentPolicy
 import FoundationEssentials
 import StrictJSON
 
@@ -24,6 +25,12 @@ extension ActionService {
     package func plan(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
         let plan = try await visible(id, context)
         return isDue(plan) ? try await expire(plan) : plan
+    }
+
+    /// The plan as the caller sees it: without settings that rules keep from them.
+    package func shown(_ plan: Plan, to caller: Caller) -> Plan {
+        let rules = inForce.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
+        return rules.isEmpty ? plan : plan.hidingSettings(by: rules)
     }
 
     /// One plan as it is stored, for somebody who may see it; to others there is none.

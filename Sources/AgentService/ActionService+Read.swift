@@ -130,7 +130,15 @@ extension ActionService {
         let name = site.facts.name
         let request = ActionRequest(
             reading: .readInventory, on: runningOnly ? .inventoryRunning : .inventoryAll, in: name)
-        let decision = inForce.policy.evaluate(request, by: caller, in: site.facts)
+        let policy = inForce.policy
+        let look = Look(request, at: site)
+        do throws(HypervisorError) {
+            try await look.findReadSubjects(resolving: policy.looksAtSubjects(of: request.action))
+        } catch {
+            let failure = ServiceError(error, name, during: "GET /cluster/resources")
+            return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: failure), nil)
+        }
+        let decision = policy.evaluate(request, by: caller, in: site.facts, reach: look.findings.reach)
         guard decision.allowed else {
             let denial = ServiceError(.policyDenied, decision.reason)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: denial), nil)

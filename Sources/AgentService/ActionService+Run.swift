@@ -71,7 +71,7 @@ extension ActionService {
         try checkRules(of: plan, at: site)
         let preview = try await look(again: plan, at: site)
         try Self.checkUnmoved(plan, plan.preview.observed.moved(to: preview.observed))
-        try checkDecision(of: plan, at: site, preview.observed.tags, preview.checks)
+        try checkDecision(of: plan, at: site, preview.reach, preview.checks)
         let known = try await tasks(like: plan.preview.calls.first, at: site, "before the call")
         // The world went on meanwhile.
         try checkRules(of: plan, at: site)
@@ -96,14 +96,14 @@ extension ActionService {
                 .planStale, "environment \(site.facts.name) has another address, token or trust now; plan again",
                 planID: plan.id)
         }
-        try checkDecision(of: plan, at: site, plan.preview.observed.tags, [])
+        try checkDecision(of: plan, at: site, plan.preview.reach, [])
     }
 
     private func checkDecision(
-        of plan: Plan, at site: Site, _ tags: Set<String>, _ checks: [Check]
+        of plan: Plan, at site: Site, _ reach: Reach, _ checks: [Check]
     ) throws(ServiceError) {
         let decision = inForce.policy.evaluate(
-            plan.request, by: plan.requester, in: site.facts, tags: tags, checks: checks)
+            plan.request, by: plan.requester, in: site.facts, reach: reach, checks: checks)
         guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: plan.id) }
         if let lack = lack(of: plan, decision, site.facts) { throw lack }
     }

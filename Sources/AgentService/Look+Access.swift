@@ -35,7 +35,7 @@ extension Look {
     }
 
     /// The token's privileges on one path; `nil` where PVE does not tell.
-    private func granted(on path: String) async throws(HypervisorError) -> Set<String>? {
+    func granted(on path: String) async throws(HypervisorError) -> Set<String>? {
         do throws(HypervisorError) {
             let found = try await read(["access", "permissions"], ["path": path])
             return Set(found[path]?.object?.keys ?? [])

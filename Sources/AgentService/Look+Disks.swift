@@ -91,7 +91,7 @@ extension Look {
         for storage in Set(given.compactMap(\.storage)).sorted() {
             checks += try await active(storage, on: node, content: kind == .vm ? nil : "rootdir")
         }
-        for disk in given where Self.owner(of: disk.volume) != nil {
+        for disk in given where VolumeName(disk.volume)?.owner != nil {
             for user in try await users(of: disk.volume) where user != guest?.description {
                 checks.append(Check("volume-used", .block, "\(disk.volume) is a disk of \(user)"))
             }

@@ -131,27 +131,11 @@ extension Look {
         try await read(["cluster", "resources"], ["type": "vm"]).array ?? []
     }
 
-    /// Identity and state of every guest that a call names besides the target.
-    func findOtherGuests() async throws(HypervisorError) {
-        let ids = calls.reduce(into: Set<VMID>()) { $0.formUnion($1.guestIDs) }.filter { $0 != guest?.id }
-        guard !ids.isEmpty else { return }
-        let rows = try await guestRows()
-        var found = JSONObject()
-        for id in ids.sorted() {
-            guard let row = rows.first(where: { $0["vmid"]?.integer == Int64(id.rawValue) }),
-                let guest = GuestRef(row: row), let node = row["node"]?.string.flatMap(NodeName.init)
-            else {
-                found["guest/\(id)"] = ["exists": false]
-                continue
-            }
-            let (config, status) = try await site.state(of: guest, on: node)
-            let view = GuestView(guest, on: node, config: config, status: status, pool: row["pool"]?.string).observed
-            found[guest.description] = .object(
-                view.shown.members.filter { view.compared.contains($0.key) }
-                    .reduce(into: JSONObject()) { $0[$1.key] = $1.value })
+    /// The same by the guests' numbers.
+    func rowsByID() async throws(HypervisorError) -> [VMID: JSON] {
+        try await guestRows().reduce(into: [:]) { rows, row in
+            if let guest = GuestRef(row: row) { rows[guest.id] = row }
         }
-        findings.observed.shown["guests"] = .object(found)
-        findings.observed.compared.append("guests")
     }
 }
 

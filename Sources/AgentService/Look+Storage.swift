@@ -54,19 +54,23 @@ extension Look {
     /// A definition that goes takes the disks out of reach.
     func storageUnused() async throws(HypervisorError) -> [Check] {
         guard let call = calls.first, call.method == .delete, case .storage(let own) = request.target else { return [] }
-        let rows = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
-        let able = rows.filter { $0["storage"]?.string == own.description && $0["status"] == "available" }
-        var ids: Set<Int64> = []
-        for node in able.compactMap({ $0["node"]?.string }).sorted() {
-            for row in try await volumes(on: "\(own)", of: node)
-            where row["content"] == "images" || row["content"] == "rootdir" {
-                if let id = row["vmid"]?.integer { ids.insert(id) }
-            }
-            if able.first?["shared"] == 1 { break }
-        }
+        let disks = try await storedVolumes(on: own).filter { $0["content"] == "images" || $0["content"] == "rootdir" }
+        let ids = Set(disks.compactMap { $0["vmid"]?.integer })
         guard !ids.isEmpty else { return [] }
         let shown = ids.sorted().prefix(20).map(String.init).joined(separator: ", ") + (ids.count > 20 ? ", …" : "")
         return [Check("storage-used", .block, "disks of guests \(shown) are on storage \(own); move them first")]
+    }
+
+    /// What is on a storage, on all nodes where it is available.
+    func storedVolumes(on storage: StorageName) async throws(HypervisorError) -> [JSON] {
+        let rows = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
+        let able = rows.filter { $0["storage"]?.string == storage.description && $0["status"] == "available" }
+        var found: [JSON] = []
+        for node in able.compactMap({ $0["node"]?.string }).sorted() {
+            found += try await volumes(on: "\(storage)", of: node)
+            if able.first?["shared"] == 1 { break }
+        }
+        return found
     }
 
     func volumes(on storage: String, of node: String) async throws(HypervisorError) -> [JSON] {
@@ -75,19 +79,20 @@ extension Look {
 
     /// The guests whose configuration names the volume: its owner by its name, or any where it has none.
     func users(of volume: String) async throws(HypervisorError) -> [String] {
+        guard let wanted = VolumeName(volume) else { return [] }
         let rows = try await guestRows()
-        let owner = Self.owner(of: volume)
         let asked =
-            owner.map { owner in rows.filter { $0["vmid"]?.integer == owner } } ?? Array(rows.prefix(Self.scanned))
+            wanted.owner.map { owner in rows.filter { $0["vmid"]?.integer == Int64(owner.rawValue) } }
+            ?? Array(rows.prefix(Self.scanned))
         var users: [String] = []
         for row in asked {
             guard let other = GuestRef(row: row), let place = row["node"]?.string else { continue }
             let config = try await read(["nodes", place, other.kind.rawValue, other.id.description, "config"])
             let isUser = (config.object?.members ?? []).contains { member in
-                guard TextForm.disk(other.kind).matches(member.key), let text = member.value.string else {
-                    return false
-                }
-                return text == volume || text.hasPrefix(volume + ",")
+                guard TextForm.disk(other.kind).matches(member.key),
+                    let text = PropertyString.settings(member.key, member.value.string ?? "")?["volume"]?.string
+                else { return false }
+                return VolumeName(text) == wanted
             }
             if isUser { users.append(other.description) }
         }
@@ -96,14 +101,6 @@ extension Look {
 
     /// How many configurations are read in search of a volume that belongs to nobody.
     private static let scanned = 200
-
-    /// The number in `vm-101-disk-0`, `base-101-disk-0/vm-102-disk-0` (102) or `101/vm-101-disk-0.qcow2`.
-    static func owner(of volume: String) -> Int64? {
-        let name = volume.split(separator: "/").last?.split(separator: ":").last ?? ""
-        let parts = name.split(separator: "-")
-        guard parts.count > 2, ["vm", "base", "subvol", "basevol"].contains(parts[0]) else { return nil }
-        return Int64(parts[1])
-    }
 
     func volumeExists(_ volume: String, _ isBackup: Bool) -> [Check] {
         guard let row = findings.object else {
@@ -134,7 +131,7 @@ extension Look {
     }
 
     private func isUnused(_ volume: String) -> Bool {
-        disks().contains { $0.slot.hasPrefix("unused") && $0.volume == volume }
+        disks().contains { $0.slot.hasPrefix("unused") && VolumeName($0.volume) == VolumeName(volume) }
     }
 
     func volumeIsNew() -> [Check] {

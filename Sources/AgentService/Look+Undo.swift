@@ -131,9 +131,12 @@ extension Look {
             guard let now, request.params["destroy"] != true, !slot.hasPrefix("unused") else { return nil }
             var params: JSONObject = ["disk": .string(slot), "volume": .string(now.volume)]
             if let path = now.settings["mp"] { params["path"] = path }
-            let rest = now.settings.members.filter { !["volume", "mp"].contains($0.key) }
-            if !rest.isEmpty {
-                params["options"] = .string(rest.map { "\($0.key)=\($0.value.string ?? "")" }.joined(separator: ","))
+            // The size is the volume's own.
+            for option in now.settings.members where !["volume", "mp", "size"].contains(option.key) {
+                guard let form = ActionCatalog.diskOptions.first(where: { $0.name == option.key })?.form,
+                    let value = form.value(shownByPVE: option.value)
+                else { return nil }
+                params[option.key] = value
             }
             return wish("attach_disk", params)
         }

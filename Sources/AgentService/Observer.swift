@@ -16,34 +16,43 @@ struct Observer: Sendable {
         var object: JSON?
         /// The guests that a request for many means.
         var guests: [GuestRef] = []
+        /// What policy judges.
+        var reach = Reach()
+        /// What was seen of guests other than the target.
+        var guestStates = JSONObject()
 
         /// What is to be looked at could be found.
         var isThere: Bool { checks.allSatisfy { $0.level != .block } }
         var surroundings: Surroundings { Surroundings(node: node, config: config, guests: guests) }
     }
 
-    /// What `request` would do, from live state.
+    /// What `request` would do, from live state. A read looks at the guests that it is about only where `resolving`.
     ///
     /// - Throws: when PVE cannot be asked. A guest or node that is not there is a finding, not an error.
-    func preview(of request: ActionRequest) async throws(HypervisorError) -> Preview {
+    func preview(of request: ActionRequest, resolving: Bool = false) async throws(HypervisorError) -> Preview {
         let look = Look(request, at: site)
         if request.definition.effect == .read {
             try await look.findPlace()
-            var preview = Preview(observed: look.findings.observed, checks: look.findings.checks)
+            try await look.findReadSubjects(resolving: resolving)
+            var preview = Preview(
+                observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
             guard look.findings.isThere else { return preview }
             preview.calls = (try? request.calls(in: look.findings.surroundings)) ?? []
             return preview
         }
         try await look.findTarget()
         guard look.findings.isThere else {
-            return Preview(observed: look.findings.observed, checks: look.findings.checks)
+            try await look.findSubjects()
+            return Preview(observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
         }
         do throws(EndpointError) { look.calls = try request.calls(in: look.findings.surroundings) } catch {
             look.findings.checks.append(Check("endpoint", .block, error.detail))
         }
-        try await look.findOtherGuests()
         try await look.findObject()
-        var preview = Preview(calls: look.calls, observed: look.findings.observed, checks: look.findings.checks)
+        try await look.findSubjects()
+        var preview = Preview(
+            calls: look.calls, observed: look.findings.observed, checks: look.findings.checks,
+            reach: look.findings.reach)
         preview.checks += try await look.checks()
         preview.digest = look.findings.object?["digest"]?.string ?? look.findings.config?["digest"]?.string
         preview.changes = try await look.changes()

@@ -73,7 +73,7 @@ extension Preview: Stored {
         [
             "calls": JSON(calls), "observed": .object(observed.shown), "compared": JSON(observed.compared),
             "changes": JSON(changes), "noop": .bool(noop), "irreversible": .bool(irreversible), "undo": undo,
-            "checks": JSON(checks), "digest": digest.map { .string($0) },
+            "checks": JSON(checks), "digest": digest.map { .string($0) }, "reach": reach.stored,
         ]
     }
 
@@ -86,6 +86,43 @@ extension Preview: Stored {
             irreversible: try fields.flag("irreversible"), undo: try fields.find("undo") { $0 },
             checks: try fields.list("checks"))
         digest = try fields.find("digest", \.string)
+        // Plans of before are judged by what is found when they are looked at again.
+        if let reach = try fields.find("reach", Reach.self) { self.reach = reach }
+    }
+}
+
+extension Reach: Stored {
+    var stored: JSON {
+        ["subjects": JSON(subjects), "touches": JSON(touches), "losses": JSON(losses)]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            subjects: try fields.list("subjects"), touches: try fields.texts("touches"),
+            losses: try fields.texts("losses"))
+    }
+}
+
+extension Subject: Stored {
+    var stored: JSON {
+        [
+            "role": JSON(role), "name": .string(name), "aliases": JSON(aliases), "tags": JSON(tags.sorted()),
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            try fields.parsed("role", Role.init), try fields.text("name"), aliases: try fields.texts("aliases"),
+            tags: Set(try fields.texts("tags")))
+    }
+}
+
+extension JudgedSubject: Stored {
+    var stored: JSON { ["role": JSON(role), "name": .string(name), "rules": JSON(rules)] }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            try fields.parsed("role", Subject.Role.init), try fields.text("name"), rules: try fields.texts("rules"))
     }
 }
 
@@ -161,6 +198,7 @@ extension Decision: Stored {
         [
             "allowed": .bool(allowed), "risk": JSON(risk), "requires_approval": .bool(requiresApproval),
             "reason": .string(reason), "rules": JSON(rules), "approvals": JSON(approvals),
+            "subjects": JSON(subjects),
         ]
     }
 
@@ -169,6 +207,10 @@ extension Decision: Stored {
             allowed: try fields.flag("allowed"), risk: try fields.parsed("risk", Risk.init),
             requiresApproval: try fields.flag("requires_approval"), reason: try fields.text("reason"),
             rules: try fields.texts("rules"), approvals: try fields.number("approvals"))
+        // Decisions of before named none.
+        if let list = try fields.find("subjects", \.array) {
+            for element in list { subjects.append(try StoredFields.read(JudgedSubject.self, element)) }
+        }
     }
 }
 

@@ -143,7 +143,7 @@ extension World {
             }
         }
         if Disk.isKey(key, of: guest.kind), let disk = guest.config[key].flatMap({ Disk($0) }), !disk.isCDROM, !force {
-            guest.addUnused(disk.volume)
+            guest.addUnused(disk.volume, size: disk.options["size"])
         }
         guest.config[key] = nil
         return nil
@@ -191,7 +191,12 @@ extension World {
     private mutating func allocate(_ key: String, _ value: String, for guest: Guest, _ log: inout TaskLog) -> String {
         guard var disk = Disk(value) else { return value }
         let isCloudInit = disk.path == "cloudinit"
-        guard isCloudInit || Double(disk.path) != nil else { return value }
+        guard isCloudInit || Double(disk.path) != nil else {
+            // An image that is there is looked at for its size.
+            guard disk.options["size"] == nil, let size = guest.detachedSizes[disk.volume] else { return value }
+            disk.options["size"] = size
+            return disk.line
+        }
         let format = disk.options["format"] ?? "raw"
         let bytes = isCloudInit ? 4 << 20 : Disk.bytes(disk.path + "G") ?? 0
         if isCloudInit {

@@ -40,6 +40,8 @@ struct Guest: Sendable {
     var pending: [String: String?] = [:]
     /// What the cloud-init drive of a running VM was made of.
     var cloudInitDrive: [String: String]?
+    /// How large its unused volumes are.
+    var detachedSizes: [String: String] = [:]
     var pool: String?
     var haState: String?
     /// Whether the system inside reacts to a shutdown request.

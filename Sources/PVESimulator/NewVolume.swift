@@ -17,7 +17,8 @@ extension World {
 
 extension Guest {
     /// Notes a volume that is the guest's and not attached.
-    mutating func addUnused(_ volume: String) {
+    mutating func addUnused(_ volume: String, size: String? = nil) {
+        detachedSizes[volume] = size
         let free = (0...).first { config["unused\($0)"] == nil } ?? 0
         config["unused\(free)"] = volume
     }

@@ -24,7 +24,7 @@ struct PlanText {
 
     /// All that an approver has to know.
     var lines: [String] {
-        let sections = [head, changes, checks, calls, words]
+        let sections = [head, subjects, changes, checks, calls, words]
         return Array(sections.filter { !$0.isEmpty }.joined(separator: [""]))
     }
 
@@ -100,6 +100,21 @@ struct PlanText {
             observed["ha"]?["managed"] == 1 ? "managed by HA" : nil,
         ]
         return "found \(parts.compactMap { $0 }.joined(separator: " · "))"
+    }
+
+    /// What the request reaches besides its target, by role, each with the rules that matched it.
+    private var subjects: [String] {
+        let all = plan["decision"]?["subjects"]?.array ?? []
+        return table(
+            Subject.Role.allCases.compactMap { role in
+                let names = all.filter { $0["role"]?.string == role.rawValue }.map { subject in
+                    let rules = (subject["rules"]?.array ?? []).compactMap(\.string)
+                    let by = rules.isEmpty ? "" : " (\(rules.joined(separator: ", ")))"
+                    return Self.word(subject["name"]?.string ?? "") + by
+                }
+                guard !names.isEmpty, role != .target || all.count > 1 else { return nil }
+                return ["  reaches \(role.rawValue)", names.joined(separator: ", ")]
+            })
     }
 
     private var changes: [String] {

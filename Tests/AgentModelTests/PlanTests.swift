@@ -49,11 +49,6 @@ struct PlanTests {
         #expect(plan.operationID == nil)
     }
 
-    @Test func `tags are what rules call them, however PVE writes them`() {
-        #expect(Observed(shown: ["tags": ["Prod", "db+1", 1]]).tags == ["prod", "db+1"])
-        #expect(Observed(shown: ["tags": "prod"]).tags.isEmpty && Observed().tags.isEmpty)
-    }
-
     @Test func `what moved is told field by field, and only of what is compared`() {
         let before = Observed(
             shown: ["node": "a", "status": "running", "tags": ["x"]], compared: ["node", "status", "lock"])

@@ -106,7 +106,7 @@ struct PolicyTests {
     }
 
     private func line(_ request: ActionRequest) -> String {
-        let grade = request.grade
+        let grade = request.grade()
         return
             "\(request.action) \(request.target) \(request.params.keys.joined(separator: ",")) | \(grade.risk.rawValue) "
             + "\(grade.needsApproval ? "approval" : "no-approval") | \(grade.rules.joined(separator: ","))"

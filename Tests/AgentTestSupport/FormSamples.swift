@@ -86,6 +86,8 @@ package enum FormSamples {
         .slot: ["scsi0", "rootfs", "mp255", "virtio15"], .directory: ["/srv/data"], .accessPath: ["/", "/vms/101"],
         .serial: ["socket", "/dev/ttyS0"], .parallel: ["/dev/parport0", "/dev/usb/lp1"],
         .password: ["a;b=c d", "12345"],
+        .diskSerial: ["WD-1234.5_6"], .worldWideName: ["0x500a0b8000000001"],
+        .mountOptions: ["noatime", "noatime;nosuid"],
         .startDate: ["now", "2026-11-22T21:14:03"], .interface: ["net0", "vmbr0.20"],
         .timeZone: ["host", "Europe/Berlin"],
     ]

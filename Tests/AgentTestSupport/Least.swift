@@ -7,7 +7,7 @@ package enum Least {
     private static let needed: [String: JSONObject] = [
         "read_metrics": ["timeframe": "day"],
         "create_vm": ["node": "pve1"],
-        "create_container": ["node": "pve1", "ostemplate": "local:vztmpl/debian-13.tar.zst"],
+        "create_container": ["node": "pve1", "ostemplate": "local:vztmpl/debian-13.tar.zst", "unprivileged": true],
         "clone_vm": ["newid": 900],
         "clone_container": ["newid": 900],
         "migrate_vm": ["target": "pve2"],

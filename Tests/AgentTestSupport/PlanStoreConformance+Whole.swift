@@ -80,14 +80,20 @@ extension PlanStoreConformance {
                 Call(.delete, [], [("two", .secret(Secret(secret + "2"))), ("three", .secret(Secret("")))]),
             ], observed: Observed(shown: ["x": json], compared: ["x", "y"]),
             changes: [Change("memory", from: .null, to: json)], noop: true, irreversible: true, undo: json,
-            checks: [Check("guest", .warn, "so so"), Check("b", .block, ""), Check("c", .ok, "é")])
+            checks: [Check("guest", .warn, "so so"), Check("b", .block, ""), Check("c", .ok, "é")],
+            reach: Reach(
+                subjects: [
+                    Subject(.target, "vm/101", aliases: ["pool/a", "é"], tags: ["web"]), Subject(.source, "vm/7"),
+                ],
+                touches: ["touches-firewall"], losses: ["tag/web", "pool/a"]))
         preview.digest = "abc"
         return Plan(
             id: sample.id, request: request, requestHash: "r", planHash: "p",
             requester: Caller(principal: "bot", label: "label", isShared: false), environmentIdentity: "i",
             policyVersion: "v",
             decision: Decision(
-                allowed: true, risk: .high, requiresApproval: true, reason: "because", rules: ["a", "b"], approvals: 3),
+                allowed: true, risk: .high, requiresApproval: true, reason: "because", rules: ["a", "b"], approvals: 3,
+                subjects: [JudgedSubject(.target, "vm/101", rules: ["rule:a"]), JudgedSubject(.member, "vm/7")]),
             preview: preview, requires: Requirement(approvals: 3, assurance: .verified),
             createdAt: .sample.addingTimeInterval(-0.5), expiresAt: .sample.addingTimeInterval(0.999),
             standing: .init(

@@ -56,12 +56,21 @@ struct DocsTests {
         return "| " + cells.joined(separator: " | ") + " |"
     }
 
+    /// How the document puts what values, and what the target itself, must be.
+    private static let words = [
+        "existing_disk": "with a volume, a path or a device that is there",
+        "no_template": "with anything but a template",
+        "off": "set to false", "not_on": "unless it is true",
+        "drops_firewall": "without `firewall=1`, on a guest that has it on a device",
+    ]
+
     @Test func `the table of what raises the risk is the catalogue`() throws {
         let rows = ActionCatalog.all.flatMap { entry in
             entry.touches.map { touch in
                 let own = Set(entry.parameters.map(\.name))
                 let names = touch.parameters.filter(own.contains).map { "`\($0)`" }.joined(separator: ", ")
-                let raisedBy = [names, touch.when.text].filter { !$0.isEmpty }.joined(separator: "; ")
+                let value = Self.words[touch.live?.rawValue ?? touch.value.rawValue] ?? ""
+                let raisedBy = [names, value, touch.when.text].filter { !$0.isEmpty }.joined(separator: "; ")
                 return "| `\(entry.action)` | `base:\(touch.id)` | \(raisedBy) | \(touch.risk.rawValue) | "
                     + "\(touch.needsApproval ? "yes" : "no") | \(touch.reason) |"
             }

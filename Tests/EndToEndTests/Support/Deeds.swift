@@ -92,7 +92,7 @@ extension Deed {
         Deed("move_disk", "lxc/118", ["disk": "rootfs", "storage": "local-lvm"], given: stop(118)) {
             $0.guest(118)?.config["rootfs"]?.hasPrefix("local-lvm:") == true
         },
-        Deed("attach_disk", "vm/136", ["disk": "scsi5", "storage": "ceph", "size": 8, "options": "discard=on"]) {
+        Deed("attach_disk", "vm/136", ["disk": "scsi5", "storage": "ceph", "size": 8, "discard": "on"]) {
             $0.guest(136)?.config["scsi5"]?.hasPrefix("ceph:") == true
         },
         Deed("attach_disk", "lxc/118", ["disk": "mp0", "storage": "ceph", "size": 8, "path": "/srv/data"]) {

@@ -1,0 +1,112 @@
+import StrictJSON
+
+/// What a request names, by its parameters and by the calls that carry it out. Who owns it and what state it is in
+/// takes a look at PVE.
+extension ActionRequest {
+    /// Nodes, storages and pools that parameters name, in the order of the catalogue. The parameters' forms tell which do,
+    /// so that one that is added to the catalogue is not forgotten.
+    package var namedSubjects: [Subject] {
+        var found: [Subject] = []
+        for parameter in definition.parameters {
+            for (key, value) in params.members.map({ ($0.key, $0.value) }) where parameter.matches(key) {
+                guard !isPlace(parameter) else { continue }
+                let texts = (value.array ?? [value]).compactMap { $0.string ?? ($0.object == nil ? $0.text : nil) }
+                found += texts.flatMap { Self.subjects(key, $0, of: parameter.form) }
+            }
+        }
+        return found
+    }
+
+    /// Guests that parameters name by their numbers: the members that the request is about, and those that are yet to be.
+    package var namedGuests: [(id: VMID, role: Subject.Role)] {
+        definition.parameters.flatMap { parameter -> [(id: VMID, role: Subject.Role)] in
+            let isNew = if case .newGuest(parameter.name) = definition.changes { true } else { false }
+            return params.members.filter { parameter.matches($0.key) }.flatMap { member in
+                (member.value.array ?? [member.value]).compactMap { value in
+                    Self.guest(value, of: parameter.form).map { ($0, isNew ? .affected : .member) }
+                }
+            }
+        }
+    }
+
+    private static func guest(_ value: JSON, of form: ParameterDefinition.Form) -> VMID? {
+        switch form {
+        case .list(let element, _): guest(value, of: element)
+        case .integer(ActionCatalog.vmid): VMID(value.text)
+        case .text(.resource): value.string.flatMap { $0.split(separator: ":").last.flatMap { VMID($0) } }
+        case .boolean, .integer, .number, .text, .choice, .object: nil
+        }
+    }
+
+    /// A parameter that tells where the target is, not what is changed.
+    private func isPlace(_ parameter: ParameterDefinition) -> Bool {
+        parameter.name == "node" && parameter.isOwn && definition.expects == .present
+    }
+
+    private static func subjects(_ key: String, _ text: String, of form: ParameterDefinition.Form) -> [Subject] {
+        switch form {
+        case .list(let element, _): return subjects(key, text, of: element)
+        case .text(.node): return [Subject(.affected, "node/\(text)")]
+        case .text(.rankedNode): return [Subject(.affected, "node/\(text.prefix { $0 != ":" })")]
+        case .text(.storage): return [Subject(.affected, "storage/\(text)")]
+        case .text(.storageMap):
+            return text.split(whereSeparator: { ",:".contains($0) }).filter { $0 != "1" }
+                .map { Subject(.affected, "storage/\($0)") }
+        case .text(.pool):
+            let names = PoolName(text)?.subjectNames ?? []
+            return [Subject(.affected, "pool/\(text)", aliases: Array(names.dropFirst()))]
+        case .text(.volume): return VolumeName(text).map { subjects($0) } ?? []
+        // A storage's nodes, in one text as PVE has them.
+        case .text where key == "nodes":
+            return text.split(separator: ",").compactMap { NodeName(String($0)) }.map {
+                Subject(.affected, "node/\($0)")
+            }
+        case .text: return subjects(inSettings: text, of: key)
+        case .boolean, .integer, .number, .choice, .object: return []
+        }
+    }
+
+    /// Volumes and storages in a value such as `scsi0` has.
+    private static func subjects(inSettings text: String, of key: String) -> [Subject] {
+        guard PropertyString.holdsVolume(key) else { return [] }
+        return text.split(separator: ",").flatMap { part -> [Subject] in
+            let pair = part.split(separator: "=", maxSplits: 1)
+            guard let value = pair.last, let volume = VolumeName(value) else { return [] }
+            return subjects(volume)
+        }
+    }
+
+    /// The volume and its storage; of a volume that is yet to be made only the storage.
+    private static func subjects(_ volume: VolumeName) -> [Subject] {
+        let isNew = volume.storage != nil && volume.name.utf8.allSatisfy { TextForm.isDigit($0) || $0 == 0x2E }
+        return (volume.storage.map { [Subject(.affected, "storage/\($0)")] } ?? [])
+            + (isNew ? [] : [Subject(.source, "volume/\(volume.description)")])
+    }
+}
+
+extension Call {
+    /// Numbers of guests in all texts of the call that could name a volume or an archive, in its path too.
+    package var ownerIDs: [VMID] {
+        var texts = path.count > 4 && path[0] == "nodes" ? Array(path[4...]) : []
+        for (name, value) in parameters where !ParameterDefinition.namesNothing(name) {
+            switch value {
+            case .text(let text): texts.append(text)
+            case .list(let list): texts += list
+            case .secret, .observedDigest: break
+            }
+        }
+        return texts.flatMap(VolumeName.owners)
+    }
+}
+
+extension ParameterDefinition {
+    /// Parameters whose texts are notes, names, or addresses of networks: what looks like a volume there is none.
+    package static func namesNothing(_ name: String) -> Bool {
+        ["ipconfig[n]", "net[n]"].contains { $0.names(name) } || silent.contains(name)
+    }
+
+    private static let silent: Set<String> = [
+        "description", "comment", "notes-template", "name", "hostname", "snapname", "url", "nameserver",
+        "searchdomain", "cidr", "source", "dest", "tags", "schedule", "digest",
+    ]
+}
