@@ -17,7 +17,8 @@ struct DiskTests {
         #expect(try driver.config(136)["unused0"] == volume)
         _ = try await driver.data("PUT", path + "/config", "scsi3=local-lvm%3Avm-136-disk-1")
         #expect(try driver.config(136)["unused0"] == nil)
-        #expect(try driver.config(136)["scsi3"] == volume)
+        // PVE looks at the image for its size (qemu-server, create_disks in PVE/API2/Qemu.pm).
+        #expect(try driver.config(136)["scsi3"] == volume + ",size=8G")
         _ = try await driver.data("PUT", path + "/config", "delete=scsi3")
         #expect(try driver.config(136)["unused0"] == volume)
         _ = try await driver.data("PUT", path + "/unlink", "idlist=unused0&force=1")
