@@ -204,4 +204,7 @@ package struct Approval: Sendable, Hashable {
         self.reason = reason
         self.ticket = ticket
     }
+
+    /// Whether that is the approver's name; one person has it in any case, and with any token.
+    package func isBy(_ name: String) -> Bool { approver.lowercased() == name.lowercased() }
 }
