@@ -105,7 +105,8 @@ extension Look {
             let shown = call.json["params"]?.object ?? [:]
             let deleted = (shown["delete"]?.string ?? "").split(separator: ",").map(String.init)
             for key in deleted {
-                changes += difference(key, from: config[key].map { value(key, $0) } ?? .null, to: .null)
+                let hidden: JSON? = ParameterDefinition.isSecret(key) ? "<redacted>" : nil
+                changes += difference(key, from: config[key].map { hidden ?? value(key, $0) } ?? .null, to: .null)
             }
             for member in shown.members where !["delete", "digest", "force", "revert"].contains(member.key) {
                 let key = member.key
@@ -141,8 +142,8 @@ extension Look {
         let keys = (request.params["keys"]?.array ?? []).compactMap(\.string)
         return rows.filter { $0["key"]?.string.map(keys.contains) == true }.map { row in
             let key = row["key"]?.string ?? ""
-            return Change(
-                "pending.\(key)", from: row["pending"] ?? (row["delete"] == nil ? .null : "deleted"), to: .null)
+            let next = ParameterDefinition.isSecret(key) ? row["pending"].map { _ in "<redacted>" } : row["pending"]
+            return Change("pending.\(key)", from: next ?? (row["delete"] == nil ? .null : "deleted"), to: .null)
         }
     }
 
@@ -172,7 +173,9 @@ extension Look {
         guard call.method != .delete else { return [Change("exists", from: true, to: false)] }
         let deleted = (shown["delete"]?.string ?? "").split(whereSeparator: { ", ;".contains($0) }).map(String.init)
         let removals = deleted.map { key in
-            Change(key, from: ParameterDefinition.isSecret(key) ? .null : findings.object?[key] ?? .null, to: .null)
+            // What PVE hides may be there: taking it away is never nothing.
+            Change(
+                key, from: ParameterDefinition.isSecret(key) ? "<redacted>" : findings.object?[key] ?? .null, to: .null)
         }
         return removals
             + shown.members.filter { $0.key != "digest" && $0.key != "delete" }.map { member in
