@@ -104,6 +104,10 @@ package final class Authenticator: Sendable {
             throw ServiceError(
                 .invalidRequest, "X-Actor-ID takes 3 to 128 of A-Z a-z 0-9 . _ : @ / -; the one sent is not that")
         }
+        guard label.map(Principal.isReserved) != true else {
+            throw ServiceError(
+                .invalidRequest, "X-Actor-ID is a name that records give to the agent or to a stranger; take another")
+        }
         return Context(principal, label: label, requestID: requestID)
     }
 

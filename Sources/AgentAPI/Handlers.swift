@@ -178,7 +178,7 @@ struct Handlers: Sendable {
         case .operation(let operation):
             body["result"] = [
                 "status": .string(operation.state.rawValue), "message": .string(operation.message),
-                "data": operation.data ?? .null,
+                "data": operation.partial == nil ? operation.data ?? .null : Views.partial(operation),
             ]
             body["operation"] = Views.operation(operation)
             guard !operation.state.isEnded else { return .json(.ok, .object(body)) }

@@ -35,7 +35,8 @@ package enum Views {
             "environment": .string(operation.environment.description), "action": .string(operation.action.rawValue),
             "target": .string(operation.target.description), "state": .string(operation.state.rawValue),
             "requester": .string(operation.requester.actor), "upid": operation.upid.map { .string($0.description) },
-            "code": operation.code.map { .string($0) }, "message": .string(operation.message),
+            "steps": operation.shownSteps, "code": operation.code.map { .string($0) },
+            "message": .string(operation.message), "cause": operation.cause, "undo": operation.partial?.undo,
             "created_at": .string(operation.createdAt.rfc3339),
             "started_at": operation.startedAt.map { .string($0.rfc3339) },
             "ended_at": operation.endedAt.map { .string($0.rfc3339) },
@@ -47,8 +48,16 @@ package enum Views {
         ]
     }
 
+    /// What became of an operation that was carried out in part, as a result's data.
+    package static func partial(_ operation: Operation) -> JSON {
+        [
+            "code": operation.code.map { .string($0) }, "detail": .string(operation.message),
+            "cause": operation.cause, "steps": operation.shownSteps, "undo": operation.partial?.undo ?? .null,
+        ]
+    }
+
     package static func moved(_ moved: [Moved]) -> JSON {
-        .array(moved.map { ["field": .string($0.field), "planned": $0.planned, "found": $0.found] })
+        .array(moved.map(\.json))
     }
 
     private static func approval(_ approval: Approval) -> JSON {

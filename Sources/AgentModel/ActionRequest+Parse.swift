@@ -33,9 +33,7 @@ extension ActionRequest {
             approvalTicket: reader.parsed("approval_ticket", "text of at most 256 characters") {
                 Self.text($0, .text(256))
             },
-            approvedBy: reader.parsed("approved_by", "a name of 3 to 128 of A-Z a-z 0-9 . _ : @ / -") {
-                Self.text($0, .label)
-            })
+            approvedBy: reader.approver("approved_by"))
         reader.require("environment", "an environment's name")
         reader.require("action", "an action's name; see GET /v1/actions")
         reader.require("target", "a target such as vm/101")
@@ -60,4 +58,13 @@ extension ActionRequest {
     }
 
     private static func text(_ text: String, _ form: TextForm) -> String? { form.matches(text) ? text : nil }
+}
+
+extension ObjectReader {
+    /// The name of somebody who approved: one that a principal could have.
+    package mutating func approver(_ key: String) -> String? {
+        parsed(key, "a person's name of 3 to 128 of A-Z a-z 0-9 . _ : @ / -, none that records give to the agent") {
+            TextForm.label.matches($0) && !Principal.isReserved($0) ? $0 : nil
+        }
+    }
 }

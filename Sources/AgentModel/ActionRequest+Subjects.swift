@@ -92,6 +92,8 @@ extension Call {
             switch value {
             case .text(let text): texts.append(text)
             case .list(let list): texts += list
+            // A text that is secret only for the user name in a URL may name a volume as well.
+            case .secret(let secret) where !ParameterDefinition.isSecret(name): texts.append(secret.reveal())
             case .secret, .observedDigest: break
             }
         }

@@ -58,6 +58,11 @@ package struct Call: Sendable {
             })
     }
 
+    /// Whether a parameter is a secret, also one that has been erased.
+    package var carriesSecret: Bool {
+        parameters.contains { if case .secret = $0.value { true } else { false } }
+    }
+
     /// The call with nothing left of its secrets.
     func withoutSecrets() -> Call {
         with(

@@ -31,14 +31,17 @@ package struct Step: Sendable, Hashable {
     package let sentAt: Date
     /// PVE's task, where it answered with one.
     package var upid: UPID?
-    /// PVE answered, and nothing of this step is left to wait for: a call that is no task, or a task that ended well.
-    package var isDone = false
+    /// What became of it.
+    package var state: StepState
 
-    package init(sentAt: Date, upid: UPID? = nil, isDone: Bool = false) {
+    package init(sentAt: Date, upid: UPID? = nil, state: StepState = .unknown) {
         self.sentAt = sentAt
         self.upid = upid
-        self.isDone = isDone
+        self.state = state
     }
+
+    /// PVE answered, and nothing of this step is left to wait for: a call that is no task, or a task that ended well.
+    package var isDone: Bool { state == .done }
 }
 
 /// One attempt to carry out a plan, followed until PVE's task has ended.
@@ -54,7 +57,9 @@ package struct Operation: Sendable {
     package private(set) var state: OperationState
     package private(set) var startedAt: Date?
     package private(set) var endedAt: Date?
-    /// The plan's calls as far as they were sent, in order.
+    /// The plan's calls, in order.
+    package let calls: [CallName]
+    /// The calls as far as they were sent, in order.
     package var steps: [Step] = []
     /// A step's task ended well, but not without warnings.
     package var hasWarnings = false
@@ -62,11 +67,16 @@ package struct Operation: Sendable {
     package var knownTasks: [UPID] = []
     /// A stable code where the operation was refused or failed before or at the call.
     package var code: String?
+    /// Why the operation stopped after a call had been carried out; only with the code ``partiallyApplied``.
+    package var partial: PartialOutcome?
     /// What happened, for people; PVE's own text where PVE said it.
     package var message = ""
     /// What PVE answered to a call that is no task.
     package var data: JSON?
     package var logTail: [String] = []
+    /// The log of the newest task without the secrets that its call carried, as far as it is kept; only where it carried
+    /// any. Once the plan has ended nobody could take them out of PVE's log any more.
+    package var keptLog: [String] = []
     package var moved: [Moved] = []
     /// What PVE said where it refused.
     package var upstream: Upstream?
@@ -79,13 +89,15 @@ package struct Operation: Sendable {
     package init(id: RecordID, plan: Plan, approvals: [Approval], createdAt: Date) {
         self.init(
             id: id, planID: plan.id, environment: plan.request.environment, action: plan.request.action,
-            target: plan.request.target, requester: plan.requester, approvals: approvals, createdAt: createdAt)
+            target: plan.request.target, requester: plan.requester, calls: plan.preview.calls.map { CallName($0) },
+            approvals: approvals, createdAt: createdAt)
     }
 
     /// As a store has it.
     package init(
         id: RecordID, planID: RecordID, environment: EnvironmentName, action: Action, target: Target,
-        requester: Caller, approvals: [Approval], createdAt: Date, state: OperationState = .queued,
+        requester: Caller, calls: [CallName] = [], approvals: [Approval], createdAt: Date,
+        state: OperationState = .queued,
         startedAt: Date? = nil, endedAt: Date? = nil
     ) {
         self.id = id
@@ -94,6 +106,7 @@ package struct Operation: Sendable {
         self.action = action
         self.target = target
         self.requester = requester
+        self.calls = calls
         self.approvals = approvals
         self.createdAt = createdAt
         self.state = state

@@ -45,7 +45,7 @@ struct ParameterCheck {
         case .integer(let bounds): return reader.integer(key, in: bounds).map { JSON($0) }
         case .number, .text, .choice:
             guard let value = reader.value(key) else { return nil }
-            if let problem = form.problem(with: value) {
+            if let problem = form.problem(with: value, isSecret: ParameterDefinition.isSecret(key)) {
                 reader.report(key, problem)
                 return nil
             }
@@ -70,8 +70,12 @@ struct ParameterCheck {
             reader.report(key, "expected 1 to \(limit) elements, got \(elements.count)")
             return nil
         }
+        let isSecret = ParameterDefinition.isSecret(key)
         let found = elements.enumerated().compactMap { index, value in
-            element.problem(with: value).map { JSONError(path: reader.path.key(key).index(index), detail: $0) }
+            let problem =
+                element.problem(with: value, isSecret: isSecret)
+                ?? value.string.flatMap { $0.withoutUserinfo == $0 ? nil : Self.noUserinfo }
+            return problem.map { JSONError(path: reader.path.key(key).index(index), detail: $0) }
         }
         issues += found
         if found.isEmpty, Set(elements).count < elements.count {
@@ -80,6 +84,9 @@ struct ParameterCheck {
         }
         return found.isEmpty ? .array(elements) : nil
     }
+
+    /// In a list there is no place to keep one apart.
+    private static let noUserinfo = "holds a URL with a user name or password in it, which is not taken here"
 
     /// A parameter passed to PVE as it is: a plain name, and a scalar whose text PVE can take.
     private static func issue(with member: JSONObject.Member, at path: JSONPath) -> JSONError? {
@@ -107,6 +114,10 @@ struct ParameterCheck {
             secrets[path] = Secret(value.string ?? value.text)
             return .string(Secret("").description)
         }
+        if let text = value.string, text.withoutUserinfo != text {
+            secrets[path] = Secret(text)
+            return .string(text.withoutUserinfo)
+        }
         guard let object = value.object else { return value }
         var shown = JSONObject()
         for member in object.members { shown.append(member.key, hide(member.value, at: path.key(member.key))) }
@@ -115,25 +126,26 @@ struct ParameterCheck {
 }
 
 extension ParameterDefinition.Form {
-    /// What is wrong with a scalar, for the caller; `nil` where it has the form.
-    func problem(with value: JSON) -> String? {
+    /// What is wrong with a scalar, for the caller; `nil` where it has the form. A secret's value is not repeated.
+    func problem(with value: JSON, isSecret: Bool) -> String? {
+        let got = isSecret ? "another value, which is not repeated" : value.shown.withoutUserinfo
         switch self {
-        case .boolean: return value.bool == nil ? "expected true or false, got \(value.shown)" : nil
+        case .boolean: return value.bool == nil ? "expected true or false, got \(got)" : nil
         case .integer(let bounds):
             let fits = value.integer.flatMap { Int(exactly: $0) }.map(bounds.contains) ?? false
             return fits
-                ? nil : "expected an integer from \(bounds.lowerBound) to \(bounds.upperBound), got \(value.shown)"
+                ? nil : "expected an integer from \(bounds.lowerBound) to \(bounds.upperBound), got \(got)"
         case .number(let bounds):
             var number = value.integer.map { Double($0) }
             if case .number(let exact) = value { number = exact }
             let text = "\(JSON(bounds.lowerBound).text) to \(JSON(bounds.upperBound).text)"
-            return number.map(bounds.contains) == true ? nil : "expected a number from \(text), got \(value.shown)"
+            return number.map(bounds.contains) == true ? nil : "expected a number from \(text), got \(got)"
         case .text(let form):
-            guard let text = value.string else { return "expected a string, got \(value.shown)" }
-            return form.matches(text) ? nil : "expected text of the form \(form.pattern), got \(value.shown)"
+            guard let text = value.string else { return "expected a string, got \(got)" }
+            return form.matches(text) ? nil : "expected text of the form \(form.pattern), got \(got)"
         case .choice(let words):
-            guard let text = value.string else { return "expected a string, got \(value.shown)" }
-            return words.contains(text) ? nil : "expected one of \(words.joined(separator: ", ")), got \(value.shown)"
+            guard let text = value.string else { return "expected a string, got \(got)" }
+            return words.contains(text) ? nil : "expected one of \(words.joined(separator: ", ")), got \(got)"
         case .list, .object: return "expected a plain value"
         }
     }

@@ -58,9 +58,11 @@ package struct ParameterDefinition: Sendable, Hashable {
     }
 
     /// Names whose values are secrets wherever they turn up among parameters.
+    ///
+    /// `input-data` and `env` may hold anything; of the others PVE hides the values when they are read.
     package static let secretNames: Set<String> = [
-        "password", "cipassword", "keyring", "encryption-key", "sshkeys", "secret", "token", "token-value",
-        "private-key",
+        "password", "cipassword", "keyring", "encryption-key", "master-pubkey", "sshkeys", "secret", "token",
+        "token-value", "private-key", "input-data", "env",
     ]
 
     /// Whether the key is one of a guest's network devices.

@@ -78,7 +78,7 @@ package struct Plan: Sendable {
     /// Adds a yes and moves to `approved` when it was the last one needed: as many as the plan requires, and as rules
     /// that came later ask for. False, changing nothing, when none is awaited or this approver has given theirs.
     package mutating func approve(_ approval: Approval, needing later: Int = 0) -> Bool {
-        guard state == .awaitingApproval, !approvals.contains(where: { $0.approver == approval.approver }) else {
+        guard state == .awaitingApproval, !approvals.contains(where: { $0.isBy(approval.approver) }) else {
             return false
         }
         standing.approvals.append(approval)

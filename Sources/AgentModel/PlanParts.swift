@@ -105,6 +105,11 @@ package struct Change: Sendable, Hashable {
         self.from = from
         self.to = to
     }
+
+    /// Whether all is as before. Of what PVE hides nobody knows that.
+    package var isNothing: Bool {
+        from == to && !ParameterDefinition.isSecret(String(key.split(separator: ".").last ?? ""))
+    }
 }
 
 /// The live state a plan was made on.
@@ -239,4 +244,7 @@ package struct Approval: Sendable, Hashable {
         self.reason = reason
         self.ticket = ticket
     }
+
+    /// Whether that is the approver's name; one person has it in any case, and with any token.
+    package func isBy(_ name: String) -> Bool { approver.lowercased() == name.lowercased() }
 }

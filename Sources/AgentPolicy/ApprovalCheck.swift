@@ -26,11 +26,12 @@ package enum ApprovalCheck {
     ) throws(ApprovalRefusal) {
         guard plan.state == .awaitingApproval else { return }
         guard let approvedBy else { throw .missing(have: plan.approvals.count, need: needed) }
+        guard !Principal.isReserved(approvedBy) else { throw .notAnApprover(approvedBy) }
         guard !isName(approvedBy, of: plan.requester, applier) else { throw .selfApproval(approvedBy) }
         guard plan.requires.assurance == .declared, environment.acceptsDeclaredApprovals else {
             throw .declaredNotAccepted
         }
-        guard !plan.approvals.contains(where: { $0.approver.lowercased() == approvedBy.lowercased() }) else {
+        guard !plan.approvals.contains(where: { $0.isBy(approvedBy) }) else {
             throw .again(approvedBy)
         }
     }
@@ -40,11 +41,13 @@ package enum ApprovalCheck {
         guard !approver.isShared, approver.may(.approve, in: plan.request.environment) else {
             throw .notAnApprover(approver.id)
         }
-        guard approver.id != plan.requester.principal else { throw .selfApproval(approver.id) }
-        guard !plan.approvals.contains(where: { $0.approver == approver.id }) else { throw .again(approver.id) }
+        guard approver.id.lowercased() != plan.requester.principal.lowercased() else {
+            throw .selfApproval(approver.id)
+        }
+        guard !plan.approvals.contains(where: { $0.isBy(approver.id) }) else { throw .again(approver.id) }
     }
 
-    /// Names compare without regard to case.
+    /// Names compare without regard to case, as ids of principals are unique without regard to it.
     private static func isName(_ name: String, of callers: Caller...) -> Bool {
         callers.flatMap { [$0.principal, $0.label] }.contains { $0?.lowercased() == name.lowercased() }
     }
@@ -57,10 +60,10 @@ package enum ApprovalCheck {
         switch approval.assurance {
         case .declared:
             plan.requires.assurance == .declared && directory.isShared && environment.acceptsDeclaredApprovals
-                && !isName(approval.approver, of: plan.requester)
+                && !isName(approval.approver, of: plan.requester) && !Principal.isReserved(approval.approver)
         case .verified:
             directory.isApprover(approval.approver, in: environment.name)
-                && approval.approver != plan.requester.principal
+                && !approval.isBy(plan.requester.principal)
         }
     }
 }

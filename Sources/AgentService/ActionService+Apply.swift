@@ -16,9 +16,7 @@ package struct ApplyRequest: Sendable {
     package init(parsing object: JSONObject) throws(JSONIssues) {
         var reader = ObjectReader(object)
         planID = reader.parsed("plan_id", "a plan's id, pln_ and 20 characters") { RecordID($0, .plan) }
-        approvedBy = reader.parsed("approved_by", "a name of 3 to 128 of A-Z a-z 0-9 . _ : @ / -") {
-            TextForm.label.matches($0) ? $0 : nil
-        }
+        approvedBy = reader.approver("approved_by")
         let whole = ActionRequest.fields.filter { $0 != "approved_by" }.contains { object[$0] != nil }
         guard whole || object["plan_id"] == nil else {
             request = nil

@@ -25,15 +25,16 @@ extension ActionService {
                 // Nothing of this call has left.
                 operation.steps = Array(operation.steps.prefix(index))
                 operation.note(error)
-                return await finish(operation, .failed, context)
+                return await finish(operation, .failed, of: ready.plan, context)
             }
             ports.reached(.sent)
             guard let state = await send(call.filled(digest: digest), &operation, ready) else { return }
             guard state == .succeeded || state == .succeededWithWarnings else {
-                return await finish(operation, state, context)
+                return await finish(operation, state, of: ready.plan, context)
             }
         }
-        await finish(operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, context)
+        await finish(
+            operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, of: ready.plan, context)
     }
 
     /// After `count` steps of our own: what the plan was made on must be the same but for what those steps move. Answers
@@ -61,7 +62,7 @@ extension ActionService {
                     operation.message = end.message
                     if end.state != .succeeded { return end.state }
                 }
-                operation.steps[last].isDone = true
+                operation.steps[last].state = .done
                 guard await keep(operation) else { return nil }
                 ports.reached(.answerStored)
                 return .succeeded
@@ -76,6 +77,7 @@ extension ActionService {
             // Whether it has arrived is for the next start to find out.
             if Task.isCancelled, error.mayHaveExecuted { return nil }
             operation.note(error, ready.site.facts.name, call, redaction)
+            operation.steps[last].state = error.stepState
             return error.mayHaveExecuted ? .unknown : .failed
         }
     }
@@ -88,11 +90,14 @@ extension ActionService {
         }
         ports.reached(.taskEnded)
         let redaction = Redaction(plan.preview.calls)
-        operation.message = redaction(String(end.message.prefix(4096)))
+        operation.message = String(redaction(end.message).prefix(4096))
         operation.logTail = end.logTail.map { redaction($0) }
+        if plan.preview.calls.contains(where: \.carriesSecret) {
+            operation.keptLog = await keptLog(of: upid, at: site, redaction)
+        }
         if end.state == .succeededWithWarnings { operation.hasWarnings = true }
-        if let last = operation.steps.indices.last, end.state == .succeeded || end.state == .succeededWithWarnings {
-            operation.steps[last].isDone = true
+        if let last = operation.steps.indices.last {
+            operation.steps[last].state = end.stepState
         }
         return end.state
     }
@@ -118,12 +123,15 @@ extension ActionService {
     }
 
     /// Records and stores how an operation ended.
-    func finish(_ ended: Operation, _ wanted: OperationState, _ context: Context) async {
+    ///
+    /// - Parameter plan: the operation's; one that failed with a part of it carried out says what stays.
+    func finish(_ ended: Operation, _ wanted: OperationState, of plan: Plan?, _ context: Context) async {
         let now = ports.now()
         var operation = ended
         operation.cancelRequestedBy = runs.withLock { $0.stops[ended.id] } ?? ended.cancelRequestedBy
         let wasStopped = operation.cancelRequestedBy != nil && Self.isInterruption(operation.message)
         let state = wanted == .failed && wasStopped ? .cancelled : wanted
+        if let plan, state == .failed || state == .cancelled { operation.notePartlyDone(plan) }
         guard operation.move(to: state, at: now) else { return }
         let final = operation
         let ticket = floor.open(behind: ports.audit.head)
@@ -255,7 +263,8 @@ extension Operation {
     var record: JSON {
         [
             "status": .string(state.rawValue), "message": .string(message), "code": code.map { .string($0) },
-            "upid": upid.map { .string($0.description) }, "log_tail": logTail.isEmpty ? nil : JSON(logTail),
+            "cause": cause, "undo": partial?.undo, "steps": shownSteps, "upid": upid.map { .string($0.description) },
+            "log_tail": logTail.isEmpty ? nil : JSON(logTail),
             "upstream": upstream?.json, "cancel_requested_by": cancelRequestedBy.map { .string($0) },
         ]
     }

@@ -19,6 +19,15 @@ extension ActionService {
             case nil: .unknown
             }
         }
+
+        /// What it means for the call that started the task.
+        var stepState: StepState {
+            switch exit {
+            case .ok, .warnings: .done
+            case .failed: .failed
+            case nil: .unknown
+            }
+        }
     }
 
     /// Asks for the task's state, at first often, then every five seconds, until it has ended.

@@ -93,11 +93,14 @@ extension ActionService {
     ) async throws(ServiceError) -> (lines: [String], total: Int) {
         let operation = try await operation(id, context)
         guard let upid = operation.upid else { return ([], 0) }
-        let hypervisor = try site(of: operation).hypervisor
-        // While the plan lives its secrets are known; afterwards nobody could tell them.
-        let redaction = Redaction(try await read { $0.plan(operation.planID)?.preview.calls ?? [] })
+        let site = try site(of: operation)
+        let redaction: Redaction
+        switch try await secrets(of: upid, in: operation) {
+        case .known(let known): redaction = known
+        case .erased(let lines, _): return (Array(lines.dropFirst(start).prefix(limit)), lines.count)
+        }
         do throws(HypervisorError) {
-            let page = try await hypervisor.log(of: upid, from: start, limit: limit)
+            let page = try await site.hypervisor.log(of: upid, from: start, limit: limit)
             return (page.lines.map { redaction($0) }, page.total)
         } catch {
             throw ServiceError(error, operation.environment, during: "GET the log of \(upid)")

@@ -26,7 +26,7 @@ package struct ReadResult: Sendable {
 
     package var status = Status.ok
     package let message: String
-    package let content: Content
+    package var content: Content
     /// Only for a read of several environments.
     package var parts: [Part] = []
 }
@@ -52,10 +52,11 @@ extension ActionService {
         guard plan.decision.allowed else { throw ServiceError(.policyDenied, plan.decision.reason, planID: plan.id) }
         let request = plan.request
         let site = try site(request.environment)
-        let result: ReadResult
+        var result: ReadResult
         do throws(HypervisorError) { result = try await fetch(request, plan.preview.calls, site) } catch {
             throw ServiceError(error, request.environment, during: request.action.rawValue)
         }
+        if case .json(let data) = result.content { result.content = .json(try await redacted(data, request, at: site)) }
         try await record(
             event(
                 .read, context, environment: request.environment, plan: isStored ? plan.id : nil, request: request.json,

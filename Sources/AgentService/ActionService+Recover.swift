@@ -67,6 +67,7 @@ extension ActionService {
         else { return }
         operation.message = result["message"]?.string ?? ""
         operation.code = result["code"]?.string
+        operation.takeSteps(of: result)
         operation.logTail = result["log_tail"]?.array?.compactMap(\.string) ?? []
         if let upstream = result["upstream"], let status = upstream["status"]?.integer {
             operation.upstream = Upstream(
@@ -192,7 +193,7 @@ extension ActionService {
             let state = await conclude(upid, &followed, plan, at: site)
         else { return }
         guard state == .succeeded || state == .succeededWithWarnings else {
-            return await finish(followed, state, .agent)
+            return await finish(followed, state, of: plan, .agent)
         }
         await end(followed, followed.steps.count, of: plan)
     }
@@ -204,13 +205,13 @@ extension ActionService {
                 operation, .unknown,
                 "the agent was restarted after call \(count) of \(plan.preview.calls.count); the rest is not sent")
         }
-        await finish(operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, .agent)
+        await finish(operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, of: plan, .agent)
     }
 
     private func end(_ operation: Operation, _ state: OperationState, _ message: String) async {
         var ended = operation
         ended.message = message
-        await finish(ended, state, .agent)
+        await finish(ended, state, of: nil, .agent)
     }
 
     /// Looks for the task of the last call until PVE has answered, a few times, since the task may be about to begin.

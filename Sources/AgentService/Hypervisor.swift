@@ -23,6 +23,17 @@ package enum HypervisorError: Error, Sendable, Hashable {
     }
 }
 
+extension HypervisorError {
+    /// What became of a mutation that ended so.
+    var stepState: StepState {
+        switch self {
+        case _ where mayHaveExecuted: .unknown
+        case .refused: .failed
+        case .unreachable, .timeout, .invalid: .notSent
+        }
+    }
+}
+
 /// What came of a mutation that PVE accepted.
 package enum Accepted: Sendable, Hashable {
     /// PVE works on it; the task's end is the outcome.

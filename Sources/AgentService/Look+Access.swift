@@ -71,15 +71,18 @@ extension Look {
     func downloadAllowed() -> [Check] {
         let url = text("url")
         let allowed = site.facts.allowedDownloads
-        // Dots in a path could lead out of what is allowed.
-        let isPlain =
-            !url.split(separator: "/").contains { [".", ".."].contains($0) } && !url.contains("%2e")
-            && !url.contains("%2E")
-        guard !isPlain || !allowed.contains(where: { url.hasPrefix($0) }) else { return [] }
+        let address = DownloadAddress(url)
+        let isAllowed = address.map { address in
+            allowed.contains { DownloadAddress($0).map(address.isBelow) ?? false }
+        }
+        guard isAllowed != true else { return [] }
         let cure =
             allowed.isEmpty
-            ? "environment \(site.facts.name) allows no downloads; name beginnings of addresses in download_allow"
-            : "\(url) is not below \(allowed.joined(separator: " or "))"
+            ? "environment \(site.facts.name) allows no downloads; name addresses in download_allow"
+            : isAllowed == nil
+                ? "\(url) can be read in more than one way: no user name, fragment, dot or empty segments, encoded "
+                    + "slashes or double encoding"
+                : "\(url) is not below \(allowed.joined(separator: " or "))"
         return [Check("download", .block, cure)]
     }
 }

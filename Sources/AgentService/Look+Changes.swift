@@ -105,7 +105,8 @@ extension Look {
             let shown = call.json["params"]?.object ?? [:]
             let deleted = (shown["delete"]?.string ?? "").split(separator: ",").map(String.init)
             for key in deleted {
-                changes += difference(key, from: config[key].map { value(key, $0) } ?? .null, to: .null)
+                let now = ParameterDefinition.isSecret(key) ? nil : config[key].map { value(key, $0) }
+                changes += difference(key, from: now ?? .null, to: .null)
             }
             for member in shown.members where !["delete", "digest", "force", "revert"].contains(member.key) {
                 let key = member.key
@@ -118,7 +119,7 @@ extension Look {
                 }
             }
         }
-        let differing = changes.filter { $0.from != $0.to }
+        let differing = changes.filter { !$0.isNothing }
         return differing.isEmpty ? changes : differing
     }
 
@@ -141,8 +142,8 @@ extension Look {
         let keys = (request.params["keys"]?.array ?? []).compactMap(\.string)
         return rows.filter { $0["key"]?.string.map(keys.contains) == true }.map { row in
             let key = row["key"]?.string ?? ""
-            return Change(
-                "pending.\(key)", from: row["pending"] ?? (row["delete"] == nil ? .null : "deleted"), to: .null)
+            let next = ParameterDefinition.isSecret(key) ? .null : row["pending"]
+            return Change("pending.\(key)", from: next ?? (row["delete"] == nil ? .null : "deleted"), to: .null)
         }
     }
 

@@ -64,8 +64,14 @@ struct StoredFields {
     }
 
     mutating func list<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowFlaw) -> [T] {
+        guard let result = try findList(key, type) else { throw Self.flaw(path.key(key), "is missing") }
+        return result
+    }
+
+    mutating func findList<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowFlaw) -> [T]? {
+        guard let elements = try find(key, \.array) else { return nil }
         var result: [T] = []
-        for (index, element) in try get(key, \.array).enumerated() {
+        for (index, element) in elements.enumerated() {
             result.append(try Self.read(type, element, at: path.key(key).index(index)))
         }
         return result

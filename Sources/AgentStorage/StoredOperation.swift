@@ -8,9 +8,11 @@ extension Operation: Stored {
             "id": JSON(describing: id), "plan": JSON(describing: planID), "environment": JSON(describing: environment),
             "action": .string(action.rawValue), "target": JSON(describing: target), "requester": requester.stored,
             "created_at": JSON(createdAt), "state": JSON(state), "started_at": startedAt.map { JSON($0) },
-            "ended_at": endedAt.map { JSON($0) }, "steps": JSON(steps), "warnings": .bool(hasWarnings),
+            "ended_at": endedAt.map { JSON($0) }, "calls": JSON(calls), "steps": JSON(steps),
+            "warnings": .bool(hasWarnings),
             "known_tasks": JSON(knownTasks.map(\.description)), "code": code.map { .string($0) },
-            "message": .string(message), "data": data, "log_tail": JSON(logTail), "moved": JSON(moved),
+            "partial": partial?.stored, "message": .string(message), "data": data, "log_tail": JSON(logTail),
+            "kept_log": JSON(keptLog), "moved": JSON(moved),
             "upstream": upstream?.stored, "approvals": JSON(approvals),
             "cancel_requested_by": cancelRequestedBy.map { .string($0) }, "queue_position": JSON(queuePosition),
         ]
@@ -23,7 +25,9 @@ extension Operation: Stored {
             environment: try fields.parsed("environment", EnvironmentName.init),
             action: try fields.parsed("action", Action.init(rawValue:)),
             target: try fields.parsed("target", Target.init), requester: try fields.get("requester"),
-            approvals: try fields.list("approvals"), createdAt: try fields.date("created_at"),
+            // An operation that was stored before they were kept has none.
+            calls: try fields.findList("calls") ?? [], approvals: try fields.list("approvals"),
+            createdAt: try fields.date("created_at"),
             state: try fields.parsed("state", OperationState.init),
             startedAt: try fields.findParsed("started_at", Date.init(rfc3339:)),
             endedAt: try fields.findParsed("ended_at", Date.init(rfc3339:)))
@@ -35,9 +39,11 @@ extension Operation: Stored {
             return tasks.count == texts.count ? tasks : nil
         }
         code = try fields.find("code", \.string)
+        partial = try fields.find("partial")
         message = try fields.text("message")
         data = try fields.find("data") { $0 }
         logTail = try fields.texts("log_tail")
+        keptLog = try fields.find("kept_log", StoredFields.texts) ?? []
         moved = try fields.list("moved")
         upstream = try fields.find("upstream")
         cancelRequestedBy = try fields.find("cancel_requested_by", \.string)
@@ -46,17 +52,42 @@ extension Operation: Stored {
 }
 
 extension Step: Stored {
-    var stored: JSON { ["sent_at": JSON(sentAt), "upid": upid.map { JSON(describing: $0) }, "done": .bool(isDone)] }
+    var stored: JSON {
+        [
+            "sent_at": JSON(sentAt), "upid": upid.map { JSON(describing: $0) }, "done": .bool(isDone),
+            "state": JSON(state),
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        // A step that was stored before there was `state` knows only whether it was done.
+        let isDone = try fields.flag("done")
+        self.init(
+            sentAt: try fields.date("sent_at"), upid: try fields.findParsed("upid") { UPID($0) },
+            state: try fields.findParsed("state", StepState.init) ?? (isDone ? .done : .unknown))
+    }
+}
+
+extension CallName: Stored {
+    var stored: JSON { ["method": JSON(method), "path": .string(path)] }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(method: try fields.parsed("method", CallMethod.init), path: try fields.text("path"))
+    }
+}
+
+extension PartialOutcome: Stored {
+    var stored: JSON { ["code": code.map { .string($0) }, "detail": .string(detail), "undo": undo] }
 
     init(stored fields: inout StoredFields) throws(RowFlaw) {
         self.init(
-            sentAt: try fields.date("sent_at"), upid: try fields.findParsed("upid") { UPID($0) },
-            isDone: try fields.flag("done"))
+            code: try fields.find("code", \.string), detail: try fields.text("detail"),
+            undo: try fields.find("undo") { $0 })
     }
 }
 
 extension Moved: Stored {
-    var stored: JSON { ["field": .string(field), "planned": planned, "found": found] }
+    var stored: JSON { json }
 
     init(stored fields: inout StoredFields) throws(RowFlaw) {
         self.init(

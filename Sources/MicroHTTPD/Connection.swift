@@ -27,6 +27,8 @@ final class Connection: Sendable {
     private let lingering = Atomic(false)
     private let wasCut = Atomic(false)
     private let security = Lock<Security?>(nil)
+    /// The request whose chunked body is arriving.
+    let chunked = Lock<Exchange?>(nil)
 
     init(descriptor: Int32, peer: String) {
         self.descriptor = descriptor

@@ -56,6 +56,7 @@ final class Exchange: @unchecked Sendable {
             return unsafe receive(data)
         case .body:
             stage = .answering
+            connection.chunked.withLock { $0 = nil }
             return start(handle)
         case .answering:
             return resumed(handle)
@@ -65,6 +66,7 @@ final class Exchange: @unchecked Sendable {
     /// The request is over, answered or not.
     func completed() {
         state.withLock { $0.isOver = true }
+        connection.chunked.withLock { $0 = nil }
         core.returnMemory(heldBytes)
         connection.enter(.waiting)
     }
@@ -85,6 +87,7 @@ final class Exchange: @unchecked Sendable {
             return refuse(handle, .bodyTooLarge(limit: core.options.maxBodyBytes), unread: true)
         }
         if hasBody, let obstacle = core.obstacle { return refuse(handle, obstacle, unread: true) }
+        if head.isChunked { connection.chunked.withLock { $0 = self } }
         if let length = head.contentLength, length > 0 { request.body.reserveCapacity(min(Int(length), 65_536)) }
         return .YES
     }
@@ -133,6 +136,11 @@ final class Exchange: @unchecked Sendable {
         state.withLock { $0.isOver = true }
         task.cancel()
         return refuse(handle, .shuttingDown, unread: false)
+    }
+
+    /// A chunk's size and extensions are longer than the connection's memory.
+    func refuseChunk(_ handle: ConnectionHandle) -> MHD_Result {
+        refuse(handle, .malformed("a chunk's size and extensions are too long"), unread: true)
     }
 
     private func resumed(_ handle: ConnectionHandle) -> MHD_Result {

@@ -13,12 +13,10 @@ extension World {
         "arch", "cmode", "console", "entrypoint", "env", "features", "hostname", "nameserver", "ostype", "rootfs",
         "searchdomain", "timezone", "tty", "unprivileged",
     ]
-    private static let rootOnly = ["lock", "args"]
-
     func checkConfigChange(_ call: Call) throws(Failure) {
         if call.flag("skiplock") { throw .parameters(["skiplock": "Only root may use this option."]) }
         let deleted = Format.list(call.text("delete"))
-        for key in Self.rootOnly where call[key] != nil || deleted.contains(key) {
+        for key in ["lock", "args"] where call[key] != nil || deleted.contains(key) {
             throw .plain("only root can set '\(key)' config")
         }
         let set = call.values.filter { !Self.control.contains($0.key) }
@@ -34,6 +32,7 @@ extension World {
             }
         }
         let guest = try guest(call)
+        try checkPrivileges(set, deleted: deleted, call, for: guest)
         if let digest = call["digest"], digest != guest.digest {
             throw guest.kind == .vm ? .plain("checksum mismatch (file change by other user?)") : .staleConfig
         }
@@ -96,7 +95,12 @@ extension World {
 
     /// Why no new volume can be made for `key`, if one is wanted.
     private func obstacle(to key: String, _ value: String, for guest: Guest) -> Failure? {
-        guard Disk.isKey(key, of: guest.kind), let disk = Disk(value), Double(disk.path) != nil else { return nil }
+        guard Disk.isKey(key, of: guest.kind), let disk = Disk(value) else { return nil }
+        for volume in [disk.options["import-from"], Double(disk.path) == nil ? disk.volume : nil] {
+            guard let volume, disk.path != "cloudinit", bytes(of: volume) == nil else { continue }
+            return .plain("volume '\(volume)' does not exist")
+        }
+        guard Double(disk.path) != nil else { return nil }
         return obstacle(to: disk.storage, on: guest.node, for: guest.kind).map { .plain($0) }
     }
 
@@ -126,6 +130,10 @@ extension World {
         guard guest.config[key] != nil else {
             guest.pending[key] = nil
             return nil
+        }
+        if guest.config["protection"] == "1", Disk.isKey(key, of: guest.kind) || key.hasPrefix("unused") {
+            let drive = guest.kind == .vm ? "drive" : "CT \(guest.vmid) drive"
+            return .plain("can't remove \(drive) '\(key)' - protection mode enabled")
         }
         if guest.kind == .container, waits(key, guest) {
             guest.pending[key] = .some(nil)
@@ -198,7 +206,8 @@ extension World {
             return disk.line
         }
         let format = disk.options["format"] ?? "raw"
-        let bytes = isCloudInit ? 4 << 20 : Disk.bytes(disk.path + "G") ?? 0
+        let source = disk.options["import-from"]
+        let bytes = isCloudInit ? 4 << 20 : source.flatMap(bytes(of:)) ?? Disk.bytes(disk.path + "G") ?? 0
         if isCloudInit {
             let holdsFiles = storage(disk.storage)?.holdsFiles == true
             let name = "vm-\(guest.vmid)-cloudinit"
@@ -207,6 +216,7 @@ extension World {
             disk.volume = newVolume(on: disk.storage, for: guest.vmid, format: format, besides: guest)
         }
         disk.options["format"] = nil
+        disk.options["import-from"] = nil
         disk.options[isCloudInit ? "media" : "size"] = isCloudInit ? "cdrom" : Disk.sizeText(bytes)
         log.lines.append("Formatting '\(disk.volume)', fmt=\(format) size=\(bytes)")
         log.lines.append("\(key): successfully created disk '\(disk.line)'")

@@ -110,6 +110,20 @@ extension World {
         let targetKey = call["target-disk"] ?? call["target-volume"] ?? key
         guard let owner = guests[target] else { throw .plain("VM \(target) does not exist") }
         if let digest = call["target-digest"], digest != owner.digest { throw .staleConfig }
+        // qemu-server, src/PVE/API2/Qemu.pm: move_vm_disk, load_and_check_reassign_configs.
+        guard let giver = guests[call.vmid] else { throw .plain("could not find VM \(call.vmid)") }
+        guard giver.node == owner.node else {
+            throw .plain("Both VMs need to be on the same node (\(giver.node) != \(owner.node))")
+        }
+        if [giver, owner].contains(where: { $0.config["template"] == "1" }) {
+            throw .plain("Can't move disks from or to template VMs")
+        }
+        if owner.config[targetKey] != nil {
+            throw .plain("Target disk key '\(targetKey)' is already in use for VM '\(target)'")
+        }
+        if giver.power.isOn, !key.hasPrefix("unused") {
+            throw .plain("Cannot move disk to another VM while the source VM is running - detach first")
+        }
         let id = "\(call.vmid)-\(key)>\(target)-\(targetKey)"
         let type = call.kind == .vm ? "qmmove" : "move_volume"
         let work = Work(type: type, id: id, node: call.node) { (world, log) throws(TaskFailure) in

@@ -22,6 +22,7 @@ let haRuleEndpoints: [Endpoint] = [
             let key = "oneOf[\(call.text("type"))].\(wanted)"
             throw .parameters([key: "property is missing and it is not optional"])
         }
+        try world.checkHARule(name, call.values, "create")
         world.haRules[name] = call.values
         return .null
     },
@@ -38,6 +39,7 @@ let haRuleEndpoints: [Endpoint] = [
         if let digest = call["digest"], digest != world.haRuleDigest { throw .staleConfig }
         for key in Format.list(call.text("delete")) { rule[key] = nil }
         for (key, value) in call.values where key != "delete" && key != "digest" { rule[key] = value }
+        try world.checkHARule(call.text("rule"), rule, "update")
         world.haRules[call.text("rule")] = rule
         return .null
     },
@@ -55,6 +57,29 @@ extension World {
             haRules.sorted { $0.key < $1.key }.map { _, rule in
                 rule.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: "\n")
             }.joined(separator: "\n\n"))
+    }
+
+    /// Refuses a rule about nodes or guests that the HA manager does not have, and one that means nothing.
+    fileprivate func checkHARule(_ name: String, _ rule: [String: String], _ verb: String) throws(Failure) {
+        let missing = Format.list(rule["nodes"] ?? "").map { String($0.prefix { $0 != ":" }) }.filter {
+            node($0) == nil
+        }
+        guard missing.isEmpty else {
+            throw .plain("\(verb) ha rule failed: cannot use non-existent node(s) \(missing.joined(separator: ", ")).")
+        }
+        let resources = Format.list(rule["resources"] ?? "")
+        let foreign = resources.filter { haResources[$0] == nil }
+        guard foreign.isEmpty else {
+            throw .plain("\(verb) ha rule failed: cannot use unmanaged resource(s) \(foreign.joined(separator: ", ")).")
+        }
+        guard rule["type"] == "resource-affinity" else { return }
+        let flaw =
+            resources.count < 2
+            ? "rule is ineffective as there are less than two resources"
+            : rule["affinity"] == "negative" && resources.count > nodes.count
+                ? "rule defines more resources than available nodes" : nil
+        guard let flaw else { return }
+        throw .plain("\(verb) ha rule failed: 400 Rule '\(name)' is invalid.\nresources: \(flaw)")
     }
 
     fileprivate func haRuleRow(_ name: String) -> JSON {

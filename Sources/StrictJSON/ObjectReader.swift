@@ -29,8 +29,8 @@ package struct ObjectReader {
 
     package mutating func string(_ key: String) -> String? { take(key, "a string", \.string) }
     package mutating func bool(_ key: String) -> Bool? { take(key, "true or false", \.bool) }
-    package mutating func object(_ key: String) -> JSONObject? { take(key, "an object", \.object) }
-    package mutating func array(_ key: String) -> [JSON]? { take(key, "an array", \.array) }
+    package mutating func object(_ key: String) -> JSONObject? { take(key, "an object", \.object, got: \.kind) }
+    package mutating func array(_ key: String) -> [JSON]? { take(key, "an array", \.array, got: \.kind) }
 
     package mutating func strings(_ key: String) -> [String]? {
         guard let elements = array(key) else { return nil }
@@ -86,10 +86,14 @@ package struct ObjectReader {
         if !issues.isEmpty { throw JSONIssues(issues) }
     }
 
-    private mutating func take<T>(_ key: String, _ expected: String, _ form: (JSON) -> T?) -> T? {
+    /// - Parameter got: how the error shows a value of another form; one in the place of a list or an object may be
+    ///   anything, a secret too, and is not repeated.
+    private mutating func take<T>(
+        _ key: String, _ expected: String, _ form: (JSON) -> T?, got: (JSON) -> String = \.shown
+    ) -> T? {
         guard let value = value(key) else { return nil }
         if let found = form(value) { return found }
-        report(key, "expected \(expected), got \(value.shown)")
+        report(key, "expected \(expected), got \(got(value))")
         return nil
     }
 }

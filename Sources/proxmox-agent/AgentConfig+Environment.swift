@@ -27,8 +27,7 @@ extension ConfigReading {
             return words.isEmpty || !TextForm.line(1024).matches(text) ? nil : words
         }
         let downloads = list("download_allow", "https://HOST/, at least", &reader) { text in
-            let rest = text.hasPrefix("https://") ? text.dropFirst("https://".count) : ""
-            return TextForm.url.matches(text) && rest.dropFirst().contains("/") ? text : nil
+            DownloadAddress(text).flatMap { $0.scheme == "https" && $0.query == nil ? text : nil }
         }
         let trust = self.trust(&reader)
         let endpoint = baseURL.flatMap { self.endpoint($0, trust, &reader) }

@@ -4,9 +4,6 @@ import StrictJSON
 
 /// Reads who may get in, and what for.
 extension ConfigReading {
-    /// Names that records give to the agent itself and to those whom it does not know.
-    private static let reserved: Set = ["proxmox-agent", "anonymous", "unauthenticated"]
-
     func principals(
         _ reader: inout ObjectReader, _ config: inout AgentConfig, in environments: ConfigNames
     ) {
@@ -71,7 +68,7 @@ extension ConfigReading {
 
     /// Why a well-formed id cannot be that of a principal; `nil` where it can.
     static func flaw(inID id: String) -> String? {
-        reserved.contains(id.lowercased())
+        Principal.isReserved(id)
             ? "\"\(id)\" is what records call the agent or a stranger; take another" : nil
     }
 

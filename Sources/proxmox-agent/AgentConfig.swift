@@ -108,7 +108,7 @@ extension AgentConfig {
         ("environments[].timeout_ms", "time for one exchange with PVE, 100 to 600000; 30000"),
         ("environments[].labels", "texts of your own, shown by GET /v1/environments"),
         ("environments[].agent_exec_allow", "beginnings of commands that agent_exec may run in guests; none"),
-        ("environments[].download_allow", "beginnings of addresses that download_to_storage may fetch from; none"),
+        ("environments[].download_allow", "addresses below which download_to_storage may fetch; none"),
         ("accept_declared_approvals", "let approved_by count for real PVEs too; false"),
         ("principals[].id", "a caller's name in records, 3 to 128 of A-Z a-z 0-9 . _ : @ / -; required"),
         ("principals[].token_sha256", "the SHA-256 of their token, as proxmox-agent token new prints it"),

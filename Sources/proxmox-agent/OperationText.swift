@@ -35,6 +35,11 @@ struct OperationText {
                 "\(field["field"]?.string ?? ""): \(PlanText.word(field["planned"])) → \(PlanText.word(field["found"]))",
             ]
         }
+        let steps = (operation["steps"]?.array ?? []).map { step in
+            let call = ["method", "path"].compactMap { step["call"]?[$0]?.string }
+            let state = PlanText.spaced(step["state"]?.string ?? "")
+            return ["call", call.joined(separator: " ") + ": \(state)"]
+        }
         let facts: [(String, String?)] = [
             ("plan", operation["plan_id"]?.string), ("asked by", operation["requester"]?.string),
             ("stands behind", operation["queue_position"]?.integer.map { "\($0) others" }),
@@ -42,13 +47,14 @@ struct OperationText {
             ("started", operation["started_at"]?.string), ("ended", operation["ended_at"]?.string),
             ("cancel asked by", operation["cancel_requested_by"]?.string), ("code", operation["code"]?.string),
             ("message", operation["message"]?.string.flatMap { $0.isEmpty ? nil : PlanText.text($0) }),
+            ("cause", operation["cause"]?["code"]?.string), ("undo", operation["undo"].flatMap(PlanText.undo)),
             ("settle it", operation["state"] == "unknown" ? resolve : nil),
         ]
         let tail = (operation["log_tail"]?.array ?? []).compactMap(\.string)
         return ["\(id)  \(what)  \(state)"]
             + table(
                 facts.compactMap { name, value in value.map { ["  \(name)", $0] } }
-                    + (approvals + moved).map { ["  \($0[0])", $0[1]] })
+                    + (steps + approvals + moved).map { ["  \($0[0])", $0[1]] })
             + (tail.isEmpty ? [] : ["", "the end of the task's log:"] + tail.map { "  \($0)" })
     }
 

@@ -157,11 +157,17 @@ struct PlanText {
                 .joined(separator: " ")
         }
         guard !calls.isEmpty else { return [] }
-        if let undo = preview?["undo"], !undo.isNull {
-            let words = [undo["action"]?.string, undo["target"]?.string].compactMap { $0 }
-            return calls + ["  undo: " + (words + Self.pairs(undo["params"])).joined(separator: " ")]
+        if let undo = preview?["undo"].flatMap(Self.undo) {
+            return calls + ["  undo: " + undo]
         }
         return calls + (preview?["irreversible"] == true ? ["  irreversible: nothing brings this back"] : [])
+    }
+
+    /// A way back in one line; `nil` where there is none.
+    static func undo(_ undo: JSON) -> String? {
+        guard !undo.isNull else { return nil }
+        let words = [undo["action"]?.string, undo["target"]?.string].compactMap { $0 }
+        return (words + pairs(undo["params"])).joined(separator: " ")
     }
 
     /// Approvals and a rejection, what became of the plan, and how to approve it.

@@ -55,7 +55,8 @@ struct AuthenticatorTests {
     @Test(arguments: [
         ("pi-agent", true), ("a@b:c/d.e_f-1", true), ("abc", true), (String(repeating: "a", count: 128), true),
         ("ab", false), (String(repeating: "a", count: 129), false), ("a b c", false), ("äöü", false), ("", false),
-        ("abc,def", false),
+        ("abc,def", false), ("proxmox-agent", false), ("Proxmox-Agent", false), ("anonymous", false),
+        ("unauthenticated", false), ("operator", true),
     ])
     func `a label is taken in its form or not at all`(label: String, isGood: Bool) {
         let (code, context) = answer([.authorization: "Bearer \(Self.token)", .actorID: label])

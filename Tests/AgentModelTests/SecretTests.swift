@@ -20,7 +20,7 @@ struct SecretTests {
 
     @Test(arguments: [
         "password", "cipassword", "keyring", "encryption-key", "sshkeys", "secret", "token", "token-value",
-        "private-key", "Password", "KEYRING",
+        "private-key", "Password", "KEYRING", "master-pubkey", "input-data", "env",
     ])
     func `a secret parameter is taken out and only the call has it`(name: String) throws {
         let request = try edit([name: .string(Self.word), "server": "10.0.0.1"])
@@ -52,6 +52,78 @@ struct SecretTests {
         let request = try edit(["password": value])
         #expect(request.secrets.values.map { $0.reveal() } == [text])
         #expect(request.params["params"]?["password"] == "<redacted>")
+    }
+
+    /// Values of a wrong form or in a wrong place, each of which holds the word.
+    @Test(
+        arguments: [
+            ("storage_edit", "storage/nas", ["op": "change", "password": ["WORD"]]),
+            ("storage_edit", "storage/nas", ["op": "change", "keyring": "WORD\u{1}"]),
+            ("storage_edit", "storage/nas", ["op": "change", "passwd": "WORD"]),
+            ("storage_edit", "storage/nas", ["op": "change", "Password": "WORD"]),
+            ("storage_edit", "storage/nas", ["endpoint": "/storage/nas", "method": "PUT", "params": "password=WORD"]),
+            ("storage_edit", "storage/nas", ["endpoint": "/storage/nas", "method": "PUT", "params": ["WORD"]]),
+            ("configure_vm", "vm/101", ["cipassword": ["WORD"]]), ("configure_vm", "vm/101", ["cipassword": "WORD\n"]),
+            ("configure_vm", "vm/101", ["sshkeys": ["a": "WORD"]]),
+            ("configure_container", "lxc/101", ["env": "WORD\n"]),
+            ("configure_container", "lxc/101", ["delete": "WORD"]), ("agent_exec", "vm/101", ["input-data": ["WORD"]]),
+            ("agent_exec", "vm/101", ["command": ["cat"], "input-data": "WORD\u{7}"]),
+            ("agent_exec", "vm/101", ["command": ["curl", "https://user:WORD@host/"]]),
+            ("agent_exec", "vm/101", ["command": "WORD"]),
+            ("download_to_storage", "storage/local", ["url": "https://user:WORD@host/\u{1}"]),
+            ("download_to_storage", "storage/local", ["content": "https://user:WORD@host/"]),
+        ] as [(String, String, JSON)])
+    func `what is wrong with a request is said without the secrets in it`(
+        action: String, target: String, params: JSON
+    ) throws {
+        let text = params.text.replacing("WORD", with: Self.word)
+        let action = try #require(Action(rawValue: action))
+        #expect {
+            _ = try ActionRequest.sample(action, target, try JSON.parse(Array(text.utf8)))
+        } throws: {
+            !"\($0)".contains(Self.word)
+        }
+    }
+
+    @Test func `a user name and a password in a URL are a secret`() throws {
+        let url = "https://user:\(Self.word)@host.example/a.iso?x=@"
+        let request = try ActionRequest.sample(
+            try #require(Action(rawValue: "download_to_storage")), "storage/local",
+            [
+                "node": "pve1", "url": .string(url), "content": "iso", "filename": "a.iso",
+                "checksum": .string(String(repeating: "a", count: 64)), "checksum-algorithm": "sha256",
+            ])
+        #expect(request.params["url"] == "https://<redacted>@host.example/a.iso?x=@")
+        #expect(request.secrets.values.map { $0.reveal() } == [url])
+        let calls = try request.calls(onNode: NodeName("pve1"))
+        #expect(!calls.map(\.json.text).joined().contains(Self.word))
+        #expect(Redaction(calls)("cannot fetch \(url): no") == "cannot fetch <redacted>: no")
+    }
+
+    @Test(arguments: [
+        ("https://user:pass@host/x", "https://<redacted>@host/x"),
+        ("see http://a@b and ftp://c:d@e.", "see http://<redacted>@b and ftp://<redacted>@e."),
+        ("https://u:p@ss@host/", "https://<redacted>@host/"), ("https://host/a@b", "https://host/a@b"),
+        ("https://host?x=a@b", "https://host?x=a@b"), ("mail a@b", "mail a@b"), ("://", "://"),
+        ("x://@y", "x://<redacted>@y"),
+    ])
+    func `what names a user in a URL is taken out of every text`(text: String, shown: String) {
+        #expect(Redaction([])(text) == shown)
+        #expect(Redaction([])(["a": [.string(text)]]) == ["a": [.string(shown)]])
+    }
+
+    @Test func `rows that name a secret show no value of it`() {
+        let rows: JSON = [["key": "env", "value": "A=1", "pending": "A=2"], ["key": "cores", "value": 2]]
+        #expect(
+            Redaction([])(rows)
+                == [["key": "env", "value": "<redacted>", "pending": "<redacted>"], ["key": "cores", "value": 2]])
+        #expect(Redaction([])(["env": "A=1", "cores": 2]) == ["env": "<redacted>", "cores": 2])
+    }
+
+    @Test func `a secret that was cut off at the end of a text is taken out as well`() throws {
+        let redact = Redaction(try edit(["password": .string(Self.word)]).calls(onNode: nil))
+        #expect(redact("it was correct-horse-b") == "it was <redacted>")
+        #expect(redact("it was cor") == "it was cor", "three letters tell nothing")
     }
 
     @Test func `what is wrong with a secret is said without it`() {

@@ -27,6 +27,8 @@ struct ApprovalCheckTests {
         Case(approvedBy: "operator", refusal: .selfApproval("operator")),
         Case(approvedBy: "Operator", planner: nil, applier: nil, refusal: .selfApproval("Operator")),
         Case(approvedBy: "bob", planner: nil, applier: nil),
+        Case(approvedBy: "proxmox-agent", refusal: .notAnApprover("proxmox-agent")),
+        Case(approvedBy: "Anonymous", refusal: .notAnApprover("Anonymous")),
         Case(approvedBy: "bob", environment: "https://pve.lan:8006", refusal: .declaredNotAccepted),
         Case(approvedBy: "bob", environment: "https://pve.lan:8006", declared: true),
         Case(approvedBy: "alice", environment: "https://pve.lan:8006", refusal: .selfApproval("alice")),

@@ -67,6 +67,38 @@ struct ApproveTests {
         #expect(world.pve.changes.isEmpty)
     }
 
+    @Test func `with another token, or in another case, an approver is the same person`() async throws {
+        let two = PolicyRule(id: "two", effect: .requireApproval, approvals: 2)
+        let world = try World(team: Team.rules([two]))
+        let plan = try await world.plan(.stopVM, "vm/101", as: .by(Team.agent))
+        #expect(await world.code(plan, by: Team.alice) == nil)
+        // Tokens are no part of what an approval is: who comes with a new one has the same id.
+        let renamed = Principal(id: "Alice", roles: [.approver])
+        let requester = Principal(id: "PI-Agent", roles: [.operator, .approver])
+        let others = Team.all.filter { ![Team.alice, Team.agent].contains($0) }
+        world.service.replace(
+            Rules(directory: Directory(others + [renamed, requester]), policy: Policy(rules: [two])))
+        #expect(await world.code(plan, by: renamed) == .alreadyApproved)
+        #expect(await world.code(plan, by: requester) == .selfApproval)
+        #expect(try await world.state(of: plan) == .awaitingApproval)
+    }
+
+    @Test(arguments: ["proxmox-agent", "Proxmox-Agent", "anonymous", "unauthenticated"])
+    func `a name that records give to the agent approves nothing`(name: String) async throws {
+        let world = try World()
+        let plan = try await world.plan(.stopVM, "vm/101")
+        let refused = await world.refusal { () async throws(ServiceError) in
+            try await world.apply(plan, approvedBy: name)
+        }
+        #expect(refused?.code == .invalidRequest)
+        #expect(refused?.issues.first?.path.pointer == "/approved_by")
+        let whole: JSONObject = [
+            "environment": "home", "action": "stop_vm", "target": "vm/101", "approved_by": .string(name),
+        ]
+        #expect(throws: RequestError.self) { try ActionRequest(parsing: whole) }
+        #expect(world.pve.changes.isEmpty)
+    }
+
     @Test func `a yes to another hash counts for nothing`() async throws {
         let world = try World(team: Team.rules())
         let plan = try await world.plan(.stopVM, "vm/101", as: .by(Team.agent))

@@ -136,7 +136,7 @@ struct RecoverTests {
 
     @Test func `an answer that was stored is the outcome`() async throws {
         let world = try World()
-        let (plan, id) = try await interrupted(world) { $0.steps = [Step(sentAt: $1, isDone: true)] }
+        let (plan, id) = try await interrupted(world) { $0.steps = [Step(sentAt: $1, state: .done)] }
         let next = try await world.restarted()
         #expect(try await end(next, id).state == .succeeded)
         #expect(try await next.state(of: plan) == .applied)

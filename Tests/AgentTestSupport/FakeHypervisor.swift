@@ -31,10 +31,12 @@ package final class FakeHypervisor: Hypervisor {
     package init(change: @escaping Change = { _ in .done(.null) }) { state = Mutex(State(change: change)) }
 
     /// Adds a guest, or replaces it.
-    package func put(_ guest: String, status: String = "stopped", digest: String = "d1", lock: String? = nil) {
+    package func put(
+        _ guest: String, status: String = "stopped", digest: String = "d1", lock: String? = nil, name: String? = nil
+    ) {
         state.withLock { state in
             state.guests[guest] = (
-                config: ["name": .string(guest), "digest": .string(digest), "lock": lock.map { .string($0) }],
+                config: ["name": .string(name ?? guest), "digest": .string(digest), "lock": lock.map { .string($0) }],
                 status: ["status": .string(status), "qmpstatus": .string(status)]
             )
         }

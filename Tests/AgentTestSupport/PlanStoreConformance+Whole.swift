@@ -134,10 +134,12 @@ extension PlanStoreConformance {
         var full = Operation(
             id: .sample(2, .operation), plan: plan, approvals: [Self.approval("dora")], createdAt: .sample)
         _ = full.move(to: .running, at: .sample.addingTimeInterval(0.123))
-        full.steps = [Step(sentAt: .sample, upid: upid, isDone: true), Step(sentAt: .sample.addingTimeInterval(9.009))]
+        full.steps = [Step(sentAt: .sample, upid: upid, state: .done), Step(sentAt: .sample.addingTimeInterval(9.009))]
         full.hasWarnings = true
         full.knownTasks = [upid]
         full.code = "upstream_refused"
+        full.partial = PartialOutcome(code: "plan_stale", detail: "é", undo: Self.json)
+        full.keptLog = ["one", ""]
         full.message = "no\u{0} \u{202E}"
         full.data = Self.json
         full.logTail = ["", "two\n"]
@@ -151,7 +153,7 @@ extension PlanStoreConformance {
         let running = full
         try requireFull(
             running, otherThan: bare,
-            but: ["planID", "environment", "action", "target", "requester", "createdAt", "endedAt"])
+            but: ["planID", "environment", "action", "target", "requester", "calls", "createdAt", "endedAt"])
         try await store.write { records in
             records.put(bare)
             records.put(running)

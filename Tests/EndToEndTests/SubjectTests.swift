@@ -120,6 +120,9 @@ struct SubjectTests {
         Reach("delete_volume", "storage/ceph", ["volume": "ceph:vm-101-disk-7"], as: "source") {
             $0.addVolume("ceph:vm-101-disk-7", content: "images", vmid: 101)
         },
+        Reach(
+            "create_vm", "vm/600",
+            ["node": "pve1", "scsi0": "ceph:0,import-from=ceph:vm-101-disk-0,serial=http://a:b@c"], as: "source"),
         Reach("attach_disk", "vm/136", ["disk": "scsi5", "volume": "ceph:vm-101-disk-7"], as: "source"),
         Reach("move_disk", "vm/136", ["disk": "scsi1", "storage": "local-lvm"], as: "source") {
             $0.setConfig(136, "scsi1", "ceph:vm-101-disk-7,size=8G")

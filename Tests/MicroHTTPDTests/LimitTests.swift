@@ -56,6 +56,31 @@ extension Serving {
             }
         }
 
+        /// The size of a chunk with something behind it that is longer than any buffer.
+        @Test(arguments: [
+            "5;\(String(repeating: "a", count: 30_000))\r\n", "5;\(String(repeating: "a", count: 100_000))\r\n",
+            "5;\(String(repeating: "a", count: 100_000))", "5 \(String(repeating: " ", count: 100_000))\r\n",
+            "\(String(repeating: "0", count: 100_000))5\r\n", "5;a=\"\(String(repeating: "\\\"", count: 50_000))\"\r\n",
+        ])
+        func `refuses a chunk whose head does not end`(head: String) async throws {
+            try await withServer { server in
+                let client = try RawClient(server.address)
+                try? await client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + head)
+                #expect(try await client.response().status == 400)
+                #expect(try await client.end() == .closed([]))
+                #expect(try await RawClient(server.address).exchange(get("/x")).status == 200)
+            }
+        }
+
+        @Test func `takes a chunk with an extension that fits`() async throws {
+            try await withServer { server in
+                let client = try RawClient(server.address)
+                let chunk = "5;name=\"\(String(repeating: "a", count: 1000))\"\r\nhello\r\n0\r\n\r\n"
+                let head = "POST /c HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+                #expect(try await client.exchange(head + chunk).text == "POST /c - hello")
+            }
+        }
+
         @Test func `cuts off a chunked body that does not end`() async throws {
             try await withServer(echo, { $0.maxBodyBytes = 1000 }) { server in
                 let client = try RawClient(server.address)

@@ -1,0 +1,131 @@
+package import StrictJSON
+
+/// What became of one of a plan's calls.
+package enum StepState: String, Sendable, Hashable, CaseIterable {
+    /// PVE has not received it, and will not.
+    case notSent = "not_sent"
+    case done
+    /// PVE refused it, or its task ended with an error.
+    case failed
+    /// It was sent, or may have been, and its end is not known: not yet, while the operation runs.
+    case unknown
+}
+
+/// A call as steps name it.
+package struct CallName: Sendable, Hashable {
+    package let method: CallMethod
+    /// The path for people.
+    package let path: String
+
+    package init(method: CallMethod, path: String) {
+        self.method = method
+        self.path = path
+    }
+
+    package init(_ call: Call) { self.init(method: call.method, path: call.shownPath) }
+
+    package var json: JSON { ["method": .string(method.rawValue), "path": .string(path)] }
+}
+
+/// Why an operation stopped after some of its calls had been carried out, and the way back.
+package struct PartialOutcome: Sendable, Hashable {
+    /// The code that the operation would have had if nothing had been done; `nil` for a task that failed.
+    package let code: String?
+    package let detail: String
+    /// A ready plan request that takes back what was done; `nil` where there is none.
+    package let undo: JSON?
+
+    package init(code: String?, detail: String, undo: JSON?) {
+        self.code = code
+        self.detail = detail
+        self.undo = undo
+    }
+}
+
+extension Operation {
+    /// The code of operations that ended after some of their calls had been carried out, and not all.
+    package static let partiallyApplied = "partially_applied"
+
+    /// Every call of the plan, in order, and what became of it.
+    package var shownSteps: JSON {
+        .array(
+            calls.indices.map { index in
+                let step = index < steps.count ? steps[index] : nil
+                return [
+                    "call": calls[index].json, "state": .string((step?.state ?? .notSent).rawValue),
+                    "upid": step?.upid.map { .string($0.description) },
+                ]
+            })
+    }
+
+    /// Why it stopped, where a part was carried out.
+    package var cause: JSON? {
+        partial.map { partial in
+            [
+                "code": partial.code.map { .string($0) }, "detail": .string(partial.detail),
+                "moved": moved.isEmpty ? nil : .array(moved.map(\.json)), "upstream": upstream?.json,
+            ]
+        }
+    }
+
+    /// Takes over what a record of the operation's end says of its calls.
+    package mutating func takeSteps(of record: JSON) {
+        for (index, shown) in (record["steps"]?.array ?? []).enumerated() where index < steps.count {
+            steps[index].state = shown["state"]?.string.flatMap(StepState.init) ?? steps[index].state
+            steps[index].upid = shown["upid"]?.string.flatMap { UPID($0) } ?? steps[index].upid
+        }
+        guard let cause = record["cause"] else { return }
+        partial = PartialOutcome(
+            code: cause["code"]?.string, detail: cause["detail"]?.string ?? "", undo: record["undo"])
+        moved = (cause["moved"]?.array ?? []).compactMap { moved in
+            moved["field"]?.string.map {
+                Moved(field: $0, planned: moved["planned"] ?? .null, found: moved["found"] ?? .null)
+            }
+        }
+    }
+
+    /// Makes it an operation that was carried out in part, where a call of it was: then nothing may say that nothing was
+    /// done.
+    package mutating func notePartlyDone(_ plan: Plan) {
+        let done = steps.indices.filter { steps[$0].isDone }
+        guard !done.isEmpty, partial == nil else { return }
+        let names = done.compactMap { index -> String? in
+            guard index < plan.preview.calls.count else { return nil }
+            let call = plan.preview.calls[index]
+            let snapshot = plan.takesSnapshot(call).map { " (the safety snapshot \($0))" } ?? ""
+            return "\(call.method.rawValue) \(call.shownPath)\(snapshot)"
+        }
+        let detail = message
+        partial = PartialOutcome(code: code, detail: detail, undo: undo(of: done, in: plan))
+        code = Self.partiallyApplied
+        message =
+            "carried out in part, and not taken back: \(names.joined(separator: ", ")); "
+            + "the rest was not carried out: \(detail)"
+    }
+
+    /// The way back from the calls that were carried out.
+    private func undo(of done: [Int], in plan: Plan) -> JSON? {
+        // Another guest has taken the place of the one that was changed.
+        guard !moved.contains(where: { ["kind", "uuid", "ctime", "hwaddrs"].contains($0.field) }) else { return nil }
+        let calls = done.filter { $0 < plan.preview.calls.count }.map { plan.preview.calls[$0] }
+        guard calls.count == 1, let snapshot = calls.first.flatMap(plan.takesSnapshot) else { return plan.preview.undo }
+        return [
+            "environment": .string(environment.description), "action": "delete_snapshot",
+            "target": .string(target.description), "params": ["snapname": .string(snapshot)],
+        ]
+    }
+}
+
+extension Plan {
+    /// The name of the safety snapshot where that is what the call takes.
+    fileprivate func takesSnapshot(_ call: Call) -> String? {
+        guard request.params["safety_snapshot"] == true, call.method == .post, call.path.last == "snapshot" else {
+            return nil
+        }
+        return call["snapname"]
+    }
+}
+
+extension Moved {
+    package var json: JSON { ["field": .string(field), "planned": planned, "found": found] }
+}

@@ -1,0 +1,136 @@
+/// What only root@pam itself may do with guests, and which volumes a caller may use. A token of root@pam is not root.
+///
+/// As qemu-server does it (src/PVE/API2/Qemu.pm: check_vm_modify_config_perm, check_usb_perm, check_hostpci_perm,
+/// check_storage_access), pve-container (src/PVE/LXC.pm: check_ct_modify_config_perm; src/PVE/API2/LXC.pm: create_vm) and
+/// pve-storage (src/PVE/Storage.pm: check_volume_access).
+extension World {
+    /// Options of a VM that no privilege is enough for.
+    private static let rootOnly: Set<String> = [
+        "affinity", "amd-sev", "arch", "args", "hookscript", "hugepages", "intel-tdx", "ivshmem", "keephugepages",
+        "lock",
+        "parallel", "spice_enhancements", "vmgenid",
+    ]
+
+    /// Refuses options that the caller may not set or delete.
+    ///
+    /// - Parameter guest: as it is; `nil` for one that is being made.
+    func checkPrivileges(
+        _ set: [String: String], deleted: [String] = [], _ call: Call, for guest: Guest? = nil
+    ) throws(Failure) {
+        guard call.caller.token != nil else { return }
+        for key in (Array(set.keys) + deleted).sorted() {
+            switch call.kind {
+            case .vm: try checkMachineOption(key, set[key])
+            case .container: try checkContainerOption(key, set[key], call, for: guest)
+            }
+            if let value = set[key], Disk.isKey(key, of: call.kind) { try checkVolumes(value, call) }
+        }
+        if call.kind == .container, guest == nil, call["unprivileged"] == "0", !call.caller.may("Sys.Modify", on: "/") {
+            throw .denied("/, Sys.Modify")
+        }
+    }
+
+    private func checkMachineOption(_ key: String, _ value: String?) throws(Failure) {
+        let stem = String(key.prefix { !$0.isNumber })
+        // `smbios1` and the like have a number in their names.
+        if Self.rootOnly.contains(key) || stem == "parallel" { throw .plain("only root can set '\(key)' config") }
+        guard let value, stem != key else { return }
+        let host = PropertyList(value, leading: "host")["host"]
+        switch stem {
+        case "serial" where value != "socket": throw .plain("only root can set '\(key)' config for real devices")
+        case "usb" where host.map { $0.lowercased() != "spice" } ?? false:
+            throw .plain("only root can set '\(key)' config for real devices")
+        case "hostpci" where host != nil: throw .plain("only root can set '\(key)' config for non-mapped devices")
+        default: break
+        }
+    }
+
+    private func checkContainerOption(_ key: String, _ value: String?, _ call: Call, for guest: Guest?) throws(Failure)
+    {
+        if key == "hookscript" { throw .denied("changing the hookscript is only allowed for root@pam") }
+        if key.hasPrefix("dev"), Int(key.dropFirst(3)) != nil {
+            throw .denied("configuring device passthrough is only allowed for root@pam")
+        }
+        if let value, Disk.isKey(key, of: .container), let path = PropertyList(value, leading: "volume")["volume"],
+            path.hasPrefix("/")
+        {
+            let type = path.hasPrefix("/dev/") ? "device" : "bind"
+            throw .denied("mount point type \(type) is only allowed for root@pam")
+        }
+        guard key == "features" else { return }
+        guard guest.map({ $0.config["unprivileged"] == "1" }) ?? (call["unprivileged"] != "0") else {
+            throw .denied("changing feature flags for privileged container is only allowed for root@pam")
+        }
+        let (old, new) = (Self.features(guest?.config["features"]), Self.features(value))
+        let changed = Set(old.keys).union(new.keys).filter { old[$0] != new[$0] }
+        if changed.contains(where: { $0 != "nesting" }) {
+            throw .denied("changing feature flags (except nesting) is only allowed for root@pam")
+        }
+    }
+
+    private static func features(_ text: String?) -> [String: String] {
+        PropertyList(text ?? "", leading: "").items.reduce(into: [:]) { $0[$1.key] = $1.value }
+    }
+
+    // MARK: Volumes
+
+    private func checkVolumes(_ value: String, _ call: Call) throws(Failure) {
+        let list = PropertyList(value, leading: "file")
+        if let source = list["import-from"] {
+            if let owner = Self.owner(of: source), source.contains(":") {
+                guard call.caller.may("VM.Clone", on: "/vms/\(owner)") else { throw .denied("/vms/\(owner), VM.Clone") }
+            } else {
+                try checkAccess(to: source, call)
+            }
+        }
+        guard let volume = list["file"] ?? list["volume"], !["none", "cdrom"].contains(volume) else { return }
+        if let disk = Disk(value), Double(disk.path) != nil || disk.path == "cloudinit" { return }
+        try checkAccess(to: volume, call)
+    }
+
+    private func checkAccess(to volume: String, _ call: Call) throws(Failure) {
+        guard let colon = volume.firstIndex(of: ":"), !volume.hasPrefix("/") else {
+            throw .plain("Only root can pass arbitrary filesystem paths.")
+        }
+        let storage = "/storage/\(volume[..<colon])"
+        if call.caller.may("Datastore.Allocate", on: storage) { return }
+        guard let owner = Self.owner(of: volume) else {
+            guard call.caller.may(["Datastore.AllocateSpace", "Datastore.Audit"], on: storage) else {
+                throw .denied("\(storage), Datastore.AllocateSpace|Datastore.Audit")
+            }
+            return
+        }
+        if owner == call.vmid { return }
+        guard call.caller.may("Datastore.Audit", on: storage) else { throw .denied("\(storage), Datastore.Audit") }
+        guard call.caller.may("VM.Config.Disk", on: "/vms/\(owner)") else {
+            throw .denied("/vms/\(owner), VM.Config.Disk")
+        }
+    }
+
+    /// The guest whose number a volume has in its name: `local:900/base-900-disk-0.qcow2/101/vm-101-disk-0.qcow2` is 101's.
+    static func owner(of volume: String) -> Int? {
+        let parts = volume.split { "/:".contains($0) }.last?.split(separator: "-") ?? []
+        guard parts.count > 2, ["vm", "base", "subvol", "basevol"].contains(parts[0]) else { return nil }
+        return Int(parts[1])
+    }
+
+    /// What is known of a volume that a guest names, or that lies on a storage, however it is spelt: its bytes.
+    func bytes(of volume: String) -> Int? {
+        func name(_ volume: String) -> [Substring] {
+            [volume.prefix { $0 != ":" }, volume.split { "/:".contains($0) }.last ?? ""]
+        }
+        let wanted = name(volume)
+        if let found = volumes.first(where: { name($0.id) == wanted }) { return found.bytes }
+        let configs = guests.values.flatMap { guest in
+            [guest.config] + guest.snapshots.map(\.fullConfig) + [Config(guest.pending)]
+        }
+        return configs.flatMap(\.sorted).lazy.compactMap { Disk($0.value) }.first { name($0.volume) == wanted }?.bytes
+    }
+}
+
+extension Config {
+    fileprivate init(_ pending: [String: String?]) {
+        self.init()
+        for (key, value) in pending { self[key] = value }
+    }
+}
