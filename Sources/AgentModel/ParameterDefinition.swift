@@ -68,8 +68,16 @@ package struct ParameterDefinition: Sendable, Hashable {
     /// Whether the key is one of a guest's network devices.
     package static func isNetworkDevice(_ key: String) -> Bool { "net[n]".names(key) }
 
+    /// Parts of names that nothing but a secret has: also one that is misspelt, and that PVE will refuse, is shown nowhere.
+    private static let secretParts = [
+        "passw", "passphrase", "secret", "keyring", "private-key", "api-key", "credential",
+    ]
+
     /// Whether a parameter of this name holds a secret, however it is spelt.
-    package static func isSecret(_ name: String) -> Bool { secretNames.contains(name.lowercased()) }
+    package static func isSecret(_ name: String) -> Bool {
+        let name = name.lowercased().replacing("_", with: "-")
+        return secretNames.contains(name) || secretParts.contains { name.contains($0) }
+    }
 }
 
 extension ParameterDefinition.Form {

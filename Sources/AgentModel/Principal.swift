@@ -56,10 +56,10 @@ package struct Principal: Sendable, Hashable {
     /// Nobody; has no rights.
     package static let nobody = Principal(id: "anonymous", roles: [])
 
-    /// Whether records give this name, in any case, to the agent itself or to somebody it does not know: no caller, label
-    /// or approver can have it.
+    /// Whether records give this name, in any case, to the agent itself, to somebody it does not know, or to a freeze by a
+    /// file: no caller, label or approver can have it.
     package static func isReserved(_ name: String) -> Bool {
-        ["proxmox-agent", "anonymous", "unauthenticated"].contains(name.lowercased())
+        ["proxmox-agent", "anonymous", "unauthenticated", "file"].contains(name.lowercased())
     }
 
     package func may(_ right: Right, in environment: EnvironmentName) -> Bool {

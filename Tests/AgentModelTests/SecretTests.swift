@@ -20,7 +20,8 @@ struct SecretTests {
 
     @Test(arguments: [
         "password", "cipassword", "keyring", "encryption-key", "sshkeys", "secret", "token", "token-value",
-        "private-key", "Password", "KEYRING", "master-pubkey", "input-data", "env",
+        "private-key", "Password", "KEYRING", "master-pubkey", "input-data", "env", "cipasswd", "encryption_key",
+        "smb-password",
     ])
     func `a secret parameter is taken out and only the call has it`(name: String) throws {
         let request = try edit([name: .string(Self.word), "server": "10.0.0.1"])

@@ -83,7 +83,7 @@ struct ApproveTests {
         #expect(try await world.state(of: plan) == .awaitingApproval)
     }
 
-    @Test(arguments: ["proxmox-agent", "Proxmox-Agent", "anonymous", "unauthenticated"])
+    @Test(arguments: ["proxmox-agent", "Proxmox-Agent", "anonymous", "unauthenticated", "file"])
     func `a name that records give to the agent approves nothing`(name: String) async throws {
         let world = try World()
         let plan = try await world.plan(.stopVM, "vm/101")

@@ -164,6 +164,19 @@ struct DocsTests {
         #expect(states(operations) == Set(OperationState.allCases.map(\.rawValue)))
     }
 
+    @Test func `each row of the threat model names tests that there are, or says that one is to be named`() throws {
+        let rows = try Documents.lines("docs/threat-model.md").filter { $0.hasPrefix("| ") && !$0.hasPrefix("| tries") }
+        #expect(rows.count > 30)
+        let tests = try Documents.tests()
+        for row in rows {
+            let cells = row.split(separator: " | ")
+            let shown = cells.count == 3 ? String(cells[2]) : ""
+            let named = Documents.codes(in: shown)
+            #expect(!named.isEmpty || shown.contains("(test: to be named)"), "\(row)")
+            for name in named { #expect(tests.contains(name), "\(name)") }
+        }
+    }
+
     @Test func `every relative link leads somewhere`() throws {
         for document in try Documents.all() {
             let folder = document.lastIndex(of: "/").map { String(document[...$0]) } ?? ""

@@ -48,6 +48,17 @@ enum Documents {
         #expect(try Self.rows(path, under: header) == rows, sourceLocation: sourceLocation)
     }
 
+    /// Every test, as `File: name`.
+    static func tests() throws -> Set<String> {
+        let folder = root.appending(path: "Tests").path
+        let files = try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.hasSuffix("Tests.swift") }
+        return try files.reduce(into: []) { names, path in
+            let file = path.split(separator: "/").last.map { String($0.dropLast(".swift".count)) } ?? ""
+            let parts = try text("Tests/\(path)").split(separator: "func `", omittingEmptySubsequences: false)
+            for part in parts.dropFirst() { names.insert("\(file): \(part.prefix { $0 != "`" })") }
+        }
+    }
+
     /// The texts in backticks.
     static func codes(in text: String) -> Set<String> {
         Set(
