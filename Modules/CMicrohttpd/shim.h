@@ -1,5 +1,8 @@
 #include <microhttpd.h>
+#include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 /* The Glibc module leaves <sys/eventfd.h> out. */
 static inline int
@@ -10,6 +13,35 @@ cmhd_eventfd(void) {
 static inline void
 cmhd_eventfd_signal(int descriptor) {
     (void) eventfd_write(descriptor, 1);
+}
+
+/* struct epoll_event is packed and holds a union: not for Swift. Watches for the end of what a client sends, once. */
+static inline int
+cmhd_watch_open(void) {
+    return epoll_create1(EPOLL_CLOEXEC);
+}
+
+static inline int
+cmhd_watch_add(int watch, int descriptor, uint64_t number) {
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data = {.u64 = number}};
+    return epoll_ctl(watch, EPOLL_CTL_ADD, descriptor, &event);
+}
+
+static inline int
+cmhd_watch_remove(int watch, int descriptor) {
+    struct epoll_event event = {0};
+    return epoll_ctl(watch, EPOLL_CTL_DEL, descriptor, &event);
+}
+
+/* At most 64 numbers; never waits. */
+static inline int
+cmhd_watch_next(int watch, uint64_t numbers[64]) {
+    struct epoll_event events[64];
+    int count = epoll_wait(watch, events, 64, 0);
+    for (int index = 0; index < count; index++) {
+        numbers[index] = events[index].data.u64;
+    }
+    return count;
 }
 
 /* MHD_start_daemon is variadic: not callable from Swift. Every option goes into one array. */

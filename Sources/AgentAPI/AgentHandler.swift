@@ -13,10 +13,13 @@ package struct AgentHandler: HTTPHandler {
     private let accessLog: any AccessLog
     private let ids = RequestIDs()
     private let failures: AuthFailures
+    private let throttle: Throttle
 
     package init(
-        service: ActionService, authenticator: Authenticator, accessLog: any AccessLog, failures: AuthFailures
+        service: ActionService, authenticator: Authenticator, accessLog: any AccessLog, failures: AuthFailures,
+        throttle: Throttle = Throttle(RateLimits())
     ) {
+        self.throttle = throttle
         handlers = Handlers(service: service, authenticator: authenticator)
         self.authenticator = authenticator
         self.accessLog = accessLog
@@ -27,8 +30,41 @@ package struct AgentHandler: HTTPHandler {
     package func respond(to request: Request) async -> Response {
         let start = ContinuousClock.now
         let id = requestID(of: request)
-        let (response, actor) = await answer(request, id)
+        let quota = throttle.take(admission(of: request))
+        if let exceeded = quota.exceeded {
+            return finish(Self.refusal(exceeded, quota, id), request, id, nil, start)
+        }
+        var (response, actor) = await answer(request, id)
+        response.fields.append(contentsOf: quota.fields)
         return finish(response, request, id, actor, start)
+    }
+
+    /// The principal's share, for whoever has shown to be one; what is urgent has places of its own for those who may.
+    package func admission(of request: Request) -> Admission {
+        guard case .matched(let route, _) = router.find(request.method, request.path) else {
+            return Admission(.source(request.source))
+        }
+        if route.lane == .health { return Admission(.source(request.source), .health) }
+        guard let principal = try? authenticator.principal(of: request) else {
+            return Admission(.source(request.source))
+        }
+        let mayUse = route.right.map(principal.rights.contains) ?? true
+        return Admission(.principal(principal.id), mayUse ? route.lane : .ordinary)
+    }
+
+    private static func refusal(_ exceeded: Quota.Item, _ quota: Quota, _ id: String) -> Response {
+        let what =
+            switch exceeded.policy {
+            case .requests, .urgent: "more than \(exceeded.limit) requests"
+            case .storedBytes: "requests for which more than \(exceeded.limit) bytes had to be written"
+            }
+        var error = ServiceError(
+            .rateLimited,
+            "you have sent \(what) within \(Throttle.window) s; wait \(exceeded.seconds) s, and send fewer")
+        error.retryAfter = exceeded.seconds
+        var response = Problem.response(to: error, requestID: id)
+        response.fields.append(contentsOf: quota.fields)
+        return response
     }
 
     package func refuse(_ request: Request, because refusal: Refusal) -> Response {
@@ -42,6 +78,13 @@ package struct AgentHandler: HTTPHandler {
             case .malformed(let why): ServiceError(.invalidRequest, why)
             case .deadlineExceeded: ServiceError(.overloaded, "no answer was ready in time; ask again")
             case .overloaded: ServiceError(.overloaded, "as many requests are under way as are allowed; ask again")
+            case .shareUsedUp:
+                ServiceError(
+                    .rateLimited,
+                    "as many requests, bodies or answers of yours are under way as one caller may have; let some end")
+            case .clientLeft:
+                ServiceError(
+                    .invalidRequest, "the client ended its side of the connection before the answer was there")
             case .shuttingDown: ServiceError(.shuttingDown, "the agent is stopping; ask again when it is back")
             }
         let id = requestID(of: request)

@@ -136,6 +136,8 @@ extension HTTPField.Name {
     static var preferenceApplied: Self { constant("Preference-Applied") }
     static var idempotencyKey: Self { constant("Idempotency-Key") }
     static var idempotencyReplayed: Self { constant("Idempotency-Replayed") }
+    static var rateLimit: Self { constant("RateLimit") }
+    static var rateLimitPolicy: Self { constant("RateLimit-Policy") }
     static var referrerPolicy: Self { constant("Referrer-Policy") }
 
     /// A name that is a valid token, as all literals here are.

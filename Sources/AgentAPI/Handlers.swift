@@ -55,8 +55,10 @@ struct Handlers: Sendable {
     }
 
     func actions(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        .json(.ok, ["actions": .array(ActionCatalog.all.map(Views.action))])
+        Self.catalogue
     }
+
+    private static let catalogue = Response.json(.ok, ["actions": .array(ActionCatalog.all.map(Views.action))])
 
     // MARK: Reads
 
@@ -203,8 +205,7 @@ struct Handlers: Sendable {
         filter.environments = try environments(exchange)
         if let before = filter.before { _ = try await service.plan(before, exchange.context) }
         let found = try await service.plans(filter, exchange.context)
-        return .json(
-            .ok, page("plans", found.map { shown($0, to: exchange) }, limit, next: found.prefix(limit).last?.id))
+        return page("plans", found.rows.map { ($0.plan.id, Views.summary($0)) }, limit, isCut: found.isCut)
     }
 
     func onePlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
@@ -234,7 +235,7 @@ struct Handlers: Sendable {
         filter.environments = try environments(exchange)
         if let before = filter.before { _ = try await service.operation(before, exchange.context) }
         let found = try await service.operations(filter, exchange.context)
-        return .json(.ok, page("operations", found.map(Views.operation), limit, next: found.prefix(limit).last?.id))
+        return page("operations", found.rows.map { ($0.id, Views.operation($0)) }, limit, isCut: found.isCut)
     }
 
     func oneOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
@@ -279,12 +280,23 @@ struct Handlers: Sendable {
         return [try service.site(named: name, .view, exchange.context).facts.name]
     }
 
-    /// A page of a list; `next` names where the following one starts, when there is one.
-    private func page(_ name: String, _ rows: [JSON], _ limit: Int, next: RecordID?) -> JSON {
-        var body = JSONObject()
-        body[name] = .array(Array(rows.prefix(limit)))
-        body["next"] = rows.count > limit ? next.map { .string($0.description) } : .null
-        return .object(body)
+    /// A page of a list, at most `limit` rows and about 1 MiB; `next` names where the following one starts, when there is
+    /// one. A single row may be larger.
+    private func page(_ name: String, _ rows: [(id: RecordID, json: JSON)], _ limit: Int, isCut: Bool) -> Response {
+        var body: [UInt8] = []
+        body.append(contentsOf: "{\"\(name)\":[".utf8)
+        var last: RecordID?
+        var count = 0
+        for row in rows.prefix(limit) {
+            let bytes = row.json.bytes
+            guard count == 0 || body.count + bytes.count + 64 <= ActionService.pageBytes else { break }
+            if count > 0 { body.append(UInt8(ascii: ",")) }
+            body.append(contentsOf: bytes)
+            (last, count) = (row.id, count + 1)
+        }
+        let next = isCut || count < rows.count ? last.map { JSON.string($0.description) } : nil
+        body.append(contentsOf: "],\"next\":\((next ?? .null).text)}".utf8)
+        return Response(status: .ok, fields: [.contentType: "application/json"], body: .init(body))
     }
 
     private func states<State: RawRepresentable<String> & CaseIterable>(_ type: State.Type) -> String {

@@ -96,7 +96,9 @@ package enum Problem {
         body["upstream"] = error.upstream?.json
         var fields: HTTPFields = [.contentType: "application/problem+json"]
         if error.code == .unauthenticated { fields[.wwwAuthenticate] = "Bearer" }
-        if status == .serviceUnavailable || error.code == .rateLimited { fields[.retryAfter] = "5" }
+        if status == .serviceUnavailable || error.code == .rateLimited {
+            fields[.retryAfter] = "\(error.retryAfter ?? 5)"
+        }
         return Response(status: status, fields: fields, body: .init(JSON.object(body).bytes))
     }
 }

@@ -1,6 +1,6 @@
 package import AgentModel
 import AgentService
-import HTTPMessage
+package import HTTPMessage
 package import HTTPTypes
 
 /// One route: what it takes, who may use it, and what it does. The table is the API.
@@ -20,13 +20,16 @@ package struct Route: Sendable {
     package let access: Access
     /// What the caller's roles must allow somewhere; where, is for the service to see to. `nil` for any valid token.
     package let right: Right?
+    /// Which places of the server it takes.
+    package let lane: Admission.Lane
     package let summary: String
     /// Query parameters that the route knows; any other is refused.
     package let query: [String]
     private let body: @Sendable (Handlers, Exchange) async throws(ServiceError) -> Response
 
     init(
-        _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right? = nil, query: [String] = [],
+        _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right? = nil,
+        lane: Admission.Lane = .ordinary, query: [String] = [],
         _ summary: String,
         _ handle: @escaping @Sendable (Handlers, Exchange) async throws(ServiceError) -> Response
     ) {
@@ -34,6 +37,7 @@ package struct Route: Sendable {
         self.path = path
         self.access = access
         self.right = right
+        self.lane = lane
         self.query = query
         self.summary = summary
         body = handle
@@ -51,13 +55,16 @@ package struct Route: Sendable {
 
     /// Every route there is.
     package static let all: [Route] = [
-        Route(.get, "/healthz", .open, "the process serves") {
+        Route(.get, "/healthz", .open, lane: .health, "the process serves") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.health(exchange)
         },
-        Route(.get, "/livez", .open, "the same") {
+        Route(.get, "/livez", .open, lane: .health, "the same") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.health(exchange)
         },
-        Route(.get, "/readyz", .open, "whether it can do its work; environments are shown to callers with a token") {
+        Route(
+            .get, "/readyz", .open, lane: .health,
+            "whether it can do its work; environments are shown to callers with a token"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.ready(exchange)
         },
         Route(.get, "/v1/environments", .read, "all environments, and how they were when last looked at") {
@@ -99,10 +106,13 @@ package struct Route: Sendable {
         Route(.get, "/v1/plans/{id}", .read, needs: .view, "one plan") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.onePlan(exchange)
         },
-        Route(.delete, "/v1/plans/{id}", .change, needs: .view, "cancel a plan") {
+        Route(.delete, "/v1/plans/{id}", .change, needs: .view, lane: .urgent, "cancel a plan") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.cancelPlan(exchange)
         },
-        Route(.post, "/v1/plans/{id}/approvals", .change, needs: .approve, "approve or reject what the plan shows") {
+        Route(
+            .post, "/v1/plans/{id}/approvals", .change, needs: .approve, lane: .urgent,
+            "approve or reject what the plan shows"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.decidePlan(exchange)
         },
         Route(
@@ -119,7 +129,10 @@ package struct Route: Sendable {
         {
             (handlers, exchange) async throws(ServiceError) in try await handlers.operationLog(exchange)
         },
-        Route(.post, "/v1/operations/{id}/cancel", .change, needs: .view, "cancel it, or ask PVE to stop its task") {
+        Route(
+            .post, "/v1/operations/{id}/cancel", .change, needs: .view, lane: .urgent,
+            "cancel it, or ask PVE to stop its task"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.cancelOperation(exchange)
         },
         Route(.post, "/v1/operations/{id}/resolve", .change, needs: .approve, "settle an unknown outcome by hand") {
@@ -128,7 +141,10 @@ package struct Route: Sendable {
         Route(.get, "/v1/freeze", .read, needs: .view, "what is frozen") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.freezes(exchange)
         },
-        Route(.post, "/v1/freeze", .change, needs: .freeze, "let nothing change, everywhere or in one environment") {
+        Route(
+            .post, "/v1/freeze", .change, needs: .freeze, lane: .urgent,
+            "let nothing change, everywhere or in one environment"
+        ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.freeze(exchange)
         },
         Route(.delete, "/v1/freeze", .change, needs: .unfreeze, query: ["environment"], "lift a freeze") {

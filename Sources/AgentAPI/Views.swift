@@ -22,6 +22,19 @@ package enum Views {
         ]
     }
 
+    /// A plan as lists have it: without its preview, of which they tell how much there is.
+    package static func summary(_ summary: PlanSummary) -> JSON {
+        let shown = summary.plan.preview
+        var row = plan(summary.plan).object ?? [:]
+        row["preview"] = nil
+        row["summary"] = [
+            "name": shown.observed.shown["name"], "node": shown.observed.shown["node"], "calls": JSON(summary.calls),
+            "changes": JSON(summary.changes), "noop": .bool(shown.noop), "irreversible": .bool(shown.irreversible),
+            "blocked_by": JSON(shown.checks.map(\.id)),
+        ]
+        return .object(row)
+    }
+
     /// What a read or a dry run in one step was based on: a plan that is not kept, and so has no id.
     package static func unstored(_ plan: Plan) -> JSON {
         [

@@ -119,14 +119,22 @@ package protocol AuditSink: Sendable {
     @discardableResult
     func append(_ event: AuditEvent, _ durability: AuditDurability) async throws(AuditError) -> AuditHead
 
-    /// The records after number `seq`, oldest first, at most `limit` of them, as far as the present file has them.
+    /// The records after number `seq`, oldest first, as far as the present file has them: at most `limit` of them, and no
+    /// more once their lines have `bytes` bytes together.
     ///
     /// A log that was rotated begins later; what came before is in the files that were put aside.
-    func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord]
+    func records(after seq: UInt64, limit: Int, bytes: Int) async throws(AuditError) -> [AuditRecord]
 
     /// The newest synced record; seq 0 in an empty log.
     var head: AuditHead { get }
 
     /// Why the log would refuse a record now; `nil` when it would take one. Looks at what it knows; does no I/O.
     var fault: AuditError? { get }
+}
+
+extension AuditSink {
+    /// The same, however large.
+    package func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord] {
+        try await records(after: seq, limit: limit, bytes: .max)
+    }
 }

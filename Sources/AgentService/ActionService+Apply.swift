@@ -93,6 +93,8 @@ extension ActionService {
         _ plan: Plan, _ context: Context, isStored: Bool = true
     ) async throws(ServiceError) -> ApplyOutcome {
         try checkState(of: plan)
+        // Of a stored one there is an outline only: what it would do is looked at anew.
+        let plan = isStored ? try await renewed(plan, context) : plan
         if plan.request.definition.effect == .read {
             let result = try await read(plan, context, isStored: isStored)
             return ApplyOutcome(plan: plan, isStored: isStored, kind: .read(result))
@@ -102,6 +104,17 @@ extension ActionService {
                 .read, context, environment: plan.request.environment, plan: isStored ? plan.id : nil,
                 request: plan.request.json, decision: plan.decision.json, result: ["status": "planned"]), .soon)
         return ApplyOutcome(plan: plan, isStored: isStored, kind: .dryRun)
+    }
+
+    /// A stored plan of a read or dry run, as it would be made now.
+    private func renewed(_ plan: Plan, _ context: Context) async throws(ServiceError) -> Plan {
+        let new = try await makePlan(plan.request, context)
+        guard new.decision.allowed else { throw ServiceError(.policyDenied, new.decision.reason, planID: plan.id) }
+        return Plan(
+            id: plan.id, request: plan.request, requestHash: plan.requestHash, planHash: plan.planHash,
+            requester: plan.requester, environmentIdentity: plan.environmentIdentity, policyVersion: plan.policyVersion,
+            decision: new.decision, preview: new.preview, requires: plan.requires, createdAt: plan.createdAt,
+            expiresAt: plan.expiresAt, standing: plan.standing)
     }
 
     /// The plan that the body means: named, or the caller's own for the same request.

@@ -50,6 +50,7 @@ extension ActionService {
                 let plan = try await visible(id, context)
                 seen = plan
                 try check(.approve, in: plan.request.environment, context)
+                if wish.word == .approve { try checkSpace() }
                 try checkAwaits(plan, wish, context)
                 guard wish.planHash == plan.planHash else {
                     throw ServiceError(

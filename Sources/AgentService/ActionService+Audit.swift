@@ -3,27 +3,36 @@ import AgentModel
 
 extension ActionService {
     /// Audit records after number `seq`, oldest first: of an auditor's own environments, and all where there is no limit
-    /// to them. At most `limit`; `next` is where to go on, `nil` at the end of the log.
+    /// to them. At most `limit`, and about a page's bytes; `next` is where to go on, `nil` at the end of the log.
     package func records(
         after seq: UInt64, limit: Int, _ context: Context
     ) async throws(ServiceError) -> (records: [AuditRecord], next: UInt64?) {
         let allowed = environments(.audit, context)?.map(\.description)
         var found: [AuditRecord] = []
         var last = seq
+        var used = 0
         // Who sees few of many records gets them page by page.
         for _ in 0..<16 {
             let page: [AuditRecord]
-            do throws(AuditError) { page = try await ports.audit.records(after: last, limit: limit) } catch {
+            do throws(AuditError) {
+                page = try await ports.audit.records(after: last, limit: limit, bytes: Self.pageBytes)
+            } catch {
                 throw ServiceError(.auditUnavailable, "\(error)")
             }
             for record in page where found.count < limit {
-                last = record.seq
                 if let allowed {
-                    guard let environment = record.event.environment, allowed.contains(environment) else { continue }
+                    guard let environment = record.event.environment, allowed.contains(environment) else {
+                        last = record.seq
+                        continue
+                    }
                 }
+                guard found.isEmpty || used + record.line.count < Self.pageBytes else { return (found, last) }
+                last = record.seq
+                used += record.line.count + 1
                 found.append(record)
             }
-            if page.count < limit, page.last.map({ $0.seq == last }) ?? true { return (found, nil) }
+            let isWhole = page.count < limit && page.reduce(0, { $0 + $1.line.count + 1 }) < Self.pageBytes
+            if isWhole, page.last.map({ $0.seq == last }) ?? true { return (found, nil) }
             if found.count == limit { break }
         }
         return (found, last)

@@ -13,6 +13,7 @@ extension ActionService {
     ) async throws(ServiceError) -> Operation {
         try checkOpen()
         try checkNotFrozen(plan.request.environment)
+        try checkSpace()
         return try await withPlan(plan.id) { () async throws(ServiceError) in
             let fresh = try await load(plan.id)
             try checkState(of: fresh)
@@ -125,6 +126,7 @@ extension ActionService {
                 return operation
             }
             let operation = ticket.ahead > 0 ? try await commit(queue, body) : try await write(body)
+            ports.wrote(context.caller.principal, 4096 + plan.request.json.size + plan.preview.json.size)
             guard let operation else {
                 try checkState(of: try await load(plan.id))
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")

@@ -70,6 +70,7 @@ extension ActionService {
     package func unfreeze(_ environment: String?, _ context: Context) async throws(ServiceError) -> Freeze? {
         do throws(ServiceError) {
             let environment = try scope(environment, .unfreeze, context)
+            try checkSpace()
             let inForce = freezes.inForce(at: ports.now(), ports.uptime())
             guard let held = inForce.first(where: { $0.environment == environment }) else { return nil }
             let event = event(.unfreeze, context, environment: environment, result: ["status": "lifted"])

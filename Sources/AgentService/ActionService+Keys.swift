@@ -56,12 +56,26 @@ extension ActionService {
         }
         // Somebody may have carried it out between the look and the hold.
         do throws(ServiceError) {
-            guard let known = try await known(key, payloadHash, context) else { return .fresh }
+            guard let known = try await known(key, payloadHash, context) else {
+                try await checkRoom(for: key)
+                return .fresh
+            }
             end(key)
             return known
         } catch {
             end(key)
             throw error
+        }
+    }
+
+    /// Refuses one key too many: an older one cannot be forgotten for it, or what it stands for would be done again.
+    private func checkRoom(for key: IdempotencyKey) async throws(ServiceError) {
+        let use = try await read { $0.keyUse(of: key.principal) }
+        guard use.count < limits.keys, use.bytes < limits.keyBytes else {
+            throw ServiceError(
+                .rateLimited,
+                "\(key.principal) has \(use.count) requests with an Idempotency-Key in the last day, whose answers take "
+                    + "\(use.bytes) bytes, which is the limit; send none where none is needed")
         }
     }
 
@@ -99,6 +113,7 @@ extension ActionService {
                 kept.answer = answer
                 records.put(kept)
             }
+            ports.wrote(key.principal, answer.body.count)
         } catch {
             ports.log.warning("the answer to an Idempotency-Key is not kept", metadata: ["error": "\(error.detail)"])
         }

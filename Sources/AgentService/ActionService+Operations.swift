@@ -5,14 +5,16 @@ import StrictJSON
 import Synchronization
 
 extension ActionService {
-    /// Operations that the caller may see, newest first, as far as `filter` says.
+    /// Operations that the caller may see, newest first, as far as `filter` says and as fit into a page.
     package func operations(
         _ filter: OperationFilter, _ context: Context
-    ) async throws(ServiceError) -> [Operation] {
+    ) async throws(ServiceError) -> StoredPage<Operation> {
         var filter = filter
         filter.environments = Self.bounded(filter.environments, by: environments(.view, context))
         let bounded = filter
-        return try await read { $0.operations(bounded) }.map(placed)
+        var page = try await read { $0.summaries(bounded, bytes: Self.pageBytes) }
+        page.rows = page.rows.map(placed)
+        return page
     }
 
     /// One operation by its id, for somebody who may see it; waits at most `wait` for its end.
@@ -94,6 +96,8 @@ extension ActionService {
         let operation = try await operation(id, context)
         guard let upid = operation.upid else { return ([], 0) }
         let site = try site(of: operation)
+        try site.enter()
+        defer { site.leave() }
         let redaction: Redaction
         switch try await secrets(of: upid, in: operation) {
         case .known(let known): redaction = known
@@ -101,7 +105,12 @@ extension ActionService {
         }
         do throws(HypervisorError) {
             let page = try await site.hypervisor.log(of: upid, from: start, limit: limit)
-            return (page.lines.map { redaction($0) }, page.total)
+            var used = 0
+            let lines = page.lines.map { redaction($0) }.prefix { line in
+                used += JSON.string(line).bytes.count + 1
+                return used <= Self.pageBytes
+            }
+            return (Array(lines), page.total)
         } catch {
             throw ServiceError(error, operation.environment, during: "GET the log of \(upid)")
         }

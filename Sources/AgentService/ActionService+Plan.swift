@@ -37,6 +37,9 @@ extension ActionService {
     func makePlan(_ request: ActionRequest, _ context: Context) async throws(ServiceError) -> Plan {
         let site = try site(request.environment, .view, context)
         if request.changes { try check(.change, in: request.environment, context) }
+        try checkSpace()
+        try site.enter()
+        defer { site.leave() }
         let now = ports.now()
         let caller = context.caller
         let rules = inForce
@@ -97,11 +100,25 @@ extension ActionService {
     private func checkRoom(for plan: Plan) async throws(ServiceError) {
         guard plan.request.changes, plan.state.isLive else { return }
         let now = plan.createdAt
-        let live = try await read { records in
+        let claims = plan.request.claimedIDs
+        let (live, reserved) = try await read { records -> (Int, Set<VMID>) in
             let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: true)
             var due = own
             due.dueAt = now
-            return records.count(own) - records.count(due)
+            // Only who wants ids has to count them.
+            let others =
+                claims.isEmpty ? [] : records.summaries(own, bytes: .max).rows.filter { $0.plan.expiresAt > now }
+            return (
+                records.count(own) - records.count(due),
+                others.reduce(into: Set(claims)) { $0.formUnion($1.plan.request.claimedIDs) }
+            )
+        }
+        guard claims.isEmpty || reserved.count <= limits.reservedIDs else {
+            throw ServiceError(
+                .rateLimited,
+                "with this one the live plans of \(plan.requester.principal) would keep \(reserved.count) ids for new "
+                    + "guests, and the limit is \(limits.reservedIDs); cancel some with DELETE /v1/plans/{id}, or let them "
+                    + "expire")
         }
         guard live < limits.livePlans else {
             throw ServiceError(
@@ -112,23 +129,27 @@ extension ActionService {
     }
 
     /// Records and stores the plan, and under which key it was asked for. Plans that change nothing authorise nothing:
-    /// the oldest make room by themselves.
+    /// they are kept in outline and without a key, and the oldest make room by themselves.
     private func keep(_ plan: Plan, _ kept: KeptWish?, _ context: Context) async throws(ServiceError) {
         let limit = limits.livePlans
         let event = event(
             .plan, context, environment: plan.request.environment, plan: plan.id, request: plan.request.json,
             decision: plan.decision.json, result: planned(plan))
+        let stored = plan.request.changes ? plan : plan.outline
+        let answer = plan.request.changes ? kept?.render(plan) : nil
         _ = try await commit(event) { records -> Bool? in
-            records.put(plan)
-            if let kept {
-                records.put(
-                    kept.request(for: plan.id, in: plan.request.environment, at: plan.createdAt, kept.render(plan)))
+            records.put(stored)
+            if let kept, let answer {
+                records.put(kept.request(for: plan.id, in: plan.request.environment, at: plan.createdAt, answer))
             }
             guard !plan.request.changes else { return true }
             let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: false)
             records.remove(own, keeping: limit)
             return true
         }
+        ports.wrote(
+            context.caller.principal,
+            2048 + stored.request.json.size + stored.preview.json.size + (answer?.body.count ?? 0))
         guard plan.state.isLive else { return }
         let life = plan.expiresAt.timeIntervalSince(plan.createdAt)
         deadlines.set(plan.id, ports.uptime() + .milliseconds(Int(life * 1000)))

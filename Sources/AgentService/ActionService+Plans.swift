@@ -5,14 +5,19 @@ import FoundationEssentials
 import StrictJSON
 
 extension ActionService {
-    /// Plans that the caller may see, newest first, as far as `filter` says.
-    package func plans(_ filter: PlanFilter, _ context: Context) async throws(ServiceError) -> [Plan] {
+    /// Plans that the caller may see, newest first, as far as `filter` says and as fit into a page.
+    package func plans(
+        _ filter: PlanFilter, _ context: Context
+    ) async throws(ServiceError) -> StoredPage<PlanSummary> {
         try await expireDue()
         var filter = filter
         filter.environments = Self.bounded(filter.environments, by: environments(.view, context))
         let bounded = filter
-        return try await read { $0.plans(bounded) }
+        return try await read { $0.summaries(bounded, bytes: Self.pageBytes) }
     }
+
+    /// How large a page of a list may be.
+    package static let pageBytes = 1 << 20
 
     static func bounded(
         _ wanted: Set<EnvironmentName>?, by allowed: Set<EnvironmentName>?

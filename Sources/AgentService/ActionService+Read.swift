@@ -52,6 +52,8 @@ extension ActionService {
         guard plan.decision.allowed else { throw ServiceError(.policyDenied, plan.decision.reason, planID: plan.id) }
         let request = plan.request
         let site = try site(request.environment)
+        try site.enter()
+        defer { site.leave() }
         var result: ReadResult
         do throws(HypervisorError) { result = try await fetch(request, plan.preview.calls, site) } catch {
             throw ServiceError(error, request.environment, during: request.action.rawValue)
@@ -97,6 +99,7 @@ extension ActionService {
     /// All guests of all environments that the caller may see, asked at the same time; a dead one is reported, not
     /// waited for.
     package func inventoryOfAll(runningOnly: Bool, _ context: Context) async throws(ServiceError) -> ReadResult {
+        try checkSpace()
         let visible = sites.filter { context.principal.may(.view, in: $0.facts.name) }
         let parts = await withTaskGroup(of: (Int, ReadResult.Part, RenderedRows?).self) { group in
             for (index, site) in visible.enumerated() {
@@ -144,6 +147,10 @@ extension ActionService {
             let denial = ServiceError(.policyDenied, decision.reason)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: denial), nil)
         }
+        do throws(ServiceError) { try site.enter() } catch {
+            return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: error), nil)
+        }
+        defer { site.leave() }
         do throws(HypervisorError) {
             let rows = try await reads.inventory(of: site, runningOnly: runningOnly)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: rows.count, error: nil), rows)

@@ -12,7 +12,7 @@ extension ActionService {
         let hash = digest.requestHash(request)
         let filter = PlanFilter(environments: [request.environment], isLive: true, changes: true)
         let others = try await read { records in
-            records.plans(filter).filter { plan in
+            records.summaries(filter, bytes: .max).rows.map(\.plan).filter { plan in
                 plan.expiresAt > now && plan.decision.allowed && !wanted.isDisjoint(with: plan.request.claimedIDs)
                     && !(plan.requestHash == hash && plan.requester.isSameParty(as: caller))
             }

@@ -81,6 +81,7 @@ extension ActionService {
     /// Freeze, expiry, roles, approvals, identity and policy, as they are now.
     private func checkRules(of plan: Plan, at site: Site) throws(ServiceError) {
         try checkNotFrozen(plan.request.environment)
+        try checkSpace()
         guard !isPast(plan) else {
             throw ServiceError(.planExpired, "plan \(plan.id) expired while it waited; plan again", planID: plan.id)
         }

@@ -17,6 +17,10 @@ package struct Ports: Sendable {
     package var newID: @Sendable (RecordID.Kind) -> RecordID
     /// The freeze that a file stands for, at the time given; `nil` while there is none.
     package var frozenByFile: @Sendable (Date) -> Freeze?
+    /// What is running out where the audit log or the state is written, as whoever asks for anything new is to hear it.
+    package var shortage: @Sendable () -> ServiceError?
+    /// Told how much has been written for a principal, in bytes and roughly.
+    package var wrote: @Sendable (_ principal: String, _ bytes: Int) -> Void
     /// Told of each point of a change's way as it is passed. Does nothing but where a test stops the process there.
     package var reached: @Sendable (Milestone) -> Void
 
@@ -24,6 +28,8 @@ package struct Ports: Sendable {
         audit: any AuditSink, store: any PlanStore, log: Logger, now: @escaping @Sendable () -> Date = { Date() },
         uptime: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
         frozenByFile: @escaping @Sendable (Date) -> Freeze? = { _ in nil },
+        shortage: @escaping @Sendable () -> ServiceError? = { nil },
+        wrote: @escaping @Sendable (_ principal: String, _ bytes: Int) -> Void = { _, _ in },
         reached: @escaping @Sendable (Milestone) -> Void = { _ in },
         newID: @escaping @Sendable (RecordID.Kind) -> RecordID = { kind in
             var random = SystemRandomNumberGenerator()
@@ -36,6 +42,8 @@ package struct Ports: Sendable {
         self.now = now
         self.uptime = uptime
         self.frozenByFile = frozenByFile
+        self.shortage = shortage
+        self.wrote = wrote
         self.reached = reached
         self.newID = newID
     }
@@ -124,7 +132,11 @@ package final class ActionService: Sendable {
     func record(
         _ event: AuditEvent, _ durability: AuditDurability = .now
     ) async throws(ServiceError) -> AuditHead {
-        do throws(AuditError) { return try await ports.audit.append(event, durability) } catch {
+        do throws(AuditError) {
+            let head = try await ports.audit.append(event, durability)
+            ports.wrote(event.principal, event.size)
+            return head
+        } catch {
             ports.log.error(
                 "audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
             var failure = ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
@@ -243,7 +255,15 @@ package final class ActionService: Sendable {
         }
         do throws(ServiceError) { try checkOpen() } catch { missing.append(error) }
         do throws(ServiceError) { try await read { _ in } } catch { missing.append(error) }
+        do throws(ServiceError) { try checkSpace() } catch { missing.append(error) }
         return missing
+    }
+
+    /// Whether there is room for more than what ends or stops something. A refusal for the lack of it is not recorded.
+    func checkSpace() throws(ServiceError) {
+        guard var shortage = ports.shortage() else { return }
+        shortage.isRecorded = true
+        throw shortage
     }
 
     /// Whether mutations can start: the audit log takes records and the service is not stopping.
@@ -256,6 +276,23 @@ package final class ActionService: Sendable {
         }
         if runs.withLock({ $0.stuck }) > 0 {
             throw ServiceError(.storeUnavailable, "the outcome of an operation cannot be written; nothing new starts")
+        }
+    }
+}
+
+extension AuditEvent {
+    /// About how many bytes its record has.
+    fileprivate var size: Int { [request, decision, result].reduce(512) { $0 + ($1?.size ?? 0) } }
+}
+
+extension JSON {
+    /// About how many bytes it has when it is written out.
+    var size: Int {
+        switch self {
+        case .string(let text): text.utf8.count + 2
+        case .array(let elements): elements.reduce(2) { $0 + $1.size + 1 }
+        case .object(let object): object.members.reduce(2) { $0 + $1.key.utf8.count + $1.value.size + 4 }
+        case .null, .bool, .integer, .number: 8
         }
     }
 }

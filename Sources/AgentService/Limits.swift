@@ -6,6 +6,11 @@ package struct Limits: Sendable, Hashable {
     package var planSeconds = 60 * 60
     /// Live plans of changes that one caller may have.
     package var livePlans = 100
+    /// Ids that the live plans of one caller may keep for new guests.
+    package var reservedIDs = 100
+    /// Requests with an `Idempotency-Key` that are remembered for one principal, and the bytes of their answers.
+    package var keys = 20_000
+    package var keyBytes = 64 << 20
     /// Operations that may run or wait at the same time.
     package var operations = 256
     /// Operations that may run at the same time in one environment; more wait.

@@ -1,5 +1,6 @@
 import AgentModel
 import FoundationEssentials
+import StrictJSON
 import Synchronization
 
 /// Everything in memory: gone when the process ends. For tests, and for whoever wants nothing kept.
@@ -56,6 +57,31 @@ package final class MemoryPlanStore: PlanStore {
 
         func operations(_ filter: OperationFilter) -> [Operation] {
             operations.newest(before: filter.before, limit: filter.limit) { filter.takes($0) }
+        }
+
+        func summaries(_ filter: PlanFilter, bytes: Int) -> StoredPage<PlanSummary> {
+            var (page, used) = (StoredPage<PlanSummary>(), 0)
+            for plan in plans(filter) {
+                let summary = PlanSummary(plan)
+                let size = summary.plan.request.json.bytes.count + 1024
+                if !page.take(summary, size: size, filling: &used, of: bytes) { break }
+            }
+            return page
+        }
+
+        func summaries(_ filter: OperationFilter, bytes: Int) -> StoredPage<Operation> {
+            var (page, used) = (StoredPage<Operation>(), 0)
+            for operation in operations(filter) {
+                let size = operation.message.utf8.count + 1024
+                if !page.take(operation.outline, size: size, filling: &used, of: bytes) { break }
+            }
+            return page
+        }
+
+        func keyUse(of principal: String) -> KeyUse {
+            requests.values.filter { $0.key.principal == principal }.reduce(KeyUse(count: 0, bytes: 0)) { use, kept in
+                KeyUse(count: use.count + 1, bytes: use.bytes + (kept.answer?.body.count ?? 0))
+            }
         }
 
         func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date) {

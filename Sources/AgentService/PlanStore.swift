@@ -135,6 +135,38 @@ package struct AuditMark: Sendable, Hashable {
     }
 }
 
+/// Part of a list.
+package struct StoredPage<Row: Sendable>: Sendable {
+    package var rows: [Row] = []
+    /// It ends before its limit, because it would be too large.
+    package var isCut = false
+
+    package init() {}
+
+    /// Takes a row of `size` bytes while all of them together are at most `limit`; the first one in any case.
+    package mutating func take(_ row: Row, size: Int, filling used: inout Int, of limit: Int) -> Bool {
+        guard rows.isEmpty || used + size <= limit else {
+            isCut = true
+            return false
+        }
+        used += size
+        rows.append(row)
+        return true
+    }
+}
+
+/// What a caller's keys take up.
+package struct KeyUse: Sendable, Hashable {
+    package var count: Int
+    /// Those of the answers that are kept.
+    package var bytes: Int
+
+    package init(count: Int, bytes: Int) {
+        self.count = count
+        self.bytes = bytes
+    }
+}
+
 /// What a body that only looks works with. Valid only inside that body.
 package protocol StoreReader {
     func plan(_ id: RecordID) -> Plan?
@@ -144,6 +176,11 @@ package protocol StoreReader {
     func operation(_ id: RecordID) -> Operation?
     func operations(_ filter: OperationFilter) -> [Operation]
     func request(_ key: IdempotencyKey) -> KeptRequest?
+    /// What ``plans(_:)`` finds, in outline and without reading the rest; at most so many bytes of it.
+    func summaries(_ filter: PlanFilter, bytes: Int) -> StoredPage<PlanSummary>
+    /// What ``operations(_:)`` finds, likewise.
+    func summaries(_ filter: OperationFilter, bytes: Int) -> StoredPage<Operation>
+    func keyUse(of principal: String) -> KeyUse
     /// All freezes, ended ones too, the global one first, then by environment.
     func freezes() -> [Freeze]
     /// `nil` until the first write with one.

@@ -54,6 +54,8 @@ package struct ServiceError: Error, Sendable {
     /// The operation that was refused or failed, as it stands.
     package var operation: Operation?
     package var moved: [Moved] = []
+    /// Seconds after which it is worth asking again, where that is known.
+    package var retryAfter: Int?
     /// Whether the audit log holds this refusal already, or the outcome that it tells of.
     package var isRecorded = false
     /// Whether a record that could not be written may be in the log all the same.

@@ -23,11 +23,31 @@ package final class Site: Sendable {
     package let facts: EnvironmentFacts
     package let hypervisor: any Hypervisor
     private let lastProbe = Mutex<Probe?>(nil)
+    private let waiting = Mutex(0)
+    private let maxWaiting: Int
 
-    package init(facts: EnvironmentFacts, hypervisor: any Hypervisor) {
+    /// `maxWaiting` requests may wait for its PVE at the same time.
+    package init(facts: EnvironmentFacts, hypervisor: any Hypervisor, maxWaiting: Int = 64) {
         self.facts = facts
         self.hypervisor = hypervisor
+        self.maxWaiting = maxWaiting
     }
+
+    /// Takes one of the places for requests that wait for PVE, until ``leave()``: one that hangs must not keep the places
+    /// of all others.
+    func enter() throws(ServiceError) {
+        let isRoom = waiting.withLock { waiting in
+            guard waiting < maxWaiting else { return false }
+            waiting += 1
+            return true
+        }
+        guard isRoom else {
+            throw ServiceError(
+                .overloaded, "\(facts.name): as many requests wait for its PVE as may, \(maxWaiting); ask again")
+        }
+    }
+
+    func leave() { waiting.withLock { $0 -= 1 } }
 
     package var probe: Probe? { lastProbe.withLock { $0 } }
 

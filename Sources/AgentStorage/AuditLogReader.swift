@@ -19,11 +19,12 @@ struct AuditLogReader: ~Copyable {
 
     deinit { if descriptor >= 0 { _ = close(descriptor) } }
 
-    /// The records after number `seq`, oldest first, at most `limit`.
-    func records(after seq: UInt64, limit: Int) throws(AuditError) -> [AuditRecord] {
+    /// The records after number `seq`, oldest first, at most `limit`, and no more once there are `bytes` bytes of them.
+    func records(after seq: UInt64, limit: Int, bytes: Int = .max) throws(AuditError) -> [AuditRecord] {
         var found: [AuditRecord] = []
-        var at = try start(after: seq)
-        while found.count < limit, let line = try line(at: at) {
+        let start = try start(after: seq)
+        var at = start
+        while found.count < limit, at - start < bytes, let line = try line(at: at) {
             do throws(AuditRecord.Flaw) { found.append(try AuditRecord(line: line)) } catch {
                 throw AuditError(
                     "audit log \(path): a record after \(found.last?.seq ?? seq) is damaged; see proxmox-agent audit verify"
@@ -74,14 +75,22 @@ struct AuditLogReader: ~Copyable {
         return found.sorted { $0.first < $1.first }.map(\.path) + [path]
     }
 
-    /// As ``records(after:limit:)``, through all files of the log at `path`.
-    static func records(of path: String, after seq: UInt64, limit: Int) throws(AuditError) -> [AuditRecord] {
+    /// As ``records(after:limit:bytes:)``, through all files of the log at `path`.
+    static func records(
+        of path: String, after seq: UInt64, limit: Int, bytes: Int = .max
+    ) throws(AuditError) -> [AuditRecord] {
         let current = try AuditLogReader(path: path)
         let first = try current.first()
-        guard first.map({ $0 > seq + 1 }) ?? true else { return try current.records(after: seq, limit: limit) }
+        guard first.map({ $0 > seq + 1 }) ?? true else {
+            return try current.records(after: seq, limit: limit, bytes: bytes)
+        }
         var found: [AuditRecord] = []
-        for file in files(of: path) where found.count < limit {
-            found += try AuditLogReader(path: file).records(after: found.last?.seq ?? seq, limit: limit - found.count)
+        var left = bytes
+        for file in files(of: path) where found.count < limit && left > 0 {
+            let more = try AuditLogReader(path: file).records(
+                after: found.last?.seq ?? seq, limit: limit - found.count, bytes: left)
+            left -= more.reduce(0) { $0 + $1.line.count }
+            found += more
         }
         return found
     }

@@ -74,7 +74,7 @@ package final class FileAuditSink: AuditSink {
         return try await withCheckedContinuation { queue.put(.append(event, durability, $0)) }.get()
     }
 
-    package func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord] {
+    package func records(after seq: UInt64, limit: Int, bytes: Int) async throws(AuditError) -> [AuditRecord] {
         let path = path
         return try await withCheckedContinuation { waiter in
             // A thread of its own, as the disk may take its time.
@@ -82,7 +82,7 @@ package final class FileAuditSink: AuditSink {
                 try OwnThread.start {
                     waiter.resume(
                         returning: Result { () throws(AuditError) in
-                            try AuditLogReader.records(of: path, after: seq, limit: limit)
+                            try AuditLogReader.records(of: path, after: seq, limit: limit, bytes: bytes)
                         })
                 }
             } catch {

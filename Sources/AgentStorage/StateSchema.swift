@@ -7,7 +7,7 @@ package struct StateSchema: Sendable {
     /// Each step is SQL that turns the version before it into the next. Never edited once released.
     package var steps: [String]
 
-    package static let current = StateSchema(steps: [first])
+    package static let current = StateSchema(steps: [first, summaries])
     /// `PRAGMA application_id`, "PXAG": tells our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
 
@@ -55,6 +55,12 @@ package struct StateSchema: Sendable {
             one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL,
             settled INTEGER NOT NULL
         ) STRICT;
+        """
+
+    /// What lists show of a record, where that is less than its document; those of before are without.
+    private static let summaries = """
+        ALTER TABLE plans ADD COLUMN summary TEXT;
+        ALTER TABLE operations ADD COLUMN summary TEXT;
         """
 }
 

@@ -41,6 +41,32 @@ final class StoreRecords {
         return failure == nil ? found : []
     }
 
+    /// What `read` makes of rows with their summary, or their document where there is none, until there are enough bytes.
+    private func page<T>(
+        _ table: String, _ condition: Condition, limit: Int, bytes: Int,
+        _ read: (_ id: Value, _ summary: Value, _ document: Value) throws(RowFlaw) -> T
+    ) -> StoredPage<T> {
+        var (page, used) = (StoredPage<T>(), 0)
+        let sql = """
+            SELECT id, summary, CASE WHEN summary IS NULL THEN document END FROM \(table) \(condition.newestFirst)
+            """
+        guard failure == nil else { return page }
+        do throws(SQLiteError) {
+            try database.scan(sql, condition.limited(limit)) { row in
+                do throws(RowFlaw) {
+                    let size = (row[1].text ?? row[2].text ?? "").utf8.count
+                    return page.take(try read(row[0], row[1], row[2]), size: size, filling: &used, of: bytes)
+                } catch {
+                    fail(table, row[0].text, error.detail)
+                    return false
+                }
+            }
+        } catch {
+            failure = StoreError(error, in: path)
+        }
+        return failure == nil ? page : StoredPage()
+    }
+
     private func plans(where condition: Condition, limit: Int) -> [Plan] {
         records("plans", "SELECT id, document, sealed FROM plans \(condition.newestFirst)", condition.limited(limit)) {
             row throws(RowFlaw) in
@@ -152,6 +178,34 @@ extension StoreRecords: StoreReader {
         operations(where: Condition(filter), limit: filter.limit)
     }
 
+    func summaries(_ filter: PlanFilter, bytes: Int) -> StoredPage<PlanSummary> {
+        page("plans", Condition(filter), limit: filter.limit, bytes: bytes) { id, summary, document throws(RowFlaw) in
+            let found =
+                summary == .null
+                ? PlanSummary(try Self.document(Plan.self, document)) : try Self.document(PlanSummary.self, summary)
+            guard id == .text(found.plan.id.description) else { throw RowFlaw(detail: "holds another plan") }
+            return found
+        }
+    }
+
+    func summaries(_ filter: OperationFilter, bytes: Int) -> StoredPage<Operation> {
+        page("operations", Condition(filter), limit: filter.limit, bytes: bytes) {
+            id, summary, document throws(RowFlaw) in
+            let found = try Self.document(Operation.self, summary == .null ? document : summary)
+            guard id == .text(found.id.description) else { throw RowFlaw(detail: "holds another operation") }
+            return found.outline
+        }
+    }
+
+    func keyUse(of principal: String) -> KeyUse {
+        var use = KeyUse(count: 0, bytes: 0)
+        let sql = "SELECT count(*), coalesce(sum(length(body)), 0) FROM requests WHERE principal = ?"
+        run(sql, [.text(principal)]) { row in
+            use = KeyUse(count: Int(clamping: row[0].integer ?? 0), bytes: Int(clamping: row[1].integer ?? 0))
+        }
+        return use
+    }
+
     func request(_ key: IdempotencyKey) -> KeptRequest? {
         let sql = """
             SELECT key, payload_hash, record, created_at, status, body, location, environment FROM requests
@@ -201,8 +255,9 @@ extension StoreRecords: StoreTransaction {
         let values =
             Self.columns(of: plan) + [
                 Value(plan.stored), Value(PlanSecrets(of: plan).sealed(with: key, for: plan)),
+                Value(PlanSummary(plan).stored),
             ]
-        run(Self.upsert("plans", Self.planColumns + ["document", "sealed"]), values)
+        run(Self.upsert("plans", Self.planColumns + ["document", "sealed", "summary"]), values)
     }
 
     func remove(_ filter: PlanFilter, keeping count: Int) {
@@ -214,8 +269,14 @@ extension StoreRecords: StoreTransaction {
     }
 
     func put(_ operation: Operation) {
-        let values = Self.columns(of: operation) + [Value(operation.stored)]
-        run(Self.upsert("operations", Self.operationColumns + ["document"]), values)
+        let isLarge =
+            operation.data != nil || !operation.logTail.isEmpty || !operation.keptLog.isEmpty
+            || !operation.moved.isEmpty
+        let values =
+            Self.columns(of: operation) + [
+                Value(operation.stored), isLarge ? Value(operation.outline.stored) : .null,
+            ]
+        run(Self.upsert("operations", Self.operationColumns + ["document", "summary"]), values)
     }
 
     func put(_ request: KeptRequest) {

@@ -26,6 +26,15 @@ extension Plan: Stored {
     }
 }
 
+extension PlanSummary: Stored {
+    var stored: JSON { ["plan": plan.stored, "calls": JSON(calls), "changes": JSON(changes)] }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(
+            try fields.get("plan"), calls: try fields.number("calls"), changes: try fields.number("changes"))
+    }
+}
+
 extension Plan.Standing: Stored {
     var stored: JSON {
         [

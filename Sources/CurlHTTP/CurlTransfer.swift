@@ -27,7 +27,7 @@ final class CurlTransfer {
     /// The handle calls back into this object: whoever adds it to a multi handle keeps both alive till it is removed.
     init(_ job: CurlJob, configuration: CurlConfiguration, pin: UnsafeMutableRawPointer?) throws(CurlError) {
         self.job = job
-        bodyLimit = configuration.maximumBodyBytes
+        bodyLimit = min(configuration.maximumBodyBytes, job.request.maximumBodyBytes ?? .max)
         decodes = configuration.acceptsGzip
         var handle = try CurlHandle()
         try handle.restrict()

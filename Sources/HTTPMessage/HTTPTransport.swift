@@ -11,6 +11,8 @@ package struct OutgoingRequest: Sendable {
     package var once: Bool
     /// Time for the whole exchange; the transport's own default where `nil`.
     package var timeout: Duration?
+    /// The largest body that is taken as the answer, where that is less than what the transport takes.
+    package var maximumBodyBytes: Int?
 
     package init(
         method: HTTPRequest.Method, target: String, fields: HTTPFields = [:], body: [UInt8]? = nil, once: Bool,

@@ -1,3 +1,4 @@
+private import Glibc
 package import HTTPTypes
 
 /// One HTTP request as it came off the wire, its body complete.
@@ -11,12 +12,14 @@ package struct Request: Sendable {
     package var body: [UInt8]
     /// Who connected: `127.0.0.1:40112`, `[::1]:40112` or `unix`.
     package var peer: String
+    /// ``peer`` without what one client can vary at will; see ``source(of:)``. Limits per address count by it.
+    package var source: String
     /// The certificate that the client showed; `nil` without one, and where none was asked for.
     package var certificate: ClientCertificate?
 
     package init(
         method: HTTPRequest.Method, path: String, query: String? = nil, fields: HTTPFields = [:],
-        body: [UInt8] = [], peer: String = "unix"
+        body: [UInt8] = [], peer: String = "unix", source: String? = nil
     ) {
         self.method = method
         self.path = path
@@ -24,5 +27,18 @@ package struct Request: Sendable {
         self.fields = fields
         self.body = body
         self.peer = peer
+        self.source = source ?? Self.source(of: peer)
+    }
+
+    /// The address in `peer`, without the port. The IPv6 addresses of one /64 are one source, since a single host has them
+    /// all; so are all clients of a Unix socket.
+    package static func source(of peer: String) -> String {
+        guard let colon = peer.lastIndex(of: ":") else { return peer }
+        guard peer.hasPrefix("["), peer[..<colon].hasSuffix("]") else { return String(peer[..<colon]) }
+        var bytes = [UInt8](repeating: 0, count: 16)
+        let host = String(peer[..<colon].dropFirst().dropLast())
+        guard inet_pton(AF_INET6, host, &bytes) == 1 else { return host }
+        let network = stride(from: 0, to: 8, by: 2).map { String(Int(bytes[$0]) << 8 | Int(bytes[$0 + 1]), radix: 16) }
+        return network.joined(separator: ":") + "::/64"
     }
 }

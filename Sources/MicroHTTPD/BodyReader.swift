@@ -9,7 +9,12 @@ final class BodyReader: @unchecked Sendable {
     private var part = 0
     private var partStart = 0
 
-    init(_ body: Response.Body) { parts = body.parts }
+    private let connection: Connection
+
+    init(_ body: Response.Body, _ connection: Connection) {
+        parts = body.parts
+        self.connection = connection
+    }
 
     static let read: MHD_ContentReaderCallback = { context, position, buffer, room in
         guard let context = unsafe context, let buffer = unsafe buffer else { return -2 }
@@ -24,6 +29,8 @@ final class BodyReader: @unchecked Sendable {
 
     /// Bytes copied; -1 (`MHD_CONTENT_READER_END_OF_STREAM`) past the end.
     private func copy(from position: Int, to buffer: UnsafeMutableRawBufferPointer) -> Int {
+        // It asks for the next piece when the last one has left.
+        connection.hasSent(position)
         if position < partStart { (part, partStart) = (0, 0) }
         var copied = 0
         while part < parts.count, copied < buffer.count {

@@ -10,8 +10,10 @@ import Synchronization
 final class Connection: Sendable {
     /// What a connection is busy with; decides what may be cut off.
     enum Phase: UInt8, AtomicRepresentable {
-        /// Idle, or a request is arriving.
+        /// Idle, or the first line of a request is arriving.
         case waiting
+        /// The rest of a request is arriving.
+        case receiving
         /// A handler has the request.
         case answering
         /// An answer is leaving.
@@ -20,10 +22,14 @@ final class Connection: Sendable {
 
     /// Valid until `ConnectionRegistry.remove` returns, which is what the registry's lock is for.
     let descriptor: Int32
-    /// Who connected.
+    /// Who connected, and from which source.
     let peer: String
+    let source: String
     private let current = Atomic(Phase.waiting)
     private let since = Atomic(Connection.now)
+    /// Bytes of the present answer that have left, and when the last of them did.
+    private let sent = Atomic(0)
+    private let moved = Atomic(Connection.now)
     private let lingering = Atomic(false)
     private let wasCut = Atomic(false)
     private let security = Lock<Security?>(nil)
@@ -33,6 +39,7 @@ final class Connection: Sendable {
     init(descriptor: Int32, peer: String) {
         self.descriptor = descriptor
         self.peer = peer
+        source = Request.source(of: peer)
     }
 
     var phase: Phase { current.load(ordering: .acquiring) }
@@ -41,8 +48,46 @@ final class Connection: Sendable {
     var start: UInt64 { since.load(ordering: .relaxed) }
 
     func enter(_ phase: Phase) {
-        since.store(Self.now, ordering: .relaxed)
+        let now = Self.now
+        since.store(now, ordering: .relaxed)
+        sent.store(0, ordering: .relaxed)
+        moved.store(now, ordering: .relaxed)
         current.store(phase, ordering: .releasing)
+    }
+
+    /// The first `count` bytes of the present answer have left.
+    func hasSent(_ count: Int) {
+        sent.store(count, ordering: .relaxed)
+        moved.store(Self.now, ordering: .relaxed)
+    }
+
+    /// Whether a request or an answer takes longer than it may.
+    func isStalled(at now: UInt64, _ options: HTTPServer.Options) -> Bool {
+        func isPast(_ limit: Duration, since start: UInt64) -> Bool { now > start &+ UInt64(limit.nanoseconds) }
+        switch phase {
+        case .answering: return false
+        case .receiving: return isPast(min(options.requestTimeout, options.transferTimeout), since: start)
+        // libmicrohttpd sees to those that are silent; this is for those that send a byte now and then.
+        case .waiting:
+            return isPast(min(options.transferTimeout, options.idleTimeout + options.requestTimeout), since: start)
+        case .sending:
+            if isPast(options.transferTimeout, since: start) { return true }
+            if isPast(options.sendTimeout, since: moved.load(ordering: .relaxed)) { return true }
+            let seconds = Double(now &- min(start, now)) / 1e9
+            return isPast(options.sendTimeout, since: start)
+                && Double(sent.load(ordering: .relaxed)) < seconds * Double(options.minReadRate)
+        }
+    }
+
+    /// How long nobody would miss it: since when it is idle, or its client reads nothing; `nil` while it is needed.
+    func idleSince(at now: UInt64) -> UInt64? {
+        switch phase {
+        case .answering: return nil
+        case .waiting, .receiving: return start
+        case .sending:
+            let moved = moved.load(ordering: .relaxed)
+            return now > moved &+ 1_000_000_000 ? moved : nil
+        }
     }
 
     /// The last answer leaves request bytes unread. Closing then would reset the connection, and the answer be lost.
@@ -111,25 +156,41 @@ extension Connection {
 
 /// All open connections. Touched once when one opens and once when it closes, never per request.
 final class ConnectionRegistry: Sendable {
-    private let open = Lock<[Int32: Connection]>([:])
+    private struct State {
+        var open: [Int32: Connection] = [:]
+        /// How many each source has.
+        var counts: [String: Int] = [:]
+    }
+
+    private let state = Lock(State())
     /// Accepted, and not yet taken up by one of libmicrohttpd's threads.
     private let arriving = Atomic(0)
-    private let limit: Int
+    private let options: HTTPServer.Options
 
-    init(limit: Int) { self.limit = limit }
+    init(_ options: HTTPServer.Options) { self.options = options }
 
-    /// Adds a connection. Over the limit, the one that has waited longest for a request is cut off, or this one where
-    /// none waits: the server stays reachable however many idle clients hold on to it.
+    /// Adds a connection. Over the limit of its source, or of all, one that nobody would miss is cut off, of the source
+    /// that has most; or this one where there is none: the server stays reachable however many clients hold on to it.
     func add(_ connection: Connection) {
         arriving.subtract(1, ordering: .relaxed)
-        open.withLock { open in
-            open[connection.descriptor] = connection
-            if open.count > limit { (Self.longestIdle(open, except: connection) ?? connection).cut() }
+        state.withLock { state in
+            if let old = state.open.updateValue(connection, forKey: connection.descriptor) {
+                state.counts.lower(old.source)
+            }
+            let own = state.counts[connection.source, default: 0] + 1
+            state.counts[connection.source] = own
+            if own > options.maxConnectionsOfSource {
+                (Self.idlest(state, of: connection.source, except: connection) ?? connection).cut()
+            } else if state.open.count > options.maxConnections {
+                let largest = state.counts.max { $0.value < $1.value }?.key
+                (Self.idlest(state, of: largest, except: connection) ?? Self.idlest(state, of: nil, except: connection)
+                    ?? connection).cut()
+            }
         }
     }
 
-    /// Cuts off the connection that has waited longest for a request.
-    func cutIdle() { open.withLock { Self.longestIdle($0, except: nil)?.cut() } }
+    /// Cuts off the connection that is idle for longest.
+    func cutIdle() { state.withLock { Self.idlest($0, of: nil, except: nil)?.cut() } }
 
     /// A connection was accepted; `add` follows.
     func announce() { arriving.add(1, ordering: .relaxed) }
@@ -137,31 +198,45 @@ final class ConnectionRegistry: Sendable {
     /// Gives libmicrohttpd a moment to close what was cut off, where that is needed. Blocks.
     func waitForRoom() {
         var patience = 500
-        while patience > 0, open.withLock({ $0.count }) + arriving.load(ordering: .relaxed) > limit {
+        while patience > 0,
+            state.withLock({ $0.open.count }) + arriving.load(ordering: .relaxed) > options.maxConnections
+        {
             usleep(200)
             patience -= 1
         }
     }
 
-    private static func longestIdle(_ open: [Int32: Connection], except: Connection?) -> Connection? {
-        open.values.lazy.filter { $0.phase == .waiting && !$0.isCut && $0 !== except }.min { $0.start < $1.start }
+    /// Of those that are idle the one that is so for longest; else of those whose clients do not read.
+    private static func idlest(_ state: State, of source: String?, except: Connection?) -> Connection? {
+        let now = Connection.now
+        var found: (connection: Connection, isSending: Bool, since: UInt64)?
+        for connection in state.open.values where !connection.isCut && connection !== except {
+            guard source == nil || connection.source == source, let since = connection.idleSince(at: now) else {
+                continue
+            }
+            let isSending = connection.phase == .sending
+            if let best = found, (best.isSending ? 1 : 0, best.since) <= (isSending ? 1 : 0, since) { continue }
+            found = (connection, isSending, since)
+        }
+        return found?.connection
     }
 
     /// Forgets a connection whose descriptor is about to be closed. No `cut` can meet it after this.
     func remove(_ connection: Connection) {
-        open.withLock { open in
-            if open[connection.descriptor] === connection { open[connection.descriptor] = nil }
+        state.withLock { state in
+            guard state.open[connection.descriptor] === connection else { return }
+            state.open[connection.descriptor] = nil
+            state.counts.lower(connection.source)
         }
     }
 
-    /// Cuts off what has been receiving or sending for longer than `limit`, which a client can stretch without end by
-    /// moving a byte now and then.
-    func cutStalled(longerThan limit: Duration) {
-        let nanoseconds = UInt64(limit.nanoseconds)
-        open.withLock { open in
+    /// Cuts off what has been receiving or sending for too long, which a client can stretch without end by moving a byte
+    /// now and then.
+    func cutStalled() {
+        state.withLock { state in
             let now = Connection.now
-            for connection in open.values where connection.phase != .answering {
-                if now > connection.start + nanoseconds { connection.cut() }
+            for connection in state.open.values where !connection.isCut && connection.isStalled(at: now, options) {
+                connection.cut()
             }
         }
     }
@@ -169,9 +244,10 @@ final class ConnectionRegistry: Sendable {
     /// Cuts off those whose client has left in the middle of a request: libmicrohttpd (0.9.75) overlooks an end that
     /// comes with the last bytes, and would keep them until they have been idle for long enough.
     func cutGone() {
-        open.withLock { open in
+        state.withLock { state in
             let now = Connection.now
-            for connection in open.values where connection.phase == .waiting && !connection.isCut {
+            for connection in state.open.values where !connection.isCut {
+                guard connection.phase == .waiting || connection.phase == .receiving else { continue }
                 var byte: UInt8 = 0
                 let isOld = now > connection.start + 2_000_000_000
                 let flags = Int32(truncatingIfNeeded: Int(MSG_PEEK) | Int(MSG_DONTWAIT))
@@ -180,6 +256,18 @@ final class ConnectionRegistry: Sendable {
         }
     }
 
+    var count: Int { state.withLock { $0.open.count } }
+
     /// Connections whose request is being answered or whose answer is on its way.
-    var busy: Int { open.withLock { $0.values.reduce(0) { $0 + ($1.phase == .waiting ? 0 : 1) } } }
+    var busy: Int {
+        state.withLock { $0.open.values.count { $0.phase == .answering || $0.phase == .sending } }
+    }
+}
+
+extension [String: Int] {
+    /// Counts one less of `key`.
+    fileprivate mutating func lower(_ key: String) {
+        let left = self[key, default: 0] - 1
+        self[key] = left > 0 ? left : nil
+    }
 }

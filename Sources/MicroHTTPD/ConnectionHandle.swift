@@ -52,8 +52,8 @@ import HTTPMessage
     fileprivate let raw: OpaquePointer
 
     /// Fails when memory is short.
-    init?(_ body: Response.Body) {
-        let made = unsafe body.count > Self.copiedBodyBytes ? Self.reading(body) : Self.copying(body.bytes)
+    init?(_ body: Response.Body, to connection: Connection) {
+        let made = unsafe body.count > Self.copiedBodyBytes ? Self.reading(body, connection) : Self.copying(body.bytes)
         guard let made = unsafe made else { return nil }
         unsafe raw = unsafe made
     }
@@ -76,9 +76,9 @@ import HTTPMessage
         }
     }
 
-    private static func reading(_ body: Response.Body) -> OpaquePointer? {
+    private static func reading(_ body: Response.Body, _ connection: Connection) -> OpaquePointer? {
         // Released in `BodyReader.free`, which libmicrohttpd calls when the last use of the response is over.
-        let reader = unsafe Unmanaged.passRetained(BodyReader(body)).toOpaque()
+        let reader = unsafe Unmanaged.passRetained(BodyReader(body, connection)).toOpaque()
         let made = unsafe MHD_create_response_from_callback(
             UInt64(body.count), copiedBodyBytes, BodyReader.read, reader, BodyReader.free)
         if unsafe made == nil { unsafe BodyReader.free(reader) }

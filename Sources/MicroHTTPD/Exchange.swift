@@ -16,6 +16,10 @@ final class Exchange: @unchecked Sendable {
         /// The suspended connection; present exactly while it is suspended. Whoever takes it out resumes it.
         var suspended: ConnectionHandle?
         var task: Task<Void, Never>?
+        /// Under which the exchange is parked.
+        var number: UInt64 = 0
+        /// It has a place of its caller's share.
+        var isAdmitted = false
         /// The answer is chosen, or the request is gone: what the handler still says is dropped.
         var isOver = false
     }
@@ -25,10 +29,13 @@ final class Exchange: @unchecked Sendable {
     private let target: RawTarget
     private var request: Request
     private var bodyCount = 0
-    /// What this request has of the memory for bodies.
+    private var isChunked = false
+    /// What this request has of the memory for bodies, and its answer of that for answers.
     private var heldBytes = 0
-    /// There is no memory for the body; it is read and thrown away.
-    private var isTurnedAway = false
+    private var answerBytes = 0
+    /// Why there is no memory for the body; it is read and thrown away.
+    private var bodyRefusal: Refusal?
+    private var admission: Admission
     private var stage = Stage.head
     private(set) var deadline = ContinuousClock.now
     private let state = Lock(State())
@@ -37,8 +44,10 @@ final class Exchange: @unchecked Sendable {
         self.core = core
         self.connection = connection
         self.target = target
-        request = Request(method: .get, path: target.path, query: target.query, peer: connection.peer)
-        connection.enter(.waiting)
+        request = Request(
+            method: .get, path: target.path, query: target.query, peer: connection.peer, source: connection.source)
+        admission = Admission(.source(connection.source))
+        connection.enter(.receiving)
     }
 
     // MARK: On libmicrohttpd's thread
@@ -67,7 +76,9 @@ final class Exchange: @unchecked Sendable {
     func completed() {
         state.withLock { $0.isOver = true }
         connection.chunked.withLock { $0 = nil }
-        core.returnMemory(heldBytes)
+        leave()
+        core.shares.returnBody(heldBytes, of: .source(connection.source))
+        core.shares.returnAnswer(answerBytes, of: admission.party)
         connection.enter(.waiting)
     }
 
@@ -88,7 +99,8 @@ final class Exchange: @unchecked Sendable {
         }
         if hasBody, let obstacle = core.obstacle { return refuse(handle, obstacle, unread: true) }
         if head.isChunked { connection.chunked.withLock { $0 = self } }
-        if let length = head.contentLength, length > 0 { request.body.reserveCapacity(min(Int(length), 65_536)) }
+        if let length = head.contentLength, length > 0 { request.body.reserveCapacity(Int(length)) }
+        isChunked = head.isChunked
         return .YES
     }
 
@@ -96,12 +108,16 @@ final class Exchange: @unchecked Sendable {
     private func receive(_ data: UnsafeRawBufferPointer) -> MHD_Result {
         bodyCount += data.count
         let limit = core.options.maxBodyBytes
-        if bodyCount <= limit, !isTurnedAway {
-            let isRoom = core.takeMemory(data.count)
-            heldBytes += data.count
-            if isRoom { unsafe request.body.append(contentsOf: data) } else { isTurnedAway = true }
+        if bodyCount <= limit, bodyRefusal == nil {
+            // An array that grows without knowing how far has room for up to twice what is in it.
+            let cost = isChunked ? 2 * data.count : data.count
+            bodyRefusal = core.shares.takeBody(cost, of: .source(connection.source))
+            if bodyRefusal == nil {
+                heldBytes += cost
+                unsafe request.body.append(contentsOf: data)
+            }
         }
-        if bodyCount > limit || isTurnedAway { request.body = [] }
+        if bodyCount > limit || bodyRefusal != nil { request.body = [] }
         return bodyCount <= limit + max(limit, 65_536) ? .YES : .NO
     }
 
@@ -110,10 +126,13 @@ final class Exchange: @unchecked Sendable {
         guard bodyCount <= core.options.maxBodyBytes else {
             return refuse(handle, .bodyTooLarge(limit: core.options.maxBodyBytes), unread: false)
         }
-        if let obstacle = isTurnedAway ? .overloaded : core.obstacle { return refuse(handle, obstacle, unread: false) }
+        if let obstacle = bodyRefusal ?? core.obstacle { return refuse(handle, obstacle, unread: false) }
         if core.options.tls != nil, let credentials = core.credentials.withLock({ $0 }), let session = handle.session {
             request.certificate = connection.certificate(of: session, under: credentials, at: core.options.now())
         }
+        admission = core.handler.admission(of: request)
+        if let refusal = core.shares.enter(admission) { return refuse(handle, refusal, unread: false) }
+        state.withLock { $0.isAdmitted = true }
         connection.enter(.answering)
         let task = Task.immediate { [self, request] in offer(await core.handler.respond(to: request)) }
         if let answer = state.withLock({ $0.answer.take() }) { return send(answer, on: handle) }
@@ -122,12 +141,14 @@ final class Exchange: @unchecked Sendable {
 
     private func park(_ handle: ConnectionHandle, _ task: Task<Void, Never>) -> MHD_Result {
         deadline = .now + core.options.exchangeDeadline
-        let parked = core.park(self) { exchange in
-            exchange.state.withLock { state in
+        let parked = core.park(self) { number in
+            state.withLock { state in
                 guard state.answer == nil else { return false }
                 handle.suspend()
+                core.watch(connection, number)
                 state.suspended = handle
                 state.task = task
+                state.number = number
                 return true
             }
         }
@@ -156,6 +177,10 @@ final class Exchange: @unchecked Sendable {
 
     private func send(_ answer: Response, on handle: ConnectionHandle) -> MHD_Result {
         connection.enter(.sending)
+        if let refusal = core.shares.takeAnswer(answer.body.count, of: admission.party) {
+            return core.send(core.refusal(refusal, of: request), on: handle, connection)
+        }
+        answerBytes = answer.body.count
         return core.send(answer, on: handle, connection)
     }
 
@@ -163,17 +188,28 @@ final class Exchange: @unchecked Sendable {
 
     /// Takes the answer, unless another came first, and wakes the connection if it sleeps.
     private func offer(_ answer: Response) {
-        let wasParked = state.withLock { state in
-            guard !state.isOver else { return false }
+        let parked = state.withLock { state -> UInt64? in
+            guard !state.isOver else { return nil }
             state.isOver = true
             state.answer = answer
-            guard let handle = state.suspended.take() else { return false }
+            guard let handle = state.suspended.take() else { return nil }
             state.task = nil
             // Inside the lock: once anyone sees `suspended` empty, the connection has been resumed.
+            core.unwatch(connection)
             handle.resume()
-            return true
+            return state.number
         }
-        if wasParked { core.unpark(self) }
+        if let parked { core.unpark(parked) }
+        leave()
+    }
+
+    /// Gives the place in its caller's share back, once.
+    private func leave() {
+        let wasAdmitted = state.withLock { state in
+            defer { state.isAdmitted = false }
+            return state.isAdmitted
+        }
+        if wasAdmitted { core.shares.leave(admission) }
     }
 
     /// Answers with `refusal` in the handler's stead and cancels the handler. Without effect when an answer is there.

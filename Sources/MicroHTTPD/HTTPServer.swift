@@ -48,6 +48,7 @@ package final class HTTPServer: Sendable {
             daemon.stop()
             throw .cannotStart("\(error)")
         }
+        core.watchClients()
         core.sweep()
     }
 
@@ -81,6 +82,9 @@ package final class HTTPServer: Sendable {
         }
         await task.value
     }
+
+    /// Connections that are open now.
+    package var openConnections: Int { core.connections.count }
 
     /// Returns when the queue that ends exchanges in time has had its turn.
     package func pulse() async { await core.onClock {} }

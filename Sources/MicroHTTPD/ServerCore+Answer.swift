@@ -12,7 +12,7 @@ extension ServerCore {
         switch refusal {
         case .bodyTooLarge, .headTooLarge, .malformed, .shuttingDown:
             if answer.ending == .keep { answer.ending = .close }
-        case .deadlineExceeded, .overloaded: break
+        case .deadlineExceeded, .overloaded, .shareUsedUp, .clientLeft: break
         }
         return answer
     }
@@ -20,8 +20,8 @@ extension ServerCore {
     /// Queues `answer`; `MHD_NO` makes libmicrohttpd close the connection.
     func send(_ answer: Response, on handle: ConnectionHandle, _ connection: Connection) -> MHD_Result {
         switch answer.ending {
-        case .keep: return queue(answer, on: handle, closing: isDraining || connection.lingers)
-        case .close: return queue(answer, on: handle, closing: true)
+        case .keep: return queue(answer, on: handle, connection, closing: isDraining || connection.lingers)
+        case .close: return queue(answer, on: handle, connection, closing: true)
         case .raw(let bytes):
             if options.tls == nil {
                 RawEnding.write(bytes, to: connection.descriptor)
@@ -36,8 +36,10 @@ extension ServerCore {
         }
     }
 
-    private func queue(_ answer: Response, on handle: ConnectionHandle, closing: Bool) -> MHD_Result {
-        guard let response = ResponseHandle(answer.body) else { return .NO }
+    private func queue(
+        _ answer: Response, on handle: ConnectionHandle, _ connection: Connection, closing: Bool
+    ) -> MHD_Result {
+        guard let response = ResponseHandle(answer.body, to: connection) else { return .NO }
         for field in answer.fields where !Self.ownedByServer.contains(field.name) {
             if !response.add(field.name.rawName, Self.clean(field.value)) {
                 note("dropped the field \(field.name) of an answer: empty, or out of memory")

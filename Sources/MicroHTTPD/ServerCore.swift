@@ -8,8 +8,9 @@ final class ServerCore: Sendable {
 
     private struct State {
         var stage = Stage.serving
-        /// Exchanges whose connections are suspended.
-        var parked: [ObjectIdentifier: Exchange] = [:]
+        /// Exchanges whose connections are suspended, by number.
+        var parked: [UInt64: Exchange] = [:]
+        var lastNumber: UInt64 = 0
         var expiryArmed = false
     }
 
@@ -25,44 +26,49 @@ final class ServerCore: Sendable {
     /// Apart from `state`: libmicrohttpd may log while that is held.
     private let last = Lock<String?>(nil)
     private let repeated = Lock(RepeatedLines())
-    private let waiting = Atomic(0)
-    /// Bytes of request bodies that are held now.
-    private let bodyBytes = Atomic(0)
+    let shares: Shares
+    private let watch = Lock<DisconnectWatch?>(nil)
     private let draining = Atomic(false)
 
     init(options: HTTPServer.Options, handler: any HTTPHandler) {
         self.options = options
         self.handler = handler
         credentials = Lock(options.tls)
-        connections = ConnectionRegistry(limit: options.maxConnections)
+        connections = ConnectionRegistry(options)
+        shares = Shares(options)
+    }
+
+    /// Looks after clients that leave, from now until ``stop()``.
+    func watchClients() {
+        let new = DisconnectWatch(on: clock) { [weak self] in self?.clientsLeft($0) }
+        watch.withLock { $0 = new }
+    }
+
+    /// Before a suspended connection is resumed.
+    func unwatch(_ connection: Connection) { watch.withLock { $0?.remove(connection) } }
+
+    private func clientsLeft(_ numbers: [UInt64]) {
+        let gone = state.withLock { state in numbers.compactMap { state.parked[$0] } }
+        gone.forEach { $0.cut(.clientLeft) }
     }
 
     /// Why a complete request must not reach the handler now; `nil` when it may.
     var obstacle: Refusal? {
-        if draining.load(ordering: .relaxed) { return .shuttingDown }
-        return waiting.load(ordering: .relaxed) >= options.maxExchanges ? .overloaded : nil
-    }
-
-    /// Takes room for a piece of a body, which has to be returned in any case. False when there is none left.
-    func takeMemory(_ count: Int) -> Bool {
-        bodyBytes.add(count, ordering: .relaxed).newValue <= options.maxBufferedBytes
-    }
-
-    func returnMemory(_ count: Int) {
-        if count > 0 { bodyBytes.subtract(count, ordering: .relaxed) }
+        draining.load(ordering: .relaxed) ? .shuttingDown : nil
     }
 
     var isDraining: Bool { draining.load(ordering: .relaxed) }
 
-    /// Suspends the connection of `exchange` unless its answer is there by now or the server has stopped.
+    /// Suspends the connection of `exchange` unless its answer is there by now or the server has stopped, and watches it.
     ///
     /// Lock order: this one, then the exchange's. Holding both is what makes sure that no connection is suspended
     /// once ``stop()`` has gone through the list: `MHD_stop_daemon` aborts the process over a suspended one.
-    func park(_ exchange: Exchange, suspend: (Exchange) -> Bool) -> Bool {
+    func park(_ exchange: Exchange, suspend: (UInt64) -> Bool) -> Bool {
         state.withLock { state in
-            guard state.stage != .stopped, suspend(exchange) else { return false }
-            state.parked[ObjectIdentifier(exchange)] = exchange
-            waiting.store(state.parked.count, ordering: .relaxed)
+            let number = state.lastNumber + 1
+            guard state.stage != .stopped, suspend(number) else { return false }
+            state.lastNumber = number
+            state.parked[number] = exchange
             if !state.expiryArmed {
                 state.expiryArmed = true
                 arm(after: options.exchangeDeadline)
@@ -71,12 +77,10 @@ final class ServerCore: Sendable {
         }
     }
 
-    func unpark(_ exchange: Exchange) {
-        state.withLock { state in
-            state.parked[ObjectIdentifier(exchange)] = nil
-            waiting.store(state.parked.count, ordering: .relaxed)
-        }
-    }
+    func unpark(_ number: UInt64) { state.withLock { $0.parked[number] = nil } }
+
+    /// Only while the connection is suspended.
+    func watch(_ connection: Connection, _ number: UInt64) { watch.withLock { $0?.add(connection, number) } }
 
     /// From now on new requests are refused; what runs goes on.
     func drain() {
@@ -91,15 +95,17 @@ final class ServerCore: Sendable {
             return Array(state.parked.values)
         }
         left.forEach { $0.cut(.shuttingDown) }
+        watch.withLock { $0 = nil }
     }
 
     /// Cuts off stalled connections, now and from time to time until the server has stopped.
     func sweep() {
         guard state.withLock({ $0.stage != .stopped }) else { return }
-        connections.cutStalled(longerThan: options.transferTimeout)
+        connections.cutStalled()
         connections.cutGone()
         for line in repeated.withLock({ $0.due(at: Connection.now) }) { options.log(line) }
-        let pause = max(min(options.transferTimeout / 8, .seconds(3)), .milliseconds(20))
+        let shortest = min(options.transferTimeout, options.requestTimeout, options.sendTimeout)
+        let pause = max(min(shortest / 8, .seconds(3)), .milliseconds(20))
         clock.asyncAfter(deadline: .now() + pause.interval) { [weak self] in self?.sweep() }
     }
 

@@ -111,7 +111,8 @@ package final class Simulator: HTTPHandler, Sendable {
         case .bodyTooLarge: Wire.failure(.server(501, "for data too large"))
         case .headTooLarge: Wire.failure(.server(400, "header too large"))
         case .malformed(let detail): Wire.failure(.server(400, detail))
-        case .deadlineExceeded, .overloaded, .shuttingDown: Response(status: .serviceUnavailable, ending: .reset)
+        case .deadlineExceeded, .overloaded, .shareUsedUp, .clientLeft, .shuttingDown:
+            Response(status: .serviceUnavailable, ending: .reset)
         }
     }
 

@@ -8,7 +8,24 @@ struct GuestRows {
         case type, status, vmid, node, pool, environment
     }
 
+    /// What planning looks at, of guests and of storages.
+    private static let planned = [
+        "id", "type", "vmid", "node", "pool", "status", "template", "tags", "name", "hastate", "lock", "storage",
+        "content", "shared", "plugintype", "disk", "maxdisk",
+    ]
+
     private let rows: JSONRows
+
+    /// The rows of a list of resources as a tree, with only what planning looks at.
+    static func tree(_ body: [UInt8]) throws(JSONError) -> JSON {
+        let rows = try JSONRows.scan(body, wanted: planned)
+        return .array(
+            rows.map { row in
+                var object = JSONObject()
+                for (index, key) in planned.enumerated() { object[key] = row.json(index) }
+                return .object(object)
+            })
+    }
 
     init(_ body: [UInt8]) throws(JSONError) {
         rows = try JSONRows.scan(body, wanted: Key.allCases.map { "\($0)" })

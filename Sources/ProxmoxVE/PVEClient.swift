@@ -21,19 +21,24 @@ package struct PVEClient: Sendable {
         self.retry = retry
     }
 
+    /// The largest answer that is made into a tree, which takes some ten times as much memory; larger lists are scanned.
+    static let maximumTreeBytes = 8 << 20
+
     /// Reads, with retries where nothing was reached. `timeout` is for the whole call; the client's own where `nil`.
     package func get(_ call: PVECall, timeout: Duration? = nil) async throws(PVEError) -> PVEReply {
-        try PVEReply(try await getRaw(call, timeout: timeout))
+        try PVEReply(try await getRaw(call, timeout: timeout, maximumBytes: Self.maximumTreeBytes))
     }
 
     /// Reads as ``get(_:timeout:)`` does, and gives the body as it came: large lists are scanned, not parsed whole.
-    package func getRaw(_ call: PVECall, timeout: Duration? = nil) async throws(PVEError) -> [UInt8] {
+    package func getRaw(
+        _ call: PVECall, timeout: Duration? = nil, maximumBytes: Int? = nil
+    ) async throws(PVEError) -> [UInt8] {
         precondition(call.method == .get, "a read is a GET")
         let deadline = ContinuousClock.now + (timeout ?? self.timeout)
         var number = 1
         while true {
             do throws(PVEError) {
-                return try await exchange(call, once: false, timeout: deadline - .now)
+                return try await exchange(call, once: false, timeout: deadline - .now, maximumBytes: maximumBytes)
             } catch {
                 let pause = retry.pause(afterTry: number, random: .random(in: 0...1))
                 guard number < retry.tries, retry.isWorthwhile(after: error), .now + pause < deadline else {
@@ -49,13 +54,18 @@ package struct PVEClient: Sendable {
     /// `timeout` is as for reads.
     package func send(_ mutation: PVECall, timeout: Duration? = nil) async throws(PVEError) -> PVEReply {
         precondition(mutation.method != .get, "a mutation is no GET")
-        return try PVEReply(try await exchange(mutation, once: true, timeout: timeout ?? self.timeout))
+        return try PVEReply(
+            try await exchange(
+                mutation, once: true, timeout: timeout ?? self.timeout, maximumBytes: Self.maximumTreeBytes))
     }
 
     /// One try: the body of a success.
-    private func exchange(_ call: PVECall, once: Bool, timeout: Duration) async throws(PVEError) -> [UInt8] {
+    private func exchange(
+        _ call: PVECall, once: Bool, timeout: Duration, maximumBytes: Int?
+    ) async throws(PVEError) -> [UInt8] {
         var request = OutgoingRequest(
             method: call.method.http, target: basePath + call.target, body: call.form, once: once, timeout: timeout)
+        request.maximumBodyBytes = maximumBytes
         request.fields[.authorization] = token.authorization
         request.fields[.accept] = "application/json"
         if request.body != nil { request.fields[.contentType] = "application/x-www-form-urlencoded" }

@@ -7,6 +7,7 @@ package import StrictJSON
 package struct ProxmoxHypervisor: Hypervisor {
     private let client: PVEClient
     private let environment: EnvironmentName
+    private let lists = LargeReads()
 
     package init(client: PVEClient, environment: EnvironmentName) {
         self.client = client
@@ -22,24 +23,42 @@ package struct ProxmoxHypervisor: Hypervisor {
     }
 
     package func inventory(runningOnly: Bool) async throws(HypervisorError) -> RenderedRows {
-        let body: [UInt8]
-        do throws(PVEError) { body = try await client.getRaw(Self.resources) } catch { throw HypervisorError(error) }
-        do throws(JSONError) {
-            return try GuestRows(body).rendered(environment: environment, runningOnly: runningOnly)
-        } catch {
-            throw .invalid("the list of guests: \(error.detail)", mayHaveExecuted: false)
+        try await list(Self.resources) { body throws(JSONError) in
+            try GuestRows(body).rendered(environment: environment, runningOnly: runningOnly)
         }
     }
 
     package func locate(_ guest: GuestRef) async throws(HypervisorError) -> GuestPlace? {
-        let body: [UInt8]
-        do throws(PVEError) { body = try await client.getRaw(Self.resources) } catch { throw HypervisorError(error) }
-        do throws(JSONError) { return try GuestRows(body).place(of: guest) } catch {
-            throw .invalid("the list of guests: \(error.detail)", mayHaveExecuted: false)
-        }
+        try await list(Self.resources) { body throws(JSONError) in try GuestRows(body).place(of: guest) }
     }
 
-    package func read(_ call: Call) async throws(HypervisorError) -> JSON { try await get(call).data }
+    /// Of the resources of one type, which are what planning asks for, only what planning looks at: there may be many.
+    package func read(_ call: Call) async throws(HypervisorError) -> JSON {
+        guard call.method == .get, call.path == ["cluster", "resources"], !call.parameters.isEmpty else {
+            return try await get(call).data
+        }
+        return try await list(try PVECall(call)) { body throws(JSONError) in try GuestRows.tree(body) }
+    }
+
+    /// The most bytes of lists that were in memory at once.
+    package var mostListBytes: Int { lists.most }
+
+    /// Reads a list that may be large and makes something smaller of it at once.
+    private func list<Value: Sendable>(
+        _ call: PVECall, _ make: ([UInt8]) throws(JSONError) -> Value
+    ) async throws(HypervisorError) -> Value {
+        guard let cost = await lists.enter() else { throw .invalid("the call was given up", mayHaveExecuted: false) }
+        let body: [UInt8]
+        do throws(PVEError) { body = try await client.getRaw(call) } catch {
+            lists.leave(cost, found: nil)
+            throw HypervisorError(error)
+        }
+        lists.hold(body.count)
+        defer { lists.leave(cost, found: body.count) }
+        do throws(JSONError) { return try make(body) } catch {
+            throw .invalid("the list of resources: \(error.detail)", mayHaveExecuted: false)
+        }
+    }
 
     package func change(_ call: Call) async throws(HypervisorError) -> Accepted {
         let wired = try PVECall(call)

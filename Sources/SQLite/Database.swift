@@ -54,8 +54,16 @@ package final class Database {
 
     /// Runs one statement with `values`, one for each `?`; `take` gets every row, column by column.
     package func run(_ sql: String, _ values: [Value] = [], _ take: ([Value]) -> Void = { _ in }) throws(SQLiteError) {
+        try scan(sql, values) { row in
+            take(row)
+            return true
+        }
+    }
+
+    /// The same; rows that follow the first no of `take` are not read.
+    package func scan(_ sql: String, _ values: [Value], while take: ([Value]) -> Bool) throws(SQLiteError) {
         if prepared[sql] == nil { prepared[sql] = Prepared(try connection.prepare(sql)) }
-        try prepared[sql]?.statement.run(values, take)
+        try prepared[sql]?.statement.run(values, while: take)
     }
 
     /// The rows that one statement gives.

@@ -17,8 +17,8 @@ internal import CSQLite
 
     deinit { unsafe sqlite3_finalize(raw) }
 
-    /// Runs it from the start with `values`, one for each `?`; `take` gets every row, copied.
-    func run(_ values: [Value], _ take: ([Value]) -> Void) throws(SQLiteError) {
+    /// Runs it from the start with `values`, one for each `?`; `take` gets every row, copied, until it says no.
+    func run(_ values: [Value], while take: ([Value]) -> Bool) throws(SQLiteError) {
         precondition(unsafe values.count == Int(sqlite3_bind_parameter_count(raw)), "one value for each parameter")
         defer {
             unsafe sqlite3_reset(raw)
@@ -32,7 +32,7 @@ internal import CSQLite
             guard code == SQLITE_ROW else { return try check(code == SQLITE_DONE ? SQLITE_OK : code, "sqlite3_step") }
             var row: [Value] = []
             for index in unsafe 0..<sqlite3_column_count(raw) { row.append(column(index)) }
-            take(row)
+            if !take(row) { return }
         }
     }
 

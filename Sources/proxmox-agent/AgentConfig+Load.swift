@@ -1,3 +1,4 @@
+import AgentAPI
 import AgentModel
 import AgentPolicy
 import AgentService
@@ -95,6 +96,7 @@ struct ConfigReading {
         set(&config.limits.planSeconds, reader.integer("ttl_seconds", in: 60...604_800, unit: "s"))
         set(&config.limits.highRiskPlanSeconds, reader.integer("high_risk_ttl_seconds", in: 60...86_400, unit: "s"))
         set(&config.limits.livePlans, reader.integer("live_per_caller", in: 1...10_000))
+        set(&config.limits.reservedIDs, reader.integer("reserved_ids_per_caller", in: 1...10_000))
         set(&config.limits.retentionSeconds, reader.integer("retention_seconds", in: 60...31_536_000, unit: "s"))
     }
 
@@ -112,6 +114,26 @@ struct ConfigReading {
             reader.integer("auth_delay_ms", in: 0...10_000, unit: "ms").map { .milliseconds($0) })
         set(&config.limits.shareReads, reader.bool("share_reads"))
         config.serving.threads = reader.integer("threads", in: 1...16)
+        shares(&reader, &config)
+    }
+
+    /// What one caller may take of all this.
+    private static func shares(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
+        let (bytes, times) = ((1 << 20)...(1 << 40), 1000...3_600_000)
+        set(
+            &config.serving.requestTimeout,
+            reader.integer("request_timeout_ms", in: times, unit: "ms").map { .milliseconds($0) })
+        set(
+            &config.serving.sendTimeout,
+            reader.integer("send_timeout_ms", in: times, unit: "ms").map { .milliseconds($0) })
+        set(&config.serving.pendingBodyBytes, reader.integer("pending_body_bytes", in: bytes, unit: "bytes"))
+        set(&config.serving.pendingAnswerBytes, reader.integer("pending_answer_bytes", in: bytes, unit: "bytes"))
+        set(&config.serving.concurrentOfCaller, reader.integer("concurrent_per_caller", in: 2...10_000))
+        set(&config.serving.rates.requests, reader.integer("requests_per_minute", in: 60...1_000_000_000))
+        set(&config.serving.rates.storedBytes, reader.integer("stored_bytes_per_minute", in: bytes, unit: "bytes"))
+        set(&config.limits.keys, reader.integer("keys_per_caller", in: 1...1_000_000))
+        set(&config.limits.keyBytes, reader.integer("key_bytes_per_caller", in: bytes, unit: "bytes"))
+        set(&config.serving.minFreeBytes, reader.integer("min_free_bytes", in: 0...(1 << 40), unit: "bytes"))
     }
 
     private static func log(_ reader: inout ObjectReader, _ config: inout AgentConfig) {

@@ -34,6 +34,16 @@ struct AgentConfig: Sendable {
         var maxHeaderBytes = 16_384
         var maxConnections = 1024
         var idleTimeout = Duration.seconds(60)
+        var requestTimeout = Duration.seconds(30)
+        var sendTimeout = Duration.seconds(10)
+        /// Requests of one caller that may be under way at once.
+        var concurrentOfCaller = 128
+        /// Bodies that have not arrived whole, and answers that have not left, in bytes.
+        var pendingBodyBytes = 16 << 20
+        var pendingAnswerBytes = 64 << 20
+        var rates = RateLimits()
+        /// Below so much free space nothing new is begun.
+        var minFreeBytes = 64 << 20
         var threads: Int?
         /// How long the answer to a failed authentication waits; longer the more there are of one source.
         var authDelay = Duration.milliseconds(250)
@@ -129,11 +139,22 @@ extension AgentConfig {
         ("plans.ttl_seconds", "how long a plan can be applied, 60 to 604800; 3600"),
         ("plans.high_risk_ttl_seconds", "the same for plans of high risk, 60 to 86400; 900"),
         ("plans.live_per_caller", "live plans of changes that one caller may have, 1 to 10000; 100"),
+        ("plans.reserved_ids_per_caller", "ids for new guests that live plans of one caller may keep, 1 to 10000; 100"),
         ("plans.retention_seconds", "how long ended plans and operations are kept, 60 to 31536000; 86400"),
         ("limits.max_body_bytes", "largest request body, 1024 to 16777216; 1048576"),
         ("limits.max_header_bytes", "largest request head, 4096 to 65536; 16384"),
-        ("limits.max_connections", "open connections, 16 to 100000; 1024"),
+        ("limits.max_connections", "open connections, 16 to 100000, three quarters for one address; 1024"),
         ("limits.idle_timeout_ms", "how long a connection may be silent, 1000 to 3600000; 60000"),
+        ("limits.request_timeout_ms", "how long a request may take to arrive, 1000 to 3600000; 30000"),
+        ("limits.send_timeout_ms", "how long an answer waits for a client that reads nothing, 1000 to 3600000; 10000"),
+        ("limits.pending_body_bytes", "request bodies on their way, a quarter for one address; 16777216"),
+        ("limits.pending_answer_bytes", "answers that nobody has read yet, half for one caller; 67108864"),
+        ("limits.concurrent_per_caller", "requests of one caller under way at once, 2 to 10000; 128"),
+        ("limits.requests_per_minute", "requests of one caller, 60 to 1000000000; 12000"),
+        ("limits.stored_bytes_per_minute", "bytes that one caller makes the agent write, 1048576 or more; 33554432"),
+        ("limits.keys_per_caller", "requests with an Idempotency-Key in a day, 1 to 1000000; 20000"),
+        ("limits.key_bytes_per_caller", "bytes of their kept answers, 1048576 or more; 67108864"),
+        ("limits.min_free_bytes", "free disk space below which nothing new is begun, 0 for no limit; 67108864"),
         ("limits.max_operations", "operations under way at once, 1 to 10000; 256"),
         ("limits.environment_operations", "operations that run at once in one environment, 1 to 1000; 8"),
         ("limits.auth_delay_ms", "how long the answer to a first wrong token waits, 0 to 10000; 250"),

@@ -48,7 +48,8 @@ struct PlanText {
 
     /// The action on its target, with the name and the place that were found.
     private var what: String {
-        let observed = preview?["observed"]
+        // A list has the name and the place in its summary.
+        let observed = preview?["observed"] ?? plan["summary"]
         let name = observed?["name"]?.string.map { " " + Self.text($0) } ?? ""
         let node = observed?["node"]?.string.map { "/" + $0 } ?? ""
         let action = request?["action"]?.string ?? ""

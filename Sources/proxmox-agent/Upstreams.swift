@@ -35,7 +35,9 @@ final class Upstreams: Sendable {
             curl.userAgent = "proxmox-agent/\(Version.text)"
             let transport = CurlTransport(curl, loop: loop)
             transports.append(transport)
-            sites.append(try Self.site(environment, transport))
+            // All of them together leave room in the share of a caller who asks for others, as long as they are few.
+            let maxWaiting = max(4, min(64, 96 / config.environments.count))
+            sites.append(try Self.site(environment, transport, maxWaiting))
         }
         self.sites = sites
         self.transports = transports
@@ -53,13 +55,15 @@ final class Upstreams: Sendable {
     }
 
     private static func site(
-        _ environment: AgentConfig.Environment, _ transport: CurlTransport
+        _ environment: AgentConfig.Environment, _ transport: CurlTransport, _ maxWaiting: Int
     ) throws(StartError) -> Site {
         let name = environment.facts.name
         do throws(PVEToken.Invalid) {
             let token = try PVEToken(id: environment.facts.tokenID, secret: environment.secret)
             let client = PVEClient(transport: transport, token: token, timeout: environment.timeout)
-            return Site(facts: environment.facts, hypervisor: ProxmoxHypervisor(client: client, environment: name))
+            return Site(
+                facts: environment.facts, hypervisor: ProxmoxHypervisor(client: client, environment: name),
+                maxWaiting: maxWaiting)
         } catch {
             throw StartError("environment \(name): the token cannot stand in a header")
         }

@@ -50,10 +50,13 @@ final class Agent: Sendable {
             throw StartError("\(error)")
         }
         upstreams = try Upstreams(config, log: log)
+        let throttle = Throttle(config.serving.rates)
+        let disk = DiskFloor(
+            auditLog: config.auditLogPath, state: config.statePath, floor: config.serving.minFreeBytes)
         let ports = Ports(
             audit: audit, store: store, log: log, now: now,
             frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },
-            reached: reached)
+            shortage: { disk.shortage() }, wrote: { throttle.wrote($1, for: $0) }, reached: reached)
         service = ActionService(
             sites: upstreams.sites, ports: ports, rules: config.rules, key: store.key, limits: config.limits)
         authenticator = Authenticator(config.credentials)
@@ -67,7 +70,7 @@ final class Agent: Sendable {
         }
         let handler = AgentHandler(
             service: service, authenticator: authenticator, accessLog: accessLog ?? LoggedAccess(log: log),
-            failures: failures)
+            failures: failures, throttle: throttle)
         do throws(ServerError) {
             let options = config.serverOptions(log)
             server =
@@ -222,7 +225,17 @@ extension AgentConfig {
         options.maxBodyBytes = serving.maxBodyBytes
         options.maxHeaderBytes = serving.maxHeaderBytes
         options.maxConnections = serving.maxConnections
+        // Somebody else can always connect, and one caller's requests leave room on the connections of its address.
+        options.maxConnectionsOfSource = serving.maxConnections * 3 / 4
+        options.maxExchanges = min(512, serving.maxConnections / 2)
+        options.maxExchangesOfParty = min(serving.concurrentOfCaller, max(2, serving.maxConnections / 8))
+        options.maxBufferedBytes = serving.pendingBodyBytes
+        options.maxBufferedBytesOfParty = serving.pendingBodyBytes / 4
+        options.maxAnswerBytes = serving.pendingAnswerBytes
+        options.maxAnswerBytesOfParty = serving.pendingAnswerBytes / 2
         options.idleTimeout = serving.idleTimeout
+        options.requestTimeout = serving.requestTimeout
+        options.sendTimeout = serving.sendTimeout
         // Who may be silent for that long is not stalled by it.
         options.transferTimeout = max(options.transferTimeout, serving.idleTimeout)
         if let threads = serving.threads { options.threads = threads }

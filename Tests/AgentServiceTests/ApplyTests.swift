@@ -258,7 +258,7 @@ struct ApplyTests {
         do throws(ServiceError) { try await world.apply(plan) } catch { code = error.code }
         #expect(code == (given.state == .unknown ? nil : given.code), "an unknown outcome is no refusal")
         let operation = try #require(
-            try await world.service.operations(OperationFilter(plan: plan.id), World.alice).first)
+            try await world.service.operations(OperationFilter(plan: plan.id), World.alice).rows.first)
         #expect(operation.state == given.state)
         #expect(operation.code == (given.state == .unknown ? operation.code : given.code.rawValue))
         #expect(try await world.state(of: plan) == given.state.planState)

@@ -37,7 +37,10 @@ struct PlanLifeTests {
         let late = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
         #expect(late?.code == .planExpired, "a plan of the future is none")
         let later = try await world.plan(.startVM, "vm/101")
-        #expect(try await world.service.plans(PlanFilter(), World.alice).map(\.id) == [later.id, gone.id, plan.id])
+        #expect(
+            try await world.service.plans(PlanFilter(), World.alice).rows.map(\.plan.id) == [
+                later.id, gone.id, plan.id,
+            ])
         let operation = try await world.apply(later)
         #expect(operation.state == .succeeded)
     }
@@ -127,7 +130,7 @@ struct PlanLifeTests {
         world.clock.move(by: 601)
         try await world.service.prune()
         for plan in first { #expect(try await world.state(of: plan) == nil) }
-        #expect(try await world.service.operations(OperationFilter(), World.alice).isEmpty)
+        #expect(try await world.service.operations(OperationFilter(), World.alice).rows.isEmpty)
         #expect(try await world.state(of: live) == .approved)
 
         for _ in 0..<9 {

@@ -14,6 +14,7 @@ struct World {
         private let time = Mutex(Date.sample)
         private let up = Mutex(ContinuousClock.now)
         private let file = Mutex(false)
+        private let short = Mutex(false)
         var now: Date { time.withLock { $0 } }
         var uptime: ContinuousClock.Instant { up.withLock { $0 } }
 
@@ -31,6 +32,13 @@ struct World {
 
         /// Whether the file that freezes everything is there.
         func setFreezeFile(_ isThere: Bool) { file.withLock { $0 = isThere } }
+
+        /// Whether the disk is nearly full.
+        func setShort(_ isShort: Bool) { short.withLock { $0 = isShort } }
+
+        var shortage: ServiceError? {
+            short.withLock { $0 } ? ServiceError(.storeUnavailable, "the disk is nearly full") : nil
+        }
 
         func frozenByFile(_ now: Date) -> Freeze? {
             file.withLock { $0 }
@@ -72,7 +80,7 @@ struct World {
             sites: [Site(facts: facts, hypervisor: pve)],
             ports: Ports(
                 audit: audit, store: store, log: log, now: { clock.now }, uptime: { clock.uptime },
-                frozenByFile: { clock.frozenByFile($0) }),
+                frozenByFile: { clock.frozenByFile($0) }, shortage: { clock.shortage }),
             rules: rules, key: .sample, limits: limits)
     }
 

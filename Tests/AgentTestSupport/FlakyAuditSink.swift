@@ -42,8 +42,8 @@ package final class FlakyAuditSink: AuditSink {
         return head
     }
 
-    package func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord] {
-        try await inner.records(after: seq, limit: limit)
+    package func records(after seq: UInt64, limit: Int, bytes: Int) async throws(AuditError) -> [AuditRecord] {
+        try await inner.records(after: seq, limit: limit, bytes: bytes)
     }
 
     package var head: AuditHead { inner.head }

@@ -34,8 +34,13 @@ package final class MemoryAuditSink: AuditSink {
         return try result.get()
     }
 
-    package func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord] {
-        Array(records.filter { $0.seq > seq }.prefix(limit))
+    package func records(after seq: UInt64, limit: Int, bytes: Int) async throws(AuditError) -> [AuditRecord] {
+        var used = 0
+        return Array(
+            records.filter { $0.seq > seq }.prefix(limit).prefix { record in
+                defer { used += record.line.count }
+                return used < bytes
+            })
     }
 
     package var head: AuditHead { state.withLock { $0.chain.head } }

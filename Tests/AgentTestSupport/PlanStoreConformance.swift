@@ -24,6 +24,7 @@ package struct PlanStoreConformance {
         try await checkWholePlans()
         try await checkWholeOperations()
         try await checkRequests()
+        try await checkSummaries()
         try await checkFreezes()
         try await checkMark()
         try await checkStandings()

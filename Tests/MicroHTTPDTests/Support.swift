@@ -11,6 +11,17 @@ struct Serving {}
 /// A handler made of a closure. Refusals are answered with a status of their own and a text that tells the reason.
 struct Handler: HTTPHandler {
     var answer: @Sendable (Request) async -> Response
+    var admission: @Sendable (Request) -> Admission = { Admission(.source($0.source)) }
+
+    init(
+        admission: @escaping @Sendable (Request) -> Admission = { Admission(.source($0.source)) },
+        answer: @escaping @Sendable (Request) async -> Response
+    ) {
+        self.answer = answer
+        self.admission = admission
+    }
+
+    func admission(of request: Request) -> Admission { admission(request) }
 
     func respond(to request: Request) async -> Response { await answer(request) }
 
@@ -22,6 +33,8 @@ struct Handler: HTTPHandler {
             case .malformed(let what): (.badRequest, what)
             case .deadlineExceeded: (.gatewayTimeout, "too late")
             case .overloaded: (.serviceUnavailable, "overloaded")
+            case .shareUsedUp: (.tooManyRequests, "share used up")
+            case .clientLeft: (.badRequest, "client left")
             case .shuttingDown: (.serviceUnavailable, "shutting down")
             }
         return Response(status: status, body: .init(Array(reason.utf8)))

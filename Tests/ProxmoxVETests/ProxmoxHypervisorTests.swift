@@ -49,6 +49,49 @@ import WireTestSupport
         #expect(rows.count == 3)
     }
 
+    @Test func `of a list of resources planning gets what it looks at, and nothing else`() async throws {
+        let body = #"{"data":[{"vmid":7,"type":"qemu","node":"a","tags":"x;y","cpu":0.5,"netin":1},{"type":"lxc"}]}"#
+        let call = Call(.get, ["cluster", "resources"], [(name: "type", value: .text("vm"))])
+        let rows = try await Self.withHypervisor(answering: body) { try await $0.read(call) }
+        #expect(rows == [["type": "qemu", "vmid": 7, "node": "a", "tags": "x;y"], ["type": "lxc"]])
+        let whole = try await Self.withHypervisor(answering: body) {
+            try await $0.read(Call(.get, ["cluster", "resources"]))
+        }
+        #expect(whole.array?.first?["cpu"] == .number(0.5))
+    }
+
+    @Test func `an answer too large to be a tree is refused, and one that is scanned is not`() async throws {
+        let row = #"{"vmid":7,"type":"qemu","node":"a","name":"\#(String(repeating: "x", count: 1000))"}"#
+        let body = #"{"data":[\#(Array(repeating: row, count: 9000).joined(separator: ","))]}"#
+        try await Self.withHypervisor(answering: body) { pve -> Void in
+            await #expect(throws: HypervisorError.invalid("larger than 8388608 bytes", mayHaveExecuted: true)) {
+                _ = try await pve.read(Call(.get, ["nodes"]))
+            }
+        }
+        let guest = GuestRef(kind: .vm, id: try #require(VMID(rawValue: 107)))
+        #expect(try await Self.withHypervisor(answering: body) { try await $0.locate(guest) } == nil)
+        #expect(
+            try await Self.withHypervisor(answering: body) { try await $0.inventory(runningOnly: false).count } == 9000)
+    }
+
+    @Test func `large lists are read one at a time`() async throws {
+        let row = #"{"vmid":107,"type":"qemu","node":"a","name":"\#(String(repeating: "x", count: 1000))"}"#
+        let body = #"{"data":[\#(Array(repeating: row, count: 20_000).joined(separator: ","))]}"#
+        let guest = GuestRef(kind: .vm, id: try #require(VMID(rawValue: 107)))
+        try await withPVE({ _ in [.request, .answer("200 OK", fields: ["Connection: close"], body)] }) {
+            server, client in
+            let name = try #require(EnvironmentName("home"))
+            let pve = ProxmoxHypervisor(client: client, environment: name)
+            // Before the first one nobody knows how large they are, and then it is known that two are too much.
+            let places = try await withThrowingTaskGroup(of: GuestPlace?.self) { group in
+                for _ in 0..<6 { group.addTask { try await pve.locate(guest) } }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(places.count == 6 && places.allSatisfy { $0 != nil })
+            #expect(pve.mostListBytes == body.utf8.count, "never two at once")
+        }
+    }
+
     @Test func `no more of a log is taken than was asked for`() async throws {
         let lines = (1...50).map { #"{"n":\#($0),"t":"\#(String(repeating: "x", count: 5000))"}"# }
         let body = #"{"total":50,"data":[\#(lines.joined(separator: ","))]}"#

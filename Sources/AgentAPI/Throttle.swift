@@ -1,0 +1,153 @@
+import HTTPMessage
+import HTTPTypes
+import Synchronization
+
+/// What one caller may ask for in a minute, and at once after a lull. The defaults are far beyond what agents do.
+package struct RateLimits: Sendable, Hashable {
+    package var requests = 12_000
+    /// Of what is urgent, which does not count among the others.
+    package var urgentRequests = 3000
+    /// Bytes that requests make the agent write: plans, records, operations, kept answers.
+    package var storedBytes = 32 << 20
+
+    package init() {}
+}
+
+/// A bucket of tokens for each caller and policy, filled within a minute.
+package final class Throttle: Sendable {
+    enum Policy: String, CaseIterable {
+        case requests
+        case urgent = "urgent-requests"
+        case storedBytes = "stored-bytes"
+    }
+
+    private struct Bucket {
+        /// Below zero where more was written than there were tokens for: how much shows only afterwards.
+        var level: Double
+        var at: ContinuousClock.Instant
+    }
+
+    private struct Key: Hashable {
+        let party: Admission.Party
+        let policy: Policy
+    }
+
+    static let window = 60
+    /// Callers that are told apart; beyond that those that come new share their buckets.
+    private static let maximumBuckets = 20_000
+
+    private let limits: RateLimits
+    private let now: @Sendable () -> ContinuousClock.Instant
+    private let buckets = Mutex<[Key: Bucket]>([:])
+
+    package init(_ limits: RateLimits, now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }) {
+        self.limits = limits
+        self.now = now
+    }
+
+    /// Takes a request's tokens, where there are enough; nothing limits the question whether the process works.
+    func take(_ admission: Admission) -> Quota {
+        switch admission.lane {
+        case .health: return Quota(items: [], exceeded: nil)
+        case .urgent: return buckets.withLock { take(.urgent, admission.party, &$0) }
+        case .ordinary:
+            return buckets.withLock { buckets in
+                let stored = item(.storedBytes, admission.party, &buckets, taking: 0)
+                guard stored.remaining > 0 else { return Quota(items: [stored], exceeded: stored) }
+                var quota = take(.requests, admission.party, &buckets)
+                quota.items.append(stored)
+                return quota
+            }
+        }
+    }
+
+    /// Counts what was written for a principal.
+    package func wrote(_ bytes: Int, for principal: String) {
+        buckets.withLock { _ = item(.storedBytes, .principal(principal), &$0, taking: Double(bytes), orLess: true) }
+    }
+
+    /// Buckets that there are.
+    var count: Int { buckets.withLock { $0.count } }
+
+    private func take(_ policy: Policy, _ party: Admission.Party, _ buckets: inout [Key: Bucket]) -> Quota {
+        let item = item(policy, party, &buckets, taking: 1)
+        return Quota(items: [item], exceeded: item.isExceeded ? item : nil)
+    }
+
+    private func limit(of policy: Policy) -> Int {
+        switch policy {
+        case .requests: limits.requests
+        case .urgent: limits.urgentRequests
+        case .storedBytes: limits.storedBytes
+        }
+    }
+
+    /// Fills a bucket for the time that has passed and takes `count` from it, if they are there or it may go below zero.
+    private func item(
+        _ policy: Policy, _ party: Admission.Party, _ buckets: inout [Key: Bucket], taking count: Double,
+        orLess: Bool = false
+    ) -> Quota.Item {
+        let (size, instant) = (Double(limit(of: policy)), now())
+        let rate = size / Double(Self.window)
+        let key = key(policy, party, &buckets, instant)
+        var bucket = buckets[key] ?? Bucket(level: size, at: instant)
+        let passed = max(0, (instant - bucket.at).seconds)
+        bucket.level = min(size, bucket.level + passed * rate)
+        bucket.at = instant
+        let isExceeded = !orLess && count > bucket.level
+        if !isExceeded { bucket.level -= count }
+        buckets[key] = bucket
+        let remaining = max(0, Int(bucket.level))
+        // How long until there is something, or until all is there again.
+        let missing = remaining > 0 ? size - bucket.level : max(1, count) - bucket.level
+        return Quota.Item(
+            policy: policy, limit: Int(size), remaining: remaining,
+            seconds: Int((min(missing / rate, 1e9)).rounded(.up)), isExceeded: isExceeded)
+    }
+
+    private func key(
+        _ policy: Policy, _ party: Admission.Party, _ buckets: inout [Key: Bucket], _ instant: ContinuousClock.Instant
+    ) -> Key {
+        let key = Key(party: party, policy: policy)
+        guard buckets.count >= Self.maximumBuckets, buckets[key] == nil else { return key }
+        // One that is full again says nothing.
+        buckets = buckets.filter { entry in
+            let size = Double(limit(of: entry.key.policy))
+            return entry.value.level + (instant - entry.value.at).seconds * size / Double(Self.window) < size
+        }
+        return buckets.count < Self.maximumBuckets ? key : Key(party: .source(""), policy: policy)
+    }
+}
+
+/// Where a caller stands, for the fields of draft-ietf-httpapi-ratelimit-headers-11.
+struct Quota {
+    struct Item {
+        let policy: Throttle.Policy
+        let limit: Int
+        let remaining: Int
+        /// Until there is something to take where there is nothing, else until everything is there.
+        let seconds: Int
+        let isExceeded: Bool
+    }
+
+    var items: [Item]
+    /// Why the request is refused.
+    let exceeded: Item?
+
+    /// `RateLimit-Policy: "requests";q=12000;w=60` and `RateLimit: "requests";r=11999;t=1`
+    var fields: HTTPFields {
+        guard !items.isEmpty else { return [:] }
+        let policies = items.map { item in
+            let unit = item.policy == .storedBytes ? ";qu=\"\(item.policy.rawValue)\"" : ""
+            return "\"\(item.policy.rawValue)\";q=\(item.limit)\(unit);w=\(Throttle.window)"
+        }
+        let standings = items.map { "\"\($0.policy.rawValue)\";r=\($0.remaining);t=\($0.seconds)" }
+        return [
+            .rateLimitPolicy: policies.joined(separator: ", "), .rateLimit: standings.joined(separator: ", "),
+        ]
+    }
+}
+
+extension Duration {
+    fileprivate var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}

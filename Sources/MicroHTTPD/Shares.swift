@@ -1,0 +1,98 @@
+import HTTPMessage
+
+/// What callers have in use of a server: exchanges under way, bodies that arrive, answers that have not left. Each is
+/// bounded for one caller and for all together.
+final class Shares: Sendable {
+    private struct Use: Equatable {
+        var exchanges = [Int](repeating: 0, count: Admission.Lane.allCases.count)
+        var bodyBytes = 0
+        var answerBytes = 0
+    }
+
+    private struct State {
+        var all = Use()
+        /// Those that have anything in use.
+        var parties: [Admission.Party: Use] = [:]
+
+        mutating func change(_ party: Admission.Party, _ body: (inout Use) -> Void) {
+            body(&all)
+            var use = parties[party] ?? Use()
+            body(&use)
+            parties[party] = use == Use() ? nil : use
+        }
+    }
+
+    /// Answers up to this size are always sent: who has too much of them under way gets in no further request.
+    static let smallAnswerBytes = 256 << 10
+
+    private let options: HTTPServer.Options
+    private let state = Lock(State())
+
+    init(_ options: HTTPServer.Options) { self.options = options }
+
+    /// Takes a place for an exchange until ``leave(_:)``; otherwise why there is none.
+    func enter(_ admission: Admission) -> Refusal? {
+        let lane = admission.lane
+        return state.withLock { state in
+            let own = state.parties[admission.party] ?? Use()
+            if own.exchanges[lane.rawValue] >= options.exchangesOfParty(in: lane) { return .shareUsedUp }
+            if state.all.exchanges[lane.rawValue] >= options.exchanges(in: lane) { return .overloaded }
+            if lane == .ordinary {
+                if own.answerBytes >= options.maxAnswerBytesOfParty { return .shareUsedUp }
+                if state.all.answerBytes >= options.maxAnswerBytes { return .overloaded }
+            }
+            state.change(admission.party) { $0.exchanges[lane.rawValue] += 1 }
+            return nil
+        }
+    }
+
+    func leave(_ admission: Admission) {
+        state.withLock { $0.change(admission.party) { $0.exchanges[admission.lane.rawValue] -= 1 } }
+    }
+
+    /// Takes room for a piece of a body until ``returnBody(_:of:)``; otherwise why there is none.
+    func takeBody(_ count: Int, of party: Admission.Party) -> Refusal? {
+        state.withLock { state in
+            let own = state.parties[party]?.bodyBytes ?? 0
+            if own + count > options.maxBufferedBytesOfParty { return .shareUsedUp }
+            if state.all.bodyBytes + count > options.maxBufferedBytes { return .overloaded }
+            state.change(party) { $0.bodyBytes += count }
+            return nil
+        }
+    }
+
+    func returnBody(_ count: Int, of party: Admission.Party) {
+        guard count > 0 else { return }
+        state.withLock { $0.change(party) { $0.bodyBytes -= count } }
+    }
+
+    /// Takes room for an answer until ``returnAnswer(_:of:)``; otherwise why it cannot be sent. One large answer is sent
+    /// where nothing else is on its way.
+    func takeAnswer(_ count: Int, of party: Admission.Party) -> Refusal? {
+        state.withLock { state in
+            if count > Self.smallAnswerBytes {
+                let own = state.parties[party]?.answerBytes ?? 0
+                if own > 0 && own + count > options.maxAnswerBytesOfParty { return .shareUsedUp }
+                let all = state.all.answerBytes
+                if all > 0 && all + count > options.maxAnswerBytes { return .overloaded }
+            }
+            state.change(party) { $0.answerBytes += count }
+            return nil
+        }
+    }
+
+    func returnAnswer(_ count: Int, of party: Admission.Party) {
+        guard count > 0 else { return }
+        state.withLock { $0.change(party) { $0.answerBytes -= count } }
+    }
+}
+
+extension HTTPServer.Options {
+    fileprivate func exchanges(in lane: Admission.Lane) -> Int {
+        lane == .ordinary ? maxExchanges : reservedExchanges
+    }
+
+    fileprivate func exchangesOfParty(in lane: Admission.Lane) -> Int {
+        lane == .ordinary ? maxExchangesOfParty : max(1, reservedExchanges / 4)
+    }
+}

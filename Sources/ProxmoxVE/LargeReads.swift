@@ -1,0 +1,92 @@
+import Synchronization
+
+/// Lets only so much of an environment's lists be in memory at the same time.
+///
+/// How large the next one is nobody knows before it has come; it is taken to be as large as the last one.
+final class LargeReads: Sendable {
+    private struct Waiter {
+        let number: UInt64
+        let cost: Int
+        let continuation: CheckedContinuation<Bool, Never>
+    }
+
+    private struct State {
+        /// Before the first one it may be as large as can be.
+        var expected = LargeReads.budget
+        var used = 0
+        /// What has come and is not done with, and the most that this was.
+        var held = 0
+        var most = 0
+        var last: UInt64 = 0
+        var waiters: [Waiter] = []
+
+        func hasRoom(_ cost: Int) -> Bool { used == 0 || used + cost <= LargeReads.budget }
+
+        /// Lets those in that there is room for, in their order.
+        mutating func admit() -> [CheckedContinuation<Bool, Never>] {
+            var admitted: [CheckedContinuation<Bool, Never>] = []
+            while let first = waiters.first, hasRoom(first.cost) {
+                used += first.cost
+                admitted.append(first.continuation)
+                waiters.removeFirst()
+            }
+            return admitted
+        }
+    }
+
+    /// Bytes of all together; one may be larger.
+    static let budget = 32 << 20
+    private static let leastCost = 64 << 10
+
+    private let state = Mutex(State())
+
+    /// Waits for room. What it gives goes to ``leave(_:found:)``; `nil` where the task was cancelled.
+    func enter() async -> Int? {
+        let (number, cost) = state.withLock { state in
+            state.last += 1
+            return (state.last, min(max(state.expected, Self.leastCost), Self.budget))
+        }
+        let isIn = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let answer: Bool? = state.withLock { state in
+                    if Task.isCancelled { return false }
+                    guard state.waiters.isEmpty, state.hasRoom(cost) else {
+                        state.waiters.append(Waiter(number: number, cost: cost, continuation: continuation))
+                        return nil
+                    }
+                    state.used += cost
+                    return true
+                }
+                if let answer { continuation.resume(returning: answer) }
+            }
+        } onCancel: {
+            let waiter = state.withLock { state in
+                state.waiters.firstIndex { $0.number == number }.map { state.waiters.remove(at: $0) }
+            }
+            waiter?.continuation.resume(returning: false)
+        }
+        return isIn ? cost : nil
+    }
+
+    /// An answer of `size` bytes is here.
+    func hold(_ size: Int) {
+        state.withLock { state in
+            state.held += size
+            state.most = max(state.most, state.held)
+        }
+    }
+
+    /// The most bytes that were here at once.
+    var most: Int { state.withLock { $0.most } }
+
+    /// `found` is how large it was; `nil` where none came, and then the others need not wait one for another.
+    func leave(_ cost: Int, found: Int?) {
+        let admitted = state.withLock { state in
+            state.used -= cost
+            state.held -= found ?? 0
+            state.expected = found ?? Self.leastCost
+            return state.admit()
+        }
+        for continuation in admitted { continuation.resume(returning: true) }
+    }
+}

@@ -1,0 +1,62 @@
+import AgentService
+import Glibc
+import Synchronization
+
+/// Looks how much space is left where the audit log and the state are written.
+final class DiskFloor: Sendable {
+    private struct Place {
+        let directory: String
+        let name: String
+        let code: ErrorCode
+    }
+
+    private struct Look {
+        var at: ContinuousClock.Instant
+        var shortage: ServiceError?
+    }
+
+    /// How long one look holds.
+    private static let lasts = Duration.seconds(1)
+
+    private let places: [Place]
+    private let floor: UInt64
+    private let last = Mutex<Look?>(nil)
+
+    /// With a `floor` of 0 bytes there is never a shortage.
+    init(auditLog: String, state: String, floor: Int) {
+        places = [
+            Place(directory: Self.directory(of: auditLog), name: "audit log", code: .auditUnavailable),
+            Place(directory: Self.directory(of: state), name: "state", code: .storeUnavailable),
+        ]
+        self.floor = UInt64(max(0, floor))
+    }
+
+    /// What those are told who want something new; `nil` while there is enough space.
+    func shortage() -> ServiceError? {
+        guard floor > 0 else { return nil }
+        return last.withLock { last in
+            let now = ContinuousClock.now
+            if let last, now - last.at < Self.lasts { return last.shortage }
+            let shortage = places.lazy.compactMap { self.shortage(at: $0) }.first
+            last = Look(at: now, shortage: shortage)
+            return shortage
+        }
+    }
+
+    /// `statvfs(3)`. Where it fails there is no telling; whoever writes there finds out what is wrong.
+    private func shortage(at place: Place) -> ServiceError? {
+        var info = statvfs()
+        guard statvfs(place.directory, &info) == 0 else { return nil }
+        let (free, overflows) = UInt64(info.f_bavail).multipliedReportingOverflow(by: UInt64(info.f_frsize))
+        guard !overflows, free < floor else { return nil }
+        return ServiceError(
+            place.code,
+            "\(free) bytes are free on the file system of the \(place.name), and limits.min_free_bytes is \(floor): until "
+                + "there is more space only freezes, cancels, rejections and the ends of operations are taken")
+    }
+
+    private static func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+}
