@@ -127,7 +127,7 @@ struct Handlers: Sendable {
         do throws(JSONIssues) { wanted = try ApplyRequest(parsing: object) } catch { throw ServiceError(error) }
         let wait = exchange.preferredWait
         var response = try await once(exchange, "apply", object) { kept async throws(ServiceError) in
-            reply(to: try await service.apply(wanted, exchange.context, wait: wait, kept: kept), exchange)
+            await reply(to: try await service.apply(wanted, exchange.context, wait: wait, kept: kept), exchange)
         }
         if let wait { response.fields[.preferenceApplied] = "wait=\(wait.components.seconds)" }
         return response
@@ -143,7 +143,7 @@ struct Handlers: Sendable {
         switch try await service.begin(key, payloadHash: hash, exchange.context) {
         case .answered(let answer): return Self.replayed(Response(answer))
         case .unanswered(let operation):
-            return Self.replayed(reply(to: try await service.outcome(of: operation), exchange))
+            return Self.replayed(await reply(to: try await service.outcome(of: operation), exchange))
         case .fresh:
             defer { service.end(key) }
             let wish = KeptWish(key: key, payloadHash: hash) { KeptAnswer(.json(.ok, shown($0, to: exchange))) }
@@ -165,7 +165,7 @@ struct Handlers: Sendable {
         return response
     }
 
-    private func reply(to outcome: ApplyOutcome, _ exchange: Exchange) -> Response {
+    private func reply(to outcome: ApplyOutcome, _ exchange: Exchange) async -> Response {
         let plan = outcome.plan
         var body: JSONObject = ["request": plan.request.json, "decision": plan.decision.json]
         if outcome.isStored { body["plan_id"] = .string(plan.id.description) }
@@ -177,7 +177,8 @@ struct Handlers: Sendable {
                 "data": service.shown(plan, to: exchange.context.caller).preview.json,
             ]
             return .json(.ok, .object(body))
-        case .operation(let operation):
+        case .operation(let found):
+            let operation = await service.shown(found, to: exchange.context.caller)
             body["result"] = [
                 "status": .string(operation.state.rawValue), "message": .string(operation.message),
                 "data": operation.partial == nil ? operation.data ?? .null : Views.partial(operation),
@@ -235,13 +236,20 @@ struct Handlers: Sendable {
         filter.environments = try environments(exchange)
         if let before = filter.before { _ = try await service.operation(before, exchange.context) }
         let found = try await service.operations(filter, exchange.context)
-        return page("operations", found.rows.map { ($0.id, Views.operation($0)) }, limit, isCut: found.isCut)
+        return page(
+            "operations",
+            found.rows.map { ($0.id, Views.operation(service.outlined($0, to: exchange.context.caller))) }, limit,
+            isCut: found.isCut)
     }
 
     func oneOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
         let wait = try exchange.query("wait", in: 0...60).map { Duration.seconds($0) }
         return .json(
-            .ok, Views.operation(try await service.operation(try exchange.id(.operation), exchange.context, wait: wait))
+            .ok,
+            Views.operation(
+                await service.shown(
+                    try await service.operation(try exchange.id(.operation), exchange.context, wait: wait),
+                    to: exchange.context.caller))
         )
     }
 

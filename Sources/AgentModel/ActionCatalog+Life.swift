@@ -29,7 +29,7 @@ extension ActionCatalog {
             risk: .medium, because: "uses resources, takes nothing away",
             touches: [touchesHost, touchesVolumes(kind)]
                 + (isVM
-                    ? []
+                    ? [touchesGraphics]
                     : [
                         TouchRule(
                             "touches-template", ["ostemplate"], value: .noTemplate,
@@ -65,6 +65,10 @@ extension ActionCatalog {
                 ParameterDefinition("snapname", .text(.snapshot), "copy this snapshot instead of the present state"),
                 bandwidth,
             ], risk: .medium, because: "uses storage, leaves the source as it is",
+            touches: [
+                TouchRule(
+                    "touches-host", live: .copiesHost, because: "makes another guest with the same hold on its node")
+            ],
             [CallTemplate(.post, "\(kind.path)/clone", tasks: kind.tasks("clone"), id: "{vmid}")],
             checks: [
                 .unlocked(), .idIsFree("newid"), .nodeOnline("target"), .storageActive("storage", content: nil),

@@ -48,12 +48,12 @@ extension ActionCatalog {
     /// Services that a node cannot do without, or cannot be reached without.
     private static let vital = [
         "pve-cluster", "pve-firewall", "pve-ha-crm", "pve-ha-lrm", "pve-lxc-syscalld", "pvedaemon", "pvefw-logger",
-        "pveproxy", "pvescheduler", "pvestatd", "sshd",
+        "proxmox-firewall", "pveproxy", "pvescheduler", "pvestatd", "sshd",
     ]
 
     private static var service: ActionDefinition {
         let others = [
-            "chrony", "corosync", "cron", "ksmtuned", "lxcfs", "postfix", "proxmox-firewall", "qmeventd", "spiceproxy",
+            "chrony", "corosync", "cron", "ksmtuned", "lxcfs", "postfix", "qmeventd", "spiceproxy",
             "syslog", "systemd-journald", "systemd-timesyncd",
         ]
         let commands = ["start", "stop", "restart", "reload"]

@@ -6,12 +6,15 @@ extension ActionRequest {
     /// Nodes, storages and pools that parameters name, in the order of the catalogue. The parameters' forms tell which do,
     /// so that one that is added to the catalogue is not forgotten.
     package var namedSubjects: [Subject] {
+        // The parameters of an endpoint that is spelled out have the names of the others.
+        let members = params.members + (params["params"]?.object?.members ?? [])
         var found: [Subject] = []
-        for parameter in definition.parameters {
-            for (key, value) in params.members.map({ ($0.key, $0.value) }) where parameter.matches(key) {
-                guard !isPlace(parameter) else { continue }
-                let texts = (value.array ?? [value]).compactMap { $0.string ?? ($0.object == nil ? $0.text : nil) }
-                found += texts.flatMap { Self.subjects(key, $0, of: parameter.form) }
+        for parameter in definition.parameters where !isPlace(parameter) {
+            for member in members where parameter.matches(member.key) {
+                let texts = (member.value.array ?? [member.value]).compactMap {
+                    $0.string ?? ($0.object == nil ? $0.text : nil)
+                }
+                found += texts.flatMap { Self.subjects(member.key, $0, of: parameter.form) }
             }
         }
         return found
@@ -40,7 +43,9 @@ extension ActionRequest {
 
     /// A parameter that tells where the target is, not what is changed.
     private func isPlace(_ parameter: ParameterDefinition) -> Bool {
-        parameter.name == "node" && parameter.isOwn && definition.expects == .present
+        guard parameter.name == "node", parameter.isOwn, definition.expects == .present else { return false }
+        if case .tasksAll = target { return false }
+        return true
     }
 
     private static func subjects(_ key: String, _ text: String, of form: ParameterDefinition.Form) -> [Subject] {
@@ -71,7 +76,9 @@ extension ActionRequest {
         guard PropertyString.holdsVolume(key) else { return [] }
         return text.split(separator: ",").flatMap { part -> [Subject] in
             let pair = part.split(separator: "=", maxSplits: 1)
-            guard let value = pair.last, let volume = VolumeName(value) else { return [] }
+            let holdsVolume =
+                pair.count == 1 || key == "cicustom" || ["file", "volume", "import-from"].contains(pair[0])
+            guard holdsVolume, let value = pair.last, let volume = VolumeName(value) else { return [] }
             return subjects(volume)
         }
     }
@@ -86,29 +93,103 @@ extension ActionRequest {
 
 extension Call {
     /// Numbers of guests in all texts of the call that could name a volume or an archive, in its path too.
-    package var ownerIDs: [VMID] {
-        var texts = path.count > 4 && path[0] == "nodes" ? Array(path[4...]) : []
+    package var ownerIDs: [VMID] { ownerTexts.flatMap(VolumeName.owners) }
+
+    /// All texts of the call that could name a volume or an archive.
+    package var ownerTexts: [String] {
+        // `/nodes/{node}/storage/{storage}/content/{volume}`
+        var texts = path.firstIndex(of: "content").map { Array(path[($0 + 1)...]) } ?? []
         for (name, value) in parameters where !ParameterDefinition.namesNothing(name) {
             switch value {
-            case .text(let text): texts.append(text)
+            case .text(let text): texts.append(Self.withoutLabels(text))
             case .list(let list): texts += list
             // A text that is secret only for the user name in a URL may name a volume as well.
             case .secret(let secret) where !ParameterDefinition.isSecret(name): texts.append(secret.reveal())
             case .secret, .observedDigest: break
             }
         }
-        return texts.flatMap(VolumeName.owners)
+        return texts
+    }
+
+    /// A setting without its parts that only say what the guest calls a disk.
+    private static func withoutLabels(_ text: String) -> String {
+        let labels = ["mp=", "serial=", "wwn=", "name="]
+        return text.split(separator: ",").filter { part in !labels.contains { part.hasPrefix($0) } }
+            .joined(separator: ",")
+    }
+}
+
+// MARK: Actions that do the same
+
+extension ActionRequest {
+    /// Actions that a rule may name and that the request does as well, by another name: a rule against them is one against it.
+    package var equivalents: Set<Action> {
+        var names: Set<String> = [action.rawValue]
+        let kinds = target.guest.map { [$0.kind] } ?? GuestKind.allCases
+        func add(_ verbs: String...) {
+            for kind in kinds { names.formUnion(verbs.map { "\($0)_\(kind.suffix)" }) }
+        }
+        func isOn(_ name: String) -> Bool { params[name] == true }
+        switch action.rawValue {
+        case "bulk_start": add("start")
+        case "bulk_shutdown": isOn("force-stop") ? add("shutdown", "stop") : add("shutdown")
+        case "bulk_migrate", "ha_migrate": add("migrate")
+        case "shutdown_node", "reboot_node": add("shutdown", "stop")
+        case "shutdown_vm", "shutdown_container": if isOn("forceStop") { add("stop") }
+        case "reboot_vm", "reboot_container": add("shutdown", "start")
+        case "reset_vm": add("stop", "start")
+        case "suspend_vm": if isOn("todisk") { add("stop") }
+        case "restore_backup":
+            add("create")
+            if isOn("overwrite") { add("delete") }
+            if isOn("start") || isOn("live-restore") { add("start") }
+        case "create_vm", "create_container": if isOn("start") { add("start") }
+        case "detach_disk": names.formUnion(isOn("destroy") ? ["delete_volume", "delete_vm"] : [])
+        case "rollback_snapshot": add("stop")
+        case "prune_backups": names.insert("delete_backup")
+        case "backup_vm", "backup_container":
+            if params["remove"] != nil || params["prune-backups"] != nil {
+                names.formUnion(["prune_backups", "delete_backup"])
+            }
+        case "ha_edit":
+            if params["state"] == "stopped" { add("shutdown", "stop") }
+            if params["state"] == "started" { add("start") }
+        case "cloud_init_vm": add("configure")
+        case "tag_vm", "tag_container", "revert_pending_vm", "attach_disk": add("configure")
+        case "configure_vm", "configure_container": names.formUnion(configurationNames)
+        default: break
+        }
+        return Set(names.compactMap(Action.init(rawValue:)))
+    }
+
+    /// What a change of a configuration does that has an action of its own.
+    private var configurationNames: Set<String> {
+        var names: Set<String> = []
+        guard let kind = target.guest?.kind else { return names }
+        let deleted = (params["delete"]?.array ?? []).compactMap(\.string)
+        if params["tags"] != nil || deleted.contains("tags") { names.insert("tag_\(kind.suffix)") }
+        if params.keys.contains(where: { key in ActionCatalog.cloudInit.contains { $0.matches(key) } }) {
+            names.insert("cloud_init_vm")
+        }
+        let isDisk = TextForm.disk(kind).matches
+        if params.keys.contains(where: isDisk) { names.formUnion(["attach_disk", "detach_disk"]) }
+        if deleted.contains(where: isDisk) {
+            names.insert("detach_disk")
+            if params["force"] == true { names.formUnion(["delete_volume", "delete_\(kind.suffix)"]) }
+        }
+        return names
     }
 }
 
 extension ParameterDefinition {
     /// Parameters whose texts are notes, names, or addresses of networks: what looks like a volume there is none.
     package static func namesNothing(_ name: String) -> Bool {
-        ["ipconfig[n]", "net[n]"].contains { $0.names(name) } || silent.contains(name)
+        ["ipconfig[n]", "net[n]", "usb[n]"].contains { $0.names(name) } || silent.contains(name)
     }
 
     private static let silent: Set<String> = [
         "description", "comment", "notes-template", "name", "hostname", "snapname", "url", "nameserver",
-        "searchdomain", "cidr", "source", "dest", "tags", "schedule", "digest",
+        "searchdomain", "cidr", "source", "dest", "tags", "schedule", "digest", "server", "portal", "monhost",
+        "export", "command",
     ]
 }

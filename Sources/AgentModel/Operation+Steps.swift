@@ -126,6 +126,21 @@ extension Plan {
     }
 }
 
+extension Operation {
+    /// As it is shown to somebody who may, by these rules, not read the settings of what it is about.
+    package func hidingSettings(by rules: [String]) -> Operation {
+        let why = "hidden by \(rules.joined(separator: ", "))"
+        var hidden = self
+        if code != nil || !state.isEnded { hidden.message = why }
+        hidden.moved = moved.map { Moved(field: $0.field, planned: .null, found: .null) }
+        hidden.partial = partial.map { PartialOutcome(code: $0.code, detail: why, undo: nil) }
+        hidden.upstream = nil
+        hidden.data = nil
+        hidden.logTail = []
+        return hidden
+    }
+}
+
 extension Moved {
     package var json: JSON { ["field": .string(field), "planned": planned, "found": found] }
 }

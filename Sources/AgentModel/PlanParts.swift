@@ -126,7 +126,9 @@ package struct Observed: Sendable, Hashable {
 
     /// The compared fields that differ now; of objects, such as the other guests that are named, their own fields.
     package func moved(to found: Observed) -> [Moved] {
-        compared.flatMap { Self.moved($0, shown[$0] ?? .null, found.shown[$0] ?? .null) }
+        // What only one of them has to compare has come, or gone.
+        let fields = compared + found.compared.filter { !compared.contains($0) }
+        return fields.flatMap { Self.moved($0, shown[$0] ?? .null, found.shown[$0] ?? .null) }
     }
 
     private static func moved(_ field: String, _ planned: JSON, _ now: JSON) -> [Moved] {
@@ -134,8 +136,14 @@ package struct Observed: Sendable, Hashable {
         else {
             return planned == now ? [] : [Moved(field: field, planned: planned, found: now)]
         }
-        let keys = before.keys + after.keys.filter { before[$0] == nil }
-        return keys.flatMap { moved("\(field).\($0)", before[$0] ?? .null, after[$0] ?? .null) }
+        let (old, new) = (Self.byKey(before), Self.byKey(after))
+        let keys = before.keys + after.keys.filter { old[$0] == nil }
+        return keys.flatMap { moved("\(field).\($0)", old[$0] ?? .null, new[$0] ?? .null) }
+    }
+
+    /// There may be thousands of guests.
+    private static func byKey(_ object: JSONObject) -> [String: JSON] {
+        Dictionary(object.members.map { ($0.key, $0.value) }) { first, _ in first }
     }
 }
 

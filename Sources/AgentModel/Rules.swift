@@ -228,12 +228,16 @@ package struct TouchRule: Sendable, Hashable {
         case off
         /// Off, or not given.
         case notOn = "not_on"
+        /// A graphics card that works with the node's.
+        case hostGraphics = "host_graphics"
     }
 
     /// What planning finds out about the target.
     package enum LiveTest: String, Sendable, Hashable {
         /// A network device would be without the firewall that it, or another of the guest's, has.
         case dropsFirewall = "drops_firewall"
+        /// The guest reaches into its node, or is a privileged container, and a copy would as well.
+        case copiesHost = "copies_host"
     }
 
     init(

@@ -62,12 +62,11 @@ package struct Reach: Sendable, Hashable {
     /// Of a request that nothing is known of but its target.
     package init(_ target: Target) { self.init(subjects: [Subject(target)]) }
 
-    /// Adds a subject. One that is there keeps its role, and gets the aliases and tags of the other as well.
-    package mutating func add(_ subject: Subject) {
-        guard let index = subjects.firstIndex(where: { $0.name == subject.name }) else {
-            subjects.append(subject)
-            return
-        }
+    /// Adds a subject whose name is new.
+    package mutating func append(_ subject: Subject) { subjects.append(subject) }
+
+    /// Gives the subject at `index` the aliases and tags of the other as well.
+    package mutating func merge(_ subject: Subject, at index: Int) {
         subjects[index].tags.formUnion(subject.tags)
         for alias in subject.aliases where !subjects[index].aliases.contains(alias) {
             subjects[index].aliases.append(alias)

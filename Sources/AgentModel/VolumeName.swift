@@ -21,7 +21,13 @@ package struct VolumeName: Sendable, Hashable {
         let rest = text[text.index(after: colon)...]
         guard !rest.isEmpty else { return nil }
         self.storage = storage
-        let last = rest.split(separator: "/").last ?? ""
+        let folders = rest.split(separator: "/")
+        // Files that only their whole name tells apart.
+        if folders.count > 1, ["iso", "vztmpl", "snippets", "backup", "import"].contains(folders[0]) {
+            name = String(rest)
+            return
+        }
+        let last = folders.last ?? ""
         let stem = last.prefix { $0 != "." && $0 != "@" }
         let isImage = ["vm", "base", "subvol", "basevol"].contains { stem.hasPrefix("\($0)-") }
         name = isImage ? String(stem) : String(rest)
@@ -30,7 +36,7 @@ package struct VolumeName: Sendable, Hashable {
     package var description: String { storage.map { "\($0):\(name)" } ?? name }
 
     /// The guest to which the volume belongs by its name: the last that the name holds.
-    package var owner: VMID? { Self.owners(in: name).last }
+    package var owner: VMID? { Self.owners(in: description).last }
 
     // MARK: Owners
 
@@ -43,6 +49,8 @@ package struct VolumeName: Sendable, Hashable {
     package static func owners(in text: String) -> [VMID] {
         var found: [VMID] = []
         for word in text.split(whereSeparator: { ",=; \t\n\"'".contains($0) }) {
+            // Numbers of USB devices.
+            guard !word.hasPrefix("/dev/bus/") else { continue }
             let parts = word.split(omittingEmptySubsequences: false, whereSeparator: { "/:@".contains($0) })
             for (index, part) in parts.enumerated() {
                 if let id = owner(byName: part) { found.append(id) }
@@ -66,22 +74,24 @@ package struct VolumeName: Sendable, Hashable {
     }
 
     /// Whether the value of a key of a guest's configuration makes a new disk, or names no data of anybody's: an empty
-    /// drive, an image to install from, a drive for cloud-init. All else is a volume, a path or a device that is there.
+    /// drive, an image to install from in a CD drive, a drive for cloud-init. All else is a volume, a path or a device that is there.
     package static func isNewDisk(_ text: String) -> Bool {
-        for part in text.split(separator: ",") {
+        let parts = text.split(separator: ",")
+        let isCDROM = parts.contains("media=cdrom")
+        for part in parts {
             let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if pair[0] == "import-from" { return false }
+            guard pair[0] != "import-from", !part.contains(where: \.isWhitespace) else { return false }
             guard pair.count == 1 || ["file", "volume"].contains(pair[0]) else { continue }
-            guard let value = pair.last, isNew(value) else { return false }
+            guard let value = pair.last, isNew(value, isCDROM: isCDROM) else { return false }
         }
         return !text.isEmpty
     }
 
-    private static func isNew(_ value: Substring) -> Bool {
+    private static func isNew(_ value: Substring, isCDROM: Bool) -> Bool {
         if value == "none" { return true }
         guard let volume = VolumeName(value), volume.storage != nil else { return false }
         let parts = volume.name.split(separator: "/", omittingEmptySubsequences: false)
-        if parts == ["cloudinit"] || (parts.count == 2 && parts[0] == "iso") { return true }
+        if parts == ["cloudinit"] || (isCDROM && parts.count == 2 && parts[0] == "iso") { return true }
         let digits = volume.name.split(separator: ".", omittingEmptySubsequences: false)
         return digits.count <= 2 && digits.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(TextForm.isDigit) }
     }

@@ -51,7 +51,9 @@ package struct Policy: Sendable, Hashable {
             decision.deny("env:read_only", "environment \(environment.name) is read-only")
         }
         if let loss = ruledLoss(of: reach, in: environment), request.changes { decision.guardLoss(loss) }
-        for rule in rules where rule.covers(request, by: requester) {
+        var actions = request.equivalents
+        if reach.touches.contains("touches-firewall") { actions.insert(.firewallEdit) }
+        for rule in rules where rule.covers(request, doing: actions, by: requester) {
             let matched = reach.subjects.indices.filter { rule.matches(reach.subjects[$0]) }
             guard !matched.isEmpty else { continue }
             decision.tighten(by: rule, for: request)
@@ -68,6 +70,11 @@ package struct Policy: Sendable, Hashable {
         return decision
     }
 
+    /// The guests that rules name by number: where all guests are reached, these have to be found.
+    package var namedGuests: Set<VMID> {
+        Set(rules.flatMap { $0.scope.targets ?? [] }.compactMap { Target($0.description)?.guest?.id })
+    }
+
     /// Whether a rule about targets or tags could match a request for the action, so that it matters what it reaches.
     package func looksAtSubjects(of action: Action) -> Bool {
         rules.contains { $0.isAboutSubjects && $0.scope.actions?.contains(action) == true }
@@ -78,10 +85,17 @@ package struct Policy: Sendable, Hashable {
     package func rulesHiding(
         _ reach: Reach, of request: ActionRequest, from caller: Caller
     ) -> [String] {
-        rules.filter { rule in
-            rule.effect == .deny && rule.scope.actions?.isDisjoint(with: ActionCatalog.settingReads) == false
-                && rule.concerns(request.environment, caller) && reach.subjects.contains(where: rule.matches)
+        let known = reach.subjects.isEmpty ? Reach(request.target) : reach
+        return rules.filter { rule in
+            rule.hidesSettings(in: request.environment, from: caller)
+                && (known.subjects.contains(where: rule.matches) || rule.matches(Subject(.cluster)))
         }.map { "rule:\($0.id)" }
+    }
+
+    /// The rules by which the caller may not read the settings of something or other there: for lists, which do not look at
+    /// what each of their rows reaches.
+    package func rulesHidingAnything(in environment: EnvironmentName, from caller: Caller) -> [String] {
+        rules.filter { $0.hidesSettings(in: environment, from: caller) }.map { "rule:\($0.id)" }
     }
 
     /// The first tag or pool that a guest loses and that a rule in force there names, with the rule.

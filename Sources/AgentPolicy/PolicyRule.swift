@@ -53,14 +53,21 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         values.map { word + " " + $0.sorted().joined(separator: ", ") }
     }
 
-    /// Whether the rule is about such requests, whatever they reach.
-    func covers(_ request: ActionRequest, by requester: Caller) -> Bool {
-        (scope.actions?.contains(request.action) ?? (request.definition.effect == .change))
+    /// Whether the rule is about such requests, whatever they reach; `actions` are the request's own and those that it
+    /// does by another name.
+    func covers(_ request: ActionRequest, doing actions: Set<Action>, by requester: Caller) -> Bool {
+        (scope.actions.map { !$0.isDisjoint(with: actions) } ?? (request.definition.effect == .change))
             && concerns(request.environment, requester)
     }
 
     func concerns(_ environment: EnvironmentName, _ caller: Caller) -> Bool {
         scope.environments?.contains(environment) ?? true && scope.principals?.contains(caller.principal) ?? true
+    }
+
+    /// Whether it denies the caller a read there that shows settings.
+    func hidesSettings(in environment: EnvironmentName, from caller: Caller) -> Bool {
+        effect == .deny && scope.actions?.isDisjoint(with: ActionCatalog.settingReads) == false
+            && concerns(environment, caller)
     }
 
     /// Whether only some subjects are meant.

@@ -69,7 +69,7 @@ extension ActionService {
             let operation = try await claim(found, approvedBy: wanted.approvedBy, kept, context)
             return try await outcome(of: operation, found, wait: wait)
         } catch {
-            throw await refuse(error, context, request: request, plan: plan)
+            throw shown(await refuse(error, context, request: request, plan: plan), about: plan, to: context.caller)
         }
     }
 
@@ -80,11 +80,13 @@ extension ActionService {
             let (plan, result) = try await read(request, context)
             return ApplyOutcome(plan: plan, isStored: false, kind: .read(result))
         }
+        var plan: Plan?
         do throws(ServiceError) {
-            let plan = try await makePlan(request, context)
-            return try await applyHarmless(plan, context, isStored: false)
+            let made = try await makePlan(request, context)
+            plan = made
+            return try await applyHarmless(made, context, isStored: false)
         } catch {
-            throw await refuse(error, context, request: request)
+            throw shown(await refuse(error, context, request: request), about: plan, to: context.caller)
         }
     }
 

@@ -44,6 +44,7 @@ extension ActionService {
         let own = Set(ready.plan.preview.calls.prefix(count).flatMap(\.moves))
         let moved = ready.preview.observed.moved(to: preview.observed).filter { !own.contains($0.field) }
         try Self.checkUnmoved(ready.plan, moved)
+        try checkDecision(of: ready.plan, at: ready.site, preview.reach, [])
         return preview.digest
     }
 

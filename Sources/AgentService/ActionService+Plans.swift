@@ -38,6 +38,31 @@ extension ActionService {
         return rules.isEmpty ? plan : plan.hidingSettings(by: rules)
     }
 
+    /// The operation as the caller sees it, without what was found about settings that rules keep from them.
+    package func shown(_ operation: Operation, to caller: Caller) async -> Operation {
+        guard !inForce.policy.rulesHidingAnything(in: operation.environment, from: caller).isEmpty else {
+            return operation
+        }
+        guard let plan = (try? await read { $0.plan(operation.planID) }) ?? nil else {
+            return outlined(operation, to: caller)
+        }
+        let rules = inForce.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
+        return rules.isEmpty ? operation : operation.hidingSettings(by: rules)
+    }
+
+    /// The same in a list, which does not look at the plans.
+    package func outlined(_ operation: Operation, to caller: Caller) -> Operation {
+        let rules = inForce.policy.rulesHidingAnything(in: operation.environment, from: caller)
+        return rules.isEmpty ? operation : operation.hidingSettings(by: rules)
+    }
+
+    /// A refusal as the caller sees it.
+    func shown(_ error: ServiceError, about plan: Plan?, to caller: Caller) -> ServiceError {
+        guard let plan else { return error }
+        let rules = inForce.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
+        return rules.isEmpty ? error : error.hidingSettings(by: rules)
+    }
+
     /// One plan as it is stored, for somebody who may see it; to others there is none.
     func visible(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
         let plan = try await load(id)

@@ -100,7 +100,7 @@ extension ActionService {
         try checkDecision(of: plan, at: site, plan.preview.reach, [])
     }
 
-    private func checkDecision(
+    func checkDecision(
         of plan: Plan, at site: Site, _ reach: Reach, _ checks: [Check]
     ) throws(ServiceError) {
         let decision = inForce.policy.evaluate(
@@ -123,7 +123,7 @@ extension ActionService {
     /// Everything that planning looked at, as it is now.
     func look(again plan: Plan, at site: Site) async throws(ServiceError) -> Preview {
         do throws(HypervisorError) {
-            return try await Observer(site: site).preview(of: plan.request)
+            return try await Observer(site: site, watched: inForce.policy.namedGuests).preview(of: plan.request)
         } catch {
             throw ServiceError(error, site.facts.name, during: "looking at \(plan.request.target) again")
         }

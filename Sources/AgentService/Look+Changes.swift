@@ -153,7 +153,7 @@ extension Look {
         var next = text("size")
         if next.hasPrefix("+"), let old = now?.string.flatMap(Self.bytes), let more = Self.bytes(next) {
             let gibibytes = (old + more) / 1_073_741_824
-            next = gibibytes == gibibytes.rounded() ? "\(Int(gibibytes))G" : next
+            next = gibibytes == gibibytes.rounded() && gibibytes < 1e15 ? "\(Int(gibibytes))G" : next
         }
         return Change("\(slot).size", from: now ?? .null, to: .string(next))
     }

@@ -128,7 +128,11 @@ extension Look {
 
     /// All guests of the cluster that the token may see.
     func guestRows() async throws(HypervisorError) -> [JSON] {
-        try await read(["cluster", "resources"], ["type": "vm"]).array ?? []
+        let found = try await read(["cluster", "resources"], ["type": "vm"])
+        guard let rows = found.array else {
+            throw .invalid("the list of guests is \(found.kind), not a list", mayHaveExecuted: false)
+        }
+        return rows
     }
 
     /// The same by the guests' numbers.

@@ -45,7 +45,9 @@ extension Look {
             ]
         }
         if row["avail"] == 0 { return [Check("storage-space", .block, "storage \(name) is full")] }
-        if let used = row["used"]?.integer, let total = row["total"]?.integer, total > 0, used * 10 > total * 9 {
+        if let used = row["used"]?.integer, let total = row["total"]?.integer, total > 0,
+            Double(used) > Double(total) * 0.9
+        {
             return [Check("storage-space", .warn, "storage \(name) is more than nine tenths full")]
         }
         return [Check("storage", .ok, "storage \(name) is active on node \(node)")]
@@ -77,17 +79,11 @@ extension Look {
         try await read(["nodes", node, "storage", storage, "content"]).array ?? []
     }
 
-    /// The guests whose configuration names the volume: its owner by its name, or any where it has none.
+    /// The guests whose configuration names the volume.
     func users(of volume: String) async throws(HypervisorError) -> [String] {
         guard let wanted = VolumeName(volume) else { return [] }
-        let rows = try await guestRows()
-        let asked =
-            wanted.owner.map { owner in rows.filter { $0["vmid"]?.integer == Int64(owner.rawValue) } }
-            ?? Array(rows.prefix(Self.scanned))
         var users: [String] = []
-        for row in asked {
-            guard let other = GuestRef(row: row), let place = row["node"]?.string else { continue }
-            let config = try await read(["nodes", place, other.kind.rawValue, other.id.description, "config"])
+        for (other, config) in try await configurations() {
             let isUser = (config.object?.members ?? []).contains { member in
                 guard TextForm.disk(other.kind).matches(member.key),
                     let text = PropertyString.settings(member.key, member.value.string ?? "")?["volume"]?.string
@@ -99,8 +95,31 @@ extension Look {
         return users.sorted()
     }
 
-    /// How many configurations are read in search of a volume that belongs to nobody.
-    private static let scanned = 200
+    /// The configurations of all guests; whoever's cannot be read may have anything in it, which is a block.
+    func configurations() async throws(HypervisorError) -> [(GuestRef, JSON)] {
+        let rows = try await guestRows()
+        guard rows.count <= Self.maximumScanned else {
+            block(
+                "it would take the configurations of \(rows.count) guests to tell what is used, and the limit is \(Self.maximumScanned)"
+            )
+            return []
+        }
+        var found: [(GuestRef, JSON)] = []
+        for row in rows {
+            guard let other = GuestRef(row: row), let place = row["node"]?.string else { continue }
+            do throws(HypervisorError) {
+                let path = ["nodes", place, other.kind.rawValue, other.id.description, "config"]
+                found.append((other, try await read(path)))
+            } catch {
+                let why = ServiceError(error, site.facts.name, during: "its configuration").detail
+                block("\(other) cannot be read, and may use what the request is about: \(why)")
+            }
+        }
+        return found
+    }
+
+    /// How many configurations are read in search of a volume or a storage.
+    private static let maximumScanned = 2000
 
     func volumeExists(_ volume: String, _ isBackup: Bool) -> [Check] {
         guard let row = findings.object else {

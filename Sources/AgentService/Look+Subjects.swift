@@ -8,45 +8,70 @@ import StrictJSON
 extension Look {
     func findSubjects() async throws(HypervisorError) {
         addTarget()
-        for subject in request.namedSubjects { findings.reach.add(subject) }
+        for subject in request.namedSubjects { add(subject) }
+        addPlaces()
         let named = request.namedGuests + calls.flatMap { $0.guestIDs.sorted() }.map { ($0, .member) }
         try await add(named, observing: .whole)
-        try await add(owners().map { ($0, .source) }, observing: .whole)
+        try await addOwners()
+        try await addVolumeUsers()
         try await addObjectMembers()
         if request.definition.checks.contains(.guestsOnNode) { try await addRunningGuests() }
         if request.definition.checks.contains(.storageUnused) { try await addGuestsOnStorage() }
-        if reachesAllFirewalls { try await addAll(.affected) }
+        if reachesAllFirewalls { try await addAll(.affected, firewalls: true) }
         try await addDependents()
         findings.reach.losses = try await losses()
         findings.reach.touches = request.definition.touches.filter { touch in
-            touch.live == .dropsFirewall && touch.applies(to: request) && dropsFirewall
+            touch.live.map { touch.applies(to: request) && holds($0) } ?? false
         }.map(\.id)
-        if !findings.guestStates.isEmpty {
-            findings.observed.shown["guests"] = .object(findings.guestStates)
-            findings.observed.compared.append("guests")
-        }
+        if findings.reach.touches.contains("touches-firewall"), let guest { addAliases(["firewall/\(guest)"]) }
+        guard !findings.guestStates.isEmpty else { return }
+        let states = findings.guestStates.sorted { $0.key < $1.key }
+        findings.observed.shown["guests"] = .object(
+            states.reduce(into: JSONObject()) { $0.append($1.key, $1.value) })
+        findings.observed.compared.append("guests")
     }
 
-    /// What a read is about; with `resolving`, the tags and pools of the guests among it, and all guests where it shows
-    /// all.
+    /// What a read is about; with `resolving`, the tags and pools of the guests among it, and all guests where it may show
+    /// any.
     func findReadSubjects(resolving: Bool) async throws(HypervisorError) {
         addTarget()
-        for subject in request.namedSubjects { findings.reach.add(subject) }
+        for subject in request.namedSubjects { add(subject) }
         var ids = request.namedGuests
-        if case .task(let upid) = request.target, let id = VMID(upid.id) { ids.append((id, .affected)) }
+        if case .task(let upid) = request.target {
+            let numbers = upid.id.split { !$0.isASCII || !$0.isNumber }
+            ids += numbers.compactMap { VMID($0) }.map { ($0, .affected) }
+        }
         guard resolving else {
-            for (id, role) in ids { findings.reach.add(unseen(id, role)) }
+            for (id, role) in ids { add(unseen(id, role)) }
             return
         }
         if let guest { ids.append((guest.id, .target)) }
         try await add(ids, observing: .nothing)
         switch request.target {
-        case .inventoryAll, .inventoryRunning, .cluster: try await addAll(.affected)
-        case .guest, .node, .nodesAll, .storage, .pool, .tasksAll, .task, .firewall: break
+        case .inventoryAll, .inventoryRunning, .cluster, .tasksAll: try await addAll(.affected)
+        case .pool(let pool):
+            try await addAll(.member) { Self.pools($0["pool"]?.string).contains("pool/\(pool)") }
+        case .storage(let storage) where request.params["vmid"] == nil && request.action.rawValue != "read_storage":
+            let ids = try await storedVolumes(on: storage).flatMap(Self.owners)
+            try await add(ids.map { ($0, .source) }, observing: .nothing)
+        case .guest, .node, .nodesAll, .storage, .task, .firewall: break
         }
     }
 
-    // MARK: The target, and guests by their numbers
+    // MARK: The list
+
+    /// Adds a subject. One that is there keeps its role, and gets the aliases and tags of the other as well.
+    func add(_ subject: Subject) {
+        if let place = subjectPlaces[subject.name] {
+            findings.reach.merge(subject, at: place)
+        } else {
+            subjectPlaces[subject.name] = findings.reach.subjects.count
+            findings.reach.append(subject)
+        }
+    }
+
+    /// Names that the target has as well.
+    private func addAliases(_ aliases: [String]) { findings.reach.merge(Subject(.target, "", aliases: aliases), at: 0) }
 
     private func addTarget() {
         let shown = findings.observed.shown
@@ -56,10 +81,47 @@ extension Look {
         let pool = shown["pool"]?.string ?? (isThere ? nil : request.params["pool"]?.string)
         subject.aliases += Self.pools(pool)
         if case .pool(let pool) = request.target { subject.aliases += pool.subjectNames.dropFirst() }
-        findings.reach.add(subject)
+        add(subject)
     }
 
-    private static func pools(_ name: String?) -> [String] { name.flatMap(PoolName.init)?.subjectNames ?? [] }
+    static func pools(_ name: String?) -> [String] { name.flatMap(PoolName.init)?.subjectNames ?? [] }
+
+    /// Nodes on which calls are made, nodes and storages of the object that is edited, and the storages of the disks that
+    /// are worked on.
+    private func addPlaces() {
+        let object = findings.object ?? .null
+        for call in calls where call.path.first == "nodes" && call.path.count > 1 {
+            add(Subject(.affected, "node/\(call.path[1])"))
+        }
+        if request.definition.object != .none, object.object != nil {
+            for key in ["node", "nodes", "target"] {
+                for name in Self.list(object[key]) where NodeName(String(name.prefix { $0 != ":" })) != nil {
+                    add(Subject(.affected, "node/\(name.prefix { $0 != ":" })"))
+                }
+            }
+            if let storage = object["storage"]?.string { add(Subject(.affected, "storage/\(storage)")) }
+        }
+        for disk in touchedDisks {
+            if let storage = disk.storage { add(Subject(.affected, "storage/\(storage)")) }
+        }
+    }
+
+    /// The guest's disks that the calls work on: one that is named, those whose slots change, or all.
+    private var touchedDisks: [Disk] {
+        guard guest != nil, isThere else { return [] }
+        let all = disks()
+        if let slot = request.params["disk"]?.string { return all.filter { $0.slot == slot } }
+        let isWhole = calls.contains { call in
+            let last = call.path.last ?? ""
+            return ["snapshot", "rollback", "clone", "template", "migrate", "vzdump", "qemu", "lxc"].contains(last)
+                || (call.method == .delete && call.path.first == "nodes")
+        }
+        if isWhole { return all }
+        let keys = Set(request.params.keys + (request.params["delete"]?.array ?? []).compactMap(\.string))
+        return all.filter { keys.contains($0.slot) }
+    }
+
+    // MARK: Guests by their numbers
 
     /// How much of a guest's state a plan holds for.
     enum Depth {
@@ -71,18 +133,21 @@ extension Look {
     }
 
     /// Adds guests; one that should be there and cannot be looked at is a block.
-    private func add(
+    func add(
         _ ids: [(id: VMID, role: Subject.Role)], observing depth: Depth
     ) async throws(HypervisorError) {
         guard !ids.isEmpty else { return }
         let rows = try await rowsByID()
         for (id, role) in ids where id != guest?.id || depth.isNothing {
             guard let row = rows[id], let found = GuestRef(row: row) else {
-                findings.reach.add(unseen(id, role))
+                add(unseen(id, role))
                 if !depth.isNothing { try await noteUnseen(id) }
                 continue
             }
-            findings.reach.add(Self.subject(role, found, row))
+            add(Self.subject(role, found, row))
+            if case .guestNode = request.definition.changes, let node = row["node"]?.string {
+                add(Subject(.affected, "node/\(node)"))
+            }
             try await observe(found, row, depth)
         }
     }
@@ -104,10 +169,12 @@ extension Look {
     private func noteUnseen(_ id: VMID) async throws(HypervisorError) {
         findings.guestStates["guest/\(id)"] = ["exists": false]
         guard !request.claimedIDs.contains(id), try await !idIsFree(id.description).isEmpty else { return }
-        findings.checks.append(
-            Check(
-                "subject", .block,
-                "the request reaches guest \(id), which the token may not see: it lacks VM.Audit on /vms/\(id)"))
+        block("the request reaches guest \(id), which the token may not see: it lacks VM.Audit on /vms/\(id)")
+    }
+
+    func block(_ detail: String) {
+        let check = Check("subject", .block, detail)
+        if !findings.checks.contains(check) { findings.checks.append(check) }
     }
 
     private func observe(_ guest: GuestRef, _ row: JSON, _ depth: Depth) async throws(HypervisorError) {
@@ -126,8 +193,7 @@ extension Look {
                 let view = GuestView(guest, on: node, config: config, status: status, pool: row["pool"]?.string)
                     .observed
                 // The list is some seconds behind; the configuration is not.
-                findings.reach.add(
-                    Subject(.affected, guest.description, tags: Set(Self.tags(config["tags"]?.string ?? ""))))
+                add(Subject(.affected, guest.description, tags: Set(Self.tags(config["tags"]?.string ?? ""))))
                 findings.guestStates[guest.description] = .object(
                     view.shown.members.filter { view.compared.contains($0.key) }
                         .reduce(into: JSONObject()) { $0[$1.key] = $1.value })
@@ -139,169 +205,35 @@ extension Look {
 
     private func unreadable(_ guest: GuestRef, _ why: String) {
         findings.guestStates[guest.description] = ["readable": false]
-        findings.checks.append(Check("subject", .block, "\(guest), which the request reaches, cannot be read: \(why)"))
-    }
-
-    // MARK: What an action brings along
-
-    /// The owners of volumes and archives: those in the calls, those of the guest's own disks, and that of the object.
-    private func owners() -> [VMID] {
-        var owners = calls.flatMap(\.ownerIDs)
-        owners += disks().compactMap { VolumeName($0.volume)?.owner }
-        switch findings.object {
-        case .array(let rows)?:
-            // Backups that a rule of retention marks.
-            for row in rows where row["mark"] == "remove" {
-                owners += VolumeName.owners(in: row["volid"]?.string ?? "")
-                if let id = row["vmid"].flatMap({ VMID($0.text) }) { owners.append(id) }
-            }
-        case let row?:
-            if row["volid"] != nil, let id = row["vmid"].flatMap({ VMID($0.string ?? $0.text) }) { owners.append(id) }
-        case nil: break
-        }
-        var seen: Set<VMID> = []
-        return owners.filter { seen.insert($0).inserted }
-    }
-
-    /// Guests that a pool, a rule of HA or a backup job has now, or gets.
-    private func addObjectMembers() async throws(HypervisorError) {
-        let object = findings.object ?? .null
-        switch request.definition.object {
-        case .pool where !["join", "leave"].contains(request.params["op"]?.string):
-            for member in (object["members"]?.array ?? []).compactMap(\.string) {
-                let parts = member.split(separator: "/")
-                if parts.first == "storage", let name = parts.last {
-                    findings.reach.add(Subject(.member, "storage/\(name)"))
-                } else if let id = parts.last.flatMap({ VMID($0) }) {
-                    try await add([(id, .member)], observing: .row(["name"]))
-                }
-            }
-        case .ha where guest == nil:
-            let texts = Self.list(object["resources"])
-            try await add(
-                texts.compactMap { VMID($0.split(separator: ":").last ?? "") }.map { ($0, .member) },
-                observing: .row(["name"]))
-            for node in Self.list(object["nodes"]) {
-                findings.reach.add(Subject(.affected, "node/\(node.prefix { $0 != ":" })"))
-            }
-        case .at(let path, _) where path.hasPrefix("/cluster/backup"):
-            for job in [JSON.object(request.params), object] { try await addJobMembers(job) }
-        case .none, .call, .at, .row, .pool, .ha, .pruned: break
-        }
-    }
-
-    private func addJobMembers(_ job: JSON) async throws(HypervisorError) {
-        if let all = job["all"], all != 0, all != false { try await addAll(.member) }
-        let ids = Self.list(job["vmid"]) + Self.list(job["exclude"])
-        try await add(ids.compactMap { VMID($0) }.map { ($0, .member) }, observing: .row(["name"]))
-        if let pool = job["pool"]?.string {
-            findings.reach.add(Subject(.affected, "pool/\(pool)"))
-            try await addAll(.member) { Self.pools($0["pool"]?.string).contains("pool/\(pool)") }
-        }
-    }
-
-    /// A list as requests have it, or in one text as PVE writes it.
-    private static func list(_ value: JSON?) -> [String] {
-        (value?.array ?? value.map { [$0] } ?? []).flatMap { element in
-            (element.string ?? element.text).split(whereSeparator: { ",; ".contains($0) }).map(String.init)
-        }
+        block("\(guest), which the request reaches, cannot be read: \(why)")
     }
 
     /// All guests that the token sees, or those that `isMeant` picks. Where it may not see all, that is a block.
-    private func addAll(
-        _ role: Subject.Role, fields: [String] = ["name"], where isMeant: (JSON) -> Bool = { _ in true }
+    ///
+    /// - Parameter path: where PVE's access control tells whether all are seen.
+    func addAll(
+        _ role: Subject.Role, fields: [String] = ["name"], firewalls: Bool = false, path: String = "/vms",
+        where isMeant: (JSON) -> Bool = { _ in true }
     ) async throws(HypervisorError) {
+        let isChange = request.definition.effect == .change
         for row in try await guestRows() where isMeant(row) {
             guard let found = GuestRef(row: row) else { continue }
-            findings.reach.add(Self.subject(role, found, row))
-            if request.definition.effect == .change { try await observe(found, row, .row(fields)) }
+            var subject = Self.subject(role, found, row)
+            if firewalls { subject.aliases.append("firewall/\(found)") }
+            add(subject)
+            if isChange { try await observe(found, row, .row(fields)) }
         }
-        if request.definition.effect == .change, let granted = try await granted(on: "/vms"),
-            !granted.contains("VM.Audit"),
-            !findings.checks.contains(where: { $0.id == "subject" })
-        {
-            findings.checks.append(
-                Check(
-                    "subject", .block,
-                    "the request may reach guests that the token does not see: it lacks VM.Audit on /vms"))
+        guard isChange else { return }
+        var seesAll = false
+        for place in Set([path, "/vms"]) where !seesAll {
+            seesAll = try await granted(on: place)?.contains("VM.Audit") == true
         }
-    }
-
-    /// Those that go down with their node.
-    private func addRunningGuests() async throws(HypervisorError) {
-        guard case .node(let node) = request.target else { return }
-        try await addAll(.affected, fields: ["name", "node", "status"]) { row in
-            row["node"]?.string == node.description && row["status"] != "stopped" && row["template"] != 1
+        if !seesAll {
+            block("the request may reach guests that the token does not see: it needs VM.Audit on \(path)")
         }
-    }
-
-    /// Those whose disks or backups are on a storage whose definition changes or goes.
-    private func addGuestsOnStorage() async throws(HypervisorError) {
-        guard let call = calls.first, call.method != .post, case .storage(let own) = request.target else { return }
-        do throws(HypervisorError) {
-            let rows = try await storedVolumes(on: own)
-            let ids = Set(rows.compactMap { $0["vmid"].flatMap { VMID($0.string ?? $0.text) } })
-            try await add(ids.sorted().map { ($0, .affected) }, observing: .row(["name"]))
-        } catch {
-            guard case .refused(let upstream) = error else { throw error }
-            findings.checks.append(
-                Check("subject", .block, "what is on storage \(own) cannot be read: \(upstream.reason)"))
-        }
-    }
-
-    /// Aliases, sets, groups and options of the cluster's firewall are those of every guest; its rules are the nodes' own.
-    private var reachesAllFirewalls: Bool {
-        guard request.target == .firewall(.cluster) else { return false }
-        return calls.contains { $0.path.count > 2 && $0.path[2] != "rules" }
-    }
-
-    /// Guests that HA keeps together with one that moves.
-    private func addDependents() async throws(HypervisorError) {
-        guard case .node = request.definition.changes, findings.observed.shown["ha"]?["managed"] == 1, isThere,
-            findings.observed.shown["lock"]?.string == nil
-        else { return }
-        let found = try await readGuest("migrate", query: ["target": text("target")])
-        let sids = (found["dependent-ha-resources"]?.array ?? []).compactMap(\.string)
-        try await add(
-            sids.compactMap { VMID($0.split(separator: ":").last ?? "") }.map { ($0, .affected) },
-            observing: .row(["name", "node", "status"]))
-    }
-
-    // MARK: What is lost
-
-    /// Tags and pools that guests do not have any more afterwards.
-    private func losses() async throws(HypervisorError) -> [String] {
-        var losses: [String] = []
-        let now = Set(Self.tags(config["tags"]?.string ?? ""))
-        for call in calls where call.path.last == "config" {
-            let deletes = call["delete"]?.split(separator: ",").contains("tags") == true
-            guard let next = call["tags"] ?? (deletes ? "" : nil) else { continue }
-            losses += now.subtracting(Self.tags(next)).sorted().map { "tag/\($0)" }
-        }
-        guard case .pool(let pool) = request.target, let op = request.params["op"]?.string,
-            op == "join" || op == "leave"
-        else { return losses }
+        // What rules name by number has to be found, or not to be there.
         let rows = try await rowsByID()
-        for id in request.namedGuests.map(\.id) {
-            guard let now = rows[id]?["pool"]?.string, op == "leave" || now != pool.description else { continue }
-            for name in Self.pools(now) {
-                if op == "join" { findings.reach.add(Subject(.affected, name)) }
-                if !losses.contains(name) { losses.append(name) }
-            }
-        }
-        return losses
-    }
-
-    /// Whether a network device that is set would be without a firewall, on a guest that has one on it or on another.
-    private var dropsFirewall: Bool {
-        func devices(_ object: JSONObject?) -> [JSONObject] {
-            (object?.members ?? []).filter { ParameterDefinition.isNetworkDevice($0.key) }
-                .map { PropertyString.settings($0.key, $0.value.string ?? "") ?? [:] }
-        }
-        let isGuarded = devices(config.object).contains { device in
-            device["firewall"]?.string.map { !["0", "off", "no", "false"].contains($0) } ?? false
-        }
-        return isGuarded && devices(request.params).contains { $0["firewall"] != "1" }
+        for id in watched.sorted() where rows[id] == nil { try await noteUnseen(id) }
     }
 }
 

@@ -10,6 +10,10 @@ final class Look {
     var findings = Observer.Findings()
     /// The calls that would carry the request out.
     var calls: [Call] = []
+    /// Where each subject stands in the list.
+    var subjectPlaces: [String: Int] = [:]
+    /// Guests that rules name by number.
+    var watched: Set<VMID> = []
     private var answers: [String: Result<JSON, HypervisorError>] = [:]
 
     init(_ request: ActionRequest, at site: Site) {

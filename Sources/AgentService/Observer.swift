@@ -4,6 +4,8 @@ import StrictJSON
 /// Reads the state that a plan is made on, and reads it again before it is applied.
 struct Observer: Sendable {
     let site: Site
+    /// Guests that rules name: where all are reached, these have to be found.
+    var watched: Set<VMID> = []
 
     /// What planning needs to know of a request's target.
     struct Findings: Sendable {
@@ -19,7 +21,7 @@ struct Observer: Sendable {
         /// What policy judges.
         var reach = Reach()
         /// What was seen of guests other than the target.
-        var guestStates = JSONObject()
+        var guestStates: [String: JSON] = [:]
 
         /// What is to be looked at could be found.
         var isThere: Bool { checks.allSatisfy { $0.level != .block } }
@@ -31,6 +33,7 @@ struct Observer: Sendable {
     /// - Throws: when PVE cannot be asked. A guest or node that is not there is a finding, not an error.
     func preview(of request: ActionRequest, resolving: Bool = false) async throws(HypervisorError) -> Preview {
         let look = Look(request, at: site)
+        look.watched = watched
         if request.definition.effect == .read {
             try await look.findPlace()
             try await look.findReadSubjects(resolving: resolving)

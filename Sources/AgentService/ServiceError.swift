@@ -67,6 +67,18 @@ package struct ServiceError: Error, Sendable {
         self.planID = planID
     }
 
+    /// Without what was found at PVE. Words of ours that tell of settings have these codes.
+    func hidingSettings(by rules: [String]) -> ServiceError {
+        guard [.planStale, .policyDenied, .upstreamRefused].contains(code) else { return self }
+        var hidden = ServiceError(
+            code, "the details of \(code.rawValue) are hidden by \(rules.joined(separator: ", "))", planID: planID)
+        hidden.operationID = operationID
+        hidden.operation = operation?.hidingSettings(by: rules)
+        hidden.moved = moved.map { Moved(field: $0.field, planned: .null, found: .null) }
+        hidden.isRecorded = isRecorded
+        return hidden
+    }
+
     package init(_ issues: JSONIssues) {
         self.init(
             .invalidRequest,

@@ -65,8 +65,8 @@ struct Disk: Sendable, Hashable {
     static func bytes(_ text: String) -> Int? {
         guard let last = text.last else { return nil }
         guard let shift = ["K": 10, "M": 20, "G": 30, "T": 40][last] else { return Int(text) }
-        if let whole = Int(text.dropLast()) { return whole << shift }
-        return Double(text.dropLast()).map { Int($0 * Double(1 << shift)) }
+        if let whole = Int(text.dropLast()), whole < 1 << 20 { return whole << shift }
+        return Double(text.dropLast()).flatMap { Int(exactly: ($0 * Double(1 << shift)).rounded(.down)) }
     }
 
     /// Bytes as Proxmox VE writes them into a configuration.

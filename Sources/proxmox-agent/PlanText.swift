@@ -105,7 +105,11 @@ struct PlanText {
 
     /// What the request reaches besides its target, by role, each with the rules that matched it.
     private var subjects: [String] {
-        let all = plan["decision"]?["subjects"]?.array ?? []
+        // Where the target is, is said above.
+        let node = preview?["observed"]?["node"]?.string.map { "node/" + $0 }
+        let all = (plan["decision"]?["subjects"]?.array ?? []).filter { subject in
+            subject["rules"] != nil || (subject["role"] != "target" && subject["name"]?.string != node)
+        }
         return table(
             Subject.Role.allCases.compactMap { role in
                 let names = all.filter { $0["role"]?.string == role.rawValue }.map { subject in
@@ -113,7 +117,7 @@ struct PlanText {
                     let by = rules.isEmpty ? "" : " (\(rules.joined(separator: ", ")))"
                     return Self.word(subject["name"]?.string ?? "") + by
                 }
-                guard !names.isEmpty, role != .target || all.count > 1 else { return nil }
+                guard !names.isEmpty else { return nil }
                 return ["  reaches \(role.rawValue)", names.joined(separator: ", ")]
             })
     }
