@@ -105,8 +105,9 @@ extension Look {
             let shown = call.json["params"]?.object ?? [:]
             let deleted = (shown["delete"]?.string ?? "").split(separator: ",").map(String.init)
             for key in deleted {
-                let hidden: JSON? = ParameterDefinition.isSecret(key) ? "<redacted>" : nil
-                changes += difference(key, from: config[key].map { hidden ?? value(key, $0) } ?? .null, to: .null)
+                let isHidden = ParameterDefinition.isSecret(key)
+                changes += difference(
+                    key, from: config[key].map { isHidden ? .null : value(key, $0) } ?? .null, to: .null)
             }
             for member in shown.members where !["delete", "digest", "force", "revert"].contains(member.key) {
                 let key = member.key
@@ -119,7 +120,7 @@ extension Look {
                 }
             }
         }
-        let differing = changes.filter { $0.from != $0.to }
+        let differing = changes.filter(\.changesSomething)
         return differing.isEmpty ? changes : differing
     }
 
@@ -173,9 +174,7 @@ extension Look {
         guard call.method != .delete else { return [Change("exists", from: true, to: false)] }
         let deleted = (shown["delete"]?.string ?? "").split(whereSeparator: { ", ;".contains($0) }).map(String.init)
         let removals = deleted.map { key in
-            // What PVE hides may be there: taking it away is never nothing.
-            Change(
-                key, from: ParameterDefinition.isSecret(key) ? "<redacted>" : findings.object?[key] ?? .null, to: .null)
+            Change(key, from: ParameterDefinition.isSecret(key) ? .null : findings.object?[key] ?? .null, to: .null)
         }
         return removals
             + shown.members.filter { $0.key != "digest" && $0.key != "delete" }.map { member in
@@ -215,4 +214,9 @@ extension Look {
             }
         }
     }
+}
+
+extension Change {
+    /// Whether it is one. What PVE hides may differ, however it is shown.
+    var changesSomething: Bool { from != to || ParameterDefinition.isSecret(key) }
 }

@@ -88,12 +88,21 @@ extension World {
         try checkAccess(to: volume, call)
     }
 
-    private func checkAccess(to volume: String, _ call: Call) throws(Failure) {
+    /// Refuses a volume that the caller may not use for the guest that the call is about.
+    func checkAccess(to volume: String, _ call: Call) throws(Failure) {
+        guard call.caller.token != nil else { return }
         guard let colon = volume.firstIndex(of: ":"), !volume.hasPrefix("/") else {
             throw .plain("Only root can pass arbitrary filesystem paths.")
         }
         let storage = "/storage/\(volume[..<colon])"
         if call.caller.may("Datastore.Allocate", on: storage) { return }
+        if let saved = Self.savedGuest(of: volume) {
+            guard call.caller.may("Datastore.AllocateSpace", on: storage) else {
+                throw .denied("\(storage), Datastore.AllocateSpace")
+            }
+            guard call.caller.may("VM.Backup", on: "/vms/\(saved)") else { throw .denied("/vms/\(saved), VM.Backup") }
+            return
+        }
         guard let owner = Self.owner(of: volume) else {
             guard call.caller.may(["Datastore.AllocateSpace", "Datastore.Audit"], on: storage) else {
                 throw .denied("\(storage), Datastore.AllocateSpace|Datastore.Audit")
@@ -112,6 +121,12 @@ extension World {
         let parts = volume.split { "/:".contains($0) }.last?.split(separator: "-") ?? []
         guard parts.count > 2, ["vm", "base", "subvol", "basevol"].contains(parts[0]) else { return nil }
         return Int(parts[1])
+    }
+
+    /// The guest that a backup is of: `local:backup/vzdump-qemu-110-2026_11_20-03_00_01.vma.zst`.
+    private static func savedGuest(of volume: String) -> Int? {
+        let parts = volume.split { "/:".contains($0) }.last?.split(separator: "-") ?? []
+        return parts.count > 3 && parts[0] == "vzdump" ? Int(parts[2]) : nil
     }
 
     /// What is known of a volume that a guest names, or that lies on a storage, however it is spelt: its bytes.

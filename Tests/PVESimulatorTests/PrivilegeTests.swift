@@ -106,6 +106,20 @@ struct PrivilegeTests {
         _ = try await driver.data("PUT", Self.machine + "/config", "scsi6=\(encoded)")
     }
 
+    @Test func `a backup takes privileges on the guest that it is of, and a file is root's`() async throws {
+        var driver = Driver("cloud")
+        for form in ["archive=%2Fetc%2Fpasswd", "archive=%2Fdev%2Fsda"] {
+            #expect(await driver.refusal("POST", "/nodes/pve2/qemu", "vmid=700&" + form) == Self.paths)
+        }
+        #expect(await driver.refusal("POST", "/nodes/pve2/lxc", "vmid=701&ostemplate=%2Fetc%2Fpasswd") == Self.paths)
+        driver.authorization = try Self.token(
+            of: driver, ["/vms": ["VM.Allocate"], "/storage": ["Datastore.AllocateSpace", "Datastore.Audit"]])
+        let archive = "local%3Abackup%2Fvzdump-qemu-100-2026_11_20-03_00_01.vma.zst"
+        #expect(
+            await driver.refusal("POST", "/nodes/pve2/qemu", "vmid=700&archive=\(archive)")
+                == "Permission check failed (/vms/100, VM.Backup)")
+    }
+
     @Test func `a protected guest keeps its disks`() async throws {
         let driver = Driver("cloud")
         driver.simulator.setConfig(136, "protection", "1")
