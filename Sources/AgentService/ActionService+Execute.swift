@@ -124,7 +124,7 @@ extension ActionService {
 
     /// Records and stores how an operation ended.
     ///
-    /// - Parameter plan: the operation's; one that failed with a part of it carried out says what stays.
+    /// With its plan an operation that failed with a part of it carried out says what stays.
     func finish(_ ended: Operation, _ wanted: OperationState, of plan: Plan?, _ context: Context) async {
         let now = ports.now()
         var operation = ended

@@ -11,9 +11,7 @@ extension World {
         "parallel", "spice_enhancements", "vmgenid",
     ]
 
-    /// Refuses options that the caller may not set or delete.
-    ///
-    /// - Parameter guest: as it is; `nil` for one that is being made.
+    /// Refuses options that the caller may not set or delete; `guest` is `nil` for one that is being made.
     func checkPrivileges(
         _ set: [String: String], deleted: [String] = [], _ call: Call, for guest: Guest? = nil
     ) throws(Failure) {
