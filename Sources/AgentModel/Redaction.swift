@@ -50,6 +50,11 @@ package struct Redaction: Sendable {
         }
     }
 
+    package func callAsFunction(_ upstream: Upstream) -> Upstream {
+        Upstream(
+            status: upstream.status, reason: self(upstream.reason), errors: upstream.errors.mapValues { self($0) })
+    }
+
     private static func replace(_ secret: [UInt8], in bytes: [UInt8]) -> [UInt8] {
         var out: [UInt8] = []
         var at = 0

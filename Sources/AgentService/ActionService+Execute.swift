@@ -244,11 +244,7 @@ extension Operation {
     ) {
         note(ServiceError(error, environment, during: "\(call.method.rawValue) \(call.shownPath)"))
         message = redaction(message)
-        upstream = upstream.map { upstream in
-            Upstream(
-                status: upstream.status, reason: redaction(upstream.reason),
-                errors: upstream.errors.mapValues { redaction($0) })
-        }
+        upstream = upstream.map { redaction($0) }
         if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
     }
 

@@ -18,7 +18,7 @@ extension World {
         guard call.caller.token != nil else { return }
         for key in (Array(set.keys) + deleted).sorted() {
             switch call.kind {
-            case .vm: try checkMachineOption(key, set[key])
+            case .vm: try checkMachineOption(key, set[key], call)
             case .container: try checkContainerOption(key, set[key], call, for: guest)
             }
             if let value = set[key], Disk.isKey(key, of: call.kind) { try checkVolumes(value, call) }
@@ -28,18 +28,39 @@ extension World {
         }
     }
 
-    private func checkMachineOption(_ key: String, _ value: String?) throws(Failure) {
+    private func checkMachineOption(_ key: String, _ value: String?, _ call: Call) throws(Failure) {
         let stem = String(key.prefix { !$0.isNumber })
         // `smbios1` and the like have a number in their names.
         if Self.rootOnly.contains(key) || stem == "parallel" { throw .plain("only root can set '\(key)' config") }
         guard let value, stem != key else { return }
         let host = PropertyList(value, leading: "host")["host"]
+        if let mapped = Self.mapping(stem, value), !call.caller.may("Mapping.Use", on: "/mapping/\(mapped)") {
+            throw .denied("/mapping/\(mapped), Mapping.Use")
+        }
+        if stem == "unused" {
+            guard value.contains(":"), !value.hasPrefix("/") else {
+                throw .parameters([key: "not a valid volid: \(value)"])
+            }
+            try checkAccess(to: value, call)
+        }
         switch stem {
         case "serial" where value != "socket": throw .plain("only root can set '\(key)' config for real devices")
         case "usb" where host.map { $0.lowercased() != "spice" } ?? false:
             throw .plain("only root can set '\(key)' config for real devices")
         case "hostpci" where host != nil: throw .plain("only root can set '\(key)' config for non-mapped devices")
         default: break
+        }
+    }
+
+    /// The cluster's name for a thing of the node's that the option hands to the guest.
+    private static func mapping(_ stem: String, _ value: String) -> String? {
+        let settings = PropertyList(value, leading: stem == "virtiofs" ? "dirid" : stem == "rng" ? "source" : "host")
+        return switch stem {
+        case "usb": settings["mapping"].map { "usb/\($0)" }
+        case "hostpci": settings["mapping"].map { "pci/\($0)" }
+        case "virtiofs": settings["dirid"].map { "dir/\($0)" }
+        case "rng": settings["source"] == "/dev/hwrng" ? "hwrng" : nil
+        default: nil
         }
     }
 
@@ -81,7 +102,11 @@ extension World {
                 try checkAccess(to: source, call)
             }
         }
-        guard let volume = list["file"] ?? list["volume"], !["none", "cdrom"].contains(volume) else { return }
+        guard let volume = list["file"] ?? list["volume"], volume != "none" else { return }
+        guard volume != "cdrom" else {
+            guard call.caller.may("Sys.Console", on: "/") else { throw .denied("/, Sys.Console") }
+            return
+        }
         if let disk = Disk(value), Double(disk.path) != nil || disk.path == "cloudinit" { return }
         try checkAccess(to: volume, call)
     }
