@@ -105,11 +105,6 @@ package struct Change: Sendable, Hashable {
         self.from = from
         self.to = to
     }
-
-    /// Whether all is as before. Of what PVE hides nobody knows that.
-    package var isNothing: Bool {
-        from == to && !ParameterDefinition.isSecret(String(key.split(separator: ".").last ?? ""))
-    }
 }
 
 /// The live state a plan was made on.

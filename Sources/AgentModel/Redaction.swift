@@ -6,13 +6,18 @@ package struct Redaction: Sendable {
     private let wanted: [[UInt8]]
     private static let mark = Array(Secret("").description.utf8)
 
-    /// Knows the secrets of `calls`: whole, without white space around them, line by line, and percent-encoded.
+    /// Knows the secrets of `calls`: whole, without white space around them, line by line, what is behind a `=`, and all of
+    /// that percent-encoded.
     package init(_ calls: [Call]) {
         var texts: Set<String> = []
         for case .secret(let secret) in calls.flatMap(\.parameters).map(\.value) {
             let text = secret.reveal()
             let lines = text.split(whereSeparator: \.isNewline).map(Self.trimmed)
-            for form in [text, Self.trimmed(text[...])] + lines.filter({ $0.utf8.count >= 6 }) {
+            // Of `NAME=value`, which is how environments are written, the value alone may be repeated.
+            let values = lines.compactMap { line in
+                line.firstIndex(of: "=").map { String(line[line.index(after: $0)...]) }
+            }
+            for form in [text, Self.trimmed(text[...])] + (lines + values).filter({ $0.utf8.count >= 6 }) {
                 texts.formUnion([form, form.percentEncoded])
             }
         }
@@ -43,6 +48,11 @@ package struct Redaction: Sendable {
             return .object(out)
         case .null, .bool, .integer, .number: return value
         }
+    }
+
+    package func callAsFunction(_ upstream: Upstream) -> Upstream {
+        Upstream(
+            status: upstream.status, reason: self(upstream.reason), errors: upstream.errors.mapValues { self($0) })
     }
 
     private static func replace(_ secret: [UInt8], in bytes: [UInt8]) -> [UInt8] {

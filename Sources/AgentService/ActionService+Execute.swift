@@ -125,7 +125,7 @@ extension ActionService {
 
     /// Records and stores how an operation ended.
     ///
-    /// - Parameter plan: the operation's; one that failed with a part of it carried out says what stays.
+    /// With its plan an operation that failed with a part of it carried out says what stays.
     func finish(_ ended: Operation, _ wanted: OperationState, of plan: Plan?, _ context: Context) async {
         let now = ports.now()
         var operation = ended
@@ -245,11 +245,7 @@ extension Operation {
     ) {
         note(ServiceError(error, environment, during: "\(call.method.rawValue) \(call.shownPath)"))
         message = redaction(message)
-        upstream = upstream.map { upstream in
-            Upstream(
-                status: upstream.status, reason: redaction(upstream.reason),
-                errors: upstream.errors.mapValues { redaction($0) })
-        }
+        upstream = upstream.map { redaction($0) }
         if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
     }
 

@@ -105,8 +105,9 @@ extension Look {
             let shown = call.json["params"]?.object ?? [:]
             let deleted = (shown["delete"]?.string ?? "").split(separator: ",").map(String.init)
             for key in deleted {
-                let now = ParameterDefinition.isSecret(key) ? nil : config[key].map { value(key, $0) }
-                changes += difference(key, from: now ?? .null, to: .null)
+                let isHidden = ParameterDefinition.isSecret(key)
+                changes += difference(
+                    key, from: config[key].map { isHidden ? .null : value(key, $0) } ?? .null, to: .null)
             }
             for member in shown.members where !["delete", "digest", "force", "revert"].contains(member.key) {
                 let key = member.key
@@ -119,7 +120,7 @@ extension Look {
                 }
             }
         }
-        let differing = changes.filter { !$0.isNothing }
+        let differing = changes.filter(\.changesSomething)
         return differing.isEmpty ? changes : differing
     }
 
@@ -213,4 +214,9 @@ extension Look {
             }
         }
     }
+}
+
+extension Change {
+    /// Whether it is one. What PVE hides may differ, however it is shown.
+    var changesSomething: Bool { from != to || ParameterDefinition.isSecret(key) }
 }

@@ -167,8 +167,8 @@ extension Look {
             guard !hidesSecrets, fill(&params, { _ in true }) else { return nil }
         default:
             let set = request.params.keys.filter { params[$0] == nil }
-            if set.contains(where: ParameterDefinition.isSecret) { return nil }
             let deleted = (request.params["delete"]?.array ?? []).compactMap(\.string)
+            if (set + deleted).contains(where: ParameterDefinition.isSecret) { return nil }
             guard fill(&params, { set.contains($0) || deleted.contains($0) }) else { return nil }
             if let name = request.params["rename"] {
                 (params["name"], params["rename"]) = (name, request.params["name"])

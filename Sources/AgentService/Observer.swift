@@ -59,7 +59,7 @@ struct Observer: Sendable {
         preview.checks += try await look.checks()
         preview.digest = look.findings.object?["digest"]?.string ?? look.findings.config?["digest"]?.string
         preview.changes = try await look.changes()
-        preview.noop = !preview.changes.isEmpty && preview.changes.allSatisfy(\.isNothing)
+        preview.noop = !preview.changes.isEmpty && !preview.changes.contains(where: \.changesSomething)
         preview.undo = preview.noop || !preview.allowsCalls ? nil : try await look.undo()
         preview.irreversible = !preview.noop && preview.undo == nil
         return preview

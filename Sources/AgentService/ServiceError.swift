@@ -101,7 +101,8 @@ package struct ServiceError: Error, Sendable {
 
     package init(_ error: HypervisorError, _ environment: EnvironmentName, during what: String) {
         switch error {
-        case .refused(let upstream):
+        case .refused(let refusal):
+            let upstream = Redaction([])(refusal)
             self.init(.upstreamRefused, "\(environment): PVE refused \(what): \(upstream.reason)")
             self.upstream = upstream
         case .unreachable(let why):

@@ -15,6 +15,7 @@ extension World {
         else { throw .denied() }
         if let pool = call["pool"], pools[pool] == nil { throw .plain("pool '\(pool)' does not exist") }
         try checkPrivileges(call.values.filter { !Self.createOnly.contains($0.key) }, call)
+        if let archive = call["archive"] ?? call["ostemplate"] { try checkAccess(to: archive, call) }
         for (key, value) in call.values.sorted(by: { $0.key < $1.key }) where Disk.isKey(key, of: call.kind) {
             guard let disk = Disk(value) else { continue }
             _ = try definition(disk.storage)

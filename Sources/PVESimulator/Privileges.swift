@@ -11,16 +11,14 @@ extension World {
         "parallel", "spice_enhancements", "vmgenid",
     ]
 
-    /// Refuses options that the caller may not set or delete.
-    ///
-    /// - Parameter guest: as it is; `nil` for one that is being made.
+    /// Refuses options that the caller may not set or delete; `guest` is `nil` for one that is being made.
     func checkPrivileges(
         _ set: [String: String], deleted: [String] = [], _ call: Call, for guest: Guest? = nil
     ) throws(Failure) {
         guard call.caller.token != nil else { return }
         for key in (Array(set.keys) + deleted).sorted() {
             switch call.kind {
-            case .vm: try checkMachineOption(key, set[key])
+            case .vm: try checkMachineOption(key, set[key], call)
             case .container: try checkContainerOption(key, set[key], call, for: guest)
             }
             if let value = set[key], Disk.isKey(key, of: call.kind) { try checkVolumes(value, call) }
@@ -30,18 +28,39 @@ extension World {
         }
     }
 
-    private func checkMachineOption(_ key: String, _ value: String?) throws(Failure) {
+    private func checkMachineOption(_ key: String, _ value: String?, _ call: Call) throws(Failure) {
         let stem = String(key.prefix { !$0.isNumber })
         // `smbios1` and the like have a number in their names.
         if Self.rootOnly.contains(key) || stem == "parallel" { throw .plain("only root can set '\(key)' config") }
         guard let value, stem != key else { return }
         let host = PropertyList(value, leading: "host")["host"]
+        if let mapped = Self.mapping(stem, value), !call.caller.may("Mapping.Use", on: "/mapping/\(mapped)") {
+            throw .denied("/mapping/\(mapped), Mapping.Use")
+        }
+        if stem == "unused" {
+            guard value.contains(":"), !value.hasPrefix("/") else {
+                throw .parameters([key: "not a valid volid: \(value)"])
+            }
+            try checkAccess(to: value, call)
+        }
         switch stem {
         case "serial" where value != "socket": throw .plain("only root can set '\(key)' config for real devices")
         case "usb" where host.map { $0.lowercased() != "spice" } ?? false:
             throw .plain("only root can set '\(key)' config for real devices")
         case "hostpci" where host != nil: throw .plain("only root can set '\(key)' config for non-mapped devices")
         default: break
+        }
+    }
+
+    /// The cluster's name for a thing of the node's that the option hands to the guest.
+    private static func mapping(_ stem: String, _ value: String) -> String? {
+        let settings = PropertyList(value, leading: stem == "virtiofs" ? "dirid" : stem == "rng" ? "source" : "host")
+        return switch stem {
+        case "usb": settings["mapping"].map { "usb/\($0)" }
+        case "hostpci": settings["mapping"].map { "pci/\($0)" }
+        case "virtiofs": settings["dirid"].map { "dir/\($0)" }
+        case "rng": settings["source"] == "/dev/hwrng" ? "hwrng" : nil
+        default: nil
         }
     }
 
@@ -83,17 +102,30 @@ extension World {
                 try checkAccess(to: source, call)
             }
         }
-        guard let volume = list["file"] ?? list["volume"], !["none", "cdrom"].contains(volume) else { return }
+        guard let volume = list["file"] ?? list["volume"], volume != "none" else { return }
+        guard volume != "cdrom" else {
+            guard call.caller.may("Sys.Console", on: "/") else { throw .denied("/, Sys.Console") }
+            return
+        }
         if let disk = Disk(value), Double(disk.path) != nil || disk.path == "cloudinit" { return }
         try checkAccess(to: volume, call)
     }
 
-    private func checkAccess(to volume: String, _ call: Call) throws(Failure) {
+    /// Refuses a volume that the caller may not use for the guest that the call is about.
+    func checkAccess(to volume: String, _ call: Call) throws(Failure) {
+        guard call.caller.token != nil else { return }
         guard let colon = volume.firstIndex(of: ":"), !volume.hasPrefix("/") else {
             throw .plain("Only root can pass arbitrary filesystem paths.")
         }
         let storage = "/storage/\(volume[..<colon])"
         if call.caller.may("Datastore.Allocate", on: storage) { return }
+        if let saved = Self.savedGuest(of: volume) {
+            guard call.caller.may("Datastore.AllocateSpace", on: storage) else {
+                throw .denied("\(storage), Datastore.AllocateSpace")
+            }
+            guard call.caller.may("VM.Backup", on: "/vms/\(saved)") else { throw .denied("/vms/\(saved), VM.Backup") }
+            return
+        }
         guard let owner = Self.owner(of: volume) else {
             guard call.caller.may(["Datastore.AllocateSpace", "Datastore.Audit"], on: storage) else {
                 throw .denied("\(storage), Datastore.AllocateSpace|Datastore.Audit")
@@ -112,6 +144,12 @@ extension World {
         let parts = volume.split { "/:".contains($0) }.last?.split(separator: "-") ?? []
         guard parts.count > 2, ["vm", "base", "subvol", "basevol"].contains(parts[0]) else { return nil }
         return Int(parts[1])
+    }
+
+    /// The guest that a backup is of: `local:backup/vzdump-qemu-110-2026_11_20-03_00_01.vma.zst`.
+    private static func savedGuest(of volume: String) -> Int? {
+        let parts = volume.split { "/:".contains($0) }.last?.split(separator: "-") ?? []
+        return parts.count > 3 && parts[0] == "vzdump" ? Int(parts[2]) : nil
     }
 
     /// What is known of a volume that a guest names, or that lies on a storage, however it is spelt: its bytes.

@@ -120,7 +120,7 @@ extension World {
         }
         guard storage(id) == nil else { throw .plain("create storage failed: storage ID '\(id)' already defined") }
         var options = call.values
-        for key in ["storage", "type", "password", "encryption-key"] { options[key] = nil }
+        for key in ["storage", "type", "password", "encryption-key", "keyring", "master-pubkey"] { options[key] = nil }
         if let content = options["content"] { options["content"] = Self.sortedList(content) }
         storages.append(StorageDefinition(id: id, type: type, options: options))
         return .data(["storage": .string(id), "type": .string(type)])

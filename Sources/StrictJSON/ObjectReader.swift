@@ -86,8 +86,8 @@ package struct ObjectReader {
         if !issues.isEmpty { throw JSONIssues(issues) }
     }
 
-    /// - Parameter got: how the error shows a value of another form; one in the place of a list or an object may be
-    ///   anything, a secret too, and is not repeated.
+    /// `got` is how the error shows a value of another form; one in the place of a list or an object may be anything, a
+    /// secret too, and is not repeated.
     private mutating func take<T>(
         _ key: String, _ expected: String, _ form: (JSON) -> T?, got: (JSON) -> String = \.shown
     ) -> T? {

@@ -48,7 +48,8 @@ extension ConfigReading {
         (reader.strings(key) ?? []).enumerated().compactMap { index, text in
             if let value = read(text) { return value }
             let path = reader.path.key(key).index(index)
-            reader.report([JSONError(path: path, detail: "expected \(expected), got \(JSON.string(text).shown)")])
+            let shown = JSON.string(text).shown.withoutUserinfo
+            reader.report([JSONError(path: path, detail: "expected \(expected), got \(shown)")])
             return nil
         }
     }

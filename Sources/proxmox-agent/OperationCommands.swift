@@ -77,7 +77,10 @@ struct OperationCommand: ParsableCommand {
                     try await agent.get(path, [("start", "\(lines.count)"), ("limit", "5000")]).json["lines"]?.array
                     ?? []
             }
-            return Shown(answer: first, lines: lines.isEmpty ? ["no log: the operation has no task of PVE's"] : lines)
+            return Shown(
+                answer: first,
+                lines: lines.isEmpty
+                    ? ["no log: the operation has no task of PVE's, or nothing of its log is kept"] : lines)
         }
     }
 

@@ -121,6 +121,12 @@ struct SecretTests {
         #expect(Redaction([])(["env": "A=1", "cores": 2]) == ["env": "<redacted>", "cores": 2])
     }
 
+    @Test func `the value of a variable is one as well`() throws {
+        let redact = Redaction(try edit(["env": .string("TOKEN=\(Self.word)")]).calls(onNode: nil))
+        #expect(redact("set \(Self.word)") == "set <redacted>")
+        #expect(redact("set TOKEN=\(Self.word)") == "set <redacted>")
+    }
+
     @Test func `a secret that was cut off at the end of a text is taken out as well`() throws {
         let redact = Redaction(try edit(["password": .string(Self.word)]).calls(onNode: nil))
         #expect(redact("it was correct-horse-b") == "it was <redacted>")

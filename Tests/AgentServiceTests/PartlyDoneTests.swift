@@ -169,6 +169,25 @@ struct PartlyDoneTests {
         #expect(states(operation) == ["done", "unknown"])
     }
 
+    @Test func `a second call that somebody stops is cancelled, and says what the first one did`() async throws {
+        let upid = try #require(UPID(World.upid))
+        let world = try world { call, pve in
+            guard call == 2 else { return .done(.null) }
+            pve.taskStatus = .running
+            return .task(upid)
+        }
+        let plan = try await world.plan(try cloudInit(), "vm/102", ["ciuser": "admin"])
+        let started = try await world.apply(plan, wait: nil)
+        #expect(started.upid == upid)
+        _ = try await world.service.cancelOperation(started.id, World.alice)
+        world.pve.taskStatus = .stopped(.failed("received interrupt"))
+        let ended = try await world.service.operation(started.id, World.alice, wait: .seconds(30))
+        #expect(ended.state == .cancelled)
+        #expect(ended.code == "partially_applied")
+        #expect(states(ended) == ["done", "failed"])
+        #expect(ended.partial?.undo == plan.preview.undo)
+    }
+
     // MARK: After a crash
 
     private func interrupted(_ world: World, _ steps: [Step]) async throws -> (plan: Plan, operation: RecordID) {

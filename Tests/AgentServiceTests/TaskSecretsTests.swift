@@ -105,6 +105,8 @@ struct TaskSecretsTests {
         #expect(!plan.preview.noop)
         #expect(plan.preview.undo == nil)
         let removal = try await world.plan(configure, "lxc/103", ["delete": ["env"]])
+        #expect(removal.preview.changes == [Change("env", from: .null, to: .null)])
+        #expect(!removal.preview.noop && removal.preview.undo == nil)
         for shown in [plan, removal] {
             #expect(!shown.preview.json.text.contains(Self.word), "\(shown.preview.json.text)")
             #expect(!shown.request.json.text.contains(Self.word))

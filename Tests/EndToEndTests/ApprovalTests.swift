@@ -30,7 +30,9 @@ struct ApprovalTests {
         }
     }
 
-    @Test(arguments: ["", "al", "alice smith", "alice\n", "älice", String(repeating: "a", count: 129)])
+    @Test(arguments: [
+        "", "al", "alice smith", "alice\n", "älice", String(repeating: "a", count: 129), "proxmox-agent", "Anonymous",
+    ])
     func `an approver's name has a form`(name: String) async throws {
         try await withAgent { agent in
             let id = try await agent.planID(.stop)

@@ -180,6 +180,34 @@ struct CallerTests {
         }
     }
 
+    @Test func `an approver with a new token is no second person`() async throws {
+        let place = try ConfigFile()
+        let rules: JSON = [["id": "two", "effect": "require_approval", "approvals": 2]]
+        func setup(_ token: String, _ id: String) -> Setup {
+            Self.setup(
+                Self.principal("pi-agent", Self.agent, ["operator"]), Self.principal(id, token, ["approver"]),
+                Self.principal("bob", "token-of-bob-77f1-and-more", ["approver"]), rules: rules)
+        }
+        try await withAgent(setup(Self.alice, "alice")) { agent in
+            let plan = try await agent.send(
+                .post, "/v1/actions/plan", body: Wish.stop.json.bytes, token: Self.agent)
+            let id = try #require(plan["plan_id"]?.string, "\(plan)")
+            let word: JSON = ["decision": "approve", "plan_hash": plan["plan_hash"]]
+            func approve(_ token: String) async throws -> Reply {
+                try await agent.send(.post, "/v1/plans/\(id)/approvals", body: word.bytes, token: token)
+            }
+            #expect(try await approve(Self.alice)["state"] == "awaiting_approval")
+            for name in ["alice", "Alice"] {
+                let next = setup(Self.other, name)
+                let document = next.document(auditLog: agent.auditLog, addresses: agent.datacenter.addresses)
+                let config = try place.write(try #require(document.object))
+                await agent.agent.reload(config, variables: next.variables())
+                #expect(try await approve(Self.alice).status == 401)
+                expectProblem(try await approve(Self.other), 409, "already_approved")
+            }
+        }
+    }
+
     @Test func `what cannot be recorded is not put in force`() async throws {
         let agent = try await RunningAgent(Self.setup(Self.principal("pi-agent", Self.agent, ["operator"])))
         let place = try ConfigFile()

@@ -291,6 +291,12 @@ struct ConfigTests {
             environment(good + #""token_secret_env":"S","download_allow":["https://example.org"]"#),
             #"environments[0].download_allow[0]: expected https://HOST/, at least, got "https://example.org""#),
         Wrong(
+            environment(good + #""token_secret_env":"S","download_allow":["https://a/%2e%2e/"]"#),
+            #"environments[0].download_allow[0]: expected https://HOST/, at least, got "https://a/%2e%2e/""#),
+        Wrong(
+            environment(good + #""token_secret_env":"S","download_allow":["https://me:hush@a/"]"#),
+            #"environments[0].download_allow[0]: expected https://HOST/, at least, got "https://<redacted>@a/""#),
+        Wrong(
             environment(good + #""token_secret_env":"S","tls":{"fingerprint_sha256":"AB:CD"}"#),
             "environments[0].tls.fingerprint_sha256: expected 32 hexadecimal bytes with colons, AA:BB:…, as PVE shows "
                 + "them, got \"AB:CD\""),

@@ -34,6 +34,21 @@ struct RawRequestTests {
         }
     }
 
+    @Test func `a chunk whose size and extensions do not end is a problem, and ends the connection`() async throws {
+        try await withAgent { agent in
+            let client = try RawClient(agent.address)
+            try? await client.send(
+                "POST /v1/actions/plan HTTP/1.1\r\n\(Self.head)Content-Type: application/json\r\n"
+                    + "Transfer-Encoding: chunked\r\n\r\n2;\(String(repeating: "a", count: 100_000))\r\n{}\r\n0\r\n\r\n"
+            )
+            let answer = try await client.response()
+            #expect(answer.status == 400 && answer.value(of: "Content-Type") == "application/problem+json")
+            #expect(try JSON.parse(answer.body)["code"] == "invalid_request")
+            #expect(try await client.end() == .closed([]))
+            #expect(try await agent.get("/healthz").status == 200)
+        }
+    }
+
     @Test(arguments: [
         "Authorization: Bearer \(Setup.token)\r\n", "Host: y\r\n", "Content-Length: 2\r\nContent-Length: 2\r\n",
         "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", "Content-Length: -1\r\n", "Content-Length: 2x\r\n",

@@ -48,6 +48,41 @@ struct SecretTests {
         }
     }
 
+    @Test(arguments: [
+        (Wish("agent_exec", "vm/100", ["command": ["uptime"], "input-data": .string(password)]), "input-data"),
+        (Wish("configure_container", "lxc/118", ["env": .string("TOKEN=\(password)")]), "env"),
+        (Wish("configure_vm", "vm/136", ["cipassword": .string(password), "safety_snapshot": true]), "cipassword"),
+    ])
+    func `what may hold a secret reaches PVE whole, and is shown nowhere before or afterwards`(
+        wish: Wish, name: String
+    ) async throws {
+        try await withAgent(Deed.setup) { agent in
+            var replies = [try await agent.plan(wish)]
+            let id = try #require(replies[0]["plan_id"]?.string, "\(replies[0])")
+            replies.append(try await agent.apply(id, approvedBy: "alice"))
+            #expect(replies[1]["result"]?["status"] == "succeeded", "\(replies[1])")
+            let sent = try agent.pve().executed.compactMap { $0.parameters[name] }
+            #expect(sent.count == 1 && sent.allSatisfy { Self.leaks($0) })
+            let operation = try #require(replies[1]["operation"]?["operation_id"]?.string)
+            for path in [
+                "/v1/plans/\(id)", "/v1/plans", "/v1/operations/\(operation)", "/v1/operations/\(operation)/log",
+            ] {
+                replies.append(try await agent.get(path))
+            }
+            let kind = wish.target.hasPrefix("lxc") ? "container" : "vm"
+            replies.append(try await agent.post("/v1/actions/apply", Wish("read_\(kind)", wish.target).json))
+            replies.append(try await agent.post("/v1/actions/apply", Wish("read_tasks", "tasks/all").json))
+            if let upid = replies[1]["operation"]?["upid"]?.string {
+                let read = Wish("read_task_log", "task/\(upid)")
+                replies.append(try await agent.post("/v1/actions/apply", read.json))
+                #expect(replies.last?.text.contains("<redacted>") == true, "\(replies)")
+            }
+            for reply in replies { #expect(reply.status == 200 && !Self.leaks(reply.text), "\(reply)") }
+            for record in try agent.records() { #expect(!Self.leaks(record.text)) }
+            for line in agent.log.lines { #expect(!Self.leaks(line), "\(line)") }
+        }
+    }
+
     @Test func `no file of the agent holds a secret in clear, before, while and after it is used`() async throws {
         let agent = try await ServedAgent()
         let directory = agent.auditLog.replacing("/audit.log", with: "")

@@ -38,7 +38,10 @@ struct GuestLifeTests {
 
     @Test(arguments: [
         ("qemu", "vmid=200&scsi0=local%3A8", "storage 'local' does not support vm images"),
-        ("lxc", "vmid=200&ostemplate=x&rootfs=local%3A8", "storage 'local' does not support container directories"),
+        (
+            "lxc", "vmid=200&ostemplate=local%3Avztmpl%2Fx.tar.gz&rootfs=local%3A8",
+            "storage 'local' does not support container directories"
+        ),
         ("qemu", "vmid=200&scsi0=nosuch%3A8", "storage 'nosuch' does not exist"),
     ])
     func `no guest is created where its disks cannot be`(kind: String, form: String, reason: String) async {

@@ -106,6 +106,35 @@ struct PrivilegeTests {
         _ = try await driver.data("PUT", Self.machine + "/config", "scsi6=\(encoded)")
     }
 
+    @Test(arguments: [
+        ("usb0=mapping%3Dstick", "/mapping/usb/stick, Mapping.Use"),
+        ("hostpci0=mapping%3Dcard", "/mapping/pci/card, Mapping.Use"),
+        ("virtiofs0=dirid%3Dshare", "/mapping/dir/share, Mapping.Use"),
+        ("rng0=source%3D%2Fdev%2Fhwrng", "/mapping/hwrng, Mapping.Use"),
+        ("ide2=cdrom%2Cmedia%3Dcdrom", "/, Sys.Console"),
+        ("unused3=local-lvm%3Avm-100-disk-0", "/vms/100, VM.Config.Disk"),
+    ])
+    func `what the node has takes privileges on it`(form: String, missing: String) async throws {
+        var driver = Driver("cloud")
+        driver.authorization = try Self.token(
+            of: driver, ["/vms/136": ["VM.Config.HWType", "VM.Config.Disk"], "/storage": ["Datastore.Audit"]])
+        #expect(await driver.refusal("PUT", Self.machine + "/config", form) == "Permission check failed (\(missing))")
+    }
+
+    @Test func `a backup takes privileges on the guest that it is of, and a file is root's`() async throws {
+        var driver = Driver("cloud")
+        for form in ["archive=%2Fetc%2Fpasswd", "archive=%2Fdev%2Fsda"] {
+            #expect(await driver.refusal("POST", "/nodes/pve2/qemu", "vmid=700&" + form) == Self.paths)
+        }
+        #expect(await driver.refusal("POST", "/nodes/pve2/lxc", "vmid=701&ostemplate=%2Fetc%2Fpasswd") == Self.paths)
+        driver.authorization = try Self.token(
+            of: driver, ["/vms": ["VM.Allocate"], "/storage": ["Datastore.AllocateSpace", "Datastore.Audit"]])
+        let archive = "local%3Abackup%2Fvzdump-qemu-100-2026_11_20-03_00_01.vma.zst"
+        #expect(
+            await driver.refusal("POST", "/nodes/pve2/qemu", "vmid=700&archive=\(archive)")
+                == "Permission check failed (/vms/100, VM.Backup)")
+    }
+
     @Test func `a protected guest keeps its disks`() async throws {
         let driver = Driver("cloud")
         driver.simulator.setConfig(136, "protection", "1")
