@@ -215,8 +215,8 @@ private func freeze(standingFor path: String, _ now: Date) -> Freeze? {
     var info = stat()
     guard lstat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR) else { return nil }
     return Freeze(
-        environment: nil, reason: "the file \(path) is there; it ends when that is removed", by: "file", setAt: now,
-        endsAt: nil)
+        id: nil, environment: nil, reason: "the file \(path) is there; it ends when that is removed", by: "file",
+        party: "file", setAt: now, endsAt: nil)
 }
 
 /// Why the agent does not start.

@@ -126,7 +126,8 @@ struct StateOpeningTests {
         try place.copyCrashed(to: copy)
         await store.close()
         for place in [place.database, copy.database] { #expect(access(place, F_OK) == 0) }
-        let words = "was written by a newer version (schema 2, this program knows 1); run that one"
+        let known = StateSchema.current.steps.count
+        let words = "was written by a newer version (schema \(known + 1), this program knows \(known)); run that one"
         try await expectRefusal(place, words)
         try await expectRefusal(copy, words)
     }

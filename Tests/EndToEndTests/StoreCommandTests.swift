@@ -35,7 +35,9 @@ struct StoreCommandTests {
         let store = try await store(3)
         let running = try await Program.run("store", "check", "--state", state)
         #expect(running.status == 0 && running.err.isEmpty, "\(running)")
-        #expect(running.out.hasPrefix("state \(state): sound\nschema version 1, key "), "\(running)")
+        #expect(
+            running.out.hasPrefix("state \(state): sound\nschema version \(StateSchema.current.steps.count), key "),
+            "\(running)")
         #expect(running.out.contains("\nplans: 3 approved\n"), "\(running)")
         try await store.write { $0.put(.sample($0.plans(PlanFilter())[0].request, number: 9)) }
         await store.close()
