@@ -39,6 +39,7 @@ struct Exchange: Sendable {
         switch kind {
         case .plan: throw ServiceError(.planNotFound, "there is no plan \(JSON.string(text).shown)")
         case .operation: throw ServiceError(.operationNotFound, "there is no operation \(JSON.string(text).shown)")
+        case .freeze: throw ServiceError(.notFound, "there is no freeze \(JSON.string(text).shown)")
         }
     }
 

@@ -19,8 +19,11 @@ extension Handlers {
     }
 
     func unfreeze(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        let lifted = try await service.unfreeze(exchange.query["environment"], exchange.context)
-        return .json(.ok, ["lifted": lifted.map(Views.freeze) ?? .null])
+        let choice = FreezeChoice(
+            id: exchange.query["id"], environment: exchange.query["environment"], by: exchange.query["by"])
+        let lifted = try await service.unfreeze(choice, exchange.context)
+        let left = service.freezes(exchange.context)
+        return .json(.ok, ["lifted": lifted.map(Views.freeze) ?? .null, "freezes": .array(left.map(Views.freeze))])
     }
 
     func audit(_ exchange: Exchange) async throws(ServiceError) -> Response {

@@ -147,7 +147,7 @@ package struct Route: Sendable {
         ) {
             (handlers, exchange) async throws(ServiceError) in try await handlers.freeze(exchange)
         },
-        Route(.delete, "/v1/freeze", .change, needs: .unfreeze, query: ["environment"], "lift a freeze") {
+        Route(.delete, "/v1/freeze", .change, needs: .freeze, query: ["id", "environment", "by"], "lift a freeze") {
             (handlers, exchange) async throws(ServiceError) in try await handlers.unfreeze(exchange)
         },
         Route(.get, "/v1/audit", .read, needs: .audit, query: ["after", "limit"], "audit records, oldest first") {

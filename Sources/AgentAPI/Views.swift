@@ -83,6 +83,7 @@ package enum Views {
 
     package static func freeze(_ freeze: Freeze) -> JSON {
         [
+            "id": freeze.id.map { .string($0.description) } ?? .null,
             "environment": freeze.environment.map { .string($0.description) } ?? .null,
             "reason": .string(freeze.reason), "by": .string(freeze.by), "set_at": .string(freeze.setAt.rfc3339),
             "ends_at": freeze.endsAt.map { .string($0.rfc3339) } ?? .null,

@@ -45,6 +45,12 @@ package struct AuditVerifier: Sendable {
         }
     }
 
+    /// The newest record that was checked; `nil` before the first.
+    package var head: AuditHead? { chain?.head }
+
+    /// Where the chain begins: the record before the first.
+    package private(set) var origin: AuditHead?
+
     /// Whether the last bytes fed are the beginning of a line: where a writer is just at work, the rest may follow.
     package var isWithinLine: Bool { !partial.isEmpty }
 
@@ -78,21 +84,13 @@ package struct AuditVerifier: Sendable {
         do throws(AuditRecord.Flaw) {
             record = try AuditRecord(line: bytes)
         } catch {
-            switch error {
-            case .malformed(let reason), .shape(let reason): throw finding(reason)
-            case .hash: throw finding("was edited: its content does not fit its hash")
-            }
+            throw finding(error.words)
         }
         if chain == nil { try start(with: record) }
         do throws(AuditChain.Break) {
             try chain?.accept(record)
         } catch {
-            switch error {
-            case .gap(let expected):
-                throw finding("is record \(record.seq) where \(expected) belongs: some are missing")
-            case .order(let expected): throw finding("is record \(record.seq) where \(expected) belongs: out of order")
-            case .prev: throw finding("does not continue record \(record.seq - 1): its 'prev' is another hash")
-            }
+            throw finding(error.words(record))
         }
         if let saved, saved.seq == record.seq, saved.hash != record.hash {
             throw finding("is record \(record.seq), but not the one that the saved head names")
@@ -119,6 +117,7 @@ package struct AuditVerifier: Sendable {
             notes.append("starts at record \(record.seq); what came before is not in these files")
         }
         chain = AuditChain(from: before)
+        origin = before
         first = (record.seq, record.time)
     }
 }
@@ -161,4 +160,25 @@ package struct AuditSummary: Sendable, Hashable, CustomStringConvertible {
     }
 
     private static func seconds(_ time: Timestamp) -> String { time.description.prefix(19) + "Z" }
+}
+
+extension AuditRecord.Flaw {
+    /// What is wrong with the line, in words.
+    package var words: String {
+        switch self {
+        case .malformed(let reason), .shape(let reason): reason
+        case .hash: "was edited: its content does not fit its hash"
+        }
+    }
+}
+
+extension AuditChain.Break {
+    /// How `record` does not follow, in words.
+    package func words(_ record: AuditRecord) -> String {
+        switch self {
+        case .gap(let expected): "is record \(record.seq) where \(expected) belongs: some are missing"
+        case .order(let expected): "is record \(record.seq) where \(expected) belongs: out of order"
+        case .prev: "does not continue record \(record.seq - 1): its 'prev' is another hash"
+        }
+    }
 }

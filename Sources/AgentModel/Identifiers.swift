@@ -126,6 +126,7 @@ package struct RecordID: Sendable, Hashable, CustomStringConvertible {
     package enum Kind: String, Sendable, CaseIterable {
         case plan = "pln_"
         case operation = "op_"
+        case freeze = "frz_"
     }
 
     package let description: String

@@ -1,3 +1,4 @@
+package import FoundationEssentials
 package import StrictJSON
 
 /// What became of one of a plan's calls.
@@ -23,6 +24,14 @@ package struct CallName: Sendable, Hashable {
     }
 
     package init(_ call: Call) { self.init(method: call.method, path: call.shownPath) }
+
+    /// As ``json`` has it.
+    init?(_ shown: JSON) {
+        guard let method = shown["method"]?.string.flatMap(CallMethod.init), let path = shown["path"]?.string else {
+            return nil
+        }
+        self.init(method: method, path: path)
+    }
 
     package var json: JSON { ["method": .string(method.rawValue), "path": .string(path)] }
 }
@@ -68,11 +77,16 @@ extension Operation {
         }
     }
 
-    /// Takes over what a record of the operation's end says of its calls.
-    package mutating func takeSteps(of record: JSON) {
-        for (index, shown) in (record["steps"]?.array ?? []).enumerated() where index < steps.count {
-            steps[index].state = shown["state"]?.string.flatMap(StepState.init) ?? steps[index].state
-            steps[index].upid = shown["upid"]?.string.flatMap { UPID($0) } ?? steps[index].upid
+    /// Takes over what a record of the operation's end, written at `time`, says of its calls; those that are not known as
+    /// well.
+    package mutating func takeSteps(of record: JSON, at time: Date) {
+        let shown = record["steps"]?.array ?? []
+        if calls.isEmpty { calls = shown.compactMap { $0["call"].flatMap(CallName.init) } }
+        for (index, step) in shown.enumerated() {
+            guard let state = step["state"]?.string.flatMap(StepState.init), state != .notSent else { break }
+            if index >= steps.count { steps.append(Step(sentAt: time)) }
+            steps[index].state = state
+            steps[index].upid = step["upid"]?.string.flatMap { UPID($0) } ?? steps[index].upid
         }
         guard let cause = record["cause"] else { return }
         partial = PartialOutcome(

@@ -20,7 +20,7 @@ extension ActionService {
                 }
                 operation.steps.append(Step(sentAt: ports.now()))
                 ports.reached(.sending)
-                try await store(operation)
+                try await store(aboutToSend: operation)
             } catch {
                 // Nothing of this call has left.
                 operation.steps = Array(operation.steps.prefix(index))
@@ -53,7 +53,7 @@ extension ActionService {
         let redaction = Redaction(ready.plan.preview.calls)
         let last = operation.steps.count - 1
         do throws(HypervisorError) {
-            switch try await ready.site.hypervisor.change(call) {
+            switch try await pass(call, of: operation, at: ready.site) {
             case .done(let data):
                 ports.reached(.answered)
                 operation.data = Self.bounded(redaction(data))
@@ -78,8 +78,21 @@ extension ActionService {
             // Whether it has arrived is for the next start to find out.
             if Task.isCancelled, error.mayHaveExecuted { return nil }
             operation.note(error, ready.site.facts.name, call, redaction)
-            operation.steps[last].state = error.stepState
+            if error == .withheld {
+                operation.steps.removeLast()
+            } else {
+                operation.steps[last].state = error.stepState
+            }
             return error.mayHaveExecuted ? .unknown : .failed
+        }
+    }
+
+    /// Sends the call unless changes are frozen by the time that the way to PVE is open.
+    private func pass(_ call: Call, of operation: Operation, at site: Site) async throws(HypervisorError) -> Accepted {
+        let (id, environment) = (operation.id, operation.environment)
+        defer { leaving.leave(id) }
+        return try await site.hypervisor.change(call) { [self] in
+            leaving.pass(id, in: environment) { (try? checkNotFrozen(environment)) == nil }
         }
     }
 
@@ -110,11 +123,18 @@ extension ActionService {
 
     /// Stores what is known so far and tells who waits.
     private func store(_ operation: Operation) async throws(ServiceError) {
-        try await write { records in
-            var operation = operation
-            operation.cancelRequestedBy = records.operation(operation.id)?.cancelRequestedBy
-            records.put(operation)
+        try await write { $0.put(operation.keepingCancel(of: $0.operation(operation.id))) }
+        hub.publish(operation.id)
+    }
+
+    /// The same, before its last step leaves; not where a freeze is stored by then.
+    private func store(aboutToSend operation: Operation) async throws(ServiceError) {
+        let freeze = try await write { records -> Freeze? in
+            if let found = self.freeze(covering: operation.environment, in: records) { return found }
+            records.put(operation.keepingCancel(of: records.operation(operation.id)))
+            return nil
         }
+        if let freeze { throw Self.frozen(freeze) }
         hub.publish(operation.id)
     }
 
@@ -247,6 +267,13 @@ extension Operation {
         message = redaction(message)
         upstream = upstream.map { redaction($0) }
         if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
+    }
+
+    /// With what the store has of somebody's wish to cancel it.
+    fileprivate func keepingCancel(of stored: Operation?) -> Operation {
+        var operation = self
+        operation.cancelRequestedBy = stored?.cancelRequestedBy
+        return operation
     }
 
     mutating func note(_ error: ServiceError) {

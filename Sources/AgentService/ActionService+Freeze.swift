@@ -23,12 +23,25 @@ package struct FreezeWish: Sendable {
     }
 }
 
+/// Which freeze is to be lifted: by its id, or the one of a scope, where several hold by who set it.
+package struct FreezeChoice: Sendable {
+    package let id: String?
+    package let environment: String?
+    package let by: String?
+
+    package init(id: String? = nil, environment: String? = nil, by: String? = nil) {
+        self.id = id
+        self.environment = environment
+        self.by = by
+    }
+}
+
 extension ActionService {
     /// The freezes in force that concern the caller: those of environments they see, and the global ones.
-    package func freezes(_ context: Context) -> [Freeze] {
-        allFreezes.filter { freeze in
-            freeze.environment.map { context.principal.may(.view, in: $0) } ?? context.principal.rights.contains(.view)
-        }
+    package func freezes(_ context: Context) -> [Freeze] { allFreezes.filter { isVisible($0, to: context) } }
+
+    private func isVisible(_ freeze: Freeze, to context: Context) -> Bool {
+        freeze.environment.map { context.principal.may(.view, in: $0) } ?? context.principal.rights.contains(.view)
     }
 
     /// Those of the store, and the one that stands for the file.
@@ -39,46 +52,132 @@ extension ActionService {
 
     /// Whether a mutation may start in the environment now.
     func checkNotFrozen(_ environment: EnvironmentName) throws(ServiceError) {
-        guard let freeze = allFreezes.first(where: { $0.covers(environment) }) else { return }
-        let place = freeze.environment.map { "\($0) is" } ?? "everything is"
-        let end = freeze.endsAt.map { " until \($0.rfc3339)" } ?? ""
-        throw ServiceError(.frozen, "\(place) frozen\(end) by \(freeze.by): \(freeze.reason)")
+        if let freeze = allFreezes.first(where: { $0.covers(environment) }) { throw Self.frozen(freeze) }
     }
 
-    /// Sets a freeze, or replaces the one of the same scope. Holds from the moment this returns.
+    /// The freeze that covers the environment, inside a transaction: of those that the store has, and of those that are
+    /// about to be stored.
+    func freeze(covering environment: EnvironmentName, in records: any StoreReader) -> Freeze? {
+        let now = ports.now()
+        let stored = records.freezes().filter { freeze in freeze.endsAt.map { $0 > now } ?? true }
+        return (stored + allFreezes).first { $0.covers(environment) }
+    }
+
+    static func frozen(_ freeze: Freeze) -> ServiceError {
+        let place = freeze.environment.map { "\($0) is" } ?? "everything is"
+        let end = freeze.endsAt.map { " until \($0.rfc3339)" } ?? ""
+        return ServiceError(.frozen, "\(place) frozen\(end) by \(freeze.by): \(freeze.reason)")
+    }
+
+    /// Sets a freeze, or replaces the caller's own of the same scope. When this returns no change leaves any more: what
+    /// had passed the gate before has been written, and is answered unless PVE takes longer than ``settleTime``.
     package func freeze(_ wish: FreezeWish, _ context: Context) async throws(ServiceError) -> Freeze {
         do throws(ServiceError) {
             let environment = try scope(wish.environment, .freeze, context)
             let now = ports.now()
             let freeze = Freeze(
-                environment: environment, reason: wish.reason, by: context.caller.actor, setAt: now,
+                id: ports.newID(.freeze), environment: environment, reason: wish.reason, by: context.caller.actor,
+                party: context.caller.party, setAt: now,
                 endsAt: wish.ttl.map { now.addingTimeInterval(Double($0)) })
-            let event = event(
-                .freeze, context, environment: environment,
-                result: [
-                    "status": "frozen", "reason": .string(freeze.reason),
-                    "ends_at": freeze.endsAt.map { .string($0.rfc3339) },
-                ])
-            try await change(event) { $0.put(freeze) }
+            try await inTurn { () async throws(ServiceError) in try await store(freeze, context) }
+            await leaving.wait(for: freeze, atMost: Self.settleTime)
+            for site in sites where freeze.covers(site.facts.name) { await site.hypervisor.finishWriting() }
             return freeze
         } catch {
             throw await refuse(error, context)
         }
     }
 
-    /// Lifts the freeze of an environment, or the global one; `nil` where there was none.
-    package func unfreeze(_ environment: String?, _ context: Context) async throws(ServiceError) -> Freeze? {
+    /// How long a freeze waits for PVE's answer to a call that was under way: one that hangs must not delay it.
+    private static let settleTime = Duration.milliseconds(100)
+
+    /// Closes the gate, then records and stores. Where that fails the gate opens again, and the error says so.
+    private func store(_ freeze: Freeze, _ context: Context) async throws(ServiceError) {
+        freezes.announce(freeze)
+        let event = event(
+            .freeze, context, environment: freeze.environment,
+            result: [
+                "status": "frozen", "freeze_id": freeze.id.map { .string($0.description) },
+                "reason": .string(freeze.reason), "party": .string(freeze.party),
+                "ends_at": freeze.endsAt.map { .string($0.rfc3339) },
+            ])
+        let held = freezes.inForce(at: freeze.setAt, ports.uptime())
         do throws(ServiceError) {
-            let environment = try scope(environment, .unfreeze, context)
-            try checkSpace()
-            let inForce = freezes.inForce(at: ports.now(), ports.uptime())
-            guard let held = inForce.first(where: { $0.environment == environment }) else { return nil }
-            let event = event(.unfreeze, context, environment: environment, result: ["status": "lifted"])
-            try await change(event) { $0.removeFreeze(of: environment) }
-            return held
+            try await change(event) { records in
+                for old in records.freezes() where !held.contains(old) { records.remove(old) }
+                records.put(freeze)
+            }
+        } catch {
+            freezes.withdraw()
+            try? await loadFreezes()
+            throw error.with(detail: "this freeze does not hold: \(error.detail)")
+        }
+    }
+
+    /// Lifts one freeze; `nil` where none holds in the scope. Who may unfreeze lifts any, everybody else their own.
+    package func unfreeze(_ choice: FreezeChoice, _ context: Context) async throws(ServiceError) -> Freeze? {
+        do throws(ServiceError) {
+            return try await inTurn { () async throws(ServiceError) in
+                try checkSpace()
+                guard let freeze = try chosen(choice, context) else { return nil }
+                let event = event(
+                    .unfreeze, context, environment: freeze.environment,
+                    result: [
+                        "status": "lifted", "freeze_id": freeze.id.map { .string($0.description) },
+                        "by": .string(freeze.by),
+                    ])
+                try await change(event) { $0.remove(freeze) }
+                return freeze
+            }
         } catch {
             throw await refuse(error, context)
         }
+    }
+
+    /// The one freeze that the choice means; `nil` where there is none in its scope.
+    private func chosen(_ choice: FreezeChoice, _ context: Context) throws(ServiceError) -> Freeze? {
+        let held = freezes.inForce(at: ports.now(), ports.uptime())
+        if let id = choice.id {
+            guard choice.environment == nil, choice.by == nil else {
+                throw ServiceError(.invalidRequest, "an id names one freeze: leave environment and by out")
+            }
+            guard let freeze = held.first(where: { $0.id?.description == id }), isVisible(freeze, to: context) else {
+                throw ServiceError(.notFound, "there is no freeze of that id in force; GET /v1/freeze lists all")
+            }
+            _ = try scope(freeze.environment?.description, .freeze, context)
+            guard mayLift(freeze, context) else { throw notTheirs([freeze], context) }
+            return freeze
+        }
+        let environment = try scope(choice.environment, .freeze, context)
+        let found = held.filter { freeze in
+            freeze.environment == environment && (choice.by.map { $0 == freeze.by } ?? true)
+        }
+        let own = found.filter { mayLift($0, context) }
+        guard own.count <= 1 else {
+            throw ServiceError(
+                .invalidRequest,
+                "\(own.count) freezes hold there, say which by id (or by): \(own.map(Self.line).joined(separator: "; "))"
+            )
+        }
+        guard own.isEmpty, !found.isEmpty else { return own.first }
+        throw notTheirs(found, context)
+    }
+
+    private func mayLift(_ freeze: Freeze, _ context: Context) -> Bool {
+        freeze.party == context.caller.party
+            || (freeze.environment.map { context.principal.may(.unfreeze, in: $0) }
+                ?? context.principal.mayEverywhere(.unfreeze))
+    }
+
+    private func notTheirs(_ found: [Freeze], _ context: Context) -> ServiceError {
+        ServiceError(
+            .forbidden,
+            "\(context.principal.id) may lift only freezes of their own; somebody else's take "
+                + "\(Self.roles(for: .unfreeze)): \(found.map(Self.line).joined(separator: "; "))")
+    }
+
+    private static func line(_ freeze: Freeze) -> String {
+        "\(freeze.id?.description ?? "-") by \(freeze.by) (\(String(freeze.reason.prefix(80))))"
     }
 
     /// Reads the freezes from the store; done at start.
@@ -86,12 +185,19 @@ extension ActionService {
         freezes.replace(try await read { $0.freezes() }, at: ports.now(), ports.uptime())
     }
 
-    private func change(
-        _ event: AuditEvent, _ body: @escaping @Sendable (any StoreTransaction) -> Void
-    ) async throws(ServiceError) {
+    /// One after the other.
+    private func inTurn<Value: Sendable>(
+        _ body: () async throws(ServiceError) -> Value
+    ) async throws(ServiceError) -> Value {
         let turn = planLocks.enter(["freezes"])
         _ = await planLocks.wait(for: turn)
         defer { planLocks.leave(turn) }
+        return try await body()
+    }
+
+    private func change(
+        _ event: AuditEvent, _ body: @escaping @Sendable (any StoreTransaction) -> Void
+    ) async throws(ServiceError) {
         let all = try await commit(event) { records -> [Freeze]? in
             body(records)
             return records.freezes()

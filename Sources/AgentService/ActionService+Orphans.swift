@@ -15,7 +15,7 @@ extension ActionService {
                 let own = records.first(where: { $0.event.isSame(as: orphan.event) }),
                 !records.contains(where: { $0.event.voids == Int64(clamping: own.seq) })
             {
-                try await void(own)
+                try await record(Self.void(own.event, own.seq))
             }
             floor.close(orphan.ticket)
         }

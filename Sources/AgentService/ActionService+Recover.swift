@@ -8,15 +8,13 @@ import StrictJSON
 extension ActionService {
     /// Brings store, audit log and PVE to one truth. Runs once, before anybody is served.
     ///
-    /// Records without their transitions get a `void` record; outcomes that were audited and not stored are stored; what
-    /// waited ends as not executed; and what was sent is followed on, or looked for at PVE, in tasks of its own that
-    /// hold their guests' locks meanwhile.
+    /// The state is brought to what the log says (``replay(behind:)``); what waited ends as not executed; and what was
+    /// sent is followed on, or looked for at PVE, in tasks of its own that hold their guests' locks meanwhile.
     ///
     /// - Throws: when the log or the store does not work. Nothing must be served then.
     package func recover() async throws(ServiceError) {
+        try await replay(behind: try await read { $0.mark })
         try await loadFreezes()
-        let mark = try await read { $0.mark }
-        if let mark { try await reconcile(try await records(behind: mark.settled)) }
         for operation in try await read({ $0.operations(OperationFilter(state: .queued)) }) {
             try await endUnexecuted(operation)
         }
@@ -42,86 +40,6 @@ extension ActionService {
             let left = min(plan.expiresAt.timeIntervalSince(now), plan.expiresAt.timeIntervalSince(plan.createdAt))
             deadlines.set(plan.id, instant + .milliseconds(Int(max(0, left) * 1000)))
         }
-    }
-
-    // MARK: The log and the store
-
-    /// Takes the records whose transitions may not be stored, oldest first.
-    private func reconcile(_ records: [AuditRecord]) async throws(ServiceError) {
-        let voided = Set(records.compactMap(\.event.voids))
-        for record in records where !voided.contains(Int64(clamping: record.seq)) {
-            let event = record.event
-            if event.kind == .apply {
-                try await takeOver(event)
-            } else if try await isOpen(event) {
-                try await void(record)
-            }
-        }
-    }
-
-    /// Stores the outcome that a record tells of, where it is not stored. It is not recorded again.
-    private func takeOver(_ event: AuditEvent) async throws(ServiceError) {
-        guard let id = event.operationID.flatMap({ RecordID($0, .operation) }), let result = event.result,
-            let state = result["status"]?.string.flatMap(OperationState.init),
-            var operation = try await read({ $0.operation(id) }), !operation.state.isEnded
-        else { return }
-        operation.message = result["message"]?.string ?? ""
-        operation.code = result["code"]?.string
-        operation.takeSteps(of: result)
-        operation.logTail = result["log_tail"]?.array?.compactMap(\.string) ?? []
-        if let upstream = result["upstream"], let status = upstream["status"]?.integer {
-            operation.upstream = Upstream(
-                status: Int(clamping: status), reason: upstream["reason"]?.string ?? "",
-                errors: (upstream["errors"]?.object?.members ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.string })
-        }
-        let now = ports.now()
-        guard operation.move(to: state, at: now) else { return }
-        _ = await store(endOf: operation, at: now)
-    }
-
-    /// Whether what the record tells of has not come about: the store says otherwise.
-    private func isOpen(_ event: AuditEvent) async throws(ServiceError) -> Bool {
-        let planID = event.planID.flatMap { RecordID($0, .plan) }
-        let operationID = event.operationID.flatMap { RecordID($0, .operation) }
-        return try await read { records in
-            let plan = planID.flatMap { records.plan($0) }
-            let operation = operationID.flatMap { records.operation($0) }
-            switch event.kind {
-            case .plan: return planID != nil && plan == nil
-            case .approve:
-                let approver = event.result?["approver"]?.string ?? event.actor
-                // One that was withdrawn later was there once: its plan then awaits others.
-                return plan.map { plan in
-                    plan.state == .awaitingApproval && !plan.approvals.contains { $0.approver == approver }
-                } ?? false
-            case .reject: return plan.map { $0.state != .rejected } ?? false
-            case .expire: return plan.map(\.state.isLive) ?? false
-            case .cancel:
-                if let operation { return operation.state == .queued || operation.cancelRequestedBy == nil }
-                return plan.map(\.state.isLive) ?? false
-            case .queue: return operation == nil
-            case .applyIntent: return operation.map { $0.startedAt == nil } ?? true
-            case .resolve: return operation.map { $0.state == .unknown } ?? false
-            case .freeze, .unfreeze:
-                let scope = event.environment.flatMap(EnvironmentName.init)
-                return records.freezes().contains { $0.environment == scope } == (event.kind == .unfreeze)
-            // Of what waited; other refusals, which may name an operation too, change nothing.
-            case .refuse: return operation?.state == .queued && event.result?["state"] != nil
-            case .read, .apply, .config, .authFailures, .log, .void: return false
-            }
-        }
-    }
-
-    func void(_ record: AuditRecord) async throws(ServiceError) {
-        let event = record.event
-        try await self.record(
-            AuditEvent(
-                kind: .void, actor: Context.agent.caller.actor, principal: Context.agent.caller.principal,
-                environment: event.environment, planID: event.planID, operationID: event.operationID,
-                result: [
-                    "status": event.kind == .applyIntent ? "not_executed" : "not_done",
-                    "kind": .string(event.kind.rawValue), "voids": JSON(Int(clamping: record.seq)),
-                ]))
     }
 
     // MARK: Operations

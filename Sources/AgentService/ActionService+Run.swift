@@ -145,7 +145,10 @@ extension ActionService {
                     }),
             ])
         // The world goes on while the intent is written.
-        let isOpen: @Sendable () -> Bool = { [self] in (try? checkRules(of: plan, at: ready.site)) != nil }
+        let isOpen: @Sendable (any StoreReader) -> Bool = { [self] records in
+            freeze(covering: plan.request.environment, in: records) == nil
+                && (try? checkRules(of: plan, at: ready.site)) != nil
+        }
         ports.reached(.intentRecording)
         let started = try await commit(
             intent,
@@ -156,7 +159,7 @@ extension ActionService {
             }
         ) { [ports] records -> Operation? in
             let now = ports.now()
-            guard isOpen(), var plan = records.plan(plan.id), var operation = records.operation(operation.id),
+            guard isOpen(records), var plan = records.plan(plan.id), var operation = records.operation(operation.id),
                 plan.move(to: .applying, at: now), operation.move(to: .running, at: now)
             else { return nil }
             operation.knownTasks = ready.knownTasks
@@ -166,6 +169,9 @@ extension ActionService {
         }
         guard let started else {
             try checkRules(of: plan, at: ready.site)
+            if let freeze = try await read({ self.freeze(covering: plan.request.environment, in: $0) }) {
+                throw Self.frozen(freeze)
+            }
             throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
         }
         ports.reached(.consumed)

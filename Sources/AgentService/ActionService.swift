@@ -95,6 +95,7 @@ package final class ActionService: Sendable {
     let floor = AuditFloor()
     let deadlines = Deadlines()
     let freezes = Freezes()
+    let leaving = ChangesLeaving()
     /// Requests with an `Idempotency-Key` that have no answer yet.
     let keysInProgress = Mutex<Set<IdempotencyKey>>([])
     private let rules: Mutex<Rules>

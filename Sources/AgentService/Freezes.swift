@@ -10,30 +10,47 @@ final class Freezes: Sendable {
     private struct Entry {
         let freeze: Freeze
         let end: ContinuousClock.Instant?
-    }
 
-    private let entries = Mutex<[Entry]>([])
-
-    /// Takes over what the store holds, at the time `now` by the wall and `instant` by what has passed.
-    func replace(_ freezes: [Freeze], at now: Date, _ instant: ContinuousClock.Instant) {
-        entries.withLock { entries in
-            let before = entries
-            entries = freezes.map { freeze in
-                if let same = before.first(where: { $0.freeze == freeze }) { return same }
-                let left = freeze.endsAt.map {
-                    Duration.milliseconds(Int((max(0, $0.timeIntervalSince(now)) * 1000).rounded(.up)))
-                }
-                return Entry(freeze: freeze, end: left.map { instant + $0 })
+        init(_ freeze: Freeze, at now: Date, _ instant: ContinuousClock.Instant) {
+            self.freeze = freeze
+            end = freeze.endsAt.map {
+                instant + .milliseconds(Int((max(0, $0.timeIntervalSince(now)) * 1000).rounded(.up)))
             }
         }
     }
 
+    private struct State {
+        var entries: [Entry] = []
+        /// One that is about to be stored: it holds already.
+        var announced: Freeze?
+    }
+
+    private let state = Mutex(State())
+
+    /// From here on nothing passes that `freeze` covers, until ``replace(_:at:_:)`` tells what became of it.
+    func announce(_ freeze: Freeze) { state.withLock { $0.announced = freeze } }
+
+    /// Takes over what the store holds, at the time `now` by the wall and `instant` by what has passed.
+    func replace(_ freezes: [Freeze], at now: Date, _ instant: ContinuousClock.Instant) {
+        state.withLock { state in
+            let before = state.entries
+            state.entries = freezes.map { freeze in
+                before.first { $0.freeze == freeze } ?? Entry(freeze, at: now, instant)
+            }
+            state.announced = nil
+        }
+    }
+
+    /// Forgets the announced one: it could not be stored.
+    func withdraw() { state.withLock { $0.announced = nil } }
+
     func inForce(at now: Date, _ instant: ContinuousClock.Instant) -> [Freeze] {
-        entries.withLock { entries in
-            entries.filter { entry in
+        state.withLock { state in
+            let stored = state.entries.filter { entry in
                 guard let endsAt = entry.freeze.endsAt, let end = entry.end else { return true }
                 return endsAt > now || end > instant
             }.map(\.freeze)
+            return stored + (state.announced.map { [$0] } ?? [])
         }
     }
 }

@@ -7,6 +7,8 @@ package enum HypervisorError: Error, Sendable, Hashable {
     case refused(Upstream)
     /// Nothing was sent.
     case unreachable(String)
+    /// Nothing was sent: the gate was closed.
+    case withheld
     /// No answer within the time; nothing is known of what it did.
     case timeout(sent: Bool)
     /// The connection broke, or what came cannot be understood.
@@ -16,7 +18,7 @@ package enum HypervisorError: Error, Sendable, Hashable {
     package var mayHaveExecuted: Bool {
         switch self {
         case .refused(let upstream): upstream.isFromGateway
-        case .unreachable: false
+        case .unreachable, .withheld: false
         case .timeout(let sent): sent
         case .invalid(_, let may): may
         }
@@ -29,7 +31,7 @@ extension HypervisorError {
         switch self {
         case _ where mayHaveExecuted: .unknown
         case .refused: .failed
-        case .unreachable, .timeout, .invalid: .notSent
+        case .unreachable, .timeout, .invalid, .withheld: .notSent
         }
     }
 }
@@ -78,8 +80,14 @@ package protocol Hypervisor: Sendable {
     /// A read call; answers its `data`.
     func read(_ call: Call) async throws(HypervisorError) -> JSON
 
-    /// A mutation.
-    func change(_ call: Call) async throws(HypervisorError) -> Accepted
+    /// A mutation. `gate` is asked when the way to PVE is open, right before the first byte is written; its no ends the
+    /// call as ``HypervisorError/withheld``. Called on any thread.
+    func change(
+        _ call: Call, passing gate: @escaping @Sendable () -> Bool
+    ) async throws(HypervisorError) -> Accepted
+
+    /// Returns when no mutation that has passed its gate has anything left to write: one that has is broken off.
+    func finishWriting() async
 
     /// `GET /nodes/{node}/tasks/{upid}/status`.
     func status(of task: UPID) async throws(HypervisorError) -> TaskStatus

@@ -26,7 +26,7 @@ package final class MemoryPlanStore: PlanStore {
         private var plans = Table<Plan>()
         private var operations = Table<Operation>()
         private var requests: [IdempotencyKey: KeptRequest] = [:]
-        private var frozen: [EnvironmentName?: Freeze] = [:]
+        private var frozen: [Freeze] = []
         private(set) var mark: AuditMark?
 
         func plan(_ id: RecordID) -> Plan? { plans.rows[id] }
@@ -41,12 +41,18 @@ package final class MemoryPlanStore: PlanStore {
         func put(_ operation: Operation) { operations.put(operation, operation.id) }
         func request(_ key: IdempotencyKey) -> KeptRequest? { requests[key] }
         func put(_ request: KeptRequest) { requests[request.key] = request }
-        func put(_ freeze: Freeze) { frozen[freeze.environment] = freeze }
-        func removeFreeze(of environment: EnvironmentName?) { frozen[environment] = nil }
+        func put(_ freeze: Freeze) {
+            remove(freeze)
+            frozen.append(freeze)
+        }
+        func remove(_ freeze: Freeze) { frozen.removeAll { freeze.replaces($0) } }
         func put(_ mark: AuditMark) { self.mark = mark }
 
         func freezes() -> [Freeze] {
-            frozen.values.sorted { ($0.environment?.description ?? "") < ($1.environment?.description ?? "") }
+            func key(_ freeze: Freeze) -> (String, Date, String) {
+                (freeze.environment?.description ?? "", freeze.setAt, freeze.party)
+            }
+            return frozen.sorted { key($0) < key($1) }
         }
 
         func plans(_ filter: PlanFilter) -> [Plan] {

@@ -128,10 +128,13 @@ package struct AuditMark: Sendable, Hashable {
     package var head: AuditHead
     /// Up to this record all that was audited is stored, or was recorded as void.
     package var settled: UInt64
+    /// Whether this is a copy of a state, a backup: then it may be older than the log by any amount.
+    package var isOfCopy: Bool
 
-    package init(head: AuditHead, settled: UInt64) {
+    package init(head: AuditHead, settled: UInt64, isOfCopy: Bool = false) {
         self.head = head
         self.settled = settled
+        self.isOfCopy = isOfCopy
     }
 }
 
@@ -181,7 +184,7 @@ package protocol StoreReader {
     /// What ``operations(_:)`` finds, likewise.
     func summaries(_ filter: OperationFilter, bytes: Int) -> StoredPage<Operation>
     func keyUse(of principal: String) -> KeyUse
-    /// All freezes, ended ones too, the global one first, then by environment.
+    /// All freezes, ended ones too, the global ones first, then by environment, the older before the newer.
     func freezes() -> [Freeze]
     /// `nil` until the first write with one.
     var mark: AuditMark? { get }
@@ -197,10 +200,10 @@ package protocol StoreTransaction: StoreReader {
     func put(_ operation: Operation)
     /// Adds it, or replaces the one with its key.
     func put(_ request: KeptRequest)
-    /// Adds the freeze, or replaces the one of its environment.
+    /// Adds the freeze, or puts it in the place of the one that it ``Freeze/replaces(_:)``.
     func put(_ freeze: Freeze)
-    /// Removes the freeze of that environment, or the global one.
-    func removeFreeze(of environment: EnvironmentName?)
+    /// Removes the freeze of the same party and scope.
+    func remove(_ freeze: Freeze)
     func put(_ mark: AuditMark)
     /// Forgets plans and operations that ended before `date`, and of what is left all but the newest `count` ended
     /// ones of each; unknown outcomes and what is under way stay. Forgets kept requests made before `requestsBefore`.

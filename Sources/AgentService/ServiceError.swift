@@ -46,7 +46,7 @@ package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
 /// Why a request was not carried out, in words and codes for the caller. Holds no secret.
 package struct ServiceError: Error, Sendable {
     package let code: ErrorCode
-    package let detail: String
+    package private(set) var detail: String
     package var issues: [JSONError] = []
     package var upstream: Upstream?
     package var planID: RecordID?
@@ -79,6 +79,13 @@ package struct ServiceError: Error, Sendable {
         return hidden
     }
 
+    /// The same error in other words.
+    func with(detail: String) -> ServiceError {
+        var error = self
+        error.detail = detail
+        return error
+    }
+
     package init(_ issues: JSONIssues) {
         self.init(
             .invalidRequest,
@@ -107,6 +114,8 @@ package struct ServiceError: Error, Sendable {
             self.upstream = upstream
         case .unreachable(let why):
             self.init(.upstreamUnreachable, "\(environment): PVE was not reached for \(what): \(why)")
+        case .withheld:
+            self.init(.frozen, "\(environment): changes were frozen before \(what) was sent; nothing of it was sent")
         case .timeout: self.init(.upstreamTimeout, "\(environment): PVE gave no answer in time to \(what)")
         case .invalid(let why, _):
             self.init(.upstreamInvalid, "\(environment): PVE's answer to \(what) is no good: \(why)")

@@ -27,7 +27,13 @@ final class AuditJournal {
     private var chain: AuditChain
     private var health = Health.good
     /// What the log has to say of itself before the next record.
-    private var notes: [JSON] = []
+    private var notes: [AuditEvent] = []
+    /// Heads that were verified when it was opened.
+    let verified: [AuditHead]
+    /// What was in the file when it was opened, until somebody takes it to be verified.
+    private var history: AuditHistory?
+    /// A file whose history is broken, and how: it is not written any more.
+    private var distrusted: (file: AuditLogFile.Identity, error: AuditError)?
 
     private(set) var head: AuditHead
     private(set) var counters = FileAuditSink.Counters()
@@ -38,9 +44,11 @@ final class AuditJournal {
     /// The room that has to be there at the start: for some tens of records.
     private static let room: Int64 = 65_536
 
-    /// Opens the log and writes its first record; `saved` is the newest head that the agent remembers from elsewhere.
+    /// Opens the log, verifies it from the saved head on, and writes its first record. `saved` is the newest head that the
+    /// agent remembers from elsewhere; a log that is `accepted` need only end at that head.
     init(
-        path: String, saved: AuditHead?, now: @escaping @Sendable () -> Date, timing: FileAuditSink.Timing
+        path: String, saved: AuditHead?, accepted: AuditHead? = nil, now: @escaping @Sendable () -> Date,
+        timing: FileAuditSink.Timing
     ) throws(AuditError) {
         self.path = path
         self.now = now
@@ -48,16 +56,22 @@ final class AuditJournal {
         var file = try AuditLogFile.open(path: path)
         let tail = try file.tail()
         let found = tail.record?.head
-        // A log that was put aside while nobody wrote may end behind what is remembered: that was stored before its end.
-        let aside = found == nil ? Self.newestAside(path) : nil
-        let saved = aside.map { aside in saved.map { $0.seq > aside.seq ? $0 : aside } ?? aside } ?? saved
-        if let found, let saved { try Self.check(found, against: saved, in: path) }
+        if let accepted {
+            guard accepted == found ?? .empty else {
+                throw AuditError("audit log \(path): its head is \(found?.description ?? "none"), not the one named")
+            }
+            (head, verified) = (found ?? saved ?? .empty, [])
+        } else if let saved, saved.seq > 0 {
+            (head, verified) = try AuditTrail(path: path, end: tail.end).end(behind: saved, present: found)
+        } else {
+            (head, verified) = (found ?? Self.newestAside(path) ?? .empty, [])
+        }
         // A record that a crash left unsynced counts as synced from here on.
         try file.sync()
         try file.checkRoom(for: Self.room)
-        head = found ?? saved ?? .empty
         chain = AuditChain(from: head)
-        notes = [try Self.note("opened", on: &file, tail, continuing: head)]
+        notes = [Self.event(try Self.note("opened", on: &file, tail, continuing: head))]
+        history = AuditHistory(of: file, tail)
         self.file = consume file
         write([])
         switch health {
@@ -73,19 +87,18 @@ final class AuditJournal {
         }.max { $0.seq < $1.seq }
     }
 
-    /// Compares the end of the log with what the agent remembers of it.
-    private static func check(
-        _ found: AuditHead, against saved: AuditHead, in path: String
-    ) throws(AuditError) {
-        let cure = "restore it, or keep it as evidence, move it aside and start again"
-        guard found.seq >= saved.seq else {
-            throw AuditError(
-                "audit log \(path): ends at record \(found.seq), but \(saved.seq) was synced: it was cut; \(cure)")
-        }
-        guard found.seq > saved.seq || found == saved else {
-            throw AuditError(
-                "audit log \(path): its record \(saved.seq) is not the one that was synced: it was replaced; \(cure)")
-        }
+    /// What is to be verified behind the back of the writer; each time once.
+    func takeHistory() -> AuditHistory? {
+        defer { history = nil }
+        return history
+    }
+
+    /// Writes no more into the file that was found broken, until another one is opened.
+    func distrust(_ identity: AuditLogFile.Identity, _ error: AuditError) {
+        guard file?.identity == identity else { return }
+        sync()
+        distrusted = (identity, error)
+        health = .broken(error)
     }
 
     /// Why a record would be refused now.
@@ -107,13 +120,14 @@ extension AuditJournal {
     /// then.
     func write(_ entries: [Entry], publish: () -> Void = {}) {
         if let error = obstacle() { return refuse(entries, error, publish) }
-        var batch = Batch(chain)
+        var batch = AuditBatch(chain)
         let time = Timestamp(now())
         var notes = notes
         if case .full(let error, let refused) = health {
-            notes.append(["event": "resumed", "refused": JSON(refused), "reason": .string(error.description)])
+            notes.append(
+                Self.event(["event": "resumed", "refused": JSON(refused), "reason": .string(error.description)]))
         }
-        for note in notes { batch.add(Self.event(note), at: time) }
+        for note in notes { batch.add(note, at: time) }
         let accepted = entries.map { entry in (entry, head: batch.add(entry.event, at: time)) }
         store(batch)
         if let fault { return refuse(entries, fault, publish) }
@@ -147,7 +161,7 @@ extension AuditJournal {
     }
 
     /// Writes the lines; where they cannot be written, ``fault`` says so.
-    private func store(_ batch: Batch) {
+    private func store(_ batch: AuditBatch) {
         guard !batch.bytes.isEmpty else { return }
         lastTry = .now
         do throws(AuditLogFile.Failure) {
@@ -188,28 +202,6 @@ extension AuditJournal {
     private static func event(_ note: JSON) -> AuditEvent {
         AuditEvent(kind: .log, actor: "proxmox-agent", principal: "proxmox-agent", result: note)
     }
-
-    /// The lines of one write.
-    private struct Batch {
-        var chain: AuditChain
-        var bytes: [UInt8] = []
-        var count = 0
-
-        init(_ chain: AuditChain) { self.chain = chain }
-
-        /// Adds a record; `nil` when it is too large for a line.
-        @discardableResult
-        mutating func add(_ event: AuditEvent, at time: Timestamp) -> AuditHead? {
-            var next = chain
-            let line = next.extend(with: event, at: time).line
-            guard line.count <= AuditRecord.maximumLineLength else { return nil }
-            bytes += line
-            bytes.append(UInt8(ascii: "\n"))
-            count += 1
-            chain = next
-            return next.head
-        }
-    }
 }
 
 // MARK: - Time, rotation, end
@@ -242,28 +234,47 @@ extension AuditJournal {
         }
     }
 
-    /// Opens the path anew: after a rotation, or after a fault was mended. The chain goes on.
+    /// Opens the path anew: after a rotation, or after a fault was mended. The chain goes on with one record: `event`, if
+    /// there is one, which then tells of the opening too.
     ///
     /// Where the new file cannot be opened, a healthy old one stays in use.
-    func reopen() throws(AuditError) {
+    func reopen(recording event: AuditEvent? = nil) throws(AuditError) {
         look()
         sync()
         let before = fault
         if file?.isAtItsPath ?? true { file = nil }
+        let note: JSON
         do throws(AuditError) {
             var new = try AuditLogFile.open(path: path)
+            if let distrusted, new.identity == distrusted.file {
+                self.file = consume new
+                throw distrusted.error
+            }
             let tail = try new.tail()
-            notes.append(
-                try Self.note("reopened", on: &new, tail, continuing: chain.head, after: before))
+            note = try Self.note("reopened", on: &new, tail, continuing: chain.head, after: before)
+            history = AuditHistory(of: new, tail)
             file = consume new
         } catch {
             if file == nil { health = .broken(error) }
             throw error
         }
+        distrusted = nil
         if case .broken = health { health = .good }
         unsyncedSince = nil
+        notes.append(event.map { Self.event($0, telling: note) } ?? Self.event(note))
         write([])
-        if let fault { throw fault }
+        guard let fault else { return }
+        // What could not be recorded is not done: only of the opening it is told later.
+        if event != nil, let last = notes.indices.last { notes[last] = Self.event(note) }
+        throw fault
+    }
+
+    private static func event(_ event: AuditEvent, telling note: JSON) -> AuditEvent {
+        var event = event
+        var result = event.result?.object ?? [:]
+        result["log"] = note
+        event.result = .object(result)
+        return event
     }
 
     /// Syncs and closes the file; nothing is written afterwards. Throws when what was written may be lost.

@@ -66,6 +66,8 @@ struct AuditLogFile: ~Copyable {
 
     deinit { _ = close(descriptor) }
 
+    var identity: Identity? { Identity(of: descriptor) }
+
     /// Whether the path still names this file; after a rotation it does not.
     var isAtItsPath: Bool {
         var own = stat()

@@ -9,30 +9,61 @@ struct AuditLogReader: ~Copyable {
     private let descriptor: Int32
     private let length: Int64
 
-    init(path: String) throws(AuditError) {
+    /// Opens it to be read; what follows `end`, where the last whole record ends if that is known, is not looked at.
+    init(path: String, upTo end: Int64? = nil) throws(AuditError) {
         self.path = path
         descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         var info = stat()
-        length = descriptor >= 0 && fstat(descriptor, &info) == 0 ? Int64(info.st_size) : 0
+        let size = descriptor >= 0 && fstat(descriptor, &info) == 0 ? Int64(info.st_size) : 0
+        length = min(size, end ?? size)
         guard descriptor >= 0 else { throw .system("cannot be read", path, cure: "let the agent's user read it") }
     }
 
     deinit { if descriptor >= 0 { _ = close(descriptor) } }
 
-    /// The records after number `seq`, oldest first, at most `limit`, and no more once there are `bytes` bytes of them.
-    func records(after seq: UInt64, limit: Int, bytes: Int = .max) throws(AuditError) -> [AuditRecord] {
-        var found: [AuditRecord] = []
-        let start = try start(after: seq)
-        var at = start
-        while found.count < limit, at - start < bytes, let line = try line(at: at) {
-            do throws(AuditRecord.Flaw) { found.append(try AuditRecord(line: line)) } catch {
+    /// Gives `body` the records from number `seq` on, oldest first, until it has enough; holds each to the one before it.
+    /// `chain` is where the records so far end, `nil` before the first.
+    ///
+    /// Throws with the line that is no record, or does not follow.
+    func walk(
+        from seq: UInt64, _ chain: inout AuditChain?, _ body: (AuditRecord) throws(AuditError) -> Bool
+    ) throws(AuditError) {
+        var at = try start(after: seq > 0 ? seq - 1 : 0)
+        while let line = try line(at: at) {
+            switch Self.next(line, chain) {
+            case .success(let record):
+                chain = AuditChain(from: record.head)
+                if try !body(record) { return }
+            case .failure(let flaw):
                 throw AuditError(
-                    "audit log \(path): a record after \(found.last?.seq ?? seq) is damaged; see proxmox-agent audit verify"
-                )
+                    "audit log \(path):\(try lines(before: at) + 1): \(flaw.words); see proxmox-agent audit verify")
             }
             at += Int64(line.count) + 1
         }
-        return found
+    }
+
+    private struct Flaw: Error {
+        let words: String
+    }
+
+    /// The record in the line, if it is one and goes on from `chain`.
+    private static func next(_ line: [UInt8], _ chain: AuditChain?) -> Result<AuditRecord, Flaw> {
+        do throws(AuditRecord.Flaw) {
+            let record = try AuditRecord(line: line)
+            var next = chain ?? AuditChain(from: AuditHead(seq: record.seq - 1, hash: record.prev))
+            do throws(AuditChain.Break) { try next.accept(record) } catch {
+                return .failure(Flaw(words: error.words(record)))
+            }
+            return .success(record)
+        } catch {
+            return .failure(Flaw(words: error.words))
+        }
+    }
+
+    /// Whether the record of this number is in the file.
+    func holds(_ seq: UInt64) throws(AuditError) -> Bool {
+        let at = try start(after: seq > 0 ? seq - 1 : 0)
+        return at < length ? try number(at: at) == seq : false
     }
 
     /// The number of the first record; `nil` in an empty file. Throws where that is no record.
@@ -75,26 +106,6 @@ struct AuditLogReader: ~Copyable {
         return found.sorted { $0.first < $1.first }.map(\.path) + [path]
     }
 
-    /// As ``records(after:limit:bytes:)``, through all files of the log at `path`.
-    static func records(
-        of path: String, after seq: UInt64, limit: Int, bytes: Int = .max
-    ) throws(AuditError) -> [AuditRecord] {
-        let current = try AuditLogReader(path: path)
-        let first = try current.first()
-        guard first.map({ $0 > seq + 1 }) ?? true else {
-            return try current.records(after: seq, limit: limit, bytes: bytes)
-        }
-        var found: [AuditRecord] = []
-        var left = bytes
-        for file in files(of: path) where found.count < limit && left > 0 {
-            let more = try AuditLogReader(path: file).records(
-                after: found.last?.seq ?? seq, limit: limit - found.count, bytes: left)
-            left -= more.reduce(0) { $0 + $1.line.count }
-            found += more
-        }
-        return found
-    }
-
     /// Where the first record after number `seq` begins: records stand in their order, so halving finds it.
     private func start(after seq: UInt64) throws(AuditError) -> Int64 {
         var low: Int64 = 0
@@ -130,6 +141,17 @@ struct AuditLogReader: ~Copyable {
     }
 
     private static var block: Int { 64 << 10 }
+
+    private func lines(before end: Int64) throws(AuditError) -> Int {
+        var count = 0
+        var at: Int64 = 0
+        while at < end {
+            let block = try read(at, min(Self.block, Int(end - at)))
+            count += block.count { $0 == UInt8(ascii: "\n") }
+            at += Int64(block.count)
+        }
+        return count
+    }
 
     private func line(at offset: Int64) throws(AuditError) -> [UInt8]? {
         guard offset < length, let end = try newline(from: offset) else { return nil }

@@ -8,7 +8,9 @@ final class AuditQueue: Sendable {
 
     enum Job {
         case append(AuditEvent, AuditDurability, Waiter)
-        case reopen(Waiter)
+        case reopen(AuditEvent?, Waiter)
+        /// The file's history was verified, and found broken.
+        case distrust(AuditLogFile.Identity, AuditError)
         case close(Waiter?)
     }
 
@@ -21,6 +23,7 @@ final class AuditQueue: Sendable {
     }
 
     let state: Mutex<State>
+    let anchors = AuditAnchors()
     private let bell = DispatchSemaphore(value: 0)
 
     init(head: AuditHead) { state = Mutex(State(head: head)) }
@@ -40,8 +43,9 @@ final class AuditQueue: Sendable {
     private static func refuse(_ job: Job) {
         let error = AuditError("audit log: is closed; the agent is stopping")
         switch job {
-        case .append(_, _, let waiter), .reopen(let waiter): waiter.resume(returning: .failure(error))
+        case .append(_, _, let waiter), .reopen(_, let waiter): waiter.resume(returning: .failure(error))
         case .close(let waiter): waiter?.resume(returning: .failure(error))
+        case .distrust: break
         }
     }
 

@@ -37,25 +37,31 @@ package final class FileAuditSink: AuditSink {
 
     private let queue: AuditQueue
     private let path: String
+    /// How far behind a page it is verified while somebody waits.
+    private let patience = Mutex(Int.max)
 
-    /// Opens or creates the log at `path`, locks it, verifies its last record and starts the writer.
+    /// Opens or creates the log at `path`, locks it, verifies what stands behind `saved`, and starts the writer.
     ///
     /// A file that does not exist is created with mode 0600, its directory (one level) with 0700. A torn last line
     /// goes to `<path>.torn-<seq>`. The first record says from where the chain continues. On a full disk it does not
     /// open; one that fills later is a ``fault`` that heals.
     ///
-    /// `saved` is the newest head that is known from elsewhere. An empty log continues from it (it was rotated while
-    /// nobody wrote); a log that ends before it is refused. Throws with the cure for what is wrong with the file.
+    /// `saved` is the newest head that is known from elsewhere: the log, with the files that were put aside under its
+    /// name, has to hold that very record and to go on from it without a break. What the file holds before it is
+    /// verified meanwhile; a break there is a ``fault`` of that file. A log that is `accepted` is taken as it is if that
+    /// is its head, `.empty` for an empty one. Throws with the cure for what is wrong with the file.
     package init(
-        path: String, continuing saved: AuditHead? = nil, timing: Timing = Timing(),
+        path: String, continuing saved: AuditHead? = nil, accepting accepted: AuditHead? = nil,
+        timing: Timing = Timing(),
         now: @escaping @Sendable () -> Date = { Date() }
     ) throws(AuditError) {
         // A file size limit then is an error of `write` like a full disk.
         signal(SIGXFSZ, SIG_IGN)
-        let journal = try AuditJournal(path: path, saved: saved, now: now, timing: timing)
+        let journal = try AuditJournal(path: path, saved: saved, accepted: accepted, now: now, timing: timing)
         let queue = AuditQueue(head: journal.head)
         self.queue = queue
         self.path = path
+        queue.anchors.add(journal.verified)
         queue.learn(from: journal)
         do throws(OwnThread.Unavailable) { try OwnThread.start { queue.serve(journal) } } catch {
             throw AuditError("audit log: \(error)")
@@ -75,14 +81,15 @@ package final class FileAuditSink: AuditSink {
     }
 
     package func records(after seq: UInt64, limit: Int, bytes: Int) async throws(AuditError) -> [AuditRecord] {
-        let path = path
+        let (path, anchors, most) = (path, queue.anchors, patience.withLock { $0 })
         return try await withCheckedContinuation { waiter in
             // A thread of its own, as the disk may take its time.
             do throws(OwnThread.Unavailable) {
                 try OwnThread.start {
                     waiter.resume(
                         returning: Result { () throws(AuditError) in
-                            try AuditLogReader.records(of: path, after: seq, limit: limit, bytes: bytes)
+                            try AuditTrail(path: path).records(
+                                after: seq, limit: limit, bytes: bytes, anchors, verifying: most)
                         })
                 }
             } catch {
@@ -90,6 +97,9 @@ package final class FileAuditSink: AuditSink {
             }
         }.get()
     }
+
+    /// From here on others ask for records: a page whose end is far from what is verified is refused until it is near.
+    package func serve() { patience.withLock { $0 = 4096 } }
 
     package var head: AuditHead { queue.state.withLock { $0.head } }
 
@@ -101,9 +111,11 @@ package final class FileAuditSink: AuditSink {
     ///
     /// The chain goes on; the first record says from where, and what had been wrong. Throws when the path cannot be
     /// used; a healthy file from before is then written on.
+    ///
+    /// With an `event` that is recorded in the place of that.
     @discardableResult
-    package func reopen() async throws(AuditError) -> AuditHead {
-        try await withCheckedContinuation { queue.put(.reopen($0)) }.get()
+    package func reopen(recording event: AuditEvent? = nil) async throws(AuditError) -> AuditHead {
+        try await withCheckedContinuation { queue.put(.reopen(event, $0)) }.get()
     }
 
     /// Syncs and closes the log after all that was appended before. Later appends throw.
@@ -116,6 +128,7 @@ extension AuditQueue {
     /// The writer's thread: serves jobs until the log is closed.
     fileprivate func serve(_ journal: AuditJournal) {
         var isOpen = true
+        verify(journal.takeHistory())
         while isOpen {
             var entries: [AuditJournal.Entry] = []
             func flush() {
@@ -127,11 +140,16 @@ extension AuditQueue {
                 switch job {
                 case .append(let event, let durability, let waiter):
                     entries.append(.init(event: event, durability: durability, waiter: waiter))
-                case .reopen(let waiter):
+                case .reopen(let event, let waiter):
                     flush()
-                    let result = Result { () throws(AuditError) in try journal.reopen() }
+                    let result = Result { () throws(AuditError) in try journal.reopen(recording: event) }
                     learn(from: journal)
+                    verify(journal.takeHistory())
                     waiter.resume(returning: result.map { journal.head })
+                case .distrust(let file, let error):
+                    flush()
+                    journal.distrust(file, error)
+                    learn(from: journal)
                 case .close(let waiter):
                     flush()
                     let result = Result { () throws(AuditError) in try journal.close() }
@@ -148,9 +166,19 @@ extension AuditQueue {
         }
     }
 
+    /// Verifies what was in the file that was opened.
+    private func verify(_ history: AuditHistory?) {
+        history?.verify(anchors) { [weak self] in
+            self?.state.withLock { !$0.isClosed } ?? false
+        } found: { [weak self] error in
+            if let identity = history?.identity { self?.put(.distrust(identity, error)) }
+        }
+    }
+
     /// Makes known to all what the journal knows.
     fileprivate func learn(from journal: AuditJournal) {
         let (head, fault, counters) = (journal.head, journal.fault, journal.counters)
+        if head.seq > 0 { anchors.note(head) }
         state.withLock { state in
             state.head = head
             state.fault = fault

@@ -4,7 +4,7 @@ internal import SQLite
 
 extension StatePlace {
     /// Copies the state as it is at one moment, and its key, to new files at `destination`, durably, and checks the copy
-    /// (`VACUUM INTO`). May run beside the agent.
+    /// (`VACUUM INTO`). May run beside the agent. The copy says that it is one.
     ///
     /// Throws, and leaves nothing behind, where a file is there already or the copy is not sound.
     package func backUp(to destination: String) throws(StoreError) -> StateReport {
@@ -13,7 +13,8 @@ extension StatePlace {
             throw StoreError("backup \(path): is there already; name a new file")
         }
         let (database, key) = try openForInspection()
-        guard try StateSchema.current.look(at: database, self, key) > 0,
+        let version = try StateSchema.current.look(at: database, self, key)
+        guard version > 0,
             let bytes = try InstallationKeyFile.bytes(self.key, for: .inspector)
         else { throw StoreError("state \(self.database): is empty; there is nothing to back up") }
         var made: [String] = []
@@ -23,6 +24,12 @@ extension StatePlace {
             try Self.create(copy.database)
             made += [copy.database] + copy.companions
             try naming { () throws(SQLiteError) in try database.run("VACUUM INTO ?", [.text(copy.database)]) }
+            // A state of the first version has no place for that; the log shows it too.
+            if version > 1 {
+                try copy.naming { () throws(SQLiteError) in
+                    try Database(path: copy.database).execute("UPDATE audit_mark SET copy = 1")
+                }
+            }
             try copy.sync()
             let report = try copy.check()
             guard report.flaws.isEmpty else {

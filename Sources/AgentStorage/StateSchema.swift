@@ -7,7 +7,7 @@ package struct StateSchema: Sendable {
     /// Each step is SQL that turns the version before it into the next. Never edited once released.
     package var steps: [String]
 
-    package static let current = StateSchema(steps: [first, summaries])
+    package static let current = StateSchema(steps: [first, summaries, freezesOfSetters])
     /// `PRAGMA application_id`, "PXAG": tells our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
 
@@ -61,6 +61,22 @@ package struct StateSchema: Sendable {
     private static let summaries = """
         ALTER TABLE plans ADD COLUMN summary TEXT;
         ALTER TABLE operations ADD COLUMN summary TEXT;
+        """
+
+    /// Freezes add up: one for each scope and setter. Whose those from before are is not known: nobody's, so that they
+    /// take the right to lift those of others. And a copy made by `store backup` says that it is one.
+    private static let freezesOfSetters = """
+        ALTER TABLE freezes RENAME TO freezes_before;
+        CREATE TABLE freezes (
+            environment TEXT NOT NULL, party TEXT NOT NULL, id TEXT NOT NULL, reason TEXT NOT NULL,
+            set_by TEXT NOT NULL, set_at INTEGER NOT NULL, ends_at INTEGER, PRIMARY KEY (environment, party)
+        ) STRICT;
+        INSERT INTO freezes
+            SELECT environment, '', 'frz_' || lower(hex(randomblob(10))), reason, set_by, set_at, ends_at
+            FROM freezes_before;
+        DROP TABLE freezes_before;
+
+        ALTER TABLE audit_mark ADD COLUMN copy INTEGER NOT NULL DEFAULT 0;
         """
 }
 

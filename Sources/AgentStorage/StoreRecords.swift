@@ -226,24 +226,30 @@ extension StoreRecords: StoreReader {
     }
 
     func freezes() -> [Freeze] {
-        let sql = "SELECT environment, reason, set_by, set_at, ends_at FROM freezes ORDER BY environment"
+        let sql = """
+            SELECT environment, id, party, reason, set_by, set_at, ends_at FROM freezes
+            ORDER BY environment, set_at, party
+            """
         return records("freezes", sql) { row throws(RowFlaw) in
             let name = row[0].text ?? ""
             let environment = EnvironmentName(name)
-            guard environment != nil || name.isEmpty, let reason = row[1].text, let by = row[2].text,
-                let setAt = Date(row[3])
+            guard let id = row[1].text.flatMap({ RecordID($0, .freeze) }), environment != nil || name.isEmpty,
+                let party = row[2].text, let reason = row[3].text, let by = row[4].text, let setAt = Date(row[5])
             else { throw RowFlaw(detail: "has values of another form") }
-            return Freeze(environment: environment, reason: reason, by: by, setAt: setAt, endsAt: Date(row[4]))
+            return Freeze(
+                id: id, environment: environment, reason: reason, by: by, party: party, setAt: setAt,
+                endsAt: Date(row[6]))
         }
     }
 
     var mark: AuditMark? {
-        records("audit_mark", "SELECT hash, seq, settled FROM audit_mark") { row throws(RowFlaw) in
+        records("audit_mark", "SELECT hash, seq, settled, copy FROM audit_mark") { row throws(RowFlaw) in
             guard let hash = row[0].text, let seq = row[1].integer, let settled = row[2].integer else {
                 throw RowFlaw(detail: "has values of another form")
             }
             return AuditMark(
-                head: AuditHead(seq: UInt64(bitPattern: seq), hash: hash), settled: UInt64(bitPattern: settled))
+                head: AuditHead(seq: UInt64(bitPattern: seq), hash: hash), settled: UInt64(bitPattern: settled),
+                isOfCopy: row[3] != .integer(0))
         }.first
     }
 }
@@ -292,23 +298,26 @@ extension StoreRecords: StoreTransaction {
 
     func put(_ freeze: Freeze) {
         run(
-            "INSERT OR REPLACE INTO freezes VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO freezes VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                .text(freeze.environment?.description ?? ""), .text(freeze.reason), .text(freeze.by),
-                Value(freeze.setAt), Value(freeze.endsAt),
+                .text(freeze.environment?.description ?? ""), .text(freeze.party),
+                .text(freeze.id?.description ?? ""), .text(freeze.reason), .text(freeze.by), Value(freeze.setAt),
+                Value(freeze.endsAt),
             ])
     }
 
-    func removeFreeze(of environment: EnvironmentName?) {
-        run("DELETE FROM freezes WHERE environment = ?", [.text(environment?.description ?? "")])
+    func remove(_ freeze: Freeze) {
+        run(
+            "DELETE FROM freezes WHERE environment = ? AND party = ?",
+            [.text(freeze.environment?.description ?? ""), .text(freeze.party)])
     }
 
     func put(_ mark: AuditMark) {
         run(
-            "INSERT OR REPLACE INTO audit_mark VALUES (1, ?, ?, ?)",
+            "INSERT OR REPLACE INTO audit_mark (one, seq, hash, settled, copy) VALUES (1, ?, ?, ?, ?)",
             [
                 .integer(Int64(bitPattern: mark.head.seq)), .text(mark.head.hash),
-                .integer(Int64(bitPattern: mark.settled)),
+                .integer(Int64(bitPattern: mark.settled)), Value(mark.isOfCopy),
             ])
     }
 

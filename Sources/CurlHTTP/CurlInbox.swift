@@ -8,6 +8,8 @@ enum CurlCommand: Sendable {
     /// Begin `job` on the pool of this number, which is made when there is none.
     case start(CurlJob, pool: UInt64, CurlConfiguration)
     case cancel(job: UInt64, pool: UInt64)
+    /// Break off what is only partly written, then call back.
+    case finishWriting(pool: UInt64, @Sendable () -> Void)
     /// End all exchanges of a pool and its connections, then call back.
     case close(pool: UInt64, @Sendable () -> Void)
     /// End everything and the thread, then call back.

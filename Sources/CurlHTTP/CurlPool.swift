@@ -41,6 +41,13 @@ final class CurlPool {
         }
     }
 
+    /// Breaks off what has passed its gate and is not wholly written. All else that has passed it is with the kernel.
+    func finishWriting() {
+        for transfer in running.values where transfer.job.request.gate != nil && transfer.isWriting {
+            end(transfer, .failure(.broken("given up while it was being written", sent: true)))
+        }
+    }
+
     /// Ends everything. The pool is not to be used after that.
     func close() {
         for transfer in running.values { end(transfer, .failure(.cancelled(sent: transfer.sent))) }
@@ -100,7 +107,8 @@ final class CurlPool {
         transfer.job.finish(result)
     }
 
-    fileprivate func watch(_ socket: Int32, for what: Int32) {
+    fileprivate func watch(_ socket: Int32, for what: Int32, of handle: UInt) {
+        running[handle]?.noteWaiting(for: what)
         switch what {
         case CURL_POLL_IN: sockets[socket] = Int16(POLLIN)
         case CURL_POLL_OUT: sockets[socket] = Int16(POLLOUT)
@@ -117,11 +125,12 @@ final class CurlPool {
 // C callbacks: `context` is the pool that owns the multi handle.
 
 private func watchSocket(
-    _: UnsafeMutableRawPointer?, _ socket: curl_socket_t, _ what: Int32, _ context: UnsafeMutableRawPointer?,
+    _ handle: UnsafeMutableRawPointer?, _ socket: curl_socket_t, _ what: Int32, _ context: UnsafeMutableRawPointer?,
     _: UnsafeMutableRawPointer?
 ) -> Int32 {
     guard let context = unsafe context else { return -1 }
-    unsafe Unmanaged<CurlPool>.fromOpaque(context).takeUnretainedValue().watch(socket, for: what)
+    let pool = unsafe Unmanaged<CurlPool>.fromOpaque(context).takeUnretainedValue()
+    pool.watch(socket, for: what, of: UInt(bitPattern: handle))
     return 0
 }
 

@@ -33,6 +33,9 @@ final class CurlReactor {
                 job.finish(.failure(.unreachable("\(error.operation): \(error.text)")))
             }
         case .cancel(let job, let number): pools[number]?.cancel(job)
+        case .finishWriting(let number, let done):
+            pools[number]?.finishWriting()
+            done()
         case .close(let number, let done):
             pools.removeValue(forKey: number)?.close()
             done()
@@ -51,7 +54,7 @@ final class CurlReactor {
         switch command {
         case .start(let job, _, _): job.finish(.failure(.cancelled(sent: false)))
         case .cancel: break
-        case .close(_, let done), .stop(let done): done()
+        case .finishWriting(_, let done), .close(_, let done), .stop(let done): done()
         }
     }
 

@@ -17,6 +17,8 @@ final class CurlTransfer {
     let handle: CurlHandle
     /// Whether bytes of the request may have left. Set just before libcurl writes the first one.
     fileprivate(set) var sent = false
+    /// Whether libcurl has bytes of the request left to write.
+    private(set) var isWriting = false
     private let bodyLimit: Int
     private let decodes: Bool
     private var head = ResponseHead()
@@ -44,8 +46,21 @@ final class CurlTransfer {
         try unsafe handle.set(CURLOPT_PREREQDATA, pointer: context)
         try unsafe handle.set(CURLOPT_HEADERFUNCTION, function: takeHeaderLine)
         try unsafe handle.set(CURLOPT_WRITEFUNCTION, function: takeBodyPart)
-        try unsafe handle.setPrerequest(noteSending)
+        try unsafe handle.setPrerequest(askGate)
     }
+
+    /// Asks the request's gate. Answers whether the request may be written; from there on it counts as sent.
+    fileprivate func pass() -> Bool {
+        if let gate = job.request.gate, !gate() {
+            failure = .withheld
+            return false
+        }
+        sent = true
+        return true
+    }
+
+    /// libcurl waits for these `CURL_POLL_…` events of the transfer's socket.
+    func noteWaiting(for what: Int32) { isWriting = sent && (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) }
 
     fileprivate func take(line: UnsafeRawBufferPointer) -> Bool {
         unsafe head.take(line)
@@ -111,12 +126,13 @@ private func takeBodyPart(
     return taken ? size * count : 0
 }
 
-/// Called once a connection stands, its TLS handshake done, and before the request is written.
-private func noteSending(
+/// Called once a connection stands, its TLS handshake done, and right before the request is written: by the same call
+/// of libcurl, as far as the socket takes it.
+private func askGate(
     _ context: UnsafeMutableRawPointer?, _: UnsafeMutablePointer<CChar>?, _: UnsafeMutablePointer<CChar>?,
     _: Int32, _: Int32
 ) -> Int32 {
     guard let context = unsafe context else { return CURL_PREREQFUNC_ABORT }
-    unsafe Unmanaged<CurlTransfer>.fromOpaque(context).takeUnretainedValue().sent = true
-    return CURL_PREREQFUNC_OK
+    let passes = unsafe Unmanaged<CurlTransfer>.fromOpaque(context).takeUnretainedValue().pass()
+    return passes ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT
 }

@@ -41,6 +41,14 @@ package final class CurlTransport: HTTPTransport {
         return try result.get()
     }
 
+    /// A request that has passed its gate was written by the same call on the loop's thread, but for what the socket did
+    /// not take; so one round trip through that thread tells.
+    package func finishWriting() async {
+        await withCheckedContinuation { continuation in
+            if !inbox.put(.finishWriting(pool: pool) { continuation.resume() }) { continuation.resume() }
+        }
+    }
+
     /// Ends the exchanges under way with `TransportError.cancelled` and closes all connections.
     package func shutdown() async {
         await withCheckedContinuation { continuation in

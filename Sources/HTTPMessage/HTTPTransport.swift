@@ -13,10 +13,13 @@ package struct OutgoingRequest: Sendable {
     package var timeout: Duration?
     /// The largest body that is taken as the answer, where that is less than what the transport takes.
     package var maximumBodyBytes: Int?
+    /// Asked when the connection stands, right before the first byte is written; its no ends the exchange as
+    /// ``TransportError/withheld``. Called on any thread; must not block.
+    package var gate: (@Sendable () -> Bool)?
 
     package init(
         method: HTTPRequest.Method, target: String, fields: HTTPFields = [:], body: [UInt8]? = nil, once: Bool,
-        timeout: Duration? = nil
+        timeout: Duration? = nil, gate: (@Sendable () -> Bool)? = nil
     ) {
         self.method = method
         self.target = target
@@ -24,6 +27,7 @@ package struct OutgoingRequest: Sendable {
         self.body = body
         self.once = once
         self.timeout = timeout
+        self.gate = gate
     }
 }
 
@@ -47,6 +51,8 @@ package struct IncomingResponse: Sendable {
 package enum TransportError: Error, Sendable, Hashable {
     /// Nothing was sent: the name did not resolve, the connection or the TLS handshake failed.
     case unreachable(String)
+    /// Nothing was sent: the request's gate was closed.
+    case withheld
     /// Time ran out; `sent` is false only when the request certainly did not leave.
     case timeout(sent: Bool)
     /// The connection broke, or what came was no HTTP; `sent` as above.
@@ -59,7 +65,7 @@ package enum TransportError: Error, Sendable, Hashable {
     /// Whether the server may have acted on the request. Only `false` is certain.
     package var maybeSent: Bool {
         switch self {
-        case .unreachable: false
+        case .unreachable, .withheld: false
         case .timeout(let sent), .broken(_, let sent), .cancelled(let sent): sent
         case .tooLarge: true
         }
@@ -70,4 +76,7 @@ package enum TransportError: Error, Sendable, Hashable {
 package protocol HTTPTransport: Sendable {
     /// Sends `request` and waits for the whole answer. Redirects are answers, never followed.
     func send(_ request: OutgoingRequest) async throws(TransportError) -> IncomingResponse
+
+    /// Returns when no request that has passed its gate has anything left to write: one that has is broken off.
+    func finishWriting() async
 }

@@ -51,20 +51,27 @@ package struct PVEClient: Sendable {
     }
 
     /// Sends a mutation: exactly one try. After an error, ``PVEError/mayHaveExecuted`` tells what is certain.
-    /// `timeout` is as for reads.
-    package func send(_ mutation: PVECall, timeout: Duration? = nil) async throws(PVEError) -> PVEReply {
+    /// `timeout` is as for reads; `gate` is that of ``OutgoingRequest``.
+    package func send(
+        _ mutation: PVECall, timeout: Duration? = nil, gate: (@Sendable () -> Bool)? = nil
+    ) async throws(PVEError) -> PVEReply {
         precondition(mutation.method != .get, "a mutation is no GET")
         return try PVEReply(
             try await exchange(
-                mutation, once: true, timeout: timeout ?? self.timeout, maximumBytes: Self.maximumTreeBytes))
+                mutation, once: true, timeout: timeout ?? self.timeout, maximumBytes: Self.maximumTreeBytes,
+                gate: gate))
     }
+
+    /// As ``HTTPTransport/finishWriting()``.
+    package func finishWriting() async { await transport.finishWriting() }
 
     /// One try: the body of a success.
     private func exchange(
-        _ call: PVECall, once: Bool, timeout: Duration, maximumBytes: Int?
+        _ call: PVECall, once: Bool, timeout: Duration, maximumBytes: Int?, gate: (@Sendable () -> Bool)? = nil
     ) async throws(PVEError) -> [UInt8] {
         var request = OutgoingRequest(
-            method: call.method.http, target: basePath + call.target, body: call.form, once: once, timeout: timeout)
+            method: call.method.http, target: basePath + call.target, body: call.form, once: once, timeout: timeout,
+            gate: gate)
         request.maximumBodyBytes = maximumBytes
         request.fields[.authorization] = token.authorization
         request.fields[.accept] = "application/json"

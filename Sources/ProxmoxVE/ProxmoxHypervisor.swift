@@ -60,10 +60,14 @@ package struct ProxmoxHypervisor: Hypervisor {
         }
     }
 
-    package func change(_ call: Call) async throws(HypervisorError) -> Accepted {
+    package func change(
+        _ call: Call, passing gate: @escaping @Sendable () -> Bool
+    ) async throws(HypervisorError) -> Accepted {
         let wired = try PVECall(call)
         let data: JSON
-        do throws(PVEError) { data = try await client.send(wired).data } catch { throw HypervisorError(error) }
+        do throws(PVEError) { data = try await client.send(wired, gate: gate).data } catch {
+            throw HypervisorError(error)
+        }
         if let upid = data.string.flatMap(UPID.init) { return .task(upid) }
         // Something was started that cannot be followed.
         guard !call.startsTask, data.string?.hasPrefix("UPID:") != true else {
@@ -71,6 +75,8 @@ package struct ProxmoxHypervisor: Hypervisor {
         }
         return .done(data)
     }
+
+    package func finishWriting() async { await client.finishWriting() }
 
     package func status(of task: UPID) async throws(HypervisorError) -> TaskStatus {
         let data = try await get(Call(.get, Self.path(of: task) + ["status"])).data
@@ -153,6 +159,7 @@ extension HypervisorError {
                 Upstream(status: 401, reason: "\(reason.isEmpty ? "401" : reason) (the API token is not accepted)"))
         case .invalid(let why): self = .invalid(why, mayHaveExecuted: true)
         case .transport(.unreachable(let why)): self = .unreachable(why)
+        case .transport(.withheld): self = .withheld
         case .transport(.timeout(let sent)): self = .timeout(sent: sent)
         case .transport(.broken(let why, let sent)): self = .invalid(why, mayHaveExecuted: sent)
         case .transport(.tooLarge(let limit)):

@@ -91,6 +91,7 @@ struct AgentClient: Sendable {
             "\(origin) is not believed: \(why); --ca-file or \(ClientOptions.authorityVariable) names the authority to trust"
         case .unreachable(let why):
             "\(origin) cannot be reached: \(why); does the agent run? --server or \(ClientOptions.urlVariable) names another"
+        case .withheld: "nothing was sent"
         case .timeout: "\(origin) did not answer in time\(doubt)"
         case .broken(let why, _): "the connection to \(origin) broke: \(why)\(doubt)"
         case .tooLarge(let limit): "the answer of \(origin) is larger than \(limit) bytes\(doubt)"

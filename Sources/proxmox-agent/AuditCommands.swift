@@ -6,7 +6,7 @@ import StrictJSON
 /// `proxmox-agent audit`
 struct AuditCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "audit", abstract: "Look at the audit log.", subcommands: [Verify.self, Tail.self])
+        commandName: "audit", abstract: "Look at the audit log.", subcommands: [Verify.self, Tail.self, Accept.self])
 
     /// `proxmox-agent audit verify`
     struct Verify: ParsableCommand {
@@ -24,13 +24,7 @@ struct AuditCommand: ParsableCommand {
         var head: String?
 
         func run() throws {
-            let saved = try head.map { text in
-                let parts = text.split(separator: ":")
-                guard parts.count == 2, let seq = UInt64(parts[0]), parts[1].count == 64,
-                    parts[1].allSatisfy(\.isHexDigit)
-                else { throw ValidationError("--head takes seq:hash, a number and 64 hexadecimal digits") }
-                return AuditHead(seq: seq, hash: parts[1].lowercased())
-            }
+            let saved = try head.map(AuditHead.init(option:))
             do throws(AuditFinding) {
                 let summary = try AuditVerifier.verify(files: files, saved: saved)
                 for note in summary.notes { print(note) }
@@ -83,5 +77,15 @@ struct AuditCommand: ParsableCommand {
             let head = [record["seq"]?.text, record["ts"]?.string, record["kind"]?.string, record["actor"]?.string]
             return (head + what).compactMap { $0 }.filter { !$0.isEmpty }.map(quoted).joined(separator: "  ")
         }
+    }
+}
+
+extension AuditHead {
+    /// As operators write it; `none` for that of an empty log is not among them.
+    init(option text: String) throws {
+        guard let head = AuditHead(text.lowercased()) else {
+            throw ValidationError("--head takes seq:hash, a number and 64 hexadecimal digits")
+        }
+        self = head
     }
 }

@@ -7,13 +7,16 @@ import StrictJSON
 struct FreezeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "freeze", abstract: "Let nothing change, everywhere or in one environment.",
-        discussion: "While a freeze holds no change starts; what runs already goes on.",
+        discussion: """
+            While a freeze holds no call that changes something leaves; tasks that run already go on. Freezes add up, \
+            one for each who sets one and each place.
+            """,
         subcommands: [Set.self, Lift.self, Show.self])
 
     /// `proxmox-agent freeze set`
     struct Set: ClientCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Set a freeze, or replace the one of the same place.")
+            abstract: "Set a freeze, or replace your own of the same place.")
 
         @OptionGroup var place: PlaceOptions
 
@@ -44,16 +47,36 @@ struct FreezeCommand: ParsableCommand {
 
     /// `proxmox-agent freeze lift`
     struct Lift: ClientCommand {
-        static let configuration = CommandConfiguration(abstract: "Lift the freeze of a place.")
+        static let configuration = CommandConfiguration(
+            abstract: "Lift a freeze.",
+            discussion: """
+                The one of a place where one alone holds there that you may lift; else say which, by its id or by who set \
+                it. Without the right to unfreeze you lift your own.
+                """)
+
+        @Argument(help: ArgumentHelp("Its id, frz_…, as freeze show lists it.", valueName: "id"))
+        var id: String?
 
         @OptionGroup var place: PlaceOptions
+
+        @Option(help: ArgumentHelp("Of those of the place, the one that this caller set.", valueName: "name"))
+        var by: String?
+
         @OptionGroup var client: ClientOptions
 
+        func validate() throws {
+            if id != nil, place.environment != nil || by != nil {
+                throw ValidationError("an id names one freeze: leave --environment and --by out")
+            }
+        }
+
         func ask(_ agent: AgentClient) async throws(ClientError) -> Shown {
-            let answer = try await agent.change(.delete, "/v1/freeze", [("environment", place.environment)])
+            let answer = try await agent.change(
+                .delete, "/v1/freeze", [("id", id), ("environment", place.environment), ("by", by)])
             let none = "there was no freeze of \(place.environment ?? "everything"); freeze show lists those that hold"
             let lifted = answer.json["lifted"].flatMap { $0.isNull ? nil : "lifted: " + freezeText($0) }
-            return Shown(answer: answer, lines: [lifted ?? none])
+            let left = (answer.json["freezes"]?.array ?? []).map { "still frozen: " + freezeText($0) }
+            return Shown(answer: answer, lines: [lifted ?? none] + left)
         }
     }
 
@@ -81,6 +104,7 @@ struct PlaceOptions: ParsableArguments {
 private func freezeText(_ freeze: JSON) -> String {
     let place = freeze["environment"]?.string ?? "everything"
     let end = freeze["ends_at"]?.string.map { "until \($0)" } ?? "until it is lifted"
+    let id = freeze["id"]?.string.map { ", \($0)" } ?? ""
     let (by, since) = (freeze["by"]?.string ?? "", freeze["set_at"]?.string ?? "")
-    return "\(place) \(end), by \(by) since \(since): \(PlanText.text(freeze["reason"]?.string ?? ""))"
+    return "\(place) \(end)\(id), by \(by) since \(since): \(PlanText.text(freeze["reason"]?.string ?? ""))"
 }

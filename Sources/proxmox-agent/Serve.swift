@@ -103,7 +103,6 @@ private struct Serving: Service {
             group.addTask {
                 for await _ in await UnixSignalsSequence(trapping: .sighup) {
                     manager?.tell(.reloading)
-                    await agent.reopen()
                     await agent.reload(file, variables: environmentVariables())
                     manager?.tell(.ready)
                 }

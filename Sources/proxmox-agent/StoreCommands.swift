@@ -3,6 +3,23 @@ import AgentStorage
 import ArgumentParser
 import StrictJSON
 
+/// A file's path in a configuration, of which nothing else is read; `nil` where it is not given.
+func configuredPath(_ key: String, in config: String) throws(ExitCode) -> String? {
+    do throws(FileError) {
+        let bytes = try readFile(config, limit: 4 << 20)
+        guard let object = (try? JSON.parse(bytes))?.object else {
+            throw FileError(detail: "is no JSON object; see proxmox-agent check --config \(config)")
+        }
+        guard let value = object[key] else { return nil }
+        guard let path = value.string, !path.isEmpty else {
+            throw FileError(detail: "\(key): expected a file's path, got \(value.shown)")
+        }
+        return path
+    } catch {
+        throw fail("\(config): \(error.detail)")
+    }
+}
+
 /// `proxmox-agent store`
 struct StoreCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -27,19 +44,7 @@ struct StoreCommand: ParsableCommand {
         func path() throws(ExitCode) -> String {
             let usual = AgentConfig().statePath
             guard let config else { return state ?? usual }
-            do throws(FileError) {
-                let bytes = try readFile(config, limit: 4 << 20)
-                guard let object = (try? JSON.parse(bytes))?.object else {
-                    throw FileError(detail: "is no JSON object; see proxmox-agent check --config \(config)")
-                }
-                guard let value = object["state_path"] else { return usual }
-                guard let path = value.string, !path.isEmpty else {
-                    throw FileError(detail: "state_path: expected a file's path, got \(value.shown)")
-                }
-                return path
-            } catch {
-                throw fail("\(config): \(error.detail)")
-            }
+            return try configuredPath("state_path", in: config) ?? usual
         }
     }
 

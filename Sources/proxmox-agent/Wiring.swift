@@ -65,6 +65,7 @@ final class Agent: Sendable {
         }
         // On a full disk it would only refuse everything, so it does not start.
         do throws(ServiceError) { try await service.noteHead() } catch { throw StartError(error.detail) }
+        audit.serve()
         failures = AuthFailures(delay: config.serving.authDelay) { [audit] events in
             await Self.record(events, in: audit, log)
         }
@@ -98,14 +99,21 @@ final class Agent: Sendable {
         await store.close()
     }
 
-    /// Opens the audit log anew, after a rotation (SIGHUP).
-    func reopen() async {
+    /// Opens the audit log anew, after a rotation, with one record: `event` where there is one. Answers whether that is
+    /// recorded.
+    @discardableResult
+    func reopen(recording event: AuditEvent? = nil) async -> Bool {
         do throws(AuditError) {
-            let head = try await audit.reopen()
+            let head = try await audit.reopen(recording: event)
             log.notice("audit log opened anew", metadata: ["seq": "\(head.seq)"])
+            return true
         } catch {
             log.error("audit log cannot be opened anew: \(error)")
         }
+        // A healthy file from before is written on.
+        guard let event, audit.fault == nil else { return false }
+        do throws(AuditError) { try await audit.append(event, .now) } catch { return false }
+        return true
     }
 
     /// Returns when the service and the HTTP server have been reached: what does not come back is not alive. Neither
@@ -115,19 +123,22 @@ final class Agent: Sendable {
         await server.pulse()
     }
 
-    /// Reads the configuration file again and puts callers, policy rules and TLS certificates in force (SIGHUP): all of
-    /// it, or nothing where the file is wrong or that cannot be recorded. Says what else has changed and needs a restart.
+    /// What SIGHUP does, with one audit record: opens the audit log anew, reads the configuration file again, and puts
+    /// callers, policy rules and TLS certificates in force: all of it, or nothing where the file is wrong or that cannot be
+    /// recorded. Says what else has changed and needs a restart.
     func reload(_ file: String, variables: [String: String]) async {
         let new: AgentConfig
         do throws(ConfigError) { new = try AgentConfig(file: file, variables: variables) } catch {
             for line in error.lines { log.error("configuration not taken over: \(line)") }
+            await reopen()
             return
         }
         if new.isInForce(after: current.withLock { $0 }) {
+            await reopen()
             log.info("configuration read again: callers and rules are as they were")
         } else {
-            do throws(AuditError) { try await audit.append(new.recordOfRules, .now) } catch {
-                log.error("configuration not taken over, as that cannot be recorded: \(error)")
+            guard await reopen(recording: new.recordOfRules) else {
+                log.error("configuration not taken over, as that cannot be recorded")
                 return
             }
             service.replace(new.rules)
@@ -207,8 +218,8 @@ private func freeze(standingFor path: String, _ now: Date) -> Freeze? {
     var info = stat()
     guard lstat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR) else { return nil }
     return Freeze(
-        environment: nil, reason: "the file \(path) is there; it ends when that is removed", by: "file", setAt: now,
-        endsAt: nil)
+        id: nil, environment: nil, reason: "the file \(path) is there; it ends when that is removed", by: "file",
+        party: "file", setAt: now, endsAt: nil)
 }
 
 /// Why the agent does not start.

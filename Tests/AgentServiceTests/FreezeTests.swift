@@ -8,6 +8,8 @@ import Testing
 /// While something is frozen no change starts there, whoever asks.
 @Suite(.timeLimit(.minutes(1)))
 struct FreezeTests {
+    private static let other = Principal(id: "other-agent", roles: [.operator])
+
     private func freeze(
         _ world: World, _ environment: String?, ttl: Int? = nil, by principal: Principal = Team.agent
     ) async throws(ServiceError) {
@@ -32,11 +34,13 @@ struct FreezeTests {
         #expect(try await world.plan(.startVM, "vm/101", dryRun: true, as: .by(Team.agent)).state == .approved)
         #expect(world.pve.changes.isEmpty)
         let refused = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.unfreeze(environment, .by(Team.agent))
+            _ = try await world.service.unfreeze(FreezeChoice(environment: environment), .by(Self.other))
         }
-        #expect(refused?.code == .forbidden, "operators set, only approvers lift")
-        #expect(try await world.service.unfreeze(environment, .by(Team.alice))?.reason == "disks are being swapped")
-        #expect(try await world.service.unfreeze(environment, .by(Team.alice)) == nil)
+        #expect(refused?.code == .forbidden, "operators set and lift their own, only approvers lift those of others")
+        #expect(
+            try await world.service.unfreeze(FreezeChoice(environment: environment), .by(Team.alice))?.reason
+                == "disks are being swapped")
+        #expect(try await world.service.unfreeze(FreezeChoice(environment: environment), .by(Team.alice)) == nil)
         #expect(await world.applyCode(plan) == nil)
         #expect(world.audit.kinds.contains(.freeze) && world.audit.kinds.contains(.unfreeze))
     }
@@ -95,7 +99,7 @@ struct FreezeTests {
         world.clock.setFreezeFile(true)
         let refused = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
         #expect(refused?.code == .frozen)
-        #expect(try await world.service.unfreeze(nil, World.alice) == nil)
+        #expect(try await world.service.unfreeze(FreezeChoice(), World.alice) == nil)
         #expect(world.service.freezes(World.alice).count == 1)
         world.clock.setFreezeFile(false)
         #expect(try await world.apply(plan).state == .succeeded)
@@ -130,7 +134,68 @@ struct FreezeTests {
         _ = try await world.service.freeze(wish, World.alice)
         world.clock.move(by: 11)
         #expect(world.service.freezes(World.alice).isEmpty)
-        let lifted = try await world.service.unfreeze(nil, World.alice)
+        let lifted = try await world.service.unfreeze(FreezeChoice(), World.alice)
         #expect(lifted == nil)
+    }
+
+    @Test(arguments: [false, true])
+    func `a call on its way to PVE is not sent, and one that was sent is waited for`(isSent: Bool) async throws {
+        let (entered, gate) = (Gate(), Gate())
+        let world = try World(team: Team.rules()) { _ in
+            if isSent {
+                entered.open()
+                await gate.wait()
+            }
+            return .done(.null)
+        }
+        world.pve.onTheWay {
+            guard !isSent else { return }
+            entered.open()
+            await gate.wait()
+        }
+        let plan = try await world.plan(.startVM, "vm/102", as: .by(Team.agent))
+        let applied = Task { await world.applyCode(plan) }
+        await entered.wait()
+        try await freeze(world, "home", by: Team.alice)
+        #expect(world.pve.changes.count == (isSent ? 1 : 0))
+        gate.open()
+        #expect(await applied.value == (isSent ? nil : .frozen))
+        #expect(world.pve.changes.count == (isSent ? 1 : 0))
+        #expect(try await world.state(of: plan) == (isSent ? .applied : .failed), "a plan that was consumed stays so")
+        let operations = try await world.store.read { $0.operations(OperationFilter()) }
+        #expect(operations.map(\.code) == [isSent ? nil : "frozen"])
+        #expect(operations.flatMap(\.steps).count == (isSent ? 1 : 0), "nothing counts as sent")
+    }
+
+    @Test func `the second call of a plan does not leave either`() async throws {
+        let (entered, gate) = (Gate(), Gate())
+        let world = try World(team: Team.rules()) { _ in
+            entered.open()
+            await gate.wait()
+            return .done(.null)
+        }
+        let plan = try await world.plan(
+            #require(Action(rawValue: "cloud_init_vm")), "vm/102", ["searchdomain": "lan"], as: .by(Team.agent))
+        try #require(plan.preview.calls.count == 2, "\(plan.preview.calls.map(\.shownPath))")
+        let applied = Task { await world.applyCode(plan) }
+        await entered.wait()
+        try await freeze(world, "home", by: Team.alice)
+        gate.open()
+        #expect(await applied.value == .frozen)
+        #expect(world.pve.changes.count == 1)
+    }
+
+    @Test func `nobody's freeze is in another one's way`() async throws {
+        let world = try World(team: Team.rules())
+        try await freeze(world, "home", by: Team.alice)
+        try await freeze(world, "home", ttl: 1, by: Team.agent)
+        try await freeze(world, "home", ttl: 5, by: Team.agent)
+        #expect(world.service.freezes(.by(Team.alice)).map(\.by) == ["alice", "pi-agent"])
+        world.clock.move(by: 6)
+        #expect(world.service.freezes(.by(Team.alice)).map(\.by) == ["alice"])
+        try await freeze(world, nil, by: Team.bob)
+        #expect(try await world.store.read { $0.freezes().map(\.by) } == ["bob", "alice"], "those that ended are gone")
+        let next = try await world.restarted()
+        #expect(next.service.freezes(.by(Team.alice)).map(\.by) == ["bob", "alice"])
     }
 }

@@ -103,7 +103,9 @@ struct LimitTests {
                 _ = try await world.service.inventoryOfAll(runningOnly: false, World.alice)
             } == .storeUnavailable)
         #expect(
-            await code { () async throws(ServiceError) in _ = try await world.service.unfreeze(nil, World.alice) }
+            await code { () async throws(ServiceError) in
+                _ = try await world.service.unfreeze(FreezeChoice(), World.alice)
+            }
                 == .storeUnavailable)
         #expect(world.audit.events.count == records, "nor is a refusal written down")
         #expect(await world.service.missing(isAuthConfigured: true).map(\.code) == [.storeUnavailable])

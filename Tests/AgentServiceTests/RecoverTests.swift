@@ -218,7 +218,7 @@ struct RecoverTests {
         #expect(world.audit.events[3].result?["voids"] == 2)
     }
 
-    @Test(arguments: [AuditKind.plan, .approve, .reject, .cancel, .expire, .applyIntent, .queue, .freeze])
+    @Test(arguments: [AuditKind.plan, .approve, .queue])
     func `a record without its transition gets a void record, once`(kind: AuditKind) async throws {
         let world = try World()
         let plan = try await world.plan(.stopVM, "vm/101")
@@ -226,7 +226,7 @@ struct RecoverTests {
         let head = try await world.audit.append(
             AuditEvent(
                 kind: kind, actor: "bob", principal: "bob", environment: "home", planID: "\(id)",
-                operationID: kind == .applyIntent || kind == .queue ? "\(RecordID.sample(5, .operation))" : nil), .now)
+                operationID: kind == .queue ? "\(RecordID.sample(5, .operation))" : nil), .now)
         let next = try await world.restarted()
         let void = try #require(world.audit.events.last)
         #expect(void.kind == .void)
@@ -235,6 +235,39 @@ struct RecoverTests {
         #expect(try await next.state(of: plan) == .awaitingApproval)
         _ = try await next.restarted()
         #expect(world.audit.kinds.count { $0 == .void } == 1)
+    }
+
+    @Test(arguments: [(AuditKind.reject, PlanState.rejected), (.cancel, .cancelled), (.expire, .expired)])
+    func `what ends a plan is completed where it was recorded and not stored`(
+        kind: AuditKind, state: PlanState
+    ) async throws {
+        let world = try World()
+        let plan = try await world.plan(.stopVM, "vm/101")
+        try await world.audit.append(
+            AuditEvent(kind: kind, actor: "bob", principal: "bob", environment: "home", planID: "\(plan.id)"), .now)
+        let next = try await world.restarted()
+        #expect(try await next.state(of: plan) == state)
+        #expect(world.audit.kinds == [.plan, kind])
+    }
+
+    @Test func `a freeze that was recorded and not stored holds`() async throws {
+        let world = try World()
+        let plan = try await world.plan(.startVM, "vm/102")
+        for (id, ends) in [(1, nil), (2, "2020-01-01T00:00:00.000Z")] as [(UInt64, String?)] {
+            try await world.audit.append(
+                AuditEvent(
+                    kind: .freeze, actor: "bob", principal: "bob", environment: "home",
+                    result: [
+                        "status": "frozen", "freeze_id": .string("\(RecordID.sample(id, .freeze))"), "reason": "why",
+                        "party": .string("principal:\(id)"), "ends_at": ends.map { .string($0) },
+                    ]), .now)
+        }
+        let next = try await world.restarted()
+        #expect(next.service.freezes(World.alice).map(\.id) == [.sample(1, .freeze)], "one that is over is not set")
+        let refused = await next.refusal { () async throws(ServiceError) in try await next.apply(plan) }
+        #expect(refused?.code == .frozen)
+        #expect(try await next.service.unfreeze(FreezeChoice(environment: "home"), World.alice)?.by == "bob")
+        #expect(try await next.restarted().service.freezes(World.alice).isEmpty)
     }
 
     @Test func `records whose transitions are stored stand as they are`() async throws {

@@ -76,7 +76,7 @@ struct SequenceTests {
         case .cancel: if let plan { _ = try? await world.service.cancelPlan(plan.id, .by(Team.agent)) }
         case .pass: world.clock.move(by: Double(random.number(1..<2000)))
         case .freeze: _ = try? await world.service.freeze(try FreezeWish(parsing: ["reason": "test"]), .by(approver))
-        case .unfreeze: _ = try? await world.service.unfreeze(nil, .by(approver))
+        case .unfreeze: _ = try? await world.service.unfreeze(FreezeChoice(), .by(approver))
         case .revoke: world.service.replace(Team.rules([Self.guarded], without: approver))
         case .restore, .allowAll: world.service.replace(Team.rules([Self.guarded]))
         case .touch: world.pve.put("vm/102", status: "stopped", digest: "d\(step)")

@@ -42,7 +42,9 @@ struct World {
 
         func frozenByFile(_ now: Date) -> Freeze? {
             file.withLock { $0 }
-                ? Freeze(environment: nil, reason: "a file says so", by: "file", setAt: now, endsAt: nil) : nil
+                ? Freeze(
+                    id: nil, environment: nil, reason: "a file says so", by: "file", party: "file", setAt: now,
+                    endsAt: nil) : nil
         }
     }
 
@@ -89,6 +91,40 @@ struct World {
         let next = World(pve, audit, store, clock, facts ?? self.facts, limits, rules)
         try await next.service.recover()
         return next
+    }
+
+    /// What the store holds at this moment.
+    func backup() async throws -> Backup {
+        try await store.read { records in
+            Backup(
+                plans: records.plans(PlanFilter()).reversed(),
+                operations: records.operations(OperationFilter()).reversed(), freezes: records.freezes(),
+                mark: records.mark)
+        }
+    }
+
+    /// The same world with an older state beside the log as it is now; `isMarked` where `store backup` made it.
+    func restored(_ backup: Backup, isMarked: Bool) async throws -> World {
+        let store = FlakyPlanStore()
+        try await store.write { records in
+            for plan in backup.plans { records.put(plan) }
+            for operation in backup.operations { records.put(operation) }
+            for freeze in backup.freezes { records.put(freeze) }
+            if var mark = backup.mark {
+                mark.isOfCopy = isMarked
+                records.put(mark)
+            }
+        }
+        let next = World(pve, audit, store, clock, facts, limits, rules)
+        try await next.service.recover()
+        return next
+    }
+
+    struct Backup: Sendable {
+        var plans: [Plan]
+        var operations: [AgentModel.Operation]
+        var freezes: [Freeze]
+        var mark: AuditMark?
     }
 
     static let alice = Context(caller: .labelled("alice"), principal: .shared, requestID: "req_1")

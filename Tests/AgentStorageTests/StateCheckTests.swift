@@ -21,7 +21,10 @@ struct StateCheckTests {
         try await store.write { records in
             records.put(plan)
             records.put(operation)
-            records.put(Freeze(environment: nil, reason: "r", by: "b", setAt: .sample, endsAt: nil))
+            records.put(
+                Freeze(
+                    id: .sample(1, .freeze), environment: nil, reason: "r", by: "b", party: "principal:b",
+                    setAt: .sample, endsAt: nil))
             records.put(AuditMark(head: .empty, settled: 3))
             let key = IdempotencyKey(principal: "p", route: "plan", key: "k")
             records.put(

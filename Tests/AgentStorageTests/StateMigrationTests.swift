@@ -71,7 +71,10 @@ struct StateMigrationTests {
         try await store.write { records in
             for plan in plans { records.put(plan) }
             records.put(running)
-            records.put(Freeze(environment: nil, reason: "why", by: "dora", setAt: .sample, endsAt: nil))
+            records.put(
+                Freeze(
+                    id: .sample(1, .freeze), environment: nil, reason: "why", by: "dora", party: "principal:dora",
+                    setAt: .sample, endsAt: nil))
             records.put(AuditMark(head: .empty, settled: 7))
             let key = IdempotencyKey(principal: "bot", route: "apply", key: "k")
             let answer = KeptAnswer(status: 202, body: [0x7B, 0x7D], location: "/")
@@ -112,6 +115,7 @@ struct StateMigrationTests {
     @Test(.enabled(if: !GoldenFile.isWriting, "golden files are being written"))
     func `version 1 is still read, down to its secrets`() async throws {
         let place = try restored("state-1.sql")
+        #expect(try StatePlace(place.database).check().flaws == [], "before it is brought to the present schema, too")
         let store = try place.open()
         let report = try store.place.check()
         #expect(report.flaws == [])
@@ -121,7 +125,10 @@ struct StateMigrationTests {
         let operation = try await store.read { $0.operations(OperationFilter()).first }
         #expect(operation?.data == ["x": [1, .number(1)]])
         #expect(try await store.read { $0.mark?.settled } == 7)
-        #expect(try await store.read { $0.freezes().first?.reason } == "why")
+        let freeze = try #require(try await store.read { $0.freezes().first })
+        #expect(freeze.reason == "why" && freeze.by == "dora" && freeze.id != nil)
+        #expect(freeze.party == "", "nobody's: it takes the right to lift those of others")
+        #expect(try await store.read { $0.mark?.isOfCopy } == false)
         await store.close()
     }
 }

@@ -126,8 +126,8 @@ struct StateOpeningTests {
         try place.copyCrashed(to: copy)
         await store.close()
         for place in [place.database, copy.database] { #expect(access(place, F_OK) == 0) }
-        let words =
-            "was written by a newer version (schema \(StateSchema.current.steps.count + 1), this program knows \(StateSchema.current.steps.count)); run that one"
+        let known = StateSchema.current.steps.count
+        let words = "was written by a newer version (schema \(known + 1), this program knows \(known)); run that one"
         try await expectRefusal(place, words)
         try await expectRefusal(copy, words)
     }

@@ -22,6 +22,7 @@ package final class FakeHypervisor: Hypervisor {
         var stopFailure: HypervisorError?
         var inventories = 0
         var gate = Gate(isOpen: true)
+        var way: @Sendable () async -> Void = {}
     }
 
     private let state: Mutex<State>
@@ -65,6 +66,11 @@ package final class FakeHypervisor: Hypervisor {
 
     /// Makes every inventory wait for `gate`.
     package func holdInventory(until gate: Gate) { state.withLock { $0.gate = gate } }
+
+    /// What happens before a mutation is about to be sent: the way to PVE takes its time.
+    package func onTheWay(_ body: @escaping @Sendable () async -> Void) { state.withLock { $0.way = body } }
+
+    package func finishWriting() async {}
 
     /// How each task is doing.
     package var taskStatus: TaskStatus {
@@ -163,7 +169,11 @@ package final class FakeHypervisor: Hypervisor {
         }
     }
 
-    package func change(_ call: Call) async throws(HypervisorError) -> Accepted {
+    package func change(
+        _ call: Call, passing gate: @escaping @Sendable () -> Bool
+    ) async throws(HypervisorError) -> Accepted {
+        await state.withLock { $0.way }()
+        guard gate() else { throw .withheld }
         let change = state.withLock { state in
             state.changes.append(call)
             return state.change

@@ -205,9 +205,10 @@ extension PlanStoreConformance {
 
     func checkFreezes() async throws {
         guard let home = EnvironmentName("home"), let cloud = EnvironmentName("cloud") else { return }
-        func freeze(_ environment: EnvironmentName?, _ reason: String) -> Freeze {
+        func freeze(_ environment: EnvironmentName?, _ reason: String, by: String = "alice") -> Freeze {
             Freeze(
-                environment: environment, reason: reason, by: "alice", setAt: .sample,
+                id: .sample(UInt64(reason.utf8.count), .freeze), environment: environment, reason: reason, by: by,
+                party: "principal:\(by)", setAt: .sample,
                 endsAt: environment == nil ? nil : .sample.addingTimeInterval(0.25))
         }
         try require(try await store.read { $0.freezes() } == [], "nothing is frozen at first")
@@ -216,13 +217,19 @@ extension PlanStoreConformance {
         try require(try await store.read { $0.freezes() } == all, "freezes come back, the global one first")
         let again = freeze(cloud, "another")
         try await store.write { $0.put(again) }
-        try require(try await store.read { $0.freezes() } == [all[0], again, all[2]], "an environment has one freeze")
-        try await store.write { $0.removeFreeze(of: nil) }
-        try await store.write { $0.removeFreeze(of: nil) }
+        try require(
+            try await store.read { $0.freezes() } == [all[0], again, all[2]], "a party has one freeze in a scope")
+        let other = freeze(cloud, "bob's", by: "bob")
+        try await store.write { $0.put(other) }
+        try require(
+            try await store.read { $0.freezes() } == [all[0], again, other, all[2]], "freezes of several add up")
+        try await store.write { $0.remove(other) }
+        try await store.write { $0.remove(all[0]) }
+        try await store.write { $0.remove(all[0]) }
         try require(try await store.read { $0.freezes() } == [again, all[2]], "the global freeze goes alone")
         try await store.write { records in
-            records.removeFreeze(of: home)
-            records.removeFreeze(of: cloud)
+            records.remove(all[2])
+            records.remove(again)
         }
         try require(try await store.read { $0.freezes() } == [], "lifted freezes are gone")
     }
@@ -230,7 +237,7 @@ extension PlanStoreConformance {
     func checkMark() async throws {
         try require(try await store.read { $0.mark } == nil, "there is no mark before the first")
         for mark in [
-            AuditMark(head: .empty, settled: 0),
+            AuditMark(head: .empty, settled: 0), AuditMark(head: .empty, settled: 1, isOfCopy: true),
             AuditMark(head: AuditHead(seq: .max, hash: "f00"), settled: .max - 1),
         ] {
             try await store.write { $0.put(mark) }

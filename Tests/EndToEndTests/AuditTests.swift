@@ -69,6 +69,27 @@ struct AuditTests {
         #expect(stat(agent.auditLog, &info) == 0 && info.st_mode & 0o777 == 0o600)
     }
 
+    @Test(arguments: ["nothing", "rules", "mistake", "rotation", "both"])
+    func `each SIGHUP writes one record`(changed: String) async throws {
+        let agent = try await ServedAgent(Team.setup(Team.allCases.filter { $0 != .bob }))
+        let before = try agent.lines().count
+        if ["rotation", "both"].contains(changed) { #expect(rename(agent.auditLog, agent.auditLog + ".1") == 0) }
+        switch changed {
+        case "rules", "both": try await agent.reload(Team.setup(), until: "put in force")
+        case "mistake": try await agent.reload(Setup(.simulated("")), until: "opened anew")
+        default: try await agent.reload(Team.setup(Team.allCases.filter { $0 != .bob }), until: "as they were")
+        }
+        let isRotated = ["rotation", "both"].contains(changed)
+        let new = try agent.lines().dropFirst(isRotated ? 0 : before)
+        #expect(new.count == 1, "\(new)")
+        let record = try #require(new.first)
+        #expect(record["kind"] == (["rules", "both"].contains(changed) ? "config" : "log"))
+        let note = record["kind"] == "log" ? record["result"] : record["result"]?["log"]
+        #expect(note?["event"] == "reopened" && note?["continued_from"] != nil, "\(record)")
+        #expect(try await agent.stop().status == 0)
+        _ = try AuditVerifier.verify(files: (isRotated ? [agent.auditLog + ".1"] : []) + [agent.auditLog])
+    }
+
     @Test func `a log that is cut underneath stops changes until it is opened anew, and shows for ever`() async throws {
         let agent = try await RunningAgent(Setup())
         let plan = try await agent.planID(.start)

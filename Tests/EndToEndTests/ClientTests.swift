@@ -167,8 +167,15 @@ struct ClientTests {
             expectProblem(
                 try await Person.agent.apply(try await Person.agent.planID(.start, at: agent), at: agent), 503, "frozen"
             )
-            let refused = try await Person.agent.run("freeze", "lift", "--environment", "cloud", at: agent)
+            let other = try await Person.alice.run(
+                "freeze", "set", "--environment", "cloud", "--reason", "disks", at: agent)
+            let id = try #require(other.out.split(separator: " ").first { $0.hasPrefix("frz_") }?.dropLast())
+            let refused = try await Person.agent.run("freeze", "lift", String(id), at: agent)
             #expect(refused.status == 1 && refused.err.hasPrefix("forbidden: "), "\(refused)")
+            let which = try await Person.alice.run("freeze", "lift", "--environment", "cloud", at: agent)
+            #expect(which.status == 1 && which.err.contains(id), "\(which)")
+            let own = try await Person.alice.run("freeze", "lift", String(id), at: agent)
+            #expect(own.status == 0 && own.out.contains("\nstill frozen: cloud until 2"), "\(own)")
             let elsewhere = try await Person.alice.run("freeze", "lift", at: agent)
             #expect(elsewhere.out.hasPrefix("there was no freeze of everything"), "\(elsewhere)")
             let lifted = try await Person.alice.run("freeze", "lift", "--environment", "cloud", at: agent)

@@ -44,7 +44,7 @@ struct FreezeRouteTests {
             #expect(dry["result"]?["status"] == "planned", "\(dry)")
             #expect(agent.executed.isEmpty)
 
-            expectProblem(try await lift(agent, by: .agent), 403, "forbidden")
+            expectProblem(try await lift(agent, by: .other), 403, "forbidden")
             let lifted = try await lift(agent)
             #expect(lifted.status == 200 && lifted["lifted"] == set.json, "\(lifted)")
             let nothing = try await lift(agent)
@@ -58,7 +58,9 @@ struct FreezeRouteTests {
         }
     }
 
-    @Test func `one of an environment leaves the others alone, and a new word replaces the old one`() async throws {
+    @Test func `one of an environment leaves the others alone, and a caller's new one replaces the old one`()
+        async throws
+    {
         try await withAgent(Team.setup()) { agent in
             for reason in ["disks", "more disks"] {
                 let set = try await freeze(agent, ["environment": "cloud", "reason": .string(reason)], by: .bob)
@@ -72,6 +74,37 @@ struct FreezeRouteTests {
             #expect(try await lift(agent)["lifted"] == .null, "the global one is another")
             #expect(try await lift(agent, "?environment=cloud")["lifted"]?["reason"] == "more disks")
             #expect(try await freezes(agent).isEmpty)
+        }
+    }
+
+    @Test func `freezes of several callers add up, and each is lifted by its id or by whose it is`() async throws {
+        try await withAgent(Team.setup()) { agent in
+            let own = try await freeze(agent, ["environment": "cloud", "reason": "disks"], by: .alice)
+            let brief = try await freeze(agent, ["environment": "cloud", "reason": "a moment", "ttl": 1], by: .agent)
+            #expect(try await freezes(agent) == [own.json, brief.json])
+            let plan = try await agent.plan(.start, by: .agent)
+            let deadline = ContinuousClock.now + .seconds(20)
+            while try await freezes(agent).count > 1, ContinuousClock.now < deadline {}
+            expectProblem(try await agent.apply(plan, by: .agent), 503, "frozen")
+            #expect(try await freezes(agent) == [own.json], "an operator's second took nothing from an approver's")
+
+            let third = try await freeze(agent, ["environment": "cloud", "reason": "mine", "ttl": 900], by: .agent)
+            let which = try await lift(agent, "?environment=cloud")
+            expectProblem(which, 400, "invalid_request")
+            for id in [own["id"], third["id"]] {
+                #expect(which["detail"]?.string?.contains(id?.string ?? "?") == true, "\(which)")
+            }
+            let others = try await lift(agent, "?id=\(own["id"]?.string ?? "")", by: .agent)
+            expectProblem(others, 403, "forbidden")
+            expectProblem(try await lift(agent, "?environment=cloud&by=alice", by: .agent), 403, "forbidden")
+            expectProblem(try await lift(agent, "?id=frz_00000000000000000000"), 404, "not_found")
+            let both = try await lift(agent, "?id=\(own["id"]?.string ?? "")&environment=cloud")
+            expectProblem(both, 400, "invalid_request")
+            let ended = try await lift(agent, "?environment=cloud", by: .agent)
+            #expect(ended["lifted"] == third.json, "one's own is the only one that one may lift")
+            #expect(ended["freezes"] == [own.json], "and what still holds is said")
+            #expect(try await lift(agent, "?environment=cloud&by=alice", by: .bob)["lifted"] == own.json)
+            #expect(try await agent.apply(plan, by: .agent)["result"]?["status"] == "succeeded")
         }
     }
 
@@ -89,7 +122,7 @@ struct FreezeRouteTests {
             Ask(by: .auditor, code: "forbidden"), Ask(by: .local, code: "forbidden"),
             Ask(by: .local, environment: "home", code: nil),
             Ask(by: .local, environment: "cloud", code: "unknown_environment"),
-            Ask(by: .agent, method: .delete, code: "forbidden"), Ask(by: .alice, method: .delete, code: nil),
+            Ask(by: .agent, method: .delete, code: nil), Ask(by: .alice, method: .delete, code: nil),
             Ask(by: .watcher, method: .delete, code: "forbidden"),
             Ask(by: .auditor, method: .delete, code: "forbidden"),
             Ask(by: .local, method: .delete, code: "forbidden"),

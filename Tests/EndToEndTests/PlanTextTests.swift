@@ -83,6 +83,7 @@ struct PlanTextTests {
 
     @Test func `with --json a refusal is the problem document, and its line is on standard error`() async throws {
         try await withAgent(Person.setup()) { agent in
+            #expect(try await Person.alice.run("freeze", "set", "--reason", "disks", at: agent).status == 0)
             let result = try await Person.agent.run("freeze", "lift", "--json", at: agent)
             let problem = try JSON.parse(String(result.out.dropLast()))
             #expect(result.status == 1 && problem["code"] == "forbidden")

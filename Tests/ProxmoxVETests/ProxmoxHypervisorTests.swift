@@ -25,7 +25,7 @@ import WireTestSupport
         try await Self.withHypervisor(answering: body) { pve in
             let call = Call(.post, ["nodes", "pve1", "qemu", "100", "status", "start"], tasks: ["qmstart"])
             do throws(HypervisorError) {
-                Issue.record("taken for an answer: \(try await pve.change(call))")
+                Issue.record("taken for an answer: \(try await pve.change(call) { true })")
             } catch {
                 #expect(error.mayHaveExecuted)
             }
@@ -34,10 +34,12 @@ import WireTestSupport
 
     @Test func `a change that is done at once may answer anything but a task nobody can follow`() async throws {
         let call = Call(.put, ["storage", "nas"])
-        let accepted = try await Self.withHypervisor(answering: #"{"data":null}"#) { try await $0.change(call) }
+        let accepted = try await Self.withHypervisor(answering: #"{"data":null}"#) {
+            try await $0.change(call) { true }
+        }
         #expect(accepted == .done(.null))
         try await Self.withHypervisor(answering: #"{"data":"UPID:half"}"#) { pve -> Void in
-            await #expect(throws: HypervisorError.self) { _ = try await pve.change(call) }
+            await #expect(throws: HypervisorError.self) { _ = try await pve.change(call) { true } }
         }
     }
 

@@ -14,6 +14,8 @@ package final class RawServer: Sendable {
         case send([UInt8])
         /// Stay silent until the client leaves or the server stops.
         case hang
+        /// Read nothing until the server stops.
+        case ignore
         /// Close with FIN.
         case close
         /// Close with RST.
@@ -116,6 +118,11 @@ package final class RawServer: Sendable {
                     _ = try reader.take(count) { () throws(WireError) in try socket.read(until: deadline) }
                 case .send(let bytes): try socket.write(bytes, until: deadline)
                 case .hang: _ = try reader.toEnd { () throws(WireError) in try socket.read(until: deadline) }
+                case .ignore:
+                    let pause = DispatchSemaphore(value: 0)
+                    while !state.withLock({ $0.stopped }), .now < deadline {
+                        _ = pause.wait(timeout: .now() + .milliseconds(5))
+                    }
                 case .close: return
                 case .reset: return socket.resetOnClose()
                 case .again: index = -1

@@ -12,8 +12,8 @@ import Testing
 final class MortalAgent: Asked {
     let datacenter: Datacenter
     let auditLog: String
-    private let directory: TemporaryDirectory
-    private let config: String
+    let directory: TemporaryDirectory
+    let config: String
     private let variables: [String: String]
     private let document: JSON
     private let life = Mutex<(program: Program, client: Client)?>(nil)
@@ -54,6 +54,32 @@ final class MortalAgent: Asked {
         await client.stop()
         life.withLock { $0 = nil }
         #expect(end.status == -SIGKILL, "\(end)")
+    }
+
+    /// The file that its state is in.
+    var state: String { "\(directory.path)/state.db" }
+
+    /// Why it does not start.
+    func refusal() async throws -> String {
+        let result = try await Program(["--config", config], variables: variables).end()
+        #expect(result.status == 1, "\(result)")
+        return result.err
+    }
+
+    /// Sends SIGHUP and waits until the log was opened anew.
+    func hangUp() async throws {
+        guard let (program, _) = life.withLock({ $0 }) else { return }
+        program.signal(SIGHUP)
+        _ = try await program.line { $0.contains("opened anew") }
+    }
+
+    /// Tells it to stop (SIGTERM) and waits for its end; it can be started again.
+    func halt() async throws {
+        guard let (program, client) = life.withLock({ $0 }) else { return }
+        await client.stop()
+        program.signal(SIGTERM)
+        life.withLock { $0 = nil }
+        #expect(try await program.end().status == 0)
     }
 
     func send(_ request: OutgoingRequest) async throws -> Reply {

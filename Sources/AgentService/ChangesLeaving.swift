@@ -1,0 +1,27 @@
+import AgentModel
+import Synchronization
+
+/// The mutations that have passed their gates and are not answered yet, so that a freeze can wait for them.
+final class ChangesLeaving: Sendable {
+    private let environments = Mutex<[RecordID: EnvironmentName]>([:])
+
+    /// Lets a call of the operation pass, unless `isFrozen`. It is counted before that is asked: whoever freezes first
+    /// and looks here afterwards misses none.
+    func pass(_ operation: RecordID, in environment: EnvironmentName, unless isFrozen: () -> Bool) -> Bool {
+        environments.withLock { $0[operation] = environment }
+        guard isFrozen() else { return true }
+        leave(operation)
+        return false
+    }
+
+    /// The call was answered, or will not be.
+    func leave(_ operation: RecordID) { environments.withLock { $0[operation] = nil } }
+
+    /// Waits, at most so long, until those that the freeze covers are answered.
+    func wait(for freeze: Freeze, atMost limit: Duration) async {
+        let deadline = ContinuousClock.now + limit
+        while environments.withLock({ $0.values.contains { freeze.covers($0) } }), .now < deadline {
+            guard (try? await Task.sleep(for: .milliseconds(2))) != nil else { return }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import AgentAudit
+import AgentModel
+import FoundationEssentials
+import StrictJSON
+
+/// What the records behind a state's mark tell, to be held against that state.
+///
+/// A crash leaves a state that lacks, of each thing that was under way, the last step at most. A state from a backup may
+/// lack whole lives of plans and operations; such a one is older, and nothing that it lacks may count as not done.
+struct Replay: Sendable {
+    /// A record with what is needed of it.
+    struct Entry: Sendable {
+        let seq: UInt64
+        let time: Date
+        let event: AuditEvent
+        let planID: RecordID?
+        let operationID: RecordID?
+
+        init(_ record: AuditRecord) {
+            seq = record.seq
+            time = record.time.date
+            var event = record.event
+            planID = event.planID.flatMap { RecordID($0, .plan) }
+            operationID = event.operationID.flatMap { RecordID($0, .operation) }
+            event.decision = nil
+            event.request = event.request.map { request in
+                ["action": request["action"] ?? .null, "target": request["target"] ?? .null]
+            }
+            if event.kind == .applyIntent || event.kind == .plan { event.result = nil }
+            self.event = event
+        }
+
+        /// Where a refusal has left the plan.
+        var leaves: PlanState? { event.result?["state"]?.string.flatMap(PlanState.init) }
+
+        /// Whether it is the end of that freeze; of one without an id, as records had it once, of its scope.
+        func lifts(_ freeze: Freeze) -> Bool {
+            event.result?["freeze_id"]?.string.map { $0 == freeze.id?.description }
+                ?? (freeze.environment?.description == event.environment)
+        }
+    }
+
+    /// Changes of plans and operations, oldest first, without what was called void.
+    private(set) var entries: [Entry] = []
+    /// Freezes that were set and, by the log, hold.
+    private(set) var freezes: [Freeze] = []
+    /// Ends of freezes that were not set behind the mark.
+    private(set) var lifted: [Entry] = []
+    /// Operations whose intent or end stands behind the head that the state knows: that they were made is stored before
+    /// either.
+    private(set) var begun: Set<RecordID> = []
+    /// How often a process opened the log behind that head.
+    private(set) var openings = 0
+    /// The tasks that ended operations had.
+    private(set) var tasks: [UPID] = []
+    private var freezeEntries: [Entry] = []
+    private var voided: Set<UInt64> = []
+    private var intents: Set<RecordID> = []
+    private var requests: [RecordID: Entry] = [:]
+
+    /// Takes the next record; `head` is the newest one that the state knows.
+    mutating func add(_ record: AuditRecord, behind head: UInt64) {
+        let entry = Entry(record)
+        let isUnknown = record.seq > head
+        switch entry.event.kind {
+        case .log:
+            if isUnknown, entry.event.result?["event"] == "opened" { openings += 1 }
+        case .freeze, .unfreeze: freezeEntries.append(entry)
+        case .void:
+            if let seq = entry.event.voids { voided.insert(UInt64(clamping: seq)) }
+        case .plan, .applyIntent, .apply:
+            if let plan = entry.planID, entry.event.kind == .plan { requests[plan] = entry }
+            if let id = entry.operationID, isUnknown { begun.insert(id) }
+            if let upid = entry.event.result?["upid"]?.string.flatMap(UPID.init) { tasks.append(upid) }
+            entries.append(entry)
+        case .approve, .reject, .cancel, .refuse, .queue, .resolve, .expire: entries.append(entry)
+        case .read, .config, .authFailures: break
+        }
+    }
+
+    /// To be called after the last record; `newID` names freezes whose record does not.
+    mutating func close(newID: () -> RecordID) {
+        entries.removeAll { voided.contains($0.seq) }
+        let intended = entries.filter { $0.event.kind == .applyIntent }
+        intents = Set(intended.compactMap(\.operationID))
+        for entry in intended { if let plan = entry.planID, requests[plan] == nil { requests[plan] = entry } }
+        for entry in freezeEntries where !voided.contains(entry.seq) {
+            if entry.event.kind == .freeze { set(entry, newID) } else { lift(entry) }
+        }
+    }
+
+    private mutating func set(_ entry: Entry, _ newID: () -> RecordID) {
+        let event = entry.event
+        let environment = event.environment.flatMap(EnvironmentName.init)
+        // A name that is none any more covers nothing.
+        guard environment != nil || event.environment == nil else { return }
+        let freeze = Freeze(
+            id: event.result?["freeze_id"]?.string.flatMap { RecordID($0, .freeze) } ?? newID(),
+            environment: environment, reason: event.result?["reason"]?.string ?? "", by: event.actor,
+            party: event.result?["party"]?.string ?? "", setAt: entry.time,
+            endsAt: event.result?["ends_at"]?.string.flatMap(Date.init(rfc3339:)))
+        freezes.removeAll { freeze.replaces($0) }
+        freezes.append(freeze)
+    }
+
+    private mutating func lift(_ entry: Entry) {
+        let count = freezes.count
+        freezes.removeAll { entry.lifts($0) }
+        if freezes.count == count { lifted.append(entry) }
+    }
+
+    /// Whether the log says that the operation's first call was about to be sent.
+    func isIntended(_ operation: RecordID) -> Bool { intents.contains(operation) }
+
+    /// Whether the log says how the operation ended.
+    func hasOutcome(_ operation: RecordID) -> Bool {
+        entries.contains { $0.operationID == operation && $0.event.kind == .apply }
+    }
+
+    /// An operation that the state does not have, from its plan, or from what the log says of it; `nil` where that is not
+    /// enough.
+    func operation(_ entry: Entry, of plan: Plan?, isShared: Bool) -> Operation? {
+        guard let id = entry.operationID else { return nil }
+        if let plan { return Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: entry.time) }
+        guard let planID = entry.planID, let asked = requests[planID],
+            let environment = asked.event.environment.flatMap(EnvironmentName.init),
+            let action = asked.event.request?["action"]?.string.flatMap(Action.init(rawValue:)),
+            let target = asked.event.request?["target"]?.string.flatMap(Target.init)
+        else { return nil }
+        let requester = Caller(principal: asked.event.principal, label: asked.event.label, isShared: isShared)
+        return Operation(
+            id: id, planID: planID, environment: environment, action: action, target: target, requester: requester,
+            approvals: [], createdAt: entry.time)
+    }
+}

@@ -1,0 +1,82 @@
+internal import AgentAudit
+internal import Glibc
+internal import SystemThread
+
+/// The part of a log's file that was there when it was opened, to be verified while the agent serves.
+struct AuditHistory {
+    let path: String
+    let identity: AuditLogFile.Identity
+    /// Where the part ends, and with which record.
+    let end: Int64
+    let head: AuditHead
+
+    /// `nil` where there is nothing to verify.
+    init?(of file: borrowing AuditLogFile, _ tail: AuditLogFile.Tail) {
+        guard let head = tail.record?.head, let identity = file.identity else { return nil }
+        (path, self.identity, end, self.head) = (file.path, identity, tail.end, head)
+    }
+
+    /// Reads on a thread of its own, a piece at a time and with pauses, so that nobody waits for it. `found` is told the
+    /// first flaw; where there is none, `anchors` learn what was verified.
+    func verify(
+        _ anchors: AuditAnchors, isWanted: @escaping @Sendable () -> Bool,
+        found: @escaping @Sendable (AuditError) -> Void
+    ) {
+        let copy = self
+        do throws(OwnThread.Unavailable) {
+            try OwnThread.start {
+                do throws(AuditFinding) { try copy.read(anchors, isWanted) } catch {
+                    found(
+                        AuditError(
+                            "audit log \(error): changes stop; keep the file as evidence, move it aside, and send SIGHUP"
+                        ))
+                }
+            }
+        } catch {
+            found(AuditError("audit log \(path): cannot be verified: \(error); restart the agent to try again"))
+        }
+    }
+
+    private func read(_ anchors: AuditAnchors, _ isWanted: () -> Bool) throws(AuditFinding) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        defer { if descriptor >= 0 { _ = close(descriptor) } }
+        // It was rotated away meanwhile: `audit verify` is for what was put aside.
+        guard descriptor >= 0, AuditLogFile.Identity(of: descriptor) == identity else { return }
+        var verifier = AuditVerifier(saved: head)
+        try verifier.begin(file: path)
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        var at: Int64 = 0
+        var heads: [AuditHead] = []
+        while at < end, isWanted() {
+            let begin = ContinuousClock.now
+            let wanted = min(buffer.count, Int(end - at))
+            let count = buffer.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, wanted, off_t(at)) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                throw AuditFinding(file: path, line: 0, reason: "cannot be read: \(String(cString: strerror(errno)))")
+            }
+            at += Int64(count)
+            try verifier.feed(buffer[..<count])
+            if let origin = verifier.origin, heads.isEmpty { heads = [origin] }
+            if let head = verifier.head { heads.append(head) }
+            usleep(UInt32(clamping: Int((ContinuousClock.now - begin) / .microseconds(1))))
+        }
+        guard at >= end else { return }
+        _ = try verifier.finish()
+        anchors.add(heads)
+    }
+}
+
+extension AuditLogFile {
+    /// Which file it is, whatever its name.
+    struct Identity: Equatable, Sendable {
+        private let device: dev_t
+        private let inode: ino_t
+
+        init?(of descriptor: Int32) {
+            var info = stat()
+            guard fstat(descriptor, &info) == 0 else { return nil }
+            (device, inode) = (info.st_dev, info.st_ino)
+        }
+    }
+}

@@ -1,0 +1,205 @@
+internal import AgentAudit
+internal import Synchronization
+
+/// All files of a log as one chain: the present one, and before it those that were put aside under its name.
+struct AuditTrail {
+    let path: String
+    /// Where the last whole record of the present file ends, if that is known.
+    var end: Int64?
+
+    /// Gives `body` the records from number `seq` on, or from the first that there is, until it has enough; holds each to
+    /// the one before it, over the ends of files too.
+    func walk(from seq: UInt64, _ body: (AuditRecord) throws(AuditError) -> Bool) throws(AuditError) {
+        var chain: AuditChain?
+        var isEnough = false
+        guard var file = try start(from: seq) else { return }
+        while true {
+            try reader(file).walk(from: seq, &chain) { record throws(AuditError) in
+                isEnough = try !body(record)
+                return !isEnough
+            }
+            guard !isEnough, file != path, let next = try successor(of: chain) else { return }
+            file = next
+        }
+    }
+
+    /// The file in which the walk begins; the present one wherever it has the record.
+    private func start(from seq: UInt64) throws(AuditError) -> String? {
+        let first = try reader(path).first()
+        if let first, first <= seq { return path }
+        let aside = asideNewestFirst
+        for file in aside where try AuditLogReader(path: file).holds(seq) { return file }
+        // What was asked for is in no file any more, or not yet in one: from what comes after it.
+        let later = ([path] + aside).compactMap { file -> (first: UInt64, file: String)? in
+            guard let first = (try? AuditLogReader(path: file).first()) ?? nil, first > seq else { return nil }
+            return (first, file)
+        }
+        return later.min { $0.first < $1.first }?.file
+    }
+
+    /// The file that goes on from where the chain is.
+    private func successor(of chain: AuditChain?) throws(AuditError) -> String? {
+        guard let chain else { return nil }
+        let next = chain.head.seq + 1
+        for file in [path] + asideNewestFirst where try reader(file).first() == next { return file }
+        return nil
+    }
+
+    private var asideNewestFirst: [String] { AuditLogReader.files(of: path).dropLast().reversed() }
+
+    private func reader(_ file: String) throws(AuditError) -> AuditLogReader {
+        try AuditLogReader(path: file, upTo: file == path ? end : nil)
+    }
+}
+
+// MARK: - What a walk is for
+
+extension AuditTrail {
+    /// The records after number `seq`, oldest first, at most `limit`, and no more once there are `bytes` bytes of them. The chain is verified from the record before them up
+    /// to the next one that `anchors` know, so that no part of a chain that is broken, or made up, is taken for good.
+    /// Throws where that one is more than `most` records away.
+    func records(
+        after seq: UInt64, limit: Int, bytes: Int = .max, _ anchors: AuditAnchors, verifying most: Int = .max
+    ) throws(AuditError) -> [AuditRecord] {
+        var found: [AuditRecord] = []
+        var anchor: AuditHead?
+        var passed: [AuditHead] = []
+        var isVerified = false
+        var behind = 0
+        var size = 0
+        func isFull() -> Bool { found.count >= limit || size >= bytes }
+        try walk(from: seq) { record throws(AuditError) in
+            if record.seq > seq, !isFull() {
+                found.append(record)
+                size += record.line.count
+                anchor = anchors.next(from: record.seq)
+                isVerified = false
+                behind = 0
+            } else {
+                behind += 1
+            }
+            guard behind <= most else {
+                throw AuditError(
+                    "audit log \(path): what stands behind record \(record.seq - UInt64(most)) is still being verified; "
+                        + "ask again in a minute")
+            }
+            if record.seq.isMultiple(of: AuditAnchors.distance) { passed.append(record.head) }
+            if let anchor, record.seq == anchor.seq {
+                guard record.hash == anchor.hash else {
+                    throw replaced("its record \(record.seq) is not the one that was written: it was replaced")
+                }
+                isVerified = true
+            }
+            return !isFull() || anchor.map { record.seq < $0.seq } ?? false
+        }
+        // What was written meanwhile is behind the end that this walk had.
+        guard let anchor else { return found }
+        if isVerified {
+            anchors.add(passed.filter { $0.seq <= anchor.seq })
+        } else if try !reaches(anchor) {
+            throw replaced("record \(anchor.seq), which was written, is not there")
+        }
+        return found
+    }
+
+    private func replaced(_ what: String) -> AuditError {
+        AuditError("audit log \(path): \(what); see proxmox-agent audit verify")
+    }
+
+    private func reaches(_ anchor: AuditHead) throws(AuditError) -> Bool {
+        var isThere = false
+        try walk(from: anchor.seq) { record throws(AuditError) in
+            isThere = record.head == anchor
+            return false
+        }
+        return isThere
+    }
+
+    /// The newest record, with everything behind the saved head verified, and some of the heads on the way. Throws, with the
+    /// cure, where the log does not hold that head, or does not go on from it.
+    func end(
+        behind saved: AuditHead, present: AuditHead?
+    ) throws(AuditError) -> (head: AuditHead, passed: [AuditHead]) {
+        var head: AuditHead?
+        var passed: [AuditHead] = []
+        do throws(AuditError) {
+            try walk(from: saved.seq) { record throws(AuditError) in
+                if head == nil {
+                    let isSaved = record.head == saved
+                    guard isSaved || (record.seq == saved.seq + 1 && record.prev == saved.hash) else {
+                        throw AuditError(
+                            record.seq == saved.seq
+                                ? "audit log \(path): its record \(saved.seq) is not the one that was synced: it was replaced"
+                                : "audit log \(path): records \(saved.seq) to \(record.seq - 1) are missing, of which "
+                                    + "\(saved.seq) was synced")
+                    }
+                }
+                head = record.head
+                if record.seq.isMultiple(of: AuditAnchors.distance) { passed.append(record.head) }
+                return true
+            }
+        } catch {
+            throw Self.refusal(error.description, present)
+        }
+        guard let head else {
+            let what =
+                present.map { "ends at record \($0.seq), but \(saved.seq) was synced: it was cut" }
+                ?? "is empty or gone, but record \(saved.seq) was synced"
+            throw Self.refusal("audit log \(path): \(what)", present)
+        }
+        guard present == nil || present == head else {
+            throw Self.refusal("audit log \(path): does not continue record \(head.seq)", present)
+        }
+        return (head, passed)
+    }
+
+    private static func refusal(_ what: String, _ present: AuditHead?) -> AuditError {
+        AuditError(
+            "\(what). Bring the right file back, or, to go on with what there is: proxmox-agent audit accept --config "
+                + "FILE --head \(present?.description ?? "none")")
+    }
+}
+
+/// Heads that the log is known to have had, one of so many: what was written by this process, or verified.
+final class AuditAnchors: Sendable {
+    /// Sorted.
+    private let heads = Mutex<[AuditHead]>([])
+    /// Records between two.
+    static let distance: UInt64 = 256
+
+    /// Takes a head that is the newest of all, if the last is far enough behind.
+    func note(_ head: AuditHead) {
+        heads.withLock { heads in
+            guard let last = heads.last else { return heads.append(head) }
+            // The newest moves on until it has gone far enough.
+            let before = heads.dropLast().last?.seq ?? 0
+            guard head.seq > last.seq else { return }
+            if last.seq - before < Self.distance { heads[heads.count - 1] = head } else { heads.append(head) }
+        }
+    }
+
+    /// Takes heads that were verified.
+    func add(_ verified: [AuditHead]) {
+        heads.withLock { heads in
+            let all = (heads + verified).sorted { $0.seq < $1.seq }
+            heads = []
+            for head in all {
+                // The newest stays, whatever stands close before it.
+                let isFarEnough = heads.last.map { head.seq - $0.seq >= Self.distance } ?? true
+                if isFarEnough || head.seq == all.last?.seq, heads.last != head { heads.append(head) }
+            }
+        }
+    }
+
+    /// The first that is not before the record of this number.
+    func next(from seq: UInt64) -> AuditHead? {
+        heads.withLock { heads in
+            var (low, high) = (0, heads.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if heads[middle].seq < seq { low = middle + 1 } else { high = middle }
+            }
+            return low < heads.count ? heads[low] : nil
+        }
+    }
+}

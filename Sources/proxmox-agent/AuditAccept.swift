@@ -1,0 +1,96 @@
+import AgentAudit
+import AgentModel
+import AgentService
+import AgentStorage
+import ArgumentParser
+import FoundationEssentials
+import Glibc
+import StrictJSON
+
+extension AuditCommand {
+    /// `proxmox-agent audit accept`
+    struct Accept: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Go on with a log that is not the one the state knows.",
+            discussion: """
+                For when the agent does not start because the log is gone, was cut or is another one, and the right file \
+                cannot be brought back. Run it as the agent's user while the agent is stopped. The log has to end at the \
+                head that is named, and to be whole. Who accepted what is recorded in it. Plans that could still be \
+                applied are cancelled: nobody can tell any more whether they were.
+                """)
+
+        @Option(
+            help: ArgumentHelp("The configuration file: its audit_log_path and state_path count.", valueName: "file"),
+            completion: .file())
+        var config: String
+
+        @Option(help: ArgumentHelp("The head of the log, as seq:hash; none for an empty one.", valueName: "seq:hash"))
+        var head: String
+
+        @Option(help: ArgumentHelp("Why; recorded.", valueName: "text"))
+        var reason: String?
+
+        mutating func run() async throws {
+            let accepted = head == "none" ? AuditHead.empty : try AuditHead(option: head)
+            let usual = AgentConfig()
+            let log = try configuredPath("audit_log_path", in: config) ?? usual.auditLogPath
+            let state = try configuredPath("state_path", in: config) ?? usual.statePath
+            do throws(StoreError) {
+                let store = try SQLiteStore(path: state)
+                let line: String
+                do throws(AuditError) { line = try await accept(accepted, log, store) } catch {
+                    await store.close()
+                    throw StoreError(error.description)
+                }
+                await store.close()
+                print(quoted(line))
+            } catch {
+                throw fail(quoted(error.detail))
+            }
+        }
+
+        /// Records that the log is accepted, and then has the state go on from there.
+        private func accept(
+            _ accepted: AuditHead, _ log: String, _ store: SQLiteStore
+        ) async throws(AuditError) -> String {
+            if accepted != .empty {
+                do throws(AuditFinding) { _ = try AuditVerifier.verify(files: [log]) } catch {
+                    throw AuditError("audit log \(error); keep the file as evidence, move it aside and accept none")
+                }
+            }
+            let saved = try await Self.naming { () throws(StoreError) in try await store.read { $0.mark } }
+            let sink = try FileAuditSink(path: log, continuing: saved?.head, accepting: accepted)
+            let event = AuditEvent(
+                kind: .log, actor: "proxmox-agent", principal: "proxmox-agent",
+                result: [
+                    "event": "accepted", "accepted_by": .string(Self.user),
+                    "state_head": .string(saved?.head.description ?? "none"), "log_head": .string(head),
+                    "reason": reason.map { .string($0) },
+                ])
+            let now = Date()
+            let made = try await sink.append(event, .now)
+            try await sink.close()
+            let count = try await Self.naming { () throws(StoreError) in
+                try await store.write { records -> Int in
+                    let plans = records.plans(PlanFilter(isLive: true))
+                    for var plan in plans where plan.move(to: .cancelled, at: now) { records.put(plan) }
+                    records.put(AuditMark(head: made, settled: made.seq))
+                    return plans.count
+                }
+            }
+            return "accepted: the log goes on at \(made); \(count) plans that could still be applied are cancelled"
+        }
+
+        private static func naming<T: Sendable>(
+            _ body: () async throws(StoreError) -> T
+        ) async throws(AuditError) -> T {
+            do throws(StoreError) { return try await body() } catch { throw AuditError(error.detail) }
+        }
+
+        /// Who runs this, and for whom.
+        private static var user: String {
+            let name = getpwuid(getuid()).map { String(cString: $0.pointee.pw_name) } ?? "uid \(getuid())"
+            return environmentVariables()["SUDO_USER"].map { "\($0) as \(name)" } ?? name
+        }
+    }
+}
