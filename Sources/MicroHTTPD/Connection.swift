@@ -88,6 +88,12 @@ final class Connection: Sendable {
         }
     }
 
+    /// Whether bytes of the client wait to be read. Only under the registry's lock.
+    var hasUnread: Bool {
+        var byte: UInt8 = 0
+        return unsafe recv(descriptor, &byte, 1, Int32(truncatingIfNeeded: Int(MSG_PEEK) | Int(MSG_DONTWAIT))) > 0
+    }
+
     /// The last answer leaves request bytes unread. Closing then would reset the connection, and the answer be lost.
     var lingers: Bool {
         get { lingering.load(ordering: .relaxed) }
@@ -149,123 +155,5 @@ extension Connection {
             }
             return now < known.end ? known.certificate : .refused("it has expired")
         }
-    }
-}
-
-/// All open connections. Touched once when one opens and once when it closes, never per request.
-final class ConnectionRegistry: Sendable {
-    private struct State {
-        var open: [Int32: Connection] = [:]
-        /// How many each source has.
-        var counts: [String: Int] = [:]
-    }
-
-    private let state = Lock(State())
-    /// Accepted, and not yet taken up by one of libmicrohttpd's threads.
-    private let arriving = Atomic(0)
-    private let options: HTTPServer.Options
-
-    init(_ options: HTTPServer.Options) { self.options = options }
-
-    /// Adds a connection. Over the limit of its source, or of all, one that nobody would miss is cut off, of the source
-    /// that has most; or this one where there is none: the server stays reachable however many clients hold on to it.
-    func add(_ connection: Connection) {
-        arriving.subtract(1, ordering: .relaxed)
-        state.withLock { state in
-            if let old = state.open.updateValue(connection, forKey: connection.descriptor) {
-                state.counts.lower(old.source)
-            }
-            let own = state.counts[connection.source, default: 0] + 1
-            state.counts[connection.source] = own
-            if own > options.maxConnectionsOfSource {
-                (Self.idlest(state, of: connection.source, except: connection) ?? connection).cut()
-            } else if state.open.count > options.maxConnections {
-                let largest = state.counts.max { $0.value < $1.value }?.key
-                (Self.idlest(state, of: largest, except: connection) ?? Self.idlest(state, of: nil, except: connection)
-                    ?? connection).cut()
-            }
-        }
-    }
-
-    /// Cuts off the connection that is idle for longest.
-    func cutIdle() { state.withLock { Self.idlest($0, of: nil, except: nil)?.cut() } }
-
-    /// A connection was accepted; `add` follows.
-    func announce() { arriving.add(1, ordering: .relaxed) }
-
-    /// Gives libmicrohttpd a moment to close what was cut off, where that is needed. Blocks.
-    func waitForRoom() {
-        var patience = 500
-        while patience > 0,
-            state.withLock({ $0.open.count }) + arriving.load(ordering: .relaxed) > options.maxConnections
-        {
-            usleep(200)
-            patience -= 1
-        }
-    }
-
-    /// Of those that are idle the one that is so for longest; else of those whose clients do not read.
-    private static func idlest(_ state: State, of source: String?, except: Connection?) -> Connection? {
-        let now = Connection.now
-        var found: (connection: Connection, isSending: Bool, since: UInt64)?
-        for connection in state.open.values where !connection.isCut && connection !== except {
-            guard source == nil || connection.source == source, let since = connection.idleSince(at: now) else {
-                continue
-            }
-            let isSending = connection.phase == .sending
-            if let best = found, (best.isSending ? 1 : 0, best.since) <= (isSending ? 1 : 0, since) { continue }
-            found = (connection, isSending, since)
-        }
-        return found?.connection
-    }
-
-    /// Forgets a connection whose descriptor is about to be closed. No `cut` can meet it after this.
-    func remove(_ connection: Connection) {
-        state.withLock { state in
-            guard state.open[connection.descriptor] === connection else { return }
-            state.open[connection.descriptor] = nil
-            state.counts.lower(connection.source)
-        }
-    }
-
-    /// Cuts off what has been receiving or sending for too long, which a client can stretch without end by moving a byte
-    /// now and then.
-    func cutStalled() {
-        state.withLock { state in
-            let now = Connection.now
-            for connection in state.open.values where !connection.isCut && connection.isStalled(at: now, options) {
-                connection.cut()
-            }
-        }
-    }
-
-    /// Cuts off those whose client has left in the middle of a request: libmicrohttpd (0.9.75) overlooks an end that
-    /// comes with the last bytes, and would keep them until they have been idle for long enough.
-    func cutGone() {
-        state.withLock { state in
-            let now = Connection.now
-            for connection in state.open.values where !connection.isCut {
-                guard connection.phase == .waiting || connection.phase == .receiving else { continue }
-                var byte: UInt8 = 0
-                let isOld = now > connection.start + 2_000_000_000
-                let flags = Int32(truncatingIfNeeded: Int(MSG_PEEK) | Int(MSG_DONTWAIT))
-                if isOld, unsafe recv(connection.descriptor, &byte, 1, flags) == 0 { connection.cut() }
-            }
-        }
-    }
-
-    var count: Int { state.withLock { $0.open.count } }
-
-    /// Connections whose request is being answered or whose answer is on its way.
-    var busy: Int {
-        state.withLock { $0.open.values.count { $0.phase == .answering || $0.phase == .sending } }
-    }
-}
-
-extension [String: Int] {
-    /// Counts one less of `key`.
-    fileprivate mutating func lower(_ key: String) {
-        let left = self[key, default: 0] - 1
-        self[key] = left > 0 ? left : nil
     }
 }

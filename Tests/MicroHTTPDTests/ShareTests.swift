@@ -100,10 +100,14 @@ extension Serving {
         @Test func `a source has its share of the connections`() async throws {
             try await withServer(echo, { ($0.maxConnections, $0.maxConnectionsOfSource) = (100, 10) }) { server in
                 let idle = try (0..<20).map { _ in try RawClient(server.address) }
-                let last = try RawClient(server.address)
-                #expect(try await last.exchange(get("/")).status == 200)
-                #expect(await Self.comesTrue { server.openConnections <= 10 })
-                #expect(try await last.exchange(get("/")).status == 200)
+                // Those that have only just come are let be for a moment.
+                var limit = 1000
+                while limit > 0, server.openConnections > 11 || limit == 1000 {
+                    let last = try RawClient(server.address)
+                    #expect(try await last.exchange(get("/")).status == 200)
+                    limit -= 1
+                }
+                #expect(limit > 0)
                 withExtendedLifetime(idle) {}
             }
         }
