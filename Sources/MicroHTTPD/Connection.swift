@@ -59,21 +59,24 @@ final class Connection: Sendable {
         moved.store(Self.now, ordering: .relaxed)
     }
 
-    /// Whether a request or an answer takes longer than it may.
+    /// Whether a request or an answer takes longer than it may. Where bytes wait to be read, or there is room for more of
+    /// the answer, it is this server that is behind, and not the client. Only under the registry's lock.
     func isStalled(at now: UInt64, _ options: HTTPServer.Options) -> Bool {
         func isPast(_ limit: Duration, since start: UInt64) -> Bool { now > start &+ UInt64(limit.nanoseconds) }
         switch phase {
         case .answering: return false
-        case .receiving: return isPast(min(options.requestTimeout, options.transferTimeout), since: start)
+        case .receiving:
+            return isPast(options.transferTimeout, since: start)
+                || (isPast(options.requestTimeout, since: start) && !hasUnread)
         // libmicrohttpd sees to those that are silent; this is for those that send a byte now and then.
         case .waiting:
             return isPast(min(options.transferTimeout, options.idleTimeout + options.requestTimeout), since: start)
         case .sending:
             if isPast(options.transferTimeout, since: start) { return true }
-            if isPast(options.sendTimeout, since: moved.load(ordering: .relaxed)) { return true }
+            guard isPast(options.sendTimeout, since: start) else { return false }
             let seconds = Double(now &- min(start, now)) / 1e9
-            return isPast(options.sendTimeout, since: start)
-                && Double(sent.load(ordering: .relaxed)) < seconds * Double(options.minReadRate)
+            let isSlow = Double(sent.load(ordering: .relaxed)) < seconds * Double(options.minReadRate)
+            return (isSlow || isPast(options.sendTimeout, since: moved.load(ordering: .relaxed))) && !hasRoom
         }
     }
 
@@ -92,6 +95,12 @@ final class Connection: Sendable {
     var hasUnread: Bool {
         var byte: UInt8 = 0
         return unsafe recv(descriptor, &byte, 1, Int32(truncatingIfNeeded: Int(MSG_PEEK) | Int(MSG_DONTWAIT))) > 0
+    }
+
+    /// Whether the kernel would take more of the answer.
+    private var hasRoom: Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return unsafe poll(&entry, 1, 0) > 0 && entry.revents & Int16(POLLOUT) != 0
     }
 
     /// The last answer leaves request bytes unread. Closing then would reset the connection, and the answer be lost.
