@@ -10,6 +10,8 @@ final class ConnectionRegistry: Sendable {
         /// Those that are not cut off, in all and of each source.
         var count = 0
         var counts: [String: Int] = [:]
+        /// When it was looked last for idle connections of which source.
+        var looked: (source: String, at: UInt64) = ("", 0)
 
         mutating func raise(_ source: String) {
             count += 1
@@ -41,9 +43,22 @@ final class ConnectionRegistry: Sendable {
 
     init(_ options: HTTPServer.Options) { self.options = options }
 
-    /// Adds a connection. Over the limit of its source, or of all, some that nobody would miss are cut off, of the source
-    /// that has most; over that of all this one where there are none. So the server stays reachable however many clients
-    /// hold on to it.
+    /// Whether one more connection of a source is taken. Over its limit some that nobody would miss have to go for that:
+    /// not those that have only just come, as they may be about to ask. A flood is turned away before it costs anything.
+    func admits(_ source: String) -> Bool {
+        state.withLock { state in
+            guard state.counts[source, default: 0] >= options.maxConnectionsOfSource else { return true }
+            let now = Connection.now
+            if state.looked.source != source || now > state.looked.at &+ 50_000_000 {
+                state.looked = (source, now)
+                Self.cutIdle(&state, of: source, except: nil, for: 250_000_000)
+            }
+            return state.counts[source, default: 0] < options.maxConnectionsOfSource
+        }
+    }
+
+    /// Adds a connection. Over the limit of all some that nobody would miss are cut off, of the source that has most; or
+    /// this one where there are none. So the server stays reachable however many clients hold on to it.
     func add(_ connection: Connection) {
         arriving.subtract(1, ordering: .relaxed)
         state.withLock { state in
@@ -58,8 +73,8 @@ final class ConnectionRegistry: Sendable {
                     state.cut(connection)
                 }
             } else if state.counts[connection.source, default: 0] > options.maxConnectionsOfSource {
-                // Who has only just come may be about to ask.
-                Self.cutIdle(&state, of: connection.source, except: connection, for: 250_000_000)
+                // Several were admitted before the first of them was here.
+                state.cut(connection)
             }
         }
     }
@@ -72,7 +87,7 @@ final class ConnectionRegistry: Sendable {
 
     /// Gives libmicrohttpd a moment to close what was cut off, where that is needed. Blocks.
     func waitForRoom() {
-        var patience = 500
+        var patience = 100
         while patience > 0,
             state.withLock({ $0.open.count }) + arriving.load(ordering: .relaxed) > options.maxConnections
         {
