@@ -4,8 +4,9 @@
 #
 #   AGENT=.build/release/proxmox-agent PHASE=5 benchmarks/attack.sh
 #
-# Fails where a freeze is not answered within five seconds or with anything but 200, where the agent dies, or where PVE gets
-# a call after a freeze was answered. The figures are for reading: a machine that is busy with other things misses the aims.
+# Fails where a freeze is not answered within five seconds or with anything but 200, where the agent dies or takes four times
+# the memory that is aimed at, or where PVE gets a call after a freeze was answered. The other figures are for reading: a
+# machine that is busy with other things misses the aims.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -167,5 +168,6 @@ echo "longest wait for a freeze: $longest ms (aim $aim_ms ms); peak memory: $pea
     awk '$1 == "Threads:" { print $2 }' "/proc/$served/status"
 )"
 ((total > 0 && total < 30)) || echo "note: the freeze did not come in the middle"
+((peak <= 4 * aim_mb)) || fail "the agent took $peak MB"
 ((late == 0)) || fail "PVE got $late calls after the freeze had been answered"
 kill -0 "$served" 2>/dev/null || fail "the agent is gone"
