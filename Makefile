@@ -56,6 +56,12 @@ crash: ## kill the agent at every point and CRASHES times at random, and count w
 	@scripts/require build
 	@PROXMOX_AGENT_CRASHES=$(CRASHES) $(TEST) $(DEBUG_FLAGS) --filter CrashTests
 
+.PHONY: attack
+attack: ## abuse the agent from many processes, and time a freeze meanwhile (AGENT=FILE for another build)
+	@scripts/require build attack
+	@swift build --product proxmox-agent $(DEBUG_FLAGS) --quiet
+	@benchmarks/attack.sh
+
 .PHONY: golden
 golden: ## rewrite the golden files that tests compare with; read the difference before you commit it
 	@scripts/require build
@@ -89,9 +95,9 @@ asan: ## the C wrappers' tests under AddressSanitizer
 	scripts/sanitize address $(ASAN)
 
 .PHONY: check
-check: ## what CI runs: lint, strict build, ThreadSanitizer, walk-through, all tests
+check: ## what CI runs: lint, strict build, ThreadSanitizer, walk-through, attack, all tests
 	@scripts/require build lint
-	@$(MAKE) --no-print-directory lint build tsan walkthrough test
+	@$(MAKE) --no-print-directory lint build tsan walkthrough attack test
 
 .PHONY: check-full
 check-full: ## check, and: release build, AddressSanitizer, what is linked, tests with optimisation

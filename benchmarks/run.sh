@@ -99,7 +99,7 @@ pair() {
 configuration() {
     cat >"$out/$1.json" <<END
 {
-  "listen_addr": "127.0.0.1:$2", "audit_log_path": "$out/$1.audit.log", "state_path": "$out/$1.state.db", "limits": {"share_reads": $3},${4-}
+  "listen_addr": "127.0.0.1:$2", "audit_log_path": "$out/$1.audit.log", "state_path": "$out/$1.state.db", "limits": {"share_reads": $3, "requests_per_minute": 1000000000, "stored_bytes_per_minute": 1099511627776, "pending_answer_bytes": 1073741824},${4-}
   "environments": [
     {"name": "small", "base_url": "http://127.0.0.1:$((base + 1))",
      "token_id": "agent@pve!bench", "token_secret_env": "SMALL_SECRET"},

@@ -64,6 +64,10 @@ final class Acceptor: Sendable {
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
                 let descriptor = unsafe Glibc.accept(listener, address, &length)
                 if descriptor >= 0 {
+                    guard connections.admits(Request.source(of: unsafe SocketAddress.text(address))) else {
+                        _ = close(descriptor)
+                        return
+                    }
                     connections.announce()
                     return unsafe adopt(descriptor, address, length)
                 }

@@ -61,21 +61,24 @@ final class Connection: Sendable {
         moved.store(Self.now, ordering: .relaxed)
     }
 
-    /// Whether a request or an answer takes longer than it may.
+    /// Whether a request or an answer takes longer than it may. Where bytes wait to be read, or there is room for more of
+    /// the answer, it is this server that is behind, and not the client. Only under the registry's lock.
     func isStalled(at now: UInt64, _ options: HTTPServer.Options) -> Bool {
         func isPast(_ limit: Duration, since start: UInt64) -> Bool { now > start &+ UInt64(limit.nanoseconds) }
         switch phase {
         case .answering: return false
-        case .receiving: return isPast(min(options.requestTimeout, options.transferTimeout), since: start)
+        case .receiving:
+            return isPast(options.transferTimeout, since: start)
+                || (isPast(options.requestTimeout, since: start) && !hasUnread)
         // libmicrohttpd sees to those that are silent; this is for those that send a byte now and then.
         case .waiting:
             return isPast(min(options.transferTimeout, options.idleTimeout + options.requestTimeout), since: start)
         case .sending:
             if isPast(options.transferTimeout, since: start) { return true }
-            if isPast(options.sendTimeout, since: moved.load(ordering: .relaxed)) { return true }
+            guard isPast(options.sendTimeout, since: start) else { return false }
             let seconds = Double(now &- min(start, now)) / 1e9
-            return isPast(options.sendTimeout, since: start)
-                && Double(sent.load(ordering: .relaxed)) < seconds * Double(options.minReadRate)
+            let isSlow = Double(sent.load(ordering: .relaxed)) < seconds * Double(options.minReadRate)
+            return (isSlow || isPast(options.sendTimeout, since: moved.load(ordering: .relaxed))) && !hasRoom
         }
     }
 
@@ -88,6 +91,18 @@ final class Connection: Sendable {
             let moved = moved.load(ordering: .relaxed)
             return now > moved &+ 1_000_000_000 ? moved : nil
         }
+    }
+
+    /// Whether bytes of the client wait to be read. Only under the registry's lock.
+    var hasUnread: Bool {
+        var byte: UInt8 = 0
+        return unsafe recv(descriptor, &byte, 1, Int32(truncatingIfNeeded: Int(MSG_PEEK) | Int(MSG_DONTWAIT))) > 0
+    }
+
+    /// Whether the kernel would take more of the answer.
+    private var hasRoom: Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return unsafe poll(&entry, 1, 0) > 0 && entry.revents & Int16(POLLOUT) != 0
     }
 
     /// The last answer leaves request bytes unread. Closing then would reset the connection, and the answer be lost.
@@ -151,123 +166,5 @@ extension Connection {
             }
             return now < known.end ? known.certificate : .refused("it has expired")
         }
-    }
-}
-
-/// All open connections. Touched once when one opens and once when it closes, never per request.
-final class ConnectionRegistry: Sendable {
-    private struct State {
-        var open: [Int32: Connection] = [:]
-        /// How many each source has.
-        var counts: [String: Int] = [:]
-    }
-
-    private let state = Lock(State())
-    /// Accepted, and not yet taken up by one of libmicrohttpd's threads.
-    private let arriving = Atomic(0)
-    private let options: HTTPServer.Options
-
-    init(_ options: HTTPServer.Options) { self.options = options }
-
-    /// Adds a connection. Over the limit of its source, or of all, one that nobody would miss is cut off, of the source
-    /// that has most; or this one where there is none: the server stays reachable however many clients hold on to it.
-    func add(_ connection: Connection) {
-        arriving.subtract(1, ordering: .relaxed)
-        state.withLock { state in
-            if let old = state.open.updateValue(connection, forKey: connection.descriptor) {
-                state.counts.lower(old.source)
-            }
-            let own = state.counts[connection.source, default: 0] + 1
-            state.counts[connection.source] = own
-            if own > options.maxConnectionsOfSource {
-                (Self.idlest(state, of: connection.source, except: connection) ?? connection).cut()
-            } else if state.open.count > options.maxConnections {
-                let largest = state.counts.max { $0.value < $1.value }?.key
-                (Self.idlest(state, of: largest, except: connection) ?? Self.idlest(state, of: nil, except: connection)
-                    ?? connection).cut()
-            }
-        }
-    }
-
-    /// Cuts off the connection that is idle for longest.
-    func cutIdle() { state.withLock { Self.idlest($0, of: nil, except: nil)?.cut() } }
-
-    /// A connection was accepted; `add` follows.
-    func announce() { arriving.add(1, ordering: .relaxed) }
-
-    /// Gives libmicrohttpd a moment to close what was cut off, where that is needed. Blocks.
-    func waitForRoom() {
-        var patience = 500
-        while patience > 0,
-            state.withLock({ $0.open.count }) + arriving.load(ordering: .relaxed) > options.maxConnections
-        {
-            usleep(200)
-            patience -= 1
-        }
-    }
-
-    /// Of those that are idle the one that is so for longest; else of those whose clients do not read.
-    private static func idlest(_ state: State, of source: String?, except: Connection?) -> Connection? {
-        let now = Connection.now
-        var found: (connection: Connection, isSending: Bool, since: UInt64)?
-        for connection in state.open.values where !connection.isCut && connection !== except {
-            guard source == nil || connection.source == source, let since = connection.idleSince(at: now) else {
-                continue
-            }
-            let isSending = connection.phase == .sending
-            if let best = found, (best.isSending ? 1 : 0, best.since) <= (isSending ? 1 : 0, since) { continue }
-            found = (connection, isSending, since)
-        }
-        return found?.connection
-    }
-
-    /// Forgets a connection whose descriptor is about to be closed. No `cut` can meet it after this.
-    func remove(_ connection: Connection) {
-        state.withLock { state in
-            guard state.open[connection.descriptor] === connection else { return }
-            state.open[connection.descriptor] = nil
-            state.counts.lower(connection.source)
-        }
-    }
-
-    /// Cuts off what has been receiving or sending for too long, which a client can stretch without end by moving a byte
-    /// now and then.
-    func cutStalled() {
-        state.withLock { state in
-            let now = Connection.now
-            for connection in state.open.values where !connection.isCut && connection.isStalled(at: now, options) {
-                connection.cut()
-            }
-        }
-    }
-
-    /// Cuts off those whose client has left in the middle of a request: libmicrohttpd (0.9.75) overlooks an end that
-    /// comes with the last bytes, and would keep them until they have been idle for long enough.
-    func cutGone() {
-        state.withLock { state in
-            let now = Connection.now
-            for connection in state.open.values where !connection.isCut {
-                guard connection.phase == .waiting || connection.phase == .receiving else { continue }
-                var byte: UInt8 = 0
-                let isOld = now > connection.start + 2_000_000_000
-                let flags = Int32(truncatingIfNeeded: Int(MSG_PEEK) | Int(MSG_DONTWAIT))
-                if isOld, unsafe recv(connection.descriptor, &byte, 1, flags) == 0 { connection.cut() }
-            }
-        }
-    }
-
-    var count: Int { state.withLock { $0.open.count } }
-
-    /// Connections whose request is being answered or whose answer is on its way.
-    var busy: Int {
-        state.withLock { $0.open.values.count { $0.phase == .answering || $0.phase == .sending } }
-    }
-}
-
-extension [String: Int] {
-    /// Counts one less of `key`.
-    fileprivate mutating func lower(_ key: String) {
-        let left = self[key, default: 0] - 1
-        self[key] = left > 0 ? left : nil
     }
 }

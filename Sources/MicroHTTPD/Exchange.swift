@@ -134,7 +134,10 @@ final class Exchange: @unchecked Sendable {
         if let refusal = core.shares.enter(admission) { return refuse(handle, refusal, unread: false) }
         state.withLock { $0.isAdmitted = true }
         connection.enter(.answering)
-        let task = Task.immediate { [self, request] in offer(await core.handler.respond(to: request)) }
+        // Where many plan at once, who wants to stop things is next.
+        let task = Task.immediate(priority: admission.lane == .ordinary ? .medium : .high) { [self, request] in
+            offer(await core.handler.respond(to: request))
+        }
         if let answer = state.withLock({ $0.answer.take() }) { return send(answer, on: handle) }
         return park(handle, task)
     }

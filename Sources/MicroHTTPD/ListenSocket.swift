@@ -55,7 +55,7 @@ struct ListenSocket: ~Copyable {
             let (descriptor, address) = try bindTCP(host, port, wanted)
             bound = (descriptor, address, nil)
         }
-        guard Glibc.listen(bound.descriptor, 1024) == 0 else {
+        guard Glibc.listen(bound.descriptor, SOMAXCONN) == 0 else {
             let code = errno
             _ = Glibc.close(bound.descriptor)
             if code == EADDRINUSE { throw .addressInUse(wanted) }

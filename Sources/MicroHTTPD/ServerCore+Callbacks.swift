@@ -69,6 +69,8 @@ extension ServerCore {
             count = min(max(Int(length), 0), buffer.count - 1)
         }
         let text = String(decoding: line.lazy.map(UInt8.init(bitPattern:)).prefix { $0 != 0x0A }, as: UTF8.self)
+        // A client that has left is no news.
+        if text.hasPrefix("Failed to send the response") { return }
         core.note(text == failedHandshake ? "a TLS handshake failed" : text)
     }
 

@@ -11,8 +11,8 @@ final class LargeReads: Sendable {
     }
 
     private struct State {
-        /// Before the first one it may be as large as can be.
-        var expected = LargeReads.budget
+        /// Before the first one nobody knows, so that few are read at once.
+        var expected = LargeReads.budget / 2
         var used = 0
         /// What has come and is not done with, and the most that this was.
         var held = 0

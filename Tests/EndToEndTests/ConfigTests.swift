@@ -135,6 +135,11 @@ struct ConfigTests {
         "accept_declared_approvals": true, "plans.ttl_seconds": 60, "plans.high_risk_ttl_seconds": 60,
         "plans.live_per_caller": 1, "plans.retention_seconds": 60, "limits.max_body_bytes": 1024,
         "limits.max_header_bytes": 4096, "limits.max_connections": 16, "limits.idle_timeout_ms": 1000,
+        "plans.reserved_ids_per_caller": 1, "limits.request_timeout_ms": 1000, "limits.send_timeout_ms": 1000,
+        "limits.pending_body_bytes": 1_048_576, "limits.pending_answer_bytes": 1_048_576,
+        "limits.concurrent_per_caller": 2, "limits.requests_per_minute": 60,
+        "limits.stored_bytes_per_minute": 1_048_576, "limits.keys_per_caller": 1,
+        "limits.key_bytes_per_caller": 1_048_576, "limits.min_free_bytes": 0,
         "limits.max_operations": 1, "limits.threads": 1, "limits.share_reads": false, "log.format": "json",
         "log.level": "debug",
     ]
@@ -231,7 +236,7 @@ struct ConfigTests {
             #"{"plans":{"ttl_seconds":59}}"#, "plans.ttl_seconds: expected an integer from 60 to 604800 (s), got 59"),
         Wrong(
             #"{"plans":{"ttl":60}}"#,
-            "plans.ttl: unknown key; known here: high_risk_ttl_seconds, live_per_caller, retention_seconds, ttl_seconds"
+            "plans.ttl: unknown key; known here: high_risk_ttl_seconds, live_per_caller, reserved_ids_per_caller, retention_seconds, ttl_seconds"
         ),
         Wrong(
             #"{"limits":{"threads":0}}"#, "limits.threads: expected an integer from 1 to 16, got 0"),

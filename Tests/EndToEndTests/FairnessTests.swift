@@ -56,6 +56,9 @@ struct FairnessTests {
             }
             expectProblem(refused, 429, "rate_limited")
             #expect(refused.fields[.retryAfter] == "5")
+            // Places for a freeze are for those who may set one.
+            let wish: JSON = ["reason": "stop"]
+            expectProblem(try await agent.send(.post, "/v1/freeze", wish, by: .watcher), 429, "rate_limited")
             #expect(try await agent.send(.get, "/v1/operations", by: .agent).status == 200)
             #expect(try await freeze(agent) == 200)
             #expect(try await agent.get("/readyz").status == 200)

@@ -84,7 +84,8 @@ import WireTestSupport
             server, client in
             let name = try #require(EnvironmentName("home"))
             let pve = ProxmoxHypervisor(client: client, environment: name)
-            // Before the first one nobody knows how large they are, and then it is known that two are too much.
+            _ = try await pve.locate(guest)
+            // Now it is known that two are too much.
             let places = try await withThrowingTaskGroup(of: GuestPlace?.self) { group in
                 for _ in 0..<6 { group.addTask { try await pve.locate(guest) } }
                 return try await group.reduce(into: []) { $0.append($1) }

@@ -1,0 +1,160 @@
+import CMicrohttpd
+import Glibc
+import HTTPMessage
+import Synchronization
+
+/// All open connections. Touched once when one opens and once when it closes, never per request.
+final class ConnectionRegistry: Sendable {
+    private struct State {
+        var open: [Int32: Connection] = [:]
+        /// Those that are not cut off, in all and of each source.
+        var count = 0
+        var counts: [String: Int] = [:]
+        /// When it was looked last for idle connections of which source.
+        var looked: (source: String, at: UInt64) = ("", 0)
+
+        mutating func raise(_ source: String) {
+            count += 1
+            counts[source, default: 0] += 1
+        }
+
+        mutating func lower(_ source: String) {
+            count -= 1
+            let left = counts[source, default: 0] - 1
+            counts[source] = left > 0 ? left : nil
+        }
+
+        mutating func cut(_ connection: Connection) {
+            guard !connection.isCut else { return }
+            connection.cut()
+            lower(connection.source)
+        }
+
+        mutating func remove(_ connection: Connection) {
+            open[connection.descriptor] = nil
+            if !connection.isCut { lower(connection.source) }
+        }
+    }
+
+    private let state = Lock(State())
+    /// Accepted, and not yet taken up by one of libmicrohttpd's threads.
+    private let arriving = Atomic(0)
+    private let options: HTTPServer.Options
+
+    init(_ options: HTTPServer.Options) { self.options = options }
+
+    /// Whether one more connection of a source is taken. Over its limit some that nobody would miss have to go for that:
+    /// not those that have only just come, as they may be about to ask. A flood is turned away before it costs anything.
+    func admits(_ source: String) -> Bool {
+        state.withLock { state in
+            guard state.counts[source, default: 0] >= options.maxConnectionsOfSource else { return true }
+            let now = Connection.now
+            if state.looked.source != source || now > state.looked.at &+ 50_000_000 {
+                state.looked = (source, now)
+                Self.cutIdle(&state, of: source, except: nil, for: 250_000_000)
+            }
+            return state.counts[source, default: 0] < options.maxConnectionsOfSource
+        }
+    }
+
+    /// Adds a connection. Over the limit of all some that nobody would miss are cut off, of the source that has most; or
+    /// this one where there are none. So the server stays reachable however many clients hold on to it.
+    func add(_ connection: Connection) {
+        arriving.subtract(1, ordering: .relaxed)
+        state.withLock { state in
+            if let old = state.open[connection.descriptor] { state.remove(old) }
+            state.open[connection.descriptor] = connection
+            state.raise(connection.source)
+            if state.count > options.maxConnections {
+                let largest = state.counts.max { $0.value < $1.value }?.key
+                if Self.cutIdle(&state, of: largest, except: connection) == 0,
+                    Self.cutIdle(&state, of: nil, except: connection) == 0
+                {
+                    state.cut(connection)
+                }
+            } else if state.counts[connection.source, default: 0] > options.maxConnectionsOfSource {
+                // Several were admitted before the first of them was here.
+                state.cut(connection)
+            }
+        }
+    }
+
+    /// Cuts off connections that are idle.
+    func cutIdle() { state.withLock { _ = Self.cutIdle(&$0, of: nil, except: nil) } }
+
+    /// A connection was accepted; `add` follows.
+    func announce() { arriving.add(1, ordering: .relaxed) }
+
+    /// Gives libmicrohttpd a moment to close what was cut off, where that is needed. Blocks.
+    func waitForRoom() {
+        var patience = 100
+        while patience > 0,
+            state.withLock({ $0.open.count }) + arriving.load(ordering: .relaxed) > options.maxConnections
+        {
+            usleep(200)
+            patience -= 1
+        }
+    }
+
+    /// Cuts off a sixteenth of those of a source, so that this is not done for each that comes: those that are idle for
+    /// longest, then those whose clients do not read. One whose bytes wait to be read is not idle: the server is behind.
+    @discardableResult
+    private static func cutIdle(
+        _ state: inout State, of source: String?, except: Connection?, for least: UInt64 = 0
+    ) -> Int {
+        let now = Connection.now
+        var idle: [(connection: Connection, rank: (Int, UInt64))] = []
+        for connection in state.open.values where !connection.isCut && connection !== except {
+            guard source == nil || connection.source == source, let since = connection.idleSince(at: now),
+                now >= since &+ least
+            else { continue }
+            idle.append((connection, (connection.phase == .sending ? 1 : 0, since)))
+        }
+        idle.sort { $0.rank < $1.rank }
+        let limit = max(1, (source.map { state.counts[$0, default: 0] } ?? state.count) / 16)
+        var count = 0
+        for (connection, _) in idle where count < limit && (connection.phase == .sending || !connection.hasUnread) {
+            state.cut(connection)
+            count += 1
+        }
+        return count
+    }
+
+    /// Forgets a connection whose descriptor is about to be closed. No `cut` can meet it after this.
+    func remove(_ connection: Connection) {
+        state.withLock { state in
+            if state.open[connection.descriptor] === connection { state.remove(connection) }
+        }
+    }
+
+    /// Cuts off what has been receiving or sending for too long, which a client can stretch without end by moving a byte
+    /// now and then.
+    func cutStalled() {
+        state.withLock { state in
+            let now = Connection.now
+            for connection in state.open.values where connection.isStalled(at: now, options) { state.cut(connection) }
+        }
+    }
+
+    /// Cuts off those whose client has left in the middle of a request: libmicrohttpd (0.9.75) overlooks an end that
+    /// comes with the last bytes, and would keep them until they have been idle for long enough.
+    func cutGone() {
+        state.withLock { state in
+            let now = Connection.now
+            for connection in state.open.values where !connection.isCut {
+                guard connection.phase == .waiting || connection.phase == .receiving else { continue }
+                var byte: UInt8 = 0
+                let isOld = now > connection.start + 2_000_000_000
+                let flags = Int32(truncatingIfNeeded: Int(MSG_PEEK) | Int(MSG_DONTWAIT))
+                if isOld, unsafe recv(connection.descriptor, &byte, 1, flags) == 0 { state.cut(connection) }
+            }
+        }
+    }
+
+    var count: Int { state.withLock { $0.open.count } }
+
+    /// Connections whose request is being answered or whose answer is on its way.
+    var busy: Int {
+        state.withLock { $0.open.values.count { $0.phase == .answering || $0.phase == .sending } }
+    }
+}
