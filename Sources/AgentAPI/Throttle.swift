@@ -32,13 +32,20 @@ package final class Throttle: Sendable {
         let policy: Policy
     }
 
+    private struct State {
+        var buckets: [Key: Bucket] = [:]
+        /// When those that are full again were last taken out.
+        var sweptAt: ContinuousClock.Instant?
+    }
+
     static let window = 60
-    /// Callers that are told apart; beyond that those that come new share their buckets.
+    /// Addresses that are told apart; beyond that those that come new share their buckets. Principals, of which there are
+    /// only so many as are configured, always have their own.
     private static let maximumBuckets = 20_000
 
     private let limits: RateLimits
     private let now: @Sendable () -> ContinuousClock.Instant
-    private let buckets = Mutex<[Key: Bucket]>([:])
+    private let state = Mutex(State())
 
     package init(_ limits: RateLimits, now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }) {
         self.limits = limits
@@ -49,12 +56,12 @@ package final class Throttle: Sendable {
     func take(_ admission: Admission) -> Quota {
         switch admission.lane {
         case .health: return Quota(items: [], exceeded: nil)
-        case .urgent: return buckets.withLock { take(.urgent, admission.party, &$0) }
+        case .urgent: return state.withLock { take(.urgent, admission.party, &$0) }
         case .ordinary:
-            return buckets.withLock { buckets in
-                let stored = item(.storedBytes, admission.party, &buckets, taking: 0)
+            return state.withLock { state in
+                let stored = item(.storedBytes, admission.party, &state, taking: 0)
                 guard stored.remaining > 0 else { return Quota(items: [stored], exceeded: stored) }
-                var quota = take(.requests, admission.party, &buckets)
+                var quota = take(.requests, admission.party, &state)
                 quota.items.append(stored)
                 return quota
             }
@@ -63,14 +70,14 @@ package final class Throttle: Sendable {
 
     /// Counts what was written for a principal.
     package func wrote(_ bytes: Int, for principal: String) {
-        buckets.withLock { _ = item(.storedBytes, .principal(principal), &$0, taking: Double(bytes), orLess: true) }
+        state.withLock { _ = item(.storedBytes, .principal(principal), &$0, taking: Double(bytes), orLess: true) }
     }
 
     /// Buckets that there are.
-    var count: Int { buckets.withLock { $0.count } }
+    var count: Int { state.withLock { $0.buckets.count } }
 
-    private func take(_ policy: Policy, _ party: Admission.Party, _ buckets: inout [Key: Bucket]) -> Quota {
-        let item = item(policy, party, &buckets, taking: 1)
+    private func take(_ policy: Policy, _ party: Admission.Party, _ state: inout State) -> Quota {
+        let item = item(policy, party, &state, taking: 1)
         return Quota(items: [item], exceeded: item.isExceeded ? item : nil)
     }
 
@@ -84,19 +91,19 @@ package final class Throttle: Sendable {
 
     /// Fills a bucket for the time that has passed and takes `count` from it, if they are there or it may go below zero.
     private func item(
-        _ policy: Policy, _ party: Admission.Party, _ buckets: inout [Key: Bucket], taking count: Double,
+        _ policy: Policy, _ party: Admission.Party, _ state: inout State, taking count: Double,
         orLess: Bool = false
     ) -> Quota.Item {
         let (size, instant) = (Double(limit(of: policy)), now())
         let rate = size / Double(Self.window)
-        let key = key(policy, party, &buckets, instant)
-        var bucket = buckets[key] ?? Bucket(level: size, at: instant)
+        let key = key(policy, party, &state, instant)
+        var bucket = state.buckets[key] ?? Bucket(level: size, at: instant)
         let passed = max(0, (instant - bucket.at).seconds)
         bucket.level = min(size, bucket.level + passed * rate)
         bucket.at = instant
         let isExceeded = !orLess && count > bucket.level
         if !isExceeded { bucket.level -= count }
-        buckets[key] = bucket
+        state.buckets[key] = bucket
         let remaining = max(0, Int(bucket.level))
         // How long until there is something, or until all is there again.
         let missing = remaining > 0 ? size - bucket.level : max(1, count) - bucket.level
@@ -106,16 +113,22 @@ package final class Throttle: Sendable {
     }
 
     private func key(
-        _ policy: Policy, _ party: Admission.Party, _ buckets: inout [Key: Bucket], _ instant: ContinuousClock.Instant
+        _ policy: Policy, _ party: Admission.Party, _ state: inout State, _ instant: ContinuousClock.Instant
     ) -> Key {
         let key = Key(party: party, policy: policy)
-        guard buckets.count >= Self.maximumBuckets, buckets[key] == nil else { return key }
-        // One that is full again says nothing.
-        buckets = buckets.filter { entry in
-            let size = Double(limit(of: entry.key.policy))
-            return entry.value.level + (instant - entry.value.at).seconds * size / Double(Self.window) < size
+        guard case .source = party, state.buckets.count >= Self.maximumBuckets, state.buckets[key] == nil else {
+            return key
         }
-        return buckets.count < Self.maximumBuckets ? key : Key(party: .source(""), policy: policy)
+        // Looking through all of them is for once a second, however many come new.
+        if state.sweptAt.map({ instant - $0 >= .seconds(1) }) ?? true {
+            state.sweptAt = instant
+            // One that is full again says nothing.
+            state.buckets = state.buckets.filter { entry in
+                let size = Double(limit(of: entry.key.policy))
+                return entry.value.level + (instant - entry.value.at).seconds * size / Double(Self.window) < size
+            }
+        }
+        return state.buckets.count < Self.maximumBuckets ? key : Key(party: .source(""), policy: policy)
     }
 }
 

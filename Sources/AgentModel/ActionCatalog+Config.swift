@@ -43,7 +43,7 @@ extension ActionCatalog {
             risk: .medium, because: "changes a guest, perhaps not before it is started again",
             touches: [
                 touchesHost, touchesIdentity, touchesDisks(kind), touchesDevices, touchesProtection, touchesFirewall,
-            ] + (kind == .vm ? [touchesAccess, touchesGraphics] : [touchesConsole]), [config(kind)],
+            ] + (kind == .vm ? [touchesAccess, touchesHostDevice] : [touchesConsole]), [config(kind)],
             checks: [.unlocked(), .keysExist("delete"), .diskStorages, .hotplug], changes: .config, undo: .config,
             needs: mayConfigure(kind), safety: true)
     }

@@ -60,7 +60,7 @@ extension ActionCatalog {
         choice("arch", "x86_64|aarch64", "processor architecture"),
         choice("scsihw", "lsi|lsi53c810|virtio-scsi-pci|virtio-scsi-single|megasas|pvscsi", "SCSI controller"),
         line("hotplug", upTo: 128, "network,disk,usb,memory,cpu; 0 is none"), line("vga", "type=,memory="),
-        line("audio0", upTo: 128, "device=,driver="),
+        line("audio0", upTo: 128, "device=,driver="), line("rng0", upTo: 128, "source=,…"),
         line("watchdog", upTo: 128, "model=,action="),
         line("spice_enhancements", upTo: 128, "foldersharing=,videostreaming="),
         flag("acpi", "ACPI"), flag("kvm", "hardware virtualisation"), flag("tablet", "a pointing device"),
@@ -93,7 +93,6 @@ extension ActionCatalog {
         ParameterDefinition("serial[n]", .text(.serial), count: 4, "/dev/… or socket"),
         ParameterDefinition("parallel[n]", .text(.parallel), count: 3, "/dev/parport0, /dev/usb/lp0"),
         line("ivshmem", upTo: 128, "size=,name=: memory shared with the node"),
-        line("rng0", upTo: 128, "source=,…: the node's random numbers"),
         family("virtiofs", 10, "the node's directories"), line("cicustom", upTo: 1024, "cloud-init: files of its own"),
         line("amd-sev", "type=,…"), line("intel-tdx", "type=,…"),
     ]
@@ -144,8 +143,9 @@ extension ActionCatalog {
     package static func isHostKey(_ key: String) -> Bool {
         (machineHost + containerHost).contains { $0.matches(key) }
     }
-    static let touchesGraphics = TouchRule(
-        "touches-graphics", ["vga"], value: .hostGraphics, because: "works with the node's graphics card")
+    static let touchesHostDevice = TouchRule(
+        "touches-host-device", ["vga", "rng0"], value: .hostDevice, because: "works with a device of the node"
+    )
     static let touchesConsole = TouchRule(
         "touches-access", when: .when("cmode", "shell"), because: "opens a shell to whoever has the console")
     static let touchesIdentity = TouchRule(

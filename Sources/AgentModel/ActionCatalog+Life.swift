@@ -29,7 +29,7 @@ extension ActionCatalog {
             risk: .medium, because: "uses resources, takes nothing away",
             touches: [touchesHost, touchesVolumes(kind)]
                 + (isVM
-                    ? [touchesGraphics]
+                    ? [touchesHostDevice]
                     : [
                         TouchRule(
                             "touches-template", ["ostemplate"], value: .noTemplate,

@@ -131,7 +131,7 @@ extension TouchRule.ValueTest {
         case .noTemplate: VolumeName(value.string ?? "")?.name.hasPrefix("vztmpl/") != true
         case .off: value == false
         case .notOn: value != true
-        case .hostGraphics: (value.string ?? "").contains("virtio-gl")
+        case .hostDevice: ["virtio-gl", "/dev/hwrng"].contains { (value.string ?? "").contains($0) }
         }
     }
 }

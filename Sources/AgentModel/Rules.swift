@@ -228,8 +228,8 @@ package struct TouchRule: Sendable, Hashable {
         case off
         /// Off, or not given.
         case notOn = "not_on"
-        /// A graphics card that works with the node's.
-        case hostGraphics = "host_graphics"
+        /// A device that works with the node's: its graphics card, its source of random numbers.
+        case hostDevice = "host_device"
     }
 
     /// What planning finds out about the target.

@@ -209,8 +209,7 @@ extension Look {
     }
 
     /// All guests that the token sees, or those that `isMeant` picks. Where it may not see all, that is a block.
-    ///
-    /// - Parameter path: where PVE's access control tells whether all are seen.
+    /// `path` is where PVE's access control tells whether all are seen.
     func addAll(
         _ role: Subject.Role, fields: [String] = ["name"], firewalls: Bool = false, path: String = "/vms",
         where isMeant: (JSON) -> Bool = { _ in true }

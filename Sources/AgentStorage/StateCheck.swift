@@ -82,12 +82,12 @@ extension StoreRecords {
                 if let operation = operation(known) { compare(operation) }
             }
         }
-        look { _ = summaries(PlanFilter(), bytes: .max) }
-        look { _ = summaries(OperationFilter(), bytes: .max) }
         for names in texts("SELECT principal, route, key FROM requests", &flaws) where names.count == 3 {
             look { _ = request(IdempotencyKey(principal: names[0], route: names[1], key: names[2])) }
         }
         if isCurrent {
+            look { _ = summaries(PlanFilter(), bytes: .max) }
+            look { _ = summaries(OperationFilter(), bytes: .max) }
             look { _ = freezes() }
             look { _ = mark }
         }

@@ -62,7 +62,9 @@ struct VolumeNameTests {
 
     @Test(arguments: [
         ("local-lvm:8", true), ("local-lvm:8.5,ssd=1", true), ("file=local-lvm:8", true), ("none", true),
-        ("none,media=cdrom", true), ("local-lvm:cloudinit", true), ("local:iso/debian.iso,media=cdrom", true), ("local:iso/debian.iso", false), ("ceph:8, import-from=a:b", false),
+        ("none,media=cdrom", true), ("local-lvm:cloudinit", true), ("local:iso/debian.iso,media=cdrom", true),
+        ("local:iso/debian.iso", false),
+        ("ceph:8, import-from=a:b", false),
         ("volume=local-lvm:8,mp=/srv", true),
         ("", false), ("cdrom", false), ("local-lvm:vm-101-disk-0", false), ("/dev/sdb", false), ("/srv,mp=/srv", false),
         ("local-lvm:0,import-from=local:import/a.qcow2", false),

@@ -181,8 +181,11 @@ struct FreezeTests {
         await entered.wait()
         try await freeze(world, "home", by: Team.alice)
         gate.open()
-        #expect(await applied.value == .frozen)
+        #expect(await applied.value == nil, "the first call was carried out, so this is no refusal")
         #expect(world.pve.changes.count == 1)
+        let operation = try #require(try await world.store.read { $0.operations(OperationFilter()).first })
+        #expect(operation.state == .failed && operation.code == Operation.partiallyApplied)
+        #expect(operation.partial?.code == "frozen")
     }
 
     @Test func `nobody's freeze is in another one's way`() async throws {

@@ -177,7 +177,7 @@ struct PartlyDoneTests {
             return .task(upid)
         }
         let plan = try await world.plan(try cloudInit(), "vm/102", ["ciuser": "admin"])
-        let started = try await world.apply(plan, wait: nil)
+        let started = try await world.apply(plan, approvedBy: "carol", wait: nil)
         #expect(started.upid == upid)
         _ = try await world.service.cancelOperation(started.id, World.alice)
         world.pve.taskStatus = .stopped(.failed("received interrupt"))
