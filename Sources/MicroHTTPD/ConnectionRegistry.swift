@@ -10,7 +10,7 @@ final class ConnectionRegistry: Sendable {
         /// Those that are not cut off, in all and of each source.
         var count = 0
         var counts: [String: Int] = [:]
-        /// When it was looked last for idle connections of which source.
+        /// When it was looked last in vain for idle connections of which source.
         var looked: (source: String, at: UInt64) = ("", 0)
 
         mutating func raise(_ source: String) {
@@ -50,8 +50,10 @@ final class ConnectionRegistry: Sendable {
             guard state.counts[source, default: 0] >= options.maxConnectionsOfSource else { return true }
             let now = Connection.now
             if state.looked.source != source || now > state.looked.at &+ 50_000_000 {
-                state.looked = (source, now)
-                Self.cutIdle(&state, of: source, except: nil, for: 250_000_000)
+                // Where nobody could go there is no use in looking again at once.
+                if Self.cutIdle(&state, of: source, except: nil, for: 250_000_000) == 0 {
+                    state.looked = (source, now)
+                }
             }
             return state.counts[source, default: 0] < options.maxConnectionsOfSource
         }
