@@ -91,7 +91,7 @@ extension Look {
     private func addPlaces() {
         let object = findings.object ?? .null
         for call in calls where call.path.first == "nodes" && call.path.count > 1 {
-            add(Subject(.affected, "node/\(call.path[1])"))
+            if let node = NodeName(call.path[1]) { add(Subject(.affected, "node/\(node)")) }
         }
         if request.definition.object != .none, object.object != nil {
             for key in ["node", "nodes", "target"] {

@@ -45,6 +45,8 @@ struct Observer: Sendable {
         }
         try await look.findTarget()
         guard look.findings.isThere else {
+            // Nothing would be called; what would be is judged all the same.
+            look.calls = (try? request.calls(in: look.findings.surroundings)) ?? []
             try await look.findSubjects()
             return Preview(observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
         }

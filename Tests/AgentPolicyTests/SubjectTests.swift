@@ -6,59 +6,6 @@ import Testing
 
 /// A rule about a guest holds for every parameter of every action that can name the guest or a volume of its.
 struct SubjectTests {
-    /// Parameters whose texts name nothing at PVE; a new one is not among them unless somebody puts it here.
-    static let silent: Set<String> = [
-        "description", "comment", "notes-template", "name", "hostname", "snapname", "url", "nameserver",
-        "searchdomain", "cidr", "source", "dest", "tags", "schedule", "ipconfig[n]", "net[n]", "usb[n]", "server",
-        "portal", "monhost", "export", "command",
-    ]
-    /// Those of our own that reach no call.
-    static let unsent: Set<String> = [
-        "node", "op", "endpoint", "method", "object", "mode", "serial", "path", "safety_snapshot",
-    ]
-
-    static let spellings = [
-        "ceph:vm-101-disk-0", "ceph:base-900-disk-0/vm-101-disk-0",
-        "local:900/base-900-disk-0.qcow2/101/vm-101-disk-0.qcow2",
-        "local:101/x.qcow2", "ceph:vm-101-state-before", "local:backup/vzdump-qemu-101-2026_11_20-03_00_01.vma.zst",
-        "pbs:backup/vm/101/2026-11-20T03:00:01Z", "/dev/pve/vm-101-disk-0", "/dev/mapper/pve-vm--101--disk--0",
-        "/var/lib/vz/images/101/vm-101-disk-0.raw", "file=ceph:vm-101-disk-0,discard=on",
-        "ceph:8,import-from=ceph:vm-101-disk-0",
-    ]
-
-    /// A value of the form that names vm/101, where the form can take one.
-    private static func values(_ form: ParameterDefinition.Form) -> [JSON] {
-        switch form {
-        case .text(.resource): ["vm:101"]
-        case .text(let text): spellings.filter(text.matches).map { .string($0) }
-        case .integer(let bounds) where bounds == 100...999_999_999: [101]
-        case .list(let element, _): values(element).map { [$0] }
-        case .object: spellings.map { ["path": .string($0)] } + [["vmid": 101], ["vms": "100,101"]]
-        case .boolean, .integer, .number, .choice: []
-        }
-    }
-
-    /// Every request that names vm/101 by one parameter, and not by its target.
-    static let requests: [ActionRequest] = Action.allCases.flatMap { action -> [ActionRequest] in
-        let definition = ActionCatalog.definition(of: action)
-        return Variant.all(of: action).flatMap { variant -> [ActionRequest] in
-            definition.parameters.flatMap { parameter -> [ActionRequest] in
-                guard !silent.contains(parameter.name), !unsent.contains(parameter.name) else { return [] }
-                let key = parameter.count == nil ? parameter.name : "\(parameter.name.dropLast(3))3"
-                return values(parameter.form).compactMap { value in
-                    var params = variant.params
-                    params[key] = value
-                    let target =
-                        variant.target.hasSuffix("/101") ? variant.target.dropLast(3) + "555" : variant.target[...]
-                    guard let request = try? ActionRequest.sample(action, String(target), .object(params)),
-                        ParameterDefinition.isSecret(key) == false
-                    else { return nil }
-                    return request
-                }
-            }
-        }
-    }
-
     /// The guests that planning takes from a request, before it looks at PVE.
     static func guests(_ request: ActionRequest) throws -> Set<String> {
         let calls = try request.calls(onNode: NodeName("pve1"))
@@ -69,11 +16,11 @@ struct SubjectTests {
 
     @Test func `no parameter that can name a guest or a volume is forgotten`() throws {
         var tried: Set<String> = []
-        for request in Self.requests {
+        for request in Naming.requests {
             #expect(try Self.guests(request).contains("101"), "\(request.action) \(JSON.object(request.params).text)")
             tried.insert(request.action.rawValue)
         }
-        #expect(Self.requests.count > 1000, "\(Self.requests.count)")
+        #expect(Naming.requests.count > 1000, "\(Naming.requests.count)")
         for action in [
             "create_vm", "create_container", "configure_vm", "attach_disk", "restore_backup", "delete_volume",
             "bulk_start",
@@ -86,14 +33,14 @@ struct SubjectTests {
 
     @Test func `what is called silent is known to the catalogue and named nowhere else`() {
         let known = Set(ActionCatalog.all.flatMap(\.parameters).map(\.name))
-        for name in Self.silent {
+        for name in Naming.silent {
             #expect(known.contains(name), "\(name)")
             #expect(ParameterDefinition.namesNothing(name.hasSuffix("[n]") ? "\(name.dropLast(3))0" : name), "\(name)")
         }
         let silenced = known.filter {
             ParameterDefinition.namesNothing($0.hasSuffix("[n]") ? "\($0.dropLast(3))0" : $0)
         }
-        #expect(silenced == Self.silent)
+        #expect(silenced == Naming.silent)
     }
 
     // MARK: Rules and subjects

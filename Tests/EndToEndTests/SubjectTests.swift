@@ -1,3 +1,5 @@
+import AgentModel
+import AgentTestSupport
 import PVESimulator
 import StrictJSON
 import Testing
@@ -155,6 +157,38 @@ struct SubjectTests {
                 expectProblem(try await agent.apply(id, approvedBy: "alice"), 403, "policy_denied")
                 #expect(agent.executed.isEmpty)
             }
+        }
+    }
+}
+
+/// The whole catalogue, against a simulated cluster.
+@Suite(.timeLimit(.minutes(5)))
+struct NamingTests {
+    @Test func `by whatever parameter a request names a machine, a rule on it by target or by tag denies`() async throws
+    {
+        let actions = JSON(Action.allCases.map(\.rawValue))
+        var setup = Deed.setup
+        setup.settings["policy"] = [
+            "rules": [
+                ["id": "by-target", "effect": "deny", "actions": actions, "targets": ["vm/101"]],
+                ["id": "by-tag", "effect": "deny", "actions": actions, "tags": ["marked"]],
+            ]
+        ]
+        let requests = Naming.requests(on: "136", container: "118", spellings: 2)
+        #expect(requests.count > 300, "\(requests.count)")
+        try await withAgent(setup) { agent in
+            try agent.pve().setConfig(101, "tags", "marked")
+            for request in requests {
+                let body = JSONObject.request(
+                    request.action, request.target.description, .object(request.params), environment: "cloud")
+                let plan = try await agent.post("/v1/actions/plan", .object(body))
+                let rules = plan["decision"]?["rules"]?.array ?? []
+                let names = "\(request.action) \(request.target) \(JSON.object(request.params).text)"
+                #expect(plan["state"] == "denied", "\(names): \(plan)")
+                #expect(rules.contains("rule:by-target"), "\(names): \(plan["decision"] ?? .null)")
+                #expect(rules.contains("rule:by-tag"), "\(names): \(plan["decision"] ?? .null)")
+            }
+            #expect(agent.executed.isEmpty)
         }
     }
 }
