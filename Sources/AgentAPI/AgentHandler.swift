@@ -44,7 +44,12 @@ package struct AgentHandler: HTTPHandler {
         guard case .matched(let route, _) = router.find(request.method, request.path) else {
             return Admission(.source(request.source))
         }
-        if route.lane == .health { return Admission(.source(request.source), .health) }
+        if route.lane == .health {
+            // Who guesses waits for the answer, and not on a place for probes.
+            let isGuess =
+                request.fields[.authorization] != nil && (try? authenticator.principal(of: request)) == nil
+            return Admission(.source(request.source), isGuess ? .ordinary : .health)
+        }
         guard let principal = try? authenticator.principal(of: request) else {
             return Admission(.source(request.source))
         }

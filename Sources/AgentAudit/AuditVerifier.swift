@@ -54,6 +54,9 @@ package struct AuditVerifier: Sendable {
     /// Whether the last bytes fed are the beginning of a line: where a writer is just at work, the rest may follow.
     package var isWithinLine: Bool { !partial.isEmpty }
 
+    /// Forgets the beginning of a line whose end was never written.
+    package mutating func dropTorn() { partial = [] }
+
     /// Checks that the log ends where it should, and sums up.
     package mutating func finish() throws(AuditFinding) -> AuditSummary {
         try endFile()

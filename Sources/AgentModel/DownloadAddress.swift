@@ -41,7 +41,7 @@ package struct DownloadAddress: Sendable, Hashable {
     /// Whether a file at this address is the one that `allowed` names, or lies below it.
     package func isBelow(_ allowed: DownloadAddress) -> Bool {
         guard !isFolder, scheme == allowed.scheme, host == allowed.host, port == allowed.port,
-            segments.starts(with: allowed.segments)
+            segments.starts(with: allowed.segments, by: { $0.utf8.elementsEqual($1.utf8) })
         else { return false }
         return segments.count > allowed.segments.count || !allowed.isFolder
     }

@@ -100,6 +100,6 @@ extension String {
 
     /// Whether a byte cannot stand in the part of a URL that names user, host and port.
     private static func endsAuthority(_ byte: UInt8) -> Bool {
-        byte <= 0x20 || byte == 0x7F || #"/?#\"'<>"#.utf8.contains(byte)
+        byte <= 0x20 || byte == 0x7F || #"/?#\"<>"#.utf8.contains(byte)
     }
 }

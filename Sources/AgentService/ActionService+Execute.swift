@@ -220,6 +220,8 @@ extension ActionService {
         let ticket = floor.open(behind: ports.audit.head)
         var told = error
         told.operationID = queued.id
+        // How an operation ends is recorded, also where new requests are turned away without a record.
+        told.isRecorded = false
         let next = Self.planState(after: error.code)
         let refusal = await refuse(told, context, plan: plan, state: next)
         let facts = (try? site(queued.environment))?.facts

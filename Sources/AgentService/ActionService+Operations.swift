@@ -203,7 +203,13 @@ extension ActionService {
         guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
         runs.withLock { if $0.tasks[operation.id] != nil { $0.stops[operation.id] = actor } }
         let hypervisor = try site(of: asked).hypervisor
-        do throws(HypervisorError) { try await hypervisor.stop(upid) } catch {
+        // What was asked for is asked for, also when the caller has gone.
+        let answer = await Task { () async -> Result<Void, HypervisorError> in
+            do throws(HypervisorError) { return .success(try await hypervisor.stop(upid)) } catch {
+                return .failure(error)
+            }
+        }.value
+        do throws(HypervisorError) { try answer.get() } catch {
             if !error.mayHaveExecuted { try await forgetCancel(of: operation.id) }
             var refusal = ServiceError(error, asked.environment, during: "DELETE of task \(upid)")
             refusal.operationID = asked.id

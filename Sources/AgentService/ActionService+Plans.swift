@@ -13,7 +13,13 @@ extension ActionService {
         var filter = filter
         filter.environments = Self.bounded(filter.environments, by: environments(.view, context))
         let bounded = filter
-        return try await read { $0.summaries(bounded, bytes: Self.pageBytes) }
+        var page = try await read { $0.summaries(bounded, bytes: Self.pageBytes) }
+        page.rows = page.rows.map { row in
+            let rules = inForce.policy.rulesHidingAnything(in: row.plan.request.environment, from: context.caller)
+            guard !rules.isEmpty else { return row }
+            return PlanSummary(row.plan.hidingSettings(by: rules), calls: row.calls, changes: row.changes)
+        }
+        return page
     }
 
     /// How large a page of a list may be.
@@ -34,8 +40,16 @@ extension ActionService {
 
     /// The plan as the caller sees it: without settings that rules keep from them.
     package func shown(_ plan: Plan, to caller: Caller) -> Plan {
-        let rules = inForce.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
+        let rules = rulesHiding(plan, from: caller)
         return rules.isEmpty ? plan : plan.hidingSettings(by: rules)
+    }
+
+    /// Of the outline of a dry run nobody knows any more all that it reaches.
+    private func rulesHiding(_ plan: Plan, from caller: Caller) -> [String] {
+        let isOutline = !plan.request.changes && plan.preview.calls.isEmpty
+        return isOutline
+            ? inForce.policy.rulesHidingAnything(in: plan.request.environment, from: caller)
+            : inForce.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
     }
 
     /// The operation as the caller sees it, without what was found about settings that rules keep from them.
@@ -46,7 +60,7 @@ extension ActionService {
         guard let plan = (try? await read { $0.plan(operation.planID) }) ?? nil else {
             return outlined(operation, to: caller)
         }
-        let rules = inForce.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
+        let rules = rulesHiding(plan, from: caller)
         return rules.isEmpty ? operation : operation.hidingSettings(by: rules)
     }
 
@@ -59,7 +73,7 @@ extension ActionService {
     /// A refusal as the caller sees it.
     func shown(_ error: ServiceError, about plan: Plan?, to caller: Caller) -> ServiceError {
         guard let plan else { return error }
-        let rules = inForce.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
+        let rules = rulesHiding(plan, from: caller)
         return rules.isEmpty ? error : error.hidingSettings(by: rules)
     }
 

@@ -134,6 +134,10 @@ extension ActionService {
         let name = site.facts.name
         let request = ActionRequest(
             reading: .readInventory, on: runningOnly ? .inventoryRunning : .inventoryAll, in: name)
+        do throws(ServiceError) { try site.enter() } catch {
+            return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: error), nil)
+        }
+        defer { site.leave() }
         let policy = inForce.policy
         let look = Look(request, at: site)
         do throws(HypervisorError) {
@@ -147,10 +151,6 @@ extension ActionService {
             let denial = ServiceError(.policyDenied, decision.reason)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: denial), nil)
         }
-        do throws(ServiceError) { try site.enter() } catch {
-            return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: error), nil)
-        }
-        defer { site.leave() }
         do throws(HypervisorError) {
             let rows = try await reads.inventory(of: site, runningOnly: runningOnly)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: rows.count, error: nil), rows)

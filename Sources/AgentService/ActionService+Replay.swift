@@ -235,9 +235,11 @@ private struct ReplayStep {
     /// that it is looked for at PVE.
     func doubt(in records: any StoreTransaction) {
         let others = records.operations(OperationFilter()).flatMap { $0.steps.compactMap(\.upid) }
-        for operation in records.operations(OperationFilter(state: .running)) where operation.steps.isEmpty {
+        for operation in records.operations(OperationFilter(state: .running))
+        where operation.steps.last.map({ $0.isDone && operation.steps.count < operation.calls.count }) ?? true {
             var operation = operation
-            operation.steps = [Step(sentAt: operation.startedAt ?? operation.createdAt)]
+            let before = operation.steps.last?.sentAt ?? operation.startedAt
+            operation.steps.append(Step(sentAt: before ?? operation.createdAt))
             operation.knownTasks += others + replay.tasks
             records.put(operation)
         }

@@ -93,8 +93,10 @@ extension ActionService {
         try await read { records in
             var found: [UPID: TaskSecrets] = [:]
             for upid in upids { found[upid] = .erased(log: [], message: Secret("").description) }
-            for operation in records.operations(OperationFilter(environments: [environment])) {
-                for upid in operation.steps.compactMap(\.upid) where upids.contains(upid) {
+            let outlines = records.summaries(OperationFilter(environments: [environment]), bytes: .max).rows
+            for outline in outlines {
+                for upid in outline.steps.compactMap(\.upid) where upids.contains(upid) {
+                    guard let operation = records.operation(outline.id) else { continue }
                     found[upid] = Self.secrets(of: upid, in: operation, records.plan(operation.planID))
                 }
             }

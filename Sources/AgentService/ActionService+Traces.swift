@@ -24,7 +24,7 @@ extension ActionService {
     /// The one task that the operation's last call can have started, if there is exactly one: it was not there before,
     /// and it began when the call was sent, give or take how far two clocks may differ.
     func trace(of operation: Operation, _ plan: Plan, at site: Site) async throws(ServiceError) -> UPID? {
-        guard let step = operation.steps.last else { return nil }
+        guard let step = operation.steps.last, operation.steps.count <= plan.preview.calls.count else { return nil }
         let call = plan.preview.calls[operation.steps.count - 1]
         let known = Set(operation.knownTasks + operation.steps.compactMap(\.upid))
         let began = step.sentAt.timeIntervalSince1970

@@ -215,14 +215,18 @@ package final class ActionService: Sendable {
     }
 
     /// Records that a request was turned away, unless that is recorded already; answers the error to throw. `state` is
-    /// where the refusal leaves the plan.
+    /// where the refusal leaves the plan. What a plan asks for and how it was judged stand in the record of the plan.
     ///
-    /// When the log itself is what fails, the answer is that: no refusal goes out that is not recorded.
+    /// When the log itself is what fails, or there is so little space that only what stops things may still be recorded,
+    /// the answer is that: no refusal goes out that is not recorded.
     package func refuse(
         _ error: ServiceError, _ context: Context, request: ActionRequest? = nil, plan: Plan? = nil,
         state: PlanState? = nil
     ) async -> ServiceError {
-        guard !error.isRecorded, error.code != .auditUnavailable else { return error }
+        if state == nil {
+            guard !error.isRecorded, error.code != .auditUnavailable else { return error }
+            do throws(ServiceError) { try checkSpace() } catch { return error }
+        }
         var result: JSONObject = ["status": "refused", "code": .string(error.code.rawValue)]
         result["state"] = state.map { .string($0.rawValue) }
         if !error.issues.isEmpty { result["pointers"] = JSON(error.issues.map(\.path.pointer)) }
@@ -230,7 +234,7 @@ package final class ActionService: Sendable {
         let shown = request ?? plan?.request
         let event = event(
             .refuse, context, environment: shown?.environment, plan: plan?.id, operation: error.operationID,
-            request: shown?.json, decision: plan?.decision.json, result: .object(result))
+            request: plan == nil ? shown?.json : nil, result: .object(result))
         var recorded = error
         do throws(ServiceError) { try await record(event) } catch { return error }
         recorded.isRecorded = true

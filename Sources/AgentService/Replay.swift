@@ -104,9 +104,9 @@ struct Replay: Sendable {
     }
 
     private mutating func lift(_ entry: Entry) {
-        let count = freezes.count
         freezes.removeAll { entry.lifts($0) }
-        if freezes.count == count { lifted.append(entry) }
+        // Whether it came about, the store tells.
+        lifted.append(entry)
     }
 
     /// Whether the log says that the operation's first call was about to be sent.

@@ -64,6 +64,8 @@ struct AuditHistory {
         guard at >= end else { return }
         _ = try verifier.finish()
         anchors.add(heads)
+        guard let origin = verifier.origin, origin.seq > 0 else { return }
+        AuditTrail(path: path).learnAside(upTo: origin, anchors, isWanted: isWanted)
     }
 }
 

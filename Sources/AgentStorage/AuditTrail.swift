@@ -1,4 +1,5 @@
 internal import AgentAudit
+internal import Glibc
 internal import Synchronization
 
 /// All files of a log as one chain: the present one, and before it those that were put aside under its name.
@@ -96,8 +97,9 @@ extension AuditTrail {
         guard let anchor else { return found }
         if isVerified {
             anchors.add(passed.filter { $0.seq <= anchor.seq })
-        } else if try !reaches(anchor) {
-            throw replaced("record \(anchor.seq), which was written, is not there")
+        } else if let last = found.last, try !reaches(anchor, from: last.head) {
+            throw replaced(
+                "its records up to \(last.seq) do not lead to record \(anchor.seq), which was written")
         }
         return found
     }
@@ -106,13 +108,33 @@ extension AuditTrail {
         AuditError("audit log \(path): \(what); see proxmox-agent audit verify")
     }
 
-    private func reaches(_ anchor: AuditHead) throws(AuditError) -> Bool {
+    /// Whether the chain goes on from `last` to the anchor without a break.
+    private func reaches(_ anchor: AuditHead, from last: AuditHead) throws(AuditError) -> Bool {
+        var isFirst = true
         var isThere = false
-        try walk(from: anchor.seq) { record throws(AuditError) in
+        try walk(from: last.seq) { record throws(AuditError) in
+            if isFirst, record.head != last { return false }
+            isFirst = false
             isThere = record.head == anchor
-            return false
+            return record.seq < anchor.seq
         }
         return isThere
+    }
+
+    /// Verifies what was put aside, a little at a time, and has `anchors` learn it where it leads to `end`, the record
+    /// before the present file's first. A flaw in it keeps its pages back, and nothing else.
+    func learnAside(upTo end: AuditHead, _ anchors: AuditAnchors, isWanted: () -> Bool) {
+        var passed: [AuditHead] = []
+        var isLinked = false
+        do throws(AuditError) {
+            try walk(from: 0) { record throws(AuditError) in
+                if record.seq.isMultiple(of: AuditAnchors.distance) { passed.append(record.head) }
+                if record.seq.isMultiple(of: 64) { usleep(1000) }
+                isLinked = record.head == end
+                return record.seq < end.seq && isWanted()
+            }
+        } catch { return }
+        if isLinked { anchors.add(passed) }
     }
 
     /// The newest record, with everything behind the saved head verified, and some of the heads on the way. Throws, with the

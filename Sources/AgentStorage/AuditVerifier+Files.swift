@@ -7,7 +7,7 @@ extension AuditVerifier {
     /// `saved` is a head noted earlier, which the log must contain; so a cut tail shows. Throws the first flaw, with
     /// file and line; a file that cannot be read is one too.
     package static func verify(
-        files paths: [String], saved: AuditHead? = nil
+        files paths: [String], saved: AuditHead? = nil, ignoringTorn: Bool = false
     ) throws(AuditFinding) -> AuditSummary {
         var verifier = AuditVerifier(saved: saved)
         for path in paths {
@@ -17,6 +17,7 @@ extension AuditVerifier {
             defer { _ = close(descriptor) }
             try verifier.feedAll(of: descriptor, path)
         }
+        if ignoringTorn { verifier.dropTorn() }
         return try verifier.finish()
     }
 

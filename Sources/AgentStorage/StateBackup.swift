@@ -24,8 +24,8 @@ extension StatePlace {
             try Self.create(copy.database)
             made += [copy.database] + copy.companions
             try naming { () throws(SQLiteError) in try database.run("VACUUM INTO ?", [.text(copy.database)]) }
-            // A state of the first version has no place for that; the log shows it too.
-            if version > 1 {
+            // A state of an earlier version has no place for that; the log shows it too.
+            if version >= 3 {
                 try copy.naming { () throws(SQLiteError) in
                     try Database(path: copy.database).execute("UPDATE audit_mark SET copy = 1")
                 }

@@ -30,6 +30,8 @@ final class Exchange: @unchecked Sendable {
     private var request: Request
     private var bodyCount = 0
     private var isChunked = false
+    /// What the head announces; 0 where it does not say.
+    private var contentLength = 0
     /// What this request has of the memory for bodies, and its answer of that for answers.
     private var heldBytes = 0
     private var answerBytes = 0
@@ -99,7 +101,7 @@ final class Exchange: @unchecked Sendable {
         }
         if hasBody, let obstacle = core.obstacle { return refuse(handle, obstacle, unread: true) }
         if head.isChunked { connection.chunked.withLock { $0 = self } }
-        if let length = head.contentLength, length > 0 { request.body.reserveCapacity(Int(length)) }
+        contentLength = Int(head.contentLength ?? 0)
         isChunked = head.isChunked
         return .YES
     }
@@ -111,8 +113,9 @@ final class Exchange: @unchecked Sendable {
         if bodyCount <= limit, bodyRefusal == nil {
             // An array that grows without knowing how far has room for up to twice what is in it.
             let cost = isChunked ? 2 * data.count : data.count
-            bodyRefusal = core.shares.takeBody(cost, of: .source(connection.source))
+            bodyRefusal = core.shares.takeBody(cost, of: .source(connection.source), having: heldBytes)
             if bodyRefusal == nil {
+                if heldBytes == 0, !isChunked { request.body.reserveCapacity(contentLength) }
                 heldBytes += cost
                 unsafe request.body.append(contentsOf: data)
             }

@@ -50,12 +50,18 @@ final class Shares: Sendable {
         state.withLock { $0.change(admission.party) { $0.exchanges[admission.lane.rawValue] -= 1 } }
     }
 
-    /// Takes room for a piece of a body until ``returnBody(_:of:)``; otherwise why there is none.
-    func takeBody(_ count: Int, of party: Admission.Party) -> Refusal? {
+    /// Bodies up to this size are always taken in, as many as there are connections: a freeze or a rejection is no larger.
+    static let smallBodyBytes = 16 << 10
+
+    /// Takes room for a piece of a body, of which there are `held` bytes, until ``returnBody(_:of:)``; otherwise why
+    /// there is none.
+    func takeBody(_ count: Int, of party: Admission.Party, having held: Int) -> Refusal? {
         state.withLock { state in
-            let own = state.parties[party]?.bodyBytes ?? 0
-            if own + count > options.maxBufferedBytesOfParty { return .shareUsedUp }
-            if state.all.bodyBytes + count > options.maxBufferedBytes { return .overloaded }
+            if held + count > Self.smallBodyBytes {
+                let own = state.parties[party]?.bodyBytes ?? 0
+                if own + count > options.maxBufferedBytesOfParty { return .shareUsedUp }
+                if state.all.bodyBytes + count > options.maxBufferedBytes { return .overloaded }
+            }
             state.change(party) { $0.bodyBytes += count }
             return nil
         }

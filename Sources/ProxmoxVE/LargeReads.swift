@@ -2,7 +2,7 @@ import Synchronization
 
 /// Lets only so much of an environment's lists be in memory at the same time.
 ///
-/// How large the next one is nobody knows before it has come; it is taken to be as large as the last one.
+/// How large the next one is nobody knows before it has come; it is taken to be as large as the last one of its kind.
 final class LargeReads: Sendable {
     private struct Waiter {
         let number: UInt64
@@ -11,8 +11,8 @@ final class LargeReads: Sendable {
     }
 
     private struct State {
-        /// Before the first one nobody knows, so that few are read at once.
-        var expected = LargeReads.budget / 2
+        /// By what was asked for. Before the first one nobody knows, so that few are read at once.
+        var expected: [String: Int] = [:]
         var used = 0
         /// What has come and is not done with, and the most that this was.
         var held = 0
@@ -40,11 +40,11 @@ final class LargeReads: Sendable {
 
     private let state = Mutex(State())
 
-    /// Waits for room. What it gives goes to ``leave(_:found:)``; `nil` where the task was cancelled.
-    func enter() async -> Int? {
+    /// Waits for room. What it gives goes to ``leave(_:of:found:)``; `nil` where the task was cancelled.
+    func enter(_ list: String) async -> Int? {
         let (number, cost) = state.withLock { state in
             state.last += 1
-            return (state.last, min(max(state.expected, Self.leastCost), Self.budget))
+            return (state.last, min(max(state.expected[list] ?? Self.budget / 2, Self.leastCost), Self.budget))
         }
         let isIn = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -79,12 +79,12 @@ final class LargeReads: Sendable {
     /// The most bytes that were here at once.
     var most: Int { state.withLock { $0.most } }
 
-    /// `found` is how large it was; `nil` where none came, and then the others need not wait one for another.
-    func leave(_ cost: Int, found: Int?) {
+    /// `found` is how large it was; `nil` where none came, which says little about the next one.
+    func leave(_ cost: Int, of list: String, found: Int?) {
         let admitted = state.withLock { state in
             state.used -= cost
             state.held -= found ?? 0
-            state.expected = found ?? Self.leastCost
+            state.expected[list] = found ?? state.expected[list] ?? Self.budget / 4
             return state.admit()
         }
         for continuation in admitted { continuation.resume(returning: true) }

@@ -47,14 +47,16 @@ package struct ProxmoxHypervisor: Hypervisor {
     private func list<Value: Sendable>(
         _ call: PVECall, _ make: ([UInt8]) throws(JSONError) -> Value
     ) async throws(HypervisorError) -> Value {
-        guard let cost = await lists.enter() else { throw .invalid("the call was given up", mayHaveExecuted: false) }
+        guard let cost = await lists.enter(call.target) else {
+            throw .invalid("the call was given up", mayHaveExecuted: false)
+        }
         let body: [UInt8]
         do throws(PVEError) { body = try await client.getRaw(call) } catch {
-            lists.leave(cost, found: nil)
+            lists.leave(cost, of: call.target, found: nil)
             throw HypervisorError(error)
         }
         lists.hold(body.count)
-        defer { lists.leave(cost, found: body.count) }
+        defer { lists.leave(cost, of: call.target, found: body.count) }
         do throws(JSONError) { return try make(body) } catch {
             throw .invalid("the list of resources: \(error.detail)", mayHaveExecuted: false)
         }

@@ -46,10 +46,11 @@ final class Agent: Sendable {
         }
         let mark: AuditMark?
         do throws(StoreError) { mark = try await store.read { $0.mark } } catch { throw StartError(error.detail) }
+        // Before the log is opened: who opens it has to come as far as storing its head.
+        upstreams = try Upstreams(config, log: log)
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath, continuing: mark?.head) } catch {
             throw StartError("\(error)")
         }
-        upstreams = try Upstreams(config, log: log)
         let throttle = Throttle(config.serving.rates)
         let disk = DiskFloor(
             auditLog: config.auditLogPath, state: config.statePath, floor: config.serving.minFreeBytes)

@@ -21,6 +21,11 @@ struct DownloadAddressTests {
         #expect(try Self.isAllowed(url))
     }
 
+    @Test func `a letter that Unicode holds to be the same is another one`() throws {
+        #expect(try Self.isAllowed("https://h.example/Keep/a", below: "https://h.example/Keep/"))
+        #expect(try !Self.isAllowed("https://h.example/%E2%84%AAeep/a", below: "https://h.example/Keep/"))
+    }
+
     @Test(arguments: [
         // Out of the folder.
         "https://cloud.debian.org/images/../evil", "https://cloud.debian.org/images/./a",

@@ -103,6 +103,7 @@ struct SecretTests {
 
     @Test(arguments: [
         ("https://user:pass@host/x", "https://<redacted>@host/x"),
+        ("https://bob:pa'ss@host/x", "https://<redacted>@host/x"),
         ("see http://a@b and ftp://c:d@e.", "see http://<redacted>@b and ftp://<redacted>@e."),
         ("https://u:p@ss@host/", "https://<redacted>@host/"), ("https://host/a@b", "https://host/a@b"),
         ("https://host?x=a@b", "https://host?x=a@b"), ("mail a@b", "mail a@b"), ("://", "://"),

@@ -94,6 +94,15 @@ struct StateCheckTests {
 
     // MARK: Backup
 
+    @Test(arguments: [1, 2, 3])
+    func `a state that no newer program has opened yet is backed up`(version: Int) async throws {
+        let place = try StateDirectory()
+        let steps = StateSchema.current.steps.prefix(version)
+        await (try place.open(StateSchema(steps: Array(steps)))).close()
+        let report = try StatePlace(place.database).backUp(to: "\(place.directory.path)/copy.db")
+        #expect(report.flaws == [])
+    }
+
     @Test func `a backup of a running state opens and holds what was there`() async throws {
         let place = try await filled()
         let store = try place.open()

@@ -9,13 +9,16 @@ extension Serving {
     @Suite struct Sharing {
         /// Waits for the latch, but for `/quick`; the first segment of the path is who asks, `/urgent…` and `/health` name
         /// lanes.
-        private static func handler(_ proceed: Latch) -> Handler {
+        /// `/party/0/wait` opens the first of `entered` once it has its place.
+        private static func handler(_ proceed: Latch, entered: [Latch] = []) -> Handler {
             Handler { request in
                 let party = Admission.Party.principal(String(request.path.split(separator: "/").first ?? ""))
                 if request.path.hasSuffix("/urgent") { return Admission(party, .urgent) }
                 if request.path.hasSuffix("/health") { return Admission(party, .health) }
                 return Admission(party)
             } answer: { request in
+                let number = request.path.split(separator: "/").dropFirst().first.flatMap { Int($0) }
+                if let number, entered.indices.contains(number) { entered[number].open() }
                 if request.path.hasSuffix("/wait") { await proceed.wait() }
                 return .text("done")
             }
@@ -41,9 +44,13 @@ extension Serving {
 
         @Test func `who has used up their share is refused, and others are served`() async throws {
             let proceed = Latch()
-            try await withServer(Self.handler(proceed), { $0.maxExchangesOfParty = 3 }) { server in
+            let entered = (0..<3).map { _ in Latch() }
+            try await withServer(Self.handler(proceed, entered: entered), { $0.maxExchangesOfParty = 3 }) { server in
                 let held = try (0..<3).map { _ in try RawClient(server.address) }
-                for client in held { try await client.send(get("/one/wait")) }
+                for (number, client) in held.enumerated() {
+                    try await client.send(get("/one/\(number)/wait"))
+                    await entered[number].wait()
+                }
                 #expect(try await Self.awaitStatus(429, "/one/more", server))
                 let other = try RawClient(server.address)
                 #expect(try await other.exchange(get("/two/quick")).status == 200)
@@ -57,9 +64,13 @@ extension Serving {
 
         @Test func `what is urgent has places when all others are taken`() async throws {
             let proceed = Latch()
-            try await withServer(Self.handler(proceed), { $0.maxExchanges = 2 }) { server in
+            let entered = (0..<2).map { _ in Latch() }
+            try await withServer(Self.handler(proceed, entered: entered), { $0.maxExchanges = 2 }) { server in
                 let held = try (0..<2).map { _ in try RawClient(server.address) }
-                for (number, client) in held.enumerated() { try await client.send(get("/\(number)/wait")) }
+                for (number, client) in held.enumerated() {
+                    try await client.send(get("/party-\(number)/\(number)/wait"))
+                    await entered[number].wait()
+                }
                 #expect(try await Self.awaitStatus(503, "/two/more", server))
                 let other = try RawClient(server.address)
                 #expect(try await other.exchange(get("/two/urgent")).status == 200)
@@ -157,19 +168,22 @@ extension Serving {
             try await withServer(
                 echo,
                 {
-                    $0.maxBodyBytes = 1000
-                    $0.maxBufferedBytesOfParty = 2500
+                    $0.maxBodyBytes = 40_000
+                    $0.maxBufferedBytesOfParty = 100_000
                 }
             ) { server in
-                let head = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n"
+                func head(_ size: Int) -> String { "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: \(size)\r\n\r\n" }
                 let holders = try (0..<2).map { _ in try RawClient(server.address) }
-                for holder in holders { try await holder.send(head + String(repeating: "x", count: 999)) }
+                for holder in holders { try await holder.send(head(40_000) + String(repeating: "x", count: 39_999)) }
                 var status = 200
                 for _ in 0..<500 where status == 200 {
                     let third = try RawClient(server.address)
-                    status = try await third.exchange(head + String(repeating: "y", count: 1000)).status
+                    status = try await third.exchange(head(40_000) + String(repeating: "y", count: 40_000)).status
                 }
                 #expect(status == 429)
+                let small = try RawClient(server.address)
+                let freeze = try await small.exchange(head(1000) + String(repeating: "z", count: 1000))
+                #expect(freeze.status == 200, "what is small is always taken in")
             }
         }
 
