@@ -119,26 +119,27 @@ extension Serving {
             try await withServer(
                 echo,
                 {
-                    $0.maxBodyBytes = 1000
-                    $0.maxBufferedBytes = 2500
+                    // Above the size up to which a body is always taken in.
+                    $0.maxBodyBytes = 20_000
+                    $0.maxBufferedBytes = 50_000
                 }
             ) { server in
-                let head = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n"
+                let head = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 20000\r\n\r\n"
                 let holders = try (0..<2).map { _ in try RawClient(server.address) }
                 for holder in holders {
-                    try await holder.send(head + String(repeating: "x", count: 999))
+                    try await holder.send(head + String(repeating: "x", count: 19_999))
                     #expect(await holder.staysSilent(for: .milliseconds(20)))
                 }
                 // On a busy machine the server may take what was sent a little later.
                 var status = 200
                 for _ in 0..<500 where status == 200 {
                     let third = try RawClient(server.address)
-                    status = try await third.exchange(head + String(repeating: "y", count: 1000)).status
+                    status = try await third.exchange(head + String(repeating: "y", count: 20_000)).status
                 }
                 #expect(status == 503)
                 for holder in holders { #expect(try await holder.exchange("x").status == 200) }
                 let fourth = try RawClient(server.address)
-                #expect(try await fourth.exchange(head + String(repeating: "z", count: 1000)).status == 200)
+                #expect(try await fourth.exchange(head + String(repeating: "z", count: 20_000)).status == 200)
             }
         }
 
