@@ -1,5 +1,19 @@
 /// What tests do to nodes, storages and the cluster behind the caller's back.
 extension Simulator {
+    /// Makes it a cluster of these nodes, in their order; without a name for the cluster it is no cluster. Guests stay
+    /// where they were.
+    package func setNodes(_ names: [String], cluster: String? = nil) {
+        change { world in
+            world.clusterName = cluster
+            world.nodes = names.enumerated().map { index, name in
+                let number = cluster == nil ? index : index + 1
+                var node = Node(name: name, number: number, address: "192.0.2.\(10 + number)")
+                node.fingerprint = world.nodes.first?.fingerprint ?? ""
+                return node
+            }
+        }
+    }
+
     /// Puts a volume that no guest names on a storage: `local:iso/x.iso`.
     package func addVolume(_ id: String, content: String, bytes: Int = 1 << 20, vmid: Int? = nil) {
         change { world in

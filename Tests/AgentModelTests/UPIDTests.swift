@@ -38,10 +38,12 @@ struct UPIDTests {
         #expect(UPID(text) == nil)
     }
 
-    @Test(.enabled(if: Reference.has(Reference.recordings), "the recordings are not at hand"))
-    func `every task of the recorded node is understood`() throws {
+    @Test(
+        .enabled(if: Reference.has(Reference.recordings()), "the recordings are not at hand"),
+        arguments: ["pve-9.2-exchanges.jsonl", "pve-9.2-exchanges-2.jsonl", "pve-9.2-cluster-exchanges.jsonl"])
+    func `every task of the recorded nodes is understood`(file: String) throws {
         var seen: Set<String> = []
-        for line in try Reference.text(of: Reference.recordings).split(separator: "\n") {
+        for line in try Reference.text(of: Reference.recordings(file)).split(separator: "\n") {
             let exchange = try JSON.parse(Array(line.utf8))
             collect(exchange["response"] ?? .null, into: &seen)
         }

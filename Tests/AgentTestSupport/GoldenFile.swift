@@ -59,8 +59,10 @@ package enum Reference {
 
     /// PVE's API as a table: paths, methods, parameters and their bounds.
     package static let schema = folder.appending(path: "pve-schema/pve-api-9.1.json")
-    /// Exchanges with a real node.
-    package static let recordings = folder.appending(path: "pve-recordings/pve-9.2-exchanges.jsonl")
+    /// Exchanges with real nodes: the file `name`.
+    package static func recordings(_ name: String = "pve-9.2-exchanges.jsonl") -> URL {
+        folder.appending(path: "pve-recordings").appending(path: name)
+    }
 
     package static func has(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
 

@@ -22,6 +22,8 @@ struct Fact: Hashable, Sendable {
     var keys: [String: String]
     /// The exit status of the task it started, where it was waited for.
     var exit: String?
+    /// Whether the answer comes from a gap of the recorded installation, not from Proxmox VE as users run it.
+    var isNodeLimit = false
 
     var json: JSON {
         [
@@ -36,7 +38,7 @@ struct Fact: Hashable, Sendable {
                 : .some(
                     .object(
                         keys.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) })),
-            "exit": exit.map { .string($0) },
+            "exit": exit.map { .string($0) }, "node_limit": isNodeLimit ? .some(true) : .none,
         ]
     }
 
@@ -51,13 +53,13 @@ struct Fact: Hashable, Sendable {
             isWrongSecret: json["wrong_secret"] == true, status: Int(status), reason: reason,
             errors: json["errors"]?.array?.compactMap(\.string) ?? [], shape: shape,
             keys: json["keys"]?.object?.members.reduce(into: [:]) { $0[$1.key] = $1.value.string } ?? [:],
-            exit: json["exit"]?.string)
+            exit: json["exit"]?.string, isNodeLimit: json["node_limit"] == true)
     }
 
     init(
         name: String, auth: String, method: String, path: String, contentType: String?, body: String?,
         headers: [[String]], isWrongSecret: Bool, status: Int, reason: String, errors: [String], shape: String,
-        keys: [String: String], exit: String?
+        keys: [String: String], exit: String?, isNodeLimit: Bool = false
     ) {
         self.name = name
         self.auth = auth
@@ -73,6 +75,7 @@ struct Fact: Hashable, Sendable {
         self.shape = shape
         self.keys = keys
         self.exit = exit
+        self.isNodeLimit = isNodeLimit
     }
 
     static func pairs(_ json: JSON?) -> [[String]] {

@@ -27,7 +27,7 @@ struct FactDerivation {
             body: request["body"]?.string.map { replaced($0, in: name, isStale: isStale) }, headers: headers,
             isWrongSecret: auth.hasPrefix("token") && status == 401 && headers.isEmpty, status: Int(status),
             reason: reason, errors: Form.errors(of: body), shape: Form.shape(of: body), keys: Form.keys(of: body),
-            exit: exit(of: line))
+            exit: exit(of: line), isNodeLimit: line["note"]?.string?.contains("node limit") == true)
         if let upid = body["data"]?.string, upid.hasPrefix("UPID:") { caseOfTask[upid] = name }
         if let digest = Form.digest(in: body) { caseOfDigest[digest] = name }
         return fact

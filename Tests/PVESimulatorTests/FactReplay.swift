@@ -14,6 +14,7 @@ final class ManualClock: Sendable {
 
 /// Sends the requests of facts to a simulator, in order, and states the form of its answers.
 final class FactReplay {
+    let recording: Recording
     let clock: ManualClock
     let simulator: Simulator
     private var bodies: [String: JSON] = [:]
@@ -22,8 +23,9 @@ final class FactReplay {
 
     static let secret = "00000000-0000-0000-0000-000000000000"
 
-    init() {
-        let clock = ManualClock(.seconds(1_795_381_700))
+    init(_ recording: Recording) {
+        let clock = ManualClock(.seconds(recording.start))
+        self.recording = recording
         self.clock = clock
         simulator = Simulator(
             Simulator.Options(
@@ -33,7 +35,7 @@ final class FactReplay {
 
     /// What the simulator makes of `fact`: the same request, its own answer.
     func answer(to fact: Fact) async throws -> Fact {
-        await RecordedScene.prepare(fact.name, self)
+        await recording.prepare(fact.name, self)
         clock.advance(by: .milliseconds(300))
         var path = fact.path
         var body = fact.body
@@ -65,7 +67,7 @@ final class FactReplay {
         if let type = fact?.contentType ?? (body == nil ? nil : "application/x-www-form-urlencoded") {
             fields[.contentType] = type
         }
-        let auth = fact?.auth ?? "token:root@pam!t1"
+        let auth = fact?.auth ?? recording.auth
         if auth.hasPrefix("token:") {
             let secret = fact?.isWrongSecret == true ? "11111111-0000-0000-0000-000000000000" : Self.secret
             fields[.authorization] = "PVEAPIToken=\(auth.dropFirst("token:".count))=\(secret)"

@@ -2,39 +2,32 @@ import AgentTestSupport
 import StrictJSON
 import Testing
 
-/// The table of facts, and what the simulator does not cover yet.
-enum Golden {
-    static let table = GoldenFile("pve-facts.jsonl")
-    static let uncovered = GoldenFile("pve-uncovered.txt")
-
-    static func derived() throws -> [Fact] {
-        let lines = try Reference.text(of: Reference.recordings).split(separator: "\n")
-        return FactDerivation.facts(in: try lines.map { try JSON.parse(String($0)) })
-    }
-}
-
 @Suite(.serialized)
 struct RecordedFactsTests {
-    @Test(.enabled(if: Reference.has(Reference.recordings), "the recordings are not at hand"))
-    func `the committed table is what the recordings say`() throws {
-        let derived = try Golden.derived().map(\.json.text)
-        if GoldenFile.isWriting { try Golden.table.write(derived) }
-        #expect(try Golden.table.lines() == derived)
+    @Test(
+        .enabled(if: Reference.has(Reference.recordings()), "the recordings are not at hand"),
+        arguments: Recording.allCases)
+    func `the committed table is what the recording says`(recording: Recording) throws {
+        let derived = try recording.derived().map(\.json.text)
+        if GoldenFile.isWriting { try recording.table.write(derived) }
+        #expect(try recording.table.lines() == derived)
     }
 
-    @Test(.timeLimit(.minutes(2)))
-    func `the simulator answers as the recorded node did, but for the listed cases`() async throws {
-        let facts = try Golden.table.lines().map { try #require(Fact(try JSON.parse($0))) }
-        let replay = FactReplay()
+    @Test(.timeLimit(.minutes(2)), arguments: Recording.allCases)
+    func `the simulator answers as the recorded node did, but for the listed cases`(recording: Recording) async throws {
+        let facts = try recording.facts()
+        #expect(!facts.isEmpty)
+        let replay = FactReplay(recording)
         var differences: [String: String] = [:]
         for fact in facts {
             let difference = fact.difference(from: try await replay.answer(to: fact))
             if !difference.isEmpty { differences[fact.name] = difference }
         }
-        var listed = Set((try? Golden.uncovered.lines()) ?? [])
+        let committed = (try? recording.uncovered.lines()).map { Set($0) }
+        var listed = committed ?? []
         if GoldenFile.isWriting {
-            listed = listed.isEmpty ? Set(differences.keys) : listed.intersection(differences.keys)
-            try Golden.uncovered.write(facts.map(\.name).filter { listed.contains($0) })
+            listed = committed?.intersection(differences.keys) ?? Set(differences.keys)
+            try recording.uncovered.write(facts.map(\.name).filter { listed.contains($0) })
         }
         for fact in facts {
             let difference = differences[fact.name]

@@ -1,7 +1,7 @@
 import PVESimulator
 
-/// The node that was recorded, and what was done to it between the recorded calls.
-enum RecordedScene {
+/// The node of the first recording, and what was done to it between the recorded calls.
+enum FirstScene {
     static let container = [
         "arch": "amd64", "hostname": "web2", "memory": "128", "ostype": "debian",
         "rootfs": "local:212/vm-212-disk-0.raw,size=64M",

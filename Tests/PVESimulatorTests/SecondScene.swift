@@ -1,0 +1,42 @@
+import PVESimulator
+
+/// The node of the second recording, and what was done to it between the recorded calls.
+enum SecondScene {
+    /// The role that the project's README shows.
+    static let role: Set<String> = [
+        "VM.Allocate", "VM.Audit", "VM.Backup", "VM.Clone", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit",
+        "VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options",
+        "VM.GuestAgent.Audit", "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted", "VM.Migrate",
+        "VM.PowerMgmt", "VM.Replicate", "VM.Snapshot", "VM.Snapshot.Rollback", "Datastore.Allocate",
+        "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit", "SDN.Use", "Pool.Allocate",
+        "Pool.Audit", "Sys.AccessNetwork", "Sys.Audit", "Sys.Console", "Sys.Modify", "Sys.PowerMgmt",
+    ]
+    static let token = Simulator.Token(id: "agent@pve!home", secret: FactReplay.secret, privileges: ["/": role])
+
+    /// Sets the scene for the case `name`.
+    static func prepare(_ name: String, _ replay: FactReplay) async {
+        let simulator = replay.simulator
+        switch name {
+        case "second-vm-post": start(simulator)
+        default: break
+        }
+    }
+
+    private static func start(_ simulator: Simulator) {
+        simulator.setNodes(["pve"])
+        simulator.setTokens(.list([token]))
+        simulator.setHAActs(false)
+        simulator.setStorage("local-lvm", type: nil)
+        simulator.setStorage("ceph", type: nil)
+        simulator.setStorage(
+            "local", type: "dir",
+            options: ["path": "/var/lib/vz", "content": "backup,images,import,iso,rootdir,snippets,vztmpl"])
+        simulator.removeVolumes()
+        simulator.addVolume("local:vztmpl/tiny_1.0_amd64.tar.gz", content: "vztmpl")
+        simulator.addVolume("local:iso/small.iso", content: "iso")
+        for time in ["10_47_10", "10_49_07"] {
+            simulator.addVolume(
+                "local:backup/vzdump-lxc-510-2026_11_28-\(time).tar", content: "backup", bytes: 2_048_000, vmid: 510)
+        }
+    }
+}
