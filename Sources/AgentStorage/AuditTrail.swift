@@ -161,24 +161,30 @@ extension AuditTrail {
                 return true
             }
         } catch {
-            throw Self.refusal(error.description, present)
+            throw refusal(error.description, present)
         }
         guard let head else {
             let what =
                 present.map { "ends at record \($0.seq), but \(saved.seq) was synced: it was cut" }
                 ?? "is empty or gone, but record \(saved.seq) was synced"
-            throw Self.refusal("audit log \(path): \(what)", present)
+            throw refusal("audit log \(path): \(what)", present)
         }
         guard present == nil || present == head else {
-            throw Self.refusal("audit log \(path): does not continue record \(head.seq)", present)
+            throw refusal("audit log \(path): does not continue record \(head.seq)", present)
         }
         return (head, passed)
     }
 
-    private static func refusal(_ what: String, _ present: AuditHead?) -> AuditError {
-        AuditError(
-            "\(what). Bring the right file back, or, to go on with what there is: proxmox-agent audit accept --config "
-                + "FILE --head \(present?.description ?? "none")")
+    /// Says what is wrong, and a way on that works: the present file is accepted as long as it is whole.
+    private func refusal(_ what: String, _ present: AuditHead?) -> AuditError {
+        let command = "proxmox-agent audit accept --config FILE --head"
+        let isWhole = (try? AuditVerifier.verify(files: [path], ignoringTorn: true)) != nil
+        return AuditError(
+            isWhole || present == nil
+                ? "\(what). Bring the right file back, or, to go on with what there is: \(command) "
+                    + (present?.description ?? "none")
+                : "\(what). Bring the right file back; or keep this one as evidence, move it to another directory, and go on "
+                    + "without it: \(command) none")
     }
 }
 

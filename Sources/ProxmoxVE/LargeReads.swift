@@ -60,10 +60,13 @@ final class LargeReads: Sendable {
                 if let answer { continuation.resume(returning: answer) }
             }
         } onCancel: {
-            let waiter = state.withLock { state in
-                state.waiters.firstIndex { $0.number == number }.map { state.waiters.remove(at: $0) }
+            let (left, admitted) = state.withLock { state in
+                let left = state.waiters.firstIndex { $0.number == number }.map { state.waiters.remove(at: $0) }
+                // There may be room for those that stood behind it.
+                return (left, state.admit())
             }
-            waiter?.continuation.resume(returning: false)
+            left?.continuation.resume(returning: false)
+            for continuation in admitted { continuation.resume(returning: true) }
         }
         return isIn ? cost : nil
     }
@@ -75,6 +78,9 @@ final class LargeReads: Sendable {
             state.most = max(state.most, state.held)
         }
     }
+
+    /// How many wait for room.
+    var waiting: Int { state.withLock { $0.waiters.count } }
 
     /// The most bytes that were here at once.
     var most: Int { state.withLock { $0.most } }

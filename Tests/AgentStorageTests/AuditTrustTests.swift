@@ -2,6 +2,7 @@ import AgentAudit
 import AgentModel
 import AgentStorage
 import AgentTestSupport
+import FoundationEssentials
 import Glibc
 import StrictJSON
 import Testing
@@ -54,6 +55,24 @@ struct AuditTrustTests {
         try forge(place, 9, upTo: 9)
         let refused = refusal(place, saved)
         #expect(refused.contains("\(place.log):10: does not continue record 9"), "\(refused)")
+        #expect(refused.hasSuffix("--head none") && refused.contains("move it to another directory"), "\(refused)")
+    }
+
+    @Test func `a log whose saved record was put aside and broken there goes on where it is whole`() async throws {
+        let place = try LogDirectory()
+        _ = try await place.written(20)
+        let saved = try #require(try place.records().first { $0.seq == 5 }).head
+        #expect(rename(place.log, place.log + ".1") == 0)
+        let sink = try place.sink()
+        try await sink.close()
+        var records = try place.records(place.log + ".1")
+        records.remove(at: 9)
+        try Data(records.flatMap { $0.line + [UInt8(ascii: "\n")] }).write(to: URL(filePath: place.log + ".1"))
+        let refused = refusal(place, saved)
+        #expect(refused.contains(".1:10: ") && refused.hasSuffix("--head \(sink.head)"), "\(refused)")
+        let accepting = try FileAuditSink(path: place.log, continuing: saved, accepting: sink.head)
+        try await accepting.close()
+        try await place.sink(continuing: accepting.head).close()
     }
 
     @Test func `what stands before it is verified afterwards, and a break stops the log`() async throws {

@@ -194,6 +194,8 @@ package final class FakeHypervisor: Hypervisor {
     }
 
     package func stop(_ task: UPID) async throws(HypervisorError) {
+        // As libcurl's port does with a caller who has left.
+        if Task.isCancelled { throw .invalid("the call was given up", mayHaveExecuted: false) }
         state.withLock { $0.stopped.append(task) }
         if let stopFailure { throw stopFailure }
     }

@@ -1,3 +1,4 @@
+import AgentService
 import AgentTestSupport
 import FoundationEssentials
 import Glibc
@@ -84,6 +85,82 @@ struct RestoreTests {
         #expect(record["result"]?["state_head"]?.string?.contains(":") == true)
         #expect(record["result"]?["accepted_by"]?.string?.isEmpty == false)
         #expect(agent.executed.isEmpty)
+        try await agent.stop()
+    }
+
+    /// What was under way when the agent died, by how far it had come; what the command makes of it, and how often PVE
+    /// saw it.
+    @Test(arguments: [
+        (Milestone.intentRecording, "unknown", 0), (.intentRecorded, "unknown", 0), (.consumed, "unknown", 0),
+        (.sent, "unknown", 0), (.answered, "succeeded", 1), (.outcomeRecorded, "succeeded", 1),
+    ])
+    func `what was under way beside a log that is lost is in doubt, and never sent again`(
+        point: Milestone, state: String, executed: Int
+    ) async throws {
+        let agent = try MortalAgent()
+        try await agent.start(dying: point.rawValue)
+        let id = try await agent.planID(.start)
+        _ = try? await agent.apply(id)
+        try await agent.die(bySelf: true)
+        #expect(rename(agent.auditLog, "\(agent.directory.path)/evidence") == 0)
+        let accepted = try await accept("none", agent)
+        #expect(accepted.status == 0, "\(accepted)")
+        try await agent.start()
+        _ = try await agent.settled()
+        let operations = try await agent.get("/v1/operations")["operations"]?.array ?? []
+        #expect(operations.map { $0["state"]?.string } == [state], "\(operations)")
+        let again = try await agent.apply(id)
+        #expect(again.status == 409, "\(again)")
+        #expect(agent.executed.count == executed)
+        try await agent.stop()
+    }
+
+    private func accept(_ head: String, _ agent: MortalAgent) async throws -> Program.Result {
+        try await Program.run("audit", "accept", "--config", agent.config, "--head", head)
+    }
+
+    /// The head that the cure in a refusal names.
+    private func cure(_ refused: String) throws -> String {
+        let words = try #require(refused.components(separatedBy: "audit accept --config FILE --head ").last)
+        return String(words.prefix { !$0.isWhitespace })
+    }
+
+    @Test func `a log that was cut within a line is accepted at the head that the refusal names`() async throws {
+        let agent = try MortalAgent()
+        try await agent.start()
+        for _ in 0..<3 { _ = try await agent.planID(.start) }
+        try await agent.halt()
+        let bytes = try readFile(agent.auditLog, limit: 1 << 20)
+        #expect(truncate(agent.auditLog, bytes.count - 20) == 0)
+        let refused = try await agent.refusal()
+        let accepted = try await accept(try cure(refused), agent)
+        #expect(accepted.status == 0, "\(refused) \(accepted)")
+        try await agent.start()
+        let opened = try agent.lines().filter { $0["result"]?["torn_bytes"] != nil }
+        #expect(opened.count == 1, "what was torn is set aside, and recorded")
+        try await agent.stop()
+    }
+
+    @Test func `the cure for a log that is broken behind the head works`() async throws {
+        let agent = try MortalAgent()
+        try await agent.start()
+        _ = try await agent.planID(.start)
+        let copy = try await backUp(agent)
+        for _ in 0..<3 { _ = try await agent.planID(.start) }
+        try await agent.halt()
+        try restore(copy, agent)
+        var text = String(decoding: try readFile(agent.auditLog, limit: 1 << 20), as: UTF8.self)
+        let last = try #require(text.ranges(of: "\"actor\":\"pi-agent\"").dropLast().last)
+        text.replaceSubrange(last, with: "\"actor\":\"so-agent\"")
+        try write(text, to: agent.auditLog)
+        let refused = try await agent.refusal()
+        #expect(refused.contains("was edited") && refused.contains("move it to another directory"), "\(refused)")
+        #expect(try cure(refused) == "none")
+        #expect(rename(agent.auditLog, "\(agent.directory.path)/evidence") == 0)
+        let accepted = try await accept("none", agent)
+        #expect(accepted.status == 0, "\(accepted)")
+        try await agent.start()
+        #expect(try await agent.plan(.start).status == 200)
         try await agent.stop()
     }
 

@@ -1,0 +1,104 @@
+import AgentAudit
+import AgentModel
+import AgentService
+import AgentTestSupport
+import FoundationEssentials
+import StrictJSON
+import Testing
+
+/// What a state leaves open of operations with several calls, and of freezes, after a crash or a restore.
+@Suite(.timeLimit(.minutes(1)))
+struct DoubtTests {
+    private func end(_ world: World, _ id: RecordID) async throws -> AgentModel.Operation {
+        try await world.service.operation(id, World.alice, wait: .seconds(30))
+    }
+
+    /// A world whose state shows a change of two calls, snapshot and configuration, under way with these steps.
+    private func underWay(_ steps: [Step]) async throws -> (world: World, plan: Plan, id: RecordID) {
+        var limits = Limits()
+        limits.traceLooks = 1
+        let world = try World(limits: limits)
+        let configure = try #require(Action(rawValue: "configure_vm"))
+        let plan = try await world.plan(configure, "vm/102", ["memory": 2048, "safety_snapshot": true])
+        try #require(plan.preview.calls.count == 2)
+        let id = RecordID.sample(5, .operation)
+        let now = world.clock.now
+        try await world.store.write { records in
+            guard var plan = records.plan(plan.id) else { return }
+            plan.claim(by: id)
+            _ = plan.move(to: .applying, at: now)
+            var operation = Operation(id: id, plan: plan, approvals: [], createdAt: now)
+            _ = operation.move(to: .running, at: now)
+            operation.steps = steps
+            records.put(plan)
+            records.put(operation)
+        }
+        try await world.service.noteHead()
+        return (world, plan, id)
+    }
+
+    /// A task of the second call.
+    private static func configTask(at time: Date) -> String {
+        let start = String(UInt32(time.timeIntervalSince1970), radix: 16, uppercase: true)
+        return "UPID:pve1:00000001:0187B2D5:\(start):qmconfig:102:agent@pve!home:"
+    }
+
+    @Test(arguments: [true, false])
+    func `of a copy's operation between two calls the second may have been sent, and is looked for`(
+        isThere: Bool
+    ) async throws {
+        let (world, plan, id) = try await underWay([Step(sentAt: .sample, state: .done)])
+        let upid = Self.configTask(at: .sample)
+        if isThere { world.pve.taskList = [upid] }
+        let next = try await world.restored(try await world.backup(), isMarked: true)
+        let operation = try await end(next, id)
+        #expect(operation.state == (isThere ? .succeeded : .unknown), "\(operation.message)")
+        #expect(operation.steps.count == 2 && operation.steps.last?.upid == (isThere ? UPID(upid) : nil))
+        #expect(try await next.state(of: plan) == (isThere ? .applied : .unknown))
+        #expect(world.pve.changes.isEmpty)
+    }
+
+    @Test func `after a crash between two calls the second was not sent`() async throws {
+        let (world, plan, id) = try await underWay([Step(sentAt: .sample, state: .done)])
+        let next = try await world.restarted()
+        let operation = try await end(next, id)
+        #expect(operation.state == .unknown && operation.steps.count == 1, "\(operation.message)")
+        #expect(operation.message.contains("after call 1 of 2"), "\(operation.message)")
+        #expect(try await next.state(of: plan) == .unknown)
+    }
+
+    @Test(arguments: [true, false])
+    func `more steps than the plan has calls are no reason to die`(isMarked: Bool) async throws {
+        let (world, _, id) = try await underWay([
+            Step(sentAt: .sample, state: .done), Step(sentAt: .sample, state: .done), Step(sentAt: .sample),
+        ])
+        world.pve.taskList = [Self.configTask(at: .sample)]
+        let next = try await world.restored(try await world.backup(), isMarked: isMarked)
+        #expect(try await end(next, id).state == .unknown)
+    }
+
+    /// A freeze is lifted, and the process dies with that recorded and not stored; the state's mark is from before.
+    @Test(arguments: [true, false])
+    func `the end of a freeze that a crash undid is void, also where the log tells of its beginning`(
+        isSetBehindMark: Bool
+    ) async throws {
+        let world = try World()
+        try await world.service.noteHead()
+        let before = try #require(try await world.backup().mark)
+        _ = try await world.service.freeze(try FreezeWish(parsing: ["reason": "stop"]), World.alice)
+        let after = try #require(try await world.backup().mark)
+        world.store.failWrites { true }
+        world.audit.refuse { event, _ in event.kind == .void }
+        _ = try? await world.service.unfreeze(FreezeChoice(), World.alice)
+        world.store.failWrites { false }
+        world.audit.refuse { _, _ in false }
+        let lift = try #require(world.audit.kinds.lastIndex(of: .unfreeze)) + 1
+        try #require(!world.audit.kinds.contains(.void))
+        let mark = isSetBehindMark ? before : after
+        try await world.store.write { $0.put(mark) }
+        let next = try await world.restarted()
+        #expect(next.service.freezes(World.alice).map(\.reason) == ["stop"], "it holds")
+        let voids = world.audit.events.filter { $0.kind == .void }
+        #expect(voids.map { $0.result?["voids"] } == [JSON(lift)], "and the log says so")
+    }
+}

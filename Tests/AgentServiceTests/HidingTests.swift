@@ -1,0 +1,55 @@
+import AgentModel
+import AgentPolicy
+import AgentService
+import AgentTestSupport
+import StrictJSON
+import Testing
+
+/// Settings that a rule keeps from a caller, in what is stored and listed.
+@Suite(.timeLimit(.minutes(1)))
+struct HidingTests {
+    private static func blind(_ target: String) -> PolicyRule {
+        var scope = PolicyRule.Scope()
+        scope.actions = [.readVM]
+        scope.targets = TargetPattern(target).map { [$0] }
+        scope.principals = [Team.watcher.id]
+        return PolicyRule(id: "blind", effect: .deny, scope: scope)
+    }
+
+    private func summary(_ world: World, _ plan: Plan, for principal: Principal) async throws -> Plan {
+        let page = try await world.service.plans(PlanFilter(), .by(principal))
+        return try #require(page.rows.first { $0.plan.id == plan.id }).plan
+    }
+
+    private func isHidden(_ plan: Plan) -> Bool {
+        plan.preview.checks.contains { $0.detail == "hidden by rule:blind" }
+            && plan.preview.observed.shown["name"] == nil && !plan.preview.json.text.contains("payroll")
+            && !plan.decision.reason.contains("payroll")
+    }
+
+    @Test func `a list of plans shows no setting that a rule keeps from its reader`() async throws {
+        let world = try World(team: Team.rules([Self.blind("vm/102")]))
+        world.pve.put("vm/102", status: "stopped", lock: "payroll", name: "payroll")
+        let plan = try await world.plan(.startVM, "vm/102", as: .by(Team.agent))
+        #expect(plan.state == .denied && plan.decision.reason.contains("payroll"), "\(plan.decision.reason)")
+        let seen = try await summary(world, plan, for: Team.watcher)
+        #expect(isHidden(seen), "\(seen.preview.json) \(seen.decision.reason)")
+        let open = try await summary(world, plan, for: Team.agent)
+        #expect(!isHidden(open) && open.preview.observed.shown["name"] == "payroll")
+    }
+
+    @Test func `of a stored dry run all is hidden that might be about what is to be hidden`() async throws {
+        let world = try World(team: Team.rules([Self.blind("vm/102")]))
+        world.pve.put("vm/101", status: "running", lock: "payroll", name: "payroll")
+        // What is hidden is no longer among what the outline says that it reaches.
+        let shutdown = try #require(Action(rawValue: "bulk_shutdown"))
+        let made = try await world.service.plan(
+            .request(shutdown, "cluster", ["vms": [101, 102]], dryRun: true), .by(Team.agent))
+        let stored = try await world.service.plan(made.id, .by(Team.watcher))
+        #expect(stored.preview.calls.isEmpty && !stored.preview.reach.subjects.contains { "\($0.name)" == "vm/102" })
+        let seen = world.service.shown(stored, to: Caller(principal: Team.watcher.id, label: nil))
+        #expect(isHidden(seen), "\(seen.preview.json)")
+        let open = world.service.shown(stored, to: Caller(principal: Team.agent.id, label: nil))
+        #expect(!isHidden(open))
+    }
+}
