@@ -56,6 +56,11 @@ crash: ## kill the agent at every point and CRASHES times at random, and count w
 	@scripts/require build
 	@PROXMOX_AGENT_CRASHES=$(CRASHES) $(TEST) $(DEBUG_FLAGS) --filter CrashTests
 
+.PHONY: storm
+storm: ## replace every number and flag that PVE sends, one after the other, over all actions (the tests do some; takes hours)
+	@scripts/require build
+	@PROXMOX_AGENT_STORM=1 $(TEST) $(DEBUG_FLAGS) --filter StormTests
+
 .PHONY: attack
 attack: ## abuse the agent from many processes, and time a freeze meanwhile (AGENT=FILE for another build)
 	@scripts/require build attack

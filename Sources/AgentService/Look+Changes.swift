@@ -15,7 +15,7 @@ extension Look {
             guard guest?.kind == .vm else { return [Change("frozen", from: .null, to: false)] }
             return [Change("status", from: now, to: "running")]
         case .exists(let next): return [Change("exists", from: .bool(!next), to: .bool(next))] + created()
-        case .template: return [Change("template", from: .bool(config["template"] == 1), to: true)]
+        case .template: return [Change("template", from: .bool(isTemplate), to: true)]
         case .restored:
             return [
                 Change("exists", from: .bool(isThere), to: true),
@@ -153,8 +153,7 @@ extension Look {
         let now = PropertyString.settings(slot, config[slot]?.string ?? "")?["size"]
         var next = text("size")
         if next.hasPrefix("+"), let old = now?.string.flatMap(Self.bytes), let more = Self.bytes(next) {
-            let gibibytes = (old + more) / 1_073_741_824
-            next = gibibytes == gibibytes.rounded() && gibibytes < 1e15 ? "\(Int(gibibytes))G" : next
+            next = Int(exactly: (old + more) / 1_073_741_824).map { "\($0)G" } ?? next
         }
         return Change("\(slot).size", from: now ?? .null, to: .string(next))
     }

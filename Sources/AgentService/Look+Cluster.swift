@@ -52,11 +52,11 @@ extension Look {
         guard case .node(let own) = request.target else { return [] }
         let rows = try await read(["cluster", "status"]).array ?? []
         guard let cluster = rows.first(where: { $0["type"] == "cluster" }) else { return [] }
-        guard cluster["quorate"] == 1 else {
+        guard flag(cluster, "quorate", of: "the cluster") else {
             return [Check("quorum", .block, "the cluster has no quorum; PVE takes no changes")]
         }
         let nodes = rows.filter { $0["type"] == "node" }
-        let left = nodes.count { $0["online"] == 1 && $0["name"]?.string != own.description }
+        let left = nodes.count { flag($0, "online", of: "a node") && $0["name"]?.string != own.description }
         guard left * 2 <= nodes.count else { return [] }
         return [Check("quorum", .warn, "without \(own) only \(left) of \(nodes.count) nodes are online: no quorum")]
     }

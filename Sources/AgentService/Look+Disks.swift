@@ -52,8 +52,10 @@ extension Look {
     static func bytes(_ text: String) -> Double? {
         let units: [Character: Double] = ["K": 1024, "M": 1_048_576, "G": 1_073_741_824, "T": 1_099_511_627_776]
         let digits = text.drop { $0 == "+" }
-        guard let unit = digits.last.flatMap({ units[$0] }) else { return Double(digits) }
-        return Double(digits.dropLast()).map { $0 * unit }
+        let unit = digits.last.flatMap { units[$0] }
+        let number = unit == nil ? digits : digits.dropLast()
+        guard !number.isEmpty, number.allSatisfy({ $0.isASCII && ($0.isNumber || $0 == ".") }) else { return nil }
+        return Double(number).map { $0 * (unit ?? 1) }
     }
 
     func keysExist(_ list: String) -> [Check] {
@@ -61,7 +63,9 @@ extension Look {
         let known = request.definition.parameters
         return names.compactMap { name in
             if config[name] != nil {
-                let isProtected = config["protection"] == 1 && disks().contains { $0.slot == name }
+                let isProtected =
+                    flag(config, "protection", of: guest?.description ?? "the guest")
+                    && disks().contains { $0.slot == name }
                 return isProtected
                     ? Check(
                         "protected", .block, "\(name) is protected with its guest; unset the protection option first")

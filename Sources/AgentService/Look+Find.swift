@@ -44,7 +44,7 @@ extension Look {
 
     /// Whether any guest has the number: machines and containers share them.
     private func isTaken(_ id: VMID) async throws(HypervisorError) -> Bool {
-        try await guestRows().contains { $0["vmid"]?.integer == Int64(id.rawValue) }
+        try await guestRows().contains { $0["vmid"]?.guestID == id }
     }
 
     private func absent(_ guest: GuestRef, _ check: Check?) {
@@ -108,7 +108,7 @@ extension Look {
         let rows = try await guestRows()
         let wanted = request.params["vms"]?.array.map { Set($0.compactMap { $0.integer.map { Int($0) } }) }
         for row in rows {
-            guard let guest = GuestRef(row: row), row["template"] != 1 else { continue }
+            guard let guest = GuestRef(row: row), !isTemplate(row) else { continue }
             if let wanted {
                 if wanted.contains(Int(guest.id.rawValue)) { findings.guests.append(guest) }
             } else if row["node"]?.string == request.fill("{node}", Surroundings()), isMeant(row) {
@@ -131,6 +131,9 @@ extension Look {
         let found = try await read(["cluster", "resources"], ["type": "vm"])
         guard let rows = found.array else {
             throw .invalid("the list of guests is \(found.kind), not a list", mayHaveExecuted: false)
+        }
+        for row in rows where row["type"]?.string.flatMap(GuestKind.init) != nil && GuestRef(row: row) == nil {
+            unclear("a row of the list of guests", "vmid", row["vmid"] ?? .null, "no guest's id")
         }
         return rows
     }
@@ -163,8 +166,7 @@ extension Site {
 extension GuestRef {
     /// The guest of a row of `/cluster/resources`.
     init?(row: JSON) {
-        guard let kind = row["type"]?.string.flatMap(GuestKind.init), let number = row["vmid"]?.integer,
-            let id = VMID(rawValue: UInt32(clamping: number))
+        guard let kind = row["type"]?.string.flatMap(GuestKind.init), let id = row["vmid"]?.guestID
         else { return nil }
         self.init(kind: kind, id: id)
     }

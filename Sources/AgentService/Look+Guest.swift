@@ -9,12 +9,12 @@ extension Look {
     }
 
     func notTemplate() -> [Check] {
-        guard let guest, config["template"] == 1 else { return [] }
+        guard let guest, isTemplate else { return [] }
         return [Check("template", .block, "\(guest) is a template; clone it instead")]
     }
 
     func unprotected() -> [Check] {
-        guard let guest, config["protection"] == 1 else { return [] }
+        guard let guest, flag(config, "protection", of: "\(guest)") else { return [] }
         return [Check("protected", .block, "\(guest) is protected; unset its protection option first")]
     }
 
@@ -55,7 +55,7 @@ extension Look {
     }
 
     func managedByHA() -> [Check] {
-        guard let guest, findings.observed.shown["ha"]?["managed"] != 1 else { return [] }
+        guard let guest, !isManaged else { return [] }
         return [
             Check(
                 "not-ha-managed", .block,
@@ -66,24 +66,28 @@ extension Look {
     func agentEnabled() -> [Check] {
         guard let guest else { return [] }
         let text = config["agent"].map { $0.string ?? $0.text } ?? "0"
-        let settings = PropertyString.settings("agent", text)
-        guard settings?["enabled"] != "1" else { return [] }
+        guard !flag(.object(PropertyString.settings("agent", text) ?? [:]), "enabled", of: "the agent of \(guest)")
+        else {
+            return []
+        }
         return [Check("agent", .block, "\(guest) has no guest agent enabled; set agent: 1 and install it there")]
     }
 
     /// A base volume that other guests' disks are built on cannot go.
     func notLinked() async throws(HypervisorError) -> [Check] {
-        guard let guest, let node, config["template"] == 1 else { return [] }
-        var clones: Set<Int64> = []
+        guard let guest, let node, isTemplate else { return [] }
+        var clones: Set<VMID> = []
         for storage in Set(disks().compactMap(\.storage)).sorted() {
             for row in try await volumes(on: storage, of: node.description) {
                 let base = [row["volid"], row["parent"]].compactMap { $0?.string }
-                guard let id = row["vmid"]?.integer, id != Int64(guest.id.rawValue) else { continue }
-                if base.contains(where: { $0.contains("base-\(guest.id)-disk-") }) { clones.insert(id) }
+                guard base.contains(where: { $0.contains("base-\(guest.id)-disk-") }), let id = owner(row),
+                    id != guest.id
+                else { continue }
+                clones.insert(id)
             }
         }
         guard !clones.isEmpty else { return [] }
-        let names = clones.sorted().map(String.init).joined(separator: ", ")
+        let names = clones.sorted().map(\.description).joined(separator: ", ")
         return [Check("linked-clones", .block, "disks of \(names) are built on its own; delete those first")]
     }
 
@@ -128,9 +132,9 @@ extension Look {
     }
 
     func snapshotsPossible() async throws(HypervisorError) -> [Check] {
-        guard let guest, try await readGuest("feature", query: ["feature": "snapshot"])["hasFeature"] == 0 else {
-            return []
-        }
+        guard let guest else { return [] }
+        let found = try await readGuest("feature", query: ["feature": "snapshot"])
+        guard !flag(found, "hasFeature", of: "feature of \(guest)") else { return [] }
         return [Check("snapshots-possible", .block, "a disk of \(guest) is on a storage that takes no snapshots")]
     }
 

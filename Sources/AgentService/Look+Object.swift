@@ -118,7 +118,7 @@ extension Look {
         let rows = try await guestRows()
         var checks: [Check] = []
         for id in (request.params["vms"]?.array ?? []).compactMap(\.integer) {
-            guard let row = rows.first(where: { $0["vmid"]?.integer == id }) else {
+            guard let row = rows.first(where: { $0["vmid"]?.whole == id }) else {
                 checks.append(Check("members", .block, "\(site.facts.name) shows no guest \(id)"))
                 continue
             }

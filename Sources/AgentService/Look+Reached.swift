@@ -101,7 +101,7 @@ extension Look {
     }
 
     private func addMembers(ofJob job: JSON) async throws(HypervisorError) {
-        if let all = job["all"], all != 0, all != false, all != "0" { try await addAll(.member) }
+        if flag(job, "all", of: "the backup job") { try await addAll(.member) }
         let ids = Self.list(job["vmid"]) + Self.list(job["exclude"])
         try await add(ids.compactMap { VMID($0) }.map { ($0, .member) }, observing: .row(["name"]))
         if let pool = job["pool"]?.string {
@@ -124,7 +124,7 @@ extension Look {
     func addRunningGuests() async throws(HypervisorError) {
         guard case .node(let node) = request.target else { return }
         try await addAll(.affected, fields: ["name", "node", "status"]) { row in
-            row["node"]?.string == node.description && row["status"] != "stopped" && row["template"] != 1
+            row["node"]?.string == node.description && row["status"] != "stopped" && !isTemplate(row)
         }
     }
 
@@ -132,8 +132,6 @@ extension Look {
     /// everywhere, configurations tell.
     func addGuestsOnStorage() async throws(HypervisorError) {
         guard let call = calls.first, call.method != .post, case .storage(let own) = request.target else { return }
-        let rows = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
-        let places = rows.filter { $0["storage"]?.string == own.description }
         do throws(HypervisorError) {
             let ids = Set(try await storedVolumes(on: own).flatMap(Self.owners))
             try await add(ids.sorted().map { ($0, .affected) }, observing: .row(["name"]))
@@ -141,13 +139,9 @@ extension Look {
             guard case .refused(let upstream) = error else { throw error }
             block("what is on storage \(own) cannot be read: \(upstream.reason)")
         }
-        guard places.isEmpty || places.contains(where: { $0["status"] != "available" }) else { return }
-        for (other, config) in try await configurations() {
-            let has = (config.object?.members ?? []).contains { member in
-                PropertyString.settings(member.key, member.value.string ?? "")?["volume"]?.string?
-                    .hasPrefix("\(own):") == true
-            }
-            if has { try await add([(other.id, .affected)], observing: .row(["name"])) }
+        guard try await !unseenPlaces(of: own).isEmpty else { return }
+        for (other, config) in try await configurations() where Self.hasVolume(on: own, config) {
+            try await add([(other.id, .affected)], observing: .row(["name"]))
         }
     }
 
@@ -159,7 +153,7 @@ extension Look {
 
     /// Guests that HA keeps together with one that moves.
     func addDependents() async throws(HypervisorError) {
-        guard case .node = request.definition.changes, findings.observed.shown["ha"]?["managed"] == 1, isThere,
+        guard case .node = request.definition.changes, isManaged, isThere,
             findings.observed.shown["lock"]?.string == nil
         else { return }
         let found = try await readGuest("migrate", query: ["target": text("target")])
@@ -208,15 +202,15 @@ extension Look {
                 .map { PropertyString.settings($0.key, $0.value.string ?? "") ?? [:] }
         }
         let isGuarded = devices(config.object).contains { device in
-            device["firewall"]?.string.map { !["0", "off", "no", "false"].contains($0) } ?? false
+            device["firewall"].map { $0.flag != false } ?? false
         }
-        return isGuarded && devices(request.params).contains { $0["firewall"] != "1" }
+        return isGuarded && devices(request.params).contains { $0["firewall"]?.flag != true }
     }
 
     /// Whether the guest has a hold on its node, which a copy would have as well.
     private var copiesHost: Bool {
         guard let guest else { return false }
-        if guest.kind == .container, config["unprivileged"] != 1, config["unprivileged"] != "1" { return true }
+        if guest.kind == .container, config["unprivileged"]?.flag != true { return true }
         return (config.object?.keys ?? []).contains(where: ActionCatalog.isHostKey)
             || disks().contains { VolumeName($0.volume)?.storage == nil && $0.volume != "cdrom" }
     }

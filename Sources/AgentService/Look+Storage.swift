@@ -33,7 +33,8 @@ extension Look {
                 )
             ]
         }
-        guard row["active"] == 1, row["enabled"] != 0 else {
+        let what = "storage \(name) on node \(node)"
+        guard flag(row, "active", of: what), flag(row, "enabled", of: what, absent: true) else {
             return [Check("storage", .block, "storage \(name) is not active on node \(node)")]
         }
         let takes = (row["content"]?.string ?? "").split(separator: ",").map(String.init)
@@ -44,11 +45,14 @@ extension Look {
                     "storage \(name) takes no \(content); it takes \(takes.sorted().joined(separator: ", "))")
             ]
         }
-        if row["avail"] == 0 { return [Check("storage-space", .block, "storage \(name) is full")] }
-        if let used = row["used"]?.integer, let total = row["total"]?.integer, total > 0,
-            Double(used) > Double(total) * 0.9
-        {
-            return [Check("storage-space", .warn, "storage \(name) is more than nine tenths full")]
+        // Some types of storage cannot tell how large they are, and say 0.
+        if let total = amount(row, "total", of: what), total > 0 {
+            if amount(row, "avail", of: what) == 0 {
+                return [Check("storage-space", .block, "storage \(name) is full")]
+            }
+            if let used = amount(row, "used", of: what), Double(used) > Double(total) * 0.9 {
+                return [Check("storage-space", .warn, "storage \(name) is more than nine tenths full")]
+            }
         }
         return [Check("storage", .ok, "storage \(name) is active on node \(node)")]
     }
@@ -57,10 +61,37 @@ extension Look {
     func storageUnused() async throws(HypervisorError) -> [Check] {
         guard let call = calls.first, call.method == .delete, case .storage(let own) = request.target else { return [] }
         let disks = try await storedVolumes(on: own).filter { $0["content"] == "images" || $0["content"] == "rootdir" }
-        let ids = Set(disks.compactMap { $0["vmid"]?.integer })
+        var ids = Set(disks.compactMap(owner))
+        for (other, config) in try await unseenPlaces(of: own).isEmpty ? [] : configurations()
+        where Self.hasVolume(on: own, config) { ids.insert(other.id) }
         guard !ids.isEmpty else { return [] }
-        let shown = ids.sorted().prefix(20).map(String.init).joined(separator: ", ") + (ids.count > 20 ? ", …" : "")
+        let shown = ids.sorted().prefix(20).map(\.description).joined(separator: ", ") + (ids.count > 20 ? ", …" : "")
         return [Check("storage-used", .block, "disks of guests \(shown) are on storage \(own); move them first")]
+    }
+
+    /// What of the storage cannot be looked at, for a change that may concern it.
+    func storageSeen() async throws(HypervisorError) -> [Check] {
+        guard let call = calls.first, call.method != .post, case .storage(let own) = request.target else { return [] }
+        return try await unseenPlaces(of: own).map { place in
+            Check("storage-unseen", .warn, "\(place): what is there is not known, only what configurations name")
+        }
+    }
+
+    /// Where the storage should be, and is not to be looked into.
+    func unseenPlaces(of storage: StorageName) async throws(HypervisorError) -> [String] {
+        let rows = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
+        let places = rows.filter { $0["storage"]?.string == storage.description }
+        if places.isEmpty { return ["storage \(storage) is on no node"] }
+        return places.filter { $0["status"] != "available" }.map { row in
+            "storage \(storage) is \(row["status"]?.string ?? "unknown") on node \(row["node"]?.string ?? "?")"
+        }
+    }
+
+    static func hasVolume(on storage: StorageName, _ config: JSON) -> Bool {
+        (config.object?.members ?? []).contains { member in
+            PropertyString.settings(member.key, member.value.string ?? "")?["volume"]?.string?
+                .hasPrefix("\(storage):") == true
+        }
     }
 
     /// What is on a storage, on all nodes where it is available.
@@ -70,7 +101,7 @@ extension Look {
         var found: [JSON] = []
         for node in able.compactMap({ $0["node"]?.string }).sorted() {
             found += try await volumes(on: "\(storage)", of: node)
-            if able.first?["shared"] == 1 { break }
+            if able.first?["shared"]?.flag == true { break }
         }
         return found
     }
@@ -136,7 +167,7 @@ extension Look {
     }
 
     func volumeUnprotected(_ volume: String) -> [Check] {
-        guard findings.object?["protected"] == 1 else { return [] }
+        guard flag(findings.object, "protected", of: volume) else { return [] }
         return [Check("protected", .block, "\(volume) is protected; unset that first")]
     }
 

@@ -172,8 +172,8 @@ extension Look {
         block("the request reaches guest \(id), which the token may not see: it lacks VM.Audit on /vms/\(id)")
     }
 
-    func block(_ detail: String) {
-        let check = Check("subject", .block, detail)
+    func block(_ detail: String, as id: String = "subject") {
+        let check = Check(id, .block, detail)
         if !findings.checks.contains(check) { findings.checks.append(check) }
     }
 

@@ -14,6 +14,7 @@ final class Look {
     var subjectPlaces: [String: Int] = [:]
     /// Guests that rules name by number.
     var watched: Set<VMID> = []
+    private var lastRead = ""
     private var answers: [String: Result<JSON, HypervisorError>] = [:]
 
     init(_ request: ActionRequest, at site: Site) {
@@ -25,6 +26,10 @@ final class Look {
     var config: JSON { findings.config ?? .null }
     var status: String { findings.observed.shown["status"]?.string ?? "" }
     var node: NodeName? { findings.node }
+    var isTemplate: Bool { flag(config, "template", of: guest?.description ?? "the guest") }
+    var isManaged: Bool {
+        flag(findings.observed.shown["ha"], "managed", of: "HA of \(guest?.description ?? "the guest")")
+    }
     /// Whether the guest that is the target is there.
     var isThere: Bool { findings.config != nil }
 
@@ -37,6 +42,7 @@ final class Look {
     func read(_ path: [String], _ query: [String: String] = [:]) async throws(HypervisorError) -> JSON {
         let call = Call(.get, path, query.sorted { $0.key < $1.key }.map { ($0.key, .text($0.value)) })
         let name = call.json.text
+        lastRead = call.shownPath
         if let known = answers[name] { return try known.get() }
         do throws(HypervisorError) {
             let answer = try await site.hypervisor.read(call)
@@ -57,13 +63,28 @@ final class Look {
     /// All that the definition wants checked, and what holds for every request.
     func checks() async throws(HypervisorError) -> [Check] {
         var checks: [Check] = []
-        for kind in request.definition.checks { checks += try await check(kind) }
-        if findings.observed.shown["ha"]?["managed"] == 1, let guest, request.target == .guest(guest) {
+        for kind in request.definition.checks {
+            try await attempt { () throws(HypervisorError) in checks += try await check(kind) }
+        }
+        if let guest, isManaged, request.target == .guest(guest) {
             checks.append(Check("ha-managed", .warn, "\(guest) is managed by HA, which may act on its own"))
         }
-        checks += try await safety()
+        try await attempt { () throws(HypervisorError) in checks += try await safety() }
         checks += try await privileges()
         return checks
+    }
+
+    /// Looks at something. Where PVE refuses to show it, or does not answer to this one read, that is a block.
+    func attempt(_ look: () async throws(HypervisorError) -> Void) async throws(HypervisorError) {
+        do throws(HypervisorError) { try await look() } catch {
+            switch error {
+            case .refused(let upstream) where upstream.status != 401: break
+            case .timeout: break
+            case .refused, .unreachable, .withheld, .invalid: throw error
+            }
+            let why = ServiceError(error, site.facts.name, during: "GET \(lastRead)").detail
+            block("what the request reaches cannot be looked at: \(why)", as: "unreadable")
+        }
     }
 
     private func check(_ kind: CheckKind) async throws(HypervisorError) -> [Check] {
@@ -102,7 +123,7 @@ final class Look {
         case .migration: try await migration()
         case .guestsFit: try await guestsFit()
         case .storageActive(let name, let content): try await storageActive(name, content)
-        case .storageUnused: try await storageUnused()
+        case .storageUnused: try await storageUnused() + storageSeen()
         case .volumeExists(let name, let isBackup): volumeExists(text(name), isBackup)
         case .volumeUnprotected(let name): volumeUnprotected(text(name))
         case .volumeUnused(let name): try await volumeUnused(text(name))

@@ -53,17 +53,17 @@ struct Observer: Sendable {
         do throws(EndpointError) { look.calls = try request.calls(in: look.findings.surroundings) } catch {
             look.findings.checks.append(Check("endpoint", .block, error.detail))
         }
-        try await look.findObject()
-        try await look.findSubjects()
-        var preview = Preview(
-            calls: look.calls, observed: look.findings.observed, checks: look.findings.checks,
-            reach: look.findings.reach)
-        preview.checks += try await look.checks()
+        try await look.attempt { () throws(HypervisorError) in try await look.findObject() }
+        try await look.attempt { () throws(HypervisorError) in try await look.findSubjects() }
+        let checks = try await look.checks()
+        var preview = Preview(calls: look.calls, observed: look.findings.observed, reach: look.findings.reach)
         preview.digest = look.findings.object?["digest"]?.string ?? look.findings.config?["digest"]?.string
         preview.changes = try await look.changes()
         preview.noop = !preview.changes.isEmpty && !preview.changes.contains(where: \.changesSomething)
         preview.undo = preview.noop || !preview.allowsCalls ? nil : try await look.undo()
         preview.irreversible = !preview.noop && preview.undo == nil
+        // Those that came up while something else was looked for are among the findings.
+        preview.checks = look.findings.checks + checks
         return preview
     }
 }
@@ -105,8 +105,8 @@ struct GuestView {
         add("lock", config["lock"] ?? status["lock"])
         add("digest", config["digest"])
         shown["ha"] = status["ha"] ?? .null
-        shown["template"] = .bool(config["template"] == 1)
-        shown["protection"] = .bool(config["protection"] == 1)
+        shown["template"] = config["template"].map { $0.flag.map { .bool($0) } ?? $0 } ?? false
+        shown["protection"] = config["protection"].map { $0.flag.map { .bool($0) } ?? $0 } ?? false
         shown["tags"] = JSON(
             (config["tags"]?.string ?? "").split(whereSeparator: { ";, ".contains($0) }).map(String.init))
         shown["pool"] = pool.map { .string($0) } ?? .null

@@ -54,9 +54,10 @@ struct GuestRows {
 
     /// The node and pool of a guest; `nil` when no row is its own.
     func place(of guest: GuestRef) -> GuestPlace? {
-        let digits = Array(guest.id.description.utf8)
+        let spellings = ["\(guest.id)", "\"\(guest.id)\""].map { Array($0.utf8) }
         for row in rows {
-            guard let range = row.value(Key.vmid.rawValue), rows.bytes[range].elementsEqual(digits),
+            guard let range = row.value(Key.vmid.rawValue),
+                spellings.contains(where: { rows.bytes[range].elementsEqual($0) }),
                 row.isString(Key.type.rawValue, guest.kind.rawValue)
             else { continue }
             guard let node = row.json(Key.node.rawValue)?.string.flatMap(NodeName.init) else { return nil }

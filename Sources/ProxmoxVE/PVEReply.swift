@@ -1,3 +1,4 @@
+import AgentModel
 package import StrictJSON
 
 /// The result of one API call.
@@ -22,6 +23,6 @@ package struct PVEReply: Sendable, Hashable {
         }
         guard let object = value.object else { throw .invalid("the answer is \(value.kind), not an object") }
         guard let data = object["data"] else { throw .invalid("the answer has no data") }
-        self.init(data: data, total: object["total"]?.integer)
+        self.init(data: data, total: object["total"]?.whole)
     }
 }

@@ -19,7 +19,7 @@ package struct ProxmoxHypervisor: Hypervisor {
         guard let version = data["version"]?.string else {
             throw .invalid("GET /version names no version", mayHaveExecuted: false)
         }
-        return (version, data["simulator"] == true || data["simulator"] == 1)
+        return (version, data["simulator"]?.flag == true)
     }
 
     package func inventory(runningOnly: Bool) async throws(HypervisorError) -> RenderedRows {

@@ -90,7 +90,7 @@ struct DocsTests {
         var made: Set<String> = []
         for file in files where file.hasSuffix(".swift") {
             let text = try Documents.text(folder + file)
-            for match in text.matches(of: /Check\(\s*"([a-z-]+)",/) { made.insert(String(match.output.1)) }
+            for match in text.matches(of: /(?:Check\(|as:|as id: String =)\s*"([a-z-]+)"/) { made.insert(String(match.output.1)) }
         }
         #expect(made.count > 40)
         #expect(explained == made)

@@ -1,0 +1,42 @@
+package import StrictJSON
+
+/// What PVE and its plugins mean by a value: one sends numbers where the other sends texts, and Perl knows no booleans.
+extension JSON {
+    /// A boolean in any of PVE's spellings; `nil` for what is none.
+    package var flag: Bool? {
+        switch self {
+        case .bool(let value): value
+        case .integer, .number: whole == 1 ? true : whole == 0 ? false : nil
+        case .string(let text):
+            switch text.lowercased() {
+            case "1", "on", "yes", "true": true
+            case "0", "off", "no", "false", "": false
+            default: nil
+            }
+        case .null, .array, .object: nil
+        }
+    }
+
+    /// A whole number, as a number or as a text of digits; `nil` for what is none or does not fit 64 bits.
+    package var whole: Int64? {
+        switch self {
+        case .integer(let value): value
+        case .number(let value): Int64(exactly: value)
+        case .string(let text): text.utf8.first == UInt8(ascii: "+") ? nil : Int64(text)
+        case .null, .bool, .array, .object: nil
+        }
+    }
+
+    /// A number of bytes, or of anything else there can be very many of; `nil` for what is none.
+    package var amount: UInt64? {
+        switch self {
+        case .integer(let value): UInt64(exactly: value)
+        case .number(let value): UInt64(exactly: value)
+        case .string(let text): text.utf8.first.map(TextForm.isDigit) == true ? UInt64(text) : nil
+        case .null, .bool, .array, .object: nil
+        }
+    }
+
+    /// The number of a guest.
+    package var guestID: VMID? { whole.flatMap { UInt32(exactly: $0) }.flatMap { VMID(rawValue: $0) } }
+}

@@ -1,0 +1,79 @@
+import PVESimulator
+import StrictJSON
+import Testing
+
+/// What planning cannot look at, it says so.
+@Suite(.timeLimit(.minutes(3)))
+struct UnseenTests {
+    private static func checks(_ planned: Reply, _ id: String) -> [JSON] {
+        (planned["preview"]?["checks"]?.array ?? []).filter { $0["id"]?.string == id }
+    }
+
+    @Test func `a storage of an exabyte is a storage like any other`() async throws {
+        try await withAgent { agent in
+            try agent.pve().setStorageUse("ceph", used: 1 << 40, of: 9_223_372_036_853_727_232)
+            let planned = try await agent.plan(Wish("move_disk", "vm/136", ["disk": "scsi0", "storage": "ceph"]))
+            #expect(planned["decision"]?["allowed"] == true, "\(planned)")
+        }
+    }
+
+    private static let away: Deed.Step = { pve in
+        pve.setStorage("away", type: "dir", options: ["path": "/mnt/away", "nodes": "pve3", "content": "images"])
+        pve.setNodeOnline("pve3", false)
+    }
+
+    @Test func `a storage of a node that is off is edited only with a warning that nobody could look into it`()
+        async throws
+    {
+        try await withAgent { agent in
+            try await Self.away(try agent.pve())
+            for params in [["op": "change", "content": "images,iso"], ["op": "remove"]] as [JSONObject] {
+                let planned = try await agent.plan(Wish("storage_edit", "storage/away", params))
+                let warning = try #require(Self.checks(planned, "storage-unseen").first, "\(planned)")
+                #expect(warning["level"] == "warn")
+                #expect(warning["detail"]?.string?.contains("away") == true, "\(warning)")
+            }
+        }
+    }
+
+    @Test func `a storage of a node that is off, with a disk that a configuration names, does not go`() async throws {
+        try await withAgent { agent in
+            let pve = try agent.pve()
+            try await Self.away(pve)
+            pve.setConfig(136, "scsi3", "away:136/vm-136-disk-3.raw,size=1G")
+            let planned = try await agent.plan(Wish("storage_edit", "storage/away", ["op": "remove"]))
+            #expect(planned["state"] == "denied")
+            #expect(
+                Self.checks(planned, "storage-used").first?["detail"]?.string?.contains("136") == true, "\(planned)")
+        }
+    }
+
+    @Test(arguments: [
+        (Wish("delete_snapshot", "vm/136", ["snapname": "old"]), "/nodes/pve2/qemu/136/snapshot"),
+        (Wish("move_disk", "vm/136", ["disk": "scsi0", "storage": "ceph"]), "/nodes/pve2/storage"),
+        (Wish("delete_volume", "storage/local", ["volume": .string(Deed.image)]), "/nodes/pve1/storage/local/content"),
+        (Wish("migrate_vm", "vm/136", ["target": "pve1"]), "/nodes/pve2/qemu/136/migrate"),
+    ])
+    func `what cannot be read blocks the plan and is named`(wish: Wish, path: String) async throws {
+        try await withAgent { agent in
+            let pve = try agent.pve()
+            pve.addSnapshot("old", of: 136)
+            pve.inject(Fault(.status(595, reason: "No route to host"), method: "GET", path: path, count: 100))
+            let planned = try await agent.plan(wish)
+            #expect(planned["state"] == "denied", "\(planned)")
+            let check = try #require(Self.checks(planned, "unreadable").first, "\(planned)")
+            #expect(check["level"] == "block")
+            #expect(check["detail"]?.string?.contains("GET \(path)") == true, "\(check)")
+            #expect(check["detail"]?.string?.contains("No route to host") == true, "\(check)")
+        }
+    }
+
+    @Test func `a flag that is none blocks the plan and is shown`() async throws {
+        try await withAgent { agent in
+            try agent.pve().setConfig(136, "template", "perhaps")
+            let planned = try await agent.plan(.start)
+            #expect(planned["state"] == "denied", "\(planned)")
+            #expect(Self.checks(planned, "unclear").first?["detail"]?.string?.contains("perhaps") == true, "\(planned)")
+        }
+    }
+}
