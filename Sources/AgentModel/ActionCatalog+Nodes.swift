@@ -21,7 +21,9 @@ extension ActionCatalog {
                 ParameterDefinition("target", .text(.node), required: true, "the node to move to"),
                 ParameterDefinition("with-local-disks", .boolean, "move local disks along"),
                 ParameterDefinition("online", .boolean, when: .on(.cluster), "move those that run while they run"),
-            ], risk: .high, because: "moves many guests; may interrupt them", checks: [.otherNode("target")],
+            ],  // A node does not begin without a number.
+            fixed: ["max-workers": "1"], risk: .high, because: "moves many guests; may interrupt them",
+            checks: [.otherNode("target"), .guestsMove],
             changes: .guestNode("target"), undo: .none),
     ]
 

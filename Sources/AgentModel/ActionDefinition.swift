@@ -40,7 +40,7 @@ package struct ActionDefinition: Sendable, Hashable {
         switch undo {
         case .none: nil
         case .action(let name, _, _), .guests(let name): Action(name)
-        case .opposite, .config, .tags, .pending, .edit, .pool: action
+        case .opposite, .config, .tags, .pending, .edit, .pool, .migration: action
         case .disk, .restored: nil
         }
     }

@@ -98,7 +98,9 @@ extension ActionService {
 
     /// Follows an operation's task to its end and notes what came of it; `nil` when the agent stopped meanwhile.
     func conclude(_ upid: UPID, _ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState? {
-        guard let followed = await follow(upid, at: site), let end = await settle(followed, upid.type, plan, at: site)
+        guard let followed = await follow(upid, at: site),
+            let settled = await settle(followed, upid.type, plan, at: site),
+            let end = await compareGuests(settled, &operation, plan, at: site)
         else {
             return nil
         }

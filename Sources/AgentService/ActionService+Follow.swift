@@ -77,8 +77,12 @@ extension ActionService {
     private func isDone(_ type: String, _ guest: GuestRef, _ request: ActionRequest, at site: Site) async -> Bool {
         do throws(HypervisorError) {
             guard let node = try await site.hypervisor.locate(guest)?.node else { return false }
-            if type == "hamigrate" { return node.description == request.params["target"]?.string }
             let path = ["nodes", "\(node)", guest.kind.rawValue, "\(guest.id)", "status", "current"]
+            if type == "hamigrate" {
+                guard node.description == request.params["target"]?.string else { return false }
+                // The lock stays for a moment after the move.
+                return try await site.hypervisor.read(Call(.get, path))["lock"]?.string == nil
+            }
             let status = try await site.hypervisor.read(Call(.get, path))["status"]?.string
             return status == (type == "hastart" ? "running" : "stopped")
         } catch {

@@ -47,20 +47,6 @@ extension Look {
             ? [Check("already-online", .warn, "\(request.target) is online already")] : []
     }
 
-    /// Whether the others still have the majority when the target is down.
-    func quorateWithout() async throws(HypervisorError) -> [Check] {
-        guard case .node(let own) = request.target else { return [] }
-        let rows = try await read(["cluster", "status"]).array ?? []
-        guard let cluster = rows.first(where: { $0["type"] == "cluster" }) else { return [] }
-        guard flag(cluster, "quorate", of: "the cluster") else {
-            return [Check("quorum", .block, "the cluster has no quorum; PVE takes no changes")]
-        }
-        let nodes = rows.filter { $0["type"] == "node" }
-        let left = nodes.count { flag($0, "online", of: "a node") && $0["name"]?.string != own.description }
-        guard left * 2 <= nodes.count else { return [] }
-        return [Check("quorum", .warn, "without \(own) only \(left) of \(nodes.count) nodes are online: no quorum")]
-    }
-
     func guestsOnNode() async throws(HypervisorError) -> [Check] {
         guard case .node(let own) = request.target else { return [] }
         let rows = try await guestRows()
@@ -69,46 +55,6 @@ extension Look {
         guard !names.isEmpty else { return [] }
         let shown = names.prefix(20).joined(separator: ", ") + (names.count > 20 ? ", …" : "")
         return [Check("guests-on-node", .warn, "\(names.count) guests run on \(own) and are interrupted: \(shown)")]
-    }
-
-    func migration() async throws(HypervisorError) -> [Check] {
-        guard let guest else { return [] }
-        if status == "running" {
-            let flag = guest.kind == .vm ? "online" : "restart"
-            if request.params[flag] != true {
-                return [Check("online", .block, "\(guest) is running; give \(flag): true, or stop it first")]
-            }
-        }
-        let found = try await readGuest("migrate", query: ["target": text("target")])
-        var checks: [Check] = []
-        let local = (found["local_disks"]?.array ?? []).compactMap { $0["volid"]?.string }
-        if status == "running", !local.isEmpty, request.params["with-local-disks"] != true {
-            checks.append(
-                Check(
-                    "local-disks", .block,
-                    "\(local.joined(separator: ", ")) \(local.count == 1 ? "is" : "are") local; give with-local-disks: true"
-                ))
-        }
-        let resources = (found["local_resources"]?.array ?? []).compactMap(\.string)
-        if !resources.isEmpty {
-            checks.append(
-                Check(
-                    "local-resources", .block,
-                    "\(guest) uses what only its node has: \(resources.joined(separator: ", "))"))
-        }
-        // A node that PVE lists here cannot take the guest, and this is why.
-        if let reasons = (found["not_allowed_nodes"] ?? found["not-allowed-nodes"])?[text("target")]?.object {
-            let isMapped = request.params["targetstorage"] != nil || request.params["target-storage"] != nil
-            for member in reasons.members where !(isMapped && member.key.hasPrefix("unavailable")) {
-                let texts = (member.value.array ?? []).compactMap { $0.string ?? $0["sid"]?.string }.sorted()
-                checks.append(
-                    Check(
-                        "migration", .block,
-                        "\(text("target")) cannot take \(guest): \(member.key.split(separator: "_").joined(separator: " ")) \(texts.joined(separator: ", "))"
-                    ))
-            }
-        }
-        return checks
     }
 
     /// Every guest that was named is there, and there is one at all.

@@ -41,8 +41,19 @@ struct Observer: Sendable {
                 observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
             guard look.findings.isThere else { return preview }
             preview.calls = (try? request.calls(in: look.findings.surroundings)) ?? []
+            preview.checks += try await look.nodesOnline(for: preview.calls)
             return preview
         }
+        do throws(HypervisorError) { return try await change(look) } catch {
+            guard let node = look.silentNode, let check = await look.silenceCheck(of: node, error) else { throw error }
+            return Preview(
+                observed: look.findings.observed, checks: look.findings.checks + [check], reach: look.findings.reach)
+        }
+    }
+
+    /// What a change would do.
+    private func change(_ look: Look) async throws(HypervisorError) -> Preview {
+        let request = look.request
         try await look.findTarget()
         guard look.findings.isThere else {
             // Nothing would be called; what would be is judged all the same.
