@@ -142,6 +142,7 @@ package final class FakeHypervisor: Hypervisor {
             switch path[4] {
             case "config": return .success(guest.config)
             case "status": return .success(guest.status)
+            case "feature": return .success(["hasFeature": 1])
             default: return .success([])
             }
         }
