@@ -58,7 +58,8 @@ extension ActionCatalog {
                 ),
             ], expects: .either,
             checks: [.replaceable, .nodeOnline("node"), .archive("archive"), .storageActive("storage", content: nil)],
-            changes: .restored, undo: .restored, needs: mayAllocate + [mayFill])
+            changes: .restored, undo: .restored, needs: mayAllocate + [mayFill],
+            runs: .anyOf(.flag("start"), .flag("live-restore")))
     }
 
     private static var deleteBackup: ActionDefinition {
