@@ -42,7 +42,7 @@ extension ActionCatalog {
             edits(
                 "/cluster/ha/resources", "{sid}", on: resource, fixed: ["sid": "{sid}"], removing: ["purge"])
                 + edits("/cluster/ha/rules", "{rule}", on: rule, fixed: [:], removing: []),
-            object: .ha, checks: [.objectFits], changes: .object, undo: .edit, needs: mayHA)
+            object: .ha, checks: [.objectFits, .ruleFits], changes: .object, undo: .edit, needs: mayHA)
     }
 
     /// Add, change and remove of one kind of object.
@@ -66,7 +66,8 @@ extension ActionCatalog {
                     "while it runs, or stopped and started there"),
             ], risk: .high, approval: true, because: "moves a machine; may interrupt it",
             [CallTemplate(.post, "/cluster/ha/resources/{sid}/{mode}", fixed: ["node": "{target}"])],
-            checks: [.unlocked(), .managedByHA, .otherNode("target")], changes: .node("target"),
+            checks: [.unlocked(), .managedByHA, .otherNode("target"), .migration, .ruleAllows("target")],
+            changes: .node("target"),
             undo: .action("ha_migrate", [.take("target", .observed("node")), .same("mode")]), needs: mayHA)
     }
 
@@ -96,7 +97,7 @@ extension ActionCatalog {
                 CallTemplate(.put, "/cluster/replication/\(job)", when: .when("op", "change"), digest: true),
                 CallTemplate(
                     .delete, "/cluster/replication/\(job)", when: .when("op", "remove"), passes: ["keep", "force"]),
-            ], object: .at("/cluster/replication/\(job)"), checks: [.objectFits, .nodeOnline("target")],
+            ], object: .at("/cluster/replication/\(job)"), checks: [.objectFits, .otherNode("target")],
             changes: .object, undo: .edit, needs: [Privilege("/vms/{vmid}", "VM.Replicate")])
     }
 

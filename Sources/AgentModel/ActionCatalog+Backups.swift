@@ -58,8 +58,7 @@ extension ActionCatalog {
                 ),
             ], expects: .either,
             checks: [.replaceable, .nodeOnline("node"), .archive("archive"), .storageActive("storage", content: nil)],
-            changes: .restored, undo: .restored, needs: mayAllocate + [mayFill],
-            runs: .anyOf(.flag("start"), .flag("live-restore")))
+            changes: .restored, undo: .restored, needs: mayAllocate + [mayFill])
     }
 
     private static var deleteBackup: ActionDefinition {

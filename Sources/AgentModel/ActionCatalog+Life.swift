@@ -45,8 +45,7 @@ extension ActionCatalog {
             ],
             expects: .absent,
             checks: [.idIsFree(nil), .nodeOnline("node"), .storageActive("storage", content: nil), .diskStorages],
-            changes: .exists(true), undo: .action("delete_\(kind.suffix)"), needs: mayAllocate + [mayFill],
-            runs: .flag("start"))
+            changes: .exists(true), undo: .action("delete_\(kind.suffix)"), needs: mayAllocate + [mayFill])
     }
 
     private static func clone(_ kind: GuestKind) -> ActionDefinition {
@@ -100,11 +99,10 @@ extension ActionCatalog {
                         ParameterDefinition("timeout", .integer(1...86_400), "seconds to shut it down for a restart"),
                     ]) + [bandwidth], risk: .high, approval: true,
             because: "moves a machine and perhaps its disks; may interrupt it",
-            [CallTemplate(.post, "\(kind.path)/migrate", tasks: kind.tasks("migrate", ha: "migrate"), id: "{vmid}")],
-            checks: [.unlocked(), .otherNode("target"), .migration], changes: .node("target"),
-            undo: .action(
-                "migrate_\(kind.suffix)",
-                [.take("target", .observed("node")), .take(isVM ? "online" : "restart", .flag(ifStatus: "running"))]),
+            [CallTemplate(.post, "\(kind.path)/migrate", tasks: kind.migrationTasks, id: "{vmid}")],
+            checks: [.unlocked(), .otherNode("target"), .migration, .ruleAllows("target")],
+            changes: .node("target"),
+            undo: .migration,
             needs: [Privilege("/vms/{vmid}", "VM.Migrate")])
     }
 

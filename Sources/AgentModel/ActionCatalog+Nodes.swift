@@ -21,7 +21,9 @@ extension ActionCatalog {
                 ParameterDefinition("target", .text(.node), required: true, "the node to move to"),
                 ParameterDefinition("with-local-disks", .boolean, "move local disks along"),
                 ParameterDefinition("online", .boolean, when: .on(.cluster), "move those that run while they run"),
-            ], risk: .high, because: "moves many guests; may interrupt them", checks: [.otherNode("target")],
+            ],  // A node does not begin without a number.
+            fixed: ["max-workers": "1"], risk: .high, because: "moves many guests; may interrupt them",
+            checks: [.otherNode("target"), .guestsMove],
             changes: .guestNode("target"), undo: .none),
     ]
 
@@ -85,9 +87,7 @@ extension ActionCatalog {
         because reason: String, checks: [CheckKind] = [],
         changes: ChangeRule, undo: UndoRule
     ) -> ActionDefinition {
-        // A node's own start of many takes the locks of backups away from all of its guests; its tasks say OK while guests fail.
-        let isBetterForNodes = verb != "migrate"
-        return .change(
+        .change(
             "bulk_\(verb)", summary, on: [.node, .cluster],
             [
                 ParameterDefinition(
@@ -99,12 +99,11 @@ extension ActionCatalog {
                 CallTemplate(
                     .post, "/nodes/{node}/\(nodeCall)", when: .on(.node), tasks: [nodeCall], id: "",
                     fixed: always.isEmpty ? fixed : always,
-                    computed: [.guests], bulk: isBetterForNodes ? false : nil),
+                    computed: [.guests]),
                 CallTemplate(
-                    .post, "/cluster/bulk-action/guest/\(verb)",
-                    when: isBetterForNodes ? .on(.node, .cluster) : .on(.cluster), tasks: ["bulk-\(verb)"], id: "",
+                    .post, "/cluster/bulk-action/guest/\(verb)", when: .on(.cluster), tasks: ["bulk-\(verb)"], id: "",
                     fixed: always,
-                    computed: [.guestList], bulk: true),
+                    computed: [.guestList]),
             ], checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [])
     }
 }

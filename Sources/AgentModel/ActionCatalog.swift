@@ -35,4 +35,7 @@ extension GuestKind {
     var suffix: String { self == .vm ? "vm" : "container" }
     /// Its types of task for a verb, and what the HA manager calls the same.
     func tasks(_ verb: String, ha: String? = nil) -> [String] { [taskPrefix + verb] + (ha.map { ["ha" + $0] } ?? []) }
+
+    /// A machine's is not called as its others are.
+    var migrationTasks: [String] { [self == .vm ? "qmigrate" : "vzmigrate", "hamigrate"] }
 }

@@ -8,16 +8,11 @@ package struct Surroundings: Sendable {
     package var config: JSON?
     /// The guests that a request for many means.
     package var guests: [GuestRef] = []
-    /// PVE has actions on many guests of its own: version 9 and later.
-    package var hasBulkActions: Bool
 
-    package init(
-        node: NodeName? = nil, config: JSON? = nil, guests: [GuestRef] = [], hasBulkActions: Bool = true
-    ) {
+    package init(node: NodeName? = nil, config: JSON? = nil, guests: [GuestRef] = []) {
         self.node = node
         self.config = config
         self.guests = guests
-        self.hasBulkActions = hasBulkActions
     }
 }
 
@@ -32,8 +27,7 @@ extension ActionRequest {
     /// Throws when `params.endpoint` is not below the target.
     package func calls(in place: Surroundings) throws(EndpointError) -> [Call] {
         if spellsEndpoint { return [try endpointCall()] }
-        let fitting = templates.filter { $0.bulk == nil || $0.bulk == place.hasBulkActions }
-        return (safetySnapshot(in: place).map { [$0] } ?? []) + fitting.map { call($0, place) }
+        return (safetySnapshot(in: place).map { [$0] } ?? []) + templates.map { call($0, place) }
     }
 
     /// The snapshot that is taken first, where the request wants one.
@@ -70,17 +64,6 @@ extension ActionRequest {
     /// The templates that apply.
     package var templates: [CallTemplate] {
         definition.calls.filter { $0.when.holds(for: params, on: target) }
-    }
-
-    /// Whether it is done only when the guest runs.
-    package var endsRunning: Bool { definition.runs?.holds(for: params, on: target) ?? false }
-
-    /// Whether it works on many guests at once.
-    package var isForMany: Bool {
-        switch definition.changes {
-        case .guestStatus, .guestNode: true
-        default: false
-        }
     }
 
     /// Whether the one call is spelt out by the caller.

@@ -67,6 +67,12 @@ package enum CheckKind: Sendable, Hashable {
     case migration
     /// The guests that are meant are there.
     case guestsFit
+    /// The same preconditions for each guest that is meant.
+    case guestsMove
+    /// No rule of HA moves the guest away again from the node that the parameter names.
+    case ruleAllows(String)
+    /// A rule of HA is about guests and nodes that HA has, and means something.
+    case ruleFits
 
     // Storage.
     /// The storage that the parameter names, or the target, is active where it is needed, and takes the content.
@@ -163,6 +169,8 @@ package enum UndoRule: Sendable, Hashable {
     case config
     case tags
     case pending
+    /// Back to where it was, with its disks.
+    case migration
     /// Attached becomes detached, moved is moved back, and so on.
     case disk
     /// The same edit the other way round.

@@ -70,8 +70,7 @@ extension ActionService {
             let version = hub.version
             do throws(ServiceError) { operation = try await self.operation(started.id) } catch { break }
             if operation.state.isEnded { break }
-            // A code that comes before the end says that the answer was lost.
-            let isAccepted = operation.upid != nil || operation.queuePosition > 0 || operation.code != nil
+            let isAccepted = operation.upid != nil || operation.queuePosition > 0
             let left = deadline.map { $0 - .now } ?? (isAccepted ? .zero : .seconds(3600))
             if left <= .zero || Task.isCancelled { break }
             await hub.wait(for: started.id, after: version, atMost: left)
@@ -220,7 +219,7 @@ extension ActionService {
     }
 
     /// PVE would have none of it: whatever ends the operation now, it is not the cancel.
-    func forgetCancel(of id: RecordID) async throws(ServiceError) {
+    private func forgetCancel(of id: RecordID) async throws(ServiceError) {
         runs.withLock { $0.stops[id] = nil }
         try await write { records in
             guard var operation = records.operation(id), operation.state == .running else { return }
@@ -276,7 +275,6 @@ extension ActionService {
     package func drain(within limit: Duration) async {
         let tasks = runs.withLock { runs in
             runs.draining = true
-            for search in runs.searches.values { search.cancel() }
             return Array(runs.tasks.values)
         }
         let timer = Task {

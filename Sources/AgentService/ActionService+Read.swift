@@ -78,10 +78,18 @@ extension ActionService {
             return ReadResult(message: message, content: .rows([rows]))
         }
         var found: [JSON] = []
-        for call in calls { found.append(try await site.hypervisor.read(call)) }
+        var names = request.templates.map { $0.name ?? $0.path }
+        for (index, call) in calls.enumerated() {
+            do throws(HypervisorError) { found.append(try await site.hypervisor.read(call)) } catch {
+                // PVE 8 has groups where PVE 9 has rules.
+                guard error.isUnknownPath, call.path == ["cluster", "ha", "rules"] else { throw error }
+                found.append(try await site.hypervisor.read(Call(.get, ["cluster", "ha", "groups"])))
+                names[index] = "groups"
+            }
+        }
         if found.count > 1 {
             var parts = JSONObject()
-            for (template, answer) in zip(request.templates, found) { parts[template.name ?? template.path] = answer }
+            for (name, answer) in zip(names, found) { parts[name] = answer }
             return ReadResult(message: request.target.description, content: .json(.object(parts)))
         }
         var data = found.first ?? .null

@@ -26,7 +26,6 @@ extension ActionService {
                     runs.tasks[operation.id] = nil
                     runs.tickets[operation.id] = nil
                     runs.stops[operation.id] = nil
-                    runs.overruled[operation.id] = nil
                 }
             }
             return true
@@ -123,11 +122,19 @@ extension ActionService {
 
     /// Everything that planning looked at, as it is now.
     func look(again plan: Plan, at site: Site) async throws(ServiceError) -> Preview {
+        let preview: Preview
         do throws(HypervisorError) {
-            return try await Observer(site: site, watched: inForce.policy.namedGuests).preview(of: plan.request)
+            preview = try await Observer(site: site, watched: inForce.policy.namedGuests).preview(of: plan.request)
         } catch {
             throw ServiceError(error, site.facts.name, during: "looking at \(plan.request.target) again")
         }
+        // What cannot be looked at has not moved, as far as anybody knows.
+        if let silence = preview.checks.first(where: { $0.id == Look.silenceID && $0.level == .block }) {
+            throw ServiceError(
+                .upstreamUnreachable,
+                "\(site.facts.name): \(plan.request.target) cannot be looked at again: \(silence.detail)")
+        }
+        return preview
     }
 
     /// Records the intent durably, then consumes the plan. From here on the outcome is recorded, whatever happens.

@@ -47,20 +47,6 @@ extension Look {
             ? [Check("already-online", .warn, "\(request.target) is online already")] : []
     }
 
-    /// Whether the others still have the majority when the target is down.
-    func quorateWithout() async throws(HypervisorError) -> [Check] {
-        guard case .node(let own) = request.target else { return [] }
-        let rows = try await read(["cluster", "status"]).array ?? []
-        guard let cluster = rows.first(where: { $0["type"] == "cluster" }) else { return [] }
-        guard flag(cluster, "quorate", of: "the cluster") else {
-            return [Check("quorum", .block, "the cluster has no quorum; PVE takes no changes")]
-        }
-        let nodes = rows.filter { $0["type"] == "node" }
-        let left = nodes.count { flag($0, "online", of: "a node") && $0["name"]?.string != own.description }
-        guard left * 2 <= nodes.count else { return [] }
-        return [Check("quorum", .warn, "without \(own) only \(left) of \(nodes.count) nodes are online: no quorum")]
-    }
-
     func guestsOnNode() async throws(HypervisorError) -> [Check] {
         guard case .node(let own) = request.target else { return [] }
         let rows = try await guestRows()
@@ -69,46 +55,6 @@ extension Look {
         guard !names.isEmpty else { return [] }
         let shown = names.prefix(20).joined(separator: ", ") + (names.count > 20 ? ", …" : "")
         return [Check("guests-on-node", .warn, "\(names.count) guests run on \(own) and are interrupted: \(shown)")]
-    }
-
-    func migration() async throws(HypervisorError) -> [Check] {
-        guard let guest else { return [] }
-        if status == "running" {
-            let flag = guest.kind == .vm ? "online" : "restart"
-            if request.params[flag] != true {
-                return [Check("online", .block, "\(guest) is running; give \(flag): true, or stop it first")]
-            }
-        }
-        let found = try await readGuest("migrate", query: ["target": text("target")])
-        var checks: [Check] = []
-        let local = (found["local_disks"]?.array ?? []).compactMap { $0["volid"]?.string }
-        if status == "running", !local.isEmpty, request.params["with-local-disks"] != true {
-            checks.append(
-                Check(
-                    "local-disks", .block,
-                    "\(local.joined(separator: ", ")) \(local.count == 1 ? "is" : "are") local; give with-local-disks: true"
-                ))
-        }
-        let resources = (found["local_resources"]?.array ?? []).compactMap(\.string)
-        if !resources.isEmpty {
-            checks.append(
-                Check(
-                    "local-resources", .block,
-                    "\(guest) uses what only its node has: \(resources.joined(separator: ", "))"))
-        }
-        // A node that PVE lists here cannot take the guest, and this is why.
-        if let reasons = (found["not_allowed_nodes"] ?? found["not-allowed-nodes"])?[text("target")]?.object {
-            let isMapped = request.params["targetstorage"] != nil || request.params["target-storage"] != nil
-            for member in reasons.members where !(isMapped && member.key.hasPrefix("unavailable")) {
-                let texts = (member.value.array ?? []).compactMap { $0.string ?? $0["sid"]?.string }.sorted()
-                checks.append(
-                    Check(
-                        "migration", .block,
-                        "\(text("target")) cannot take \(guest): \(member.key.split(separator: "_").joined(separator: " ")) \(texts.joined(separator: ", "))"
-                    ))
-            }
-        }
-        return checks
     }
 
     /// Every guest that was named is there, and there is one at all.
@@ -127,36 +73,11 @@ extension Look {
                 }
             }
         }
-        checks += try await backupLocks()
-        if request.target == .cluster, !findings.hasBulkActions {
-            checks.append(
-                Check(
-                    "bulk-actions", .block, "this PVE works on many guests of one node only; take node/NAME as target"))
-        }
         if findings.guests.isEmpty, checks.isEmpty {
             checks.append(Check("guests", .block, "no guest of \(request.target) is meant: there is nothing to do"))
         }
         let locked = findings.observed.shown["guests"]?.object?.members.filter { $0.value["lock"]?.string != nil } ?? []
         return checks
             + locked.map { Check("locked", .block, "\($0.key) is locked (\($0.value["lock"]?.string ?? ""))") }
-    }
-
-    /// Guests of the node, beside those that are meant, with the lock of a backup: a node's own start of many takes it away
-    /// from all of them.
-    private func backupLocks() async throws(HypervisorError) -> [Check] {
-        guard case .node(let own) = request.target, request.definition.changes == .guestStatus("running") else {
-            return []
-        }
-        return try await guestRows().compactMap { row in
-            guard row["node"]?.string == own.description, row["lock"] == "backup", let guest = GuestRef(row: row),
-                !findings.guests.contains(guest)
-            else { return nil }
-            return findings.hasBulkActions
-                ? Check("backup-lock", .warn, "\(guest) has the lock of a backup; it keeps it")
-                : Check(
-                    "backup-lock", .block,
-                    "\(guest) has the lock of a backup, which PVE would remove; wait for that backup, or start the "
-                        + "guests one by one")
-        }
     }
 }

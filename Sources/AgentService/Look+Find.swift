@@ -71,6 +71,11 @@ extension Look {
                 GuestView(guest, on: place.node, config: config, status: status, pool: place.pool).observed
             findings.checks.append(Check("guest-exists", .ok, "\(guest) is on node \(place.node)"))
         } catch {
+            if let check = await silenceCheck(of: place.node.description, error) {
+                findings.observed = Observed(shown: ["node": .string(place.node.description)], compared: ["node"])
+                findings.checks.append(check)
+                return
+            }
             guard case .refused(let upstream) = error, upstream.saysMissing else { throw error }
             absent(guest, missing(guest))
         }
@@ -116,10 +121,6 @@ extension Look {
             }
         }
         findings.guests.sort()
-        do throws(HypervisorError) { _ = try await read(["cluster", "bulk-action", "guest"]) } catch {
-            guard case .refused(let upstream) = error, upstream.status == 501 else { throw error }
-            findings.hasBulkActions = false
-        }
     }
 
     /// Whether a request for all guests of a node means this one.

@@ -51,7 +51,10 @@ extension Look {
     private func find(_ path: [String], fields: [String]?) async throws(HypervisorError) {
         let name = Call(.get, path).shownPath
         do throws(HypervisorError) { note(name, try await read(path), fields: fields) } catch {
-            guard case .refused(let upstream) = error, upstream.saysAbsent else { throw error }
+            // A rule of HA on a PVE that has no rules: a check says so.
+            guard case .refused(let upstream) = error,
+                upstream.saysAbsent || (error.isUnknownPath && path.starts(with: ["cluster", "ha", "rules"]))
+            else { throw error }
             note(name, nil, fields: fields)
         }
     }

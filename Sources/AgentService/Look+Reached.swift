@@ -154,9 +154,14 @@ extension Look {
     /// Guests that HA keeps together with one that moves.
     func addDependents() async throws(HypervisorError) {
         guard case .node = request.definition.changes, isManaged, isThere,
-            findings.observed.shown["lock"]?.string == nil
+            findings.observed.shown["lock"]?.string == nil, let guest, let node, await isQuorate()
         else { return }
-        let found = try await readGuest("migrate", query: ["target": text("target")])
+        let found: JSON
+        do throws(HypervisorError) { found = try await preconditions(of: guest, on: node.description) } catch {
+            // That it does not tell is a check's to say.
+            guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+            return
+        }
         let sids = (found["dependent-ha-resources"]?.array ?? []).compactMap(\.string)
         try await add(
             sids.compactMap { VMID($0.split(separator: ":").last ?? "") }.map { ($0, .affected) },

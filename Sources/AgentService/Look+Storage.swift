@@ -142,7 +142,8 @@ extension Look {
                 let path = ["nodes", place, other.kind.rawValue, other.id.description, "config"]
                 found.append((other, try await read(path)))
             } catch {
-                let why = ServiceError(error, site.facts.name, during: "its configuration").detail
+                let silence = await silence(of: place, error)
+                let why = silence ?? ServiceError(error, site.facts.name, during: "its configuration").detail
                 block("\(other) cannot be read, and may use what the request is about: \(why)")
             }
         }

@@ -198,6 +198,7 @@ extension Look {
                     view.shown.members.filter { view.compared.contains($0.key) }
                         .reduce(into: JSONObject()) { $0[$1.key] = $1.value })
             } catch {
+                if let why = await silence(of: node.description, error) { return unreadable(guest, why) }
                 unreadable(guest, ServiceError(error, site.facts.name, during: "its configuration on \(node)").detail)
             }
         }

@@ -29,6 +29,7 @@ extension Look {
         case .config: return undoConfig()
         case .tags: return undoTags()
         case .pending: return try await undoPending()
+        case .migration: return undoMigration().map { wish(request.action.rawValue, $0) }
         case .disk: return undoDisk()
         case .edit: return undoEdit()
         case .pool: return undoPool()

@@ -15,6 +15,8 @@ final class Look {
     /// Guests that rules name by number.
     var watched: Set<VMID> = []
     private var lastRead = ""
+    /// The node that the newest read did not get through to.
+    private(set) var silentNode: String?
     private var answers: [String: Result<JSON, HypervisorError>] = [:]
 
     init(_ request: ActionRequest, at site: Site) {
@@ -49,6 +51,7 @@ final class Look {
             answers[name] = .success(answer)
             return answer
         } catch {
+            if error.isSilence, path.first == "nodes", path.count > 1 { silentNode = path[1] }
             answers[name] = .failure(error)
             throw error
         }
@@ -62,7 +65,8 @@ final class Look {
 
     /// All that the definition wants checked, and what holds for every request.
     func checks() async throws(HypervisorError) -> [Check] {
-        var checks: [Check] = []
+        var checks = canBeAsked()
+        try await attempt { () throws(HypervisorError) in checks += try await quorum() }
         for kind in request.definition.checks {
             try await attempt { () throws(HypervisorError) in checks += try await check(kind) }
         }
@@ -81,6 +85,10 @@ final class Look {
             case .refused(let upstream) where upstream.status != 401: break
             case .timeout: break
             case .refused, .unreachable, .withheld, .invalid: throw error
+            }
+            if let node = silentNode, let check = await silenceCheck(of: node, error) {
+                if !findings.checks.contains(check) { findings.checks.append(check) }
+                return
             }
             let why = ServiceError(error, site.facts.name, during: "GET \(lastRead)").detail
             block("what the request reaches cannot be looked at: \(why)", as: "unreadable")
@@ -122,6 +130,9 @@ final class Look {
         case .guestsOnNode: try await guestsOnNode()
         case .migration: try await migration()
         case .guestsFit: try await guestsFit()
+        case .guestsMove: try await guestsMove()
+        case .ruleAllows(let name): try await ruleAllows(text(name))
+        case .ruleFits: try await ruleFits()
         case .storageActive(let name, let content): try await storageActive(name, content)
         case .storageUnused: try await storageUnused() + storageSeen()
         case .volumeExists(let name, let isBackup): volumeExists(text(name), isBackup)

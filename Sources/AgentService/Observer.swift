@@ -18,8 +18,6 @@ struct Observer: Sendable {
         var object: JSON?
         /// The guests that a request for many means.
         var guests: [GuestRef] = []
-        /// PVE has actions on many guests of its own.
-        var hasBulkActions = true
         /// What policy judges.
         var reach = Reach()
         /// What was seen of guests other than the target.
@@ -27,9 +25,7 @@ struct Observer: Sendable {
 
         /// What is to be looked at could be found.
         var isThere: Bool { checks.allSatisfy { $0.level != .block } }
-        var surroundings: Surroundings {
-            Surroundings(node: node, config: config, guests: guests, hasBulkActions: hasBulkActions)
-        }
+        var surroundings: Surroundings { Surroundings(node: node, config: config, guests: guests) }
     }
 
     /// What `request` would do, from live state. A read looks at the guests that it is about only where `resolving`.
@@ -45,8 +41,19 @@ struct Observer: Sendable {
                 observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
             guard look.findings.isThere else { return preview }
             preview.calls = (try? request.calls(in: look.findings.surroundings)) ?? []
+            preview.checks += try await look.nodesOnline(for: preview.calls)
             return preview
         }
+        do throws(HypervisorError) { return try await change(look) } catch {
+            guard let node = look.silentNode, let check = await look.silenceCheck(of: node, error) else { throw error }
+            return Preview(
+                observed: look.findings.observed, checks: look.findings.checks + [check], reach: look.findings.reach)
+        }
+    }
+
+    /// What a change would do.
+    private func change(_ look: Look) async throws(HypervisorError) -> Preview {
+        let request = look.request
         try await look.findTarget()
         guard look.findings.isThere else {
             // Nothing would be called; what would be is judged all the same.

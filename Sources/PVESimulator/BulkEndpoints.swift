@@ -1,7 +1,7 @@
 import StrictJSON
 
 private enum Bulk: String, Sendable {
-    case start, shutdown, suspend, migrate
+    case start, shutdown, suspend
 }
 
 /// Work on many guests at once, of one node or of all.
@@ -14,13 +14,6 @@ let bulkEndpoints: [Endpoint] = [
     ) { (world, call) throws(Failure) in world.onMany(.shutdown, call, type: "stopall") { _ in true } },
     .post("nodes/{node}/suspendall", "max-workers:int(1..64) vms:vmid-list") { (world, call) throws(Failure) in
         world.onMany(.suspend, call, type: "suspendall") { $0.kind == .vm }
-    },
-    .post(
-        "nodes/{node}/migrateall",
-        "max-workers:int(1..64) maxworkers:int(1..64) target!:node vms:vmid-list with-local-disks:bool"
-    ) { (world, call) throws(Failure) in
-        try world.checkTarget(call)
-        return world.onMany(.migrate, call, type: "migrateall") { _ in true }
     },
     .get("cluster/bulk-action") { (_, _) throws(Failure) in .data(names(["guest"])) },
     .get("cluster/bulk-action/guest") { (_, _) throws(Failure) in
@@ -35,49 +28,40 @@ let bulkEndpoints: [Endpoint] = [
     .post(
         "cluster/bulk-action/guest/suspend", workers + " statestorage:storage-id^to-disk to-disk:bool vms:array"
     ) { (world, call) throws(Failure) in try world.onCluster(.suspend, call) },
-    .post(
-        "cluster/bulk-action/guest/migrate", workers + " online:bool target!:node vms:array with-local-disks:bool"
-    ) { (world, call) throws(Failure) in
-        try world.checkTarget(call)
-        return try world.onCluster(.migrate, call)
-    },
 ]
 
 private let workers = "max-workers:int(1..64) maxworkers:int(1..64)"
 
 extension World {
-    fileprivate func checkTarget(_ call: Call) throws(Failure) {
-        let target = call.text("target")
-        guard let node = node(target) else { throw .plain("no such cluster node '\(target)'") }
-        guard target != call.node else { throw .parameters(["target": "target is local node."]) }
-        guard node.isOnline else { throw .plain("node '\(target)' is offline") }
-    }
-
     /// On the guests of one node; those without a place in `vms` count where `isMeant`.
     fileprivate mutating func onMany(
         _ action: Bulk, _ call: Call, type: String, where isMeant: (Guest) -> Bool
     ) -> Reply {
         let named = Format.list(call.text("vms")).compactMap { Int($0) }
-        let privilege = action == .migrate ? "VM.Migrate" : "VM.PowerMgmt"
         let wanted = sortedGuests.filter { guest in
-            guest.node == call.node && call.caller.may(privilege, on: "/vms/\(guest.vmid)")
+            guest.node == call.node && call.caller.may("VM.PowerMgmt", on: "/vms/\(guest.vmid)")
                 && (named.isEmpty ? isMeant(guest) : named.contains(guest.vmid))
         }.map(\.vmid)
         return start(bulkWork(action, wanted, call, type: type, node: call.node), by: call.caller)
     }
 
-    /// On guests of the whole cluster; those that are not named are all there are.
     fileprivate mutating func onCluster(_ action: Bulk, _ call: Call) throws(Failure) -> Reply {
-        let privilege = action == .migrate ? "VM.Migrate" : "VM.PowerMgmt"
-        let named = (call.lists["vms"] ?? []).flatMap { Format.list($0) }
+        let (wanted, local) = try clusterGuests(call, privilege: "VM.PowerMgmt")
+        return start(
+            bulkWork(action, wanted, call, type: "bulk-\(action.rawValue)", node: local), by: call.caller)
+    }
+
+    /// The guests of the whole cluster that are meant, all that there are where none is named, and the node that works.
+    func clusterGuests(_ call: Call, privilege: String) throws(Failure) -> (vmids: [Int], node: String) {
+        let named = call.lists["vms"] ?? []
+        if let place = named.indices.first(where: { Int(named[$0]) == nil }) {
+            throw .parameters(["vms[\(place)]": "type check ('integer') failed - got '\(named[place])'"])
+        }
         if named.isEmpty, !call.caller.may(privilege, on: "/") { throw .denied("/, \(privilege)") }
         for vmid in named where !call.caller.may(privilege, on: "/vms/\(vmid)") {
             throw .denied("/vms/\(vmid), \(privilege)")
         }
-        let wanted = named.isEmpty ? sortedGuests.map(\.vmid) : named.compactMap { Int($0) }
-        let local = nodes.first?.name ?? ""
-        return start(
-            bulkWork(action, wanted, call, type: "bulk-\(action.rawValue)", node: local), by: call.caller)
+        return (named.isEmpty ? sortedGuests.map(\.vmid) : named.compactMap { Int($0) }, nodes.first?.name ?? "")
     }
 
     private func bulkWork(_ action: Bulk, _ vmids: [Int], _ call: Call, type: String, node: String) -> Work {
@@ -116,18 +100,7 @@ extension World {
             log.lines.append("Suspending \(name)")
             // A node suspends to disk; the cluster only pauses unless it is told otherwise.
             suspend(guest.vmid, toDisk: call["to-disk"].map { $0 == "1" } ?? !call.node.isEmpty)
-        case .migrate where guest.node != call.text("target"):
-            log.lines.append("migrating \(name) to node '\(call.text("target"))'")
-            var single = call
-            single.values["with-local-disks"] = call["with-local-disks"] ?? "0"
-            do throws(TaskFailure) {
-                try checkMigration(of: guest, to: call.text("target"), single, &log)
-            } catch {
-                log.warn("\(name): \(error.text)")
-                return false
-            }
-            finishMigration(of: guest.vmid, to: call.text("target"), single)
-        case .start, .shutdown, .suspend, .migrate: break
+        case .start, .shutdown, .suspend: break
         }
         return true
     }

@@ -69,6 +69,9 @@ let clusterEndpoints: [Endpoint] = [
                     ]
                 }))
     },
+    .get("cluster/config/qdevice", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
+        .data(world.hasQDevice ? ["Model": "Net", "State": "Connected"] : [:])
+    },
     .get("cluster/metrics/server", needs: "/ Sys.Audit") { (_, _) throws(Failure) in .data([]) },
     .get("cluster/mapping/pci", "check-node:node") { (_, _) throws(Failure) in .data([]) },
 ]

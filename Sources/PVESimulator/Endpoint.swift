@@ -15,13 +15,6 @@ struct Endpoint: Sendable {
     /// Whether any node answers for the node that is named.
     var isLocal: Bool { ["nodes/{node}", "nodes/{node}/wakeonlan"].contains(path) }
 
-    /// Whether it leaves the cluster's file system alone.
-    var worksWithoutQuorum: Bool {
-        ["stop", "shutdown", "suspend", "resume", "reset"].contains { path.hasSuffix("/status/\($0)") }
-            || path.contains("/services/") || path.contains("/agent") || path.hasPrefix("nodes/{node}/status")
-            || path.hasPrefix("nodes/{node}/tasks") || path.hasSuffix("/wakeonlan")
-    }
-
     static func get(
         _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
     ) -> Endpoint {
@@ -142,7 +135,8 @@ struct EndpointTable: Sendable {
     static let list =
         clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints + guestConfigEndpoints + snapshotEndpoints
         + storageEndpoints + firewallEndpoints + haEndpoints + haRuleEndpoints
-        + backupEndpoints + backupJobEndpoints + replicationEndpoints + bulkEndpoints + serviceEndpoints
+        + backupEndpoints + backupJobEndpoints + replicationEndpoints + bulkEndpoints + bulkMigrationEndpoints
+        + serviceEndpoints
         + metricsEndpoints + networkEndpoints + cloudInitEndpoints + guestAgentEndpoints + poolEndpoints
         + accessEndpoints
 

@@ -39,6 +39,9 @@ struct Failure: Error {
 
     static func server(_ status: Int, _ text: String) -> Failure { Failure(status: status, message: text, body: .text) }
 
+    /// What most of the cluster's calls say without quorum.
+    static let notReady = Failure.plain("cluster not ready - no quorum?")
+
     static let staleConfig = Failure.plain("detected modified configuration - file changed by other user? Try again.")
 }
 

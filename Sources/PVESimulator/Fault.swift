@@ -8,6 +8,8 @@ package struct Fault: Sendable, Hashable {
         case reset
         /// Nothing is done; the answer has this status and reason, and no body.
         case status(Int, reason: String)
+        /// The answer of a node in between, whose peer does what was asked later: ``Simulator/carryOutLate()``.
+        case late(Int, reason: String)
         /// Does what was asked, then sends half of the answer.
         case cutBody
         /// Does what was asked, then answers with text that is no JSON.

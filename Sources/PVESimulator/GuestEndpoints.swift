@@ -61,7 +61,7 @@ private func lifecycleEndpoints(_ base: String) -> [Endpoint] {
             needs: "/vms/{vmid} VM.Clone"
         ) { (world, call) throws(Failure) in try world.clone(call) },
         .get(guest + "/migrate", "target:node", needs: "/vms/{vmid} VM.Migrate") { (world, call) throws(Failure) in
-            .data(world.migrationPreconditions(try world.guest(call)))
+            .data(try world.migrationPreconditions(call))
         },
         .post(
             guest + "/migrate", isVM ? vmMigration : containerMigration, needs: "/vms/{vmid} VM.Migrate"
@@ -138,9 +138,8 @@ extension World {
 
     fileprivate func current(_ guest: Guest) -> JSONObject {
         var row = status(guest, full: true)
-        let managed: JSONObject = ["managed": guest.haState == nil ? 0 : 1]
-        var ha = managed
-        if let resource = haResources[guest.haID] { ha["state"] = resource.crmState.map { .string($0) } ?? .null }
+        var ha: JSONObject = ["managed": isManaged(guest) ? 1 : 0]
+        if isManaged(guest) { ha["state"] = haResources[guest.haID]?.crmState.map { .string($0) } ?? .null }
         row["ha"] = .object(ha)
         if guest.kind == .vm, let agent = guest.config["agent"],
             PropertyList(agent, leading: "enabled")["enabled"] == "1"

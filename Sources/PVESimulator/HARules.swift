@@ -9,7 +9,7 @@ let haRuleEndpoints: [Endpoint] = [
     .get("cluster/ha/rules", "resource:str type:enum(node-affinity|resource-affinity)", needs: "/ Sys.Audit") {
         (world, call) throws(Failure) in
         let rules = world.haRules.filter { _, rule in call["type"] == nil || rule["type"] == call["type"] }
-        return .data(.array(rules.keys.sorted().map { world.haRuleRow($0) }))
+        return .data(.array(world.haRuleOrder.filter { rules[$0] != nil }.map { world.haRuleRow($0) }))
     },
     .post("cluster/ha/rules", settings + " resources!:ha-resource-list rule!:configid", needs: "/ Sys.Console") {
         (world, call) throws(Failure) in
@@ -24,6 +24,7 @@ let haRuleEndpoints: [Endpoint] = [
         }
         try world.checkHARule(name, call.values, "create")
         world.haRules[name] = call.values
+        world.haRuleOrder.append(name)
         return .null
     },
     .get("cluster/ha/rules/{rule}", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
@@ -44,7 +45,7 @@ let haRuleEndpoints: [Endpoint] = [
         return .null
     },
     .delete("cluster/ha/rules/{rule}", needs: "/ Sys.Console") { (world, call) throws(Failure) in
-        world.haRules[call.text("rule")] = nil
+        world.removeHARule(call.text("rule"))
         return .null
     },
 ]
@@ -72,23 +73,49 @@ extension World {
         guard foreign.isEmpty else {
             throw .plain("\(verb) ha rule failed: cannot use unmanaged resource(s) \(foreign.joined(separator: ", ")).")
         }
-        guard rule["type"] == "resource-affinity" else { return }
-        let flaw =
-            resources.count < 2
-            ? "rule is ineffective as there are less than two resources"
-            : rule["affinity"] == "negative" && resources.count > nodes.count
-                ? "rule defines more resources than available nodes" : nil
-        guard let flaw else { return }
+        guard rule["type"] == "resource-affinity", let flaw = flaw(in: rule, resources, besides: name) else { return }
         throw .plain("\(verb) ha rule failed: 400 Rule '\(name)' is invalid.\nresources: \(flaw)")
     }
 
+    private func flaw(in rule: [String: String], _ resources: [String], besides name: String) -> String? {
+        if resources.count < 2 { return "rule is ineffective as there are less than two resources" }
+        if rule["affinity"] == "negative" {
+            return resources.count > nodes.count ? "rule defines more resources than available nodes" : nil
+        }
+        let isContradicted = affinities("negative").contains { other in
+            other.name != name && other.resources.intersection(resources).count > 1
+        }
+        return isContradicted ? "rule shares two or more resources with a negative resource affinity rule" : nil
+    }
+
     fileprivate func haRuleRow(_ name: String) -> JSON {
-        let order = haRules.keys.sorted().firstIndex(of: name) ?? 0
+        let order = haRuleOrder.firstIndex(of: name) ?? 0
         var row: JSONObject = ["digest": .string(haRuleDigest), "order": JSON(order + 1)]
         for (key, value) in (haRules[name] ?? [:]).sorted(by: { $0.key < $1.key }) {
             row[key] = ["strict", "disable"].contains(key) ? JSON(Int(value) ?? 0) : .string(value)
         }
+        if let list = haRules[name]?["resources"] {
+            row["resources"] = .string(Format.list(list).sorted().joined(separator: ","))
+        }
         return .object(row)
+    }
+
+    /// The rules of an affinity that are in force.
+    private func affinities(_ affinity: String) -> [(name: String, resources: Set<String>)] {
+        haRules.filter { $0.value["affinity"] == affinity && $0.value["disable"] != "1" }
+            .map { ($0.key, Set(Format.list($0.value["resources"] ?? ""))) }
+    }
+
+    /// Resources that move along with `sid`.
+    func dependents(of sid: String) -> [String] {
+        let together = affinities("positive").filter { $0.resources.contains(sid) }
+        return Set(together.flatMap(\.resources)).subtracting([sid]).sorted()
+    }
+
+    /// Resources on a node that `sid` must not join.
+    func blockers(of sid: String, on node: String) -> [String] {
+        let apart = affinities("negative").filter { $0.resources.contains(sid) }
+        return Set(apart.flatMap(\.resources)).subtracting([sid]).filter { haGuest($0)?.node == node }.sorted()
     }
 }
 
@@ -99,7 +126,12 @@ extension World {
             let rest = Format.list(rule["resources"] ?? "").filter { $0 != sid }
             guard rest.count < Format.list(rule["resources"] ?? "").count else { continue }
             haRules[name]?["resources"] = rest.joined(separator: ",")
-            if rest.isEmpty { haRules[name] = nil }
+            if rest.isEmpty { removeHARule(name) }
         }
+    }
+
+    fileprivate mutating func removeHARule(_ name: String) {
+        haRules[name] = nil
+        haRuleOrder.removeAll { $0 == name }
     }
 }

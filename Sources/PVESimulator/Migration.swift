@@ -3,7 +3,15 @@ import StrictJSON
 /// Moving guests to other nodes.
 extension World {
     mutating func migrate(_ call: Call) throws(Failure) -> Reply {
+        let guest = try checkMigrationRequest(call)
+        if isManaged(guest) { return askHA("migrate", guest, call) }
+        return start(migrateWork(call, to: call.text("target")), by: call.caller)
+    }
+
+    /// What is refused before a task begins; the guest otherwise.
+    func checkMigrationRequest(_ call: Call) throws(Failure) -> Guest {
         let target = call.text("target")
+        guard isQuorate else { throw .notReady }
         guard node(target) != nil else { throw .plain("no such cluster node '\(target)'") }
         guard target != call.node else { throw .parameters(["target": "target is local node."]) }
         let guest = try guest(call)
@@ -15,17 +23,17 @@ extension World {
             }
         }
         // A container's volumes are looked at by the task.
-        let disks = guest.kind == .vm ? guest.disks : []
-        for id in Set(disks.map { call.storage(for: $0.disk.storage) }) {
+        let volumes = guest.kind == .vm ? guest.volumes : []
+        for id in call.storageMap.targets + volumes.map({ call.storage(for: $0.disk.storage) }) {
             guard let storage = storage(id) else { throw .plain("storage '\(id)' does not exist") }
             guard storage.isOn(target) else { throw .plain("storage '\(id)' is not available on node '\(target)'") }
         }
-        if guest.haState != nil { return askHA("migrate", guest, call) }
-        return start(migrateWork(call, to: target), by: call.caller)
+        return guest
     }
 
     func migrateWork(_ call: Call, to target: String) -> Work {
-        var work = work("migrate", call, exclusive: false) { (world, log) throws(TaskFailure) in
+        let type = call.kind == .vm ? "qmigrate" : "vzmigrate"
+        var work = Work(type: type, id: String(call.vmid), node: call.node) { (world, log) throws(TaskFailure) in
             let guest = try world.unlocked(call)
             log.lines.append("starting migration of \(guest.kind.letters) \(guest.vmid) to node '\(target)'")
             try world.checkMigration(of: guest, to: target, call, &log)
@@ -38,24 +46,36 @@ extension World {
         return work
     }
 
+    /// What only the task finds out.
     func checkMigration(of guest: Guest, to target: String, _ call: Call, _ log: inout TaskLog) throws(TaskFailure) {
-        guard let node = node(target), node.isOnline else {
-            log.lines.append("ERROR: migration aborted: Can't connect to destination address using public key")
-            throw TaskFailure("migration aborted")
+        func abort(_ why: String) -> TaskFailure {
+            log.lines.append("ERROR: migration aborted (duration 00:00:00): \(why)")
+            return TaskFailure("migration aborted")
         }
-        for (_, disk) in guest.disks {
+        guard node(target)?.isOnline == true else {
+            throw abort("Can't connect to destination address using public key")
+        }
+        if guest.kind == .container, guest.power.isOn, !call.flag("restart") {
+            throw abort("lxc live migration is currently not implemented")
+        }
+        let devices = guest.localDevices
+        guard devices.isEmpty else {
+            throw abort("can't migrate VM which uses local devices: \(devices.joined(separator: ", "))")
+        }
+        for (_, disk) in guest.volumes {
             let id = call.storage(for: disk.storage)
-            guard let storage = storage(id), storage.isOn(target), storage.isActive else {
-                log.lines.append("ERROR: storage '\(id)' is not available on node '\(target)'")
-                throw TaskFailure("migration aborted")
+            guard let storage = storage(id), storage.isOn(target) else {
+                throw abort("storage '\(id)' is not available on node '\(target)'")
             }
-            let isLocal = self.storage(disk.storage)?.isShared != true
-            if isLocal, guest.kind == .vm, guest.power.isOn, !call.flag("with-local-disks") {
-                log.lines.append(
-                    "ERROR: can't migrate local disk '\(disk.volume)': can't live migrate attached local disks "
-                        + "without with-local-disks option")
-                throw TaskFailure("migration aborted")
-            }
+            guard storage.isActive else { throw abort("storage '\(id)' is not online") }
+            guard guest.kind == .vm, self.storage(disk.storage)?.isShared != true else { continue }
+            let isUnasked = guest.power.isOn && !call.flag("with-local-disks")
+            guard isUnasked || disk.isImage else { continue }
+            let why =
+                isUnasked
+                ? "can't live migrate attached local disks without with-local-disks option" : "local cdrom image"
+            log.lines.append("can't migrate local disk '\(disk.volume)': \(why)")
+            throw abort("Problem found while scanning volumes - can't migrate VM - check log")
         }
     }
 
@@ -73,25 +93,57 @@ extension World {
         if guest.kind == .container, guest.power.isOn { guest.power = .running(second) }
         guests[vmid] = guest
     }
+}
 
-    func migrationPreconditions(_ guest: Guest) -> JSON {
-        let others = nodes.filter { $0.name != guest.node && $0.isOnline }
-        let missing = others.reduce(into: [String: [String]]()) { result, node in
-            let storages = Set(guest.disks.map(\.disk.storage)).filter { storage($0)?.isOn(node.name) != true }
-            if !storages.isEmpty { result[node.name] = storages.sorted() }
-        }
-        let allowed = JSON(others.map(\.name).filter { missing[$0] == nil })
-        let refused = missing.sorted { $0.key < $1.key }.reduce(into: JSONObject()) {
-            $0[$1.key] = ["unavailable_storages": JSON($1.value)]
+/// What tells beforehand whether a guest can be moved.
+extension World {
+    func migrationPreconditions(_ call: Call) throws(Failure) -> JSON {
+        if call.kind == .vm, !isQuorate { throw .notReady }
+        let guest = try guest(call)
+        if guest.kind == .vm, let text = guest.lockedText { throw .plain(text) }
+        // Nodes that are off are among them.
+        let others = nodes.map(\.name).filter { $0 != guest.node }
+        let reasons = others.reduce(into: [String: JSONObject]()) { $0[$1] = obstacles(to: guest, on: $1) }
+        let allowed = JSON(others.filter { reasons[$0]?.isEmpty == true })
+        let refused = others.reduce(into: JSONObject()) { object, name in
+            let own = reasons[name] ?? [:]
+            // For machines every other node stands here, with nothing to say against most.
+            if guest.kind == .vm || !own.isEmpty { object[name] = .object(own) }
         }
         let running: JSON = guest.power.isOn ? 1 : 0
+        let companions: JSON? = isManaged(guest) ? JSON(dependents(of: guest.haID)) : nil
         guard guest.kind == .vm else {
-            return ["running": running, "allowed-nodes": allowed, "not-allowed-nodes": .object(refused)]
+            return [
+                "running": running, "allowed-nodes": allowed, "not-allowed-nodes": .object(refused),
+                "dependent-ha-resources": companions,
+            ]
         }
-        let disks: [JSON] = guest.disks.filter { storage($0.disk.storage)?.isShared != true }.map { key, disk in
+        return [
+            "allowed_nodes": allowed, "has-dbus-vmstate": 1, "local_disks": .array(localDisks(of: guest)),
+            "local_resources": JSON(guest.localDevices), "mapped-resource-info": [:], "mapped-resources": [],
+            "not_allowed_nodes": .object(refused), "running": running, "dependent-ha-resources": companions,
+        ]
+    }
+
+    private func obstacles(to guest: Guest, on node: String) -> JSONObject {
+        var found = JSONObject()
+        let missing = Set(guest.volumes.map(\.disk.storage)).filter { storage($0)?.isOn(node) != true }
+        if guest.kind == .vm, !missing.isEmpty { found["unavailable_storages"] = JSON(missing.sorted()) }
+        let blocking = blockers(of: guest.haID, on: node)
+        if !blocking.isEmpty {
+            found["blocking-ha-resources"] = .array(
+                blocking.map { ["cause": "resource-affinity", "sid": .string($0)] })
+        }
+        return found
+    }
+
+    private func localDisks(of guest: Guest) -> [JSON] {
+        guest.volumes.filter { storage($0.disk.storage)?.isShared != true }.map { key, disk in
+            let size = disk.isImage ? volumes.first { $0.id == disk.volume }?.bytes ?? 0 : disk.bytes
             var row: JSONObject = [
-                "cdrom": 0, "drivename": .string(key), "is_attached": 1, "is_cloudinit": 0, "is_tpmstate": 0,
-                "is_unused": 0, "is_vmstate": 0, "replicate": 1, "shared": 0, "size": JSON(disk.bytes),
+                "cdrom": disk.isImage ? 1 : 0, "drivename": .string(key), "is_attached": 1,
+                "is_cloudinit": disk.isCloudInit ? 1 : 0, "is_tpmstate": key.hasPrefix("tpmstate") ? 1 : 0,
+                "is_unused": 0, "is_vmstate": 0, "replicate": 1, "shared": 0, "size": JSON(size),
                 "volid": .string(disk.volume),
             ]
             let holders = guest.snapshots.filter { $0.config[key] != nil }
@@ -100,20 +152,52 @@ extension World {
             }
             return .object(row)
         }
-        return [
-            "allowed_nodes": allowed, "has-dbus-vmstate": 1, "local_disks": .array(disks), "local_resources": [],
-            "mapped-resource-info": [:], "mapped-resources": [], "not_allowed_nodes": .object(refused),
-            "running": running,
-        ]
     }
 }
 
-extension Call {
-    /// The storage to which a migration brings what lies on `id`: `1` keeps it, `a:b` maps one, `b` all.
-    fileprivate func storage(for id: String) -> String {
-        let pairs = Format.list(self["targetstorage"] ?? self["target-storage"] ?? "1")
-        let mapped = pairs.lazy.map { $0.split(separator: ":") }.first { $0.count == 2 && $0[0] == id }
-        if let mapped { return String(mapped[1]) }
-        return pairs.first { $0 != "1" && !$0.contains(":") } ?? id
+extension Guest {
+    /// The volumes that it uses, by key, the images in its drives among them.
+    var volumes: [(key: String, disk: Disk)] {
+        config.sorted.compactMap { key, value in
+            guard Disk.isKey(key, of: kind), let disk = Disk(value) else { return nil }
+            return (key, disk)
+        }
     }
+
+    /// Keys of devices that only its node has.
+    fileprivate var localDevices: [String] {
+        guard kind == .vm else { return [] }
+        return config.sorted.compactMap { key, value in
+            let stem = key.prefix { !$0.isNumber }
+            guard stem.count < key.count, !value.contains("mapping=") else { return nil }
+            return switch stem {
+            case "hostpci", "parallel": key
+            case "usb": value.hasPrefix("spice") ? nil : key
+            case "serial": value == "socket" ? nil : key
+            default: nil
+            }
+        }
+    }
+}
+
+extension Disk {
+    /// A drive that the node writes for cloud-init; it moves along.
+    fileprivate var isCloudInit: Bool { isCDROM && path.contains("cloudinit") }
+    /// An image in a drive, which does not.
+    fileprivate var isImage: Bool { isCDROM && !isCloudInit }
+}
+
+extension Call {
+    /// Pairs of storages, and the one for all that have no pair.
+    fileprivate var storageMap: (pairs: [String: String], rest: String?, targets: [String]) {
+        var (pairs, rest): ([String: String], String?) = ([:], nil)
+        for entry in Format.list(self["targetstorage"] ?? self["target-storage"] ?? "1") where entry != "1" {
+            let parts = entry.split(separator: ":").map(String.init)
+            if parts.count == 2 { pairs[parts[0]] = parts[1] } else { rest = entry }
+        }
+        return (pairs, rest, pairs.values.sorted() + (rest.map { [$0] } ?? []))
+    }
+
+    /// The storage to which a migration brings what lies on `id`.
+    fileprivate func storage(for id: String) -> String { storageMap.pairs[id] ?? storageMap.rest ?? id }
 }

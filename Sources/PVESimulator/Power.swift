@@ -33,7 +33,7 @@ extension World {
         if call.kind == .container, let known, known.kind == .container, known.power.isOn {
             throw .plain("CT \(call.vmid) already running")
         }
-        if let known, known.kind == call.kind, known.haState != nil { return askHA("start", known, call) }
+        if let known, known.kind == call.kind, isManaged(known) { return askHA("start", known, call) }
         return start(startWork(call), by: call.caller)
     }
 
@@ -89,7 +89,7 @@ extension World {
         if call.kind == .container {
             guard try guest(call).power.isOn else { throw .plain("CT \(call.vmid) not running") }
         }
-        if let known = guests[call.vmid], known.kind == call.kind, known.haState != nil {
+        if let known = guests[call.vmid], known.kind == call.kind, isManaged(known) {
             return askHA("stop", known, call)
         }
         if call.flag("overrule-shutdown") {
@@ -109,7 +109,7 @@ extension World {
     mutating func shutdown(_ call: Call) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         let known = try guest(call)
-        if known.haState != nil { return askHA("stop", known, call) }
+        if isManaged(known) { return askHA("stop", known, call) }
         if call.kind == .container, !known.power.isOn { throw .plain("CT \(call.vmid) not running") }
         if case .paused = known.power {
             guard call.flag("forceStop") else { throw .plain("VM is paused - cannot shutdown") }

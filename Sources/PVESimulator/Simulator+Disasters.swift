@@ -76,6 +76,12 @@ extension Simulator {
     /// Whether the node that answers belongs to a majority; without, the cluster's file system cannot be written.
     package func setQuorate(_ isQuorate: Bool) { change { $0.isQuorate = isQuorate } }
 
+    /// Whether a device that is no node has a vote as well.
+    package func setQDevice(_ isThere: Bool) { change { $0.hasQDevice = isThere } }
+
+    /// Gives the HA manager groups in place of rules, as PVE 8 has them: `nodes`, `restricted`, `nofailback`.
+    package func setHAGroups(_ groups: [String: [String: String]]) { change { $0.haGroups = groups } }
+
     /// Puts a guest under the HA manager, or takes it out with `nil`: what is wanted of it, `started` or `stopped`, and
     /// what the manager says of it, `started`, `error`, `fence`, `freeze` and the like.
     package func setHA(_ vmid: Int, wanted: String?, says: String? = nil) {
@@ -84,6 +90,11 @@ extension Simulator {
             world.haResources[guest.haID] = wanted.map { HAResource(state: $0, crmState: says ?? $0) }
             world.change(vmid) { $0.haState = wanted.map { says ?? $0 } }
         }
+    }
+
+    /// Writes a replication job into its file, whatever the API would say of it.
+    package func addReplication(_ id: String, _ options: [String: String]) {
+        change { $0.replications[id] = ReplicationJob(options: options) }
     }
 
     /// Takes a snapshot without a task.

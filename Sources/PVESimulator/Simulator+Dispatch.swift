@@ -26,6 +26,9 @@ extension Simulator {
             guard let (endpoint, captured) = EndpointTable.all.find(method, segments) else {
                 throw .notImplemented(method, "/" + segments.joined(separator: "/"))
             }
+            if segments.starts(with: ["cluster", "ha", "rules"]), state.world.haGroups != nil {
+                throw .notImplemented(method, "/" + segments.joined(separator: "/"))
+            }
             var raw = try FormDecoder.parameters(of: request)
             for (name, value) in captured { raw[name] = .text(value) }
             try Self.check(endpoint.needs, raw, caller)
@@ -39,22 +42,19 @@ extension Simulator {
             let call = Call(endpoint: endpoint, caller: caller, values: values, lists: lists)
             state.world.taskFault = fault
             defer { state.world.taskFault = nil }
+            if !state.world.isQuorate { try state.withoutQuorum(call) }
             let reply = try endpoint.handler(&state.world, call)
             if method != "GET" { state.record(call, path: "/" + segments.joined(separator: "/"), reply) }
             return reply.bytes
         }
     }
 
-    /// A request for another node is passed on to it, and nothing is changed without a majority.
+    /// A request for another node is passed on to it.
     private static func checkReach(
         of endpoint: Endpoint, _ captured: [String: String], _ world: World
     ) throws(Failure) {
-        if let name = captured["node"], !endpoint.isLocal, world.isUnreachable(name) {
-            throw .server(595, "No route to host")
-        }
-        guard endpoint.method == "GET" || endpoint.worksWithoutQuorum || world.isQuorate else {
-            throw .plain("cluster not ready - no quorum?")
-        }
+        guard let name = captured["node"], !endpoint.isLocal, world.isUnreachable(name) else { return }
+        throw .server(595, "No route to host")
     }
 
     private static func unserved(_ path: String) -> Failure {
@@ -91,6 +91,19 @@ extension Simulator {
 }
 
 extension Simulator.State {
+    /// Refuses what needs quorum, or sees to it that its task fails.
+    mutating func withoutQuorum(_ call: Call) throws(Failure) {
+        switch call.endpoint.withoutQuorum(call) {
+        case .works: break
+        case .refused(let failure): throw failure
+        case .refusedAtEnd(let failure):
+            var scratch = world
+            _ = try call.endpoint.handler(&scratch, call)
+            throw failure
+        case .taskFails(let text): world.taskFault = .taskError(text)
+        }
+    }
+
     mutating func record(_ call: Call, path: String, _ reply: Reply) {
         var upid: String?
         if case .data(.string(let text)) = reply, text.hasPrefix("UPID:") { upid = text }

@@ -19,6 +19,15 @@ extension Simulator {
     /// From now on the next requests that match meet `fault`; faults are tried in the order they were injected.
     package func inject(_ fault: Fault) { state.withLock { $0.faults.append(fault) } }
 
+    /// Carries out what came in late: the node that hung goes on.
+    package func carryOutLate() async {
+        let requests = state.withLock { state in
+            defer { state.late = [] }
+            return state.late
+        }
+        for request in requests { _ = await respond(to: request) }
+    }
+
     /// Forgets all faults that have not struck.
     package func clearFaults() { state.withLock { $0.faults = [] } }
 

@@ -79,6 +79,8 @@ package final class Simulator: HTTPHandler, Sendable {
         var world: World
         var faults: [Fault] = []
         var executed: [Execution] = []
+        /// Requests that are to be carried out later.
+        var late: [Request] = []
         /// How many requests of each method and pattern were executed, those no longer kept among them.
         var counts: [String: Int] = [:]
     }
@@ -152,6 +154,9 @@ package final class Simulator: HTTPHandler, Sendable {
             return await answer(request, path: path, fault: nil)
         case .reset: return Response(status: .badGateway, ending: .reset)
         case .status(let code, let reason): return Wire.raw(status: code, reason: reason, json: false, body: [])
+        case .late(let code, let reason):
+            state.withLock { $0.late.append(request) }
+            return Wire.raw(status: code, reason: reason, json: false, body: [])
         case .hang:
             while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
             return Response(status: .badGateway, ending: .reset)

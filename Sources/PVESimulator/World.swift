@@ -11,6 +11,10 @@ struct World: Sendable {
     var firewalls: [FirewallScope: Firewall] = [:]
     var haResources: [String: HAResource] = [:]
     var haRules: [String: [String: String]] = [:]
+    /// Their names, oldest first.
+    var haRuleOrder: [String] = []
+    /// Groups of HA, by name; a PVE that has them, as PVE 8 does, has no rules.
+    var haGroups: [String: [String: String]]?
     var backupJobs: [BackupJob] = []
     var replications: [String: ReplicationJob] = [:]
     /// What can be downloaded, by URL; anything else is taken for a file of no particular content.
@@ -30,6 +34,8 @@ struct World: Sendable {
     var haActs = true
     /// Whether the node that answers belongs to a majority of the cluster.
     var isQuorate = true
+    /// Whether a device that is no node has a vote as well.
+    var hasQDevice = false
     /// Tasks started while this is set do not end by themselves.
     var holdsTasks = false
     /// What a fault demands of the tasks that the current request starts.

@@ -22,8 +22,14 @@ struct ClusterTests {
     @Test
     func `without a majority guests can be stopped and nothing else`() async throws {
         driver.simulator.setQuorate(false)
+        let denied = "unable to open file '/etc/pve/nodes/pve2/qemu-server/100.conf.tmp.4711' - Permission denied"
+        #expect(await driver.refusal("PUT", "/nodes/pve2/qemu/100/config", "cores=1") == denied)
+        #expect(try await driver.failed("POST", "/nodes/pve2/qemu/100/config", "cores=1") == denied)
+        #expect(try driver.config(100)["cores"] == "2")
+        #expect(await driver.refusal("GET", "/nodes/pve2/qemu/100/migrate") == "cluster not ready - no quorum?")
         #expect(
-            await driver.refusal("PUT", "/nodes/pve2/qemu/100/config", "cores=1") == "cluster not ready - no quorum?")
+            await driver.refusal("POST", "/pools", "poolid=new")
+                == "create pool failed: cfs-lock 'file-user_cfg' error: no quorum!")
         #expect(await driver.refusal("POST", "/nodes/pve2/qemu/136/status/start") == "cluster not ready - no quorum?")
         #expect(try await driver.data("GET", "/cluster/status").array?.first?["quorate"] == 0)
         try await driver.done("POST", "/nodes/pve2/qemu/100/status/stop")
@@ -86,10 +92,108 @@ struct ClusterTests {
         #expect(driver.simulator.guest(100)?.status == "running")
         #expect(try await driver.done("POST", "/nodes/pve2/suspendall", "vms=100") == "suspendall")
         #expect(driver.simulator.guest(100)?.config["lock"] == "suspended")
-        #expect(try await driver.done("POST", "/nodes/pve3/migrateall", "target=pve1&vms=101") == "migrateall")
+        #expect(
+            try await driver.done("POST", "/nodes/pve3/migrateall", "target=pve1&vms=101&max-workers=1") == "migrateall"
+        )
         #expect(driver.simulator.guest(101)?.node == "pve1")
         #expect(
+            await driver.refusal("POST", "/nodes/pve3/migrateall", "target=pve1&vms=104")
+                == "either 'max-workers' parameter or max_workers in datacenter.cfg must be set!")
+        #expect(
             await driver.refusal("POST", "/nodes/pve3/migrateall", "target=pve3") == "Parameter verification failed.")
+    }
+
+    @Test
+    func `a node's migration of many is OK though it left some behind`() async throws {
+        // A running guest with a local image is not tried; a stopped one is, in vain.
+        for vmid in [100, 103] {
+            driver.simulator.setConfig(vmid, "ide2", "local:iso/debian-13.2.0-amd64-netinst.iso,media=cdrom")
+        }
+        driver.simulator.setRunning(103, false)
+        let path = "/nodes/pve2/migrateall"
+        #expect(try await driver.done("POST", path, "target=pve1&max-workers=2&vms=103%2C106") == "migrateall")
+        #expect(driver.simulator.guest(103)?.node == "pve2")
+        #expect(driver.simulator.guest(106)?.node == "pve1")
+        #expect(
+            try await driver.failed("POST", path, "target=pve1&max-workers=2&vms=100")
+                == "no migrations worker started...")
+    }
+
+    @Test
+    func `the cluster's migration of many names the guests that it could not move`() async throws {
+        driver.simulator.setConfig(136, "ide2", "local:iso/debian-13.2.0-amd64-netinst.iso,media=cdrom")
+        let form = "vms=100&vms=136&vms=105&target=pve1"
+        let path = "/cluster/bulk-action/guest/migrate"
+        #expect(try await driver.failed("POST", path, form) == "Some guests failed to migrate 100, 136")
+        #expect(try await driver.failed("POST", path, "vms=105&target=pve1") == "WARNINGS: 1")
+        #expect(await driver.refusal("POST", path, "vms=100%2C103&target=pve1") == "Parameter verification failed.")
+        #expect(try await driver.failed("POST", path, "vms=100&target=pve9") == "Some guests failed to migrate 100")
+    }
+
+    @Test
+    func `a local image in a drive stops a migration, and the preconditions show it`() async throws {
+        driver.simulator.setConfig(136, "ide2", "local:iso/debian-13.2.0-amd64-netinst.iso,media=cdrom")
+        let path = "/nodes/pve2/qemu/136/migrate"
+        let found = try await driver.data("GET", path)
+        #expect(found["not_allowed_nodes"] == ["pve1": [:], "pve3": [:]])
+        #expect(found["local_disks"]?.array?.first { $0["drivename"] == "ide2" }?["cdrom"] == 1)
+        #expect(try await driver.failed("POST", path, "target=pve1&with-local-disks=1") == "migration aborted")
+        driver.simulator.setConfig(136, "lock", "backup")
+        #expect(await driver.refusal("GET", path) == "VM is locked (backup)")
+    }
+
+    @Test
+    func `a resource in error takes nothing but to be disabled`() async throws {
+        driver.simulator.setHA(136, wanted: "started", says: "error")
+        #expect(
+            try await driver.failed("POST", "/nodes/pve2/qemu/136/status/start")
+                == "command 'ha-manager set vm:136 --state started' failed: exit code 255")
+        #expect(
+            try await driver.failed("POST", "/nodes/pve2/qemu/136/migrate", "target=pve1")
+                == "command 'ha-manager migrate vm:136 pve1' failed: exit code 255")
+        #expect(
+            await driver.refusal("PUT", "/cluster/ha/resources/vm:136", "state=stopped")
+                == "service 'vm:136' in error state, must be disabled and fixed first")
+        _ = try await driver.data("PUT", "/cluster/ha/resources/vm:136", "state=disabled")
+        try await driver.done("POST", "/nodes/pve2/qemu/136/status/start")
+        #expect(driver.simulator.guest(136)?.status == "running")
+    }
+
+    @Test
+    func `rules keep guests together, apart and in their places`() async throws {
+        for vmid in [136, 100] { driver.simulator.setHA(vmid, wanted: "started") }
+        let rules = "/cluster/ha/rules"
+        _ = try await driver.data(
+            "POST", rules, "rule=apart&type=resource-affinity&affinity=negative&resources=vm%3A136%2Cvm%3A100")
+        driver.simulator.move(136, to: "pve1")
+        let blocked = try await driver.data("GET", "/nodes/pve2/qemu/100/migrate")["not_allowed_nodes"]
+        #expect(blocked?["pve1"]?["blocking-ha-resources"] == [["cause": "resource-affinity", "sid": "vm:136"]])
+        #expect(
+            try await driver.failed("POST", "/nodes/pve2/qemu/100/migrate", "target=pve1&online=1")
+                == "command 'ha-manager migrate vm:100 pve1' failed: exit code 2")
+        #expect(
+            await driver.refusal(
+                "POST", rules, "rule=both&type=resource-affinity&affinity=positive&resources=vm%3A136%2Cvm%3A100")
+                == "create ha rule failed: 400 Rule 'both' is invalid.")
+        _ = try await driver.data("DELETE", rules + "/apart")
+        _ = try await driver.data("POST", rules, "rule=here&type=node-affinity&resources=vm%3A100&nodes=pve2&strict=1")
+        _ = try await driver.data("POST", "/cluster/ha/resources/vm:100/migrate", "node=pve3")
+        // There, and back.
+        #expect(driver.simulator.guest(100)?.node == "pve2")
+        #expect(
+            try await driver.data("GET", "/nodes/pve3/tasks?vmid=100").array?.first?["type"] == "qmigrate")
+        #expect(
+            await driver.refusal("POST", "/cluster/ha/resources/vm:103/migrate", "node=pve3")
+                == "resource 'vm:103' is not HA managed")
+    }
+
+    @Test
+    func `what was asked of a node that hung is done when it goes on`() async throws {
+        driver.simulator.inject(Fault(.late(596, reason: "Connection timed out"), method: "POST"))
+        #expect(await driver.refusal("POST", "/nodes/pve2/qemu/136/status/start") == "Connection timed out")
+        #expect(driver.simulator.guest(136)?.status == "stopped")
+        await driver.simulator.carryOutLate()
+        #expect(try await driver.data("GET", "/nodes/pve2/qemu/136/status/current")["status"] == "running")
     }
 
     @Test

@@ -156,6 +156,7 @@ enum Form {
     static func normalised(_ text: String) -> String {
         text.split(separator: " ", omittingEmptySubsequences: false).map { word in
             if word.hasPrefix("UPID:") { return "{upid}" }
+            if let temporary = word.firstRange(of: ".conf.tmp.") { return "\(word[..<temporary.upperBound]){pid}'" }
             let isDigest = word.count == 40 && word.allSatisfy(\.isHexDigit)
             return isDigest ? "{digest}" : String(word)
         }.joined(separator: " ")

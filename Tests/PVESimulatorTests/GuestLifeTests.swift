@@ -71,7 +71,7 @@ struct GuestLifeTests {
     func `a migration brings disks to the storage it is told`() async throws {
         let path = "/nodes/pve2/qemu/136"
         #expect(
-            try await cloud.done("POST", path + "/migrate", "target=pve1&targetstorage=local-lvm%3Aceph") == "qmmigrate"
+            try await cloud.done("POST", path + "/migrate", "target=pve1&targetstorage=local-lvm%3Aceph") == "qmigrate"
         )
         #expect(cloud.simulator.guest(136)?.node == "pve1")
         #expect(try cloud.config(136)["scsi0"]?.hasPrefix("ceph:vm-136-disk-0") == true)

@@ -6,13 +6,14 @@ import StrictJSON
 /// To add one: a case here, a scene that `prepare` sets, and `PROXMOX_AGENT_GOLDEN=write`, which makes the table of
 /// facts and, once, the list of those that the simulator does not cover.
 enum Recording: CaseIterable, Sendable {
-    case first, second
+    case first, second, cluster
 
     /// The file's name, beside the others in `../shared/pve-recordings`.
     var file: String {
         switch self {
         case .first: "pve-9.2-exchanges.jsonl"
         case .second: "pve-9.2-exchanges-2.jsonl"
+        case .cluster: "pve-9.2-cluster-exchanges.jsonl"
         }
     }
 
@@ -20,7 +21,7 @@ enum Recording: CaseIterable, Sendable {
     var auth: String {
         switch self {
         case .first: "token:root@pam!t1"
-        case .second: "token:agent@pve!home"
+        case .second, .cluster: "token:agent@pve!home"
         }
     }
 
@@ -29,6 +30,7 @@ enum Recording: CaseIterable, Sendable {
         switch self {
         case .first: 1_795_381_700
         case .second: 1_795_864_109
+        case .cluster: 1_795_865_510
         }
     }
 
@@ -36,6 +38,7 @@ enum Recording: CaseIterable, Sendable {
         switch self {
         case .first: ""
         case .second: "-2"
+        case .cluster: "-cluster"
         }
     }
 
@@ -44,6 +47,7 @@ enum Recording: CaseIterable, Sendable {
         switch self {
         case .first: await FirstScene.prepare(name, replay)
         case .second: await SecondScene.prepare(name, replay)
+        case .cluster: await ThirdScene.prepare(name, replay)
         }
     }
 

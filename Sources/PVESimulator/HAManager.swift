@@ -1,0 +1,231 @@
+import StrictJSON
+
+/// What the HA manager does.
+extension World {
+    /// Whether the manager answers for the guest: requests to start, stop and move it are its to carry out.
+    func isManaged(_ guest: Guest) -> Bool { haResources[guest.haID].map { $0.state != "ignored" } ?? false }
+
+    /// Puts a guest into the manager's care.
+    mutating func manage(_ vmid: Int, isStarted: Bool) {
+        guard let guest = guests[vmid] else { return }
+        haResources[guest.haID] = HAResource(state: isStarted ? "started" : "stopped")
+        showHAState(guest.haID)
+    }
+
+    /// What lists of guests show of its resource.
+    mutating func showHAState(_ sid: String) {
+        guard let vmid = sid.split(separator: ":").last.flatMap({ Int($0) }) else { return }
+        let state = haResources[sid]?.wanted
+        change(vmid) { $0.haState = state }
+    }
+
+    /// A resource in error takes nothing but to be disabled.
+    func checkHAState(_ sid: String) throws(Failure) {
+        guard haResources[sid]?.crmState == "error" else { return }
+        throw .plain("service '\(sid)' in error state, must be disabled and fixed first")
+    }
+
+    /// What the manager does when a resource is not as it is wanted.
+    mutating func enforce(_ sid: String) {
+        guard haActs, let resource = haResources[sid], let guest = haGuest(sid) else { return }
+        switch resource.wanted {
+        case "started", "enabled":
+            haResources[sid]?.crmState = "started"
+            if !guest.power.isOn { actAsManager("start", guest, managerCall(for: guest)) }
+        case "stopped", "disabled":
+            haResources[sid]?.crmState = "stopped"
+            if guest.power.isOn { actAsManager("stop", guest, managerCall(for: guest)) }
+        default: haResources[sid]?.crmState = resource.wanted
+        }
+    }
+
+    /// The request that the manager makes for a guest.
+    private func managerCall(for guest: Guest, target: String? = nil) -> Call {
+        var values = ["node": guest.node, "vmid": String(guest.vmid), "online": "1", "with-local-disks": "0"]
+        if guest.kind == .container { values["restart"] = "1" }
+        values["target"] = target
+        let endpoint = Endpoint.get("nodes/{node}/\(guest.kind.word)/{vmid}") { (_, _) throws(Failure) in .null }
+        return Call(endpoint: endpoint, caller: Caller(user: "root@pam"), values: values)
+    }
+
+    /// Asks the manager to bring a resource to another node: running, or stopped and started again. It is not asked
+    /// whether there is such a node.
+    mutating func moveResource(_ call: Call) throws(Failure) -> Reply {
+        let (sid, target) = (call.text("sid"), call.text("node"))
+        guard haResources[sid] != nil else { throw .plain("resource '\(sid)' is not HA managed") }
+        try checkHAState(sid)
+        let others = dependents(of: sid)
+        var reply: JSONObject = ["requested-node": .string(target), "sid": .string(sid)]
+        if !others.isEmpty { reply["comigrated-resources"] = JSON(others) }
+        let blocking = blockers(of: sid, on: target)
+        guard blocking.isEmpty else {
+            reply["blocking-resources"] = .array(
+                blocking.map { ["cause": "resource-affinity", "sid": .string($0)] })
+            return .data(.object(reply))
+        }
+        guard haActs, node(target) != nil else { return .data(.object(reply)) }
+        for id in [sid] + others {
+            guard let guest = haGuest(id), guest.node != target else { continue }
+            actAsManager("migrate", guest, managerCall(for: guest, target: target))
+        }
+        return .data(.object(reply))
+    }
+
+    /// What a request for a managed guest does: it asks the HA manager, which acts a little later.
+    mutating func askHA(_ verb: String, _ guest: Guest, _ call: Call) -> Reply {
+        let sid = guest.haID
+        let acts = haActs
+        let work = Work(type: "ha\(verb)", id: String(guest.vmid), node: call.node) {
+            (world, log) throws(TaskFailure) in
+            log.lines.append("Requesting HA \(verb) for \(guest.kind.letters) \(guest.vmid)")
+            try world.checkHARequest(verb, sid, call, &log)
+            if verb != "migrate" {
+                world.haResources[sid, default: HAResource()].state = verb == "start" ? "started" : "stopped"
+            }
+            world.showHAState(sid)
+            if acts { world.actAsManager(verb, guest, call) }
+        }
+        return start(work, by: call.caller)
+    }
+
+    /// `ha-manager` refuses what the manager would not do.
+    private func checkHARequest(
+        _ verb: String, _ sid: String, _ call: Call, _ log: inout TaskLog
+    ) throws(TaskFailure) {
+        let target = call.text("target")
+        let words =
+            verb == "migrate"
+            ? "migrate \(sid) \(target)" : "set \(sid) --state \(verb == "start" ? "started" : "stopped")"
+        do throws(Failure) { try checkHAState(sid) } catch {
+            log.lines.append(error.reason)
+            throw TaskFailure("command 'ha-manager \(words)' failed: exit code 255")
+        }
+        guard verb == "migrate", let other = blockers(of: sid, on: target).first else { return }
+        log.lines += [
+            "cannot migrate resource '\(sid)' to node '\(target)':", "",
+            "- resource '\(other)' on target node '\(target)' in negative affinity with resource '\(sid)'",
+        ]
+        throw TaskFailure("command 'ha-manager \(words)' failed: exit code 2")
+    }
+
+    private mutating func actAsManager(_ verb: String, _ guest: Guest, _ call: Call) {
+        let manager = Caller(user: "root@pam")
+        switch verb {
+        case "start": _ = start(startWork(call), by: manager)
+        case "stop":
+            let work = work("shutdown", call) { (world, _) throws(TaskFailure) in world.switchOff(guest.vmid) }
+            _ = start(work, by: manager)
+        default:
+            let target = call.text("target")
+            var move = migrateWork(managerCall(for: guest, target: target), to: target)
+            let finish = move.finish
+            move.finish = { (world, log) throws(TaskFailure) in
+                try finish(&world, &log)
+                world.haResources[guest.haID]?.crmState = "started"
+                world.obeyRules(guest.vmid)
+            }
+            haResources[guest.haID]?.crmState = "migrate"
+            _ = start(move, by: manager)
+            return
+        }
+        haResources[guest.haID]?.crmState = verb == "stop" ? "stopped" : "started"
+    }
+
+    /// Moves a guest back that a strict rule wants elsewhere.
+    private mutating func obeyRules(_ vmid: Int) {
+        guard let guest = guests[vmid] else { return }
+        for rule in haRules.values
+        where rule["type"] == "node-affinity" && rule["strict"] == "1" && rule["disable"] != "1" {
+            guard Format.list(rule["resources"] ?? "").contains(guest.haID) else { continue }
+            let places = Format.list(rule["nodes"] ?? "").map { String($0.prefix { $0 != ":" }) }
+            guard !places.contains(guest.node), let place = places.first(where: { node($0)?.isOnline == true }) else {
+                continue
+            }
+            return actAsManager("migrate", guest, managerCall(for: guest, target: place))
+        }
+    }
+}
+
+/// What the manager says.
+extension World {
+    private var master: String { nodes.first { $0.isOnline }?.name ?? "" }
+
+    var haStatus: [JSON] {
+        let local = nodes.first?.name ?? ""
+        let isArmed = haActs && isQuorate && clusterName != nil && !haResources.isEmpty
+        var rows: [JSON] = [
+            [
+                "id": "quorum", "node": .string(local), "quorate": isQuorate ? 1 : 0,
+                "status": .string(isQuorate ? "OK" : "No quorum on node '\(local)'!"), "type": "quorum",
+            ],
+            [
+                "armed-state": isArmed ? "armed" : "standby", "id": "fencing", "node": .string(local),
+                "status": isArmed ? "armed (CRM watchdog active)" : "standby (CRM watchdog standby)",
+                "type": "fencing",
+            ],
+        ]
+        if haActs, clusterName != nil, !haResources.isEmpty {
+            let dead = "old timestamp - dead?"
+            rows.append([
+                "id": "master", "node": .string(master), "timestamp": JSON(second), "type": "master",
+                "status": .string("\(master) (\(isQuorate ? "active" : dead))"),
+            ])
+            rows += nodes.map { node in
+                let state = node.isOnline && isQuorate ? "active, watchdog active" : "\(dead), watchdog standby"
+                return [
+                    "id": .string("lrm:\(node.name)"), "node": .string(node.name), "timestamp": JSON(second),
+                    "status": .string("\(node.name) (\(state))"), "type": "lrm",
+                ]
+            }
+        }
+        rows += haResources.keys.sorted().compactMap(serviceRow)
+        return rows
+    }
+
+    private func serviceRow(_ sid: String) -> JSON? {
+        guard let resource = haResources[sid], let guest = haGuest(sid) else { return nil }
+        let state = resource.crmState == nil ? "queued" : shownState(of: resource, guest)
+        func number(_ key: String) -> JSON { JSON(resource.options[key].flatMap { Int($0) } ?? 1) }
+        return [
+            "failback": number("failback"), "id": .string("service:\(sid)"), "max_relocate": number("max_relocate"),
+            "max_restart": number("max_restart"), "node": .string(guest.node),
+            "request_state": .string(resource.wanted), "sid": .string(sid),
+            "comment": resource.options["comment"].map { .string($0) },
+            "crm_state": resource.crmState.map { .string($0) },
+            "state": .string(state), "status": .string("\(sid) (\(guest.node), \(state))"), "type": "service",
+        ]
+    }
+
+    private func shownState(of resource: HAResource, _ guest: Guest) -> String {
+        let state = resource.crmState ?? ""
+        if ["disabled", "ignored"].contains(resource.wanted) { return resource.wanted }
+        return state == "started" && !guest.power.isOn ? "starting" : state
+    }
+
+    var managerStatus: JSON {
+        let local = nodes.first?.name ?? ""
+        let quorum: JSON = ["node": .string(local), "quorate": isQuorate ? "1" : ""]
+        guard haActs, clusterName != nil, !haResources.isEmpty else {
+            return ["manager_status": ["node_status": [:]], "quorum": quorum]
+        }
+        func byNode(_ value: (Node) -> JSON) -> JSON {
+            .object(nodes.reduce(into: JSONObject()) { $0[$1.name] = value($1) })
+        }
+        let services = haResources.keys.sorted().reduce(into: JSONObject()) { all, sid in
+            guard let guest = haGuest(sid) else { return }
+            all[sid] = [
+                "node": .string(guest.node), "state": .string(haResources[sid]?.crmState ?? "request_start"),
+                "uid": .string(String(Digest.sha1(sid).prefix(22))),
+            ]
+        }
+        return [
+            "lrm_status": byNode { _ in
+                ["mode": "active", "results": [:], "state": "active", "timestamp": JSON(second)]
+            },
+            "manager_status": [
+                "master_node": .string(master), "node_status": byNode { $0.isOnline ? "online" : "unknown" },
+                "service_status": .object(services), "timestamp": JSON(second),
+            ], "quorum": quorum,
+        ]
+    }
+}

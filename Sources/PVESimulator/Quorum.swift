@@ -1,0 +1,71 @@
+/// What becomes of a change while the node that answers has no quorum: the cluster's file system is read-only then.
+enum WithoutQuorum {
+    /// It touches nothing of it.
+    case works
+    /// Refused before it is looked at.
+    case refused(Failure)
+    /// Refused when it comes to writing, after everything else is found right.
+    case refusedAtEnd(Failure)
+    /// Its task fails with this text.
+    case taskFails(String)
+}
+
+extension Endpoint {
+    func withoutQuorum(_ call: Call) -> WithoutQuorum {
+        guard method != "GET" else { return .works }
+        let parts = path.split(separator: "/").map(String.init)
+        if path.hasPrefix("nodes/") { return ofNode(parts, call) }
+        let verb = ["POST": "create", "PUT": "update", "DELETE": "delete"][method] ?? ""
+        switch (parts[0], parts.dropFirst().first) {
+        case ("pools", _):
+            return .refused(.noLock("file-user_cfg", "\(verb) pool\(method == "PUT" ? "s" : "") failed: "))
+        case ("storage", _): return .refused(.noLock("file-storage_cfg", "\(verb) storage failed: "))
+        case ("cluster", "backup"): return .refused(.noLock("file-jobs_cfg"))
+        case ("cluster", "options"): return .refused(.noLock("file-datacenter_cfg"))
+        case ("cluster", "firewall"): return .refused(.noLock("firewall-cluster"))
+        case ("cluster", "replication"): return .refusedAtEnd(.noLock("file-replication_cfg"))
+        case ("cluster", "bulk-action"): return .works
+        case ("cluster", "ha"): return ofHA(parts, verb)
+        default: return .refused(.notReady)
+        }
+    }
+
+    private func ofHA(_ parts: [String], _ verb: String) -> WithoutQuorum {
+        if ["migrate", "relocate"].contains(parts.last) { return .refused(.noLock("domain-ha")) }
+        guard method != "POST" else { return .refused(.notReady) }
+        return .refused(
+            .noLock("domain-ha", parts[2] == "rules" ? "\(verb) ha rule failed: " : "\(verb) resources config failed: ")
+        )
+    }
+
+    private func ofNode(_ parts: [String], _ call: Call) -> WithoutQuorum {
+        let last = parts.last ?? ""
+        switch parts.dropFirst(2).first {
+        case "qemu", "lxc": break
+        case "status", "services", "tasks", "wakeonlan", "migrateall", "startall", "stopall", "suspendall", nil:
+            return .works
+        case "storage":
+            return last.hasPrefix("{") || last == "content"
+                ? .refused(.noLock("storage-\(call.text("storage"))")) : .works
+        case "firewall": return .refused(.noLock("firewall-host-\(call.node)"))
+        case "vzdump": return .taskFails("job errors")
+        default: return .refused(.notReady)
+        }
+        if parts.contains("firewall") { return .refused(.noLock("firewall-vm-\(call.vmid)")) }
+        if parts.contains("agent") || ["stop", "shutdown", "suspend", "resume", "reset", "sendkey"].contains(last) {
+            return .works
+        }
+        if parts.count == 3 || ["start", "reboot", "clone", "migrate"].contains(last) { return .refused(.notReady) }
+        let text =
+            "unable to open file '/etc/pve/nodes/\(call.node)/\(call.kind.folder)/\(call.vmid).conf.tmp.4711' - "
+            + "Permission denied"
+        return method == "PUT" && last == "config" ? .refusedAtEnd(.plain(text)) : .taskFails(text)
+    }
+}
+
+extension Failure {
+    /// A lock of the cluster's file system that cannot be had.
+    fileprivate static func noLock(_ name: String, _ before: String = "") -> Failure {
+        .plain("\(before)cfs-lock '\(name)' error: no quorum!")
+    }
+}

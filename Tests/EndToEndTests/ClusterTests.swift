@@ -1,0 +1,205 @@
+import PVESimulator
+import StrictJSON
+import Testing
+
+/// A cluster whose nodes come and go, whose HA manager has a will of its own, and whose tasks say OK too early.
+@Suite(.timeLimit(.minutes(3)))
+struct ClusterTests {
+    private static let image = "local:iso/debian-13.2.0-amd64-netinst.iso,media=cdrom"
+
+    private func check(_ id: String, of planned: Reply) -> JSON? {
+        planned["preview"]?["checks"]?.array?.first { $0["id"]?.string == id && $0["level"] != "ok" }
+    }
+
+    // MARK: Many guests
+
+    @Test func `a bulk migration that leaves guests behind is not succeeded, whatever PVE says`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            pve.setRunning(106, false)
+            let wish = Wish("bulk_migrate", "node/pve2", ["vms": [100, 106], "target": "pve1"])
+            let planned = try await agent.plan(wish)
+            #expect(planned["decision"]?["allowed"] == true, "\(planned)")
+            #expect(planned["preview"]?["calls"]?.array?.first?["params"]?["max-workers"] == "1")
+            // What PVE's task finds out only when it is the guest's turn.
+            pve.inject(Fault(.taskError("OK"), method: "POST", path: "/nodes/pve2/migrateall"))
+            let reply = try await agent.apply(try #require(planned["plan_id"]?.string), approvedBy: "alice")
+            #expect(reply["result"]?["status"] == "failed", "\(reply)")
+            #expect(reply["operation"]?["message"]?.string?.contains("vm/100 is on pve2") == true, "\(reply)")
+        }
+    }
+
+    @Test func `each guest of a bulk migration is told apart`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            pve.setRunning(106, false)
+            let planned = try await agent.plan(
+                Wish("bulk_migrate", "cluster", ["vms": [100, 106], "target": "pve1", "online": true]))
+            let id = try #require(planned["plan_id"]?.string, "\(planned)")
+            pve.holdTasks()
+            let began = try await agent.apply(id, approvedBy: "alice", wait: nil)
+            #expect(began.status == 202, "\(began)")
+            // It gets a lock before its turn comes.
+            pve.setConfig(106, "lock", "backup")
+            pve.releaseTasks()
+            let operation = try #require(began["operation"]?["operation_id"]?.string)
+            let ended = try await agent.get("/v1/operations/\(operation)?wait=30")
+            #expect(ended["state"] == "failed", "\(ended)")
+            #expect(ended["code"] == "partially_applied")
+            let guests = ended["data"]?["guests"]?.array ?? []
+            #expect(guests.map { $0["done"] } == [true, false])
+            #expect(guests.map { $0["found"] } == ["pve1", "pve2"])
+            #expect(pve.guest(100)?.node == "pve1" && pve.guest(106)?.node == "pve2")
+        }
+    }
+
+    // MARK: Nodes that are off
+
+    @Test(arguments: [
+        Wish("read_vm", "vm/100"), Wish("start_vm", "vm/136"), Wish("configure_vm", "vm/100", ["memory": 512]),
+        Wish("bulk_start", "cluster", ["vms": [136]]), Wish("pool_edit", "pool/staging", ["op": "join", "vms": [136]]),
+        Wish("read_node", "node/pve2"), Wish("node_service", "node/pve2", ["service": "cron", "command": "restart"]),
+    ])
+    func `what is on a node that is off is blocked, and the node is named`(wish: Wish) async throws {
+        try await withAgent(Deed.setup) { agent in
+            try agent.pve().setNodeOnline("pve2", false)
+            let planned = try await agent.plan(wish)
+            #expect(planned.status == 200, "\(planned)")
+            #expect(planned["state"] == "denied")
+            #expect("\(planned)".contains("node pve2 is offline"), "\(planned)")
+        }
+    }
+
+    @Test func `a plan whose node goes off stays as it is`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            let id = try await agent.planID(.start)
+            pve.setNodeOnline("pve2", false)
+            let reply = try await agent.apply(id)
+            #expect(reply.status == 502, "\(reply)")
+            #expect(reply["code"] == "upstream_unreachable")
+            #expect(reply["detail"]?.string?.contains("node pve2 is offline") == true, "\(reply)")
+            #expect(try await agent.planState(id) == "approved")
+            pve.setNodeOnline("pve2", true)
+            #expect(try await agent.apply(id)["result"]?["status"] == "succeeded")
+        }
+    }
+
+    // MARK: Quorum
+
+    @Test(arguments: [
+        Wish("start_vm", "vm/136"), Wish("configure_vm", "vm/136", ["memory": 512]),
+        Wish("migrate_vm", "vm/136", ["target": "pve1"]), Wish("snapshot_vm", "vm/136", ["snapname": "s1"]),
+        Wish("pool_edit", "pool/new", ["op": "add"]), Wish("bulk_start", "cluster", ["vms": [136]]),
+        Wish("bulk_migrate", "cluster", ["vms": [136], "target": "pve1"]),
+    ])
+    func `without quorum what needs it is blocked at planning`(wish: Wish) async throws {
+        try await withAgent(Deed.setup) { agent in
+            try agent.pve().setQuorate(false)
+            let planned = try await agent.plan(wish)
+            #expect(planned.status == 200, "\(planned)")
+            #expect(check("quorum", of: planned)?["level"] == "block", "\(planned)")
+        }
+    }
+
+    @Test func `without quorum a guest is stopped all the same`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            pve.setQuorate(false)
+            let reply = try await agent.apply(try await agent.planID(.stop), approvedBy: "alice")
+            #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
+            pve.setHA(103, wanted: "started")
+            let managed = try await agent.plan(Wish("stop_vm", "vm/103"))
+            #expect(check("quorum", of: managed)?["level"] == "warn", "\(managed)")
+        }
+    }
+
+    @Test func `that a node's end takes the quorum is said only where all votes are known`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            pve.setNodeOnline("pve2", false)
+            let wish = Wish("reboot_node", "node/pve3")
+            let sure = try #require(check("quorum", of: try await agent.plan(wish))?["detail"]?.string)
+            #expect(
+                sure == "without node/pve3 only 1 of 3 votes of nodes are left: no quorum"
+                    || sure.hasSuffix("left: no quorum"))
+            pve.setQDevice(true)
+            let perhaps = try #require(check("quorum", of: try await agent.plan(wish))?["detail"]?.string)
+            #expect(perhaps.contains("perhaps"), "\(perhaps)")
+        }
+    }
+
+    // MARK: Migration
+
+    @Test func `an image that only the node has is to be ejected first`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            for vmid in [100, 136] { pve.setConfig(vmid, "ide2", Self.image) }
+            for wish in [
+                Wish("migrate_vm", "vm/136", ["target": "pve1"]),
+                Wish("migrate_vm", "vm/100", ["target": "pve1", "online": true, "with-local-disks": true]),
+                Wish("bulk_migrate", "node/pve2", ["vms": [100], "target": "pve1"]),
+                Wish("bulk_migrate", "cluster", ["vms": [136], "target": "pve1"]),
+            ] {
+                let found = check("cdrom", of: try await agent.plan(wish))
+                #expect(found?["level"] == "block")
+                #expect(found?["detail"]?.string?.contains("eject it") == true, "\(wish)")
+            }
+        }
+    }
+
+    @Test func `a locked guest's migration is blocked by its lock`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            try agent.pve().setConfig(136, "lock", "backup")
+            let planned = try await agent.plan(Wish("migrate_vm", "vm/136", ["target": "pve1"]))
+            #expect(planned.status == 200 && check("locked", of: planned)?["level"] == "block", "\(planned)")
+        }
+    }
+
+    @Test func `a migration's undo brings disks back to where they were`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            let before = try #require(pve.guest(136)?.config["scsi0"])
+            #expect(before.hasPrefix("local-lvm:"))
+            let planned = try await agent.plan(
+                Wish(
+                    "migrate_vm", "vm/136",
+                    ["target": "pve1", "with-local-disks": true, "targetstorage": "local-lvm:ceph"]))
+            let undo = try #require(planned["preview"]?["undo"], "\(planned)")
+            #expect(
+                undo["params"] == ["target": "pve2", "with-local-disks": true, "targetstorage": "ceph:local-lvm"])
+            let id = try #require(planned["plan_id"]?.string)
+            #expect(try await agent.apply(id, approvedBy: "alice")["result"]?["status"] == "succeeded")
+            #expect(pve.guest(136)?.config["scsi0"]?.hasPrefix("ceph:") == true)
+            let back = try await agent.post("/v1/actions/plan", undo)
+            let undone = try await agent.apply(try #require(back["plan_id"]?.string, "\(back)"), approvedBy: "alice")
+            #expect(undone["result"]?["status"] == "succeeded", "\(undone)")
+            #expect(pve.guest(136)?.node == "pve2" && pve.guest(136)?.config["scsi0"] == before)
+        }
+    }
+
+    @Test func `a container moves only to where its storages are`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            pve.setStorage("only2", type: "dir", options: ["path": "/x", "content": "rootdir", "nodes": "pve2"])
+            pve.setRunning(118, false)
+            pve.setConfig(118, "rootfs", "only2:118/vm-118-disk-0.raw,size=8G")
+            let node = try #require(pve.guest(118)?.node)
+            pve.move(118, to: "pve2")
+            let plain = try await agent.plan(Wish("migrate_container", "lxc/118", ["target": "pve1"]))
+            #expect(
+                check("storage", of: plain)?["detail"]?.string?.contains("only2") == true, "\(plain), was on \(node)")
+            let mapped = try await agent.plan(
+                Wish("migrate_container", "lxc/118", ["target": "pve1", "target-storage": "only2:ceph"]))
+            #expect(mapped["decision"]?["allowed"] == true, "\(mapped)")
+        }
+    }
+
+    @Test func `replication to where the guest is cannot be`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            let planned = try await agent.plan(
+                Wish("replication_edit", "vm/136", ["op": "add", "job": 0, "target": "pve2"]))
+            #expect(check("target-node", of: planned)?["level"] == "block", "\(planned)")
+        }
+    }
+}
