@@ -68,13 +68,15 @@ static inline CURLcode ccurl_message_result(const CURLMsg *message) {
     return message->data.result;
 }
 
-/* Accepts exactly the certificate whose SHA-256 digest stands in the 32 bytes at `pin`. */
+/* Accepts exactly the certificate whose SHA-256 digest stands in the 32 bytes at `pin`, and notes in the 32 bytes
+   after those the digest of the one that was shown. */
 static inline int ccurl_verify_pin(X509_STORE_CTX *context, void *pin) {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int length = 0;
     X509 *certificate = X509_STORE_CTX_get0_cert(context);
     int matches = certificate != NULL && X509_digest(certificate, EVP_sha256(), digest, &length) == 1
         && length == 32 && CRYPTO_memcmp(digest, pin, 32) == 0;
+    if (length == 32) memcpy((unsigned char *)pin + 32, digest, 32);
     X509_STORE_CTX_set_error(context, matches ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
     return matches;
 }
@@ -85,7 +87,7 @@ static inline CURLcode ccurl_install_pin(CURL *handle, void *tls_context, void *
     return CURLE_OK;
 }
 
-/* Replaces OpenSSL's chain verification by the comparison above. The 32 bytes at `pin` must outlive every
+/* Replaces OpenSSL's chain verification by the comparison above. The 64 bytes at `pin` must outlive every
    connection that `handle` opens. Swift never sees the OpenSSL types. */
 static inline CURLcode ccurl_setopt_pin(CURL *handle, void *pin) {
     CURLcode code = curl_easy_setopt(handle, CURLOPT_SSL_CTX_DATA, pin);

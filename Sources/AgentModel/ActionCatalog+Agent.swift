@@ -1,5 +1,8 @@
 /// What the agent inside a virtual machine does.
 extension ActionCatalog {
+    /// PVE 8 has one privilege for all of it.
+    static let monitors = Privilege("/vms/{vmid}", "VM.Monitor", when: .on(.vm), version: 8)
+
     static let guestAgent: [ActionDefinition] = [
         .change(
             "agent_fstrim", "Let the guest agent give unused blocks of file systems back", on: [.vm], [node],
@@ -7,7 +10,10 @@ extension ActionCatalog {
             because: "uses the disks for a while",
             [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/fstrim")], checks: [.running, .agentEnabled],
             changes: .none,
-            needs: [Privilege("/vms/{vmid}", "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted")]),
+            needs: [
+                Privilege("/vms/{vmid}", "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted", version: 9),
+                monitors,
+            ]),
         .change(
             "agent_exec", "Let the guest agent run a command that the configuration allows", on: [.vm],
             [
@@ -19,6 +25,6 @@ extension ActionCatalog {
             ], risk: .high, approval: true, because: "does anything that the command can do",
             [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/exec")],
             checks: [.commandAllowed, .running, .agentEnabled], changes: .command,
-            needs: [Privilege("/vms/{vmid}", "VM.GuestAgent.Unrestricted")]),
+            needs: [Privilege("/vms/{vmid}", "VM.GuestAgent.Unrestricted", version: 9), monitors]),
     ]
 }

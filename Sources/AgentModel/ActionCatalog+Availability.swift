@@ -3,6 +3,9 @@ extension ActionCatalog {
     private static let guests: [TargetForm] = [.vm, .container]
     private static let set = Condition.when("op", "add", "change")
     private static let comment = ParameterDefinition("comment", .text(.line(1024)), when: set, "a note")
+    private static let mayReplicate = [
+        Privilege("/vms/{vmid}", "VM.Replicate", version: 9), Privilege("/storage", "Datastore.Allocate", version: 8),
+    ]
     private static let mayHA = [Privilege("/", "Sys.Console")]
 
     static let availability: [ActionDefinition] = [editHA, migrateHA, editReplication, runReplication]
@@ -98,7 +101,7 @@ extension ActionCatalog {
                 CallTemplate(
                     .delete, "/cluster/replication/\(job)", when: .when("op", "remove"), passes: ["keep", "force"]),
             ], object: .at("/cluster/replication/\(job)"), checks: [.objectFits, .otherNode("target")],
-            changes: .object, undo: .edit, needs: [Privilege("/vms/{vmid}", "VM.Replicate")])
+            changes: .object, undo: .edit, needs: mayReplicate)
     }
 
     private static var runReplication: ActionDefinition {
@@ -108,6 +111,6 @@ extension ActionCatalog {
             [CallTemplate(.post, "/nodes/{node}/replication/{vmid}-{job}/schedule_now")],
             object: .at("/cluster/replication/{vmid}-{job}", fields: ["id", "target", "disable"]),
             checks: [.objectFits], changes: .told("job", key: "replication"),
-            needs: [Privilege("/vms/{vmid}", "VM.Replicate")])
+            needs: mayReplicate)
     }
 }

@@ -30,7 +30,7 @@ extension ActionCatalog {
                 CallTemplate(
                     .post, "/nodes/{node}/vzdump", tasks: ["vzdump"], id: "{vmid}",
                     fixed: ["vmid": "{vmid}", "remove": "0"])
-            ], checks: [.unlocked(), .storageActive("storage", content: "backup")],
+            ], checks: [.unlocked(), .storageActive("storage", content: "backup"), .backupRoom],
             changes: .told("storage", key: "backup"),
             needs: [Privilege("/vms/{vmid}", "VM.Backup"), mayFill])
     }
@@ -57,7 +57,10 @@ extension ActionCatalog {
                     fixed: ["vmid": "{vmid}", "restore": "1"], renames: ["overwrite": "force", "archive": "ostemplate"]
                 ),
             ], expects: .either,
-            checks: [.replaceable, .nodeOnline("node"), .archive("archive"), .storageActive("storage", content: nil)],
+            checks: [
+                .replaceable, .nodeOnline("node"), .archive("archive"), .storageActive("storage", content: "disks"),
+                .poolExists,
+            ],
             changes: .restored, undo: .restored, needs: mayAllocate + [mayFill])
     }
 

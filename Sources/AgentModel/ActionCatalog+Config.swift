@@ -12,10 +12,10 @@ extension ActionCatalog {
             kind == .vm
                 ? Privilege(
                     "/vms/{vmid}", "VM.Config.Disk", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Memory",
-                    "VM.Config.Network", "VM.Config.HWType", "VM.Config.Options", "VM.Config.Cloudinit")
+                    "VM.Config.Network", "VM.Config.HWType", "VM.Config.Options", "VM.Config.Cloudinit", "VM.PowerMgmt")
                 : Privilege(
                     "/vms/{vmid}", "VM.Config.Disk", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.Network",
-                    "VM.Config.Options")
+                    "VM.Config.Options", "VM.Allocate")
         ]
     }
 
@@ -70,7 +70,7 @@ extension ActionCatalog {
                 config(.vm, when: .any(given)),
                 CallTemplate(.put, "/nodes/{node}/qemu/{vmid}/cloudinit", passes: []),
             ], checks: [.unlocked()], changes: .config, undo: .config,
-            needs: [Privilege("/vms/{vmid}", "VM.Config.Cloudinit")])
+            needs: [Privilege("/vms/{vmid}", "VM.Config.Cloudinit", "VM.Config.Network")])
     }
 
     private static var revert: ActionDefinition {

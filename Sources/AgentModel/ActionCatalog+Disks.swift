@@ -73,7 +73,7 @@ extension ActionCatalog {
                 CallTemplate(
                     .post, "/nodes/{node}/lxc/{vmid}/move_volume", when: .on(.container), tasks: ["move_volume"],
                     id: "{vmid}", fixed: ["volume": "{disk}"], digest: true, moves: ["digest"]),
-            ], checks: [.unlocked(), .diskExists("disk"), .storageActive("storage", content: nil)], changes: .moved,
+            ], checks: [.unlocked(), .diskExists("disk"), .storageActive("storage", content: "disks")], changes: .moved,
             undo: .disk, needs: mayDisk + [mayFill], safety: true),
         .change(
             "attach_disk", "Give a guest a new disk, or a volume that is there", on: guests,
@@ -95,7 +95,8 @@ extension ActionCatalog {
                 TouchRule("touches-volume", ["volume"], because: "gives the guest data that may be somebody else's")
             ], GuestKind.allCases.map { config($0, passes: [], computed: [.disk]) },
             checks: [
-                .unlocked(), .slotIsFree("disk"), .volumeUnused("volume"), .storageActive("storage", content: nil),
+                .unlocked(), .slotIsFree("disk"), .volumeUnused("volume"), .volumeIsThere("volume"),
+                .storageActive("storage", content: "disks"),
             ], changes: .config, undo: .disk, needs: mayDisk + [mayFill], safety: true),
         .change(
             "detach_disk", "Take a disk from a guest", on: guests,

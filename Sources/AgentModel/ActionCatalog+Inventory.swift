@@ -41,7 +41,8 @@ extension ActionCatalog {
                 "read_guest_network", "The addresses that a running guest has", on: guests, [node],
                 needs: [
                     Privilege(
-                        "/vms/{vmid}", "VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted", when: .on(.vm)),
+                        "/vms/{vmid}", "VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted", when: .on(.vm),
+                        version: 9), monitors,
                     Privilege("/vms/{vmid}", "VM.Audit", when: .on(.container)),
                 ],
                 calls: [

@@ -44,7 +44,10 @@ extension ActionCatalog {
                     fixed: ["vmid": "{vmid}"])
             ],
             expects: .absent,
-            checks: [.idIsFree(nil), .nodeOnline("node"), .storageActive("storage", content: nil), .diskStorages],
+            checks: [
+                .idIsFree(nil), .nodeOnline("node"), .storageActive("storage", content: "disks"), .diskStorages,
+                .poolExists, .volumeIsThere("ostemplate"),
+            ],
             changes: .exists(true), undo: .action("delete_\(kind.suffix)"), needs: mayAllocate + [mayFill])
     }
 
@@ -71,8 +74,8 @@ extension ActionCatalog {
             ],
             [CallTemplate(.post, "\(kind.path)/clone", tasks: kind.tasks("clone"), id: "{vmid}")],
             checks: [
-                .unlocked(), .idIsFree("newid"), .nodeOnline("target"), .storageActive("storage", content: nil),
-                .snapshotExists("snapname"),
+                .unlocked(), .idIsFree("newid"), .nodeOnline("target"), .storageActive("storage", content: "disks"),
+                .snapshotExists("snapname"), .linkedClone, .poolExists,
             ], changes: .newGuest("newid"), undo: .action("delete_\(kind.suffix)", on: "\(kind.targetWord)/{newid}"),
             needs: [
                 Privilege("/vms/{vmid}", "VM.Clone"), Privilege("/vms/{newid}", "VM.Allocate", when: .without("pool")),
@@ -124,7 +127,8 @@ extension ActionCatalog {
                     "destroy-unreferenced-disks", .boolean, "delete disks of its id that its config names not"),
             ], risk: .high, approval: true, because: "destroys a machine and its data",
             [CallTemplate(.delete, kind.path, tasks: kind.tasks("destroy"), id: "{vmid}")],
-            checks: [.unlocked(), .stopped, .unprotected, .notLinked], changes: .exists(false), needs: mayAllocate,
+            checks: [.unlocked(), .stopped, .unprotected, .notLinked, .outOfHA], changes: .exists(false),
+            needs: mayAllocate,
             safety: true)
     }
 }

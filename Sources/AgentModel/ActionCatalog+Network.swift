@@ -17,7 +17,7 @@ extension ActionCatalog {
             ],
             rules: [.notSetAndListed("delete"), .firewallObject, .changesSomething], risk: .high, approval: true,
             because: "can cut machines off or lay them open", firewallCalls, endpoint: true, object: .call,
-            checks: [.objectFits], changes: .object, undo: .edit,
+            checks: [.objectFits, .emptied], changes: .object, undo: .edit,
             needs: [
                 Privilege("/", "Sys.Modify", when: .on(.firewallCluster)),
                 Privilege("/nodes/{node}", "Sys.Modify", when: .on(.firewallNode)),
@@ -185,7 +185,7 @@ extension ActionCatalog {
                 CallTemplate(.put, "/pools", when: .when("op", "change", "join"), fixed: ["poolid": "{pool}"]),
                 CallTemplate(.put, "/pools", when: .when("op", "leave"), fixed: ["poolid": "{pool}", "delete": "1"]),
                 CallTemplate(.delete, "/pools", when: .when("op", "remove"), fixed: ["poolid": "{pool}"]),
-            ], object: .pool, checks: [.objectFits, .members], changes: .pool, undo: .pool,
+            ], object: .pool, checks: [.objectFits, .emptied, .members], changes: .pool, undo: .pool,
             needs: [Privilege("/pool/{pool}", "Pool.Allocate")])
     }
 }

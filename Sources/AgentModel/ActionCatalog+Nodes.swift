@@ -75,7 +75,7 @@ extension ActionCatalog {
                     .post, "/nodes/{node}/services/{service}/\(command)", when: .when("command", command),
                     tasks: ["srv\(command)"], id: "{service}")
             }, object: .at("/nodes/{node}/services/{service}/state", fields: ["name", "state", "unit-state"]),
-            checks: [.objectFits, .nodeOnline(nil)], changes: .service,
+            checks: [.objectFits, .nodeOnline(nil), .dispensable], changes: .service,
             undo: .opposite("command", ["stop": "start", "start": "stop"]),
             needs: [Privilege("/nodes/{node}", "Sys.Modify")])
     }

@@ -61,6 +61,8 @@ package enum GuestKind: String, Sendable, Hashable, CaseIterable {
     package var noun: String { self == .vm ? "virtual machine" : "container" }
     /// How the names of its tasks begin.
     var taskPrefix: String { self == .vm ? "qm" : "vz" }
+    /// What a storage takes that takes its disks.
+    package var diskContent: String { self == .vm ? "images" : "rootdir" }
     var form: TargetForm { self == .vm ? .vm : .container }
 }
 
@@ -91,7 +93,8 @@ package struct UPID: Sendable, Hashable, CustomStringConvertible {
 
     package init?(_ text: String) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard text.utf8.count <= 512, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") }),
+        guard text.utf8.count <= 512, text.unicodeScalars.allSatisfy(Self.mayStand),
+            parts.dropLast(2).allSatisfy({ $0.utf8.allSatisfy { $0 < 0x7F } }),
             parts.count == 9, parts[0] == "UPID", parts[8].isEmpty, let node = NodeName(String(parts[1])),
             Self.isHex(parts[2], 8...8), Self.isHex(parts[3], 8...9), Self.isHex(parts[4], 8...8),
             let startTime = UInt32(parts[4], radix: 16), !parts[5].isEmpty, !parts[7].isEmpty
@@ -102,6 +105,12 @@ package struct UPID: Sendable, Hashable, CustomStringConvertible {
         id = String(parts[6])
         user = String(parts[7])
         self.startTime = startTime
+    }
+
+    /// PVE takes all but spaces, colons and slashes for the name of a user.
+    private static func mayStand(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value > 0x20 && scalar != "/" && scalar.value != 0x7F && !scalar.properties.isWhitespace
+            && ![.control, .format, .surrogate].contains(scalar.properties.generalCategory)
     }
 
     private static func isHex(_ text: Substring, _ length: ClosedRange<Int>) -> Bool {

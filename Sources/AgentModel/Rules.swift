@@ -25,6 +25,10 @@ package enum CheckKind: Sendable, Hashable {
     case managedByHA
     /// The guest agent is enabled in its configuration.
     case agentEnabled
+    /// A copy that shares its source's disks can be made of it.
+    case linkedClone
+    /// HA does not manage it, or forgets it with the same call.
+    case outOfHA
     /// No other guest's disks are built on its own.
     case notLinked
     /// A guest that is there may be replaced, or there is none.
@@ -84,6 +88,10 @@ package enum CheckKind: Sendable, Hashable {
     case volumeUnprotected(String)
     /// No other guest's configuration names the volume.
     case volumeUnused(String)
+    /// A volume of another storage that the parameter names is there.
+    case volumeIsThere(String)
+    /// What the storage's rule keeps leaves room for another backup.
+    case backupRoom
     /// No volume has the name yet.
     case volumeIsNew
     /// The archive is there, and of the target's kind.
@@ -92,6 +100,12 @@ package enum CheckKind: Sendable, Hashable {
     // Objects, and the agent's own settings.
     /// The object is there, or is not, as the operation needs.
     case objectFits
+    /// The pool that a new guest goes to is there.
+    case poolExists
+    /// A pool, a set or a group that goes has nothing in it any more.
+    case emptied
+    /// The service may be stopped.
+    case dispensable
     /// Members of a pool that join or leave.
     case members
     case commandAllowed
@@ -202,12 +216,18 @@ package struct Privilege: Sendable, Hashable {
     package let path: String
     package let anyOf: [String]
     package let when: Condition
+    /// The one major version of PVE that asks for it; `nil` where all do.
+    private let version: Int?
 
-    init(_ path: String, _ anyOf: String..., when: Condition = .always) {
+    init(_ path: String, _ anyOf: String..., when: Condition = .always, version: Int? = nil) {
         self.path = path
         self.anyOf = anyOf
         self.when = when
+        self.version = version
     }
+
+    /// Whether a PVE of this major version asks for it.
+    package func isAsked(by major: Int) -> Bool { version.map { $0 == major } ?? true }
 }
 
 /// Makes an action riskier by what it touches.

@@ -5,10 +5,14 @@ import StrictJSON
 extension Look {
     /// The privileges that the request needs and the token lacks.
     func privileges() async throws(HypervisorError) -> [Check] {
-        var checks: [Check] = []
-        for (path, wanted) in needs() {
-            guard let granted = try await granted(on: path) else {
-                return [Check("privileges", .warn, "PVE does not tell what the token may do")]
+        var checks = rootOnly()
+        for (path, wanted) in try await needs() {
+            guard var granted = try await granted(on: path) else {
+                return checks + [Check("privileges", .warn, "PVE does not tell what the token may do")]
+            }
+            // For a guest that is to be made its pool will do.
+            if let pool = request.params["pool"]?.string, guest.map({ path == "/vms/\($0.id)" }) == true, !isThere {
+                granted.formUnion(try await self.granted(on: "/pool/\(pool)") ?? [])
             }
             guard wanted.allSatisfy({ !granted.contains($0) }) else { continue }
             let names = wanted.joined(separator: " or ")
@@ -21,12 +25,16 @@ extension Look {
         return checks
     }
 
-    private func needs() -> [(path: String, anyOf: [String])] {
+    private func needs() async throws(HypervisorError) -> [(path: String, anyOf: [String])] {
         let definition = request.definition
+        let major = PVEVersion.major(of: try await read(["version"])["version"]?.string ?? "")
         let place = findings.surroundings
-        var needs = definition.privileges.filter { $0.when.holds(for: request.params, on: request.target) }
-            .map { (path: request.fill($0.path, place), anyOf: $0.anyOf) }
+        var needs = definition.privileges.filter {
+            $0.when.holds(for: request.params, on: request.target) && $0.isAsked(by: major)
+        }
+        .map { (path: request.fill($0.path, place), anyOf: $0.anyOf) }
         if let guest, request.safetyName(in: place) != nil { needs.append(("/vms/\(guest.id)", ["VM.Snapshot"])) }
+        if let guest { needs += keyNeeds().map { ("/vms/\(guest.id)", $0) } }
         for guest in findings.guests {
             let isMigration = if case .guestNode = definition.changes { true } else { false }
             needs.append(("/vms/\(guest.id)", [isMigration ? "VM.Migrate" : "VM.PowerMgmt"]))
@@ -47,7 +55,7 @@ extension Look {
 
     /// What a read that found nothing may not have been allowed to see.
     func blindness() async throws(HypervisorError) -> String? {
-        for (path, wanted) in needs() {
+        for (path, wanted) in try await needs() {
             guard let granted = try await granted(on: path), wanted.allSatisfy({ !granted.contains($0) }) else {
                 continue
             }

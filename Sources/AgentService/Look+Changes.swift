@@ -9,10 +9,10 @@ extension Look {
         case .none: return []
         case .status(let next): return [Change("status", from: now, to: .string(next))]
         case .restarted: return [Change("restart", from: false, to: true)]
+        case .suspended where guest?.kind == .container: return [Change("status", from: now, to: "stopped")]
         case .suspended:
             return [Change("status", from: now, to: request.params["todisk"] == true ? "suspended" : "paused")]
         case .resumed:
-            guard guest?.kind == .vm else { return [Change("frozen", from: .null, to: false)] }
             return [Change("status", from: now, to: "running")]
         case .exists(let next): return [Change("exists", from: .bool(!next), to: .bool(next))] + created()
         case .template: return [Change("template", from: .bool(isTemplate), to: true)]

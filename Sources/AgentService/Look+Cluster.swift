@@ -50,7 +50,7 @@ extension Look {
     func guestsOnNode() async throws(HypervisorError) -> [Check] {
         guard case .node(let own) = request.target else { return [] }
         let rows = try await guestRows()
-        let running = rows.filter { $0["node"]?.string == own.description && $0["status"] == "running" }
+        let running = rows.filter { $0["node"]?.string == own.description && Self.hasProcess($0) }
         let names = running.compactMap { GuestRef(row: $0)?.description }.sorted()
         guard !names.isEmpty else { return [] }
         let shown = names.prefix(20).joined(separator: ", ") + (names.count > 20 ? ", …" : "")

@@ -30,7 +30,13 @@ extension Look {
     }
 
     func slotIsFree(_ slot: String) -> [Check] {
-        guard let guest, config[slot] != nil else { return [] }
+        guard let guest else { return [] }
+        guard !slot.hasPrefix("unused") else {
+            return [
+                Check("slot-free", .block, "PVE fills \(slot) itself when a disk is detached; take a slot of a disk")
+            ]
+        }
+        guard config[slot] != nil else { return [] }
         return [Check("slot-free", .block, "\(guest) has a \(slot) already; take another slot")]
     }
 
@@ -40,6 +46,13 @@ extension Look {
     }
 
     func diskGrows() -> [Check] {
+        let slot = text("disk")
+        guard !slot.hasPrefix("unused") else {
+            return [Check("disk-grows", .block, "\(slot) is of no use to the guest; attach it with attach_disk first")]
+        }
+        guard !Self.isCDROM(slot, config[slot]?.string ?? "") else {
+            return [Check("disk-grows", .block, "\(slot) is a CD drive; what is in it has the size that it has")]
+        }
         let wanted = text("size")
         guard !wanted.hasPrefix("+"), let new = Self.bytes(wanted),
             let now = PropertyString.settings(text("disk"), config[text("disk")]?.string ?? "")?["size"]?.string,
@@ -93,7 +106,11 @@ extension Look {
         var checks: [Check] = []
         let given = disks(in: .object(request.params))
         for storage in Set(given.compactMap(\.storage)).sorted() {
-            checks += try await active(storage, on: node, content: kind == .vm ? nil : "rootdir")
+            let isForDisks = given.contains { $0.storage == storage && $0.settings["media"] != "cdrom" }
+            checks += try await active(storage, on: node, content: isForDisks ? kind.diskContent : nil)
+        }
+        for disk in given where VolumeName.isNewDisk("\(disk.volume)") == false || disk.settings["media"] == "cdrom" {
+            checks += try await volumeIsThere(disk.volume)
         }
         for disk in given where VolumeName(disk.volume)?.owner != nil {
             for user in try await users(of: disk.volume) where user != guest?.description {
@@ -105,7 +122,7 @@ extension Look {
 
     /// Which keys a running guest takes at once; the rest waits for its next start.
     func hotplug() -> [Check] {
-        guard let guest, guest.kind == .vm, status == "running" else { return [] }
+        guard let guest, guest.kind == .vm, machine.hasProcess else { return [] }
         let text = config["hotplug"].map { $0.string ?? $0.text } ?? "network,disk,usb"
         let enabled = text == "1" ? ["network", "disk", "usb"] : text.split(separator: ",").map(String.init)
         let kinds: [(String, [String])] = [

@@ -126,7 +126,7 @@ extension Look {
     /// Whether a request for all guests of a node means this one.
     private func isMeant(_ row: JSON) -> Bool {
         switch request.definition.changes {
-        case .guestStatus(let next): row["status"]?.string != next
+        case .guestStatus(let next): Self.hasProcess(row) == (next == "stopped")
         default: true
         }
     }

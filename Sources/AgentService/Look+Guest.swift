@@ -24,19 +24,22 @@ extension Look {
     }
 
     func running() -> [Check] {
-        guard let guest, status == "stopped" else { return [] }
+        guard let guest, !machine.hasProcess else { return [] }
         return [Check("not-running", .block, "\(guest) is stopped; start it first")]
     }
 
     func notPaused() -> [Check] {
-        guard let guest, status == "paused", request.params["forceStop"] != true else { return [] }
-        return [Check("paused", .block, "\(guest) is paused and cannot react; resume it first")]
+        guard let guest, guest.kind == .vm, machine != .stopped, machine != .running,
+            request.params["forceStop"] != true
+        else { return [] }
+        return [Check("paused", .block, "\(guest) is \(status) and cannot react; \(machine.cure)")]
     }
 
     func notRunningYet() -> [Check] {
-        guard let guest, status == "running" else { return [] }
+        guard let guest, machine.hasProcess else { return [] }
         guard guest.kind == .vm else { return [Check("already-running", .block, "\(guest) runs already")] }
-        return [Check("already-running", .warn, "\(guest) runs already")]
+        guard machine != .running else { return [Check("already-running", .warn, "\(guest) runs already")] }
+        return [Check("already-running", .block, "\(guest) has a process and is \(status); \(machine.cure)")]
     }
 
     func notStoppedYet() -> [Check] {
@@ -46,12 +49,22 @@ extension Look {
     }
 
     func paused() -> [Check] {
-        // A container says that it runs when it is frozen, too.
-        if let guest, guest.kind == .container {
-            return status == "stopped" ? [Check("not-paused", .block, "\(guest) is stopped; start it")] : []
+        guard let guest else { return [] }
+        // PVE stops a container that is suspended, and shows nothing of what it saved.
+        if guest.kind == .container {
+            guard status != "stopped" else {
+                return [
+                    Check(
+                        "suspended", .warn,
+                        "\(guest) is stopped; PVE does not tell whether suspend_container did that, and fails if not")
+                ]
+            }
+            return [
+                Check("not-paused", .block, "\(guest) is \(status); only what suspend_container has stopped goes on")
+            ]
         }
-        guard let guest, status != "paused", findings.observed.shown["lock"] != "suspended" else { return [] }
-        return [Check("not-paused", .block, "\(guest) is \(status); only a paused guest can be resumed")]
+        guard machine != .halted, findings.observed.shown["lock"] != "suspended" else { return [] }
+        return [Check("not-paused", .block, "\(guest) is \(status) and cannot be resumed; \(machine.cure)")]
     }
 
     func managedByHA() -> [Check] {
@@ -118,7 +131,11 @@ extension Look {
     }
 
     func snapshotIsNew(_ name: String) async throws(HypervisorError) -> [Check] {
-        guard let guest, try await snapshotNames().contains(name) else { return [] }
+        guard let guest else { return [] }
+        guard !["current", "pending"].contains(name) else {
+            return [Check("snapshot-name", .block, "\(name) is a name that PVE keeps for itself; take another one")]
+        }
+        guard try await snapshotNames().contains(name) else { return [] }
         return [Check("snapshot-name", .block, "\(guest) has a snapshot \(name) already; take another name")]
     }
 

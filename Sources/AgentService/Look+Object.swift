@@ -50,13 +50,27 @@ extension Look {
 
     private func find(_ path: [String], fields: [String]?) async throws(HypervisorError) {
         let name = Call(.get, path).shownPath
-        do throws(HypervisorError) { note(name, try await read(path), fields: fields) } catch {
+        do throws(HypervisorError) {
+            var found = try await read(path)
+            if path.dropLast().last == "aliases" { found = await withDigest(found, of: path) }
+            note(name, found, fields: fields)
+        } catch {
             // A rule of HA on a PVE that has no rules: a check says so.
             guard case .refused(let upstream) = error,
                 upstream.saysAbsent || (error.isUnknownPath && path.starts(with: ["cluster", "ha", "rules"]))
             else { throw error }
             note(name, nil, fields: fields)
         }
+    }
+
+    /// PVE shows an alias without the digest that it compares; that is in the list only. None is sent where that is
+    /// refused.
+    private func withDigest(_ alias: JSON, of path: [String]) async -> JSON {
+        let rows = (try? await read(Array(path.dropLast())))?.array ?? []
+        let own = rows.first { $0["name"]?.string?.lowercased() == path.last?.lowercased() }
+        guard var shown = alias.object, let digest = own?["digest"] else { return alias }
+        shown["digest"] = digest
+        return .object(shown)
     }
 
     private func note(_ name: String, _ found: JSON?, fields: [String]?) {

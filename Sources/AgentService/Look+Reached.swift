@@ -124,7 +124,7 @@ extension Look {
     func addRunningGuests() async throws(HypervisorError) {
         guard case .node(let node) = request.target else { return }
         try await addAll(.affected, fields: ["name", "node", "status"]) { row in
-            row["node"]?.string == node.description && row["status"] != "stopped" && !isTemplate(row)
+            row["node"]?.string == node.description && Self.hasProcess(row) && !isTemplate(row)
         }
     }
 

@@ -11,7 +11,8 @@ extension Look {
     }
 
     func storageActive(_ parameter: String, _ content: String?) async throws(HypervisorError) -> [Check] {
-        let content = content.map { request.fill($0, findings.surroundings) }
+        let content =
+            content == "disks" ? guest?.kind.diskContent : content.map { request.fill($0, findings.surroundings) }
         if case .storage(let own) = request.target { return try await active("\(own)", on: node, content: content) }
         let name = text(parameter)
         guard !name.isEmpty else { return [] }
@@ -23,9 +24,18 @@ extension Look {
     /// Whether the storage is there on the node, switched on, and takes the content.
     func active(_ name: String, on node: NodeName?, content: String?) async throws(HypervisorError) -> [Check] {
         guard let node else { return [] }
-        let rows = try await read(["nodes", node.description, "storage"]).array ?? []
+        // Only this one: another one that hangs is no reason to wait.
+        let path = ["nodes", node.description, "storage"]
+        var rows: [JSON] = []
+        do throws(HypervisorError) { rows = try await read(path, ["storage": name]).array ?? [] } catch {
+            guard case .refused(let upstream) = error, upstream.status == 400 else { throw error }
+        }
         guard let row = rows.first(where: { $0["storage"]?.string == name }) else {
-            let names = rows.compactMap { $0["storage"]?.string }.sorted().joined(separator: ", ")
+            let known = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
+            let names = Set(
+                known.filter { $0["node"]?.string == node.description }.compactMap { $0["storage"]?.string }
+            )
+            .sorted().joined(separator: ", ")
             return [
                 Check(
                     "storage", .block,
@@ -109,49 +119,6 @@ extension Look {
     func volumes(on storage: String, of node: String) async throws(HypervisorError) -> [JSON] {
         try await read(["nodes", node, "storage", storage, "content"]).array ?? []
     }
-
-    /// The guests whose configuration names the volume.
-    func users(of volume: String) async throws(HypervisorError) -> [String] {
-        guard let wanted = VolumeName(volume) else { return [] }
-        var users: [String] = []
-        for (other, config) in try await configurations() {
-            let isUser = (config.object?.members ?? []).contains { member in
-                guard TextForm.disk(other.kind).matches(member.key),
-                    let text = PropertyString.settings(member.key, member.value.string ?? "")?["volume"]?.string
-                else { return false }
-                return VolumeName(text) == wanted
-            }
-            if isUser { users.append(other.description) }
-        }
-        return users.sorted()
-    }
-
-    /// The configurations of all guests; whoever's cannot be read may have anything in it, which is a block.
-    func configurations() async throws(HypervisorError) -> [(GuestRef, JSON)] {
-        let rows = try await guestRows()
-        guard rows.count <= Self.maximumScanned else {
-            block(
-                "it would take the configurations of \(rows.count) guests to tell what is used, and the limit is \(Self.maximumScanned)"
-            )
-            return []
-        }
-        var found: [(GuestRef, JSON)] = []
-        for row in rows {
-            guard let other = GuestRef(row: row), let place = row["node"]?.string else { continue }
-            do throws(HypervisorError) {
-                let path = ["nodes", place, other.kind.rawValue, other.id.description, "config"]
-                found.append((other, try await read(path)))
-            } catch {
-                let silence = await silence(of: place, error)
-                let why = silence ?? ServiceError(error, site.facts.name, during: "its configuration").detail
-                block("\(other) cannot be read, and may use what the request is about: \(why)")
-            }
-        }
-        return found
-    }
-
-    /// How many configurations are read in search of a volume or a storage.
-    private static let maximumScanned = 2000
 
     func volumeExists(_ volume: String, _ isBackup: Bool) -> [Check] {
         guard let row = findings.object else {

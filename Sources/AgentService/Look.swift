@@ -28,6 +28,7 @@ final class Look {
     var config: JSON { findings.config ?? .null }
     var status: String { findings.observed.shown["status"]?.string ?? "" }
     var node: NodeName? { findings.node }
+    var machine: MachineState { MachineState(status) }
     var isTemplate: Bool { flag(config, "template", of: guest?.description ?? "the guest") }
     var isManaged: Bool {
         flag(findings.observed.shown["ha"], "managed", of: "HA of \(guest?.description ?? "the guest")")
@@ -125,6 +126,13 @@ final class Look {
         case .idIsFree(let name): try await idIsFree(name.map(text) ?? guest?.id.description ?? "")
         case .otherNode(let name): try await otherNode(text(name))
         case .nodeOnline(let name): try await nodeOnline(name.map(text))
+        case .linkedClone: linkedClone()
+        case .outOfHA: outOfHA()
+        case .poolExists: try await poolExists()
+        case .volumeIsThere(let name): try await volumeIsThere(text(name))
+        case .emptied: emptied()
+        case .backupRoom: try await backupRoom()
+        case .dispensable: dispensable()
         case .nodeOffline: try await nodeOffline()
         case .quorateWithout: try await quorateWithout()
         case .guestsOnNode: try await guestsOnNode()

@@ -68,7 +68,8 @@ struct Observer: Sendable {
         try await look.attempt { () throws(HypervisorError) in try await look.findSubjects() }
         let checks = try await look.checks()
         var preview = Preview(calls: look.calls, observed: look.findings.observed, reach: look.findings.reach)
-        preview.digest = look.findings.object?["digest"]?.string ?? look.findings.config?["digest"]?.string
+        // An object's digest is its own; the guest's is that of its configuration.
+        preview.digest = (look.findings.object ?? look.findings.config)?["digest"]?.string
         preview.changes = try await look.changes()
         preview.noop = !preview.changes.isEmpty && !preview.changes.contains(where: \.changesSomething)
         preview.undo = preview.noop || !preview.allowsCalls ? nil : try await look.undo()

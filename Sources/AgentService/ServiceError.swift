@@ -108,6 +108,13 @@ package struct ServiceError: Error, Sendable {
 
     package init(_ error: HypervisorError, _ environment: EnvironmentName, during what: String) {
         switch error {
+        case .refused(let refusal) where refusal.isUnreachable:
+            let upstream = Redaction([])(refusal)
+            self.init(
+                .upstreamUnreachable,
+                "\(environment): PVE was not reached for \(what): \(upstream.status) \(upstream.reason)"
+                    + " (a node, or pvedaemon on it, does not answer)")
+            self.upstream = upstream
         case .refused(let refusal):
             let upstream = Redaction([])(refusal)
             self.init(.upstreamRefused, "\(environment): PVE refused \(what): \(upstream.reason)")

@@ -21,7 +21,8 @@ extension CurlHandle {
         try set(CURLOPT_QUICK_EXIT, 1)
     }
 
-    /// Applies what all requests of one transport share. `pin` holds the digest of a pinned certificate.
+    /// Applies what all requests of one transport share. `pin` holds the digest of a pinned certificate, and room for
+    /// another.
     @unsafe func apply(
         _ configuration: CurlConfiguration, pin: UnsafeMutableRawPointer?
     ) throws(CurlError) {

@@ -76,7 +76,7 @@ struct CurlError: Error, Sendable, Hashable {
         try check(unsafe ccurl_setopt_prereq_function(raw, function), CURLOPT_PREREQFUNCTION)
     }
 
-    /// The 32 bytes at `pin` must outlive every connection opened through this handle.
+    /// The 64 bytes at `pin` must outlive every connection opened through this handle.
     @unsafe func setPin(_ pin: UnsafeMutableRawPointer) throws(CurlError) {
         try check(unsafe ccurl_setopt_pin(raw, pin), CURLOPT_SSL_CTX_FUNCTION)
     }

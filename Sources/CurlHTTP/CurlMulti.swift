@@ -3,7 +3,8 @@ internal import CCurl
 /// Owner of a `CURLM *`: one pool of connections, driven by socket and timer events.
 @safe struct CurlMulti: ~Copyable {
     private let raw: UnsafeMutableRawPointer
-    /// Read by libcurl's TLS callback in every handshake, so it lives as long as the connections do.
+    /// The digest that is pinned, and behind it that of the certificate that was shown last. Used by libcurl's TLS callback
+    /// in every handshake, so it lives as long as the connections do.
     let pin: UnsafeMutableRawPointer?
 
     /// `curl_multi_init`.
@@ -11,7 +12,8 @@ internal import CCurl
         guard let raw = unsafe curl_multi_init() else { throw CurlError(CURLM_OUT_OF_MEMORY, operation: "multi_init") }
         unsafe self.raw = raw
         if let fingerprint {
-            let pin = UnsafeMutableRawPointer.allocate(byteCount: 32, alignment: 1)
+            let pin = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 1)
+            unsafe pin.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
             unsafe pin.copyMemory(from: fingerprint.bytes, byteCount: 32)
             unsafe self.pin = pin
         } else {
@@ -25,6 +27,16 @@ internal import CCurl
         unsafe ccurl_multi_set_timer_function(raw, nil, nil)
         unsafe curl_multi_cleanup(raw)
         unsafe pin?.deallocate()
+    }
+
+    /// The certificate that was shown in the last handshake instead of the pinned one; `nil` where none was. Forgets it.
+    func takeShownInstead() -> CertificateFingerprint? {
+        guard let pin = unsafe pin else { return nil }
+        let bytes = unsafe Array(UnsafeRawBufferPointer(start: pin, count: 64))
+        unsafe (pin + 32).initializeMemory(as: UInt8.self, repeating: 0, count: 32)
+        let (pinned, shown) = (Array(bytes[..<32]), Array(bytes[32...]))
+        guard shown != pinned, shown.contains(where: { $0 != 0 }) else { return nil }
+        return CertificateFingerprint(bytes: shown)
     }
 
     /// Keeps at most `count` idle connections.

@@ -74,7 +74,7 @@ final class CurlPool {
         }
         while let (handle, result) = multi.nextFinished() {
             guard let transfer = running[handle] else { continue }
-            end(transfer, transfer.result(result))
+            end(transfer, explained(transfer.result(result)))
         }
         for transfer in running.values.filter({ $0.job.deadline <= now }) {
             end(transfer, .failure(.timeout(sent: transfer.sent)))
@@ -82,6 +82,20 @@ final class CurlPool {
         for job in waiting where job.deadline <= now { job.finish(.failure(.timeout(sent: false))) }
         waiting.removeAll { $0.deadline <= now }
         admit()
+    }
+
+    /// Where the handshake ended because of the certificate: which one was expected, which one came, and what to do.
+    private func explained(
+        _ result: Result<IncomingResponse, TransportError>
+    ) -> Result<IncomingResponse, TransportError> {
+        guard case .failure(.unreachable) = result, case .pinned(let pinned) = configuration.trust,
+            let shown = multi.takeShownInstead()
+        else { return result }
+        return .failure(
+            .unreachable(
+                "the certificate has changed: \(pinned) is configured, and \(shown) is shown; if that is right on the node "
+                    + "(openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem, or pveproxy-ssl.pem), "
+                    + "put it into tls.fingerprint_sha256 of the environment and restart"))
     }
 
     private func admit() {

@@ -27,7 +27,10 @@ extension Firewall {
 
     func aliasRow(_ name: String) throws(Failure) -> JSON {
         guard let alias = aliases[name] else { throw .parameters(["name": "no such alias"]) }
-        return row(name, alias)
+        // The digest that a change is compared with is in the list only.
+        var shown = row(name, alias).object ?? [:]
+        shown["digest"] = nil
+        return .object(shown)
     }
 
     mutating func addAlias(_ call: Call) throws(Failure) {

@@ -44,6 +44,8 @@ struct Guest: Sendable {
     var detachedSizes: [String: String] = [:]
     var pool: String?
     var haState: String?
+    /// Whether the container was saved while it ran, so that it can be resumed.
+    var isCheckpointed = false
     /// Whether the system inside reacts to a shutdown request.
     var answersShutdown = true
 

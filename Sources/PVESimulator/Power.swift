@@ -185,18 +185,35 @@ extension World {
             if toDisk {
                 guest.power = .stopped
                 guest.config["lock"] = "suspended"
+            } else if guest.kind == .container {
+                guest.power = .stopped
+                guest.isCheckpointed = true
             } else {
                 guest.power = .paused(since)
             }
         }
     }
 
+    /// What was saved of a container is loaded again; where nothing was, the task fails.
+    private mutating func resumeContainer(_ known: Guest, _ call: Call) throws(Failure) -> Reply {
+        guard !known.power.isOn else { throw .plain("CT \(call.vmid) already running") }
+        let work = work("resume", call, exclusive: false) { (world, log) throws(TaskFailure) in
+            guard known.isCheckpointed else {
+                log.lines.append("lxc-checkpoint: \(call.vmid) is not defined")
+                throw TaskFailure(
+                    "command 'lxc-checkpoint -n \(call.vmid) -r --foreground -D /var/lib/vz/dump' failed: exit code 1")
+            }
+        } finish: { (world, _) throws(TaskFailure) in
+            world.switchOn(call.vmid)
+        }
+        return start(work, by: call.caller)
+    }
+
     mutating func resume(_ call: Call) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         let known = try guest(call)
-        guard known.power.isOn || known.lock == "suspended" else {
-            throw .plain("\(known.kind.letters) \(call.vmid) not running")
-        }
+        if known.kind == .container { return try resumeContainer(known, call) }
+        guard known.power.isOn || known.lock == "suspended" else { throw .plain("VM \(call.vmid) not running") }
         let work = work("resume", call, exclusive: false) { (world, log) throws(TaskFailure) in
             guard case .paused = try world.workGuest(call).power else { return }
             try world.checkBridges(of: known, &log)

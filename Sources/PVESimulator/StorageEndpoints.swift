@@ -55,7 +55,10 @@ let storageEndpoints: [Endpoint] = [
     },
     .get(
         "nodes/{node}/storage", "content:content-list enabled:bool format:bool storage:storage-id target:node"
-    ) { (world, call) throws(Failure) in .data(.array(world.nodeStorages(call))) },
+    ) { (world, call) throws(Failure) in
+        if let id = call["storage"], world.storage(id) == nil { throw .parameters(["storage": "No such storage."]) }
+        return .data(.array(world.nodeStorages(call)))
+    },
     .get(
         "nodes/{node}/storage/{storage}/status",
         needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace"

@@ -37,7 +37,7 @@ struct GuestRows {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(rows.bytes.count + rows.count * (member.count + 2))
         var count = 0
-        for row in rows where !runningOnly || row.isString(Key.status.rawValue, "running") {
+        for row in rows where !runningOnly || Self.hasProcess(row) {
             if count > 0 { bytes.append(UInt8(ascii: ",")) }
             if row.value(Key.environment.rawValue) == nil {
                 row.write(to: &bytes, first: member)
@@ -50,6 +50,12 @@ struct GuestRows {
             count += 1
         }
         return RenderedRows(bytes: bytes, count: count)
+    }
+
+    /// PVE shows what a machine with a process does: `paused`, `prelaunch`, `io-error` and the like.
+    private static func hasProcess(_ row: JSONRows.Row) -> Bool {
+        row.value(Key.status.rawValue) != nil
+            && !["stopped", "unknown"].contains { row.isString(Key.status.rawValue, $0) }
     }
 
     /// The node and pool of a guest; `nil` when no row is its own.

@@ -84,7 +84,7 @@ package struct PVEClient: Sendable {
         }
         switch answer.status {
         case 200..<300: return answer.body
-        case 401: throw .unauthenticated(reason: PVERefusal.trimmed(answer.reason))
+        case 401: throw .unauthenticated(reason: PVERefusal(answer).words)
         default: throw .refused(PVERefusal(answer))
         }
     }

@@ -29,6 +29,12 @@ package struct PVERefusal: Error, Sendable, Hashable {
     package let reason: String
     /// The text again, from the body; only newer versions send it.
     package let message: String?
+    /// Proxmox VE's own words: the body's where it has any, for a proxy may replace the reason phrase, and that holds but
+    /// the first line.
+    package var words: String {
+        guard let message, !message.isEmpty else { return reason }
+        return message.split(whereSeparator: \.isNewline).joined(separator: "; ")
+    }
     /// What is wrong with each parameter, by its name.
     package let errors: [String: String]
 

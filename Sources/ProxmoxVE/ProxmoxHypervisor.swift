@@ -155,7 +155,7 @@ extension HypervisorError {
     init(_ error: PVEError) {
         switch error {
         case .refused(let refusal):
-            self = .refused(Upstream(status: refusal.status, reason: refusal.reason, errors: refusal.errors))
+            self = .refused(Upstream(status: refusal.status, reason: refusal.words, errors: refusal.errors))
         case .unauthenticated(let reason):
             self = .refused(
                 Upstream(status: 401, reason: "\(reason.isEmpty ? "401" : reason) (the API token is not accepted)"))

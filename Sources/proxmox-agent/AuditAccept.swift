@@ -55,7 +55,8 @@ extension AuditCommand {
         ) async throws(AuditError) -> String {
             if accepted != .empty {
                 do throws(AuditFinding) { _ = try AuditVerifier.verify(files: [log], ignoringTorn: true) } catch {
-                    throw AuditError("audit log \(error); keep the file as evidence, move it to another directory, and accept none")
+                    throw AuditError(
+                        "audit log \(error); keep the file as evidence, move it to another directory, and accept none")
                 }
             }
             let saved = try await Self.naming { () throws(StoreError) in try await store.read { $0.mark } }

@@ -74,19 +74,25 @@ struct EnvironmentReport: Sendable {
     /// Names the cluster by its nodes' certificates; `nil` where they are not shown.
     private(set) var cluster: String?
 
-    /// All that the catalogue's actions need between them, and the actions that need it.
-    static let privileges: [(String, String)] = {
+    /// All that the catalogue's actions need between them on a PVE of this major version, and the actions that need it.
+    static func privileges(on major: Int) -> [(String, String)] {
         // PVE asks for this one by the network that a guest gets, which no action names.
         var users = ["SDN.Use": ["clone_vm", "create_vm", "configure_vm"]]
         for entry in ActionCatalog.all {
-            for name in entry.privileges.flatMap(\.anyOf) where users[name]?.contains("\(entry.action)") != true {
+            let asked = entry.privileges.filter { $0.isAsked(by: major) }
+            for name in asked.flatMap(\.anyOf) where users[name]?.contains("\(entry.action)") != true {
                 users[name, default: []].append("\(entry.action)")
             }
         }
         return users.sorted { $0.key < $1.key }.map { name, actions in
             (name, actions.prefix(4).joined(separator: ", ") + (actions.count > 4 ? ", …" : ""))
         }
-    }()
+    }
+
+    /// The command that makes a role with these and no others.
+    static func roleCommand(on major: Int) -> String {
+        "pveum role add ProxmoxAgent --privs \"\(privileges(on: major).map(\.0).joined(separator: " "))\""
+    }
 
     /// Asks one environment for its version, its nodes and the token's rights.
     init(looking site: Site) async {
@@ -94,13 +100,13 @@ struct EnvironmentReport: Sendable {
         do throws(HypervisorError) {
             let (version, isSimulator) = try await site.hypervisor.version()
             add("reached, PVE \(version)\(isSimulator ? " (a simulator)" : "")")
-            let major = version.split(separator: ".").first.flatMap { Int($0) } ?? 0
-            if !(8...9).contains(major) { flaw("PVE \(version) is not supported; 8 and 9 are") }
+            let major = PVEVersion.major(of: version)
+            if !PVEVersion.supported.contains(major) { flaw("PVE \(version) is not supported; 8 and 9 are") }
             let nodes = try await site.hypervisor.read(Call(.get, ["nodes"])).array ?? []
             cluster = Self.cluster(nodes)
             let names = nodes.compactMap { $0["node"]?.string }.sorted().joined(separator: ", ")
             if nodes.isEmpty { flaw("the token sees no node; give it Sys.Audit on /") } else { add("nodes: \(names)") }
-            try await checkPrivileges(site)
+            try await checkPrivileges(site, on: major)
         } catch {
             // The text names the environment itself.
             lines.append(ServiceError(error, name, during: "checking").detail)
@@ -108,15 +114,16 @@ struct EnvironmentReport: Sendable {
         }
     }
 
-    private mutating func checkPrivileges(_ site: Site) async throws(HypervisorError) {
+    private mutating func checkPrivileges(_ site: Site, on major: Int) async throws(HypervisorError) {
         let granted = try await site.hypervisor.read(Call(.get, ["access", "permissions"]))
         let all = Set((granted.object?.members ?? []).flatMap { $0.value.object?.keys ?? [] })
-        let missing = Self.privileges.filter { !all.contains($0.0) }
+        let wanted = Self.privileges(on: major)
+        let missing = wanted.filter { !all.contains($0.0) }
         if missing.isEmpty { add("the token has the privileges that all actions need") }
         for (privilege, use) in missing {
             add("the token lacks \(privilege) everywhere (for \(use)); grant it if it should: pveum acl modify")
         }
-        let excess = all.subtracting(Self.privileges.map(\.0)).sorted()
+        let excess = all.subtracting(wanted.map(\.0)).sorted()
         if !excess.isEmpty {
             add("the token has privileges that the agent never uses; take them away: \(excess.joined(separator: ", "))")
         }

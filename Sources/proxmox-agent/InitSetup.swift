@@ -60,12 +60,14 @@ extension InitCommand {
 
         /// What makes a token with the privileges that the agent's actions need, and no others.
         static func commands(for name: String) -> [String] {
-            let privileges = EnvironmentReport.privileges.map(\.0).joined(separator: " ")
+            let roles = PVEVersion.supported.reversed().flatMap { major in
+                ["    # on PVE \(major):", "    " + EnvironmentReport.roleCommand(on: major)]
+            }
             return [
                 "",
                 "If there is no token yet, make one on a node of that PVE; leave out the privileges of what the",
                 "agent should not be able to do:", "", "    pveum user add agent@pve",
-                "    pveum role add ProxmoxAgent --privs \"\(privileges)\"",
+            ] + roles + [
                 "    pveum acl modify / --users agent@pve --roles ProxmoxAgent",
                 "    pveum user token add agent@pve \(name)",
                 "    pveum acl modify / --tokens 'agent@pve!\(name)' --roles ProxmoxAgent", "",

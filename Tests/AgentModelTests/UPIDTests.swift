@@ -13,6 +13,13 @@ struct UPIDTests {
         #expect(upid.startTime == 0x6B01_A2F3)
     }
 
+    @Test(arguments: ["jörg@pam", "a.b+c%20d@ad-1", "O'Neil;x=1&y\\@pve!t", "用户@ldap", "root@pam!a-b_c.d"])
+    func `whoever PVE lets in may have started it`(user: String) {
+        let text = "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:\(user):"
+        #expect(UPID(text)?.user == user)
+        #expect(UPID(text)?.description == text)
+    }
+
     @Test(arguments: [
         "", "UPID", "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam",
         "upid:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam:",
@@ -32,6 +39,9 @@ struct UPIDTests {
         "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:10 1:root@pam:",
         "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam\n:",
         "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:é:root@pam:",
+        "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:a/b@pam:",
+        "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:a\u{202E}b@pam:",
+        "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:a\u{A0}b@pam:",
         "UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:" + String(repeating: "1", count: 500) + ":root@pam:",
     ])
     func `anything else is no task's id`(text: String) {

@@ -207,8 +207,8 @@ struct ApplyTests {
     @Test(arguments: [
         Failure(error: .refused(Upstream(status: 500, reason: "no")), state: .failed, code: .upstreamRefused),
         Failure(error: .refused(Upstream(status: 403, reason: "no")), state: .failed, code: .upstreamRefused),
-        Failure(error: .refused(Upstream(status: 595, reason: "gone")), state: .unknown, code: .upstreamRefused),
-        Failure(error: .refused(Upstream(status: 502, reason: "gone")), state: .unknown, code: .upstreamRefused),
+        Failure(error: .refused(Upstream(status: 595, reason: "gone")), state: .unknown, code: .upstreamUnreachable),
+        Failure(error: .refused(Upstream(status: 502, reason: "gone")), state: .unknown, code: .upstreamUnreachable),
         Failure(error: .unreachable("refused"), state: .failed, code: .upstreamUnreachable),
         Failure(error: .timeout(sent: false), state: .failed, code: .upstreamTimeout),
         Failure(error: .timeout(sent: true), state: .unknown, code: .upstreamTimeout),

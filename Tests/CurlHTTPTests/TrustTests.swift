@@ -70,7 +70,12 @@ import Testing
         var text = try await server.fingerprint().description.split(separator: ":").map(String.init)
         text[changed] = text[changed] == "00" ? "01" : "00"
         let pin = try #require(CertificateFingerprint(parsing: text.joined(separator: ":")))
-        try expectSilentRefusal(try await ask(server, .pinned(pin), answers: false), server)
+        let result = try await ask(server, .pinned(pin), answers: false)
+        try expectSilentRefusal(result, server)
+        let shown = try await server.fingerprint()
+        guard case .failure(.unreachable(let why)) = result else { return }
+        #expect(why.contains("\(pin) is configured, and \(shown) is shown"), "\(why)")
+        #expect(why.contains("tls.fingerprint_sha256"))
     }
 
     @Test func `the authority's file vouches for the name`() async throws {

@@ -188,7 +188,7 @@ struct PreviewTests {
             ]),
     ]
 
-    @Test(arguments: obstacles)
+    @Test(arguments: obstacles + refusals)
     func `what PVE would refuse is denied by the plan, which names the check`(obstacle: Obstacle) async throws {
         try await withAgent(Deed.setup) { agent in
             let pve = try agent.pve()

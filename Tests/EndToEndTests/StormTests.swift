@@ -22,7 +22,7 @@ struct StormTests {
 
     static let scenes =
         Deed.all.map { Scene(wish: $0.wish, prepare: $0.prepare) }
-        + PreviewTests.obstacles.map { Scene(wish: $0.wish, prepare: $0.happen) }
+        + (PreviewTests.obstacles + PreviewTests.refusals).map { Scene(wish: $0.wish, prepare: $0.happen) }
 
     /// What no flag, number of a guest or size is.
     static let nonsense: [JSON] = [.null, -1, .number(18_446_744_073_709_551_616), .number(1e308)]

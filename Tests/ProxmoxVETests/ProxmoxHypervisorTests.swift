@@ -43,6 +43,44 @@ import WireTestSupport
         }
     }
 
+    @Test(arguments: [
+        (
+            "500 Internal Server Error", #"{"data":null,"message":"VM 100 is locked\nwait for it\n"}"#,
+            "VM 100 is locked; wait for it"
+        ),
+        ("500 VM 100 is locked", #"{"data":null}"#, "VM 100 is locked"),
+        ("500 VM 100 is locked", "<html>", "VM 100 is locked"),
+        ("401 Unauthorized", #"{"message":"No ticket\n"}"#, "No ticket (the API token is not accepted)"),
+    ])
+    func `PVE's words are taken from the body where a proxy has replaced the reason`(
+        line: String, body: String, words: String
+    ) async throws {
+        try await withPVE({ _ in [.request, .answer(line, body)] }) { _, client in
+            let pve = ProxmoxHypervisor(client: client, environment: try #require(EnvironmentName("home")))
+            do throws(HypervisorError) { _ = try await pve.read(Call(.get, ["version"])) } catch {
+                guard case .refused(let upstream) = error else { return #expect(Bool(false), "\(error)") }
+                #expect(upstream.reason == words)
+            }
+        }
+    }
+
+    @Test func `running are all guests that have a process`() async throws {
+        let states = ["running", "paused", "prelaunch", "io-error", "stopped", "unknown"]
+        let body = #"{"data":["# + states.map { #"{"vmid":1,"status":"\#($0)"}"# }.joined(separator: ",") + ",{}]}"
+        let rows = try await Self.withHypervisor(answering: body) { try await $0.inventory(runningOnly: true) }
+        #expect(rows.count == 4)
+    }
+
+    @Test func `a guest is found by its number in either spelling`() async throws {
+        let body = #"{"data":[{"vmid":"100","type":"qemu","node":"pve1"},{"vmid":101,"type":"lxc","node":"pve2"}]}"#
+        try await Self.withHypervisor(answering: body) { pve in
+            for (kind, id, node) in [(GuestKind.vm, "100", "pve1"), (.container, "101", "pve2")] {
+                let guest = GuestRef(kind: kind, id: try #require(VMID(id)))
+                #expect(try await pve.locate(guest)?.node.description == node)
+            }
+        }
+    }
+
     @Test func `a PVE cannot put its guests into another environment`() async throws {
         let body = #"{"data":[{"vmid":1,"environment":"cloud","type":"qemu"},{"environment":null,"type":"lxc"},{}]}"#
         let rows = try await Self.withHypervisor(answering: body) { try await $0.inventory(runningOnly: false) }

@@ -112,6 +112,11 @@ extension Deed {
             given: alias, disturb: { try await $0.make("PUT", "/cluster/firewall/aliases/home", "cidr=192.0.2.9") }
         ) { try await $0.read("/cluster/firewall/aliases/home") == .null },
         Deed(
+            "firewall_edit", "firewall/vm/100",
+            ["op": "change", "object": "alias", "name": "own", "cidr": "192.0.2.2"],
+            given: { try await $0.make("POST", "/nodes/pve2/qemu/100/firewall/aliases", "name=own&cidr=192.0.2.1") }
+        ) { try await $0.read("/nodes/pve2/qemu/100/firewall/aliases/own")["cidr"] == "192.0.2.2" },
+        Deed(
             "pool_edit", "pool/lab", ["op": "add", "comment": "x"], disturb: { $0.setPool(136, "lab") }
         ) { try await $0.read("/pools?poolid=lab").array?.first?["comment"] == "x" },
         Deed(

@@ -27,7 +27,7 @@ extension Deed {
         Deed("stop_container", "lxc/118") { $0.guest(118)?.status == "stopped" },
         Deed("shutdown_container", "lxc/118") { $0.guest(118)?.status == "stopped" },
         Deed("reboot_container", "lxc/118") { $0.guest(118)?.status == "running" },
-        Deed("suspend_container", "lxc/118") { $0.guest(118)?.status == "paused" },
+        Deed("suspend_container", "lxc/118") { $0.guest(118)?.status == "stopped" },
         Deed("resume_container", "lxc/118", given: pause("lxc/118")) { $0.guest(118)?.status == "running" },
     ]
 
