@@ -70,13 +70,20 @@ extension ActionService {
 
     /// Refuses one key too many: an older one cannot be forgotten for it, or what it stands for would be done again.
     private func checkRoom(for key: IdempotencyKey) async throws(ServiceError) {
-        let use = try await read { $0.keyUse(of: key.principal) }
+        let now = ports.uptime()
+        var known = keyUses.use(of: key.principal, at: now)
+        if known == nil {
+            let counted = try await read { $0.keyUse(of: key.principal) }
+            known = keyUses.note(counted, of: key.principal, at: now)
+        }
+        guard let use = known else { return }
         guard use.count < limits.keys, use.bytes < limits.keyBytes else {
             throw ServiceError(
                 .rateLimited,
                 "\(key.principal) has \(use.count) requests with an Idempotency-Key in the last day, whose answers take "
                     + "\(use.bytes) bytes, which is the limit; send none where none is needed")
         }
+        keyUses.add(1, bytes: 0, to: key.principal)
     }
 
     /// What the key stands for, for somebody who may see it; `nil` for nothing.
@@ -113,6 +120,7 @@ extension ActionService {
                 kept.answer = answer
                 records.put(kept)
             }
+            keyUses.add(0, bytes: answer.body.count, to: key.principal)
             ports.wrote(key.principal, answer.body.count)
         } catch {
             ports.log.warning("the answer to an Idempotency-Key is not kept", metadata: ["error": "\(error.detail)"])

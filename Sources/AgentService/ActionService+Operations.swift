@@ -96,8 +96,8 @@ extension ActionService {
         let operation = try await operation(id, context)
         guard let upid = operation.upid else { return ([], 0) }
         let site = try site(of: operation)
-        try site.enter()
-        defer { site.leave() }
+        try await site.enter(context.caller)
+        defer { site.leave(context.caller) }
         let redaction: Redaction
         switch try await secrets(of: upid, in: operation) {
         case .known(let known): redaction = known

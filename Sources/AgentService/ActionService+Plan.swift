@@ -38,8 +38,8 @@ extension ActionService {
         let site = try site(request.environment, .view, context)
         if request.changes { try check(.change, in: request.environment, context) }
         try checkSpace()
-        try site.enter()
-        defer { site.leave() }
+        try await site.enter(context.caller)
+        defer { site.leave(context.caller) }
         let now = ports.now()
         let caller = context.caller
         let rules = inForce
@@ -148,6 +148,7 @@ extension ActionService {
             records.remove(own, keeping: limit)
             return true
         }
+        if let kept, let answer { keyUses.add(0, bytes: answer.body.count, to: kept.key.principal) }
         ports.wrote(
             context.caller.principal,
             2048 + stored.request.json.size + stored.preview.json.size + (answer?.body.count ?? 0))

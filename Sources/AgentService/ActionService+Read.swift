@@ -52,8 +52,8 @@ extension ActionService {
         guard plan.decision.allowed else { throw ServiceError(.policyDenied, plan.decision.reason, planID: plan.id) }
         let request = plan.request
         let site = try site(request.environment)
-        try site.enter()
-        defer { site.leave() }
+        try await site.enter(context.caller)
+        defer { site.leave(context.caller) }
         var result: ReadResult
         do throws(HypervisorError) { result = try await fetch(request, plan.preview.calls, site) } catch {
             throw ServiceError(error, request.environment, during: request.action.rawValue)
@@ -142,10 +142,10 @@ extension ActionService {
         let name = site.facts.name
         let request = ActionRequest(
             reading: .readInventory, on: runningOnly ? .inventoryRunning : .inventoryAll, in: name)
-        do throws(ServiceError) { try site.enter() } catch {
+        do throws(ServiceError) { try await site.enter(caller) } catch {
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: error), nil)
         }
-        defer { site.leave() }
+        defer { site.leave(caller) }
         let policy = inForce.policy
         let look = Look(request, at: site)
         do throws(HypervisorError) {

@@ -98,6 +98,7 @@ package final class ActionService: Sendable {
     let leaving = ChangesLeaving()
     /// Requests with an `Idempotency-Key` that have no answer yet.
     let keysInProgress = Mutex<Set<IdempotencyKey>>([])
+    let keyUses = KeyUses()
     private let rules: Mutex<Rules>
 
     struct Runs {

@@ -8,41 +8,87 @@ final class SharedReads: Sendable {
         let runningOnly: Bool
     }
 
-    private struct State {
-        var flights: [Key: (number: UInt64, task: Task<Result<RenderedRows, HypervisorError>, Never>)] = [:]
-        var last: UInt64 = 0
+    private typealias Outcome = Result<RenderedRows, HypervisorError>
+
+    private struct Flight {
+        let number: UInt64
+        var task: Task<Void, Never>?
+        /// Those who wait for it, by number.
+        var waiters: [UInt64: CheckedContinuation<Outcome, Never>] = [:]
     }
+
+    private struct State {
+        var flights: [Key: Flight] = [:]
+        var last: UInt64 = 0
+
+        mutating func next() -> UInt64 {
+            last += 1
+            return last
+        }
+    }
+
+    /// How many wait for a fetch.
+    var waiting: Int { state.withLock { $0.flights.values.reduce(0) { $0 + $1.waiters.count } } }
 
     private let sharing: Bool
     private let state = Mutex(State())
 
     init(sharing: Bool) { self.sharing = sharing }
 
-    /// The rows of one environment, fetched now or by a read that is under way.
+    /// The rows of one environment, fetched now or by a read that is under way. Who is cancelled waits no longer, and a
+    /// fetch for which nobody waits is given up.
     func inventory(of site: Site, runningOnly: Bool) async throws(HypervisorError) -> RenderedRows {
         guard sharing else { return try await site.hypervisor.inventory(runningOnly: runningOnly) }
         let key = Key(environment: site.facts.name, runningOnly: runningOnly)
-        let task = state.withLock { state in
-            if let flight = state.flights[key] { return flight.task }
-            state.last += 1
-            let number = state.last
-            let task = Task { await self.fetch(site, key, number) }
-            state.flights[key] = (number, task)
-            return task
+        let waiter = state.withLock { $0.next() }
+        let outcome = await withTaskCancellationHandler {
+            await withCheckedContinuation { wait($0, waiter, for: key, at: site) }
+        } onCancel: {
+            leave(waiter, key)
         }
-        return try await task.value.get()
+        return try outcome.get()
     }
 
-    private func fetch(_ site: Site, _ key: Key, _ number: UInt64) async -> Result<RenderedRows, HypervisorError> {
-        let result: Result<RenderedRows, HypervisorError>
+    private func wait(
+        _ continuation: CheckedContinuation<Outcome, Never>, _ waiter: UInt64, for key: Key, at site: Site
+    ) {
+        let isGivenUp = state.withLock { state in
+            if Task.isCancelled { return true }
+            if state.flights[key] == nil {
+                let number = state.next()
+                state.flights[key] = Flight(number: number)
+                // Of nobody's priority and cancelled by nobody's end: it is for all who wait.
+                state.flights[key]?.task = Task { await self.fetch(site, key, number) }
+            }
+            state.flights[key]?.waiters[waiter] = continuation
+            return false
+        }
+        if isGivenUp { continuation.resume(returning: Self.givenUp) }
+    }
+
+    private static let givenUp = Outcome.failure(.invalid("the call was given up", mayHaveExecuted: false))
+
+    private func leave(_ waiter: UInt64, _ key: Key) {
+        let (continuation, deserted) = state.withLock {
+            state -> (CheckedContinuation<Outcome, Never>?, Task<Void, Never>?) in
+            guard let continuation = state.flights[key]?.waiters.removeValue(forKey: waiter) else { return (nil, nil) }
+            guard state.flights[key]?.waiters.isEmpty == true else { return (continuation, nil) }
+            return (continuation, state.flights.removeValue(forKey: key)?.task)
+        }
+        deserted?.cancel()
+        continuation?.resume(returning: Self.givenUp)
+    }
+
+    private func fetch(_ site: Site, _ key: Key, _ number: UInt64) async {
+        let outcome: Outcome
         do throws(HypervisorError) {
-            result = .success(try await site.hypervisor.inventory(runningOnly: key.runningOnly))
+            outcome = .success(try await site.hypervisor.inventory(runningOnly: key.runningOnly))
         } catch {
-            result = .failure(error)
+            outcome = .failure(error)
         }
-        state.withLock { state in
-            if state.flights[key]?.number == number { state.flights[key] = nil }
+        let waiters = state.withLock { state in
+            state.flights[key]?.number == number ? state.flights.removeValue(forKey: key)?.waiters : nil
         }
-        return result
+        for continuation in (waiters ?? [:]).values { continuation.resume(returning: outcome) }
     }
 }

@@ -23,31 +23,31 @@ package final class Site: Sendable {
     package let facts: EnvironmentFacts
     package let hypervisor: any Hypervisor
     private let lastProbe = Mutex<Probe?>(nil)
-    private let waiting = Mutex(0)
-    private let maxWaiting: Int
+    private let places: SitePlaces
 
     /// `maxWaiting` requests may wait for its PVE at the same time.
     package init(facts: EnvironmentFacts, hypervisor: any Hypervisor, maxWaiting: Int = 64) {
         self.facts = facts
         self.hypervisor = hypervisor
-        self.maxWaiting = maxWaiting
+        places = SitePlaces(maxWaiting)
     }
 
-    /// Takes one of the places for requests that wait for PVE, until ``leave()``: one that hangs must not keep the places
-    /// of all others.
-    func enter() throws(ServiceError) {
-        let isRoom = waiting.withLock { waiting in
-            guard waiting < maxWaiting else { return false }
-            waiting += 1
-            return true
-        }
-        guard isRoom else {
+    /// Takes one of the places for requests that wait for PVE, until ``leave(_:)``: one that hangs must not keep the places
+    /// of all others. Where all are taken, who has fewer than others waits a moment for the next.
+    func enter(_ caller: Caller) async throws(ServiceError) {
+        guard await places.enter(caller.party) else {
             throw ServiceError(
-                .overloaded, "\(facts.name): as many requests wait for its PVE as may, \(maxWaiting); ask again")
+                .overloaded, "\(facts.name): as many requests wait for its PVE as may, \(places.count); ask again")
         }
     }
 
-    func leave() { waiting.withLock { $0 -= 1 } }
+    func leave(_ caller: Caller) { places.leave(caller.party) }
+
+    /// How many places are taken.
+    var taken: Int { places.taken }
+
+    /// How many requests wait for one of the places.
+    var queued: Int { places.queued }
 
     package var probe: Probe? { lastProbe.withLock { $0 } }
 

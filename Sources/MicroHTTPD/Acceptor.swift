@@ -15,10 +15,10 @@ final class Acceptor: Sendable {
     private let wake: Int32
     private let connections: ConnectionRegistry
 
-    /// Accepts until `stop`; `adopt` takes over each descriptor.
+    /// Accepts until `stop`; `adopt` takes over each descriptor, and says whether it will be served.
     init(
         _ socket: consuming ListenSocket, _ connections: ConnectionRegistry,
-        adopt: @escaping @Sendable (Int32, UnsafePointer<sockaddr>, socklen_t) -> Void
+        adopt: @escaping @Sendable (Int32, UnsafePointer<sockaddr>, socklen_t) -> Bool
     ) throws(OwnThread.Unavailable) {
         let descriptor = socket.descriptor
         wake = cmhd_eventfd()
@@ -57,7 +57,7 @@ final class Acceptor: Sendable {
     }
 
     /// Accepts one connection, if there is one.
-    private func accept(_ listener: Int32, _ adopt: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Void) {
+    private func accept(_ listener: Int32, _ adopt: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Bool) {
         var address = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         unsafe withUnsafeMutablePointer(to: &address) { pointer in
@@ -68,8 +68,10 @@ final class Acceptor: Sendable {
                         _ = close(descriptor)
                         return
                     }
-                    connections.announce()
-                    return unsafe adopt(descriptor, address, length)
+                    // Before: it may be taken up, and gone again, by the time that this thread hears of it.
+                    connections.announce(descriptor)
+                    if unsafe !adopt(descriptor, address, length) { connections.withdraw(descriptor) }
+                    return
                 }
                 guard [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(errno) else { return }
                 // Out of descriptors or memory: somebody has to go before anybody can come.

@@ -1,12 +1,14 @@
 import CMicrohttpd
 import Glibc
 import HTTPMessage
-import Synchronization
 
 /// All open connections. Touched once when one opens and once when it closes, never per request.
 final class ConnectionRegistry: Sendable {
     private struct State {
         var open: [Int32: Connection] = [:]
+        /// Accepted, and not yet taken up by one of libmicrohttpd's threads. By descriptor, so that one that is given up on
+        /// the way there is forgotten at the latest when its number comes again.
+        var arriving: Set<Int32> = []
         /// Those that are not cut off, in all and of each source.
         var count = 0
         var counts: [String: Int] = [:]
@@ -37,8 +39,6 @@ final class ConnectionRegistry: Sendable {
     }
 
     private let state = Lock(State())
-    /// Accepted, and not yet taken up by one of libmicrohttpd's threads.
-    private let arriving = Atomic(0)
     private let options: HTTPServer.Options
 
     init(_ options: HTTPServer.Options) { self.options = options }
@@ -62,8 +62,8 @@ final class ConnectionRegistry: Sendable {
     /// Adds a connection. Over the limit of all some that nobody would miss are cut off, of the source that has most; or
     /// this one where there are none. So the server stays reachable however many clients hold on to it.
     func add(_ connection: Connection) {
-        arriving.subtract(1, ordering: .relaxed)
         state.withLock { state in
+            state.arriving.remove(connection.descriptor)
             if let old = state.open[connection.descriptor] { state.remove(old) }
             state.open[connection.descriptor] = connection
             state.raise(connection.source)
@@ -84,14 +84,20 @@ final class ConnectionRegistry: Sendable {
     /// Cuts off connections that are idle.
     func cutIdle() { state.withLock { _ = Self.cutIdle(&$0, of: nil, except: nil) } }
 
-    /// A connection was accepted; `add` follows.
-    func announce() { arriving.add(1, ordering: .relaxed) }
+    /// A connection was accepted; `add` follows, or ``withdraw(_:)``.
+    func announce(_ descriptor: Int32) { state.withLock { _ = $0.arriving.insert(descriptor) } }
+
+    /// What was announced could not be served.
+    func withdraw(_ descriptor: Int32) { state.withLock { _ = $0.arriving.remove(descriptor) } }
+
+    /// How many were accepted and are not yet taken up.
+    var arriving: Int { state.withLock { $0.arriving.count } }
 
     /// Gives libmicrohttpd a moment to close what was cut off, where that is needed. Blocks.
     func waitForRoom() {
         var patience = 100
         while patience > 0,
-            state.withLock({ $0.open.count }) + arriving.load(ordering: .relaxed) > options.maxConnections
+            state.withLock({ $0.open.count + $0.arriving.count }) > options.maxConnections
         {
             usleep(200)
             patience -= 1

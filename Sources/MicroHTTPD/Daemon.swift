@@ -26,9 +26,10 @@ import Synchronization
     /// Bytes of a connection's memory that no request can use up.
     private static let roomForAnswer = 8192
 
-    /// `MHD_add_connection`: from here on libmicrohttpd owns the descriptor, and closes it where it cannot serve it.
-    func adopt(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) {
-        _ = unsafe MHD_add_connection(handle, descriptor, address, length)
+    /// `MHD_add_connection`: from here on libmicrohttpd owns the descriptor, and closes it where it cannot serve it, which
+    /// the answer says.
+    func adopt(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> Bool {
+        unsafe MHD_add_connection(handle, descriptor, address, length) == .YES
     }
 
     /// `MHD_stop_daemon`: closes every connection and joins the threads. `ServerCore.stop()` has to come first.

@@ -1,9 +1,10 @@
 import AgentModel
-import AgentService
 import AgentTestSupport
 import StrictJSON
 import Synchronization
 import Testing
+
+@testable import AgentService
 
 /// What one caller may keep of the agent, and what still goes when it has no room.
 @Suite(.timeLimit(.minutes(1)))
@@ -137,5 +138,55 @@ struct LimitTests {
             try await group.waitForAll()
         }
         _ = try await world.plan(.startVM, "vm/102")
+    }
+
+    private func pass(until isSo: () -> Bool) async throws {
+        while !isSo() {
+            try Task.checkCancellation()
+            await Task.yield()
+        }
+    }
+
+    @Test func `one caller's flood leaves the next free place to another, and who has left keeps none`() async throws {
+        let world = try World()
+        let gate = Gate()
+        defer { gate.open() }
+        world.pve.holdInventory(until: gate)
+        let read = ActionRequest(reading: .readInventory, on: .inventoryAll, in: world.facts.name)
+        let site = try #require(world.service.sites.first)
+        let flood = (0..<64).map { _ in Task { try? await world.service.read(read, World.alice) } }
+        let bob = Context(caller: .labelled("bob"), principal: .shared, requestID: "req_2")
+        // Not before: between looking and reading each gives its place back for a moment.
+        try await pass { world.service.reads.waiting == 64 }
+        let mine = await world.refusal { () async throws(ServiceError) in
+            _ = try await world.plan(.startVM, "vm/102")
+        }
+        #expect(mine?.code == .overloaded, "she has them all")
+        let plan = Task { try await world.plan(.startVM, "vm/102", as: bob) }
+        try await pass { site.queued == 1 }
+        flood[0].cancel()
+        #expect(try await plan.value.state == .approved, "PVE hangs for all but him")
+        for task in flood { task.cancel() }
+        for task in flood { _ = await task.value }
+        #expect(site.taken == 0 && !gate.isOpen)
+        gate.open()
+    }
+
+    @Test func `what keys take up is counted in the store once in a while`() async throws {
+        let world = try World()
+        let reads = Mutex(0)
+        world.store.failReads {
+            reads.withLock { $0 += 1 }
+            return false
+        }
+        func cost(_ name: String) async -> Int {
+            let before = reads.withLock { $0 }
+            #expect(await begin(world, Self.key(name)) == nil)
+            return reads.withLock { $0 } - before
+        }
+        let first = await cost("a")
+        for name in ["b", "c"] { #expect(await cost(name) == first - 1) }
+        world.clock.pass(11)
+        #expect(await cost("d") == first)
     }
 }

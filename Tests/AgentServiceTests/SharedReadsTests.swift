@@ -53,6 +53,37 @@ struct SharedReadsTests {
         }
     }
 
+    @Test func `who leaves waits no longer, and what nobody waits for is given up`() async throws {
+        let pve = FakeHypervisor()
+        let gate = Gate()
+        pve.holdInventory(until: gate)
+        let site = try site(pve)
+        let reads = SharedReads(sharing: true)
+        let tasks = (0..<3).map { _ in
+            Task { () async throws(HypervisorError) in
+                try await reads.inventory(of: site, runningOnly: false).count
+            }
+        }
+        while pve.inventories < 1 || reads.waiting < 3 {
+            try Task.checkCancellation()
+            await Task.yield()
+        }
+        for task in tasks.dropLast() {
+            task.cancel()
+            await #expect(throws: HypervisorError.self) { try await task.value }
+        }
+        #expect(reads.waiting == 1 && pve.abandoned == 0, "somebody still waits for it")
+        tasks[2].cancel()
+        await #expect(throws: HypervisorError.self) { try await tasks[2].value }
+        gate.open()
+        while pve.abandoned == 0 {
+            try Task.checkCancellation()
+            await Task.yield()
+        }
+        #expect(try await reads.inventory(of: site, runningOnly: false).count == 0)
+        #expect(pve.inventories == 2, "the next one begins anew")
+    }
+
     @Test func `a failure is shared too, and not kept`() async throws {
         let pve = FakeHypervisor()
         pve.failure = .timeout(sent: false)

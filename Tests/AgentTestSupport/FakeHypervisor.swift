@@ -21,6 +21,7 @@ package final class FakeHypervisor: Hypervisor {
         var statusFailure: HypervisorError?
         var stopFailure: HypervisorError?
         var inventories = 0
+        var abandoned = 0
         var gate = Gate(isOpen: true)
         var way: @Sendable () async -> Void = {}
     }
@@ -63,6 +64,9 @@ package final class FakeHypervisor: Hypervisor {
 
     /// How many inventories were asked for.
     package var inventories: Int { state.withLock { $0.inventories } }
+
+    /// Of these, how many nobody waited for any more when they came to their end.
+    package var abandoned: Int { state.withLock { $0.abandoned } }
 
     /// Makes every inventory wait for `gate`.
     package func holdInventory(until gate: Gate) { state.withLock { $0.gate = gate } }
@@ -113,6 +117,10 @@ package final class FakeHypervisor: Hypervisor {
             return state.gate
         }
         await gate.wait()
+        if Task.isCancelled {
+            state.withLock { $0.abandoned += 1 }
+            throw .invalid("the call was given up", mayHaveExecuted: false)
+        }
         if let failure { throw failure }
         return RenderedRows(bytes: [], count: 0)
     }
