@@ -164,7 +164,7 @@ extension World {
                 "type": "fencing",
             ],
         ]
-        if haActs, clusterName != nil, !haResources.isEmpty {
+        if clusterName != nil, haResources.values.contains(where: { $0.crmState != nil }) {
             let dead = "old timestamp - dead?"
             rows.append([
                 "id": "master", "node": .string(master), "timestamp": JSON(second), "type": "master",

@@ -20,6 +20,14 @@ extension World {
             throw .plain(
                 "can't clone \(source.kind.letters) to node '\(target)' (\(source.kind.letters) uses local storage)")
         }
+        if let other = guests[newID], other.node != call.node {
+            // Only the cluster's file system knows of that one.
+            return start(
+                work("clone", call, exclusive: false) { (_, _) throws(TaskFailure) in
+                    let file = "/etc/pve/nodes/\(call.node)/\(call.kind.folder)/\(newID).conf"
+                    throw TaskFailure("close (rename) atomic file '\(file)' failed: File exists")
+                }, by: call.caller)
+        }
         if let exists = existsText(newID) {
             throw .plain(call.kind == .vm ? "unable to create VM \(newID): config file already exists" : exists)
         }

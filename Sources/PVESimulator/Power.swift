@@ -87,7 +87,8 @@ extension World {
     mutating func powerOff(_ call: Call) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         if call.kind == .container {
-            guard try guest(call).power.isOn else { throw .plain("CT \(call.vmid) not running") }
+            let isOn = guests[call.vmid].map { $0.node == call.node && $0.power.isOn } ?? false
+            guard isOn else { throw .plain("CT \(call.vmid) not running") }
         }
         if let known = guests[call.vmid], known.kind == call.kind, isManaged(known) {
             return askHA("stop", known, call)
@@ -98,7 +99,9 @@ extension World {
             }
         }
         let work = work("stop", call) { (world, _) throws(TaskFailure) in
-            let guest = try world.workGuest(call)
+            guard let guest = world.guests[call.vmid], guest.node == call.node else {
+                throw TaskFailure("unable to find configuration file for VM \(call.vmid) on node '\(call.node)'")
+            }
             if guest.power.isOn, let text = guest.lockedText { throw TaskFailure(text) }
         } finish: { (world, _) throws(TaskFailure) in
             world.switchOff(call.vmid)

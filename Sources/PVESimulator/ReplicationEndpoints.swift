@@ -57,7 +57,7 @@ let replicationEndpoints: [Endpoint] = [
     .post(one + "/schedule_now", "id!:replication-id", needs: needs) { (world, call) throws(Failure) in
         _ = try world.replication(call)
         world.runReplication(call.text("id"))
-        return .null
+        return .data("")
     },
 ]
 
@@ -67,7 +67,7 @@ extension ReplicationJob {
         for (key, value) in options.sorted(by: { $0.key < $1.key }) {
             row[key] = ["disable", "guest"].contains(key) ? JSON(Int(value) ?? 0) : .string(value)
         }
-        row["jobnum"] = .string(String(id.drop { $0 != "-" }.dropFirst()))
+        row["jobnum"] = JSON(Int(id.drop { $0 != "-" }.dropFirst()) ?? 0)
         return row
     }
 }
@@ -111,7 +111,13 @@ extension World {
             throw .plain("Source '\(source)' does not match current node of guest '\(vmid)' (\(guest.node))")
         }
         guard target != guest.node else { throw .plain("Source and target must not be identical") }
-        guard replicatesVolumes(of: guest) else { throw .plain("No replicatable volumes found") }
+        let own = guest.disks.map(\.disk).filter {
+            $0.options["replicate"] != "0" && storage($0.storage)?.isShared != true
+        }
+        guard !own.isEmpty else { throw .plain("No replicatable volumes found") }
+        if let disk = own.first(where: { storage($0.storage)?.type != "zfspool" }) {
+            throw .plain("missing replicate feature on volume '\(disk.volume)'")
+        }
         forgetRemovedJobs()
         guard replications[id] == nil else { throw .plain("replication job '\(id)' already exists") }
         var options = call.values
@@ -154,7 +160,8 @@ extension World {
         row["last_sync"] = JSON(job.lastSync)
         row["last_try"] = JSON(job.lastTry)
         row["fail_count"] = JSON(job.failures)
-        row["duration"] = .number(1.5)
+        if job.lastTry > 0 { row["duration"] = .number(1.5) }
+        row["source"] = guests[job.guest].map { .string($0.node) }
         row["next_sync"] = JSON(second + 900)
         row["error"] = job.error.map { .string($0) }
         row["vmtype"] = guests[job.guest].map { .string($0.kind.word) }
@@ -166,6 +173,7 @@ extension World {
         guard var job = replications[id], let guest = guests[job.guest] else { return }
         let target = job.options["target"] ?? ""
         job.lastTry = second
+        job.options["source"] = guest.node
         job.log = ["\(id): start replication job", "\(id): guest => \(guest.kind.letters) \(guest.vmid)"]
         if node(target)?.isOnline != true {
             job.error = "command '/usr/bin/ssh root@\(target)' failed: exit code 255"

@@ -54,7 +54,7 @@ extension Simulator {
         of endpoint: Endpoint, _ captured: [String: String], _ world: World
     ) throws(Failure) {
         guard let name = captured["node"], !endpoint.isLocal, world.isUnreachable(name) else { return }
-        throw .server(595, "No route to host")
+        throw Failure(status: 595, message: "No route to host", body: .none)
     }
 
     private static func unserved(_ path: String) -> Failure {

@@ -119,7 +119,12 @@ extension Simulator {
     package func setTokens(_ tokens: Tokens) { change { $0.access.tokens = tokens } }
 
     /// Whether an HA manager acts on what it is asked; without, requests for managed guests change nothing.
-    package func setHAActs(_ acts: Bool) { change { $0.haActs = acts } }
+    package func setHAActs(_ acts: Bool) {
+        change { world in
+            world.haActs = acts
+            for (sid, resource) in world.haResources where resource.crmState != "error" { world.enforce(sid) }
+        }
+    }
 
     /// Tasks started from now on do not end before ``releaseTasks()``.
     package func holdTasks() { change { $0.holdsTasks = true } }

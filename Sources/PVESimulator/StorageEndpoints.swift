@@ -72,7 +72,11 @@ let storageEndpoints: [Endpoint] = [
         "nodes/{node}/storage/{storage}/content", "content:content vmid:vmid",
         needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace"
     ) { (world, call) throws(Failure) in
-        let rows = world.contents(of: try world.definition(call.text("storage")), on: call.node).filter { row in
+        let storage = try world.definition(call.text("storage"))
+        guard storage.isOn(call.node) else {
+            throw .plain("storage '\(storage.id)' is not available on node '\(call.node)'")
+        }
+        let rows = world.contents(of: storage, on: call.node).filter { row in
             (call["content"] == nil || row["content"]?.string == call["content"])
                 && (call["vmid"] == nil || row["vmid"] == call.int("vmid").map { JSON($0) })
         }

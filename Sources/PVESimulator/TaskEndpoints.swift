@@ -69,7 +69,7 @@ extension World {
         if parts[7] != call.caller.identity, !call.caller.may(privilege, on: "/nodes/\(call.node)") {
             throw .denied("/nodes/\(call.node), \(privilege)")
         }
-        guard let task = tasks.all[upid] else { throw .parameters(["upid": "no such task"]) }
+        guard let task = tasks.all[upid], task.node == call.node else { throw .parameters(["upid": "no such task"]) }
         return task
     }
 

@@ -23,17 +23,24 @@ enum ThirdScene {
         case "replication-get-replication-a-job-written-into-the-file":
             simulator.addReplication(
                 "605-0", ["guest": "605", "target": "pve1", "schedule": "*/15", "comment": "by hand", "type": "local"])
-        case "vm-get-600-status-current-ha-has-it", "ha-get-ha-status-current-right-after-hastop":
-            simulator.setHAActs(false)
+        case "ha-get-ha-status-current-no-resource-yet":
+            place(simulator, "pve1", [600, 601, 604, 605, 620])
+            simulator.setRunning(600, false)
+        case "ha-post-ha-resources", "vm-post-600-status-stop-asks-ha": simulator.setHAActs(false)
         case "ha-get-ha-status-current-started", "vm-get-600-status-current-after-hastop": settle(replay)
         case "ha-get-ha-status-current-600-stopped-608-in-error":
             settle(replay)
             simulator.setHA(608, wanted: "started", says: "error")
         case "vm-post-600-status-start-asks-ha", "vm-post-600-migrate-running-ha-without-online":
             simulator.setHAActs(true)
+        case "ct-post-622-migrate-pve2-is-off-quorum-by-expected-1": place(simulator, "pve1", [622])
         case "vm-get-600-migrate-ha-has-it": simulator.setRunning(600, false)
         case "ct-post-620-migrate-ha-has-it-running-without-restart": settle(replay)
         case "ha-get-ha-status-current-moved-by-the-rule": place(simulator, "pve2", [600])
+        case "vm-get-600-migrate-rule-says-pve2-2":
+            settle(replay)
+            place(simulator, "pve2", [600])
+        case "vm-post-605-status-start-before": place(simulator, "pve2", [605])
         case "ha-get-ha-status-current-moved-apart": place(simulator, "pve1", [620])
         default: await failNodes(name, replay)
         }
@@ -62,14 +69,15 @@ enum ThirdScene {
         case "node-get-asked-of-pve2-cut-off": simulator.setNodeOnline("pve2", true)
         case "vm-post-608-config-no-quorum": simulator.setNodeOnline("pve2", false)
         case "status-get-status-pve2-is-off-quorum-by-expected-1": simulator.setQuorate(true)
-        case "ha-get-ha-status-current-600-recovered": place(simulator, "pve1", [600])
+        case "ha-get-ha-status-current-600-recovered", "vm-get-600-status-current-recovered":
+            place(simulator, "pve1", [600])
+            simulator.setRunning(600, false)
         case "status-get-status-pve2-is-back":
             simulator.setNodeOnline("pve2", true)
             simulator.setRunning(605, false)
         case "ha-get-ha-status-current-pve2-is-off-0-seconds": simulator.setNodeOnline("pve2", false)
         case "ha-get-ha-status-current-pve2-is-off-3-seconds": simulator.setQuorate(false)
         case "ha-get-ha-status-current-pve2-is-off-32-seconds": simulator.setQuorate(true)
-        case "vm-get-600-status-current-recovered": place(simulator, "pve1", [600])
         case "ha-get-ha-status-current-pve2-is-back-failback": simulator.setNodeOnline("pve2", true)
         case "migrateall-post-running-local-cdrom-skipped-and-the-task-is-ok":
             simulator.addGuest(
