@@ -49,7 +49,8 @@ package enum Views {
             "target": .string(operation.target.description), "state": .string(operation.state.rawValue),
             "requester": .string(operation.requester.actor), "upid": operation.upid.map { .string($0.description) },
             "steps": operation.shownSteps, "code": operation.code.map { .string($0) },
-            "message": .string(operation.message), "cause": operation.cause, "undo": operation.partial?.undo,
+            "message": .string(operation.message), "cause": operation.cause, "left": operation.left,
+            "undo": operation.partial?.undo,
             "created_at": .string(operation.createdAt.rfc3339),
             "started_at": operation.startedAt.map { .string($0.rfc3339) },
             "ended_at": operation.endedAt.map { .string($0.rfc3339) },
@@ -65,7 +66,8 @@ package enum Views {
     package static func partial(_ operation: Operation) -> JSON {
         [
             "code": operation.code.map { .string($0) }, "detail": .string(operation.message),
-            "cause": operation.cause, "steps": operation.shownSteps, "undo": operation.partial?.undo ?? .null,
+            "cause": operation.cause, "steps": operation.shownSteps, "left": operation.left,
+            "undo": operation.partial?.undo ?? .null,
         ]
     }
 

@@ -61,7 +61,8 @@ extension ActionCatalog {
                 .replaceable, .nodeOnline("node"), .archive("archive"), .storageActive("storage", content: "disks"),
                 .poolExists,
             ],
-            changes: .restored, undo: .restored, needs: mayAllocate + [mayFill])
+            changes: .restored, undo: .restored, needs: mayAllocate + [mayFill],
+            runs: .anyOf(.flag("start"), .flag("live-restore")))
     }
 
     private static var deleteBackup: ActionDefinition {

@@ -48,7 +48,8 @@ extension ActionCatalog {
                 .idIsFree(nil), .nodeOnline("node"), .storageActive("storage", content: "disks"), .diskStorages,
                 .poolExists, .volumeIsThere("ostemplate"),
             ],
-            changes: .exists(true), undo: .action("delete_\(kind.suffix)"), needs: mayAllocate + [mayFill])
+            changes: .exists(true), undo: .action("delete_\(kind.suffix)"), needs: mayAllocate + [mayFill],
+            runs: .flag("start"))
     }
 
     private static func clone(_ kind: GuestKind) -> ActionDefinition {

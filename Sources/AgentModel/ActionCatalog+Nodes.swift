@@ -87,7 +87,9 @@ extension ActionCatalog {
         because reason: String, checks: [CheckKind] = [],
         changes: ChangeRule, undo: UndoRule
     ) -> ActionDefinition {
-        .change(
+        // A node's own start of many takes the locks of backups away from all of its guests; its tasks say OK while guests fail.
+        let isBetterForNodes = verb != "migrate"
+        return .change(
             "bulk_\(verb)", summary, on: [.node, .cluster],
             [
                 ParameterDefinition(
@@ -99,11 +101,12 @@ extension ActionCatalog {
                 CallTemplate(
                     .post, "/nodes/{node}/\(nodeCall)", when: .on(.node), tasks: [nodeCall], id: "",
                     fixed: always.isEmpty ? fixed : always,
-                    computed: [.guests]),
+                    computed: [.guests], bulk: isBetterForNodes ? false : nil),
                 CallTemplate(
-                    .post, "/cluster/bulk-action/guest/\(verb)", when: .on(.cluster), tasks: ["bulk-\(verb)"], id: "",
+                    .post, "/cluster/bulk-action/guest/\(verb)",
+                    when: isBetterForNodes ? .on(.node, .cluster) : .on(.cluster), tasks: ["bulk-\(verb)"], id: "",
                     fixed: always,
-                    computed: [.guestList]),
+                    computed: [.guestList], bulk: true),
             ], checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [])
     }
 }

@@ -27,7 +27,8 @@ extension ActionCatalog {
                 .status("stopped"), undo: .action("start_\(kind.suffix)")),
             change(
                 "reboot", "Shut a \(kind.noun) down and start it again, with pending changes", kind, [node, timeout],
-                approval: true, because: interrupts, checks: [.unlocked(), .running, .notPaused], .restarted),
+                approval: true, because: interrupts, checks: [.unlocked(), .running, .notPaused], .restarted,
+                runs: .always),
             suspend(kind),
             change(
                 "resume", "Let a paused \(kind.noun) go on", kind, [node],
@@ -47,13 +48,13 @@ extension ActionCatalog {
     private static func change(
         _ verb: String, _ summary: String, _ kind: GuestKind, _ parameters: [ParameterDefinition],
         approval: Bool = false, because reason: String, ha: String? = nil, checks: [CheckKind], _ changes: ChangeRule,
-        undo: UndoRule = .none
+        undo: UndoRule = .none, runs: Condition? = nil
     ) -> ActionDefinition {
         .change(
             "\(verb)_\(kind.suffix)", summary, on: [kind.form], parameters, risk: .medium, approval: approval,
             because: reason,
             [CallTemplate(.post, "\(kind.path)/status/\(verb)", tasks: kind.tasks(verb, ha: ha), id: "{vmid}")],
-            checks: checks, changes: changes, undo: undo, needs: mayPower)
+            checks: checks, changes: changes, undo: undo, needs: mayPower, runs: runs)
     }
 
     private static func suspend(_ kind: GuestKind) -> ActionDefinition {

@@ -36,7 +36,8 @@ extension ActionCatalog {
                 approval: true, because: "interrupts the guest and discards what it did since the snapshot",
                 both(.post, "/snapshot/{snapname}/rollback", task: "rollback"),
                 checks: [.unlocked(), .snapshotExists("snapname")], changes: .rollback,
-                needs: [Privilege("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback")], safety: true),
+                needs: [Privilege("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback")], safety: true,
+                runs: .flag("start")),
             .change(
                 "delete_snapshot", "Delete a snapshot of a guest", on: guests,
                 [node, snapname, ParameterDefinition("force", .boolean, "forget it even where its disks cannot be")],

@@ -31,6 +31,8 @@ package struct ActionDefinition: Sendable, Hashable {
     package let privileges: [Privilege]
     /// `params.safety_snapshot` takes a snapshot first.
     package let takesSafetySnapshot: Bool
+    /// Where the action is done only when the guest runs, which a second task of PVE's brings about; `nil` where it never is.
+    package let runs: Condition?
 
     /// Nothing brings back what this action does.
     package var irreversible: Bool { effect == .change && undo == .none }
@@ -59,7 +61,7 @@ package struct ActionDefinition: Sendable, Hashable {
             rules: rules, risk: .low, needsApproval: false, reason: "changes nothing", touches: [], calls: calls,
             takesEndpoint: false, expects: .present, object: .none, checks: [], changes: .none, undo: .none,
             privileges: privileges,
-            takesSafetySnapshot: false)
+            takesSafetySnapshot: false, runs: nil)
     }
 
     static func change(
@@ -68,14 +70,14 @@ package struct ActionDefinition: Sendable, Hashable {
         touches: [TouchRule] = [], _ calls: [CallTemplate], endpoint: Bool = false,
         expects: Presence = .present, object: ObjectRule = .none,
         checks: [CheckKind] = [], changes: ChangeRule = .none, undo: UndoRule = .none, needs privileges: [Privilege],
-        safety: Bool = false
+        safety: Bool = false, runs: Condition? = nil
     ) -> Self {
         Self(
             action: Action(name), summary: summary, effect: .change, targets: targets,
             parameters: parameters + (safety ? [.safetySnapshot] : []), rules: rules, risk: risk,
             needsApproval: approval, reason: reason, touches: touches, calls: calls, takesEndpoint: endpoint,
             expects: expects, object: object, checks: checks, changes: changes, undo: undo, privileges: privileges,
-            takesSafetySnapshot: safety)
+            takesSafetySnapshot: safety, runs: runs)
     }
 }
 

@@ -8,11 +8,16 @@ package struct Surroundings: Sendable {
     package var config: JSON?
     /// The guests that a request for many means.
     package var guests: [GuestRef] = []
+    /// PVE has actions on many guests of its own: version 9 and later.
+    package var hasBulkActions: Bool
 
-    package init(node: NodeName? = nil, config: JSON? = nil, guests: [GuestRef] = []) {
+    package init(
+        node: NodeName? = nil, config: JSON? = nil, guests: [GuestRef] = [], hasBulkActions: Bool = true
+    ) {
         self.node = node
         self.config = config
         self.guests = guests
+        self.hasBulkActions = hasBulkActions
     }
 }
 
@@ -27,7 +32,8 @@ extension ActionRequest {
     /// Throws when `params.endpoint` is not below the target.
     package func calls(in place: Surroundings) throws(EndpointError) -> [Call] {
         if spellsEndpoint { return [try endpointCall()] }
-        return (safetySnapshot(in: place).map { [$0] } ?? []) + templates.map { call($0, place) }
+        let fitting = templates.filter { $0.bulk == nil || $0.bulk == place.hasBulkActions }
+        return (safetySnapshot(in: place).map { [$0] } ?? []) + fitting.map { call($0, place) }
     }
 
     /// The snapshot that is taken first, where the request wants one.
@@ -64,6 +70,14 @@ extension ActionRequest {
     /// The templates that apply.
     package var templates: [CallTemplate] {
         definition.calls.filter { $0.when.holds(for: params, on: target) }
+    }
+
+    /// Whether it is done only when the guest runs.
+    package var endsRunning: Bool { definition.runs?.holds(for: params, on: target) ?? false }
+
+    /// Whether it starts or stops many guests at once.
+    package var powersMany: Bool {
+        if case .guestStatus = definition.changes { true } else { false }
     }
 
     /// Whether the one call is spelt out by the caller.

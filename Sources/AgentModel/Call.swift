@@ -121,6 +121,9 @@ package struct Call: Sendable {
         return !["stop", "shutdown", "reset", "resume"].contains(verb) && !(verb == "suspend" && self["todisk"] != "1")
     }
 
+    /// The guest agent is to run a command: it is answered with the number of the process, and done when that has ended.
+    package var runsCommand: Bool { path.suffix(2) == ["agent", "exec"] }
+
     /// The numbers of all guests that the call names, in its path or its parameters.
     package var guestIDs: Set<VMID> {
         var ids: Set<VMID> = []

@@ -37,6 +37,8 @@ package struct CallTemplate: Sendable, Hashable {
     package let name: String?
     /// The fields of the observed state that the call itself moves; only these may differ before the next one.
     package let moves: [String]
+    /// Made only where PVE has actions on many guests of its own (9 and later), or only where it has none; `nil` for both.
+    package let bulk: Bool?
 
     package struct Fixed: Sendable, Hashable {
         package let name: String
@@ -46,7 +48,8 @@ package struct CallTemplate: Sendable, Hashable {
     init(
         _ method: CallMethod, _ path: String, when: Condition = .always, tasks: [String] = [], id: String? = nil,
         fixed: KeyValuePairs<String, String> = [:], passes: [String]? = nil, renames: [String: String] = [:],
-        computed: [Computed] = [], digest: Bool = false, name: String? = nil, moves: [String] = []
+        computed: [Computed] = [], digest: Bool = false, name: String? = nil, moves: [String] = [],
+        bulk: Bool? = nil
     ) {
         self.method = method
         self.path = path
@@ -60,6 +63,7 @@ package struct CallTemplate: Sendable, Hashable {
         self.digest = digest
         self.name = name
         self.moves = moves
+        self.bulk = bulk
     }
 
     /// The names that stand in braces in the path.

@@ -5,6 +5,8 @@ package struct Condition: Sendable, Hashable {
     package enum Test: Sendable, Hashable {
         case given
         case missing
+        /// The parameter is a flag, and set.
+        case set
         /// The parameter is one of these words.
         case among([String])
     }
@@ -22,6 +24,7 @@ package struct Condition: Sendable, Hashable {
 
     static func with(_ name: String) -> Self { Condition(tests: [name: .given]) }
     static func without(_ name: String) -> Self { Condition(tests: [name: .missing]) }
+    static func flag(_ name: String) -> Self { Condition(tests: [name: .set]) }
     static func when(_ name: String, _ words: String...) -> Self { Condition(tests: [name: .among(words)]) }
     static func among(_ name: String, _ words: [String]) -> Self { Condition(tests: [name: .among(words)]) }
     static func any(_ names: [String]) -> Self { Condition(given: names) }
@@ -49,6 +52,7 @@ package struct Condition: Sendable, Hashable {
             switch test {
             case .given: params[name] != nil
             case .missing: params[name] == nil
+            case .set: params[name] == true
             case .among(let words): params[name]?.string.map(words.contains) ?? false
             }
         }
@@ -60,6 +64,7 @@ package struct Condition: Sendable, Hashable {
             switch test {
             case .given: "with \(name)"
             case .missing: "without \(name)"
+            case .set: "with \(name): true"
             case .among(let words): "with \(name) \(words.joined(separator: " or "))"
             }
         }

@@ -36,24 +36,29 @@ package struct CallName: Sendable, Hashable {
     package var json: JSON { ["method": .string(method.rawValue), "path": .string(path)] }
 }
 
-/// Why an operation stopped after some of its calls had been carried out, and the way back.
+/// Why an operation stopped after a part of it had been carried out, and the way back.
 package struct PartialOutcome: Sendable, Hashable {
     /// The code that the operation would have had if nothing had been done; `nil` for a task that failed.
     package let code: String?
     package let detail: String
+    /// What stayed of the call that failed, as PVE was found afterwards.
+    package let left: [Moved]
     /// A ready plan request that takes back what was done; `nil` where there is none.
     package let undo: JSON?
 
-    package init(code: String?, detail: String, undo: JSON?) {
+    package init(code: String?, detail: String, left: [Moved] = [], undo: JSON?) {
         self.code = code
         self.detail = detail
+        self.left = left
         self.undo = undo
     }
 }
 
 extension Operation {
-    /// The code of operations that ended after some of their calls had been carried out, and not all.
+    /// The code of operations of which a part was carried out and the rest was not.
     package static let partiallyApplied = "partially_applied"
+    /// The code of operations whose command ran in the guest and ended with another exit code than 0.
+    package static let commandFailed = "command_failed"
 
     /// Every call of the plan, in order, and what became of it.
     package var shownSteps: JSON {
@@ -77,6 +82,11 @@ extension Operation {
         }
     }
 
+    /// What stayed of the call that failed.
+    package var left: JSON? {
+        partial.flatMap { $0.left.isEmpty ? nil : .array($0.left.map(\.json)) }
+    }
+
     /// Takes over what a record of the operation's end, written at `time`, says of its calls; those that are not known as
     /// well.
     package mutating func takeSteps(of record: JSON, at time: Date) {
@@ -90,19 +100,16 @@ extension Operation {
         }
         guard let cause = record["cause"] else { return }
         partial = PartialOutcome(
-            code: cause["code"]?.string, detail: cause["detail"]?.string ?? "", undo: record["undo"])
-        moved = (cause["moved"]?.array ?? []).compactMap { moved in
-            moved["field"]?.string.map {
-                Moved(field: $0, planned: moved["planned"] ?? .null, found: moved["found"] ?? .null)
-            }
-        }
+            code: cause["code"]?.string, detail: cause["detail"]?.string ?? "",
+            left: (record["left"]?.array ?? []).compactMap(Moved.init), undo: record["undo"])
+        moved = (cause["moved"]?.array ?? []).compactMap(Moved.init)
     }
 
-    /// Makes it an operation that was carried out in part, where a call of it was: then nothing may say that nothing was
-    /// done.
-    package mutating func notePartlyDone(_ plan: Plan) {
+    /// Makes it an operation that was carried out in part, where a call of it was, or where `left` stayed of one that
+    /// failed, which `undo` takes back: then nothing may say that nothing was done.
+    package mutating func notePartlyDone(_ plan: Plan, left: [Moved] = [], undo: JSON? = nil) {
         let done = steps.indices.filter { steps[$0].isDone }
-        guard !done.isEmpty, partial == nil else { return }
+        guard !done.isEmpty || !left.isEmpty, partial == nil else { return }
         let names = done.compactMap { index -> String? in
             guard index < plan.preview.calls.count else { return nil }
             let call = plan.preview.calls[index]
@@ -110,10 +117,13 @@ extension Operation {
             return "\(call.method.rawValue) \(call.shownPath)\(snapshot)"
         }
         let detail = message
-        partial = PartialOutcome(code: code, detail: detail, undo: undo(of: done, in: plan))
+        let back = left.isEmpty ? self.undo(of: done, in: plan) : undo
+        partial = PartialOutcome(code: code, detail: detail, left: left, undo: back)
         code = Self.partiallyApplied
+        let stayed = left.map { "\($0.field) was \($0.planned.shown) and is \($0.found.shown)" }
+        let parts = names + (stayed.isEmpty ? [] : ["of the call that failed: " + stayed.joined(separator: ", ")])
         message =
-            "carried out in part, and not taken back: \(names.joined(separator: ", ")); "
+            "carried out in part, and not taken back: \(parts.joined(separator: "; ")); "
             + "the rest was not carried out: \(detail)"
     }
 
@@ -146,8 +156,10 @@ extension Operation {
         let why = "hidden by \(rules.joined(separator: ", "))"
         var hidden = self
         if code != nil || !state.isEnded { hidden.message = why }
-        hidden.moved = moved.map { Moved(field: $0.field, planned: .null, found: .null) }
-        hidden.partial = partial.map { PartialOutcome(code: $0.code, detail: why, undo: nil) }
+        hidden.moved = moved.map(\.hidden)
+        hidden.partial = partial.map {
+            PartialOutcome(code: $0.code, detail: why, left: $0.left.map(\.hidden), undo: nil)
+        }
         hidden.upstream = nil
         hidden.data = nil
         hidden.logTail = []
@@ -157,4 +169,13 @@ extension Operation {
 
 extension Moved {
     package var json: JSON { ["field": .string(field), "planned": planned, "found": found] }
+
+    /// As ``json`` has it.
+    package init?(_ shown: JSON) {
+        guard let field = shown["field"]?.string else { return nil }
+        self.init(field: field, planned: shown["planned"] ?? .null, found: shown["found"] ?? .null)
+    }
+
+    /// Without its values.
+    fileprivate var hidden: Moved { Moved(field: field, planned: .null, found: .null) }
 }

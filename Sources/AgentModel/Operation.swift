@@ -7,6 +7,9 @@ package enum TaskExit: Sendable, Hashable {
     case warnings(Int)
     case failed(String)
 
+    /// PVE's words for a task whose worker died without a last word.
+    package static let killed = "unexpected status"
+
     /// Reads PVE's text: `OK`, `WARNINGS: 3`, or the error itself.
     package init(exitStatus text: String) {
         if text == "OK" {

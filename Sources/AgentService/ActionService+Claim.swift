@@ -109,7 +109,7 @@ extension ActionService {
     ) async throws(ServiceError) -> Operation {
         let id = ports.newID(.operation)
         let now = ports.now()
-        let ticket = targetLocks.enter(lockNames(of: plan), slot: slot(of: plan.request.environment))
+        let ticket = await enter(for: plan, id)
         do throws(ServiceError) {
             let queue = event(
                 .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,

@@ -18,6 +18,7 @@ extension ActionService {
                     digest = try await relook(ready, after: index)
                     operation.knownTasks += try await tasks(like: call, at: ready.site, "before the next call")
                 }
+                try await overrule(by: operation)
                 operation.steps.append(Step(sentAt: ports.now()))
                 ports.reached(.sending)
                 try await store(aboutToSend: operation)
@@ -30,7 +31,7 @@ extension ActionService {
             ports.reached(.sent)
             guard let state = await send(call.filled(digest: digest), &operation, ready) else { return }
             guard state == .succeeded || state == .succeededWithWarnings else {
-                return await finish(operation, state, of: ready.plan, context)
+                return await end(operation, state, of: ready.plan, at: ready.site, context)
             }
         }
         await finish(
@@ -57,6 +58,11 @@ extension ActionService {
             case .done(let data):
                 ports.reached(.answered)
                 operation.data = Self.bounded(redaction(data))
+                if call.runsCommand {
+                    guard await keep(operation) else { return nil }
+                    ports.reached(.answerStored)
+                    return await followCommand(&operation, ready.plan, at: ready.site)
+                }
                 if let asked = call.askedOfHA {
                     let done = TaskEnd(exit: .ok, message: "OK")
                     guard let end = await settle(done, asked, ready.plan, at: ready.site) else { return nil }
@@ -83,7 +89,11 @@ extension ActionService {
             } else {
                 operation.steps[last].state = error.stepState
             }
-            return error.mayHaveExecuted ? .unknown : .failed
+            guard error.mayHaveExecuted else {
+                await forgetOverruling(by: operation.id)
+                return .failed
+            }
+            return await findLost(call, &operation, ready.plan, at: ready.site)
         }
     }
 
@@ -94,28 +104,6 @@ extension ActionService {
         return try await site.hypervisor.change(call) { [self] in
             leaving.pass(id, in: environment) { (try? checkNotFrozen(environment)) == nil }
         }
-    }
-
-    /// Follows an operation's task to its end and notes what came of it; `nil` when the agent stopped meanwhile.
-    func conclude(_ upid: UPID, _ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState? {
-        guard let followed = await follow(upid, at: site),
-            let settled = await settle(followed, upid.type, plan, at: site),
-            let end = await compareGuests(settled, &operation, plan, at: site)
-        else {
-            return nil
-        }
-        ports.reached(.taskEnded)
-        let redaction = Redaction(plan.preview.calls)
-        operation.message = String(redaction(end.message).prefix(4096))
-        operation.logTail = end.logTail.map { redaction($0) }
-        if plan.preview.calls.contains(where: \.carriesSecret) {
-            operation.keptLog = await keptLog(of: upid, at: site, redaction)
-        }
-        if end.state == .succeededWithWarnings { operation.hasWarnings = true }
-        if let last = operation.steps.indices.last {
-            operation.steps[last].state = end.stepState
-        }
-        return end.state
     }
 
     /// What PVE answered, unless it is too much to keep.
@@ -154,6 +142,9 @@ extension ActionService {
         operation.cancelRequestedBy = runs.withLock { $0.stops[ended.id] } ?? ended.cancelRequestedBy
         let wasStopped = operation.cancelRequestedBy != nil && Self.isInterruption(operation.message)
         let state = wanted == .failed && wasStopped ? .cancelled : wanted
+        if state == .cancelled, let other = runs.withLock({ $0.overruled[ended.id] }) {
+            operation.message += "; ended by operation \(other), which overrules it"
+        }
         if let plan, state == .failed || state == .cancelled { operation.notePartlyDone(plan) }
         guard operation.move(to: state, at: now) else { return }
         let final = operation
@@ -170,6 +161,7 @@ extension ActionService {
         guard await store(endOf: final, at: now) else { return }
         floor.close(ticket)
         ports.reached(.outcomeStored)
+        lookLater(for: final)
     }
 
     /// Stores an operation that has ended, and what its end makes of its plan; keeps trying.
@@ -193,7 +185,7 @@ extension ActionService {
 
     /// PVE's words for a task that somebody stopped.
     private static func isInterruption(_ exit: String) -> Bool {
-        exit.contains("interrupt") || exit == "unexpected status"
+        exit.contains("interrupt") || exit.hasPrefix(TaskExit.killed)
     }
 
     /// Tries once a second until it works, and takes no new changes meanwhile; a cancelled task gives up once it has tried.
@@ -260,40 +252,5 @@ extension ActionService {
         case .approvalRequired: .awaitingApproval
         default: .approved
         }
-    }
-}
-
-extension Operation {
-    mutating func note(
-        _ error: HypervisorError, _ environment: EnvironmentName, _ call: Call, _ redaction: Redaction
-    ) {
-        note(ServiceError(error, environment, during: "\(call.method.rawValue) \(call.shownPath)"))
-        message = redaction(message)
-        upstream = upstream.map { redaction($0) }
-        if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
-    }
-
-    /// With what the store has of somebody's wish to cancel it.
-    fileprivate func keepingCancel(of stored: Operation?) -> Operation {
-        var operation = self
-        operation.cancelRequestedBy = stored?.cancelRequestedBy
-        return operation
-    }
-
-    mutating func note(_ error: ServiceError) {
-        code = error.code.rawValue
-        message = error.detail
-        moved = error.moved
-        upstream = error.upstream
-    }
-
-    /// What the audit log keeps of the end.
-    var record: JSON {
-        [
-            "status": .string(state.rawValue), "message": .string(message), "code": code.map { .string($0) },
-            "cause": cause, "undo": partial?.undo, "steps": shownSteps, "upid": upid.map { .string($0.description) },
-            "log_tail": logTail.isEmpty ? nil : JSON(logTail),
-            "upstream": upstream?.json, "cancel_requested_by": cancelRequestedBy.map { .string($0) },
-        ]
     }
 }

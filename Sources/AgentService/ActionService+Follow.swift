@@ -1,6 +1,7 @@
 import AgentModel
 import Logging
 import StrictJSON
+import Synchronization
 
 /// Follows what PVE works on to its end.
 extension ActionService {
@@ -27,6 +28,62 @@ extension ActionService {
             case .failed: .failed
             case nil: .unknown
             }
+        }
+    }
+
+    /// Follows an operation's task to its end, and what the task leaves to others, and notes what came of it; `nil` when the
+    /// agent stopped meanwhile.
+    func conclude(_ upid: UPID, _ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState? {
+        guard let followed = await follow(upid, at: site),
+            let settled = await settle(followed, upid.type, plan, at: site),
+            var end = await compareGuests(settled, &operation, plan, at: site)
+        else { return nil }
+        ports.reached(.taskEnded)
+        let last = operation.steps.count - 1
+        guard operation.steps.indices.contains(last) else { return end.state }
+        operation.steps[last].state = end.stepState
+        if end.state == .succeededWithWarnings { operation.hasWarnings = true }
+        let isLast = operation.steps.count == plan.preview.calls.count
+        if isLast, plan.request.endsRunning, end.stepState == .done {
+            guard let started = await awaitRunning(after: upid, plan, at: site) else { return nil }
+            if started.state == .succeededWithWarnings { operation.hasWarnings = true }
+            if started.state != .succeeded { end = started }
+        }
+        let redaction = Redaction(plan.preview.calls)
+        operation.message = String(redaction(end.message).prefix(4096))
+        operation.logTail = end.logTail.map { redaction($0) }
+        if plan.preview.calls.contains(where: \.carriesSecret) {
+            operation.keptLog = await keptLog(of: upid, at: site, redaction)
+        }
+        if isLast, plan.request.powersMany {
+            return await compareGuests(after: end, of: upid, &operation, plan, at: site)
+        }
+        let isStopped = runs.withLock { $0.stops[operation.id] != nil } || operation.cancelRequestedBy != nil
+        if end.exit == .failed(TaskExit.killed), !isStopped {
+            return await judgeKilled(&operation, plan, at: site)
+        }
+        return end.state
+    }
+
+    /// A worker died without a last word: what PVE shows of its work tells how far it came.
+    private func judgeKilled(_ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState {
+        let last = operation.steps.count - 1
+        let words = operation.message
+        switch await aftermath(of: operation, plan, at: site) {
+        case .left(_, isAll: true, _):
+            operation.steps[last].state = .done
+            operation.hasWarnings = true
+            operation.message = "\(words): PVE's worker was killed; \(plan.request.target) is as it was to be"
+            return .succeededWithWarnings
+        case .left(let left, _, let undo):
+            operation.message = "\(words): PVE's worker was killed"
+            operation.notePartlyDone(plan, left: left, undo: undo)
+            return .failed
+        case .unchanged, .unseen:
+            operation.steps[last].state = .unknown
+            operation.message =
+                "\(words): PVE's worker was killed, and nothing of what it did is to be seen; it is not sent again"
+            return .unknown
         }
     }
 

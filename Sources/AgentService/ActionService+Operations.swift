@@ -70,7 +70,8 @@ extension ActionService {
             let version = hub.version
             do throws(ServiceError) { operation = try await self.operation(started.id) } catch { break }
             if operation.state.isEnded { break }
-            let isAccepted = operation.upid != nil || operation.queuePosition > 0
+            // A code that comes before the end says that the answer was lost.
+            let isAccepted = operation.upid != nil || operation.queuePosition > 0 || operation.code != nil
             let left = deadline.map { $0 - .now } ?? (isAccepted ? .zero : .seconds(3600))
             if left <= .zero || Task.isCancelled { break }
             await hub.wait(for: started.id, after: version, atMost: left)
@@ -219,7 +220,7 @@ extension ActionService {
     }
 
     /// PVE would have none of it: whatever ends the operation now, it is not the cancel.
-    private func forgetCancel(of id: RecordID) async throws(ServiceError) {
+    func forgetCancel(of id: RecordID) async throws(ServiceError) {
         runs.withLock { $0.stops[id] = nil }
         try await write { records in
             guard var operation = records.operation(id), operation.state == .running else { return }
@@ -275,6 +276,7 @@ extension ActionService {
     package func drain(within limit: Duration) async {
         let tasks = runs.withLock { runs in
             runs.draining = true
+            for search in runs.searches.values { search.cancel() }
             return Array(runs.tasks.values)
         }
         let timer = Task {

@@ -21,6 +21,7 @@ extension ActionService {
         for operation in try await read({ $0.operations(OperationFilter(state: .running)) }) {
             try await resume(operation)
         }
+        try await resumeSearches()
         try await arm()
     }
 
@@ -96,6 +97,10 @@ extension ActionService {
         }
         guard !step.isDone else { return await end(operation, operation.steps.count, of: plan) }
         var followed = operation
+        if step.upid == nil, plan.preview.calls.last?.runsCommand == true, operation.data?["pid"] != nil {
+            guard let state = await followCommand(&followed, plan, at: site) else { return }
+            return await end(followed, state, of: plan, at: site, .agent)
+        }
         if step.upid == nil {
             guard let found = await find(operation, plan, at: site) else { return }
             guard let upid = found.upid else {
@@ -111,7 +116,7 @@ extension ActionService {
             let state = await conclude(upid, &followed, plan, at: site)
         else { return }
         guard state == .succeeded || state == .succeededWithWarnings else {
-            return await finish(followed, state, of: plan, .agent)
+            return await end(followed, state, of: plan, at: site, .agent)
         }
         await end(followed, followed.steps.count, of: plan)
     }
@@ -130,24 +135,5 @@ extension ActionService {
         var ended = operation
         ended.message = message
         await finish(ended, state, of: nil, .agent)
-    }
-
-    /// Looks for the task of the last call until PVE has answered, a few times, since the task may be about to begin.
-    /// `nil` when the agent stopped meanwhile.
-    private func find(_ operation: Operation, _ plan: Plan, at site: Site) async -> (upid: UPID?, Void)? {
-        var looks = 0
-        var pause = Duration.milliseconds(250)
-        while true {
-            do throws(ServiceError) {
-                if let upid = try await trace(of: operation, plan, at: site) { return (upid, ()) }
-                looks += 1
-                if looks >= limits.traceLooks { return (nil, ()) }
-            } catch {
-                ports.log.warning(
-                    "PVE cannot be asked for a task; trying again", metadata: ["error": "\(error.detail)"])
-            }
-            do { try await Task.sleep(for: pause) } catch { return nil }
-            pause = min(pause * 2, .seconds(10))
-        }
     }
 }

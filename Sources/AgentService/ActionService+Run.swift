@@ -26,6 +26,7 @@ extension ActionService {
                     runs.tasks[operation.id] = nil
                     runs.tickets[operation.id] = nil
                     runs.stops[operation.id] = nil
+                    runs.overruled[operation.id] = nil
                 }
             }
             return true

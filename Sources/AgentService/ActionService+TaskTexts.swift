@@ -40,7 +40,7 @@ extension ActionService {
     /// An operation keeps what its newest task said, and no other.
     private static func erased(_ operation: Operation, _ upid: UPID) -> TaskSecrets {
         operation.upid == upid
-            ? .erased(log: operation.keptLog, message: operation.message)
+            ? .erased(log: operation.keptLog, message: operation.exitText)
             : .erased(log: [], message: Secret("").description)
     }
 

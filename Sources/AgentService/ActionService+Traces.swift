@@ -7,10 +7,7 @@ extension ActionService {
     /// The tasks of the call's node that look like the call's own: type, what they work on, and the agent's token.
     /// None for a call that starts no task. Throws when PVE cannot be asked.
     func tasks(like call: Call?, at site: Site, _ purpose: String) async throws(ServiceError) -> [UPID] {
-        guard let call, let node = call.traceNode else { return [] }
-        let list = Call(
-            .get, ["nodes", node, "tasks"],
-            [(name: "source", value: .text("all")), (name: "limit", value: .text("500"))])
+        guard let call, let list = call.taskList else { return [] }
         do throws(HypervisorError) {
             let rows = try await site.hypervisor.read(list).array ?? []
             return rows.compactMap { $0["upid"]?.string.flatMap(UPID.init) }.filter { upid in
@@ -21,12 +18,14 @@ extension ActionService {
         }
     }
 
-    /// The one task that the operation's last call can have started, if there is exactly one: it was not there before,
-    /// and it began when the call was sent, give or take how far two clocks may differ.
-    func trace(of operation: Operation, _ plan: Plan, at site: Site) async throws(ServiceError) -> UPID? {
+    /// The one task that the operation's last call can have started, if there is exactly one: it was not there before, is
+    /// none of `others`, and began when the call was sent, give or take how far two clocks may differ.
+    func trace(
+        of operation: Operation, _ plan: Plan, at site: Site, besides others: [UPID] = []
+    ) async throws(ServiceError) -> UPID? {
         guard let step = operation.steps.last, operation.steps.count <= plan.preview.calls.count else { return nil }
         let call = plan.preview.calls[operation.steps.count - 1]
-        let known = Set(operation.knownTasks + operation.steps.compactMap(\.upid))
+        let known = Set(operation.knownTasks + operation.steps.compactMap(\.upid) + others)
         let began = step.sentAt.timeIntervalSince1970
         let found = try await tasks(like: call, at: site, "looking for its task").filter { upid in
             !known.contains(upid)
@@ -40,8 +39,14 @@ extension ActionService {
 }
 
 extension Call {
-    /// The node whose list of tasks shows what this call starts.
-    fileprivate var traceNode: String? { startsTask && path.count > 1 && path[0] == "nodes" ? path[1] : nil }
+    /// The list of tasks that shows what this call starts; `nil` where it starts none.
+    fileprivate var taskList: Call? {
+        guard startsTask, path.count > 1 else { return nil }
+        guard path[0] == "nodes" else { return Call(.get, ["cluster", "tasks"]) }
+        return Call(
+            .get, ["nodes", path[1], "tasks"],
+            [(name: "source", value: .text("all")), (name: "limit", value: .text("500"))])
+    }
 
     fileprivate func mayHaveStarted(_ upid: UPID) -> Bool {
         taskTypes.contains(upid.type) && taskID.map { $0 == upid.id } ?? true

@@ -106,6 +106,10 @@ package final class ActionService: Sendable {
         var tickets: [RecordID: TargetLocks.Ticket] = [:]
         /// Who asked PVE to stop the task of an operation that runs.
         var stops: [RecordID: String] = [:]
+        /// The stops that overrule shutdowns under way, by those shutdowns.
+        var overruled: [RecordID: RecordID] = [:]
+        /// Searches for what calls may have started whose outcome is unknown.
+        var searches: [RecordID: Task<Void, Never>] = [:]
         var draining = false
         /// Outcomes that cannot be written at present.
         var stuck = 0

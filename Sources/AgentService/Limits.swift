@@ -25,6 +25,14 @@ package struct Limits: Sendable, Hashable {
     package var followSeconds = 24 * 60 * 60
     /// Seconds that the HA manager has to do what it was asked for before the outcome counts as unknown.
     package var highAvailabilitySeconds = 300
+    /// Seconds that a guest may take to run after the task that was to start it has ended.
+    package var startSeconds = 120
+    /// Seconds that a command in a guest may run before its outcome counts as unknown.
+    package var commandSeconds = 600
+    /// Bytes of a command's output, and of its errors, that are kept.
+    package var commandBytes = 32 << 10
+    /// Seconds after an outcome became unknown during which PVE is looked at again for what the call may have started.
+    package var lateSeconds = 600
     /// Whether identical reads at the same time share one fetch.
     package var shareReads = true
 

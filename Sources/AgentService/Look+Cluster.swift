@@ -73,11 +73,36 @@ extension Look {
                 }
             }
         }
+        checks += try await backupLocks()
+        if request.target == .cluster, !findings.hasBulkActions {
+            checks.append(
+                Check(
+                    "bulk-actions", .block, "this PVE works on many guests of one node only; take node/NAME as target"))
+        }
         if findings.guests.isEmpty, checks.isEmpty {
             checks.append(Check("guests", .block, "no guest of \(request.target) is meant: there is nothing to do"))
         }
         let locked = findings.observed.shown["guests"]?.object?.members.filter { $0.value["lock"]?.string != nil } ?? []
         return checks
             + locked.map { Check("locked", .block, "\($0.key) is locked (\($0.value["lock"]?.string ?? ""))") }
+    }
+
+    /// Guests of the node, beside those that are meant, with the lock of a backup: a node's own start of many takes it away
+    /// from all of them.
+    private func backupLocks() async throws(HypervisorError) -> [Check] {
+        guard case .node(let own) = request.target, request.definition.changes == .guestStatus("running") else {
+            return []
+        }
+        return try await guestRows().compactMap { row in
+            guard row["node"]?.string == own.description, row["lock"] == "backup", let guest = GuestRef(row: row),
+                !findings.guests.contains(guest)
+            else { return nil }
+            return findings.hasBulkActions
+                ? Check("backup-lock", .warn, "\(guest) has the lock of a backup; it keeps it")
+                : Check(
+                    "backup-lock", .block,
+                    "\(guest) has the lock of a backup, which PVE would remove; wait for that backup, or start the "
+                        + "guests one by one")
+        }
     }
 }

@@ -121,6 +121,10 @@ extension Look {
             }
         }
         findings.guests.sort()
+        do throws(HypervisorError) { _ = try await read(["cluster", "bulk-action", "guest"]) } catch {
+            guard case .refused(let upstream) = error, upstream.status == 501 else { throw error }
+            findings.hasBulkActions = false
+        }
     }
 
     /// Whether a request for all guests of a node means this one.

@@ -18,6 +18,8 @@ struct Observer: Sendable {
         var object: JSON?
         /// The guests that a request for many means.
         var guests: [GuestRef] = []
+        /// PVE has actions on many guests of its own.
+        var hasBulkActions = true
         /// What policy judges.
         var reach = Reach()
         /// What was seen of guests other than the target.
@@ -25,7 +27,9 @@ struct Observer: Sendable {
 
         /// What is to be looked at could be found.
         var isThere: Bool { checks.allSatisfy { $0.level != .block } }
-        var surroundings: Surroundings { Surroundings(node: node, config: config, guests: guests) }
+        var surroundings: Surroundings {
+            Surroundings(node: node, config: config, guests: guests, hasBulkActions: hasBulkActions)
+        }
     }
 
     /// What `request` would do, from live state. A read looks at the guests that it is about only where `resolving`.

@@ -28,7 +28,8 @@ final class TargetLocks: Sendable {
     }
 
     fileprivate struct State {
-        var held: Set<String> = []
+        /// Who holds each name: one, and whoever was let past it.
+        var held: [String: Set<UInt64>] = [:]
         var slots: [String: Int] = [:]
         var waiting: [Waiter] = []
         /// Granted before anybody waited for it.
@@ -39,9 +40,15 @@ final class TargetLocks: Sendable {
     private let state = Mutex(State())
 
     /// Takes the locks and the slot at once where nobody holds or awaits any of them, else a place in the queue.
-    func enter(_ names: Set<String>, slot: Slot? = nil) -> Ticket {
+    ///
+    /// Where `passed` alone holds what is wanted, the locks are shared with it, without a slot and before all who wait.
+    func enter(_ names: Set<String>, slot: Slot? = nil, passing passed: Ticket? = nil) -> Ticket {
         state.withLock { state in
             state.last += 1
+            if let passed, names.allSatisfy({ state.held[$0, default: []].isSubset(of: [passed.number]) }) {
+                state.hold(Waiter(number: state.last, names: names, slot: nil))
+                return Ticket(number: state.last, names: names, slot: nil, ahead: 0)
+            }
             let waiter = Waiter(number: state.last, names: names, slot: slot)
             let ahead = state.count(ahead: waiter, in: state.waiting[...])
             guard ahead > 0 || !state.isFree(waiter) else {
@@ -92,7 +99,10 @@ final class TargetLocks: Sendable {
     /// Frees what a granted ticket holds and lets the next ones in.
     func leave(_ ticket: Ticket) {
         let granted = state.withLock { state in
-            state.held.subtract(ticket.names)
+            for name in ticket.names {
+                state.held[name]?.remove(ticket.number)
+                if state.held[name]?.isEmpty == true { state.held[name] = nil }
+            }
             if let slot = ticket.slot { state.slots[slot.name, default: 1] -= 1 }
             state.granted.remove(ticket.number)
             return Self.grant(&state)
@@ -123,7 +133,7 @@ final class TargetLocks: Sendable {
 
 extension TargetLocks.State {
     fileprivate func isFree(_ waiter: TargetLocks.Waiter) -> Bool {
-        waiter.names.isDisjoint(with: held) && !isFull(waiter.slot)
+        waiter.names.allSatisfy { held[$0] == nil } && !isFull(waiter.slot)
     }
 
     private func isFull(_ slot: TargetLocks.Slot?) -> Bool {
@@ -140,7 +150,7 @@ extension TargetLocks.State {
     }
 
     fileprivate mutating func hold(_ waiter: TargetLocks.Waiter) {
-        held.formUnion(waiter.names)
+        for name in waiter.names { held[name, default: []].insert(waiter.number) }
         if let slot = waiter.slot { slots[slot.name, default: 0] += 1 }
     }
 }

@@ -77,12 +77,17 @@ extension CallName: Stored {
 }
 
 extension PartialOutcome: Stored {
-    var stored: JSON { ["code": code.map { .string($0) }, "detail": .string(detail), "undo": undo] }
+    var stored: JSON {
+        [
+            "code": code.map { .string($0) }, "detail": .string(detail), "left": left.isEmpty ? nil : JSON(left),
+            "undo": undo,
+        ]
+    }
 
     init(stored fields: inout StoredFields) throws(RowFlaw) {
         self.init(
             code: try fields.find("code", \.string), detail: try fields.text("detail"),
-            undo: try fields.find("undo") { $0 })
+            left: try fields.findList("left") ?? [], undo: try fields.find("undo") { $0 })
     }
 }
 

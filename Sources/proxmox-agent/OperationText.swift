@@ -35,6 +35,21 @@ struct OperationText {
                 "\(field["field"]?.string ?? ""): \(PlanText.word(field["planned"])) → \(PlanText.word(field["found"]))",
             ]
         }
+        let left = (operation["left"]?.array ?? []).map { field in
+            [
+                "stayed",
+                "\(field["field"]?.string ?? ""): \(PlanText.word(field["planned"])) → \(PlanText.word(field["found"]))",
+            ]
+        }
+        let guests = (operation["data"]?["guests"]?.array ?? []).map { guest in
+            [
+                "guest",
+                "\(guest["guest"]?.string ?? ""): \(PlanText.word(guest["found"])), wanted \(PlanText.word(guest["wanted"]))",
+            ]
+        }
+        let output = ["stdout", "stderr"].compactMap { name in
+            operation["data"]?["output"]?[name]?.string.flatMap { $0.isEmpty ? nil : [name, PlanText.text($0)] }
+        }
         let steps = (operation["steps"]?.array ?? []).map { step in
             let call = ["method", "path"].compactMap { step["call"]?[$0]?.string }
             let state = PlanText.spaced(step["state"]?.string ?? "")
@@ -54,7 +69,7 @@ struct OperationText {
         return ["\(id)  \(what)  \(state)"]
             + table(
                 facts.compactMap { name, value in value.map { ["  \(name)", $0] } }
-                    + (steps + approvals + moved).map { ["  \($0[0])", $0[1]] })
+                    + (steps + approvals + moved + left + guests + output).map { ["  \($0[0])", $0[1]] })
             + (tail.isEmpty ? [] : ["", "the end of the task's log:"] + tail.map { "  \($0)" })
     }
 

@@ -56,6 +56,21 @@ struct TargetLocksTests {
         #expect(await locks.wait(for: b))
     }
 
+    @Test func `who may pass the holder shares its locks before all who wait, and keeps them from the others`() async {
+        let locks = TargetLocks()
+        let slot = TargetLocks.Slot(name: "home", limit: 1)
+        let holder = locks.enter(["a"], slot: slot)
+        let waiter = locks.enter(["a"], slot: slot)
+        let passing = locks.enter(["a"], slot: slot, passing: holder)
+        #expect(passing.ahead == 0)
+        #expect(locks.enter(["a"], passing: waiter).ahead > 0, "only past who holds them alone")
+        locks.leave(holder)
+        #expect(locks.position(of: waiter) == 1, "it waits for the one that passed as well")
+        locks.leave(passing)
+        #expect(await locks.wait(for: waiter))
+        #expect(locks.enter(["b"], slot: slot).ahead > 0, "the slot of the one that passed was never its own")
+    }
+
     @Test func `a place given up is a place gained by those behind`() async {
         let locks = TargetLocks()
         let a = locks.enter(["a"])

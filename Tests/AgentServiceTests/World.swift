@@ -66,7 +66,7 @@ struct World {
         pve.put("vm/102", status: "stopped")
         let facts = EnvironmentFacts(
             name: try #require(EnvironmentName("home")), baseURL: "https://pve.lan:8006", tokenID: "agent@pve!home",
-            trust: "system", readOnly: readOnly, acceptsDeclaredApprovals: true)
+            trust: "system", readOnly: readOnly, acceptsDeclaredApprovals: true, allowedCommands: [["uptime"]])
         self.init(pve, FlakyAuditSink(), FlakyPlanStore(), Clock(), facts, limits, rules)
     }
 

@@ -1,0 +1,131 @@
+import AgentModel
+import StrictJSON
+
+/// Holds what became of many guests against what was promised: PVE's task says OK while guests fail.
+extension ActionService {
+    /// One guest of an action on many.
+    private struct Member {
+        let guest: GuestRef
+        /// `status`, or `node`.
+        let field: String
+        let planned: JSON
+        let wanted: JSON
+        var found: JSON?
+        var isManaged = false
+        var detail: String?
+
+        var isDone: Bool { found == wanted }
+
+        init?(_ change: Change) {
+            let parts = change.key.split(separator: ".")
+            guard parts.count == 2, let target = Target(String(parts[0])), let guest = target.guest else { return nil }
+            self.guest = guest
+            field = String(parts[1])
+            planned = change.from
+            wanted = change.to
+        }
+
+        var json: JSON {
+            [
+                "guest": .string(guest.description), "wanted": wanted, "found": found ?? .null,
+                "done": .bool(isDone), "detail": detail.map { .string($0) },
+            ]
+        }
+
+        var moved: Moved { Moved(field: "\(guest).\(field)", planned: planned, found: found ?? .null) }
+    }
+
+    /// What became of each guest that the plan means, and with that of the operation; `nil` when the agent stopped
+    /// meanwhile.
+    func compareGuests(
+        after end: TaskEnd, of upid: UPID, _ operation: inout Operation, _ plan: Plan, at site: Site
+    ) async -> OperationState? {
+        var members = plan.preview.changes.compactMap(Member.init)
+        let deadline = ContinuousClock.now + .seconds(limits.highAvailabilitySeconds)
+        var pause = Duration.milliseconds(500)
+        while true {
+            await look(at: &members, site)
+            // What HA was asked for takes its time.
+            let waits = members.contains { $0.isManaged && !$0.isDone }
+            guard waits, end.state != .unknown, ContinuousClock.now < deadline else { break }
+            do { try await Task.sleep(for: pause) } catch { return nil }
+            pause = min(pause * 2, .seconds(5))
+        }
+        let redaction = Redaction(plan.preview.calls)
+        let missed = members.indices.filter { !members[$0].isDone }
+        if !missed.isEmpty {
+            let log = await lines(of: upid, at: site)
+            for index in missed { members[index].detail = Self.words(about: members[index].guest, in: log) }
+        }
+        operation.data = redaction(["guests": .array(members.map(\.json))])
+        guard !missed.isEmpty else {
+            if end.state == .failed { operation.hasWarnings = true }
+            return end.state == .failed || operation.hasWarnings ? .succeededWithWarnings : end.state
+        }
+        let words = missed.map { index in
+            let member = members[index]
+            return "\(member.guest) is \(member.found?.shown ?? "not to be seen"), not \(member.wanted.shown)"
+                + (member.detail.map { " (\($0))" } ?? "")
+        }
+        operation.message = String(
+            redaction(
+                "\(members.count - missed.count) of \(members.count) guests are as planned; "
+                    + words.joined(separator: ", ") + "; PVE's task ended: \(end.message)"
+            ).prefix(4096))
+        let isSeen = members.contains { !$0.isDone && $0.found != nil }
+        guard isSeen, end.state != .unknown else { return .unknown }
+        if let last = operation.steps.indices.last { operation.steps[last].state = .failed }
+        let changed = members.filter { $0.found != nil && $0.found != $0.planned }
+        operation.notePartlyDone(
+            plan, left: changed.map(\.moved), undo: plan.undo(only: Set(changed.map { $0.guest.id })))
+        if changed.isEmpty { operation.message += "; nothing was changed" }
+        return .failed
+    }
+
+    /// Reads where each guest that is not done yet is, and how it is doing.
+    private func look(at members: inout [Member], _ site: Site) async {
+        let list = Call(.get, ["cluster", "resources"], [(name: "type", value: .text("vm"))])
+        let rows = (try? await site.hypervisor.read(list).array) ?? []
+        let nodes = rows.reduce(into: [GuestRef: String]()) { nodes, row in
+            if let guest = GuestRef(row: row) { nodes[guest] = row["node"]?.string }
+        }
+        for index in members.indices where !members[index].isDone {
+            let guest = members[index].guest
+            members[index].found = nil
+            guard let node = nodes[guest] else { continue }
+            let path = ["nodes", node, guest.kind.rawValue, "\(guest.id)", "status", "current"]
+            let status = try? await site.hypervisor.read(Call(.get, path))
+            members[index].isManaged = status?["ha"]?["managed"] == 1
+            members[index].found = members[index].field == "node" ? .string(node) : status?["status"]
+        }
+    }
+
+    private func lines(of upid: UPID, at site: Site) async -> [String] {
+        (try? await site.hypervisor.log(of: upid, from: 0, limit: 2000).lines) ?? []
+    }
+
+    /// PVE's last line about the guest that is more than that it was begun.
+    private static func words(about guest: GuestRef, in log: [String]) -> String? {
+        let letters = guest.kind == .vm ? "VM" : "CT"
+        let line = log.last { line in
+            let words = line.split { !$0.isLetter && !$0.isNumber }
+            return ["failed", "Skipping", "skipping", "error", "can't"].contains { line.contains($0) }
+                && words.contains { $0 == "\(guest.id)" } && words.contains { $0 == letters }
+        }
+        return line.map { String($0.prefix(300)) }
+    }
+}
+
+extension Plan {
+    /// The way back for those of the guests that were changed.
+    fileprivate func undo(only ids: Set<VMID>) -> JSON? {
+        guard var undo = preview.undo?.object, var params = undo["params"]?.object else { return nil }
+        let kept = (params["vms"]?.array ?? []).filter {
+            $0.integer.flatMap { VMID("\($0)") }.map(ids.contains) ?? false
+        }
+        guard !kept.isEmpty else { return nil }
+        params["vms"] = .array(kept)
+        undo["params"] = .object(params)
+        return .object(undo)
+    }
+}

@@ -1,0 +1,77 @@
+import AgentModel
+import StrictJSON
+
+/// Follows what a guest agent runs.
+extension ActionService {
+    /// Asks for the process of an operation's command until it has ended; `nil` when the agent stopped meanwhile.
+    func followCommand(_ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState? {
+        guard let call = plan.preview.calls.last, let pid = operation.data?["pid"]?.integer else {
+            operation.message = "the guest agent does not say which process it has started"
+            return .unknown
+        }
+        let ask = Call(
+            .get, call.path.dropLast() + ["exec-status"], [(name: "pid", value: .text("\(pid)"))])
+        let deadline = ContinuousClock.now + .seconds(limits.commandSeconds)
+        var pause = Duration.milliseconds(200)
+        var refusals = 0
+        while ContinuousClock.now < deadline, refusals < 5 {
+            do throws(HypervisorError) {
+                let status = try await site.hypervisor.read(ask)
+                if status["exited"] == true || Self.number(status["exited"]) == 1 {
+                    return note(status, pid, &operation, Redaction(plan.preview.calls))
+                }
+                refusals = 0
+            } catch {
+                if case .refused(let upstream) = error, !upstream.isFromGateway { refusals += 1 }
+            }
+            do { try await Task.sleep(for: pause) } catch { return nil }
+            pause = min(pause * 2, .seconds(5))
+        }
+        operation.message =
+            refusals > 0
+            ? "the guest agent does not tell any more what became of process \(pid)"
+            : "process \(pid) still runs in the guest after \(limits.commandSeconds) seconds"
+        return .unknown
+    }
+
+    /// Keeps how a command ended, and what it wrote: that is data, whatever it says.
+    private func note(
+        _ status: JSON, _ pid: Int64, _ operation: inout Operation, _ redaction: Redaction
+    ) -> OperationState {
+        let (out, isOutCut) = text(status["out-data"], redaction)
+        let (err, isErrCut) = text(status["err-data"], redaction)
+        let isCut = [status["out-truncated"], status["err-truncated"]].contains { $0 == true || Self.number($0) == 1 }
+        let code = Self.number(status["exitcode"])
+        let signal = Self.number(status["signal"])
+        operation.data = [
+            "pid": .integer(pid), "exit_code": code.map { .integer($0) }, "signal": signal.map { .integer($0) },
+            "output": [
+                "kind": "data", "stdout": .string(out), "stderr": .string(err),
+                "truncated": .bool(isCut || isOutCut || isErrCut),
+            ],
+        ]
+        let last = operation.steps.count - 1
+        guard code == 0, signal == nil else {
+            operation.code = Operation.commandFailed
+            operation.message =
+                signal.map { "the command was ended by signal \($0)" }
+                ?? code.map { "the command ended with exit code \($0)" } ?? "the command ended without an exit code"
+            operation.steps[last].state = .failed
+            return .failed
+        }
+        operation.message = "the command ended with exit code 0"
+        operation.steps[last].state = .done
+        return .succeeded
+    }
+
+    private func text(_ value: JSON?, _ redaction: Redaction) -> (String, isCut: Bool) {
+        let whole = redaction(value?.string ?? "")
+        guard whole.utf8.count > limits.commandBytes else { return (whole, false) }
+        return (String(decoding: whole.utf8.prefix(limits.commandBytes), as: UTF8.self), true)
+    }
+
+    /// A number as PVE or a proxy may spell it.
+    private static func number(_ value: JSON?) -> Int64? {
+        value?.integer ?? value?.string.flatMap { Int64($0) }
+    }
+}

@@ -1,0 +1,56 @@
+import AgentAudit
+import AgentModel
+import StrictJSON
+import Synchronization
+
+/// A stop with `overrule-shutdown`: it does not wait for the shutdown that it is to end.
+extension ActionService {
+    /// A place in the queue for everything that the plan's calls work on; past the shutdown that it overrules.
+    func enter(for plan: Plan, _ id: RecordID) async -> TargetLocks.Ticket {
+        let names = lockNames(of: plan)
+        let slot = slot(of: plan.request.environment)
+        guard let shutdown = await shutdownUnderWay(overruledBy: plan),
+            let passed = runs.withLock({ $0.tickets[shutdown] })
+        else { return targetLocks.enter(names, slot: slot) }
+        let ticket = targetLocks.enter(names, slot: slot, passing: passed)
+        if ticket.ahead == 0 { runs.withLock { $0.overruled[shutdown] = id } }
+        return ticket
+    }
+
+    /// The operation that shuts the same guest down, whose task PVE is at.
+    private func shutdownUnderWay(overruledBy plan: Plan) async -> RecordID? {
+        let request = plan.request
+        guard request.params["overrule-shutdown"] == true, let guest = request.target.guest else { return nil }
+        let running = OperationFilter(environments: [request.environment], state: .running)
+        let found = try? await read { $0.operations(running) }
+        return found?.first { operation in
+            operation.target == .guest(guest) && operation.upid != nil
+                && ["shutdown_vm", "shutdown_container"].contains(operation.action.rawValue)
+        }?.id
+    }
+
+    /// Records and stores, before the stop leaves, that the shutdown it overrules is to end.
+    func overrule(by stop: Operation) async throws(ServiceError) {
+        guard let shutdown = runs.withLock({ $0.overruled.first { $0.value == stop.id }?.key }),
+            let found = try await read({ $0.operation(shutdown) }), found.state == .running
+        else { return }
+        let ask = event(
+            .cancel, .agent, environment: found.environment, plan: found.planID, operation: shutdown,
+            result: ["status": "asked", "overruled_by": .string(stop.id.description)])
+        let actor = stop.requester.actor
+        let asked = try await commit(ask) { records -> Bool? in
+            guard var operation = records.operation(shutdown), operation.state == .running else { return nil }
+            operation.cancelRequestedBy = actor
+            records.put(operation)
+            return true
+        }
+        if asked == true { runs.withLock { if $0.tasks[shutdown] != nil { $0.stops[shutdown] = actor } } }
+    }
+
+    /// PVE would have none of the stop: whatever ends the shutdown now, it is not that.
+    func forgetOverruling(by stop: RecordID) async {
+        guard let shutdown = runs.withLock({ $0.overruled.first { $0.value == stop }?.key }) else { return }
+        runs.withLock { $0.overruled[shutdown] = nil }
+        try? await forgetCancel(of: shutdown)
+    }
+}

@@ -1,0 +1,39 @@
+import AgentModel
+import StrictJSON
+
+/// What an operation keeps of how it went.
+extension Operation {
+    mutating func note(
+        _ error: HypervisorError, _ environment: EnvironmentName, _ call: Call, _ redaction: Redaction
+    ) {
+        note(ServiceError(error, environment, during: "\(call.method.rawValue) \(call.shownPath)"))
+        message = redaction(message)
+        upstream = upstream.map { redaction($0) }
+        if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
+    }
+
+    /// With what the store has of somebody's wish to cancel it.
+    func keepingCancel(of stored: Operation?) -> Operation {
+        var operation = self
+        operation.cancelRequestedBy = stored?.cancelRequestedBy
+        return operation
+    }
+
+    mutating func note(_ error: ServiceError) {
+        code = error.code.rawValue
+        message = error.detail
+        moved = error.moved
+        upstream = error.upstream
+    }
+
+    /// What the audit log keeps of the end.
+    var record: JSON {
+        [
+            "status": .string(state.rawValue), "message": .string(message), "code": code.map { .string($0) },
+            "cause": cause, "left": left, "undo": partial?.undo,
+            "guests": data?["guests"], "steps": shownSteps, "upid": upid.map { .string($0.description) },
+            "log_tail": logTail.isEmpty ? nil : JSON(logTail),
+            "upstream": upstream?.json, "cancel_requested_by": cancelRequestedBy.map { .string($0) },
+        ]
+    }
+}
