@@ -64,10 +64,18 @@ extension ActionCatalog {
         let given = cloudInit.map(\.name) + ["nameserver", "searchdomain"]
         return .change(
             "cloud_init_vm", "Change what cloud-init tells a virtual machine, and write it out anew", on: [.vm],
-            [node] + machineKeys.filter { given.contains($0.name) }, risk: .medium,
-            because: "changes users and addresses at the next start", touches: [touchesAccess],
+            [node] + machineKeys.filter { given.contains($0.name) } + [
+                ParameterDefinition(
+                    "delete", .list(.text(.cloudInitKey), upTo: 64), "keys that go back to their defaults")
+            ], rules: [.notSetAndListed("delete")], risk: .medium,
+            because: "changes users and addresses at the next start",
+            touches: [
+                TouchRule(
+                    "touches-access", ["ciuser", "cipassword", "sshkeys", "delete"],
+                    because: "decides who can get into the machine")
+            ],
             [
-                config(.vm, when: .any(given)),
+                config(.vm, when: .any(given + ["delete"])),
                 CallTemplate(.put, "/nodes/{node}/qemu/{vmid}/cloudinit", passes: []),
             ], checks: [.unlocked()], changes: .config, undo: .config,
             needs: [Privilege("/vms/{vmid}", "VM.Config.Cloudinit", "VM.Config.Network")])

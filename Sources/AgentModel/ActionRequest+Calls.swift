@@ -10,14 +10,18 @@ package struct Surroundings: Sendable {
     package var guests: [GuestRef] = []
     /// PVE has actions on many guests of its own: version 9 and later.
     package var hasBulkActions: Bool
+    /// How the cluster writes tags.
+    package var tagStyle: TagStyle
 
     package init(
-        node: NodeName? = nil, config: JSON? = nil, guests: [GuestRef] = [], hasBulkActions: Bool = true
+        node: NodeName? = nil, config: JSON? = nil, guests: [GuestRef] = [], hasBulkActions: Bool = true,
+        tagStyle: TagStyle = TagStyle()
     ) {
         self.node = node
         self.config = config
         self.guests = guests
         self.hasBulkActions = hasBulkActions
+        self.tagStyle = tagStyle
     }
 }
 
@@ -164,18 +168,18 @@ extension ActionRequest {
 
     private func computed(_ kind: CallTemplate.Computed, _ place: Surroundings) -> Call.Parameter? {
         switch kind {
-        case .tags: return ("tags", .text(tags(after: place.config).joined(separator: ";")))
+        case .tags: return ("tags", .text(tags(in: place).joined(separator: ";")))
         case .disk: return params["disk"]?.string.map { ($0, .text(diskText)) }
         case .guests: return ("vms", .text(place.guests.map(\.id.description).joined(separator: ",")))
         case .guestList: return ("vms", .list(place.guests.map(\.id.description)))
         }
     }
 
-    /// The guest's tags as they will be: lower case, sorted, each once, as PVE keeps them.
-    package func tags(after config: JSON?) -> [String] {
-        func list(_ name: String) -> [String] { (params[name]?.array ?? []).compactMap { $0.string?.lowercased() } }
-        let now = (config?["tags"]?.string ?? "").split(whereSeparator: { ";, ".contains($0) }).map(String.init)
-        return Set(now).subtracting(list("remove")).union(list("add")).sorted()
+    /// The guest's tags as the call sends them: those that it has, less those in `remove`, and those in `add`.
+    package func tags(in place: Surroundings) -> [String] {
+        func list(_ name: String) -> [String] { (params[name]?.array ?? []).compactMap(\.string) }
+        return place.tagStyle.tags(
+            TagStyle.list(place.config?["tags"]?.string ?? ""), adding: list("add"), removing: list("remove"))
     }
 
     /// A slot's value in PVE's syntax: a volume that is there, or a new one of so many GiB.

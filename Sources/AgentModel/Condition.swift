@@ -77,7 +77,7 @@ package struct Condition: Sendable, Hashable {
 
 extension String {
     /// Whether this is the parameter's name, or that of its family: `net[n]` names `net0`.
-    func names(_ key: String) -> Bool {
+    package func names(_ key: String) -> Bool {
         guard hasSuffix("[n]") else { return key == self }
         let stem = dropLast("[n]".count)
         let digits = key.dropFirst(stem.count)

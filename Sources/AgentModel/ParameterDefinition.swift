@@ -86,7 +86,9 @@ extension ParameterDefinition.Form {
 
     /// The value for a request, out of how PVE shows it; `nil` where it shows something else.
     package func value(shownByPVE shown: JSON) -> JSON? {
-        let text = shown.string ?? shown.text
+        // Some texts come taken apart: `{"keep-last": "3"}`.
+        let settings = shown.object?.members.map { "\($0.key)=\($0.value.string ?? $0.value.text)" }
+        let text = shown.string ?? settings?.sorted().joined(separator: ",") ?? shown.text
         switch self {
         case .boolean: return text == "1" ? true : text == "0" ? false : nil
         case .integer(let bounds): return Int(text).flatMap { bounds.contains($0) ? JSON($0) : nil }

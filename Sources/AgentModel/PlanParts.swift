@@ -107,6 +107,18 @@ package struct Change: Sendable, Hashable {
     }
 }
 
+/// Something that an undo does not bring back.
+package struct UndoGap: Sendable, Hashable {
+    /// The key of a change, where it is about one; else a word for what it is.
+    package let key: String
+    package let detail: String
+
+    package init(_ key: String, _ detail: String) {
+        self.key = key
+        self.detail = detail
+    }
+}
+
 /// The live state a plan was made on.
 package struct Observed: Sendable, Hashable {
     /// All that was seen, as the preview shows it.
@@ -161,9 +173,12 @@ package struct Preview: Sendable {
     package var observed: Observed
     package var changes: [Change]
     package var noop: Bool
+    /// Nothing brings back what the action is about.
     package var irreversible: Bool
     /// A ready plan request that takes the change back; `nil` where there is none.
     package var undo: JSON?
+    /// What ``undo`` does not bring back.
+    package var undoLeaves: [UndoGap] = []
     package var checks: [Check]
     /// The digest of the object that an edit names, as PVE gave it.
     package var digest: String?
@@ -190,6 +205,7 @@ package struct Preview: Sendable {
             "observed": .object(observed.shown),
             "changes": .array(changes.map { ["key": .string($0.key), "from": $0.from, "to": $0.to] }),
             "noop": .bool(noop), "irreversible": .bool(irreversible), "undo": undo ?? .null,
+            "undo_leaves": .array(undoLeaves.map { ["key": .string($0.key), "detail": .string($0.detail)] }),
             "checks": .array(
                 checks.map {
                     ["id": .string($0.id), "level": .string($0.level.rawValue), "detail": .string($0.detail)]

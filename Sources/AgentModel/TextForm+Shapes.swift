@@ -12,6 +12,9 @@ extension TextForm {
     package static let digest = shape("[0-9A-Fa-f]{40,64}")
     /// The name of a key in a configuration.
     package static let configKey = shape("[A-Za-z][A-Za-z0-9_-]{0,39}")
+    /// A key of a configuration that cloud-init is told by.
+    package static let cloudInitKey = shape(
+        "(ciuser|cipassword|sshkeys|ciupgrade|citype|nameserver|searchdomain|ipconfig([0-9]|[12][0-9]|3[01]))")
     /// A name such as jobs and rules have (`pve-configid`).
     package static let configID = shape("[A-Za-z][A-Za-z0-9_-]{1,49}")
     /// A guest's tag (`pve-tag`).

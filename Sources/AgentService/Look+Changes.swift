@@ -14,26 +14,29 @@ extension Look {
             return [Change("status", from: now, to: request.params["todisk"] == true ? "suspended" : "paused")]
         case .resumed:
             return [Change("status", from: now, to: "running")]
-        case .exists(let next): return [Change("exists", from: .bool(!next), to: .bool(next))] + created()
+        case .exists(let next):
+            return [Change("exists", from: .bool(!next), to: .bool(next))] + created() + (next ? [] : try await lost())
         case .template: return [Change("template", from: .bool(isTemplate), to: true)]
         case .restored:
             return [
                 Change("exists", from: .bool(isThere), to: true),
                 Change("content", from: isThere ? "as it is" : .null, to: .string(text("archive"))),
-            ]
+            ] + (isThere ? try await lost() : [])
         case .node(let name):
             return [Change("node", from: node.map { .string($0.description) } ?? .null, to: .string(text(name)))]
         case .snapshot(let name, let exists):
             let snapshot = JSON.string(text(name))
             return [Change("snapshot", from: exists ? .null : snapshot, to: exists ? snapshot : .null)]
-        case .rollback: return [Change("state", from: "as it is", to: .string("snapshot \(text("snapname"))"))]
+        case .rollback: return try await rollbackChanges()
         case .newGuest(let name):
             return [Change("guest", from: .null, to: .string("\(guest?.kind.targetWord ?? "vm")/\(text(name))"))]
         case .config: return configChanges()
         case .pending: return try await pendingChanges()
         case .size: return [sizeChange()]
         case .moved: return movedChanges()
-        case .object: return calls.first.map(objectChanges) ?? []
+        case .object:
+            guard let call = calls.first else { return [] }
+            return objectChanges(call) + (call.method == .delete ? try await lost() : [])
         case .pool: return poolChanges()
         case .service:
             let next = ["stop": "dead", "start": "running"][text("command")]
@@ -80,14 +83,21 @@ extension Look {
     // MARK: Configurations
 
     /// A value of the key as people read it: numbers and flags by their form, settings taken apart.
-    private func value(_ key: String, _ shown: JSON) -> JSON {
+    func value(_ key: String, _ shown: JSON) -> JSON {
         let text = shown.string ?? shown.text
         if let settings = PropertyString.settings(key, text) { return .object(settings) }
-        if key == "tags" { return JSON(Self.tags(text)) }
+        if key == "tags" { return JSON(TagStyle.list(text)) }
+        if key == "description" { return .string(Self.trimmed(text)) }
         let form = Self.form(of: key, in: request)
         return form?.value(shownByPVE: shown) ?? shown
     }
 
+    /// Without the white space at its end, which PVE adds or takes away.
+    static func trimmed(_ text: String) -> String {
+        String(text.reversed().drop(while: \.isWhitespace).reversed())
+    }
+
+    /// Tags as policy compares them.
     static func tags(_ text: String) -> [String] {
         text.split(whereSeparator: { ";, ".contains($0) }).map { $0.lowercased() }.sorted()
     }
@@ -103,29 +113,40 @@ extension Look {
         var changes: [Change] = []
         for call in calls where call.path.last == "config" {
             let shown = call.json["params"]?.object ?? [:]
-            let deleted = (shown["delete"]?.string ?? "").split(separator: ",").map(String.init)
+            let (deleted, set) = call.configKeys
             for key in deleted {
                 let isHidden = ParameterDefinition.isSecret(key)
                 changes += difference(
                     key, from: config[key].map { isHidden ? .null : value(key, $0) } ?? .null, to: .null)
             }
-            for member in shown.members where !["delete", "digest", "force", "revert"].contains(member.key) {
-                let key = member.key
+            for key in set {
+                guard let next = shown[key] else { continue }
                 if ParameterDefinition.isSecret(key) {
-                    changes.append(Change(key, from: .null, to: member.value))
+                    changes.append(Change(key, from: .null, to: next))
+                } else if key == "tags" {
+                    changes.append(tagChange(next.string ?? ""))
                 } else {
-                    changes += difference(
-                        key, from: config[key].map { value(key, $0) } ?? (key == "tags" ? [] : .null),
-                        to: value(key, member.value))
+                    changes += difference(key, from: config[key].map { value(key, $0) } ?? .null, to: value(key, next))
                 }
+            }
+            if let boot = boot(after: call) {
+                changes.append(Change("boot", from: config["boot"] ?? .null, to: .string(boot)))
             }
         }
         let differing = changes.filter(\.changesSomething)
         return differing.isEmpty ? changes : differing
     }
 
+    /// The tags as PVE would write them; none that differ only for who reads them.
+    private func tagChange(_ sent: String) -> Change {
+        let now = TagStyle.list(config["tags"]?.string ?? "")
+        let next = findings.tagStyle.written(TagStyle.list(sent))
+        let isSame = findings.tagStyle.written(now) == next
+        return Change("tags", from: JSON(now), to: JSON(isSame ? now : next))
+    }
+
     /// A setting that is there before and after differs in its parts.
-    private func difference(_ key: String, from: JSON, to: JSON) -> [Change] {
+    func difference(_ key: String, from: JSON, to: JSON) -> [Change] {
         guard let before = from.object, var after = to.object else { return [Change(key, from: from, to: to)] }
         if before["mac"] != nil, after["mac"] == nil { after["mac"] = "made by PVE" }
         if before["size"] != nil, after["size"] == nil, before["volume"] == after["volume"] {
@@ -161,9 +182,15 @@ extension Look {
     private func movedChanges() -> [Change] {
         let slot = text("disk")
         let now = disks().first { $0.slot == slot }
-        return [
-            Change("\(slot).storage", from: now?.storage.map { .string($0) } ?? .null, to: .string(text("storage")))
-        ]
+        let storage = Change(
+            "\(slot).storage", from: now?.storage.map { .string($0) } ?? .null, to: .string(text("storage")))
+        guard let format = request.params["format"] else { return [storage] }
+        let change = Change("\(slot).format", from: now.map { .string($0.format) } ?? .null, to: format)
+        return change.changesSomething && !storage.changesSomething
+            ? [change]
+            : [storage, change].filter {
+                $0.changesSomething || $0 == storage
+            }
     }
 
     // MARK: Objects
@@ -172,26 +199,35 @@ extension Look {
         let shown = call.json["params"]?.object ?? [:]
         guard call.method != .delete else { return [Change("exists", from: true, to: false)] }
         let deleted = (shown["delete"]?.string ?? "").split(whereSeparator: { ", ;".contains($0) }).map(String.init)
-        let removals = deleted.map { key in
+        // What is not given goes, where the whole is replaced.
+        let dropped = replacesWhole && call.method == .put ? ["comment", "nomatch"].filter { shown[$0] == nil } : []
+        let removals = deleted + dropped.filter { findings.object?[$0] != nil }
+        return removals.map { key in
             Change(key, from: ParameterDefinition.isSecret(key) ? .null : findings.object?[key] ?? .null, to: .null)
         }
-        return removals
             + shown.members.filter { $0.key != "digest" && $0.key != "delete" }.map { member in
                 guard call.method == .put, let now = findings.object?[member.key] else {
                     return Change(member.key, from: .null, to: member.value)
                 }
                 let hidden = ParameterDefinition.isSecret(member.key)
                 // PVE answers numbers and texts where it was sent texts: one that reads the same is no change.
-                let same = Self.same(member.key, now, member.value)
+                let same = same(member.key, now, member.value)
                 return Change(member.key, from: hidden ? .null : same ? member.value : now, to: member.value)
             }
     }
 
-    private static func same(_ key: String, _ now: JSON, _ next: JSON) -> Bool {
+    private func same(_ key: String, _ now: JSON, _ next: JSON) -> Bool {
+        let form = Self.form(of: key, in: request)
+        let values = [now, next].map { form?.value(shownByPVE: $0) ?? $0 }
+        if values[0] == values[1] { return true }
         let texts = [now, next].map { $0.string ?? $0.text }
-        if texts[0] == texts[1] { return true }
-        guard ["content", "nodes", "vmid", "exclude", "resources"].contains(key) else { return false }
-        return Set(texts[0].split(separator: ",")) == Set(texts[1].split(separator: ","))
+        guard ["content", "nodes", "vmid", "exclude", "resources", "prune-backups"].contains(key) else {
+            return texts[0] == texts[1]
+        }
+        let parts = values.map { value in
+            Set(Self.list(value.array == nil ? .string(value.string ?? value.text) : value))
+        }
+        return parts[0] == parts[1]
     }
 
     private func poolChanges() -> [Change] {

@@ -11,15 +11,33 @@ extension Look {
         var storage: String? {
             volume.firstIndex(of: ":").map { String(volume[..<$0]) }.flatMap { volume.hasPrefix("/") ? nil : $0 }
         }
+        var isCDROM: Bool { settings["media"] == "cdrom" }
+        /// A drive that PVE writes from the configuration.
+        var isCloudInit: Bool { VolumeName(volume)?.name.hasSuffix("cloudinit") == true }
+        /// PVE keeps the volume as unused when it is taken from its slot.
+        var isKept: Bool { storage != nil && !isCDROM && !isCloudInit && !slot.hasPrefix("unused") }
+        /// What the file's name, or an option, says; a volume without either is raw.
+        var format: String {
+            let named = volume.split(separator: "/").last?.split(separator: ".").dropFirst().last.map(String.init)
+            return settings["format"]?.string ?? named ?? "raw"
+        }
+        /// Whether the volume is a file, which may have one of several formats.
+        var isFile: Bool { volume.contains("/") }
+    }
+
+    /// The disk that a value of the slot is; `nil` where the key is no disk's.
+    func disk(_ slot: String, _ text: String) -> Disk? {
+        guard let kind = guest?.kind, TextForm.disk(kind).matches(slot) else { return nil }
+        return PropertyString.settings(slot, text).map { Disk(slot: slot, settings: $0) }
     }
 
     /// The guest's disks, drives without a medium left out.
     func disks(in config: JSON? = nil) -> [Disk] {
         ((config ?? self.config).object?.members ?? []).compactMap { member in
-            guard let kind = guest?.kind, TextForm.disk(kind).matches(member.key), let text = member.value.string,
-                let settings = PropertyString.settings(member.key, text), settings["volume"] != "none"
-            else { return nil }
-            return Disk(slot: member.key, settings: settings)
+            guard let disk = member.value.string.flatMap({ self.disk(member.key, $0) }), disk.volume != "none" else {
+                return nil
+            }
+            return disk
         }.sorted { $0.slot < $1.slot }
     }
 

@@ -42,6 +42,20 @@ extension Look {
         }
     }
 
+    /// How the cluster writes tags, where the request changes any.
+    func findTagStyle() async throws(HypervisorError) {
+        let isAboutTags =
+            request.params["tags"] != nil || request.templates.contains { $0.computed.contains(.tags) }
+        guard isAboutTags else { return }
+        do throws(HypervisorError) {
+            findings.tagStyle = TagStyle(shownByPVE: try await read(["cluster", "options"])["tag-style"])
+        } catch {
+            guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+            findings.checks.append(
+                Check("tag-style", .warn, "PVE does not tell how it writes tags, so they may come out otherwise"))
+        }
+    }
+
     /// Whether any guest has the number: machines and containers share them.
     private func isTaken(_ id: VMID) async throws(HypervisorError) -> Bool {
         try await guestRows().contains { $0["vmid"]?.guestID == id }

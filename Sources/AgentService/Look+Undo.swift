@@ -3,15 +3,31 @@ import StrictJSON
 
 /// The request that takes a change back, ready to be planned.
 extension Look {
-    /// `nil` where nothing does.
+    /// `nil` where nothing does. What it does not bring back is in ``gaps``.
     func undo() async throws(HypervisorError) -> JSON? {
-        if let undo = try await undone() { return undo }
-        // What was taken first is a way back where there is no other.
-        guard let name = request.safetyName(in: findings.surroundings), request.definition.changes != .exists(false)
-        else {
-            return nil
+        let name = request.safetyName(in: findings.surroundings)
+        var undo = try await undone().flatMap(acceptable)
+        if undo == nil, let name, request.definition.changes != .exists(false) {
+            // What was taken first is a way back where there is no other.
+            gaps = []
+            losesThePoint = false
+            undo = wish(
+                "rollback_snapshot", ["snapname": .string(name), "start": status == "running" ? true : nil])
+            if status == "running" { gap("state", "what runs in \(request.target) ends, and begins anew") }
         }
-        return wish("rollback_snapshot", ["snapname": .string(name)])
+        if undo != nil, let name { gap("snapshot", "the safety snapshot \(name) stays") }
+        return undo
+    }
+
+    func gap(_ key: String, _ detail: String) {
+        let gap = UndoGap(key, detail)
+        if !gaps.contains(gap) { gaps.append(gap) }
+    }
+
+    /// A request that would be refused is no way back.
+    private func acceptable(_ undo: JSON) -> JSON? {
+        guard let object = undo.object else { return nil }
+        return (try? ActionRequest(parsing: object)) == nil ? nil : undo
     }
 
     private func undone() async throws(HypervisorError) -> JSON? {
@@ -20,6 +36,13 @@ extension Look {
         case .action(let name, let target, let arguments):
             var params = JSONObject()
             for argument in arguments { params[argument.name] = value(of: argument) }
+            try await notePower()
+            if name == "wake_node", try await !canWake() { return nil }
+            // A machine that sleeps on disk is put to sleep again; its memory would be lost otherwise.
+            let wakes = [.status("running"), .resumed].contains(request.definition.changes)
+            if wakes, guest?.kind == .vm, findings.observed.shown["lock"] == "suspended" {
+                return wish("suspend_vm", ["todisk": true])
+            }
             return wish(name, params, on: target.map { request.fill($0, findings.surroundings) })
         case .opposite(let name, let words):
             guard let word = words[text(name)] else { return nil }
@@ -31,18 +54,21 @@ extension Look {
         case .pending: return try await undoPending()
         case .migration: return undoMigration().map { wish(request.action.rawValue, $0) }
         case .disk: return undoDisk()
-        case .edit: return undoEdit()
-        case .pool: return undoPool()
+        case .edit: return try await undoEdit()
+        case .pool: return try await undoPool()
         case .restored:
             return isThere || guest == nil ? nil : wish("delete_\(guest?.kind == .vm ? "vm" : "container")", [:])
         case .guests(let name):
             let changed = (try await changes()).enumerated().filter { $0.element.from != $0.element.to }
             let ids = changed.map { JSON(Int(findings.guests[$0.offset].id.rawValue)) }
+            if request.definition.changes == .guestStatus("stopped") {
+                gap("state", "what runs in the guests ends, and begins anew")
+            }
             return ids.isEmpty ? nil : wish(name, ["vms": .array(ids)])
         }
     }
 
-    private func wish(_ action: String, _ params: JSONObject, on target: String? = nil) -> JSON {
+    func wish(_ action: String, _ params: JSONObject, on target: String? = nil) -> JSON {
         [
             "environment": .string(request.environment.description), "action": .string(action),
             "target": .string(target ?? request.target.description), "params": .object(params),
@@ -58,47 +84,107 @@ extension Look {
         }
     }
 
+    /// Whether the node's configuration has the address that a wake-up is sent to.
+    private func canWake() async throws(HypervisorError) -> Bool {
+        guard case .node(let node) = request.target else { return false }
+        do throws(HypervisorError) {
+            return try await read(["nodes", node.description, "config"])["wakeonlan"] != nil
+        } catch {
+            guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+            return false
+        }
+    }
+
+    /// What a stop ends for good, and what it puts in force.
+    private func notePower() async throws(HypervisorError) {
+        switch request.definition.changes {
+        case .status("stopped"):
+            guard status != "stopped" else { return }
+            gap("state", "what runs in \(request.target) ends, and begins anew")
+            if status == "paused" { gap("status", "\(request.target) is paused; it runs afterwards") }
+            for row in try await readGuest("pending").array ?? [] {
+                guard row["pending"] != nil || row["delete"] != nil, let key = row["key"]?.string else { continue }
+                gap("pending.\(key)", "the pending change of \(key) takes effect with the stop")
+            }
+        case .nodeStatus("offline"):
+            gap("guests", "the guests of \(request.target) stop; those without onboot do not start with it again")
+        default: break
+        }
+    }
+
     // MARK: Configurations
 
     private var configure: String { "configure_\(guest?.kind == .vm ? "vm" : "container")" }
 
-    /// The old values of all that was set or deleted; none where one of them is not to be seen.
-    private func undoConfig() -> JSON? {
+    /// The old values of all that was set or deleted; none where one of them is not to be seen, or not to be set.
+    func undoConfig() -> JSON? {
         guard let kind = guest?.kind else { return nil }
         let known = ActionCatalog.configureKeys(of: kind)
         var params = JSONObject()
-        var added: [JSON] = []
+        var added: [String] = []
         for call in calls where call.path.last == "config" {
-            let shown = call.json["params"]?.object ?? [:]
-            let deleted = (shown["delete"]?.string ?? "").split(separator: ",").map(String.init)
-            if shown["force"] == "1", deleted.contains(where: { TextForm.disk(kind).matches($0) }) { return nil }
-            let touched = deleted + shown.keys.filter { !["delete", "digest", "force", "revert"].contains($0) }
-            for key in touched {
+            let (deleted, set) = call.configKeys
+            if call["force"] == "1", deleted.contains(where: { TextForm.disk(kind).matches($0) }) { return nil }
+            if set.isEmpty, deleted.isEmpty { continue }
+            if let old = config["boot"], boot(after: call) != nil { params["boot"] = old }
+            noteUnused(after: call)
+            for key in deleted + set {
                 if ParameterDefinition.isSecret(key) { return nil }
                 guard let old = config[key] else {
-                    if !deleted.contains(key) { added.append(.string(key)) }
+                    if !deleted.contains(key) { added.append(key) }
                     continue
                 }
-                if key == "tags" {
-                    params[key] = JSON(Self.tags(old.string ?? ""))
-                    continue
-                }
-                guard let form = known.first(where: { $0.matches(key) })?.form, let value = form.value(shownByPVE: old)
+                guard let form = known.first(where: { $0.matches(key) })?.form,
+                    let value = oldValue(key, old, form, isGone: deleted.contains(key))
                 else { return nil }
                 params[key] = value
             }
         }
-        if !added.isEmpty { params["delete"] = .array(added) }
-        return params.isEmpty ? nil : wish(configure, params)
+        if !added.isEmpty { params["delete"] = JSON(added) }
+        let isCloudInit = request.action.rawValue == "cloud_init_vm"
+        return params.isEmpty ? nil : wish(isCloudInit ? request.action.rawValue : configure, params)
+    }
+
+    /// A key's old value as a request gives it; `nil` where no token may give it.
+    private func oldValue(
+        _ key: String, _ old: JSON, _ form: ParameterDefinition.Form, isGone: Bool
+    ) -> JSON? {
+        let text = old.string ?? old.text
+        if key == "tags" {
+            noteTags()
+            return JSON(TagStyle.list(text))
+        }
+        if key == "description" { return .string(Self.trimmed(text)) }
+        guard let disk = disk(key, text) else { return form.value(shownByPVE: old) }
+        // Directories and devices of the node are given by root alone.
+        guard disk.volume == "none" || disk.storage != nil else { return nil }
+        if isGone, disk.isCloudInit, let storage = disk.storage {
+            gap("\(key).volume", "the cloud-init drive is made anew")
+            return .string("\(storage):cloudinit")
+        }
+        return form.value(shownByPVE: old)
     }
 
     private func undoTags() -> JSON? {
-        let now = Set(Self.tags(config["tags"]?.string ?? ""))
-        let next = Set(request.tags(after: config))
+        let style = findings.tagStyle
+        let now = TagStyle.list(config["tags"]?.string ?? "")
+        let next = request.tags(in: findings.surroundings)
+        noteTags()
+        let (old, new) = (Set(now.map(style.name)), Set(next.map(style.name)))
+        let (lost, gained) = (old.subtracting(new), new.subtracting(old))
         var params = JSONObject()
-        if !now.subtracting(next).isEmpty { params["add"] = JSON(now.subtracting(next).sorted()) }
-        if !next.subtracting(now).isEmpty { params["remove"] = JSON(next.subtracting(now).sorted()) }
+        if !lost.isEmpty { params["add"] = JSON(now.filter { lost.contains(style.name(of: $0)) }) }
+        if !gained.isEmpty { params["remove"] = JSON(next.filter { gained.contains(style.name(of: $0)) }) }
         return params.isEmpty ? nil : wish(request.action.rawValue, params)
+    }
+
+    /// PVE writes all tags anew whenever any are set.
+    private func noteTags() {
+        let now = TagStyle.list(config["tags"]?.string ?? "")
+        let style = findings.tagStyle
+        let isMoved = style.keepsOrder && request.definition.undo == .tags && now.count > 1
+        guard isMoved || style.written(now) != now else { return }
+        gap("tags", "PVE writes tags as \(style.written(now).joined(separator: ", ")); their order may be another")
     }
 
     private func undoPending() async throws(HypervisorError) -> JSON? {
@@ -119,107 +205,12 @@ extension Look {
         if !deleted.isEmpty { params["delete"] = .array(deleted) }
         return params.isEmpty ? nil : wish(configure, params)
     }
+}
 
-    private func undoDisk() -> JSON? {
-        let slot = text("disk")
-        let now = disks().first { $0.slot == slot }
-        switch request.action.rawValue {
-        case "attach_disk": return wish("detach_disk", ["disk": .string(slot)])
-        case "move_disk":
-            guard let storage = now?.storage else { return nil }
-            return wish("move_disk", ["disk": .string(slot), "storage": .string(storage)])
-        default:
-            guard let now, request.params["destroy"] != true, !slot.hasPrefix("unused") else { return nil }
-            var params: JSONObject = ["disk": .string(slot), "volume": .string(now.volume)]
-            if let path = now.settings["mp"] { params["path"] = path }
-            // The size is the volume's own.
-            for option in now.settings.members where !["volume", "mp", "size"].contains(option.key) {
-                guard let form = ActionCatalog.diskOptions.first(where: { $0.name == option.key })?.form,
-                    let value = form.value(shownByPVE: option.value)
-                else { return nil }
-                params[option.key] = value
-            }
-            return wish("attach_disk", params)
-        }
-    }
-
-    // MARK: Objects
-
-    /// The same edit the other way round: added is removed, changed gets its old values, removed is added again.
-    private func undoEdit() -> JSON? {
-        guard let op = request.params["op"]?.string, request.params["moveto"] == nil else { return nil }
-        let definition = request.definition
-        let inPath = Set(request.templates.flatMap(\.placeholders))
-        // What tells which object it is; a new rule goes first unless it has a place.
-        var params = request.params.members.filter { member in
-            inPath.contains(member.key) || definition.parameters.contains { $0.matches(member.key) && $0.isOwn }
-        }.reduce(into: JSONObject()) { $0[$1.key] = $1.value }
-        params["safety_snapshot"] = nil
-        params["op"] = op == "add" ? "remove" : op == "remove" ? "add" : "change"
-        for name in ["id", "rule", "name", "group", "cidr", "type"]
-
-        where params[name] == nil && isIdentity(name, params) && (op != "change" || findings.object?[name] == nil) {
-            params[name] = request.params[name]
-        }
-        switch op {
-        case "add":
-            if isIdentity("pos", params) { params["pos"] = request.params["pos"] ?? 0 }
-        case "remove":
-            guard !hidesSecrets, fill(&params, { _ in true }) else { return nil }
-        default:
-            let set = request.params.keys.filter { params[$0] == nil }
-            let deleted = (request.params["delete"]?.array ?? []).compactMap(\.string)
-            if (set + deleted).contains(where: ParameterDefinition.isSecret) { return nil }
-            guard fill(&params, { set.contains($0) || deleted.contains($0) }) else { return nil }
-            if let name = request.params["rename"] {
-                (params["name"], params["rename"]) = (name, request.params["name"])
-            }
-            let added = set.filter { findings.object?[$0] == nil && !["delete", "rename"].contains($0) }
-            if !added.isEmpty { params["delete"] = JSON(added.sorted()) }
-        }
-        return wish(request.action.rawValue, params)
-    }
-
-    /// Whether the parameter tells the object apart in a request with these others.
-    private func isIdentity(_ name: String, _ params: JSONObject) -> Bool {
-        request.definition.parameters.contains { parameter in
-            parameter.name == name && parameter.requiredWhen?.holds(for: params, on: request.target) == true
-        }
-    }
-
-    /// Puts the object's present values in; false where one has no form that a request takes.
-    private func fill(_ params: inout JSONObject, _ wanted: (String) -> Bool) -> Bool {
-        for member in findings.object?.object?.members ?? [] where params[member.key] == nil && wanted(member.key) {
-            guard
-                let parameter = request.definition.parameters.first(where: { $0.matches(member.key) && !$0.isOwn }),
-                parameter.when.holds(for: params, on: request.target)
-            else { continue }
-            guard let value = parameter.form.value(shownByPVE: member.value) else { return false }
-            params[member.key] = value
-        }
-        return true
-    }
-
-    /// PVE shows no passwords and keys: what has any cannot be made again from what is seen.
-    private var hidesSecrets: Bool {
-        ["cifs", "pbs", "rbd", "cephfs", "esxi", "iscsi"].contains(findings.object?["type"]?.string ?? "")
-            || (findings.object?.object?.keys ?? []).contains(where: ParameterDefinition.isSecret)
-    }
-
-    private func undoPool() -> JSON? {
-        var params = request.params
-        switch params["op"]?.string {
-        case "add": return wish("pool_edit", ["op": "remove"])
-        case "remove":
-            let comment = findings.object?["comment"]?.string.map { JSON.string($0) }
-            return wish("pool_edit", ["op": "add", "comment": comment])
-        case "change": params["comment"] = .string(findings.object?["comment"]?.string ?? "")
-        case "join":
-            if params["allow-move"] == true { return nil }
-            params["op"] = "leave"
-            params["allow-move"] = nil
-        default: params["op"] = "join"
-        }
-        return wish("pool_edit", params)
+extension Call {
+    /// The keys that a change of a configuration deletes, and those that it sets.
+    var configKeys: (deleted: [String], set: [String]) {
+        let deleted = (self["delete"] ?? "").split(whereSeparator: { ",; ".contains($0) }).map(String.init)
+        return (deleted, parameters.map(\.name).filter { !["delete", "digest", "force", "revert"].contains($0) })
     }
 }

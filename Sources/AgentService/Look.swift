@@ -12,6 +12,10 @@ final class Look {
     var calls: [Call] = []
     /// Where each subject stands in the list.
     var subjectPlaces: [String: Int] = [:]
+    /// What the undo does not bring back.
+    var gaps: [UndoGap] = []
+    /// Whether that is what the request is about.
+    var losesThePoint = false
     /// Guests that rules name by number.
     var watched: Set<VMID> = []
     private var lastRead = ""
@@ -75,6 +79,8 @@ final class Look {
             checks.append(Check("ha-managed", .warn, "\(guest) is managed by HA, which may act on its own"))
         }
         try await attempt { () throws(HypervisorError) in checks += try await safety() }
+        try await attempt { () throws(HypervisorError) in checks += try await lossChecks() }
+        checks += identityChecks()
         checks += try await privileges()
         return checks
     }

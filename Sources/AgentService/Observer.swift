@@ -20,6 +20,8 @@ struct Observer: Sendable {
         var guests: [GuestRef] = []
         /// PVE has actions on many guests of its own.
         var hasBulkActions = true
+        /// How the cluster writes tags.
+        var tagStyle = TagStyle()
         /// What policy judges.
         var reach = Reach()
         /// What was seen of guests other than the target.
@@ -28,7 +30,8 @@ struct Observer: Sendable {
         /// What is to be looked at could be found.
         var isThere: Bool { checks.allSatisfy { $0.level != .block } }
         var surroundings: Surroundings {
-            Surroundings(node: node, config: config, guests: guests, hasBulkActions: hasBulkActions)
+            Surroundings(
+                node: node, config: config, guests: guests, hasBulkActions: hasBulkActions, tagStyle: tagStyle)
         }
     }
 
@@ -59,6 +62,7 @@ struct Observer: Sendable {
     private func change(_ look: Look) async throws(HypervisorError) -> Preview {
         let request = look.request
         try await look.findTarget()
+        try await look.findTagStyle()
         guard look.findings.isThere else {
             // Nothing would be called; what would be is judged all the same.
             look.calls = (try? request.calls(in: look.findings.surroundings)) ?? []
@@ -77,7 +81,8 @@ struct Observer: Sendable {
         preview.changes = try await look.changes()
         preview.noop = !preview.changes.isEmpty && !preview.changes.contains(where: \.changesSomething)
         preview.undo = preview.noop || !preview.allowsCalls ? nil : try await look.undo()
-        preview.irreversible = !preview.noop && preview.undo == nil
+        preview.undoLeaves = preview.undo == nil ? [] : look.gaps
+        preview.irreversible = !preview.noop && (preview.undo == nil || look.losesThePoint)
         // Those that came up while something else was looked for are among the findings.
         preview.checks = look.findings.checks + checks
         return preview

@@ -82,6 +82,7 @@ extension Preview: Stored {
         [
             "calls": JSON(calls), "observed": .object(observed.shown), "compared": JSON(observed.compared),
             "changes": JSON(changes), "noop": .bool(noop), "irreversible": .bool(irreversible), "undo": undo,
+            "undo_leaves": JSON(undoLeaves),
             "checks": JSON(checks), "digest": digest.map { .string($0) }, "reach": reach.stored,
         ]
     }
@@ -94,6 +95,10 @@ extension Preview: Stored {
             changes: try fields.list("changes"), noop: try fields.flag("noop"),
             irreversible: try fields.flag("irreversible"), undo: try fields.find("undo") { $0 },
             checks: try fields.list("checks"))
+        // Plans of before have none.
+        for gap in try fields.find("undo_leaves", \.array) ?? [] {
+            undoLeaves.append(try StoredFields.read(UndoGap.self, gap))
+        }
         digest = try fields.find("digest", \.string)
         // Plans of before are judged by what is found when they are looked at again.
         if let reach = try fields.find("reach", Reach.self) { self.reach = reach }
@@ -228,6 +233,14 @@ extension Change: Stored {
 
     init(stored fields: inout StoredFields) throws(RowFlaw) {
         self.init(try fields.text("key"), from: try fields.get("from") { $0 }, to: try fields.get("to") { $0 })
+    }
+}
+
+extension UndoGap: Stored {
+    var stored: JSON { ["key": .string(key), "detail": .string(detail)] }
+
+    init(stored fields: inout StoredFields) throws(RowFlaw) {
+        self.init(try fields.text("key"), try fields.text("detail"))
     }
 }
 

@@ -154,6 +154,12 @@ extension World {
             guest.addUnused(disk.volume, size: disk.options["size"])
         }
         guest.config[key] = nil
+        // What is gone cannot be booted from; what comes back is not put back into the order.
+        let order = guest.config["boot"].flatMap { PropertyList($0, leading: "")["order"] }?.split(separator: ";") ?? []
+        if order.contains(key[...]) {
+            let left = order.filter { $0 != key }.joined(separator: ";")
+            guest.config["boot"] = left.isEmpty ? " " : "order=\(left)"
+        }
         return nil
     }
 
@@ -166,7 +172,8 @@ extension World {
             return tags.isEmpty ? " " : tags.joined(separator: ";")
         case "description":
             if value.isEmpty { return nil }
-            return guest.kind == .container ? value + "\n" : value
+            let text = value.reversed().drop { $0.isWhitespace }.reversed().map(String.init).joined()
+            return guest.kind == .container ? text + "\n" : text
         case _ where key.hasPrefix("net") && Int(key.dropFirst(3)) != nil:
             return network(value, kind: guest.kind)
         case _ where Disk.isKey(key, of: guest.kind):

@@ -162,10 +162,15 @@ struct PlanText {
                 .joined(separator: " ")
         }
         guard !calls.isEmpty else { return [] }
-        if let undo = preview?["undo"].flatMap(Self.undo) {
-            return calls + ["  undo: " + undo]
+        let isFinal = preview?["irreversible"] == true
+        guard let undo = preview?["undo"].flatMap(Self.undo) else {
+            return calls + (isFinal ? ["  irreversible: nothing brings this back"] : [])
         }
-        return calls + (preview?["irreversible"] == true ? ["  irreversible: nothing brings this back"] : [])
+        let gaps = (preview?["undo_leaves"]?.array ?? []).map { gap in
+            "    leaves \(gap["key"]?.string ?? ""): \(Self.text(gap["detail"]?.string ?? ""))"
+        }
+        let point = isFinal ? ["  irreversible: the undo does not bring back what this is about"] : []
+        return calls + ["  undo: " + undo] + gaps + point
     }
 
     /// A way back in one line; `nil` where there is none.

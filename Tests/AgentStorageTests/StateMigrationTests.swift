@@ -122,6 +122,8 @@ struct StateMigrationTests {
         #expect(report.lines.contains("plans: 2 approved, 1 cancelled"))
         let secret = try await store.read { $0.plan(.sample(1))?.request.secrets.values.first?.reveal() }
         #expect(secret == "kept secret")
+        let plan = try #require(try await store.read { $0.plan(.sample(1)) })
+        #expect(plan.preview.undoLeaves.isEmpty, "plans of before list nothing that their undo leaves")
         let operation = try await store.read { $0.operations(OperationFilter()).first }
         #expect(operation?.data == ["x": [1, .number(1)]])
         #expect(try await store.read { $0.mark?.settled } == 7)

@@ -87,6 +87,7 @@ extension PlanStoreConformance {
                 ],
                 touches: ["touches-firewall"], losses: ["tag/web", "pool/a"]))
         preview.digest = "abc"
+        preview.undoLeaves = [UndoGap("unused0", "stays"), UndoGap("", "é")]
         return Plan(
             id: sample.id, request: request, requestHash: "r", planHash: "p",
             requester: Caller(principal: "bot", label: "label", isShared: false), environmentIdentity: "i",

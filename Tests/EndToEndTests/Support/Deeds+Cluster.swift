@@ -213,12 +213,16 @@ extension Deed {
 
     static let nodes: [Deed] = [
         Deed("reboot_node", "node/pve3", disturb: down("pve3")) { $0.last?.parameters["command"] == "reboot" },
-        Deed("shutdown_node", "node/pve3", disturb: down("pve3")) { $0.last?.parameters["command"] == "shutdown" },
+        Deed(
+            "shutdown_node", "node/pve3",
+            given: { try await $0.make("PUT", "/nodes/pve3/config", "wakeonlan=BC:24:11:00:00:03") },
+            disturb: down("pve3")
+        ) { $0.last?.parameters["command"] == "shutdown" },
         Deed(
             "wake_node", "node/pve3",
             given: {
                 try await $0.make("PUT", "/nodes/pve3/config", "wakeonlan=BC:24:11:00:00:03")
-                $0.setNodeOnline("pve3", false)
+                try await $0.make("POST", "/nodes/pve3/status", "command=shutdown")
             }, disturb: { $0.setNodeOnline("pve3", true) }
         ) {
             $0.last?.path.hasSuffix("/pve3/wakeonlan") == true

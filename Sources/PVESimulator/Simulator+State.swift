@@ -1,0 +1,88 @@
+/// Everything that an administrator can see to be set, to compare two moments by.
+extension Simulator {
+    /// By what it is of: `vm/101.memory`, `storage/nas.content`, `firewall/cluster.alias.home`. Neither times nor what only
+    /// follows from the rest.
+    package var settings: [String: String] {
+        change { world in
+            var found: [String: String] = [:]
+            for guest in world.sortedGuests { found.merge(guest.settings) { $1 } }
+            for node in world.nodes {
+                found["node/\(node.name).online"] = "\(node.isOnline)"
+                found["node/\(node.name).stopped"] = node.stoppedServices.sorted().joined(separator: " ")
+                for (key, value) in node.options { found["node/\(node.name).\(key)"] = value }
+            }
+            for storage in world.storages {
+                found["storage/\(storage.id).type"] = storage.type
+                for (key, value) in storage.options { found["storage/\(storage.id).\(key)"] = value }
+            }
+            for volume in world.volumes { found["volume/\(volume.id)"] = "\(volume.content) \(volume.bytes)" }
+            for (name, pool) in world.pools {
+                found["pool/\(name)"] = "\(pool.comment ?? "") \(pool.storages.sorted())"
+            }
+            for (sid, resource) in world.haResources {
+                found["ha/\(sid)"] = resource.wanted
+                for (key, value) in resource.options { found["ha/\(sid).\(key)"] = value }
+            }
+            for (name, rule) in world.haRules {
+                for (key, value) in rule where key != "digest" { found["rule/\(name).\(key)"] = Self.sorted(value) }
+            }
+            for job in world.backupJobs {
+                found["job/\(job.id).enabled"] = "1"
+                for (key, value) in job.options { found["job/\(job.id).\(key)"] = Self.sorted(value) }
+            }
+            for (id, job) in world.replications {
+                for (key, value) in job.options { found["replication/\(id).\(key)"] = value }
+            }
+            for (scope, firewall) in world.firewalls {
+                for (key, value) in firewall.settings { found["firewall/\(scope.name).\(key)"] = value }
+            }
+            return found
+        }
+    }
+
+    private static func sorted(_ list: String) -> String { Format.list(list).sorted().joined(separator: ",") }
+}
+
+extension Guest {
+    fileprivate var settings: [String: String] {
+        let name = "\(kind == .vm ? "vm" : "lxc")/\(vmid)"
+        var found = [
+            "\(name).status": qmpStatus, "\(name).node": node, "\(name).pool": pool ?? "",
+            "\(name).snapshots": snapshots.map(\.name).joined(separator: " "),
+        ]
+        for (key, value) in config.sorted { found["\(name).\(key)"] = value }
+        for (key, value) in pending { found["\(name).pending.\(key)"] = value ?? "deleted" }
+        for (key, value) in cloudInitDrive ?? [:] { found["\(name).cloudinit.\(key)"] = value }
+        return found
+    }
+}
+
+extension FirewallScope {
+    fileprivate var name: String {
+        switch self {
+        case .cluster: "cluster"
+        case .node(let node): "node/\(node)"
+        case .guest(let id): "guest/\(id)"
+        }
+    }
+}
+
+extension Firewall {
+    fileprivate var settings: [String: String] {
+        var found: [String: String] = [:]
+        for (key, value) in options { found["options.\(key)"] = value }
+        for (place, rule) in rules.enumerated() { found["rule.\(place)"] = rule.text }
+        for (name, alias) in aliases { found["alias.\(name)"] = "\(alias.cidr) \(alias.comment ?? "")" }
+        for (name, set) in sets {
+            found["ipset.\(name)"] = set.comment ?? ""
+            for entry in set.entries {
+                found["ipset.\(name).\(entry.cidr)"] = "\(entry.isExcluded ? "not " : "")\(entry.comment ?? "")"
+            }
+        }
+        for (name, group) in groups {
+            found["group.\(name)"] = group.comment ?? ""
+            for (place, rule) in group.rules.enumerated() { found["group.\(name).\(place)"] = rule.text }
+        }
+        return found
+    }
+}
