@@ -123,7 +123,9 @@ let agent: [Target] = [
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "PVESimulatorTests",
-        dependencies: ["PVESimulator", "HTTPMessage", "StrictJSON", "AgentTestSupport", "WireTestSupport", httpTypes],
+        dependencies: [
+            "PVESimulator", "AgentModel", "HTTPMessage", "StrictJSON", "AgentTestSupport", "WireTestSupport", httpTypes,
+        ],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "ProxmoxVETests",

@@ -71,11 +71,14 @@ let accessEndpoints: [Endpoint] = [
         .data(.array(world.users(for: call)))
     },
     .get("access/users/{userid}/token") { (world, call) throws(Failure) in
-        .data(
-            .array(world.tokenIDs(of: call.text("userid")).map { ["tokenid": .string($0), "privsep": 1, "expire": 0] }))
+        let rows = world.directory.tokenRows(of: call.text("userid"))
+        let names = Set(rows.compactMap { $0["tokenid"]?.string })
+        let others = world.tokenIDs(of: call.text("userid")).filter { !names.contains($0) }
+        return .data(.array(rows + others.map { ["tokenid": .string($0), "privsep": 1, "expire": 0] }))
     },
     .get("access/users/{userid}/token/{tokenid}") { (world, call) throws(Failure) in
         let (user, name) = (call.text("userid"), call.text("tokenid"))
+        if let options = world.directory.users[user]?.tokens[name] { return .data(.object(Directory.row(options))) }
         guard world.tokenIDs(of: user).contains(name) else {
             throw .plain("no such token '\(name)' for user '\(user)'")
         }
@@ -90,17 +93,17 @@ let accessEndpoints: [Endpoint] = [
     .get("access/roles") { (_, _) throws(Failure) in
         .data(
             .array(
-                roles.map { ["privs": .string($1.joined(separator: ",")), "roleid": .string($0), "special": 1] }))
+                builtInRoles.map { ["privs": .string($1.joined(separator: ",")), "roleid": .string($0), "special": 1] })
+        )
     },
     .get("access/groups") { (_, _) throws(Failure) in .data([]) },
-    .get("access/acl") { (_, _) throws(Failure) in .data([]) },
     .put("access/password", "password!:str(8..64) userid!:str(..64) confirmation-password:str(5..64)") {
         (_, _) throws(Failure) in
         throw .denied("URI '/access/password' not available with API token, need proper ticket.\n")
     },
 ]
 
-private let roles: [(String, [String])] = [
+let builtInRoles: [(String, [String])] = [
     ("Administrator", Access.privileges), ("NoAccess", []),
     ("PVEAuditor", Access.privileges.filter { $0.hasSuffix(".Audit") }),
     ("PVEDatastoreUser", ["Datastore.AllocateSpace", "Datastore.Audit"]),

@@ -13,6 +13,11 @@ struct Retention: Sendable {
         keep = PropertyList(text ?? "keep-all=1", leading: "").items.reduce(into: [:]) { $0[$1.key] = Int($1.value) }
     }
 
+    /// How many backups of a guest it keeps at most; 0 for any number.
+    var limit: Int {
+        keep["keep-all"] ?? 0 == 0 ? keep.values.reduce(0) { $0.addingReportingOverflow($1).partialValue } : 0
+    }
+
     /// For each backup of one guest, newest first, whether it is kept: the first of each hour, day, week, month or
     /// year counts, once those that a finer rule keeps are left out.
     func keeps(_ times: [Int]) -> [Bool] {

@@ -110,13 +110,29 @@ extension World {
             log.lines.append("ERROR: Backup of \(letters) \(vmid) failed - write error: No space left on device")
             return false
         }
+        let keep = call["prune-backups"] ?? definition.options["prune-backups"]
+        let limit = Retention(keep).limit
+        if limit > 0, call["remove"] == "0", count(of: guest, on: storage) >= limit {
+            log.lines.append(
+                "ERROR: Backup of VM \(vmid) failed - There is a max backup limit of \(limit) enforced by the target "
+                    + "storage or the vzdump parameters. Either increase the limit or delete old backups.")
+            return false
+        }
         let volume = addBackup(of: guest, to: definition, call)
         log.lines.append("INFO: creating vzdump archive '\(volume)'")
-        if call["remove"] != "0", let keep = call["prune-backups"] ?? definition.options["prune-backups"] {
+        if call["remove"] != "0", let keep {
             removePruned(on: definition, keep, kind: guest.kind.word, vmid: vmid, &log)
         }
         log.lines.append("INFO: Finished Backup of \(letters) \(vmid) (00:00:01)")
         return true
+    }
+
+    /// How many backups of a guest there are that could be removed.
+    private func count(of guest: Guest, on storage: String) -> Int {
+        volumes.count { volume in
+            volume.storage == storage && volume.content == "backup" && volume.vmid == guest.vmid
+                && volume.backupKind == guest.kind.word && !volume.isProtected
+        }
     }
 
     private mutating func removePruned(

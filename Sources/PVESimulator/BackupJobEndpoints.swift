@@ -141,6 +141,7 @@ extension World {
     fileprivate mutating func addBackupJob(_ call: Call) throws(Failure) -> Reply {
         let job = BackupJob(id: call["id"] ?? random.uuid(), options: Self.options(of: call))
         guard !backupJobs.contains(where: { $0.id == job.id }) else { throw .plain("Job '\(job.id)' already exists") }
+        try CalendarEvent.check(call)
         try job.check()
         backupJobs.append(job)
         return .null
@@ -158,6 +159,7 @@ extension World {
         }
         for key in Format.list(call.text("delete")) { job.options[key] = nil }
         job.options.merge(set) { $1 }
+        try CalendarEvent.check(call)
         try job.check()
         backupJobs[index] = job
         return .null

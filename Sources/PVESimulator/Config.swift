@@ -14,6 +14,9 @@ struct Config: Sendable, Hashable {
     var keys: some Collection<String> { values.keys }
     var fileText: String { sorted.reduce(into: "") { $0 += "\($1.key): \($1.value)\n" } }
 
+    /// Whether a disk of it is `volume`.
+    func holds(_ volume: String) -> Bool { values.values.contains { Disk($0)?.volume == volume } }
+
     /// As a JSON object, with numbers where Proxmox VE's schema has integers and booleans.
     func json(of kind: Guest.Kind) -> JSONObject {
         sorted.reduce(into: JSONObject()) { $0[$1.key] = Self.json($1.value, key: $1.key, of: kind) }

@@ -3,7 +3,7 @@ extension World {
     static let createOnly: Set<String> = [
         "node", "vmid", "archive", "bwlimit", "force", "ha-managed", "pool", "start", "storage", "unique",
         "live-restore", "ostemplate", "password", "restore", "ssh-public-keys", "ignore-unpack-errors",
-        "import-working-storage",
+        "import-working-storage", "unprivileged",
     ]
 
     private func checkCreation(_ call: Call) throws(Failure) {
@@ -13,7 +13,8 @@ extension World {
                     call.caller.may("VM.Allocate", on: "/pool/\(pool)")
                 }) == true
         else { throw .denied() }
-        if let pool = call["pool"], pools[pool] == nil { throw .plain("pool '\(pool)' does not exist") }
+        try checkPool(call)
+        if call.kind == .vm { try Self.checkKeys(call) }
         try checkPrivileges(call.values.filter { !Self.createOnly.contains($0.key) }, call)
         if let archive = call["archive"] ?? call["ostemplate"] { try checkAccess(to: archive, call) }
         for (key, value) in call.values.sorted(by: { $0.key < $1.key }) where Disk.isKey(key, of: call.kind) {
@@ -22,6 +23,24 @@ extension World {
             guard Double(disk.path) != nil else { continue }
             if let obstacle = obstacle(to: disk.storage, on: call.node, for: call.kind) { throw .plain(obstacle) }
         }
+    }
+
+    /// Refuses a pool that is not there.
+    func checkPool(_ call: Call) throws(Failure) {
+        guard let pool = call["pool"], pools[pool] == nil else { return }
+        throw .denied("pool '\(pool)' does not exist")
+    }
+
+    /// Refuses keys for cloud-init that are no public keys of SSH.
+    static func checkKeys(_ call: Call) throws(Failure) {
+        let lines = FormDecoder.decode(call.text("sshkeys")).split(whereSeparator: \.isNewline)
+        let kinds = ["ssh-", "ecdsa-", "sk-"]
+        let isWrong = lines.contains { line in
+            let words = line.split(separator: " ")
+            let kind = words.firstIndex { word in kinds.contains { word.hasPrefix($0) } }
+            return !line.hasPrefix("#") && (kind.map { $0 + 1 >= words.count } ?? true)
+        }
+        if isWrong { throw .plain("SSH public key validation error") }
     }
 
     mutating func createVM(_ call: Call) throws(Failure) -> Reply {
@@ -36,7 +55,8 @@ extension World {
         try checkCreation(call)
         if call.flag("restore") { return try restore(call.text("ostemplate"), call) }
         if let exists = existsText(call.vmid) { throw .plain(exists) }
-        let base = ["arch": "amd64", "ostype": "debian", "swap": "512", "memory": "512"]
+        var base = ["arch": "amd64", "ostype": "debian", "swap": "512", "memory": "512"]
+        if call["unprivileged"] != "0" { base["unprivileged"] = "1" }
         var work = createWork(call, base: base, boot: false)
         let create = work.begin
         work.begin = { (world, log) throws(TaskFailure) in
@@ -71,15 +91,39 @@ extension World {
             set.values["vmid"] = String(call.vmid)
             set.values["node"] = call.node
             if kind == .container { set.values["rootfs"] = options["rootfs"] ?? "\(call["storage"] ?? "local"):4" }
-            do throws(Failure) { try world.applyConfigChange(set, &log) } catch { throw TaskFailure(error.reason) }
+            do throws(Failure) { try world.applyConfigChange(set, &log) } catch { throw TaskFailure(error) }
             if boot { world.change(call.vmid) { $0.writeBootOrder() } }
-            if call.flag("ha-managed") { world.manage(call.vmid, isStarted: call.flag("start")) }
-            guard call.flag("start") else { return }
-            log.lines.append("Execute autostart")
-            world.switchOn(call.vmid)
+            world.finishCreation(call, &log)
         }
         work.release = { world in world.guests[call.vmid] = nil }
         return work
+    }
+}
+
+extension World {
+    /// What comes last when a guest was made: its place with the HA manager, and a task of its own that starts it. How that
+    /// one ends says nothing about this one.
+    mutating func finishCreation(_ call: Call, _ log: inout TaskLog) {
+        let isNewMachine = call.kind == .vm && call["archive"] == nil
+        let isStarted = call.flag("start")
+        // A new VM is in the manager's care before it starts, everything else comes there afterwards.
+        if isNewMachine, call.flag("ha-managed") { manage(call.vmid, isStarted: isStarted) }
+        if isStarted {
+            if call.kind == .vm { log.lines.append("Execute autostart") }
+            startNow(call.vmid, by: call.caller, &log)
+        }
+        if !isNewMachine, call.flag("ha-managed") { manage(call.vmid, isStarted: isStarted) }
+    }
+
+    /// Starts a guest from within a task, by a task of its own that nobody waits for.
+    mutating func startNow(_ vmid: Int, by caller: Caller, _ log: inout TaskLog) {
+        guard let guest = guests[vmid] else { return }
+        let single = call(for: guest, [:], by: caller)
+        do throws(Failure) {
+            _ = try startInside { (world) throws(Failure) in try world.powerOn(single) }
+        } catch {
+            log.lines.append(error.reason)
+        }
     }
 }
 

@@ -135,10 +135,10 @@ struct EndpointTable: Sendable {
     static let list =
         clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints + guestConfigEndpoints + snapshotEndpoints
         + storageEndpoints + firewallEndpoints + haEndpoints + haRuleEndpoints
-        + backupEndpoints + backupJobEndpoints + replicationEndpoints + bulkEndpoints + bulkMigrationEndpoints
+        + backupEndpoints + backupJobEndpoints + replicationEndpoints + bulkPowerEndpoints + bulkMigrationEndpoints
         + serviceEndpoints
         + metricsEndpoints + networkEndpoints + cloudInitEndpoints + guestAgentEndpoints + poolEndpoints
-        + accessEndpoints
+        + accessEndpoints + accessAdminEndpoints + absentEndpoints
 
     static let all = EndpointTable(list)
 }

@@ -21,6 +21,14 @@ struct Failure: Error {
         return String(message[..<end])
     }
 
+    /// As a task ends that fails on it: everything in one line.
+    var taskText: String {
+        let details = errors.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined()
+        var text = (status == 500 ? "" : "\(status) ") + message + details
+        if text.hasSuffix("\n") { text.removeLast() }
+        return text.replacing("\n", with: " ")
+    }
+
     static func plain(_ message: String) -> Failure { Failure(status: 500, message: message + "\n") }
 
     static func parameters(_ errors: [String: String]) -> Failure {

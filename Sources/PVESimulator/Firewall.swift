@@ -95,6 +95,9 @@ extension [FirewallRule] {
         if let macro = fields["macro"], !macros.contains(macro) {
             throw .parameters(["macro": "unknown macro '\(macro)'"])
         }
+        if let action = fields["action"], fields["type"] != "group", !["ACCEPT", "DROP", "REJECT"].contains(action) {
+            throw .parameters(["action": "unknown action '\(action)'"])
+        }
         for port in ["dport", "sport"] where fields[port] != nil && fields["proto"] == nil && fields["macro"] == nil {
             throw .parameters(["proto": "missing property - '\(port)' requires this property"])
         }

@@ -16,42 +16,49 @@ extension Firewall {
         Self.digest(aliases.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.cidr) \($0.value.comment ?? "")" })
     }
 
-    private func row(_ name: String, _ alias: Alias) -> JSON {
+    /// Only the list tells the digest.
+    private func row(_ name: String, _ alias: Alias, digest: String? = nil) -> JSON {
         [
             "cidr": .string(alias.cidr), "comment": alias.comment.map { .string($0) },
-            "digest": .string(aliasDigest), "ipversion": Self.version(alias.cidr), "name": .string(name),
+            "digest": digest.map { .string($0) }, "ipversion": Self.version(alias.cidr), "name": .string(name),
         ]
     }
 
-    var aliasRows: [JSON] { aliases.sorted { $0.key < $1.key }.map { row($0.key, $0.value) } }
+    var aliasRows: [JSON] {
+        let digest = aliasDigest
+        return aliases.sorted { $0.key < $1.key }.map { row($0.key, $0.value, digest: digest) }
+    }
 
     func aliasRow(_ name: String) throws(Failure) -> JSON {
-        guard let alias = aliases[name] else { throw .parameters(["name": "no such alias"]) }
-        // The digest that a change is compared with is in the list only.
-        var shown = row(name, alias).object ?? [:]
-        shown["digest"] = nil
-        return .object(shown)
+        guard let key = aliasKey(name), let alias = aliases[key] else {
+            throw .parameters(["name": "no such alias"])
+        }
+        return row(key, alias)
+    }
+
+    /// The name as it was written when it was made; large and small letters are the same.
+    private func aliasKey(_ name: String) -> String? {
+        aliases.keys.first { $0.lowercased() == name.lowercased() }
     }
 
     mutating func addAlias(_ call: Call) throws(Failure) {
         let name = call.text("name")
-        guard aliases[name] == nil else { throw .parameters(["name": "alias '\(name)' already exists"]) }
+        guard aliasKey(name) == nil else { throw .parameters(["name": "alias '\(name)' already exists"]) }
         aliases[name] = Alias(cidr: call.text("cidr"), comment: call["comment"])
     }
 
     mutating func changeAlias(_ call: Call) throws(Failure) {
         let name = call.text("name")
-        guard aliases[name] != nil else { throw .parameters(["name": "no such alias"]) }
+        guard let key = aliasKey(name) else { throw .parameters(["name": "no such alias"]) }
         if let digest = call["digest"], digest != aliasDigest { throw .staleConfig }
-        aliases[name] = nil
+        aliases[key] = nil
         aliases[call["rename"] ?? name] = Alias(cidr: call.text("cidr"), comment: call["comment"])
     }
 
+    /// One that is not there is removed as well as any other.
     mutating func deleteAlias(_ call: Call) throws(Failure) {
-        let name = call.text("name")
-        guard aliases[name] != nil else { throw .parameters(["name": "no such alias"]) }
         if let digest = call["digest"], digest != aliasDigest { throw .staleConfig }
-        aliases[name] = nil
+        if let key = aliasKey(call.text("name")) { aliases[key] = nil }
     }
 
     func set(_ call: Call) throws(Failure) -> AddressSet {

@@ -21,6 +21,11 @@ enum Format: String, Sendable, CaseIterable {
     case haResource = "ha-resource"
     case haResources = "ha-resource-list"
     case startup
+    case groupid, roleid, privileges, keys
+    case groupids = "groupid-list"
+    case roleids = "roleid-list"
+    case userids = "userid-list"
+    case tokenids = "tokenid-list"
     case volumeSize = "volume-size"
     case path = "storage-path"
     case bootdisk, hotplug, serial, parallel, startdate
@@ -91,6 +96,17 @@ enum Format: String, Sendable, CaseIterable {
                 ? nil : "invalid format - unable to parse startup options\n"
         case .path:
             text.hasPrefix("/") ? nil : "invalid format - value '\(text)' does not look like a valid absolute path\n"
+        case .privileges:
+            Self.list(text).first { !Access.privileges.contains($0) }.map {
+                "invalid format - invalid privilege '\($0)'\n"
+            }
+        case .userids, .tokenids:
+            Self.list(text).first { !$0.contains("@") }.map {
+                "invalid format - value '\($0)' does not look like a valid user name\n"
+            }
+        case .groupid, .groupids, .roleid, .roleids:
+            Self.list(text).allSatisfy { $0.wholeMatch(of: /[A-Za-z0-9.\-_]+/) != nil }
+                ? nil : "invalid format - '\(text)' contains invalid characters\n"
         case .hotplug:
             ["0", "1"].contains(text) || Self.list(text).allSatisfy { Self.hotplugFeatures.contains($0) }
                 ? nil : "invalid format - value does not look like a valid hotplug features\n"
@@ -104,6 +120,7 @@ enum Format: String, Sendable, CaseIterable {
         case .size: Self.isSize(text)
         case .volumeSize: text.wholeMatch(of: /\d+[MG]?/) != nil
         case .word: text.wholeMatch(of: /[A-Za-z][A-Za-z0-9_-]+/) != nil
+        case .keys: text.wholeMatch(of: /[0-9a-zA-Z!=]{0,4096}/) != nil
         case .url: text.wholeMatch(of: /https?:\/\/.*/) != nil
         case .time: text.wholeMatch(of: /\d{1,2}:\d{1,2}/) != nil
         case .uuid: text.wholeMatch(of: /[a-fA-F0-9]{8}(-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}|[01]/) != nil

@@ -18,12 +18,21 @@ struct Guest: Sendable {
         /// Running since this second.
         case running(Int)
         case paused(Int)
+        /// Started, but its processors have not begun to run.
+        case prelaunch(Int)
 
         var isOn: Bool { self != .stopped }
+        /// Whether there is a process whose system does not run.
+        var isHalted: Bool {
+            switch self {
+            case .stopped, .running: false
+            case .paused, .prelaunch: true
+            }
+        }
         var since: Int? {
             switch self {
             case .stopped: nil
-            case .running(let second), .paused(let second): second
+            case .running(let second), .paused(let second), .prelaunch(let second): second
             }
         }
     }
@@ -46,8 +55,10 @@ struct Guest: Sendable {
     var haState: String?
     /// Whether the container was saved while it ran, so that it can be resumed.
     var isCheckpointed = false
-    /// Whether the system inside reacts to a shutdown request.
+    /// Whether the system inside reacts to a request to shut down or to give up a device.
     var answersShutdown = true
+    /// What plugging a device into it ends with while it runs; `nil` where it works.
+    var hotplugProblem: String?
 
     var config: Config {
         get { written ?? profile.config(of: kind) }
@@ -73,14 +84,15 @@ struct Guest: Sendable {
     /// Bytes of the disk it boots from.
     var diskBytes: Int {
         guard let written else { return Int(profile.diskGiB) << 30 }
-        return bootDisk(in: written).flatMap { Disk($0)?.bytes } ?? 0
+        let disk = kind == .vm ? bootDiskKey : "rootfs"
+        return disk.flatMap { written[$0] }.flatMap { Disk($0)?.bytes } ?? 0
     }
 
-    func bootDisk(in config: Config) -> String? {
-        guard kind == .vm else { return config["rootfs"] }
-        let order = config["boot"].flatMap { PropertyList($0, leading: "")["order"] }?.split(separator: ";") ?? []
-        let candidates = order.map { String($0) } + ["scsi0", "virtio0", "sata0", "ide0"]
-        return candidates.lazy.compactMap { config[$0] }.first { Disk($0).map { !$0.isCDROM } ?? false }
+    /// The disk that a VM boots from.
+    var bootDiskKey: String? {
+        (bootOrder + ["scsi0", "virtio0", "sata0", "ide0"]).first { key in
+            config[key].flatMap { Disk($0) }.map { !$0.isCDROM } ?? false
+        }
     }
 
     var configPath: String { "nodes/\(node)/\(kind.folder)/\(vmid).conf" }

@@ -82,6 +82,27 @@ extension Guest {
         }
     }
 
+    /// The same as a container's node sees them; a card for which no address is meant has none.
+    var containerInterfaces: [JSON] {
+        let loopback: JSON = [
+            "hardware-address": "00:00:00:00:00:00", "hwaddr": "00:00:00:00:00:00", "ip-addresses": [], "name": "lo",
+        ]
+        let withAddress = Set(
+            config.sorted.map { PropertyList($0.value, leading: "name") }.filter { $0["ip"] != nil }
+                .compactMap { $0["name"] })
+        return [loopback]
+            + addresses.map { name, mac, address in
+                let isMeant = withAddress.contains(name)
+                return [
+                    "hardware-address": .string(mac), "hwaddr": .string(mac),
+                    "inet": isMeant ? .some(.string("\(address)/24")) : .none,
+                    "ip-addresses": isMeant
+                        ? [["ip-address": .string(address), "ip-address-type": "inet", "prefix": "24"]] : [],
+                    "name": .string(name),
+                ]
+            }
+    }
+
     fileprivate var interfaces: [JSON] {
         let loopback: JSON = [
             "hardware-address": "00:00:00:00:00:00", "name": "lo",
@@ -97,11 +118,21 @@ extension Guest {
     }
 }
 
+/// How a command ends that is run inside a guest.
+struct CommandResult: Sendable {
+    var code = 0
+    /// The signal that ended it, instead of a code of its own.
+    var signal: Int?
+    var output = ""
+    var errorOutput = ""
+    var duration: Duration = .zero
+}
+
 extension World {
-    /// Runs a command inside: it ends at once, with what a test has set or with nothing. Its process number.
+    /// Runs a command inside: it ends with what a test has set, or at once and with nothing. Its process number.
     fileprivate mutating func run(_ call: Call) -> Int {
         let pid = 4711 + commands.count
-        commands.append((call.vmid, call.lists["command"] ?? []))
+        commands.append((call.vmid, call.lists["command"] ?? [], now))
         return pid
     }
 
@@ -110,10 +141,13 @@ extension World {
         guard commands.indices.contains(index), commands[index].vmid == call.vmid else {
             throw .plain("Agent error: Invalid parameter 'pid'")
         }
-        let result = commandResults[commands[index].words.first ?? ""] ?? (code: 0, output: "")
+        let result = commandResults[commands[index].words.first ?? ""] ?? CommandResult()
+        guard now >= commands[index].start + result.duration else { return ["exited": 0] }
         return [
-            "exitcode": JSON(result.code), "exited": 1,
+            "err-data": result.errorOutput.isEmpty ? nil : .string(result.errorOutput),
+            "exitcode": result.signal == nil ? JSON(result.code) : nil, "exited": 1,
             "out-data": result.output.isEmpty ? nil : .string(result.output),
+            "signal": result.signal.map { JSON($0) },
         ]
     }
 

@@ -37,7 +37,7 @@ let guestConfigEndpoints: [Endpoint] =
             try world.checkConfigChange(call)
             let work = world.work("config", call, exclusive: false) { (world, log) throws(TaskFailure) in
                 log.lines.append(world.updateText(call))
-                do throws(Failure) { try world.applyConfigChange(call, &log) } catch { throw TaskFailure(error.reason) }
+                do throws(Failure) { try world.applyConfigChange(call, &log) } catch { throw TaskFailure(error) }
             }
             return world.start(work, by: call.caller)
         },
@@ -46,6 +46,7 @@ let guestConfigEndpoints: [Endpoint] =
             var log = TaskLog()
             try world.checkConfigChange(call)
             try world.applyConfigChange(call, &log)
+            try world.checkBridges(call)
             return .null
         },
         .post(
@@ -89,7 +90,6 @@ let guestConfigEndpoints: [Endpoint] =
         .put("nodes/{node}/qemu/{vmid}/unlink", "force:bool idlist!:configid-list", needs: "/vms/{vmid} VM.Config.Disk")
         {
             (world, call) throws(Failure) in
-            _ = try world.guest(call)
             try world.unlink(Format.list(call.text("idlist")), call)
             return .null
         },
@@ -112,12 +112,13 @@ extension World {
         return json
     }
 
+    /// The first line of a `qmconfig` task's log.
     fileprivate func updateText(_ call: Call) -> String {
-        let set = call.values.filter {
-            !["node", "vmid", "digest", "delete", "revert", "background_delay"].contains($0.key)
+        let told = call.values.filter { !["node", "vmid", "digest", "background_delay"].contains($0.key) }
+        let words = told.sorted { $0.key < $1.key }.map { key, value in
+            "-\(key) \(key == "cipassword" ? "<hidden>" : value)"
         }
-        return "update VM \(call.vmid): "
-            + set.sorted { $0.key < $1.key }.map { "-\($0.key) \($0.value)" }.joined(separator: " ")
+        return "update VM \(call.vmid): \(words.joined(separator: " "))"
     }
 }
 

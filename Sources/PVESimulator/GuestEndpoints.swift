@@ -17,14 +17,7 @@ let guestEndpoints: [Endpoint] =
         .get("nodes/{node}/lxc/{vmid}/interfaces", needs: "/vms/{vmid} VM.Audit") { (world, call) throws(Failure) in
             let guest = try world.guest(call)
             guard guest.power.isOn else { return .null }
-            let rows: [JSON] = guest.addresses.map { name, mac, address in
-                [
-                    "hardware-address": .string(mac), "hwaddr": .string(mac), "inet": .string("\(address)/24"),
-                    "ip-addresses": [["ip-address": .string(address), "ip-address-type": "inet", "prefix": "24"]],
-                    "name": .string(name),
-                ]
-            }
-            return .data(.array(rows))
+            return .data(.array(guest.containerInterfaces))
         },
     ]
 

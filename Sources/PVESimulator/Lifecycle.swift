@@ -32,13 +32,14 @@ extension World {
             throw .plain(call.kind == .vm ? "unable to create VM \(newID): config file already exists" : exists)
         }
         if let text = source.lockedText { throw .plain(text) }
+        try checkPool(call)
         let full = call["full"].map { $0 == "1" } ?? !source.isTemplate
         var config = source.config
         if let name = call["snapname"] {
             guard let snapshot = source.snapshots.first(where: { $0.name == name }) else {
                 throw .plain("snapshot '\(name)' does not exist")
             }
-            config = snapshot.config
+            config = snapshot.fullConfig
         }
         if !full {
             for key in ["storage", "format"] where call[key] != nil {
@@ -99,11 +100,11 @@ extension World {
     /// The configuration of a clone: a name, addresses and an identity of its own.
     private mutating func identity(of source: Config, newID: Int, name: String, _ call: Call) -> Config {
         var config = source
-        for key in ["lock", "parent", "template", "snaptime", "vmstate", "description", "protection"] {
+        for key in ["lock", "parent", "template", "snaptime", "vmstate", "protection"] {
             config[key] = nil
         }
         for key in Array(config.keys) where key.hasPrefix("unused") { config[key] = nil }
-        config["description"] = call["description"].map { call.kind == .vm ? $0 : $0 + "\n" }
+        if let text = call["description"] { config["description"] = call.kind == .vm ? text : text + "\n" }
         if call.kind == .vm {
             config["name"] = call["name"] ?? "Copy-of-VM-\(name)"
             config["smbios1"] = "uuid=\(random.uuid())"
@@ -184,7 +185,8 @@ extension World {
             throw .plain("unable to create template, because \(letters) contains snapshots")
         }
         if guest.power.isOn {
-            throw .plain("you can't convert a \(letters) to template if \(letters) is running")
+            let whose = guest.kind == .vm ? "VM" : "the CT"
+            throw .plain("you can't convert a \(letters) to template if \(whose) is running")
         }
         let work = work("template", call) { (world, _) throws(TaskFailure) in
             world.change(call.vmid) { guest in

@@ -57,6 +57,8 @@ struct ParameterType: Sendable {
         case "poolid": self.init("poolid")
         case "userid": self.init("str(..64)")
         case "name": self.init("word(2..64)")
+        case "groupid": self.init("groupid")
+        case "roleid": self.init("roleid")
         case "group": self.init("word(2..18)")
         case "rule": self.init("configid")
         case "sid": self.init("ha-resource")

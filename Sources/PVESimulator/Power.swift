@@ -14,7 +14,7 @@ extension World {
 
     /// The guest, for a worker: what a request answers with 500 fails a task.
     func workGuest(_ call: Call) throws(TaskFailure) -> Guest {
-        do throws(Failure) { return try guest(call) } catch { throw TaskFailure(error.reason) }
+        do throws(Failure) { return try guest(call) } catch { throw TaskFailure(error) }
     }
 
     func unlocked(_ call: Call) throws(TaskFailure) -> Guest {
@@ -55,14 +55,11 @@ extension World {
     private func checkBridges(of guest: Guest, _ log: inout TaskLog) throws(TaskFailure) {
         for (key, value) in guest.config.sorted where key.hasPrefix("net") && key.count <= 5 && key != "nets" {
             guard let number = Int(key.dropFirst(3)) else { continue }
-            guard let bridge = PropertyList(value, leading: "model")["bridge"] else {
-                if guest.kind == .vm {
-                    log.warn("Interface 'tap\(guest.vmid)i\(number)' not attached to any bridge.")
-                }
-                continue
-            }
-            guard node(guest.node)?.bridges.contains(bridge) == true else {
+            if let bridge = missingBridge(in: value, on: guest.node) {
                 throw TaskFailure("bridge '\(bridge)' does not exist")
+            }
+            if guest.kind == .vm, PropertyList(value, leading: "model")["bridge"] == nil {
+                log.warn("Interface 'tap\(guest.vmid)i\(number)' not attached to any bridge.")
             }
         }
     }
@@ -71,7 +68,8 @@ extension World {
         let second = second
         change(vmid) { guest in
             guest.applyPending()
-            guest.power = .running(second)
+            guest.isCheckpointed = false
+            guest.power = guest.config["freeze"] == "1" ? .prelaunch(second) : .running(second)
             guest.writeCloudInitDrive()
         }
     }
@@ -91,13 +89,12 @@ extension World {
             guard isOn else { throw .plain("CT \(call.vmid) not running") }
         }
         if let known = guests[call.vmid], known.kind == call.kind, isManaged(known) {
+            guard !call.flag("overrule-shutdown") else {
+                throw .parameters(["overrule-shutdown": "Not applicable for HA resources."])
+            }
             return askHA("stop", known, call)
         }
-        if call.flag("overrule-shutdown") {
-            for task in tasks.active where task.work.type.hasSuffix("shutdown") && task.work.id == String(call.vmid) {
-                interrupt(task.upid)
-            }
-        }
+        if call.flag("overrule-shutdown") { abortShutdowns(call) }
         let work = work("stop", call) { (world, _) throws(TaskFailure) in
             guard let guest = world.guests[call.vmid], guest.node == call.node else {
                 throw TaskFailure("unable to find configuration file for VM \(call.vmid) on node '\(call.node)'")
@@ -109,12 +106,21 @@ extension World {
         return start(work, by: call.caller)
     }
 
+    /// Ends the shutdowns of the guest that run, those of others only for who may change the node.
+    private mutating func abortShutdowns(_ call: Call) {
+        let all = call.caller.may("Sys.Modify", on: "/nodes/\(call.node)")
+        for task in tasks.active where task.work.id == String(call.vmid) {
+            guard task.work.type == call.kind.taskPrefix + "shutdown" else { continue }
+            if all || tasks.all[task.upid]?.identity == call.caller.identity { interrupt(task.upid) }
+        }
+    }
+
     mutating func shutdown(_ call: Call) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         let known = try guest(call)
         if isManaged(known) { return askHA("stop", known, call) }
         if call.kind == .container, !known.power.isOn { throw .plain("CT \(call.vmid) not running") }
-        if case .paused = known.power {
+        if known.power.isHalted {
             guard call.flag("forceStop") else { throw .plain("VM is paused - cannot shutdown") }
             return try powerOff(call)
         }
@@ -151,7 +157,7 @@ extension World {
     mutating func reboot(_ call: Call) throws(Failure) -> Reply {
         let known = try guest(call)
         guard known.power.isOn else { throw .plain("VM \(call.vmid) not running") }
-        if case .paused = known.power { throw .plain("VM is paused - cannot shutdown") }
+        if known.power.isHalted { throw .plain("VM is paused - cannot shutdown") }
         return start(quit("reboot", known, call), by: call.caller)
     }
 
@@ -162,7 +168,8 @@ extension World {
             _ = try world.unlocked(call)
         } finish: { (world, _) throws(TaskFailure) in
             let second = world.second
-            world.change(call.vmid) { $0.power = .running(second) }
+            // One that was halted waits for its processors to be let go.
+            world.change(call.vmid) { $0.power = $0.power.isHalted ? .prelaunch(second) : .running(second) }
         }
         return start(work, by: call.caller)
     }
@@ -191,7 +198,7 @@ extension World {
             } else if guest.kind == .container {
                 guest.power = .stopped
                 guest.isCheckpointed = true
-            } else {
+            } else if !guest.power.isHalted {
                 guest.power = .paused(since)
             }
         }
@@ -218,7 +225,7 @@ extension World {
         if known.kind == .container { return try resumeContainer(known, call) }
         guard known.power.isOn || known.lock == "suspended" else { throw .plain("VM \(call.vmid) not running") }
         let work = work("resume", call, exclusive: false) { (world, log) throws(TaskFailure) in
-            guard case .paused = try world.workGuest(call).power else { return }
+            guard try world.workGuest(call).power.isHalted else { return }
             try world.checkBridges(of: known, &log)
         } finish: { (world, _) throws(TaskFailure) in
             let second = world.second
@@ -228,14 +235,5 @@ extension World {
             }
         }
         return start(work, by: call.caller)
-    }
-}
-
-extension Guest {
-    /// Takes over what waited for a restart.
-    mutating func applyPending() {
-        guard !pending.isEmpty else { return }
-        for (key, value) in pending { config[key] = value }
-        pending = [:]
     }
 }

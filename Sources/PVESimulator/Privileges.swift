@@ -41,6 +41,9 @@ extension World {
             guard value.contains(":"), !value.hasPrefix("/") else {
                 throw .parameters([key: "not a valid volid: \(value)"])
             }
+            if let disk = Disk(value), storage(disk.storage)?.holdsFiles == true, !disk.path.contains("/") {
+                throw .plain("unable to parse directory volume name '\(disk.path)'")
+            }
             try checkAccess(to: value, call)
         }
         switch stem {

@@ -103,6 +103,7 @@ extension World {
     }
 
     fileprivate mutating func addReplication(_ call: Call) throws(Failure) -> Reply {
+        try CalendarEvent.check(call)
         let (id, target) = (call.text("id"), call.text("target"))
         let vmid = id.split(separator: "-").first.flatMap { Int($0) } ?? 0
         guard let guest = guests[vmid] else { throw .plain("Guest '\(vmid)' does not exist.") }
@@ -129,6 +130,7 @@ extension World {
     }
 
     fileprivate mutating func changeReplication(_ call: Call) throws(Failure) -> Reply {
+        try CalendarEvent.check(call)
         let id = call.text("id")
         if let digest = call["digest"], digest != replicationDigest { throw .staleConfig }
         guard var job = replications[id] else { throw .plain("no such job '\(id)'") }

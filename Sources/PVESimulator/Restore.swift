@@ -50,6 +50,7 @@ extension World {
             guest.config[key] = copy.line
             log.lines.append("new volume ID is '\(copy.volume)'")
         }
+        if let unprivileged = call["unprivileged"] { guest.config["unprivileged"] = unprivileged == "1" ? "1" : nil }
         if guest.kind == .vm { guest.config["vmgenid"] = random.uuid() }
         if call.flag("unique") { makeUnique(&guest) }
         guests[call.vmid] = guest
@@ -57,9 +58,8 @@ extension World {
         set.values = call.values.filter { !Self.createOnly.contains($0.key) }
         set.values["vmid"] = String(call.vmid)
         set.values["node"] = call.node
-        do throws(Failure) { try applyConfigChange(set, &log) } catch { throw TaskFailure(error.reason) }
-        if call.flag("ha-managed") { manage(call.vmid, isStarted: call.flag("start")) }
-        if call.flag("start") { switchOn(call.vmid) }
+        do throws(Failure) { try applyConfigChange(set, &log) } catch { throw TaskFailure(error) }
+        finishCreation(call, &log)
     }
 
     private mutating func makeUnique(_ guest: inout Guest) {

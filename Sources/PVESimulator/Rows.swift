@@ -65,13 +65,20 @@ extension World {
         if guest.power.isOn {
             row["pid"] = JSON(2000 + guest.vmid)
             for kind in ["cpu", "io", "memory"] {
-                row["pressure\(kind)full"] = 0
-                row["pressure\(kind)some"] = 0
+                for degree in ["full", "some"] {
+                    row["pressure\(kind)\(degree)"] = guest.kind == .vm || reportsPressure ? 0 : .null
+                }
             }
         }
         switch guest.kind {
         case .vm:
             row["memhost"] = JSON(load.memory)
+            if full, guest.power.isOn, !guest.cardNumbers.isEmpty {
+                row["nics"] = .object(
+                    guest.cardNumbers.reduce(into: JSONObject()) {
+                        $0["tap\(guest.vmid)i\($1)"] = ["netin": JSON(load.netIn), "netout": JSON(load.netOut)]
+                    })
+            }
             if full { row["qmpstatus"] = .string(guest.qmpStatus) }
         case .container:
             row["diskread"] = JSON(load.diskRead)
@@ -118,11 +125,19 @@ extension World {
 }
 
 extension Guest {
+    /// The numbers of its network cards that hang on a bridge.
+    var cardNumbers: [Int] {
+        config.sorted.filter { PropertyList($0.value, leading: "model")["bridge"] != nil }.compactMap { key, _ in
+            key.hasPrefix("net") ? Int(key.dropFirst(3)) : nil
+        }
+    }
+
     var qmpStatus: String {
         switch power {
         case .stopped: "stopped"
         case .running: "running"
         case .paused: "paused"
+        case .prelaunch: "prelaunch"
         }
     }
 }

@@ -14,6 +14,26 @@ extension Simulator {
         }
     }
 
+    /// Whether the kernel tells how much containers wait for what they need.
+    package func setReportsPressure(_ reports: Bool) { change { $0.reportsPressure = reports } }
+
+    /// A task that nobody asked for by a call: it was started on the node's command line.
+    package func addTask(_ upid: String, exit: String) {
+        let parts = upid.split(separator: ":", omittingEmptySubsequences: false).map { String($0) }
+        guard parts.count == 9, let pid = Int(parts[2], radix: 16), let pstart = Int(parts[3], radix: 16),
+            let start = Int(parts[4], radix: 16)
+        else { return }
+        change { world in
+            var task = SimulatedTask(
+                upid: upid, node: parts[1], type: parts[5], id: parts[6], user: parts[7], pid: pid, pstart: pstart,
+                start: start)
+            task.log = ["TASK ERROR: \(exit)"]
+            task.end = (world.second, exit)
+            world.tasks.all[upid] = task
+            world.tasks.order.append(upid)
+        }
+    }
+
     /// Puts a volume that no guest names on a storage: `local:iso/x.iso`.
     package func addVolume(_ id: String, content: String, bytes: Int = 1 << 20, vmid: Int? = nil) {
         change { world in
@@ -102,10 +122,11 @@ extension Simulator {
         change { world in
             let second = world.second
             world.change(vmid) { guest in
+                var config = guest.config
+                for key in Array(config.keys) where key == "parent" || key.hasPrefix("unused") { config[key] = nil }
                 guest.snapshots.append(
                     Snapshot(
-                        name: name, description: "", time: second, parent: guest.config["parent"], config: guest.config)
-                )
+                        name: name, description: "", time: second, parent: guest.config["parent"], config: config))
                 guest.config["parent"] = name
             }
         }
@@ -136,9 +157,15 @@ extension Simulator {
         change { $0.downloads[url] = Download(bytes: bytes, checksums: checksums) }
     }
 
-    /// What a command answers that is run inside a guest, by its first word.
-    package func setCommand(_ word: String, exits code: Int, output: String = "") {
-        change { $0.commandResults[word] = (code, output) }
+    /// How a command ends that is run inside a guest, by its first word; with a signal it has no code of its own.
+    package func setCommand(
+        _ word: String, exits code: Int, output: String = "", errorOutput: String = "", signal: Int? = nil,
+        after duration: Duration = .zero
+    ) {
+        change {
+            $0.commandResults[word] = CommandResult(
+                code: code, signal: signal, output: output, errorOutput: errorOutput, duration: duration)
+        }
     }
 
     /// The commands that were run inside a guest, oldest first.

@@ -110,9 +110,15 @@ extension Simulator {
         change { isRunning ? $0.switchOn(vmid) : $0.switchOff(vmid) }
     }
 
-    /// Whether the system inside reacts to a shutdown request; without, the request times out.
+    /// Whether the system inside reacts to a request to shut down or to give up a device; without, the request times
+    /// out.
     package func setAnswersShutdown(_ vmid: Int, _ answers: Bool) {
         change { world in world.change(vmid) { $0.answersShutdown = answers } }
+    }
+
+    /// What plugging a device into the running guest ends with from now on; with `nil` it works.
+    package func setHotplugProblem(_ vmid: Int, _ problem: String?) {
+        change { world in world.change(vmid) { $0.hotplugProblem = problem } }
     }
 
     /// Replaces the tokens that are accepted.
@@ -134,7 +140,8 @@ extension Simulator {
         change { world in
             world.holdsTasks = false
             for index in world.tasks.active.indices where world.tasks.active[index].phase == .working(until: nil) {
-                guard world.tasks.active[index].fault != .neverEndingTask else { continue }
+                let task = world.tasks.active[index]
+                guard task.fault != .neverEndingTask, !world.waitsForChildren(task) else { continue }
                 world.tasks.active[index].phase = .working(until: world.now)
             }
             world.advance()

@@ -100,7 +100,7 @@ extension World {
             world.change(call.vmid) { guest in
                 guest.config["lock"] = nil
                 var config = guest.config
-                config["parent"] = nil
+                for key in Array(config.keys) where key == "parent" || key.hasPrefix("unused") { config[key] = nil }
                 guest.snapshots.append(
                     Snapshot(
                         name: name, description: call.text("description"), time: second,
@@ -138,15 +138,18 @@ extension World {
             _ = try world.snapshotGuest(call, needing: name)
             world.switchOff(call.vmid)
             world.lock(call.vmid, "rollback")
-        } finish: { (world, _) throws(TaskFailure) in
+        } finish: { (world, log) throws(TaskFailure) in
             let generation = world.random.uuid()
             world.change(call.vmid) { guest in
                 guard let snapshot = guest.snapshots.first(where: { $0.name == name }) else { return }
+                let kept = guest.config.sorted.filter { $0.key == "description" || $0.key.hasPrefix("unused") }
                 guest.config = snapshot.config
+                guest.config["description"] = nil
+                for (key, value) in kept { guest.config[key] = value }
                 guest.config["parent"] = name
                 if guest.kind == .vm { guest.config["vmgenid"] = generation }
             }
-            if call.flag("start") { world.switchOn(call.vmid) }
+            if call.flag("start") { world.startNow(call.vmid, by: call.caller, &log) }
         }
         work.release = { world in world.lock(call.vmid, nil) }
         return start(work, by: call.caller)

@@ -41,12 +41,15 @@ struct SimulatedTask: Sendable {
 struct TaskFailure: Error {
     var text: String
     init(_ text: String) { self.text = text }
+    init(_ failure: Failure) { text = failure.taskText }
 }
 
 /// What a worker writes while it runs.
 struct TaskLog {
     var lines: [String] = []
     var warnings = 0
+    /// The tasks that it started and waits for.
+    var children: [(vmid: Int, upid: String)] = []
 
     mutating func warn(_ text: String) {
         lines.append("WARN: \(text)")
@@ -135,9 +138,31 @@ extension World {
             end(task, error: error.text)
             return false
         }
-        let never = holdsTasks || task.fault == .neverEndingTask
+        let never = holdsTasks || task.fault == .neverEndingTask || waitsForChildren(task)
         task.phase = .working(until: never ? nil : now + (task.work.duration ?? taskDuration))
         return true
+    }
+
+    func waitsForChildren(_ task: ActiveTask) -> Bool {
+        task.log.children.contains { tasks.all[$0.upid].map { $0.end == nil } ?? false }
+    }
+
+    /// Lets workers go on that waited for the task that has just ended.
+    private mutating func wakeParents(of upid: String) {
+        for index in tasks.active.indices where tasks.active[index].log.children.contains(where: { $0.upid == upid }) {
+            let parent = tasks.active[index]
+            guard parent.fault != .neverEndingTask, !waitsForChildren(parent) else { continue }
+            tasks.active[index].phase = .working(until: now)
+        }
+    }
+
+    /// Starts a worker for another one; faults that are meant for the request do not strike it.
+    mutating func startInside(_ body: (inout World) throws(Failure) -> Reply) throws(Failure) -> String? {
+        let fault = taskFault
+        taskFault = nil
+        defer { taskFault = fault }
+        guard case .data(.string(let upid)) = try body(&self) else { return nil }
+        return upid
     }
 
     /// Lets all tasks end whose time has come, in order.
@@ -202,6 +227,7 @@ extension World {
         tasks.all[task.upid]?.log = task.log.lines + [last]
         let time = second
         tasks.all[task.upid]?.end = (time, exit)
+        wakeParents(of: task.upid)
     }
 
     /// Stops a running task as its Stop button does.

@@ -77,6 +77,7 @@ extension World {
         let visible = tasks.order.reversed().lazy.compactMap { self.tasks.all[$0] }.filter { $0.isVisible(to: caller) }
         let running = visible.filter { $0.end == nil }
         let ended = visible.filter { $0.end != nil }.prefix(25)
+        let newest = ended.first?.upid
         return (Array(running) + Array(ended)).map { task in
             var row = task.end == nil ? task.row : task.archiveRow
             row["pstart"] = nil
@@ -84,7 +85,9 @@ extension World {
                 row["saved"] = "0"
             } else {
                 row["pid"] = nil
-                row["saved"] = "1"
+                // A number where the list has not been read again since its end.
+                let isNew = task.upid == newest && running.isEmpty
+                row["saved"] = isNew ? 1 : "1"
             }
             return .object(row)
         }

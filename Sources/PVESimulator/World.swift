@@ -22,9 +22,12 @@ struct World: Sendable {
     var clusterName: String?
     var options: [String: String] = [:]
     /// Commands that were run inside guests, and what a test wants them to answer, by their first word.
-    var commands: [(vmid: Int, words: [String])] = []
-    var commandResults: [String: (code: Int, output: String)] = [:]
+    var commands: [(vmid: Int, words: [String], start: Duration)] = []
+    var commandResults: [String: CommandResult] = [:]
     var access = Access()
+    var directory = Directory()
+    /// Whether the kernel tells how much containers wait for what they need.
+    var reportsPressure = true
     var tasks = TaskBook()
     var random = SeededRandom(seed: 0)
     /// Wall-clock time since 1970, set at the start of every request.

@@ -17,6 +17,8 @@ final class FactReplay {
     let recording: Recording
     let clock: ManualClock
     let simulator: Simulator
+    /// What stands here for a name that the recorded node made up.
+    var names: [String: String] = [:]
     private var bodies: [String: JSON] = [:]
     /// Digests that were asked for just before the case that used them.
     private var asked: [String: String] = [:]
@@ -37,7 +39,7 @@ final class FactReplay {
     func answer(to fact: Fact) async throws -> Fact {
         await recording.prepare(fact.name, self)
         clock.advance(by: .milliseconds(300))
-        var path = fact.path
+        var path = names.reduce(fact.path) { $0.replacing($1.key, with: $1.value) }
         var body = fact.body
         try await fill(&path, of: fact)
         if var text = body {

@@ -1,4 +1,5 @@
 import PVESimulator
+import StrictJSON
 
 /// The node of the first recording, and what was done to it between the recorded calls.
 enum FirstScene {
@@ -12,7 +13,21 @@ enum FirstScene {
         let simulator = replay.simulator
         switch name {
         case "version": await start(replay)
+        case "vzdump-failed-status":
+            simulator.addTask(
+                "UPID:pve1:00000790:000554E0:6B035B6E:vzdump:110:root@pam:", exit: "job errors")
+        case "prunebackups-dry":
+            for volume in simulator.volumes where volume.hasPrefix("local:backup/") {
+                await replay.send("DELETE", "/api2/json/nodes/pve1/storage/local/content/\(volume)")
+            }
+            replay.clock.advance(by: .seconds(1))
+        case "backup-job-delete-auto":
+            let jobs = FactReplay.json(of: await replay.send("GET", "/api2/json/cluster/backup"))["data"]?.array ?? []
+            // The job that got its name by itself; here it has another one.
+            let id = jobs.lazy.compactMap { $0["id"]?.string }.first { $0.split(separator: "-").count == 5 }
+            replay.names["7f7360db-ac16-4996-836b-28bd96ac2762"] = id
         case "vm-list", "vm-start", "vm-shutdown-timeout":
+            replay.clock.advance(by: .seconds(1))
             for vmid in [110, 111] { simulator.setAnswersShutdown(vmid, false) }
         case "locked-status": simulator.setConfig(110, "lock", "backup")
         case "vm-protect": simulator.setConfig(110, "lock", nil)
@@ -110,6 +125,10 @@ enum FirstScene {
                 "arch": "amd64", "hostname": "ct200", "memory": "128", "ostype": "debian",
                 "rootfs": "local:201/vm-201-disk-0.raw,size=1G",
             ])
+        await replay.send("POST", "/api2/json/access/users", body: "userid=op%40pve")
+        for holder in ["users=op%40pve", "tokens=op%40pve%21lim"] {
+            await replay.send("PUT", "/api2/json/access/acl", body: "path=%2Fvms%2F103&roles=PVEVMUser&\(holder)")
+        }
         for verb in ["start", "stop"] {
             let fact = Fact(
                 name: verb, auth: "token:op@pve!lim", method: "POST", path: "", contentType: nil, body: nil,

@@ -1,3 +1,4 @@
+import AgentModel
 import AgentTestSupport
 import StrictJSON
 import Testing
@@ -11,6 +12,40 @@ struct RecordedFactsTests {
         let derived = try recording.derived().map(\.json.text)
         if GoldenFile.isWriting { try recording.table.write(derived) }
         #expect(try recording.table.lines() == derived)
+    }
+
+    @Test
+    func `what the simulator does not cover is little, and no call that an action makes`() throws {
+        var facts = 0
+        var uncovered: [Fact] = []
+        for recording in Recording.allCases {
+            let listed = Set(try recording.uncovered.lines())
+            let all = try recording.facts()
+            facts += all.count
+            uncovered += all.filter { listed.contains($0.name) }
+        }
+        #expect(uncovered.count * 20 <= facts, "\(uncovered.count) of \(facts)")
+        let calls = Set(ActionCatalog.all.flatMap(\.calls).map { "\($0.method.rawValue) \($0.path)" })
+        let patterns = try calls.map { try Self.pattern(of: $0) }
+        #expect(patterns.count > 50)
+        // What a recorded installation could not do says nothing about Proxmox VE.
+        for fact in uncovered where !fact.isNodeLimit {
+            let path = fact.path.prefix { $0 != "?" }.replacing("/api2/json", with: "")
+            let call = "\(fact.method) \(path)"
+            #expect(!patterns.contains { call.wholeMatch(of: $0) != nil }, "\(fact.name): \(call)")
+        }
+    }
+
+    /// What the calls of a template look like.
+    private static func pattern(of call: String) throws -> Regex<AnyRegexOutput> {
+        var text = ""
+        var rest = call[...]
+        while let open = rest.firstIndex(of: "{"), let close = rest[open...].firstIndex(of: "}") {
+            let name = rest[rest.index(after: open)..<close]
+            text += rest[..<open] + (name == "kind" ? "(qemu|lxc)" : name == "firewall" ? ".+" : "[^/]+")
+            rest = rest[rest.index(after: close)...]
+        }
+        return try Regex(text + rest)
     }
 
     @Test(.timeLimit(.minutes(2)), arguments: Recording.allCases)

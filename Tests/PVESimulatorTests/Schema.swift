@@ -90,6 +90,9 @@ extension Simulator.Parameter {
         "serial": ["(/dev/.+|socket)"], "parallel": [#"/dev/parport\d+|/dev/usb/lp\d+"#],
         "startdate": [#"(now|\d{4}-\d{1,2}-\d{1,2}(T\d{1,2}:\d{1,2}:\d{1,2})?)"#],
         "fleecing": ["backup-fleecing"], "performance": ["backup-performance"],
+        "groupid": ["pve-groupid"], "groupid-list": ["pve-groupid-list"],
+        "roleid": ["pve-roleid"], "roleid-list": ["pve-roleid-list"], "userid-list": ["pve-userid-list"],
+        "tokenid-list": ["pve-tokenid-list"], "privileges": ["pve-priv-list"], "keys": ["[0-9a-zA-Z!=]{0,4096}"],
     ]
 
     /// What this and the schema's word for the same parameter differ in; empty where they agree.

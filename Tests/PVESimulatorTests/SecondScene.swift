@@ -18,6 +18,12 @@ enum SecondScene {
         let simulator = replay.simulator
         switch name {
         case "second-vm-post": start(simulator)
+        case "second-ct-put-510-config-2":
+            simulator.setHotplugProblem(510, "failed to change apparmor profile: Invalid argument")
+        // A pause stood before what looks at something that settles.
+        case "second-vm-get-506-status-current", "second-tasks-get", "second-tasks-get-3":
+            replay.clock.advance(by: .seconds(4))
+        case "second-vm-get-520-status-current-running": simulator.setAnswersShutdown(520, false)
         default: break
         }
     }
@@ -26,6 +32,7 @@ enum SecondScene {
         simulator.setNodes(["pve"])
         simulator.setTokens(.list([token]))
         simulator.setHAActs(false)
+        simulator.setReportsPressure(false)
         simulator.setStorage("local-lvm", type: nil)
         simulator.setStorage("ceph", type: nil)
         simulator.setStorage(
@@ -34,6 +41,8 @@ enum SecondScene {
         simulator.removeVolumes()
         simulator.addVolume("local:vztmpl/tiny_1.0_amd64.tar.gz", content: "vztmpl")
         simulator.addVolume("local:iso/small.iso", content: "iso")
+        simulator.addGuest(106, on: "pve", config: ["name": "kept"])
+        simulator.setHA(106, wanted: "ignored")
         for time in ["10_47_10", "10_49_07"] {
             simulator.addVolume(
                 "local:backup/vzdump-lxc-510-2026_11_28-\(time).tar", content: "backup", bytes: 2_048_000, vmid: 510)

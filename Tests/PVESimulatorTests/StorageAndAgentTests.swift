@@ -64,7 +64,7 @@ struct StorageAndAgentTests {
         #expect(cards?.last?["hardware-address"]?.string == mac.lowercased())
         driver.simulator.setConfig(110, "net0", "name=eth0,hwaddr=BC:24:11:00:00:09,ip=192.0.2.77/24")
         let interfaces = try await driver.data("GET", "/nodes/pve/lxc/110/interfaces").array
-        #expect(interfaces?.first?["inet"] == "192.0.2.77/24")
+        #expect(interfaces?.last?["inet"] == "192.0.2.77/24")
     }
 
     @Test

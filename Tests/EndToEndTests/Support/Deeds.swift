@@ -104,7 +104,11 @@ extension Deed {
         ) { $0.guest(136)?.config["scsi1"] == nil && $0.guest(136)?.config["unused0"] != nil },
         Deed(
             "detach_disk", "lxc/118", ["disk": "mp0"],
-            given: { $0.setConfig(118, "mp0", "ceph:vm-118-disk-1,mp=/srv,size=8G") }
+            given: {
+                // A mount point leaves a running container with its next start.
+                $0.setRunning(118, false)
+                $0.setConfig(118, "mp0", "ceph:vm-118-disk-1,mp=/srv,size=8G")
+            }
         ) { $0.guest(118)?.config["mp0"] == nil },
     ]
 

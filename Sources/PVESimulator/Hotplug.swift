@@ -1,0 +1,166 @@
+/// What a guest that runs takes over at once; the rest of a change waits for its next start.
+///
+/// As qemu-server does it (src/PVE/QemuServer.pm: vmconfig_hotplug_pending) and pve-container
+/// (src/PVE/LXC/Config.pm: vmconfig_hotplug_pending).
+extension World {
+    /// Options of a VM that need no look into the process.
+    private static let fast: Set<String> = [
+        "cicustom", "cipassword", "citype", "ciupgrade", "ciuser", "description", "hookscript", "lock",
+        "migrate_downtime", "migrate_speed", "name", "nameserver", "onboot", "protection", "searchdomain", "shares",
+        "sshkeys", "startup", "tags", "vmstatestorage",
+    ]
+    /// Options of a container that take effect at once, devices aside.
+    private static let fastOfContainer: Set<String> = [
+        "cores", "cpulimit", "cpuunits", "description", "hookscript", "hostname", "lock", "memory", "onboot",
+        "protection", "startup", "swap", "tags",
+    ]
+
+    /// Takes over what a running VM can, of the keys in `changed`; what goes wrong stays pending and is told by key.
+    func hotplug(_ guest: inout Guest, _ changed: Set<String>, _ force: Bool) -> [String: String] {
+        var errors: [String: String] = [:]
+        let waiting = guest.pending.sorted { ($0.value != nil ? 1 : 0, $0.key) < ($1.value != nil ? 1 : 0, $1.key) }
+        for (key, value) in waiting {
+            if Self.fast.contains(key) || key.hasPrefix("ipconfig") {
+                guest.applyPending(key, force: force)
+                continue
+            }
+            guard changed.contains(key), isHotplugged(key, to: value, of: guest) else { continue }
+            if let problem = obstacle(toPlugging: key, value, into: guest) {
+                errors[key] = "hotplug problem - \(problem)\n"
+            } else {
+                guest.applyPending(key, force: force)
+            }
+        }
+        return errors
+    }
+
+    /// Whether a running VM can take over a change of `key` at all; others wait without a word.
+    private func isHotplugged(_ key: String, to value: String?, of guest: Guest) -> Bool {
+        let stem = key.prefix { !$0.isNumber }
+        let old = guest.config[key]
+        switch stem {
+        case "cpulimit", "cpuunits": return true
+        case "balloon": return (old == "0") == (value == "0")
+        case "vcpus": return guest.hotplugs("cpu")
+        case "memory": return guest.hotplugs("memory")
+        case "net":
+            return guest.hotplugs("network") || old.map { !Self.needsReplugging($0, value ?? "") } ?? false
+        case "scsi", "virtio", "ide", "sata":
+            if let new = value.flatMap({ Disk($0) }), let old = old.flatMap({ Disk($0) }) {
+                // A medium is changed in any drive; of a disk that stays, only its limits can be.
+                if old.isCDROM || new.volume == old.volume { return old.isCDROM || !Self.needsRestart(old, new) }
+            } else if let value, PropertyList(value, leading: "file")["media"] == "cdrom", old != nil {
+                return true
+            }
+            return guest.hotplugs("disk") && stem != "ide" && stem != "sata"
+        default: return false
+        }
+    }
+
+    private static func needsRestart(_ old: Disk, _ new: Disk) -> Bool {
+        ["aio", "discard", "iothread", "queues", "product", "cache", "ssd", "vendor", "ro"].contains {
+            old.options[$0] != new.options[$0]
+        }
+    }
+
+    /// Whether the card has to be taken out and put in again.
+    private static func needsReplugging(_ old: String, _ new: String) -> Bool {
+        let (old, new) = (PropertyList(old, leading: "model"), PropertyList(new, leading: "model"))
+        let isSameCard =
+            old.items.first?.key == new.items.first?.key && old.items.first?.value == new.items.first?.value
+        return !isSameCard || old["queues"] != new["queues"] || old["mtu"] != new["mtu"] || old["bridge"] == nil
+            || new["bridge"] == nil
+    }
+
+    /// Why a device cannot be taken out of a running VM, put into it or changed in it.
+    private func obstacle(toPlugging key: String, _ value: String?, into guest: Guest) -> String? {
+        let old = guest.config[key]
+        let isCard = key.hasPrefix("net") && key != "nets"
+        let isDisk = Disk.isKey(key, of: .vm)
+        guard isCard || isDisk else { return nil }
+        if let problem = guest.hotplugProblem { return problem }
+        let isReplaced =
+            isCard
+            ? old.map { old in value.map { Self.needsReplugging(old, $0) } ?? true } ?? false
+            : old.flatMap { Disk($0) }.map { !$0.isCDROM && value.flatMap { Disk($0) }?.volume != $0.volume } ?? false
+        if isReplaced {
+            // The boot order as it stands, not as it is meant to be.
+            if isDisk, guest.bootOrder.contains(key) || guest.bootDiskKey == key {
+                return "can't unplug bootdisk '\(key)'"
+            }
+            guard guest.answersShutdown else {
+                return "error on hot-unplugging device '\(key)' - still busy in guest?"
+            }
+        }
+        guard isCard, let value, let bridge = missingBridge(in: value, on: guest.node) else { return nil }
+        return "bridge '\(bridge)' does not exist"
+    }
+
+    /// Takes over what a running container can, of the keys in `changed`; what goes wrong is told by key.
+    func hotplugContainer(_ guest: inout Guest, _ changed: Set<String>) -> [String: String] {
+        var errors: [String: String] = [:]
+        for (key, value) in guest.pending.sorted(by: { $0.key < $1.key }) where changed.contains(key) {
+            let stem = key.prefix { !$0.isNumber }
+            let isDevice = stem == "mp" || stem == "dev"
+            let isCard = stem == "net" && key != "net"
+            guard Self.fastOfContainer.contains(key) || isCard || isDevice && guest.config[key] == nil && value != nil
+            else { continue }
+            var problem = isDevice ? guest.hotplugProblem : nil
+            if isCard, let value {
+                problem = missingBridge(in: value, on: guest.node).map { "bridge '\($0)' does not exist" }
+            }
+            if let problem {
+                errors[key] = "unable to hotplug \(key): \(problem)\n"
+            } else {
+                guest.applyPending(key, force: false)
+            }
+        }
+        return errors
+    }
+}
+
+extension Guest {
+    /// Whether devices of a kind are plugged into a running VM.
+    fileprivate func hotplugs(_ feature: String) -> Bool {
+        switch config["hotplug"] ?? "1" {
+        case "0": false
+        case "1": ["network", "disk", "usb"].contains(feature)
+        case let list: Format.list(list).contains(feature)
+        }
+    }
+
+    /// The devices that `boot` names.
+    var bootOrder: [String] {
+        guard kind == .vm else { return [] }
+        let order = config["boot"].flatMap { PropertyList($0, leading: "")["order"] } ?? ""
+        return order.split(separator: ";").map { String($0) }
+    }
+
+    static func bootText(_ order: [String]) -> String {
+        order.isEmpty ? " " : "order=" + order.joined(separator: ";")
+    }
+
+    /// Forgets what waits and would change nothing.
+    mutating func forgetIdlePending() { pending = pending.filter { config[$0.key] != $0.value } }
+
+    /// Takes over everything that waits.
+    mutating func applyPending(force: Bool = false) {
+        for key in pending.keys.sorted() where pending[key] == .some(nil) { applyPending(key, force: force) }
+        for key in pending.keys.sorted() { applyPending(key, force: force) }
+    }
+
+    /// Takes over what waits for `key`; a disk that goes is unused from then on, unless it goes with force.
+    mutating func applyPending(_ key: String, force: Bool) {
+        guard let value = pending.removeValue(forKey: key) else { return }
+        if Disk.isKey(key, of: kind) {
+            let new = value.flatMap { Disk($0) }
+            if let old = config[key].flatMap({ Disk($0) }), !old.isCDROM, old.volume != new?.volume, !force {
+                addUnused(old.volume, size: old.options["size"])
+            }
+            for number in 0...255 where new != nil && config["unused\(number)"] == new?.volume {
+                config["unused\(number)"] = nil
+            }
+        }
+        config[key] = value
+    }
+}
