@@ -127,6 +127,10 @@ extension Look {
             if call["force"] == "1", deleted.contains(where: { TextForm.disk(kind).matches($0) }) { return nil }
             if set.isEmpty, deleted.isEmpty { continue }
             if let old = config["boot"], boot(after: call) != nil { params["boot"] = old }
+            let drives = deleted.filter { key in config[key]?.string.flatMap { disk(key, $0) }?.isCDROM == true }
+            if config["boot"]?.string?.contains("order=") == true, let drive = drives.first {
+                gap("boot", "PVE may put \(drive) at the end of the order when it comes back")
+            }
             noteUnused(after: call)
             for key in deleted + set {
                 if ParameterDefinition.isSecret(key) { return nil }

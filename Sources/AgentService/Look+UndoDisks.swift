@@ -25,6 +25,9 @@ extension Look {
         switch request.action.rawValue {
         case "attach_disk":
             if let call = calls.last { noteUnused(after: call) }
+            if guest?.kind == .container, status != "stopped" {
+                gap("pending.\(slot)", "a running container keeps its mount point until it is started again")
+            }
             return wish("detach_disk", ["disk": .string(slot)])
         case "move_disk": return now.flatMap(undoMove)
         default:

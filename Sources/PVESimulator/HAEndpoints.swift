@@ -71,7 +71,7 @@ let haEndpoints: [Endpoint] = [
         }
         return .data(.array(groups.keys.sorted().map { world.haGroupRow($0) }))
     },
-    .get("cluster/ha/groups/{group}", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
+    .get("cluster/ha/groups/{group}", "group:configid", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
         guard world.haGroups?[call.text("group")] != nil else {
             throw .plain("no such ha group '\(call.text("group"))'")
         }

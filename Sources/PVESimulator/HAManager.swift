@@ -191,7 +191,8 @@ extension World {
             "max_restart": number("max_restart"), "node": .string(guest.node),
             "request_state": .string(resource.wanted), "sid": .string(sid),
             "comment": resource.options["comment"].map { .string($0) },
-            "crm_state": resource.crmState.map { .string($0) },
+            // The manager forgets a resource that it is to ignore.
+            "crm_state": resource.wanted == "ignored" ? nil : resource.crmState.map { .string($0) },
             "state": .string(state), "status": .string("\(sid) (\(guest.node), \(state))"), "type": "service",
         ]
     }

@@ -154,11 +154,11 @@ extension Guest {
         guard let value = pending.removeValue(forKey: key) else { return }
         if Disk.isKey(key, of: kind) {
             let new = value.flatMap { Disk($0) }
-            if let old = config[key].flatMap({ Disk($0) }), !old.isCDROM, old.volume != new?.volume, !force {
-                addUnused(old.volume, size: old.options["size"])
-            }
             for number in 0...255 where new != nil && config["unused\(number)"] == new?.volume {
                 config["unused\(number)"] = nil
+            }
+            if let old = config[key].flatMap({ Disk($0) }), !old.isCDROM, old.volume != new?.volume, !force {
+                addUnused(old.volume, size: old.options["size"])
             }
         }
         config[key] = value

@@ -70,7 +70,8 @@ package enum FormSamples {
     /// Every shape that the catalogue uses; one without samples fails the tests.
     private static let shapes: [TextForm: [String]] = [
         .digest: [String(repeating: "a", count: 40), String(repeating: "0", count: 64)],
-        .configKey: ["net0", "memory"], .configID: ["nightly", "backup-5b6a"], .tag: ["prod", "a", "_x+y.z-1"],
+        .configKey: ["net0", "memory"], .cloudInitKey: ["ciuser", "ipconfig31"], .configID: ["nightly", "backup-5b6a"],
+        .tag: ["prod", "a", "_x+y.z-1"],
         .size: ["10G", "+512M", "1.5T", "32"],
         .volume: ["local:iso/debian-13.iso", "local-lvm:vm-101-disk-0", "nas:101/vm-101-disk-0.qcow2"],
         .fileName: ["debian-13.iso", "x"], .url: ["https://example.org/a.iso", "http://example.org/?x=1&y=%20;z"],

@@ -40,7 +40,7 @@ struct ClientOperationTests {
 
     @Test func `an unknown outcome is named as such and settled by hand`() async throws {
         try await withAgent(Person.setup()) { agent in
-            try agent.pve().inject(Fault(.executeThenReset, method: "POST"))
+            try agent.pve().inject(Fault(.reset, method: "POST"))
             let reply = try await Person.agent.apply(try await Person.agent.planID(.start, at: agent), at: agent)
             let id = try #require(reply["operation"]?["operation_id"]?.string, "\(reply)")
             let end = try await Person.alice.run("operation", "show", id, "--wait", at: agent)

@@ -187,4 +187,32 @@ struct OutcomeTests {
             #expect(operation["steps"]?.array?.map { $0["state"] } == ["unknown"])
         }
     }
+
+    @Test func `a hotplug that fails stays pending, and can be reverted`() async throws {
+        try await withAgent { agent in
+            let pve = try agent.pve()
+            pve.setHotplugProblem(100, "error on hot-unplugging device 'net0' - still busy in guest?")
+            let wish = Wish("configure_vm", "vm/100", ["net0": "virtio,bridge=vmbr0,tag=7"])
+            let operation = try await ended(wish, at: agent)
+            #expect(operation["code"] == "partially_applied", "\(operation)")
+            #expect(left(operation) == ["pending.net0"])
+            #expect(operation["undo"]?["action"] == "revert_pending_vm")
+            let back = try await undone(operation, at: agent)
+            #expect(back["state"] == "succeeded", "\(back)")
+        }
+    }
+
+    @Test(arguments: [
+        Wish("create_vm", "vm/501", ["node": "pve2", "memory": 512, "net0": "virtio,bridge=vmbr99", "start": true])
+    ])
+    func `a start that fails behind a good first task ends as partly applied`(wish: Wish) async throws {
+        try await withAgent { agent in
+            let operation = try await ended(wish, at: agent)
+            #expect(operation["state"] == "failed")
+            #expect(operation["code"] == "partially_applied", "\(operation)")
+            #expect(operation["cause"]?["detail"]?.string?.contains("bridge 'vmbr99' does not exist") == true)
+            #expect(operation["steps"]?.array?.map { $0["state"] } == ["done"])
+            #expect(operation["undo"]?["action"] == "delete_vm")
+        }
+    }
 }

@@ -33,7 +33,7 @@ struct PartlyDoneTests {
             #expect(shown.out.contains("undo  "), "\(shown)")
 
             let undo = try #require(ended["undo"])
-            #expect(undo["action"] == "configure_vm")
+            #expect(undo["action"] == "cloud_init_vm")
         }
     }
 
