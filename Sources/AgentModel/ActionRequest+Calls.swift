@@ -79,9 +79,12 @@ extension ActionRequest {
     /// Whether it is done only when the guest runs.
     package var endsRunning: Bool { definition.runs?.holds(for: params, on: target) ?? false }
 
-    /// Whether it starts or stops many guests at once.
-    package var powersMany: Bool {
-        if case .guestStatus = definition.changes { true } else { false }
+    /// Whether it starts, stops or moves many guests at once.
+    package var isForMany: Bool {
+        switch definition.changes {
+        case .guestStatus, .guestNode: true
+        default: false
+        }
     }
 
     /// Whether the one call is spelt out by the caller.

@@ -71,6 +71,14 @@ package struct ActionRequest: Sendable {
     /// Drops the secrets; done when the plan ends.
     package mutating func eraseSecrets() { secrets = [:] }
 
+    /// A ready plan request for the same target, or another one, of the same environment.
+    package func followUp(_ action: String, _ params: JSONObject, on target: String? = nil) -> JSON {
+        [
+            "environment": .string(environment.description), "action": .string(action),
+            "target": .string(target ?? self.target.description), "params": .object(params),
+        ]
+    }
+
     /// The node that the caller named.
     package var node: NodeName? { params["node"]?.string.flatMap(NodeName.init) }
 

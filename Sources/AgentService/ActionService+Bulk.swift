@@ -16,6 +16,14 @@ extension ActionService {
 
         var isDone: Bool { found == wanted }
 
+        /// Where it is, or how it is doing, in words.
+        var words: String {
+            let isPlace = field == "node"
+            let now = isPlace ? "on \(found?.string ?? "no node")" : found?.shown ?? "not to be seen"
+            let next = isPlace ? "on \(wanted.string ?? "")" : wanted.shown
+            return "\(guest) is \(now), not \(next)" + (detail.map { " (\($0))" } ?? "")
+        }
+
         init?(_ change: Change) {
             let parts = change.key.split(separator: ".")
             guard parts.count == 2, let target = Target(String(parts[0])), let guest = target.guest else { return nil }
@@ -42,14 +50,13 @@ extension ActionService {
     ) async -> OperationState? {
         var members = plan.preview.changes.compactMap(Member.init)
         let deadline = ContinuousClock.now + .seconds(limits.highAvailabilitySeconds)
-        var pause = Duration.milliseconds(500)
+        var backoff = Backoff(from: .milliseconds(500))
         while true {
             await look(at: &members, site)
             // What HA was asked for takes its time.
             let waits = members.contains { $0.isManaged && !$0.isDone }
             guard waits, end.state != .unknown, ContinuousClock.now < deadline else { break }
-            do { try await Task.sleep(for: pause) } catch { return nil }
-            pause = min(pause * 2, .seconds(5))
+            guard await backoff.wait() else { return nil }
         }
         let redaction = Redaction(plan.preview.calls)
         let missed = members.indices.filter { !members[$0].isDone }
@@ -62,18 +69,15 @@ extension ActionService {
             if end.state == .failed { operation.hasWarnings = true }
             return end.state == .failed || operation.hasWarnings ? .succeededWithWarnings : end.state
         }
-        let words = missed.map { index in
-            let member = members[index]
-            return "\(member.guest) is \(member.found?.shown ?? "not to be seen"), not \(member.wanted.shown)"
-                + (member.detail.map { " (\($0))" } ?? "")
-        }
         operation.message = String(
             redaction(
                 "\(members.count - missed.count) of \(members.count) guests are as planned; "
-                    + words.joined(separator: ", ") + "; PVE's task ended: \(end.message)"
+                    + missed.map { members[$0].words }.joined(separator: ", ") + "; PVE's task ended: \(end.message)"
             ).prefix(4096))
         let isSeen = members.contains { !$0.isDone && $0.found != nil }
-        guard isSeen, end.state != .unknown else { return .unknown }
+        // What HA took over may get there yet.
+        let isLeftToHA = end.exit == .ok && missed.allSatisfy { members[$0].isManaged }
+        guard isSeen, !isLeftToHA, end.state != .unknown else { return .unknown }
         if let last = operation.steps.indices.last { operation.steps[last].state = .failed }
         let changed = members.filter { $0.found != nil && $0.found != $0.planned }
         operation.notePartlyDone(
@@ -86,17 +90,20 @@ extension ActionService {
     private func look(at members: inout [Member], _ site: Site) async {
         let list = Call(.get, ["cluster", "resources"], [(name: "type", value: .text("vm"))])
         let rows = (try? await site.hypervisor.read(list).array) ?? []
-        let nodes = rows.reduce(into: [GuestRef: String]()) { nodes, row in
-            if let guest = GuestRef(row: row) { nodes[guest] = row["node"]?.string }
+        let byGuest = rows.reduce(into: [GuestRef: JSON]()) { all, row in
+            if let guest = GuestRef(row: row) { all[guest] = row }
         }
         for index in members.indices where !members[index].isDone {
             let guest = members[index].guest
             members[index].found = nil
-            guard let node = nodes[guest] else { continue }
+            guard let row = byGuest[guest], let node = row["node"]?.string else { continue }
+            members[index].isManaged = row["hastate"]?.string.map { $0 != "ignored" } ?? false
+            guard members[index].field == "status" else {
+                members[index].found = .string(node)
+                continue
+            }
             let path = ["nodes", node, guest.kind.rawValue, "\(guest.id)", "status", "current"]
-            let status = try? await site.hypervisor.read(Call(.get, path))
-            members[index].isManaged = status?["ha"]?["managed"] == 1
-            members[index].found = members[index].field == "node" ? .string(node) : status?["status"]
+            members[index].found = (try? await site.hypervisor.read(Call(.get, path)))?["status"]
         }
     }
 

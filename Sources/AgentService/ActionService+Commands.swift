@@ -5,27 +5,26 @@ import StrictJSON
 extension ActionService {
     /// Asks for the process of an operation's command until it has ended; `nil` when the agent stopped meanwhile.
     func followCommand(_ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState? {
-        guard let call = plan.preview.calls.last, let pid = operation.data?["pid"]?.integer else {
+        guard let call = plan.preview.calls.last, let pid = operation.data?["pid"]?.whole else {
             operation.message = "the guest agent does not say which process it has started"
             return .unknown
         }
         let ask = Call(
             .get, call.path.dropLast() + ["exec-status"], [(name: "pid", value: .text("\(pid)"))])
         let deadline = ContinuousClock.now + .seconds(limits.commandSeconds)
-        var pause = Duration.milliseconds(200)
+        var backoff = Backoff(from: .milliseconds(200))
         var refusals = 0
         while ContinuousClock.now < deadline, refusals < 5 {
             do throws(HypervisorError) {
                 let status = try await site.hypervisor.read(ask)
-                if status["exited"] == true || Self.number(status["exited"]) == 1 {
+                if status["exited"]?.flag == true {
                     return note(status, pid, &operation, Redaction(plan.preview.calls))
                 }
                 refusals = 0
             } catch {
                 if case .refused(let upstream) = error, !upstream.isFromGateway { refusals += 1 }
             }
-            do { try await Task.sleep(for: pause) } catch { return nil }
-            pause = min(pause * 2, .seconds(5))
+            guard await backoff.wait() else { return nil }
         }
         operation.message =
             refusals > 0
@@ -40,9 +39,9 @@ extension ActionService {
     ) -> OperationState {
         let (out, isOutCut) = text(status["out-data"], redaction)
         let (err, isErrCut) = text(status["err-data"], redaction)
-        let isCut = [status["out-truncated"], status["err-truncated"]].contains { $0 == true || Self.number($0) == 1 }
-        let code = Self.number(status["exitcode"])
-        let signal = Self.number(status["signal"])
+        let isCut = [status["out-truncated"], status["err-truncated"]].contains { $0?.flag == true }
+        let code = status["exitcode"]?.whole
+        let signal = status["signal"]?.whole
         operation.data = [
             "pid": .integer(pid), "exit_code": code.map { .integer($0) }, "signal": signal.map { .integer($0) },
             "output": [
@@ -68,10 +67,5 @@ extension ActionService {
         let whole = redaction(value?.string ?? "")
         guard whole.utf8.count > limits.commandBytes else { return (whole, false) }
         return (String(decoding: whole.utf8.prefix(limits.commandBytes), as: UTF8.self), true)
-    }
-
-    /// A number as PVE or a proxy may spell it.
-    private static func number(_ value: JSON?) -> Int64? {
-        value?.integer ?? value?.string.flatMap { Int64($0) }
     }
 }

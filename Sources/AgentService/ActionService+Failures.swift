@@ -169,7 +169,7 @@ extension Plan {
         guard !left.contains(where: { ["kind", "uuid", "ctime"].contains($0.field) }) else { return nil }
         let pending = left.compactMap { $0.field.hasPrefix("pending.") ? String($0.field.dropFirst(8)) : nil }
         if request.target.guest?.kind == .vm, pending.count == left.count {
-            return request.wish("revert_pending_vm", ["keys": JSON(pending.sorted())])
+            return request.followUp("revert_pending_vm", ["keys": JSON(pending.sorted())])
         }
         guard let undo = preview.undo else { return request.restart(after: left) }
         guard let action = undo["action"]?.string, action.hasPrefix("configure_"),
@@ -188,23 +188,16 @@ extension Plan {
         }
         let deleted = (params["delete"]?.array ?? []).filter { $0.string.map(keys.contains) == true }
         if !deleted.isEmpty { kept["delete"] = .array(deleted) }
-        return kept.isEmpty ? undo : request.wish(action, kept)
+        return kept.isEmpty ? undo : request.followUp(action, kept)
     }
 }
 
 extension ActionRequest {
-    fileprivate func wish(_ action: String, _ params: JSONObject) -> JSON {
-        [
-            "environment": .string(environment.description), "action": .string(action),
-            "target": .string(target.description), "params": .object(params),
-        ]
-    }
-
     /// A start, for a guest that ran before and does not any more.
     func restart(after left: [Moved]) -> JSON? {
         guard let guest = target.guest,
             left.contains(where: { $0.field == "status" && $0.planned != "stopped" && $0.found == "stopped" })
         else { return nil }
-        return wish("start_\(guest.kind == .vm ? "vm" : "container")", [:])
+        return followUp("start_\(guest.kind == .vm ? "vm" : "container")", [:])
     }
 }

@@ -35,8 +35,7 @@ extension ActionService {
     /// agent stopped meanwhile.
     func conclude(_ upid: UPID, _ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState? {
         guard let followed = await follow(upid, at: site),
-            let settled = await settle(followed, upid.type, plan, at: site),
-            var end = await compareGuests(settled, &operation, plan, at: site)
+            var end = await settle(followed, upid.type, plan, at: site)
         else { return nil }
         ports.reached(.taskEnded)
         let last = operation.steps.count - 1
@@ -55,7 +54,7 @@ extension ActionService {
         if plan.preview.calls.contains(where: \.carriesSecret) {
             operation.keptLog = await keptLog(of: upid, at: site, redaction)
         }
-        if isLast, plan.request.powersMany {
+        if isLast, plan.request.isForMany {
             return await compareGuests(after: end, of: upid, &operation, plan, at: site)
         }
         let isStopped = runs.withLock { $0.stops[operation.id] != nil } || operation.cancelRequestedBy != nil
@@ -95,7 +94,7 @@ extension ActionService {
     func follow(_ upid: UPID, at site: Site) async -> TaskEnd? {
         var heard = ContinuousClock.now
         var refusals = 0
-        var pause = Duration.milliseconds(200)
+        var backoff = Backoff(from: .milliseconds(200))
         while ContinuousClock.now < heard + .seconds(limits.followSeconds), refusals < 10 {
             do throws(HypervisorError) {
                 if case .stopped(let exit) = try await site.hypervisor.status(of: upid) {
@@ -109,8 +108,7 @@ extension ActionService {
                     "a task cannot be looked at; trying again",
                     metadata: ["upid": "\(upid)", "environment": "\(site.facts.name)"])
             }
-            do { try await Task.sleep(for: pause) } catch { return nil }
-            pause = min(pause * 2, .seconds(5))
+            guard await backoff.wait() else { return nil }
         }
         return TaskEnd(message: "PVE does not tell how its task is doing")
     }
@@ -121,11 +119,10 @@ extension ActionService {
             let guest = plan.request.target.guest
         else { return end }
         let deadline = ContinuousClock.now + .seconds(limits.highAvailabilitySeconds)
-        var pause = Duration.milliseconds(500)
+        var backoff = Backoff(from: .milliseconds(500))
         while ContinuousClock.now < deadline {
             if await isDone(type, guest, plan.request, at: site) { return end }
-            do { try await Task.sleep(for: pause) } catch { return nil }
-            pause = min(pause * 2, .seconds(5))
+            guard await backoff.wait() else { return nil }
         }
         return TaskEnd(message: "HA took the request, but \(guest) did not get there in time")
     }

@@ -32,7 +32,7 @@ extension ActionService {
     ) async -> (upid: UPID?, Void)? {
         let deadline = limit.map { ContinuousClock.now + $0 }
         var looks = 0
-        var pause = Duration.milliseconds(250)
+        var backoff = Backoff(from: .milliseconds(250), to: .seconds(10))
         while true {
             do throws(ServiceError) {
                 if let upid = try await trace(of: operation, plan, at: site) { return (upid, ()) }
@@ -44,8 +44,7 @@ extension ActionService {
                 if let deadline, deadline < .now { return (nil, ()) }
                 if limit != nil { guard await keep(operation) else { return nil } }
             }
-            do { try await Task.sleep(for: pause) } catch { return nil }
-            pause = min(pause * 2, .seconds(10))
+            guard await backoff.wait() else { return nil }
         }
     }
 
@@ -75,10 +74,9 @@ extension ActionService {
 
     private func search(for operation: Operation) async {
         let deadline = ContinuousClock.now + .seconds(limits.lateSeconds)
-        var pause = Duration.seconds(5)
+        var backoff = Backoff(from: .seconds(5), to: .seconds(60))
         while ContinuousClock.now < deadline {
-            do { try await Task.sleep(for: pause) } catch { return }
-            pause = min(pause * 2, .seconds(60))
+            guard await backoff.wait() else { return }
             guard let now = try? await read({ ($0.operation(operation.id), $0.plan(operation.planID)) }),
                 now.0?.state == .unknown, let plan = now.1,
                 let site = try? site(operation.environment), plan.environmentIdentity == site.facts.identity,

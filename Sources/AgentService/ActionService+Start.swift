@@ -8,7 +8,7 @@ extension ActionService {
     func awaitRunning(after first: UPID, _ plan: Plan, at site: Site) async -> TaskEnd? {
         guard let guest = plan.request.target.guest else { return TaskEnd(exit: .ok, message: "OK") }
         let deadline = ContinuousClock.now + .seconds(limits.startSeconds)
-        var pause = Duration.milliseconds(200)
+        var backoff = Backoff(from: .milliseconds(200))
         var isKnown = false
         while ContinuousClock.now < deadline {
             do throws(HypervisorError) {
@@ -27,8 +27,7 @@ extension ActionService {
             } catch {
                 isKnown = false
             }
-            do { try await Task.sleep(for: pause) } catch { return nil }
-            pause = min(pause * 2, .seconds(5))
+            guard await backoff.wait() else { return nil }
         }
         guard isKnown else { return TaskEnd(message: "PVE does not tell whether \(guest) runs") }
         return TaskEnd(exit: .failed("\(guest) does not run \(limits.startSeconds) seconds later"))

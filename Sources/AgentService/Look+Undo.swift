@@ -69,10 +69,7 @@ extension Look {
     }
 
     func wish(_ action: String, _ params: JSONObject, on target: String? = nil) -> JSON {
-        [
-            "environment": .string(request.environment.description), "action": .string(action),
-            "target": .string(target ?? request.target.description), "params": .object(params),
-        ]
+        request.followUp(action, params, on: target)
     }
 
     private func value(of argument: UndoRule.Argument) -> JSON? {
