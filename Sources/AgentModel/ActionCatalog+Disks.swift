@@ -96,7 +96,7 @@ extension ActionCatalog {
             ], GuestKind.allCases.map { config($0, passes: [], computed: [.disk]) },
             checks: [
                 .unlocked(), .slotIsFree("disk"), .volumeUnused("volume"), .volumeIsThere("volume"),
-                .storageActive("storage", content: "disks"),
+                .storageActive("storage", content: "disks"), .hotplug,
             ], changes: .config, undo: .disk, needs: mayDisk + [mayFill], safety: true),
         .change(
             "detach_disk", "Take a disk from a guest", on: guests,
@@ -109,7 +109,7 @@ extension ActionCatalog {
                 config(
                     $0, fixed: ["delete": "{disk}"], passes: $0 == .vm ? ["destroy"] : [], renames: ["destroy": "force"]
                 )
-            }, checks: [.unlocked(), .diskExists("disk"), .notRoot("disk")], changes: .config, undo: .disk,
+            }, checks: [.unlocked(), .diskExists("disk"), .notRoot("disk"), .hotplug], changes: .config, undo: .disk,
             needs: mayDisk,
             safety: true),
     ]

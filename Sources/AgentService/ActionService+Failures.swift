@@ -154,11 +154,10 @@ private struct Leftover {
 }
 
 extension Call {
-    /// The keys of a configuration that the call sets or deletes.
+    /// The keys of a configuration that the call sets, deletes or reverts.
     fileprivate var touchedKeys: Set<String> {
-        let set = parameters.map(\.name).filter { !["delete", "digest", "force", "revert"].contains($0) }
-        let listed = [self["delete"], self["revert"]].compactMap(\.self).flatMap { $0.split(separator: ",") }
-        return Set(set + listed.map(String.init))
+        let (deleted, set) = configKeys
+        return Set(deleted + set + (self["revert"] ?? "").split(separator: ",").map(String.init))
     }
 }
 

@@ -137,36 +137,4 @@ extension Look {
         }
         return checks
     }
-
-    /// Which keys a running guest takes at once; the rest waits for its next start.
-    func hotplug() -> [Check] {
-        guard let guest, guest.kind == .vm, machine.hasProcess else { return [] }
-        let text = config["hotplug"].map { $0.string ?? $0.text } ?? "network,disk,usb"
-        let enabled = text == "1" ? ["network", "disk", "usb"] : text.split(separator: ",").map(String.init)
-        let kinds: [(String, [String])] = [
-            ("network", ["net"]), ("disk", ["scsi", "virtio", "sata", "ide"]), ("usb", ["usb"]), ("memory", ["memory"]),
-            ("cpu", ["cores", "sockets", "vcpus"]),
-        ]
-        let touched = request.params.keys + (request.params["delete"]?.array ?? []).compactMap(\.string)
-        let waiting = touched.filter { key in
-            if Self.immediate.contains(key) || key.hasPrefix("ipconfig") { return false }
-            let kind = kinds.first {
-                $0.1.contains { key.hasPrefix($0) && key.dropFirst($0.count).allSatisfy(\.isNumber) }
-            }
-            return kind.map { !enabled.contains($0.0) }
-                ?? request.definition.parameters.contains { $0.matches(key) && !$0.isOwn }
-        }.sorted()
-        guard !waiting.isEmpty else { return [] }
-        return [
-            Check(
-                "pending-until-reboot", .warn,
-                "\(waiting.joined(separator: ", ")) \(waiting.count == 1 ? "takes" : "take") effect at the next start")
-        ]
-    }
-
-    private static let immediate: Set<String> = [
-        "name", "description", "tags", "onboot", "protection", "startup", "hookscript", "autostart", "cpuunits",
-        "cpulimit", "shares", "balloon", "migrate_downtime", "vmstatestorage", "ciuser", "cipassword", "sshkeys",
-        "nameserver", "searchdomain", "citype", "ciupgrade", "cicustom", "delete", "force", "hotplug",
-    ]
 }
