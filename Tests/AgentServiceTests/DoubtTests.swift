@@ -22,17 +22,7 @@ struct DoubtTests {
         let plan = try await world.plan(configure, "vm/102", ["memory": 2048, "safety_snapshot": true])
         try #require(plan.preview.calls.count == 2)
         let id = RecordID.sample(5, .operation)
-        let now = world.clock.now
-        try await world.store.write { records in
-            guard var plan = records.plan(plan.id) else { return }
-            plan.claim(by: id)
-            _ = plan.move(to: .applying, at: now)
-            var operation = Operation(id: id, plan: plan, approvals: [], createdAt: now)
-            _ = operation.move(to: .running, at: now)
-            operation.steps = steps
-            records.put(plan)
-            records.put(operation)
-        }
+        try await world.interrupt(plan, id, steps)
         try await world.service.noteHead()
         return (world, plan, id)
     }

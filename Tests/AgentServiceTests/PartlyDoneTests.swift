@@ -193,17 +193,7 @@ struct PartlyDoneTests {
     private func interrupted(_ world: World, _ steps: [Step]) async throws -> (plan: Plan, operation: RecordID) {
         let plan = try await world.plan(try cloudInit(), "vm/102", ["ciuser": "admin"])
         let id = RecordID.sample(7, .operation)
-        let now = world.clock.now
-        try await world.store.write { records in
-            guard var plan = records.plan(plan.id) else { return }
-            plan.claim(by: id)
-            _ = plan.move(to: .applying, at: now)
-            var operation = Operation(id: id, plan: plan, approvals: [], createdAt: now)
-            _ = operation.move(to: .running, at: now)
-            operation.steps = steps
-            records.put(plan)
-            records.put(operation)
-        }
+        try await world.interrupt(plan, id, steps)
         return (plan, id)
     }
 

@@ -166,3 +166,20 @@ struct World {
         try await store.read { $0.plan(plan.id)?.state }
     }
 }
+
+extension World {
+    /// Notes in the state that the plan's operation was under way with these steps when the process ended.
+    func interrupt(_ plan: Plan, _ id: RecordID, _ steps: [Step]) async throws {
+        let now = clock.now
+        try await store.write { records in
+            guard var plan = records.plan(plan.id) else { return }
+            plan.claim(by: id)
+            _ = plan.move(to: .applying, at: now)
+            var operation = Operation(id: id, plan: plan, approvals: [], createdAt: now)
+            _ = operation.move(to: .running, at: now)
+            operation.steps = steps
+            records.put(plan)
+            records.put(operation)
+        }
+    }
+}

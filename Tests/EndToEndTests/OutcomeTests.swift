@@ -106,8 +106,12 @@ struct OutcomeTests {
             #expect(lock?["level"] == "warn", "\(planned)")
 
             let operation = try await ended(wish, at: agent)
+            #expect(operation["code"] == "partially_applied", "\(operation)")
             let guests = try #require(operation["data"]?["guests"]?.array, "\(operation)")
             #expect(guests.map { $0["guest"] } == ["vm/501", "vm/502"])
+            #expect(guests.map { $0["found"] } == ["running", "stopped"])
+            #expect(guests.last?["detail"]?.string?.contains("vmbr99") == true, "\(operation)")
+            #expect(operation["undo"]?["params"]?["vms"] == [501])
             #expect(try agent.records().last?["result"]?["guests"] == operation["data"]?["guests"])
             #expect(pve.guest(136)?.config["lock"] == "backup")
         }

@@ -85,12 +85,7 @@ enum FirstScene {
         simulator.setTokens(tokens(limited: nil))
         simulator.setHAActs(false)
         simulator.setBridges([], on: "pve1")
-        simulator.setStorage("local-lvm", type: nil)
-        simulator.setStorage("ceph", type: nil)
-        simulator.setStorage(
-            "local", type: "dir",
-            options: ["path": "/var/lib/vz", "content": "backup,images,import,iso,rootdir,snippets,vztmpl"])
-        simulator.removeVolumes()
+        simulator.keepLocalStorageOnly()
         simulator.addVolume("local:vztmpl/tiny-1.0.tar.gz", content: "vztmpl")
         let identity = { (number: Int) in
             [

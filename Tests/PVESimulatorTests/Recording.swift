@@ -1,4 +1,5 @@
 import AgentTestSupport
+import PVESimulator
 import StrictJSON
 
 /// A file of recorded exchanges: where it is, what its scene was, and the golden files that were made of it.
@@ -62,5 +63,16 @@ enum Recording: CaseIterable, Sendable {
     func derived() throws -> [Fact] {
         let lines = try Reference.text(of: Reference.recordings(file)).split(separator: "\n")
         return FactDerivation.facts(in: try lines.map { try JSON.parse(String($0)) })
+    }
+}
+
+extension Simulator {
+    /// A node whose one storage is a directory that takes everything, with nothing in it.
+    func keepLocalStorageOnly() {
+        setStorage("local-lvm", type: nil)
+        setStorage("ceph", type: nil)
+        let content = "backup,images,import,iso,rootdir,snippets,vztmpl"
+        setStorage("local", type: "dir", options: ["path": "/var/lib/vz", "content": content])
+        removeVolumes()
     }
 }

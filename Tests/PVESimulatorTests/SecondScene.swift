@@ -33,12 +33,7 @@ enum SecondScene {
         simulator.setTokens(.list([token]))
         simulator.setHAActs(false)
         simulator.setReportsPressure(false)
-        simulator.setStorage("local-lvm", type: nil)
-        simulator.setStorage("ceph", type: nil)
-        simulator.setStorage(
-            "local", type: "dir",
-            options: ["path": "/var/lib/vz", "content": "backup,images,import,iso,rootdir,snippets,vztmpl"])
-        simulator.removeVolumes()
+        simulator.keepLocalStorageOnly()
         simulator.addVolume("local:vztmpl/tiny_1.0_amd64.tar.gz", content: "vztmpl")
         simulator.addVolume("local:iso/small.iso", content: "iso")
         simulator.addGuest(106, on: "pve", config: ["name": "kept"])

@@ -100,16 +100,12 @@ enum ThirdScene {
     private static func start(_ simulator: Simulator) {
         simulator.setNodes(["pve1", "pve2"], cluster: "lab")
         simulator.setTokens(.list([SecondScene.token]))
-        simulator.setStorage("local-lvm", type: nil)
-        simulator.setStorage("ceph", type: nil)
-        let content = "backup,images,import,iso,rootdir,snippets,vztmpl"
-        simulator.setStorage("local", type: "dir", options: ["path": "/var/lib/vz", "content": content])
+        simulator.keepLocalStorageOnly()
         simulator.setStorage(
             "shared", type: "dir",
             options: ["path": "/srv/shared", "content": "backup,images,iso,rootdir,snippets,vztmpl", "shared": "1"])
         simulator.setStorage(
             "only1", type: "dir", options: ["path": "/srv/only1", "content": "images,iso,rootdir", "nodes": "pve1"])
-        simulator.removeVolumes()
         for name in ["local:iso/boot.iso", "shared:iso/common.iso"] {
             simulator.addVolume(name, content: "iso", bytes: 400_384)
         }
