@@ -42,13 +42,12 @@ release: ## build the program for use: optimised, the Swift libraries inside, st
 	@echo "$(DEBUG)/release/proxmox-agent.stripped: $$(stat -c %s $(DEBUG)/release/proxmox-agent.stripped) bytes"
 
 ##@ Test
-# One test at a time: hundreds of agents at once would starve each other of threads on a small machine.
 TEST := swift test --no-parallel
 
 .PHONY: test
 test: ## run all tests
 	@scripts/require build
-	$(TEST) $(DEBUG_FLAGS)
+	@scripts/test $(DEBUG_FLAGS) $(QUIET)
 
 CRASHES ?= 300
 .PHONY: crash
@@ -109,7 +108,7 @@ check-full: ## check, and: release build, AddressSanitizer, what is linked, test
 	@$(MAKE) --no-print-directory check release
 	scripts/check-linkage
 	@$(MAKE) --no-print-directory asan
-	$(TEST) -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
+	scripts/test -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
 
 ##@ Package
 .PHONY: deb

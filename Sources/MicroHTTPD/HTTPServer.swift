@@ -86,6 +86,9 @@ package final class HTTPServer: Sendable {
     /// Connections that are open now.
     package var openConnections: Int { core.connections.count }
 
+    /// Bytes of request bodies that are held.
+    package var heldBodyBytes: Int { core.shares.heldBodyBytes }
+
     /// Returns when the queue that ends exchanges in time has had its turn.
     package func pulse() async { await core.onClock {} }
 

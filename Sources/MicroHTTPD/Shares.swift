@@ -72,6 +72,9 @@ final class Shares: Sendable {
         state.withLock { $0.change(party) { $0.bodyBytes -= count } }
     }
 
+    /// Bytes of bodies that are held for all parties together.
+    var heldBodyBytes: Int { state.withLock { $0.all.bodyBytes } }
+
     /// Takes room for an answer until ``returnAnswer(_:of:)``; otherwise why it cannot be sent. One large answer is sent
     /// where nothing else is on its way.
     func takeAnswer(_ count: Int, of party: Admission.Party) -> Refusal? {

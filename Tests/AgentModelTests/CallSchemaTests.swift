@@ -27,7 +27,7 @@ struct CallSchemaTests {
                     for value in FormSamples.good(parameter.form) {
                         guard let request = try? variant.request([key: value]) else { continue }
                         found.append(request)
-                        guard variant.params[key] == nil else { continue }
+                        guard variant.params[key] == nil, together[key] == nil else { continue }
                         var more = together
                         more[key] = value
                         if (try? variant.request(more)) != nil { together = more }
