@@ -26,7 +26,8 @@ SHELL_SCRIPTS := .ci/run $(wildcard scripts/* benchmarks/*.sh docs/*.sh)
 .PHONY: run
 run: ## serve config.example.json on loopback, against built-in simulators (CONFIG=FILE for another)
 	@scripts/require build
-	@swift build --product proxmox-agent $(DEBUG_FLAGS) --quiet </dev/null
+	@echo "Building proxmox-agent. The first time takes a minute or two."
+	@swift build --product proxmox-agent $(DEBUG_FLAGS) $(QUIET) </dev/null
 	@scripts/run $(DEBUG)/debug/proxmox-agent $(CONFIG)
 
 .PHONY: build
@@ -83,7 +84,7 @@ fmt: ## format the sources
 	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
 
 .PHONY: walkthrough
-walkthrough: ## run the README's walk-through against a fresh agent
+walkthrough: ## run the walk-through against a fresh agent
 	@scripts/require build
 	@swift build --product proxmox-agent $(DEBUG_FLAGS) --quiet
 	@if [[ -x docs/walkthrough.sh ]]; then docs/walkthrough.sh; fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Two principals and a crash: an agent plans, a person approves on the command line, the agent applies, the service is
-# killed in the middle, and what it had begun is followed to its end. The README's section "Two principals", checked.
+# killed in the middle, and what it had begun is followed to its end. The section "Two principals" of
+# docs/principals-and-policy.md, checked.
 #
 #   docs/walkthrough.sh                     the newest build in .build
 #   PROXMOX_AGENT=/path/to/it docs/walkthrough.sh

@@ -101,7 +101,7 @@ package struct AgentHandler: HTTPHandler {
         switch router.find(request.method, request.path) {
         case .notFound, .badPath:
             let path = JSON.string(request.path).shown
-            return (problem(.notFound, "there is nothing at \(path); the routes are in the README", id), nil)
+            return (problem(.notFound, "there is nothing at \(path); docs/api.md lists the routes", id), nil)
         case .options(let allow): return (Response(status: .noContent, fields: Self.allow(allow)), nil)
         case .wrongMethod(let allow):
             let methods = allow.map(\.rawValue).joined(separator: ", ")

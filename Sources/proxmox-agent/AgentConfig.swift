@@ -98,7 +98,7 @@ struct ConfigError: Error, Sendable, Hashable, CustomStringConvertible {
 }
 
 extension AgentConfig {
-    /// The settings as `--help`, the README and error texts name them.
+    /// The settings as `--help`, the documents and error texts name them.
     static let keys: [(key: String, meaning: String)] = [
         ("listen_addr", "where to listen: host:port, :port, [v6]:port or unix:/path; 127.0.0.1:8080"),
         ("tls.cert_file", "serve TLS: the certificate, then those up to its authority, as PEM; plain HTTP"),

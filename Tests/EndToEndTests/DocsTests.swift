@@ -11,32 +11,32 @@ import Testing
 
 /// Holds the documents against the code that they describe.
 struct DocsTests {
-    @Test func `the README lists every setting as the program knows it`() throws {
+    @Test func `the documents list every setting as the program knows it`() throws {
         let expected = AgentConfig.keys.map { "| `\($0.key)` | \($0.meaning) |" }
-        #expect(try Documents.rows("README.md", under: "| key | meaning; default |") == expected)
+        #expect(try Documents.rows("docs/configuration.md", under: "| key | meaning; default |") == expected)
     }
 
-    @Test func `the README lists every route as the program knows it`() throws {
+    @Test func `the documents list every route as the program knows it`() throws {
         let expected = Route.all.map { route in
             let query = route.query.map { "`\($0)`" }.joined(separator: ", ")
             return
                 "| `\(route.method.rawValue) \(route.path)` | \(query) | \(route.access.rawValue) | \(route.summary) |"
         }
-        #expect(try Documents.rows("README.md", under: "| route | query | access | what it does |") == expected)
+        #expect(try Documents.rows("docs/api.md", under: "| route | query | access | what it does |") == expected)
     }
 
-    @Test func `the README gives each role the rights that it has`() throws {
-        let rows = try Documents.rows("README.md", under: "| role | rights |")
+    @Test func `the documents give each role the rights that it has`() throws {
+        let rows = try Documents.rows("docs/principals-and-policy.md", under: "| role | rights |")
         let rights = Role.allCases.map { role in Right.allCases.filter(role.rights.contains).map { "`\($0.rawValue)`" }
         }
         let expected = zip(Role.allCases, rights).map { "| `\($0.rawValue)` | \($1.joined(separator: ", ")) |" }
         #expect(rows == expected)
-        let text = try Documents.text("README.md")
+        let text = try Documents.text("docs/principals-and-policy.md")
         for right in Right.allCases { #expect(text.contains("`\(right.rawValue)`"), "\(right)") }
     }
 
-    @Test func `the README gives the token the privileges that check looks for`() throws {
-        let commands = try Documents.lines("README.md").filter { $0.hasPrefix("pveum role add") }
+    @Test func `the documents give the token the privileges that check looks for`() throws {
+        let commands = try Documents.lines("docs/configuration.md").filter { $0.hasPrefix("pveum role add") }
         #expect(commands == [9, 8].map(EnvironmentReport.roleCommand(on:)))
     }
 

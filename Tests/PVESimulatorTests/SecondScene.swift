@@ -2,7 +2,7 @@ import PVESimulator
 
 /// The node of the second recording, and what was done to it between the recorded calls.
 enum SecondScene {
-    /// The role that the project's README shows.
+    /// The role that docs/configuration.md shows.
     static let role: Set<String> = [
         "VM.Allocate", "VM.Audit", "VM.Backup", "VM.Clone", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit",
         "VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options",
