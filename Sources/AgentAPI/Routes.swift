@@ -25,13 +25,13 @@ package struct Route: Sendable {
     package let summary: String
     /// Query parameters that the route knows; any other is refused.
     package let query: [String]
-    private let body: @Sendable (Handlers, Exchange) async throws(ServiceError) -> Response
+    private let body: @Sendable (Handlers) -> (Exchange) async throws(ServiceError) -> Response
 
     init(
         _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right? = nil,
         lane: Admission.Lane = .ordinary, query: [String] = [],
         _ summary: String,
-        _ handle: @escaping @Sendable (Handlers, Exchange) async throws(ServiceError) -> Response
+        _ handle: @escaping @Sendable (Handlers) -> (Exchange) async throws(ServiceError) -> Response
     ) {
         self.method = method
         self.path = path
@@ -50,111 +50,71 @@ package struct Route: Sendable {
                 .forbidden,
                 "\(exchange.context.principal.id) may not use this route: it takes \(ActionService.roles(for: right))")
         }
-        return try await body(handlers, exchange)
+        return try await body(handlers)(exchange)
     }
 
     /// Every route there is.
     package static let all: [Route] = [
-        Route(.get, "/healthz", .open, lane: .health, "the process serves") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.health(exchange)
-        },
-        Route(.get, "/livez", .open, lane: .health, "the same") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.health(exchange)
-        },
+        Route(.get, "/healthz", .open, lane: .health, "the process serves", Handlers.health),
+        Route(.get, "/livez", .open, lane: .health, "the same", Handlers.health),
         Route(
             .get, "/readyz", .open, lane: .health,
-            "whether it can do its work; environments are shown to callers with a token"
-        ) {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.ready(exchange)
-        },
-        Route(.get, "/v1/environments", .read, "all environments, and how they were when last looked at") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.environments(exchange)
-        },
-        Route(.get, "/v1/actions", .read, "the catalogue of actions") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.actions(exchange)
-        },
+            "whether it can do its work; environments are shown to callers with a token", Handlers.ready),
+        Route(
+            .get, "/v1/environments", .read, "all environments, and how they were when last looked at",
+            Handlers.environments),
+        Route(.get, "/v1/actions", .read, "the catalogue of actions", Handlers.actions),
         Route(
             .get, "/v1/inventory", .read, needs: .view, query: ["environment", "state"],
-            "guests of one environment, or of all"
-        ) {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.inventory(exchange)
-        },
-        Route(.get, "/v1/nodes", .read, needs: .view, query: ["environment"], "nodes of an environment") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.nodes(exchange)
-        },
+            "guests of one environment, or of all", Handlers.inventory),
+        Route(
+            .get, "/v1/nodes", .read, needs: .view, query: ["environment"], "nodes of an environment", Handlers.nodes),
         Route(
             .get, "/v1/tasks", .read, needs: .view, query: ["environment", "node", "limit"],
-            "recent tasks of an environment"
-        ) {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.tasks(exchange)
-        },
-        Route(.get, "/v1/tasks/status", .read, needs: .view, query: ["environment", "upid"], "state of one task") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.taskStatus(exchange)
-        },
-        Route(.post, "/v1/actions/plan", .change, needs: .view, "plan an action: decision, preview, hash") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.plan(exchange)
-        },
-        Route(.post, "/v1/actions/apply", .change, needs: .view, "apply a plan, or a read or dry run in one step") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.apply(exchange)
-        },
+            "recent tasks of an environment", Handlers.tasks),
+        Route(
+            .get, "/v1/tasks/status", .read, needs: .view, query: ["environment", "upid"], "state of one task",
+            Handlers.taskStatus),
+        Route(
+            .post, "/v1/actions/plan", .change, needs: .view, "plan an action: decision, preview, hash", Handlers.plan),
+        Route(
+            .post, "/v1/actions/apply", .change, needs: .view, "apply a plan, or a read or dry run in one step",
+            Handlers.apply),
         Route(
             .get, "/v1/plans", .read, needs: .view, query: ["state", "environment", "limit", "before"],
-            "plans, newest first"
-        ) {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.plans(exchange)
-        },
-        Route(.get, "/v1/plans/{id}", .read, needs: .view, "one plan") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.onePlan(exchange)
-        },
-        Route(.delete, "/v1/plans/{id}", .change, needs: .view, lane: .urgent, "cancel a plan") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.cancelPlan(exchange)
-        },
+            "plans, newest first", Handlers.plans),
+        Route(.get, "/v1/plans/{id}", .read, needs: .view, "one plan", Handlers.onePlan),
+        Route(.delete, "/v1/plans/{id}", .change, needs: .view, lane: .urgent, "cancel a plan", Handlers.cancelPlan),
         Route(
             .post, "/v1/plans/{id}/approvals", .change, needs: .approve, lane: .urgent,
-            "approve or reject what the plan shows"
-        ) {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.decidePlan(exchange)
-        },
+            "approve or reject what the plan shows", Handlers.decidePlan),
         Route(
             .get, "/v1/operations", .read, needs: .view, query: ["state", "environment", "plan_id", "limit", "before"],
-            "operations, newest first"
-        ) { (handlers, exchange) async throws(ServiceError) in try await handlers.operations(exchange) },
+            "operations, newest first", Handlers.operations),
         Route(
             .get, "/v1/operations/{id}", .read, needs: .view, query: ["wait"],
-            "one operation; wait=N waits up to N s for its end"
-        ) {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.oneOperation(exchange)
-        },
-        Route(.get, "/v1/operations/{id}/log", .read, needs: .view, query: ["start", "limit"], "PVE's log of its task")
-        {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.operationLog(exchange)
-        },
+            "one operation; wait=N waits up to N s for its end", Handlers.oneOperation),
+        Route(
+            .get, "/v1/operations/{id}/log", .read, needs: .view, query: ["start", "limit"], "PVE's log of its task",
+            Handlers.operationLog),
         Route(
             .post, "/v1/operations/{id}/cancel", .change, needs: .view, lane: .urgent,
-            "cancel it, or ask PVE to stop its task"
-        ) {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.cancelOperation(exchange)
-        },
-        Route(.post, "/v1/operations/{id}/resolve", .change, needs: .approve, "settle an unknown outcome by hand") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.resolveOperation(exchange)
-        },
-        Route(.get, "/v1/freeze", .read, needs: .view, "what is frozen") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.freezes(exchange)
-        },
+            "cancel it, or ask PVE to stop its task", Handlers.cancelOperation),
+        Route(
+            .post, "/v1/operations/{id}/resolve", .change, needs: .approve, "settle an unknown outcome by hand",
+            Handlers.resolveOperation),
+        Route(.get, "/v1/freeze", .read, needs: .view, "what is frozen", Handlers.freezes),
         Route(
             .post, "/v1/freeze", .change, needs: .freeze, lane: .urgent,
-            "let nothing change, everywhere or in one environment"
-        ) {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.freeze(exchange)
-        },
-        Route(.delete, "/v1/freeze", .change, needs: .freeze, query: ["id", "environment", "by"], "lift a freeze") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.unfreeze(exchange)
-        },
-        Route(.get, "/v1/audit", .read, needs: .audit, query: ["after", "limit"], "audit records, oldest first") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.audit(exchange)
-        },
-        Route(.get, "/v1/audit/head", .read, needs: .audit, "number and hash of the newest synced audit record") {
-            (handlers, exchange) async throws(ServiceError) in try await handlers.auditHead(exchange)
-        },
+            "let nothing change, everywhere or in one environment", Handlers.freeze),
+        Route(
+            .delete, "/v1/freeze", .change, needs: .freeze, query: ["id", "environment", "by"], "lift a freeze",
+            Handlers.unfreeze),
+        Route(
+            .get, "/v1/audit", .read, needs: .audit, query: ["after", "limit"], "audit records, oldest first",
+            Handlers.audit),
+        Route(
+            .get, "/v1/audit/head", .read, needs: .audit, "number and hash of the newest synced audit record",
+            Handlers.auditHead),
     ]
 }

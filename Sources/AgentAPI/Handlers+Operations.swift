@@ -1,0 +1,63 @@
+import AgentModel
+import AgentService
+import HTTPMessage
+import HTTPTypes
+import StrictJSON
+
+/// Operations: lists, one, its log, cancel and resolve.
+extension Handlers {
+    func operations(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let limit = try exchange.query("limit", in: 1...500) ?? 100
+        var filter = OperationFilter(limit: limit + 1)
+        filter.state = try exchange.query("state", states(OperationState.self), OperationState.init)
+        filter.plan = try exchange.query("plan_id", "a plan's id") { RecordID($0, .plan) }
+        filter.before = try exchange.query("before", "an operation's id") { RecordID($0, .operation) }
+        filter.environments = try environments(exchange)
+        if let before = filter.before { _ = try await service.operation(before, exchange.context) }
+        let found = try await service.operations(filter, exchange.context)
+        return page(
+            "operations",
+            found.rows.map { ($0.id, Views.operation(service.outlined($0, to: exchange.context.caller))) }, limit,
+            isCut: found.isCut)
+    }
+
+    func oneOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let wait = try exchange.query("wait", in: 0...60).map { Duration.seconds($0) }
+        return .json(
+            .ok,
+            Views.operation(
+                await service.shown(
+                    try await service.operation(try exchange.id(.operation), exchange.context, wait: wait),
+                    to: exchange.context.caller))
+        )
+    }
+
+    func operationLog(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let start = try exchange.query("start", in: 0...10_000_000) ?? 0
+        let limit = try exchange.query("limit", in: 1...5000) ?? 500
+        let log = try await service.log(of: try exchange.id(.operation), from: start, limit: limit, exchange.context)
+        return .json(.ok, ["start": JSON(start), "total": JSON(log.total), "lines": JSON(log.lines)])
+    }
+
+    func cancelOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let operation = try await service.cancelOperation(try exchange.id(.operation), exchange.context)
+        return .json(operation.state.isEnded ? .ok : .accepted, Views.operation(operation))
+    }
+
+    func resolveOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
+        let id = try exchange.id(.operation)
+        var reader = ObjectReader(try exchange.object())
+        let succeeded = reader.parsed("outcome", "succeeded or failed") { ["succeeded": true, "failed": false][$0] }
+        let reason = reader.parsed("reason", "text of 1 to 4096 characters") {
+            !$0.isEmpty && TextForm.text(4096).matches($0) ? $0 : nil
+        }
+        reader.require("outcome", "succeeded or failed")
+        reader.require("reason", "why you know")
+        do throws(JSONIssues) { try reader.finish() } catch { throw ServiceError(error) }
+        guard let succeeded, let reason else { throw ServiceError(.internalError, "reading the body went wrong") }
+        return .json(
+            .ok,
+            Views.operation(
+                try await service.resolve(id, succeeded: succeeded, reason: reason, exchange.context)))
+    }
+}
