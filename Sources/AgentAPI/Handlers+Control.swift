@@ -12,10 +12,8 @@ extension Handlers {
     }
 
     func freeze(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        let object = try exchange.object()
-        let wish: FreezeWish
-        do throws(JSONIssues) { wish = try FreezeWish(parsing: object) } catch { throw ServiceError(error) }
-        return .json(.ok, Views.freeze(try await service.freeze(wish, exchange.context)))
+        let request = try FreezeRequest(body: try exchange.object())
+        return .json(.ok, Views.freeze(try await service.freeze(request, exchange.context)))
     }
 
     func unfreeze(_ exchange: Exchange) async throws(ServiceError) -> Response {

@@ -46,18 +46,10 @@ extension Handlers {
 
     func resolveOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
         let id = try exchange.id(.operation)
-        var reader = ObjectReader(try exchange.object())
-        let succeeded = reader.parsed("outcome", "succeeded or failed") { ["succeeded": true, "failed": false][$0] }
-        let reason = reader.parsed("reason", "text of 1 to 4096 characters") {
-            !$0.isEmpty && TextForm.text(4096).matches($0) ? $0 : nil
-        }
-        reader.require("outcome", "succeeded or failed")
-        reader.require("reason", "why you know")
-        do throws(JSONIssues) { try reader.finish() } catch { throw ServiceError(error) }
-        guard let succeeded, let reason else { throw ServiceError(.internalError, "reading the body went wrong") }
+        let body = try ResolveRequest(body: try exchange.object())
         return .json(
             .ok,
             Views.operation(
-                try await service.resolve(id, succeeded: succeeded, reason: reason, exchange.context)))
+                try await service.resolve(id, succeeded: body.succeeded, reason: body.reason, exchange.context)))
     }
 }

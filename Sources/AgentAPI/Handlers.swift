@@ -123,8 +123,7 @@ struct Handlers: Sendable {
 
     func apply(_ exchange: Exchange) async throws(ServiceError) -> Response {
         let object = try exchange.object()
-        let wanted: ApplyRequest
-        do throws(JSONIssues) { wanted = try ApplyRequest(parsing: object) } catch { throw ServiceError(error) }
+        let wanted = try ApplyRequest(body: object)
         let wait = exchange.preferredWait
         var response = try await once(exchange, "apply", object) { kept async throws(ServiceError) in
             await reply(to: try await service.apply(wanted, exchange.context, wait: wait, kept: kept), exchange)
@@ -215,10 +214,8 @@ struct Handlers: Sendable {
 
     func decidePlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
         let id = try exchange.id(.plan)
-        let object = try exchange.object()
-        let wish: ApprovalWish
-        do throws(JSONIssues) { wish = try ApprovalWish(parsing: object) } catch { throw ServiceError(error) }
-        return .json(.ok, shown(try await service.decide(id, wish, exchange.context), to: exchange))
+        let approval = try ApprovalRequest(body: try exchange.object())
+        return .json(.ok, shown(try await service.decide(id, approval, exchange.context), to: exchange))
     }
 
     func cancelPlan(_ exchange: Exchange) async throws(ServiceError) -> Response {

@@ -12,21 +12,10 @@ package struct ApplyRequest: Sendable {
     package let request: JSONObject?
     package let approvedBy: String?
 
-    /// Reads the body of `POST /v1/actions/apply`.
-    package init(parsing object: JSONObject) throws(JSONIssues) {
-        var reader = ObjectReader(object)
-        planID = reader.parsed("plan_id", "a plan's id, pln_ and 20 characters") { RecordID($0, .plan) }
-        approvedBy = reader.approver("approved_by")
-        let whole = ActionRequest.fields.filter { $0 != "approved_by" }.contains { object[$0] != nil }
-        guard whole || object["plan_id"] == nil else {
-            request = nil
-            try reader.finish()
-            return
-        }
-        if !reader.issues.isEmpty { throw JSONIssues(reader.issues) }
-        var rest = object
-        rest["plan_id"] = nil
-        request = rest
+    package init(planID: RecordID? = nil, request: JSONObject? = nil, approvedBy: String? = nil) {
+        self.planID = planID
+        self.request = request
+        self.approvedBy = approvedBy
     }
 }
 

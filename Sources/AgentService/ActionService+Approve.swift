@@ -2,38 +2,25 @@ import AgentAudit
 package import AgentModel
 import AgentPolicy
 import FoundationEssentials
-package import StrictJSON
+import StrictJSON
 
-/// An approver's word on a plan, as `POST /v1/plans/{id}/approvals` takes it.
-package struct ApprovalWish: Sendable {
-    package enum Word: String, Sendable {
+/// An approver's yes or no to a plan.
+package struct ApprovalRequest: Sendable {
+    package enum Verdict: String, Sendable {
         case approve, reject
     }
 
-    package let word: Word
+    package let verdict: Verdict
     /// What the approver looked at: the whole ``Plan/planHash``.
     package let planHash: String
     package let reason: String?
     package let ticket: String?
 
-    /// Reads the body `{decision, plan_hash, reason?, ticket?}`.
-    package init(parsing object: JSONObject) throws(JSONIssues) {
-        var reader = ObjectReader(object)
-        let word = reader.parsed("decision", "approve or reject", Word.init)
-        let hash = reader.parsed("plan_hash", "the plan's plan_hash, 64 hexadecimal digits") { text in
-            text.utf8.count == 64 && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
-                ? text : nil
-        }
-        reason = reader.parsed("reason", "text of at most 4096 characters") {
-            TextForm.text(4096).matches($0) ? $0 : nil
-        }
-        ticket = reader.parsed("ticket", "text of at most 256 characters") { TextForm.text(256).matches($0) ? $0 : nil }
-        reader.require("decision", "approve or reject")
-        reader.require("plan_hash", "the plan_hash of the plan that was looked at")
-        try reader.finish()
-        guard let word, let hash else { throw JSONIssues([]) }
-        self.word = word
-        planHash = hash
+    package init(_ verdict: Verdict, planHash: String, reason: String? = nil, ticket: String? = nil) {
+        self.verdict = verdict
+        self.planHash = planHash
+        self.reason = reason
+        self.ticket = ticket
     }
 }
 
@@ -41,7 +28,9 @@ extension ActionService {
     /// Takes an approver's yes or no to exactly what they looked at. Nothing is applied by it.
     ///
     /// - Throws: the code that says why the word does not count; each refusal is recorded.
-    package func decide(_ id: RecordID, _ wish: ApprovalWish, _ context: Context) async throws(ServiceError) -> Plan {
+    package func decide(
+        _ id: RecordID, _ approval: ApprovalRequest, _ context: Context
+    ) async throws(ServiceError) -> Plan {
         var seen: Plan?
         do throws(ServiceError) {
             // Expires it where its time has come, which takes the lock by itself.
@@ -50,15 +39,15 @@ extension ActionService {
                 let plan = try await visible(id, context)
                 seen = plan
                 try check(.approve, in: plan.request.environment, context)
-                if wish.word == .approve { try checkSpace() }
-                try checkAwaits(plan, wish, context)
-                guard wish.planHash == plan.planHash else {
+                if approval.verdict == .approve { try checkSpace() }
+                try checkAwaits(plan, approval, context)
+                guard approval.planHash == plan.planHash else {
                     throw ServiceError(
                         .planHashMismatch,
                         "plan \(id) has another plan_hash than the one sent: look at the plan, then send its own",
                         planID: id)
                 }
-                return try await store(wish, on: plan, context)
+                return try await store(approval, on: plan, context)
             }
         } catch {
             throw await refuse(error, context, plan: seen)
@@ -66,8 +55,8 @@ extension ActionService {
     }
 
     /// Whether the plan waits for a word, and for this caller's.
-    private func checkAwaits(_ plan: Plan, _ wish: ApprovalWish, _ context: Context) throws(ServiceError) {
-        if wish.word == .approve {
+    private func checkAwaits(_ plan: Plan, _ approval: ApprovalRequest, _ context: Context) throws(ServiceError) {
+        if approval.verdict == .approve {
             do throws(ApprovalRefusal) { try ApprovalCheck.verified(by: context.principal, for: plan) } catch {
                 // Somebody's second word is told so before anything else about the plan.
                 if case .again = error, !plan.state.isLive { try checkState(of: plan) }
@@ -86,26 +75,31 @@ extension ActionService {
         }
     }
 
-    private func store(_ wish: ApprovalWish, on plan: Plan, _ context: Context) async throws(ServiceError) -> Plan {
+    private func store(
+        _ approval: ApprovalRequest, on plan: Plan, _ context: Context
+    ) async throws(ServiceError) -> Plan {
         let now = ports.now()
-        let needed = wish.word == .approve ? try approvalsNeeded(by: plan) : 0
+        let needed = approval.verdict == .approve ? try approvalsNeeded(by: plan) : 0
         let word = Approval(
             approver: context.principal.isShared ? context.caller.actor : context.principal.id,
-            assurance: context.principal.isShared ? .declared : .verified, at: now, reason: wish.reason,
-            ticket: wish.ticket)
+            assurance: context.principal.isShared ? .declared : .verified, at: now, reason: approval.reason,
+            ticket: approval.ticket)
         var result: JSONObject = [
             "plan_hash": .string(plan.planHash), "assurance": .string(word.assurance.rawValue),
-            "reason": wish.reason.map { .string($0) }, "ticket": wish.ticket.map { .string($0) },
+            "reason": approval.reason.map { .string($0) }, "ticket": approval.ticket.map { .string($0) },
         ]
-        if wish.word == .approve {
+        if approval.verdict == .approve {
             result["approvals"] = .string("\(plan.approvals.count + 1)/\(needed)")
         }
         let event = event(
-            wish.word == .approve ? .approve : .reject, context, environment: plan.request.environment, plan: plan.id,
+            approval.verdict == .approve ? .approve : .reject, context, environment: plan.request.environment,
+            plan: plan.id,
             decision: plan.decision.json, result: .object(result))
         let stored = try await commit(event) { records -> Plan? in
             guard var plan = records.plan(plan.id), plan.operationID == nil else { return nil }
-            guard wish.word == .approve ? plan.approve(word, needing: needed) : plan.reject(word) else { return nil }
+            guard approval.verdict == .approve ? plan.approve(word, needing: needed) : plan.reject(word) else {
+                return nil
+            }
             records.put(plan)
             return plan
         }

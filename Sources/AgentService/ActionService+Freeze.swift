@@ -1,25 +1,20 @@
 import AgentAudit
 package import AgentModel
 import FoundationEssentials
-package import StrictJSON
+import StrictJSON
 
-/// What `POST /v1/freeze` takes: `{environment?, reason, ttl?}`.
-package struct FreezeWish: Sendable {
+/// A freeze that is asked for.
+package struct FreezeRequest: Sendable {
+    /// `nil` for all environments.
     package let environment: String?
     package let reason: String
     /// Seconds; `nil` until it is lifted.
     package let ttl: Int?
 
-    package init(parsing object: JSONObject) throws(JSONIssues) {
-        var reader = ObjectReader(object)
-        environment = reader.string("environment")
-        let reason = reader.parsed("reason", "text of 1 to 4096 characters") {
-            !$0.isEmpty && TextForm.text(4096).matches($0) ? $0 : nil
-        }
-        ttl = reader.integer("ttl", in: 1...2_592_000, unit: "s")
-        reader.require("reason", "why nothing may change")
-        try reader.finish()
-        self.reason = reason ?? ""
+    package init(environment: String? = nil, reason: String, ttl: Int? = nil) {
+        self.environment = environment
+        self.reason = reason
+        self.ttl = ttl
     }
 }
 
@@ -71,14 +66,14 @@ extension ActionService {
 
     /// Sets a freeze, or replaces the caller's own of the same scope. When this returns no change leaves any more: what
     /// had passed the gate before has been written, and is answered unless PVE takes longer than ``settleTime``.
-    package func freeze(_ wish: FreezeWish, _ context: Context) async throws(ServiceError) -> Freeze {
+    package func freeze(_ request: FreezeRequest, _ context: Context) async throws(ServiceError) -> Freeze {
         do throws(ServiceError) {
-            let environment = try scope(wish.environment, .freeze, context)
+            let environment = try scope(request.environment, .freeze, context)
             let now = ports.now()
             let freeze = Freeze(
-                id: ports.newID(.freeze), environment: environment, reason: wish.reason, by: context.caller.actor,
+                id: ports.newID(.freeze), environment: environment, reason: request.reason, by: context.caller.actor,
                 party: context.caller.party, setAt: now,
-                endsAt: wish.ttl.map { now.addingTimeInterval(Double($0)) })
+                endsAt: request.ttl.map { now.addingTimeInterval(Double($0)) })
             try await inTurn { () async throws(ServiceError) in try await store(freeze, context) }
             await leaving.wait(for: freeze, atMost: Self.settleTime)
             for site in sites where freeze.covers(site.facts.name) { await site.hypervisor.finishWriting() }

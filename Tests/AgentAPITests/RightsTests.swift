@@ -93,7 +93,7 @@ struct RightsTests {
             let wish = try await service.plan(.request(.stopVM, "vm/101", environment: environment), context)
             plan = wish.id
             let free = try await service.plan(.request(.startVM, "vm/101", environment: environment), context)
-            let apply = try ApplyRequest(parsing: ["plan_id": .string(free.id.description)])
+            let apply = ApplyRequest(planID: free.id)
             if case .operation(let made) = try await service.apply(apply, context, wait: .seconds(20)).kind {
                 operation = made.id
             }

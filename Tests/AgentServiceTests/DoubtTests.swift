@@ -75,7 +75,7 @@ struct DoubtTests {
         let world = try World()
         try await world.service.noteHead()
         let before = try #require(try await world.backup().mark)
-        _ = try await world.service.freeze(try FreezeWish(parsing: ["reason": "stop"]), World.alice)
+        _ = try await world.service.freeze(FreezeRequest(reason: "stop"), World.alice)
         let after = try #require(try await world.backup().mark)
         world.store.failWrites { true }
         world.audit.refuse { event, _ in event.kind == .void }

@@ -13,16 +13,8 @@ struct FreezeTests {
     private func freeze(
         _ world: World, _ environment: String?, ttl: Int? = nil, by principal: Principal = Team.agent
     ) async throws(ServiceError) {
-        let wish: FreezeWish
-        do throws(JSONIssues) {
-            wish = try FreezeWish(parsing: [
-                "environment": environment.map { .string($0) }, "reason": "disks are being swapped",
-                "ttl": ttl.map { JSON($0) },
-            ])
-        } catch {
-            throw ServiceError(error)
-        }
-        _ = try await world.service.freeze(wish, .by(principal))
+        let request = FreezeRequest(environment: environment, reason: "disks are being swapped", ttl: ttl)
+        _ = try await world.service.freeze(request, .by(principal))
     }
 
     @Test(arguments: [nil, "home"] as [String?])
@@ -81,7 +73,7 @@ struct FreezeTests {
 
     @Test func `it survives a restart, and so does its end`() async throws {
         let world = try World()
-        let wish = try FreezeWish(parsing: ["reason": "moving house", "ttl": 600])
+        let wish = FreezeRequest(reason: "moving house", ttl: 600)
         _ = try await world.service.freeze(wish, World.alice)
         let plan = try await world.plan(.startVM, "vm/102")
         let next = try await world.restarted()
@@ -130,7 +122,7 @@ struct FreezeTests {
 
     @Test func `one that is over is not lifted`() async throws {
         let world = try World()
-        let wish = try FreezeWish(parsing: ["reason": "moving house", "ttl": 10])
+        let wish = FreezeRequest(reason: "moving house", ttl: 10)
         _ = try await world.service.freeze(wish, World.alice)
         world.clock.move(by: 11)
         #expect(world.service.freezes(World.alice).isEmpty)

@@ -42,7 +42,7 @@ struct KeyTests {
         let world = try World()
         let plan = try await world.plan(.startVM, "vm/102")
         let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-4")
-        let request = try ApplyRequest(parsing: ["plan_id": .string("\(plan.id)")])
+        let request = ApplyRequest(planID: plan.id)
         func state() async -> KeyState? { try? await world.service.begin(key, payloadHash: "h", World.alice) }
         guard case .fresh = await state() else {
             Issue.record("a new key is fresh")
@@ -97,7 +97,7 @@ struct KeyTests {
         let world = try World()
         let plan = try await world.plan(.stopVM, "vm/101")
         let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-2")
-        let request = try ApplyRequest(parsing: ["plan_id": .string("\(plan.id)")])
+        let request = ApplyRequest(planID: plan.id)
         let refused = await world.refusal { () async throws(ServiceError) in
             _ = try await world.service.apply(request, World.alice, wait: nil, kept: wish("h", key))
         }
@@ -110,7 +110,7 @@ struct KeyTests {
         let world = try World()
         let plan = try await world.plan(.startVM, "vm/102")
         let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-3")
-        let request = try ApplyRequest(parsing: ["plan_id": .string("\(plan.id)")])
+        let request = ApplyRequest(planID: plan.id)
         _ = try await world.service.apply(request, World.alice, wait: .seconds(30), kept: wish("h", key))
         let next = try await world.restarted()
         guard case .unanswered(let operation) = try await next.service.begin(key, payloadHash: "h", World.alice) else {

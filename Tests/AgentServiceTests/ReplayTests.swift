@@ -133,12 +133,12 @@ struct ReplayTests {
     func `a plan that was ended after the backup stays ended`(kind: AuditKind) async throws {
         let world = try World(team: Team.rules())
         let plan = try await world.plan(.stopVM, "vm/101", as: .by(Team.agent))
-        if kind == .refuse { _ = try await world.decide(plan, "approve", by: Team.alice) }
+        if kind == .refuse { _ = try await world.decide(plan, .approve, by: Team.alice) }
         let backup = try await world.backup()
         let state: PlanState
         switch kind {
         case .reject:
-            _ = try await world.decide(plan, "reject", by: Team.alice)
+            _ = try await world.decide(plan, .reject, by: Team.alice)
             state = .rejected
         case .cancel:
             _ = try await world.service.cancelPlan(plan.id, .by(Team.agent))
@@ -164,10 +164,8 @@ struct ReplayTests {
 
     @Test func `freezes of after the backup hold, and those of the backup stay`() async throws {
         func freeze(_ world: World, _ reason: String, _ by: Principal, ttl: Int? = nil) async throws -> Freeze {
-            let wish = try FreezeWish(parsing: [
-                "environment": "home", "reason": .string(reason), "ttl": ttl.map { JSON($0) },
-            ])
-            return try await world.service.freeze(wish, .by(by))
+            let request = FreezeRequest(environment: "home", reason: reason, ttl: ttl)
+            return try await world.service.freeze(request, .by(by))
         }
         let world = try World(team: Team.rules())
         let before = try await freeze(world, "before", Team.agent)
@@ -190,7 +188,7 @@ struct ReplayTests {
         let world = try World()
         let plan = try await world.plan(.startVM, "vm/102")
         try await world.apply(plan)
-        _ = try await world.service.freeze(try FreezeWish(parsing: ["reason": "stop"]), World.alice)
+        _ = try await world.service.freeze(FreezeRequest(reason: "stop"), World.alice)
         let empty = World.Backup(plans: [], operations: [], freezes: [], mark: nil)
         let kinds = world.audit.kinds
         let next = try await world.restored(empty, isMarked: false)

@@ -65,7 +65,7 @@ struct SequenceTests {
             let params: JSON = ["snapname": .string("s\(step)")]
             if let made = try? await world.plan(.snapshotVM, target, params, as: .by(Team.agent)) { plans.append(made) }
         case .approve: if let plan { _ = await world.code(plan, by: approver) }
-        case .reject: if let plan { _ = await world.code(plan, "reject", by: approver) }
+        case .reject: if let plan { _ = await world.code(plan, .reject, by: approver) }
         case .apply: if let plan { _ = await world.applyCode(plan) }
         case .applyAgain:
             guard let plan else { return }
@@ -75,7 +75,7 @@ struct SequenceTests {
             _ = await (first, second)
         case .cancel: if let plan { _ = try? await world.service.cancelPlan(plan.id, .by(Team.agent)) }
         case .pass: world.clock.move(by: Double(random.number(1..<2000)))
-        case .freeze: _ = try? await world.service.freeze(try FreezeWish(parsing: ["reason": "test"]), .by(approver))
+        case .freeze: _ = try? await world.service.freeze(FreezeRequest(reason: "test"), .by(approver))
         case .unfreeze: _ = try? await world.service.unfreeze(FreezeChoice(), .by(approver))
         case .revoke: world.service.replace(Team.rules([Self.guarded], without: approver))
         case .restore, .allowAll: world.service.replace(Team.rules([Self.guarded]))

@@ -38,24 +38,17 @@ extension World {
     }
 
     func decide(
-        _ plan: Plan, _ word: String, by principal: Principal, hash: String? = nil
+        _ plan: Plan, _ verdict: ApprovalRequest.Verdict, by principal: Principal, hash: String? = nil
     ) async throws(ServiceError) -> Plan {
-        let wish: ApprovalWish
-        do throws(JSONIssues) {
-            wish = try ApprovalWish(parsing: [
-                "decision": .string(word), "plan_hash": .string(hash ?? plan.planHash), "reason": "looked at it",
-            ])
-        } catch {
-            throw ServiceError(error)
-        }
-        return try await service.decide(plan.id, wish, .by(principal))
+        let approval = ApprovalRequest(verdict, planHash: hash ?? plan.planHash, reason: "looked at it")
+        return try await service.decide(plan.id, approval, .by(principal))
     }
 
     /// The code that a word is turned away with; `nil` when it is taken.
     func code(
-        _ plan: Plan, _ word: String = "approve", by principal: Principal, hash: String? = nil
+        _ plan: Plan, _ verdict: ApprovalRequest.Verdict = .approve, by principal: Principal, hash: String? = nil
     ) async -> ErrorCode? {
-        do throws(ServiceError) { _ = try await decide(plan, word, by: principal, hash: hash) } catch {
+        do throws(ServiceError) { _ = try await decide(plan, verdict, by: principal, hash: hash) } catch {
             return error.code
         }
         return nil

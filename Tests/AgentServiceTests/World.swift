@@ -141,11 +141,7 @@ struct World {
     func apply(
         _ plan: Plan, approvedBy: String? = nil, wait: Duration? = .seconds(60), as context: Context = alice
     ) async throws(ServiceError) -> Operation {
-        let body: JSONObject = [
-            "plan_id": .string(plan.id.description), "approved_by": approvedBy.map { .string($0) },
-        ]
-        let request: ApplyRequest
-        do throws(JSONIssues) { request = try ApplyRequest(parsing: body) } catch { throw ServiceError(error) }
+        let request = ApplyRequest(planID: plan.id, approvedBy: approvedBy)
         let outcome = try await service.apply(request, context, wait: wait)
         guard case .operation(let operation) = outcome.kind else {
             throw ServiceError(.internalError, "the plan changes nothing")

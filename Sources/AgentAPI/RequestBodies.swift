@@ -1,0 +1,91 @@
+import AgentModel
+import AgentService
+import StrictJSON
+
+/// The bodies that routes take, apart from that of an action's request, which AgentModel reads.
+extension ApplyRequest {
+    /// Of `POST /v1/actions/apply`: `{plan_id, approved_by?}`, or the whole request.
+    init(body: JSONObject) throws(ServiceError) {
+        var reader = ObjectReader(body)
+        let planID = reader.parsed("plan_id", "a plan's id, pln_ and 20 characters") { RecordID($0, .plan) }
+        let approvedBy = reader.approver("approved_by")
+        let isWhole = ActionRequest.fields.filter { $0 != "approved_by" }.contains { body[$0] != nil }
+        guard isWhole || body["plan_id"] == nil else {
+            try reader.close()
+            self.init(planID: planID, approvedBy: approvedBy)
+            return
+        }
+        if !reader.issues.isEmpty { throw ServiceError(JSONIssues(reader.issues)) }
+        var rest = body
+        rest["plan_id"] = nil
+        self.init(planID: planID, request: rest, approvedBy: approvedBy)
+    }
+}
+
+extension ApprovalRequest {
+    /// Of `POST /v1/plans/{id}/approvals`: `{decision, plan_hash, reason?, ticket?}`.
+    init(body: JSONObject) throws(ServiceError) {
+        var reader = ObjectReader(body)
+        let verdict = reader.parsed("decision", "approve or reject", Verdict.init)
+        let hash = reader.parsed("plan_hash", "the plan's plan_hash, 64 hexadecimal digits") { text in
+            text.utf8.count == 64 && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+                ? text : nil
+        }
+        let reason = reader.parsed("reason", "text of at most 4096 characters") {
+            TextForm.text(4096).matches($0) ? $0 : nil
+        }
+        let ticket = reader.parsed("ticket", "text of at most 256 characters") {
+            TextForm.text(256).matches($0) ? $0 : nil
+        }
+        reader.require("decision", "approve or reject")
+        reader.require("plan_hash", "the plan_hash of the plan that was looked at")
+        try reader.close()
+        guard let verdict, let hash else { throw ServiceError(JSONIssues([])) }
+        self.init(verdict, planHash: hash, reason: reason, ticket: ticket)
+    }
+}
+
+extension FreezeRequest {
+    /// Of `POST /v1/freeze`: `{environment?, reason, ttl?}`.
+    init(body: JSONObject) throws(ServiceError) {
+        var reader = ObjectReader(body)
+        let environment = reader.string("environment")
+        let reason = reader.reason()
+        let ttl = reader.integer("ttl", in: 1...2_592_000, unit: "s")
+        reader.require("reason", "why nothing may change")
+        try reader.close()
+        self.init(environment: environment, reason: reason ?? "", ttl: ttl)
+    }
+}
+
+/// How an unknown outcome is settled by hand.
+struct ResolveRequest {
+    let succeeded: Bool
+    let reason: String
+
+    /// Of `POST /v1/operations/{id}/resolve`: `{outcome, reason}`.
+    init(body: JSONObject) throws(ServiceError) {
+        var reader = ObjectReader(body)
+        let succeeded = reader.parsed("outcome", "succeeded or failed") { ["succeeded": true, "failed": false][$0] }
+        let reason = reader.reason()
+        reader.require("outcome", "succeeded or failed")
+        reader.require("reason", "why you know")
+        try reader.close()
+        guard let succeeded, let reason else { throw ServiceError(JSONIssues([])) }
+        self.succeeded = succeeded
+        self.reason = reason
+    }
+}
+
+extension ObjectReader {
+    fileprivate mutating func reason() -> String? {
+        parsed("reason", "text of 1 to 4096 characters") {
+            !$0.isEmpty && TextForm.text(4096).matches($0) ? $0 : nil
+        }
+    }
+
+    /// Refuses the body where anything in it is wrong.
+    fileprivate mutating func close() throws(ServiceError) {
+        do throws(JSONIssues) { try finish() } catch { throw ServiceError(error) }
+    }
+}
