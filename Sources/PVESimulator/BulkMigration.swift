@@ -37,23 +37,27 @@ extension World {
 
     /// Ends well as long as one guest was tried, whatever became of it.
     private func migrationsOfNode(_ vmids: [Int], _ call: Call) -> Work {
-        Work(type: "migrateall", id: "", node: call.node) { (world, log) throws(TaskFailure) in
-            var tried = 0
-            for vmid in vmids {
-                guard let guest = world.guests[vmid] else { continue }
-                let name = "\(guest.kind.letters) \(vmid)"
-                let single = call.migration(of: guest, online: true)
-                if let why = world.precondition(of: guest, single) {
-                    log.lines += ["Check \(name): skip \(name) - precondition check failed:", "  \(why)"]
-                    continue
-                }
-                log.lines += ["Check \(name): precondition check passed", "Migrating \(name)"]
-                tried += 1
-                _ = world.migrateNow(guest, single)
-            }
-            guard tried > 0 else { throw TaskFailure("no migrations worker started...") }
-            log.lines.append("All jobs finished, used \(tried) workers in total.")
+        var work = Work(type: "migrateall", id: "", node: call.node) { (_, log) throws(TaskFailure) in
+            guard !log.children.isEmpty else { throw TaskFailure("no migrations worker started...") }
+            log.lines.append("All jobs finished, used \(log.children.count) workers in total.")
         }
+        for vmid in vmids {
+            let stage: Work.Step = { (world, log) throws(TaskFailure) in world.migrateOnNode(vmid, call, &log) }
+            work.stages.append(stage)
+        }
+        return work
+    }
+
+    private mutating func migrateOnNode(_ vmid: Int, _ call: Call, _ log: inout TaskLog) {
+        guard let guest = guests[vmid] else { return }
+        let name = "\(guest.kind.letters) \(vmid)"
+        let single = call.migration(of: guest, online: true)
+        if let why = precondition(of: guest, single) {
+            log.lines += ["Check \(name): skip \(name) - precondition check failed:", "  \(why)"]
+            return
+        }
+        log.lines += ["Check \(name): precondition check passed", "Migrating \(name)"]
+        do throws(Failure) { try migrateChild(guest, single, &log) } catch { log.lines.append(error.reason) }
     }
 
     /// Why a node does not even try to move a guest.
@@ -68,44 +72,38 @@ extension World {
     }
 
     fileprivate func migrationsOnCluster(_ vmids: [Int], _ call: Call, node: String) -> Work {
-        Work(type: "bulk-migrate", id: "", node: node) { (world, log) throws(TaskFailure) in
-            let target = call.text("target")
+        let target = call.text("target")
+        var work = Work(type: "bulk-migrate", id: "", node: node) { (_, log) throws(TaskFailure) in
             log.lines.append("Migrating guests to \(target): \(vmids.map { String($0) }.joined(separator: ", "))")
-            var failed: [Int] = []
-            for vmid in vmids {
-                guard let guest = world.guests[vmid] else { continue }
-                let name = "\(guest.kind.letters) \(vmid)"
-                guard guest.node != target else {
-                    log.warn("\(name) already on \(target), skipping.")
-                    continue
-                }
-                log.lines.append("Migrating \(name)")
-                guard let why = world.migrateNow(guest, call.migration(of: guest, online: call.flag("online"))) else {
-                    continue
-                }
-                log.warn(why)
-                failed.append(vmid)
-            }
-            guard !failed.isEmpty else { return }
-            throw TaskFailure(
-                "Some guests failed to migrate \(failed.map { String($0) }.joined(separator: ", "))")
+        } finish: { (world, log) throws(TaskFailure) in
+            try world.endOnCluster("Migrating", "migrate", &log)
+        }
+        for vmid in vmids {
+            let stage: Work.Step = { (world, log) throws(TaskFailure) in world.migrateOnCluster(vmid, call, &log) }
+            work.stages.append(stage)
+        }
+        return work
+    }
+
+    private mutating func migrateOnCluster(_ vmid: Int, _ call: Call, _ log: inout TaskLog) {
+        guard let guest = guests[vmid] else { return }
+        let name = "\(guest.kind.letters) \(vmid)"
+        let target = call.text("target")
+        guard guest.node != target else { return log.warn("\(name) already on \(target), skipping.") }
+        log.lines.append("Migrating \(name)")
+        do throws(Failure) {
+            try migrateChild(guest, call.migration(of: guest, online: call.flag("online")), &log)
+        } catch {
+            log.warn("\(error.status) \(error.reason)")
+            log.children.append((vmid, ""))
         }
     }
 
-    /// Moves one guest of many; answers why not, as the task's log says it.
-    private mutating func migrateNow(_ guest: Guest, _ call: Call) -> String? {
-        if isUnreachable(guest.node) { return "595 No route to host" }
-        do throws(Failure) { _ = try checkMigrationRequest(call) } catch { return "\(error.status) \(error.reason)" }
-        if isManaged(guest) {
-            _ = askHA("migrate", guest, call)
-            return nil
-        }
-        var log = TaskLog()
-        do throws(TaskFailure) { try checkMigration(of: guest, to: call.text("target"), call, &log) } catch {
-            return "Migrating \(guest.kind.letters) \(guest.vmid) failed: \(error.text)"
-        }
-        finishMigration(of: guest.vmid, to: call.text("target"), call)
-        return nil
+    /// Moves one guest of many, one after the other.
+    private mutating func migrateChild(_ guest: Guest, _ call: Call, _ log: inout TaskLog) throws(Failure) {
+        if isUnreachable(guest.node) { throw Failure(status: 595, message: "No route to host", body: .none) }
+        let upid = try startInside { (world) throws(Failure) in try world.migrate(call) }
+        if let upid { log.children.append((guest.vmid, upid)) }
     }
 }
 

@@ -123,6 +123,7 @@ extension World {
     private mutating func startChild(
         _ verb: String, _ guest: Guest, _ values: [String: String], _ call: Call, _ log: inout TaskLog
     ) throws(Failure) {
+        if isUnreachable(guest.node) { throw Failure(status: 595, message: "No route to host", body: .none) }
         let single = self.call(for: guest, values, by: call.caller)
         let upid = try startInside { (world) throws(Failure) in
             switch verb {
@@ -146,8 +147,20 @@ extension World {
     private func failures(in log: TaskLog) -> [(name: String, exit: String)] {
         log.children.compactMap { vmid, upid in
             guard let exit = tasks.all[upid]?.end?.exit, exit != "OK", !exit.hasPrefix("WARNINGS: ") else { return nil }
-            return ("\(upid.contains(":vz") ? "CT" : "VM") \(vmid)", exit)
+            return ("\(guests[vmid]?.kind.letters ?? "VM") \(vmid)", exit)
         }
+    }
+
+    /// Says which guests failed, and fails the task of the whole cluster for them.
+    func endOnCluster(_ doing: String, _ verb: String, _ log: inout TaskLog) throws(TaskFailure) {
+        let failures = failures(in: log)
+        for (name, exit) in failures { log.warn("\(doing) \(name) failed: \(exit)") }
+        let failed = log.children.filter { child in
+            child.upid.isEmpty || failures.contains { $0.name.hasSuffix(" \(child.vmid)") }
+        }
+        guard !failed.isEmpty else { return }
+        let list = failed.map { String($0.vmid) }.joined(separator: ", ")
+        throw TaskFailure("Some guests failed to \(verb) \(list)")
     }
 
     /// The guests of the whole cluster that are meant, all that there are where none is named, and the node that works.
@@ -178,14 +191,9 @@ extension World {
                 }
             }
         } finish: { (world, log) throws(TaskFailure) in
-            let verb = action == .start ? "Starting" : "Stopping"
-            for (name, exit) in world.failures(in: log) { log.warn("\(verb) \(name) failed: \(exit)") }
-            let failed = log.children.filter { child in
-                child.upid.isEmpty || world.failures(in: log).contains { $0.name.hasSuffix(" \(child.vmid)") }
-            }
-            guard !failed.isEmpty else { return }
-            let list = failed.map { String($0.vmid) }.joined(separator: ", ")
-            throw TaskFailure("Some guests failed to \(action.rawValue)\(action == .start ? ":" : "") \(list)")
+            let isStart = action == .start
+            try world.endOnCluster(
+                isStart ? "Starting" : "Stopping", action.rawValue + (isStart ? ":" : ""), &log)
         }
         return start(work, by: call.caller)
     }
@@ -195,16 +203,18 @@ extension World {
     ) throws(Failure) {
         let name = "\(guest.kind.letters) \(guest.vmid)"
         var (verb, values) = (action.rawValue, [String: String]())
+        // Of a guest whose node does not answer nothing is known: it is tried.
+        let isKnown = !isUnreachable(guest.node)
         switch action {
         case .start:
-            if guest.power.isOn {
+            if isKnown, guest.power.isOn {
                 guard guest.qmpStatus == "paused" else { return log.warn("Skipping \(name), already running.") }
                 verb = "resume"
             }
             log.lines.append("Starting \(name)")
         case .shutdown:
-            guard guest.power.isOn else { return log.warn("Skipping \(name), not running.") }
-            if guest.qmpStatus == "paused", call["force-stop"] == "0" {
+            guard !isKnown || guest.power.isOn else { return log.warn("Skipping \(name), not running.") }
+            if isKnown, guest.qmpStatus == "paused", call["force-stop"] == "0" {
                 return log.warn("Skipping \(name), resume paused VM before shutdown.")
             }
             values = [
@@ -213,7 +223,7 @@ extension World {
             log.lines.append("Shutting down \(name) (Timeout = \(values["timeout"] ?? "") seconds)")
         case .suspend:
             guard guest.kind == .vm else { return log.warn("skipping \(guest.vmid), only VMs can be suspended") }
-            guard guest.power.isOn else { return log.warn("Skipping \(name), not running.") }
+            guard !isKnown || guest.power.isOn else { return log.warn("Skipping \(name), not running.") }
             values = ["todisk": call["to-disk"] ?? "0"]
             log.lines.append("Suspending \(name)")
         }

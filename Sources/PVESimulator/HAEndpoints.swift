@@ -51,9 +51,10 @@ let haEndpoints: [Endpoint] = [
     },
     .delete("cluster/ha/resources/{sid}", "purge:bool", needs: "/ Sys.Console") { (world, call) throws(Failure) in
         let sid = call.text("sid")
-        guard world.haResources.removeValue(forKey: sid) != nil else {
+        guard let resource = world.haResources.removeValue(forKey: sid) else {
             throw .plain("cannot delete service '\(sid)', not HA managed!")
         }
+        world.forget(sid, resource)
         world.showHAState(sid)
         if call["purge"] != "0" { world.purgeRules(of: sid) }
         return .null
@@ -145,6 +146,7 @@ extension World {
         var resource = HAResource()
         resource.take(call)
         haResources[sid] = resource
+        haLeaving[sid] = nil
         showHAState(sid)
         enforce(sid)
         return .null

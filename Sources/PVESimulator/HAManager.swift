@@ -19,6 +19,21 @@ extension World {
         change(vmid) { $0.haState = state }
     }
 
+    /// Lets the manager act a little later, when it looks at its resources again.
+    mutating func atNextRound(_ act: @escaping @Sendable (inout World) -> Void) {
+        let work = Work(type: "", id: "", node: "") { (world, _) throws(TaskFailure) in act(&world) }
+        // No task: nobody is told of it.
+        tasks.active.append(ActiveTask(upid: "", phase: .working(until: now + taskDuration), work: work))
+        tasks.nextEvent = tasks.active.compactMap(\.event).min()
+    }
+
+    /// The manager lets go of a resource that is no longer there in its next round.
+    mutating func forget(_ sid: String, _ resource: HAResource) {
+        guard haActs, let state = resource.crmState, let guest = haGuest(sid) else { return }
+        haLeaving[sid] = (guest.node, state)
+        atNextRound { $0.haLeaving[sid] = nil }
+    }
+
     /// A resource in error takes nothing but to be disabled.
     func checkHAState(_ sid: String) throws(Failure) {
         guard haResources[sid]?.crmState == "error" else { return }
@@ -64,9 +79,11 @@ extension World {
             return .data(.object(reply))
         }
         guard haActs, node(target) != nil else { return .data(.object(reply)) }
-        for id in [sid] + others {
-            guard let guest = haGuest(id), guest.node != target else { continue }
-            actAsManager("migrate", guest, managerCall(for: guest, target: target))
+        atNextRound { world in
+            for id in [sid] + others {
+                guard let guest = world.haGuest(id), guest.node != target else { continue }
+                world.actAsManager("migrate", guest, world.managerCall(for: guest, target: target))
+            }
         }
         return .data(.object(reply))
     }
@@ -83,7 +100,7 @@ extension World {
                 world.haResources[sid, default: HAResource()].state = verb == "start" ? "started" : "stopped"
             }
             world.showHAState(sid)
-            if acts { world.actAsManager(verb, guest, call) }
+            if acts { world.atNextRound { $0.actAsManager(verb, guest, call) } }
         }
         return start(work, by: call.caller)
     }
@@ -122,7 +139,7 @@ extension World {
             move.finish = { (world, log) throws(TaskFailure) in
                 try finish(&world, &log)
                 world.haResources[guest.haID]?.crmState = "started"
-                world.obeyRules(guest.vmid)
+                world.atNextRound { $0.obeyRules(guest.vmid) }
             }
             haResources[guest.haID]?.crmState = "migrate"
             _ = start(move, by: manager)
@@ -152,7 +169,7 @@ extension World {
 
     var haStatus: [JSON] {
         let local = nodes.first?.name ?? ""
-        let isArmed = haActs && isQuorate && clusterName != nil && !haResources.isEmpty
+        let isArmed = haActs && isQuorate && clusterName != nil && !(haResources.isEmpty && haLeaving.isEmpty)
         var rows: [JSON] = [
             [
                 "id": "quorum", "node": .string(local), "quorate": isQuorate ? 1 : 0,
@@ -164,7 +181,8 @@ extension World {
                 "type": "fencing",
             ],
         ]
-        if clusterName != nil, haResources.values.contains(where: { $0.crmState != nil }) {
+        let isKnown = !haLeaving.isEmpty || haResources.values.contains { $0.crmState != nil }
+        if clusterName != nil, isKnown {
             let dead = "old timestamp - dead?"
             rows.append([
                 "id": "master", "node": .string(master), "timestamp": JSON(second), "type": "master",
@@ -179,6 +197,13 @@ extension World {
             }
         }
         rows += haResources.keys.sorted().compactMap(serviceRow)
+        rows += haLeaving.sorted { $0.key < $1.key }.map { sid, last in
+            [
+                "crm_state": .string(last.crmState), "id": .string("service:\(sid)"), "node": .string(last.node),
+                "sid": .string(sid), "state": "deleting", "status": .string("\(sid) (\(last.node), deleting)"),
+                "type": "service",
+            ]
+        }
         return rows
     }
 
@@ -206,17 +231,20 @@ extension World {
     var managerStatus: JSON {
         let local = nodes.first?.name ?? ""
         let quorum: JSON = ["node": .string(local), "quorate": isQuorate ? "1" : ""]
-        guard haActs, clusterName != nil, !haResources.isEmpty else {
+        guard haActs, clusterName != nil, !(haResources.isEmpty && haLeaving.isEmpty) else {
             return ["manager_status": ["node_status": [:]], "quorum": quorum]
         }
         func byNode(_ value: (Node) -> JSON) -> JSON {
             .object(nodes.reduce(into: JSONObject()) { $0[$1.name] = value($1) })
         }
-        let services = haResources.keys.sorted().reduce(into: JSONObject()) { all, sid in
-            guard let guest = haGuest(sid) else { return }
-            all[sid] = [
-                "node": .string(guest.node), "state": .string(haResources[sid]?.crmState ?? "request_start"),
-                "uid": .string(String(Digest.sha1(sid).prefix(22))),
+        var known = haLeaving
+        for (sid, resource) in haResources {
+            known[sid] = haGuest(sid).map { ($0.node, resource.crmState ?? "request_start") }
+        }
+        let services = known.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { all, entry in
+            all[entry.key] = [
+                "node": .string(entry.value.node), "state": .string(entry.value.crmState),
+                "uid": .string(String(Digest.sha1(entry.key).prefix(22))),
             ]
         }
         return [

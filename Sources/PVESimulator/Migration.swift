@@ -33,17 +33,36 @@ extension World {
 
     func migrateWork(_ call: Call, to target: String) -> Work {
         let type = call.kind == .vm ? "qmigrate" : "vzmigrate"
-        var work = Work(type: type, id: String(call.vmid), node: call.node) { (world, log) throws(TaskFailure) in
+        let wasRunning = guests[call.vmid]?.power.isOn == true
+        var work = Work(type: type, id: String(call.vmid), node: call.node, exclusive: call.vmid) {
+            (world, log) throws(TaskFailure) in
             let guest = try world.unlocked(call)
-            log.lines.append("starting migration of \(guest.kind.letters) \(guest.vmid) to node '\(target)'")
             try world.checkMigration(of: guest, to: target, call, &log)
-            world.lock(call.vmid, "migrate")
         } finish: { (world, log) throws(TaskFailure) in
-            world.finishMigration(of: call.vmid, to: target, call)
+            world.endMigration(call, wasRunning: wasRunning)
             log.lines.append("migration finished successfully (duration 00:00:01)")
         }
-        work.release = { world in world.lock(call.vmid, nil) }
+        let beginMoving: Work.Step = { (world, log) throws(TaskFailure) in
+            if call.kind == .container, wasRunning {
+                log.lines.append("shutdown CT \(call.vmid)")
+                world.switchOff(call.vmid)
+            }
+            log.lines.append("starting migration of \(call.kind.letters) \(call.vmid) to node '\(target)'")
+            world.lock(call.vmid, "migrate")
+            if call.kind == .vm, wasRunning { world.note("qmstart", call.vmid, on: target) }
+        }
+        let moveOver: Work.Step = { (world, _) throws(TaskFailure) in world.moveOver(call, to: target) }
+        work.stages = [beginMoving, moveOver]
+        work.release = { world in world.endMigration(call, wasRunning: wasRunning) }
         return work
+    }
+
+    /// Takes the lock away. A container that was shut down for its move is started where it is now.
+    private mutating func endMigration(_ call: Call, wasRunning: Bool) {
+        lock(call.vmid, nil)
+        guard call.kind == .container, wasRunning, let guest = guests[call.vmid], !guest.power.isOn else { return }
+        if guest.node != call.node { note("vzstart", call.vmid, on: guest.node) }
+        switchOn(call.vmid)
     }
 
     /// What only the task finds out.
@@ -79,7 +98,9 @@ extension World {
         }
     }
 
-    mutating func finishMigration(of vmid: Int, to target: String, _ call: Call) {
+    /// The guest belongs to the other node from now on, locked still.
+    private mutating func moveOver(_ call: Call, to target: String) {
+        let vmid = call.vmid
         guard var guest = guests[vmid] else { return }
         for (key, disk) in guest.disks where call.storage(for: disk.storage) != disk.storage {
             var moved = disk
@@ -88,9 +109,8 @@ extension World {
             guest.config[key] = moved.line
         }
         guest.node = target
-        guest.config["lock"] = nil
-        // A container is stopped here and started there.
-        if guest.kind == .container, guest.power.isOn { guest.power = .running(second) }
+        // There it is a process of its own.
+        if case .running = guest.power { guest.power = .running(second) }
         guests[vmid] = guest
     }
 }

@@ -129,6 +129,7 @@ extension Simulator {
         change { world in
             world.haActs = acts
             for (sid, resource) in world.haResources where resource.crmState != "error" { world.enforce(sid) }
+            if acts { world.haLeaving = [:] }
         }
     }
 
@@ -139,7 +140,9 @@ extension Simulator {
     package func releaseTasks() {
         change { world in
             world.holdsTasks = false
-            for index in world.tasks.active.indices where world.tasks.active[index].phase == .working(until: nil) {
+            for index in world.tasks.active.indices where world.tasks.active[index].isHeld {
+                world.tasks.active[index].isHeld = false
+                world.tasks.active[index].work.duration = .zero
                 let task = world.tasks.active[index]
                 guard task.fault != .neverEndingTask, !world.waitsForChildren(task) else { continue }
                 world.tasks.active[index].phase = .working(until: world.now)
@@ -149,7 +152,9 @@ extension Simulator {
     }
 
     /// UPIDs of the tasks that have not ended.
-    package var activeTasks: [String] { change { $0.tasks.active.map(\.upid) } }
+    package var activeTasks: [String] {
+        change { world in world.tasks.active.map(\.upid).filter { world.tasks.all[$0] != nil } }
+    }
 
     @discardableResult
     func change<Result: Sendable>(_ body: (inout World) -> Result) -> Result {

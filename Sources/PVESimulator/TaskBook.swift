@@ -68,6 +68,8 @@ struct Work: Sendable {
     var exclusive: Int?
     var duration: Duration?
     var begin: Step = { (_, _) throws(TaskFailure) in }
+    /// What it does in between, one after the other, spread evenly over its time.
+    var stages: [Step] = []
     var finish: Step
     /// Undoes what `begin` did, when the task fails or is stopped.
     var release: @Sendable (inout World) -> Void = { _ in }
@@ -87,6 +89,10 @@ struct ActiveTask: Sendable {
     var work: Work
     var log = TaskLog()
     var fault: Fault.Effect?
+    /// How many of its worker's stages are over.
+    var stagesDone = 0
+    /// Whether a test wants it not to end by itself.
+    var isHeld = false
 
     var event: Duration? {
         switch phase {
@@ -97,8 +103,8 @@ struct ActiveTask: Sendable {
 }
 
 extension World {
-    /// Starts a worker; the answer is its UPID.
-    mutating func start(_ work: Work, by caller: Caller) -> Reply {
+    /// Gives a worker its UPID.
+    private mutating func enrol(_ work: Work, by caller: Caller) -> String {
         let pid = tasks.nextPID
         tasks.nextPID += 1 + random.below(9)
         let (seconds, attoseconds) = now.components
@@ -112,6 +118,19 @@ extension World {
             pid: pid, pstart: pstart, start: second)
         tasks.order.append(upid)
         tasks.forgetOldest()
+        return upid
+    }
+
+    /// Notes a task that a worker made on `node` by a command of its own, as root, and that has ended well.
+    mutating func note(_ type: String, _ id: Int, on node: String) {
+        let work = Work(type: type, id: String(id), node: node) { (_, _) throws(TaskFailure) in }
+        let upid = enrol(work, by: Caller(user: "root@pam"))
+        end(ActiveTask(upid: upid, phase: .working(until: now), work: work), error: nil)
+    }
+
+    /// Starts a worker; the answer is its UPID.
+    mutating func start(_ work: Work, by caller: Caller) -> Reply {
+        let upid = enrol(work, by: caller)
         var active = ActiveTask(upid: upid, phase: .waiting(until: now + .seconds(10)), work: work, fault: taskFault)
         if isBusy(work.exclusive) {
             active.log.lines.append("trying to acquire lock...")
@@ -138,9 +157,18 @@ extension World {
             end(task, error: error.text)
             return false
         }
-        let never = holdsTasks || task.fault == .neverEndingTask || waitsForChildren(task)
-        task.phase = .working(until: never ? nil : now + (task.work.duration ?? taskDuration))
+        task.isHeld = holdsTasks
+        proceed(&task)
         return true
+    }
+
+    /// Sets when a worker moves on; one that does not end stands at its first stage.
+    private func proceed(_ task: inout ActiveTask) {
+        let steps = task.work.stages.count + 1
+        let isEndless = task.isHeld || task.fault == .neverEndingTask
+        let stays = isEndless && (steps == 1 || task.stagesDone > 0)
+        task.phase = .working(
+            until: stays || waitsForChildren(task) ? nil : now + (task.work.duration ?? taskDuration) / steps)
     }
 
     func waitsForChildren(_ task: ActiveTask) -> Bool {
@@ -151,7 +179,7 @@ extension World {
     private mutating func wakeParents(of upid: String) {
         for index in tasks.active.indices where tasks.active[index].log.children.contains(where: { $0.upid == upid }) {
             let parent = tasks.active[index]
-            guard parent.fault != .neverEndingTask, !waitsForChildren(parent) else { continue }
+            guard parent.fault != .neverEndingTask, !parent.isHeld, !waitsForChildren(parent) else { continue }
             tasks.active[index].phase = .working(until: now)
         }
     }
@@ -178,6 +206,7 @@ extension World {
             switch task.phase {
             case .waiting:
                 end(task, error: "can't lock file '/var/lock/qemu-server/lock-\(task.work.id).conf' - got timeout")
+            case .working where task.stagesDone < task.work.stages.count: runStage(of: task)
             case .working:
                 finish(task)
                 startWaiting(for: task.work.exclusive)
@@ -188,6 +217,22 @@ extension World {
     private func dueTask(at time: Duration) -> Int? {
         let due = tasks.active.indices.filter { tasks.active[$0].event.map { $0 <= time } ?? false }
         return due.min { (tasks.active[$0].event ?? time) < (tasks.active[$1].event ?? time) }
+    }
+
+    private mutating func runStage(of task: ActiveTask) {
+        var task = task
+        do throws(TaskFailure) {
+            // One that is to fail gets no further than to its preparations.
+            if case .taskError(let text) = task.fault { throw TaskFailure(text) }
+            try task.work.stages[task.stagesDone](&self, &task.log)
+        } catch {
+            task.work.release(&self)
+            end(task, error: error.text)
+            return startWaiting(for: task.work.exclusive)
+        }
+        task.stagesDone += 1
+        proceed(&task)
+        tasks.active.append(task)
     }
 
     private mutating func finish(_ task: ActiveTask) {

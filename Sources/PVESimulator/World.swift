@@ -10,6 +10,8 @@ struct World: Sendable {
     var pools: [String: Pool] = [:]
     var firewalls: [FirewallScope: Firewall] = [:]
     var haResources: [String: HAResource] = [:]
+    /// Where resources are, and what the manager says of them, that it has not let go of yet.
+    var haLeaving: [String: (node: String, crmState: String)] = [:]
     var haRules: [String: [String: String]] = [:]
     /// Their names, oldest first.
     var haRuleOrder: [String] = []

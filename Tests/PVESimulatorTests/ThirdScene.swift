@@ -75,6 +75,7 @@ enum ThirdScene {
         case "status-get-status-pve2-is-back":
             simulator.setNodeOnline("pve2", true)
             simulator.setRunning(605, false)
+        case "ha-get-ha-status-current-before-the-second-loss-of-pve2": simulator.setHA(620, wanted: nil)
         case "ha-get-ha-status-current-pve2-is-off-0-seconds": simulator.setNodeOnline("pve2", false)
         case "ha-get-ha-status-current-pve2-is-off-3-seconds": simulator.setQuorate(false)
         case "ha-get-ha-status-current-pve2-is-off-32-seconds": simulator.setQuorate(true)
@@ -100,6 +101,7 @@ enum ThirdScene {
     private static func start(_ simulator: Simulator) {
         simulator.setNodes(["pve1", "pve2"], cluster: "lab")
         simulator.setTokens(.list([SecondScene.token]))
+        simulator.setReportsPressure(false)
         simulator.keepLocalStorageOnly()
         simulator.setStorage(
             "shared", type: "dir",
