@@ -36,7 +36,9 @@ let clusterEndpoints: [Endpoint] = [
         guard call.caller.may("Sys.Audit", on: "/") else { return .data(.object(options)) }
         options["mac_prefix"] = "BC:24:11"
         options["description"] = ""
-        for (key, value) in world.options.sorted(by: { $0.key < $1.key }) { options[key] = .string(value) }
+        for (key, value) in world.options.sorted(by: { $0.key < $1.key }) {
+            options[key] = key == "tag-style" ? tagStyle(value) : .string(value)
+        }
         return .data(.object(options))
     },
     .put(
@@ -82,6 +84,14 @@ private let languages =
 /// An index: `[{"name":…},…]`.
 func names(_ list: [String], key: String = "name") -> JSON {
     .array(list.map { name in .object([key: .string(name)]) })
+}
+
+/// As the options show it: taken apart.
+private func tagStyle(_ text: String) -> JSON {
+    .object(
+        PropertyList(text, leading: "").items.reduce(into: JSONObject()) { all, item in
+            all[item.key] = item.key == "case-sensitive" ? JSON(Int(item.value) ?? 1) : .string(item.value)
+        })
 }
 
 extension World {

@@ -4,7 +4,7 @@ extension World {
     mutating func store(_ key: String, _ value: String, for guest: inout Guest, _ log: inout TaskLog) -> String? {
         switch key {
         case "tags":
-            let tags = Set(Format.list(value.lowercased())).sorted()
+            let tags = tagsAsWritten(value)
             return tags.isEmpty ? " " : tags.joined(separator: ";")
         case "description":
             if value.isEmpty { return nil }
@@ -15,6 +15,16 @@ extension World {
             return allocate(key, value, for: guest, &log)
         default: return value
         }
+    }
+
+    /// Each tag once, as `tag-style` says: in lower case and sorted, where it says nothing else.
+    private func tagsAsWritten(_ value: String) -> [String] {
+        let style = options["tag-style"].map { PropertyList($0, leading: "") }
+        let isCaseSensitive = style?["case-sensitive"].map { ["1", "on", "yes", "true"].contains($0) } ?? false
+        var tags = Format.list(isCaseSensitive ? value : value.lowercased())
+        if style?["ordering"] != "config" { tags.sort() }
+        var seen: Set<String> = []
+        return tags.filter { seen.insert($0).inserted }
     }
 
     private mutating func network(_ value: String, kind: Guest.Kind) -> String {

@@ -8,6 +8,23 @@ struct ConfigChangeTests {
     private let machine = "/nodes/pve/qemu/103"
     private let container = "/nodes/pve/lxc/112"
 
+    @Test(arguments: [
+        ("", "a;prod;web;zen", 0), ("case-sensitive=1", "Prod;ZEN;a;prod;web", 1),
+        ("ordering=config", "prod;web;zen;a", 0), ("case-sensitive=1,ordering=config", "Prod;web;ZEN;prod;a", 1),
+        ("ordering=alphabetical,shape=full", "a;prod;web;zen", 0),
+    ])
+    func `tags are written as the options of the cluster say`(style: String, written: String, number: Int) async throws
+    {
+        let driver = Driver(Simulator.Options(name: "cloud", taskDuration: .zero))
+        if !style.isEmpty {
+            _ = try await driver.data("PUT", "/cluster/options", "tag-style=\(style.replacing("=", with: "%3D"))")
+            let shown = try await driver.data("GET", "/cluster/options")["tag-style"]
+            #expect(shown?["case-sensitive"]?.integer ?? 0 == Int64(number))
+        }
+        _ = try await driver.data("PUT", "/nodes/pve2/qemu/100/config", "tags=Prod%3Bweb%3BZEN%3Bprod%3Ba%3BProd")
+        #expect(try await driver.data("GET", "/nodes/pve2/qemu/100/config")["tags"]?.string == written)
+    }
+
     @Test
     func `a device that goes is taken out of the boot order, and coming back it is not put in again`() async throws {
         let disk = try #require(try home.config(103)["scsi0"]?.split(separator: ",").first)
