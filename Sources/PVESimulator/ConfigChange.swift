@@ -133,13 +133,16 @@ extension World {
         guest.pending[key] = .some(nil)
     }
 
-    /// A running container takes over what can be changed at once, a stopped one everything that is meant. With an error
-    /// nothing is written.
+    /// A running container takes over what can be changed at once, a stopped one everything that is meant.
     private mutating func applyToContainer(_ noted: Guest, _ changed: Set<String>) throws(Failure) {
         var guest = noted
         if guest.power.isOn {
-            let errors = hotplugContainer(&guest, changed)
-            guard errors.isEmpty else { throw .parameters(errors) }
+            var written: Guest?
+            let errors = hotplugContainer(&guest, changed, written: &written)
+            guard errors.isEmpty else {
+                guests[guest.vmid] = written ?? guests[guest.vmid]
+                throw .parameters(errors)
+            }
         } else {
             for key in changed.sorted() { guest.applyPending(key, force: false) }
         }

@@ -96,26 +96,54 @@ extension World {
         return "bridge '\(bridge)' does not exist"
     }
 
-    /// Takes over what a running container can, of the keys in `changed`; what goes wrong is told by key.
-    func hotplugContainer(_ guest: inout Guest, _ changed: Set<String>) -> [String: String] {
+    /// Takes over what a running container can, of the keys in `changed`; what goes wrong is told by key. With an error PVE
+    /// does not write the outcome, but a card that was plugged or pulled on the way was: `written` is what the file
+    /// held then, all that waited noted as pending.
+    func hotplugContainer(
+        _ guest: inout Guest, _ changed: Set<String>, written: inout Guest?
+    ) -> [String: String] {
         var errors: [String: String] = [:]
-        for (key, value) in guest.pending.sorted(by: { $0.key < $1.key }) where changed.contains(key) {
+        func turn(_ key: String, _ value: String?) -> (Int, String) {
+            (Self.fastOfContainer.contains(key) ? 0 : value == nil ? 1 : 2, key)
+        }
+        let waiting = guest.pending.filter { changed.contains($0.key) }
+        for (key, value) in waiting.sorted(by: { turn($0.key, $0.value) < turn($1.key, $1.value) }) {
             let stem = key.prefix { !$0.isNumber }
             let isDevice = stem == "mp" || stem == "dev"
             let isCard = stem == "net" && key != "net"
             guard Self.fastOfContainer.contains(key) || isCard || isDevice && guest.config[key] == nil && value != nil
             else { continue }
-            var problem = isDevice ? guest.hotplugProblem : nil
-            if isCard, let value {
-                problem = missingBridge(in: value, on: guest.node).map { "bridge '\($0)' does not exist" }
-            }
+            let old = guest.config[key]
+            let problem = isDevice ? guest.hotplugProblem : isCard ? obstacle(toPlugging: key, value, in: guest) : nil
             if let problem {
                 errors[key] = "unable to hotplug \(key): \(problem)\n"
+                guard let old, let value, Self.isAnotherCard(old, value) else { continue }
+                // The old card has gone before the new one could come.
+                guest.config[key] = nil
+                written = guest
             } else {
                 guest.applyPending(key, force: false)
+                if isCard, value != nil { written = guest }
             }
         }
         return errors
+    }
+
+    /// Whether a card of a container is taken out for the new one.
+    private static func isAnotherCard(_ old: String, _ new: String) -> Bool {
+        let (old, new) = (PropertyList(old, leading: "name"), PropertyList(new, leading: "name"))
+        return ["hwaddr", "name"].contains { old[$0] != new[$0] }
+    }
+
+    /// Why a card cannot be put into a running container, taken out of it or changed in it.
+    private func obstacle(toPlugging key: String, _ value: String?, in guest: Guest) -> String? {
+        guard let value else { return guest.hotplugProblem }
+        if let old = guest.config[key], !Self.isAnotherCard(old, value) {
+            let (old, new) = (PropertyList(old, leading: "name"), PropertyList(value, leading: "name"))
+            let isReplugged = ["bridge", "tag", "firewall", "link_down"].contains { old[$0] != new[$0] }
+            guard isReplugged else { return nil }
+        }
+        return guest.hotplugProblem ?? missingBridge(in: value, on: guest.node).map { "bridge '\($0)' does not exist" }
     }
 }
 

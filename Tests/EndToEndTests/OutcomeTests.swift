@@ -48,6 +48,22 @@ struct OutcomeTests {
         }
     }
 
+    @Test func `a running container that lost its card to a refused write gets it back by the undo`() async throws {
+        try await withAgent { agent in
+            let pve = try agent.pve()
+            let before = try #require(pve.guest(118)?.config["net0"])
+            let wish = Wish("configure_container", "lxc/118", ["net0": "name=eth0,bridge=vmbr99"])
+            let operation = try await ended(wish, at: agent)
+            #expect(pve.guest(118)?.config["net0"] == nil, "the scene: the old card went, the new one did not come")
+            #expect(operation["code"] == "partially_applied", "\(operation)")
+            #expect(left(operation).contains { $0.contains("net0") }, "\(operation)")
+            let back = try await undone(operation, at: agent)
+            #expect(back["state"] == "succeeded", "\(back)")
+            #expect(pve.guest(118)?.config["net0"] == before)
+            #expect(pve.settings["lxc/118.pending.net0"] == nil)
+        }
+    }
+
     @Test func `a refused write that wrote nothing says so`() async throws {
         try await withAgent { agent in
             let path = "/nodes/pve2/lxc/118/config"

@@ -106,6 +106,47 @@ struct ConfigChangeTests {
         #expect(try home.config(110) == before)
     }
 
+    /// What is sent in place of the card's address and bridge, and whether the file is written before it fails.
+    @Test(
+        arguments: [
+            ("BC:24:11:00:00:01", "vmbr99", true), (nil, "vmbr99", false), ("BC:24:11:00:00:01", "vmbr0", true),
+            (nil, "vmbr0", nil),
+        ] as [(String?, String, Bool?)])
+    func `a card that cannot follow the one of a running container leaves none`(
+        address: String?, bridge: String, isLost: Bool?
+    ) async throws {
+        if isLost == true, bridge == "vmbr0" { home.simulator.setHotplugProblem(110, "failed to run lxc-device") }
+        let before = try home.config(110)
+        let card = try #require(before["net0"])
+        let old = try #require(card.split(separator: ",").first { $0.hasPrefix("hwaddr=") })
+        let new = card.replacing("bridge=vmbr0", with: "bridge=\(bridge)")
+            .replacing(old, with: address.map { "hwaddr=\($0)" } ?? String(old)).replacing("ip=dhcp", with: "ip=manual")
+        let form =
+            "memory=4096&net0="
+            + new.replacing(":", with: "%3A").replacing("=", with: "%3D").replacing(",", with: "%2C")
+        let path = "/nodes/pve/lxc/110"
+        guard let isLost else {
+            _ = try await home.data("PUT", path + "/config", form)
+            #expect(try home.config(110)["net0"] == new)
+            return
+        }
+        #expect(await home.refusal("PUT", path + "/config", form) == "Parameter verification failed.")
+        guard isLost else { return #expect(try home.config(110) == before) }
+        #expect(try home.config(110)["net0"] == nil)
+        #expect(try home.config(110)["memory"] == "4096")
+        let row = try await home.data("GET", path + "/pending").array?.first { $0["key"] == "net0" }
+        #expect(row?["value"] == nil && row?["pending"]?.string == new)
+    }
+
+    @Test
+    func `a card that cannot be taken out of a running container stays`() async throws {
+        home.simulator.setHotplugProblem(110, "can't delete interface veth110i0")
+        let before = try home.config(110)
+        #expect(
+            await home.refusal("PUT", "/nodes/pve/lxc/110/config", "delete=net0") == "Parameter verification failed.")
+        #expect(try home.config(110) == before)
+    }
+
     @Test(arguments: [
         ("delete=memory", "unable to delete required option 'memory'"),
         ("delete=ostype", "unable to delete required option 'ostype'"),
