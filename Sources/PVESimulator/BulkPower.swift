@@ -208,7 +208,10 @@ extension World {
         switch action {
         case .start:
             if isKnown, guest.power.isOn {
-                guard guest.qmpStatus == "paused" else { return log.warn("Skipping \(name), already running.") }
+                // Of a container nothing tells that it needs no resuming, which fails.
+                guard guest.kind == .container || guest.qmpStatus == "paused" else {
+                    return log.warn("Skipping \(name), already running.")
+                }
                 verb = "resume"
             }
             log.lines.append("Starting \(name)")

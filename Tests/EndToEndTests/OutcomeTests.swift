@@ -133,6 +133,16 @@ struct OutcomeTests {
         }
     }
 
+    @Test func `a container that runs already fails PVE's bulk start, not the operation`() async throws {
+        try await withAgent { agent in
+            let pve = try agent.pve()
+            let operation = try await ended(Wish("bulk_start", "node/pve2", ["vms": [118, 136]]), at: agent)
+            #expect(operation["state"] == "succeeded_with_warnings", "\(operation)")
+            #expect(operation["data"]?["guests"]?.array?.map { $0["done"] } == [true, true], "\(operation)")
+            #expect(pve.guest(136)?.status == "running")
+        }
+    }
+
     @Test func `guests that do not shut down fail the operation though PVE's task is OK`() async throws {
         try await withAgent { agent in
             let pve = try agent.pve()

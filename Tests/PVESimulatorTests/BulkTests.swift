@@ -46,6 +46,9 @@ struct BulkTests {
         #expect(lines.contains("WARN: Skipping VM 100, already running."))
         #expect(lines.contains("WARN: Starting VM 103 failed: bridge 'vmbr99' does not exist"))
         #expect(home.simulator.guest(112)?.status == "running")
+        let again = try await home.task("POST", "/cluster/bulk-action/guest/start", "vms=112")
+        #expect(again.status["exitstatus"] == "Some guests failed to start: 112")
+        #expect(try await log(of: again.upid).contains("WARN: 500 CT 112 already running"))
     }
 
     @Test
