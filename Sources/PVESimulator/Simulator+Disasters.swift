@@ -14,6 +14,9 @@ extension Simulator {
         }
     }
 
+    /// Whether the nodes have a name server that answers; without, they cannot tell that there is no such node.
+    package func setResolvesNames(_ resolves: Bool) { change { $0.resolvesNames = resolves } }
+
     /// Whether the kernel tells how much containers wait for what they need.
     package func setReportsPressure(_ reports: Bool) { change { $0.reportsPressure = reports } }
 

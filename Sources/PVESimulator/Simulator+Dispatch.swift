@@ -35,7 +35,8 @@ extension Simulator {
             if let name = captured["node"], state.world.node(name) == nil {
                 throw .plain(
                     "hostname lookup '\(name)' failed - failed to get address info for: \(name): "
-                        + "Name or service not known")
+                        + (state.world.resolvesNames
+                            ? "Name or service not known" : "Temporary failure in name resolution"))
             }
             try Self.checkReach(of: endpoint, captured, state.world)
             let (values, lists) = try endpoint.parameters.check(raw)

@@ -41,6 +41,8 @@ struct World: Sendable {
     var isQuorate = true
     /// Whether a device that is no node has a vote as well.
     var hasQDevice = false
+    /// Whether the nodes have a name server that answers.
+    var resolvesNames = true
     /// Tasks started while this is set do not end by themselves.
     var holdsTasks = false
     /// What a fault demands of the tasks that the current request starts.

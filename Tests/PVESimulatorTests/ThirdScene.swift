@@ -102,6 +102,7 @@ enum ThirdScene {
         simulator.setNodes(["pve1", "pve2"], cluster: "lab")
         simulator.setTokens(.list([SecondScene.token]))
         simulator.setReportsPressure(false)
+        simulator.setResolvesNames(false)
         simulator.keepLocalStorageOnly()
         simulator.setStorage(
             "shared", type: "dir",
