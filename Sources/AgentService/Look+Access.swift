@@ -7,9 +7,7 @@ extension Look {
     func privileges() async throws(HypervisorError) -> [Check] {
         var checks = rootOnly()
         for (path, wanted) in try await needs() {
-            guard var granted = try await granted(on: path) else {
-                return checks + [Check("privileges", .warn, "PVE does not tell what the token may do")]
-            }
+            guard var granted = try await granted(on: path) else { return checks }
             // For a guest that is to be made its pool will do.
             if let pool = request.params["pool"]?.string, guest.map({ path == "/vms/\($0.id)" }) == true, !isThere {
                 granted.formUnion(try await self.granted(on: "/pool/\(pool)") ?? [])
@@ -42,13 +40,14 @@ extension Look {
         return needs.filter { !$0.path.contains("{") }
     }
 
-    /// The token's privileges on one path; `nil` where PVE does not tell.
+    /// The token's privileges on one path; `nil`, and a warning, where PVE does not tell.
     func granted(on path: String) async throws(HypervisorError) -> Set<String>? {
         do throws(HypervisorError) {
             let found = try await read(["access", "permissions"], ["path": path])
             return Set(found[path]?.object?.keys ?? [])
         } catch {
             guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+            note("privileges", "PVE does not tell what the token may do on \(path): \(upstream.reason)")
             return nil
         }
     }

@@ -52,7 +52,9 @@ extension Look {
         } catch {
             guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
             findings.checks.append(
-                Check("tag-style", .warn, "PVE does not tell how it writes tags, so they may come out otherwise"))
+                Check(
+                    "tag-style", .warn,
+                    "PVE does not tell how it writes tags, so they may come out otherwise: \(upstream.reason)"))
         }
     }
 
@@ -135,9 +137,11 @@ extension Look {
             }
         }
         findings.guests.sort()
-        do throws(HypervisorError) { _ = try await read(["cluster", "bulk-action", "guest"]) } catch {
-            guard case .refused(let upstream) = error, upstream.status == 501 else { throw error }
-            findings.hasBulkActions = false
+        try await attempt { () throws(HypervisorError) in
+            do throws(HypervisorError) { _ = try await read(["cluster", "bulk-action", "guest"]) } catch {
+                guard error.isUnknownPath else { throw error }
+                findings.hasBulkActions = false
+            }
         }
     }
 

@@ -135,8 +135,7 @@ extension Look {
     ) async throws(HypervisorError) -> [JSON] {
         do throws(HypervisorError) { return try await read(path, query).array ?? [] } catch {
             guard case .refused(let upstream) = error else { throw error }
-            let check = Check("losses", .warn, "\(what) cannot be read, and may lose more: \(upstream.reason)")
-            if !findings.checks.contains(check) { findings.checks.append(check) }
+            note("losses", "\(what) cannot be read, and may lose more: \(upstream.reason)")
             return []
         }
     }
@@ -150,7 +149,7 @@ extension Look {
         let old: JSON
         do throws(HypervisorError) { old = try await readGuest("config", query: ["snapshot": name]) } catch {
             // One that is not there is the checks' to tell.
-            guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+            guard case .refused(let upstream) = error, upstream.saysAbsent else { throw error }
             return changes
         }
         // A machine goes on where its memory was saved; everything else is stopped.
@@ -248,8 +247,11 @@ extension Look {
         var (newest, unseen): ((volume: String, time: Int64)?, [String]) = (nil, [])
         for place in try await places(with: ["backup"]) {
             let name = "\(place.storage)\(place.isShared ? "" : " of node \(place.node)")"
+            guard place.isAvailable else {
+                unseen.append("\(name) (not available)")
+                continue
+            }
             do throws(HypervisorError) {
-                guard place.isAvailable else { throw .invalid("not available", mayHaveExecuted: false) }
                 let path = ["nodes", place.node, "storage", place.storage, "content"]
                 for row in try await read(path, ["content": "backup", "vmid": "\(id)"]).array ?? [] {
                     guard let volume = row["volid"]?.string, volume != request.params["volume"]?.string,
@@ -258,7 +260,10 @@ extension Look {
                     else { continue }
                     newest = (volume, time)
                 }
-            } catch { unseen.append(name) }
+            } catch {
+                let why = ServiceError(error, site.facts.name, during: "its backups")
+                unseen.append("\(name) (\(why.upstream?.reason ?? why.detail))")
+            }
         }
         let blind = unseen.isEmpty ? "" : "; not looked at: storage \(unseen.joined(separator: ", "))"
         guard let newest else {

@@ -95,7 +95,8 @@ extension Look {
 
     /// Each node's votes; `nil` where PVE does not tell.
     private func votesByNode() async throws(HypervisorError) -> [String: Int]? {
-        guard let rows = try await tell(["cluster", "config", "nodes"])?.array, !rows.isEmpty else { return nil }
+        guard let rows = try await tell("the votes of nodes", ["cluster", "config", "nodes"])?.array, !rows.isEmpty
+        else { return nil }
         return rows.reduce(into: [:]) { votes, row in
             let number = row["quorum_votes"].flatMap(\.whole) ?? 1
             if let name = (row["name"] ?? row["node"])?.string { votes[name] = Int(min(max(number, 0), 1000)) }
@@ -104,13 +105,14 @@ extension Look {
 
     /// Whether something besides the nodes votes, as far as PVE tells.
     private func hasOtherVotes() async throws(HypervisorError) -> Bool {
-        try await tell(["cluster", "config", "qdevice"])?.object.map { !$0.isEmpty } ?? true
+        try await tell("whether a QDevice votes", ["cluster", "config", "qdevice"])?.object.map { !$0.isEmpty } ?? true
     }
 
-    /// A read that PVE may refuse.
-    private func tell(_ path: [String]) async throws(HypervisorError) -> JSON? {
+    /// A read that PVE may refuse, which is a warning.
+    private func tell(_ what: String, _ path: [String]) async throws(HypervisorError) -> JSON? {
         do throws(HypervisorError) { return try await read(path) } catch {
             guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+            note("quorum", "PVE does not tell \(what): \(upstream.reason)")
             return nil
         }
     }

@@ -52,7 +52,7 @@ extension Look {
         let name = Call(.get, path).shownPath
         do throws(HypervisorError) {
             var found = try await read(path)
-            if path.dropLast().last == "aliases" { found = await withDigest(found, of: path) }
+            if path.dropLast().last == "aliases" { found = try await withDigest(found, of: path) }
             note(name, found, fields: fields)
         } catch {
             // A rule of HA on a PVE that has no rules: a check says so.
@@ -63,10 +63,9 @@ extension Look {
         }
     }
 
-    /// PVE shows an alias without the digest that it compares; that is in the list only. None is sent where that is
-    /// refused.
-    private func withDigest(_ alias: JSON, of path: [String]) async -> JSON {
-        let rows = (try? await read(Array(path.dropLast())))?.array ?? []
+    /// PVE shows an alias without the digest that it compares; that is in the list only.
+    private func withDigest(_ alias: JSON, of path: [String]) async throws(HypervisorError) -> JSON {
+        let rows = try await read(path.dropLast()).array ?? []
         let own = rows.first { $0["name"]?.string?.lowercased() == path.last?.lowercased() }
         guard var shown = alias.object, let digest = own?["digest"] else { return alias }
         shown["digest"] = digest

@@ -54,7 +54,7 @@ extension Look {
                 owners += disks(in: config).compactMap { VolumeName($0.volume)?.owner }
             } catch {
                 // One that is not there is the checks' to tell.
-                guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+                guard case .refused(let upstream) = error, upstream.saysAbsent else { throw error }
             }
         }
         return owners

@@ -172,8 +172,11 @@ extension Look {
         block("the request reaches guest \(id), which the token may not see: it lacks VM.Audit on /vms/\(id)")
     }
 
-    func block(_ detail: String, as id: String = "subject") {
-        let check = Check(id, .block, detail)
+    func block(_ detail: String, as id: String = "subject") { note(id, detail, .block) }
+
+    /// Something that came up while something else was looked for.
+    func note(_ id: String, _ detail: String, _ level: Check.Level = .warn) {
+        let check = Check(id, level, detail)
         if !findings.checks.contains(check) { findings.checks.append(check) }
     }
 

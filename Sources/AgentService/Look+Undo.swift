@@ -88,6 +88,7 @@ extension Look {
             return try await read(["nodes", node.description, "config"])["wakeonlan"] != nil
         } catch {
             guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+            note("undo", "PVE does not tell whether \(node) can be woken, so there is no undo: \(upstream.reason)")
             return false
         }
     }

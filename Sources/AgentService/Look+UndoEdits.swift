@@ -110,8 +110,7 @@ extension Look {
             guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
             // Before PVE 9 there were none.
             if upstream.status != 501 {
-                findings.checks.append(
-                    Check("ha-rules", .warn, "the rules of HA that name \(guest) cannot be read: \(upstream.reason)"))
+                note("ha-rules", "the rules of HA that name \(guest) cannot be read: \(upstream.reason)")
             }
             return []
         }

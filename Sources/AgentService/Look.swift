@@ -81,7 +81,7 @@ final class Look {
         try await attempt { () throws(HypervisorError) in checks += try await safety() }
         try await attempt { () throws(HypervisorError) in checks += try await lossChecks() }
         checks += identityChecks()
-        checks += try await privileges()
+        try await attempt { () throws(HypervisorError) in checks += try await privileges() }
         return checks
     }
 
@@ -98,7 +98,8 @@ final class Look {
                 return
             }
             let why = ServiceError(error, site.facts.name, during: "GET \(lastRead)").detail
-            block("what the request reaches cannot be looked at: \(why)", as: "unreadable")
+            block(
+                "what the request reaches cannot be looked at: \(why); plan again when PVE shows it", as: "unreadable")
         }
     }
 

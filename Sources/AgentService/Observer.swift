@@ -66,7 +66,7 @@ struct Observer: Sendable {
         guard look.findings.isThere else {
             // Nothing would be called; what would be is judged all the same.
             look.calls = (try? request.calls(in: look.findings.surroundings)) ?? []
-            try await look.findSubjects()
+            try await look.attempt { () throws(HypervisorError) in try await look.findSubjects() }
             return Preview(observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
         }
         do throws(EndpointError) { look.calls = try request.calls(in: look.findings.surroundings) } catch {
@@ -78,9 +78,11 @@ struct Observer: Sendable {
         var preview = Preview(calls: look.calls, observed: look.findings.observed, reach: look.findings.reach)
         // An object's digest is its own; the guest's is that of its configuration.
         preview.digest = (look.findings.object ?? look.findings.config)?["digest"]?.string
-        preview.changes = try await look.changes()
+        try await look.attempt { () throws(HypervisorError) in preview.changes = try await look.changes() }
         preview.noop = !preview.changes.isEmpty && !preview.changes.contains(where: \.changesSomething)
-        preview.undo = preview.noop || !preview.allowsCalls ? nil : try await look.undo()
+        if !preview.noop, preview.allowsCalls {
+            try await look.attempt { () throws(HypervisorError) in preview.undo = try await look.undo() }
+        }
         preview.undoLeaves = preview.undo == nil ? [] : look.gaps
         preview.irreversible = !preview.noop && (preview.undo == nil || look.losesThePoint)
         // Those that came up while something else was looked for are among the findings.

@@ -89,7 +89,7 @@ struct DocsTests {
         var made: Set<String> = []
         for file in files where file.hasSuffix(".swift") {
             let text = try Documents.text(folder + file)
-            for match in text.matches(of: /(?:Check\(|as:|as id: String =)\s*"([a-z-]+)"/) {
+            for match in text.matches(of: /(?:Check\(|as:|as id: String =|note\()\s*"([a-z-]+)"/) {
                 made.insert(String(match.output.1))
             }
         }

@@ -51,6 +51,38 @@ struct StormTests {
         }
     }
 
+    @Test func `what PVE does not show is told by a check, whatever is planned`() async throws {
+        var tried: Set<String> = []
+        for scene in Self.scenes {
+            let storm = try await Storm(scene)
+            let calm = await storm.isBlocked()
+            for target in storm.way.requests where tried.insert(Self.kind(of: target, scene)).inserted {
+                storm.way.refuse(target)
+                do {
+                    let checks = try await storm.checks()
+                    let isTold = checks.contains { $0.level != .ok && $0.detail.contains(StormyWay.refusal) }
+                    #expect(isTold, "\(scene): \(target) is not told")
+                    #expect(!calm || checks.contains { $0.level == .block }, "\(scene): \(target) opens a check")
+                } catch {
+                    #expect(Self.isPlace(target), "\(scene): \(target) ends the plan with \(error)")
+                }
+            }
+        }
+        #expect(tried.count > 300)
+    }
+
+    /// The same for all numbers of an action.
+    private static func kind(of target: String, _ scene: Scene) -> String {
+        let path = target.split(separator: "?path=")[0].map { $0.isNumber ? "#" : $0 }
+        return "\(scene.wish.action) \(scene.wish.params["op"]?.text ?? "") " + path
+    }
+
+    /// Without these nobody knows whether the target is there, and there is no plan.
+    private static func isPlace(_ target: String) -> Bool {
+        target.contains("/cluster/resources?type=") || target.hasSuffix("/status/current")
+            || target.hasSuffix("/config")
+    }
+
     /// A value's other spelling.
     private static func respelt(_ value: JSON) -> JSON {
         switch value {
@@ -103,6 +135,8 @@ private struct Storm {
             return true
         }
     }
+
+    func checks() async throws -> [Check] { try await observer.preview(of: request).checks }
 
     func verdicts(at place: StormyWay.Place, _ values: [JSON]) async -> [Bool] {
         var verdicts: [Bool] = []

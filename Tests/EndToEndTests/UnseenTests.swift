@@ -52,6 +52,8 @@ struct UnseenTests {
         (Wish("delete_snapshot", "vm/136", ["snapname": "old"]), "/nodes/pve2/qemu/136/snapshot"),
         (Wish("move_disk", "vm/136", ["disk": "scsi0", "storage": "ceph"]), "/nodes/pve2/storage"),
         (Wish("delete_volume", "storage/local", ["volume": .string(Deed.image)]), "/nodes/pve1/storage/local/content"),
+        // Only the undo asks for what a stop would put in force.
+        (.stop, "/nodes/pve2/qemu/100/pending"),
     ])
     func `what cannot be read blocks the plan and is named`(wish: Wish, path: String) async throws {
         try await withAgent { agent in

@@ -25,6 +25,7 @@ final class StormyWay: HTTPTransport {
         var answers: [String: (response: IncomingResponse, value: JSON?)] = [:]
         var found: [Place: JSON] = [:]
         var replaced: (place: Place, value: JSON)?
+        var refused: String?
     }
 
     private let pve: Simulator
@@ -40,8 +41,20 @@ final class StormyWay: HTTPTransport {
         state.withLock { $0.replaced = place.map { ($0, value) } }
     }
 
+    /// All that was read, with the queries.
+    var requests: [String] { state.withLock { $0.answers.keys.sorted() } }
+
+    /// From now on PVE refuses this one read; none with `nil`.
+    func refuse(_ request: String?) { state.withLock { $0.refused = request } }
+
+    /// What it says then.
+    static let refusal = "lost its disk"
+
     func send(_ request: OutgoingRequest) async throws(TransportError) -> IncomingResponse {
         let target = request.target
+        if state.withLock({ $0.refused }) == target {
+            return IncomingResponse(status: 500, reason: Self.refusal, fields: [:], body: [])
+        }
         var (answer, value) = await answer(to: request)
         let replaced = state.withLock { $0.replaced.flatMap { $0.place.request == target ? $0 : nil } }
         if let value, let replaced {
