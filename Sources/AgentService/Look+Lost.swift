@@ -87,9 +87,7 @@ extension Look {
         }
         guard request.definition.changes == .exists(false) else { return changes }
         for row in try await optional("the replication jobs", ["cluster", "replication"]) {
-            guard row["guest"]?.guestID == guest.id, let id = row["id"]?.string else {
-                continue
-            }
+            guard row["guest"]?.guestID == guest.id, let id = row["id"]?.string else { continue }
             changes.append(
                 Change("replication", from: .string("\(id) to \(row["target"]?.string ?? "a node")"), to: .null))
         }
@@ -261,8 +259,7 @@ extension Look {
                     newest = (volume, time)
                 }
             } catch {
-                let why = ServiceError(error, site.facts.name, during: "its backups")
-                unseen.append("\(name) (\(why.upstream?.reason ?? why.detail))")
+                unseen.append("\(name) (\(ServiceError(error, site.facts.name, during: "its backups").detail))")
             }
         }
         let blind = unseen.isEmpty ? "" : "; not looked at: storage \(unseen.joined(separator: ", "))"

@@ -24,18 +24,12 @@ extension Look {
     /// Whether the storage is there on the node, switched on, and takes the content.
     func active(_ name: String, on node: NodeName?, content: String?) async throws(HypervisorError) -> [Check] {
         guard let node else { return [] }
-        // Only this one: another one that hangs is no reason to wait.
-        let path = ["nodes", node.description, "storage"]
-        var rows: [JSON] = []
-        do throws(HypervisorError) { rows = try await read(path, ["storage": name]).array ?? [] } catch {
-            guard case .refused(let upstream) = error, upstream.status == 400 else { throw error }
-        }
-        guard let row = rows.first(where: { $0["storage"]?.string == name }) else {
-            let known = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
-            let names = Set(
-                known.filter { $0["node"]?.string == node.description }.compactMap { $0["storage"]?.string }
-            )
-            .sorted().joined(separator: ", ")
+        let known = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
+        let here = known.filter { $0["node"]?.string == node.description }
+        var row = here.first { $0["storage"]?.string == name && $0["status"] == "available" }
+        if row == nil { row = try await status(of: name, on: node) }
+        guard let row else {
+            let names = Set(here.compactMap { $0["storage"]?.string }).sorted().joined(separator: ", ")
             return [
                 Check(
                     "storage", .block,
@@ -44,10 +38,12 @@ extension Look {
             ]
         }
         let what = "storage \(name) on node \(node)"
-        guard flag(row, "active", of: what), flag(row, "enabled", of: what, absent: true) else {
+        let takes = Self.list(row["content"])
+        if row["status"] == "available" {
+            try await activate(name, on: node, row["plugintype"], takes)
+        } else if !flag(row, "active", of: what) || !flag(row, "enabled", of: what, absent: true) {
             return [Check("storage", .block, "storage \(name) is not active on node \(node)")]
         }
-        let takes = (row["content"]?.string ?? "").split(separator: ",").map(String.init)
         if let content, !takes.isEmpty, !takes.contains(content) {
             return [
                 Check(
@@ -55,16 +51,41 @@ extension Look {
                     "storage \(name) takes no \(content); it takes \(takes.sorted().joined(separator: ", "))")
             ]
         }
-        // Some types of storage cannot tell how large they are, and say 0.
-        if let total = amount(row, "total", of: what), total > 0 {
-            if amount(row, "avail", of: what) == 0 {
-                return [Check("storage-space", .block, "storage \(name) is full")]
-            }
-            if let used = amount(row, "used", of: what), Double(used) > Double(total) * 0.9 {
-                return [Check("storage-space", .warn, "storage \(name) is more than nine tenths full")]
-            }
+        return space(row, of: what, name) + [Check("storage", .ok, "storage \(name) is active on node \(node)")]
+    }
+
+    /// Some types of storage cannot tell how large they are, and say 0.
+    private func space(_ row: JSON, of what: String, _ name: String) -> [Check] {
+        let isListed = row["status"] != nil
+        guard let total = amount(row, isListed ? "maxdisk" : "total", of: what), total > 0,
+            let used = amount(row, isListed ? "disk" : "used", of: what)
+        else { return [] }
+        if used >= total || (!isListed && amount(row, "avail", of: what) == 0) {
+            return [Check("storage-space", .block, "storage \(name) is full")]
         }
-        return [Check("storage", .ok, "storage \(name) is active on node \(node)")]
+        guard Double(used) > Double(total) * 0.9 else { return [] }
+        return [Check("storage-space", .warn, "storage \(name) is more than nine tenths full")]
+    }
+
+    /// Has PVE reach for this storage alone: its status is told only after all of the node's were asked, and one that hangs
+    /// holds that up. What it takes none of is not looked for; where only the volumes tell, they are.
+    private func activate(
+        _ name: String, on node: NodeName, _ type: JSON?, _ takes: [String]
+    ) async throws(HypervisorError) {
+        let other = ["vztmpl", "snippets", "iso", "backup", "rootdir"].first { !takes.contains($0) }
+        let content = type == "rbd" ? takes.first ?? "images" : other ?? "snippets"
+        _ = try await read(["nodes", "\(node)", "storage", name, "content"], ["content": content])
+    }
+
+    /// What PVE finds when it asks all storages of the node; `nil` where there is none of the name.
+    private func status(of name: String, on node: NodeName) async throws(HypervisorError) -> JSON? {
+        do throws(HypervisorError) {
+            let rows = try await read(["nodes", "\(node)", "storage"], ["storage": name]).array ?? []
+            return rows.first { $0["storage"]?.string == name }
+        } catch {
+            guard case .refused(let upstream) = error, upstream.status == 400 else { throw error }
+            return nil
+        }
     }
 
     /// A definition that goes takes the disks out of reach.

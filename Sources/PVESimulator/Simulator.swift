@@ -157,9 +157,7 @@ package final class Simulator: HTTPHandler, Sendable {
         case .late(let code, let reason):
             state.withLock { $0.late.append(request) }
             return Wire.raw(status: code, reason: reason, json: false, body: [])
-        case .hang:
-            while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
-            return Response(status: .badGateway, ending: .reset)
+        case .hang: return await hang()
         case .executeThenReset:
             _ = await answer(request, path: path, fault: nil)
             return Response(status: .badGateway, ending: .reset)
@@ -179,7 +177,13 @@ package final class Simulator: HTTPHandler, Sendable {
         }
     }
 
+    private func hang() async -> Response {
+        while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
+        return Response(status: .badGateway, ending: .reset)
+    }
+
     private func answer(_ request: Request, path: String, fault: Fault.Effect?) async -> Response {
+        if hangs(request, path: path) { return await hang() }
         do throws(Failure) {
             return Wire.success(try perform(request, path: path, fault: fault))
         } catch {

@@ -73,9 +73,11 @@ let storageEndpoints: [Endpoint] = [
         needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace"
     ) { (world, call) throws(Failure) in
         let storage = try world.definition(call.text("storage"))
+        guard storage.isEnabled else { throw .plain("storage '\(storage.id)' is disabled") }
         guard storage.isOn(call.node) else {
             throw .plain("storage '\(storage.id)' is not available on node '\(call.node)'")
         }
+        guard storage.isOnline else { throw .plain("storage '\(storage.id)' is not online") }
         let rows = world.contents(of: storage, on: call.node).filter { row in
             (call["content"] == nil || row["content"]?.string == call["content"])
                 && (call["vmid"] == nil || row["vmid"] == call.int("vmid").map { JSON($0) })

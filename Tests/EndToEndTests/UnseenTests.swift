@@ -50,7 +50,7 @@ struct UnseenTests {
 
     @Test(arguments: [
         (Wish("delete_snapshot", "vm/136", ["snapname": "old"]), "/nodes/pve2/qemu/136/snapshot"),
-        (Wish("move_disk", "vm/136", ["disk": "scsi0", "storage": "ceph"]), "/nodes/pve2/storage"),
+        (Wish("move_disk", "vm/136", ["disk": "scsi0", "storage": "ceph"]), "/nodes/pve2/storage/ceph/content"),
         (Wish("delete_volume", "storage/local", ["volume": .string(Deed.image)]), "/nodes/pve1/storage/local/content"),
         // Only the undo asks for what a stop would put in force.
         (.stop, "/nodes/pve2/qemu/100/pending"),
@@ -67,6 +67,49 @@ struct UnseenTests {
             #expect(check["detail"]?.string?.contains("GET \(path)") == true, "\(check)")
             #expect(check["detail"]?.string?.contains("lost its disk") == true, "\(check)")
         }
+    }
+
+    @Test func `a storage that hangs keeps no plan waiting but those that are about it, and these say so`()
+        async throws
+    {
+        try await withAgent(Setup(.simulated("cloud", settings: ["timeout_ms": 3000]))) { agent in
+            let pve = try agent.pve()
+            // Both take the same; only one of them is asked for.
+            for id in ["good", "bad"] { pve.setStorage(id, type: "nfs", options: ["content": "images,rootdir,backup"]) }
+            pve.setStorageHangs("bad", true)
+            #expect(await Self.isStuck(pve, "/nodes/pve2/storage?storage=good"))
+            let clock = ContinuousClock()
+            for wish in Self.wishes(for: "good") {
+                let start = clock.now
+                let planned = try await agent.plan(wish)
+                #expect(planned["decision"]?["allowed"] == true, "\(planned)")
+                #expect(clock.now - start < .seconds(2), "\(wish)")
+            }
+            for wish in Self.wishes(for: "bad").prefix(1) {
+                let planned = try await agent.plan(wish)
+                #expect(planned["state"] == "denied", "\(planned)")
+                let check = try #require(Self.checks(planned, "unreadable").first, "\(planned)")
+                #expect(check["detail"]?.string?.contains("/nodes/pve2/storage/bad/content") == true, "\(check)")
+                #expect(check["detail"]?.string?.contains("no answer in time") == true, "\(check)")
+            }
+        }
+    }
+
+    /// Work that needs a storage on pve2.
+    private static func wishes(for storage: JSON) -> [Wish] {
+        [
+            Wish("move_disk", "vm/136", ["disk": "scsi0", "storage": storage]),
+            Wish("backup_vm", "vm/136", ["storage": storage]),
+            Wish("configure_vm", "vm/136", ["scsi3": .string("\(storage.string ?? ""):8")]),
+            Wish("create_vm", "vm/600", ["node": "pve2", "scsi0": .string("\(storage.string ?? ""):8")]),
+        ]
+    }
+
+    /// Whether PVE leaves a request without an answer until it is given up.
+    private static func isStuck(_ pve: Simulator, _ path: String) async -> Bool {
+        let asked = Task { try await pve.ask("GET", path) }
+        asked.cancel()
+        return await (try? asked.value) == nil
     }
 
     @Test func `a flag that is none blocks the plan and is shown`() async throws {
