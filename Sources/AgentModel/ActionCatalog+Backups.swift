@@ -32,7 +32,11 @@ extension ActionCatalog {
                     fixed: ["vmid": "{vmid}", "remove": "0"])
             ], checks: [.unlocked(), .storageActive("storage", content: "backup"), .backupRoom],
             changes: .told("storage", key: "backup"),
-            needs: [Privilege("/vms/{vmid}", "VM.Backup"), mayFill])
+            needs: [
+                Privilege("/vms/{vmid}", "VM.Backup"), mayFill,
+                Privilege("/storage/{storage}", "Datastore.Allocate", when: .with("prune-backups")),
+                Privilege("/", "Sys.Modify", when: .any(["bwlimit", "ionice"])),
+            ])
     }
 
     private static var restore: ActionDefinition {

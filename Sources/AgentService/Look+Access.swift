@@ -14,6 +14,14 @@ extension Look {
             }
             guard wanted.allSatisfy({ !granted.contains($0) }) else { continue }
             let names = wanted.joined(separator: " or ")
+            if path.hasPrefix("/sdn/"), !path.contains("/vmbr") {
+                checks.append(
+                    Check(
+                        "privileges", .warn,
+                        "the token lacks \(names) on \(path); PVE asks for it there, or on the zone of a VNet of that name"
+                    ))
+                continue
+            }
             checks.append(
                 Check(
                     "privileges", .block,
@@ -33,6 +41,7 @@ extension Look {
         .map { (path: request.fill($0.path, place), anyOf: $0.anyOf) }
         if let guest, request.safetyName(in: place) != nil { needs.append(("/vms/\(guest.id)", ["VM.Snapshot"])) }
         if let guest { needs += keyNeeds().map { ("/vms/\(guest.id)", $0) } }
+        needs += placeNeeds()
         for guest in findings.guests {
             let isMigration = if case .guestNode = definition.changes { true } else { false }
             needs.append(("/vms/\(guest.id)", [isMigration ? "VM.Migrate" : "VM.PowerMgmt"]))

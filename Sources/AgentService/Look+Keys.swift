@@ -43,6 +43,39 @@ extension Look {
         return needs
     }
 
+    /// What PVE asks for besides, elsewhere than on the guest: the order of starts is the nodes', a privileged container
+    /// reaches into its node, and a bridge belongs to a zone.
+    func placeNeeds() -> [(path: String, anyOf: [String])] {
+        guard let guest else { return [] }
+        let isOrdered = guest.kind == .vm && touchedKeys.contains { $0.key == "startup" }
+        let isPrivileged = guest.kind == .container && !isThere && request.params["unprivileged"] == false
+        let bridges = Set(networkDevices.flatMap(Self.networks)).sorted()
+        return (isOrdered || isPrivileged ? [("/", ["Sys.Modify"])] : [])
+            + bridges.map { ("/sdn/zones/localnetwork/\($0)", ["SDN.Use"]) }
+    }
+
+    /// Those that the calls set or delete, as they are and as they will be; all of a guest that is copied.
+    private var networkDevices: [JSONObject] {
+        let touched = touchedKeys.filter { ParameterDefinition.isNetworkDevice($0.key) }
+        let isCopied = calls.contains { $0.path.last == "clone" }
+        let copied = isCopied ? (config.object?.keys ?? []).filter(ParameterDefinition.isNetworkDevice) : []
+        let now = (touched.map(\.key) + copied).compactMap { key in config[key]?.string.map { (key, $0) } }
+        return (now + touched.compactMap { touch in touch.value.map { (touch.key, $0) } })
+            .compactMap { PropertyString.settings($0.0, $0.1) }
+    }
+
+    /// The bridge, or its VLANs, as PVE's access control names them.
+    private static func networks(of device: JSONObject) -> [String] {
+        guard let bridge = device["bridge"].map({ $0.string ?? $0.text }) else { return [] }
+        var tags = device["tag"].map { [$0.string ?? $0.text] } ?? []
+        for part in (device["trunks"].map { $0.string ?? $0.text } ?? "").split(separator: ";") {
+            let ends = part.split(separator: "-").compactMap { Int($0) }.filter { (1...4094).contains($0) }
+            guard let first = ends.first, let last = ends.last, first <= last else { continue }
+            tags += (first...last).map(\.description)
+        }
+        return tags.isEmpty ? [bridge] : tags.map { "\(bridge)/\($0)" }
+    }
+
     private func privilege(for touch: Touch, of kind: GuestKind) -> String {
         if touch.key == "features" { return "VM.Allocate" }
         guard TextForm.disk(kind).matches(touch.key) else { return "VM.Config.HWType" }

@@ -70,6 +70,11 @@ extension World {
 
     fileprivate mutating func backUp(_ call: Call) throws(Failure) -> Reply {
         let storage = call["storage"] ?? "local"
+        let isTuned = ["bwlimit", "ionice", "performance"].contains { call[$0] != nil }
+        if isTuned, !call.caller.may("Sys.Modify", on: "/") { throw .denied("/, Sys.Modify") }
+        if call["prune-backups"] != nil, !call.caller.may("Datastore.Allocate", on: "/storage/\(storage)") {
+            throw .denied("/storage/\(storage), Datastore.Allocate")
+        }
         guard call.caller.may("Datastore.AllocateSpace", on: "/storage/\(storage)") else {
             throw .denied("/storage/\(storage), Datastore.AllocateSpace")
         }

@@ -32,6 +32,7 @@ extension World {
             throw .plain(call.kind == .vm ? "unable to create VM \(newID): config file already exists" : exists)
         }
         if let text = source.lockedText { throw .plain(text) }
+        for (key, value) in source.config.sorted { try checkBridge(key, value, call) }
         try checkPool(call)
         let full = call["full"].map { $0 == "1" } ?? !source.isTemplate
         var config = source.config

@@ -22,14 +22,26 @@ extension World {
             case .container: try checkContainerOption(key, set[key], call, for: guest)
             }
             if let value = set[key], Disk.isKey(key, of: call.kind) { try checkVolumes(value, call) }
+            for value in [guest?.config[key], set[key]] { try checkBridge(key, value, call) }
         }
         if call.kind == .container, guest == nil, call["unprivileged"] == "0", !call.caller.may("Sys.Modify", on: "/") {
             throw .denied("/, Sys.Modify")
         }
     }
 
+    /// Refuses a network device on a bridge, or with VLANs of it, that the caller may not use. Every bridge here is the
+    /// nodes' own (pve-guest-common: src/PVE/GuestHelpers.pm, check_vnet_access).
+    func checkBridge(_ key: String, _ value: String?, _ call: Call) throws(Failure) {
+        guard call.caller.token != nil, key.hasPrefix("net"), Int(key.dropFirst(3)) != nil, let value else { return }
+        let device = PropertyList(value, leading: "model")
+        guard let bridge = device["bridge"] else { return }
+        let path = "/sdn/zones/localnetwork/\(bridge)" + (device["tag"].map { "/\($0)" } ?? "")
+        guard call.caller.may("SDN.Use", on: path) else { throw .denied("\(path), SDN.Use") }
+    }
+
     private func checkMachineOption(_ key: String, _ value: String?, _ call: Call) throws(Failure) {
         let stem = String(key.prefix { !$0.isNumber })
+        if key == "startup", !call.caller.may("Sys.Modify", on: "/") { throw .denied("/, Sys.Modify") }
         // `smbios1` and the like have a number in their names.
         if Self.rootOnly.contains(key) || stem == "parallel" { throw .plain("only root can set '\(key)' config") }
         guard let value, stem != key else { return }

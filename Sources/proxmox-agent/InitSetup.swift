@@ -66,7 +66,8 @@ extension InitCommand {
             return [
                 "",
                 "If there is no token yet, make one on a node of that PVE; leave out the privileges of what the",
-                "agent should not be able to do:", "", "    pveum user add agent@pve",
+                "agent should not be able to do. PVE tells its version only to a token, so take the role of yours",
+                "(pveversion says which):", "", "    pveum user add agent@pve",
             ] + roles + [
                 "    pveum acl modify / --users agent@pve --roles ProxmoxAgent",
                 "    pveum user token add agent@pve \(name)",

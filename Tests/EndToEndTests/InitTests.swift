@@ -63,6 +63,9 @@ struct InitTests {
         let result = try await installed.run(Self.all)
         try #require(result.status == 0, "\(result)")
         #expect(result.err.contains("pveum role add ProxmoxAgent --privs \"Datastore.Allocate "))
+        // Nobody is told the version before there is a token.
+        #expect(result.err.contains("take the role of yours"))
+        #expect(result.err.contains("# on PVE 9:") && result.err.contains("# on PVE 8:"))
         #expect(result.err.contains("home: reached, PVE 9."))
         #expect(result.err.contains("home: the token has privileges that the agent never uses; take them away: "))
         #expect(!"\(result)".contains(Self.secret))
