@@ -260,20 +260,7 @@ struct PreviewTests {
             let upid = try #require(start["operation"]?["upid"]?.string)
             let definition = try #require(ActionCatalog.all.first { $0.action.rawValue == action })
             for form in definition.targets {
-                let target: String =
-                    switch form {
-                    case .vm: "vm/100"
-                    case .container: "lxc/118"
-                    case .node: "node/pve2"
-                    case .storage: "storage/local"
-                    case .pool: "pool/production"
-                    case .task: "task/\(upid)"
-                    case .firewallNode: "firewall/node/pve2"
-                    case .firewallVM: "firewall/vm/100"
-                    case .firewallContainer: "firewall/lxc/118"
-                    case .nodesAll, .cluster, .inventoryAll, .inventoryRunning, .tasksAll, .firewallCluster:
-                        form.rawValue
-                    }
+                let target = form == .task ? "task/\(upid)" : form.sample
                 let params: JSONObject = action == "read_metrics" ? ["timeframe": "hour"] : [:]
                 let reply = try await agent.post("/v1/actions/apply", Wish(action, target, params).json)
                 #expect(reply.status == 200, "\(target): \(reply)")

@@ -2,15 +2,15 @@ import AgentModel
 import FoundationEssentials
 import Glibc
 import PVESimulator
-import ProxmoxVE
 import StrictJSON
+import Synchronization
 import Testing
 
 @testable import AgentService
 
 /// Whatever numbers and flags PVE sends, planning neither dies nor allows what it would not allow otherwise.
 ///
-/// The short form takes one place for each scene. `make storm` takes all of them.
+/// The short form takes one place, or one read, for each scene. `make storm` takes all of them.
 @Suite(.timeLimit(.minutes(60)))
 struct StormTests {
     /// A change, and what stands in its way or nothing.
@@ -30,24 +30,37 @@ struct StormTests {
     static let most = JSON.integer(.max)
     static let sizes: Set = ["avail", "total", "used", "disk", "maxdisk", "size"]
 
-    private static let isFull = getenv("PROXMOX_AGENT_STORM") != nil
+    /// What stands at a place in turn, beside the value's own other spelling.
+    static let values = [0, 1, "0", "1", most] + nonsense
+
+    static let isFull = getenv("PROXMOX_AGENT_STORM") != nil
 
     @Test(arguments: scenes)
     func `no number and no flag that PVE sends brings planning down or opens a check`(scene: Scene) async throws {
         let storm = try await Storm(scene)
-        let calm = await storm.isBlocked()
-        let places = storm.way.found.sorted { "\($0.key)" < "\($1.key)" }
-        for (place, value) in Self.isFull ? places : Self.part(of: places, for: scene) {
-            let words = await storm.verdicts(at: place, [0, 1, "0", "1", value, Self.respelt(value)])
-            #expect(words[0] == words[2] && words[1] == words[3], "\(place): text and number differ")
-            #expect(words[4] == words[5], "\(place): \(value.text) counts only in one spelling")
-            #expect(words[4] == calm, "\(place): planning is not the same twice")
-            let matters = Set(words).count > 1
-            for found in Self.nonsense + (Self.sizes.contains(place.steps.last ?? "") ? [] : [Self.most]) {
-                let verdict = await storm.verdicts(at: place, [found])[0]
-                #expect(verdict || !(calm || matters), "\(place): \(found.text) instead of \(value.text) opens a check")
+        let calm = await storm.outcome()
+        let found = storm.way.found
+        let places = Self.isFull ? Array(found.keys) : Self.part(of: Array(found.keys), for: scene)
+        var outcomes: [JSON: [StormyWay.Place: Storm.Outcome]] = [:]
+        for value in Self.values {
+            outcomes[value] = await storm.outcomes(of: places, unlike: calm) { _ in value }
+        }
+        let respelt = await storm.outcomes(of: places, unlike: calm) { found[$0].map(Self.respelt) ?? .null }
+        #expect(await storm.outcome() == calm, "planning is not the same twice")
+        for place in places {
+            let value = found[place] ?? .null
+            func isBlocked(_ new: JSON) -> Bool { (outcomes[new]?[place] ?? calm).isBlocked }
+            #expect(
+                isBlocked(0) == isBlocked("0") && isBlocked(1) == isBlocked("1"), "\(place): text and number differ")
+            #expect(
+                (respelt[place] ?? calm).isBlocked == calm.isBlocked,
+                "\(place): \(value.text) counts only in one spelling")
+            let matters = isBlocked(0) != calm.isBlocked || isBlocked(1) != calm.isBlocked
+            for new in Self.nonsense + (Self.sizes.contains(place.steps.last ?? "") ? [] : [Self.most]) {
+                #expect(
+                    isBlocked(new) || !(calm.isBlocked || matters),
+                    "\(place): \(new.text) instead of \(value.text) opens a check")
             }
-            _ = await storm.verdicts(at: place, [Self.most])
         }
     }
 
@@ -55,7 +68,7 @@ struct StormTests {
         var tried: Set<String> = []
         for scene in Self.scenes {
             let storm = try await Storm(scene)
-            let calm = await storm.isBlocked()
+            let calm = await storm.outcome().isBlocked
             for target in storm.way.requests where tried.insert(Self.kind(of: target, scene)).inserted {
                 storm.way.refuse(target)
                 do {
@@ -93,11 +106,9 @@ struct StormTests {
     }
 
     /// One place, the same in every run; scenes have different ones.
-    private static func part(
-        of places: [(key: StormyWay.Place, value: JSON)], for scene: Scene
-    ) -> [(key: StormyWay.Place, value: JSON)] {
+    private static func part(of places: [StormyWay.Place], for scene: Scene) -> [StormyWay.Place] {
         guard !places.isEmpty else { return [] }
-        let kinds = Dictionary(grouping: places) { $0.key.kind }.sorted { "\($0.key)" < "\($1.key)" }.map(\.value)
+        let kinds = StormyWay.Place.kinds(of: places)
         let number = scene.testDescription.utf8.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xFFFF }
         let kind = kinds[number % kinds.count]
         return [kind[number / kinds.count % kind.count]]
@@ -106,45 +117,80 @@ struct StormTests {
 
 /// One request, planned again and again.
 private struct Storm {
+    /// What came of planning.
+    struct Outcome: Hashable {
+        /// Planning does not allow the request: by a check, or because PVE cannot be understood.
+        var isBlocked: Bool
+        var shown: JSON
+    }
+
     let way: StormyWay
     private let request: ActionRequest
     private let observer: Observer
 
     init(_ scene: StormTests.Scene) async throws {
-        let pve = Simulator(
-            .init(
-                name: "cloud", tokens: .list([.init(id: "agent@pve!cloud", secret: Setup.secret(of: "cloud"))]),
-                taskDuration: .zero, seed: 1))
-        try await scene.prepare(pve)
-        way = StormyWay(pve)
-        let token = try PVEToken(id: "agent@pve!cloud", secret: Secret(Setup.secret(of: "cloud")))
-        let name = try #require(EnvironmentName("cloud"))
-        let facts = EnvironmentFacts(
-            name: name, baseURL: "https://pve.example:8006", tokenID: token.id, trust: "system",
-            allowedCommands: [["uptime"], ["systemctl", "restart"]], allowedDownloads: ["https://images.example/"])
-        let hypervisor = ProxmoxHypervisor(client: PVEClient(transport: way, token: token), environment: name)
-        observer = Observer(site: Site(facts: facts, hypervisor: hypervisor))
         request = try ActionRequest(parsing: try #require(scene.wish.json.object))
+        let ways = try await Self.ways(scene)
+        let full = Observer(site: try .stormy(ways.full))
+        let short = Observer(site: try .stormy(ways.short))
+        // What is shorter is planned quicker.
+        let isSame = await full.outcome(of: request) == short.outcome(of: request)
+        way = isSame ? ways.short : ways.full
+        observer = isSame ? short : full
     }
 
-    /// Whether planning does not allow it: by a check, or because PVE cannot be understood.
-    func isBlocked() async -> Bool {
-        do throws(HypervisorError) {
-            return try await observer.preview(of: request).checks.contains { $0.level == .block }
-        } catch {
-            return true
-        }
+    /// Ways to the scene's PVE: one that tells of all guests, and one that tells of those that the request names and of a
+    /// few others.
+    private static func ways(_ scene: StormTests.Scene) async throws -> (full: StormyWay, short: StormyWay) {
+        let text = "\(scene.wish.target) \(JSON.object(scene.wish.params).text)"
+        let named = Set(text.split { !$0.isNumber }.compactMap { Int($0) })
+        let pve = StormyWay.simulator()
+        try await scene.prepare(pve)
+        return (StormyWay(pve), StormyWay(pve, keeping: named))
     }
+
+    func outcome() async -> Outcome { await observer.outcome(of: request) }
 
     func checks() async throws -> [Check] { try await observer.preview(of: request).checks }
 
-    func verdicts(at place: StormyWay.Place, _ values: [JSON]) async -> [Bool] {
-        var verdicts: [Bool] = []
-        for value in values {
-            way.replace(place, with: value)
-            verdicts.append(await isBlocked())
+    /// What comes of planning with a new value at one of `places`, for all of them in turn, where that is not `calm`.
+    ///
+    /// Those that never mattered before are replaced in one go at first, and so is the same member of all rows: where that
+    /// changes nothing, no single one does.
+    func outcomes(
+        of places: [StormyWay.Place], unlike calm: Outcome, _ value: (StormyWay.Place) -> JSON
+    ) async -> [StormyWay.Place: Outcome] {
+        var outcomes: [StormyWay.Place: Outcome] = [:]
+        let mattering = Self.mattering.withLock { $0 }
+        let kinds = StormyWay.Place.kinds(of: places)
+        var open = kinds.filter { mattering.contains($0[0].kind) }
+        open.append(kinds.filter { !mattering.contains($0[0].kind) }.flatMap(\.self))
+        while let group = open.popLast() {
+            way.replace(Dictionary(uniqueKeysWithValues: group.map { ($0, value($0)) }))
+            let outcome = await outcome()
+            if outcome == calm { continue }
+            if group.count > 1 {
+                open += [Array(group[..<(group.count / 2)]), Array(group[(group.count / 2)...])]
+            } else if let place = group.first {
+                outcomes[place] = outcome
+                Self.mattering.withLock { _ = $0.insert(place.kind) }
+            }
         }
-        way.replace(nil)
-        return verdicts
+        way.replace([:])
+        return outcomes
+    }
+
+    /// The kinds of places at which a value made a difference to any scene.
+    private static let mattering = Mutex(Set<String>())
+}
+
+extension Observer {
+    fileprivate func outcome(of request: ActionRequest) async -> Storm.Outcome {
+        do throws(HypervisorError) {
+            let preview = try await preview(of: request)
+            return .init(isBlocked: preview.checks.contains { $0.level == .block }, shown: preview.json)
+        } catch {
+            return .init(isBlocked: true, shown: .string("\(error)"))
+        }
     }
 }
