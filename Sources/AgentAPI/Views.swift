@@ -50,7 +50,7 @@ package enum Views {
             "requester": .string(operation.requester.actor), "upid": operation.upid.map { .string($0.description) },
             "steps": operation.shownSteps, "code": operation.code.map { .string($0) },
             "message": .string(operation.message), "cause": operation.cause, "left": operation.left,
-            "undo": operation.partial?.undo,
+            "undo": operation.partial?.undo, "undo_leaves": operation.undoLeaves,
             "created_at": .string(operation.createdAt.rfc3339),
             "started_at": operation.startedAt.map { .string($0.rfc3339) },
             "ended_at": operation.endedAt.map { .string($0.rfc3339) },
@@ -67,7 +67,7 @@ package enum Views {
         [
             "code": operation.code.map { .string($0) }, "detail": .string(operation.message),
             "cause": operation.cause, "steps": operation.shownSteps, "left": operation.left,
-            "undo": operation.partial?.undo ?? .null,
+            "undo": operation.partial?.undo ?? .null, "undo_leaves": operation.undoLeaves,
         ]
     }
 

@@ -45,12 +45,15 @@ package struct PartialOutcome: Sendable, Hashable {
     package let left: [Moved]
     /// A ready plan request that takes back what was done; `nil` where there is none.
     package let undo: JSON?
+    /// What ``undo`` does not bring back.
+    package let undoLeaves: [UndoGap]
 
-    package init(code: String?, detail: String, left: [Moved] = [], undo: JSON?) {
+    package init(code: String?, detail: String, left: [Moved] = [], undo: JSON?, undoLeaves: [UndoGap] = []) {
         self.code = code
         self.detail = detail
         self.left = left
         self.undo = undo
+        self.undoLeaves = undoLeaves
     }
 }
 
@@ -87,6 +90,11 @@ extension Operation {
         partial.flatMap { $0.left.isEmpty ? nil : .array($0.left.map(\.json)) }
     }
 
+    /// What the way back from what was carried out does not bring back.
+    package var undoLeaves: JSON? {
+        partial.flatMap { $0.undoLeaves.isEmpty ? nil : .array($0.undoLeaves.map(\.json)) }
+    }
+
     /// Takes over what a record of the operation's end, written at `time`, says of its calls; those that are not known as
     /// well.
     package mutating func takeSteps(of record: JSON, at time: Date) {
@@ -101,7 +109,8 @@ extension Operation {
         guard let cause = record["cause"] else { return }
         partial = PartialOutcome(
             code: cause["code"]?.string, detail: cause["detail"]?.string ?? "",
-            left: (record["left"]?.array ?? []).compactMap(Moved.init), undo: record["undo"])
+            left: (record["left"]?.array ?? []).compactMap(Moved.init), undo: record["undo"],
+            undoLeaves: (record["undo_leaves"]?.array ?? []).compactMap(UndoGap.init))
         moved = (cause["moved"]?.array ?? []).compactMap(Moved.init)
     }
 
@@ -118,7 +127,9 @@ extension Operation {
         }
         let detail = message
         let back = left.isEmpty ? self.undo(of: done, in: plan) : undo
-        partial = PartialOutcome(code: code, detail: detail, left: left, undo: back)
+        let isPlanned = back != nil && back?["action"] == plan.preview.undo?["action"]
+        partial = PartialOutcome(
+            code: code, detail: detail, left: left, undo: back, undoLeaves: isPlanned ? plan.preview.undoLeaves : [])
         code = Self.partiallyApplied
         let stayed = left.map { "\($0.field) was \($0.planned.shown) and is \($0.found.shown)" }
         let parts = names + (stayed.isEmpty ? [] : ["of the call that failed: " + stayed.joined(separator: ", ")])

@@ -117,6 +117,14 @@ package struct UndoGap: Sendable, Hashable {
         self.key = key
         self.detail = detail
     }
+
+    /// As ``json`` has it.
+    package init?(_ shown: JSON) {
+        guard let key = shown["key"]?.string, let detail = shown["detail"]?.string else { return nil }
+        self.init(key, detail)
+    }
+
+    package var json: JSON { ["key": .string(key), "detail": .string(detail)] }
 }
 
 /// The live state a plan was made on.
@@ -205,7 +213,7 @@ package struct Preview: Sendable {
             "observed": .object(observed.shown),
             "changes": .array(changes.map { ["key": .string($0.key), "from": $0.from, "to": $0.to] }),
             "noop": .bool(noop), "irreversible": .bool(irreversible), "undo": undo ?? .null,
-            "undo_leaves": .array(undoLeaves.map { ["key": .string($0.key), "detail": .string($0.detail)] }),
+            "undo_leaves": .array(undoLeaves.map(\.json)),
             "checks": .array(
                 checks.map {
                     ["id": .string($0.id), "level": .string($0.level.rawValue), "detail": .string($0.detail)]

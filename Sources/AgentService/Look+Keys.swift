@@ -102,8 +102,29 @@ extension Look {
         }
     }
 
-    /// Why only root may; `nil` where others may as well.
+    /// Why a way back of the guest's is none: PVE would refuse it to a token.
+    func rootOnly(in wish: JSON) -> UndoGap? {
+        guard let guest, wish["action"]?.string?.hasPrefix("configure_") == true else { return nil }
+        let known = ActionCatalog.configureKeys(of: guest.kind)
+        let params = wish["params"]?.object ?? [:]
+        let set = params.members.filter { member in known.contains { $0.matches(member.key) } }
+            .map { Touch(key: $0.key, value: $0.value.string ?? $0.value.text) }
+        let deleted = (params["delete"]?.array ?? []).compactMap(\.string).map { Touch(key: $0, value: nil) }
+        return (set + deleted).lazy.compactMap { touch in
+            self.reason(touch, of: guest).map { why in
+                UndoGap(touch.key, "PVE lets only root@pam itself change \(touch.key)\(why), and no token: no undo")
+            }
+        }.first
+    }
+
+    /// Why only root may; `nil` where others may as well. A device that is there counts as much as the one in its place.
     private func reason(_ touch: Touch, of guest: GuestRef) -> String? {
+        let isDevice = ["serial", "usb", "hostpci"].contains { touch.key.hasPrefix($0) }
+        if isDevice, touch.value != nil, config[touch.key] != nil,
+            let why = reason(Touch(key: touch.key, value: nil), of: guest)
+        {
+            return why
+        }
         switch ActionCatalog.privilege(for: touch.key, of: guest.kind) {
         case .anyOf: return nil
         case .rootOnly: return ""

@@ -7,6 +7,7 @@ extension Look {
     func undo() async throws(HypervisorError) -> JSON? {
         let name = request.safetyName(in: findings.surroundings)
         var undo = try await undone().flatMap(acceptable)
+        if let found = undo, let reason = rootOnly(in: found) { (undo, noUndo) = (nil, reason) }
         if undo == nil, let name, request.definition.changes != .exists(false) {
             // What was taken first is a way back where there is no other.
             gaps = []
@@ -158,8 +159,11 @@ extension Look {
         }
         if key == "description" { return .string(Self.trimmed(text)) }
         guard let disk = disk(key, text) else { return form.value(shownByPVE: old) }
-        // Directories and devices of the node are given by root alone.
-        guard disk.volume == "none" || disk.storage != nil else { return nil }
+        guard disk.volume == "none" || disk.storage != nil else {
+            noUndo = UndoGap(
+                key, "\(disk.volume) is the node's own, and PVE lets only root@pam itself give it: no undo")
+            return nil
+        }
         if isGone, disk.isCloudInit, let storage = disk.storage {
             gap("\(key).volume", "the cloud-init drive is made anew")
             return .string("\(storage):cloudinit")

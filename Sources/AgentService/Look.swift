@@ -14,6 +14,8 @@ final class Look {
     var subjectPlaces: [String: Int] = [:]
     /// What the undo does not bring back.
     var gaps: [UndoGap] = []
+    /// Why there is no undo, where that is PVE's doing.
+    var noUndo: UndoGap?
     /// Whether that is what the request is about.
     var losesThePoint = false
     /// Guests that rules name by number.

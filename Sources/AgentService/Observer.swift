@@ -83,7 +83,7 @@ struct Observer: Sendable {
         if !preview.noop, preview.allowsCalls {
             try await look.attempt { () throws(HypervisorError) in preview.undo = try await look.undo() }
         }
-        preview.undoLeaves = preview.undo == nil ? [] : look.gaps
+        preview.undoLeaves = preview.undo == nil ? look.noUndo.map { [$0] } ?? [] : look.gaps
         preview.irreversible = !preview.noop && (preview.undo == nil || look.losesThePoint)
         // Those that came up while something else was looked for are among the findings.
         preview.checks = look.findings.checks + checks

@@ -30,7 +30,7 @@ extension Operation {
     var record: JSON {
         [
             "status": .string(state.rawValue), "message": .string(message), "code": code.map { .string($0) },
-            "cause": cause, "left": left, "undo": partial?.undo,
+            "cause": cause, "left": left, "undo": partial?.undo, "undo_leaves": undoLeaves,
             "guests": data?["guests"], "steps": shownSteps, "upid": upid.map { .string($0.description) },
             "log_tail": logTail.isEmpty ? nil : JSON(logTail),
             "upstream": upstream?.json, "cancel_requested_by": cancelRequestedBy.map { .string($0) },

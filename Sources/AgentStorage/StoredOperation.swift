@@ -80,14 +80,15 @@ extension PartialOutcome: Stored {
     var stored: JSON {
         [
             "code": code.map { .string($0) }, "detail": .string(detail), "left": left.isEmpty ? nil : JSON(left),
-            "undo": undo,
+            "undo": undo, "undo_leaves": undoLeaves.isEmpty ? nil : JSON(undoLeaves),
         ]
     }
 
     init(stored fields: inout StoredFields) throws(RowFlaw) {
         self.init(
             code: try fields.find("code", \.string), detail: try fields.text("detail"),
-            left: try fields.findList("left") ?? [], undo: try fields.find("undo") { $0 })
+            left: try fields.findList("left") ?? [], undo: try fields.find("undo") { $0 },
+            undoLeaves: try fields.findList("undo_leaves") ?? [])
     }
 }
 

@@ -237,7 +237,7 @@ extension Change: Stored {
 }
 
 extension UndoGap: Stored {
-    var stored: JSON { ["key": .string(key), "detail": .string(detail)] }
+    var stored: JSON { json }
 
     init(stored fields: inout StoredFields) throws(RowFlaw) {
         self.init(try fields.text("key"), try fields.text("detail"))

@@ -18,7 +18,9 @@ extension World {
         guard call.caller.token != nil else { return }
         for key in (Array(set.keys) + deleted).sorted() {
             switch call.kind {
-            case .vm: try checkMachineOption(key, set[key], call)
+            case .vm:
+                if let old = guest?.config[key] { try checkDevice(key, old) }
+                try checkMachineOption(key, set[key], call)
             case .container: try checkContainerOption(key, set[key], call, for: guest)
             }
             if let value = set[key], Disk.isKey(key, of: call.kind) { try checkVolumes(value, call) }
@@ -45,7 +47,6 @@ extension World {
         // `smbios1` and the like have a number in their names.
         if Self.rootOnly.contains(key) || stem == "parallel" { throw .plain("only root can set '\(key)' config") }
         guard let value, stem != key else { return }
-        let host = PropertyList(value, leading: "host")["host"]
         if let mapped = Self.mapping(stem, value), !call.caller.may("Mapping.Use", on: "/mapping/\(mapped)") {
             throw .denied("/mapping/\(mapped), Mapping.Use")
         }
@@ -58,7 +59,13 @@ extension World {
             }
             try checkAccess(to: value, call)
         }
-        switch stem {
+        try checkDevice(key, value)
+    }
+
+    /// Refuses a device of the node's, the one that is there as well as the one that takes its place.
+    private func checkDevice(_ key: String, _ value: String) throws(Failure) {
+        let host = PropertyList(value, leading: "host")["host"]
+        switch String(key.prefix { !$0.isNumber }) {
         case "serial" where value != "socket": throw .plain("only root can set '\(key)' config for real devices")
         case "usb" where host.map { $0.lowercased() != "spice" } ?? false:
             throw .plain("only root can set '\(key)' config for real devices")

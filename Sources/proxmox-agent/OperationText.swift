@@ -50,6 +50,7 @@ struct OperationText {
         let output = ["stdout", "stderr"].compactMap { name in
             operation["data"]?["output"]?[name]?.string.flatMap { $0.isEmpty ? nil : [name, PlanText.text($0)] }
         }
+        let leaves = (operation["undo_leaves"]?.array ?? []).map { ["undo leaves", PlanText.gap($0)] }
         let steps = (operation["steps"]?.array ?? []).map { step in
             let call = ["method", "path"].compactMap { step["call"]?[$0]?.string }
             let state = PlanText.spaced(step["state"]?.string ?? "")
@@ -69,7 +70,7 @@ struct OperationText {
         return ["\(id)  \(what)  \(state)"]
             + table(
                 facts.compactMap { name, value in value.map { ["  \(name)", $0] } }
-                    + (steps + approvals + moved + left + guests + output).map { ["  \($0[0])", $0[1]] })
+                    + (steps + approvals + moved + left + leaves + guests + output).map { ["  \($0[0])", $0[1]] })
             + (tail.isEmpty ? [] : ["", "the end of the task's log:"] + tail.map { "  \($0)" })
     }
 

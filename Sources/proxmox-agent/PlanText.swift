@@ -163,14 +163,18 @@ struct PlanText {
         }
         guard !calls.isEmpty else { return [] }
         let isFinal = preview?["irreversible"] == true
+        let leaves = (preview?["undo_leaves"]?.array ?? []).map(Self.gap)
         guard let undo = preview?["undo"].flatMap(Self.undo) else {
-            return calls + (isFinal ? ["  irreversible: nothing brings this back"] : [])
+            return calls + (isFinal ? ["  irreversible: nothing brings this back"] : []) + leaves.map { "    \($0)" }
         }
-        let gaps = (preview?["undo_leaves"]?.array ?? []).map { gap in
-            "    leaves \(gap["key"]?.string ?? ""): \(Self.text(gap["detail"]?.string ?? ""))"
-        }
+        let gaps = leaves.map { "    leaves \($0)" }
         let point = isFinal ? ["  irreversible: the undo does not bring back what this is about"] : []
         return calls + ["  undo: " + undo] + gaps + point
+    }
+
+    /// What a way back leaves, in one line.
+    static func gap(_ gap: JSON) -> String {
+        "\(gap["key"]?.string ?? ""): \(text(gap["detail"]?.string ?? ""))"
     }
 
     /// A way back in one line; `nil` where there is none.

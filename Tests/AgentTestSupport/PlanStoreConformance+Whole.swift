@@ -139,7 +139,7 @@ extension PlanStoreConformance {
         full.hasWarnings = true
         full.knownTasks = [upid]
         full.code = "upstream_refused"
-        full.partial = PartialOutcome(code: "plan_stale", detail: "é", undo: Self.json)
+        full.partial = PartialOutcome(code: "plan_stale", detail: "é", undo: Self.json, undoLeaves: [UndoGap("a", "é")])
         full.keptLog = ["one", ""]
         full.message = "no\u{0} \u{202E}"
         full.data = Self.json

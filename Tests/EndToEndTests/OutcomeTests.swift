@@ -30,8 +30,10 @@ struct OutcomeTests {
             let pve = try agent.pve()
             pve.setRunning(118, false)
             let before = try #require(pve.guest(118)?.config)
+            pve.setConfig(118, "tags", "zed;alpha")
             let wish = Wish(
-                "configure_container", "lxc/118", ["memory": 96, "net0": "name=eth0,bridge=vmbr99"])
+                "configure_container", "lxc/118",
+                ["memory": 96, "tags": ["new"], "net0": "name=eth0,bridge=vmbr99"])
             let operation = try await ended(wish, at: agent)
             #expect(pve.guest(118)?.config["memory"] == "96", "the scene: PVE wrote before it refused")
             #expect(operation["state"] == "failed")
@@ -41,6 +43,8 @@ struct OutcomeTests {
             let record = try #require(try agent.records().last)
             #expect(record["result"]?["left"] == operation["left"])
             #expect(record["result"]?["undo"] == operation["undo"])
+            #expect(operation["undo_leaves"]?.array?.map { $0["key"] } == ["tags"], "\(operation)")
+            #expect(record["result"]?["undo_leaves"] == operation["undo_leaves"])
 
             let back = try await undone(operation, at: agent)
             #expect(back["state"] == "succeeded", "\(back)")

@@ -70,6 +70,43 @@ struct UndoTests {
         }
     }
 
+    @Test func `what PVE takes from root alone is no way back, and the plan says so`() async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            pve.setConfig(118, "mp0", "/srv/data,mp=/srv")
+            pve.setConfig(136, "args", "-x")
+            for (wish, key, state) in [
+                (Wish("detach_disk", "lxc/118", ["disk": "mp0"]), "mp0", "awaiting_approval"),
+                (Wish("configure_vm", "vm/136", ["delete": ["args"]]), "args", "denied"),
+            ] as [(Wish, String, JSON)] {
+                let planned = try await agent.plan(wish)
+                #expect(planned["state"] == state, "\(planned)")
+                #expect(planned["preview"]?["undo"] == .null, "\(planned)")
+                let leaves = planned["preview"]?["undo_leaves"]?.array ?? []
+                #expect(leaves.count == 1 && leaves.first?["key"]?.string == key, "\(planned)")
+                #expect(leaves.first?["detail"]?.string?.contains("root@pam") == true, "\(planned)")
+            }
+        }
+    }
+
+    @Test func `a device of the node's that is there is as much root's as one that would take its place`() async throws
+    {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            for (key, now, next) in [
+                ("hostpci0", "0000:00:1f.0", "mapping=gpu"), ("usb0", "host=1234:5678", "spice"),
+                ("serial0", "/dev/ttyS0", "socket"),
+            ] {
+                pve.setConfig(136, key, now)
+                let planned = try await agent.plan(Wish("configure_vm", "vm/136", [key: .string(next)]))
+                #expect(planned["decision"]?["rules"]?.array?.contains("check:root-only") == true, "\(planned)")
+                let path = "/nodes/pve2/qemu/136/config"
+                #expect(try await pve.ask("PUT", path, "\(key)=\(next.percentEncoded)") == nil)
+                #expect(try await pve.ask("PUT", path, "delete=\(key)") == nil)
+            }
+        }
+    }
+
     @Test func `what cannot be seen has no way back, and what is destroyed has none`() async throws {
         try await withAgent(Deed.setup) { agent in
             for wish in [
