@@ -62,11 +62,14 @@ extension ActionService {
             plan, now, moved, pending: pending, keys: names, hasTask: operation.steps[index].upid != nil
         ).fields
         guard !left.isEmpty else { return .unchanged }
-        let planned = plan.preview.changes.filter { $0.from != $0.to }.map(\.key)
-        let isAll = planned.allSatisfy { key in left.contains { $0.field == key } } && !planned.isEmpty
+        let planned = plan.preview.changes.filter { $0.from != $0.to }
+        // A status that is neither the old one nor the new one is nothing that was planned.
+        let isAll = planned.allSatisfy { change in
+            left.contains { $0.field == change.key && (change.key != "status" || $0.found == change.to) }
+        }
         return .left(
             left.map { Moved(field: $0.field, planned: redaction($0.planned), found: redaction($0.found)) },
-            isAll: isAll, undo: plan.undo(of: left))
+            isAll: isAll && !planned.isEmpty, undo: plan.undo(of: left))
     }
 
     /// PVE's words for a write that it did not begin because somebody else had written meanwhile.
