@@ -21,10 +21,11 @@ extension ActionCatalog {
                 ParameterDefinition("target", .text(.node), required: true, "the node to move to"),
                 ParameterDefinition("with-local-disks", .boolean, "move local disks along"),
                 ParameterDefinition("online", .boolean, when: .on(.cluster), "move those that run while they run"),
-            ],  // A node does not begin without a number.
-            fixed: ["max-workers": "1"], risk: .high, because: "moves many guests; may interrupt them",
+            ],  // A node does not begin without a number, and moves what runs while it runs.
+            fixed: ["max-workers": "1"], asNode: ["online": "1"], risk: .high,
+            because: "moves many guests; may interrupt them",
             checks: [.otherNode("target"), .guestsMove],
-            changes: .guestNode("target"), undo: .none),
+            changes: .guestNode("target"), undo: .guests("bulk_migrate")),
     ]
 
     private static let row = ObjectRule.row("/nodes", where: "node", is: "{node}", fields: ["node", "status"])
@@ -83,12 +84,18 @@ extension ActionCatalog {
     /// The same for the guests of a node and for guests anywhere in the cluster.
     private static func bulk(
         _ verb: String, _ summary: String, _ nodeCall: String, _ parameters: [ParameterDefinition],
-        fixed: KeyValuePairs<String, String> = [:], always: KeyValuePairs<String, String> = [:], risk: Risk,
+        fixed: KeyValuePairs<String, String> = [:], always: KeyValuePairs<String, String> = [:],
+        asNode: KeyValuePairs<String, String> = [:], risk: Risk,
         because reason: String, checks: [CheckKind] = [],
         changes: ChangeRule, undo: UndoRule
     ) -> ActionDefinition {
-        // A node's own start of many takes the locks of backups away from all of its guests; its tasks say OK while guests fail.
-        let isBetterForNodes = verb != "migrate"
+        // A node's own start of many takes the locks of backups away from all of its guests; a node's own tasks say OK
+        // while guests fail.
+        func cluster(_ when: Condition, _ fixed: KeyValuePairs<String, String>) -> CallTemplate {
+            CallTemplate(
+                .post, "/cluster/bulk-action/guest/\(verb)", when: when, tasks: ["bulk-\(verb)"], id: "", fixed: fixed,
+                computed: [.guestList], bulk: true)
+        }
         return .change(
             "bulk_\(verb)", summary, on: [.node, .cluster],
             [
@@ -100,13 +107,11 @@ extension ActionCatalog {
             [
                 CallTemplate(
                     .post, "/nodes/{node}/\(nodeCall)", when: .on(.node), tasks: [nodeCall], id: "",
-                    fixed: always.isEmpty ? fixed : always,
-                    computed: [.guests], bulk: isBetterForNodes ? false : nil),
-                CallTemplate(
-                    .post, "/cluster/bulk-action/guest/\(verb)",
-                    when: isBetterForNodes ? .on(.node, .cluster) : .on(.cluster), tasks: ["bulk-\(verb)"], id: "",
-                    fixed: always,
-                    computed: [.guestList], bulk: true),
-            ], checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [])
+                    fixed: always.isEmpty ? fixed : always, computed: [.guests], bulk: false)
+            ]
+                + (asNode.isEmpty
+                    ? [cluster(.on(.node, .cluster), always)]
+                    : [cluster(.on(.node), asNode), cluster(.on(.cluster), always)]),
+            checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [])
     }
 }

@@ -62,11 +62,22 @@ extension Look {
         case .guests(let name):
             let changed = (try await changes()).enumerated().filter { $0.element.from != $0.element.to }
             let ids = changed.map { JSON(Int(findings.guests[$0.offset].id.rawValue)) }
+            if case .guestNode(let target) = request.definition.changes {
+                return wayBack(of: ids, from: text(target), to: Set(changed.map(\.element.from)))
+            }
             if request.definition.changes == .guestStatus("stopped") {
                 gap("state", "what runs in the guests ends, and begins anew")
             }
             return ids.isEmpty ? nil : wish(name, ["vms": .array(ids)])
         }
+    }
+
+    /// Moves guests back to the one node that they came from; `nil` where there were several.
+    private func wayBack(of ids: [JSON], from node: String, to origins: Set<JSON>) -> JSON? {
+        guard origins.count == 1, let origin = origins.first, origin.string != nil, !ids.isEmpty else { return nil }
+        var params: JSONObject = ["vms": .array(ids), "target": origin]
+        for name in ["max-workers", "with-local-disks"] { params[name] = request.params[name] }
+        return wish("bulk_migrate", params, on: "node/\(node)")
     }
 
     func wish(_ action: String, _ params: JSONObject, on target: String? = nil) -> JSON {

@@ -20,9 +20,11 @@ struct ClusterTests {
             let wish = Wish("bulk_migrate", "node/pve2", ["vms": [100, 106], "target": "pve1"])
             let planned = try await agent.plan(wish)
             #expect(planned["decision"]?["allowed"] == true, "\(planned)")
-            #expect(planned["preview"]?["calls"]?.array?.first?["params"]?["max-workers"] == "1")
+            let call = planned["preview"]?["calls"]?.array?.first
+            #expect(call?["path"] == "/cluster/bulk-action/guest/migrate", "\(planned)")
+            #expect(call?["params"]?["online"] == "1", "a node moves what runs while it runs")
             // What PVE's task finds out only when it is the guest's turn.
-            pve.inject(Fault(.taskError("OK"), method: "POST", path: "/nodes/pve2/migrateall"))
+            pve.inject(Fault(.taskError("OK"), method: "POST", path: "/cluster/bulk-action/guest/migrate"))
             let reply = try await agent.apply(try #require(planned["plan_id"]?.string), approvedBy: "alice")
             #expect(reply["result"]?["status"] == "failed", "\(reply)")
             #expect(reply["operation"]?["message"]?.string?.contains("vm/100 is on pve2") == true, "\(reply)")
@@ -50,6 +52,30 @@ struct ClusterTests {
             #expect(guests.map { $0["done"] } == [true, false])
             #expect(guests.map { $0["found"] } == ["pve1", "pve2"])
             #expect(pve.guest(100)?.node == "pve1" && pve.guest(106)?.node == "pve2")
+            let undo = try #require(ended["undo"], "\(ended)")
+            #expect(undo["target"] == "node/pve1" && undo["params"]?["vms"] == [100], "\(undo)")
+            #expect(undo["params"]?["target"] == "pve2")
+        }
+    }
+
+    @Test(
+        arguments: [
+            (Wish("bulk_migrate", "node/pve2", ["vms": [100], "target": "pve1"]), "/nodes/pve2/migrateall", "1"),
+            (Wish("bulk_start", "node/pve2", ["vms": [136]]), "/nodes/pve2/startall", nil),
+            (Wish("bulk_shutdown", "node/pve2", ["vms": [100]]), "/nodes/pve2/stopall", nil),
+        ] as [(Wish, JSON, JSON?)])
+    func `where PVE has no bulk actions of the cluster the node's own are used`(
+        wish: Wish, path: JSON, workers: JSON?
+    ) async throws {
+        try await withAgent(Deed.setup) { agent in
+            let missing = Fault.Effect.status(501, reason: "Method 'GET /cluster/bulk-action/guest' not implemented")
+            try agent.pve().inject(Fault(missing, method: "GET", path: "/cluster/bulk-action/guest", count: 99))
+            let planned = try await agent.plan(wish)
+            let call = planned["preview"]?["calls"]?.array?.first
+            #expect(call?["path"] == path, "\(planned)")
+            #expect(call?["params"]?["max-workers"] == workers)
+            let reply = try await agent.apply(try #require(planned["plan_id"]?.string), approvedBy: "alice")
+            #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
         }
     }
 
