@@ -67,6 +67,8 @@ let agent: [Target] = [
         name: "AgentService", dependencies: ["AgentModel", "AgentPolicy", "AgentAudit", "StrictJSON", logging],
         swiftSettings: strict),
     .target(
+        name: "PVEPlanning", dependencies: ["AgentService", "AgentModel", "StrictJSON"], swiftSettings: strict),
+    .target(
         name: "AgentAPI",
         dependencies: [
             "AgentAudit", "AgentService", "AgentModel", "HTTPMessage", "StrictJSON", crypto, httpTypes, logging,
@@ -86,7 +88,7 @@ let agent: [Target] = [
         name: "proxmox-agent",
         dependencies: [
             "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CProcess",
-            "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON",
+            "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVEPlanning", "PVESimulator", "ProxmoxVE", "StrictJSON",
             "SystemService", "SystemThread", crypto, httpTypes, logging,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -95,7 +97,7 @@ let agent: [Target] = [
         swiftSettings: strict),
     .target(
         name: "AgentTestSupport",
-        dependencies: ["AgentService", "AgentModel", "AgentAudit", "StrictJSON"],
+        dependencies: ["AgentService", "AgentModel", "AgentAudit", "PVEPlanning", "StrictJSON"],
         path: "Tests/AgentTestSupport", swiftSettings: strict),
     .testTarget(
         name: "StrictJSONTests", dependencies: ["StrictJSON", "AgentTestSupport"], swiftSettings: strict),
@@ -110,6 +112,10 @@ let agent: [Target] = [
     .testTarget(
         name: "AgentServiceTests",
         dependencies: ["AgentService", "AgentAudit", "AgentModel", "AgentTestSupport", "StrictJSON", logging],
+        swiftSettings: strict),
+    .testTarget(
+        name: "PVEPlanningTests",
+        dependencies: ["PVEPlanning", "AgentModel", "AgentService", "AgentTestSupport", "StrictJSON"],
         swiftSettings: strict),
     .testTarget(
         name: "AgentAPITests",
@@ -141,7 +147,8 @@ let agent: [Target] = [
         name: "EndToEndTests",
         dependencies: [
             "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
-            "AgentTestSupport", "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVESimulator", "ProxmoxVE", "StrictJSON",
+            "AgentTestSupport", "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVEPlanning", "PVESimulator", "ProxmoxVE",
+            "StrictJSON",
             "WireTestSupport", httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),

@@ -137,3 +137,10 @@ extension TouchRule.ValueTest {
         }
     }
 }
+
+extension Action {
+    /// Whether it shuts a guest down, which an action of another kind may overrule.
+    package var isShutdown: Bool {
+        ActionCatalog.definition(of: self).calls.contains { $0.path.hasSuffix("/status/shutdown") }
+    }
+}

@@ -79,6 +79,9 @@ extension ActionRequest {
     /// Whether it is done only when the guest runs.
     package var endsRunning: Bool { definition.runs?.holds(for: params, on: target) ?? false }
 
+    /// Whether it is to end a shutdown of the same guest that is under way.
+    package var overrulesShutdown: Bool { params["overrule-shutdown"] == true }
+
     /// Whether it starts, stops or moves many guests at once.
     package var isForMany: Bool {
         switch definition.changes {

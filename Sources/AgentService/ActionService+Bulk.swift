@@ -62,7 +62,9 @@ extension ActionService {
         let missed = members.indices.filter { !members[$0].isDone }
         if !missed.isEmpty {
             let log = await lines(of: upid, at: site)
-            for index in missed { members[index].detail = Self.words(about: members[index].guest, in: log) }
+            for index in missed {
+                members[index].detail = site.planning.complaint(about: members[index].guest, in: log)
+            }
         }
         operation.data = redaction(["guests": .array(members.map(\.json))])
         guard !missed.isEmpty else {
@@ -88,38 +90,19 @@ extension ActionService {
 
     /// Reads where each guest that is not done yet is, and how it is doing.
     private func look(at members: inout [Member], _ site: Site) async {
-        let list = Call(.get, ["cluster", "resources"], [(name: "type", value: .text("vm"))])
-        let rows = (try? await site.hypervisor.read(list).array) ?? []
-        let byGuest = rows.reduce(into: [GuestRef: JSON]()) { all, row in
-            if let guest = GuestRef(row: row) { all[guest] = row }
-        }
-        for index in members.indices where !members[index].isDone {
-            let guest = members[index].guest
-            members[index].found = nil
-            guard let row = byGuest[guest], let node = row["node"]?.string else { continue }
-            members[index].isManaged = row["hastate"]?.string.map { $0 != "ignored" } ?? false
-            guard members[index].field == "status" else {
-                members[index].found = .string(node)
-                continue
-            }
-            let path = ["nodes", node, guest.kind.rawValue, "\(guest.id)", "status", "current"]
-            members[index].found = (try? await site.hypervisor.read(Call(.get, path)))?["status"]
+        let open = members.indices.filter { !members[$0].isDone }
+        let sightings = await site.planning.sightings(
+            of: open.map { members[$0].guest }, withStatus: open.contains { members[$0].field == "status" })
+        for index in open {
+            let sighting = sightings[members[index].guest]
+            members[index].isManaged = sighting?.isManaged ?? members[index].isManaged
+            members[index].found =
+                members[index].field == "status" ? sighting?.status : sighting.map { .string($0.node) }
         }
     }
 
     private func lines(of upid: UPID, at site: Site) async -> [String] {
         (try? await site.hypervisor.log(of: upid, from: 0, limit: 2000).lines) ?? []
-    }
-
-    /// PVE's last line about the guest that is more than that it was begun.
-    private static func words(about guest: GuestRef, in log: [String]) -> String? {
-        let letters = guest.kind == .vm ? "VM" : "CT"
-        let line = log.last { line in
-            let words = line.split { !$0.isLetter && !$0.isNumber }
-            return ["failed", "Skipping", "skipping", "error", "can't"].contains { line.contains($0) }
-                && words.contains { $0 == "\(guest.id)" } && words.contains { $0 == letters }
-        }
-        return line.map { String($0.prefix(300)) }
     }
 }
 

@@ -9,15 +9,13 @@ extension ActionService {
             operation.message = "the guest agent does not say which process it has started"
             return .unknown
         }
-        let ask = Call(
-            .get, call.path.dropLast() + ["exec-status"], [(name: "pid", value: .text("\(pid)"))])
         let deadline = ContinuousClock.now + .seconds(limits.commandSeconds)
         var backoff = Backoff(from: .milliseconds(200))
         var refusals = 0
         while ContinuousClock.now < deadline, refusals < 5 {
             do throws(HypervisorError) {
-                let status = try await site.hypervisor.read(ask)
-                if status["exited"]?.flag == true {
+                let status = try await site.planning.commandStatus(of: call, pid: pid)
+                if status.hasExited {
                     return note(status, pid, &operation, Redaction(plan.preview.calls))
                 }
                 refusals = 0
@@ -35,18 +33,16 @@ extension ActionService {
 
     /// Keeps how a command ended, and what it wrote: that is data, whatever it says.
     private func note(
-        _ status: JSON, _ pid: Int64, _ operation: inout Operation, _ redaction: Redaction
+        _ status: CommandStatus, _ pid: Int64, _ operation: inout Operation, _ redaction: Redaction
     ) -> OperationState {
-        let (out, isOutCut) = text(status["out-data"], redaction)
-        let (err, isErrCut) = text(status["err-data"], redaction)
-        let isCut = [status["out-truncated"], status["err-truncated"]].contains { $0?.flag == true }
-        let code = status["exitcode"]?.whole
-        let signal = status["signal"]?.whole
+        let (out, isOutCut) = text(status.output, redaction)
+        let (err, isErrCut) = text(status.errors, redaction)
+        let (code, signal) = (status.exitCode, status.signal)
         operation.data = [
             "pid": .integer(pid), "exit_code": code.map { .integer($0) }, "signal": signal.map { .integer($0) },
             "output": [
                 "kind": "data", "stdout": .string(out), "stderr": .string(err),
-                "truncated": .bool(isCut || isOutCut || isErrCut),
+                "truncated": .bool(status.isCut || isOutCut || isErrCut),
             ],
         ]
         let last = operation.steps.count - 1
@@ -63,8 +59,8 @@ extension ActionService {
         return .succeeded
     }
 
-    private func text(_ value: JSON?, _ redaction: Redaction) -> (String, isCut: Bool) {
-        let whole = redaction(value?.string ?? "")
+    private func text(_ text: String, _ redaction: Redaction) -> (String, isCut: Bool) {
+        let whole = redaction(text)
         guard whole.utf8.count > limits.commandBytes else { return (whole, false) }
         return (String(decoding: whole.utf8.prefix(limits.commandBytes), as: UTF8.self), true)
     }

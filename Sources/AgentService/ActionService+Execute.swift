@@ -140,7 +140,9 @@ extension ActionService {
         let now = ports.now()
         var operation = ended
         operation.cancelRequestedBy = runs.withLock { $0.stops[ended.id] } ?? ended.cancelRequestedBy
-        let wasStopped = operation.cancelRequestedBy != nil && Self.isInterruption(operation.message)
+        let wasStopped =
+            operation.cancelRequestedBy != nil
+            && (try? site(ended.environment))?.planning.isInterruption(operation.message) == true
         let state = wanted == .failed && wasStopped ? .cancelled : wanted
         if state == .cancelled, let other = runs.withLock({ $0.overruled[ended.id] }) {
             operation.message += "; ended by operation \(other), which overrules it"
@@ -181,11 +183,6 @@ extension ActionService {
         }
         if isStored { deadlines.forget(final.planID) }
         return isStored
-    }
-
-    /// PVE's words for a task that somebody stopped.
-    private static func isInterruption(_ exit: String) -> Bool {
-        exit.contains("interrupt") || exit.hasPrefix(TaskExit.killed)
     }
 
     /// Tries once a second until it works, and takes no new changes meanwhile; a cancelled task gives up once it has tried.

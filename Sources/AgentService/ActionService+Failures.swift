@@ -1,19 +1,10 @@
 import AgentModel
+import AgentPolicy
 import StrictJSON
 import Synchronization
 
 /// What a call that failed has left behind: a write that PVE refused may still have written.
 extension ActionService {
-    /// What PVE showed after a call that failed.
-    enum Aftermath: Sendable {
-        /// All that was looked at is as it was before the call.
-        case unchanged
-        /// This stayed of it; whether that is all that was wanted, and what takes it back.
-        case left([Moved], isAll: Bool, undo: JSON?)
-        /// PVE could not be looked at, for this reason.
-        case unseen(String)
-    }
-
     /// Ends an operation whose last call did not come to a good end, with what PVE shows of that call.
     func end(
         _ stopped: Operation, _ state: OperationState, of plan: Plan, at site: Site, _ context: Context
@@ -22,7 +13,7 @@ extension ActionService {
         let isSettled = operation.partial != nil || operation.code == Operation.commandFailed
         let isOverruled = runs.withLock { $0.overruled[stopped.id] != nil }
         if state == .failed, operation.steps.last?.state == .failed, !isSettled, !isOverruled {
-            switch await aftermath(of: operation, plan, at: site) {
+            switch await site.planning.aftermath(of: operation, plan, watching: inForce.policy.namedGuests) {
             case .unchanged:
                 operation.message += Operation.lookedAgain + "nothing was changed by this call"
             case .left(let left, _, let undo): operation.notePartlyDone(plan, left: left, undo: undo)
@@ -31,83 +22,6 @@ extension ActionService {
             }
         }
         await finish(operation, state, of: plan, context)
-    }
-
-    /// Looks at everything that the plan was made on once more, and at what the last call would have changed.
-    func aftermath(of operation: Operation, _ plan: Plan, at site: Site) async -> Aftermath {
-        let index = operation.steps.count - 1
-        guard plan.preview.calls.indices.contains(index) else { return .unseen("the call is not known any more") }
-        let call = plan.preview.calls[index]
-        // Before PVE compares digests it writes nothing; what moved is somebody else's.
-        if Self.saysMoved(operation.message) { return .unchanged }
-        let now: Preview
-        var pending: [Moved] = []
-        do throws(ServiceError) {
-            now = try await look(again: plan, at: site)
-            if call.path.last == "config", now.observed.shown["digest"] != nil {
-                pending = try await self.pending(call, now.observed, at: site)
-            }
-            if let made = try await made(by: operation, plan, at: site) {
-                return .left([made], isAll: false, undo: plan.preview.undo)
-            }
-        } catch {
-            return .unseen(error.detail)
-        }
-        let own = Set(plan.preview.calls.prefix(index).flatMap(\.moves))
-        let moved = plan.preview.observed.moved(to: now.observed).filter { !own.contains($0.field) }
-        guard !moved.isEmpty || !own.isEmpty else { return .unchanged }
-        let redaction = Redaction(plan.preview.calls)
-        let names = own.isEmpty ? nil : call.touchedKeys
-        let left = Leftover(
-            plan, now, moved, pending: pending, keys: names, hasTask: operation.steps[index].upid != nil
-        ).fields
-        guard !left.isEmpty else { return .unchanged }
-        let planned = plan.preview.changes.filter { $0.from != $0.to }
-        // A status that is neither the old one nor the new one is nothing that was planned.
-        let isAll = planned.allSatisfy { change in
-            left.contains { $0.field == change.key && (change.key != "status" || $0.found == change.to) }
-        }
-        return .left(
-            left.map { Moved(field: $0.field, planned: redaction($0.planned), found: redaction($0.found)) },
-            isAll: isAll && !planned.isEmpty, undo: plan.undo(of: left))
-    }
-
-    /// PVE's words for a write that it did not begin because somebody else had written meanwhile.
-    private static func saysMoved(_ text: String) -> Bool {
-        text.contains("checksum mismatch") || text.contains("detected modified configuration")
-    }
-
-    /// What of the call waits for the guest's next start.
-    private func pending(_ call: Call, _ observed: Observed, at site: Site) async throws(ServiceError) -> [Moved] {
-        let read = Call(.get, call.path.dropLast() + ["pending"])
-        let keys = call.touchedKeys
-        do throws(HypervisorError) {
-            return (try await site.hypervisor.read(read).array ?? []).compactMap { row in
-                guard let key = row["key"]?.string, keys.contains(key) else { return nil }
-                guard let next = row["pending"] ?? row["delete"].map({ _ in "deleted" }) else { return nil }
-                let isHidden = ParameterDefinition.isSecret(key)
-                return Moved(
-                    field: "pending.\(key)", planned: .null, found: isHidden ? .string(Secret("").description) : next)
-            }
-        } catch {
-            throw ServiceError(error, site.facts.name, during: "GET \(read.shownPath)")
-        }
-    }
-
-    /// The guest that a task was to make and that is there now: PVE had kept its number for it. Where PVE refused at once
-    /// a guest of that number is somebody else's.
-    private func made(by operation: Operation, _ plan: Plan, at site: Site) async throws(ServiceError) -> Moved? {
-        guard operation.steps.last?.upid != nil, let kind = plan.request.target.guest?.kind else { return nil }
-        for id in plan.request.claimedIDs {
-            let guest = GuestRef(kind: kind, id: id)
-            do throws(HypervisorError) {
-                guard let place = try await site.hypervisor.locate(guest) else { continue }
-                return Moved(field: guest.description, planned: .null, found: .string("on node \(place.node)"))
-            } catch {
-                throw ServiceError(error, site.facts.name, during: "looking for \(guest)")
-            }
-        }
-        return nil
     }
 }
 
@@ -120,86 +34,5 @@ extension Operation {
         let text = partial?.detail ?? message
         guard let cut = text.firstRange(of: Self.lookedAgain) else { return text }
         return String(text[..<cut.lowerBound])
-    }
-}
-
-/// What a failed call has changed of what its plan was made on.
-private struct Leftover {
-    let fields: [Moved]
-
-    /// What tells that something was written, and not what.
-    private static let traces: Set<String> = ["digest"]
-    /// What a call changes beside what its plan names.
-    private static let besides: Set<String> = ["status", "lock", "node", "exists"]
-
-    /// `keys` are those that the call names, where calls before it have changed others.
-    init(_ plan: Plan, _ now: Preview, _ moved: [Moved], pending: [Moved], keys: Set<String>?, hasTask: Bool) {
-        if let exists = moved.first(where: { $0.field == "exists" }) {
-            // A guest of that number that no task of ours made is somebody else's.
-            fields = exists.found == true && !hasTask ? [] : [exists]
-            return
-        }
-        let waiting = Set(pending.map { $0.field.dropFirst("pending.".count) })
-        let found = Dictionary(now.changes.map { ($0.key, $0.from) }) { first, _ in first }
-        let named = plan.preview.changes.compactMap { change -> Moved? in
-            let key = change.key.prefix { $0 != "." }
-            guard !now.changes.isEmpty, !waiting.contains(key), keys?.contains(String(key)) ?? true else { return nil }
-            // What is as it was to be is no change any more.
-            let value = found[change.key] ?? change.to
-            guard value != change.from else { return nil }
-            return Moved(field: change.key, planned: change.from, found: value)
-        }
-        let names = Set(named.map(\.field))
-        let rest = moved.filter { Self.besides.contains($0.field) && !names.contains($0.field) }
-        let known = named + pending + rest
-        fields = known.isEmpty ? moved.filter { !Self.traces.contains($0.field) || moved.count == 1 } : known
-    }
-}
-
-extension Call {
-    /// The keys of a configuration that the call sets, deletes or reverts.
-    fileprivate var touchedKeys: Set<String> {
-        let (deleted, set) = configKeys
-        return Set(deleted + set + (self["revert"] ?? "").split(separator: ",").map(String.init))
-    }
-}
-
-extension Plan {
-    /// A ready plan request that takes back what stayed of a call; `nil` where there is none.
-    fileprivate func undo(of left: [Moved]) -> JSON? {
-        // Another guest has taken the place of the one that was changed.
-        guard !left.contains(where: { ["kind", "uuid", "ctime"].contains($0.field) }) else { return nil }
-        let pending = left.compactMap { $0.field.hasPrefix("pending.") ? String($0.field.dropFirst(8)) : nil }
-        if request.target.guest?.kind == .vm, pending.count == left.count {
-            return request.followUp("revert_pending_vm", ["keys": JSON(pending.sorted())])
-        }
-        guard let undo = preview.undo else { return request.restart(after: left) }
-        guard let action = undo["action"]?.string, action.hasPrefix("configure_"),
-            let params = undo["params"]?.object
-        else {
-            let names = preview.changes.map(\.key) + ["exists"]
-            return left.contains { names.contains($0.field) } ? undo : nil
-        }
-        let keys = Set(
-            left.map { field in
-                let name = field.field.hasPrefix("pending.") ? field.field.dropFirst(8) : field.field[...]
-                return String(name.prefix { $0 != "." })
-            })
-        var kept = params.members.reduce(into: JSONObject()) { kept, member in
-            if keys.contains(member.key) { kept[member.key] = member.value }
-        }
-        let deleted = (params["delete"]?.array ?? []).filter { $0.string.map(keys.contains) == true }
-        if !deleted.isEmpty { kept["delete"] = .array(deleted) }
-        return kept.isEmpty ? undo : request.followUp(action, kept)
-    }
-}
-
-extension ActionRequest {
-    /// A start, for a guest that ran before and does not any more.
-    func restart(after left: [Moved]) -> JSON? {
-        guard let guest = target.guest,
-            left.contains(where: { $0.field == "status" && $0.planned != "stopped" && $0.found == "stopped" })
-        else { return nil }
-        return followUp("start_\(guest.kind == .vm ? "vm" : "container")", [:])
     }
 }

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentPolicy
 import Logging
 import StrictJSON
 import Synchronization
@@ -68,7 +69,7 @@ extension ActionService {
     private func judgeKilled(_ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState {
         let last = operation.steps.count - 1
         let words = operation.message
-        switch await aftermath(of: operation, plan, at: site) {
+        switch await site.planning.aftermath(of: operation, plan, watching: inForce.policy.namedGuests) {
         case .left(_, isAll: true, _):
             operation.steps[last].state = .done
             operation.hasWarnings = true
@@ -113,35 +114,16 @@ extension ActionService {
         return TaskEnd(message: "PVE does not tell how its task is doing")
     }
 
-    /// A task of the HA manager only asks: what was asked for is there when the guest is where it should be.
+    /// Waits until what a task or call of the type `type` asked for has come about; `nil` when the agent stopped meanwhile.
     func settle(_ end: TaskEnd, _ type: String, _ plan: Plan, at site: Site) async -> TaskEnd? {
-        guard end.exit == .ok, ["hastart", "hastop", "hamigrate"].contains(type),
-            let guest = plan.request.target.guest
-        else { return end }
+        guard end.exit == .ok else { return end }
         let deadline = ContinuousClock.now + .seconds(limits.highAvailabilitySeconds)
         var backoff = Backoff(from: .milliseconds(500))
         while ContinuousClock.now < deadline {
-            if await isDone(type, guest, plan.request, at: site) { return end }
+            if await site.planning.isConfirmed(type, plan.request) != false { return end }
             guard await backoff.wait() else { return nil }
         }
-        return TaskEnd(message: "HA took the request, but \(guest) did not get there in time")
-    }
-
-    /// Whether the guest is as the HA manager was asked to make it; not yet, when PVE cannot say.
-    private func isDone(_ type: String, _ guest: GuestRef, _ request: ActionRequest, at site: Site) async -> Bool {
-        do throws(HypervisorError) {
-            guard let node = try await site.hypervisor.locate(guest)?.node else { return false }
-            let path = ["nodes", "\(node)", guest.kind.rawValue, "\(guest.id)", "status", "current"]
-            if type == "hamigrate" {
-                guard node.description == request.params["target"]?.string else { return false }
-                // The lock stays for a moment after the move.
-                return try await site.hypervisor.read(Call(.get, path))["lock"]?.string == nil
-            }
-            let status = try await site.hypervisor.read(Call(.get, path))["status"]?.string
-            return status == (type == "hastart" ? "running" : "stopped")
-        } catch {
-            return false
-        }
+        return TaskEnd(message: "HA took the request, but \(plan.request.target) did not get there in time")
     }
 
     private func end(of upid: UPID, _ exit: TaskExit, at site: Site) async -> TaskEnd {

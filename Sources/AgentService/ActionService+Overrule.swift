@@ -20,12 +20,12 @@ extension ActionService {
     /// The operation that shuts the same guest down, whose task PVE is at.
     private func shutdownUnderWay(overruledBy plan: Plan) async -> RecordID? {
         let request = plan.request
-        guard request.params["overrule-shutdown"] == true, let guest = request.target.guest else { return nil }
+        guard request.overrulesShutdown, let guest = request.target.guest else { return nil }
         let running = OperationFilter(environments: [request.environment], state: .running)
         let found = try? await read { $0.operations(running) }
         return found?.first { operation in
             operation.target == .guest(guest) && operation.upid != nil
-                && ["shutdown_vm", "shutdown_container"].contains(operation.action.rawValue)
+                && operation.action.isShutdown
         }?.id
     }
 

@@ -67,8 +67,8 @@ extension ActionService {
         of request: ActionRequest, at site: Site, resolving: Bool
     ) async throws(ServiceError) -> Preview {
         do throws(HypervisorError) {
-            return try await Observer(site: site, watched: inForce.policy.namedGuests)
-                .preview(of: request, resolving: resolving)
+            return try await site.planning.preview(
+                of: request, watching: inForce.policy.namedGuests, resolving: resolving)
         } catch {
             throw ServiceError(error, request.environment, during: "planning \(request.action.rawValue)")
         }

@@ -74,29 +74,20 @@ extension ActionService {
             let running = request.target == .inventoryRunning
             let rows = try await reads.inventory(of: site, runningOnly: running)
             var message = "\(rows.count) \(running ? "running " : "")guests in \(request.environment)"
-            if rows.count == 0, let why = try await Look(request, at: site).blindness() { message += "; \(why)" }
+            if rows.count == 0, let why = try await site.planning.blindness(of: request) { message += "; \(why)" }
             return ReadResult(message: message, content: .rows([rows]))
         }
-        var found: [JSON] = []
-        var names = request.templates.map { $0.name ?? $0.path }
-        for (index, call) in calls.enumerated() {
-            do throws(HypervisorError) { found.append(try await site.hypervisor.read(call)) } catch {
-                // PVE 8 has groups where PVE 9 has rules.
-                guard error.isUnknownPath, call.path == ["cluster", "ha", "rules"] else { throw error }
-                found.append(try await site.hypervisor.read(Call(.get, ["cluster", "ha", "groups"])))
-                names[index] = "groups"
-            }
-        }
+        let found = try await site.planning.data(of: request, calls)
         if found.count > 1 {
             var parts = JSONObject()
-            for (name, answer) in zip(names, found) { parts[name] = answer }
+            for (name, answer) in found { parts[name] = answer }
             return ReadResult(message: request.target.description, content: .json(.object(parts)))
         }
-        var data = found.first ?? .null
+        var data = found.first?.data ?? .null
         if case .array(let rows) = data {
             let limit = request.action == .readTasks ? request.params["limit"]?.integer.map { Int($0) } ?? 50 : .max
             data = .array(Array(rows.prefix(limit)))
-            if rows.isEmpty, let why = try await Look(request, at: site).blindness() {
+            if rows.isEmpty, let why = try await site.planning.blindness(of: request) {
                 return ReadResult(message: "nothing found; \(why)", content: .json(data))
             }
             return ReadResult(message: "\(min(limit, rows.count)) found", content: .json(data))
@@ -147,14 +138,14 @@ extension ActionService {
         }
         defer { site.leave(caller) }
         let policy = inForce.policy
-        let look = Look(request, at: site)
+        let reach: Reach
         do throws(HypervisorError) {
-            try await look.findReadSubjects(resolving: policy.looksAtSubjects(of: request.action))
+            reach = try await site.planning.reach(of: request, resolving: policy.looksAtSubjects(of: request.action))
         } catch {
-            let failure = ServiceError(error, name, during: "GET /cluster/resources")
+            let failure = ServiceError(error, name, during: "reading the list of guests")
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: failure), nil)
         }
-        let decision = policy.evaluate(request, by: caller, in: site.facts, reach: look.findings.reach)
+        let decision = policy.evaluate(request, by: caller, in: site.facts, reach: reach)
         guard decision.allowed else {
             let denial = ServiceError(.policyDenied, decision.reason)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: denial), nil)
@@ -163,7 +154,7 @@ extension ActionService {
             let rows = try await reads.inventory(of: site, runningOnly: runningOnly)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: rows.count, error: nil), rows)
         } catch {
-            let failure = ServiceError(error, name, during: "GET /cluster/resources")
+            let failure = ServiceError(error, name, during: "reading the list of guests")
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: failure), nil)
         }
     }

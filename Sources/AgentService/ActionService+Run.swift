@@ -125,12 +125,13 @@ extension ActionService {
     func look(again plan: Plan, at site: Site) async throws(ServiceError) -> Preview {
         let preview: Preview
         do throws(HypervisorError) {
-            preview = try await Observer(site: site, watched: inForce.policy.namedGuests).preview(of: plan.request)
+            preview = try await site.planning.preview(
+                of: plan.request, watching: inForce.policy.namedGuests, resolving: false)
         } catch {
             throw ServiceError(error, site.facts.name, during: "looking at \(plan.request.target) again")
         }
         // What cannot be looked at has not moved, as far as anybody knows.
-        if let silence = preview.checks.first(where: { $0.id == Look.silenceID && $0.level == .block }) {
+        if let silence = site.planning.silence(in: preview) {
             throw ServiceError(
                 .upstreamUnreachable,
                 "\(site.facts.name): \(plan.request.target) cannot be looked at again: \(silence.detail)")

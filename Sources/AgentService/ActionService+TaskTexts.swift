@@ -3,14 +3,6 @@ import StrictJSON
 
 /// Takes the secrets that a call carried out of what PVE says about its task, also when they have been erased.
 extension ActionService {
-    /// What can be done about the secrets in PVE's words about a task.
-    enum TaskSecrets: Sendable {
-        /// All that the call carried are known: they can be taken out.
-        case known(Redaction)
-        /// They have been erased with the plan: only what was kept without them can be shown.
-        case erased(log: [String], message: String)
-    }
-
     /// The log of a task that has ended, without its secrets, as far as it is kept with the operation.
     func keptLog(of upid: UPID, at site: Site, _ redaction: Redaction) async -> [String] {
         do throws(HypervisorError) {
@@ -50,40 +42,10 @@ extension ActionService {
     /// repeat of its call.
     func redacted(_ data: JSON, _ request: ActionRequest, at site: Site) async throws(ServiceError) -> JSON {
         let data = Redaction([])(data)
-        let reads = ["read_tasks", "read_task_status", "read_task_log"]
-        guard reads.contains(request.action.rawValue) else { return data }
-        var named = Set((data.array ?? [data]).compactMap { $0["upid"]?.string.flatMap { UPID($0) } })
-        if case .task(let upid) = request.target { named.insert(upid) }
-        named = named.filter { $0.user == site.facts.tokenID && Self.secretTasks.contains($0.type) }
+        let named = site.planning.ownTasks(in: data, of: request).filter { Self.secretTasks.contains($0.type) }
         guard !named.isEmpty else { return data }
         let found = try await taskSecrets(of: named, in: site.facts.name)
-        guard case .task(let upid) = request.target else {
-            return .array(
-                (data.array ?? []).map { row in
-                    guard let upid = row["upid"]?.string.flatMap({ UPID($0) }), let known = found[upid] else {
-                        return row
-                    }
-                    return Self.taking(known, outOf: "status", row)
-                })
-        }
-        guard let known = found[upid] else { return data }
-        guard request.action.rawValue == "read_task_log" else { return Self.taking(known, outOf: "exitstatus", data) }
-        switch known {
-        case .known(let redaction): return redaction(data)
-        case .erased(let lines, _):
-            return .array(lines.enumerated().map { ["n": JSON($0.offset + 1), "t": .string($0.element)] })
-        }
-    }
-
-    private static func taking(_ known: TaskSecrets, outOf member: String, _ row: JSON) -> JSON {
-        guard var object = row.object, let text = object[member]?.string, text != "OK", text != "RUNNING",
-            !text.hasPrefix("WARNINGS: ")
-        else { return row }
-        switch known {
-        case .known(let redaction): object[member] = .string(redaction(text))
-        case .erased(_, let message): object[member] = .string(message)
-        }
-        return .object(object)
+        return site.planning.hiding(found, in: data, of: request)
     }
 
     /// What is known of these tasks. Of one whose operation is not kept any more nobody knows what it carried.

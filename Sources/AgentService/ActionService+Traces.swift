@@ -4,17 +4,11 @@ import StrictJSON
 
 /// Finds the task that a call has started, where its answer was lost.
 extension ActionService {
-    /// The tasks of the call's node that look like the call's own: type, what they work on, and the agent's token.
-    /// None for a call that starts no task. Throws when PVE cannot be asked.
+    /// The tasks that look like the call's own. None for a call that starts no task. Throws when PVE cannot be asked.
     func tasks(like call: Call?, at site: Site, _ purpose: String) async throws(ServiceError) -> [UPID] {
-        guard let call, let list = call.taskList else { return [] }
-        do throws(HypervisorError) {
-            let rows = try await site.hypervisor.read(list).array ?? []
-            return rows.compactMap { $0["upid"]?.string.flatMap(UPID.init) }.filter { upid in
-                call.mayHaveStarted(upid) && upid.user == site.facts.tokenID
-            }
-        } catch {
-            throw ServiceError(error, site.facts.name, during: "\(purpose), GET \(list.shownPath)")
+        guard let call else { return [] }
+        do throws(HypervisorError) { return try await site.planning.candidateTasks(for: call) } catch {
+            throw ServiceError(error, site.facts.name, during: "\(purpose), GET the list of tasks")
         }
     }
 
@@ -36,19 +30,4 @@ extension ActionService {
 
     /// Seconds that PVE's clock and ours may lie apart, with the time that a call may take to become a task.
     private static let clockDifference = 300.0
-}
-
-extension Call {
-    /// The list of tasks that shows what this call starts; `nil` where it starts none.
-    fileprivate var taskList: Call? {
-        guard startsTask, path.count > 1 else { return nil }
-        guard path[0] == "nodes" else { return Call(.get, ["cluster", "tasks"]) }
-        return Call(
-            .get, ["nodes", path[1], "tasks"],
-            [(name: "source", value: .text("all")), (name: "limit", value: .text("500"))])
-    }
-
-    fileprivate func mayHaveStarted(_ upid: UPID) -> Bool {
-        taskTypes.contains(upid.type) && taskID.map { $0 == upid.id } ?? true
-    }
 }

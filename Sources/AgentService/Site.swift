@@ -22,13 +22,17 @@ package struct Probe: Sendable, Hashable {
 package final class Site: Sendable {
     package let facts: EnvironmentFacts
     package let hypervisor: any Hypervisor
+    package let planning: any PlanningEngine
     private let lastProbe = Mutex<Probe?>(nil)
     private let places: SitePlaces
 
     /// `maxWaiting` requests may wait for its PVE at the same time.
-    package init(facts: EnvironmentFacts, hypervisor: any Hypervisor, maxWaiting: Int = 64) {
+    package init(
+        facts: EnvironmentFacts, hypervisor: any Hypervisor, planning: any PlanningEngine, maxWaiting: Int = 64
+    ) {
         self.facts = facts
         self.hypervisor = hypervisor
+        self.planning = planning
         places = SitePlaces(maxWaiting)
     }
 
@@ -58,7 +62,7 @@ package final class Site: Sendable {
             let found = try await hypervisor.version()
             probe = Probe(at: now(), version: found.version, isSimulator: found.isSimulator, error: nil)
         } catch {
-            let failure = ServiceError(error, facts.name, during: "GET /version")
+            let failure = ServiceError(error, facts.name, during: "asking for its version")
             probe = Probe(at: now(), version: nil, isSimulator: false, error: failure.detail)
         }
         lastProbe.withLock { $0 = probe }

@@ -4,6 +4,7 @@ import CurlHTTP
 import HTTPMessage
 import Logging
 import MicroHTTPD
+import PVEPlanning
 import PVESimulator
 import ProxmoxVE
 
@@ -61,9 +62,10 @@ final class Upstreams: Sendable {
         do throws(PVEToken.Invalid) {
             let token = try PVEToken(id: environment.facts.tokenID, secret: environment.secret)
             let client = PVEClient(transport: transport, token: token, timeout: environment.timeout)
+            let hypervisor = ProxmoxHypervisor(client: client, environment: name)
             return Site(
-                facts: environment.facts, hypervisor: ProxmoxHypervisor(client: client, environment: name),
-                maxWaiting: maxWaiting)
+                facts: environment.facts, hypervisor: hypervisor,
+                planning: PVEPlanner(facts: environment.facts, hypervisor: hypervisor), maxWaiting: maxWaiting)
         } catch {
             throw StartError("environment \(name): the token cannot stand in a header")
         }

@@ -83,14 +83,15 @@ struct DocsTests {
     @Test func `every check that planning can make is explained`() throws {
         let rows = try Documents.rows("docs/actions.md", under: "| check | level | when |")
         let explained = Set(rows.flatMap { Documents.codes(in: String($0.split(separator: "|")[0])) })
-        let folder = "Sources/AgentService/"
-        let files = try FileManager.default.contentsOfDirectory(
-            atPath: Documents.root.appending(path: folder).path)
         var made: Set<String> = []
-        for file in files where file.hasSuffix(".swift") {
-            let text = try Documents.text(folder + file)
-            for match in text.matches(of: /(?:Check\(|as:|as id: String =|note\()\s*"([a-z-]+)"/) {
-                made.insert(String(match.output.1))
+        for folder in ["Sources/PVEPlanning/", "Sources/AgentService/"] {
+            let files = try FileManager.default.contentsOfDirectory(
+                atPath: Documents.root.appending(path: folder).path)
+            for file in files where file.hasSuffix(".swift") {
+                let text = try Documents.text(folder + file)
+                for match in text.matches(of: /(?:Check\(|as:|as id: String =|note\()\s*"([a-z-]+)"/) {
+                    made.insert(String(match.output.1))
+                }
             }
         }
         #expect(made.count > 40)

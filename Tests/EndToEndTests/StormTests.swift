@@ -126,17 +126,17 @@ private struct Storm {
 
     let way: StormyWay
     private let request: ActionRequest
-    private let observer: Observer
+    private let planner: any PlanningEngine
 
     init(_ scene: StormTests.Scene) async throws {
         request = try ActionRequest(parsing: try #require(scene.wish.json.object))
         let ways = try await Self.ways(scene)
-        let full = Observer(site: try .stormy(ways.full))
-        let short = Observer(site: try .stormy(ways.short))
+        let full = try Site.stormy(ways.full).planning
+        let short = try Site.stormy(ways.short).planning
         // What is shorter is planned quicker.
-        let isSame = await full.outcome(of: request) == short.outcome(of: request)
+        let isSame = await Self.outcome(of: request, full) == Self.outcome(of: request, short)
         way = isSame ? ways.short : ways.full
-        observer = isSame ? short : full
+        planner = isSame ? short : full
     }
 
     /// Ways to the scene's PVE: one that tells of all guests, and one that tells of those that the request names and of a
@@ -149,9 +149,11 @@ private struct Storm {
         return (StormyWay(pve), StormyWay(pve, keeping: named))
     }
 
-    func outcome() async -> Outcome { await observer.outcome(of: request) }
+    func outcome() async -> Outcome { await Self.outcome(of: request, planner) }
 
-    func checks() async throws -> [Check] { try await observer.preview(of: request).checks }
+    func checks() async throws -> [Check] {
+        try await planner.preview(of: request, watching: [], resolving: false).checks
+    }
 
     /// What comes of planning with a new value at one of `places`, for all of them in turn, where that is not `calm`.
     ///
@@ -182,12 +184,10 @@ private struct Storm {
 
     /// The kinds of places at which a value made a difference to any scene.
     private static let mattering = Mutex(Set<String>())
-}
 
-extension Observer {
-    fileprivate func outcome(of request: ActionRequest) async -> Storm.Outcome {
+    private static func outcome(of request: ActionRequest, _ planner: any PlanningEngine) async -> Outcome {
         do throws(HypervisorError) {
-            let preview = try await preview(of: request)
+            let preview = try await planner.preview(of: request, watching: [], resolving: false)
             return .init(isBlocked: preview.checks.contains { $0.level == .block }, shown: preview.json)
         } catch {
             return .init(isBlocked: true, shown: .string("\(error)"))

@@ -1,5 +1,6 @@
 import AgentModel
 import AgentService
+import AgentTestSupport
 import HTTPMessage
 import HTTPTypes
 import PVESimulator

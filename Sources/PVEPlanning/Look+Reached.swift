@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// What an action brings along: owners and users of volumes, members of objects, guests on what goes down, and what is lost.

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// The way back for disks, and what follows from taking one away.

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// What a running guest takes at once; the rest waits for its next start (`vmconfig_hotplug_pending` of PVE's two kinds).

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// What PVE asks for before it lets a guest's keys be set or deleted: a privilege each, or to be root@pam itself.

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// Flags and numbers that PVE shows. One that cannot be understood is a block, for a check must not pass on it.

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// Checks on what the token may do, and what the agent's own settings allow.

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// Checks on disks and on keys of the configuration.

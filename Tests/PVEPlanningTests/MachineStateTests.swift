@@ -1,9 +1,10 @@
 import AgentModel
+import AgentService
 import AgentTestSupport
 import StrictJSON
 import Testing
 
-@testable import AgentService
+@testable import PVEPlanning
 
 /// What each power action makes of what QEMU says a machine does.
 struct MachineStateTests {
@@ -51,6 +52,6 @@ struct MachineStateTests {
         let facts = EnvironmentFacts(
             name: .sample, baseURL: "https://pve.example:8006", tokenID: "agent@pve!home", trust: "system")
         let request = try ActionRequest.sample(try #require(Action(rawValue: action)), target)
-        return try await Observer(site: Site(facts: facts, hypervisor: fake)).preview(of: request)
+        return try await PVEPlanner(facts: facts, hypervisor: fake).preview(of: request, watching: [], resolving: false)
     }
 }

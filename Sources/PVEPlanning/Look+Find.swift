@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// Finds what a request is about.
@@ -173,7 +174,7 @@ extension Look {
     }
 }
 
-extension Site {
+extension PVEPlanner {
     /// A guest's configuration and status, read at the same time.
     func state(of guest: GuestRef, on node: NodeName) async throws(HypervisorError) -> (config: JSON, status: JSON) {
         let base = ["nodes", node.description, guest.kind.rawValue, guest.id.description]

@@ -1,9 +1,10 @@
 import AgentModel
+import AgentService
 import AgentTestSupport
 import StrictJSON
 import Testing
 
-@testable import AgentService
+@testable import PVEPlanning
 
 /// Which privileges a request needs, by the keys that it touches and by the version of PVE.
 struct KeyPrivilegeTests {
@@ -69,7 +70,8 @@ struct KeyPrivilegeTests {
             name: .sample, baseURL: "https://pve.example:8006", tokenID: "agent@pve!home", trust: "system")
         let action = try #require(Action(rawValue: one.action))
         let request = try ActionRequest.sample(action, one.target, .object(one.params))
-        let preview = try await Observer(site: Site(facts: facts, hypervisor: fake)).preview(of: request)
+        let preview = try await PVEPlanner(facts: facts, hypervisor: fake).preview(
+            of: request, watching: [], resolving: false)
         let missing = preview.checks.filter { $0.id == "privileges" && $0.level == .block }
         #expect(missing.isEmpty == one.isEnough, "\(missing)")
     }

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// What would be different afterwards, as far as it can be told beforehand.

@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// Nodes that do not answer, and the cluster's votes.

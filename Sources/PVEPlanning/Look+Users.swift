@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// Who uses a volume: every configuration and every snapshot that could name it.

@@ -1,13 +1,14 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// One look at everything that a request would touch: what is there, whether it can be done, what would be different.
 ///
 /// Lives as long as one preview is made, and reads nothing twice.
 final class Look {
-    let site: Site
+    let site: PVEPlanner
     let request: ActionRequest
-    var findings = Observer.Findings()
+    var findings = Findings()
     /// The calls that would carry the request out.
     var calls: [Call] = []
     /// Where each subject stands in the list.
@@ -25,7 +26,35 @@ final class Look {
     private(set) var silentNode: String?
     private var answers: [String: Result<JSON, HypervisorError>] = [:]
 
-    init(_ request: ActionRequest, at site: Site) {
+    /// What planning needs to know of a request's target.
+    struct Findings: Sendable {
+        var node: NodeName?
+        var observed = Observed()
+        /// The guest's configuration, as PVE has it; `nil` where there is no guest to look at.
+        var config: JSON?
+        var checks: [Check] = []
+        /// The object that an edit names, as it is now.
+        var object: JSON?
+        /// The guests that a request for many means.
+        var guests: [GuestRef] = []
+        /// PVE has actions on many guests of its own.
+        var hasBulkActions = true
+        /// How the cluster writes tags.
+        var tagStyle = TagStyle()
+        /// What policy judges.
+        var reach = Reach()
+        /// What was seen of guests other than the target.
+        var guestStates: [String: JSON] = [:]
+
+        /// What is to be looked at could be found.
+        var isThere: Bool { checks.allSatisfy { $0.level != .block } }
+        var surroundings: Surroundings {
+            Surroundings(
+                node: node, config: config, guests: guests, hasBulkActions: hasBulkActions, tagStyle: tagStyle)
+        }
+    }
+
+    init(_ request: ActionRequest, at site: PVEPlanner) {
         self.request = request
         self.site = site
     }

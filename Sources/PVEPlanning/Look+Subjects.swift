@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// Everything that a request reaches, so that policy can judge it.

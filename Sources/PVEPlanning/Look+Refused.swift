@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import StrictJSON
 
 /// What PVE would refuse for reasons of its own, seen beforehand.

@@ -1,0 +1,46 @@
+package import AgentModel
+package import AgentService
+import StrictJSON
+
+/// How guests are doing, and what runs in them.
+extension PVEPlanner {
+    package func sightings(of guests: [GuestRef], withStatus: Bool) async -> [GuestRef: GuestSighting] {
+        let list = Call(.get, ["cluster", "resources"], [(name: "type", value: .text("vm"))])
+        let rows = (try? await hypervisor.read(list).array) ?? []
+        let byGuest = rows.reduce(into: [GuestRef: JSON]()) { all, row in
+            if let guest = GuestRef(row: row) { all[guest] = row }
+        }
+        var sightings: [GuestRef: GuestSighting] = [:]
+        for guest in guests {
+            guard let row = byGuest[guest], let node = row["node"]?.string else { continue }
+            var status: JSON?
+            if withStatus {
+                let path = ["nodes", node, guest.kind.rawValue, "\(guest.id)", "status", "current"]
+                status = (try? await hypervisor.read(Call(.get, path)))?["status"]
+            }
+            let isManaged = row["hastate"]?.string.map { $0 != "ignored" } ?? false
+            sightings[guest] = GuestSighting(node: node, status: status, isManaged: isManaged)
+        }
+        return sightings
+    }
+
+    package func complaint(about guest: GuestRef, in log: [String]) -> String? {
+        let letters = guest.kind == .vm ? "VM" : "CT"
+        let line = log.last { line in
+            let words = line.split { !$0.isLetter && !$0.isNumber }
+            return ["failed", "Skipping", "skipping", "error", "can't"].contains { line.contains($0) }
+                && words.contains { $0 == "\(guest.id)" } && words.contains { $0 == letters }
+        }
+        return line.map { String($0.prefix(300)) }
+    }
+
+    package func commandStatus(of call: Call, pid: Int64) async throws(HypervisorError) -> CommandStatus {
+        let ask = Call(.get, call.path.dropLast() + ["exec-status"], [(name: "pid", value: .text("\(pid)"))])
+        let shown = try await hypervisor.read(ask)
+        return CommandStatus(
+            hasExited: shown["exited"]?.flag == true, exitCode: shown["exitcode"]?.whole,
+            signal: shown["signal"]?.whole, output: shown["out-data"]?.string ?? "",
+            errors: shown["err-data"]?.string ?? "",
+            isCut: [shown["out-truncated"], shown["err-truncated"]].contains { $0?.flag == true })
+    }
+}

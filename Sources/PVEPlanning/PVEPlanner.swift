@@ -1,0 +1,103 @@
+package import AgentModel
+package import AgentService
+package import StrictJSON
+
+/// What is known of Proxmox VE beyond its API, at work for one environment: it reads the state that a plan is made on, reads
+/// it again before the plan is applied, and tells what came of it.
+package struct PVEPlanner: PlanningEngine {
+    let facts: EnvironmentFacts
+    let hypervisor: any Hypervisor
+
+    package init(facts: EnvironmentFacts, hypervisor: any Hypervisor) {
+        self.facts = facts
+        self.hypervisor = hypervisor
+    }
+
+    package func preview(
+        of request: ActionRequest, watching watched: Set<VMID>, resolving: Bool
+    ) async throws(HypervisorError) -> Preview {
+        let look = Look(request, at: self)
+        look.watched = watched
+        if request.definition.effect == .read {
+            try await look.findPlace()
+            try await look.findReadSubjects(resolving: resolving)
+            var preview = Preview(
+                observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
+            guard look.findings.isThere else { return preview }
+            preview.calls = (try? request.calls(in: look.findings.surroundings)) ?? []
+            preview.checks += try await look.nodesOnline(for: preview.calls)
+            return preview
+        }
+        do throws(HypervisorError) { return try await change(look) } catch {
+            guard let node = look.silentNode, let check = await look.silenceCheck(of: node, error) else { throw error }
+            return Preview(
+                observed: look.findings.observed, checks: look.findings.checks + [check], reach: look.findings.reach)
+        }
+    }
+
+    /// What a change would do.
+    private func change(_ look: Look) async throws(HypervisorError) -> Preview {
+        let request = look.request
+        try await look.findTarget()
+        try await look.findTagStyle()
+        guard look.findings.isThere else {
+            // Nothing would be called; what would be is judged all the same.
+            look.calls = (try? request.calls(in: look.findings.surroundings)) ?? []
+            try await look.attempt { () throws(HypervisorError) in try await look.findSubjects() }
+            return Preview(observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
+        }
+        do throws(EndpointError) { look.calls = try request.calls(in: look.findings.surroundings) } catch {
+            look.findings.checks.append(Check("endpoint", .block, error.detail))
+        }
+        try await look.attempt { () throws(HypervisorError) in try await look.findObject() }
+        try await look.attempt { () throws(HypervisorError) in try await look.findSubjects() }
+        let checks = try await look.checks()
+        var preview = Preview(calls: look.calls, observed: look.findings.observed, reach: look.findings.reach)
+        // An object's digest is its own; the guest's is that of its configuration.
+        preview.digest = (look.findings.object ?? look.findings.config)?["digest"]?.string
+        try await look.attempt { () throws(HypervisorError) in preview.changes = try await look.changes() }
+        preview.noop = !preview.changes.isEmpty && !preview.changes.contains(where: \.changesSomething)
+        if !preview.noop, preview.allowsCalls {
+            try await look.attempt { () throws(HypervisorError) in preview.undo = try await look.undo() }
+        }
+        preview.undoLeaves = preview.undo == nil ? look.noUndo.map { [$0] } ?? [] : look.gaps
+        preview.irreversible = !preview.noop && (preview.undo == nil || look.losesThePoint)
+        // Those that came up while something else was looked for are among the findings.
+        preview.checks = look.findings.checks + checks
+        return preview
+    }
+
+    package func silence(in preview: Preview) -> Check? {
+        preview.checks.first { $0.id == Look.silenceID && $0.level == .block }
+    }
+
+    package func reach(of request: ActionRequest, resolving: Bool) async throws(HypervisorError) -> Reach {
+        let look = Look(request, at: self)
+        try await look.findReadSubjects(resolving: resolving)
+        return look.findings.reach
+    }
+
+    package func blindness(of request: ActionRequest) async throws(HypervisorError) -> String? {
+        try await Look(request, at: self).blindness()
+    }
+
+    package func data(
+        of request: ActionRequest, _ calls: [Call]
+    ) async throws(HypervisorError) -> [(name: String, data: JSON)] {
+        let names = request.templates.map { $0.name ?? $0.path }
+        var found: [(name: String, data: JSON)] = []
+        for (index, call) in calls.enumerated() {
+            let name = names.indices.contains(index) ? names[index] : call.shownPath
+            do throws(HypervisorError) { found.append((name, try await hypervisor.read(call))) } catch {
+                // PVE 8 has groups where PVE 9 has rules.
+                guard error.isUnknownPath, call.path == ["cluster", "ha", "rules"] else { throw error }
+                found.append(("groups", try await hypervisor.read(Call(.get, ["cluster", "ha", "groups"]))))
+            }
+        }
+        return found
+    }
+}
+
+extension Preview {
+    fileprivate var allowsCalls: Bool { !calls.isEmpty }
+}

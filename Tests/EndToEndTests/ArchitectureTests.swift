@@ -1,0 +1,68 @@
+import FoundationEssentials
+import Testing
+
+/// Holds the sources against docs/architecture.md.
+struct ArchitectureTests {
+    /// What a line of code must not match, by the words of the table.
+    private static let foreign: [String: String] = [
+        "everything else":
+            #"import (Agent|HTTPMessage|MicroHTTPD|CurlHTTP|SQLite|ProxmoxVE|PVE|StrictJSON|System)"#,
+        "the agent": #"import (Agent|PVEPlanning|ProxmoxVE)"#,
+        "I/O": #"import (Glibc|Dispatch|SQLite|HTTPMessage|SystemThread)|FileManager|FileHandle"#,
+        "clocks": #"Date\(\)|ContinuousClock|Date\.now|import Glibc"#,
+        "files": #"import (Glibc|SQLite)|FileManager|FileHandle|FilePath"#,
+        "HTTP": #"import (HTTP|MicroHTTPD|CurlHTTP)"#,
+        "SQL": #"import SQLite|SELECT |INSERT "#,
+        "sockets": #"import (Glibc|CCurl|CMicrohttpd)|socket\("#,
+        "rules": #"import AgentPolicy"#,
+        "plans": #"\bPlan\b|\bPlanStore\b"#,
+        "policy": #"import AgentPolicy"#,
+        "PVE's paths and words":
+            #""(/?nodes|/?cluster|qemu|lxc|access|vzdump)[/"]|"(qm|vz|ha|im)[a-z]{3,}"|"\w+_(vm|container)"|"pending"|"exitstatus""#,
+        "PVE": #"import (ProxmoxVE|PVE)"#,
+        "changes": #"hypervisor\.(change|stop)\("#,
+    ]
+
+    @Test func `no target names what the architecture keeps from it`() throws {
+        let rows = try Documents.rows("docs/architecture.md", under: "| target | holds | knows nothing of |")
+        #expect(rows.count > 15)
+        for row in rows {
+            let cells = row.split(separator: "|").map { $0.trimmingBlanks() }
+            let (target, unknown) = (cells[0], cells[2])
+            guard unknown != "–" else { continue }
+            let lines = try Self.code(of: target)
+            #expect(!lines.isEmpty, "\(target)")
+            for word in unknown.split(separator: ", ").map(String.init) {
+                let pattern = try #require(Self.foreign[word], "the table's \(word) is not looked for")
+                let regex = try Regex(pattern)
+                for line in lines where line.text.contains(regex) {
+                    Issue.record("\(target) knows of \(word): \(line.file): \(line.text.trimmingBlanks())")
+                }
+            }
+        }
+    }
+
+    @Test(arguments: [
+        ("PVE's paths and words", #"read(["nodes", node])"#), ("PVE's paths and words", #"call("/cluster/ha")"#),
+        ("PVE's paths and words", #"type == "qmstart""#), ("PVE's paths and words", #"== "stop_vm""#),
+        ("clocks", "let now = Date()"), ("SQL", #"run("SELECT 1")"#), ("plans", "func f(_ plan: Plan)"),
+    ])
+    func `what is kept from a target is found where it is named`(word: String, line: String) throws {
+        let pattern = try #require(Self.foreign[word])
+        #expect(line.contains(try Regex(pattern)))
+    }
+
+    private static func code(of target: String) throws -> [(file: String, text: String)] {
+        let folder = "Sources/\(target)/"
+        let files = try FileManager.default.contentsOfDirectory(atPath: Documents.root.appending(path: folder).path)
+        return try files.filter { $0.hasSuffix(".swift") }.flatMap { file in
+            try Documents.lines(folder + file).map { (file: file, text: $0) }
+        }.filter { !$0.text.trimmingBlanks().hasPrefix("//") }
+    }
+}
+
+extension StringProtocol {
+    fileprivate func trimmingBlanks() -> String {
+        String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+    }
+}
