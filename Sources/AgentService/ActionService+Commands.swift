@@ -12,7 +12,7 @@ extension ActionService {
         let deadline = ContinuousClock.now + .seconds(limits.commandSeconds)
         var backoff = Backoff(from: .milliseconds(200))
         var refusals = 0
-        while ContinuousClock.now < deadline, refusals < 5 {
+        while true {
             do throws(HypervisorError) {
                 let status = try await site.planning.commandStatus(of: call, pid: pid)
                 if status.hasExited {
@@ -22,6 +22,7 @@ extension ActionService {
             } catch {
                 if case .refused(let upstream) = error, !upstream.isFromGateway { refusals += 1 }
             }
+            guard ContinuousClock.now < deadline, refusals < 5 else { break }
             guard await backoff.wait() else { return nil }
         }
         operation.message =
@@ -38,6 +39,7 @@ extension ActionService {
         let (out, isOutCut) = text(status.output, redaction)
         let (err, isErrCut) = text(status.errors, redaction)
         let (code, signal) = (status.exitCode, status.signal)
+        let isSignalled = status.isSignalled
         operation.data = [
             "pid": .integer(pid), "exit_code": code.map { .integer($0) }, "signal": signal.map { .integer($0) },
             "output": [
@@ -46,11 +48,12 @@ extension ActionService {
             ],
         ]
         let last = operation.steps.count - 1
-        guard code == 0, signal == nil else {
+        guard code == 0, !isSignalled else {
             operation.code = Operation.commandFailed
             operation.message =
-                signal.map { "the command was ended by signal \($0)" }
-                ?? code.map { "the command ended with exit code \($0)" } ?? "the command ended without an exit code"
+                isSignalled
+                ? "the command was ended by \(signal.map { "signal \($0)" } ?? "a signal that cannot be understood")"
+                : code.map { "the command ended with exit code \($0)" } ?? "the command ended without an exit code"
             operation.steps[last].state = .failed
             return .failed
         }

@@ -48,6 +48,8 @@ extension ActionService {
             guard let started = await awaitRunning(after: upid, plan, at: site) else { return nil }
             if started.state == .succeededWithWarnings { operation.hasWarnings = true }
             if started.state != .succeeded { end = started }
+            // Where the start is all that was asked for, the call is what it comes to.
+            if plan.request.definition.runs == .always { operation.steps[last].state = started.stepState }
         }
         let redaction = Redaction(plan.preview.calls)
         operation.message = String(redaction(end.message).prefix(4096))
@@ -96,7 +98,7 @@ extension ActionService {
         var heard = ContinuousClock.now
         var refusals = 0
         var backoff = Backoff(from: .milliseconds(200))
-        while ContinuousClock.now < heard + .seconds(limits.followSeconds), refusals < 10 {
+        while true {
             do throws(HypervisorError) {
                 if case .stopped(let exit) = try await site.hypervisor.status(of: upid) {
                     return await end(of: upid, exit, at: site)
@@ -109,9 +111,11 @@ extension ActionService {
                     "a task cannot be looked at; trying again",
                     metadata: ["upid": "\(upid)", "environment": "\(site.facts.name)"])
             }
+            guard ContinuousClock.now < heard + .seconds(limits.followSeconds), refusals < 10 else {
+                return TaskEnd(message: "PVE does not tell how its task is doing")
+            }
             guard await backoff.wait() else { return nil }
         }
-        return TaskEnd(message: "PVE does not tell how its task is doing")
     }
 
     /// Waits until what a task or call of the type `type` asked for has come about; `nil` when the agent stopped meanwhile.
@@ -119,11 +123,13 @@ extension ActionService {
         guard end.exit == .ok else { return end }
         let deadline = ContinuousClock.now + .seconds(limits.highAvailabilitySeconds)
         var backoff = Backoff(from: .milliseconds(500))
-        while ContinuousClock.now < deadline {
-            if await site.planning.isConfirmed(type, plan.request) != false { return end }
+        while await site.planning.isConfirmed(type, plan.request) == false {
+            guard ContinuousClock.now < deadline else {
+                return TaskEnd(message: "HA took the request, but \(plan.request.target) did not get there in time")
+            }
             guard await backoff.wait() else { return nil }
         }
-        return TaskEnd(message: "HA took the request, but \(plan.request.target) did not get there in time")
+        return end
     }
 
     private func end(of upid: UPID, _ exit: TaskExit, at site: Site) async -> TaskEnd {

@@ -10,7 +10,7 @@ extension ActionService {
         let deadline = ContinuousClock.now + .seconds(limits.startSeconds)
         var backoff = Backoff(from: .milliseconds(200))
         var isKnown = false
-        while ContinuousClock.now < deadline {
+        while true {
             do throws(HypervisorError) {
                 if let task = try await site.planning.startTask(of: guest, after: first) {
                     guard let end = await follow(task, at: site),
@@ -27,6 +27,7 @@ extension ActionService {
             } catch {
                 isKnown = false
             }
+            guard ContinuousClock.now < deadline else { break }
             guard await backoff.wait() else { return nil }
         }
         guard isKnown else { return TaskEnd(message: "PVE does not tell whether \(guest) runs") }

@@ -81,6 +81,9 @@ package struct GuestSighting: Sendable, Hashable {
 package struct CommandStatus: Sendable, Hashable {
     package let hasExited: Bool
     package let exitCode: Int64?
+    /// Whether a signal ended it.
+    package let isSignalled: Bool
+    /// `nil` also where PVE's number for it cannot be understood.
     package let signal: Int64?
     package let output: String
     package let errors: String
@@ -88,10 +91,12 @@ package struct CommandStatus: Sendable, Hashable {
     package let isCut: Bool
 
     package init(
-        hasExited: Bool, exitCode: Int64?, signal: Int64?, output: String, errors: String, isCut: Bool
+        hasExited: Bool, exitCode: Int64?, isSignalled: Bool, signal: Int64?, output: String, errors: String,
+        isCut: Bool
     ) {
         self.hasExited = hasExited
         self.exitCode = exitCode
+        self.isSignalled = isSignalled
         self.signal = signal
         self.output = output
         self.errors = errors

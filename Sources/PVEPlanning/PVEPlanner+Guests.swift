@@ -39,6 +39,7 @@ extension PVEPlanner {
         let shown = try await hypervisor.read(ask)
         return CommandStatus(
             hasExited: shown["exited"]?.flag == true, exitCode: shown["exitcode"]?.whole,
+            isSignalled: shown["signal"].map { $0 != .null } ?? false,
             signal: shown["signal"]?.whole, output: shown["out-data"]?.string ?? "",
             errors: shown["err-data"]?.string ?? "",
             isCut: [shown["out-truncated"], shown["err-truncated"]].contains { $0?.flag == true })

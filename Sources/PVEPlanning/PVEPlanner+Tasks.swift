@@ -20,7 +20,7 @@ extension PVEPlanner {
             if type == "hamigrate" {
                 guard node.description == request.params["target"]?.string else { return false }
                 // The lock stays for a moment after the move.
-                return try await status(of: guest, on: node)["lock"]?.string == nil
+                return try await status(of: guest, on: node)["lock"] == nil
             }
             return try await status(of: guest, on: node)["status"]?.string
                 == (type == "hastart" ? "running" : "stopped")

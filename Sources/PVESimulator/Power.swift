@@ -150,8 +150,20 @@ extension World {
             }
             guard world.guests[call.vmid]?.power.isOn == true else { return }
             world.switchOff(call.vmid)
-            if isReboot { world.switchOn(call.vmid) }
+            if isReboot { try world.startAgain(call, &log) }
         }
+    }
+
+    /// The second half of a reboot. A container's worker starts it as well; a VM is started by what cleans up behind it,
+    /// as root and in a task of its own, of whose end the reboot's says nothing.
+    private mutating func startAgain(_ call: Call, _ log: inout TaskLog) throws(TaskFailure) {
+        guard let guest = guests[call.vmid] else { return }
+        guard guest.kind == .container else {
+            var other = TaskLog()
+            return startNow(call.vmid, by: Caller(user: "root@pam"), &other)
+        }
+        try checkBridges(of: guest, &log)
+        switchOn(call.vmid)
     }
 
     mutating func reboot(_ call: Call) throws(Failure) -> Reply {

@@ -237,6 +237,27 @@ struct OutcomeTests {
     }
 
     @Test(arguments: [
+        (Wish("reboot_vm", "vm/100"), 100, "virtio=BC:24:11:00:01:00,bridge=vmbr99", "start_vm"),
+        (Wish("reboot_container", "lxc/118"), 118, "name=eth0,bridge=vmbr99", "start_container"),
+    ])
+    func `a guest that a reboot stops and that does not start again is told, with a start as the way back`(
+        wish: Wish, id: Int, card: String, back: String
+    ) async throws {
+        try await withAgent { agent in
+            let pve = try agent.pve()
+            pve.setConfig(id, "net0", card)
+            let operation = try await ended(wish, at: agent)
+            #expect(pve.guest(id)?.status == "stopped", "the scene: PVE stopped it and could not start it")
+            #expect(operation["state"] == "failed")
+            #expect(operation["code"] == "partially_applied", "\(operation)")
+            #expect(operation["cause"]?["detail"]?.string?.contains("bridge 'vmbr99' does not exist") == true)
+            #expect(operation["steps"]?.array?.map { $0["state"] } == ["failed"])
+            #expect(left(operation) == ["status"], "\(operation)")
+            #expect(operation["undo"]?["action"]?.string == back, "\(operation)")
+        }
+    }
+
+    @Test(arguments: [
         Wish("create_vm", "vm/501", ["node": "pve2", "memory": 512, "net0": "virtio,bridge=vmbr99", "start": true])
     ])
     func `a start that fails behind a good first task ends as partly applied`(wish: Wish) async throws {
