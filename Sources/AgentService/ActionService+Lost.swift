@@ -74,7 +74,7 @@ extension ActionService {
 
     private func search(for operation: Operation) async {
         let deadline = ContinuousClock.now + .seconds(limits.lateSeconds)
-        var backoff = Backoff(from: .seconds(5), to: .seconds(60))
+        var backoff = Backoff(from: .seconds(min(5, limits.lateSeconds)), to: .seconds(60))
         while ContinuousClock.now < deadline {
             guard await backoff.wait() else { return }
             guard let now = try? await read({ ($0.operation(operation.id), $0.plan(operation.planID)) }),

@@ -48,6 +48,40 @@ struct DoubtTests {
         #expect(world.pve.changes.isEmpty)
     }
 
+    @Test(arguments: [false, true], [TaskExit.ok, .failed("no")])
+    func `what is unknown is looked for on, through a restart too, and what is found later settles it`(
+        restarts: Bool, exit: TaskExit
+    ) async throws {
+        var limits = Limits()
+        limits.traceLooks = 1
+        limits.lateSeconds = 2
+        let world = try World(limits: limits) { _ throws(HypervisorError) in throw .timeout(sent: true) }
+        let plan = try await world.plan(.startVM, "vm/102")
+        let unknown = try await world.apply(plan)
+        #expect(unknown.state == .unknown, "\(unknown.message)")
+        var next = world
+        if restarts {
+            await world.service.drain(within: .zero)
+            next = try await world.restarted()
+        }
+        let start = String(UInt32(Date.sample.timeIntervalSince1970), radix: 16, uppercase: true)
+        let upid = "UPID:pve1:00000001:0187B2D5:\(start):qmstart:102:agent@pve!home:"
+        world.pve.taskStatus = .stopped(exit)
+        world.pve.taskList = [upid]
+        let deadline = ContinuousClock.now + .seconds(20)
+        var found = unknown
+        while found.state == .unknown, ContinuousClock.now < deadline {
+            await Task.yield()
+            found = try await end(next, unknown.id)
+        }
+        #expect(found.state == (exit == .ok ? .succeeded : .failed))
+        #expect(found.steps.last?.upid == UPID(upid))
+        #expect(found.message.contains("found at PVE later: \(upid)"), "\(found.message)")
+        #expect(try await next.state(of: plan) == (exit == .ok ? .applied : .failed))
+        #expect(world.audit.events.last { $0.kind == .resolve }?.operationID == unknown.id.description)
+        #expect(world.pve.changes.count == 1, "nothing is sent again")
+    }
+
     @Test func `after a crash between two calls the second was not sent`() async throws {
         let (world, plan, id) = try await underWay([Step(sentAt: .sample, state: .done)])
         let next = try await world.restarted()

@@ -81,6 +81,12 @@ extension StormTests {
             wish: Wish("configure_container", "lxc/118", ["memory": 96, "net0": "name=eth0,bridge=vmbr99"]),
             what: "a part is refused"
         ) { $0.setRunning(118, false) },
+        Mishap(
+            wish: Wish("bulk_shutdown", "node/pve2", ["vms": [100]]), what: "HA does not act", end: "unknown"
+        ) {
+            $0.setHA(100, wanted: "started")
+            $0.setHAActs(false)
+        },
         Mishap(wish: Wish("stop_vm", "vm/103"), what: "HA does not act", end: "unknown") {
             $0.setHA(103, wanted: "started")
             $0.setHAActs(false)

@@ -146,6 +146,40 @@ struct TLSTests {
         }
     }
 
+    /// An agent's listener stands for PVE's: the handshake is all that is seen of it.
+    @Test func `a PVE with a renewed certificate behind a pin is told with both fingerprints and the cure`()
+        async throws
+    {
+        let papers = try await Papers()
+        let old = try await papers.alice.fingerprint()
+        let new = try await papers.server.fingerprint()
+        try await withAgent(try await papers.setup()) { pve in
+            var behind = Setup.Environment.elsewhere("cloud", at: 0)
+            behind.baseURL = "https://\(pve.address)"
+            behind.settings = ["tls": ["fingerprint_sha256": .string(old)]]
+            let setup = Setup(behind)
+            let config = papers.directory.path + "/pinned.json"
+            try write(
+                setup.document(auditLog: papers.directory.path + "/pinned.log", addresses: [:]).text, to: config)
+            let checked = try await Program(["check", "--config", config], variables: setup.variables()).end()
+            #expect(checked.status == 1, "\(checked)")
+            let agent = try await RunningAgent(setup)
+            await agent.probe()
+            let planned = try await agent.plan(.start)
+            #expect(planned["code"] == "upstream_unreachable", "\(planned)")
+            let ready = try await agent.get("/readyz")
+            #expect(ready.status == 200)
+            let texts = [
+                checked.out, planned["detail"]?.string ?? "", ready["environments"]?.array?.first?.text ?? "",
+            ]
+            for text in texts {
+                #expect(text.contains("the certificate has changed: \(old) is configured, and \(new) is shown"))
+                #expect(text.contains("put it into tls.fingerprint_sha256 of the environment and restart"), "\(text)")
+            }
+            await agent.stop()
+        }
+    }
+
     @Test func `a reload takes renewed certificates, and none that are of no use`() async throws {
         let papers = try await Papers()
         let setup = try await papers.setup()
