@@ -124,6 +124,9 @@ package struct Call: Sendable {
     /// The guest agent is to run a command: it is answered with the number of the process, and done when that has ended.
     package var runsCommand: Bool { path.suffix(2) == ["agent", "exec"] }
 
+    /// The guest agent is to trim file systems: it is answered with what became of each.
+    package var trims: Bool { path.suffix(2) == ["agent", "fstrim"] }
+
     /// The numbers of all guests that the call names, in its path or its parameters.
     package var guestIDs: Set<VMID> {
         var ids: Set<VMID> = []

@@ -11,7 +11,6 @@ private let all = "/vms/{vmid} VM.GuestAgent.Unrestricted"
 
 /// Commands without parameters, what they need beside the right to everything, and what they answer.
 private let simple: [(method: String, command: String, privilege: String, answer: JSON)] = [
-    ("POST", "fstrim", "FileSystemMgmt", ["paths": [["minimum": 0, "path": "/", "trimmed": 1_073_741_824]]]),
     ("POST", "fsfreeze-status", "Audit|VM.GuestAgent.FileSystemMgmt", "thawed"),
     ("POST", "fsfreeze-freeze", "FileSystemMgmt", 1),
     ("POST", "fsfreeze-thaw", "FileSystemMgmt", 1), ("GET", "get-host-name", "Audit", ["host-name": "guest"]),
@@ -53,6 +52,13 @@ let guestAgentEndpoints: [Endpoint] =
             try world.checkAgent(call)
             world.switchOff(call.vmid)
             return .data(["result": [:]])
+        },
+        .post(
+            "nodes/{node}/qemu/{vmid}/agent/fstrim",
+            needs: "/vms/{vmid} VM.GuestAgent.FileSystemMgmt|VM.GuestAgent.Unrestricted"
+        ) { (world, call) throws(Failure) in
+            try world.checkAgent(call)
+            return .data(["result": ["paths": .array(world.trimmed(call.vmid))]])
         },
         .post("nodes/{node}/qemu/{vmid}/agent/exec", "command!:array input-data:str(..65536)", needs: all) {
             (world, call) throws(Failure) in
@@ -149,6 +155,14 @@ extension World {
             "out-data": result.output.isEmpty ? nil : .string(result.output),
             "signal": result.signal.map { JSON($0) },
         ]
+    }
+
+    /// What became of each file system: one that could not be trimmed has an error, and no amounts.
+    fileprivate func trimmed(_ vmid: Int) -> [JSON] {
+        (trims[vmid] ?? ["/": nil]).sorted { $0.key < $1.key }.map { path, error in
+            error.map { ["error": .string($0), "path": .string(path)] }
+                ?? ["minimum": 0, "path": .string(path), "trimmed": 1_073_741_824]
+        }
     }
 
     fileprivate func checkAgent(_ call: Call) throws(Failure) {

@@ -199,6 +199,9 @@ extension Simulator {
         }
     }
 
+    /// The file systems inside a guest, and why each cannot be trimmed; `nil` for those that can.
+    package func setTrims(_ vmid: Int, _ paths: [String: String?]) { change { $0.trims[vmid] = paths } }
+
     /// The commands that were run inside a guest, oldest first.
     package func commands(in vmid: Int) -> [[String]] {
         change { world in world.commands.filter { $0.vmid == vmid }.map(\.words) }

@@ -26,6 +26,8 @@ struct World: Sendable {
     /// Commands that were run inside guests, and what a test wants them to answer, by their first word.
     var commands: [(vmid: Int, words: [String], start: Duration)] = []
     var commandResults: [String: CommandResult] = [:]
+    /// File systems inside guests, and why they cannot be trimmed, where they cannot; `/` alone where nothing is set.
+    var trims: [Int: [String: String?]] = [:]
     var access = Access()
     var directory = Directory()
     /// Whether the kernel tells how much containers wait for what they need.

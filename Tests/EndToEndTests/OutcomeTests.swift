@@ -183,6 +183,31 @@ struct OutcomeTests {
         }
     }
 
+    /// File systems, and why they were not trimmed; how the operation ends, and what its message names.
+    @Test(
+        arguments: [
+            (["/": nil, "/srv": nil], "succeeded", []), ([:], "succeeded", []),
+            (["/": nil, "/srv": "not supported"], "succeeded_with_warnings", ["1 of 2", "\"/srv\""]),
+            (["/": "not supported", "/srv": "not supported"], "failed", ["2 of 2", "\"/\"", "\"/srv\""]),
+        ] as [([String: String?], String, [String])])
+    func `file systems that could not be trimmed are named`(
+        paths: [String: String?], state: String, words: [String]
+    ) async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            pve.setConfig(100, "agent", "1")
+            pve.setTrims(100, paths)
+            let operation = try await ended(Wish("agent_fstrim", "vm/100"), at: agent)
+            #expect(operation["state"]?.string == state, "\(operation)")
+            let message = operation["message"]?.string ?? ""
+            for word in words { #expect(message.contains(word), "\(operation)") }
+            let told = operation["data"]?["result"]?["paths"]?.array ?? []
+            #expect(told.count == paths.count)
+            #expect(told.filter { $0["error"] != nil }.count == paths.values.filter { $0 != nil }.count)
+            #expect(try agent.records().last?["result"]?["status"]?.string == state)
+        }
+    }
+
     // MARK: Stops that overrule
 
     @Test func `a stop that overrules a shutdown passes it and ends it as cancelled`() async throws {

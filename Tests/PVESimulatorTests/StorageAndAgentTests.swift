@@ -58,6 +58,16 @@ struct StorageAndAgentTests {
     }
 
     @Test
+    func `a file system that cannot be trimmed has an error of its own`() async throws {
+        driver.simulator.setTrims(100, ["/": nil, "/srv": "not supported"])
+        let paths = try await driver.data("POST", "/nodes/pve/qemu/100/agent/fstrim")["result"]?["paths"]
+        #expect(
+            paths == [
+                ["minimum": 0, "path": "/", "trimmed": 1_073_741_824], ["error": "not supported", "path": "/srv"],
+            ])
+    }
+
+    @Test
     func `addresses are those of the guest's own cards`() async throws {
         let mac = try #require(try driver.config(100)["net0"]?.split(separator: ",").first?.split(separator: "=").last)
         let cards = try await driver.data("GET", "/nodes/pve/qemu/100/agent/network-get-interfaces")["result"]?.array
