@@ -23,6 +23,22 @@ extension ActionService {
         }
         await finish(operation, state, of: plan, context)
     }
+
+    /// What PVE shows of a call that may have been carried out, in words. It may have been somebody else, and it may be
+    /// carried out later: that settles nothing.
+    func traces(of operation: Operation, _ plan: Plan, at site: Site) async -> String {
+        let found: String
+        switch await site.planning.aftermath(of: operation, plan, watching: inForce.policy.namedGuests) {
+        case .unchanged: found = "PVE shows nothing of it, though it may still be carried out"
+        case .left(let left, let isAll, _):
+            let fields = left.map { "\($0.field) is \($0.found.shown)" }.joined(separator: ", ")
+            found =
+                (isAll ? "all that was wanted is there: " : "of what was wanted this is there: ") + fields
+                + "; whose doing that is, PVE does not tell"
+        case .unseen(let why): found = "what of it is there could not be read: \(why)"
+        }
+        return Operation.lookedAgain + found
+    }
 }
 
 extension Operation {

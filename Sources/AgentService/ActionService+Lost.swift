@@ -8,11 +8,14 @@ import Synchronization
 /// Calls whose answers were lost: what they have started is looked for at PVE. Nothing is ever sent again.
 extension ActionService {
     /// Looks at once for what a call has started, as after a restart, and follows it as if PVE had answered. What cannot be
-    /// found is unknown. `nil` when the agent stopped meanwhile.
+    /// found is unknown; of a call that starts no task PVE's state is told with that. `nil` when the agent stopped meanwhile.
     func findLost(
         _ call: Call, _ operation: inout Operation, _ plan: Plan, at site: Site
     ) async -> OperationState? {
-        guard call.startsTask else { return .unknown }
+        guard call.startsTask else {
+            operation.message += await traces(of: operation, plan, at: site)
+            return Task.isCancelled ? nil : .unknown
+        }
         guard let found = await find(operation, plan, at: site, within: .seconds(30)) else { return nil }
         guard let upid = found.upid else { return .unknown }
         operation.steps[operation.steps.count - 1].upid = upid

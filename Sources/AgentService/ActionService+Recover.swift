@@ -104,10 +104,14 @@ extension ActionService {
         if step.upid == nil {
             guard let found = await find(operation, plan, at: site) else { return }
             guard let upid = found.upid else {
+                let index = operation.steps.count - 1
+                let hasTask = plan.preview.calls.indices.contains(index) && plan.preview.calls[index].startsTask
+                let traces = hasTask ? "" : await traces(of: operation, plan, at: site)
+                guard !Task.isCancelled else { return }
                 return await end(
                     operation, .unknown,
                     "the agent was restarted after the call was sent and before PVE's answer was stored, and PVE shows "
-                        + "no task that must be its own; it is not sent again")
+                        + "no task that must be its own; it is not sent again" + traces)
             }
             followed.steps[followed.steps.count - 1].upid = upid
             guard await keep(followed) else { return }

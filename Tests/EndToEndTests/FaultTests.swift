@@ -75,6 +75,35 @@ struct FaultTests {
         }
     }
 
+    /// What becomes of a call that starts no task and whose answer is lost, and what PVE shows of it.
+    @Test(
+        arguments: [
+            (.executeThenReset, ["tags": ["new"]], ["all that was wanted is there", "tags is"]),
+            (.reset, ["tags": ["new"]], ["PVE shows nothing of it"]),
+            (
+                .executeThenReset, ["memory": 96, "net0": "name=eth0,bridge=vmbr99"],
+                ["of what was wanted this is there", "memory is 96"]
+            ),
+        ] as [(Fault.Effect, JSONObject, [String])])
+    func `of a lost answer without a task PVE's state is told, and the outcome stays unknown`(
+        effect: Fault.Effect, params: JSONObject, words: [String]
+    ) async throws {
+        try await withAgent { agent in
+            let pve = try agent.pve()
+            pve.setRunning(118, false)
+            pve.setConfig(118, "tags", nil)
+            let plan = try await agent.planID(Wish("configure_container", "lxc/118", params))
+            let node = try #require(pve.guest(118)?.node)
+            pve.inject(Fault(effect, method: "PUT", path: "/nodes/\(node)/lxc/118/config"))
+            let operation = try await agent.end(of: try await agent.apply(plan, approvedBy: "alice"))
+            #expect(operation["state"] == "unknown", "\(operation)")
+            let message = operation["message"]?.string ?? ""
+            for word in words + ["is not sent again"] { #expect(message.contains(word), "\(message)") }
+            #expect(try agent.records().last?["result"]?["message"] == operation["message"])
+            #expect(operation["left"] == nil || operation["left"] == .null)
+        }
+    }
+
     @Test(arguments: [400, 401, 403, 500, 501, 503])
     func `what PVE refused failed, with PVE's words`(status: Int) async throws {
         try await withAgent { agent in
