@@ -100,7 +100,7 @@ extension ActionCatalog {
                 CallTemplate(.put, "/cluster/replication/\(job)", when: .when("op", "change"), digest: true),
                 CallTemplate(
                     .delete, "/cluster/replication/\(job)", when: .when("op", "remove"), passes: ["keep", "force"]),
-            ], object: .at("/cluster/replication/\(job)"), checks: [.objectFits, .otherNode("target")],
+            ], object: .at("/cluster/replication/\(job)"), checks: [.objectFits, .otherNode("target"), .replicable],
             changes: .object, undo: .edit, needs: mayReplicate)
     }
 

@@ -73,6 +73,8 @@ package enum CheckKind: Sendable, Hashable {
     case guestsFit
     /// The same preconditions for each guest that is meant.
     case guestsMove
+    /// A job of replication that is added has volumes to replicate, all of them on storages that can.
+    case replicable
     /// No rule of HA moves the guest away again from the node that the parameter names.
     case ruleAllows(String)
     /// A rule of HA is about guests and nodes that HA has, and means something.

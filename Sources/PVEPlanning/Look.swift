@@ -177,6 +177,7 @@ final class Look {
         case .migration: try await migration()
         case .guestsFit: try await guestsFit()
         case .guestsMove: try await guestsMove()
+        case .replicable: try await replicable()
         case .ruleAllows(let name): try await ruleAllows(text(name))
         case .ruleFits: try await ruleFits()
         case .storageActive(let name, let content): try await storageActive(name, content)

@@ -112,13 +112,24 @@ extension World {
             throw .plain("Source '\(source)' does not match current node of guest '\(vmid)' (\(guest.node))")
         }
         guard target != guest.node else { throw .plain("Source and target must not be identical") }
-        let own = guest.disks.map(\.disk).filter {
-            $0.options["replicate"] != "0" && storage($0.storage)?.isShared != true
+        func isVolume(_ key: String) -> Bool { Disk.isKey(key, of: guest.kind) || key.hasPrefix("unused") }
+        let configs = [guest.config] + guest.snapshots.map(\.config)
+        for (key, value) in configs.flatMap(\.sorted) where isVolume(key) && value.hasPrefix("/") {
+            let list = PropertyList(value, leading: "file")
+            guard list["replicate"] != "0", let path = list["file"] else { continue }
+            let type = path.hasPrefix("/dev/") ? "device" : "bind"
+            throw .plain(
+                guest.kind == .vm
+                    ? "unable to replicate local file/device '\(path)'"
+                    : "unable to replicate mountpoint type '\(type)'")
         }
-        guard !own.isEmpty else { throw .plain("No replicatable volumes found") }
+        let own = configs.flatMap { config in
+            config.sorted.compactMap { isVolume($0.key) ? Disk($0.value) : nil }
+        }.filter { !$0.isCDROM && $0.options["replicate"] != "0" && storage($0.storage)?.isShared != true }
         if let disk = own.first(where: { storage($0.storage)?.type != "zfspool" }) {
             throw .plain("missing replicate feature on volume '\(disk.volume)'")
         }
+        guard !own.isEmpty else { throw .plain("No replicatable volumes found") }
         forgetRemovedJobs()
         guard replications[id] == nil else { throw .plain("replication job '\(id)' already exists") }
         var options = call.values

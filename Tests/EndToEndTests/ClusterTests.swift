@@ -221,6 +221,72 @@ struct ClusterTests {
         }
     }
 
+    /// What stands in the way of replication, and the words of the check; empty where nothing does.
+    private static let replications: [(target: String, given: Deed.Step, words: String)] = [
+        ("vm/136", { _ in }, "scsi0 of vm/136 is on storage local-lvm"),
+        ("vm/136", zfs, ""),
+        ("vm/136", { $0.setConfig(136, "scsi0", "local-lvm:vm-136-disk-0,size=128G,replicate=0") }, "no volume"),
+        (
+            "vm/136",
+            {
+                try await zfs($0)
+                $0.setConfig(136, "scsi1", "local-lvm:vm-136-disk-1,size=1G,replicate=0")
+            }, ""
+        ),
+        (
+            "vm/136",
+            {
+                try await zfs($0)
+                $0.setConfig(136, "unused0", "local-lvm:vm-136-disk-1")
+            }, "unused0 of vm/136 is on storage local-lvm"
+        ),
+        (
+            "vm/136",
+            {
+                try await zfs($0)
+                $0.setConfig(136, "scsi1", "/dev/sdb,size=1G")
+            }, "scsi1 of vm/136 is \"/dev/sdb\""
+        ),
+        (
+            "vm/136",
+            {
+                $0.addSnapshot("old", of: 136)
+                try await zfs($0)
+            }, "scsi0 of snapshot old of vm/136 is on storage local-lvm"
+        ),
+        ("vm/100", { _ in }, "no volume"),
+        (
+            "lxc/118",
+            {
+                try await zfs($0)
+                $0.setConfig(118, "rootfs", "tank:subvol-118-disk-0,size=8G")
+                $0.setConfig(118, "mp0", "/srv/share,mp=/srv")
+            }, "mp0 of lxc/118 is \"/srv/share\""
+        ),
+    ]
+
+    private static let zfs: Deed.Step = {
+        $0.setStorage("tank", type: "zfspool", options: ["pool": "tank", "content": "images,rootdir"])
+        $0.setConfig(136, "scsi0", "tank:vm-136-disk-0,size=128G")
+    }
+
+    @Test(arguments: replications.indices)
+    func `replication of what cannot be replicated is denied, as PVE refuses it`(index: Int) async throws {
+        let (target, given, words) = Self.replications[index]
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            try await given(pve)
+            let planned = try await agent.plan(
+                Wish("replication_edit", target, ["op": "add", "job": 0, "target": "pve3"]))
+            let detail = check("replication", of: planned)?["detail"]?.string
+            #expect(words.isEmpty ? detail == nil : detail?.contains(words) == true, "\(planned)")
+            #expect((planned["state"] == "denied") == !words.isEmpty, "\(planned)")
+            let id = target.split(separator: "/").last ?? ""
+            let answer = try await pve.ask("POST", "/cluster/replication", "id=\(id)-0&type=local&target=pve3")
+            #expect((answer == nil) == !words.isEmpty)
+        }
+    }
+
     @Test func `replication to where the guest is cannot be`() async throws {
         try await withAgent(Deed.setup) { agent in
             let planned = try await agent.plan(
