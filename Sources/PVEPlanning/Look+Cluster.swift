@@ -61,7 +61,7 @@ extension Look {
     /// Every guest that was named is there, and there is one at all.
     func guestsFit() async throws(HypervisorError) -> [Check] {
         let named = (request.params["vms"]?.array ?? []).compactMap { $0.integer.map { UInt32(clamping: $0) } }
-        let found = Set(findings.guests.map(\.id.rawValue))
+        let found = findings.leftOut.union(findings.guests.map(\.id.rawValue))
         var checks = named.filter { !found.contains($0) }.map { id in
             Check("guests", .block, "\(site.facts.name) shows no guest \(id) that is no template")
         }

@@ -144,6 +144,27 @@ extension Look {
                 findings.hasBulkActions = false
             }
         }
+        if wanted != nil, findings.hasBulkActions, request.definition.changes == .guestStatus("running") {
+            try await leaveOutRunning(rows)
+        }
+    }
+
+    /// The cluster's start of many fails for containers that run already, and passes over machines that do. One that is
+    /// paused it resumes.
+    private func leaveOutRunning(_ rows: [JSON]) async throws(HypervisorError) {
+        for row in rows where Self.hasProcess(row) {
+            guard let guest = GuestRef(row: row), findings.guests.contains(guest), let node = row["node"]?.string
+            else { continue }
+            try await attempt { () throws(HypervisorError) in
+                let path = ["nodes", node, guest.kind.rawValue, guest.id.description, "status", "current"]
+                let status = try await read(path)
+                let now = status["qmpstatus"] ?? status["status"]
+                guard status["status"] == "running", now != "paused" else { return }
+                findings.guests.removeAll { $0 == guest }
+                findings.leftOut.insert(guest.id.rawValue)
+                note("already-running", "\(guest) runs already; it is left out", .ok)
+            }
+        }
     }
 
     /// Whether a request for all guests of a node means this one.

@@ -37,6 +37,8 @@ final class Look {
         var object: JSON?
         /// The guests that a request for many means.
         var guests: [GuestRef] = []
+        /// Those that a request for many names, and that are left out, since they are as they are to be.
+        var leftOut: Set<UInt32> = []
         /// PVE has actions on many guests of its own.
         var hasBulkActions = true
         /// How the cluster writes tags.

@@ -137,13 +137,33 @@ struct OutcomeTests {
         }
     }
 
-    @Test func `a container that runs already fails PVE's bulk start, not the operation`() async throws {
+    @Test(arguments: ["node/pve2", "cluster"])
+    func `guests that run already are not sent along with PVE's bulk start, since containers fail it`(
+        target: String
+    ) async throws {
         try await withAgent { agent in
             let pve = try agent.pve()
-            let operation = try await ended(Wish("bulk_start", "node/pve2", ["vms": [118, 136]]), at: agent)
-            #expect(operation["state"] == "succeeded_with_warnings", "\(operation)")
+            try await pve.make("POST", "/nodes/pve2/qemu/100/status/suspend")
+            let wish = Wish("bulk_start", target, ["vms": [100, 118, 136]])
+            let preview = try #require(try await agent.plan(wish)["preview"])
+            let call = try #require(preview["calls"]?.array?.first, "\(preview)")
+            #expect(call["params"]?["vms"] == ["100", "136"], "one that is paused is resumed: \(preview)")
+            #expect(preview["changes"]?.array?.map { $0["key"] } == ["vm/100.status", "vm/136.status"], "\(preview)")
+            let told = preview["checks"]?.array?.first { $0["id"] == "already-running" }
+            #expect(told?["level"] == "ok")
+            #expect(told?["detail"]?.string?.contains("lxc/118") == true, "\(preview)")
+
+            let operation = try await ended(wish, at: agent)
+            #expect(operation["state"] == "succeeded", "\(operation)")
             #expect(operation["data"]?["guests"]?.array?.map { $0["done"] } == [true, true], "\(operation)")
-            #expect(pve.guest(136)?.status == "running")
+            #expect(pve.guest(136)?.status == "running" && pve.guest(100)?.status == "running")
+
+            let nothing = try await agent.plan(wish)
+            #expect(nothing["state"] == "denied", "none is left: \(nothing)")
+            #expect(
+                nothing["preview"]?["checks"]?.array?.contains {
+                    $0["id"] == "guests" && $0["detail"]?.string?.contains("nothing to do") == true
+                } == true, "\(nothing)")
         }
     }
 
