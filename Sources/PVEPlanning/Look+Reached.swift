@@ -152,13 +152,30 @@ extension Look {
         return calls.contains { $0.path.count > 2 && $0.path[2] != "rules" }
     }
 
-    /// Guests that HA keeps together with one that moves.
+    /// Guests that HA keeps together with those that move.
     func addDependents() async throws(HypervisorError) {
-        guard case .node = request.definition.changes, isManaged, isThere,
-            findings.observed.shown["lock"]?.string == nil, let guest, let node, await isQuorate()
-        else { return }
+        switch request.definition.changes {
+        case .node:
+            guard isManaged, isThere, findings.observed.shown["lock"]?.string == nil, let guest, let node else {
+                return
+            }
+            try await addDependents(of: guest, on: node.description)
+        case .guestNode:
+            let rows = try await rowsByID()
+            for guest in findings.guests {
+                guard let row = rows[guest.id], let node = row["node"]?.string, let state = row["hastate"]?.string,
+                    state != "ignored", findings.guestStates[guest.description]?["lock"]?.string == nil
+                else { continue }
+                try await addDependents(of: guest, on: node)
+            }
+        default: return
+        }
+    }
+
+    private func addDependents(of guest: GuestRef, on node: String) async throws(HypervisorError) {
+        guard await isQuorate() else { return }
         let found: JSON
-        do throws(HypervisorError) { found = try await preconditions(of: guest, on: node.description) } catch {
+        do throws(HypervisorError) { found = try await preconditions(of: guest, on: node) } catch {
             // That it does not tell is a check's to say.
             guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
             return

@@ -121,6 +121,29 @@ struct HATests {
         }
     }
 
+    @Test(arguments: ["node/pve2", "cluster"])
+    func `guests that HA brings along in a bulk migration are among those that are reached`(
+        target: String
+    ) async throws {
+        try await withAgent(Deed.setup) { agent in
+            let pve = try agent.pve()
+            try await Self.affinity(pve)
+            let wish = Wish("bulk_migrate", target, ["vms": [100], "target": "pve1"])
+            func brought(_ planned: Reply) -> Bool {
+                (planned["preview"]?["subjects"]?.array ?? []).contains {
+                    $0["name"] == "vm/136" && $0["role"] == "affected"
+                }
+            }
+            #expect(try await !brought(agent.plan(wish)))
+            try await pve.make(
+                "POST", "/cluster/ha/rules",
+                "rule=near&type=resource-affinity&affinity=positive&resources=vm%3A100%2Cvm%3A136")
+            let planned = try await agent.plan(wish)
+            #expect(brought(planned), "\(planned)")
+            #expect(planned["preview"]?["observed"]?["guests"]?["vm/136"]?["node"] == "pve2", "\(planned)")
+        }
+    }
+
     @Test func `a guest that must be apart from one on the target does not move there`() async throws {
         try await withAgent(Deed.setup) { agent in
             let pve = try agent.pve()
