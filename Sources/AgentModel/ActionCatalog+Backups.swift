@@ -113,7 +113,11 @@ extension ActionCatalog {
                 CallTemplate(.put, "/cluster/backup/{id}", when: .when("op", "change")),
                 CallTemplate(.delete, "/cluster/backup/{id}", when: .when("op", "remove")),
             ], object: .at("/cluster/backup/{id}"), checks: [.objectFits], changes: .object, undo: .edit,
-            needs: [Privilege("/", "Sys.Modify")])
+            needs: [
+                Privilege("/", "Sys.Modify"),
+                Privilege("/storage/{storage}", "Datastore.Allocate", when: .with("storage")),
+                Privilege("/pool/{pool}", "VM.Backup", when: .with("pool")),
+            ])
     }
 
     private static var prune: ActionDefinition {

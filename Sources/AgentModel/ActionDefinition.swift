@@ -47,9 +47,11 @@ package struct ActionDefinition: Sendable, Hashable {
         }
     }
 
-    /// The calls as documents show them, with their places in braces.
+    /// The calls as documents show them, each once, with their places in braces.
     package var shownCalls: [String] {
-        calls.map { "\($0.method.rawValue) \($0.path)" } + (takesEndpoint ? ["params.method params.endpoint"] : [])
+        let all = calls.map { "\($0.method.rawValue) \($0.path)" }
+        return all.enumerated().filter { !all[..<$0.offset].contains($0.element) }.map(\.element)
+            + (takesEndpoint ? ["params.method params.endpoint"] : [])
     }
 
     static func read(

@@ -42,12 +42,22 @@ extension Look {
         .map { (path: request.fill($0.path, place), anyOf: $0.anyOf) }
         if let guest, request.safetyName(in: place) != nil { needs.append(("/vms/\(guest.id)", ["VM.Snapshot"])) }
         if let guest { needs += keyNeeds().map { ("/vms/\(guest.id)", $0) } }
-        needs += placeNeeds()
+        needs += placeNeeds() + jobNeeds()
         for guest in findings.guests {
             let isMigration = if case .guestNode = definition.changes { true } else { false }
             needs.append(("/vms/\(guest.id)", [isMigration ? "VM.Migrate" : "VM.PowerMgmt"]))
         }
         return needs.filter { !$0.path.contains("{") }
+    }
+
+    /// A scheduled backup is changed only by who may allocate on its storage as it is, and on the one that it goes back to.
+    private func jobNeeds() -> [(path: String, anyOf: [String])] {
+        guard let call = calls.first, call.method == .put, call.path.starts(with: ["cluster", "backup"]),
+            let job = findings.object?.object
+        else { return [] }
+        let isReset = (request.params["delete"]?.array ?? []).contains("storage")
+        let storages = [job["storage"]?.string ?? "local"] + (isReset ? ["local"] : [])
+        return storages.map { ("/storage/\($0)", ["Datastore.Allocate"]) }
     }
 
     /// The token's privileges on one path; `nil`, and a warning, where PVE does not tell.

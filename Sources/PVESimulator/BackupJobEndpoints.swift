@@ -138,7 +138,19 @@ extension World {
         return options
     }
 
+    /// Who may not allocate on a job's storage may not have it fill that.
+    private func checkJob(_ storages: [String?], _ call: Call) throws(Failure) {
+        for storage in storages.map({ $0 ?? "local" })
+        where !call.caller.may("Datastore.Allocate", on: "/storage/\(storage)") {
+            throw .denied("/storage/\(storage), Datastore.Allocate")
+        }
+        if let pool = call["pool"], !call.caller.may("VM.Backup", on: "/pool/\(pool)") {
+            throw .denied("/pool/\(pool), VM.Backup")
+        }
+    }
+
     fileprivate mutating func addBackupJob(_ call: Call) throws(Failure) -> Reply {
+        try checkJob([call["storage"]], call)
         let job = BackupJob(id: call["id"] ?? random.uuid(), options: Self.options(of: call))
         guard !backupJobs.contains(where: { $0.id == job.id }) else { throw .plain("Job '\(job.id)' already exists") }
         try CalendarEvent.check(call)
@@ -152,6 +164,9 @@ extension World {
             throw .plain("no such vzdump job")
         }
         var job = backupJobs[index]
+        let isReset = Format.list(call.text("delete")).contains("storage")
+        let next = call["storage"].map { [$0] } ?? (isReset ? ["local"] : [])
+        try checkJob(next + [job.options["storage"]], call)
         let set = Self.options(of: call)
         // A new way of naming the guests takes the place of the old one.
         if ["vmid", "all", "pool"].contains(where: { set[$0] != nil }) {

@@ -6,6 +6,11 @@ import Testing
 /// Every change of the catalogue: from the plan to the end of PVE's task, and not at all when the world moved meanwhile.
 @Suite(.timeLimit(.minutes(10)))
 struct CatalogTests {
+    @Test(arguments: ActionCatalog.all)
+    func `each call is shown once`(entry: ActionDefinition) {
+        #expect(Set(entry.shownCalls).count == entry.shownCalls.count, "\(entry.shownCalls)")
+    }
+
     @Test func `every change of the catalogue is tried here`() {
         let tried = Set(Deed.all.map(\.wish.action))
         let all = Set(ActionCatalog.all.filter { $0.effect == .change }.map(\.action.rawValue))
