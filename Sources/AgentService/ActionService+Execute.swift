@@ -63,7 +63,14 @@ extension ActionService {
                     ports.reached(.answerStored)
                     return await followCommand(&operation, ready.plan, at: ready.site)
                 }
-                if call.trims, !operation.noteTrim(redaction(data)) { return .failed }
+                if let flaw = ready.site.planning.flaw(in: redaction(data), of: call) {
+                    operation.message = flaw.message
+                    operation.hasWarnings = true
+                    if flaw.isTotal {
+                        operation.steps[last].state = .failed
+                        return .failed
+                    }
+                }
                 if let asked = call.askedOfHA {
                     let done = TaskEnd(exit: .ok, message: "OK")
                     guard let end = await settle(done, asked, ready.plan, at: ready.site) else { return nil }

@@ -12,27 +12,6 @@ extension Operation {
         if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
     }
 
-    /// Keeps which file systems could not be trimmed, since the guest agent's answer is no error whatever became of each.
-    /// False where none of them could.
-    mutating func noteTrim(_ answer: JSON) -> Bool {
-        guard let paths = answer["result"]?["paths"]?.array else {
-            hasWarnings = true
-            message = "the guest agent does not say which file systems it has trimmed"
-            return true
-        }
-        let failed = paths.filter { $0["error"].map { $0 != .null } ?? false }
-        guard !failed.isEmpty else { return true }
-        let names = failed.prefix(20).map { JSON.string(String(($0["path"]?.string ?? "?").prefix(200))).shown }
-        message =
-            "\(failed.count) of \(paths.count) file systems could not be trimmed: "
-            + names.joined(separator: ", ") + (failed.count > names.count ? ", …" : "")
-            + "; what the guest agent says of each is in data"
-        hasWarnings = true
-        guard failed.count == paths.count, let last = steps.indices.last else { return true }
-        steps[last].state = .failed
-        return false
-    }
-
     /// With what the store has of somebody's wish to cancel it.
     func keepingCancel(of stored: Operation?) -> Operation {
         var operation = self

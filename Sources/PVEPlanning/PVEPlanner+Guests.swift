@@ -1,6 +1,6 @@
 package import AgentModel
 package import AgentService
-import StrictJSON
+package import StrictJSON
 
 /// How guests are doing, and what runs in them.
 extension PVEPlanner {
@@ -43,5 +43,21 @@ extension PVEPlanner {
             signal: shown["signal"]?.whole, output: shown["out-data"]?.string ?? "",
             errors: shown["err-data"]?.string ?? "",
             isCut: [shown["out-truncated"], shown["err-truncated"]].contains { $0?.flag == true })
+    }
+
+    /// The guest agent's answer to a trim is no error, whatever became of each file system.
+    package func flaw(in answer: JSON, of call: Call) -> (message: String, isTotal: Bool)? {
+        guard call.trims else { return nil }
+        guard let paths = answer["result"]?["paths"]?.array else {
+            return ("the guest agent does not say which file systems it has trimmed", false)
+        }
+        let failed = paths.filter { $0["error"].map { $0 != .null } ?? false }
+        guard !failed.isEmpty else { return nil }
+        let names = failed.prefix(20).map { JSON.string(String(($0["path"]?.string ?? "?").prefix(200))).shown }
+        return (
+            "\(failed.count) of \(paths.count) file systems could not be trimmed: "
+                + names.joined(separator: ", ") + (failed.count > names.count ? ", …" : "")
+                + "; what the guest agent says of each is in data", failed.count == paths.count
+        )
     }
 }
