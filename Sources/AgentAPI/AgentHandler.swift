@@ -123,7 +123,7 @@ package struct AgentHandler: HTTPHandler {
         var context = Context(principal ?? .nobody, requestID: id)
         do throws(ServiceError) {
             if let principal { context = try Self.context(request, by: principal, on: route, id) }
-            let exchange = Exchange(
+            let exchange = APIExchange(
                 request: request, context: context, isAuthenticated: principal != nil, captures: captures,
                 query: try Self.query(of: request, route))
             return (try await route.handle(handlers, exchange), principal.map { _ in context.caller.actor })

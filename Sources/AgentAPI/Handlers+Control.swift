@@ -7,16 +7,16 @@ import StrictJSON
 
 /// Freezes and the audit log.
 extension Handlers {
-    func freezes(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func freezes(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         .json(.ok, ["freezes": .array(service.freezes(exchange.context).map(Views.freeze))])
     }
 
-    func freeze(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func freeze(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let request = try FreezeRequest(body: try exchange.object())
         return .json(.ok, Views.freeze(try await service.freeze(request, exchange.context)))
     }
 
-    func unfreeze(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func unfreeze(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let choice = FreezeChoice(
             id: exchange.query["id"], environment: exchange.query["environment"], by: exchange.query["by"])
         let lifted = try await service.unfreeze(choice, exchange.context)
@@ -24,7 +24,7 @@ extension Handlers {
         return .json(.ok, ["lifted": lifted.map(Views.freeze) ?? .null, "freezes": .array(left.map(Views.freeze))])
     }
 
-    func audit(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func audit(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let after = try exchange.query("after", in: 0...Int.max) ?? 0
         let limit = try exchange.query("limit", in: 1...1000) ?? 100
         let (records, next) = try await service.records(after: UInt64(after), limit: limit, exchange.context)
@@ -36,13 +36,13 @@ extension Handlers {
         return Response(status: .ok, fields: [.contentType: "application/json"], body: .init(parts: parts))
     }
 
-    func auditHead(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func auditHead(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let head = service.auditHead
         return .json(.ok, ["seq": JSON(Int(clamping: head.seq)), "hash": .string(head.hash)])
     }
 }
 
-extension KeptAnswer {
+extension StoredResponse {
     init(_ response: Response) {
         self.init(
             status: response.status.code, body: response.body.bytes, location: response.fields[.location])
@@ -51,7 +51,7 @@ extension KeptAnswer {
 
 extension Response {
     /// An answer as it was given before.
-    init(_ kept: KeptAnswer) {
+    init(_ kept: StoredResponse) {
         var fields: HTTPFields = [.contentType: kept.status < 400 ? "application/json" : "application/problem+json"]
         fields[.location] = kept.location
         self.init(status: HTTPResponse.Status(code: kept.status), fields: fields, body: .init(kept.body))

@@ -6,7 +6,7 @@ import StrictJSON
 
 /// Operations: lists, one, its log, cancel and resolve.
 extension Handlers {
-    func operations(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func operations(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let limit = try exchange.query("limit", in: 1...500) ?? 100
         var filter = OperationFilter(limit: limit + 1)
         filter.state = try exchange.query("state", states(OperationState.self), OperationState.init)
@@ -21,7 +21,7 @@ extension Handlers {
             isCut: found.isCut)
     }
 
-    func oneOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func oneOperation(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let wait = try exchange.query("wait", in: 0...60).map { Duration.seconds($0) }
         return .json(
             .ok,
@@ -32,19 +32,19 @@ extension Handlers {
         )
     }
 
-    func operationLog(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func operationLog(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let start = try exchange.query("start", in: 0...10_000_000) ?? 0
         let limit = try exchange.query("limit", in: 1...5000) ?? 500
         let log = try await service.log(of: try exchange.id(.operation), from: start, limit: limit, exchange.context)
         return .json(.ok, ["start": JSON(start), "total": JSON(log.total), "lines": JSON(log.lines)])
     }
 
-    func cancelOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func cancelOperation(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let operation = try await service.cancelOperation(try exchange.id(.operation), exchange.context)
         return .json(operation.state.isEnded ? .ok : .accepted, Views.operation(operation))
     }
 
-    func resolveOperation(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func resolveOperation(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let id = try exchange.id(.operation)
         let body = try ResolveRequest(body: try exchange.object())
         return .json(

@@ -16,7 +16,7 @@ struct Handlers: Sendable {
         let probe: Probe?
     }
 
-    private let environmentList = Rendered<[EnvironmentRow]>()
+    private let environmentList = ResponseCache<[EnvironmentRow]>()
 
     init(service: ActionService, authenticator: Authenticator) {
         self.service = service
@@ -24,12 +24,12 @@ struct Handlers: Sendable {
     }
 
     /// The process serves.
-    func health(_ exchange: Exchange) async throws(ServiceError) -> Response { Self.healthy }
+    func health(_ exchange: APIExchange) async throws(ServiceError) -> Response { Self.healthy }
 
     private static let healthy = Response.json(.ok, ["ok": true])
 
     /// Whether the agent can do its work; an unreachable PVE does not make it unready.
-    func ready(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func ready(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let missing = await service.missing(isAuthConfigured: authenticator.isConfigured)
         var body: JSONObject = ["ok": .bool(missing.isEmpty)]
         if !missing.isEmpty {
@@ -42,19 +42,21 @@ struct Handlers: Sendable {
                 })
         }
         if exchange.isAuthenticated {
-            body["environments"] = .array(service.visibleSites(exchange.context).map(Views.environment))
+            body["environments"] = .array(service.visibleEnvironments(exchange.context).map(Views.environment))
         }
         return .json(missing.isEmpty ? .ok : .serviceUnavailable, .object(body))
     }
 
-    func environments(_ exchange: Exchange) async throws(ServiceError) -> Response {
-        let sites = service.visibleSites(exchange.context)
-        return environmentList.response(of: sites.map { EnvironmentRow(name: $0.facts.name, probe: $0.probe) }) {
-            .json(.ok, ["environments": .array(sites.map(Views.environment))])
+    func environments(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let managedEnvironments = service.visibleEnvironments(exchange.context)
+        return environmentList.response(
+            of: managedEnvironments.map { EnvironmentRow(name: $0.settings.name, probe: $0.probe) }
+        ) {
+            .json(.ok, ["environments": .array(managedEnvironments.map(Views.environment))])
         }
     }
 
-    func actions(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func actions(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         Self.catalogue
     }
 
@@ -62,7 +64,7 @@ struct Handlers: Sendable {
 
     // MARK: Reads
 
-    func inventory(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func inventory(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let running = try exchange.query("state", "all or running") { ["all": false, "running": true][$0] } ?? false
         guard let name = exchange.query["environment"] else {
             let result = try await service.inventoryOfAll(runningOnly: running, exchange.context)
@@ -72,18 +74,19 @@ struct Handlers: Sendable {
             ]
             return ReadEnvelope(head: ["request": request], result: result).response()
         }
-        let site = try service.site(named: name, .view, exchange.context)
+        let managed = try service.managedEnvironment(named: name, .view, exchange.context)
         return try await read(
             ActionRequest(
-                reading: .readInventory, on: running ? .inventoryRunning : .inventoryAll, in: site.facts.name), exchange
+                reading: .readInventory, on: running ? .inventoryRunning : .inventoryAll, in: managed.settings.name),
+            exchange
         )
     }
 
-    func nodes(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func nodes(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         try await read(ActionRequest(reading: .readNodes, on: .nodesAll, in: try environment(exchange)), exchange)
     }
 
-    func tasks(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func tasks(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         var params = JSONObject()
         params["node"] = try exchange.query("node", "a node's name", NodeName.init).map { .string("\($0)") }
         params["limit"] = try exchange.query("limit", in: 1...1000).map { JSON($0) }
@@ -91,7 +94,7 @@ struct Handlers: Sendable {
             ActionRequest(reading: .readTasks, on: .tasksAll, in: try environment(exchange), params: params), exchange)
     }
 
-    func taskStatus(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func taskStatus(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         guard let upid = try exchange.query("upid", "a task's id, UPID:…", UPID.init) else {
             throw ServiceError(.invalidRequest, "query parameter upid is missing; it takes a task's id, UPID:…")
         }
@@ -99,29 +102,29 @@ struct Handlers: Sendable {
             ActionRequest(reading: .readTaskStatus, on: .task(upid), in: try environment(exchange)), exchange)
     }
 
-    private func environment(_ exchange: Exchange) throws(ServiceError) -> EnvironmentName {
+    private func environment(_ exchange: APIExchange) throws(ServiceError) -> EnvironmentName {
         guard let name = exchange.query["environment"] else {
             throw ServiceError(
                 .invalidRequest, "query parameter environment is missing; GET /v1/environments lists all")
         }
-        return try service.site(named: name, .view, exchange.context).facts.name
+        return try service.managedEnvironment(named: name, .view, exchange.context).settings.name
     }
 
-    private func read(_ request: ActionRequest, _ exchange: Exchange) async throws(ServiceError) -> Response {
+    private func read(_ request: ActionRequest, _ exchange: APIExchange) async throws(ServiceError) -> Response {
         let (plan, result) = try await service.read(request, exchange.context)
         return ReadEnvelope(head: ["request": request.json, "plan": Views.unstored(plan)], result: result).response()
     }
 
     // MARK: Plan and apply
 
-    func plan(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func plan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let object = try exchange.object()
         return try await once(exchange, "plan", object) { kept async throws(ServiceError) in
             .json(.ok, shown(try await service.plan(object, exchange.context, kept: kept), to: exchange))
         }
     }
 
-    func apply(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func apply(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let object = try exchange.object()
         let wanted = try ApplyRequest(body: object)
         let wait = exchange.preferredWait
@@ -134,8 +137,8 @@ struct Handlers: Sendable {
 
     /// Carries a request out, or answers as before where its `Idempotency-Key` has been here.
     private func once(
-        _ exchange: Exchange, _ route: String, _ object: JSONObject,
-        _ body: (KeptWish?) async throws(ServiceError) -> Response
+        _ exchange: APIExchange, _ route: String, _ object: JSONObject,
+        _ body: (PendingIdempotentRequest?) async throws(ServiceError) -> Response
     ) async throws(ServiceError) -> Response {
         guard let key = try exchange.idempotencyKey(route) else { return try await body(nil) }
         let hash = service.payloadHash(object)
@@ -145,14 +148,16 @@ struct Handlers: Sendable {
             return Self.replayed(await reply(to: try await service.outcome(of: operation), exchange))
         case .fresh:
             defer { service.end(key) }
-            let wish = KeptWish(key: key, payloadHash: hash) { KeptAnswer(.json(.ok, shown($0, to: exchange))) }
+            let wish = PendingIdempotentRequest(key: key, payloadHash: hash) {
+                StoredResponse(.json(.ok, shown($0, to: exchange)))
+            }
             do throws(ServiceError) {
                 let response = try await body(wish)
-                await service.keep(KeptAnswer(response), for: key)
+                await service.keep(StoredResponse(response), for: key)
                 return response
             } catch {
                 await service.keep(
-                    KeptAnswer(Problem.response(to: error, requestID: exchange.context.requestID)), for: key)
+                    StoredResponse(Problem.response(to: error, requestID: exchange.context.requestID)), for: key)
                 throw error
             }
         }
@@ -164,7 +169,7 @@ struct Handlers: Sendable {
         return response
     }
 
-    private func reply(to outcome: ApplyOutcome, _ exchange: Exchange) async -> Response {
+    private func reply(to outcome: ApplyOutcome, _ exchange: APIExchange) async -> Response {
         let plan = outcome.plan
         var body: JSONObject = ["request": plan.request.json, "decision": plan.decision.json]
         if outcome.isStored { body["plan_id"] = .string(plan.id.description) }
@@ -193,11 +198,11 @@ struct Handlers: Sendable {
     // MARK: Plans
 
     /// A plan as the caller may see it.
-    private func shown(_ plan: Plan, to exchange: Exchange) -> JSON {
+    private func shown(_ plan: Plan, to exchange: APIExchange) -> JSON {
         Views.plan(service.shown(plan, to: exchange.context.caller))
     }
 
-    func plans(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func plans(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let limit = try exchange.query("limit", in: 1...500) ?? 100
         var filter = PlanFilter(limit: limit + 1)
         filter.state = try exchange.query("state", states(PlanState.self), PlanState.init)
@@ -208,24 +213,24 @@ struct Handlers: Sendable {
         return page("plans", found.rows.map { ($0.plan.id, Views.summary($0)) }, limit, isCut: found.isCut)
     }
 
-    func onePlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func onePlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         .json(.ok, shown(try await service.plan(try exchange.id(.plan), exchange.context), to: exchange))
     }
 
-    func decidePlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func decidePlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let id = try exchange.id(.plan)
         let approval = try ApprovalRequest(body: try exchange.object())
         return .json(.ok, shown(try await service.decide(id, approval, exchange.context), to: exchange))
     }
 
-    func cancelPlan(_ exchange: Exchange) async throws(ServiceError) -> Response {
+    func cancelPlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         .json(.ok, shown(try await service.cancelPlan(try exchange.id(.plan), exchange.context), to: exchange))
     }
 
     /// The one environment that the query names, for a list of what is in it.
-    func environments(_ exchange: Exchange) throws(ServiceError) -> Set<EnvironmentName>? {
+    func environments(_ exchange: APIExchange) throws(ServiceError) -> Set<EnvironmentName>? {
         guard let name = exchange.query["environment"] else { return nil }
-        return [try service.site(named: name, .view, exchange.context).facts.name]
+        return [try service.managedEnvironment(named: name, .view, exchange.context).settings.name]
     }
 
     /// A page of a list, at most `limit` rows and about 1 MiB; `next` names where the following one starts, when there is

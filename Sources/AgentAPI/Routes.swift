@@ -25,13 +25,13 @@ package struct Route: Sendable {
     package let summary: String
     /// Query parameters that the route knows; any other is refused.
     package let query: [String]
-    private let body: @Sendable (Handlers) -> (Exchange) async throws(ServiceError) -> Response
+    private let body: @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
 
     init(
         _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right? = nil,
         lane: Admission.Lane = .ordinary, query: [String] = [],
         _ summary: String,
-        _ handle: @escaping @Sendable (Handlers) -> (Exchange) async throws(ServiceError) -> Response
+        _ handle: @escaping @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
     ) {
         self.method = method
         self.path = path
@@ -44,7 +44,7 @@ package struct Route: Sendable {
     }
 
     /// Serves a request of somebody whose roles allow what the route does.
-    func handle(_ handlers: Handlers, _ exchange: Exchange) async throws(ServiceError) -> Response {
+    func handle(_ handlers: Handlers, _ exchange: APIExchange) async throws(ServiceError) -> Response {
         if let right, !exchange.context.principal.rights.contains(right) {
             throw ServiceError(
                 .forbidden,

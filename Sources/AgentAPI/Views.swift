@@ -71,7 +71,7 @@ package enum Views {
         ]
     }
 
-    package static func moved(_ moved: [Moved]) -> JSON {
+    package static func moved(_ moved: [StateDrift]) -> JSON {
         .array(moved.map(\.json))
     }
 
@@ -144,19 +144,20 @@ package enum Views {
         }
     }
 
-    package static func environment(_ site: Site) -> JSON {
-        let facts = site.facts
+    package static func environment(_ managed: ManagedEnvironment) -> JSON {
+        let settings = managed.settings
         return [
-            "name": .string(facts.name.description), "base_url": .string(facts.baseURL),
-            "token_id": .string(facts.tokenID), "read_only": .bool(facts.readOnly),
-            "labels": facts.labels.isEmpty
+            "name": .string(settings.name.description), "base_url": .string(settings.baseURL),
+            "token_id": .string(settings.tokenID), "read_only": .bool(settings.readOnly),
+            "labels": settings.labels.isEmpty
                 ? nil
-                : .object(facts.labels.sorted { $0.key < $1.key }.reduce(into: [:]) { $0[$1.key] = .string($1.value) }),
-            "reachable": site.probe.map { .bool($0.error == nil) } ?? .null,
-            "pve_version": site.probe?.version.map { .string($0) } ?? .null,
-            "simulator": site.probe.map { .bool($0.isSimulator) } ?? .null,
-            "checked_at": site.probe.map { .string($0.at.rfc3339) } ?? .null,
-            "error": site.probe?.error.map { .string($0) },
+                : .object(
+                    settings.labels.sorted { $0.key < $1.key }.reduce(into: [:]) { $0[$1.key] = .string($1.value) }),
+            "reachable": managed.probe.map { .bool($0.error == nil) } ?? .null,
+            "pve_version": managed.probe?.version.map { .string($0) } ?? .null,
+            "simulator": managed.probe.map { .bool($0.isSimulator) } ?? .null,
+            "checked_at": managed.probe.map { .string($0.at.rfc3339) } ?? .null,
+            "error": managed.probe?.error.map { .string($0) },
         ]
     }
 }

@@ -55,7 +55,7 @@ extension ActionCatalog {
         [
             CallTemplate(.post, list, when: .when("op", "add").and(targets), fixed: fixed),
             CallTemplate(.put, "\(list)/\(item)", when: .when("op", "change").and(targets), digest: true),
-            CallTemplate(.delete, "\(list)/\(item)", when: .when("op", "remove").and(targets), passes: removing),
+            CallTemplate(.delete, "\(list)/\(item)", when: .when("op", "remove").and(targets), forwards: removing),
         ]
     }
 
@@ -63,9 +63,10 @@ extension ActionCatalog {
         .change(
             "ha_migrate", "Ask HA to move a guest to another node", on: guests,
             [
-                node, ParameterDefinition("target", .text(.node), required: true, isOwn: true, "the node to move to"),
+                node,
+                ParameterDefinition("target", .text(.node), required: true, agentOnly: true, "the node to move to"),
                 ParameterDefinition(
-                    "mode", .choice(["migrate", "relocate"]), required: true, isOwn: true,
+                    "mode", .choice(["migrate", "relocate"]), required: true, agentOnly: true,
                     "while it runs, or stopped and started there"),
             ], risk: .high, approval: true, because: "moves a machine; may interrupt it",
             [CallTemplate(.post, "/cluster/ha/resources/{sid}/{mode}", fixed: ["node": "{target}"])],
@@ -75,7 +76,7 @@ extension ActionCatalog {
     }
 
     private static let job = ParameterDefinition(
-        "job", .integer(0...999), required: true, isOwn: true, "the number of the guest's replication job")
+        "job", .integer(0...999), required: true, agentOnly: true, "the number of the guest's replication job")
 
     private static var editReplication: ActionDefinition {
         let job = "{vmid}-{job}"
@@ -99,7 +100,7 @@ extension ActionCatalog {
                     .post, "/cluster/replication", when: .when("op", "add"), fixed: ["id": job, "type": "local"]),
                 CallTemplate(.put, "/cluster/replication/\(job)", when: .when("op", "change"), digest: true),
                 CallTemplate(
-                    .delete, "/cluster/replication/\(job)", when: .when("op", "remove"), passes: ["keep", "force"]),
+                    .delete, "/cluster/replication/\(job)", when: .when("op", "remove"), forwards: ["keep", "force"]),
             ], object: .at("/cluster/replication/\(job)"), checks: [.objectFits, .otherNode("target"), .replicable],
             changes: .object, undo: .edit, needs: mayReplicate)
     }

@@ -21,10 +21,10 @@ extension ActionCatalog {
                 retention, bandwidth, ParameterDefinition("ionice", .integer(0...8), "IO priority; 8 is idle"),
             ], risk: .medium, because: "uses storage, interrupts little",
             touches: [
-                TouchRule(
+                RiskEscalation(
                     "touches-running", when: .when("mode", "suspend", "stop"), risk: .medium,
                     because: "interrupts what runs in it"),
-                TouchRule("touches-backups", ["remove", "prune-backups"], because: "deletes older backups"),
+                RiskEscalation("touches-backups", ["remove", "prune-backups"], because: "deletes older backups"),
             ],
             [
                 CallTemplate(
@@ -44,7 +44,8 @@ extension ActionCatalog {
             "restore_backup", "Make a guest from a backup, in place of the one that is there or as a new one",
             on: [.vm, .container],
             [
-                ParameterDefinition("node", .text(.node), isOwn: true, "the node for a new guest; else where it is"),
+                ParameterDefinition(
+                    "node", .text(.node), agentOnly: true, "the node for a new guest; else where it is"),
                 ParameterDefinition("archive", .text(.volume), required: true, "the backup: local:backup/vzdump-…"),
                 ParameterDefinition("storage", .text(.storage), "storage for its disks; else as they were"),
                 ParameterDefinition("overwrite", .boolean, "replace the guest that is there"),
@@ -97,7 +98,7 @@ extension ActionCatalog {
                 ParameterDefinition("vmid", .list(.integer(vmid), upTo: 500), when: set, "these guests"),
                 ParameterDefinition("exclude", .list(.integer(vmid), upTo: 500), when: set, "all but these guests"),
                 ParameterDefinition("pool", .text(.pool), when: set, "the guests of a pool"),
-                ParameterDefinition("node", .text(.node), isOwn: false, when: set, "only those on this node"),
+                ParameterDefinition("node", .text(.node), agentOnly: false, when: set, "only those on this node"),
                 mode.only(set), compress.only(set), notes.only(set), protected.only(set), retention.only(set),
                 bandwidth.only(set), ParameterDefinition("comment", .text(.line(512)), when: set, "a note"),
                 ParameterDefinition("repeat-missed", .boolean, when: set, "make up for missed runs"),

@@ -22,12 +22,12 @@ extension ActionCatalog {
     /// The call that changes the configuration: a task for machines, done at once for containers.
     static func config(
         _ kind: GuestKind, when: Condition = .always, fixed: KeyValuePairs<String, String> = [:],
-        passes: [String]? = nil, renames: [String: String] = [:], computed: [CallTemplate.Computed] = []
+        forwards: [String]? = nil, renames: [String: String] = [:], computed: [CallTemplate.Computed] = []
     ) -> CallTemplate {
         CallTemplate(
             kind == .vm ? .post : .put, "\(kind.path)/config", when: when.and(.on(kind.form)),
-            tasks: kind == .vm ? ["qmconfig"] : [], id: kind == .vm ? "{vmid}" : nil, fixed: fixed, passes: passes,
-            renames: renames, computed: computed, digest: true, moves: ["digest"])
+            tasks: kind == .vm ? ["qmconfig"] : [], id: kind == .vm ? "{vmid}" : nil, fixed: fixed, forwards: forwards,
+            renames: renames, computed: computed, digest: true, expectedDrift: ["digest"])
     }
 
     private static func configure(_ kind: GuestKind) -> ActionDefinition {
@@ -52,11 +52,11 @@ extension ActionCatalog {
         .change(
             "tag_\(kind.suffix)", "Add tags to a \(kind.noun), or remove some", on: [kind.form],
             [
-                node, ParameterDefinition("add", .list(.text(.tag), upTo: 32), isOwn: true, "tags that it gets"),
-                ParameterDefinition("remove", .list(.text(.tag), upTo: 32), isOwn: true, "tags that it loses"),
+                node, ParameterDefinition("add", .list(.text(.tag), upTo: 32), agentOnly: true, "tags that it gets"),
+                ParameterDefinition("remove", .list(.text(.tag), upTo: 32), agentOnly: true, "tags that it loses"),
             ], rules: [.atLeastOne(["add", "remove"]), .disjoint("add", "remove")], risk: .medium,
             because: "interrupts nothing; policies and scripts may go by tags",
-            [config(kind, passes: [], computed: [.tags])], checks: [.unlocked()], changes: .config, undo: .tags,
+            [config(kind, forwards: [], computed: [.tags])], checks: [.unlocked()], changes: .config, undo: .tags,
             needs: mayConfigure(kind))
     }
 
@@ -70,13 +70,13 @@ extension ActionCatalog {
             ], rules: [.notSetAndListed("delete")], risk: .medium,
             because: "changes users and addresses at the next start",
             touches: [
-                TouchRule(
+                RiskEscalation(
                     "touches-access", ["ciuser", "cipassword", "sshkeys", "delete"],
                     because: "decides who can get into the machine")
             ],
             [
                 config(.vm, when: .any(given + ["delete"])),
-                CallTemplate(.put, "/nodes/{node}/qemu/{vmid}/cloudinit", passes: []),
+                CallTemplate(.put, "/nodes/{node}/qemu/{vmid}/cloudinit", forwards: []),
             ], checks: [.unlocked()], changes: .config, undo: .config,
             needs: [Privilege("/vms/{vmid}", "VM.Config.Cloudinit", "VM.Config.Network")])
     }

@@ -2,7 +2,7 @@
 extension ActionCatalog {
     private static let guests: [TargetForm] = [.vm, .container]
     private static let slot = ParameterDefinition(
-        "disk", .text(.slot), required: true, isOwn: true,
+        "disk", .text(.slot), required: true, agentOnly: true,
         "the disk: scsi0, rootfs, mp0, …")
     private static let mayDisk = [Privilege("/vms/{vmid}", "VM.Config.Disk")]
 
@@ -12,7 +12,7 @@ extension ActionCatalog {
         let container = Condition.on(.container)
         func option(
             _ name: String, _ form: ParameterDefinition.Form, _ summary: String, _ when: Condition = .always
-        ) -> ParameterDefinition { ParameterDefinition(name, form, isOwn: true, when: when, summary) }
+        ) -> ParameterDefinition { ParameterDefinition(name, form, agentOnly: true, when: when, summary) }
         let limits = ["", "_rd", "_wr"].flatMap { side in
             [
                 option("iops\(side)", .integer(0...1_000_000_000), "operations a second", vm),
@@ -54,7 +54,7 @@ extension ActionCatalog {
             [
                 CallTemplate(
                     .put, "/nodes/{node}/{kind}/{vmid}/resize", tasks: ["resize"], id: "{vmid}",
-                    fixed: ["disk": "{disk}"], digest: true, moves: ["digest"])
+                    fixed: ["disk": "{disk}"], digest: true, expectedDrift: ["digest"])
             ], checks: [.unlocked(), .diskExists("disk"), .diskGrows], changes: .size, needs: mayDisk, safety: true),
         .change(
             "move_disk", "Move a guest's disk to another storage", on: guests,
@@ -69,31 +69,33 @@ extension ActionCatalog {
             [
                 CallTemplate(
                     .post, "/nodes/{node}/qemu/{vmid}/move_disk", when: .on(.vm), tasks: ["qmmove"], id: "{vmid}",
-                    fixed: ["disk": "{disk}"], digest: true, moves: ["digest"]),
+                    fixed: ["disk": "{disk}"], digest: true, expectedDrift: ["digest"]),
                 CallTemplate(
                     .post, "/nodes/{node}/lxc/{vmid}/move_volume", when: .on(.container), tasks: ["move_volume"],
-                    id: "{vmid}", fixed: ["volume": "{disk}"], digest: true, moves: ["digest"]),
+                    id: "{vmid}", fixed: ["volume": "{disk}"], digest: true, expectedDrift: ["digest"]),
             ], checks: [.unlocked(), .diskExists("disk"), .storageActive("storage", content: "disks")], changes: .moved,
             undo: .disk, needs: mayDisk + [mayFill], safety: true),
         .change(
             "attach_disk", "Give a guest a new disk, or a volume that is there", on: guests,
             [
                 node, slot,
-                ParameterDefinition("volume", .text(.volume), isOwn: true, "a volume that is there"),
+                ParameterDefinition("volume", .text(.volume), agentOnly: true, "a volume that is there"),
                 ParameterDefinition(
-                    "storage", .text(.storage), requiredWhen: .without("volume"), isOwn: true, when: .without("volume"),
+                    "storage", .text(.storage), requiredWhen: .without("volume"), agentOnly: true,
+                    when: .without("volume"),
                     "storage for a new disk"),
                 ParameterDefinition(
-                    "size", .integer(1...131_072), requiredWhen: .without("volume"), isOwn: true,
+                    "size", .integer(1...131_072), requiredWhen: .without("volume"), agentOnly: true,
                     when: .without("volume"),
                     "GiB of the new disk"),
                 ParameterDefinition(
-                    "path", .text(.directory), required: true, isOwn: true, when: .on(.container),
+                    "path", .text(.directory), required: true, agentOnly: true, when: .on(.container),
                     "where the container sees it"),
             ] + diskOptions, rules: [.diskOfKind("disk")], risk: .medium, because: "uses storage, takes nothing away",
             touches: [
-                TouchRule("touches-volume", ["volume"], because: "gives the guest data that may be somebody else's")
-            ], GuestKind.allCases.map { config($0, passes: [], computed: [.disk]) },
+                RiskEscalation(
+                    "touches-volume", ["volume"], because: "gives the guest data that may be somebody else's")
+            ], GuestKind.allCases.map { config($0, forwards: [], computed: [.disk]) },
             checks: [
                 .unlocked(), .slotIsFree("disk"), .volumeUnused("volume"), .volumeIsThere("volume"),
                 .storageActive("storage", content: "disks"), .hotplug,
@@ -107,7 +109,8 @@ extension ActionCatalog {
             because: "takes data from the guest, and may destroy it",
             GuestKind.allCases.map {
                 config(
-                    $0, fixed: ["delete": "{disk}"], passes: $0 == .vm ? ["destroy"] : [], renames: ["destroy": "force"]
+                    $0, fixed: ["delete": "{disk}"], forwards: $0 == .vm ? ["destroy"] : [],
+                    renames: ["destroy": "force"]
                 )
             }, checks: [.unlocked(), .diskExists("disk"), .notRoot("disk"), .hotplug], changes: .config, undo: .disk,
             needs: mayDisk,

@@ -31,7 +31,7 @@ extension ActionCatalog {
                 calls: [
                     CallTemplate(.get, "/nodes/{node}/{kind}/{vmid}/config", name: "config"),
                     CallTemplate(
-                        .get, "/nodes/{node}/{kind}/{vmid}/pending", when: .without("snapshot"), passes: [],
+                        .get, "/nodes/{node}/{kind}/{vmid}/pending", when: .without("snapshot"), forwards: [],
                         name: "pending"),
                 ]),
             .read(
@@ -160,11 +160,11 @@ extension ActionCatalog {
         .read(
             "read_tasks", "Recent and running tasks of the cluster, or of one node", on: [.tasksAll],
             [
-                ParameterDefinition("node", .text(.node), isOwn: true, "only this node's tasks"),
+                ParameterDefinition("node", .text(.node), agentOnly: true, "only this node's tasks"),
                 ParameterDefinition("limit", .integer(1...1000), "at most so many, newest first; 50"),
             ],
             calls: [
-                CallTemplate(.get, "/cluster/tasks", when: .without("node"), passes: []),
+                CallTemplate(.get, "/cluster/tasks", when: .without("node"), forwards: []),
                 // PVE leaves the running ones out of this list unless it is asked for them.
                 CallTemplate(
                     .get, "/nodes/{node}/tasks", when: .with("node"), fixed: ["source": "all", "limit": "50"]),

@@ -137,34 +137,34 @@ extension ActionCatalog {
     static func disks(of kind: GuestKind) -> [String] { (kind == .vm ? machineDisks : containerDisks).map(\.name) }
 
     /// What reaches from the guest into the node.
-    static let touchesHost = TouchRule(
+    static let touchesHost = RiskEscalation(
         "touches-host", (machineHost + containerHost).map(\.name), because: "gives the guest a hold on its node")
     /// Whether a key of a guest's configuration reaches into the node.
     package static func isHostKey(_ key: String) -> Bool {
         (machineHost + containerHost).contains { $0.matches(key) }
     }
-    static let touchesHostDevice = TouchRule(
+    static let touchesHostDevice = RiskEscalation(
         "touches-host-device", ["vga", "rng0"], value: .hostDevice, because: "works with a device of the node"
     )
-    static let touchesConsole = TouchRule(
+    static let touchesConsole = RiskEscalation(
         "touches-access", when: .when("cmode", "shell"), because: "opens a shell to whoever has the console")
-    static let touchesIdentity = TouchRule(
+    static let touchesIdentity = RiskEscalation(
         "touches-identity", ["smbios1"], because: "changes what the machine is told by")
-    static let touchesAccess = TouchRule(
+    static let touchesAccess = RiskEscalation(
         "touches-access", ["ciuser", "cipassword", "sshkeys"], because: "decides who can get into the machine")
-    static let touchesProtection = TouchRule(
+    static let touchesProtection = RiskEscalation(
         "touches-protection", ["protection"], value: .off, because: "lets the guest and its disks be deleted")
-    static let touchesFirewall = TouchRule(
+    static let touchesFirewall = RiskEscalation(
         "touches-firewall", ["net[n]"], live: .dropsFirewall, because: "takes traffic of the guest past its firewall")
-    static let touchesDevices = TouchRule(
+    static let touchesDevices = RiskEscalation(
         "touches-devices", ["delete"], because: "removes settings or devices from the guest")
     /// Of a guest that is made.
-    static func touchesVolumes(_ kind: GuestKind) -> TouchRule {
-        TouchRule(
+    static func touchesVolumes(_ kind: GuestKind) -> RiskEscalation {
+        RiskEscalation(
             "touches-volumes", disks(of: kind), value: .existingDisk,
             because: "gives the guest data that may be somebody else's")
     }
-    static func touchesDisks(_ kind: GuestKind) -> TouchRule {
-        TouchRule("touches-disks", disks(of: kind), because: "changes the guest's disks")
+    static func touchesDisks(_ kind: GuestKind) -> RiskEscalation {
+        RiskEscalation("touches-disks", disks(of: kind), because: "changes the guest's disks")
     }
 }

@@ -7,7 +7,7 @@ extension ActionCatalog {
     static let mayAllocate = [Privilege("/vms/{vmid}", "VM.Allocate")]
     static let mayFill = Privilege("/storage/{storage}", "Datastore.AllocateSpace", when: .with("storage"))
     private static let newNode = ParameterDefinition(
-        "node", .text(.node), required: true, isOwn: true, "the node that gets it")
+        "node", .text(.node), required: true, agentOnly: true, "the node that gets it")
 
     private static func create(_ kind: GuestKind) -> ActionDefinition {
         let isVM = kind == .vm
@@ -31,10 +31,10 @@ extension ActionCatalog {
                 + (isVM
                     ? [touchesHostDevice]
                     : [
-                        TouchRule(
+                        RiskEscalation(
                             "touches-template", ["ostemplate"], value: .noTemplate,
                             because: "makes the container from data that may be somebody else's"),
-                        TouchRule(
+                        RiskEscalation(
                             "touches-privileged", ["unprivileged"], value: .notOn,
                             because: "the container's root is the node's; give unprivileged: true"),
                     ]),
@@ -70,7 +70,7 @@ extension ActionCatalog {
                 bandwidth,
             ], risk: .medium, because: "uses storage, leaves the source as it is",
             touches: [
-                TouchRule(
+                RiskEscalation(
                     "touches-host", live: .copiesHost, because: "makes another guest with the same hold on its node")
             ],
             [CallTemplate(.post, "\(kind.path)/clone", tasks: kind.tasks("clone"), id: "{vmid}")],

@@ -11,7 +11,7 @@ extension ActionCatalog {
                 op.only(.without("endpoint"), required: .without("endpoint")),
                 ParameterDefinition(
                     "object", .choice(["rule", "options", "alias", "ipset", "ipset-entry", "group", "group-rule"]),
-                    required: true, isOwn: true, when: .with("op"), "what to edit"),
+                    required: true, agentOnly: true, when: .with("op"), "what to edit"),
             ] + ruleKeys + setKeys + optionKeys + [
                 removals.only(firewall("rule", "group-rule", "options", op: "change"))
             ],
@@ -127,13 +127,14 @@ extension ActionCatalog {
             -> [CallTemplate]
         {
             [
-                CallTemplate(.post, add, when: firewall(object, op: "add"), passes: added),
+                CallTemplate(.post, add, when: firewall(object, op: "add"), forwards: added),
                 CallTemplate(
-                    .delete, item, when: firewall(object, op: "remove"), passes: object == "ipset" ? ["force"] : [],
+                    .delete, item, when: firewall(object, op: "remove"), forwards: object == "ipset" ? ["force"] : [],
                     digest: change),
             ]
                 + (change
-                    ? [CallTemplate(.put, item, when: firewall(object, op: "change"), passes: set, digest: true)] : [])
+                    ? [CallTemplate(.put, item, when: firewall(object, op: "change"), forwards: set, digest: true)]
+                    : [])
         }
         let rules = ruleKeys.map(\.name) + ["comment"]
         return [
@@ -166,7 +167,7 @@ extension ActionCatalog {
             "pool_edit", "Add, change or remove a pool, or its members", on: [.pool],
             [
                 ParameterDefinition(
-                    "op", .choice(["add", "change", "remove", "join", "leave"]), required: true, isOwn: true,
+                    "op", .choice(["add", "change", "remove", "join", "leave"]), required: true, agentOnly: true,
                     "what to do"),
                 ParameterDefinition(
                     "comment", .text(1024), requiredWhen: .when("op", "change"),

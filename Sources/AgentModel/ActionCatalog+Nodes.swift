@@ -64,10 +64,10 @@ extension ActionCatalog {
             "node_service", "Start, stop, restart or reload a service of a node", on: [.node],
             [
                 ParameterDefinition("service", .choice((vital + others).sorted()), required: true, "the service"),
-                ParameterDefinition("command", .choice(commands), required: true, isOwn: true, "what to do"),
+                ParameterDefinition("command", .choice(commands), required: true, agentOnly: true, "what to do"),
             ], risk: .medium, approval: true, because: "interrupts what the service does",
             touches: [
-                TouchRule(
+                RiskEscalation(
                     "touches-vital", when: .when("command", "stop").and(.among("service", vital + ["corosync"])),
                     because: "the node may be out of reach, or out of the cluster, without it")
             ],
@@ -100,7 +100,7 @@ extension ActionCatalog {
             "bulk_\(verb)", summary, on: [.node, .cluster],
             [
                 ParameterDefinition(
-                    "vms", .list(.integer(vmid), upTo: 200), requiredWhen: .on(.cluster), isOwn: true,
+                    "vms", .list(.integer(vmid), upTo: 200), requiredWhen: .on(.cluster), agentOnly: true,
                     "these guests; on a node all that it fits when missing"),
                 ParameterDefinition("max-workers", .integer(1...64), "how many at the same time"),
             ] + parameters, risk: risk, approval: risk == .high, because: reason,

@@ -6,11 +6,12 @@ extension ActionCatalog {
 
     /// The same call for both kinds of guest, with the tasks of each.
     static func both(
-        _ method: CallMethod, _ rest: String, task verb: String, moves: [String] = []
+        _ method: CallMethod, _ rest: String, task verb: String, expectedDrift: [String] = []
     ) -> [CallTemplate] {
         GuestKind.allCases.map { kind in
             CallTemplate(
-                method, kind.path + rest, when: .on(kind.form), tasks: kind.tasks(verb), id: "{vmid}", moves: moves)
+                method, kind.path + rest, when: .on(kind.form), tasks: kind.tasks(verb), id: "{vmid}",
+                expectedDrift: expectedDrift)
         }
     }
 
@@ -22,7 +23,8 @@ extension ActionCatalog {
             risk: .medium, because: "uses storage, interrupts little",
             [
                 CallTemplate(
-                    .post, "\(kind.path)/snapshot", tasks: kind.tasks("snapshot"), id: "{vmid}", moves: ["digest"])
+                    .post, "\(kind.path)/snapshot", tasks: kind.tasks("snapshot"), id: "{vmid}",
+                    expectedDrift: ["digest"])
             ], checks: [.unlocked(), .snapshotIsNew("snapname"), .snapshotsPossible],
             changes: .snapshot("snapname", true), undo: .action("delete_snapshot", [.same("snapname")]),
             needs: [Privilege("/vms/{vmid}", "VM.Snapshot")])

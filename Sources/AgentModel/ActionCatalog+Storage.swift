@@ -2,10 +2,10 @@
 extension ActionCatalog {
     /// What an edit does to its object.
     static let op = ParameterDefinition(
-        "op", .choice(["add", "change", "remove"]), required: true, isOwn: true, "what to do")
+        "op", .choice(["add", "change", "remove"]), required: true, agentOnly: true, "what to do")
     /// The node that serves a storage.
     static let onNode = ParameterDefinition(
-        "node", .text(.node), isOwn: true, "the node that serves it; one that has it when missing")
+        "node", .text(.node), agentOnly: true, "the node that serves it; one that has it when missing")
     static let volume = ParameterDefinition(
         "volume", .text(.volume), required: true, "the volume: local:iso/debian.iso")
     static let volumeRow = ObjectRule.row(
@@ -15,12 +15,12 @@ extension ActionCatalog {
     /// One PVE call in its own terms, as long as it stays below the target.
     static let endpoint = [
         ParameterDefinition(
-            "endpoint", .text(.text(512)), requiredWhen: .without("op"), isOwn: true, when: .without("op"),
+            "endpoint", .text(.text(512)), requiredWhen: .without("op"), agentOnly: true, when: .without("op"),
             "PVE path under the target, unencoded"),
         ParameterDefinition(
-            "method", .choice(["POST", "PUT", "DELETE"]), requiredWhen: .without("op"), isOwn: true,
+            "method", .choice(["POST", "PUT", "DELETE"]), requiredWhen: .without("op"), agentOnly: true,
             when: .without("op"), "HTTP method"),
-        ParameterDefinition("params", .object, isOwn: true, when: .without("op"), "the endpoint's own parameters"),
+        ParameterDefinition("params", .object, agentOnly: true, when: .without("op"), "the endpoint's own parameters"),
     ]
 
     static let storage: [ActionDefinition] = [editStorage, deleteVolume, download]
@@ -74,7 +74,7 @@ extension ActionCatalog {
             [
                 CallTemplate(.post, "/storage", when: .when("op", "add"), fixed: ["storage": "{storage}"]),
                 CallTemplate(.put, "/storage/{storage}", when: .when("op", "change"), digest: true),
-                CallTemplate(.delete, "/storage/{storage}", when: .when("op", "remove"), passes: []),
+                CallTemplate(.delete, "/storage/{storage}", when: .when("op", "remove"), forwards: []),
             ], endpoint: true, object: .call, checks: [.objectFits, .storageUnused], changes: .object, undo: .edit,
             needs: [Privilege("/storage", "Datastore.Allocate")])
     }

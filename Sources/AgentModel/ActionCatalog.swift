@@ -21,7 +21,7 @@ package enum ActionCatalog {
 
     /// The node a guest is on.
     static let node = ParameterDefinition(
-        "node", .text(.node), isOwn: true, "the node the guest is on; found by itself when missing")
+        "node", .text(.node), agentOnly: true, "the node the guest is on; found by itself when missing")
     static let bandwidth = ParameterDefinition("bwlimit", .integer(0...1_000_000_000), "KiB/s; 0 is unlimited")
     static let pool = ParameterDefinition("pool", .text(.pool), "pool that takes the new guest")
     static let vmid = 100...999_999_999

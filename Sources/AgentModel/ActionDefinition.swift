@@ -17,7 +17,7 @@ package struct ActionDefinition: Sendable, Hashable {
     /// Why it has this risk and this need of approval.
     package let reason: String
     /// What makes it riskier than that.
-    package let touches: [TouchRule]
+    package let touches: [RiskEscalation]
     /// In order; those whose conditions do not hold are left out.
     package let calls: [CallTemplate]
     /// The request may spell a call out in `params {endpoint, method, params}`, bounded by the target.
@@ -69,7 +69,7 @@ package struct ActionDefinition: Sendable, Hashable {
     static func change(
         _ name: String, _ summary: String, on targets: [TargetForm], _ parameters: [ParameterDefinition],
         rules: [ParameterRule] = [], risk: Risk, approval: Bool = false, because reason: String,
-        touches: [TouchRule] = [], _ calls: [CallTemplate], endpoint: Bool = false,
+        touches: [RiskEscalation] = [], _ calls: [CallTemplate], endpoint: Bool = false,
         expects: Presence = .present, object: ObjectRule = .none,
         checks: [CheckKind] = [], changes: ChangeRule = .none, undo: UndoRule = .none, needs privileges: [Privilege],
         safety: Bool = false, runs: Condition? = nil
@@ -85,11 +85,11 @@ package struct ActionDefinition: Sendable, Hashable {
 
 extension ParameterDefinition {
     static let safetySnapshot = ParameterDefinition(
-        "safety_snapshot", .boolean, isOwn: true, "take a snapshot first, when the storage can")
+        "safety_snapshot", .boolean, agentOnly: true, "take a snapshot first, when the storage can")
 }
 
 /// How risky one request is, and who says so.
-package struct Grade: Sendable, Hashable {
+package struct RiskAssessment: Sendable, Hashable {
     package var risk: Risk
     package var needsApproval: Bool
     package var reason: String
@@ -100,21 +100,23 @@ package struct Grade: Sendable, Hashable {
 extension ActionRequest {
     /// The class that the catalogue gives the action, raised by what the parameters touch and, with `live`, by the touch
     /// rules that planning found to hold.
-    package func grade(live: [String] = []) -> Grade {
-        var grade = Grade(
+    package func assessment(live: [String] = []) -> RiskAssessment {
+        var assessment = RiskAssessment(
             risk: definition.risk, needsApproval: definition.needsApproval, reason: definition.reason,
             rules: ["base:\(action.rawValue)"])
         for touch in definition.touches where touch.live == nil ? touch.applies(to: self) : live.contains(touch.id) {
-            if touch.risk > grade.risk || (touch.needsApproval && !grade.needsApproval) { grade.reason = touch.reason }
-            grade.risk = max(grade.risk, touch.risk)
-            grade.needsApproval = grade.needsApproval || touch.needsApproval
-            grade.rules.append("base:\(touch.id)")
+            if touch.risk > assessment.risk || (touch.needsApproval && !assessment.needsApproval) {
+                assessment.reason = touch.reason
+            }
+            assessment.risk = max(assessment.risk, touch.risk)
+            assessment.needsApproval = assessment.needsApproval || touch.needsApproval
+            assessment.rules.append("base:\(touch.id)")
         }
-        return grade
+        return assessment
     }
 }
 
-extension TouchRule {
+extension RiskEscalation {
     /// Whether what the request says is enough for the rule; where it has a ``live`` test, that has to hold as well.
     package func applies(to request: ActionRequest) -> Bool {
         guard when.holds(for: request.params, on: request.target) else { return false }
@@ -127,7 +129,7 @@ extension TouchRule {
     }
 }
 
-extension TouchRule.ValueTest {
+extension RiskEscalation.ValueTest {
     fileprivate func takes(_ value: JSON) -> Bool {
         switch self {
         case .any: true

@@ -1,7 +1,7 @@
 package import StrictJSON
 
 /// What the calls of a request depend on besides the request.
-package struct Surroundings: Sendable {
+package struct CallContext: Sendable {
     /// Where the guest is, or which node serves the target.
     package var node: NodeName?
     /// The guest's configuration.
@@ -28,13 +28,13 @@ package struct Surroundings: Sendable {
 extension ActionRequest {
     /// As ``calls(in:)``, where nothing but the node matters.
     package func calls(onNode node: NodeName?) throws(EndpointError) -> [Call] {
-        try calls(in: Surroundings(node: node))
+        try calls(in: CallContext(node: node))
     }
 
     /// The exact calls that carry the request out, in order.
     ///
     /// Throws when `params.endpoint` is not below the target.
-    package func calls(in place: Surroundings) throws(EndpointError) -> [Call] {
+    package func calls(in place: CallContext) throws(EndpointError) -> [Call] {
         if spellsEndpoint { return [try endpointCall()] }
         let fitting = templates.filter { $0.bulk == nil || $0.bulk == place.hasBulkActions }
         return (safetySnapshot(in: place).map { [$0] } ?? []) + fitting.map { call($0, place) }
@@ -43,17 +43,17 @@ extension ActionRequest {
     /// The snapshot that is taken first, where the request wants one.
     ///
     /// Its name follows from the request and from the configuration as it is, so that the same plan names the same one.
-    private func safetySnapshot(in place: Surroundings) -> Call? {
+    private func safetySnapshot(in place: CallContext) -> Call? {
         guard let guest = target.guest, let name = safetyName(in: place) else { return nil }
         return Call(
             .post, path("\(guest.kind.path)/snapshot", place),
             [("snapname", .text(name)), ("description", .text("before \(action)"))],
             tasks: guest.kind.tasks("snapshot"),
-            taskID: guest.id.description, moves: ["digest"])
+            taskID: guest.id.description, expectedDrift: ["digest"])
     }
 
     /// The name of the snapshot that is taken first; `nil` where none is.
-    package func safetyName(in place: Surroundings) -> String? {
+    package func safetyName(in place: CallContext) -> String? {
         guard definition.takesSafetySnapshot, params["safety_snapshot"] == true, target.guest != nil else { return nil }
         let hash = PlanDigest.hash([
             "action": .string(action.rawValue), "target": .string(target.description), "params": .object(params),
@@ -93,16 +93,18 @@ extension ActionRequest {
     /// Whether the one call is spelt out by the caller.
     package var spellsEndpoint: Bool { definition.takesEndpoint && params["endpoint"] != nil }
 
-    private func call(_ template: CallTemplate, _ place: Surroundings) -> Call {
-        let own = Set(definition.parameters.filter(\.isOwn).map(\.name))
+    private func call(_ template: CallTemplate, _ place: CallContext) -> Call {
+        let own = Set(definition.parameters.filter(\.agentOnly).map(\.name))
         var parameters: [Call.Parameter] = template.fixed.compactMap { fixed in
             let isGiven = params[fixed.name] != nil && !own.contains(fixed.name)
             return isGiven ? nil : (fixed.name, .text(fill(fixed.value, place)))
         }
         let inPath = Set(template.placeholders)
         let replaced = Set(template.fixed.map(\.value).filter { $0.hasPrefix("{") }.map { $0.dropFirst().dropLast() })
-        for parameter in definition.parameters where !parameter.isOwn && !inPath.contains(parameter.name) {
-            guard template.passes?.contains(parameter.name) ?? !replaced.contains(parameter.name[...]) else { continue }
+        for parameter in definition.parameters where !parameter.agentOnly && !inPath.contains(parameter.name) {
+            guard template.forwards?.contains(parameter.name) ?? !replaced.contains(parameter.name[...]) else {
+                continue
+            }
             for (key, value) in params.members.map({ ($0.key, $0.value) }) where parameter.matches(key) {
                 parameters.append((template.renames[key] ?? key, callValue(value, [key])))
             }
@@ -113,25 +115,25 @@ extension ActionRequest {
         if template.digest { parameters.append(("digest", .observedDigest)) }
         return Call(
             template.method, path(template.path, place), parameters, tasks: template.tasks,
-            taskID: template.taskID.map { fill($0, place) }, moves: template.moves)
+            taskID: template.taskID.map { fill($0, place) }, expectedDrift: template.expectedDrift)
     }
 
     /// A template's path, segment by segment; a value with slashes stays one segment.
-    package func path(_ template: String, _ place: Surroundings) -> [String] {
+    package func path(_ template: String, _ place: CallContext) -> [String] {
         template.split(separator: "/").flatMap { part in
             part == "{firewall}" ? firewallPath(place) : [fill(String(part), place)]
         }
     }
 
     /// A text of a template with its places filled; what is not known stays as it is.
-    package func fill(_ text: String, _ place: Surroundings) -> String {
+    package func fill(_ text: String, _ place: CallContext) -> String {
         guard let open = text.firstIndex(of: "{"), let close = text[open...].firstIndex(of: "}") else { return text }
         let name = String(text[text.index(after: open)..<close])
         let value = self.place(name, place) ?? "{\(name)}"
         return text[..<open] + value + fill(String(text[text.index(after: close)...]), place)
     }
 
-    private func place(_ name: String, _ place: Surroundings) -> String? {
+    private func place(_ name: String, _ place: CallContext) -> String? {
         switch (name, target) {
         case ("node", .task(let upid)): return upid.node.description
         case ("node", .node(let node)), ("node", .firewall(.node(let node))): return node.description
@@ -146,7 +148,7 @@ extension ActionRequest {
         }
     }
 
-    private func firewallPath(_ place: Surroundings) -> [String] {
+    private func firewallPath(_ place: CallContext) -> [String] {
         guard case .firewall(let scope) = target else { return ["firewall"] }
         switch scope {
         case .cluster: return ["cluster", "firewall"]
@@ -172,7 +174,7 @@ extension ActionRequest {
         }
     }
 
-    private func computed(_ kind: CallTemplate.Computed, _ place: Surroundings) -> Call.Parameter? {
+    private func computed(_ kind: CallTemplate.Computed, _ place: CallContext) -> Call.Parameter? {
         switch kind {
         case .tags: return ("tags", .text(tags(in: place).joined(separator: ";")))
         case .disk: return params["disk"]?.string.map { ($0, .text(diskText)) }
@@ -182,7 +184,7 @@ extension ActionRequest {
     }
 
     /// The guest's tags as the call sends them: those that it has, less those in `remove`, and those in `add`.
-    package func tags(in place: Surroundings) -> [String] {
+    package func tags(in place: CallContext) -> [String] {
         func list(_ name: String) -> [String] { (params[name]?.array ?? []).compactMap(\.string) }
         return place.tagStyle.tags(
             TagStyle.list(place.config?["tags"]?.string ?? ""), adding: list("add"), removing: list("remove"))
@@ -210,11 +212,11 @@ extension ActionRequest {
         return (try? endpoint())?.node
     }
 
-    private func endpoint() throws(EndpointError) -> Endpoint {
+    private func endpoint() throws(EndpointError) -> SpelledEndpoint {
         guard let method = params["method"]?.string.flatMap(CallMethod.init) else {
             throw EndpointError("needs a method")
         }
-        return try Endpoint(
+        return try SpelledEndpoint(
             params["endpoint"]?.string ?? "", method, for: target, params: params["params"]?.object ?? [:])
     }
 

@@ -43,7 +43,7 @@ extension ActionRequest {
 
     /// A parameter that tells where the target is, not what is changed.
     private func isPlace(_ parameter: ParameterDefinition) -> Bool {
-        guard parameter.name == "node", parameter.isOwn, definition.expects == .present else { return false }
+        guard parameter.name == "node", parameter.agentOnly, definition.expects == .present else { return false }
         if case .tasksAll = target { return false }
         return true
     }

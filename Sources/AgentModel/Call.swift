@@ -32,21 +32,21 @@ package struct Call: Sendable {
     package let taskID: String?
     /// The compared fields of the observed state that the call itself moves: the next call of the plan finds them
     /// changed, and no others.
-    package let moves: [String]
+    package let expectedDrift: [String]
 
     /// PVE answers with a task, and nothing is done before that has ended.
     package var startsTask: Bool { !taskTypes.isEmpty }
 
     package init(
         _ method: CallMethod, _ path: [String], _ parameters: [Parameter] = [], tasks: [String] = [],
-        taskID: String? = nil, moves: [String] = []
+        taskID: String? = nil, expectedDrift: [String] = []
     ) {
         self.method = method
         self.path = path
         self.parameters = parameters
         taskTypes = tasks
         self.taskID = taskID
-        self.moves = moves
+        self.expectedDrift = expectedDrift
     }
 
     /// The call with `digest` where its place is; without the parameter where there is none.
@@ -74,7 +74,7 @@ package struct Call: Sendable {
 
     /// The call with other parameters.
     package func with(_ parameters: [Parameter]) -> Call {
-        Call(method, path, parameters, tasks: taskTypes, taskID: taskID, moves: moves)
+        Call(method, path, parameters, tasks: taskTypes, taskID: taskID, expectedDrift: expectedDrift)
     }
 
     /// The text that goes out under `name`; `nil` for none, for lists and for what is not to be seen.

@@ -27,7 +27,7 @@ package struct CallTemplate: Sendable, Hashable {
     /// Parameters that the request does not give, or not as they are; one of the same name in the request wins.
     package let fixed: [Fixed]
     /// The request's parameters that are passed on, or all that are not its own; `when`s that do not hold pass none.
-    package let passes: [String]?
+    package let forwards: [String]?
     /// Parameters whose name at PVE is another.
     package let renames: [String: String]
     package let computed: [Computed]
@@ -36,7 +36,7 @@ package struct CallTemplate: Sendable, Hashable {
     /// Under which name a read that makes several calls answers this one.
     package let name: String?
     /// The fields of the observed state that the call itself moves; only these may differ before the next one.
-    package let moves: [String]
+    package let expectedDrift: [String]
     /// Made only where PVE has actions on many guests of its own (9 and later), or only where it has none; `nil` for both.
     package let bulk: Bool?
 
@@ -47,8 +47,8 @@ package struct CallTemplate: Sendable, Hashable {
 
     init(
         _ method: CallMethod, _ path: String, when: Condition = .always, tasks: [String] = [], id: String? = nil,
-        fixed: KeyValuePairs<String, String> = [:], passes: [String]? = nil, renames: [String: String] = [:],
-        computed: [Computed] = [], digest: Bool = false, name: String? = nil, moves: [String] = [],
+        fixed: KeyValuePairs<String, String> = [:], forwards: [String]? = nil, renames: [String: String] = [:],
+        computed: [Computed] = [], digest: Bool = false, name: String? = nil, expectedDrift: [String] = [],
         bulk: Bool? = nil
     ) {
         self.method = method
@@ -57,12 +57,12 @@ package struct CallTemplate: Sendable, Hashable {
         self.tasks = tasks
         taskID = id
         self.fixed = fixed.map { Fixed(name: $0.key, value: $0.value) }
-        self.passes = passes
+        self.forwards = forwards
         self.renames = renames
         self.computed = computed
         self.digest = digest
         self.name = name
-        self.moves = moves
+        self.expectedDrift = expectedDrift
         self.bulk = bulk
     }
 

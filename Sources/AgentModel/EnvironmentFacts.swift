@@ -1,7 +1,7 @@
 import StrictJSON
 
 /// What policy and planning know of an environment.
-package struct EnvironmentFacts: Sendable, Hashable {
+package struct EnvironmentSettings: Sendable, Hashable {
     package let name: EnvironmentName
     /// The address as configured: `https://pve.lan:8006` or `simulator://home`.
     package let baseURL: String

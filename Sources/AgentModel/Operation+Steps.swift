@@ -42,13 +42,13 @@ package struct PartialOutcome: Sendable, Hashable {
     package let code: String?
     package let detail: String
     /// What stayed of the call that failed, as PVE was found afterwards.
-    package let left: [Moved]
+    package let left: [StateDrift]
     /// A ready plan request that takes back what was done; `nil` where there is none.
     package let undo: JSON?
     /// What ``undo`` does not bring back.
     package let undoLeaves: [UndoGap]
 
-    package init(code: String?, detail: String, left: [Moved] = [], undo: JSON?, undoLeaves: [UndoGap] = []) {
+    package init(code: String?, detail: String, left: [StateDrift] = [], undo: JSON?, undoLeaves: [UndoGap] = []) {
         self.code = code
         self.detail = detail
         self.left = left
@@ -109,14 +109,14 @@ extension Operation {
         guard let cause = record["cause"] else { return }
         partial = PartialOutcome(
             code: cause["code"]?.string, detail: cause["detail"]?.string ?? "",
-            left: (record["left"]?.array ?? []).compactMap(Moved.init), undo: record["undo"],
+            left: (record["left"]?.array ?? []).compactMap(StateDrift.init), undo: record["undo"],
             undoLeaves: (record["undo_leaves"]?.array ?? []).compactMap(UndoGap.init))
-        moved = (cause["moved"]?.array ?? []).compactMap(Moved.init)
+        moved = (cause["moved"]?.array ?? []).compactMap(StateDrift.init)
     }
 
     /// Makes it an operation that was carried out in part, where a call of it was, or where `left` stayed of one that
     /// failed, which `undo` takes back: then nothing may say that nothing was done.
-    package mutating func notePartlyDone(_ plan: Plan, left: [Moved] = [], undo: JSON? = nil) {
+    package mutating func notePartlyDone(_ plan: Plan, left: [StateDrift] = [], undo: JSON? = nil) {
         let done = steps.indices.filter { steps[$0].isDone }
         guard !done.isEmpty || !left.isEmpty, partial == nil else { return }
         let names = done.compactMap { index -> String? in
@@ -175,7 +175,7 @@ extension Operation {
     }
 }
 
-extension Moved {
+extension StateDrift {
     package var json: JSON { ["field": .string(field), "planned": planned, "found": found] }
 
     /// As ``json`` has it.
@@ -185,5 +185,5 @@ extension Moved {
     }
 
     /// Without its values.
-    fileprivate var hidden: Moved { Moved(field: field, planned: .null, found: .null) }
+    fileprivate var hidden: StateDrift { StateDrift(field: field, planned: .null, found: .null) }
 }

@@ -80,9 +80,9 @@ package struct Operation: Sendable {
     /// The log of the newest task without the secrets that its call carried, as far as it is kept; only where it carried
     /// any. Once the plan has ended nobody could take them out of PVE's log any more.
     package var keptLog: [String] = []
-    package var moved: [Moved] = []
+    package var moved: [StateDrift] = []
     /// What PVE said where it refused.
-    package var upstream: Upstream?
+    package var upstream: PVERejection?
     package var approvals: [Approval]
     package var cancelRequestedBy: String?
     /// How many operations stand before this one; 0 when none does.

@@ -20,7 +20,7 @@ package struct ParameterDefinition: Sendable, Hashable {
     package let form: Form
     package let summary: String
     /// Read by the agent; not passed on as a parameter of the call.
-    package let isOwn: Bool
+    package let agentOnly: Bool
     /// Where it may be given.
     package let when: Condition
     /// Where it must be given; `nil` where it never must.
@@ -29,13 +29,13 @@ package struct ParameterDefinition: Sendable, Hashable {
     package let count: Int?
 
     init(
-        _ name: String, _ form: Form, required: Bool = false, requiredWhen: Condition? = nil, isOwn: Bool = false,
+        _ name: String, _ form: Form, required: Bool = false, requiredWhen: Condition? = nil, agentOnly: Bool = false,
         when: Condition = .always, count: Int? = nil, _ summary: String
     ) {
         self.name = name
         self.form = form
         self.summary = summary
-        self.isOwn = isOwn
+        self.agentOnly = agentOnly
         self.when = when
         self.requiredWhen = required ? when : requiredWhen
         self.count = count
@@ -53,7 +53,8 @@ package struct ParameterDefinition: Sendable, Hashable {
     /// The same where another condition holds.
     func only(_ when: Condition, required: Condition? = nil) -> Self {
         Self(
-            name, form, requiredWhen: required ?? requiredWhen?.and(when), isOwn: isOwn, when: when, count: count,
+            name, form, requiredWhen: required ?? requiredWhen?.and(when), agentOnly: agentOnly, when: when,
+            count: count,
             summary)
     }
 

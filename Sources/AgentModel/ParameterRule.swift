@@ -48,7 +48,7 @@ package enum ParameterRule: Sendable, Hashable {
             guard case .storage(let storage) = target, let volume = params[name]?.string else { return }
             if !volume.hasPrefix("\(storage):") { reader.report(name, "is not on storage \(storage), the target") }
         case .changesSomething:
-            let set = definition.parameters.filter { !$0.isOwn && !$0.required }
+            let set = definition.parameters.filter { !$0.agentOnly && !$0.required }
             if params["op"] == "change", !params.keys.contains(where: { key in set.contains { $0.matches(key) } }) {
                 reader.report("op", "changes nothing: give what is to be changed, or delete")
             }

@@ -140,16 +140,16 @@ package struct Observed: Sendable, Hashable {
     }
 
     /// The compared fields that differ now; of objects, such as the other guests that are named, their own fields.
-    package func moved(to found: Observed) -> [Moved] {
+    package func moved(to found: Observed) -> [StateDrift] {
         // What only one of them has to compare has come, or gone.
         let fields = compared + found.compared.filter { !compared.contains($0) }
         return fields.flatMap { Self.moved($0, shown[$0] ?? .null, found.shown[$0] ?? .null) }
     }
 
-    private static func moved(_ field: String, _ planned: JSON, _ now: JSON) -> [Moved] {
+    private static func moved(_ field: String, _ planned: JSON, _ now: JSON) -> [StateDrift] {
         guard field == "guests" || field.hasPrefix("guests."), let before = planned.object, let after = now.object
         else {
-            return planned == now ? [] : [Moved(field: field, planned: planned, found: now)]
+            return planned == now ? [] : [StateDrift(field: field, planned: planned, found: now)]
         }
         let (old, new) = (Self.byKey(before), Self.byKey(after))
         let keys = before.keys + after.keys.filter { old[$0] == nil }
@@ -163,7 +163,7 @@ package struct Observed: Sendable, Hashable {
 }
 
 /// A field of the observed state that is no longer what was planned on.
-package struct Moved: Sendable, Hashable {
+package struct StateDrift: Sendable, Hashable {
     package let field: String
     package let planned: JSON
     package let found: JSON

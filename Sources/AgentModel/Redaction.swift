@@ -50,8 +50,8 @@ package struct Redaction: Sendable {
         }
     }
 
-    package func callAsFunction(_ upstream: Upstream) -> Upstream {
-        Upstream(
+    package func callAsFunction(_ upstream: PVERejection) -> PVERejection {
+        PVERejection(
             status: upstream.status, reason: self(upstream.reason), errors: upstream.errors.mapValues { self($0) })
     }
 

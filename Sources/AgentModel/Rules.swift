@@ -233,7 +233,7 @@ package struct Privilege: Sendable, Hashable {
 }
 
 /// Makes an action riskier by what it touches.
-package struct TouchRule: Sendable, Hashable {
+package struct RiskEscalation: Sendable, Hashable {
     /// Named in decisions as `base:ID`.
     package let id: String
     /// One of these parameters, or families, is given…

@@ -22,7 +22,7 @@ package enum ApprovalCheck {
     /// Names compare without regard to case, so that `Alice` does not approve for `alice`.
     package static func declared(
         _ approvedBy: String?, for plan: Plan, needing needed: Int, appliedBy applier: Caller,
-        in environment: EnvironmentFacts
+        in environment: EnvironmentSettings
     ) throws(ApprovalRefusal) {
         guard plan.state == .awaitingApproval else { return }
         guard let approvedBy else { throw .missing(have: plan.approvals.count, need: needed) }
@@ -55,7 +55,7 @@ package enum ApprovalCheck {
     /// Whether an approval that was given still counts, whoever gave it did not ask for the plan: a verified one as long
     /// as its approver has the role; a declared one as long as names are taken there.
     package static func stillCounts(
-        _ approval: Approval, for plan: Plan, in environment: EnvironmentFacts, among directory: Directory
+        _ approval: Approval, for plan: Plan, in environment: EnvironmentSettings, among directory: Directory
     ) -> Bool {
         switch approval.assurance {
         case .declared:

@@ -37,15 +37,15 @@ package struct Policy: Sendable, Hashable {
     ///
     /// Without a `reach` the target's name is all that rules can match.
     package func evaluate(
-        _ request: ActionRequest, by requester: Caller, in environment: EnvironmentFacts, reach: Reach? = nil,
+        _ request: ActionRequest, by requester: Caller, in environment: EnvironmentSettings, reach: Reach? = nil,
         checks: [Check] = []
     ) -> Decision {
         let known = reach ?? Reach()
         let reach = known.subjects.isEmpty ? Reach(request.target) : known
-        let grade = request.grade(live: reach.touches)
+        let assessment = request.assessment(live: reach.touches)
         var decision = Decision(
-            allowed: true, risk: grade.risk, requiresApproval: grade.needsApproval && request.changes,
-            reason: grade.reason, rules: grade.rules,
+            allowed: true, risk: assessment.risk, requiresApproval: assessment.needsApproval && request.changes,
+            reason: assessment.reason, rules: assessment.rules,
             subjects: reach.subjects.map { JudgedSubject($0.role, $0.name) })
         if environment.readOnly, request.changes {
             decision.deny("env:read_only", "environment \(environment.name) is read-only")
@@ -99,7 +99,7 @@ package struct Policy: Sendable, Hashable {
     }
 
     /// The first tag or pool that a guest loses and that a rule in force there names, with the rule.
-    private func ruledLoss(of reach: Reach, in environment: EnvironmentFacts) -> (name: String, rule: String)? {
+    private func ruledLoss(of reach: Reach, in environment: EnvironmentSettings) -> (name: String, rule: String)? {
         for loss in reach.losses {
             if let rule = rules.first(where: { $0.names(loss, in: environment.name) }) { return (loss, rule.id) }
         }
@@ -109,7 +109,7 @@ package struct Policy: Sendable, Hashable {
     /// What a decision asks for: approvals by principals of their own, or, where nobody has one, names that the
     /// holder of the shared token vouches for.
     package func requirement(
-        of decision: Decision, in environment: EnvironmentFacts, among directory: Directory
+        of decision: Decision, in environment: EnvironmentSettings, among directory: Directory
     ) -> Requirement {
         Requirement(
             approvals: decision.allowed && decision.requiresApproval ? decision.approvals : 0,

@@ -42,7 +42,7 @@ extension ActionService {
     /// the operation, so that the same request sent again finds it. Throws when nothing was done, or when PVE refused;
     /// each refusal is recorded.
     package func apply(
-        _ wanted: ApplyRequest, _ context: Context, wait: Duration?, kept: KeptWish? = nil
+        _ wanted: ApplyRequest, _ context: Context, wait: Duration?, kept: PendingIdempotentRequest? = nil
     ) async throws(ServiceError) -> ApplyOutcome {
         var request: ActionRequest?
         if let whole = wanted.request { request = try await parse(whole, context) }
@@ -128,7 +128,7 @@ extension ActionService {
             return plan
         }
         guard let hash, let request else { throw ServiceError(.planRequired, "name a plan_id, or send the request") }
-        let environment = try site(request.environment, .change, context).facts.name
+        let environment = try managedEnvironment(request.environment, .change, context).settings.name
         try await expireDue()
         let own = PlanFilter(environments: [environment], party: context.caller.party, requestHash: hash)
         let plans = try await read { $0.plans(own) }

@@ -109,10 +109,10 @@ extension ActionService {
     }
 
     private func approvalsNeeded(by plan: Plan) throws(ServiceError) -> Int {
-        let facts = try site(plan.request.environment).facts
-        let decision = inForce.policy.evaluate(
-            plan.request, by: plan.requester, in: facts, reach: plan.preview.reach)
-        return approvalsNeeded(by: plan, decision, facts)
+        let settings = try managedEnvironment(plan.request.environment).settings
+        let decision = currentRules.policy.evaluate(
+            plan.request, by: plan.requester, in: settings, reach: plan.preview.reach)
+        return approvalsNeeded(by: plan, decision, settings)
     }
 
     /// Why an approval does not count, in words that name the cure.
@@ -131,7 +131,7 @@ extension ActionService {
                     + "; plan \(plan.id) has \(have). \(cure)", planID: plan.id)
         case .declaredNotAccepted:
             let cure =
-                inForce.directory.isShared
+                currentRules.directory.isShared
                 ? "set accept_declared_approvals in the configuration to change that, or give approvers tokens of "
                     + "their own (principals)"
                 : "an approver sends POST /v1/plans/\(plan.id)/approvals under a token of their own"
@@ -146,7 +146,7 @@ extension ActionService {
         case .notAnApprover(let name):
             return ServiceError(
                 .forbidden,
-                inForce.directory.isShared
+                currentRules.directory.isShared
                     ? "the shared token gives no approval that counts; name the approver in approved_by at apply, where "
                         + "that is taken, or configure principals"
                     : "\(name) may not approve in \(request.environment): it takes \(Self.roles(for: .approve))",

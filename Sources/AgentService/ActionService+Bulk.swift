@@ -40,19 +40,19 @@ extension ActionService {
             ]
         }
 
-        var moved: Moved { Moved(field: "\(guest).\(field)", planned: planned, found: found ?? .null) }
+        var moved: StateDrift { StateDrift(field: "\(guest).\(field)", planned: planned, found: found ?? .null) }
     }
 
     /// What became of each guest that the plan means, and with that of the operation; `nil` when the agent stopped
     /// meanwhile.
     func compareGuests(
-        after end: TaskEnd, of upid: UPID, _ operation: inout Operation, _ plan: Plan, at site: Site
+        after end: TaskEnd, of upid: UPID, _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
     ) async -> OperationState? {
         var members = plan.preview.changes.compactMap(Member.init)
         let deadline = ContinuousClock.now + .seconds(limits.highAvailabilitySeconds)
         var backoff = Backoff(from: .milliseconds(500))
         while true {
-            await look(at: &members, site)
+            await look(at: &members, managed)
             // What HA was asked for takes its time.
             let waits = members.contains { $0.isManaged && !$0.isDone }
             guard waits, end.state != .unknown, ContinuousClock.now < deadline else { break }
@@ -61,9 +61,9 @@ extension ActionService {
         let redaction = Redaction(plan.preview.calls)
         let missed = members.indices.filter { !members[$0].isDone }
         if !missed.isEmpty {
-            let log = await lines(of: upid, at: site)
+            let log = await lines(of: upid, at: managed)
             for index in missed {
-                members[index].detail = site.planning.complaint(about: members[index].guest, in: log)
+                members[index].detail = managed.planning.complaint(about: members[index].guest, in: log)
             }
         }
         operation.data = redaction(["guests": .array(members.map(\.json))])
@@ -89,9 +89,9 @@ extension ActionService {
     }
 
     /// Reads where each guest that is not done yet is, and how it is doing.
-    private func look(at members: inout [Member], _ site: Site) async {
+    private func look(at members: inout [Member], _ managed: ManagedEnvironment) async {
         let open = members.indices.filter { !members[$0].isDone }
-        let sightings = await site.planning.sightings(
+        let sightings = await managed.planning.sightings(
             of: open.map { members[$0].guest }, withStatus: open.contains { members[$0].field == "status" })
         for index in open {
             let sighting = sightings[members[index].guest]
@@ -101,8 +101,8 @@ extension ActionService {
         }
     }
 
-    private func lines(of upid: UPID, at site: Site) async -> [String] {
-        (try? await site.hypervisor.log(of: upid, from: 0, limit: 2000).lines) ?? []
+    private func lines(of upid: UPID, at managed: ManagedEnvironment) async -> [String] {
+        (try? await managed.hypervisor.log(of: upid, from: 0, limit: 2000).lines) ?? []
     }
 }
 

@@ -9,7 +9,7 @@ import Synchronization
 extension ActionService {
     /// Checks everything that can be checked at once, stores the operation, and sets it going.
     func claim(
-        _ plan: Plan, approvedBy: String?, _ kept: KeptWish?, _ context: Context
+        _ plan: Plan, approvedBy: String?, _ kept: PendingIdempotentRequest?, _ context: Context
     ) async throws(ServiceError) -> Operation {
         try checkOpen()
         try checkNotFrozen(plan.request.environment)
@@ -17,15 +17,15 @@ extension ActionService {
         return try await withPlan(plan.id) { () async throws(ServiceError) in
             let fresh = try await load(plan.id)
             try checkState(of: fresh)
-            let facts = try site(fresh.request.environment).facts
-            let decision = inForce.policy.evaluate(
-                fresh.request, by: fresh.requester, in: facts, reach: fresh.preview.reach)
+            let settings = try managedEnvironment(fresh.request.environment).settings
+            let decision = currentRules.policy.evaluate(
+                fresh.request, by: fresh.requester, in: settings, reach: fresh.preview.reach)
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
-            try await checkApprovals(of: fresh, decision, facts, context)
-            let needed = approvalsNeeded(by: fresh, decision, facts)
+            try await checkApprovals(of: fresh, decision, settings, context)
+            let needed = approvalsNeeded(by: fresh, decision, settings)
             do throws(ApprovalRefusal) {
                 try ApprovalCheck.declared(
-                    approvedBy, for: fresh, needing: needed, appliedBy: context.caller, in: facts)
+                    approvedBy, for: fresh, needing: needed, appliedBy: context.caller, in: settings)
             } catch {
                 throw wording(of: error, fresh)
             }
@@ -44,20 +44,20 @@ extension ActionService {
     /// Whether the approvals that were given still count and are as many as policy asks for now. Where not, the plan
     /// awaits others from here on.
     private func checkApprovals(
-        of plan: Plan, _ decision: Decision, _ facts: EnvironmentFacts, _ context: Context
+        of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings, _ context: Context
     ) async throws(ServiceError) {
-        guard plan.state == .approved, let lack = lack(of: plan, decision, facts) else { return }
+        guard plan.state == .approved, let lack = lack(of: plan, decision, settings) else { return }
         let now = ports.now()
-        let directory = inForce.directory
+        let directory = currentRules.directory
         var result: JSONObject = ["status": "refused", "code": .string(lack.code.rawValue)]
         result["state"] = .string(PlanState.awaitingApproval.rawValue)
         let refusal = event(
-            .refuse, context, environment: facts.name, plan: plan.id, request: plan.request.json,
+            .refuse, context, environment: settings.name, plan: plan.id, request: plan.request.json,
             decision: plan.decision.json, result: .object(result))
         _ = try await commit(refusal) { records -> Bool? in
             guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else { return nil }
             let before = plan
-            plan.withdraw(at: now) { ApprovalCheck.stillCounts($0, for: before, in: facts, among: directory) }
+            plan.withdraw(at: now) { ApprovalCheck.stillCounts($0, for: before, in: settings, among: directory) }
             records.put(plan)
             return true
         }
@@ -67,19 +67,19 @@ extension ActionService {
     }
 
     /// What an approved plan lacks by the rules of now; `nil` when it lacks nothing.
-    func lack(of plan: Plan, _ decision: Decision, _ facts: EnvironmentFacts) -> ServiceError? {
-        let needed = approvalsNeeded(by: plan, decision, facts)
-        let directory = inForce.directory
-        let good = plan.approvals.count { ApprovalCheck.stillCounts($0, for: plan, in: facts, among: directory) }
+    func lack(of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> ServiceError? {
+        let needed = approvalsNeeded(by: plan, decision, settings)
+        let directory = currentRules.directory
+        let good = plan.approvals.count { ApprovalCheck.stillCounts($0, for: plan, in: settings, among: directory) }
         guard good < needed else { return nil }
         return wording(of: .missing(have: good, need: needed), plan)
     }
 
     /// How many approvals the plan takes: never fewer than it was shown to require, and more where rules that came later
     /// ask for them.
-    func approvalsNeeded(by plan: Plan, _ decision: Decision, _ facts: EnvironmentFacts) -> Int {
-        let rules = inForce
-        let requirement = rules.policy.requirement(of: decision, in: facts, among: rules.directory)
+    func approvalsNeeded(by plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> Int {
+        let rules = currentRules
+        let requirement = rules.policy.requirement(of: decision, in: settings, among: rules.directory)
         return max(requirement.approvals, plan.requires.approvals)
     }
 
@@ -105,7 +105,7 @@ extension ActionService {
     }
 
     private func store(
-        claimOf plan: Plan, _ kept: KeptWish?, _ context: Context
+        claimOf plan: Plan, _ kept: PendingIdempotentRequest?, _ context: Context
     ) async throws(ServiceError) -> Operation {
         let id = ports.newID(.operation)
         let now = ports.now()

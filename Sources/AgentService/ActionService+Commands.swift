@@ -4,7 +4,9 @@ import StrictJSON
 /// Follows what a guest agent runs.
 extension ActionService {
     /// Asks for the process of an operation's command until it has ended; `nil` when the agent stopped meanwhile.
-    func followCommand(_ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState? {
+    func followCommand(
+        _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
+    ) async -> OperationState? {
         guard let call = plan.preview.calls.last, let pid = operation.data?["pid"]?.whole else {
             operation.message = "the guest agent does not say which process it has started"
             return .unknown
@@ -14,7 +16,7 @@ extension ActionService {
         var refusals = 0
         while true {
             do throws(HypervisorError) {
-                let status = try await site.planning.commandStatus(of: call, pid: pid)
+                let status = try await managed.planning.commandStatus(of: call, pid: pid)
                 if status.hasExited {
                     return note(status, pid, &operation, Redaction(plan.preview.calls))
                 }

@@ -16,7 +16,7 @@ extension ActionService {
             do throws(ServiceError) {
                 if index > 0 {
                     digest = try await relook(ready, after: index)
-                    operation.knownTasks += try await tasks(like: call, at: ready.site, "before the next call")
+                    operation.knownTasks += try await tasks(like: call, at: ready.managed, "before the next call")
                 }
                 try await overrule(by: operation)
                 operation.steps.append(Step(sentAt: ports.now()))
@@ -31,7 +31,7 @@ extension ActionService {
             ports.reached(.sent)
             guard let state = await send(call.filled(digest: digest), &operation, ready) else { return }
             guard state == .succeeded || state == .succeededWithWarnings else {
-                return await end(operation, state, of: ready.plan, at: ready.site, context)
+                return await end(operation, state, of: ready.plan, at: ready.managed, context)
             }
         }
         await finish(
@@ -41,11 +41,11 @@ extension ActionService {
     /// After `count` steps of our own: what the plan was made on must be the same but for what those steps move. Answers
     /// the digest as it is now.
     private func relook(_ ready: Ready, after count: Int) async throws(ServiceError) -> String? {
-        let preview = try await look(again: ready.plan, at: ready.site)
-        let own = Set(ready.plan.preview.calls.prefix(count).flatMap(\.moves))
+        let preview = try await look(again: ready.plan, at: ready.managed)
+        let own = Set(ready.plan.preview.calls.prefix(count).flatMap(\.expectedDrift))
         let moved = ready.preview.observed.moved(to: preview.observed).filter { !own.contains($0.field) }
         try Self.checkUnmoved(ready.plan, moved)
-        try checkDecision(of: ready.plan, at: ready.site, preview.reach, [])
+        try checkDecision(of: ready.plan, at: ready.managed, preview.reach, [])
         return preview.digest
     }
 
@@ -54,16 +54,16 @@ extension ActionService {
         let redaction = Redaction(ready.plan.preview.calls)
         let last = operation.steps.count - 1
         do throws(HypervisorError) {
-            switch try await pass(call, of: operation, at: ready.site) {
+            switch try await pass(call, of: operation, at: ready.managed) {
             case .done(let data):
                 ports.reached(.answered)
                 operation.data = Self.bounded(redaction(data))
                 if call.runsCommand {
                     guard await keep(operation) else { return nil }
                     ports.reached(.answerStored)
-                    return await followCommand(&operation, ready.plan, at: ready.site)
+                    return await followCommand(&operation, ready.plan, at: ready.managed)
                 }
-                if let flaw = ready.site.planning.flaw(in: redaction(data), of: call) {
+                if let flaw = ready.managed.planning.flaw(in: redaction(data), of: call) {
                     operation.message = flaw.message
                     operation.hasWarnings = true
                     if flaw.isTotal {
@@ -73,7 +73,7 @@ extension ActionService {
                 }
                 if let asked = call.askedOfHA {
                     let done = TaskEnd(exit: .ok, message: "OK")
-                    guard let end = await settle(done, asked, ready.plan, at: ready.site) else { return nil }
+                    guard let end = await settle(done, asked, ready.plan, at: ready.managed) else { return nil }
                     operation.message = end.message
                     if end.state != .succeeded { return end.state }
                 }
@@ -86,12 +86,12 @@ extension ActionService {
                 operation.steps[last].upid = upid
                 guard await keep(operation) else { return nil }
                 ports.reached(.answerStored)
-                return await conclude(upid, &operation, ready.plan, at: ready.site)
+                return await conclude(upid, &operation, ready.plan, at: ready.managed)
             }
         } catch {
             // Whether it has arrived is for the next start to find out.
             if Task.isCancelled, error.mayHaveExecuted { return nil }
-            operation.note(error, ready.site.facts.name, call, redaction)
+            operation.note(error, ready.managed.settings.name, call, redaction)
             if error == .withheld {
                 operation.steps.removeLast()
             } else {
@@ -101,15 +101,17 @@ extension ActionService {
                 await forgetOverruling(by: operation.id)
                 return .failed
             }
-            return await findLost(call, &operation, ready.plan, at: ready.site)
+            return await findLost(call, &operation, ready.plan, at: ready.managed)
         }
     }
 
     /// Sends the call unless changes are frozen by the time that the way to PVE is open.
-    private func pass(_ call: Call, of operation: Operation, at site: Site) async throws(HypervisorError) -> Accepted {
+    private func pass(
+        _ call: Call, of operation: Operation, at managed: ManagedEnvironment
+    ) async throws(HypervisorError) -> Accepted {
         let (id, environment) = (operation.id, operation.environment)
         defer { leaving.leave(id) }
-        return try await site.hypervisor.change(call) { [self] in
+        return try await managed.hypervisor.change(call) { [self] in
             leaving.pass(id, in: environment) { (try? checkNotFrozen(environment)) == nil }
         }
     }
@@ -150,7 +152,7 @@ extension ActionService {
         operation.cancelRequestedBy = runs.withLock { $0.stops[ended.id] } ?? ended.cancelRequestedBy
         let wasStopped =
             operation.cancelRequestedBy != nil
-            && (try? site(ended.environment))?.planning.isInterruption(operation.message) == true
+            && (try? managedEnvironment(ended.environment))?.planning.isInterruption(operation.message) == true
         let state = wanted == .failed && wasStopped ? .cancelled : wanted
         if state == .cancelled, let other = runs.withLock({ $0.overruled[ended.id] }) {
             operation.message += "; ended by operation \(other), which overrules it"
@@ -158,7 +160,7 @@ extension ActionService {
         if let plan, state == .failed || state == .cancelled { operation.notePartlyDone(plan) }
         guard operation.move(to: state, at: now) else { return }
         let final = operation
-        let ticket = floor.open(behind: ports.audit.head)
+        let ticket = watermark.open(behind: ports.audit.head)
         ports.reached(.outcomeRecording)
         let isRecorded = await persistently("an outcome") { () async throws(ServiceError) in
             try await self.record(
@@ -169,7 +171,7 @@ extension ActionService {
         guard isRecorded else { return }
         ports.reached(.outcomeRecorded)
         guard await store(endOf: final, at: now) else { return }
-        floor.close(ticket)
+        watermark.close(ticket)
         ports.reached(.outcomeStored)
         lookLater(for: final)
     }
@@ -216,15 +218,15 @@ extension ActionService {
     func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
         let now = ports.now()
         let plan = (try? await read { $0.plan(queued.planID) }) ?? nil
-        let ticket = floor.open(behind: ports.audit.head)
+        let ticket = watermark.open(behind: ports.audit.head)
         var told = error
         told.operationID = queued.id
         // How an operation ends is recorded, also where new requests are turned away without a record.
         told.isRecorded = false
         let next = Self.planState(after: error.code)
         let refusal = await refuse(told, context, plan: plan, state: next)
-        let facts = (try? site(queued.environment))?.facts
-        let directory = inForce.directory
+        let settings = (try? managedEnvironment(queued.environment))?.settings
+        let directory = currentRules.directory
         let isStored = await persistently("a refusal") { () async throws(ServiceError) in
             try await self.write { records in
                 if var plan = records.plan(queued.planID), plan.operationID == queued.id {
@@ -232,7 +234,7 @@ extension ActionService {
                     let before = plan
                     if refusal.isRecorded, next == .awaitingApproval {
                         plan.withdraw(at: now) { approval in
-                            facts.map { ApprovalCheck.stillCounts(approval, for: before, in: $0, among: directory) }
+                            settings.map { ApprovalCheck.stillCounts(approval, for: before, in: $0, among: directory) }
                                 ?? true
                         }
                     } else if refusal.isRecorded {
@@ -245,7 +247,7 @@ extension ActionService {
                 if operation.move(to: .failed, at: now) { records.put(operation) }
             }
         }
-        if isStored { floor.close(ticket) }
+        if isStored { watermark.close(ticket) }
     }
 
     /// Where a plan goes whose operation was refused with that code; as it was, where nothing is wrong with the plan.

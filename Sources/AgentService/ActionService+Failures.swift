@@ -7,13 +7,13 @@ import Synchronization
 extension ActionService {
     /// Ends an operation whose last call did not come to a good end, with what PVE shows of that call.
     func end(
-        _ stopped: Operation, _ state: OperationState, of plan: Plan, at site: Site, _ context: Context
+        _ stopped: Operation, _ state: OperationState, of plan: Plan, at managed: ManagedEnvironment, _ context: Context
     ) async {
         var operation = stopped
         let isSettled = operation.partial != nil || operation.code == Operation.commandFailed
         let isOverruled = runs.withLock { $0.overruled[stopped.id] != nil }
         if state == .failed, operation.steps.last?.state == .failed, !isSettled, !isOverruled {
-            switch await site.planning.aftermath(of: operation, plan, watching: inForce.policy.namedGuests) {
+            switch await managed.planning.aftermath(of: operation, plan, watching: currentRules.policy.namedGuests) {
             case .unchanged:
                 operation.message += Operation.lookedAgain + "nothing was changed by this call"
             case .left(let left, _, let undo): operation.notePartlyDone(plan, left: left, undo: undo)
@@ -26,9 +26,9 @@ extension ActionService {
 
     /// What PVE shows of a call that may have been carried out, in words. It may have been somebody else, and it may be
     /// carried out later: that settles nothing.
-    func traces(of operation: Operation, _ plan: Plan, at site: Site) async -> String {
+    func traces(of operation: Operation, _ plan: Plan, at managed: ManagedEnvironment) async -> String {
         let found: String
-        switch await site.planning.aftermath(of: operation, plan, watching: inForce.policy.namedGuests) {
+        switch await managed.planning.aftermath(of: operation, plan, watching: currentRules.policy.namedGuests) {
         case .unchanged: found = "PVE shows nothing of it, though it may still be carried out"
         case .left(let left, let isAll, _):
             let fields = left.map { "\($0.field) is \($0.found.shown)" }.joined(separator: ", ")

@@ -34,9 +34,11 @@ extension ActionService {
 
     /// Follows an operation's task to its end, and what the task leaves to others, and notes what came of it; `nil` when the
     /// agent stopped meanwhile.
-    func conclude(_ upid: UPID, _ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState? {
-        guard let followed = await follow(upid, at: site),
-            var end = await settle(followed, upid.type, plan, at: site)
+    func conclude(
+        _ upid: UPID, _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
+    ) async -> OperationState? {
+        guard let followed = await follow(upid, at: managed),
+            var end = await settle(followed, upid.type, plan, at: managed)
         else { return nil }
         ports.reached(.taskEnded)
         let last = operation.steps.count - 1
@@ -45,7 +47,7 @@ extension ActionService {
         if end.state == .succeededWithWarnings { operation.hasWarnings = true }
         let isLast = operation.steps.count == plan.preview.calls.count
         if isLast, plan.request.endsRunning, end.stepState == .done {
-            guard let started = await awaitRunning(after: upid, plan, at: site) else { return nil }
+            guard let started = await awaitRunning(after: upid, plan, at: managed) else { return nil }
             if started.state == .succeededWithWarnings { operation.hasWarnings = true }
             if started.state != .succeeded { end = started }
             // Where the start is all that was asked for, the call is what it comes to.
@@ -55,23 +57,25 @@ extension ActionService {
         operation.message = String(redaction(end.message).prefix(4096))
         operation.logTail = end.logTail.map { redaction($0) }
         if plan.preview.calls.contains(where: \.carriesSecret) {
-            operation.keptLog = await keptLog(of: upid, at: site, redaction)
+            operation.keptLog = await keptLog(of: upid, at: managed, redaction)
         }
         if isLast, plan.request.isForMany {
-            return await compareGuests(after: end, of: upid, &operation, plan, at: site)
+            return await compareGuests(after: end, of: upid, &operation, plan, at: managed)
         }
         let isStopped = runs.withLock { $0.stops[operation.id] != nil } || operation.cancelRequestedBy != nil
         if end.exit == .failed(TaskExit.killed), !isStopped {
-            return await judgeKilled(&operation, plan, at: site)
+            return await judgeKilled(&operation, plan, at: managed)
         }
         return end.state
     }
 
     /// A worker died without a last word: what PVE shows of its work tells how far it came.
-    private func judgeKilled(_ operation: inout Operation, _ plan: Plan, at site: Site) async -> OperationState {
+    private func judgeKilled(
+        _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
+    ) async -> OperationState {
         let last = operation.steps.count - 1
         let words = operation.message
-        switch await site.planning.aftermath(of: operation, plan, watching: inForce.policy.namedGuests) {
+        switch await managed.planning.aftermath(of: operation, plan, watching: currentRules.policy.namedGuests) {
         case .left(_, isAll: true, _):
             operation.steps[last].state = .done
             operation.hasWarnings = true
@@ -94,14 +98,14 @@ extension ActionService {
     /// A task that PVE says is running is waited for as long as it runs. Silence has a deadline, and a PVE that will
     /// not tell is not asked for ever. `nil` when the agent stops meanwhile: PVE goes on with the task, and the next start
     /// follows it.
-    func follow(_ upid: UPID, at site: Site) async -> TaskEnd? {
+    func follow(_ upid: UPID, at managed: ManagedEnvironment) async -> TaskEnd? {
         var heard = ContinuousClock.now
         var refusals = 0
         var backoff = Backoff(from: .milliseconds(200))
         while true {
             do throws(HypervisorError) {
-                if case .stopped(let exit) = try await site.hypervisor.status(of: upid) {
-                    return await end(of: upid, exit, at: site)
+                if case .stopped(let exit) = try await managed.hypervisor.status(of: upid) {
+                    return await end(of: upid, exit, at: managed)
                 }
                 heard = .now
                 refusals = 0
@@ -109,7 +113,7 @@ extension ActionService {
                 if case .refused(let upstream) = error, !upstream.isFromGateway { refusals += 1 }
                 ports.log.warning(
                     "a task cannot be looked at; trying again",
-                    metadata: ["upid": "\(upid)", "environment": "\(site.facts.name)"])
+                    metadata: ["upid": "\(upid)", "environment": "\(managed.settings.name)"])
             }
             guard ContinuousClock.now < heard + .seconds(limits.followSeconds), refusals < 10 else {
                 return TaskEnd(message: "PVE does not tell how its task is doing")
@@ -119,11 +123,11 @@ extension ActionService {
     }
 
     /// Waits until what a task or call of the type `type` asked for has come about; `nil` when the agent stopped meanwhile.
-    func settle(_ end: TaskEnd, _ type: String, _ plan: Plan, at site: Site) async -> TaskEnd? {
+    func settle(_ end: TaskEnd, _ type: String, _ plan: Plan, at managed: ManagedEnvironment) async -> TaskEnd? {
         guard end.exit == .ok else { return end }
         let deadline = ContinuousClock.now + .seconds(limits.highAvailabilitySeconds)
         var backoff = Backoff(from: .milliseconds(500))
-        while await site.planning.isConfirmed(type, plan.request) == false {
+        while await managed.planning.isConfirmed(type, plan.request) == false {
             guard ContinuousClock.now < deadline else {
                 return TaskEnd(message: "HA took the request, but \(plan.request.target) did not get there in time")
             }
@@ -132,23 +136,23 @@ extension ActionService {
         return end
     }
 
-    private func end(of upid: UPID, _ exit: TaskExit, at site: Site) async -> TaskEnd {
+    private func end(of upid: UPID, _ exit: TaskExit, at managed: ManagedEnvironment) async -> TaskEnd {
         switch exit {
         case .ok: return TaskEnd(exit: exit, message: "OK")
         case .warnings(let count):
-            return TaskEnd(exit: exit, logTail: await tail(of: upid, at: site), message: "WARNINGS: \(count)")
+            return TaskEnd(exit: exit, logTail: await tail(of: upid, at: managed), message: "WARNINGS: \(count)")
         case .failed(let text):
-            return TaskEnd(exit: exit, logTail: await tail(of: upid, at: site), message: text)
+            return TaskEnd(exit: exit, logTail: await tail(of: upid, at: managed), message: text)
         }
     }
 
     /// The last lines of a task's log; none when PVE does not give them.
-    private func tail(of upid: UPID, at site: Site) async -> [String] {
+    private func tail(of upid: UPID, at managed: ManagedEnvironment) async -> [String] {
         let lines = 20
         do throws(HypervisorError) {
-            let first = try await site.hypervisor.log(of: upid, from: 0, limit: lines)
+            let first = try await managed.hypervisor.log(of: upid, from: 0, limit: lines)
             guard first.total > lines else { return first.lines }
-            return try await site.hypervisor.log(of: upid, from: first.total - lines, limit: lines).lines
+            return try await managed.hypervisor.log(of: upid, from: first.total - lines, limit: lines).lines
         } catch {
             return []
         }

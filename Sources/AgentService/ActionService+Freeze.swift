@@ -76,7 +76,9 @@ extension ActionService {
                 endsAt: request.ttl.map { now.addingTimeInterval(Double($0)) })
             try await inTurn { () async throws(ServiceError) in try await store(freeze, context) }
             await leaving.wait(for: freeze, atMost: Self.settleTime)
-            for site in sites where freeze.covers(site.facts.name) { await site.hypervisor.finishWriting() }
+            for managed in managedEnvironments where freeze.covers(managed.settings.name) {
+                await managed.hypervisor.finishWriting()
+            }
             return freeze
         } catch {
             throw await refuse(error, context)
@@ -203,7 +205,7 @@ extension ActionService {
     private func scope(
         _ text: String?, _ right: Right, _ context: Context
     ) throws(ServiceError) -> EnvironmentName? {
-        if let text { return try site(named: text, right, context).facts.name }
+        if let text { return try managedEnvironment(named: text, right, context).settings.name }
         guard context.principal.mayEverywhere(right) else {
             throw ServiceError(
                 .forbidden,

@@ -10,20 +10,20 @@ extension ActionService {
     /// Looks at once for what a call has started, as after a restart, and follows it as if PVE had answered. What cannot be
     /// found is unknown; of a call that starts no task PVE's state is told with that. `nil` when the agent stopped meanwhile.
     func findLost(
-        _ call: Call, _ operation: inout Operation, _ plan: Plan, at site: Site
+        _ call: Call, _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
     ) async -> OperationState? {
         guard call.startsTask else {
-            operation.message += await traces(of: operation, plan, at: site)
+            operation.message += await traces(of: operation, plan, at: managed)
             return Task.isCancelled ? nil : .unknown
         }
-        guard let found = await find(operation, plan, at: site, within: .seconds(30)) else { return nil }
+        guard let found = await find(operation, plan, at: managed, within: .seconds(30)) else { return nil }
         guard let upid = found.upid else { return .unknown }
         operation.steps[operation.steps.count - 1].upid = upid
         operation.code = nil
         operation.message = ""
         operation.upstream = nil
         guard await keep(operation) else { return nil }
-        return await conclude(upid, &operation, plan, at: site)
+        return await conclude(upid, &operation, plan, at: managed)
     }
 
     /// Looks for the task of the last call until PVE has answered, a few times, since the task may be about to begin.
@@ -31,14 +31,14 @@ extension ActionService {
     ///
     /// A PVE that cannot be asked is waited for, at most as long as `limit` says; who waits for the operation learns that.
     func find(
-        _ operation: Operation, _ plan: Plan, at site: Site, within limit: Duration? = nil
+        _ operation: Operation, _ plan: Plan, at managed: ManagedEnvironment, within limit: Duration? = nil
     ) async -> (upid: UPID?, Void)? {
         let deadline = limit.map { ContinuousClock.now + $0 }
         var looks = 0
         var backoff = Backoff(from: .milliseconds(250), to: .seconds(10))
         while true {
             do throws(ServiceError) {
-                if let upid = try await trace(of: operation, plan, at: site) { return (upid, ()) }
+                if let upid = try await trace(of: operation, plan, at: managed) { return (upid, ()) }
                 looks += 1
                 if looks >= limits.traceLooks { return (nil, ()) }
             } catch {
@@ -82,19 +82,20 @@ extension ActionService {
             guard await backoff.wait() else { return }
             guard let now = try? await read({ ($0.operation(operation.id), $0.plan(operation.planID)) }),
                 now.0?.state == .unknown, let plan = now.1,
-                let site = try? site(operation.environment), plan.environmentIdentity == site.facts.identity,
+                let managed = try? managedEnvironment(operation.environment),
+                plan.environmentIdentity == managed.settings.identity,
                 plan.preview.calls.last?.startsTask == true
             else { return }
-            guard let upid = await lateTrace(of: operation, plan, at: site) else { continue }
+            guard let upid = await lateTrace(of: operation, plan, at: managed) else { continue }
             var found = operation
             found.steps[found.steps.count - 1].upid = upid
-            guard let state = await conclude(upid, &found, plan, at: site) else { return }
+            guard let state = await conclude(upid, &found, plan, at: managed) else { return }
             return await settle(found, as: state, found: upid)
         }
     }
 
     /// The task that must be the operation's own, while no other operation of ours works on the same guest.
-    private func lateTrace(of operation: Operation, _ plan: Plan, at site: Site) async -> UPID? {
+    private func lateTrace(of operation: Operation, _ plan: Plan, at managed: ManagedEnvironment) async -> UPID? {
         let ticket = targetLocks.enter(lockNames(of: plan))
         guard await targetLocks.wait(for: ticket) else { return nil }
         defer { targetLocks.leave(ticket) }
@@ -108,7 +109,7 @@ extension ActionService {
             }
             guard !isDoubtful else { return nil }
             return try await trace(
-                of: operation, plan, at: site, besides: others.flatMap { $0.steps.compactMap(\.upid) })
+                of: operation, plan, at: managed, besides: others.flatMap { $0.steps.compactMap(\.upid) })
         } catch {
             return nil
         }

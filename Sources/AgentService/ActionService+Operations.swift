@@ -96,16 +96,16 @@ extension ActionService {
     ) async throws(ServiceError) -> (lines: [String], total: Int) {
         let operation = try await operation(id, context)
         guard let upid = operation.upid else { return ([], 0) }
-        let site = try site(of: operation)
-        try await site.enter(context.caller)
-        defer { site.leave(context.caller) }
+        let managed = try managedEnvironment(of: operation)
+        try await managed.enter(context.caller)
+        defer { managed.leave(context.caller) }
         let redaction: Redaction
         switch try await secrets(of: upid, in: operation) {
         case .known(let known): redaction = known
         case .erased(let lines, _): return (Array(lines.dropFirst(start).prefix(limit)), lines.count)
         }
         do throws(HypervisorError) {
-            let page = try await site.hypervisor.log(of: upid, from: start, limit: limit)
+            let page = try await managed.hypervisor.log(of: upid, from: start, limit: limit)
             var used = 0
             let lines = page.lines.map { redaction($0) }.prefix { line in
                 used += JSON.string(line).bytes.count + 1
@@ -203,7 +203,7 @@ extension ActionService {
         }
         guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
         runs.withLock { if $0.tasks[operation.id] != nil { $0.stops[operation.id] = actor } }
-        let hypervisor = try site(of: asked).hypervisor
+        let hypervisor = try managedEnvironment(of: asked).hypervisor
         // What was asked for is asked for, also when the caller has gone.
         let answer = await Task { () async -> Result<Void, HypervisorError> in
             do throws(HypervisorError) { return .success(try await hypervisor.stop(upid)) } catch {
@@ -287,5 +287,7 @@ extension ActionService {
         timer.cancel()
     }
 
-    private func site(of operation: Operation) throws(ServiceError) -> Site { try site(operation.environment) }
+    private func managedEnvironment(of operation: Operation) throws(ServiceError) -> ManagedEnvironment {
+        try managedEnvironment(operation.environment)
+    }
 }

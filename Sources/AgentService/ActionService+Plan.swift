@@ -10,7 +10,7 @@ extension ActionService {
     /// - Throws: ``ServiceError`` when the request is wrong, PVE cannot be asked, or the plan cannot be recorded.
     ///   Each refusal is recorded itself.
     package func plan(
-        _ body: JSONObject, _ context: Context, kept: KeptWish? = nil
+        _ body: JSONObject, _ context: Context, kept: PendingIdempotentRequest? = nil
     ) async throws(ServiceError) -> Plan {
         let request = try await parse(body, context)
         do throws(ServiceError) {
@@ -35,40 +35,40 @@ extension ActionService {
 
     /// The plan itself: looks, decides, hashes. Records and stores nothing.
     func makePlan(_ request: ActionRequest, _ context: Context) async throws(ServiceError) -> Plan {
-        let site = try site(request.environment, .view, context)
+        let managed = try managedEnvironment(request.environment, .view, context)
         if request.changes { try check(.change, in: request.environment, context) }
         try checkSpace()
-        try await site.enter(context.caller)
-        defer { site.leave(context.caller) }
+        try await managed.enter(context.caller)
+        defer { managed.leave(context.caller) }
         let now = ports.now()
         let caller = context.caller
-        let rules = inForce
+        let rules = currentRules
         var preview = try await preview(
-            of: request, at: site, resolving: rules.policy.looksAtSubjects(of: request.action))
+            of: request, at: managed, resolving: rules.policy.looksAtSubjects(of: request.action))
         preview.checks += try await reservations(of: request, caller, now)
         let decision = rules.policy.evaluate(
-            request, by: caller, in: site.facts, reach: preview.reach, checks: preview.checks)
-        let requires = rules.policy.requirement(of: decision, in: site.facts, among: rules.directory)
+            request, by: caller, in: managed.settings, reach: preview.reach, checks: preview.checks)
+        let requires = rules.policy.requirement(of: decision, in: managed.settings, among: rules.directory)
         let expiresAt = try expiry(of: request, decision, now)
         let id = ports.newID(.plan)
         let requestHash = digest.requestHash(request)
         let planHash = digest.planHash(
-            id: id, requestHash: requestHash, requester: caller, environmentIdentity: site.facts.identity,
+            id: id, requestHash: requestHash, requester: caller, environmentIdentity: managed.settings.identity,
             preview: preview, policyVersion: rules.policy.version, requires: requires, expiresAt: expiresAt.rfc3339)
         return Plan(
             id: id, request: request, requestHash: requestHash, planHash: planHash, requester: caller,
-            environmentIdentity: site.facts.identity, policyVersion: rules.policy.version, decision: decision,
+            environmentIdentity: managed.settings.identity, policyVersion: rules.policy.version, decision: decision,
             preview: preview, requires: requires,
             createdAt: now, expiresAt: expiresAt)
     }
 
     /// What the request would do, from live state.
     private func preview(
-        of request: ActionRequest, at site: Site, resolving: Bool
+        of request: ActionRequest, at managed: ManagedEnvironment, resolving: Bool
     ) async throws(ServiceError) -> Preview {
         do throws(HypervisorError) {
-            return try await site.planning.preview(
-                of: request, watching: inForce.policy.namedGuests, resolving: resolving)
+            return try await managed.planning.preview(
+                of: request, watching: currentRules.policy.namedGuests, resolving: resolving)
         } catch {
             throw ServiceError(error, request.environment, during: "planning \(request.action.rawValue)")
         }
@@ -131,7 +131,7 @@ extension ActionService {
 
     /// Records and stores the plan, and under which key it was asked for. Plans that change nothing authorise nothing:
     /// they are kept in outline and without a key, and the oldest make room by themselves.
-    private func keep(_ plan: Plan, _ kept: KeptWish?, _ context: Context) async throws(ServiceError) {
+    private func keep(_ plan: Plan, _ kept: PendingIdempotentRequest?, _ context: Context) async throws(ServiceError) {
         let limit = limits.livePlans
         let event = event(
             .plan, context, environment: plan.request.environment, plan: plan.id, request: plan.request.json,

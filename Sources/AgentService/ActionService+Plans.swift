@@ -15,7 +15,7 @@ extension ActionService {
         let bounded = filter
         var page = try await read { $0.summaries(bounded, bytes: Self.pageBytes) }
         page.rows = page.rows.map { row in
-            let rules = inForce.policy.rulesHidingAnything(in: row.plan.request.environment, from: context.caller)
+            let rules = currentRules.policy.rulesHidingAnything(in: row.plan.request.environment, from: context.caller)
             guard !rules.isEmpty else { return row }
             return PlanSummary(row.plan.hidingSettings(by: rules), calls: row.calls, changes: row.changes)
         }
@@ -48,13 +48,13 @@ extension ActionService {
     private func rulesHiding(_ plan: Plan, from caller: Caller) -> [String] {
         let isOutline = !plan.request.changes && plan.preview.calls.isEmpty
         return isOutline
-            ? inForce.policy.rulesHidingAnything(in: plan.request.environment, from: caller)
-            : inForce.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
+            ? currentRules.policy.rulesHidingAnything(in: plan.request.environment, from: caller)
+            : currentRules.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
     }
 
     /// The operation as the caller sees it, without what was found about settings that rules keep from them.
     package func shown(_ operation: Operation, to caller: Caller) async -> Operation {
-        guard !inForce.policy.rulesHidingAnything(in: operation.environment, from: caller).isEmpty else {
+        guard !currentRules.policy.rulesHidingAnything(in: operation.environment, from: caller).isEmpty else {
             return operation
         }
         guard let plan = (try? await read { $0.plan(operation.planID) }) ?? nil else {
@@ -66,7 +66,7 @@ extension ActionService {
 
     /// The same in a list, which does not look at the plans.
     package func outlined(_ operation: Operation, to caller: Caller) -> Operation {
-        let rules = inForce.policy.rulesHidingAnything(in: operation.environment, from: caller)
+        let rules = currentRules.policy.rulesHidingAnything(in: operation.environment, from: caller)
         return rules.isEmpty ? operation : operation.hidingSettings(by: rules)
     }
 

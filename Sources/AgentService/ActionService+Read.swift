@@ -51,14 +51,16 @@ extension ActionService {
     func read(_ plan: Plan, _ context: Context, isStored: Bool = false) async throws(ServiceError) -> ReadResult {
         guard plan.decision.allowed else { throw ServiceError(.policyDenied, plan.decision.reason, planID: plan.id) }
         let request = plan.request
-        let site = try site(request.environment)
-        try await site.enter(context.caller)
-        defer { site.leave(context.caller) }
+        let managed = try managedEnvironment(request.environment)
+        try await managed.enter(context.caller)
+        defer { managed.leave(context.caller) }
         var result: ReadResult
-        do throws(HypervisorError) { result = try await fetch(request, plan.preview.calls, site) } catch {
+        do throws(HypervisorError) { result = try await fetch(request, plan.preview.calls, managed) } catch {
             throw ServiceError(error, request.environment, during: request.action.rawValue)
         }
-        if case .json(let data) = result.content { result.content = .json(try await redacted(data, request, at: site)) }
+        if case .json(let data) = result.content {
+            result.content = .json(try await redacted(data, request, at: managed))
+        }
         try await record(
             event(
                 .read, context, environment: request.environment, plan: isStored ? plan.id : nil, request: request.json,
@@ -68,16 +70,16 @@ extension ActionService {
     }
 
     private func fetch(
-        _ request: ActionRequest, _ calls: [Call], _ site: Site
+        _ request: ActionRequest, _ calls: [Call], _ managed: ManagedEnvironment
     ) async throws(HypervisorError) -> ReadResult {
         if request.action == .readInventory {
             let running = request.target == .inventoryRunning
-            let rows = try await reads.inventory(of: site, runningOnly: running)
+            let rows = try await reads.inventory(of: managed, runningOnly: running)
             var message = "\(rows.count) \(running ? "running " : "")guests in \(request.environment)"
-            if rows.count == 0, let why = try await site.planning.blindness(of: request) { message += "; \(why)" }
+            if rows.count == 0, let why = try await managed.planning.blindness(of: request) { message += "; \(why)" }
             return ReadResult(message: message, content: .rows([rows]))
         }
-        let found = try await site.planning.data(of: request, calls)
+        let found = try await managed.planning.data(of: request, calls)
         if found.count > 1 {
             var parts = JSONObject()
             for (name, answer) in found { parts[name] = answer }
@@ -87,7 +89,7 @@ extension ActionService {
         if case .array(let rows) = data {
             let limit = request.action == .readTasks ? request.params["limit"]?.integer.map { Int($0) } ?? 50 : .max
             data = .array(Array(rows.prefix(limit)))
-            if rows.isEmpty, let why = try await site.planning.blindness(of: request) {
+            if rows.isEmpty, let why = try await managed.planning.blindness(of: request) {
                 return ReadResult(message: "nothing found; \(why)", content: .json(data))
             }
             return ReadResult(message: "\(min(limit, rows.count)) found", content: .json(data))
@@ -99,10 +101,10 @@ extension ActionService {
     /// waited for.
     package func inventoryOfAll(runningOnly: Bool, _ context: Context) async throws(ServiceError) -> ReadResult {
         try checkSpace()
-        let visible = sites.filter { context.principal.may(.view, in: $0.facts.name) }
+        let visible = managedEnvironments.filter { context.principal.may(.view, in: $0.settings.name) }
         let parts = await withTaskGroup(of: (Int, ReadResult.Part, RenderedRows?).self) { group in
-            for (index, site) in visible.enumerated() {
-                group.addTask { await self.part(index, site, runningOnly, context.caller) }
+            for (index, managed) in visible.enumerated() {
+                group.addTask { await self.part(index, managed, runningOnly, context.caller) }
             }
             var found: [(Int, ReadResult.Part, RenderedRows?)] = []
             for await part in group { found.append(part) }
@@ -122,36 +124,36 @@ extension ActionService {
                 .read, context,
                 request: [
                     "action": .string(Action.readInventory.rawValue), "target": .string(target.description),
-                    "environments": JSON(visible.map(\.facts.name.description)),
+                    "environments": JSON(visible.map(\.settings.name.description)),
                 ], result: summary(result)), .soon)
         return result
     }
 
     private func part(
-        _ index: Int, _ site: Site, _ runningOnly: Bool, _ caller: Caller
+        _ index: Int, _ managed: ManagedEnvironment, _ runningOnly: Bool, _ caller: Caller
     ) async -> (Int, ReadResult.Part, RenderedRows?) {
-        let name = site.facts.name
+        let name = managed.settings.name
         let request = ActionRequest(
             reading: .readInventory, on: runningOnly ? .inventoryRunning : .inventoryAll, in: name)
-        do throws(ServiceError) { try await site.enter(caller) } catch {
+        do throws(ServiceError) { try await managed.enter(caller) } catch {
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: error), nil)
         }
-        defer { site.leave(caller) }
-        let policy = inForce.policy
+        defer { managed.leave(caller) }
+        let policy = currentRules.policy
         let reach: Reach
         do throws(HypervisorError) {
-            reach = try await site.planning.reach(of: request, resolving: policy.looksAtSubjects(of: request.action))
+            reach = try await managed.planning.reach(of: request, resolving: policy.looksAtSubjects(of: request.action))
         } catch {
             let failure = ServiceError(error, name, during: "reading the list of guests")
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: failure), nil)
         }
-        let decision = policy.evaluate(request, by: caller, in: site.facts, reach: reach)
+        let decision = policy.evaluate(request, by: caller, in: managed.settings, reach: reach)
         guard decision.allowed else {
             let denial = ServiceError(.policyDenied, decision.reason)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: denial), nil)
         }
         do throws(HypervisorError) {
-            let rows = try await reads.inventory(of: site, runningOnly: runningOnly)
+            let rows = try await reads.inventory(of: managed, runningOnly: runningOnly)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: rows.count, error: nil), rows)
         } catch {
             let failure = ServiceError(error, name, during: "reading the list of guests")

@@ -85,7 +85,9 @@ extension ActionService {
     }
 
     private func settle(_ operation: Operation, _ plan: Plan) async {
-        guard let site = try? site(operation.environment), plan.environmentIdentity == site.facts.identity else {
+        guard let managed = try? managedEnvironment(operation.environment),
+            plan.environmentIdentity == managed.settings.identity
+        else {
             return await end(
                 operation, .unknown,
                 "environment \(operation.environment) is not the one any more where it was carried out")
@@ -98,15 +100,15 @@ extension ActionService {
         guard !step.isDone else { return await end(operation, operation.steps.count, of: plan) }
         var followed = operation
         if step.upid == nil, plan.preview.calls.last?.runsCommand == true, operation.data?["pid"] != nil {
-            guard let state = await followCommand(&followed, plan, at: site) else { return }
-            return await end(followed, state, of: plan, at: site, .agent)
+            guard let state = await followCommand(&followed, plan, at: managed) else { return }
+            return await end(followed, state, of: plan, at: managed, .agent)
         }
         if step.upid == nil {
-            guard let found = await find(operation, plan, at: site) else { return }
+            guard let found = await find(operation, plan, at: managed) else { return }
             guard let upid = found.upid else {
                 let index = operation.steps.count - 1
                 let hasTask = plan.preview.calls.indices.contains(index) && plan.preview.calls[index].startsTask
-                let traces = hasTask ? "" : await traces(of: operation, plan, at: site)
+                let traces = hasTask ? "" : await traces(of: operation, plan, at: managed)
                 guard !Task.isCancelled else { return }
                 return await end(
                     operation, .unknown,
@@ -117,10 +119,10 @@ extension ActionService {
             guard await keep(followed) else { return }
         }
         guard let upid = followed.steps.last?.upid,
-            let state = await conclude(upid, &followed, plan, at: site)
+            let state = await conclude(upid, &followed, plan, at: managed)
         else { return }
         guard state == .succeeded || state == .succeededWithWarnings else {
-            return await end(followed, state, of: plan, at: site, .agent)
+            return await end(followed, state, of: plan, at: managed, .agent)
         }
         await end(followed, followed.steps.count, of: plan)
     }

@@ -31,7 +31,7 @@ extension ActionService {
                 try await record(Self.void(entry.event, entry.seq))
             }
         }
-        let (now, isShared) = (ports.now(), inForce.directory.isShared)
+        let (now, isShared) = (ports.now(), currentRules.directory.isShared)
         try await write { records in
             for freeze in replay.freezes where freeze.endsAt.map({ $0 > now }) ?? true {
                 if !records.freezes().contains(where: { $0.id == freeze.id }) { records.put(freeze) }
@@ -258,7 +258,7 @@ extension Operation {
             steps = steps.dropLast() + [Step(sentAt: steps.last?.sentAt ?? time, upid: upid, state: .done)]
         }
         guard let upstream = result["upstream"], let status = upstream["status"]?.integer else { return }
-        self.upstream = Upstream(
+        self.upstream = PVERejection(
             status: Int(clamping: status), reason: upstream["reason"]?.string ?? "",
             errors: (upstream["errors"]?.object?.members ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.string })
     }

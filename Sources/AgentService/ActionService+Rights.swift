@@ -4,38 +4,44 @@ import StrictJSON
 /// Who sees what, and who may do what with it.
 extension ActionService {
     /// The environment of that name as it is configured, for what runs by itself.
-    func site(_ name: EnvironmentName) throws(ServiceError) -> Site {
-        if let site = sites.first(where: { $0.facts.name == name }) { return site }
-        throw unknownEnvironment(name.description, sites)
+    func managedEnvironment(_ name: EnvironmentName) throws(ServiceError) -> ManagedEnvironment {
+        if let managed = managedEnvironments.first(where: { $0.settings.name == name }) { return managed }
+        throw unknownEnvironment(name.description, managedEnvironments)
     }
 
     /// The environment, for somebody who may do that there.
     ///
     /// One where they may do nothing is as unknown to them as one that does not exist.
-    func site(_ name: EnvironmentName, _ right: Right, _ context: Context) throws(ServiceError) -> Site {
-        let visible = visibleSites(context)
-        guard let site = visible.first(where: { $0.facts.name == name }) else {
+    func managedEnvironment(
+        _ name: EnvironmentName, _ right: Right, _ context: Context
+    ) throws(ServiceError) -> ManagedEnvironment {
+        let visible = visibleEnvironments(context)
+        guard let managed = visible.first(where: { $0.settings.name == name }) else {
             throw unknownEnvironment(name.description, visible)
         }
         try check(right, in: name, context)
-        return site
+        return managed
     }
 
-    /// As ``site(_:_:_:)``, for a name as it came in.
-    package func site(named text: String, _ right: Right, _ context: Context) throws(ServiceError) -> Site {
-        guard let name = EnvironmentName(text) else { throw unknownEnvironment(text, visibleSites(context)) }
-        return try site(name, right, context)
+    /// As ``managed(_:_:_:)``, for a name as it came in.
+    package func managedEnvironment(
+        named text: String, _ right: Right, _ context: Context
+    ) throws(ServiceError) -> ManagedEnvironment {
+        guard let name = EnvironmentName(text) else { throw unknownEnvironment(text, visibleEnvironments(context)) }
+        return try managedEnvironment(name, right, context)
     }
 
     /// The environments where the caller may do anything at all, in the order of the configuration.
-    package func visibleSites(_ context: Context) -> [Site] {
-        sites.filter { site in context.principal.rights.contains { context.principal.may($0, in: site.facts.name) } }
+    package func visibleEnvironments(_ context: Context) -> [ManagedEnvironment] {
+        managedEnvironments.filter { managed in
+            context.principal.rights.contains { context.principal.may($0, in: managed.settings.name) }
+        }
     }
 
     /// Where the caller may do that; `nil` for everywhere.
     package func environments(_ right: Right, _ context: Context) -> Set<EnvironmentName>? {
         guard !context.principal.mayEverywhere(right) else { return nil }
-        return Set(sites.map(\.facts.name).filter { context.principal.may(right, in: $0) })
+        return Set(managedEnvironments.map(\.settings.name).filter { context.principal.may(right, in: $0) })
     }
 
     func check(_ right: Right, in name: EnvironmentName, _ context: Context) throws(ServiceError) {
@@ -51,8 +57,8 @@ extension ActionService {
         return "the role " + roles.joined(separator: " or ")
     }
 
-    private func unknownEnvironment(_ text: String, _ visible: [Site]) -> ServiceError {
-        let known = visible.map(\.facts.name.description).joined(separator: ", ")
+    private func unknownEnvironment(_ text: String, _ visible: [ManagedEnvironment]) -> ServiceError {
+        let known = visible.map(\.settings.name.description).joined(separator: ", ")
         return ServiceError(
             .unknownEnvironment,
             "there is no environment \(JSON.string(text).shown); there \(known.isEmpty ? "is none" : "are: \(known)")")

@@ -52,7 +52,7 @@ extension ActionService {
     /// What was found right before the first call.
     struct Ready {
         var plan: Plan
-        var site: Site
+        var managed: ManagedEnvironment
         var preview: Preview
         var knownTasks: [UPID]
     }
@@ -68,49 +68,49 @@ extension ActionService {
         guard let plan = try await read({ $0.plan(operation.planID) }), plan.operationID == operation.id,
             plan.state == .approved
         else { throw ServiceError(.planNotFound, "plan \(operation.planID) is gone", planID: operation.planID) }
-        let site = try site(operation.environment)
-        try checkRules(of: plan, at: site)
-        let preview = try await look(again: plan, at: site)
+        let managed = try managedEnvironment(operation.environment)
+        try checkRules(of: plan, at: managed)
+        let preview = try await look(again: plan, at: managed)
         try Self.checkUnmoved(plan, plan.preview.observed.moved(to: preview.observed))
-        try checkDecision(of: plan, at: site, preview.reach, preview.checks)
-        let known = try await tasks(like: plan.preview.calls.first, at: site, "before the call")
+        try checkDecision(of: plan, at: managed, preview.reach, preview.checks)
+        let known = try await tasks(like: plan.preview.calls.first, at: managed, "before the call")
         // The world went on meanwhile.
-        try checkRules(of: plan, at: site)
-        return Ready(plan: plan, site: site, preview: preview, knownTasks: known)
+        try checkRules(of: plan, at: managed)
+        return Ready(plan: plan, managed: managed, preview: preview, knownTasks: known)
     }
 
     /// Freeze, expiry, roles, approvals, identity and policy, as they are now.
-    private func checkRules(of plan: Plan, at site: Site) throws(ServiceError) {
+    private func checkRules(of plan: Plan, at managed: ManagedEnvironment) throws(ServiceError) {
         try checkNotFrozen(plan.request.environment)
         try checkSpace()
         guard !isPast(plan) else {
             throw ServiceError(.planExpired, "plan \(plan.id) expired while it waited; plan again", planID: plan.id)
         }
-        let requester = inForce.directory.principal(of: plan.requester)
+        let requester = currentRules.directory.principal(of: plan.requester)
         guard requester?.may(.change, in: plan.request.environment) == true else {
             throw ServiceError(
                 .forbidden,
                 "\(plan.requester.actor), who asked for plan \(plan.id), may not change anything in "
                     + "\(plan.request.environment) any more", planID: plan.id)
         }
-        guard plan.environmentIdentity == site.facts.identity else {
+        guard plan.environmentIdentity == managed.settings.identity else {
             throw ServiceError(
-                .planStale, "environment \(site.facts.name) has another address, token or trust now; plan again",
+                .planStale, "environment \(managed.settings.name) has another address, token or trust now; plan again",
                 planID: plan.id)
         }
-        try checkDecision(of: plan, at: site, plan.preview.reach, [])
+        try checkDecision(of: plan, at: managed, plan.preview.reach, [])
     }
 
     func checkDecision(
-        of plan: Plan, at site: Site, _ reach: Reach, _ checks: [Check]
+        of plan: Plan, at managed: ManagedEnvironment, _ reach: Reach, _ checks: [Check]
     ) throws(ServiceError) {
-        let decision = inForce.policy.evaluate(
-            plan.request, by: plan.requester, in: site.facts, reach: reach, checks: checks)
+        let decision = currentRules.policy.evaluate(
+            plan.request, by: plan.requester, in: managed.settings, reach: reach, checks: checks)
         guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: plan.id) }
-        if let lack = lack(of: plan, decision, site.facts) { throw lack }
+        if let lack = lack(of: plan, decision, managed.settings) { throw lack }
     }
 
-    static func checkUnmoved(_ plan: Plan, _ moved: [Moved]) throws(ServiceError) {
+    static func checkUnmoved(_ plan: Plan, _ moved: [StateDrift]) throws(ServiceError) {
         guard !moved.isEmpty else { return }
         var error = ServiceError(
             .planStale,
@@ -122,19 +122,19 @@ extension ActionService {
     }
 
     /// Everything that planning looked at, as it is now.
-    func look(again plan: Plan, at site: Site) async throws(ServiceError) -> Preview {
+    func look(again plan: Plan, at managed: ManagedEnvironment) async throws(ServiceError) -> Preview {
         let preview: Preview
         do throws(HypervisorError) {
-            preview = try await site.planning.preview(
-                of: plan.request, watching: inForce.policy.namedGuests, resolving: false)
+            preview = try await managed.planning.preview(
+                of: plan.request, watching: currentRules.policy.namedGuests, resolving: false)
         } catch {
-            throw ServiceError(error, site.facts.name, during: "looking at \(plan.request.target) again")
+            throw ServiceError(error, managed.settings.name, during: "looking at \(plan.request.target) again")
         }
         // What cannot be looked at has not moved, as far as anybody knows.
-        if let silence = site.planning.silence(in: preview) {
+        if let silence = managed.planning.silence(in: preview) {
             throw ServiceError(
                 .upstreamUnreachable,
-                "\(site.facts.name): \(plan.request.target) cannot be looked at again: \(silence.detail)")
+                "\(managed.settings.name): \(plan.request.target) cannot be looked at again: \(silence.detail)")
         }
         return preview
     }
@@ -157,7 +157,7 @@ extension ActionService {
         // The world goes on while the intent is written.
         let isOpen: @Sendable (any StoreReader) -> Bool = { [self] records in
             freeze(covering: plan.request.environment, in: records) == nil
-                && (try? checkRules(of: plan, at: ready.site)) != nil
+                && (try? checkRules(of: plan, at: ready.managed)) != nil
         }
         ports.reached(.intentRecording)
         let started = try await commit(
@@ -178,7 +178,7 @@ extension ActionService {
             return operation
         }
         guard let started else {
-            try checkRules(of: plan, at: ready.site)
+            try checkRules(of: plan, at: ready.managed)
             if let freeze = try await read({ self.freeze(covering: plan.request.environment, in: $0) }) {
                 throw Self.frozen(freeze)
             }

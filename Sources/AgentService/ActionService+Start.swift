@@ -5,24 +5,24 @@ import StrictJSON
 extension ActionService {
     /// Waits until the plan's guest runs, or the task that starts it has failed. `first` is the task that has ended.
     /// `nil` when the agent stopped meanwhile.
-    func awaitRunning(after first: UPID, _ plan: Plan, at site: Site) async -> TaskEnd? {
+    func awaitRunning(after first: UPID, _ plan: Plan, at managed: ManagedEnvironment) async -> TaskEnd? {
         guard let guest = plan.request.target.guest else { return TaskEnd(exit: .ok, message: "OK") }
         let deadline = ContinuousClock.now + .seconds(limits.startSeconds)
         var backoff = Backoff(from: .milliseconds(200))
         var isKnown = false
         while true {
             do throws(HypervisorError) {
-                if let task = try await site.planning.startTask(of: guest, after: first) {
-                    guard let end = await follow(task, at: site),
-                        let settled = await settle(end, task.type, plan, at: site)
+                if let task = try await managed.planning.startTask(of: guest, after: first) {
+                    guard let end = await follow(task, at: managed),
+                        let settled = await settle(end, task.type, plan, at: managed)
                     else { return nil }
                     guard settled.state != .succeeded else {
-                        return try await site.planning.isRunning(guest)
+                        return try await managed.planning.isRunning(guest)
                             ? settled : TaskEnd(exit: .failed("\(guest) was started and does not run"))
                     }
                     return settled
                 }
-                if try await site.planning.isRunning(guest) { return TaskEnd(exit: .ok, message: "OK") }
+                if try await managed.planning.isRunning(guest) { return TaskEnd(exit: .ok, message: "OK") }
                 isKnown = true
             } catch {
                 isKnown = false

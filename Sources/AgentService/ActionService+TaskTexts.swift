@@ -4,10 +4,10 @@ import StrictJSON
 /// Takes the secrets that a call carried out of what PVE says about its task, also when they have been erased.
 extension ActionService {
     /// The log of a task that has ended, without its secrets, as far as it is kept with the operation.
-    func keptLog(of upid: UPID, at site: Site, _ redaction: Redaction) async -> [String] {
+    func keptLog(of upid: UPID, at managed: ManagedEnvironment, _ redaction: Redaction) async -> [String] {
         do throws(HypervisorError) {
             var left = 64 << 10
-            return try await site.hypervisor.log(of: upid, from: 0, limit: 1000).lines.map { redaction($0) }.prefix {
+            return try await managed.hypervisor.log(of: upid, from: 0, limit: 1000).lines.map { redaction($0) }.prefix {
                 line in
                 left -= line.utf8.count + 1
                 return left >= 0
@@ -40,12 +40,14 @@ extension ActionService {
 
     /// A read's data without secrets: those that have one's name, those in URLs, and what a task of the agent's own may
     /// repeat of its call.
-    func redacted(_ data: JSON, _ request: ActionRequest, at site: Site) async throws(ServiceError) -> JSON {
+    func redacted(
+        _ data: JSON, _ request: ActionRequest, at managed: ManagedEnvironment
+    ) async throws(ServiceError) -> JSON {
         let data = Redaction([])(data)
-        let named = site.planning.ownTasks(in: data, of: request).filter { Self.secretTasks.contains($0.type) }
+        let named = managed.planning.ownTasks(in: data, of: request).filter { Self.secretTasks.contains($0.type) }
         guard !named.isEmpty else { return data }
-        let found = try await taskSecrets(of: named, in: site.facts.name)
-        return site.planning.hiding(found, in: data, of: request)
+        let found = try await taskSecrets(of: named, in: managed.settings.name)
+        return managed.planning.hiding(found, in: data, of: request)
     }
 
     /// What is known of these tasks. Of one whose operation is not kept any more nobody knows what it carried.

@@ -81,7 +81,7 @@ package struct Context: Sendable {
 /// Plans, decides, applies, follows and records: the one way to a hypervisor.
 package final class ActionService: Sendable {
     /// In the order of the configuration.
-    package let sites: [Site]
+    package let managedEnvironments: [ManagedEnvironment]
     package let limits: Limits
     let ports: Ports
     let digest: PlanDigest
@@ -92,13 +92,13 @@ package final class ActionService: Sendable {
     let hub = OperationHub()
     let reads: SharedReads
     let runs = Mutex(Runs())
-    let floor = AuditFloor()
+    let watermark = AuditWatermark()
     let deadlines = Deadlines()
     let freezes = Freezes()
     let leaving = ChangesLeaving()
     /// Requests with an `Idempotency-Key` that have no answer yet.
     let keysInProgress = Mutex<Set<IdempotencyKey>>([])
-    let keyUses = KeyUses()
+    let keyUses = IdempotencyUsage()
     private let rules: Mutex<Rules>
 
     struct Runs {
@@ -117,9 +117,10 @@ package final class ActionService: Sendable {
 
     /// `key` is the installation's: hashes and sealed secrets are good under the same one only.
     package init(
-        sites: [Site], ports: Ports, rules: Rules = Rules(), key: InstallationKey, limits: Limits = Limits()
+        managedEnvironments: [ManagedEnvironment], ports: Ports, rules: Rules = Rules(), key: InstallationKey,
+        limits: Limits = Limits()
     ) {
-        self.sites = sites
+        self.managedEnvironments = managedEnvironments
         self.ports = ports
         self.limits = limits
         self.rules = Mutex(rules)
@@ -128,7 +129,7 @@ package final class ActionService: Sendable {
     }
 
     /// Who may do what, as things stand now.
-    var inForce: Rules { rules.withLock { $0 } }
+    var currentRules: Rules { rules.withLock { $0 } }
 
     /// Puts other rules in force, from the next question on: the configuration was read again.
     package func replace(_ new: Rules) { rules.withLock { $0 = new } }
@@ -162,7 +163,7 @@ package final class ActionService: Sendable {
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(ServiceError) -> Value {
-        let mark = floor.mark(ports.audit.head)
+        let mark = watermark.mark(ports.audit.head)
         do throws(StoreError) {
             return try await ports.store.write { records in
                 records.put(mark)
@@ -186,17 +187,17 @@ package final class ActionService: Sendable {
         _ event: AuditEvent, recorded: () -> Bool = { true },
         _ body: @escaping @Sendable (any StoreTransaction) -> Value?
     ) async throws(ServiceError) -> Value? {
-        let ticket = floor.open(behind: ports.audit.head)
+        let ticket = watermark.open(behind: ports.audit.head)
         let head: AuditHead
         do throws(ServiceError) { head = try await record(event) } catch {
             // A record that was not written leaves nothing open; of one that could not be synced nobody knows yet.
-            if error.mayBeRecorded { floor.abandon(ticket, event) } else { floor.close(ticket) }
+            if error.mayBeRecorded { watermark.abandon(ticket, event) } else { watermark.close(ticket) }
             throw error
         }
         let failure: ServiceError?
         do throws(ServiceError) {
             if recorded(), let value = try await write(body) {
-                floor.close(ticket)
+                watermark.close(ticket)
                 return value
             }
             failure = nil
@@ -210,9 +211,9 @@ package final class ActionService: Sendable {
         void.result = ["status": "not_done", "kind": .string(event.kind.rawValue), "voids": JSON(Int(head.seq))]
         do throws(ServiceError) {
             try await record(void)
-            floor.close(ticket)
+            watermark.close(ticket)
         } catch {
-            floor.abandon(ticket, event)
+            watermark.abandon(ticket, event)
             ports.log.error("a record stands without its transition for now", metadata: ["seq": "\(head.seq)"])
         }
         if let failure { throw failure }

@@ -4,7 +4,7 @@ package import StrictJSON
 /// Why a hypervisor gave no good answer. Texts hold no secret.
 package enum HypervisorError: Error, Sendable, Hashable {
     /// It answered, and the answer is no.
-    case refused(Upstream)
+    case refused(PVERejection)
     /// Nothing was sent.
     case unreachable(String)
     /// Nothing was sent: the gate was closed.

@@ -25,7 +25,7 @@ package final class MemoryPlanStore: PlanStore {
     private final class Records: StoreTransaction {
         private var plans = Table<Plan>()
         private var operations = Table<Operation>()
-        private var requests: [IdempotencyKey: KeptRequest] = [:]
+        private var requests: [IdempotencyKey: IdempotentRequest] = [:]
         private var frozen: [Freeze] = []
         private(set) var mark: AuditMark?
 
@@ -39,8 +39,8 @@ package final class MemoryPlanStore: PlanStore {
 
         func operation(_ id: RecordID) -> Operation? { operations.rows[id] }
         func put(_ operation: Operation) { operations.put(operation, operation.id) }
-        func request(_ key: IdempotencyKey) -> KeptRequest? { requests[key] }
-        func put(_ request: KeptRequest) { requests[request.key] = request }
+        func request(_ key: IdempotencyKey) -> IdempotentRequest? { requests[key] }
+        func put(_ request: IdempotentRequest) { requests[request.key] = request }
         func put(_ freeze: Freeze) {
             remove(freeze)
             frozen.append(freeze)

@@ -84,7 +84,7 @@ package struct IdempotencyKey: Sendable, Hashable {
 }
 
 /// An answer as it was given; holds no secret.
-package struct KeptAnswer: Sendable, Hashable {
+package struct StoredResponse: Sendable, Hashable {
     package let status: Int
     package let body: [UInt8]
     package let location: String?
@@ -97,7 +97,7 @@ package struct KeptAnswer: Sendable, Hashable {
 }
 
 /// What is known of a request that came with an `Idempotency-Key`.
-package struct KeptRequest: Sendable, Hashable {
+package struct IdempotentRequest: Sendable, Hashable {
     package let key: IdempotencyKey
     /// ``PlanDigest/payloadHash(_:)`` of the body.
     package let payloadHash: String
@@ -107,11 +107,11 @@ package struct KeptRequest: Sendable, Hashable {
     package let environment: EnvironmentName
     package let createdAt: Date
     /// `nil` until there is one, and for good where the process ended before there was.
-    package var answer: KeptAnswer?
+    package var answer: StoredResponse?
 
     package init(
         key: IdempotencyKey, payloadHash: String, record: RecordID, environment: EnvironmentName, createdAt: Date,
-        answer: KeptAnswer? = nil
+        answer: StoredResponse? = nil
     ) {
         self.key = key
         self.payloadHash = payloadHash
@@ -178,7 +178,7 @@ package protocol StoreReader {
     func count(_ filter: PlanFilter) -> Int
     func operation(_ id: RecordID) -> Operation?
     func operations(_ filter: OperationFilter) -> [Operation]
-    func request(_ key: IdempotencyKey) -> KeptRequest?
+    func request(_ key: IdempotencyKey) -> IdempotentRequest?
     /// What ``plans(_:)`` finds, in outline and without reading the rest; at most so many bytes of it.
     func summaries(_ filter: PlanFilter, bytes: Int) -> StoredPage<PlanSummary>
     /// What ``operations(_:)`` finds, likewise.
@@ -199,7 +199,7 @@ package protocol StoreTransaction: StoreReader {
     /// Adds the operation, or replaces the one with its id.
     func put(_ operation: Operation)
     /// Adds it, or replaces the one with its key.
-    func put(_ request: KeptRequest)
+    func put(_ request: IdempotentRequest)
     /// Adds the freeze, or puts it in the place of the one that it ``Freeze/replaces(_:)``.
     func put(_ freeze: Freeze)
     /// Removes the freeze of the same party and scope.

@@ -48,12 +48,12 @@ package struct ServiceError: Error, Sendable {
     package let code: ErrorCode
     package private(set) var detail: String
     package var issues: [JSONError] = []
-    package var upstream: Upstream?
+    package var upstream: PVERejection?
     package var planID: RecordID?
     package var operationID: RecordID?
     /// The operation that was refused or failed, as it stands.
     package var operation: Operation?
-    package var moved: [Moved] = []
+    package var moved: [StateDrift] = []
     /// Seconds after which it is worth asking again, where that is known.
     package var retryAfter: Int?
     /// Whether the audit log holds this refusal already, or the outcome that it tells of.
@@ -74,7 +74,7 @@ package struct ServiceError: Error, Sendable {
             code, "the details of \(code.rawValue) are hidden by \(rules.joined(separator: ", "))", planID: planID)
         hidden.operationID = operationID
         hidden.operation = operation?.hidingSettings(by: rules)
-        hidden.moved = moved.map { Moved(field: $0.field, planned: .null, found: .null) }
+        hidden.moved = moved.map { StateDrift(field: $0.field, planned: .null, found: .null) }
         hidden.isRecorded = isRecorded
         return hidden
     }

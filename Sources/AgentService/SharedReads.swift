@@ -37,12 +37,12 @@ final class SharedReads: Sendable {
 
     /// The rows of one environment, fetched now or by a read that is under way. Who is cancelled waits no longer, and a
     /// fetch for which nobody waits is given up.
-    func inventory(of site: Site, runningOnly: Bool) async throws(HypervisorError) -> RenderedRows {
-        guard sharing else { return try await site.hypervisor.inventory(runningOnly: runningOnly) }
-        let key = Key(environment: site.facts.name, runningOnly: runningOnly)
+    func inventory(of managed: ManagedEnvironment, runningOnly: Bool) async throws(HypervisorError) -> RenderedRows {
+        guard sharing else { return try await managed.hypervisor.inventory(runningOnly: runningOnly) }
+        let key = Key(environment: managed.settings.name, runningOnly: runningOnly)
         let waiter = state.withLock { $0.next() }
         let outcome = await withTaskCancellationHandler {
-            await withCheckedContinuation { wait($0, waiter, for: key, at: site) }
+            await withCheckedContinuation { wait($0, waiter, for: key, at: managed) }
         } onCancel: {
             leave(waiter, key)
         }
@@ -50,7 +50,8 @@ final class SharedReads: Sendable {
     }
 
     private func wait(
-        _ continuation: CheckedContinuation<Outcome, Never>, _ waiter: UInt64, for key: Key, at site: Site
+        _ continuation: CheckedContinuation<Outcome, Never>, _ waiter: UInt64, for key: Key,
+        at managed: ManagedEnvironment
     ) {
         let isGivenUp = state.withLock { state in
             if Task.isCancelled { return true }
@@ -58,7 +59,7 @@ final class SharedReads: Sendable {
                 let number = state.next()
                 state.flights[key] = Flight(number: number)
                 // Of nobody's priority and cancelled by nobody's end: it is for all who wait.
-                state.flights[key]?.task = Task { await self.fetch(site, key, number) }
+                state.flights[key]?.task = Task { await self.fetch(managed, key, number) }
             }
             state.flights[key]?.waiters[waiter] = continuation
             return false
@@ -79,10 +80,10 @@ final class SharedReads: Sendable {
         continuation?.resume(returning: Self.givenUp)
     }
 
-    private func fetch(_ site: Site, _ key: Key, _ number: UInt64) async {
+    private func fetch(_ managed: ManagedEnvironment, _ key: Key, _ number: UInt64) async {
         let outcome: Outcome
         do throws(HypervisorError) {
-            outcome = .success(try await site.hypervisor.inventory(runningOnly: key.runningOnly))
+            outcome = .success(try await managed.hypervisor.inventory(runningOnly: key.runningOnly))
         } catch {
             outcome = .failure(error)
         }

@@ -29,19 +29,21 @@ struct PlanSecrets {
     }
 
     /// Puts what was sealed back into a plan that was read without it.
-    static func open(_ sealed: [UInt8]?, with key: InstallationKey, in plan: Plan) throws(RowFlaw) -> Plan {
+    static func open(_ sealed: [UInt8]?, with key: InstallationKey, in plan: Plan) throws(RowDecodingError) -> Plan {
         let places = PlanSecrets(of: plan).calls.count
         guard let sealed else {
-            guard plan.state.isEnded || places == 0 else { throw RowFlaw(detail: "its secrets are missing") }
+            guard plan.state.isEnded || places == 0 else { throw RowDecodingError(detail: "its secrets are missing") }
             return plan
         }
-        guard !plan.state.isEnded else { throw RowFlaw(detail: "it has ended, but its secrets are still there") }
+        guard !plan.state.isEnded else {
+            throw RowDecodingError(detail: "it has ended, but its secrets are still there")
+        }
         guard let bytes = key.open(sealed, for: plan.id) else {
-            throw RowFlaw(detail: "its secrets were changed, or sealed under another key")
+            throw RowDecodingError(detail: "its secrets were changed, or sealed under another key")
         }
         // Whatever is wrong with the text, nothing of it may be told.
         guard let document = try? JSON.parse(bytes), let secrets = PlanSecrets(document), secrets.calls.count == places
-        else { throw RowFlaw(detail: "its secrets are not in a form that this version knows") }
+        else { throw RowDecodingError(detail: "its secrets are not in a form that this version knows") }
         return plan.with(secrets.request, secrets.calls)
     }
 

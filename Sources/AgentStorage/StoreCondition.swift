@@ -5,7 +5,7 @@ internal import SQLite
 import StrictJSON
 
 /// A filter as SQL: one statement for each choice of conditions, values apart from it.
-struct Condition {
+struct SQLCondition {
     private var terms: [String] = []
     private(set) var values: [Value] = []
 

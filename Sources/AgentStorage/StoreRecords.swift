@@ -31,20 +31,22 @@ final class StoreRecords {
 
     /// What `read` makes of each row, or nothing once something failed. The first column names the row.
     private func records<T>(
-        _ table: String, _ sql: String, _ values: [Value] = [], _ read: ([Value]) throws(RowFlaw) -> T
+        _ table: String, _ sql: String, _ values: [Value] = [], _ read: ([Value]) throws(RowDecodingError) -> T
     ) -> [T] {
         var found: [T] = []
         run(sql, values) { row in
             guard failure == nil else { return }
-            do throws(RowFlaw) { found.append(try read(row)) } catch { fail(table, row.first?.text, error.detail) }
+            do throws(RowDecodingError) { found.append(try read(row)) } catch {
+                fail(table, row.first?.text, error.detail)
+            }
         }
         return failure == nil ? found : []
     }
 
     /// What `read` makes of rows with their summary, or their document where there is none, until there are enough bytes.
     private func page<T>(
-        _ table: String, _ condition: Condition, limit: Int, bytes: Int,
-        _ read: (_ id: Value, _ summary: Value, _ document: Value) throws(RowFlaw) -> T
+        _ table: String, _ condition: SQLCondition, limit: Int, bytes: Int,
+        _ read: (_ id: Value, _ summary: Value, _ document: Value) throws(RowDecodingError) -> T
     ) -> StoredPage<T> {
         var (page, used) = (StoredPage<T>(), 0)
         let sql = """
@@ -53,7 +55,7 @@ final class StoreRecords {
         guard failure == nil else { return page }
         do throws(SQLiteError) {
             try database.scan(sql, condition.limited(limit)) { row in
-                do throws(RowFlaw) {
+                do throws(RowDecodingError) {
                     let size = (row[1].text ?? row[2].text ?? "").utf8.count
                     return page.take(try read(row[0], row[1], row[2]), size: size, filling: &used, of: bytes)
                 } catch {
@@ -67,31 +69,33 @@ final class StoreRecords {
         return failure == nil ? page : StoredPage()
     }
 
-    private func plans(where condition: Condition, limit: Int) -> [Plan] {
+    private func plans(where condition: SQLCondition, limit: Int) -> [Plan] {
         records("plans", "SELECT id, document, sealed FROM plans \(condition.newestFirst)", condition.limited(limit)) {
-            row throws(RowFlaw) in
+            row throws(RowDecodingError) in
             let plan = try Self.document(Plan.self, row[1])
-            guard row[0] == .text(plan.id.description) else { throw RowFlaw(detail: "holds another plan") }
+            guard row[0] == .text(plan.id.description) else { throw RowDecodingError(detail: "holds another plan") }
             return try PlanSecrets.open(row[2].blob, with: key, in: plan)
         }
     }
 
-    private func operations(where condition: Condition, limit: Int) -> [Operation] {
+    private func operations(where condition: SQLCondition, limit: Int) -> [Operation] {
         records(
             "operations", "SELECT id, document FROM operations \(condition.newestFirst)", condition.limited(limit)
-        ) { row throws(RowFlaw) in
+        ) { row throws(RowDecodingError) in
             let operation = try Self.document(Operation.self, row[1])
-            guard row[0] == .text(operation.id.description) else { throw RowFlaw(detail: "holds another operation") }
+            guard row[0] == .text(operation.id.description) else {
+                throw RowDecodingError(detail: "holds another operation")
+            }
             return operation
         }
     }
 
-    private static func document<T: Stored>(_ type: T.Type, _ value: Value) throws(RowFlaw) -> T {
-        guard let text = value.text else { throw RowFlaw(detail: "its document is no text") }
+    private static func document<T: Stored>(_ type: T.Type, _ value: Value) throws(RowDecodingError) -> T {
+        guard let text = value.text else { throw RowDecodingError(detail: "its document is no text") }
         let json: JSON
         // What PVE answered may itself be as deep as the parser goes.
         do throws(JSONError) { json = try JSON.parse(text.utf8, maximumDepth: 2 * JSON.maximumDepth) } catch {
-            throw RowFlaw(detail: "its document is broken at byte \(error.offset ?? 0)")
+            throw RowDecodingError(detail: "its document is broken at byte \(error.offset ?? 0)")
         }
         return try StoredFields.read(type, json)
     }
@@ -157,42 +161,43 @@ extension StoreRecords {
 // MARK: - Reading
 
 extension StoreRecords: StoreReader {
-    func plan(_ id: RecordID) -> Plan? { plans(where: Condition("id = ?", Value(id)), limit: 1).first }
+    func plan(_ id: RecordID) -> Plan? { plans(where: SQLCondition("id = ?", Value(id)), limit: 1).first }
 
-    func plans(_ filter: PlanFilter) -> [Plan] { plans(where: Condition(filter), limit: filter.limit) }
+    func plans(_ filter: PlanFilter) -> [Plan] { plans(where: SQLCondition(filter), limit: filter.limit) }
 
     func count(_ filter: PlanFilter) -> Int {
         var filter = filter
         filter.before = nil
-        let condition = Condition(filter)
+        let condition = SQLCondition(filter)
         var count = 0
         run("SELECT count(*) FROM plans \(condition.sql)", condition.values) { count = Int($0[0].integer ?? 0) }
         return failure == nil ? count : 0
     }
 
     func operation(_ id: RecordID) -> Operation? {
-        operations(where: Condition("id = ?", Value(id)), limit: 1).first
+        operations(where: SQLCondition("id = ?", Value(id)), limit: 1).first
     }
 
     func operations(_ filter: OperationFilter) -> [Operation] {
-        operations(where: Condition(filter), limit: filter.limit)
+        operations(where: SQLCondition(filter), limit: filter.limit)
     }
 
     func summaries(_ filter: PlanFilter, bytes: Int) -> StoredPage<PlanSummary> {
-        page("plans", Condition(filter), limit: filter.limit, bytes: bytes) { id, summary, document throws(RowFlaw) in
+        page("plans", SQLCondition(filter), limit: filter.limit, bytes: bytes) {
+            id, summary, document throws(RowDecodingError) in
             let found =
                 summary == .null
                 ? PlanSummary(try Self.document(Plan.self, document)) : try Self.document(PlanSummary.self, summary)
-            guard id == .text(found.plan.id.description) else { throw RowFlaw(detail: "holds another plan") }
+            guard id == .text(found.plan.id.description) else { throw RowDecodingError(detail: "holds another plan") }
             return found
         }
     }
 
     func summaries(_ filter: OperationFilter, bytes: Int) -> StoredPage<Operation> {
-        page("operations", Condition(filter), limit: filter.limit, bytes: bytes) {
-            id, summary, document throws(RowFlaw) in
+        page("operations", SQLCondition(filter), limit: filter.limit, bytes: bytes) {
+            id, summary, document throws(RowDecodingError) in
             let found = try Self.document(Operation.self, summary == .null ? document : summary)
-            guard id == .text(found.id.description) else { throw RowFlaw(detail: "holds another operation") }
+            guard id == .text(found.id.description) else { throw RowDecodingError(detail: "holds another operation") }
             return found.outline
         }
     }
@@ -206,20 +211,20 @@ extension StoreRecords: StoreReader {
         return use
     }
 
-    func request(_ key: IdempotencyKey) -> KeptRequest? {
+    func request(_ key: IdempotencyKey) -> IdempotentRequest? {
         let sql = """
             SELECT key, payload_hash, record, created_at, status, body, location, environment FROM requests
             WHERE principal = ? AND route = ? AND key = ?
             """
         let values: [Value] = [.text(key.principal), .text(key.route), .text(key.key)]
-        return records("requests", sql, values) { row throws(RowFlaw) in
+        return records("requests", sql, values) { row throws(RowDecodingError) in
             guard let payloadHash = row[1].text, let record = row[2].text.flatMap(RecordID.init(stored:)),
                 let createdAt = Date(row[3]), let environment = row[7].text.flatMap(EnvironmentName.init)
-            else { throw RowFlaw(detail: "has values of another form") }
+            else { throw RowDecodingError(detail: "has values of another form") }
             let answer = row[4].integer.map {
-                KeptAnswer(status: Int($0), body: row[5].blob ?? [], location: row[6].text)
+                StoredResponse(status: Int($0), body: row[5].blob ?? [], location: row[6].text)
             }
-            return KeptRequest(
+            return IdempotentRequest(
                 key: key, payloadHash: payloadHash, record: record, environment: environment, createdAt: createdAt,
                 answer: answer)
         }.first
@@ -230,12 +235,12 @@ extension StoreRecords: StoreReader {
             SELECT environment, id, party, reason, set_by, set_at, ends_at FROM freezes
             ORDER BY environment, set_at, party
             """
-        return records("freezes", sql) { row throws(RowFlaw) in
+        return records("freezes", sql) { row throws(RowDecodingError) in
             let name = row[0].text ?? ""
             let environment = EnvironmentName(name)
             guard let id = row[1].text.flatMap({ RecordID($0, .freeze) }), environment != nil || name.isEmpty,
                 let party = row[2].text, let reason = row[3].text, let by = row[4].text, let setAt = Date(row[5])
-            else { throw RowFlaw(detail: "has values of another form") }
+            else { throw RowDecodingError(detail: "has values of another form") }
             return Freeze(
                 id: id, environment: environment, reason: reason, by: by, party: party, setAt: setAt,
                 endsAt: Date(row[6]))
@@ -243,9 +248,9 @@ extension StoreRecords: StoreReader {
     }
 
     var mark: AuditMark? {
-        records("audit_mark", "SELECT hash, seq, settled, copy FROM audit_mark") { row throws(RowFlaw) in
+        records("audit_mark", "SELECT hash, seq, settled, copy FROM audit_mark") { row throws(RowDecodingError) in
             guard let hash = row[0].text, let seq = row[1].integer, let settled = row[2].integer else {
-                throw RowFlaw(detail: "has values of another form")
+                throw RowDecodingError(detail: "has values of another form")
             }
             return AuditMark(
                 head: AuditHead(seq: UInt64(bitPattern: seq), hash: hash), settled: UInt64(bitPattern: settled),
@@ -267,7 +272,7 @@ extension StoreRecords: StoreTransaction {
     }
 
     func remove(_ filter: PlanFilter, keeping count: Int) {
-        let condition = Condition(filter)
+        let condition = SQLCondition(filter)
         run(
             "DELETE FROM plans WHERE number IN (SELECT number FROM plans \(condition.sql) "
                 + "ORDER BY number DESC LIMIT -1 OFFSET ?)",
@@ -285,7 +290,7 @@ extension StoreRecords: StoreTransaction {
         run(Self.upsert("operations", Self.operationColumns + ["document", "summary"]), values)
     }
 
-    func put(_ request: KeptRequest) {
+    func put(_ request: IdempotentRequest) {
         run(
             "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [

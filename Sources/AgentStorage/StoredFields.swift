@@ -3,14 +3,14 @@ import FoundationEssentials
 import StrictJSON
 
 /// Why a row is not what this program wrote.
-struct RowFlaw: Error, Sendable, Hashable {
+struct RowDecodingError: Error, Sendable, Hashable {
     let detail: String
 }
 
 /// A value in the form that documents of the store have, and back.
 protocol Stored {
     var stored: JSON { get }
-    init(stored fields: inout StoredFields) throws(RowFlaw)
+    init(stored fields: inout StoredFields) throws(RowDecodingError)
 }
 
 /// Takes the members of a stored object out one by one. What is missing, of another form or left over is a flaw.
@@ -19,14 +19,15 @@ struct StoredFields {
     private let path: JSONPath
     private var taken = 0
 
-    private init(_ value: JSON, at path: JSONPath) throws(RowFlaw) {
+    private init(_ value: JSON, at path: JSONPath) throws(RowDecodingError) {
         guard let object = value.object else { throw Self.flaw(path, "expected an object, got \(value.kind)") }
         self.object = object
         self.path = path
     }
 
     /// Reads a whole value, all of whose members must be known.
-    static func read<T: Stored>(_: T.Type, _ value: JSON, at path: JSONPath = JSONPath()) throws(RowFlaw) -> T {
+    static func read<T: Stored>(_: T.Type, _ value: JSON, at path: JSONPath = JSONPath()) throws(RowDecodingError) -> T
+    {
         var fields = try StoredFields(value, at: path)
         let result = try T(stored: &fields)
         guard fields.taken == fields.object.count else {
@@ -35,40 +36,40 @@ struct StoredFields {
         return result
     }
 
-    private static func flaw(_ path: JSONPath, _ what: String) -> RowFlaw {
-        RowFlaw(detail: path.steps.isEmpty ? what : "\(path.dotted): \(what)")
+    private static func flaw(_ path: JSONPath, _ what: String) -> RowDecodingError {
+        RowDecodingError(detail: path.steps.isEmpty ? what : "\(path.dotted): \(what)")
     }
 
     /// The member, `nil` where there is none.
-    mutating func find<T>(_ key: String, _ read: (JSON) -> T?) throws(RowFlaw) -> T? {
+    mutating func find<T>(_ key: String, _ read: (JSON) -> T?) throws(RowDecodingError) -> T? {
         guard let value = object[key] else { return nil }
         taken += 1
         guard let result = read(value) else { throw Self.flaw(path.key(key), "has a value of another form") }
         return result
     }
 
-    mutating func find<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowFlaw) -> T? {
+    mutating func find<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowDecodingError) -> T? {
         guard let value = object[key] else { return nil }
         taken += 1
         return try Self.read(type, value, at: path.key(key))
     }
 
-    mutating func get<T>(_ key: String, _ read: (JSON) -> T?) throws(RowFlaw) -> T {
+    mutating func get<T>(_ key: String, _ read: (JSON) -> T?) throws(RowDecodingError) -> T {
         guard let result = try find(key, read) else { throw Self.flaw(path.key(key), "is missing") }
         return result
     }
 
-    mutating func get<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowFlaw) -> T {
+    mutating func get<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowDecodingError) -> T {
         guard let result = try find(key, type) else { throw Self.flaw(path.key(key), "is missing") }
         return result
     }
 
-    mutating func list<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowFlaw) -> [T] {
+    mutating func list<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowDecodingError) -> [T] {
         guard let result = try findList(key, type) else { throw Self.flaw(path.key(key), "is missing") }
         return result
     }
 
-    mutating func findList<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowFlaw) -> [T]? {
+    mutating func findList<T: Stored>(_ key: String, _ type: T.Type = T.self) throws(RowDecodingError) -> [T]? {
         guard let elements = try find(key, \.array) else { return nil }
         var result: [T] = []
         for (index, element) in elements.enumerated() {
@@ -79,20 +80,20 @@ struct StoredFields {
 
     // MARK: Scalars
 
-    mutating func text(_ key: String) throws(RowFlaw) -> String { try get(key, \.string) }
-    mutating func flag(_ key: String) throws(RowFlaw) -> Bool { try get(key, \.bool) }
-    mutating func texts(_ key: String) throws(RowFlaw) -> [String] { try get(key, Self.texts) }
-    mutating func date(_ key: String) throws(RowFlaw) -> Date { try parsed(key, Date.init(rfc3339:)) }
+    mutating func text(_ key: String) throws(RowDecodingError) -> String { try get(key, \.string) }
+    mutating func flag(_ key: String) throws(RowDecodingError) -> Bool { try get(key, \.bool) }
+    mutating func texts(_ key: String) throws(RowDecodingError) -> [String] { try get(key, Self.texts) }
+    mutating func date(_ key: String) throws(RowDecodingError) -> Date { try parsed(key, Date.init(rfc3339:)) }
 
-    mutating func number(_ key: String) throws(RowFlaw) -> Int {
+    mutating func number(_ key: String) throws(RowDecodingError) -> Int {
         try get(key) { $0.integer.flatMap { Int(exactly: $0) } }
     }
 
-    mutating func parsed<T>(_ key: String, _ read: (String) -> T?) throws(RowFlaw) -> T {
+    mutating func parsed<T>(_ key: String, _ read: (String) -> T?) throws(RowDecodingError) -> T {
         try get(key) { $0.string.flatMap(read) }
     }
 
-    mutating func findParsed<T>(_ key: String, _ read: (String) -> T?) throws(RowFlaw) -> T? {
+    mutating func findParsed<T>(_ key: String, _ read: (String) -> T?) throws(RowDecodingError) -> T? {
         try find(key) { $0.string.flatMap(read) }
     }
 

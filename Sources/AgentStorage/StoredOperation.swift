@@ -18,7 +18,7 @@ extension Operation: Stored {
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             id: try fields.parsed("id") { RecordID($0, .operation) },
             planID: try fields.parsed("plan") { RecordID($0, .plan) },
@@ -59,7 +59,7 @@ extension Step: Stored {
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         // A step that was stored before there was `state` knows only whether it was done.
         let isDone = try fields.flag("done")
         self.init(
@@ -71,7 +71,7 @@ extension Step: Stored {
 extension CallName: Stored {
     var stored: JSON { ["method": JSON(method), "path": .string(path)] }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(method: try fields.parsed("method", CallMethod.init), path: try fields.text("path"))
     }
 }
@@ -84,7 +84,7 @@ extension PartialOutcome: Stored {
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             code: try fields.find("code", \.string), detail: try fields.text("detail"),
             left: try fields.findList("left") ?? [], undo: try fields.find("undo") { $0 },
@@ -92,20 +92,20 @@ extension PartialOutcome: Stored {
     }
 }
 
-extension Moved: Stored {
+extension StateDrift: Stored {
     var stored: JSON { json }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             field: try fields.text("field"), planned: try fields.get("planned") { $0 },
             found: try fields.get("found") { $0 })
     }
 }
 
-extension Upstream: Stored {
+extension PVERejection: Stored {
     var stored: JSON { json }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         let errors = try fields.find("errors") { value -> [String: String]? in
             guard let members = value.object?.members else { return nil }
             let texts = members.compactMap { member in member.value.string.map { (member.key, $0) } }

@@ -14,7 +14,7 @@ extension Plan: Stored {
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             id: try fields.parsed("id") { RecordID($0, .plan) }, request: try fields.get("request"),
             requestHash: try fields.text("request_hash"), planHash: try fields.text("plan_hash"),
@@ -29,7 +29,7 @@ extension Plan: Stored {
 extension PlanSummary: Stored {
     var stored: JSON { ["plan": plan.stored, "calls": JSON(calls), "changes": JSON(changes)] }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             try fields.get("plan"), calls: try fields.number("calls"), changes: try fields.number("changes"))
     }
@@ -43,7 +43,7 @@ extension Plan.Standing: Stored {
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             state: try fields.parsed("state", PlanState.init), approvals: try fields.list("approvals"),
             rejection: try fields.find("rejection"),
@@ -63,7 +63,7 @@ extension ActionRequest: Stored {
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             environment: try fields.parsed("environment", EnvironmentName.init),
             action: try fields.parsed("action", Action.init(rawValue:)),
@@ -87,7 +87,7 @@ extension Preview: Stored {
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             calls: try fields.list("calls"),
             observed: Observed(
@@ -110,7 +110,7 @@ extension Reach: Stored {
         ["subjects": JSON(subjects), "touches": JSON(touches), "losses": JSON(losses)]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             subjects: try fields.list("subjects"), touches: try fields.texts("touches"),
             losses: try fields.texts("losses"))
@@ -124,7 +124,7 @@ extension Subject: Stored {
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             try fields.parsed("role", Role.init), try fields.text("name"), aliases: try fields.texts("aliases"),
             tags: Set(try fields.texts("tags")))
@@ -134,7 +134,7 @@ extension Subject: Stored {
 extension JudgedSubject: Stored {
     var stored: JSON { ["role": JSON(role), "name": .string(name), "rules": JSON(rules)] }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             try fields.parsed("role", Subject.Role.init), try fields.text("name"), rules: try fields.texts("rules"))
     }
@@ -145,16 +145,16 @@ extension Call: Stored {
         [
             "method": JSON(method), "path": JSON(path),
             "parameters": JSON(parameters.map { StoredParameter(name: $0.name, value: $0.value) }),
-            "tasks": JSON(taskTypes), "task_id": taskID.map { .string($0) }, "moves": JSON(moves),
+            "tasks": JSON(taskTypes), "task_id": taskID.map { .string($0) }, "moves": JSON(expectedDrift),
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             try fields.parsed("method", CallMethod.init), try fields.texts("path"),
             try fields.list("parameters", StoredParameter.self).map { (name: $0.name, value: $0.value) },
             tasks: try fields.texts("tasks"), taskID: try fields.find("task_id", \.string),
-            moves: try fields.texts("moves"))
+            expectedDrift: try fields.texts("moves"))
     }
 }
 
@@ -177,7 +177,7 @@ private struct StoredParameter: Stored {
         }
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         name = try fields.text("name")
         if let text = try fields.find("text", \.string) {
             value = .text(text)
@@ -200,7 +200,7 @@ extension Caller: Stored {
         ["principal": .string(principal), "label": label.map { .string($0) }, "shared": .bool(isShared)]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             principal: try fields.text("principal"), label: try fields.find("label", \.string),
             isShared: try fields.flag("shared"))
@@ -216,7 +216,7 @@ extension Decision: Stored {
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             allowed: try fields.flag("allowed"), risk: try fields.parsed("risk", Risk.init),
             requiresApproval: try fields.flag("requires_approval"), reason: try fields.text("reason"),
@@ -231,7 +231,7 @@ extension Decision: Stored {
 extension Change: Stored {
     var stored: JSON { ["key": .string(key), "from": from, "to": to] }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(try fields.text("key"), from: try fields.get("from") { $0 }, to: try fields.get("to") { $0 })
     }
 }
@@ -239,7 +239,7 @@ extension Change: Stored {
 extension UndoGap: Stored {
     var stored: JSON { json }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(try fields.text("key"), try fields.text("detail"))
     }
 }
@@ -247,7 +247,7 @@ extension UndoGap: Stored {
 extension Check: Stored {
     var stored: JSON { ["id": .string(id), "level": JSON(level), "detail": .string(detail)] }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(try fields.text("id"), try fields.parsed("level", Level.init), try fields.text("detail"))
     }
 }
@@ -255,7 +255,7 @@ extension Check: Stored {
 extension Requirement: Stored {
     var stored: JSON { json }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             approvals: try fields.number("approvals"), assurance: try fields.parsed("assurance", Assurance.init))
     }
@@ -269,7 +269,7 @@ extension Approval: Stored {
         ]
     }
 
-    init(stored fields: inout StoredFields) throws(RowFlaw) {
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             approver: try fields.text("approver"), assurance: try fields.parsed("assurance", Assurance.init),
             at: try fields.date("at"), reason: try fields.find("reason", \.string),

@@ -14,7 +14,7 @@ extension PVEPlanner {
         // Before PVE compares digests it writes nothing; what moved is somebody else's.
         if Self.saysMoved(operation.message) { return .unchanged }
         let now: Preview
-        var pending: [Moved] = []
+        var pending: [StateDrift] = []
         do throws(ServiceError) {
             now = try await look(again: plan, watching: watched)
             if call.path.last == "config", now.observed.shown["digest"] != nil {
@@ -26,7 +26,7 @@ extension PVEPlanner {
         } catch {
             return .unseen(error.detail)
         }
-        let own = Set(plan.preview.calls.prefix(index).flatMap(\.moves))
+        let own = Set(plan.preview.calls.prefix(index).flatMap(\.expectedDrift))
         let moved = plan.preview.observed.moved(to: now.observed).filter { !own.contains($0.field) }
         guard !moved.isEmpty || !own.isEmpty else { return .unchanged }
         let redaction = Redaction(plan.preview.calls)
@@ -41,7 +41,7 @@ extension PVEPlanner {
             left.contains { $0.field == change.key && (change.key != "status" || $0.found == change.to) }
         }
         return .left(
-            left.map { Moved(field: $0.field, planned: redaction($0.planned), found: redaction($0.found)) },
+            left.map { StateDrift(field: $0.field, planned: redaction($0.planned), found: redaction($0.found)) },
             isAll: isAll && !planned.isEmpty, undo: plan.undo(of: left))
     }
 
@@ -51,7 +51,7 @@ extension PVEPlanner {
         do throws(HypervisorError) {
             preview = try await self.preview(of: plan.request, watching: watched, resolving: false)
         } catch {
-            throw ServiceError(error, facts.name, during: "looking at \(plan.request.target) again")
+            throw ServiceError(error, settings.name, during: "looking at \(plan.request.target) again")
         }
         if let silence = silence(in: preview) { throw ServiceError(.upstreamUnreachable, silence.detail) }
         return preview
@@ -63,7 +63,7 @@ extension PVEPlanner {
     }
 
     /// What of the call waits for the guest's next start.
-    private func pending(_ call: Call, _ observed: Observed) async throws(ServiceError) -> [Moved] {
+    private func pending(_ call: Call, _ observed: Observed) async throws(ServiceError) -> [StateDrift] {
         let read = Call(.get, call.path.dropLast() + ["pending"])
         let keys = call.touchedKeys
         do throws(HypervisorError) {
@@ -71,25 +71,25 @@ extension PVEPlanner {
                 guard let key = row["key"]?.string, keys.contains(key) else { return nil }
                 guard let next = row["pending"] ?? row["delete"].map({ _ in "deleted" }) else { return nil }
                 let isHidden = ParameterDefinition.isSecret(key)
-                return Moved(
+                return StateDrift(
                     field: "pending.\(key)", planned: .null, found: isHidden ? .string(Secret("").description) : next)
             }
         } catch {
-            throw ServiceError(error, facts.name, during: "GET \(read.shownPath)")
+            throw ServiceError(error, settings.name, during: "GET \(read.shownPath)")
         }
     }
 
     /// The guest that a task was to make and that is there now: PVE had kept its number for it. Where PVE refused at once
     /// a guest of that number is somebody else's.
-    private func made(by operation: Operation, _ plan: Plan) async throws(ServiceError) -> Moved? {
+    private func made(by operation: Operation, _ plan: Plan) async throws(ServiceError) -> StateDrift? {
         guard operation.steps.last?.upid != nil, let kind = plan.request.target.guest?.kind else { return nil }
         for id in plan.request.claimedIDs {
             let guest = GuestRef(kind: kind, id: id)
             do throws(HypervisorError) {
                 guard let place = try await hypervisor.locate(guest) else { continue }
-                return Moved(field: guest.description, planned: .null, found: .string("on node \(place.node)"))
+                return StateDrift(field: guest.description, planned: .null, found: .string("on node \(place.node)"))
             } catch {
-                throw ServiceError(error, facts.name, during: "looking for \(guest)")
+                throw ServiceError(error, settings.name, during: "looking for \(guest)")
             }
         }
         return nil
@@ -98,7 +98,7 @@ extension PVEPlanner {
 
 /// What a failed call has changed of what its plan was made on.
 private struct Leftover {
-    let fields: [Moved]
+    let fields: [StateDrift]
 
     /// What tells that something was written, and not what.
     private static let traces: Set<String> = ["digest"]
@@ -106,7 +106,8 @@ private struct Leftover {
     private static let besides: Set<String> = ["status", "lock", "node", "exists"]
 
     /// `keys` are those that the call names, where calls before it have changed others.
-    init(_ plan: Plan, _ now: Preview, _ moved: [Moved], pending: [Moved], keys: Set<String>?, hasTask: Bool) {
+    init(_ plan: Plan, _ now: Preview, _ moved: [StateDrift], pending: [StateDrift], keys: Set<String>?, hasTask: Bool)
+    {
         if let exists = moved.first(where: { $0.field == "exists" }) {
             // A guest of that number that no task of ours made is somebody else's.
             fields = exists.found == true && !hasTask ? [] : [exists]
@@ -114,13 +115,13 @@ private struct Leftover {
         }
         let waiting = Set(pending.map { $0.field.dropFirst("pending.".count) })
         let found = Dictionary(now.changes.map { ($0.key, $0.from) }) { first, _ in first }
-        let named = plan.preview.changes.compactMap { change -> Moved? in
+        let named = plan.preview.changes.compactMap { change -> StateDrift? in
             let key = change.key.prefix { $0 != "." }
             guard !now.changes.isEmpty, !waiting.contains(key), keys?.contains(String(key)) ?? true else { return nil }
             // What is as it was to be is no change any more.
             let value = found[change.key] ?? change.to
             guard value != change.from else { return nil }
-            return Moved(field: change.key, planned: change.from, found: value)
+            return StateDrift(field: change.key, planned: change.from, found: value)
         }
         let names = Set(named.map(\.field))
         let rest = moved.filter { Self.besides.contains($0.field) && !names.contains($0.field) }
@@ -139,7 +140,7 @@ extension Call {
 
 extension Plan {
     /// A ready plan request that takes back what stayed of a call; `nil` where there is none.
-    fileprivate func undo(of left: [Moved]) -> JSON? {
+    fileprivate func undo(of left: [StateDrift]) -> JSON? {
         // Another guest has taken the place of the one that was changed.
         guard !left.contains(where: { ["kind", "uuid", "ctime"].contains($0.field) }) else { return nil }
         let pending = left.compactMap { $0.field.hasPrefix("pending.") ? String($0.field.dropFirst(8)) : nil }
@@ -169,7 +170,7 @@ extension Plan {
 
 extension ActionRequest {
     /// A start, for a guest that ran before and does not any more.
-    func restart(after left: [Moved]) -> JSON? {
+    func restart(after left: [StateDrift]) -> JSON? {
         guard let guest = target.guest,
             left.contains(where: { $0.field == "status" && $0.planned != "stopped" && $0.found == "stopped" })
         else { return nil }

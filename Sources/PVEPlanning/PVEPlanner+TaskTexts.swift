@@ -8,7 +8,7 @@ extension PVEPlanner {
         guard request.definition.targets.contains(where: { [.task, .tasksAll].contains($0) }) else { return [] }
         var named = Set((data.array ?? [data]).compactMap { $0["upid"]?.string.flatMap { UPID($0) } })
         if case .task(let upid) = request.target { named.insert(upid) }
-        return named.filter { $0.user == facts.tokenID }
+        return named.filter { $0.user == settings.tokenID }
     }
 
     package func hiding(_ secrets: [UPID: TaskSecrets], in data: JSON, of request: ActionRequest) -> JSON {

@@ -8,7 +8,7 @@ extension PVEPlanner {
         guard let list = call.taskList else { return [] }
         let rows = try await hypervisor.read(list).array ?? []
         return rows.compactMap { $0["upid"]?.string.flatMap(UPID.init) }.filter { upid in
-            call.mayHaveStarted(upid) && upid.user == facts.tokenID
+            call.mayHaveStarted(upid) && upid.user == settings.tokenID
         }
     }
 

@@ -5,18 +5,18 @@ package import StrictJSON
 /// What is known of Proxmox VE beyond its API, at work for one environment: it reads the state that a plan is made on, reads
 /// it again before the plan is applied, and tells what came of it.
 package struct PVEPlanner: PlanningEngine {
-    let facts: EnvironmentFacts
+    let settings: EnvironmentSettings
     let hypervisor: any Hypervisor
 
-    package init(facts: EnvironmentFacts, hypervisor: any Hypervisor) {
-        self.facts = facts
+    package init(settings: EnvironmentSettings, hypervisor: any Hypervisor) {
+        self.settings = settings
         self.hypervisor = hypervisor
     }
 
     package func preview(
         of request: ActionRequest, watching watched: Set<VMID>, resolving: Bool
     ) async throws(HypervisorError) -> Preview {
-        let look = Look(request, at: self)
+        let look = PreviewBuilder(request, at: self)
         look.watched = watched
         if request.definition.effect == .read {
             try await look.findPlace()
@@ -24,7 +24,7 @@ package struct PVEPlanner: PlanningEngine {
             var preview = Preview(
                 observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
             guard look.findings.isThere else { return preview }
-            preview.calls = (try? request.calls(in: look.findings.surroundings)) ?? []
+            preview.calls = (try? request.calls(in: look.findings.callContext)) ?? []
             preview.checks += try await look.nodesOnline(for: preview.calls)
             return preview
         }
@@ -36,17 +36,17 @@ package struct PVEPlanner: PlanningEngine {
     }
 
     /// What a change would do.
-    private func change(_ look: Look) async throws(HypervisorError) -> Preview {
+    private func change(_ look: PreviewBuilder) async throws(HypervisorError) -> Preview {
         let request = look.request
         try await look.findTarget()
         try await look.findTagStyle()
         guard look.findings.isThere else {
             // Nothing would be called; what would be is judged all the same.
-            look.calls = (try? request.calls(in: look.findings.surroundings)) ?? []
+            look.calls = (try? request.calls(in: look.findings.callContext)) ?? []
             try await look.attempt { () throws(HypervisorError) in try await look.findSubjects() }
             return Preview(observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
         }
-        do throws(EndpointError) { look.calls = try request.calls(in: look.findings.surroundings) } catch {
+        do throws(EndpointError) { look.calls = try request.calls(in: look.findings.callContext) } catch {
             look.findings.checks.append(Check("endpoint", .block, error.detail))
         }
         try await look.attempt { () throws(HypervisorError) in try await look.findObject() }
@@ -68,17 +68,17 @@ package struct PVEPlanner: PlanningEngine {
     }
 
     package func silence(in preview: Preview) -> Check? {
-        preview.checks.first { $0.id == Look.silenceID && $0.level == .block }
+        preview.checks.first { $0.id == PreviewBuilder.silenceID && $0.level == .block }
     }
 
     package func reach(of request: ActionRequest, resolving: Bool) async throws(HypervisorError) -> Reach {
-        let look = Look(request, at: self)
+        let look = PreviewBuilder(request, at: self)
         try await look.findReadSubjects(resolving: resolving)
         return look.findings.reach
     }
 
     package func blindness(of request: ActionRequest) async throws(HypervisorError) -> String? {
-        try await Look(request, at: self).blindness()
+        try await PreviewBuilder(request, at: self).blindness()
     }
 
     package func data(

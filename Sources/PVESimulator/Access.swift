@@ -112,7 +112,7 @@ let builtInRoles: [(String, [String])] = [
     ("PVEVMAdmin", Access.privileges.filter { $0.hasPrefix("VM.") }),
 ]
 
-extension World {
+extension ClusterState {
     /// What `caller` may do, by path; who may do everything sees it on the well-known paths and those with an ACL.
     fileprivate func permissions(of caller: Caller, on path: String?) -> JSONObject {
         var paths: Set<String> = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"]
@@ -136,7 +136,7 @@ extension World {
         return tokens.compactMap { $0.id.hasPrefix("\(user)!") ? String($0.id.dropFirst(user.count + 1)) : nil }
     }
 
-    fileprivate func users(for call: Call) -> [JSON] {
+    fileprivate func users(for call: EndpointCall) -> [JSON] {
         guard call.caller.may(["User.Modify", "Sys.Audit"], on: "/access") else { return [] }
         var ids: Set<String> = ["root@pam", call.caller.user]
         if case .list(let tokens) = access.tokens {

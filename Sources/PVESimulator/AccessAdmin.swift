@@ -177,7 +177,7 @@ let accessAdminEndpoints: [Endpoint] = [
     },
 ]
 
-extension Call {
+extension EndpointCall {
     fileprivate var fullToken: String { "\(text("userid"))!\(text("tokenid"))" }
     fileprivate var noSuchToken: Failure {
         .plain("no such token '\(text("tokenid"))' for user '\(text("userid"))'")
@@ -202,7 +202,7 @@ extension Directory {
 }
 
 extension Directory.User {
-    fileprivate mutating func take(_ call: Call) {
+    fileprivate mutating func take(_ call: EndpointCall) {
         for key in ["comment", "email", "enable", "expire", "firstname", "keys", "lastname"] {
             fields[key] = call[key] ?? fields[key]
         }
@@ -236,8 +236,8 @@ extension Directory.Grant {
     }
 }
 
-extension World {
-    fileprivate func user(_ call: Call) throws(Failure) -> Directory.User {
+extension ClusterState {
+    fileprivate func user(_ call: EndpointCall) throws(Failure) -> Directory.User {
         let id = call.text("userid")
         guard id == call.caller.user || call.caller.may(["User.Modify", "Sys.Audit"], on: "/access/groups") else {
             throw .denied("/access/groups, User.Modify")
@@ -251,7 +251,7 @@ extension World {
         directory.roles[name] ?? builtInRoles.first { $0.0 == name }.map { Set($0.1) }
     }
 
-    fileprivate mutating func grant(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func grant(_ call: EndpointCall) throws(Failure) -> Reply {
         let path = call.text("path")
         guard call.caller.may("Permissions.Modify", on: path) else { throw .denied("\(path), Permissions.Modify") }
         let roots = ["access", "mapping", "nodes", "pool", "sdn", "storage", "vms"]

@@ -79,7 +79,7 @@ struct CivilDate: Sendable {
     private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : String(number) }
 }
 
-extension World {
+extension ClusterState {
     /// The guests that a backup job or call names, on all nodes.
     func guestsToBackUp(_ options: [String: String]) -> [Guest] {
         let named = Format.list(options["vmid"] ?? "").compactMap { Int($0) }
@@ -91,7 +91,7 @@ extension World {
     }
 
     /// Saves a backup; the name of its volume.
-    mutating func addBackup(of guest: Guest, to storage: StorageDefinition, _ call: Call) -> String {
+    mutating func addBackup(of guest: Guest, to storage: StorageDefinition, _ call: EndpointCall) -> String {
         let compression = ["zstd": ".zst", "1": ".lzo", "lzo": ".lzo", "gzip": ".gz"][call["compress"] ?? "0"] ?? ""
         let format = (guest.kind == .vm ? "vma" : "tar") + compression
         let name = "vzdump-\(guest.kind.word)-\(guest.vmid)-\(CivilDate(second).stamp).\(format)"

@@ -35,8 +35,8 @@ let backupEndpoints: [Endpoint] = [
     ) { (world, call) throws(Failure) in try world.prune(call) },
 ]
 
-extension World {
-    fileprivate func backupDefaults(_ call: Call) throws(Failure) -> JSONObject {
+extension ClusterState {
+    fileprivate func backupDefaults(_ call: EndpointCall) throws(Failure) -> JSONObject {
         var row: JSONObject = [
             "all": 0, "bwlimit": 0, "compress": "0", "fleecing": ["enabled": 0], "ionice": 7, "lockwait": 180,
             "mailnotification": "always", "mode": "snapshot", "notification-mode": "auto",
@@ -68,7 +68,7 @@ extension World {
         return nil
     }
 
-    fileprivate mutating func backUp(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func backUp(_ call: EndpointCall) throws(Failure) -> Reply {
         let storage = call["storage"] ?? "local"
         let isTuned = ["bwlimit", "ionice", "performance"].contains { call[$0] != nil }
         if isTuned, !call.caller.may("Sys.Modify", on: "/") { throw .denied("/, Sys.Modify") }
@@ -100,7 +100,9 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    private mutating func saveBackup(of vmid: Int, to storage: String, _ call: Call, _ log: inout TaskLog) -> Bool {
+    private mutating func saveBackup(
+        of vmid: Int, to storage: String, _ call: EndpointCall, _ log: inout TaskLog
+    ) -> Bool {
         guard let guest = guests[vmid], guest.node == call.node, let definition = self.storage(storage) else {
             log.lines.append("ERROR: Backup of VM \(vmid) failed - unable to find VM '\(vmid)'")
             return false
@@ -149,7 +151,7 @@ extension World {
         }
     }
 
-    fileprivate mutating func prune(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func prune(_ call: EndpointCall) throws(Failure) -> Reply {
         let id = call.text("storage")
         let (privilege, vmid) = (call["vmid"] == nil ? "Datastore.Allocate" : "Datastore.AllocateSpace", call["vmid"])
         guard call.caller.may(privilege, on: "/storage/\(id)") else { throw .denied("/storage/\(id), \(privilege)") }

@@ -118,8 +118,8 @@ extension Guest {
     }
 }
 
-extension World {
-    fileprivate func backupJob(_ call: Call) throws(Failure) -> BackupJob {
+extension ClusterState {
+    fileprivate func backupJob(_ call: EndpointCall) throws(Failure) -> BackupJob {
         let id = call.text("id")
         guard let job = backupJobs.first(where: { $0.id == id }) else {
             throw .parameters(["id": "No such job '\(id)'"])
@@ -131,7 +131,7 @@ extension World {
         guestsToBackUp(job.options).filter { guest in job.options["node"].map { $0 == guest.node } ?? true }
     }
 
-    private static func options(of call: Call) -> [String: String] {
+    private static func options(of call: EndpointCall) -> [String: String] {
         var options = call.values
         for key in ["id", "delete"] { options[key] = nil }
         for (key, items) in call.lists { options[key] = items.joined(separator: "\n") }
@@ -139,7 +139,7 @@ extension World {
     }
 
     /// Who may not allocate on a job's storage may not have it fill that.
-    private func checkJob(_ storages: [String?], _ call: Call) throws(Failure) {
+    private func checkJob(_ storages: [String?], _ call: EndpointCall) throws(Failure) {
         for storage in storages.map({ $0 ?? "local" })
         where !call.caller.may("Datastore.Allocate", on: "/storage/\(storage)") {
             throw .denied("/storage/\(storage), Datastore.Allocate")
@@ -149,7 +149,7 @@ extension World {
         }
     }
 
-    fileprivate mutating func addBackupJob(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func addBackupJob(_ call: EndpointCall) throws(Failure) -> Reply {
         try checkJob([call["storage"]], call)
         let job = BackupJob(id: call["id"] ?? random.uuid(), options: Self.options(of: call))
         guard !backupJobs.contains(where: { $0.id == job.id }) else { throw .plain("Job '\(job.id)' already exists") }
@@ -159,7 +159,7 @@ extension World {
         return .null
     }
 
-    fileprivate mutating func changeBackupJob(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func changeBackupJob(_ call: EndpointCall) throws(Failure) -> Reply {
         guard let index = backupJobs.firstIndex(where: { $0.id == call["id"] }) else {
             throw .plain("no such vzdump job")
         }

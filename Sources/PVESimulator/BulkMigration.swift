@@ -17,8 +17,8 @@ let bulkMigrationEndpoints: [Endpoint] = [
     },
 ]
 
-extension World {
-    fileprivate mutating func migrateAll(_ call: Call) throws(Failure) -> Reply {
+extension ClusterState {
+    fileprivate mutating func migrateAll(_ call: EndpointCall) throws(Failure) -> Reply {
         guard call.text("target") != call.node else { throw .parameters(["target": "target is local node."]) }
         guard isQuorate else { throw .notReady }
         guard node(call.text("target")) != nil else {
@@ -36,7 +36,7 @@ extension World {
     }
 
     /// Ends well as long as one guest was tried, whatever became of it.
-    private func migrationsOfNode(_ vmids: [Int], _ call: Call) -> Work {
+    private func migrationsOfNode(_ vmids: [Int], _ call: EndpointCall) -> Work {
         var work = Work(type: "migrateall", id: "", node: call.node) { (_, log) throws(TaskFailure) in
             guard !log.children.isEmpty else { throw TaskFailure("no migrations worker started...") }
             log.lines.append("All jobs finished, used \(log.children.count) workers in total.")
@@ -48,7 +48,7 @@ extension World {
         return work
     }
 
-    private mutating func migrateOnNode(_ vmid: Int, _ call: Call, _ log: inout TaskLog) {
+    private mutating func migrateOnNode(_ vmid: Int, _ call: EndpointCall, _ log: inout TaskLog) {
         guard let guest = guests[vmid] else { return }
         let name = "\(guest.kind.letters) \(vmid)"
         let single = call.migration(of: guest, online: true)
@@ -61,7 +61,7 @@ extension World {
     }
 
     /// Why a node does not even try to move a guest.
-    private func precondition(of guest: Guest, _ call: Call) -> String? {
+    private func precondition(of guest: Guest, _ call: EndpointCall) -> String? {
         if let text = guest.lockedText { return text }
         let found = try? migrationPreconditions(call)
         let disks = (found?["local_disks"]?.array ?? []).compactMap { $0["volid"]?.string }
@@ -71,7 +71,7 @@ extension World {
         return found?["local_resources"]?.array?.isEmpty == false ? "Has local resources: " : nil
     }
 
-    fileprivate func migrationsOnCluster(_ vmids: [Int], _ call: Call, node: String) -> Work {
+    fileprivate func migrationsOnCluster(_ vmids: [Int], _ call: EndpointCall, node: String) -> Work {
         let target = call.text("target")
         var work = Work(type: "bulk-migrate", id: "", node: node) { (_, log) throws(TaskFailure) in
             log.lines.append("Migrating guests to \(target): \(vmids.map { String($0) }.joined(separator: ", "))")
@@ -85,7 +85,7 @@ extension World {
         return work
     }
 
-    private mutating func migrateOnCluster(_ vmid: Int, _ call: Call, _ log: inout TaskLog) {
+    private mutating func migrateOnCluster(_ vmid: Int, _ call: EndpointCall, _ log: inout TaskLog) {
         guard let guest = guests[vmid] else { return }
         let name = "\(guest.kind.letters) \(vmid)"
         let target = call.text("target")
@@ -100,16 +100,16 @@ extension World {
     }
 
     /// Moves one guest of many, one after the other.
-    private mutating func migrateChild(_ guest: Guest, _ call: Call, _ log: inout TaskLog) throws(Failure) {
+    private mutating func migrateChild(_ guest: Guest, _ call: EndpointCall, _ log: inout TaskLog) throws(Failure) {
         if isUnreachable(guest.node) { throw Failure(status: 595, message: "No route to host", body: .none) }
         let upid = try startInside { (world) throws(Failure) in try world.migrate(call) }
         if let upid { log.children.append((guest.vmid, upid)) }
     }
 }
 
-extension Call {
+extension EndpointCall {
     /// The request that moves one guest of many: containers are restarted where machines move while they run.
-    fileprivate func migration(of guest: Guest, online: Bool) -> Call {
+    fileprivate func migration(of guest: Guest, online: Bool) -> EndpointCall {
         var single = self
         single.endpoint.path = "nodes/{node}/\(guest.kind.word)/{vmid}/migrate"
         single.lists = [:]

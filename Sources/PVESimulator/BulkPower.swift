@@ -45,8 +45,8 @@ let bulkPowerEndpoints: [Endpoint] = [
     ) { (world, call) throws(Failure) in try world.onCluster(.suspend, call) },
 ]
 
-extension World {
-    private func checkPower(_ vmids: [String], _ call: Call) throws(Failure) {
+extension ClusterState {
+    private func checkPower(_ vmids: [String], _ call: EndpointCall) throws(Failure) {
         guard !call.caller.may("VM.PowerMgmt", on: "/") else { return }
         guard !vmids.isEmpty else { throw .denied("/, VM.PowerMgmt") }
         for vmid in vmids where !call.caller.may("VM.PowerMgmt", on: "/vms/\(vmid)") {
@@ -68,7 +68,7 @@ extension World {
         return wanted.sorted { (order($0), $0.vmid) < (order($1), $1.vmid) }
     }
 
-    fileprivate mutating func onNode(_ action: BulkPower, _ call: Call, type: String) throws(Failure) -> Reply {
+    fileprivate mutating func onNode(_ action: BulkPower, _ call: EndpointCall, type: String) throws(Failure) -> Reply {
         let named = Format.list(call.text("vms"))
         try checkPower(named, call)
         let work = Work(type: type, id: "", node: call.node) { (world, log) throws(TaskFailure) in
@@ -96,7 +96,7 @@ extension World {
     }
 
     private mutating func actOnNode(
-        _ action: BulkPower, _ guest: Guest, _ call: Call, _ log: inout TaskLog
+        _ action: BulkPower, _ guest: Guest, _ call: EndpointCall, _ log: inout TaskLog
     ) throws(Failure) {
         let name = "\(guest.kind.letters) \(guest.vmid)"
         var values: [String: String] = [:]
@@ -121,7 +121,7 @@ extension World {
 
     /// Asks for the same that a request for this one guest would.
     private mutating func startChild(
-        _ verb: String, _ guest: Guest, _ values: [String: String], _ call: Call, _ log: inout TaskLog
+        _ verb: String, _ guest: Guest, _ values: [String: String], _ call: EndpointCall, _ log: inout TaskLog
     ) throws(Failure) {
         if isUnreachable(guest.node) { throw Failure(status: 595, message: "No route to host", body: .none) }
         let single = self.call(for: guest, values, by: call.caller)
@@ -137,10 +137,10 @@ extension World {
     }
 
     /// A request for one guest, as if it had come by itself.
-    func call(for guest: Guest, _ values: [String: String], by caller: Caller) -> Call {
+    func call(for guest: Guest, _ values: [String: String], by caller: Caller) -> EndpointCall {
         let endpoint = Endpoint.get("nodes/{node}/\(guest.kind.word)/{vmid}") { (_, _) throws(Failure) in .null }
         let values = values.merging(["node": guest.node, "vmid": String(guest.vmid)]) { $1 }
-        return Call(endpoint: endpoint, caller: caller, values: values)
+        return EndpointCall(endpoint: endpoint, caller: caller, values: values)
     }
 
     /// The tasks of single guests that failed: whose, and how they ended.
@@ -164,7 +164,7 @@ extension World {
     }
 
     /// The guests of the whole cluster that are meant, all that there are where none is named, and the node that works.
-    func clusterGuests(_ call: Call, privilege: String) throws(Failure) -> (vmids: [Int], node: String) {
+    func clusterGuests(_ call: EndpointCall, privilege: String) throws(Failure) -> (vmids: [Int], node: String) {
         let named = call.lists["vms"] ?? []
         if let place = named.indices.first(where: { Int(named[$0]) == nil }) {
             throw .parameters(["vms[\(place)]": "type check ('integer') failed - got '\(named[place])'"])
@@ -176,7 +176,7 @@ extension World {
         return (named.isEmpty ? sortedGuests.map(\.vmid) : named.compactMap { Int($0) }, nodes.first?.name ?? "")
     }
 
-    fileprivate mutating func onCluster(_ action: BulkPower, _ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func onCluster(_ action: BulkPower, _ call: EndpointCall) throws(Failure) -> Reply {
         let named = call.lists["vms"] ?? []
         let (_, node) = try clusterGuests(call, privilege: "VM.PowerMgmt")
         let work = Work(type: "bulk-\(action.rawValue)", id: "", node: node) {
@@ -199,7 +199,7 @@ extension World {
     }
 
     private mutating func actOnCluster(
-        _ action: BulkPower, _ guest: Guest, _ call: Call, _ log: inout TaskLog
+        _ action: BulkPower, _ guest: Guest, _ call: EndpointCall, _ log: inout TaskLog
     ) throws(Failure) {
         let name = "\(guest.kind.letters) \(guest.vmid)"
         var (verb, values) = (action.rawValue, [String: String]())

@@ -6,7 +6,7 @@ enum CalendarEvent {
     ]
 
     /// Refuses a schedule that cannot be read.
-    static func check(_ call: Call) throws(Failure) {
+    static func check(_ call: EndpointCall) throws(Failure) {
         guard let text = call["schedule"], !isValid(text) else { return }
         throw .parameters([
             "schedule": "invalid format - invalid calendar event '\(text)' - unable to parse calendar event\n\n"

@@ -94,9 +94,9 @@ private func tagStyle(_ text: String) -> JSON {
         })
 }
 
-extension World {
+extension ClusterState {
     /// The cluster's log: who started which task.
-    fileprivate func logRows(_ call: Call) -> [JSON] {
+    fileprivate func logRows(_ call: EndpointCall) -> [JSON] {
         let seesAll = call.caller.may("Sys.Syslog", on: "/")
         let entries = tasks.order.suffix(1000).compactMap { tasks.all[$0] }.enumerated().reversed().filter {
             seesAll || $0.element.identity == call.caller.identity
@@ -110,7 +110,7 @@ extension World {
         }
     }
 
-    fileprivate mutating func resources(_ call: Call) -> Reply {
+    fileprivate mutating func resources(_ call: EndpointCall) -> Reply {
         let type = call["type"]
         if type == "vm", call.caller.grants == nil { return .bytes(guestRowBytes()) }
         var rows: [JSON] = []

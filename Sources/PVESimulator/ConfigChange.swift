@@ -1,10 +1,10 @@
 /// What a change of a guest's configuration checks and does.
-extension World {
+extension ClusterState {
     private static let control: Set<String> = [
         "node", "vmid", "digest", "delete", "revert", "force", "skiplock", "background_delay", "import-working-storage",
     ]
 
-    func checkConfigChange(_ call: Call) throws(Failure) {
+    func checkConfigChange(_ call: EndpointCall) throws(Failure) {
         if call.flag("skiplock") { throw .parameters(["skiplock": "Only root may use this option."]) }
         if call.kind == .vm { try Self.checkKeys(call) }
         let deleted = Format.list(call.text("delete"))
@@ -46,7 +46,7 @@ extension World {
 
     /// Applies the change. What was noted before an error stays noted: of a VM as pending, of a container only what an
     /// error finds written already.
-    mutating func applyConfigChange(_ call: Call, _ log: inout TaskLog) throws(Failure) {
+    mutating func applyConfigChange(_ call: EndpointCall, _ log: inout TaskLog) throws(Failure) {
         guard var guest = guests[call.vmid] else { return }
         var changed: Set<String> = []
         do throws(Failure) {
@@ -68,7 +68,7 @@ extension World {
 
     /// Notes as pending what `call` deletes and sets; `changed` are the keys it is about.
     private mutating func note(
-        _ call: Call, in guest: inout Guest, _ changed: inout Set<String>, _ log: inout TaskLog
+        _ call: EndpointCall, in guest: inout Guest, _ changed: inout Set<String>, _ log: inout TaskLog
     ) throws(Failure) {
         for key in Format.list(call.text("revert")) { guest.pending[key] = nil }
         var order = guest.bootOrder
@@ -150,7 +150,7 @@ extension World {
     }
 
     /// What PVE finds when a container's file is written already: a card whose bridge is missing.
-    func checkBridges(_ call: Call) throws(Failure) {
+    func checkBridges(_ call: EndpointCall) throws(Failure) {
         let guest = try guest(call)
         for number in guest.cardNumbers {
             guard let bridge = missingBridge(in: guest.config["net\(number)"] ?? "", on: guest.node) else { continue }
@@ -176,7 +176,7 @@ extension World {
     }
 
     /// Takes disks off a guest; with `force` their volumes go too.
-    mutating func unlink(_ keys: [String], _ call: Call) throws(Failure) {
+    mutating func unlink(_ keys: [String], _ call: EndpointCall) throws(Failure) {
         let guest = try guest(call)
         if let text = guest.lockedText { throw .plain(text) }
         var change = call

@@ -1,12 +1,12 @@
 /// Creating guests.
-extension World {
+extension ClusterState {
     static let createOnly: Set<String> = [
         "node", "vmid", "archive", "bwlimit", "force", "ha-managed", "pool", "start", "storage", "unique",
         "live-restore", "ostemplate", "password", "restore", "ssh-public-keys", "ignore-unpack-errors",
         "import-working-storage", "unprivileged",
     ]
 
-    private func checkCreation(_ call: Call) throws(Failure) {
+    private func checkCreation(_ call: EndpointCall) throws(Failure) {
         guard
             call.caller.may("VM.Allocate", on: "/vms/\(call.vmid)")
                 || call["pool"].map({ pool in
@@ -26,13 +26,13 @@ extension World {
     }
 
     /// Refuses a pool that is not there.
-    func checkPool(_ call: Call) throws(Failure) {
+    func checkPool(_ call: EndpointCall) throws(Failure) {
         guard let pool = call["pool"], pools[pool] == nil else { return }
         throw .denied("pool '\(pool)' does not exist")
     }
 
     /// Refuses keys for cloud-init that are no public keys of SSH.
-    static func checkKeys(_ call: Call) throws(Failure) {
+    static func checkKeys(_ call: EndpointCall) throws(Failure) {
         let lines = FormDecoder.decode(call.text("sshkeys")).split(whereSeparator: \.isNewline)
         let kinds = ["ssh-", "ecdsa-", "sk-"]
         let isWrong = lines.contains { line in
@@ -43,7 +43,7 @@ extension World {
         if isWrong { throw .plain("SSH public key validation error") }
     }
 
-    mutating func createVM(_ call: Call) throws(Failure) -> Reply {
+    mutating func createVM(_ call: EndpointCall) throws(Failure) -> Reply {
         try checkCreation(call)
         if let archive = call["archive"] { return try restore(archive, call) }
         if let exists = existsText(call.vmid) { throw .plain("unable to create VM \(call.vmid) - \(exists)") }
@@ -51,7 +51,7 @@ extension World {
         return start(createWork(call, base: identity, boot: true), by: call.caller)
     }
 
-    mutating func createContainer(_ call: Call) throws(Failure) -> Reply {
+    mutating func createContainer(_ call: EndpointCall) throws(Failure) -> Reply {
         try checkCreation(call)
         if call.flag("restore") { return try restore(call.text("ostemplate"), call) }
         if let exists = existsText(call.vmid) { throw .plain(exists) }
@@ -70,7 +70,7 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    private func createWork(_ call: Call, base: [String: String], boot: Bool) -> Work {
+    private func createWork(_ call: EndpointCall, base: [String: String], boot: Bool) -> Work {
         let kind = call.kind
         let options = call.values.filter { !Self.createOnly.contains($0.key) }
         var work = work("create", call) { (world, _) throws(TaskFailure) in
@@ -100,10 +100,10 @@ extension World {
     }
 }
 
-extension World {
+extension ClusterState {
     /// What comes last when a guest was made: its place with the HA manager, and a task of its own that starts it. How that
     /// one ends says nothing about this one.
-    mutating func finishCreation(_ call: Call, _ log: inout TaskLog) {
+    mutating func finishCreation(_ call: EndpointCall, _ log: inout TaskLog) {
         let isNewMachine = call.kind == .vm && call["archive"] == nil
         let isStarted = call.flag("start")
         // A new VM is in the manager's care before it starts, everything else comes there afterwards.

@@ -1,6 +1,6 @@
 /// Changing the disks of guests.
-extension World {
-    mutating func resizeVM(_ call: Call) throws(Failure) -> Reply {
+extension ClusterState {
+    mutating func resizeVM(_ call: EndpointCall) throws(Failure) -> Reply {
         _ = try guest(call)
         let key = call.text("disk")
         let work = Work(type: "resize", id: String(call.vmid), node: call.node) { (world, _) throws(TaskFailure) in
@@ -22,7 +22,7 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    mutating func resizeContainer(_ call: Call) throws(Failure) -> Reply {
+    mutating func resizeContainer(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
         if let text = guest.lockedText { throw .plain(text) }
         if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
@@ -42,13 +42,13 @@ extension World {
         return Failure(status: 500, message: "format error\n", errors: ["mp": missing, "volume": missing])
     }
 
-    private static func newSize(of disk: Disk, _ call: Call) -> Int {
+    private static func newSize(of disk: Disk, _ call: EndpointCall) -> Int {
         let size = call.text("size")
         guard size.hasPrefix("+") else { return Disk.bytes(size) ?? 0 }
         return disk.bytes + (Disk.bytes(String(size.dropFirst())) ?? 0)
     }
 
-    private mutating func resize(_ key: String, _ call: Call) {
+    private mutating func resize(_ key: String, _ call: EndpointCall) {
         change(call.vmid) { guest in
             guard var disk = guest.config[key].flatMap({ Disk($0) }) else { return }
             disk.options["size"] = Disk.sizeText(Self.newSize(of: disk, call))
@@ -56,7 +56,7 @@ extension World {
         }
     }
 
-    mutating func moveDisk(_ call: Call) throws(Failure) -> Reply {
+    mutating func moveDisk(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
         let key = call.text("disk")
         if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
@@ -85,7 +85,7 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    mutating func moveVolume(_ call: Call) throws(Failure) -> Reply {
+    mutating func moveVolume(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
         if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
         if let text = guest.lockedText { throw .plain(text) }
@@ -106,7 +106,9 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    private mutating func reassign(_ key: String, _ disk: Disk, to target: Int, _ call: Call) throws(Failure) -> Reply {
+    private mutating func reassign(
+        _ key: String, _ disk: Disk, to target: Int, _ call: EndpointCall
+    ) throws(Failure) -> Reply {
         let targetKey = call["target-disk"] ?? call["target-volume"] ?? key
         guard let owner = guests[target] else { throw .plain("VM \(target) does not exist") }
         if let digest = call["target-digest"], digest != owner.digest { throw .staleConfig }

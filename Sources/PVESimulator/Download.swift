@@ -5,13 +5,13 @@ struct Download: Sendable {
     var checksums: [String: String]
 }
 
-extension World {
+extension ClusterState {
     private static let endings: [String: [String]] = [
         "iso": [".iso", ".img"], "vztmpl": [".tar.gz", ".tar.xz", ".tar.zst", ".tgz"],
         "import": [".qcow2", ".raw", ".vmdk", ".ova"],
     ]
 
-    mutating func download(_ call: Call) throws(Failure) -> Reply {
+    mutating func download(_ call: EndpointCall) throws(Failure) -> Reply {
         let caller = call.caller
         let mayReach =
             caller.may("Sys.AccessNetwork", on: "/nodes/\(call.node)")
@@ -32,7 +32,7 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    private mutating func save(_ call: Call, as volume: String, _ log: inout TaskLog) throws(TaskFailure) {
+    private mutating func save(_ call: EndpointCall, as volume: String, _ log: inout TaskLog) throws(TaskFailure) {
         let url = call.text("url")
         log.lines.append("downloading \(url) to \(volume)")
         if let obstacle = obstacle(to: call.text("storage"), on: call.node, for: nil) { throw TaskFailure(obstacle) }

@@ -2,7 +2,7 @@ import Synchronization
 
 /// One method of one path of the API, as data.
 struct Endpoint: Sendable {
-    typealias Handler = @Sendable (inout World, Call) throws(Failure) -> Reply
+    typealias Handler = @Sendable (inout ClusterState, EndpointCall) throws(Failure) -> Reply
 
     var method: String
     /// Segments below `/api2/json`; `{name}` takes one segment, `{name*}` all that follow.
@@ -51,7 +51,7 @@ struct Endpoint: Sendable {
 }
 
 /// A request that has found its endpoint and passed the parameter check.
-struct Call: Sendable {
+struct EndpointCall: Sendable {
     var endpoint: Endpoint
     var caller: Caller
     /// Parameters of path, query and body together.

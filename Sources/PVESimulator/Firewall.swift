@@ -76,18 +76,18 @@ extension [FirewallRule] {
         return .array(enumerated().map { $0.element.json(place: JSON($0.offset), digest: digest) })
     }
 
-    func one(_ call: Call) throws(Failure) -> JSON {
+    func one(_ call: EndpointCall) throws(Failure) -> JSON {
         let place = try place(call)
         return self[place].json(place: .string(String(place)), digest: FirewallRule.digest(self))
     }
 
-    private func place(_ call: Call) throws(Failure) -> Int {
+    private func place(_ call: EndpointCall) throws(Failure) -> Int {
         let place = call.int("pos") ?? 0
         guard indices.contains(place) else { throw .plain("no rule at position \(place)") }
         return place
     }
 
-    private func checkDigest(_ call: Call) throws(Failure) {
+    private func checkDigest(_ call: EndpointCall) throws(Failure) {
         if let digest = call["digest"], digest != FirewallRule.digest(self) { throw .staleConfig }
     }
 
@@ -104,14 +104,14 @@ extension [FirewallRule] {
     }
 
     /// New rules go to `pos` or in front; a digest is not looked at.
-    mutating func add(_ call: Call) throws(Failure) {
+    mutating func add(_ call: EndpointCall) throws(Failure) {
         var fields = call.values.filter { FirewallRule.names.contains($0.key) }
         try Self.check(fields)
         fields["enable"] = fields["enable"] ?? "0"
         insert(FirewallRule(fields: fields), at: Swift.min(call.int("pos") ?? 0, count))
     }
 
-    mutating func change(_ call: Call) throws(Failure) {
+    mutating func change(_ call: EndpointCall) throws(Failure) {
         try checkDigest(call)
         let place = try place(call)
         if let target = call.int("moveto") {
@@ -125,7 +125,7 @@ extension [FirewallRule] {
         self[place].fields = fields
     }
 
-    mutating func delete(_ call: Call) throws(Failure) {
+    mutating func delete(_ call: EndpointCall) throws(Failure) {
         try checkDigest(call)
         remove(at: try place(call))
     }

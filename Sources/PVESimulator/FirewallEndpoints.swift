@@ -18,7 +18,7 @@ private struct Level: Sendable {
     var writes: String
     var options: String
     var index: [String]
-    var scope: @Sendable (Call) -> FirewallScope
+    var scope: @Sendable (EndpointCall) -> FirewallScope
 }
 
 private let levelList: [Level] =
@@ -209,10 +209,10 @@ private let groupEndpoints: [Endpoint] = [
     },
 ]
 
-extension World {
+extension ClusterState {
     fileprivate func firewall(_ scope: FirewallScope) -> Firewall { firewalls[scope] ?? Firewall() }
 
-    fileprivate mutating func changeFirewallOptions(_ scope: FirewallScope, _ call: Call) throws(Failure) {
+    fileprivate mutating func changeFirewallOptions(_ scope: FirewallScope, _ call: EndpointCall) throws(Failure) {
         var firewall = firewall(scope)
         if let digest = call["digest"], digest != firewall.optionsDigest { throw .staleConfig }
         for key in Format.list(call.text("delete")) { firewall.options[key] = nil }
@@ -222,7 +222,7 @@ extension World {
         firewalls[scope] = firewall
     }
 
-    fileprivate func firewallGroup(_ call: Call) throws(Failure) -> Firewall.Group {
+    fileprivate func firewallGroup(_ call: EndpointCall) throws(Failure) -> Firewall.Group {
         let name = call.text("group")
         guard let group = firewall(.cluster).groups[name] else {
             throw .plain("no such security group '\(name)'")
@@ -231,7 +231,7 @@ extension World {
     }
 
     fileprivate mutating func changeGroup(
-        _ call: Call, _ body: (inout [FirewallRule]) throws(Failure) -> Void
+        _ call: EndpointCall, _ body: (inout [FirewallRule]) throws(Failure) -> Void
     ) throws(Failure) -> Reply {
         var group = try firewallGroup(call)
         try body(&group.rules)

@@ -41,13 +41,13 @@ extension Firewall {
         aliases.keys.first { $0.lowercased() == name.lowercased() }
     }
 
-    mutating func addAlias(_ call: Call) throws(Failure) {
+    mutating func addAlias(_ call: EndpointCall) throws(Failure) {
         let name = call.text("name")
         guard aliasKey(name) == nil else { throw .parameters(["name": "alias '\(name)' already exists"]) }
         aliases[name] = Alias(cidr: call.text("cidr"), comment: call["comment"])
     }
 
-    mutating func changeAlias(_ call: Call) throws(Failure) {
+    mutating func changeAlias(_ call: EndpointCall) throws(Failure) {
         let name = call.text("name")
         guard let key = aliasKey(name) else { throw .parameters(["name": "no such alias"]) }
         if let digest = call["digest"], digest != aliasDigest { throw .staleConfig }
@@ -56,12 +56,12 @@ extension Firewall {
     }
 
     /// One that is not there is removed as well as any other.
-    mutating func deleteAlias(_ call: Call) throws(Failure) {
+    mutating func deleteAlias(_ call: EndpointCall) throws(Failure) {
         if let digest = call["digest"], digest != aliasDigest { throw .staleConfig }
         if let key = aliasKey(call.text("name")) { aliases[key] = nil }
     }
 
-    func set(_ call: Call) throws(Failure) -> AddressSet {
+    func set(_ call: EndpointCall) throws(Failure) -> AddressSet {
         let name = call.text("name")
         guard let set = sets[name] else { throw .plain("no such IPSet '\(name)'") }
         return set
@@ -78,7 +78,7 @@ extension Firewall {
         }
     }
 
-    mutating func addSet(_ call: Call) throws(Failure) {
+    mutating func addSet(_ call: EndpointCall) throws(Failure) {
         let name = call.text("name")
         if let old = call["rename"] {
             if let digest = call["digest"], digest != setsDigest { throw .staleConfig }
@@ -94,7 +94,7 @@ extension Firewall {
         sets[name] = AddressSet(comment: call["comment"])
     }
 
-    mutating func addEntry(_ call: Call) throws(Failure) {
+    mutating func addEntry(_ call: EndpointCall) throws(Failure) {
         var set = try set(call)
         let cidr = call.text("cidr")
         guard !set.entries.contains(where: { $0.cidr == cidr }) else {
@@ -104,7 +104,7 @@ extension Firewall {
         sets[call.text("name")] = set
     }
 
-    mutating func changeEntry(_ call: Call) throws(Failure) {
+    mutating func changeEntry(_ call: EndpointCall) throws(Failure) {
         var set = try set(call)
         try set.check(call["digest"])
         guard let index = set.entries.firstIndex(where: { $0.cidr == call["cidr"] }) else {
@@ -115,7 +115,7 @@ extension Firewall {
         sets[call.text("name")] = set
     }
 
-    mutating func deleteEntry(_ call: Call) throws(Failure) {
+    mutating func deleteEntry(_ call: EndpointCall) throws(Failure) {
         var set = try set(call)
         try set.check(call["digest"])
         set.entries.removeAll { $0.cidr == call["cidr"] }
@@ -127,7 +127,7 @@ extension Firewall {
     }
 
     /// Adds a group; with `rename` it takes the place of the one named there.
-    mutating func addGroup(_ call: Call) throws(Failure) {
+    mutating func addGroup(_ call: EndpointCall) throws(Failure) {
         let name = call.text("group")
         guard let old = call["rename"] else {
             guard groups[name] == nil else {

@@ -134,15 +134,15 @@ struct CommandResult: Sendable {
     var duration: Duration = .zero
 }
 
-extension World {
+extension ClusterState {
     /// Runs a command inside: it ends with what a test has set, or at once and with nothing. Its process number.
-    fileprivate mutating func run(_ call: Call) -> Int {
+    fileprivate mutating func run(_ call: EndpointCall) -> Int {
         let pid = 4711 + commands.count
         commands.append((call.vmid, call.lists["command"] ?? [], now))
         return pid
     }
 
-    fileprivate func outcome(_ call: Call) throws(Failure) -> JSON {
+    fileprivate func outcome(_ call: EndpointCall) throws(Failure) -> JSON {
         let index = (call.int("pid") ?? 0) - 4711
         guard commands.indices.contains(index), commands[index].vmid == call.vmid else {
             throw .plain("Agent error: Invalid parameter 'pid'")
@@ -165,7 +165,7 @@ extension World {
         }
     }
 
-    fileprivate func checkAgent(_ call: Call) throws(Failure) {
+    fileprivate func checkAgent(_ call: EndpointCall) throws(Failure) {
         let guest = try guest(call)
         let setting = guest.config["agent"].flatMap { PropertyList($0, leading: "enabled")["enabled"] }
         guard setting == "1" else { throw .plain("No QEMU guest agent configured") }

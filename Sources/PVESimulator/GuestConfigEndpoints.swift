@@ -95,8 +95,8 @@ let guestConfigEndpoints: [Endpoint] =
         },
     ]
 
-extension World {
-    fileprivate func configuration(_ call: Call) throws(Failure) -> JSONObject {
+extension ClusterState {
+    fileprivate func configuration(_ call: EndpointCall) throws(Failure) -> JSONObject {
         let guest = try guest(call)
         var config = guest.config
         if let name = call["snapshot"] {
@@ -113,7 +113,7 @@ extension World {
     }
 
     /// The first line of a `qmconfig` task's log.
-    fileprivate func updateText(_ call: Call) -> String {
+    fileprivate func updateText(_ call: EndpointCall) -> String {
         let told = call.values.filter { !["node", "vmid", "digest", "background_delay"].contains($0.key) }
         let words = told.sorted { $0.key < $1.key }.map { key, value in
             "-\(key) \(key == "cipassword" ? "<hidden>" : value)"

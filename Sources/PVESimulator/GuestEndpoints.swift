@@ -120,8 +120,8 @@ private let containerIndex = [
     "rrddata", "firewall", "snapshot", "resize", "interfaces",
 ]
 
-extension World {
-    fileprivate func list(_ call: Call) -> [JSON] {
+extension ClusterState {
+    fileprivate func list(_ call: EndpointCall) -> [JSON] {
         sortedGuests.lazy
             .filter {
                 $0.node == call.node && $0.kind == call.kind && call.caller.may("VM.Audit", on: "/vms/\($0.vmid)")

@@ -95,7 +95,7 @@ let haEndpoints: [Endpoint] = [
 ]
 
 extension HAResource {
-    fileprivate mutating func take(_ call: Call) {
+    fileprivate mutating func take(_ call: EndpointCall) {
         state = call["state"] ?? state
         for key in ["comment", "failback", "group", "max_relocate", "max_restart"] {
             options[key] = call[key] ?? options[key]
@@ -103,7 +103,7 @@ extension HAResource {
     }
 }
 
-extension World {
+extension ClusterState {
     fileprivate func haGroupRow(_ name: String) -> JSON {
         var row: JSONObject = ["group": .string(name), "type": "group"]
         for (key, value) in (haGroups?[name] ?? [:]).sorted(by: { $0.key < $1.key }) {
@@ -136,7 +136,7 @@ extension World {
         sid.split(separator: ":").last.flatMap { Int($0) }.flatMap { guests[$0] }.flatMap { $0.haID == sid ? $0 : nil }
     }
 
-    fileprivate mutating func addHAResource(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func addHAResource(_ call: EndpointCall) throws(Failure) -> Reply {
         var sid = call.text("sid")
         if let vmid = Int(sid), let guest = guests[vmid] { sid = guest.haID }
         guard haResources[sid] == nil else {

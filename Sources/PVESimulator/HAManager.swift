@@ -1,7 +1,7 @@
 import StrictJSON
 
 /// What the HA manager does.
-extension World {
+extension ClusterState {
     /// Whether the manager answers for the guest: requests to start, stop and move it are its to carry out.
     func isManaged(_ guest: Guest) -> Bool { haResources[guest.haID].map { $0.state != "ignored" } ?? false }
 
@@ -20,7 +20,7 @@ extension World {
     }
 
     /// Lets the manager act a little later, when it looks at its resources again.
-    mutating func atNextRound(_ act: @escaping @Sendable (inout World) -> Void) {
+    mutating func atNextRound(_ act: @escaping @Sendable (inout ClusterState) -> Void) {
         let work = Work(type: "", id: "", node: "") { (world, _) throws(TaskFailure) in act(&world) }
         // No task: nobody is told of it.
         tasks.active.append(ActiveTask(upid: "", phase: .working(until: now + taskDuration), work: work))
@@ -55,17 +55,17 @@ extension World {
     }
 
     /// The request that the manager makes for a guest.
-    private func managerCall(for guest: Guest, target: String? = nil) -> Call {
+    private func managerCall(for guest: Guest, target: String? = nil) -> EndpointCall {
         var values = ["node": guest.node, "vmid": String(guest.vmid), "online": "1", "with-local-disks": "0"]
         if guest.kind == .container { values["restart"] = "1" }
         values["target"] = target
         let endpoint = Endpoint.get("nodes/{node}/\(guest.kind.word)/{vmid}") { (_, _) throws(Failure) in .null }
-        return Call(endpoint: endpoint, caller: Caller(user: "root@pam"), values: values)
+        return EndpointCall(endpoint: endpoint, caller: Caller(user: "root@pam"), values: values)
     }
 
     /// Asks the manager to bring a resource to another node: running, or stopped and started again. It is not asked
     /// whether there is such a node.
-    mutating func moveResource(_ call: Call) throws(Failure) -> Reply {
+    mutating func moveResource(_ call: EndpointCall) throws(Failure) -> Reply {
         let (sid, target) = (call.text("sid"), call.text("node"))
         guard haResources[sid] != nil else { throw .plain("resource '\(sid)' is not HA managed") }
         try checkHAState(sid)
@@ -89,7 +89,7 @@ extension World {
     }
 
     /// What a request for a managed guest does: it asks the HA manager, which acts a little later.
-    mutating func askHA(_ verb: String, _ guest: Guest, _ call: Call) -> Reply {
+    mutating func askHA(_ verb: String, _ guest: Guest, _ call: EndpointCall) -> Reply {
         let sid = guest.haID
         let acts = haActs
         let work = Work(type: "ha\(verb)", id: String(guest.vmid), node: call.node) {
@@ -107,7 +107,7 @@ extension World {
 
     /// `ha-manager` refuses what the manager would not do.
     private func checkHARequest(
-        _ verb: String, _ sid: String, _ call: Call, _ log: inout TaskLog
+        _ verb: String, _ sid: String, _ call: EndpointCall, _ log: inout TaskLog
     ) throws(TaskFailure) {
         let target = call.text("target")
         let words =
@@ -125,7 +125,7 @@ extension World {
         throw TaskFailure("command 'ha-manager \(words)' failed: exit code 2")
     }
 
-    private mutating func actAsManager(_ verb: String, _ guest: Guest, _ call: Call) {
+    private mutating func actAsManager(_ verb: String, _ guest: Guest, _ call: EndpointCall) {
         let manager = Caller(user: "root@pam")
         switch verb {
         case "start": _ = start(startWork(call), by: manager)
@@ -164,7 +164,7 @@ extension World {
 }
 
 /// What the manager says.
-extension World {
+extension ClusterState {
     private var master: String { nodes.first { $0.isOnline }?.name ?? "" }
 
     var haStatus: [JSON] {

@@ -50,9 +50,9 @@ let haRuleEndpoints: [Endpoint] = [
     },
 ]
 
-private func missing(_ call: Call) -> Failure { .plain("no such ha rule '\(call.text("rule"))'") }
+private func missing(_ call: EndpointCall) -> Failure { .plain("no such ha rule '\(call.text("rule"))'") }
 
-extension World {
+extension ClusterState {
     fileprivate var haRuleDigest: String {
         Digest.sha1(
             haRules.sorted { $0.key < $1.key }.map { _, rule in
@@ -119,7 +119,7 @@ extension World {
     }
 }
 
-extension World {
+extension ClusterState {
     /// Takes `sid` out of all rules; a rule that is about nothing else goes too.
     mutating func purgeRules(of sid: String) {
         for (name, rule) in haRules {

@@ -2,7 +2,7 @@
 ///
 /// As qemu-server does it (src/PVE/QemuServer.pm: vmconfig_hotplug_pending) and pve-container
 /// (src/PVE/LXC/Config.pm: vmconfig_hotplug_pending).
-extension World {
+extension ClusterState {
     /// Options of a VM that need no look into the process.
     private static let fast: Set<String> = [
         "cicustom", "cipassword", "citype", "ciupgrade", "ciuser", "description", "hookscript", "lock",

@@ -1,8 +1,8 @@
 import StrictJSON
 
 /// Cloning, removing and freezing guests.
-extension World {
-    mutating func clone(_ call: Call) throws(Failure) -> Reply {
+extension ClusterState {
+    mutating func clone(_ call: EndpointCall) throws(Failure) -> Reply {
         let newID = call.int("newid") ?? 0
         guard
             call.caller.may("VM.Allocate", on: "/vms/\(newID)")
@@ -66,7 +66,7 @@ extension World {
     }
 
     private mutating func startClone(
-        of source: Guest, _ config: Config, newID: Int, target: String, full: Bool, _ call: Call
+        of source: Guest, _ config: Config, newID: Int, target: String, full: Bool, _ call: EndpointCall
     ) -> Reply {
         let kind = source.kind
         var work = work("clone", call, exclusive: false) { (world, log) throws(TaskFailure) in
@@ -99,7 +99,7 @@ extension World {
     }
 
     /// The configuration of a clone: a name, addresses and an identity of its own.
-    private mutating func identity(of source: Config, newID: Int, name: String, _ call: Call) -> Config {
+    private mutating func identity(of source: Config, newID: Int, name: String, _ call: EndpointCall) -> Config {
         var config = source
         for key in ["lock", "parent", "template", "snaptime", "vmstate", "protection"] {
             config[key] = nil
@@ -123,7 +123,7 @@ extension World {
         return config
     }
 
-    mutating func destroy(_ call: Call) throws(Failure) -> Reply {
+    mutating func destroy(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
         let letters = guest.kind.letters
         if guest.config["protection"] == "1" {
@@ -177,7 +177,7 @@ extension World {
         }
     }
 
-    mutating func makeTemplate(_ call: Call) throws(Failure) -> Reply {
+    mutating func makeTemplate(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
         if let text = guest.lockedText { throw .plain(text) }
         if guest.isTemplate { throw .plain("you can't convert a template to a template") }

@@ -26,9 +26,9 @@ let metricsEndpoints: [Endpoint] =
         },
     ]
 
-extension World {
+extension ClusterState {
     /// Rows from the oldest to the newest, as far apart as Proxmox VE keeps them for the time asked for.
-    fileprivate func history(_ call: Call, _ figures: JSONObject, first: JSONObject = [:]) -> JSON {
+    fileprivate func history(_ call: EndpointCall, _ figures: JSONObject, first: JSONObject = [:]) -> JSON {
         let (step, count) =
             switch call["timeframe"] {
             case "hour": (60, 60)

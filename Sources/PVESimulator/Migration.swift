@@ -1,15 +1,15 @@
 import StrictJSON
 
 /// Moving guests to other nodes.
-extension World {
-    mutating func migrate(_ call: Call) throws(Failure) -> Reply {
+extension ClusterState {
+    mutating func migrate(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try checkMigrationRequest(call)
         if isManaged(guest) { return askHA("migrate", guest, call) }
         return start(migrateWork(call, to: call.text("target")), by: call.caller)
     }
 
     /// What is refused before a task begins; the guest otherwise.
-    func checkMigrationRequest(_ call: Call) throws(Failure) -> Guest {
+    func checkMigrationRequest(_ call: EndpointCall) throws(Failure) -> Guest {
         let target = call.text("target")
         guard isQuorate else { throw .notReady }
         guard node(target) != nil else { throw .plain("no such cluster node '\(target)'") }
@@ -31,7 +31,7 @@ extension World {
         return guest
     }
 
-    func migrateWork(_ call: Call, to target: String) -> Work {
+    func migrateWork(_ call: EndpointCall, to target: String) -> Work {
         let type = call.kind == .vm ? "qmigrate" : "vzmigrate"
         let wasRunning = guests[call.vmid]?.power.isOn == true
         var work = Work(type: type, id: String(call.vmid), node: call.node, exclusive: call.vmid) {
@@ -58,7 +58,7 @@ extension World {
     }
 
     /// Takes the lock away. A container that was shut down for its move is started where it is now.
-    private mutating func endMigration(_ call: Call, wasRunning: Bool) {
+    private mutating func endMigration(_ call: EndpointCall, wasRunning: Bool) {
         lock(call.vmid, nil)
         guard call.kind == .container, wasRunning, let guest = guests[call.vmid], !guest.power.isOn else { return }
         if guest.node != call.node { note("vzstart", call.vmid, on: guest.node) }
@@ -66,7 +66,9 @@ extension World {
     }
 
     /// What only the task finds out.
-    func checkMigration(of guest: Guest, to target: String, _ call: Call, _ log: inout TaskLog) throws(TaskFailure) {
+    func checkMigration(
+        of guest: Guest, to target: String, _ call: EndpointCall, _ log: inout TaskLog
+    ) throws(TaskFailure) {
         func abort(_ why: String) -> TaskFailure {
             log.lines.append("ERROR: migration aborted (duration 00:00:00): \(why)")
             return TaskFailure("migration aborted")
@@ -99,7 +101,7 @@ extension World {
     }
 
     /// The guest belongs to the other node from now on, locked still.
-    private mutating func moveOver(_ call: Call, to target: String) {
+    private mutating func moveOver(_ call: EndpointCall, to target: String) {
         let vmid = call.vmid
         guard var guest = guests[vmid] else { return }
         for (key, disk) in guest.disks where call.storage(for: disk.storage) != disk.storage {
@@ -116,8 +118,8 @@ extension World {
 }
 
 /// What tells beforehand whether a guest can be moved.
-extension World {
-    func migrationPreconditions(_ call: Call) throws(Failure) -> JSON {
+extension ClusterState {
+    func migrationPreconditions(_ call: EndpointCall) throws(Failure) -> JSON {
         if call.kind == .vm, !isQuorate { throw .notReady }
         let guest = try guest(call)
         if guest.kind == .vm, let text = guest.lockedText { throw .plain(text) }
@@ -207,7 +209,7 @@ extension Disk {
     fileprivate var isImage: Bool { isCDROM && !isCloudInit }
 }
 
-extension Call {
+extension EndpointCall {
     /// Pairs of storages, and the one for all that have no pair.
     fileprivate var storageMap: (pairs: [String: String], rest: String?, targets: [String]) {
         var (pairs, rest): ([String: String], String?) = ([:], nil)

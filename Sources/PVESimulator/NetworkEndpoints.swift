@@ -21,7 +21,7 @@ let networkEndpoints: [Endpoint] = [
     },
 ]
 
-extension World {
+extension ClusterState {
     fileprivate func interfaces(of name: String) -> [(name: String, row: JSONObject)] {
         guard let node = node(name) else { return [] }
         // The configuration names one bridge at least, whether it is up or not.

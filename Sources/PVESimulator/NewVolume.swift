@@ -1,5 +1,5 @@
 /// Naming and keeping volumes.
-extension World {
+extension ClusterState {
     /// A name for a new volume of `vmid` that no disk of the guest has.
     mutating func newVolume(on storage: String, for vmid: Int, format: String, besides guest: Guest) -> String {
         let definition = self.storage(storage)

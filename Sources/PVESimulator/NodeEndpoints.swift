@@ -84,7 +84,7 @@ extension Node {
     }
 }
 
-extension World {
+extension ClusterState {
     fileprivate func nodeStatus(_ name: String) -> JSON {
         guard let node = node(name) else { return .null }
         return [

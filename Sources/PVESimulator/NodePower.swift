@@ -1,5 +1,5 @@
 /// Nodes going down and coming back.
-extension World {
+extension ClusterState {
     /// Whether requests for `name` would have to go to a node that is down.
     func isUnreachable(_ name: String) -> Bool { name != nodes.first?.name && node(name)?.isOnline == false }
 

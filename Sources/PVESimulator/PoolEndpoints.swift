@@ -41,8 +41,8 @@ let poolEndpoints: [Endpoint] = [
     },
 ]
 
-extension World {
-    fileprivate func poolRow(_ id: String, _ call: Call) throws(Failure) -> JSONObject {
+extension ClusterState {
+    fileprivate func poolRow(_ id: String, _ call: EndpointCall) throws(Failure) -> JSONObject {
         guard let pool = pools[id] else { throw .plain("pool '\(id)' does not exist") }
         var members = sortedGuests.filter { $0.pool == id }.map { JSON.object(resource($0)) }
         if let node = nodes.first {
@@ -52,7 +52,7 @@ extension World {
         return ["comment": pool.comment.map { .string($0) }, "members": .array(shown), "poolid": .string(id)]
     }
 
-    fileprivate mutating func changePool(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func changePool(_ call: EndpointCall) throws(Failure) -> Reply {
         let id = call.text("poolid")
         guard pools[id] != nil else { throw .plain("update pools failed: pool '\(id)' does not exist") }
         if let comment = call["comment"] { pools[id]?.comment = comment }
@@ -71,7 +71,7 @@ extension World {
         return .null
     }
 
-    fileprivate mutating func deletePool(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func deletePool(_ call: EndpointCall) throws(Failure) -> Reply {
         let id = call.text("poolid")
         guard let pool = pools[id] else { throw .plain("delete pool failed: pool '\(id)' does not exist") }
         if let child = pools.keys.sorted().first(where: { $0.hasPrefix(id + "/") }) {

@@ -1,10 +1,10 @@
 import StrictJSON
 
 /// Starting and stopping guests.
-extension World {
+extension ClusterState {
     /// A worker of the guest that `call` names.
     func work(
-        _ verb: String, _ call: Call, exclusive: Bool = true, duration: Duration? = nil,
+        _ verb: String, _ call: EndpointCall, exclusive: Bool = true, duration: Duration? = nil,
         begin: @escaping Work.Step = { (_, _) throws(TaskFailure) in }, finish: @escaping Work.Step
     ) -> Work {
         Work(
@@ -13,21 +13,21 @@ extension World {
     }
 
     /// The guest, for a worker: what a request answers with 500 fails a task.
-    func workGuest(_ call: Call) throws(TaskFailure) -> Guest {
+    func workGuest(_ call: EndpointCall) throws(TaskFailure) -> Guest {
         do throws(Failure) { return try guest(call) } catch { throw TaskFailure(error) }
     }
 
-    func unlocked(_ call: Call) throws(TaskFailure) -> Guest {
+    func unlocked(_ call: EndpointCall) throws(TaskFailure) -> Guest {
         let guest = try workGuest(call)
         if let text = guest.lockedText { throw TaskFailure(text) }
         return guest
     }
 
-    private func refuseSkipLock(_ call: Call) throws(Failure) {
+    private func refuseSkipLock(_ call: EndpointCall) throws(Failure) {
         if call.flag("skiplock") { throw .parameters(["skiplock": "Only root may use this option."]) }
     }
 
-    mutating func powerOn(_ call: Call) throws(Failure) -> Reply {
+    mutating func powerOn(_ call: EndpointCall) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         let known = guests[call.vmid]
         if call.kind == .container, let known, known.kind == .container, known.power.isOn {
@@ -37,7 +37,7 @@ extension World {
         return start(startWork(call), by: call.caller)
     }
 
-    func startWork(_ call: Call) -> Work {
+    func startWork(_ call: EndpointCall) -> Work {
         work("start", call) { (world, log) throws(TaskFailure) in
             let guest = try world.workGuest(call)
             if guest.isTemplate {
@@ -82,7 +82,7 @@ extension World {
         }
     }
 
-    mutating func powerOff(_ call: Call) throws(Failure) -> Reply {
+    mutating func powerOff(_ call: EndpointCall) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         if call.kind == .container {
             let isOn = guests[call.vmid].map { $0.node == call.node && $0.power.isOn } ?? false
@@ -107,7 +107,7 @@ extension World {
     }
 
     /// Ends the shutdowns of the guest that run, those of others only for who may change the node.
-    private mutating func abortShutdowns(_ call: Call) {
+    private mutating func abortShutdowns(_ call: EndpointCall) {
         let all = call.caller.may("Sys.Modify", on: "/nodes/\(call.node)")
         for task in tasks.active where task.work.id == String(call.vmid) {
             guard task.work.type == call.kind.taskPrefix + "shutdown" else { continue }
@@ -115,7 +115,7 @@ extension World {
         }
     }
 
-    mutating func shutdown(_ call: Call) throws(Failure) -> Reply {
+    mutating func shutdown(_ call: EndpointCall) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         let known = try guest(call)
         if isManaged(known) { return askHA("stop", known, call) }
@@ -128,7 +128,7 @@ extension World {
     }
 
     /// A shutdown or reboot; a system that does not react makes it wait for its whole timeout.
-    private func quit(_ verb: String, _ known: Guest, _ call: Call) -> Work {
+    private func quit(_ verb: String, _ known: Guest, _ call: EndpointCall) -> Work {
         let isReboot = verb == "reboot"
         let isDeaf = known.power.isOn && !known.answersShutdown
         let timeout = Duration.seconds(call.int("timeout") ?? 60)
@@ -156,7 +156,7 @@ extension World {
 
     /// The second half of a reboot. A container's worker starts it as well; a VM is started by what cleans up behind it,
     /// as root and in a task of its own, of whose end the reboot's says nothing.
-    private mutating func startAgain(_ call: Call, _ log: inout TaskLog) throws(TaskFailure) {
+    private mutating func startAgain(_ call: EndpointCall, _ log: inout TaskLog) throws(TaskFailure) {
         guard let guest = guests[call.vmid] else { return }
         guard guest.kind == .container else {
             var other = TaskLog()
@@ -166,14 +166,14 @@ extension World {
         switchOn(call.vmid)
     }
 
-    mutating func reboot(_ call: Call) throws(Failure) -> Reply {
+    mutating func reboot(_ call: EndpointCall) throws(Failure) -> Reply {
         let known = try guest(call)
         guard known.power.isOn else { throw .plain("VM \(call.vmid) not running") }
         if known.power.isHalted { throw .plain("VM is paused - cannot shutdown") }
         return start(quit("reboot", known, call), by: call.caller)
     }
 
-    mutating func reset(_ call: Call) throws(Failure) -> Reply {
+    mutating func reset(_ call: EndpointCall) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         guard try guest(call).power.isOn else { throw .plain("VM \(call.vmid) not running") }
         let work = work("reset", call) { (world, _) throws(TaskFailure) in
@@ -186,7 +186,7 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    mutating func pause(_ call: Call) throws(Failure) -> Reply {
+    mutating func pause(_ call: EndpointCall) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         let known = try guest(call)
         guard known.power.isOn else { throw .plain("\(known.kind.letters) \(call.vmid) not running") }
@@ -217,7 +217,7 @@ extension World {
     }
 
     /// What was saved of a container is loaded again; where nothing was, the task fails.
-    private mutating func resumeContainer(_ known: Guest, _ call: Call) throws(Failure) -> Reply {
+    private mutating func resumeContainer(_ known: Guest, _ call: EndpointCall) throws(Failure) -> Reply {
         guard !known.power.isOn else { throw .plain("CT \(call.vmid) already running") }
         let work = work("resume", call, exclusive: false) { (world, log) throws(TaskFailure) in
             guard known.isCheckpointed else {
@@ -231,7 +231,7 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    mutating func resume(_ call: Call) throws(Failure) -> Reply {
+    mutating func resume(_ call: EndpointCall) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         let known = try guest(call)
         if known.kind == .container { return try resumeContainer(known, call) }

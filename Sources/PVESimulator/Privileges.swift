@@ -3,7 +3,7 @@
 /// As qemu-server does it (src/PVE/API2/Qemu.pm: check_vm_modify_config_perm, check_usb_perm, check_hostpci_perm,
 /// check_storage_access), pve-container (src/PVE/LXC.pm: check_ct_modify_config_perm; src/PVE/API2/LXC.pm: create_vm) and
 /// pve-storage (src/PVE/Storage.pm: check_volume_access).
-extension World {
+extension ClusterState {
     /// Options of a VM that no privilege is enough for.
     private static let rootOnly: Set<String> = [
         "affinity", "amd-sev", "arch", "args", "hookscript", "hugepages", "intel-tdx", "ivshmem", "keephugepages",
@@ -13,7 +13,7 @@ extension World {
 
     /// Refuses options that the caller may not set or delete; `guest` is `nil` for one that is being made.
     func checkPrivileges(
-        _ set: [String: String], deleted: [String] = [], _ call: Call, for guest: Guest? = nil
+        _ set: [String: String], deleted: [String] = [], _ call: EndpointCall, for guest: Guest? = nil
     ) throws(Failure) {
         guard call.caller.token != nil else { return }
         for key in (Array(set.keys) + deleted).sorted() {
@@ -33,7 +33,7 @@ extension World {
 
     /// Refuses a network device on a bridge, or with VLANs of it, that the caller may not use. Every bridge here is the
     /// nodes' own (pve-guest-common: src/PVE/GuestHelpers.pm, check_vnet_access).
-    func checkBridge(_ key: String, _ value: String?, _ call: Call) throws(Failure) {
+    func checkBridge(_ key: String, _ value: String?, _ call: EndpointCall) throws(Failure) {
         guard call.caller.token != nil, key.hasPrefix("net"), Int(key.dropFirst(3)) != nil, let value else { return }
         let device = PropertyList(value, leading: "model")
         guard let bridge = device["bridge"] else { return }
@@ -41,7 +41,7 @@ extension World {
         guard call.caller.may("SDN.Use", on: path) else { throw .denied("\(path), SDN.Use") }
     }
 
-    private func checkMachineOption(_ key: String, _ value: String?, _ call: Call) throws(Failure) {
+    private func checkMachineOption(_ key: String, _ value: String?, _ call: EndpointCall) throws(Failure) {
         let stem = String(key.prefix { !$0.isNumber })
         if key == "startup", !call.caller.may("Sys.Modify", on: "/") { throw .denied("/, Sys.Modify") }
         // `smbios1` and the like have a number in their names.
@@ -86,8 +86,9 @@ extension World {
         }
     }
 
-    private func checkContainerOption(_ key: String, _ value: String?, _ call: Call, for guest: Guest?) throws(Failure)
-    {
+    private func checkContainerOption(
+        _ key: String, _ value: String?, _ call: EndpointCall, for guest: Guest?
+    ) throws(Failure) {
         if key == "hookscript" { throw .denied("changing the hookscript is only allowed for root@pam") }
         if key.hasPrefix("dev"), Int(key.dropFirst(3)) != nil {
             throw .denied("configuring device passthrough is only allowed for root@pam")
@@ -115,7 +116,7 @@ extension World {
 
     // MARK: Volumes
 
-    private func checkVolumes(_ value: String, _ call: Call) throws(Failure) {
+    private func checkVolumes(_ value: String, _ call: EndpointCall) throws(Failure) {
         let list = PropertyList(value, leading: "file")
         if let source = list["import-from"] {
             if let owner = Self.owner(of: source), source.contains(":") {
@@ -134,7 +135,7 @@ extension World {
     }
 
     /// Refuses a volume that the caller may not use for the guest that the call is about.
-    func checkAccess(to volume: String, _ call: Call) throws(Failure) {
+    func checkAccess(to volume: String, _ call: EndpointCall) throws(Failure) {
         guard call.caller.token != nil else { return }
         guard let colon = volume.firstIndex(of: ":"), !volume.hasPrefix("/") else {
             throw .plain("Only root can pass arbitrary filesystem paths.")

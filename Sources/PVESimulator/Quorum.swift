@@ -11,7 +11,7 @@ enum WithoutQuorum {
 }
 
 extension Endpoint {
-    func withoutQuorum(_ call: Call) -> WithoutQuorum {
+    func withoutQuorum(_ call: EndpointCall) -> WithoutQuorum {
         guard method != "GET" else { return .works }
         let parts = path.split(separator: "/").map(String.init)
         if path.hasPrefix("nodes/") { return ofNode(parts, call) }
@@ -38,7 +38,7 @@ extension Endpoint {
         )
     }
 
-    private func ofNode(_ parts: [String], _ call: Call) -> WithoutQuorum {
+    private func ofNode(_ parts: [String], _ call: EndpointCall) -> WithoutQuorum {
         let last = parts.last ?? ""
         switch parts.dropFirst(2).first {
         case "qemu", "lxc": break

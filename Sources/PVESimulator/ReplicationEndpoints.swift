@@ -72,7 +72,7 @@ extension ReplicationJob {
     }
 }
 
-extension World {
+extension ClusterState {
     fileprivate var replicationDigest: String {
         Digest.sha1(
             replications.sorted { $0.key < $1.key }.map { id, job in
@@ -89,7 +89,7 @@ extension World {
         return replications.sorted { $0.key < $1.key }.filter { caller.may("VM.Audit", on: "/vms/\($0.value.guest)") }
     }
 
-    fileprivate mutating func replication(_ call: Call) throws(Failure) -> ReplicationJob {
+    fileprivate mutating func replication(_ call: EndpointCall) throws(Failure) -> ReplicationJob {
         forgetRemovedJobs()
         let id = call.text("id")
         guard let job = replications[id] else { throw .plain("no such replication job '\(id)'") }
@@ -102,7 +102,7 @@ extension World {
         return !kinds.isEmpty && kinds.allSatisfy { $0 == "zfspool" }
     }
 
-    fileprivate mutating func addReplication(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func addReplication(_ call: EndpointCall) throws(Failure) -> Reply {
         try CalendarEvent.check(call)
         let (id, target) = (call.text("id"), call.text("target"))
         let vmid = id.split(separator: "-").first.flatMap { Int($0) } ?? 0
@@ -140,7 +140,7 @@ extension World {
         return .null
     }
 
-    fileprivate mutating func changeReplication(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func changeReplication(_ call: EndpointCall) throws(Failure) -> Reply {
         try CalendarEvent.check(call)
         let id = call.text("id")
         if let digest = call["digest"], digest != replicationDigest { throw .staleConfig }
@@ -155,7 +155,7 @@ extension World {
     }
 
     /// Marks a job; the scheduler removes it a little later.
-    fileprivate mutating func removeReplication(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func removeReplication(_ call: EndpointCall) throws(Failure) -> Reply {
         let id = call.text("id")
         if call.flag("force") {
             if call.flag("keep") { throw .parameters(["keep": "conflicts with parameter 'force'"]) }

@@ -1,6 +1,6 @@
 /// Making guests from backups.
-extension World {
-    mutating func restore(_ archive: String, _ call: Call) throws(Failure) -> Reply {
+extension ClusterState {
+    mutating func restore(_ archive: String, _ call: EndpointCall) throws(Failure) -> Reply {
         guard let volume = volumes.first(where: { $0.id == archive }) else {
             throw .plain("volume '\(archive)' does not exist")
         }
@@ -37,7 +37,7 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    private mutating func fill(_ call: Call, from volume: Volume, _ log: inout TaskLog) throws(TaskFailure) {
+    private mutating func fill(_ call: EndpointCall, from volume: Volume, _ log: inout TaskLog) throws(TaskFailure) {
         guard var guest = guests[call.vmid] else { throw TaskFailure("unable to find guest \(call.vmid)") }
         guest.config = volume.archive?.config ?? bareConfig(of: guest, named: "restored-\(call.vmid)")
         guest.config["template"] = nil

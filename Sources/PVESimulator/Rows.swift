@@ -1,6 +1,6 @@
 import StrictJSON
 
-extension World {
+extension ClusterState {
     /// How old a cached guest list may be: `pvestatd` refreshes a real node's figures as often.
     private static let rowsLifetime: Duration = .seconds(10)
 

@@ -1,7 +1,7 @@
 /// Starting states, each a pure function of its name.
-extension World {
-    static func named(_ name: String, guests: Int?, at now: Duration) -> World {
-        var world: World
+extension ClusterState {
+    static func named(_ name: String, guests: Int?, at now: Duration) -> ClusterState {
+        var world: ClusterState
         if let guests {
             world = crowd(name, of: guests, at: now)
         } else {
@@ -74,11 +74,11 @@ extension World {
             power: seed.isRunning ? .running(Int(now.components.seconds) - uptime) : .stopped)
     }
 
-    private static func home(at now: Duration) -> World {
+    private static func home(at now: Duration) -> ClusterState {
         let node = Node(
             name: "pve", number: 0, address: "192.0.2.10", cores: 8, memory: 64 << 30, disk: 470 << 30,
             uptime: 4_120_337)
-        var world = World(nodes: [node], storages: [local, thin])
+        var world = ClusterState(nodes: [node], storages: [local, thin])
         let seeds = [
             Seed(vmid: 100, kind: .vm, name: "router", cores: 2, memoryMiB: 2048, diskGiB: 16, tags: "network"),
             Seed(vmid: 101, kind: .vm, name: "nas", cores: 4, memoryMiB: 16384, diskGiB: 64, tags: "storage"),
@@ -105,8 +105,8 @@ extension World {
         }
     }
 
-    private static func cloud(at now: Duration) -> World {
-        var world = World(nodes: servers(3), storages: [local, thin, ceph], clusterName: "cloud")
+    private static func cloud(at now: Duration) -> ClusterState {
+        var world = ClusterState(nodes: servers(3), storages: [local, thin, ceph], clusterName: "cloud")
         world.pools = ["production": Pool(comment: "Customers depend on it"), "staging": Pool(comment: nil)]
         let roles: [(name: String, count: Int, kind: Guest.Kind, cores: UInt8, memory: Int32, disk: Int32)] = [
             ("web", 8, .vm, 2, 4096, 32), ("api", 6, .vm, 4, 8192, 32), ("db", 4, .vm, 8, 32768, 256),
@@ -135,22 +135,22 @@ extension World {
         return world
     }
 
-    private static func other(_ name: String, at now: Duration) -> World {
+    private static func other(_ name: String, at now: Duration) -> ClusterState {
         var random = SeededRandom(name)
         let count = 1 + random.below(3)
         let label = String(name.lowercased().filter { Format.isAlphanumeric($0) }.prefix(12))
         let prefix = label.first?.isLetter == true ? label : "pve"
-        var world = World(
+        var world = ClusterState(
             nodes: servers(count, prefix: prefix + "-"), storages: count > 1 ? [local, thin, ceph] : [local, thin],
             clusterName: count > 1 ? prefix : nil)
         world.populate(5 + random.below(10), &random, storage: count > 1 ? "ceph" : "local-lvm", at: now)
         return world
     }
 
-    private static func crowd(_ name: String, of guests: Int, at now: Duration) -> World {
+    private static func crowd(_ name: String, of guests: Int, at now: Duration) -> ClusterState {
         var random = SeededRandom("\(name)/\(guests)")
         let count = max(1, min(16, guests / 500))
-        var world = World(
+        var world = ClusterState(
             nodes: servers(count), storages: [local, thin, ceph], clusterName: count > 1 ? "crowd" : nil)
         world.populate(guests, &random, storage: count > 1 ? "ceph" : "local-lvm", at: now)
         return world

@@ -29,7 +29,7 @@ let serviceEndpoints: [Endpoint] =
         }
     }
 
-extension World {
+extension ClusterState {
     private func isRunning(_ service: String, on node: String) -> Bool {
         if service == "corosync", clusterName == nil { return false }
         return self.node(node)?.stoppedServices.contains(service) != true

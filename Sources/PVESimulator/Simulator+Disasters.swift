@@ -177,7 +177,7 @@ extension Simulator {
         change { world in
             guard let guest = world.guests[vmid], let storage = world.storage(storage) else { return nil }
             let endpoint = Endpoint.get("") { (_, _) throws(Failure) in .null }
-            let call = Call(
+            let call = EndpointCall(
                 endpoint: endpoint, caller: Caller(user: "root@pam"), values: ["compress": "zstd"])
             return world.addBackup(of: guest, to: storage, call)
         }

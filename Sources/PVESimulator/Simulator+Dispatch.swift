@@ -40,7 +40,7 @@ extension Simulator {
             }
             try Self.checkReach(of: endpoint, captured, state.world)
             let (values, lists) = try endpoint.parameters.check(raw)
-            let call = Call(endpoint: endpoint, caller: caller, values: values, lists: lists)
+            let call = EndpointCall(endpoint: endpoint, caller: caller, values: values, lists: lists)
             state.world.taskFault = fault
             defer { state.world.taskFault = nil }
             if !state.world.isQuorate { try state.withoutQuorum(call) }
@@ -52,7 +52,7 @@ extension Simulator {
 
     /// A request for another node is passed on to it.
     private static func checkReach(
-        of endpoint: Endpoint, _ captured: [String: String], _ world: World
+        of endpoint: Endpoint, _ captured: [String: String], _ world: ClusterState
     ) throws(Failure) {
         guard let name = captured["node"], !endpoint.isLocal, world.isUnreachable(name) else { return }
         throw Failure(status: 595, message: "No route to host", body: .none)
@@ -93,7 +93,7 @@ extension Simulator {
 
 extension Simulator.State {
     /// Refuses what needs quorum, or sees to it that its task fails.
-    mutating func withoutQuorum(_ call: Call) throws(Failure) {
+    mutating func withoutQuorum(_ call: EndpointCall) throws(Failure) {
         switch call.endpoint.withoutQuorum(call) {
         case .works: break
         case .refused(let failure): throw failure
@@ -105,7 +105,7 @@ extension Simulator.State {
         }
     }
 
-    mutating func record(_ call: Call, path: String, _ reply: Reply) {
+    mutating func record(_ call: EndpointCall, path: String, _ reply: Reply) {
         var upid: String?
         if case .data(.string(let text)) = reply, text.hasPrefix("UPID:") { upid = text }
         if executed.count >= Simulator.executionLimit { executed.removeFirst(Simulator.executionLimit / 10) }

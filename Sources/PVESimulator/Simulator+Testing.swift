@@ -157,7 +157,7 @@ extension Simulator {
     }
 
     @discardableResult
-    func change<Result: Sendable>(_ body: (inout World) -> Result) -> Result {
+    func change<Result: Sendable>(_ body: (inout ClusterState) -> Result) -> Result {
         let now = options.now()
         return state.withLock { state in
             state.world.now = now

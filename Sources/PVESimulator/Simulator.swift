@@ -76,7 +76,7 @@ package final class Simulator: HTTPHandler, Sendable {
     }
 
     struct State: Sendable {
-        var world: World
+        var world: ClusterState
         var faults: [Fault] = []
         var executed: [Execution] = []
         /// Requests that are to be carried out later.
@@ -93,7 +93,7 @@ package final class Simulator: HTTPHandler, Sendable {
 
     package init(_ options: Options) {
         self.options = options
-        var world = World.named(options.name, guests: options.guests, at: options.now())
+        var world = ClusterState.named(options.name, guests: options.guests, at: options.now())
         world.taskDuration = options.taskDuration
         world.access.tokens = options.tokens
         world.random = SeededRandom(seed: options.seed ?? UInt64.random(in: .min ... .max))

@@ -38,7 +38,7 @@ let snapshotEndpoints: [Endpoint] = ["qemu", "lxc"].flatMap { word -> [Endpoint]
 }
 
 extension Guest {
-    fileprivate func snapshot(_ call: Call) throws(Failure) -> Snapshot {
+    fileprivate func snapshot(_ call: EndpointCall) throws(Failure) -> Snapshot {
         let name = call.text("snapname")
         guard let snapshot = snapshots.first(where: { $0.name == name }) else {
             throw .plain("snapshot '\(name)' does not exist")
@@ -74,8 +74,8 @@ extension Snapshot {
     }
 }
 
-extension World {
-    private func snapshotGuest(_ call: Call, needing name: String?) throws(TaskFailure) -> Guest {
+extension ClusterState {
+    private func snapshotGuest(_ call: EndpointCall, needing name: String?) throws(TaskFailure) -> Guest {
         let guest = try unlocked(call)
         if let name, !guest.snapshots.contains(where: { $0.name == name }) {
             throw TaskFailure("snapshot '\(name)' does not exist")
@@ -83,7 +83,7 @@ extension World {
         return guest
     }
 
-    fileprivate mutating func takeSnapshot(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func takeSnapshot(_ call: EndpointCall) throws(Failure) -> Reply {
         let name = call.text("snapname")
         guard name != "current" else { throw .plain("unable to use snapshot name 'current' (reserved name)") }
         _ = try guest(call)
@@ -112,7 +112,7 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    fileprivate mutating func deleteSnapshot(_ call: Call) -> Reply {
+    fileprivate mutating func deleteSnapshot(_ call: EndpointCall) -> Reply {
         let name = call.text("snapname")
         var work = work("delsnapshot", call, exclusive: false) { (world, _) throws(TaskFailure) in
             _ = try world.snapshotGuest(call, needing: name)
@@ -132,7 +132,7 @@ extension World {
         return start(work, by: call.caller)
     }
 
-    fileprivate mutating func rollBack(_ call: Call) -> Reply {
+    fileprivate mutating func rollBack(_ call: EndpointCall) -> Reply {
         let name = call.text("snapname")
         var work = work("rollback", call, exclusive: false) { (world, _) throws(TaskFailure) in
             _ = try world.snapshotGuest(call, needing: name)

@@ -67,7 +67,7 @@ struct Volume: Sendable {
     var storage: String { String(id.prefix { $0 != ":" }) }
 }
 
-extension World {
+extension ClusterState {
     func storage(_ id: String) -> StorageDefinition? { storages.first { $0.id == id } }
 
     func definition(_ id: String) throws(Failure) -> StorageDefinition {

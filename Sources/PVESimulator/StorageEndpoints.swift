@@ -121,8 +121,8 @@ let storageEndpoints: [Endpoint] = [
     },
 ]
 
-extension World {
-    fileprivate mutating func addStorage(_ call: Call) throws(Failure) -> Reply {
+extension ClusterState {
+    fileprivate mutating func addStorage(_ call: EndpointCall) throws(Failure) -> Reply {
         let (id, type) = (call.text("storage"), call.text("type"))
         for option in required[type] ?? [] where call[option] == nil {
             throw .plain("missing value for required option '\(option)'")
@@ -137,7 +137,7 @@ extension World {
 
     private static func sortedList(_ text: String) -> String { Format.list(text).sorted().joined(separator: ",") }
 
-    fileprivate mutating func changeStorage(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func changeStorage(_ call: EndpointCall) throws(Failure) -> Reply {
         let id = call.text("storage")
         guard let index = storages.firstIndex(where: { $0.id == id }) else {
             throw .plain("update storage failed: storage '\(id)' does not exist")
@@ -152,7 +152,7 @@ extension World {
         return .data(["storage": .string(id), "type": .string(storages[index].type)])
     }
 
-    fileprivate func nodeStorages(_ call: Call) -> [JSON] {
+    fileprivate func nodeStorages(_ call: EndpointCall) -> [JSON] {
         let wanted = call["content"].map { Format.list($0) }
         return storages.compactMap { storage in
             guard storage.isOn(call.node), storage.isVisible(to: call.caller),
@@ -168,7 +168,7 @@ extension World {
         }
     }
 
-    fileprivate mutating func allocateVolume(_ call: Call) throws(Failure) -> Reply {
+    fileprivate mutating func allocateVolume(_ call: EndpointCall) throws(Failure) -> Reply {
         let storage = try definition(call.text("storage"))
         let name = call.text("filename")
         let id = "\(storage.id):\(storage.folder(of: call.vmid))\(name)"
@@ -180,7 +180,7 @@ extension World {
         return .data(.string(id))
     }
 
-    fileprivate func volumeInfo(_ call: Call) throws(Failure) -> Reply {
+    fileprivate func volumeInfo(_ call: EndpointCall) throws(Failure) -> Reply {
         let storage = try definition(call.text("storage"))
         let rows = contents(of: storage, on: call.node)
         guard let row = rows.first(where: { $0["volid"]?.string == call["volume"] }), let id = call["volume"] else {
@@ -202,7 +202,7 @@ extension World {
         ])
     }
 
-    fileprivate mutating func removeVolume(_ call: Call) -> Reply {
+    fileprivate mutating func removeVolume(_ call: EndpointCall) -> Reply {
         let volume = call.text("volume")
         let storage = call.text("storage")
         let owner = volumes.first { $0.id == volume }?.vmid

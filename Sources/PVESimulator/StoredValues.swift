@@ -1,5 +1,5 @@
 /// Values of a configuration as they are written into its file.
-extension World {
+extension ClusterState {
     /// `value` as it will stand in the file: tags sorted, volumes allocated, addresses drawn.
     mutating func store(_ key: String, _ value: String, for guest: inout Guest, _ log: inout TaskLog) -> String? {
         switch key {

@@ -59,7 +59,7 @@ struct TaskLog {
 
 /// What a worker does: it begins at once, or when the guest's file is free, and has its effect at its end.
 struct Work: Sendable {
-    typealias Step = @Sendable (inout World, inout TaskLog) throws(TaskFailure) -> Void
+    typealias Step = @Sendable (inout ClusterState, inout TaskLog) throws(TaskFailure) -> Void
 
     var type: String
     var id: String
@@ -72,7 +72,7 @@ struct Work: Sendable {
     var stages: [Step] = []
     var finish: Step
     /// Undoes what `begin` did, when the task fails or is stopped.
-    var release: @Sendable (inout World) -> Void = { _ in }
+    var release: @Sendable (inout ClusterState) -> Void = { _ in }
 }
 
 /// A task that has not ended.
@@ -102,7 +102,7 @@ struct ActiveTask: Sendable {
     }
 }
 
-extension World {
+extension ClusterState {
     /// Gives a worker its UPID.
     private mutating func enrol(_ work: Work, by caller: Caller) -> String {
         let pid = tasks.nextPID
@@ -185,7 +185,7 @@ extension World {
     }
 
     /// Starts a worker for another one; faults that are meant for the request do not strike it.
-    mutating func startInside(_ body: (inout World) throws(Failure) -> Reply) throws(Failure) -> String? {
+    mutating func startInside(_ body: (inout ClusterState) throws(Failure) -> Reply) throws(Failure) -> String? {
         let fault = taskFault
         taskFault = nil
         defer { taskFault = fault }

@@ -58,9 +58,9 @@ extension SimulatedTask {
     }
 }
 
-extension World {
+extension ClusterState {
     /// The task that `call` names, for its owner or for holders of `privilege` on the node.
-    fileprivate func task(_ call: Call, privilege: String) throws(Failure) -> SimulatedTask {
+    fileprivate func task(_ call: EndpointCall, privilege: String) throws(Failure) -> SimulatedTask {
         let upid = call.text("upid")
         let parts = upid.split(separator: ":", omittingEmptySubsequences: false)
         guard parts.count == 9, parts[0] == "UPID", parts[2].count == 8, parts[3].count >= 8, parts[4].count == 8 else {
@@ -93,7 +93,7 @@ extension World {
         }
     }
 
-    fileprivate func nodeTasks(_ call: Call) -> Reply {
+    fileprivate func nodeTasks(_ call: EndpointCall) -> Reply {
         let source = call["source"] ?? "archive"
         let matching = tasks.order.reversed().compactMap { tasks.all[$0] }.filter { task in
             task.node == call.node && task.isVisible(to: call.caller) && matches(task, call)
@@ -105,7 +105,7 @@ extension World {
         return .page(.array(page.map { .object($0) }), total: rows.isEmpty ? nil : rows.count)
     }
 
-    private func matches(_ task: SimulatedTask, _ call: Call) -> Bool {
+    private func matches(_ task: SimulatedTask, _ call: EndpointCall) -> Bool {
         if let vmid = call["vmid"], task.id != vmid { return false }
         if let type = call["typefilter"], task.type != type { return false }
         if let user = call["userfilter"], !task.identity.contains(user) { return false }
@@ -124,7 +124,7 @@ extension World {
         return wanted.contains(state)
     }
 
-    fileprivate func taskLog(_ call: Call) throws(Failure) -> Reply {
+    fileprivate func taskLog(_ call: EndpointCall) throws(Failure) -> Reply {
         let task: SimulatedTask
         do throws(Failure) {
             task = try self.task(call, privilege: "Sys.Audit")

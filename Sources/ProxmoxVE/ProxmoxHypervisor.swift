@@ -155,10 +155,10 @@ extension HypervisorError {
     init(_ error: PVEError) {
         switch error {
         case .refused(let refusal):
-            self = .refused(Upstream(status: refusal.status, reason: refusal.words, errors: refusal.errors))
+            self = .refused(PVERejection(status: refusal.status, reason: refusal.words, errors: refusal.errors))
         case .unauthenticated(let reason):
             self = .refused(
-                Upstream(status: 401, reason: "\(reason.isEmpty ? "401" : reason) (the API token is not accepted)"))
+                PVERejection(status: 401, reason: "\(reason.isEmpty ? "401" : reason) (the API token is not accepted)"))
         case .invalid(let why): self = .invalid(why, mayHaveExecuted: true)
         case .transport(.unreachable(let why)): self = .unreachable(why)
         case .transport(.withheld): self = .withheld

@@ -33,12 +33,12 @@ extension ConfigReading {
         let endpoint = baseURL.flatMap { self.endpoint($0, trust, &reader) }
         let secret = self.secret(&reader, isSimulated: baseURL?.hasPrefix("simulator://") == true)
         guard let name, let baseURL, let tokenID, let endpoint, let secret else { return nil }
-        let facts = EnvironmentFacts(
+        let settings = EnvironmentSettings(
             name: name, baseURL: baseURL, tokenID: tokenID, trust: Self.words(for: trust), readOnly: readOnly,
             acceptsDeclaredApprovals: declared, labels: labels, allowedCommands: commands,
             allowedDownloads: downloads)
         return AgentConfig.Environment(
-            facts: facts, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
+            settings: settings, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
     }
 
     /// The texts of a list, each as `read` understands it.

@@ -149,13 +149,13 @@ struct ConfigReading {
     private func environments(_ declared: Bool, _ reader: inout ObjectReader, _ config: inout AgentConfig) {
         each("environments", &reader) { _, inner in
             guard let environment = environment(&inner, declared) else { return }
-            let name = environment.facts.name
-            if config.environments.contains(where: { $0.facts.name == name }) {
+            let name = environment.settings.name
+            if config.environments.contains(where: { $0.settings.name == name }) {
                 inner.report("name", "\"\(name)\" is taken by another environment; names are unique")
             }
             config.environments.append(environment)
         }
-        let secrets = config.environments.filter { !$0.facts.isSimulator }.map { $0.secret.reveal() }
+        let secrets = config.environments.filter { !$0.settings.isSimulator }.map { $0.secret.reveal() }
         if Set(secrets).count < secrets.count {
             reader.report("environments", "two environments share one token secret; give each its own")
         }
@@ -177,7 +177,7 @@ struct ConfigReading {
                 "\"change-me\" is for loopback with simulators only; make a token with: openssl rand -hex 32"
             issues.append(JSONError(path: path, detail: detail))
         }
-        if config.environments.contains(where: { !$0.facts.isSimulator && $0.secret.reveal() == text }) {
+        if config.environments.contains(where: { !$0.settings.isSimulator && $0.secret.reveal() == text }) {
             issues.append(
                 JSONError(path: path, detail: "is a PVE token's secret as well; give the agent a token of its own"))
         }

@@ -19,7 +19,7 @@ extension ConfigReading {
                     reader.report(token.key, "is the token of principals[\(other.index)] too; give each its own")
                 }
                 if config.environments.contains(where: { environment in
-                    !environment.facts.isSimulator
+                    !environment.settings.isSimulator
                         && CredentialDigest(of: environment.secret.reveal().utf8) == token.digest
                 }) {
                     reader.report(token.key, "is a PVE token's secret as well; give the caller a token of its own")

@@ -23,14 +23,14 @@ extension AgentConfig {
     }
 
     private func withoutApprover(_ environment: Environment) -> String? {
-        let name = environment.facts.name
-        guard !environment.facts.readOnly, approvers(in: name) == 0 else { return nil }
+        let name = environment.settings.name
+        guard !environment.settings.readOnly, approvers(in: name) == 0 else { return nil }
         return "no principal is an approver in \(name): what needs an approval cannot be applied there"
     }
 
     private func tooFewApprovers(for rule: PolicyRule) -> [String] {
         guard rule.effect == .requireApproval else { return [] }
-        return environments.map(\.facts.name).filter { rule.scope.environments?.contains($0) ?? true }.compactMap {
+        return environments.map(\.settings.name).filter { rule.scope.environments?.contains($0) ?? true }.compactMap {
             name in
             let count = approvers(in: name)
             guard (1..<rule.approvals).contains(count) else { return nil }

@@ -18,7 +18,7 @@ struct AgentConfig: Sendable {
     }
 
     struct Environment: Sendable {
-        let facts: EnvironmentFacts
+        let settings: EnvironmentSettings
         let endpoint: Endpoint
         let secret: Secret
         let timeout: Duration
@@ -87,7 +87,7 @@ struct AgentConfig: Sendable {
     /// What can be put in force while the agent runs.
     var rules: Rules { Rules(directory: Directory(credentials.map(\.principal)), policy: policy) }
 
-    var isAllSimulated: Bool { environments.allSatisfy(\.facts.isSimulator) }
+    var isAllSimulated: Bool { environments.allSatisfy(\.settings.isSimulator) }
 }
 
 /// Everything that is wrong with a configuration, one line each: place and cure.

@@ -20,7 +20,7 @@ struct CheckCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings: AgentConfig
-        let upstreams: Upstreams
+        let upstreams: PVEConnections
         do throws(ConfigError) {
             settings = try AgentConfig(file: config, variables: environmentVariables())
         } catch {
@@ -35,13 +35,13 @@ struct CheckCommand: AsyncParsableCommand {
             print(quoted(line))
         }
         do throws(StartError) {
-            upstreams = try Upstreams(settings, log: Logger(label: "check") { _ in SwiftLogNoOpLogHandler() })
+            upstreams = try PVEConnections(settings, log: Logger(label: "check") { _ in SwiftLogNoOpLogHandler() })
         } catch {
             throw fail("\(error)")
         }
         let reports = await withTaskGroup(of: (Int, EnvironmentReport).self) { group in
-            for (index, site) in upstreams.sites.enumerated() {
-                group.addTask { (index, await EnvironmentReport(looking: site)) }
+            for (index, managed) in upstreams.managedEnvironments.enumerated() {
+                group.addTask { (index, await EnvironmentReport(looking: managed)) }
             }
             return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
         }
@@ -95,18 +95,18 @@ struct EnvironmentReport: Sendable {
     }
 
     /// Asks one environment for its version, its nodes and the token's rights.
-    init(looking site: Site) async {
-        name = site.facts.name
+    init(looking managed: ManagedEnvironment) async {
+        name = managed.settings.name
         do throws(HypervisorError) {
-            let (version, isSimulator) = try await site.hypervisor.version()
+            let (version, isSimulator) = try await managed.hypervisor.version()
             add("reached, PVE \(version)\(isSimulator ? " (a simulator)" : "")")
             let major = PVEVersion.major(of: version)
             if !PVEVersion.supported.contains(major) { flaw("PVE \(version) is not supported; 8 and 9 are") }
-            let nodes = try await site.hypervisor.read(Call(.get, ["nodes"])).array ?? []
+            let nodes = try await managed.hypervisor.read(Call(.get, ["nodes"])).array ?? []
             cluster = Self.cluster(nodes)
             let names = nodes.compactMap { $0["node"]?.string }.sorted().joined(separator: ", ")
             if nodes.isEmpty { flaw("the token sees no node; give it Sys.Audit on /") } else { add("nodes: \(names)") }
-            try await checkPrivileges(site, on: major)
+            try await checkPrivileges(managed, on: major)
         } catch {
             // The text names the environment itself.
             lines.append(ServiceError(error, name, during: "checking").detail)
@@ -114,8 +114,8 @@ struct EnvironmentReport: Sendable {
         }
     }
 
-    private mutating func checkPrivileges(_ site: Site, on major: Int) async throws(HypervisorError) {
-        let granted = try await site.hypervisor.read(Call(.get, ["access", "permissions"]))
+    private mutating func checkPrivileges(_ managed: ManagedEnvironment, on major: Int) async throws(HypervisorError) {
+        let granted = try await managed.hypervisor.read(Call(.get, ["access", "permissions"]))
         let all = Set((granted.object?.members ?? []).flatMap { $0.value.object?.keys ?? [] })
         let wanted = Self.privileges(on: major)
         let missing = wanted.filter { !all.contains($0.0) }

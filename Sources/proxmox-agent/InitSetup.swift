@@ -108,13 +108,13 @@ extension InitCommand {
             var config = AgentConfig()
             config.environments = [
                 AgentConfig.Environment(
-                    facts: EnvironmentFacts(name: name, baseURL: url, tokenID: tokenID, trust: "\(trust)"),
+                    settings: EnvironmentSettings(name: name, baseURL: url, tokenID: tokenID, trust: "\(trust)"),
                     endpoint: .remote(origin, trust), secret: secret, timeout: .seconds(30))
             ]
-            let upstreams = try Upstreams(config, log: Logger(label: "init") { _ in SwiftLogNoOpLogHandler() })
+            let upstreams = try PVEConnections(config, log: Logger(label: "init") { _ in SwiftLogNoOpLogHandler() })
             var isGood = true
-            for site in upstreams.sites {
-                let report = await EnvironmentReport(looking: site)
+            for managed in upstreams.managedEnvironments {
+                let report = await EnvironmentReport(looking: managed)
                 for line in report.lines { complain(quoted(line)) }
                 isGood = isGood && report.isGood
             }

@@ -56,7 +56,7 @@ struct OperationText {
             let state = PlanText.spaced(step["state"]?.string ?? "")
             return ["call", call.joined(separator: " ") + ": \(state)"]
         }
-        let facts: [(String, String?)] = [
+        let settings: [(String, String?)] = [
             ("plan", operation["plan_id"]?.string), ("asked by", operation["requester"]?.string),
             ("stands behind", operation["queue_position"]?.integer.map { "\($0) others" }),
             ("task", operation["upid"]?.string), ("created", operation["created_at"]?.string),
@@ -69,7 +69,7 @@ struct OperationText {
         let tail = (operation["log_tail"]?.array ?? []).compactMap(\.string)
         return ["\(id)  \(what)  \(state)"]
             + table(
-                facts.compactMap { name, value in value.map { ["  \(name)", $0] } }
+                settings.compactMap { name, value in value.map { ["  \(name)", $0] } }
                     + (steps + approvals + moved + left + leaves + guests + output).map { ["  \($0[0])", $0[1]] })
             + (tail.isEmpty ? [] : ["", "the end of the task's log:"] + tail.map { "  \($0)" })
     }

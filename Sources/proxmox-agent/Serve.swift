@@ -97,7 +97,7 @@ private struct Serving: Service {
             "listening",
             metadata: [
                 "address": "\(agent.server.address)", "version": "\(Version.text)",
-                "environments": "\(settings.environments.map(\.facts.name.description).joined(separator: ","))",
+                "environments": "\(settings.environments.map(\.settings.name.description).joined(separator: ","))",
             ])
         await withTaskGroup(of: Void.self) { group in
             group.addTask {

@@ -23,7 +23,7 @@ final class Agent: Sendable {
     let service: ActionService
     let server: HTTPServer
     private let authenticator: Authenticator
-    private let upstreams: Upstreams
+    private let upstreams: PVEConnections
     private let failures: AuthFailures
     /// What was read last and found right.
     private let current: Mutex<AgentConfig>
@@ -47,7 +47,7 @@ final class Agent: Sendable {
         let mark: AuditMark?
         do throws(StoreError) { mark = try await store.read { $0.mark } } catch { throw StartError(error.detail) }
         // Before the log is opened: who opens it has to come as far as storing its head.
-        upstreams = try Upstreams(config, log: log)
+        upstreams = try PVEConnections(config, log: log)
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath, continuing: mark?.head) } catch {
             throw StartError("\(error)")
         }
@@ -59,7 +59,8 @@ final class Agent: Sendable {
             frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },
             shortage: { disk.shortage() }, wrote: { throttle.wrote($1, for: $0) }, reached: reached)
         service = ActionService(
-            sites: upstreams.sites, ports: ports, rules: config.rules, key: store.key, limits: config.limits)
+            managedEnvironments: upstreams.managedEnvironments, ports: ports, rules: config.rules, key: store.key,
+            limits: config.limits)
         authenticator = Authenticator(config.credentials)
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
@@ -166,17 +167,17 @@ final class Agent: Sendable {
     /// Looks at every environment, all at the same time, and says what is new.
     func probe() async {
         await withTaskGroup(of: Void.self) { group in
-            for site in service.sites {
+            for managed in service.managedEnvironments {
                 group.addTask {
-                    let before = site.probe
-                    let probe = await site.look { Date() }
+                    let before = managed.probe
+                    let probe = await managed.look { Date() }
                     guard before?.error != probe.error || before == nil else { return }
                     if let error = probe.error {
                         self.log.warning("environment does not answer", metadata: ["error": "\(error)"])
                     } else {
                         self.log.info(
                             "environment answers",
-                            metadata: ["environment": "\(site.facts.name)", "pve": "\(probe.version ?? "")"])
+                            metadata: ["environment": "\(managed.settings.name)", "pve": "\(probe.version ?? "")"])
                     }
                 }
             }
@@ -186,7 +187,7 @@ final class Agent: Sendable {
     /// Reports environments that turn out to be one cluster under several names.
     func reportSameClusters() async {
         let reports = await withTaskGroup(of: EnvironmentReport.self) { group in
-            for site in service.sites { group.addTask { await EnvironmentReport(looking: site) } }
+            for managed in service.managedEnvironments { group.addTask { await EnvironmentReport(looking: managed) } }
             return await group.reduce(into: []) { $0.append($1) }
         }
         for line in EnvironmentReport.sameClusters(reports) { log.warning("\(line)") }

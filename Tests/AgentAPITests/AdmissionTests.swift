@@ -23,7 +23,7 @@ struct AdmissionTests {
             audit: MemoryAuditSink(), store: MemoryPlanStore(),
             log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let service = ActionService(
-            sites: [], ports: ports, rules: Rules(directory: Directory(people)), key: .sample)
+            managedEnvironments: [], ports: ports, rules: Rules(directory: Directory(people)), key: .sample)
         return AgentHandler(
             service: service,
             authenticator: Authenticator(

@@ -21,16 +21,16 @@ struct RightsTests {
     }
 
     private static func service(_ directory: Directory) throws -> ActionService {
-        let sites = try ["home", "cloud"].map { name in
+        let managedEnvironments = try ["home", "cloud"].map { name in
             let pve = FakeHypervisor()
             pve.put("vm/101", status: "stopped")
-            return Site(
-                facts: EnvironmentFacts(
+            return ManagedEnvironment(
+                settings: EnvironmentSettings(
                     name: try #require(EnvironmentName(name)), baseURL: "https://\(name).lan:8006",
                     tokenID: "agent@pve!\(name)", trust: "system"), hypervisor: pve)
         }
         return ActionService(
-            sites: sites,
+            managedEnvironments: managedEnvironments,
             ports: Ports(
                 audit: MemoryAuditSink(), store: MemoryPlanStore(),
                 log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }),

@@ -36,15 +36,16 @@ struct ActionRequestTests {
     func `each action is read with the least it needs, and defaults are filled in`(action: Action) throws {
         let request = try ActionRequest(
             parsing: [
-                "environment": "home", "action": .string(action.rawValue), "target": .string(Least.target(of: action)),
-                "params": Least.params(of: action).isEmpty ? nil : .object(Least.params(of: action)),
+                "environment": "home", "action": .string(action.rawValue),
+                "target": .string(MinimalRequest.target(of: action)),
+                "params": MinimalRequest.params(of: action).isEmpty ? nil : .object(MinimalRequest.params(of: action)),
             ])
         #expect(request.action == action)
-        #expect(request.target.description == Least.target(of: action))
-        #expect(request.params == Least.params(of: action))
+        #expect(request.target.description == MinimalRequest.target(of: action))
+        #expect(request.params == MinimalRequest.params(of: action))
         #expect(!request.dryRun)
         #expect(request.json["dry_run"] == false)
-        #expect(request.json["params"] == .object(Least.params(of: action)))
+        #expect(request.json["params"] == .object(MinimalRequest.params(of: action)))
     }
 
     @Test(arguments: Case.all)
@@ -52,7 +53,8 @@ struct ActionRequestTests {
         // The whole of an endpoint is tested on its own.
         let good =
             given.parameter.name == "endpoint"
-            ? Least.params(of: given.action)["endpoint"].map { [$0] } ?? [] : FormSamples.good(given.parameter.form)
+            ? MinimalRequest.params(of: given.action)["endpoint"].map { [$0] } ?? []
+            : FormSamples.good(given.parameter.form)
         #expect(!good.isEmpty)
         for key in given.keys {
             for value in good {
@@ -106,12 +108,12 @@ struct ActionRequestTests {
     }
 
     private func issues(_ action: Action, _ params: JSONObject) -> [JSONError] {
-        issues(Variant(action: action, target: Least.target(of: action), params: [:]), params)
+        issues(Variant(action: action, target: MinimalRequest.target(of: action), params: [:]), params)
     }
 
     @Test(arguments: Case.all.filter(\.parameter.required))
     func `what is required is missed by name`(given: Case) {
-        var params = Least.params(of: given.action)
+        var params = MinimalRequest.params(of: given.action)
         params[given.parameter.name] = nil
         let found = issues(given.action, params)
         #expect(found.map(\.path.pointer) == ["/params/\(given.parameter.name)"])
@@ -120,7 +122,7 @@ struct ActionRequestTests {
 
     @Test(arguments: Action.allCases)
     func `each action refuses a parameter it does not know, and lists those it does`(action: Action) {
-        var params = Least.params(of: action)
+        var params = MinimalRequest.params(of: action)
         params["skiplock"] = true
         let found = issues(action, params)
         #expect(found.map(\.path.pointer) == ["/params/skiplock"])
@@ -134,7 +136,7 @@ struct ActionRequestTests {
         let forms = ActionCatalog.definition(of: action).targets
         for (text, form) in TargetTests.good where !forms.contains(form) {
             #expect {
-                try ActionRequest.sample(action, text, .object(Least.params(of: action)))
+                try ActionRequest.sample(action, text, .object(MinimalRequest.params(of: action)))
             } throws: {
                 guard case .invalidTarget(let detail) = $0 as? RequestError else { return false }
                 return forms.allSatisfy { detail.contains($0.rawValue) } && detail.contains(action.rawValue)
@@ -203,8 +205,8 @@ struct ActionRequestTests {
 
     @Test(arguments: Action.allCases)
     func `a dry run changes nothing, and neither does a read`(action: Action) throws {
-        let target = Least.target(of: action)
-        let params = JSON.object(Least.params(of: action))
+        let target = MinimalRequest.target(of: action)
+        let params = JSON.object(MinimalRequest.params(of: action))
         #expect(try !ActionRequest.sample(action, target, params, dryRun: true).changes)
         let changes = try ActionRequest.sample(action, target, params).changes
         #expect(changes == (ActionCatalog.definition(of: action).effect == .change))

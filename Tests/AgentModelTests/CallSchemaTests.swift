@@ -10,7 +10,7 @@ struct CallSchemaTests {
 
     init() throws { schema = try PVESchema() }
 
-    private static let place = Surroundings(
+    private static let place = CallContext(
         node: NodeName("pve1"), config: ["tags": "old;web", "digest": "d1"],
         guests: [101, 102].compactMap { VMID(rawValue: $0).map { GuestRef(kind: .vm, id: $0) } })
 

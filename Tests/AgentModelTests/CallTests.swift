@@ -79,7 +79,7 @@ struct CallTests {
     }
 
     @Test func `every action comes to the calls that are written down`() throws {
-        let place = Surroundings(
+        let place = CallContext(
             node: NodeName("pve1"), config: ["tags": "old;web", "digest": "d1"],
             guests: [101, 102].compactMap { VMID(rawValue: $0).map { GuestRef(kind: .vm, id: $0) } })
         var lines: [String] = []

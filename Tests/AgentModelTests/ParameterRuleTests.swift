@@ -107,7 +107,7 @@ struct ParameterRuleTests {
 
     @Test func `a checksum has as many digits as its algorithm says`() throws {
         let action = try #require(Action(rawValue: "download_to_storage"))
-        var params = Least.params(of: action)
+        var params = MinimalRequest.params(of: action)
         params["checksum-algorithm"] = "sha512"
         #expect(throws: RequestError.self) { try ActionRequest.sample(action, "storage/nas", .object(params)) }
     }

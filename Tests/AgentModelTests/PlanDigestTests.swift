@@ -92,9 +92,10 @@ struct PlanDigestTests {
     ])
     func `an environment's identity is its address, token and trust`(url: String, token: String, trust: String) throws {
         let name = try #require(EnvironmentName("home"))
-        let facts = EnvironmentFacts(name: name, baseURL: url, tokenID: token, trust: trust)
-        let first = EnvironmentFacts(
+        let settings = EnvironmentSettings(name: name, baseURL: url, tokenID: token, trust: trust)
+        let first = EnvironmentSettings(
             name: name, baseURL: "https://a:8006", tokenID: "t@pve!x", trust: "system", readOnly: true)
-        #expect((facts.identity == first.identity) == ((url, token, trust) == ("https://a:8006", "t@pve!x", "system")))
+        #expect(
+            (settings.identity == first.identity) == ((url, token, trust) == ("https://a:8006", "t@pve!x", "system")))
     }
 }

@@ -65,7 +65,7 @@ struct PlanTests {
         (400, false),
     ])
     func `a gateway's error leaves open what happened`(status: Int, isGateway: Bool) {
-        #expect(Upstream(status: status, reason: "").isFromGateway == isGateway)
+        #expect(PVERejection(status: status, reason: "").isFromGateway == isGateway)
     }
 }
 

@@ -39,14 +39,14 @@ struct ApprovalCheckTests {
         let plan = Plan.sample(
             try .sample(.stopVM, "vm/101"), requester: Caller(principal: "operator", label: given.planner),
             approvals: given.needed)
-        let facts = EnvironmentFacts(
+        let settings = EnvironmentSettings(
             name: try #require(EnvironmentName("home")), baseURL: given.environment, tokenID: "agent@pve!home",
             trust: "system", acceptsDeclaredApprovals: given.declared)
         var refusal: ApprovalRefusal?
         do throws(ApprovalRefusal) {
             try ApprovalCheck.declared(
                 given.approvedBy, for: plan, needing: given.needed,
-                appliedBy: Caller(principal: "operator", label: given.applier), in: facts)
+                appliedBy: Caller(principal: "operator", label: given.applier), in: settings)
         } catch {
             refusal = error
         }
@@ -57,11 +57,11 @@ struct ApprovalCheckTests {
         var plan = Plan.sample(try .sample(.stopVM, "vm/101"), approvals: 1)
         let isTaken = plan.approve(Approval(approver: "bob", assurance: .declared, at: .sample))
         #expect(isTaken)
-        let facts = EnvironmentFacts(
+        let settings = EnvironmentSettings(
             name: try #require(EnvironmentName("home")), baseURL: "https://pve.lan:8006", tokenID: "t@pve!x",
             trust: "system")
         #expect(throws: Never.self) {
-            try ApprovalCheck.declared(nil, for: plan, needing: 1, appliedBy: plan.requester, in: facts)
+            try ApprovalCheck.declared(nil, for: plan, needing: 1, appliedBy: plan.requester, in: settings)
         }
     }
 }

@@ -6,19 +6,19 @@ import Testing
 
 struct PolicyTests {
     /// The environments that policy tells apart.
-    static let environments: [(String, EnvironmentFacts)] = {
+    static let environments: [(String, EnvironmentSettings)] = {
         guard let name = EnvironmentName("home") else { return [] }
-        func facts(_ url: String, declared: Bool = false, readOnly: Bool) -> EnvironmentFacts {
-            EnvironmentFacts(
+        func settings(_ url: String, declared: Bool = false, readOnly: Bool) -> EnvironmentSettings {
+            EnvironmentSettings(
                 name: name, baseURL: url, tokenID: "agent@pve!home", trust: "system", readOnly: readOnly,
                 acceptsDeclaredApprovals: declared)
         }
         return [false, true].flatMap { readOnly in
             let mode = readOnly ? "read_only" : "writable"
             return [
-                ("simulator \(mode)", facts("simulator://home", readOnly: readOnly)),
-                ("real \(mode)", facts("https://pve.lan:8006", readOnly: readOnly)),
-                ("real+declared \(mode)", facts("https://pve.lan:8006", declared: true, readOnly: readOnly)),
+                ("simulator \(mode)", settings("simulator://home", readOnly: readOnly)),
+                ("real \(mode)", settings("https://pve.lan:8006", readOnly: readOnly)),
+                ("real+declared \(mode)", settings("https://pve.lan:8006", declared: true, readOnly: readOnly)),
             ]
         }
     }()
@@ -27,10 +27,10 @@ struct PolicyTests {
         var lines: [String] = []
         for action in Action.allCases {
             for dryRun in [false, true] {
-                for (name, facts) in Self.environments {
+                for (name, settings) in Self.environments {
                     let decision = Policy().evaluate(
-                        try Least.request(action, dryRun: dryRun), by: .labelled("alice"), in: facts)
-                    let requires = Policy().requirement(of: decision, in: facts, among: .shared)
+                        try MinimalRequest.request(action, dryRun: dryRun), by: .labelled("alice"), in: settings)
+                    let requires = Policy().requirement(of: decision, in: settings, among: .shared)
                     lines.append(
                         "\(action.rawValue) \(dryRun ? "dry" : "real") | \(name) | "
                             + "\(decision.allowed ? "allowed" : "denied") \(decision.risk.rawValue) "
@@ -45,28 +45,28 @@ struct PolicyTests {
 
     @Test(arguments: Action.allCases)
     func `a block denies and is named, warnings do not`(action: Action) throws {
-        let (_, facts) = try #require(Self.environments.first)
+        let (_, settings) = try #require(Self.environments.first)
         let checks = [
             Check("fine", .ok, "all is well"), Check("odd", .warn, "looks odd"),
             Check("first", .block, "the first cure"),
             Check("second", .block, "the second cure"),
         ]
-        let request = try Least.request(action)
-        let denied = Policy().evaluate(request, by: .labelled("alice"), in: facts, checks: checks)
+        let request = try MinimalRequest.request(action)
+        let denied = Policy().evaluate(request, by: .labelled("alice"), in: settings, checks: checks)
         #expect(!denied.allowed)
         #expect(denied.reason == "the first cure")
         #expect(denied.rules == ["base:\(action.rawValue)", "check:first", "check:second"])
         #expect(denied.risk == request.definition.risk)
-        #expect(Policy().requirement(of: denied, in: facts, among: .shared).approvals == 0)
+        #expect(Policy().requirement(of: denied, in: settings, among: .shared).approvals == 0)
 
-        let warned = Policy().evaluate(request, by: .labelled("alice"), in: facts, checks: Array(checks.prefix(2)))
-        #expect(warned == Policy().evaluate(request, by: .labelled("alice"), in: facts))
+        let warned = Policy().evaluate(request, by: .labelled("alice"), in: settings, checks: Array(checks.prefix(2)))
+        #expect(warned == Policy().evaluate(request, by: .labelled("alice"), in: settings))
     }
 
     @Test func `a read-only environment's word stands before a check's`() throws {
-        let (_, facts) = try #require(Self.environments.last)
+        let (_, settings) = try #require(Self.environments.last)
         let decision = Policy().evaluate(
-            try Least.request(.startVM), by: .labelled("alice"), in: facts,
+            try MinimalRequest.request(.startVM), by: .labelled("alice"), in: settings,
             checks: [Check("locked", .block, "it is locked")])
         #expect(decision.reason == "environment home is read-only")
         #expect(decision.rules == ["base:start_vm", "env:read_only", "check:locked"])
@@ -74,8 +74,8 @@ struct PolicyTests {
 
     @Test(arguments: Action.allCases)
     func `every decision names a rule and says why`(action: Action) throws {
-        for (_, facts) in Self.environments {
-            let decision = Policy().evaluate(try Least.request(action), by: .labelled("alice"), in: facts)
+        for (_, settings) in Self.environments {
+            let decision = Policy().evaluate(try MinimalRequest.request(action), by: .labelled("alice"), in: settings)
             #expect(!decision.rules.isEmpty && !decision.reason.isEmpty)
         }
     }
@@ -106,9 +106,9 @@ struct PolicyTests {
     }
 
     private func line(_ request: ActionRequest) -> String {
-        let grade = request.grade()
+        let assessment = request.assessment()
         return
-            "\(request.action) \(request.target) \(request.params.keys.joined(separator: ",")) | \(grade.risk.rawValue) "
-            + "\(grade.needsApproval ? "approval" : "no-approval") | \(grade.rules.joined(separator: ","))"
+            "\(request.action) \(request.target) \(request.params.keys.joined(separator: ",")) | \(assessment.risk.rawValue) "
+            + "\(assessment.needsApproval ? "approval" : "no-approval") | \(assessment.rules.joined(separator: ","))"
     }
 }

@@ -55,16 +55,16 @@ struct SubjectTests {
         return PolicyRule(id: id, effect: effect, approvals: approvals, scope: scope)
     }
 
-    private static let facts = EnvironmentFacts(
+    private static let settings = EnvironmentSettings(
         name: .sample, baseURL: "https://pve.lan:8006", tokenID: "agent@pve!home", trust: "system")
 
     private func decide(_ request: ActionRequest, _ rules: PolicyRule..., reach: Reach) -> Decision {
-        Policy(rules: rules).evaluate(request, by: .labelled("alice"), in: Self.facts, reach: reach)
+        Policy(rules: rules).evaluate(request, by: .labelled("alice"), in: Self.settings, reach: reach)
     }
 
     @Test(arguments: Subject.Role.allCases)
     func `a subject in any role is judged by its names and its tags`(role: Subject.Role) throws {
-        let request = try Least.request(Action(rawValue: "bulk_start") ?? .startVM)
+        let request = try MinimalRequest.request(Action(rawValue: "bulk_start") ?? .startVM)
         let reach = Reach(subjects: [
             Subject(.target, "node/pve1"),
             Subject(role, "vm/101", aliases: ["pool/prod/web", "pool/prod"], tags: ["web"]), Subject(role, "vm/102"),
@@ -88,7 +88,7 @@ struct SubjectTests {
     }
 
     @Test func `the strictest rule of all subjects holds`() throws {
-        let request = try Least.request(.startVM)
+        let request = try MinimalRequest.request(.startVM)
         let reach = Reach(subjects: [
             Subject(.target, "vm/101", tags: ["dev"]), Subject(.source, "vm/102", tags: ["prod"]),
         ])

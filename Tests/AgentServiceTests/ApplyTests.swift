@@ -10,7 +10,7 @@ import Testing
 struct ApplyTests {
     @Test func `the log tells of the intent before PVE hears of it, and of the outcome after`() async throws {
         let order = Order()
-        let world = try World { _ in
+        let world = try TestService { _ in
             order.note("change")
             return .done("done")
         }
@@ -32,21 +32,21 @@ struct ApplyTests {
     func `what HA was asked for is done when the guest is there`(
         type: String, action: Action, target: String, status: String
     ) async throws {
-        let upid = try #require(UPID(World.upid.replacing("qmstart", with: type)))
-        let world = try World { _ in .task(upid) }
+        let upid = try #require(UPID(TestService.upid.replacing("qmstart", with: type)))
+        let world = try TestService { _ in .task(upid) }
         let plan = try await world.plan(action, target)
         let running = try await world.apply(plan, approvedBy: "bob", wait: nil)
         #expect(running.state == .running, "PVE's task has ended OK, and that says nothing yet")
         world.pve.put(target, status: status)
-        let ended = try await world.service.operation(running.id, World.alice, wait: .seconds(30))
+        let ended = try await world.service.operation(running.id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .succeeded)
     }
 
     @Test func `what HA does not get done in its time is unknown`() async throws {
         var limits = Limits()
         limits.highAvailabilitySeconds = 0
-        let upid = try #require(UPID(World.upid.replacing("qmstart", with: "hastart")))
-        let world = try World(limits: limits) { _ in .task(upid) }
+        let upid = try #require(UPID(TestService.upid.replacing("qmstart", with: "hastart")))
+        let world = try TestService(limits: limits) { _ in .task(upid) }
         let operation = try await world.apply(try await world.plan(.startVM, "vm/102"))
         #expect(operation.state == .unknown)
     }
@@ -54,7 +54,7 @@ struct ApplyTests {
     @Test(arguments: 1...4)
     func `when the log refuses the first, second, third … record, nothing happens unrecorded`(number: Int) async throws
     {
-        let world = try World()
+        let world = try TestService()
         world.audit.refuse { _, asked in asked == number }
         var refused: ErrorCode?
         do throws(ServiceError) {
@@ -85,7 +85,7 @@ struct ApplyTests {
     }
 
     @Test func `a refusal that cannot be recorded is answered as a failure of the log`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.stopVM, "vm/101")
         world.audit.refuse { event, _ in event.kind == .refuse }
         let error = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
@@ -94,7 +94,7 @@ struct ApplyTests {
     }
 
     @Test func `a plan is applied once, however many ask`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let codes = await withTaskGroup(of: ErrorCode?.self) { group in
             for _ in 0..<50 {
@@ -117,7 +117,7 @@ struct ApplyTests {
     @Test func `changes of one guest take turns, those of another do not wait`() async throws {
         let gate = Gate()
         let order = Order()
-        let world = try World { call in
+        let world = try TestService { call in
             order.note(call.shownPath)
             if call.path.contains("101") { await gate.wait() }
             return .done(.null)
@@ -133,8 +133,9 @@ struct ApplyTests {
         #expect(queued.queuePosition == 1)
         #expect(try await world.apply(other).state == .succeeded)
         gate.open()
-        #expect(try await world.service.operation(running.id, World.alice, wait: .seconds(60)).state == .succeeded)
-        #expect(try await world.service.operation(queued.id, World.alice, wait: .seconds(60)).state == .succeeded)
+        #expect(
+            try await world.service.operation(running.id, TestService.alice, wait: .seconds(60)).state == .succeeded)
+        #expect(try await world.service.operation(queued.id, TestService.alice, wait: .seconds(60)).state == .succeeded)
         #expect(
             world.pve.changes.filter { $0.path.contains("101") }.map { $0.json["params"]?["timeout"] } == ["1", "2"])
     }
@@ -142,7 +143,7 @@ struct ApplyTests {
     @Test func `a plan whose operation waits past its time is consumed, and then expires`() async throws {
         let entered = Gate()
         let gate = Gate()
-        let world = try World { _ in
+        let world = try TestService { _ in
             entered.open()
             await gate.wait()
             return .done(.null)
@@ -156,8 +157,9 @@ struct ApplyTests {
         #expect(error?.code == .planConsumed)
         #expect(error?.operationID == queued.id)
         gate.open()
-        #expect(try await world.service.operation(running.id, World.alice, wait: .seconds(30)).state == .succeeded)
-        let ended = try await world.service.operation(queued.id, World.alice, wait: .seconds(30))
+        #expect(
+            try await world.service.operation(running.id, TestService.alice, wait: .seconds(30)).state == .succeeded)
+        let ended = try await world.service.operation(queued.id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .failed)
         #expect(ended.code == ErrorCode.planExpired.rawValue)
         #expect(try await world.state(of: plans[1]) == .expired)
@@ -165,7 +167,7 @@ struct ApplyTests {
     }
 
     @Test func `what moved since the plan was made makes it stale`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.stopVM, "vm/101")
         world.pve.put("vm/101", status: "stopped", digest: "d2")
         let error = await world.refusal { () async throws(ServiceError) in
@@ -184,7 +186,7 @@ struct ApplyTests {
     }
 
     @Test func `a guest that is gone makes a plan stale, and no plan of its own`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         world.pve.remove("vm/102")
         let error = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
@@ -205,10 +207,12 @@ struct ApplyTests {
     }
 
     @Test(arguments: [
-        Failure(error: .refused(Upstream(status: 500, reason: "no")), state: .failed, code: .upstreamRefused),
-        Failure(error: .refused(Upstream(status: 403, reason: "no")), state: .failed, code: .upstreamRefused),
-        Failure(error: .refused(Upstream(status: 595, reason: "gone")), state: .unknown, code: .upstreamUnreachable),
-        Failure(error: .refused(Upstream(status: 502, reason: "gone")), state: .unknown, code: .upstreamUnreachable),
+        Failure(error: .refused(PVERejection(status: 500, reason: "no")), state: .failed, code: .upstreamRefused),
+        Failure(error: .refused(PVERejection(status: 403, reason: "no")), state: .failed, code: .upstreamRefused),
+        Failure(
+            error: .refused(PVERejection(status: 595, reason: "gone")), state: .unknown, code: .upstreamUnreachable),
+        Failure(
+            error: .refused(PVERejection(status: 502, reason: "gone")), state: .unknown, code: .upstreamUnreachable),
         Failure(error: .unreachable("refused"), state: .failed, code: .upstreamUnreachable),
         Failure(error: .timeout(sent: false), state: .failed, code: .upstreamTimeout),
         Failure(error: .timeout(sent: true), state: .unknown, code: .upstreamTimeout),
@@ -216,13 +220,13 @@ struct ApplyTests {
         Failure(error: .invalid("HTML", mayHaveExecuted: false), state: .failed, code: .upstreamInvalid),
     ])
     func `what PVE did not clearly refuse is unknown, and never sent again`(given: Failure) async throws {
-        let world = try World { _ throws(HypervisorError) in throw given.error }
+        let world = try TestService { _ throws(HypervisorError) in throw given.error }
         let plan = try await world.plan(.startVM, "vm/102")
         var code: ErrorCode?
         do throws(ServiceError) { try await world.apply(plan) } catch { code = error.code }
         #expect(code == (given.state == .unknown ? nil : given.code), "an unknown outcome is no refusal")
         let operation = try #require(
-            try await world.service.operations(OperationFilter(plan: plan.id), World.alice).rows.first)
+            try await world.service.operations(OperationFilter(plan: plan.id), TestService.alice).rows.first)
         #expect(operation.state == given.state)
         #expect(operation.code == (given.state == .unknown ? operation.code : given.code.rawValue))
         #expect(try await world.state(of: plan) == given.state.planState)
@@ -237,8 +241,8 @@ struct ApplyTests {
         (TaskExit.ok, OperationState.succeeded), (.warnings(2), .succeededWithWarnings), (.failed("no space"), .failed),
     ])
     func `an operation ends as PVE's task does`(exit: TaskExit, state: OperationState) async throws {
-        let upid = try #require(UPID(World.upid))
-        let world = try World { _ in .task(upid) }
+        let upid = try #require(UPID(TestService.upid))
+        let world = try TestService { _ in .task(upid) }
         world.pve.taskStatus = .stopped(exit)
         world.pve.taskLog = (1...30).map { "line \($0)" }
         let operation = try await world.apply(try await world.plan(.startVM, "vm/102"))
@@ -249,22 +253,22 @@ struct ApplyTests {
 
     @Test(arguments: [true, false])
     func `an unknown outcome is settled by hand, once`(succeeded: Bool) async throws {
-        let world = try World { _ throws(HypervisorError) in throw .timeout(sent: true) }
+        let world = try TestService { _ throws(HypervisorError) in throw .timeout(sent: true) }
         let plan = try await world.plan(.startVM, "vm/102")
         let id = try await world.apply(plan).id
-        let settled = try await world.service.resolve(id, succeeded: succeeded, reason: "looked", World.alice)
+        let settled = try await world.service.resolve(id, succeeded: succeeded, reason: "looked", TestService.alice)
         #expect(settled.state == (succeeded ? .succeeded : .failed))
         #expect(try await world.state(of: plan) == (succeeded ? .applied : .failed))
         let again = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.resolve(id, succeeded: succeeded, reason: "again", World.alice)
+            _ = try await world.service.resolve(id, succeeded: succeeded, reason: "again", TestService.alice)
         }
         #expect(again?.code == .invalidRequest)
     }
 
     @Test func `what PVE repeats of a secret reaches neither caller nor log`() async throws {
-        let world = try World { _ throws(HypervisorError) in
+        let world = try TestService { _ throws(HypervisorError) in
             throw .refused(
-                Upstream(status: 400, reason: "login with hunter2 failed", errors: ["password": "hunter2 is weak"]))
+                PVERejection(status: 400, reason: "login with hunter2 failed", errors: ["password": "hunter2 is weak"]))
         }
         let plan = try await world.plan(
             .storageEdit, "storage/nas",
@@ -280,7 +284,7 @@ struct ApplyTests {
     }
 
     @Test func `what PVE tells of a secret that is to go is not shown`() async throws {
-        let world = try World()
+        let world = try TestService()
         world.pve.put(["storage": "nas", "password": "s3cr3t-w0rd", "content": "iso"], at: "storage", "nas")
         let params: JSON = [
             "endpoint": "/storage/nas", "method": "PUT", "params": ["delete": "password,content", "password": "new"],
@@ -292,7 +296,7 @@ struct ApplyTests {
     }
 
     @Test func `a read-only environment changes nothing`() async throws {
-        let world = try World(readOnly: true)
+        let world = try TestService(readOnly: true)
         let plan = try await world.plan(.startVM, "vm/102")
         #expect(plan.state == .denied)
         let error = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
@@ -301,7 +305,7 @@ struct ApplyTests {
     }
 
     @Test func `only who asked for a plan applies it`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let error = await world.refusal { () async throws(ServiceError) in
             try await world.apply(

@@ -24,9 +24,9 @@ struct BreakdownTests {
     }
 
     /// A world where one change of vm/101 is under way until the gate opens, and another waits behind it.
-    private func busy(_ gate: Gate) async throws -> (world: World, waiting: Plan, queued: Operation) {
+    private func busy(_ gate: Gate) async throws -> (world: TestService, waiting: Plan, queued: Operation) {
         let entered = Gate()
-        let world = try World { _ in
+        let world = try TestService { _ in
             entered.open()
             await gate.wait()
             return .done(.null)
@@ -38,15 +38,15 @@ struct BreakdownTests {
         return (world, waiting, try await world.apply(waiting, wait: nil))
     }
 
-    private func mark(_ world: World) async throws -> AuditMark? {
+    private func mark(_ world: TestService) async throws -> AuditMark? {
         try await world.service.noteHead()
         return try await world.store.read { $0.mark }
     }
 
     @Test func `a change under way is answered as such when the store cannot be read any more`() async throws {
         let down = Gate()
-        let upid = try #require(UPID(World.upid))
-        let world = try World { _ in
+        let upid = try #require(UPID(TestService.upid))
+        let world = try TestService { _ in
             down.open()
             return .task(upid)
         }
@@ -69,11 +69,11 @@ struct BreakdownTests {
             if event.kind == .refuse { told.open() }
             return false
         }
-        let cancel = Task { try? await world.service.cancelOperation(queued.id, World.alice) }
+        let cancel = Task { try? await world.service.cancelOperation(queued.id, TestService.alice) }
         await told.wait()
         cancel.cancel()
         #expect(await cancel.value == nil)
-        let ended = try await world.service.operation(queued.id, World.alice)
+        let ended = try await world.service.operation(queued.id, TestService.alice)
         #expect(ended.state == .failed)
         #expect(ended.code == ErrorCode.storeUnavailable.rawValue)
         #expect(try await world.store.read { $0.plan(plan.id)?.operationID } == nil)
@@ -98,7 +98,7 @@ struct BreakdownTests {
         world.pve.put("vm/101", status: "stopped")
         world.audit.refuse { event, _ in event.kind == .refuse }
         gate.open()
-        let ended = try await world.service.operation(queued.id, World.alice, wait: .seconds(30))
+        let ended = try await world.service.operation(queued.id, TestService.alice, wait: .seconds(30))
         #expect(ended.code == ErrorCode.auditUnavailable.rawValue)
         #expect(try await world.state(of: plan) == .approved)
         world.audit.refuse { _, _ in false }
@@ -109,7 +109,7 @@ struct BreakdownTests {
 
     @Test(arguments: [false, true])
     func `a record that stands without its transition is void as soon as the log is well`(isUnsure: Bool) async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let breakdown = Breakdown()
         world.store.failWrites { breakdown.isOn }
@@ -120,7 +120,7 @@ struct BreakdownTests {
             world.audit.refuse { event, _ in event.kind == .void }
         }
         let refused = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.cancelPlan(plan.id, World.alice)
+            _ = try await world.service.cancelPlan(plan.id, TestService.alice)
         }
         #expect(refused?.code == (isUnsure ? .auditUnavailable : .storeUnavailable))
         let cancel = try #require(world.audit.kinds.firstIndex(of: .cancel)) + 1
@@ -136,7 +136,7 @@ struct BreakdownTests {
     }
 
     @Test func `rules that come while the intent is written hold for what is not sent yet`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let service = world.service
         world.audit.refuse { event, _ in
@@ -153,7 +153,7 @@ struct BreakdownTests {
     }
 
     @Test func `whoever hears of the end finds the guest free`() async throws {
-        let world = try World()
+        let world = try TestService()
         for _ in 0..<200 {
             let operation = try await world.apply(try await world.plan(.startVM, "vm/102"))
             #expect(operation.state == .succeeded)
@@ -163,13 +163,13 @@ struct BreakdownTests {
 
     @Test func `a stop whose answer is lost counts, and so does one while the store is away for a moment`() async throws
     {
-        let upid = try #require(UPID(World.upid))
+        let upid = try #require(UPID(TestService.upid))
         for isLost in [true, false] {
-            let world = try World { _ in .task(upid) }
+            let world = try TestService { _ in .task(upid) }
             world.pve.taskStatus = .running
             let running = try await world.apply(try await world.plan(.startVM, "vm/102"), wait: nil)
             if isLost { world.pve.stopFailure = .timeout(sent: true) }
-            _ = try? await world.service.cancelOperation(running.id, World.alice)
+            _ = try? await world.service.cancelOperation(running.id, TestService.alice)
             let recorded = Gate()
             world.audit.refuse { event, _ in
                 if event.kind == .apply { recorded.open() }
@@ -178,7 +178,7 @@ struct BreakdownTests {
             if !isLost { world.store.failReads { !recorded.isOpen } }
             world.pve.taskStatus = .stopped(.failed("interrupted by signal"))
             await recorded.wait()
-            let ended = try await world.service.operation(running.id, World.alice, wait: .seconds(30))
+            let ended = try await world.service.operation(running.id, TestService.alice, wait: .seconds(30))
             #expect(ended.state == .cancelled)
             #expect(ended.cancelRequestedBy == "alice")
         }

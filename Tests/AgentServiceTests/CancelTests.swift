@@ -11,24 +11,25 @@ import Testing
 struct CancelTests {
     @Test func `a queued operation can be cancelled, and then nothing is done`() async throws {
         let gate = Gate()
-        let world = try World { _ in
+        let world = try TestService { _ in
             await gate.wait()
             return .done(.null)
         }
         let plans = [try await world.plan(.startVM, "vm/101"), try await world.plan(.startVM, "vm/101")]
         let running = try await world.apply(plans[0], wait: .zero)
         let queued = try await world.apply(plans[1], wait: nil)
-        let cancelled = try await world.service.cancelOperation(queued.id, World.alice)
+        let cancelled = try await world.service.cancelOperation(queued.id, TestService.alice)
         #expect(cancelled.state == .cancelled)
         #expect(try await world.state(of: plans[1]) == .cancelled)
         gate.open()
-        #expect(try await world.service.operation(running.id, World.alice, wait: .seconds(60)).state == .succeeded)
+        #expect(
+            try await world.service.operation(running.id, TestService.alice, wait: .seconds(60)).state == .succeeded)
         #expect(world.pve.changes.count == 1)
     }
 
     @Test func `a cancellation that the log refuses cancels nothing`() async throws {
         let gate = Gate()
-        let world = try World { _ in
+        let world = try TestService { _ in
             await gate.wait()
             return .done(.null)
         }
@@ -37,37 +38,37 @@ struct CancelTests {
         let queued = try await world.apply(plans[1], wait: nil)
         world.audit.refuse { event, _ in event.kind == .cancel }
         let error = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.cancelOperation(queued.id, World.alice)
+            _ = try await world.service.cancelOperation(queued.id, TestService.alice)
         }
         #expect(error?.code == .auditUnavailable)
-        #expect(try await world.service.operation(queued.id, World.alice).state == .queued)
+        #expect(try await world.service.operation(queued.id, TestService.alice).state == .queued)
         gate.open()
-        #expect(try await world.service.operation(queued.id, World.alice, wait: .seconds(30)).state == .succeeded)
+        #expect(try await world.service.operation(queued.id, TestService.alice, wait: .seconds(30)).state == .succeeded)
     }
 
     @Test func `a running task is stopped on request, and the operation is then cancelled`() async throws {
-        let upid = try #require(UPID(World.upid))
-        let world = try World { _ in .task(upid) }
+        let upid = try #require(UPID(TestService.upid))
+        let world = try TestService { _ in .task(upid) }
         world.pve.taskStatus = .running
         let plan = try await world.plan(.startVM, "vm/102")
         let running = try await world.apply(plan, wait: nil)
         #expect(running.state == .running)
-        #expect(try await world.service.cancelOperation(running.id, World.alice).cancelRequestedBy == "alice")
+        #expect(try await world.service.cancelOperation(running.id, TestService.alice).cancelRequestedBy == "alice")
         #expect(world.pve.stopped == [upid])
         world.pve.taskStatus = .stopped(.failed("interrupted by signal"))
-        let ended = try await world.service.operation(running.id, World.alice, wait: .seconds(60))
+        let ended = try await world.service.operation(running.id, TestService.alice, wait: .seconds(60))
         #expect(ended.state == .cancelled)
         #expect(ended.cancelRequestedBy == "alice")
         #expect(try await world.state(of: plan) == .failed)
         let again = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.cancelOperation(running.id, World.alice)
+            _ = try await world.service.cancelOperation(running.id, TestService.alice)
         }
         #expect(again?.code == .notCancellable)
     }
 
     @Test func `a task is stopped though who asked for it has left meanwhile`() async throws {
-        let upid = try #require(UPID(World.upid))
-        let world = try World { _ in .task(upid) }
+        let upid = try #require(UPID(TestService.upid))
+        let world = try TestService { _ in .task(upid) }
         world.pve.taskStatus = .running
         let running = try await world.apply(try await world.plan(.startVM, "vm/102"), wait: nil)
         let asking = Mutex<Task<AgentModel.Operation?, Never>?>(nil)
@@ -78,14 +79,14 @@ struct CancelTests {
         let started = Gate()
         let task = Task {
             await started.wait()
-            return try? await world.service.cancelOperation(running.id, World.alice)
+            return try? await world.service.cancelOperation(running.id, TestService.alice)
         }
         asking.withLock { $0 = task }
         started.open()
         #expect(await task.value?.cancelRequestedBy == "alice")
         #expect(task.isCancelled && world.pve.stopped == [upid])
         world.pve.taskStatus = .stopped(.failed("interrupted by signal"))
-        let ended = try await world.service.operation(running.id, World.alice, wait: .seconds(30))
+        let ended = try await world.service.operation(running.id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .cancelled && ended.cancelRequestedBy == "alice")
     }
 }

@@ -8,14 +8,14 @@ import Testing
 /// Commands in guests are followed to their ends, through restarts too.
 @Suite(.timeLimit(.minutes(1)))
 struct CommandTests {
-    private func world(_ limits: Limits = Limits()) throws -> World {
-        let world = try World(limits: limits) { _ in .done(["pid": 4711]) }
+    private func world(_ limits: Limits = Limits()) throws -> TestService {
+        let world = try TestService(limits: limits) { _ in .done(["pid": 4711]) }
         world.pve.put(
             ["name": "vm/101", "digest": "d1", "agent": "1"], at: "nodes", "pve1", "qemu", "101", "config")
         return world
     }
 
-    private func plan(_ world: World) async throws -> Plan {
+    private func plan(_ world: TestService) async throws -> Plan {
         try await world.plan(try #require(Action(rawValue: "agent_exec")), "vm/101", ["command": ["uptime"]])
     }
 
@@ -24,12 +24,12 @@ struct CommandTests {
         world.pve.put(["exited": 0], at: "nodes", "pve1", "qemu", "101", "agent", "exec-status")
         let plan = try await plan(world)
         let started = try await world.apply(plan, approvedBy: "carol", wait: .zero)
-        while try await world.service.operation(started.id, World.alice).data == nil { await Task.yield() }
+        while try await world.service.operation(started.id, TestService.alice).data == nil { await Task.yield() }
         await world.service.drain(within: .zero)
         let next = try await world.restarted()
         world.pve.put(
             ["exited": 1, "exitcode": 2, "err-data": "no"], at: "nodes", "pve1", "qemu", "101", "agent", "exec-status")
-        let ended = try await next.service.operation(started.id, World.alice, wait: .seconds(30))
+        let ended = try await next.service.operation(started.id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .failed)
         #expect(ended.code == "command_failed")
         #expect(ended.data?["output"]?["stderr"] == "no")

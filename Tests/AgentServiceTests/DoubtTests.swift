@@ -9,15 +9,15 @@ import Testing
 /// What a state leaves open of operations with several calls, and of freezes, after a crash or a restore.
 @Suite(.timeLimit(.minutes(1)))
 struct DoubtTests {
-    private func end(_ world: World, _ id: RecordID) async throws -> AgentModel.Operation {
-        try await world.service.operation(id, World.alice, wait: .seconds(30))
+    private func end(_ world: TestService, _ id: RecordID) async throws -> AgentModel.Operation {
+        try await world.service.operation(id, TestService.alice, wait: .seconds(30))
     }
 
     /// A world whose state shows a change of two calls, snapshot and configuration, under way with these steps.
-    private func underWay(_ steps: [Step]) async throws -> (world: World, plan: Plan, id: RecordID) {
+    private func underWay(_ steps: [Step]) async throws -> (world: TestService, plan: Plan, id: RecordID) {
         var limits = Limits()
         limits.traceLooks = 1
-        let world = try World(limits: limits)
+        let world = try TestService(limits: limits)
         let configure = try #require(Action(rawValue: "configure_vm"))
         let plan = try await world.plan(configure, "vm/102", ["memory": 2048, "safety_snapshot": true])
         try #require(plan.preview.calls.count == 2)
@@ -55,7 +55,7 @@ struct DoubtTests {
         var limits = Limits()
         limits.traceLooks = 1
         limits.lateSeconds = 2
-        let world = try World(limits: limits) { _ throws(HypervisorError) in throw .timeout(sent: true) }
+        let world = try TestService(limits: limits) { _ throws(HypervisorError) in throw .timeout(sent: true) }
         let plan = try await world.plan(.startVM, "vm/102")
         let unknown = try await world.apply(plan)
         #expect(unknown.state == .unknown, "\(unknown.message)")
@@ -106,14 +106,14 @@ struct DoubtTests {
     func `the end of a freeze that a crash undid is void, also where the log tells of its beginning`(
         isSetBehindMark: Bool
     ) async throws {
-        let world = try World()
+        let world = try TestService()
         try await world.service.noteHead()
         let before = try #require(try await world.backup().mark)
-        _ = try await world.service.freeze(FreezeRequest(reason: "stop"), World.alice)
+        _ = try await world.service.freeze(FreezeRequest(reason: "stop"), TestService.alice)
         let after = try #require(try await world.backup().mark)
         world.store.failWrites { true }
         world.audit.refuse { event, _ in event.kind == .void }
-        _ = try? await world.service.unfreeze(FreezeChoice(), World.alice)
+        _ = try? await world.service.unfreeze(FreezeChoice(), TestService.alice)
         world.store.failWrites { false }
         world.audit.refuse { _, _ in false }
         let lift = try #require(world.audit.kinds.lastIndex(of: .unfreeze)) + 1
@@ -121,7 +121,7 @@ struct DoubtTests {
         let mark = isSetBehindMark ? before : after
         try await world.store.write { $0.put(mark) }
         let next = try await world.restarted()
-        #expect(next.service.freezes(World.alice).map(\.reason) == ["stop"], "it holds")
+        #expect(next.service.freezes(TestService.alice).map(\.reason) == ["stop"], "it holds")
         let voids = world.audit.events.filter { $0.kind == .void }
         #expect(voids.map { $0.result?["voids"] } == [JSON(lift)], "and the log says so")
     }

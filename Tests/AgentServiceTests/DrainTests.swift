@@ -11,7 +11,7 @@ struct DrainTests {
     @Test func `what runs is finished, what waits is freed, what comes is refused`() async throws {
         let entered = Gate()
         let gate = Gate()
-        let world = try World { _ in
+        let world = try TestService { _ in
             entered.open()
             await gate.wait()
             return .done(.null)
@@ -29,8 +29,8 @@ struct DrainTests {
         #expect(late?.code == .shuttingDown)
         gate.open()
         await drained.value
-        #expect(try await world.service.operation(running.id, World.alice).state == .succeeded)
-        let freed = try await world.service.operation(queued.id, World.alice)
+        #expect(try await world.service.operation(running.id, TestService.alice).state == .succeeded)
+        let freed = try await world.service.operation(queued.id, TestService.alice)
         #expect(freed.state == .failed)
         #expect(freed.code == ErrorCode.shuttingDown.rawValue)
         #expect(try await world.state(of: plans[1]) == .approved)
@@ -38,14 +38,14 @@ struct DrainTests {
     }
 
     @Test func `a task that goes on at PVE is left to the next start, which follows it`() async throws {
-        let upid = try #require(UPID(World.upid))
-        let world = try World { _ in .task(upid) }
+        let upid = try #require(UPID(TestService.upid))
+        let world = try TestService { _ in .task(upid) }
         world.pve.taskStatus = .running
         let plan = try await world.plan(.startVM, "vm/102")
         let running = try await world.apply(plan, wait: nil)
         #expect(running.state == .running)
         await world.service.drain(within: .milliseconds(10))
-        let ended = try await world.service.operation(running.id, World.alice)
+        let ended = try await world.service.operation(running.id, TestService.alice)
         #expect(ended.state == .running)
         #expect(ended.upid == upid)
         #expect(try await world.state(of: plan) == .applying)
@@ -53,14 +53,14 @@ struct DrainTests {
 
         world.pve.taskStatus = .stopped(.ok)
         let next = try await world.restarted()
-        #expect(try await next.service.operation(running.id, World.alice, wait: .seconds(30)).state == .succeeded)
+        #expect(try await next.service.operation(running.id, TestService.alice, wait: .seconds(30)).state == .succeeded)
         #expect(try await next.state(of: plan) == .applied)
         #expect(world.audit.kinds == [.plan, .applyIntent, .apply])
         #expect(world.pve.changes.count == 1, "nothing is sent again")
     }
 
     @Test func `an idle service drains at once`() async throws {
-        let world = try World()
+        let world = try TestService()
         await world.service.drain(within: .seconds(3600))
         #expect(throws: ServiceError.self) { try world.service.checkOpen() }
     }

@@ -12,11 +12,11 @@ struct HidingTests {
         var scope = PolicyRule.Scope()
         scope.actions = [.readVM]
         scope.targets = TargetPattern(target).map { [$0] }
-        scope.principals = [Team.watcher.id]
+        scope.principals = [TestPrincipals.watcher.id]
         return PolicyRule(id: "blind", effect: .deny, scope: scope)
     }
 
-    private func summary(_ world: World, _ plan: Plan, for principal: Principal) async throws -> Plan {
+    private func summary(_ world: TestService, _ plan: Plan, for principal: Principal) async throws -> Plan {
         let page = try await world.service.plans(PlanFilter(), .by(principal))
         return try #require(page.rows.first { $0.plan.id == plan.id }).plan
     }
@@ -28,28 +28,28 @@ struct HidingTests {
     }
 
     @Test func `a list of plans shows no setting that a rule keeps from its reader`() async throws {
-        let world = try World(team: Team.rules([Self.blind("vm/102")]))
+        let world = try TestService(team: TestPrincipals.rules([Self.blind("vm/102")]))
         world.pve.put("vm/102", status: "stopped", lock: "payroll", name: "payroll")
-        let plan = try await world.plan(.startVM, "vm/102", as: .by(Team.agent))
+        let plan = try await world.plan(.startVM, "vm/102", as: .by(TestPrincipals.agent))
         #expect(plan.state == .denied && plan.decision.reason.contains("payroll"), "\(plan.decision.reason)")
-        let seen = try await summary(world, plan, for: Team.watcher)
+        let seen = try await summary(world, plan, for: TestPrincipals.watcher)
         #expect(isHidden(seen), "\(seen.preview.json) \(seen.decision.reason)")
-        let open = try await summary(world, plan, for: Team.agent)
+        let open = try await summary(world, plan, for: TestPrincipals.agent)
         #expect(!isHidden(open) && open.preview.observed.shown["name"] == "payroll")
     }
 
     @Test func `of a stored dry run all is hidden that might be about what is to be hidden`() async throws {
-        let world = try World(team: Team.rules([Self.blind("vm/102")]))
+        let world = try TestService(team: TestPrincipals.rules([Self.blind("vm/102")]))
         world.pve.put("vm/101", status: "running", lock: "payroll", name: "payroll")
         // What is hidden is no longer among what the outline says that it reaches.
         let shutdown = try #require(Action(rawValue: "bulk_shutdown"))
         let made = try await world.service.plan(
-            .request(shutdown, "cluster", ["vms": [101, 102]], dryRun: true), .by(Team.agent))
-        let stored = try await world.service.plan(made.id, .by(Team.watcher))
+            .request(shutdown, "cluster", ["vms": [101, 102]], dryRun: true), .by(TestPrincipals.agent))
+        let stored = try await world.service.plan(made.id, .by(TestPrincipals.watcher))
         #expect(stored.preview.calls.isEmpty && !stored.preview.reach.subjects.contains { "\($0.name)" == "vm/102" })
-        let seen = world.service.shown(stored, to: Caller(principal: Team.watcher.id, label: nil))
+        let seen = world.service.shown(stored, to: Caller(principal: TestPrincipals.watcher.id, label: nil))
         #expect(isHidden(seen), "\(seen.preview.json)")
-        let open = world.service.shown(stored, to: Caller(principal: Team.agent.id, label: nil))
+        let open = world.service.shown(stored, to: Caller(principal: TestPrincipals.agent.id, label: nil))
         #expect(!isHidden(open))
     }
 }

@@ -9,13 +9,15 @@ import Testing
 struct KeyTests {
     private static let key = IdempotencyKey(principal: "operator", route: "plan", key: "k-1")
 
-    private func wish(_ hash: String = "hash", _ key: IdempotencyKey = key) -> KeptWish {
-        KeptWish(key: key, payloadHash: hash) { plan in
-            KeptAnswer(status: 200, body: Array("\(plan.id)".utf8), location: nil)
+    private func wish(_ hash: String = "hash", _ key: IdempotencyKey = key) -> PendingIdempotentRequest {
+        PendingIdempotentRequest(key: key, payloadHash: hash) { plan in
+            StoredResponse(status: 200, body: Array("\(plan.id)".utf8), location: nil)
         }
     }
 
-    private func code(_ world: World, _ hash: String = "hash", by context: Context = World.alice) async -> ErrorCode? {
+    private func code(
+        _ world: TestService, _ hash: String = "hash", by context: Context = TestService.alice
+    ) async -> ErrorCode? {
         do throws(ServiceError) {
             _ = try await world.service.begin(Self.key, payloadHash: hash, context)
             world.service.end(Self.key)
@@ -26,8 +28,8 @@ struct KeyTests {
     }
 
     @Test func `while the first is being answered others wait their turn`() async throws {
-        let world = try World()
-        guard case .fresh = try await world.service.begin(Self.key, payloadHash: "hash", World.alice) else {
+        let world = try TestService()
+        guard case .fresh = try await world.service.begin(Self.key, payloadHash: "hash", TestService.alice) else {
             Issue.record("a new key is fresh")
             return
         }
@@ -39,18 +41,18 @@ struct KeyTests {
     @Test func `an operation that is not answered yet is in progress, and an answer is there for all at once`()
         async throws
     {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-4")
         let request = ApplyRequest(planID: plan.id)
-        func state() async -> KeyState? { try? await world.service.begin(key, payloadHash: "h", World.alice) }
+        func state() async -> KeyState? { try? await world.service.begin(key, payloadHash: "h", TestService.alice) }
         guard case .fresh = await state() else {
             Issue.record("a new key is fresh")
             return
         }
-        _ = try await world.service.apply(request, World.alice, wait: .seconds(30), kept: wish("h", key))
+        _ = try await world.service.apply(request, TestService.alice, wait: .seconds(30), kept: wish("h", key))
         #expect(await state() == nil, "its answer is on its way")
-        await world.service.keep(KeptAnswer(status: 200, body: [], location: nil), for: key)
+        await world.service.keep(StoredResponse(status: 200, body: [], location: nil), for: key)
         guard case .answered = await state() else {
             Issue.record("there is an answer, though the first request holds the key yet")
             return
@@ -59,10 +61,12 @@ struct KeyTests {
     }
 
     @Test func `a plan is made once, and its answer is kept over restarts for a day`() async throws {
-        let world = try World()
-        let plan = try await world.service.plan(.request(.startVM, "vm/102"), World.alice, kept: wish())
+        let world = try TestService()
+        let plan = try await world.service.plan(.request(.startVM, "vm/102"), TestService.alice, kept: wish())
         for world in [world, try await world.restarted()] {
-            guard case .answered(let answer) = try await world.service.begin(Self.key, payloadHash: "hash", World.alice)
+            guard
+                case .answered(let answer) = try await world.service.begin(
+                    Self.key, payloadHash: "hash", TestService.alice)
             else {
                 Issue.record("the answer is kept")
                 return
@@ -77,15 +81,15 @@ struct KeyTests {
     }
 
     @Test func `what a principal may not see any more is not shown for a key`() async throws {
-        let world = try World()
-        _ = try await world.service.plan(.request(.startVM, "vm/102"), World.alice, kept: wish())
+        let world = try TestService()
+        _ = try await world.service.plan(.request(.startVM, "vm/102"), TestService.alice, kept: wish())
         let blind = Principal(id: "operator", roles: [.operator], environments: [])
         #expect(await code(world, by: .by(blind)) == .unknownEnvironment)
     }
 
     @Test func `nor is it when what the key made is forgotten`() async throws {
-        let world = try World()
-        _ = try await world.service.plan(.request(.startVM, "vm/102"), World.alice, kept: wish())
+        let world = try TestService()
+        _ = try await world.service.plan(.request(.startVM, "vm/102"), TestService.alice, kept: wish())
         try await world.store.write { $0.remove(PlanFilter(), keeping: 0) }
         let blind = Principal(id: "operator", roles: [.operator], environments: [])
         let answer = await code(world, by: .by(blind))
@@ -94,26 +98,27 @@ struct KeyTests {
     }
 
     @Test func `a refusal before an operation exists is not kept`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.stopVM, "vm/101")
         let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-2")
         let request = ApplyRequest(planID: plan.id)
         let refused = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.apply(request, World.alice, wait: nil, kept: wish("h", key))
+            _ = try await world.service.apply(request, TestService.alice, wait: nil, kept: wish("h", key))
         }
         #expect(refused?.code == .approvalRequired)
-        await world.service.keep(KeptAnswer(status: 403, body: [], location: nil), for: key)
+        await world.service.keep(StoredResponse(status: 403, body: [], location: nil), for: key)
         #expect(try await world.store.read { $0.request(key) } == nil)
     }
 
     @Test func `an operation whose answer was lost answers as it stands`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-3")
         let request = ApplyRequest(planID: plan.id)
-        _ = try await world.service.apply(request, World.alice, wait: .seconds(30), kept: wish("h", key))
+        _ = try await world.service.apply(request, TestService.alice, wait: .seconds(30), kept: wish("h", key))
         let next = try await world.restarted()
-        guard case .unanswered(let operation) = try await next.service.begin(key, payloadHash: "h", World.alice) else {
+        guard case .unanswered(let operation) = try await next.service.begin(key, payloadHash: "h", TestService.alice)
+        else {
             Issue.record("the operation is known")
             return
         }

@@ -13,15 +13,15 @@ struct LimitTests {
         IdempotencyKey(principal: "operator", route: "plan", key: name)
     }
 
-    private static func wish(_ key: IdempotencyKey, bytes: Int = 10) -> KeptWish {
-        KeptWish(key: key, payloadHash: "h") { _ in
-            KeptAnswer(status: 200, body: [UInt8](repeating: 7, count: bytes), location: nil)
+    private static func wish(_ key: IdempotencyKey, bytes: Int = 10) -> PendingIdempotentRequest {
+        PendingIdempotentRequest(key: key, payloadHash: "h") { _ in
+            StoredResponse(status: 200, body: [UInt8](repeating: 7, count: bytes), location: nil)
         }
     }
 
-    private func begin(_ world: World, _ key: IdempotencyKey) async -> ErrorCode? {
+    private func begin(_ world: TestService, _ key: IdempotencyKey) async -> ErrorCode? {
         do throws(ServiceError) {
-            if case .fresh = try await world.service.begin(key, payloadHash: "h", World.alice) {
+            if case .fresh = try await world.service.begin(key, payloadHash: "h", TestService.alice) {
                 world.service.end(key)
             }
             return nil
@@ -36,11 +36,11 @@ struct LimitTests {
     ) async throws {
         var limits = Limits()
         (limits.keys, limits.keyBytes) = (keys, bytes)
-        let world = try World(limits: limits)
+        let world = try TestService(limits: limits)
         for name in ["a", "b"] {
             #expect(await begin(world, Self.key(name)) == nil)
             _ = try await world.service.plan(
-                .request(.startVM, "vm/102"), World.alice, kept: Self.wish(Self.key(name), bytes: each))
+                .request(.startVM, "vm/102"), TestService.alice, kept: Self.wish(Self.key(name), bytes: each))
         }
         #expect(await begin(world, Self.key("c")) == .rateLimited)
         #expect(await begin(world, Self.key("a")) == nil, "what is kept is answered")
@@ -52,15 +52,15 @@ struct LimitTests {
     }
 
     @Test func `a dry run is kept in outline and under no key, and done anew when it is applied`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.service.plan(
-            .request(.startVM, "vm/102", dryRun: true), World.alice, kept: Self.wish(Self.key("a")))
+            .request(.startVM, "vm/102", dryRun: true), TestService.alice, kept: Self.wish(Self.key("a")))
         #expect(!plan.preview.calls.isEmpty)
         #expect(try await world.store.read { $0.request(Self.key("a")) } == nil)
         let kept = try #require(try await world.store.read { $0.plan(plan.id) })
         #expect(kept.preview.calls.isEmpty && kept.planHash == plan.planHash)
         let apply = ApplyRequest(planID: plan.id)
-        let outcome = try await world.service.apply(apply, World.alice, wait: nil)
+        let outcome = try await world.service.apply(apply, TestService.alice, wait: nil)
         #expect(outcome.plan.preview.calls.map(\.shownPath) == plan.preview.calls.map(\.shownPath))
         #expect(outcome.plan.id == plan.id && world.pve.changes.isEmpty)
     }
@@ -68,7 +68,7 @@ struct LimitTests {
     @Test func `plans may keep only so many ids`() async throws {
         var limits = Limits()
         limits.reservedIDs = 2
-        let world = try World(limits: limits)
+        let world = try TestService(limits: limits)
         func clone(_ id: Int) async -> ErrorCode? {
             do throws(ServiceError) {
                 _ = try await world.plan(.cloneVM, "vm/102", ["newid": JSON(id)])
@@ -84,7 +84,7 @@ struct LimitTests {
     }
 
     @Test func `without disk space only what ends or stops something goes`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let (first, second) = (
             try await world.plan(.stopVM, "vm/101"), try await world.plan(.stopVM, "vm/101")
@@ -101,38 +101,38 @@ struct LimitTests {
         #expect(await code { () async throws(ServiceError) in _ = try await world.apply(plan) } == .storeUnavailable)
         #expect(
             await code { () async throws(ServiceError) in
-                _ = try await world.service.inventoryOfAll(runningOnly: false, World.alice)
+                _ = try await world.service.inventoryOfAll(runningOnly: false, TestService.alice)
             } == .storeUnavailable)
         #expect(
             await code { () async throws(ServiceError) in
-                _ = try await world.service.unfreeze(FreezeChoice(), World.alice)
+                _ = try await world.service.unfreeze(FreezeChoice(), TestService.alice)
             }
                 == .storeUnavailable)
         #expect(world.audit.events.count == records, "nor is a refusal written down")
         #expect(await world.service.missing(isAuthConfigured: true).map(\.code) == [.storeUnavailable])
         let frozen = FreezeRequest(reason: "the disk")
-        _ = try await world.service.freeze(frozen, World.alice)
-        _ = try await world.service.cancelPlan(first.id, World.alice)
-        #expect(try await world.service.plan(first.id, World.alice).state == .cancelled)
-        #expect(try await world.service.plan(second.id, World.alice).state == .awaitingApproval)
+        _ = try await world.service.freeze(frozen, TestService.alice)
+        _ = try await world.service.cancelPlan(first.id, TestService.alice)
+        #expect(try await world.service.plan(first.id, TestService.alice).state == .cancelled)
+        #expect(try await world.service.plan(second.id, TestService.alice).state == .awaitingApproval)
         #expect(world.pve.changes.isEmpty)
     }
 
     @Test func `a PVE that hangs keeps only its own places`() async throws {
         var limits = Limits()
         limits.shareReads = false
-        let world = try World(limits: limits)
+        let world = try TestService(limits: limits)
         let gate = Gate()
         world.pve.holdInventory(until: gate)
-        let read = ActionRequest(reading: .readInventory, on: .inventoryAll, in: world.facts.name)
+        let read = ActionRequest(reading: .readInventory, on: .inventoryAll, in: world.settings.name)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for _ in 0..<64 { group.addTask { _ = try await world.service.read(read, World.alice) } }
+            for _ in 0..<64 { group.addTask { _ = try await world.service.read(read, TestService.alice) } }
             while world.pve.inventories < 64 { await Task.yield() }
             let refusal = await world.refusal { () async throws(ServiceError) in
                 _ = try await world.plan(.startVM, "vm/102")
             }
             #expect(refusal?.code == .overloaded && refusal?.detail.hasPrefix("home: ") == true)
-            let all = try await world.service.inventoryOfAll(runningOnly: false, World.alice)
+            let all = try await world.service.inventoryOfAll(runningOnly: false, TestService.alice)
             #expect(all.parts.first?.error?.code == .overloaded)
             gate.open()
             try await group.waitForAll()
@@ -148,13 +148,13 @@ struct LimitTests {
     }
 
     @Test func `one caller's flood leaves the next free place to another, and who has left keeps none`() async throws {
-        let world = try World()
+        let world = try TestService()
         let gate = Gate()
         defer { gate.open() }
         world.pve.holdInventory(until: gate)
-        let read = ActionRequest(reading: .readInventory, on: .inventoryAll, in: world.facts.name)
-        let site = try #require(world.service.sites.first)
-        let flood = (0..<64).map { _ in Task { try? await world.service.read(read, World.alice) } }
+        let read = ActionRequest(reading: .readInventory, on: .inventoryAll, in: world.settings.name)
+        let managed = try #require(world.service.managedEnvironments.first)
+        let flood = (0..<64).map { _ in Task { try? await world.service.read(read, TestService.alice) } }
         let bob = Context(caller: .labelled("bob"), principal: .shared, requestID: "req_2")
         // Not before: between looking and reading each gives its place back for a moment.
         try await pass { world.service.reads.waiting == 64 }
@@ -163,17 +163,17 @@ struct LimitTests {
         }
         #expect(mine?.code == .overloaded, "she has them all")
         let plan = Task { try await world.plan(.startVM, "vm/102", as: bob) }
-        try await pass { site.queued == 1 }
+        try await pass { managed.queued == 1 }
         flood[0].cancel()
         #expect(try await plan.value.state == .approved, "PVE hangs for all but him")
         for task in flood { task.cancel() }
         for task in flood { _ = await task.value }
-        #expect(site.taken == 0 && !gate.isOpen)
+        #expect(managed.taken == 0 && !gate.isOpen)
         gate.open()
     }
 
     @Test func `what keys take up is counted in the store once in a while`() async throws {
-        let world = try World()
+        let world = try TestService()
         let reads = Mutex(0)
         world.store.failReads {
             reads.withLock { $0 += 1 }

@@ -50,7 +50,7 @@ struct PartlyDoneTests {
             },
             Turn("PVE refuses the second", "upstream_refused", states: ["done", "failed"]) {
                 call, _ throws(HypervisorError) in
-                if call == 2 { throw .refused(Upstream(status: 500, reason: "no space")) }
+                if call == 2 { throw .refused(PVERejection(status: 500, reason: "no space")) }
                 return .done(.null)
             },
             Turn("PVE is not reached for the second", "upstream_unreachable") { call, _ throws(HypervisorError) in
@@ -58,7 +58,7 @@ struct PartlyDoneTests {
                 return .done(.null)
             },
             Turn("the second one's task fails", nil, states: ["done", "failed"]) { call, pve in
-                guard call == 2, let upid = UPID(World.upid) else { return .done(.null) }
+                guard call == 2, let upid = UPID(TestService.upid) else { return .done(.null) }
                 pve.taskStatus = .stopped(.failed("no space left"))
                 return .task(upid)
             },
@@ -78,9 +78,9 @@ struct PartlyDoneTests {
         }
     }
 
-    private func world(_ act: @escaping Turn.Act) throws -> World {
+    private func world(_ act: @escaping Turn.Act) throws -> TestService {
         let watched = Watched()
-        let world = try World { _ throws(HypervisorError) in try watched.next(act) }
+        let world = try TestService { _ throws(HypervisorError) in try watched.next(act) }
         watched.watch(world.pve)
         return world
     }
@@ -149,7 +149,8 @@ struct PartlyDoneTests {
     }
 
     @Test func `a first call that fails leaves nothing behind and keeps its code`() async throws {
-        let world = try world { _, _ throws(HypervisorError) in throw .refused(Upstream(status: 500, reason: "no")) }
+        let world = try world { _, _ throws(HypervisorError) in throw .refused(PVERejection(status: 500, reason: "no"))
+        }
         let plan = try await world.plan(try cloudInit(), "vm/102", ["ciuser": "admin"])
         let refused = await world.refusal { () async throws(ServiceError) in
             try await world.apply(plan, approvedBy: "carol")
@@ -170,7 +171,7 @@ struct PartlyDoneTests {
     }
 
     @Test func `a second call that somebody stops is cancelled, and says what the first one did`() async throws {
-        let upid = try #require(UPID(World.upid))
+        let upid = try #require(UPID(TestService.upid))
         let world = try world { call, pve in
             guard call == 2 else { return .done(.null) }
             pve.taskStatus = .running
@@ -179,9 +180,9 @@ struct PartlyDoneTests {
         let plan = try await world.plan(try cloudInit(), "vm/102", ["ciuser": "admin"])
         let started = try await world.apply(plan, approvedBy: "carol", wait: nil)
         #expect(started.upid == upid)
-        _ = try await world.service.cancelOperation(started.id, World.alice)
+        _ = try await world.service.cancelOperation(started.id, TestService.alice)
         world.pve.taskStatus = .stopped(.failed("received interrupt"))
-        let ended = try await world.service.operation(started.id, World.alice, wait: .seconds(30))
+        let ended = try await world.service.operation(started.id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .cancelled)
         #expect(ended.code == "partially_applied")
         #expect(states(ended) == ["done", "failed"])
@@ -190,7 +191,7 @@ struct PartlyDoneTests {
 
     // MARK: After a crash
 
-    private func interrupted(_ world: World, _ steps: [Step]) async throws -> (plan: Plan, operation: RecordID) {
+    private func interrupted(_ world: TestService, _ steps: [Step]) async throws -> (plan: Plan, operation: RecordID) {
         let plan = try await world.plan(try cloudInit(), "vm/102", ["ciuser": "admin"])
         let id = RecordID.sample(7, .operation)
         try await world.interrupt(plan, id, steps)
@@ -198,22 +199,22 @@ struct PartlyDoneTests {
     }
 
     @Test func `a restart between two calls shows the one that was done and the one that was not sent`() async throws {
-        let world = try World()
+        let world = try TestService()
         let (_, id) = try await interrupted(world, [Step(sentAt: .sample, state: .done)])
         let next = try await world.restarted()
-        let ended = try await next.service.operation(id, World.alice, wait: .seconds(30))
+        let ended = try await next.service.operation(id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .unknown)
         #expect(states(ended) == ["done", "not_sent"])
         #expect(world.pve.changes.isEmpty)
     }
 
     @Test func `a restart that finds the second task failed says what the first one did`() async throws {
-        let world = try World()
+        let world = try TestService()
         let (plan, id) = try await interrupted(
-            world, [Step(sentAt: .sample, state: .done), Step(sentAt: .sample, upid: UPID(World.upid))])
+            world, [Step(sentAt: .sample, state: .done), Step(sentAt: .sample, upid: UPID(TestService.upid))])
         world.pve.taskStatus = .stopped(.failed("no space left"))
         let next = try await world.restarted()
-        let ended = try await next.service.operation(id, World.alice, wait: .seconds(30))
+        let ended = try await next.service.operation(id, TestService.alice, wait: .seconds(30))
         #expect(ended.code == "partially_applied")
         #expect(states(ended) == ["done", "failed"])
         #expect(ended.partial?.undo == plan.preview.undo)
@@ -229,7 +230,7 @@ struct PartlyDoneTests {
         await world.service.drain(within: .zero)
         world.store.failWrites { false }
         let next = try await world.restarted()
-        let ended = try await next.service.operation(started.id, World.alice, wait: .seconds(30))
+        let ended = try await next.service.operation(started.id, TestService.alice, wait: .seconds(30))
         #expect(ended.code == "partially_applied")
         #expect(states(ended) == ["done", "not_sent"])
         #expect(ended.cause == world.audit.events.last?.result?["cause"])

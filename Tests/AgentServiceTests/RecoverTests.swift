@@ -11,7 +11,7 @@ import Testing
 struct RecoverTests {
     /// A plan that was consumed, with an operation as far as `change` takes it.
     private func interrupted(
-        _ world: World, _ action: Action = .startVM, _ target: String = "vm/102", _ params: JSON = [:],
+        _ world: TestService, _ action: Action = .startVM, _ target: String = "vm/102", _ params: JSON = [:],
         approvedBy: String? = nil, _ change: @escaping @Sendable (inout Operation, Date) -> Void
     ) async throws -> (plan: Plan, operation: RecordID) {
         let plan = try await world.plan(action, target, params)
@@ -42,13 +42,13 @@ struct RecoverTests {
         return "UPID:pve1:\(padded(pid)):0187B2D5:\(padded(time)):\(type):\(id):\(user):"
     }
 
-    private func end(_ world: World, _ id: RecordID) async throws -> Operation {
-        try await world.service.operation(id, World.alice, wait: .seconds(30))
+    private func end(_ world: TestService, _ id: RecordID) async throws -> Operation {
+        try await world.service.operation(id, TestService.alice, wait: .seconds(30))
     }
 
     @Test func `what waited is not executed, and its plan is good again`() async throws {
         let entered = Gate()
-        let world = try World { _ in
+        let world = try TestService { _ in
             entered.open()
             await Gate().wait()
             return .done(.null)
@@ -69,7 +69,7 @@ struct RecoverTests {
     }
 
     @Test func `what was consumed and never sent has failed`() async throws {
-        let world = try World()
+        let world = try TestService()
         let (plan, id) = try await interrupted(world) { _, _ in }
         let next = try await world.restarted()
         let ended = try await end(next, id)
@@ -92,7 +92,7 @@ struct RecoverTests {
     ) async throws {
         var limits = Limits()
         limits.traceLooks = 1
-        let world = try World(limits: limits)
+        let world = try TestService(limits: limits)
         let (plan, id) = try await interrupted(world) { operation, now in
             operation.steps = [Step(sentAt: now)]
             operation.knownTasks = [UPID(Self.upid(number: 9))].compactMap { $0 }
@@ -107,7 +107,7 @@ struct RecoverTests {
     }
 
     @Test func `a call that is no task and has no answer is unknown`() async throws {
-        let world = try World()
+        let world = try TestService()
         let params: JSON = ["endpoint": "/storage/nas", "method": "PUT", "params": ["content": "iso"]]
         let (plan, id) = try await interrupted(world, .storageEdit, "storage/nas", params, approvedBy: "bob") {
             $0.steps = [Step(sentAt: $1)]
@@ -121,13 +121,13 @@ struct RecoverTests {
         (TaskExit.ok, OperationState.succeeded), (.warnings(2), .succeededWithWarnings), (.failed("no"), .failed),
     ])
     func `a task that is known is followed to its end`(exit: TaskExit, state: OperationState) async throws {
-        let world = try World()
+        let world = try TestService()
         let (plan, id) = try await interrupted(world) {
             $0.steps = [Step(sentAt: $1, upid: UPID(Self.upid()))]
         }
         world.pve.taskStatus = .running
         let next = try await world.restarted()
-        #expect(try await next.service.operation(id, World.alice).state == .running)
+        #expect(try await next.service.operation(id, TestService.alice).state == .running)
         world.pve.taskStatus = .stopped(exit)
         #expect(try await end(next, id).state == state)
         #expect(try await next.state(of: plan) == (state == .failed ? .failed : .applied))
@@ -135,7 +135,7 @@ struct RecoverTests {
     }
 
     @Test func `an answer that was stored is the outcome`() async throws {
-        let world = try World()
+        let world = try TestService()
         let (plan, id) = try await interrupted(world) { $0.steps = [Step(sentAt: $1, state: .done)] }
         let next = try await world.restarted()
         #expect(try await end(next, id).state == .succeeded)
@@ -143,14 +143,14 @@ struct RecoverTests {
     }
 
     @Test func `while PVE cannot be reached the change stays under way and keeps its lock`() async throws {
-        let world = try World()
+        let world = try TestService()
         let (plan, id) = try await interrupted(world) { $0.steps = [Step(sentAt: $1, upid: UPID(Self.upid()))] }
         world.pve.statusFailure = .unreachable("no route")
         let next = try await world.restarted()
         let other = try await next.plan(.startVM, "vm/102")
         let queued = try await next.apply(other, wait: nil)
         #expect(queued.state == .queued)
-        #expect(try await next.service.operation(id, World.alice).state == .running)
+        #expect(try await next.service.operation(id, TestService.alice).state == .running)
         #expect(try await next.state(of: plan) == .applying)
         world.pve.statusFailure = nil
         #expect(try await end(next, id).state == .succeeded)
@@ -158,11 +158,12 @@ struct RecoverTests {
     }
 
     @Test func `an environment that is another one now tells nothing`() async throws {
-        let world = try World()
+        let world = try TestService()
         let (_, id) = try await interrupted(world) { $0.steps = [Step(sentAt: $1, upid: UPID(Self.upid()))] }
         let name = try #require(EnvironmentName("home"))
         let next = try await world.restarted(
-            EnvironmentFacts(name: name, baseURL: "https://other.lan:8006", tokenID: "agent@pve!home", trust: "system"))
+            EnvironmentSettings(
+                name: name, baseURL: "https://other.lan:8006", tokenID: "agent@pve!home", trust: "system"))
         #expect(try await end(next, id).state == .unknown)
         let fresh = try await world.plan(.startVM, "vm/101")
         let refused = await next.refusal { () async throws(ServiceError) in try await next.apply(fresh) }
@@ -171,7 +172,7 @@ struct RecoverTests {
     }
 
     @Test func `an outcome that was recorded and not stored is stored, and not recorded again`() async throws {
-        let world = try World()
+        let world = try TestService()
         let (plan, id) = try await interrupted(world) { $0.steps = [Step(sentAt: $1, upid: UPID(Self.upid()))] }
         try await world.audit.append(
             AuditEvent(
@@ -188,7 +189,7 @@ struct RecoverTests {
     }
 
     /// A plan whose operation waited when the process ended.
-    private func waiting(_ world: World) async throws -> (plan: Plan, operation: RecordID) {
+    private func waiting(_ world: TestService) async throws -> (plan: Plan, operation: RecordID) {
         let plan = try await world.plan(.startVM, "vm/102")
         let id = RecordID.sample(7, .operation)
         let now = world.clock.now
@@ -202,7 +203,7 @@ struct RecoverTests {
     }
 
     @Test func `a refusal of what waited that was recorded and not stored is void`() async throws {
-        let world = try World()
+        let world = try TestService()
         let (plan, id) = try await waiting(world)
         let refusal = AuditEvent(
             kind: .refuse, actor: "alice", principal: "operator", environment: "home", planID: "\(plan.id)",
@@ -220,7 +221,7 @@ struct RecoverTests {
 
     @Test(arguments: [AuditKind.plan, .approve, .queue])
     func `a record without its transition gets a void record, once`(kind: AuditKind) async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.stopVM, "vm/101")
         let id = kind == .plan ? RecordID.sample(99) : plan.id
         let head = try await world.audit.append(
@@ -241,7 +242,7 @@ struct RecoverTests {
     func `what ends a plan is completed where it was recorded and not stored`(
         kind: AuditKind, state: PlanState
     ) async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.stopVM, "vm/101")
         try await world.audit.append(
             AuditEvent(kind: kind, actor: "bob", principal: "bob", environment: "home", planID: "\(plan.id)"), .now)
@@ -251,7 +252,7 @@ struct RecoverTests {
     }
 
     @Test func `a freeze that was recorded and not stored holds`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         for (id, ends) in [(1, nil), (2, "2020-01-01T00:00:00.000Z")] as [(UInt64, String?)] {
             try await world.audit.append(
@@ -263,26 +264,27 @@ struct RecoverTests {
                     ]), .now)
         }
         let next = try await world.restarted()
-        #expect(next.service.freezes(World.alice).map(\.id) == [.sample(1, .freeze)], "one that is over is not set")
+        #expect(
+            next.service.freezes(TestService.alice).map(\.id) == [.sample(1, .freeze)], "one that is over is not set")
         let refused = await next.refusal { () async throws(ServiceError) in try await next.apply(plan) }
         #expect(refused?.code == .frozen)
-        #expect(try await next.service.unfreeze(FreezeChoice(environment: "home"), World.alice)?.by == "bob")
-        #expect(try await next.restarted().service.freezes(World.alice).isEmpty)
+        #expect(try await next.service.unfreeze(FreezeChoice(environment: "home"), TestService.alice)?.by == "bob")
+        #expect(try await next.restarted().service.freezes(TestService.alice).isEmpty)
     }
 
     @Test func `records whose transitions are stored stand as they are`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.stopVM, "vm/101")
         try await world.apply(plan, approvedBy: "bob")
         let other = try await world.plan(.startVM, "vm/102")
-        _ = try await world.service.cancelPlan(other.id, World.alice)
+        _ = try await world.service.cancelPlan(other.id, TestService.alice)
         let before = world.audit.kinds
         _ = try await world.restarted()
         #expect(world.audit.kinds == before)
     }
 
     @Test func `a plan keeps what is left of its time over a restart`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         world.clock.move(by: 3000)
         let next = try await world.restarted()
@@ -292,7 +294,7 @@ struct RecoverTests {
     }
 
     @Test func `an intent whose change was given up as it could not be synced gets a void record`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let id = RecordID.sample(5, .operation)
         let now = world.clock.now
@@ -310,7 +312,7 @@ struct RecoverTests {
     }
 
     @Test func `a restart that was killed while it settled does not record the same end again`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let id = RecordID.sample(5, .operation)
         let now = world.clock.now

@@ -8,16 +8,18 @@ import Testing
 /// What is written down of a refusal, and when nothing is.
 @Suite(.timeLimit(.minutes(1)))
 struct RefusalTests {
-    private func lastRefusal(_ world: World) throws -> AuditEvent {
+    private func lastRefusal(_ world: TestService) throws -> AuditEvent {
         try #require(world.audit.events.last { $0.kind == .refuse })
     }
 
     @Test func `a refusal about a plan repeats neither its request nor its decision`() async throws {
-        let world = try World(team: Team.rules())
-        let plan = try await world.plan(.stopVM, "vm/101", as: .by(Team.agent))
+        let world = try TestService(team: TestPrincipals.rules())
+        let plan = try await world.plan(.stopVM, "vm/101", as: .by(TestPrincipals.agent))
         #expect(await world.applyCode(plan) == .approvalRequired)
-        #expect(await world.code(plan, by: Team.alice, hash: String(repeating: "0", count: 64)) == .planHashMismatch)
-        #expect(await world.code(plan, by: Team.agent) == .forbidden)
+        #expect(
+            await world.code(plan, by: TestPrincipals.alice, hash: String(repeating: "0", count: 64))
+                == .planHashMismatch)
+        #expect(await world.code(plan, by: TestPrincipals.agent) == .forbidden)
         let refusals = world.audit.events.filter { $0.kind == .refuse }
         #expect(refusals.map { $0.result?["code"] } == ["approval_required", "plan_hash_mismatch", "forbidden"])
         for event in refusals {
@@ -29,7 +31,7 @@ struct RefusalTests {
     }
 
     @Test func `a refusal of what never became a plan says what was asked for`() async throws {
-        let world = try World()
+        let world = try TestService()
         world.pve.failure = .unreachable("no route")
         let refused = await world.refusal { () async throws(ServiceError) in
             _ = try await world.plan(.startVM, "vm/102")
@@ -39,25 +41,29 @@ struct RefusalTests {
     }
 
     @Test func `below the disk floor every refusal is about the disk, and none is written`() async throws {
-        let world = try World(team: Team.rules())
-        let plan = try await world.plan(.stopVM, "vm/101", as: .by(Team.agent))
+        let world = try TestService(team: TestPrincipals.rules())
+        let plan = try await world.plan(.stopVM, "vm/101", as: .by(TestPrincipals.agent))
         world.clock.setShort(true)
         let count = world.audit.events.count
         #expect(await world.applyCode(plan) == .storeUnavailable)
-        #expect(await world.code(plan, by: Team.alice, hash: String(repeating: "0", count: 64)) == .storeUnavailable)
+        #expect(
+            await world.code(plan, by: TestPrincipals.alice, hash: String(repeating: "0", count: 64))
+                == .storeUnavailable)
         let cancelled = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.cancelPlan(plan.id, .by(Team.watcher))
+            _ = try await world.service.cancelPlan(plan.id, .by(TestPrincipals.watcher))
         }
         #expect(cancelled?.code == .storeUnavailable)
         #expect(world.audit.events.count == count)
         world.clock.setShort(false)
-        #expect(await world.code(plan, by: Team.alice, hash: String(repeating: "0", count: 64)) == .planHashMismatch)
+        #expect(
+            await world.code(plan, by: TestPrincipals.alice, hash: String(repeating: "0", count: 64))
+                == .planHashMismatch)
         #expect(world.audit.events.count == count + 1)
     }
 
     @Test func `an operation whose turn comes below the disk floor ends, and that is recorded`() async throws {
         let (entered, gate) = (Gate(), Gate())
-        let world = try World { _ in
+        let world = try TestService { _ in
             entered.open()
             await gate.wait()
             return .done(.null)
@@ -68,12 +74,12 @@ struct RefusalTests {
         let queued = try await world.apply(plans[1], wait: nil)
         world.clock.setShort(true)
         gate.open()
-        let ended = try await world.service.operation(queued.id, World.alice, wait: .seconds(30))
+        let ended = try await world.service.operation(queued.id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .failed && ended.code == "store_unavailable", "\(ended.message)")
         #expect(try await world.state(of: plans[1]) == .approved)
         let refusal = try lastRefusal(world)
         #expect(refusal.operationID == "\(queued.id)" && refusal.result?["state"] == "approved", "\(refusal)")
-        #expect(try await world.service.operation(running.id, World.alice).state == .succeeded)
+        #expect(try await world.service.operation(running.id, TestService.alice).state == .succeeded)
         #expect(world.audit.events.contains { $0.kind == .apply && $0.operationID == "\(running.id)" })
         #expect(world.pve.changes.count == 1)
     }

@@ -15,13 +15,13 @@ struct ReplayTests {
             planID: "\(plan.id)", operationID: "\(RecordID.sample(number, .operation))", request: plan.request.json)
     }
 
-    private func end(_ world: World, _ id: RecordID) async throws -> AgentModel.Operation {
-        try await world.service.operation(id, World.alice, wait: .seconds(30))
+    private func end(_ world: TestService, _ id: RecordID) async throws -> AgentModel.Operation {
+        try await world.service.operation(id, TestService.alice, wait: .seconds(30))
     }
 
     @Test(arguments: [true, false])
     func `what was applied after the backup is not applied again`(isMarked: Bool) async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let guarded = try await world.plan(.stopVM, "vm/101")
         let backup = try await world.backup()
@@ -42,7 +42,7 @@ struct ReplayTests {
     }
 
     @Test func `a plan that only the log knows is gone, and its operation has its end`() async throws {
-        let world = try World()
+        let world = try TestService()
         _ = try await world.plan(.startVM, "vm/101")
         let backup = try await world.backup()
         let plan = try await world.plan(.startVM, "vm/102")
@@ -67,7 +67,7 @@ struct ReplayTests {
     ) async throws {
         var limits = Limits()
         limits.traceLooks = 1
-        let world = try World(limits: limits)
+        let world = try TestService(limits: limits)
         let plan = try await world.plan(.startVM, "vm/102")
         let backup = try await world.backup()
         // The chain of a log in memory tells the time of the machine.
@@ -88,7 +88,7 @@ struct ReplayTests {
     func `an operation that waited or had begun in the backup may have been sent since`(hadBegun: Bool) async throws {
         var limits = Limits()
         limits.traceLooks = 1
-        let world = try World(limits: limits)
+        let world = try TestService(limits: limits)
         let plan = try await world.plan(.startVM, "vm/102")
         let id = RecordID.sample(5, .operation)
         let now = world.clock.now
@@ -114,7 +114,7 @@ struct ReplayTests {
     }
 
     @Test func `what waited in the backup and never began can be applied again`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         let id = RecordID.sample(5, .operation)
         let now = world.clock.now
@@ -131,17 +131,17 @@ struct ReplayTests {
 
     @Test(arguments: [AuditKind.reject, .cancel, .expire, .refuse])
     func `a plan that was ended after the backup stays ended`(kind: AuditKind) async throws {
-        let world = try World(team: Team.rules())
-        let plan = try await world.plan(.stopVM, "vm/101", as: .by(Team.agent))
-        if kind == .refuse { _ = try await world.decide(plan, .approve, by: Team.alice) }
+        let world = try TestService(team: TestPrincipals.rules())
+        let plan = try await world.plan(.stopVM, "vm/101", as: .by(TestPrincipals.agent))
+        if kind == .refuse { _ = try await world.decide(plan, .approve, by: TestPrincipals.alice) }
         let backup = try await world.backup()
         let state: PlanState
         switch kind {
         case .reject:
-            _ = try await world.decide(plan, .reject, by: Team.alice)
+            _ = try await world.decide(plan, .reject, by: TestPrincipals.alice)
             state = .rejected
         case .cancel:
-            _ = try await world.service.cancelPlan(plan.id, .by(Team.agent))
+            _ = try await world.service.cancelPlan(plan.id, .by(TestPrincipals.agent))
             state = .cancelled
         case .expire:
             world.clock.move(by: 86_400)
@@ -157,53 +157,53 @@ struct ReplayTests {
         #expect(try await world.state(of: plan) == state)
         let next = try await world.restored(backup, isMarked: true)
         #expect(try await next.state(of: plan) == state)
-        #expect(await next.code(plan, by: Team.alice) != nil)
+        #expect(await next.code(plan, by: TestPrincipals.alice) != nil)
         #expect(await next.applyCode(plan) != nil)
         #expect(world.pve.changes.isEmpty && !world.audit.kinds.contains(.void))
     }
 
     @Test func `freezes of after the backup hold, and those of the backup stay`() async throws {
-        func freeze(_ world: World, _ reason: String, _ by: Principal, ttl: Int? = nil) async throws -> Freeze {
+        func freeze(_ world: TestService, _ reason: String, _ by: Principal, ttl: Int? = nil) async throws -> Freeze {
             let request = FreezeRequest(environment: "home", reason: reason, ttl: ttl)
             return try await world.service.freeze(request, .by(by))
         }
-        let world = try World(team: Team.rules())
-        let before = try await freeze(world, "before", Team.agent)
+        let world = try TestService(team: TestPrincipals.rules())
+        let before = try await freeze(world, "before", TestPrincipals.agent)
         let backup = try await world.backup()
         func lift(_ freeze: Freeze) async throws {
             _ = try await world.service.unfreeze(
-                FreezeChoice(id: freeze.id?.description), .by(Team.alice))
+                FreezeChoice(id: freeze.id?.description), .by(TestPrincipals.alice))
         }
         try await lift(before)
-        try await lift(try await freeze(world, "set and lifted", Team.bob))
-        _ = try await freeze(world, "after", Team.alice)
-        _ = try await freeze(world, "over", Team.chief, ttl: 60)
+        try await lift(try await freeze(world, "set and lifted", TestPrincipals.bob))
+        _ = try await freeze(world, "after", TestPrincipals.alice)
+        _ = try await freeze(world, "over", TestPrincipals.chief, ttl: 60)
         world.clock.move(by: 61)
         let next = try await world.restored(backup, isMarked: true)
         // Who lifted the first may have had reason to; in doubt nothing changes.
-        #expect(Set(next.service.freezes(.by(Team.alice)).map(\.reason)) == ["before", "after"])
+        #expect(Set(next.service.freezes(.by(TestPrincipals.alice)).map(\.reason)) == ["before", "after"])
     }
 
     @Test func `a new state beside an old log has its freezes, and nothing else of it`() async throws {
-        let world = try World()
+        let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         try await world.apply(plan)
-        _ = try await world.service.freeze(FreezeRequest(reason: "stop"), World.alice)
-        let empty = World.Backup(plans: [], operations: [], freezes: [], mark: nil)
+        _ = try await world.service.freeze(FreezeRequest(reason: "stop"), TestService.alice)
+        let empty = TestService.Backup(plans: [], operations: [], freezes: [], mark: nil)
         let kinds = world.audit.kinds
         let next = try await world.restored(empty, isMarked: false)
-        #expect(next.service.freezes(World.alice).map(\.reason) == ["stop"])
+        #expect(next.service.freezes(TestService.alice).map(\.reason) == ["stop"])
         #expect(try await next.store.read { $0.operations(OperationFilter()).isEmpty })
         #expect(world.audit.kinds == kinds)
     }
 
     @Test func `what was settled by hand after the backup stays settled`() async throws {
-        let world = try World { _ throws(HypervisorError) in throw .timeout(sent: true) }
+        let world = try TestService { _ throws(HypervisorError) in throw .timeout(sent: true) }
         let plan = try await world.plan(.startVM, "vm/102")
         let backup = try await world.backup()
         let applied = try await world.apply(plan)
         #expect(applied.state == .unknown)
-        _ = try await world.service.resolve(applied.id, succeeded: true, reason: "looked", World.alice)
+        _ = try await world.service.resolve(applied.id, succeeded: true, reason: "looked", TestService.alice)
         let next = try await world.restored(backup, isMarked: false)
         #expect(try await end(next, applied.id).state == .succeeded)
         #expect(try await next.state(of: plan) == .applied)
@@ -213,7 +213,7 @@ struct ReplayTests {
     func `another process that opened the log since shows that the state is older`(openings: Int) async throws {
         var limits = Limits()
         limits.traceLooks = 1
-        let world = try World(limits: limits)
+        let world = try TestService(limits: limits)
         let plan = try await world.plan(.startVM, "vm/102")
         let id = RecordID.sample(5, .operation)
         let now = world.clock.now

@@ -32,10 +32,10 @@ struct SequenceTests {
     @Test(arguments: 1...60)
     func `no order of commands leads out of the table or to a second call`(seed: Int) async throws {
         let answers = Answers(seed: UInt64(seed))
-        let upid = try #require(UPID(World.upid.replacing("qmstart", with: "qmsnapshot")))
-        var world = try World(team: Team.rules([Self.guarded])) { _ throws(HypervisorError) in
+        let upid = try #require(UPID(TestService.upid.replacing("qmstart", with: "qmsnapshot")))
+        var world = try TestService(team: TestPrincipals.rules([Self.guarded])) { _ throws(HypervisorError) in
             switch answers.number(0..<6) {
-            case 0: throw .refused(Upstream(status: 500, reason: "no"))
+            case 0: throw .refused(PVERejection(status: 500, reason: "no"))
             case 1: throw .timeout(sent: true)
             case 2: throw .unreachable("gone")
             case 3: return .done(.null)
@@ -56,14 +56,17 @@ struct SequenceTests {
     }
 
     private func run(
-        _ command: Command, _ plan: Plan?, _ step: Int, _ random: Answers, _ world: inout World, _ plans: inout [Plan]
+        _ command: Command, _ plan: Plan?, _ step: Int, _ random: Answers, _ world: inout TestService,
+        _ plans: inout [Plan]
     ) async throws {
-        let approver = [Team.alice, Team.bob, Team.chief][random.number(0..<3)]
+        let approver = [TestPrincipals.alice, TestPrincipals.bob, TestPrincipals.chief][random.number(0..<3)]
         switch command {
         case .plan, .planGuarded:
             let target = command == .plan ? "vm/102" : "vm/101"
             let params: JSON = ["snapname": .string("s\(step)")]
-            if let made = try? await world.plan(.snapshotVM, target, params, as: .by(Team.agent)) { plans.append(made) }
+            if let made = try? await world.plan(.snapshotVM, target, params, as: .by(TestPrincipals.agent)) {
+                plans.append(made)
+            }
         case .approve: if let plan { _ = await world.code(plan, by: approver) }
         case .reject: if let plan { _ = await world.code(plan, .reject, by: approver) }
         case .apply: if let plan { _ = await world.applyCode(plan) }
@@ -73,26 +76,26 @@ struct SequenceTests {
             async let first = twice.applyCode(plan)
             async let second = twice.applyCode(plan)
             _ = await (first, second)
-        case .cancel: if let plan { _ = try? await world.service.cancelPlan(plan.id, .by(Team.agent)) }
+        case .cancel: if let plan { _ = try? await world.service.cancelPlan(plan.id, .by(TestPrincipals.agent)) }
         case .pass: world.clock.move(by: Double(random.number(1..<2000)))
         case .freeze: _ = try? await world.service.freeze(FreezeRequest(reason: "test"), .by(approver))
         case .unfreeze: _ = try? await world.service.unfreeze(FreezeChoice(), .by(approver))
-        case .revoke: world.service.replace(Team.rules([Self.guarded], without: approver))
-        case .restore, .allowAll: world.service.replace(Team.rules([Self.guarded]))
+        case .revoke: world.service.replace(TestPrincipals.rules([Self.guarded], without: approver))
+        case .restore, .allowAll: world.service.replace(TestPrincipals.rules([Self.guarded]))
         case .touch: world.pve.put("vm/102", status: "stopped", digest: "d\(step)")
         case .restart:
             await world.service.drain(within: .zero)
             world.audit.refuse { _, _ in false }
             world = try await world.restarted()
         case .expire: try? await world.service.expireDue()
-        case .denyAll: world.service.replace(Team.rules([Self.guarded, PolicyRule(id: "no", effect: .deny)]))
+        case .denyAll: world.service.replace(TestPrincipals.rules([Self.guarded, PolicyRule(id: "no", effect: .deny)]))
         case .breakLog: world.audit.refuse { event, _ in event.kind != .apply }
         case .mendLog: world.audit.refuse { _, _ in false }
         }
     }
 
     private func check(
-        _ world: World, _ plans: [Plan], _ states: inout [RecordID: PlanState], _ place: String
+        _ world: TestService, _ plans: [Plan], _ states: inout [RecordID: PlanState], _ place: String
     ) async throws {
         let calls = world.pve.changes.compactMap { $0["snapname"] }
         for plan in plans {

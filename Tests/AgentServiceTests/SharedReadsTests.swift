@@ -7,10 +7,11 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1)))
 struct SharedReadsTests {
-    private func site(_ pve: FakeHypervisor) throws -> Site {
+    private func managedEnvironment(_ pve: FakeHypervisor) throws -> ManagedEnvironment {
         let name = try #require(EnvironmentName("home"))
-        return Site(
-            facts: EnvironmentFacts(name: name, baseURL: "simulator://home", tokenID: "a@pve!home", trust: "system"),
+        return ManagedEnvironment(
+            settings: EnvironmentSettings(
+                name: name, baseURL: "simulator://home", tokenID: "a@pve!home", trust: "system"),
             hypervisor: pve)
     }
 
@@ -19,11 +20,11 @@ struct SharedReadsTests {
         let pve = FakeHypervisor()
         let gate = Gate()
         pve.holdInventory(until: gate)
-        let site = try site(pve)
+        let managed = try managedEnvironment(pve)
         let reads = SharedReads(sharing: sharing)
         let counts = try await withThrowingTaskGroup(of: Int.self) { group in
             for _ in 0..<20 {
-                group.addTask { try await reads.inventory(of: site, runningOnly: false).count }
+                group.addTask { try await reads.inventory(of: managed, runningOnly: false).count }
             }
             while pve.inventories < fetches { await Task.yield() }
             for _ in 0..<200 { await Task.yield() }
@@ -33,7 +34,7 @@ struct SharedReadsTests {
         #expect(counts == Array(repeating: 0, count: 20))
         #expect(sharing ? pve.inventories < 20 : pve.inventories == fetches)
         let before = pve.inventories
-        _ = try await reads.inventory(of: site, runningOnly: false)
+        _ = try await reads.inventory(of: managed, runningOnly: false)
         #expect(pve.inventories == before + 1, "nothing is kept once a fetch has ended")
     }
 
@@ -41,11 +42,11 @@ struct SharedReadsTests {
         let pve = FakeHypervisor()
         let gate = Gate()
         pve.holdInventory(until: gate)
-        let sites = [try site(pve)]
+        let managedEnvironments = [try managedEnvironment(pve)]
         let reads = SharedReads(sharing: true)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for runningOnly in [true, false] {
-                group.addTask { _ = try await reads.inventory(of: sites[0], runningOnly: runningOnly) }
+                group.addTask { _ = try await reads.inventory(of: managedEnvironments[0], runningOnly: runningOnly) }
             }
             while pve.inventories < 2 { await Task.yield() }
             gate.open()
@@ -57,11 +58,11 @@ struct SharedReadsTests {
         let pve = FakeHypervisor()
         let gate = Gate()
         pve.holdInventory(until: gate)
-        let site = try site(pve)
+        let managed = try managedEnvironment(pve)
         let reads = SharedReads(sharing: true)
         let tasks = (0..<3).map { _ in
             Task { () async throws(HypervisorError) in
-                try await reads.inventory(of: site, runningOnly: false).count
+                try await reads.inventory(of: managed, runningOnly: false).count
             }
         }
         while pve.inventories < 1 || reads.waiting < 3 {
@@ -80,19 +81,19 @@ struct SharedReadsTests {
             try Task.checkCancellation()
             await Task.yield()
         }
-        #expect(try await reads.inventory(of: site, runningOnly: false).count == 0)
+        #expect(try await reads.inventory(of: managed, runningOnly: false).count == 0)
         #expect(pve.inventories == 2, "the next one begins anew")
     }
 
     @Test func `a failure is shared too, and not kept`() async throws {
         let pve = FakeHypervisor()
         pve.failure = .timeout(sent: false)
-        let site = try site(pve)
+        let managed = try managedEnvironment(pve)
         let reads = SharedReads(sharing: true)
         await #expect(throws: HypervisorError.timeout(sent: false)) {
-            try await reads.inventory(of: site, runningOnly: false)
+            try await reads.inventory(of: managed, runningOnly: false)
         }
         pve.failure = nil
-        #expect(try await reads.inventory(of: site, runningOnly: false).count == 0)
+        #expect(try await reads.inventory(of: managed, runningOnly: false).count == 0)
     }
 }

@@ -9,11 +9,11 @@ import Testing
 @Suite(.timeLimit(.minutes(1)))
 struct TaskSecretsTests {
     private static let word = "correct-horse-battery"
-    private static let upid = World.upid.replacing("qmstart:101", with: "qmconfig:102")
+    private static let upid = TestService.upid.replacing("qmstart:101", with: "qmconfig:102")
 
-    private func applied(_ end: TaskExit, log: [String]) async throws -> (world: World, operation: Operation) {
+    private func applied(_ end: TaskExit, log: [String]) async throws -> (world: TestService, operation: Operation) {
         let upid = try #require(UPID(Self.upid))
-        let world = try World { _ in .task(upid) }
+        let world = try TestService { _ in .task(upid) }
         world.pve.taskLog = log
         world.pve.taskStatus = .stopped(end)
         let configure = try #require(Action(rawValue: "configure_vm"))
@@ -26,27 +26,27 @@ struct TaskSecretsTests {
     @Test(arguments: [TaskExit.ok, .failed("cannot set \(word)"), .warnings(1)])
     func `the log of a task is redacted when its plan has ended`(end: TaskExit) async throws {
         let (world, operation) = try await applied(end, log: ["starting", "cipassword: \(Self.word)", "TASK OK"])
-        let log = try await world.service.log(of: operation.id, from: 0, limit: 50, World.alice)
+        let log = try await world.service.log(of: operation.id, from: 0, limit: 50, TestService.alice)
         #expect(log.lines == ["starting", "cipassword: <redacted>", "TASK OK"])
         #expect(log.total == 3)
-        let part = try await world.service.log(of: operation.id, from: 1, limit: 1, World.alice)
+        let part = try await world.service.log(of: operation.id, from: 1, limit: 1, TestService.alice)
         #expect(part.lines == ["cipassword: <redacted>"] && part.total == 3)
         let next = try await world.restarted()
-        #expect(try await next.service.log(of: operation.id, from: 0, limit: 50, World.alice).lines == log.lines)
+        #expect(try await next.service.log(of: operation.id, from: 0, limit: 50, TestService.alice).lines == log.lines)
     }
 
     @Test func `a log is kept as far as there is room for it`() async throws {
         let line = String(repeating: "x", count: 1023)
         let (world, operation) = try await applied(.ok, log: Array(repeating: line, count: 100))
-        #expect(try await world.service.log(of: operation.id, from: 0, limit: 500, World.alice).lines.count == 64)
+        #expect(try await world.service.log(of: operation.id, from: 0, limit: 500, TestService.alice).lines.count == 64)
         #expect(operation.keptLog.count == 64)
     }
 
-    private func data(_ world: World, _ action: String, _ target: String) async throws -> JSON {
+    private func data(_ world: TestService, _ action: String, _ target: String) async throws -> JSON {
         let target = try #require(Target(target))
         let request = ActionRequest(
-            reading: try #require(Action(rawValue: action)), on: target, in: world.facts.name)
-        guard case .json(let data) = try await world.service.read(request, World.alice).result.content else {
+            reading: try #require(Action(rawValue: action)), on: target, in: world.settings.name)
+        guard case .json(let data) = try await world.service.read(request, TestService.alice).result.content else {
             return .null
         }
         return data
@@ -74,7 +74,7 @@ struct TaskSecretsTests {
         #expect(rows.array?.map { $0["status"] } == ["cannot set <redacted>", "OK"])
 
         // Of what is not kept any more nobody knows what it carried.
-        let other = try World()
+        let other = try TestService()
         other.pve.put([["n": 1, "t": .string(Self.word)]], at: path[0], path[1], path[2], path[3], "log")
         #expect(try await data(other, "read_task_log", task) == [])
         let foreign = Self.upid.replacing("agent@pve!home", with: "root@pam")
@@ -83,7 +83,7 @@ struct TaskSecretsTests {
     }
 
     @Test func `reads show no secret of a configuration`() async throws {
-        let world = try World()
+        let world = try TestService()
         world.pve.put(
             ["hostname": "web", "env": "TOKEN=\(Self.word)", "description": "see https://u:\(Self.word)@host/"],
             at: "nodes",
@@ -94,7 +94,7 @@ struct TaskSecretsTests {
     }
 
     @Test func `the environment of a container is hidden in a preview, and never a change back`() async throws {
-        let world = try World()
+        let world = try TestService()
         world.pve.put(
             ["hostname": "web", "env": "TOKEN=\(Self.word)", "digest": "d1"], at: "nodes", "pve1", "lxc", "103",
             "config")

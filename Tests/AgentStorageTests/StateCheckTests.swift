@@ -28,7 +28,8 @@ struct StateCheckTests {
             records.put(AuditMark(head: .empty, settled: 3))
             let key = IdempotencyKey(principal: "p", route: "plan", key: "k")
             records.put(
-                KeptRequest(key: key, payloadHash: "h", record: plan.id, environment: .sample, createdAt: .sample))
+                IdempotentRequest(key: key, payloadHash: "h", record: plan.id, environment: .sample, createdAt: .sample)
+            )
         }
         await store.close()
         return place

@@ -77,9 +77,9 @@ struct StateMigrationTests {
                     setAt: .sample, endsAt: nil))
             records.put(AuditMark(head: .empty, settled: 7))
             let key = IdempotencyKey(principal: "bot", route: "apply", key: "k")
-            let answer = KeptAnswer(status: 202, body: [0x7B, 0x7D], location: "/")
+            let answer = StoredResponse(status: 202, body: [0x7B, 0x7D], location: "/")
             records.put(
-                KeptRequest(
+                IdempotentRequest(
                     key: key, payloadHash: "h", record: running.id, environment: .sample, createdAt: .sample,
                     answer: answer))
         }

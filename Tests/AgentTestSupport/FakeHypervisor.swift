@@ -145,7 +145,7 @@ package final class FakeHypervisor: Hypervisor {
             }
             let name = (path[2] == "qemu" ? "vm/" : "lxc/") + path[3]
             guard let guest = state.guests[name], path[1] == node else {
-                return .failure(.refused(Upstream(status: 500, reason: "Configuration file does not exist")))
+                return .failure(.refused(PVERejection(status: 500, reason: "Configuration file does not exist")))
             }
             switch path[4] {
             case "config": return .success(guest.config)

@@ -71,7 +71,8 @@ extension PlanStoreConformance {
             for plan in plans { records.put(plan) }
             for operation in operations { records.put(operation) }
             records.put(
-                KeptRequest(key: key, payloadHash: "", record: source.id, environment: .sample, createdAt: .sample))
+                IdempotentRequest(
+                    key: key, payloadHash: "", record: source.id, environment: .sample, createdAt: .sample))
         }
         func prune(_ seconds: Double, _ count: Int, _ requests: Double) async throws -> ([UInt64], [UInt64], Bool) {
             try await store.write { records in

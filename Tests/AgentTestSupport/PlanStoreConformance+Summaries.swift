@@ -51,10 +51,10 @@ extension PlanStoreConformance {
 
     private func checkKeyUse() async throws {
         for (principal, name, bytes) in [("bot", "a", 100), ("bot", "b", 50), ("bob", "a", 7)] {
-            let kept = KeptRequest(
+            let kept = IdempotentRequest(
                 key: IdempotencyKey(principal: principal, route: "plan", key: name), payloadHash: "",
                 record: .sample(1), environment: .sample, createdAt: .sample,
-                answer: KeptAnswer(status: 200, body: [UInt8](repeating: 0, count: bytes), location: nil))
+                answer: StoredResponse(status: 200, body: [UInt8](repeating: 0, count: bytes), location: nil))
             try await store.write { $0.put(kept) }
         }
         let use = try await store.read { ($0.keyUse(of: "bot"), $0.keyUse(of: "nobody")) }

@@ -76,7 +76,7 @@ extension PlanStoreConformance {
                     [
                         ("text", .text("")), ("one", .secret(Secret(secret))), ("digest", .observedDigest),
                         ("list", .list(["", "é"])), ("none", .list([])),
-                    ], tasks: ["qmstart", "hastart"], taskID: "101", moves: ["status"]),
+                    ], tasks: ["qmstart", "hastart"], taskID: "101", expectedDrift: ["status"]),
                 Call(.delete, [], [("two", .secret(Secret(secret + "2"))), ("three", .secret(Secret("")))]),
             ], observed: Observed(shown: ["x": json], compared: ["x", "y"]),
             changes: [Change("memory", from: .null, to: json)], noop: true, irreversible: true, undo: json,
@@ -145,10 +145,10 @@ extension PlanStoreConformance {
         full.data = Self.json
         full.logTail = ["", "two\n"]
         full.moved = [
-            Moved(field: "status", planned: "stopped", found: Self.json),
-            Moved(field: "x", planned: 1, found: .number(1)),
+            StateDrift(field: "status", planned: "stopped", found: Self.json),
+            StateDrift(field: "x", planned: 1, found: .number(1)),
         ]
-        full.upstream = Upstream(status: 500, reason: "é", errors: ["b": "2", "a": "1"])
+        full.upstream = PVERejection(status: 500, reason: "é", errors: ["b": "2", "a": "1"])
         full.cancelRequestedBy = "mallory"
         full.queuePosition = 7
         let running = full
@@ -163,7 +163,7 @@ extension PlanStoreConformance {
         try requireSame(try await store.read { $0.operation(running.id) }, running, "an operation comes back whole")
         _ = full.move(to: .unknown, at: .sample.addingTimeInterval(60.5))
         full.data = .some(.null)
-        full.upstream = Upstream(status: 599, reason: "")
+        full.upstream = PVERejection(status: 599, reason: "")
         let unknown = full
         try await store.write { $0.put(unknown) }
         try requireSame(
@@ -178,12 +178,13 @@ extension PlanStoreConformance {
 
     func checkRequests() async throws {
         let key = IdempotencyKey(principal: "bot", route: "plan", key: "k '\"\u{1F600}")
-        var kept = KeptRequest(key: key, payloadHash: "h", record: .sample(1), environment: .sample, createdAt: .sample)
+        var kept = IdempotentRequest(
+            key: key, payloadHash: "h", record: .sample(1), environment: .sample, createdAt: .sample)
         try require(try await store.read { $0.request(key) } == nil, "an unknown key has no request")
         let first = kept
         try await store.write { $0.put(first) }
         try require(try await store.read { $0.request(key) } == first, "a request without answer comes back")
-        kept.answer = KeptAnswer(status: 202, body: [0, 0xFF, 0x7B], location: "/v1/operations/x")
+        kept.answer = StoredResponse(status: 202, body: [0, 0xFF, 0x7B], location: "/v1/operations/x")
         let answered = kept
         try await store.write { $0.put(answered) }
         try require(try await store.read { $0.request(key) } == answered, "putting again adds the answer")
@@ -193,9 +194,9 @@ extension PlanStoreConformance {
             IdempotencyKey(principal: "bot", route: "plan", key: "k"),
         ] {
             try require(try await store.read { $0.request(other) } == nil, "keys are by principal and route")
-            let kept = KeptRequest(
+            let kept = IdempotentRequest(
                 key: other, payloadHash: "", record: .sample(2, .operation), environment: .sample, createdAt: .sample,
-                answer: KeptAnswer(status: 200, body: [], location: nil))
+                answer: StoredResponse(status: 200, body: [], location: nil))
             try await store.write { $0.put(kept) }
             try require(try await store.read { $0.request(other) } == kept, "each key has its own request")
         }

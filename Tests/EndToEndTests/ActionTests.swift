@@ -5,8 +5,8 @@ import Testing
 /// All thirteen actions, from the plan to the end of PVE's task.
 @Suite(.timeLimit(.minutes(2)))
 struct ActionTests {
-    @Test(arguments: Wish.changes)
-    func `a change is planned, approved where needed, applied, and really happens`(wish: Wish) async throws {
+    @Test(arguments: PlanRequest.changes)
+    func `a change is planned, approved where needed, applied, and really happens`(wish: PlanRequest) async throws {
         try await withAgent { agent in
             let planned = try await agent.plan(wish)
             #expect(planned.status == 200)
@@ -37,7 +37,7 @@ struct ActionTests {
     }
 
     /// Whether the simulated cluster is as it should be after `wish`.
-    private static func happened(_ wish: Wish, _ pve: Simulator) throws -> Bool {
+    private static func happened(_ wish: PlanRequest, _ pve: Simulator) throws -> Bool {
         switch wish.action {
         case "start_vm": pve.guest(136)?.status == "running"
         case "stop_vm": pve.guest(100)?.status == "stopped"
@@ -53,14 +53,14 @@ struct ActionTests {
 
     @Test func `storage and firewall edits are seen by the next plan`() async throws {
         try await withAgent { agent in
-            for wish in [Wish.addStorage, .addRule] {
+            for wish in [PlanRequest.addStorage, .addRule] {
                 _ = try await agent.apply(try await agent.planID(wish), approvedBy: "alice")
             }
             let again = try await agent.plan(.addStorage)
             #expect(again["state"] == "denied")
             #expect(again["decision"]?["rules"]?.array?.contains("check:object-exists") == true)
 
-            let change = Wish(
+            let change = PlanRequest(
                 "storage_edit", "storage/nas",
                 ["endpoint": "/storage/nas", "method": "PUT", "params": ["content": "backup"]])
             let planned = try await agent.plan(change)
@@ -73,7 +73,7 @@ struct ActionTests {
             let sent = try #require(agent.executed.last?.parameters["digest"])
             #expect(sent.count == 40 && sent.allSatisfy(\.isHexDigit), "\(sent)")
 
-            let remove = Wish("storage_edit", "storage/nas", ["endpoint": "/storage/nas", "method": "DELETE"])
+            let remove = PlanRequest("storage_edit", "storage/nas", ["endpoint": "/storage/nas", "method": "DELETE"])
             let gone = try await agent.apply(try await agent.planID(remove), approvedBy: "alice")
             #expect(gone["result"]?["status"] == "succeeded")
             #expect(try await agent.plan(change)["state"] == "denied")
@@ -81,11 +81,12 @@ struct ActionTests {
     }
 
     @Test(arguments: [
-        Wish("read_vm", "vm/100"), Wish("read_vm", "vm/100", ["node": "pve2"]), Wish("read_inventory", "inventory/all"),
-        Wish("read_nodes", "nodes/all"), Wish("read_tasks", "tasks/all"),
-        Wish("read_tasks", "tasks/all", ["node": "pve2", "limit": 5]),
+        PlanRequest("read_vm", "vm/100"), PlanRequest("read_vm", "vm/100", ["node": "pve2"]),
+        PlanRequest("read_inventory", "inventory/all"),
+        PlanRequest("read_nodes", "nodes/all"), PlanRequest("read_tasks", "tasks/all"),
+        PlanRequest("read_tasks", "tasks/all", ["node": "pve2", "limit": 5]),
     ])
-    func `a read is applied in one step, or by its plan as often as one likes`(wish: Wish) async throws {
+    func `a read is applied in one step, or by its plan as often as one likes`(wish: PlanRequest) async throws {
         try await withAgent { agent in
             let direct = try await agent.post("/v1/actions/apply", wish.json)
             #expect(direct.status == 200, "\(direct)")
@@ -107,7 +108,7 @@ struct ActionTests {
 
     @Test func `a machine that is not there cannot be read`() async throws {
         try await withAgent { agent in
-            let wish = Wish("read_vm", "vm/4711")
+            let wish = PlanRequest("read_vm", "vm/4711")
             expectProblem(try await agent.post("/v1/actions/apply", wish.json), 403, "policy_denied")
             let planned = try await agent.plan(wish)
             #expect(planned["state"] == "denied")
@@ -121,7 +122,7 @@ struct ActionTests {
             let reply = try await agent.apply(try await agent.planID(.start))
             let upid = try #require(reply["operation"]?["upid"]?.string)
             let action = try await agent.post(
-                "/v1/actions/apply", Wish("read_task_status", "task/\(upid)").json)
+                "/v1/actions/apply", PlanRequest("read_task_status", "task/\(upid)").json)
             #expect(action["result"]?["data"]?["exitstatus"] == "OK", "\(action)")
             let encoded = upid.replacing("!", with: "%21").replacing(":", with: "%3A")
             let short = try await agent.get("/v1/tasks/status?environment=cloud&upid=\(encoded)")
@@ -133,8 +134,8 @@ struct ActionTests {
         }
     }
 
-    @Test(arguments: Wish.changes)
-    func `a dry run shows the calls and changes nothing`(wish: Wish) async throws {
+    @Test(arguments: PlanRequest.changes)
+    func `a dry run shows the calls and changes nothing`(wish: PlanRequest) async throws {
         try await withAgent { agent in
             let dry = wish.with("dry_run", true)
             let direct = try await agent.post("/v1/actions/apply", dry.json)
@@ -165,18 +166,21 @@ struct ActionTests {
     }
 
     @Test(arguments: [
-        (Wish("start_vm", "vm/4711"), "guest-exists"), (Wish("start_vm", "vm/136", ["node": "pve1"]), "guest-exists"),
-        (Wish("start_vm", "vm/118"), "guest-exists"), (Wish("start_vm", "vm/9000"), "template"),
-        (Wish("delete_vm", "vm/100"), "running"), (Wish("clone_vm", "vm/9000", ["newid": 100]), "new-id"),
-        (Wish("migrate_vm", "vm/100", ["target": "pve1"]), "online"),
-        (Wish("migrate_vm", "vm/100", ["target": "pve9", "online": true]), "target-node"),
-        (Wish("migrate_vm", "vm/136", ["target": "pve2"]), "target-node"),
+        (PlanRequest("start_vm", "vm/4711"), "guest-exists"),
+        (PlanRequest("start_vm", "vm/136", ["node": "pve1"]), "guest-exists"),
+        (PlanRequest("start_vm", "vm/118"), "guest-exists"), (PlanRequest("start_vm", "vm/9000"), "template"),
+        (PlanRequest("delete_vm", "vm/100"), "running"), (PlanRequest("clone_vm", "vm/9000", ["newid": 100]), "new-id"),
+        (PlanRequest("migrate_vm", "vm/100", ["target": "pve1"]), "online"),
+        (PlanRequest("migrate_vm", "vm/100", ["target": "pve9", "online": true]), "target-node"),
+        (PlanRequest("migrate_vm", "vm/136", ["target": "pve2"]), "target-node"),
         (
-            Wish("storage_edit", "storage/nowhere", ["endpoint": "/storage/nowhere", "method": "DELETE"]),
+            PlanRequest("storage_edit", "storage/nowhere", ["endpoint": "/storage/nowhere", "method": "DELETE"]),
             "object-exists"
         ),
     ])
-    func `what PVE would refuse is denied by the plan, and cannot be applied`(wish: Wish, check: String) async throws {
+    func `what PVE would refuse is denied by the plan, and cannot be applied`(
+        wish: PlanRequest, check: String
+    ) async throws {
         try await withAgent { agent in
             let planned = try await agent.plan(wish)
             #expect(planned.status == 200)
@@ -192,8 +196,8 @@ struct ActionTests {
         }
     }
 
-    @Test(arguments: Wish.changes)
-    func `a read-only environment denies every change and allows dry runs to be asked`(wish: Wish) async throws {
+    @Test(arguments: PlanRequest.changes)
+    func `a read-only environment denies every change and allows dry runs to be asked`(wish: PlanRequest) async throws {
         try await withAgent(Setup(.simulated("cloud", settings: ["read_only": true]))) { agent in
             let planned = try await agent.plan(wish)
             #expect(planned["state"] == "denied")

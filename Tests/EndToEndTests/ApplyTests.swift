@@ -37,7 +37,7 @@ struct ApplyTests {
             let again = try await agent.apply(id)
             expectProblem(again, 409, "plan_consumed")
             #expect(again["operation_id"] == first["operation"]?["operation_id"])
-            expectProblem(try await agent.post("/v1/actions/apply", Wish.start.json), 409, "plan_required")
+            expectProblem(try await agent.post("/v1/actions/apply", PlanRequest.start.json), 409, "plan_required")
             let cancel = try await agent.send(.delete, "/v1/plans/\(id)")
             expectProblem(cancel, 409, "plan_consumed")
             #expect(agent.executed.count == 1)
@@ -48,7 +48,7 @@ struct ApplyTests {
         try await withAgent { agent in
             let id = try await agent.planID(.start)
             // The same wish with its defaults spelt out, and other words around it.
-            let wish = Wish.start.with("dry_run", false).with("params", [:]).with("reason", "because")
+            let wish = PlanRequest.start.with("dry_run", false).with("params", [:]).with("reason", "because")
             let reply = try await agent.post("/v1/actions/apply", wish.json, wait: 15)
             #expect(reply["plan_id"]?.string == id, "\(reply)")
             #expect(reply["result"]?["status"] == "succeeded")
@@ -59,8 +59,9 @@ struct ApplyTests {
         try await withAgent { agent in
             let id = try await agent.planID(.start)
             let others = [
-                Wish.start.with("params", ["timeout": 5]), Wish.start.with("dry_run", true), Wish("start_vm", "vm/100"),
-                Wish("stop_vm", "vm/136"),
+                PlanRequest.start.with("params", ["timeout": 5]), PlanRequest.start.with("dry_run", true),
+                PlanRequest("start_vm", "vm/100"),
+                PlanRequest("stop_vm", "vm/136"),
             ]
             for other in others {
                 let reply = try await agent.post("/v1/actions/apply", other.with("plan_id", .string(id)).json)
@@ -68,13 +69,13 @@ struct ApplyTests {
             }
             #expect(agent.executed.isEmpty)
             let reply = try await agent.post(
-                "/v1/actions/apply", Wish.start.with("plan_id", .string(id)).json, wait: 15)
+                "/v1/actions/apply", PlanRequest.start.with("plan_id", .string(id)).json, wait: 15)
             #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
         }
     }
 
-    @Test(arguments: Wish.changes)
-    func `a change without a plan is refused`(wish: Wish) async throws {
+    @Test(arguments: PlanRequest.changes)
+    func `a change without a plan is refused`(wish: PlanRequest) async throws {
         try await withAgent { agent in
             let reply = try await agent.post("/v1/actions/apply", wish.with("approved_by", "alice").json)
             expectProblem(reply, 409, "plan_required")
@@ -88,7 +89,7 @@ struct ApplyTests {
         try await withAgent { agent in
             let old = try await agent.planID(.start)
             let new = try await agent.planID(.start)
-            let reply = try await agent.post("/v1/actions/apply", Wish.start.json, wait: 15)
+            let reply = try await agent.post("/v1/actions/apply", PlanRequest.start.json, wait: 15)
             #expect(reply["plan_id"]?.string == new)
             #expect(try await agent.planState(old) == "approved")
         }
@@ -105,7 +106,7 @@ struct ApplyTests {
             #expect(try await agent.planState(start) == "approved", "else 60")
             agent.clock.advance(seconds: 45 * 60)
             expectProblem(try await agent.apply(stop, approvedBy: "alice"), 410, "plan_expired")
-            expectProblem(try await agent.post("/v1/actions/apply", Wish.start.json), 409, "plan_required")
+            expectProblem(try await agent.post("/v1/actions/apply", PlanRequest.start.json), 409, "plan_required")
             expectProblem(try await agent.apply(start), 410, "plan_expired")
             let listed = try await agent.get("/v1/plans?state=expired")
             #expect(listed["plans"]?.array?.count == 3)
@@ -117,12 +118,12 @@ struct ApplyTests {
     @Test func `a request may shorten a plan's life, not lengthen it`() async throws {
         try await withAgent { agent in
             let soon = agent.clock.now.addingTimeInterval(60)
-            let id = try await agent.planID(Wish.start.with("expires_at", .string(Self.text(soon))))
+            let id = try await agent.planID(PlanRequest.start.with("expires_at", .string(Self.text(soon))))
             agent.clock.advance(seconds: 61)
             expectProblem(try await agent.apply(id), 410, "plan_expired")
             for seconds in [-1.0, 3700] {
                 let time = agent.clock.now.addingTimeInterval(seconds)
-                let reply = try await agent.plan(Wish.start.with("expires_at", .string(Self.text(time))))
+                let reply = try await agent.plan(PlanRequest.start.with("expires_at", .string(Self.text(time))))
                 expectProblem(reply, 400, "invalid_request")
                 #expect(reply["errors"]?.array?.first?["pointer"] == "/expires_at")
             }

@@ -4,8 +4,8 @@ import Testing
 /// What needs an approval does not happen without one.
 @Suite(.timeLimit(.minutes(1)))
 struct ApprovalTests {
-    @Test(arguments: Wish.approved)
-    func `without an approval nothing happens`(wish: Wish) async throws {
+    @Test(arguments: PlanRequest.approved)
+    func `without an approval nothing happens`(wish: PlanRequest) async throws {
         try await withAgent { agent in
             let id = try await agent.planID(wish)
             let reply = try await agent.apply(id)
@@ -59,10 +59,10 @@ struct ApprovalTests {
     @Test func `a built-in simulator takes one as it is`() async throws {
         let home = Setup.Environment(name: "home", baseURL: "simulator://home")
         try await withAgent(Setup(home, settings: [:])) { agent in
-            let id = try await agent.planID(Wish("stop_vm", "vm/100", in: "home"))
+            let id = try await agent.planID(PlanRequest("stop_vm", "vm/100", in: "home"))
             let reply = try await agent.apply(id, approvedBy: "alice")
             #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
-            let one = try await agent.post("/v1/actions/apply", Wish("read_vm", "vm/100", in: "home").json)
+            let one = try await agent.post("/v1/actions/apply", PlanRequest("read_vm", "vm/100", in: "home").json)
             #expect(one["result"]?["data"]?["status"]?["status"] == "stopped")
         }
     }
@@ -88,7 +88,7 @@ struct ApprovalTests {
             for other in ["other-agent", "PI-AGENT", nil] {
                 expectProblem(try await agent.apply(id, as: other), 403, "forbidden")
                 expectProblem(
-                    try await agent.post("/v1/actions/apply", Wish.start.json, as: other), 409, "plan_required")
+                    try await agent.post("/v1/actions/apply", PlanRequest.start.json, as: other), 409, "plan_required")
             }
             #expect(agent.executed.isEmpty)
             #expect(try await agent.apply(id)["result"]?["status"] == "succeeded")

@@ -27,7 +27,7 @@ struct AuditTests {
         expectProblem(try await agent.get("/v1/inventory"), 503, "audit_unavailable")
         expectProblem(try await agent.plan(.start), 503, "audit_unavailable")
         expectProblem(try await agent.apply(plan), 503, "audit_unavailable")
-        expectProblem(try await agent.post("/v1/actions/apply", Wish.start.json), 503, "audit_unavailable")
+        expectProblem(try await agent.post("/v1/actions/apply", PlanRequest.start.json), 503, "audit_unavailable")
         #expect(agent.executed.isEmpty)
         #expect(try await agent.get("/healthz").status == 200)
         let ready = try await agent.ready(503) { _ = try await agent.get(read) }
@@ -71,13 +71,15 @@ struct AuditTests {
 
     @Test(arguments: ["nothing", "rules", "mistake", "rotation", "both"])
     func `each SIGHUP writes one record`(changed: String) async throws {
-        let agent = try await ServedAgent(Team.setup(Team.allCases.filter { $0 != .bob }))
+        let agent = try await ServedAgent(TestPrincipals.setup(TestPrincipals.allCases.filter { $0 != .bob }))
         let before = try agent.lines().count
         if ["rotation", "both"].contains(changed) { #expect(rename(agent.auditLog, agent.auditLog + ".1") == 0) }
         switch changed {
-        case "rules", "both": try await agent.reload(Team.setup(), until: "put in force")
+        case "rules", "both": try await agent.reload(TestPrincipals.setup(), until: "put in force")
         case "mistake": try await agent.reload(Setup(.simulated("")), until: "opened anew")
-        default: try await agent.reload(Team.setup(Team.allCases.filter { $0 != .bob }), until: "as they were")
+        default:
+            try await agent.reload(
+                TestPrincipals.setup(TestPrincipals.allCases.filter { $0 != .bob }), until: "as they were")
         }
         let isRotated = ["rotation", "both"].contains(changed)
         let new = try agent.lines().dropFirst(isRotated ? 0 : before)
@@ -115,7 +117,7 @@ struct AuditTests {
                 #expect(try await agent.get("/v1/\(path)").status == 200)
             }
             #expect(try await agent.get("/v1/inventory").status == 200)
-            let one = try await agent.post("/v1/actions/apply", Wish("read_vm", "vm/100").json)
+            let one = try await agent.post("/v1/actions/apply", PlanRequest("read_vm", "vm/100").json)
             #expect(one.status == 200)
             let reads = try agent.records().filter { $0["kind"] == "read" }
             #expect(reads.map { $0["result"]?["count"] } == [40, 3, 1, 40, nil])

@@ -27,11 +27,11 @@ struct BadRequestTests {
 
         /// A well-formed wish with one field set to something else.
         init(set key: String, _ value: JSON, _ code: String = "invalid_request", at pointer: String? = nil) {
-            self.init("\(key): \(value.text)", Wish.start.with(key, value).json.bytes, code, at: pointer)
+            self.init("\(key): \(value.text)", PlanRequest.start.with(key, value).json.bytes, code, at: pointer)
         }
 
         /// A wish as it stands.
-        init(_ wish: Wish, _ code: String = "invalid_request", at pointer: String? = nil) {
+        init(_ wish: PlanRequest, _ code: String = "invalid_request", at pointer: String? = nil) {
             self.init(wish.json.text, wish.json.bytes, code, at: pointer)
         }
     }
@@ -59,7 +59,7 @@ struct BadRequestTests {
 
     @Test(arguments: [
         Case("nothing", ""), Case("cut", "{"), Case("no JSON", "environment=cloud"), Case("an array", "[1]"),
-        Case("a text", "\"start\""), Case("null", "null"), Case("trailing data", Wish.start.json.text + " {}"),
+        Case("a text", "\"start\""), Case("null", "null"), Case("trailing data", PlanRequest.start.json.text + " {}"),
         Case("a trailing comma", "{\"environment\":\"cloud\",}"), Case("a comment", "{/* x */}"),
         Case("a duplicate key", "{\"environment\":\"cloud\",\"environment\":\"home\"}", at: "/environment"),
         Case("a duplicate key below", "{\"params\":{\"timeout\":1,\"timeout\":2}}", at: "/params/timeout"),
@@ -99,7 +99,7 @@ struct BadRequestTests {
         "vm/136\u{0}", "vm/136\n", "vm/１３６", "lxc/118", "node/pve2", "cluster", "inventory/all",
     ])
     func `a target that the action does not take is refused`(target: String) async throws {
-        try await Self.expect(Case(Wish("start_vm", target), "invalid_target"))
+        try await Self.expect(Case(PlanRequest("start_vm", target), "invalid_target"))
     }
 
     @Test(arguments: [
@@ -108,7 +108,7 @@ struct BadRequestTests {
     ])
     func `a storage's name can play no tricks`(target: String) async throws {
         let params: JSONObject = ["endpoint": "/storage/nas", "method": "DELETE"]
-        try await Self.expect(Case(Wish("storage_edit", target, params), "invalid_target"))
+        try await Self.expect(Case(PlanRequest("storage_edit", target, params), "invalid_target"))
     }
 
     @Test(
@@ -119,7 +119,7 @@ struct BadRequestTests {
             ("timeout", .number(1.5)), ("timeout", .null), ("skiplock", true), ("vmid", 100),
         ] as [(String, JSON)])
     func `a parameter that is wrong is named`(name: String, value: JSON) async throws {
-        try await Self.expect(Case(Wish("start_vm", "vm/136", [name: value]), at: "/params/\(name)"))
+        try await Self.expect(Case(PlanRequest("start_vm", "vm/136", [name: value]), at: "/params/\(name)"))
     }
 
     @Test(arguments: [
@@ -130,7 +130,7 @@ struct BadRequestTests {
     ])
     func `an edit of storage stays at its target's path`(endpoint: String) async throws {
         let params: JSONObject = ["endpoint": .string(endpoint), "method": "PUT", "params": ["content": "iso"]]
-        try await Self.expect(Case(Wish("storage_edit", "storage/nas", params), at: "/params/endpoint"))
+        try await Self.expect(Case(PlanRequest("storage_edit", "storage/nas", params), at: "/params/endpoint"))
     }
 
     @Test(arguments: [
@@ -141,7 +141,7 @@ struct BadRequestTests {
     ])
     func `an edit of a firewall stays below its target's path`(endpoint: String) async throws {
         let params: JSONObject = ["endpoint": .string(endpoint), "method": "POST", "params": ["type": "in"]]
-        try await Self.expect(Case(Wish("firewall_edit", "firewall/vm/100", params), at: "/params/endpoint"))
+        try await Self.expect(Case(PlanRequest("firewall_edit", "firewall/vm/100", params), at: "/params/endpoint"))
     }
 
     @Test(
@@ -151,7 +151,7 @@ struct BadRequestTests {
             (["a": "x\u{0}y"], "/params/params/a"), (["": 1], "/params/params/"),
         ] as [(JSONObject, String)])
     func `what is passed on to PVE is names and plain values`(params: JSONObject, pointer: String) async throws {
-        let wish = Wish(
+        let wish = PlanRequest(
             "storage_edit", "storage/nas", ["endpoint": "/storage/nas", "method": "PUT", "params": .object(params)])
         try await Self.expect(Case(wish, at: pointer))
     }
@@ -200,7 +200,7 @@ struct BadRequestTests {
 
     @Test func `empty params are fine`() async throws {
         try await withAgent { agent in
-            _ = try await agent.planID(Wish.start.with("params", [:]))
+            _ = try await agent.planID(PlanRequest.start.with("params", [:]))
         }
     }
 

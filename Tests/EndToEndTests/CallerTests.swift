@@ -41,7 +41,7 @@ struct CallerTests {
             Self.principal("alice", Self.alice, ["approver"]), Self.principal("pi-agent", Self.agent, ["operator"]))
         try await withAgent(setup) { agent in
             let plan = try await agent.send(
-                .post, "/v1/actions/plan", body: Wish.start.json.bytes, as: "alice", token: Self.agent)
+                .post, "/v1/actions/plan", body: PlanRequest.start.json.bytes, as: "alice", token: Self.agent)
             #expect(plan.status == 200, "\(plan)")
             let record = try #require(try agent.records().last)
             #expect(record["actor"] == "pi-agent" && record["principal"] == "pi-agent")
@@ -50,7 +50,7 @@ struct CallerTests {
                 #expect(try await agent.send(.get, "/v1/environments", token: token).status == status)
             }
             let label = try await agent.send(
-                .post, "/v1/actions/plan", body: Wish.start.json.bytes, as: "a b", token: Self.agent)
+                .post, "/v1/actions/plan", body: PlanRequest.start.json.bytes, as: "a b", token: Self.agent)
             expectProblem(label, 400, "invalid_request")
             let refusal = try #require(try agent.records().last)
             #expect(refusal["kind"] == "refuse" && refusal["principal"] == "pi-agent")
@@ -99,7 +99,7 @@ struct CallerTests {
             try await agent.send(.get, "/v1/environments", token: token).status
         }
         func plan(_ token: String) async throws -> Reply {
-            try await agent.send(.post, "/v1/actions/plan", body: Wish.start.json.bytes, token: token)
+            try await agent.send(.post, "/v1/actions/plan", body: PlanRequest.start.json.bytes, token: token)
         }
         #expect(try await plan(Self.agent)["decision"]?["allowed"] == true)
 
@@ -191,7 +191,7 @@ struct CallerTests {
         }
         try await withAgent(setup(Self.alice, "alice")) { agent in
             let plan = try await agent.send(
-                .post, "/v1/actions/plan", body: Wish.stop.json.bytes, token: Self.agent)
+                .post, "/v1/actions/plan", body: PlanRequest.stop.json.bytes, token: Self.agent)
             let id = try #require(plan["plan_id"]?.string, "\(plan)")
             let word: JSON = ["decision": "approve", "plan_hash": plan["plan_hash"]]
             func approve(_ token: String) async throws -> Reply {

@@ -12,29 +12,29 @@ struct CatalogTests {
     }
 
     @Test func `every change of the catalogue is tried here`() {
-        let tried = Set(Deed.all.map(\.wish.action))
+        let tried = Set(ChangeScenario.all.map(\.wish.action))
         let all = Set(ActionCatalog.all.filter { $0.effect == .change }.map(\.action.rawValue))
         #expect(all.subtracting(tried).isEmpty && tried.isSubset(of: all))
     }
 
-    @Test(arguments: Deed.all)
-    func `a change is planned, approved, applied, and the state is as promised`(deed: Deed) async throws {
-        try await withAgent(Deed.setup) { agent in
+    @Test(arguments: ChangeScenario.all)
+    func `a change is planned, approved, applied, and the state is as promised`(scenario: ChangeScenario) async throws {
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
-            try await deed.prepare(pve)
-            let planned = try await agent.plan(deed.wish)
+            try await scenario.prepare(pve)
+            let planned = try await agent.plan(scenario.wish)
             try #require(planned["decision"]?["allowed"] == true, "\(planned)")
             #expect(agent.executed.isEmpty, "planning changes nothing")
             let preview = try #require(planned["preview"])
-            #expect(preview["calls"]?.array?.count == deed.calls)
+            #expect(preview["calls"]?.array?.count == scenario.calls)
             #expect(preview["noop"] == false, "\(preview)")
             #expect(preview["irreversible"] == true || preview["undo"]?.isNull == false)
             let id = try #require(planned["plan_id"]?.string)
             let reply = try await agent.apply(id, approvedBy: "alice")
             #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
-            #expect(agent.executed.count == deed.calls)
-            #expect(try await deed.happened(Deed.World(pve: pve)), "\(reply)")
-            try expectTask(reply["operation"]?["upid"], of: deed)
+            #expect(agent.executed.count == scenario.calls)
+            #expect(try await scenario.happened(ChangeScenario.ChangedCluster(pve: pve)), "\(reply)")
+            try expectTask(reply["operation"]?["upid"], of: scenario)
             let text = try String(decoding: readLog(agent), as: UTF8.self) + planned.json.text + reply.json.text
             #expect(!text.contains("s3cret-pw"))
 
@@ -46,13 +46,13 @@ struct CatalogTests {
     }
 
     /// The last call started a task of a kind that the catalogue knows, about what it says; or none, where it says none.
-    private func expectTask(_ upid: JSON?, of deed: Deed) throws {
-        let request = try ActionRequest(parsing: try #require(deed.wish.json.object))
-        let call = try #require(try request.calls(in: Surroundings(node: NodeName("pve2"))).last)
-        guard let task = upid?.string.flatMap(UPID.init) else { return #expect(!call.startsTask || deed.calls > 1) }
-        let known = request.templates.flatMap(\.tasks) + (deed.calls > 1 ? ["qmsnapshot", "vzsnapshot"] : [])
+    private func expectTask(_ upid: JSON?, of scenario: ChangeScenario) throws {
+        let request = try ActionRequest(parsing: try #require(scenario.wish.json.object))
+        let call = try #require(try request.calls(in: CallContext(node: NodeName("pve2"))).last)
+        guard let task = upid?.string.flatMap(UPID.init) else { return #expect(!call.startsTask || scenario.calls > 1) }
+        let known = request.templates.flatMap(\.tasks) + (scenario.calls > 1 ? ["qmsnapshot", "vzsnapshot"] : [])
         #expect(known.contains(task.type), "\(task)")
-        if let id = call.taskID, deed.calls == 1 { #expect(task.id == id, "\(task)") }
+        if let id = call.taskID, scenario.calls == 1 { #expect(task.id == id, "\(task)") }
     }
 
     private func readLog(_ agent: RunningAgent) throws -> [UInt8] {
@@ -82,39 +82,39 @@ struct CatalogTests {
         }
     }
 
-    private static let guests = Deed.all.filter { deed in
-        deed.disturb == nil
-            && ["vm/", "lxc/", "firewall/vm", "firewall/lxc"].contains { deed.wish.target.hasPrefix($0) }
+    private static let guests = ChangeScenario.all.filter { scenario in
+        scenario.disturb == nil
+            && ["vm/", "lxc/", "firewall/vm", "firewall/lxc"].contains { scenario.wish.target.hasPrefix($0) }
     }
 
     @Test(arguments: guests, Turn.allCases)
     func `a change to a guest that is not what it was is refused, and says how it differs`(
-        deed: Deed, turn: Turn
+        scenario: ChangeScenario, turn: Turn
     ) async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
-            try await deed.prepare(pve)
-            let id = try await agent.planID(deed.wish)
-            let guest = try #require(deed.wish.target.split(separator: "/").last.flatMap { Int($0) })
+            try await scenario.prepare(pve)
+            let id = try await agent.planID(scenario.wish)
+            let guest = try #require(scenario.wish.target.split(separator: "/").last.flatMap { Int($0) })
             turn.happen(to: guest, pve)
             let reply = try await agent.apply(id, approvedBy: "alice")
             expectProblem(reply, 409, "plan_stale")
             let fields = Set((reply["moved"]?.array ?? []).compactMap { $0["field"]?.string })
-            let wanted = turn.fields(isContainer: deed.wish.target.contains("lxc"))
+            let wanted = turn.fields(isContainer: scenario.wish.target.contains("lxc"))
             #expect(wanted.isSubset(of: fields), "\(reply)")
             #expect(agent.executed.isEmpty)
             #expect(try await agent.planState(id) == "stale")
         }
     }
 
-    @Test(arguments: Deed.all.filter { $0.disturb != nil })
-    func `a change to what is no guest is refused when that moved`(deed: Deed) async throws {
-        try await withAgent(Deed.setup) { agent in
+    @Test(arguments: ChangeScenario.all.filter { $0.disturb != nil })
+    func `a change to what is no guest is refused when that moved`(scenario: ChangeScenario) async throws {
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
-            try await deed.prepare(pve)
-            let id = try await agent.planID(deed.wish)
+            try await scenario.prepare(pve)
+            let id = try await agent.planID(scenario.wish)
             #expect(try await agent.planState(id) != "denied")
-            try await deed.disturb?(pve)
+            try await scenario.disturb?(pve)
             let reply = try await agent.apply(id, approvedBy: "alice")
             expectProblem(reply, 409, "plan_stale")
             #expect(reply["moved"]?.array?.isEmpty == false, "\(reply)")
@@ -123,8 +123,8 @@ struct CatalogTests {
     }
 
     @Test func `no change of the catalogue is left out of these`() {
-        let object = Set(Deed.all.filter { $0.disturb != nil }.map(\.wish.action))
-        let all = Set(Deed.all.map(\.wish.action))
+        let object = Set(ChangeScenario.all.filter { $0.disturb != nil }.map(\.wish.action))
+        let all = Set(ChangeScenario.all.map(\.wish.action))
         #expect(all == object.union(Self.guests.map(\.wish.action)))
     }
 }

@@ -14,10 +14,10 @@ struct ClusterTests {
     // MARK: Many guests
 
     @Test func `a bulk migration that leaves guests behind is not succeeded, whatever PVE says`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setRunning(106, false)
-            let wish = Wish("bulk_migrate", "node/pve2", ["vms": [100, 106], "target": "pve1"])
+            let wish = PlanRequest("bulk_migrate", "node/pve2", ["vms": [100, 106], "target": "pve1"])
             let planned = try await agent.plan(wish)
             #expect(planned["decision"]?["allowed"] == true, "\(planned)")
             let call = planned["preview"]?["calls"]?.array?.first
@@ -32,11 +32,11 @@ struct ClusterTests {
     }
 
     @Test func `each guest of a bulk migration is told apart`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setRunning(106, false)
             let planned = try await agent.plan(
-                Wish("bulk_migrate", "cluster", ["vms": [100, 106], "target": "pve1", "online": true]))
+                PlanRequest("bulk_migrate", "cluster", ["vms": [100, 106], "target": "pve1", "online": true]))
             let id = try #require(planned["plan_id"]?.string, "\(planned)")
             pve.holdTasks()
             let began = try await agent.apply(id, approvedBy: "alice", wait: nil)
@@ -60,14 +60,17 @@ struct ClusterTests {
 
     @Test(
         arguments: [
-            (Wish("bulk_migrate", "node/pve2", ["vms": [100], "target": "pve1"]), "/nodes/pve2/migrateall", "1"),
-            (Wish("bulk_start", "node/pve2", ["vms": [136]]), "/nodes/pve2/startall", nil),
-            (Wish("bulk_shutdown", "node/pve2", ["vms": [100]]), "/nodes/pve2/stopall", nil),
-        ] as [(Wish, JSON, JSON?)])
+            (
+                PlanRequest("bulk_migrate", "node/pve2", ["vms": [100], "target": "pve1"]), "/nodes/pve2/migrateall",
+                "1"
+            ),
+            (PlanRequest("bulk_start", "node/pve2", ["vms": [136]]), "/nodes/pve2/startall", nil),
+            (PlanRequest("bulk_shutdown", "node/pve2", ["vms": [100]]), "/nodes/pve2/stopall", nil),
+        ] as [(PlanRequest, JSON, JSON?)])
     func `where PVE has no bulk actions of the cluster the node's own are used`(
-        wish: Wish, path: JSON, workers: JSON?
+        wish: PlanRequest, path: JSON, workers: JSON?
     ) async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let missing = Fault.Effect.status(501, reason: "Method 'GET /cluster/bulk-action/guest' not implemented")
             try agent.pve().inject(Fault(missing, method: "GET", path: "/cluster/bulk-action/guest", count: 99))
             let planned = try await agent.plan(wish)
@@ -82,12 +85,15 @@ struct ClusterTests {
     // MARK: Nodes that are off
 
     @Test(arguments: [
-        Wish("read_vm", "vm/100"), Wish("start_vm", "vm/136"), Wish("configure_vm", "vm/100", ["memory": 512]),
-        Wish("bulk_start", "cluster", ["vms": [136]]), Wish("pool_edit", "pool/staging", ["op": "join", "vms": [136]]),
-        Wish("read_node", "node/pve2"), Wish("node_service", "node/pve2", ["service": "cron", "command": "restart"]),
+        PlanRequest("read_vm", "vm/100"), PlanRequest("start_vm", "vm/136"),
+        PlanRequest("configure_vm", "vm/100", ["memory": 512]),
+        PlanRequest("bulk_start", "cluster", ["vms": [136]]),
+        PlanRequest("pool_edit", "pool/staging", ["op": "join", "vms": [136]]),
+        PlanRequest("read_node", "node/pve2"),
+        PlanRequest("node_service", "node/pve2", ["service": "cron", "command": "restart"]),
     ])
-    func `what is on a node that is off is blocked, and the node is named`(wish: Wish) async throws {
-        try await withAgent(Deed.setup) { agent in
+    func `what is on a node that is off is blocked, and the node is named`(wish: PlanRequest) async throws {
+        try await withAgent(ChangeScenario.setup) { agent in
             try agent.pve().setNodeOnline("pve2", false)
             let planned = try await agent.plan(wish)
             #expect(planned.status == 200, "\(planned)")
@@ -97,7 +103,7 @@ struct ClusterTests {
     }
 
     @Test func `a plan whose node goes off stays as it is`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             let id = try await agent.planID(.start)
             pve.setNodeOnline("pve2", false)
@@ -114,13 +120,14 @@ struct ClusterTests {
     // MARK: Quorum
 
     @Test(arguments: [
-        Wish("start_vm", "vm/136"), Wish("configure_vm", "vm/136", ["memory": 512]),
-        Wish("migrate_vm", "vm/136", ["target": "pve1"]), Wish("snapshot_vm", "vm/136", ["snapname": "s1"]),
-        Wish("pool_edit", "pool/new", ["op": "add"]), Wish("bulk_start", "cluster", ["vms": [136]]),
-        Wish("bulk_migrate", "cluster", ["vms": [136], "target": "pve1"]),
+        PlanRequest("start_vm", "vm/136"), PlanRequest("configure_vm", "vm/136", ["memory": 512]),
+        PlanRequest("migrate_vm", "vm/136", ["target": "pve1"]),
+        PlanRequest("snapshot_vm", "vm/136", ["snapname": "s1"]),
+        PlanRequest("pool_edit", "pool/new", ["op": "add"]), PlanRequest("bulk_start", "cluster", ["vms": [136]]),
+        PlanRequest("bulk_migrate", "cluster", ["vms": [136], "target": "pve1"]),
     ])
-    func `without quorum what needs it is blocked at planning`(wish: Wish) async throws {
-        try await withAgent(Deed.setup) { agent in
+    func `without quorum what needs it is blocked at planning`(wish: PlanRequest) async throws {
+        try await withAgent(ChangeScenario.setup) { agent in
             try agent.pve().setQuorate(false)
             let planned = try await agent.plan(wish)
             #expect(planned.status == 200, "\(planned)")
@@ -129,22 +136,22 @@ struct ClusterTests {
     }
 
     @Test func `without quorum a guest is stopped all the same`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setQuorate(false)
             let reply = try await agent.apply(try await agent.planID(.stop), approvedBy: "alice")
             #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
             pve.setHA(103, wanted: "started")
-            let managed = try await agent.plan(Wish("stop_vm", "vm/103"))
+            let managed = try await agent.plan(PlanRequest("stop_vm", "vm/103"))
             #expect(check("quorum", of: managed)?["level"] == "warn", "\(managed)")
         }
     }
 
     @Test func `that a node's end takes the quorum is said only where all votes are known`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setNodeOnline("pve2", false)
-            let wish = Wish("reboot_node", "node/pve3")
+            let wish = PlanRequest("reboot_node", "node/pve3")
             let sure = try #require(check("quorum", of: try await agent.plan(wish))?["detail"]?.string)
             #expect(
                 sure == "without node/pve3 only 1 of 3 votes of nodes are left: no quorum"
@@ -158,14 +165,14 @@ struct ClusterTests {
     // MARK: Migration
 
     @Test func `an image that only the node has is to be ejected first`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             for vmid in [100, 136] { pve.setConfig(vmid, "ide2", Self.image) }
             for wish in [
-                Wish("migrate_vm", "vm/136", ["target": "pve1"]),
-                Wish("migrate_vm", "vm/100", ["target": "pve1", "online": true, "with-local-disks": true]),
-                Wish("bulk_migrate", "node/pve2", ["vms": [100], "target": "pve1"]),
-                Wish("bulk_migrate", "cluster", ["vms": [136], "target": "pve1"]),
+                PlanRequest("migrate_vm", "vm/136", ["target": "pve1"]),
+                PlanRequest("migrate_vm", "vm/100", ["target": "pve1", "online": true, "with-local-disks": true]),
+                PlanRequest("bulk_migrate", "node/pve2", ["vms": [100], "target": "pve1"]),
+                PlanRequest("bulk_migrate", "cluster", ["vms": [136], "target": "pve1"]),
             ] {
                 let found = check("cdrom", of: try await agent.plan(wish))
                 #expect(found?["level"] == "block")
@@ -175,20 +182,20 @@ struct ClusterTests {
     }
 
     @Test func `a locked guest's migration is blocked by its lock`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             try agent.pve().setConfig(136, "lock", "backup")
-            let planned = try await agent.plan(Wish("migrate_vm", "vm/136", ["target": "pve1"]))
+            let planned = try await agent.plan(PlanRequest("migrate_vm", "vm/136", ["target": "pve1"]))
             #expect(planned.status == 200 && check("locked", of: planned)?["level"] == "block", "\(planned)")
         }
     }
 
     @Test func `a migration's undo brings disks back to where they were`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             let before = try #require(pve.guest(136)?.config["scsi0"])
             #expect(before.hasPrefix("local-lvm:"))
             let planned = try await agent.plan(
-                Wish(
+                PlanRequest(
                     "migrate_vm", "vm/136",
                     ["target": "pve1", "with-local-disks": true, "targetstorage": "local-lvm:ceph"]))
             let undo = try #require(planned["preview"]?["undo"], "\(planned)")
@@ -205,24 +212,24 @@ struct ClusterTests {
     }
 
     @Test func `a container moves only to where its storages are`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setStorage("only2", type: "dir", options: ["path": "/x", "content": "rootdir", "nodes": "pve2"])
             pve.setRunning(118, false)
             pve.setConfig(118, "rootfs", "only2:118/vm-118-disk-0.raw,size=8G")
             let node = try #require(pve.guest(118)?.node)
             pve.move(118, to: "pve2")
-            let plain = try await agent.plan(Wish("migrate_container", "lxc/118", ["target": "pve1"]))
+            let plain = try await agent.plan(PlanRequest("migrate_container", "lxc/118", ["target": "pve1"]))
             #expect(
                 check("storage", of: plain)?["detail"]?.string?.contains("only2") == true, "\(plain), was on \(node)")
             let mapped = try await agent.plan(
-                Wish("migrate_container", "lxc/118", ["target": "pve1", "target-storage": "only2:ceph"]))
+                PlanRequest("migrate_container", "lxc/118", ["target": "pve1", "target-storage": "only2:ceph"]))
             #expect(mapped["decision"]?["allowed"] == true, "\(mapped)")
         }
     }
 
     /// What stands in the way of replication, and the words of the check; empty where nothing does.
-    private static let replications: [(target: String, given: Deed.Step, words: String)] = [
+    private static let replications: [(target: String, given: ChangeScenario.Step, words: String)] = [
         ("vm/136", { _ in }, "scsi0 of vm/136 is on storage local-lvm"),
         ("vm/136", zfs, ""),
         ("vm/136", { $0.setConfig(136, "scsi0", "local-lvm:vm-136-disk-0,size=128G,replicate=0") }, "no volume"),
@@ -265,7 +272,7 @@ struct ClusterTests {
         ),
     ]
 
-    private static let zfs: Deed.Step = {
+    private static let zfs: ChangeScenario.Step = {
         $0.setStorage("tank", type: "zfspool", options: ["pool": "tank", "content": "images,rootdir"])
         $0.setConfig(136, "scsi0", "tank:vm-136-disk-0,size=128G")
     }
@@ -273,11 +280,11 @@ struct ClusterTests {
     @Test(arguments: replications.indices)
     func `replication of what cannot be replicated is denied, as PVE refuses it`(index: Int) async throws {
         let (target, given, words) = Self.replications[index]
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             try await given(pve)
             let planned = try await agent.plan(
-                Wish("replication_edit", target, ["op": "add", "job": 0, "target": "pve3"]))
+                PlanRequest("replication_edit", target, ["op": "add", "job": 0, "target": "pve3"]))
             let detail = check("replication", of: planned)?["detail"]?.string
             #expect(words.isEmpty ? detail == nil : detail?.contains(words) == true, "\(planned)")
             #expect((planned["state"] == "denied") == !words.isEmpty, "\(planned)")
@@ -288,9 +295,9 @@ struct ClusterTests {
     }
 
     @Test func `replication to where the guest is cannot be`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let planned = try await agent.plan(
-                Wish("replication_edit", "vm/136", ["op": "add", "job": 0, "target": "pve2"]))
+                PlanRequest("replication_edit", "vm/136", ["op": "add", "job": 0, "target": "pve2"]))
             #expect(check("target-node", of: planned)?["level"] == "block", "\(planned)")
         }
     }

@@ -70,9 +70,9 @@ struct ConfigTests {
         let file = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().appending(path: "config.example.json")
         let config = try AgentConfig(file: file.path, variables: [:])
-        #expect(config.environments.map(\.facts.name.description) == ["home", "cloud"])
+        #expect(config.environments.map(\.settings.name.description) == ["home", "cloud"])
         #expect(config.isAllSimulated)
-        #expect(config.environments.map(\.facts.acceptsDeclaredApprovals) == [true, true])
+        #expect(config.environments.map(\.settings.acceptsDeclaredApprovals) == [true, true])
     }
 
     @Test func `an environment is read with all its fields`() throws {
@@ -84,12 +84,12 @@ struct ConfigTests {
              "tls":{"fingerprint_sha256":"\(pin)"}}]}
             """, ["S": "s3cr3t-of-home", "PROXMOX_AGENT_API_TOKEN": "0123456789abcdef"])
         let environment = try #require(config.environments.first)
-        #expect(environment.facts.name.description == "home")
-        #expect(environment.facts.baseURL == "https://pve.lan:8006")
-        #expect(environment.facts.tokenID == "agent@pve!home")
-        #expect(environment.facts.readOnly && environment.facts.acceptsDeclaredApprovals)
-        #expect(!environment.facts.isSimulator)
-        #expect(environment.facts.labels == ["site": "cellar"])
+        #expect(environment.settings.name.description == "home")
+        #expect(environment.settings.baseURL == "https://pve.lan:8006")
+        #expect(environment.settings.tokenID == "agent@pve!home")
+        #expect(environment.settings.readOnly && environment.settings.acceptsDeclaredApprovals)
+        #expect(!environment.settings.isSimulator)
+        #expect(environment.settings.labels == ["site": "cellar"])
         #expect(environment.timeout == .milliseconds(1500))
         #expect(environment.secret.reveal() == "s3cr3t-of-home")
         #expect(config.credentials == [Credentials(.shared, token: CredentialDigest(of: "0123456789abcdef".utf8))])
@@ -100,7 +100,7 @@ struct ConfigTests {
     @Test func `another trust is another identity`() throws {
         func identity(_ tls: String) throws -> String {
             let config = try Self.config(Self.environment(Self.good + #""token_secret_env":"S""# + tls))
-            return try #require(config.environments.first).facts.identity
+            return try #require(config.environments.first).settings.identity
         }
         let pins = ["AB", "CD"].map { Array(repeating: $0, count: 32).joined(separator: ":") }
         let identities =

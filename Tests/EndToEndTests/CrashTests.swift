@@ -16,7 +16,7 @@ struct CrashTests {
 
     struct Case: Sendable, CustomTestStringConvertible {
         let point: Milestone
-        let wish: Wish
+        let wish: PlanRequest
         var testDescription: String { "\(wish.action) at \(point.rawValue)" }
 
         /// How many calls that change something PVE must have seen.
@@ -40,13 +40,13 @@ struct CrashTests {
         }
     }
 
-    static let cases = [Wish.start, .addStorage].flatMap { wish in
+    static let cases = [PlanRequest.start, .addStorage].flatMap { wish in
         Milestone.allCases.filter { $0 != .taskEnded || wish.action == "start_vm" }.map { Case(point: $0, wish: wish) }
     }
 
     @Test(.timeLimit(.minutes(2)), arguments: cases)
     func `killed at any point it comes to a true end, and PVE sees one call at most`(given: Case) async throws {
-        let agent = try MortalAgent()
+        let agent = try CrashableAgent()
         try await agent.start(dying: given.point.rawValue)
         let id = try await agent.planID(given.wish)
         _ = try? await agent.apply(id, approvedBy: given.wish.needsApproval ? "alice" : nil)
@@ -109,7 +109,7 @@ struct CrashTests {
     ) async throws {
         var setup = Setup()
         setup.taskDuration = .milliseconds(round % 3 * 40)
-        let agent = try MortalAgent(setup)
+        let agent = try CrashableAgent(setup)
         let bySelf = round % 2 == 0
         let pass = Int.random(in: 1...60, using: &generator)
         let pause = Duration.milliseconds(Int.random(in: 30...500, using: &generator))
@@ -134,10 +134,10 @@ struct CrashTests {
     }
 
     /// Takes snapshots of several machines, one after the other, until nobody answers any more.
-    private func load(_ agent: MortalAgent, _ promises: Promises, _ name: String) async {
+    private func load(_ agent: CrashableAgent, _ promises: Promises, _ name: String) async {
         for number in 0..<200 {
             let snapshot = "\(name)n\(number)"
-            let wish = Wish("snapshot_vm", "vm/\(100 + number % 3)", ["snapname": .string(snapshot)])
+            let wish = PlanRequest("snapshot_vm", "vm/\(100 + number % 3)", ["snapname": .string(snapshot)])
             guard let plan = try? await agent.plan(wish), plan.status == 200, let id = plan["plan_id"]?.string else {
                 return
             }
@@ -149,7 +149,7 @@ struct CrashTests {
 
     /// Holds what the agent says now against what it promised and what PVE saw.
     private func judge(
-        _ agent: MortalAgent, _ promises: Promises.State, _ plans: [String: JSON], _ counts: inout Counts
+        _ agent: CrashableAgent, _ promises: Promises.State, _ plans: [String: JSON], _ counts: inout Counts
     ) async throws {
         let calls = agent.executed.filter { $0.method == "POST" && $0.path.hasSuffix("/snapshot") }
         let seen = Dictionary(grouping: calls) { $0.parameters["snapname"] ?? "" }.mapValues(\.count)

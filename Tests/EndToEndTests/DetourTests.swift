@@ -7,7 +7,7 @@ import Testing
 @Suite(.timeLimit(.minutes(2)))
 struct DetourTests {
     private static func setup(_ rules: JSON) -> Setup {
-        var setup = Deed.setup
+        var setup = ChangeScenario.setup
         setup.settings["policy"] = ["rules": rules]
         return setup
     }
@@ -26,21 +26,22 @@ struct DetourTests {
     ) async throws {
         try await withAgent { agent in
             try agent.pve().setConfig(136, "net0", Self.firewalled)
-            let plan = try await agent.plan(Wish("configure_vm", "vm/136", [key: .string(value)]))
+            let plan = try await agent.plan(PlanRequest("configure_vm", "vm/136", [key: .string(value)]))
             #expect(plan["decision"]?["requires_approval"] == .bool(isGuarded), "\(plan)")
             #expect(plan["decision"]?["risk_level"] == (isGuarded ? "high" : "medium"))
             #expect(plan["decision"]?["rules"]?.array?.contains("base:touches-firewall") == isGuarded)
             try agent.pve().setConfig(136, "net0", "virtio=BC:24:11:00:00:64,bridge=vmbr0")
-            let open = try await agent.plan(Wish("configure_vm", "vm/136", [key: .string(value)]))
+            let open = try await agent.plan(PlanRequest("configure_vm", "vm/136", [key: .string(value)]))
             #expect(open["decision"]?["requires_approval"] == false, "a guest without a firewall loses none: \(open)")
         }
     }
 
     @Test(arguments: [
-        Wish("tag_vm", "vm/100", ["remove": ["web"]]), Wish("configure_vm", "vm/100", ["tags": ["production"]]),
-        Wish("tag_vm", "vm/100", ["remove": ["WEB"], "add": ["blue"]]),
+        PlanRequest("tag_vm", "vm/100", ["remove": ["web"]]),
+        PlanRequest("configure_vm", "vm/100", ["tags": ["production"]]),
+        PlanRequest("tag_vm", "vm/100", ["remove": ["WEB"], "add": ["blue"]]),
     ])
-    func `a tag that a rule names is not removed without an approval`(wish: Wish) async throws {
+    func `a tag that a rule names is not removed without an approval`(wish: PlanRequest) async throws {
         let rule: JSON = [["id": "web", "effect": "deny", "actions": ["delete_vm"], "tags": ["web"]]]
         try await withAgent(Self.setup(rule)) { agent in
             let plan = try await agent.plan(wish)
@@ -57,34 +58,36 @@ struct DetourTests {
     }
 
     @Test(arguments: [
-        Wish("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:0,import-from=local:import/a.qcow2"]),
-        Wish("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:vm-101-disk-0"]),
-        Wish("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:vm-101-state-before"]),
-        Wish("create_vm", "vm/600", ["node": "pve1", "virtio3": "/dev/sdb"]),
-        Wish("create_vm", "vm/600", ["node": "pve1", "ide2": "cdrom"]),
-        Wish("create_vm", "vm/600", ["node": "pve1", "ivshmem": "size=32,name=other"]),
-        Wish("create_container", "lxc/600", ["node": "pve1", "ostemplate": .string(template)]),
-        Wish(
+        PlanRequest("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:0,import-from=local:import/a.qcow2"]),
+        PlanRequest("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:vm-101-disk-0"]),
+        PlanRequest("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:vm-101-state-before"]),
+        PlanRequest("create_vm", "vm/600", ["node": "pve1", "virtio3": "/dev/sdb"]),
+        PlanRequest("create_vm", "vm/600", ["node": "pve1", "ide2": "cdrom"]),
+        PlanRequest("create_vm", "vm/600", ["node": "pve1", "ivshmem": "size=32,name=other"]),
+        PlanRequest("create_container", "lxc/600", ["node": "pve1", "ostemplate": .string(template)]),
+        PlanRequest(
             "create_container", "lxc/600",
             ["node": "pve1", "ostemplate": .string(template), "unprivileged": false, "rootfs": "ceph:8"]),
-        Wish(
+        PlanRequest(
             "create_container", "lxc/600",
             ["node": "pve1", "ostemplate": .string(template), "unprivileged": true, "mp0": "/srv,mp=/srv"]),
-        Wish(
+        PlanRequest(
             "create_container", "lxc/600",
             [
                 "node": "pve1", "ostemplate": "local:backup/vzdump-lxc-118-2026_11_20-03_00_01.tar.zst",
                 "unprivileged": true,
             ]),
-        Wish("configure_vm", "vm/136", ["protection": false]), Wish("configure_vm", "vm/136", ["ciuser": "me"]),
-        Wish("configure_vm", "vm/136", ["cipassword": "s3cret-pw"]),
-        Wish("configure_vm", "vm/136", ["sshkeys": "ssh-ed25519 AAAA me"]),
-        Wish("configure_vm", "vm/136", ["cicustom": "user=local:snippets/u.yaml"]),
-        Wish("configure_vm", "vm/136", ["serial0": "/dev/ttyS0"]), Wish("configure_vm", "vm/136", ["usb0": "host=1-1"]),
-        Wish("cloud_init_vm", "vm/136", ["sshkeys": "ssh-ed25519 AAAA me"]),
-        Wish("configure_container", "lxc/118", ["dev0": "/dev/kvm"]),
+        PlanRequest("configure_vm", "vm/136", ["protection": false]),
+        PlanRequest("configure_vm", "vm/136", ["ciuser": "me"]),
+        PlanRequest("configure_vm", "vm/136", ["cipassword": "s3cret-pw"]),
+        PlanRequest("configure_vm", "vm/136", ["sshkeys": "ssh-ed25519 AAAA me"]),
+        PlanRequest("configure_vm", "vm/136", ["cicustom": "user=local:snippets/u.yaml"]),
+        PlanRequest("configure_vm", "vm/136", ["serial0": "/dev/ttyS0"]),
+        PlanRequest("configure_vm", "vm/136", ["usb0": "host=1-1"]),
+        PlanRequest("cloud_init_vm", "vm/136", ["sshkeys": "ssh-ed25519 AAAA me"]),
+        PlanRequest("configure_container", "lxc/118", ["dev0": "/dev/kvm"]),
     ])
-    func `what reaches for others' data, the node or the door is of high risk`(wish: Wish) async throws {
+    func `what reaches for others' data, the node or the door is of high risk`(wish: PlanRequest) async throws {
         try await withAgent { agent in
             let decision = try await agent.plan(wish)["decision"]
             #expect(decision?["risk_level"] == "high", "\(decision ?? .null)")
@@ -95,18 +98,21 @@ struct DetourTests {
     private static let template = "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"
 
     @Test(arguments: [
-        Wish(
+        PlanRequest(
             "create_vm", "vm/600",
-            ["node": "pve1", "scsi0": "ceph:8", "ide2": .string(Deed.image + ",media=cdrom"), "ide0": "ceph:cloudinit"]),
-        Wish(
+            [
+                "node": "pve1", "scsi0": "ceph:8", "ide2": .string(ChangeScenario.image + ",media=cdrom"),
+                "ide0": "ceph:cloudinit",
+            ]),
+        PlanRequest(
             "create_container", "lxc/600",
             [
                 "node": "pve1", "ostemplate": .string(template), "unprivileged": true, "rootfs": "ceph:8",
                 "mp0": "ceph:4,mp=/srv",
-            ]), Wish("configure_vm", "vm/136", ["protection": true]),
-        Wish("cloud_init_vm", "vm/136", ["ipconfig0": "ip6=2001:db8:101::101/64"]),
+            ]), PlanRequest("configure_vm", "vm/136", ["protection": true]),
+        PlanRequest("cloud_init_vm", "vm/136", ["ipconfig0": "ip6=2001:db8:101::101/64"]),
     ])
-    func `new disks, images to install from and an unprivileged root need no approval`(wish: Wish) async throws {
+    func `new disks, images to install from and an unprivileged root need no approval`(wish: PlanRequest) async throws {
         try await withAgent { agent in
             let decision = try await agent.plan(wish)["decision"]
             #expect(decision?["requires_approval"] == false, "\(decision ?? .null)")
@@ -122,7 +128,7 @@ struct DetourTests {
         ] as [JSONObject])
     func `an option of a disk has a type, and room for nothing else`(option: JSONObject) async throws {
         try await withAgent { agent in
-            var wish = Wish("attach_disk", "vm/136", ["disk": "scsi5", "storage": "ceph", "size": 8])
+            var wish = PlanRequest("attach_disk", "vm/136", ["disk": "scsi5", "storage": "ceph", "size": 8])
             for member in option.members { wish.params[member.key] = member.value }
             let reply = try await agent.plan(wish)
             expectProblem(reply, 400, "invalid_request")
@@ -133,7 +139,7 @@ struct DetourTests {
     @Test func `options reach PVE in its own words, and the undo of a detach gives them back`() async throws {
         try await withAgent { agent in
             let options: JSONObject = ["discard": "on", "ssd": true, "backup": false, "iops": 500, "cache": "none"]
-            var wish = Wish("attach_disk", "vm/136", ["disk": "scsi5", "storage": "ceph", "size": 8])
+            var wish = PlanRequest("attach_disk", "vm/136", ["disk": "scsi5", "storage": "ceph", "size": 8])
             for member in options.members { wish.params[member.key] = member.value }
             let applied = try await agent.apply(try await agent.planID(wish))
             #expect(applied["result"]?["status"] == "succeeded", "\(applied)")
@@ -142,7 +148,7 @@ struct DetourTests {
                 Set(sent.split(separator: ",")) == [
                     "ceph:8", "discard=on", "ssd=1", "backup=0", "iops=500", "cache=none",
                 ])
-            let detach = try await agent.plan(Wish("detach_disk", "vm/136", ["disk": "scsi5"]))
+            let detach = try await agent.plan(PlanRequest("detach_disk", "vm/136", ["disk": "scsi5"]))
             let undo = try #require(detach["preview"]?["undo"]?["params"]?.object, "\(detach)")
             for option in options.members { #expect(undo[option.key] == option.value, "\(option.key) in \(detach)") }
             #expect(undo["size"] == nil && undo["volume"]?.string?.hasPrefix("ceph:vm-136-disk-") == true)
@@ -159,7 +165,7 @@ struct DetourTests {
             try agent.pve().setConfig(100, "description", "the-secret-note")
             let read: JSON = ["environment": "cloud", "action": "read_config", "target": "vm/100"]
             expectProblem(try await agent.post("/v1/actions/apply", read), 403, "policy_denied")
-            var wish = Wish("configure_vm", "vm/100", ["description": "x", "memory": 4096])
+            var wish = PlanRequest("configure_vm", "vm/100", ["description": "x", "memory": 4096])
             let plan = try await agent.plan(wish)
             wish.more["dry_run"] = true
             let planned = try await agent.plan(wish)
@@ -170,20 +176,22 @@ struct DetourTests {
                 #expect(!reply.text.contains("the-secret-note") && !reply.text.contains("vmgenid"), "\(reply)")
                 #expect(reply.text.contains("hidden by rule:blind"), "\(reply)")
             }
-            let open = try await agent.plan(Wish("configure_vm", "vm/136", ["description": "x"]))
+            let open = try await agent.plan(PlanRequest("configure_vm", "vm/136", ["description": "x"]))
             #expect(open.text.contains("vmgenid") && !open.text.contains("hidden by"), "\(open)")
         }
     }
 
     @Test(
         arguments: [
-            (Wish("read_vm", "vm/101"), "targets", "vm/101"), (Wish("read_vm", "vm/101"), "tags", "marked"),
-            (Wish("read_storage_content", "storage/ceph", ["vmid": 101]), "tags", "marked"),
-            (Wish("read_storage_content", "storage/ceph", ["vmid": 101]), "targets", "vm/101"),
-            (Wish("read_inventory", "inventory/all"), "tags", "marked"),
-            (Wish("read_cluster", "cluster"), "targets", "vm/101"),
+            (PlanRequest("read_vm", "vm/101"), "targets", "vm/101"),
+            (PlanRequest("read_vm", "vm/101"), "tags", "marked"),
+            (PlanRequest("read_storage_content", "storage/ceph", ["vmid": 101]), "tags", "marked"),
+            (PlanRequest("read_storage_content", "storage/ceph", ["vmid": 101]), "targets", "vm/101"),
+            (PlanRequest("read_inventory", "inventory/all"), "tags", "marked"),
+            (PlanRequest("read_cluster", "cluster"), "targets", "vm/101"),
         ])
-    func `a rule that names a read looks at whom it shows`(wish: Wish, scope: String, name: String) async throws {
+    func `a rule that names a read looks at whom it shows`(wish: PlanRequest, scope: String, name: String) async throws
+    {
         var rule: JSONObject = ["id": "unseen", "effect": "deny", "actions": [.string(wish.action)]]
         rule[scope] = [.string(name)]
         try await withAgent(Self.setup([.object(rule)])) { agent in

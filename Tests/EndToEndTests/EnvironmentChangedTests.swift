@@ -16,7 +16,7 @@ struct EnvironmentChangedTests {
     }
 
     @Test func `a plan for another address is stale, and nothing is executed`() async throws {
-        let agent = try MortalAgent()
+        let agent = try CrashableAgent()
         try await agent.start()
         let plans = [try await agent.planID(.start), try await agent.planID(.stop)]
         try await agent.die()
@@ -38,7 +38,7 @@ struct EnvironmentChangedTests {
     }
 
     @Test func `a change that was under way ends as unknown, as the new address cannot tell of it`() async throws {
-        let agent = try MortalAgent()
+        let agent = try CrashableAgent()
         try await agent.start(dying: "answer.after")
         let plan = try await agent.planID(.start)
         _ = try? await agent.apply(plan)
@@ -56,7 +56,7 @@ struct EnvironmentChangedTests {
     }
 
     @Test func `an environment that is gone is unknown, and its plans can still be looked at`() async throws {
-        let agent = try MortalAgent(Setup(.simulated("cloud"), .simulated("home")))
+        let agent = try CrashableAgent(Setup(.simulated("cloud"), .simulated("home")))
         try await agent.start()
         let plan = try await agent.planID(.start)
         try await agent.die()

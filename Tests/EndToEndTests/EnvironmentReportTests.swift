@@ -11,8 +11,8 @@ struct EnvironmentReportTests {
               "token_secret_env": "SECRET", "timeout_ms": 5000}]}
             """
         let config = try AgentConfig(bytes: Array(json.utf8), variables: ["SECRET": "s3cret"])
-        let upstreams = try Upstreams(config, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        let report = await EnvironmentReport(looking: try #require(upstreams.sites.first))
+        let upstreams = try PVEConnections(config, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let report = await EnvironmentReport(looking: try #require(upstreams.managedEnvironments.first))
         await upstreams.shutdown(within: .seconds(1))
         #expect(!report.isGood)
         #expect(report.lines.count == 1)

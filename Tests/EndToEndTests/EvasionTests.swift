@@ -6,7 +6,7 @@ import Testing
 @Suite(.timeLimit(.minutes(5)))
 struct EvasionTests {
     static func setup(_ rules: JSON) -> Setup {
-        var setup = Deed.setup
+        var setup = ChangeScenario.setup
         setup.settings["policy"] = ["rules": rules]
         return setup
     }
@@ -14,17 +14,17 @@ struct EvasionTests {
     /// A request, a rule by targets, and what has to be there.
     struct Attack: Sendable, CustomTestStringConvertible {
         let name: String
-        let wish: Wish
+        let wish: PlanRequest
         let rule: JSONObject
-        let prepare: Deed.Step
+        let prepare: ChangeScenario.Step
 
         init(
             _ name: String, _ rule: JSONObject, _ action: String, _ target: String, _ params: JSONObject = [:],
-            given prepare: @escaping Deed.Step = { _ in }
+            given prepare: @escaping ChangeScenario.Step = { _ in }
         ) {
             self.name = name
             self.rule = rule
-            wish = Wish(action, target, params)
+            wish = PlanRequest(action, target, params)
             self.prepare = prepare
         }
 
@@ -35,23 +35,23 @@ struct EvasionTests {
 
     static func on(_ target: String) -> JSONObject { ["targets": [.string(target)]] }
     static let template = "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"
-    static let odd: Deed.Step = { $0.setConfig(136, "scsi1", "local:101/anything.qcow2,size=8G") }
-    static let inSnapshot: Deed.Step = { pve in
+    static let odd: ChangeScenario.Step = { $0.setConfig(136, "scsi1", "local:101/anything.qcow2,size=8G") }
+    static let inSnapshot: ChangeScenario.Step = { pve in
         pve.setConfig(136, "scsi1", "ceph:vm-101-disk-7,size=8G")
         pve.addSnapshot("old", of: 136)
         pve.setConfig(136, "scsi1", nil)
     }
-    static func job(_ form: String) -> Deed.Step {
+    static func job(_ form: String) -> ChangeScenario.Step {
         { try await $0.make("POST", "/cluster/backup", "id=nightly&schedule=sun%2001:00&" + form) }
     }
-    static let used: Deed.Step = { pve in
+    static let used: ChangeScenario.Step = { pve in
         pve.setConfig(136, "scsi1", "ceph:vm-101-disk-7,size=8G")
         pve.addVolume("ceph:vm-101-disk-7", content: "images", vmid: 101)
     }
-    static let nas: Deed.Step = {
+    static let nas: ChangeScenario.Step = {
         $0.setStorage("nas", type: "dir", options: ["path": "/mnt/nas", "content": "images", "nodes": "pve1"])
     }
-    static let allOf101: Deed.Step = { pve in
+    static let allOf101: ChangeScenario.Step = { pve in
         pve.setConfig(101, "tags", "marked")
     }
 
@@ -165,7 +165,7 @@ struct EvasionTests {
         Attack("the node that it runs on", on("node/pve2"), "start_vm", "vm/136"),
         Attack(
             "the node of a local storage", on("node/pve1"), "delete_volume", "storage/local",
-            ["volume": .string(Deed.image), "node": "pve1"]),
+            ["volume": .string(ChangeScenario.image), "node": "pve1"]),
         Attack(
             "the node of a local storage", on("node/pve1"), "download_to_storage", "storage/local",
             [
@@ -270,7 +270,7 @@ struct EvasionTests {
         ) { $0.setConfig(101, "scsi1", "local:101/anything.qcow2,size=8G") },
     ])
     func `a detour needs an approval`(attack: Attack) async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             try await attack.prepare(try agent.pve())
             let plan = try await agent.plan(attack.wish)
             #expect(
@@ -280,9 +280,9 @@ struct EvasionTests {
     }
 
     @Test func `the newer firewall is as vital as the older`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let plan = try await agent.plan(
-                Wish("node_service", "node/pve3", ["service": "proxmox-firewall", "command": "stop"]))
+                PlanRequest("node_service", "node/pve3", ["service": "proxmox-firewall", "command": "stop"]))
             #expect(plan["decision"]?["risk_level"] == "high", "\(plan["decision"] ?? .null)")
         }
     }
@@ -295,7 +295,7 @@ struct EvasionTests {
 
     @Test func `a stale plan shows nothing hidden`() async throws {
         try await withAgent(Self.setup(Self.blind)) { agent in
-            let wish = Wish("configure_vm", "vm/100", ["description": "x"])
+            let wish = PlanRequest("configure_vm", "vm/100", ["description": "x"])
             let id = try await agent.planID(wish)
             try agent.pve().setConfig(100, "name", "the-secret-name")
             let reply = try await agent.apply(id)
@@ -306,11 +306,11 @@ struct EvasionTests {
     }
 
     @Test(arguments: [
-        Wish("resize_disk", "vm/100", ["disk": "scsi0", "size": "1M"]),
-        Wish("resize_disk", "vm/100", ["disk": "scsi9", "size": "+1G"]),
-        Wish("rollback_snapshot", "vm/100", ["snapname": "nothere"]),
+        PlanRequest("resize_disk", "vm/100", ["disk": "scsi0", "size": "1M"]),
+        PlanRequest("resize_disk", "vm/100", ["disk": "scsi9", "size": "+1G"]),
+        PlanRequest("rollback_snapshot", "vm/100", ["snapname": "nothere"]),
     ])
-    func `a denial shows nothing hidden`(wish: Wish) async throws {
+    func `a denial shows nothing hidden`(wish: PlanRequest) async throws {
         try await withAgent(Self.setup(Self.blind)) { agent in
             try agent.pve().addSnapshot("secret-snap", of: 100)
             try agent.pve().setConfig(100, "scsi7", "ceph:vm-100-disk-7,size=77G")
@@ -331,7 +331,7 @@ struct EvasionTests {
         let rule: JSON = [["id": "blind", "effect": "deny", "actions": ["read_ha"], "targets": ["cluster"]]]
         try await withAgent(Self.setup(rule)) { agent in
             try agent.pve().setHA(136, wanted: "stopped")
-            let plan = try await agent.plan(Wish("ha_edit", "vm/136", ["op": "change", "max_restart": 3]))
+            let plan = try await agent.plan(PlanRequest("ha_edit", "vm/136", ["op": "change", "max_restart": 3]))
             #expect(plan.text.contains("hidden by rule:blind"), "\(plan)")
         }
     }
@@ -339,12 +339,12 @@ struct EvasionTests {
     // MARK: Plans that are not stale
 
     @Test func `a guest that is started on an idle node makes the plan stale`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             let rows = try await pve.ask("GET", "/cluster/resources?type=vm")?.array ?? []
             for row in rows where row["node"] == "pve3" { pve.setRunning(Int(row["vmid"]?.integer ?? 0), false) }
             pve.forgetExecutions()
-            let plan = try await agent.plan(Wish("shutdown_node", "node/pve3"))
+            let plan = try await agent.plan(PlanRequest("shutdown_node", "node/pve3"))
             #expect(plan["state"] == "awaiting_approval", "\(plan)")
             pve.setRunning(101, true)
             let reply = try await agent.apply(plan["plan_id"]?.string ?? "", approvedBy: "alice")
@@ -353,11 +353,11 @@ struct EvasionTests {
     }
 
     @Test func `a guest that joins an empty pool makes the job's plan stale`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             try await pve.make("POST", "/pools", "poolid=empty")
             let plan = try await agent.plan(
-                Wish(
+                PlanRequest(
                     "backup_job_edit", "cluster",
                     ["op": "add", "id": "own", "schedule": "sun 01:00", "storage": "local", "pool": "empty"]))
             #expect(plan["state"] == "awaiting_approval", "\(plan)")
@@ -368,10 +368,11 @@ struct EvasionTests {
     }
 
     @Test func `a guest that is put on an empty storage makes its edit stale`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setStorage("nas", type: "dir", options: ["path": "/mnt/nas", "content": "images"])
-            let plan = try await agent.plan(Wish("storage_edit", "storage/nas", ["op": "change", "disable": true]))
+            let plan = try await agent.plan(
+                PlanRequest("storage_edit", "storage/nas", ["op": "change", "disable": true]))
             #expect(plan["state"] == "awaiting_approval", "\(plan)")
             pve.addVolume("nas:101/vm-101-disk-9.raw", content: "images", vmid: 101)
             let reply = try await agent.apply(plan["plan_id"]?.string ?? "", approvedBy: "alice")
@@ -422,16 +423,18 @@ struct EvasionTests {
     }
 
     @Test(arguments: [
-        Wish("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:8", "ide2": "local:iso/vm-tools.iso,media=cdrom"]),
-        Wish("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:8", "ide2": "local:iso/base-os.iso,media=cdrom"]),
-        Wish(
+        PlanRequest(
+            "create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:8", "ide2": "local:iso/vm-tools.iso,media=cdrom"]),
+        PlanRequest(
+            "create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:8", "ide2": "local:iso/base-os.iso,media=cdrom"]),
+        PlanRequest(
             "create_container", "lxc/600",
             [
                 "node": "pve1", "rootfs": "ceph:8", "unprivileged": true,
                 "ostemplate": "local:vztmpl/base-debian_13_amd64.tar.zst",
             ]),
     ])
-    func `an image called vm- is an image to install from`(wish: Wish) async throws {
+    func `an image called vm- is an image to install from`(wish: PlanRequest) async throws {
         try await withAgent { agent in
             let decision = try await agent.plan(wish)["decision"]
             #expect(decision?["requires_approval"] == false, "\(decision ?? .null)")
@@ -441,23 +444,24 @@ struct EvasionTests {
     static let archive101 = "local:backup/vzdump-qemu-101-2026_11_20-03_00_01.vma.zst"
 
     @Test func `a guest whose node is down can be restored elsewhere`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.addVolume(Self.archive101, content: "backup", vmid: 101)
             pve.setNodeOnline("pve3", false)
             let plan = try await agent.plan(
-                Wish("restore_backup", "vm/600", ["archive": .string(Self.archive101), "node": "pve1"]))
+                PlanRequest("restore_backup", "vm/600", ["archive": .string(Self.archive101), "node": "pve1"]))
             #expect(plan["state"] == "awaiting_approval", "\(plan["decision"]?["reason"]?.string ?? plan.text)")
-            let prune = try await agent.plan(Wish("prune_backups", "storage/local", ["prune-backups": "keep-last=1"]))
+            let prune = try await agent.plan(
+                PlanRequest("prune_backups", "storage/local", ["prune-backups": "keep-last=1"]))
             #expect(
                 prune["state"] == "awaiting_approval", "prune \(prune["decision"]?["reason"]?.string ?? prune.text)")
             let delete = try await agent.plan(
-                Wish("delete_backup", "storage/local", ["volume": .string(Self.archive101)]))
+                PlanRequest("delete_backup", "storage/local", ["volume": .string(Self.archive101)]))
             #expect(
                 delete["state"] == "awaiting_approval", "delete \(delete["decision"]?["reason"]?.string ?? delete.text)"
             )
             let firewall = try await agent.plan(
-                Wish("firewall_edit", "firewall/cluster", ["op": "change", "object": "options", "enable": 0]))
+                PlanRequest("firewall_edit", "firewall/cluster", ["op": "change", "object": "options", "enable": 0]))
             #expect(
                 firewall["state"] == "awaiting_approval",
                 "firewall \(firewall["decision"]?["reason"]?.string ?? firewall.text)")
@@ -468,10 +472,10 @@ struct EvasionTests {
         try await withAgent(
             Self.setup([["id": "unseen", "effect": "deny", "actions": ["read_vm"], "tags": ["marked"]]])
         ) { agent in
-            let id = try await agent.planID(Wish("read_vm", "vm/101"))
+            let id = try await agent.planID(PlanRequest("read_vm", "vm/101"))
             try agent.pve().setConfig(101, "tags", "marked")
             expectProblem(
-                try await agent.post("/v1/actions/apply", Wish("read_vm", "vm/101").json), 403, "policy_denied")
+                try await agent.post("/v1/actions/apply", PlanRequest("read_vm", "vm/101").json), 403, "policy_denied")
             let reply = try await agent.apply(id)
             #expect(reply.code == "policy_denied", "\(reply.status) \(reply.text.prefix(300))")
         }
@@ -481,29 +485,30 @@ struct EvasionTests {
         try await withAgent(Self.setup([["id": "hands-off", "effect": "deny", "targets": ["vm/136"]]])) { agent in
             let pve = try agent.pve()
             try await Self.used(pve)
-            let plan = try await agent.plan(Wish("delete_volume", "storage/ceph", ["volume": "ceph:vm-101-disk-7"]))
+            let plan = try await agent.plan(
+                PlanRequest("delete_volume", "storage/ceph", ["volume": "ceph:vm-101-disk-7"]))
             let reply = try await agent.apply(plan["plan_id"]?.string ?? "", approvedBy: "alice")
             #expect(
                 agent.executed.isEmpty,
                 "executed \(agent.executed.map(\.path)) \(reply["result"]?["status"]?.string ?? "")")
             let attach = try await agent.plan(
-                Wish("attach_disk", "vm/135", ["disk": "scsi5", "volume": "ceph:vm-101-disk-7"]))
+                PlanRequest("attach_disk", "vm/135", ["disk": "scsi5", "volume": "ceph:vm-101-disk-7"]))
             #expect(
                 attach["state"] == "denied",
                 "attach \(attach["state"]?.string ?? "") \(attach["decision"]?["subjects"]?.text ?? "")")
-            let config = try await agent.plan(Wish("configure_vm", "vm/135", ["scsi5": "ceph:vm-101-disk-7"]))
+            let config = try await agent.plan(PlanRequest("configure_vm", "vm/135", ["scsi5": "ceph:vm-101-disk-7"]))
             #expect(config["state"] == "denied", "configure \(config["state"]?.string ?? "")")
             let create = try await agent.plan(
-                Wish("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:vm-101-disk-7"]))
+                PlanRequest("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:vm-101-disk-7"]))
             #expect(create["state"] == "denied", "create \(create["state"]?.string ?? "")")
         }
     }
 
     @Test(arguments: [
-        Wish("clone_container", "lxc/118", ["newid": 600, "full": true]),
-        Wish("clone_vm", "vm/136", ["newid": 600, "full": true]),
+        PlanRequest("clone_container", "lxc/118", ["newid": 600, "full": true]),
+        PlanRequest("clone_vm", "vm/136", ["newid": 600, "full": true]),
     ])
-    func `a clone of what reaches into the node needs an approval`(wish: Wish) async throws {
+    func `a clone of what reaches into the node needs an approval`(wish: PlanRequest) async throws {
         try await withAgent(
             Self.setup([["id": "hands-off", "effect": "deny", "targets": ["vm/101", "storage/local"]]])
         ) { agent in
@@ -591,7 +596,7 @@ struct EvasionTests {
     @Test(arguments: [
         Attack(
             "an image to install from as a disk that can be written", [:], "create_vm", "vm/600",
-            ["node": "pve1", "scsi0": .string(Deed.image)]),
+            ["node": "pve1", "scsi0": .string(ChangeScenario.image)]),
         Attack(
             "owner by directory under two-for-prod", [:], "clone_vm", "vm/136", ["newid": 600, "full": true], given: odd
         ),
@@ -646,7 +651,7 @@ struct EvasionTests {
     ) async throws { try await tryIt(attack) }
 
     @Test func `a token for one pool can edit that pool's backups`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setPool(136, "staging")
             var grants: [String: Set<String>] = [
@@ -656,11 +661,11 @@ struct EvasionTests {
             for path in ["/pool/staging", "/storage", "/nodes"] { grants[path] = Set(Simulator.everything) }
             pve.setTokens(.list([.init(id: "agent@pve!cloud", secret: Setup.secret(of: "cloud"), privileges: grants)]))
             let plan = try await agent.plan(
-                Wish(
+                PlanRequest(
                     "backup_job_edit", "cluster",
                     ["op": "add", "id": "own", "schedule": "sun 01:00", "storage": "local", "pool": "staging"]))
             #expect(plan["state"] == "awaiting_approval", "\(plan["decision"]?["reason"]?.string ?? plan.text)")
-            let up = try await agent.plan(Wish("wake_node", "node/pve3"))
+            let up = try await agent.plan(PlanRequest("wake_node", "node/pve3"))
             #expect(up.status == 200)
         }
     }
@@ -689,7 +694,7 @@ struct EvasionTests {
             Self.setup([["id": "two", "effect": "require_approval", "approvals": 2, "tags": ["marked"]]])
         ) { agent in
             let id = try await agent.planID(
-                Wish(
+                PlanRequest(
                     "backup_job_edit", "cluster",
                     ["op": "add", "id": "own", "schedule": "sun 01:00", "storage": "local", "all": true]))
             try agent.pve().setConfig(101, "tags", "marked")
@@ -702,7 +707,7 @@ struct EvasionTests {
         try await withAgent(Self.setup([["id": "hands-off", "effect": "deny", "targets": ["vm/101"]]])) { agent in
             let pve = try agent.pve()
             pve.setRunning(101, false)
-            let id = try await agent.planID(Wish("shutdown_node", "node/pve3"))
+            let id = try await agent.planID(PlanRequest("shutdown_node", "node/pve3"))
             pve.setRunning(101, true)
             let reply = try await agent.apply(id, approvedBy: "alice")
             #expect(agent.executed.isEmpty, "\(reply.text.prefix(300))")
@@ -715,17 +720,17 @@ struct EvasionTests {
 @Suite(.timeLimit(.minutes(1)))
 struct BoundsTests {
     @Test func `a size beyond all bounds`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             try agent.pve().setConfig(136, "scsi0", "local-lvm:vm-136-disk-0,size=99999999999999999999999T")
-            let plan = try await agent.plan(Wish("resize_disk", "vm/136", ["disk": "scsi0", "size": "+1T"]))
+            let plan = try await agent.plan(PlanRequest("resize_disk", "vm/136", ["disk": "scsi0", "size": "+1T"]))
             #expect(plan.status == 200, "\(plan)")
         }
     }
 
     @Test func `a storage beyond all bounds`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             try agent.pve().setStorageUse("ceph", used: 4_000_000_000_000_000_000, of: 5_000_000_000_000_000_000)
-            let plan = try await agent.plan(Wish("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:8"]))
+            let plan = try await agent.plan(PlanRequest("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:8"]))
             #expect(plan.status == 200, "\(plan)")
         }
     }

@@ -9,7 +9,9 @@ import WireTestSupport
 /// One caller does not keep others from their work, and nobody keeps a freeze from being set.
 @Suite(.timeLimit(.minutes(2)))
 struct FairnessTests {
-    private static func setup(_ limits: JSONObject) -> Setup { Team.setup(settings: ["limits": .object(limits)]) }
+    private static func setup(_ limits: JSONObject) -> Setup {
+        TestPrincipals.setup(settings: ["limits": .object(limits)])
+    }
 
     private func freeze(_ agent: RunningAgent) async throws -> Int {
         try await agent.send(.post, "/v1/freeze", ["reason": "stop", "ttl": 1], by: .alice).status
@@ -23,7 +25,7 @@ struct FairnessTests {
             .post, "/v1/actions/apply", ["plan_id": plan["plan_id"] ?? .null], by: .agent)
         let id = try #require(reply["operation"]?["operation_id"]?.string, "\(reply)")
         return "GET /v1/operations/\(id)?wait=60 HTTP/1.1\r\nHost: t\r\n"
-            + "Authorization: Bearer \(Team.watcher.token)\r\n\r\n"
+            + "Authorization: Bearer \(TestPrincipals.watcher.token)\r\n\r\n"
     }
 
     @Test func `polls that are given up keep no place`() async throws {
@@ -90,7 +92,8 @@ struct FairnessTests {
 
     @Test func `what a caller makes the agent write is limited`() async throws {
         try await withAgent(Self.setup(["stored_bytes_per_minute": 1_048_576])) { agent in
-            let dry = Wish.start.with("dry_run", true).with("reason", .string(String(repeating: "x", count: 4000)))
+            let dry = PlanRequest.start.with("dry_run", true).with(
+                "reason", .string(String(repeating: "x", count: 4000)))
             var last = try await agent.plan(dry, by: .watcher, key: "0")
             #expect(last.status == 200, "\(last)")
             for number in 1..<400 where last.status == 200 {
@@ -106,7 +109,7 @@ struct FairnessTests {
         var setup = Self.setup(["stored_bytes_per_minute": 1_073_741_824])
         setup.settings["plans"] = ["live_per_caller": 1000]
         try await withAgent(setup) { agent in
-            let wish = Wish.start.with("reason", .string(String(repeating: "x", count: 4000)))
+            let wish = PlanRequest.start.with("reason", .string(String(repeating: "x", count: 4000)))
             @Sendable func make(_ count: Int) async throws -> [String] {
                 var ids: [String] = []
                 for _ in 0..<count { ids.append(try await agent.plan(wish, by: .agent)["plan_id"]?.string ?? "") }
@@ -167,7 +170,7 @@ struct FairnessTests {
         try await withAgent(setup) { agent in
             let ask =
                 "GET /v1/nodes?environment=home HTTP/1.1\r\nHost: t\r\n"
-                + "Authorization: Bearer \(Team.watcher.token)\r\n\r\n"
+                + "Authorization: Bearer \(TestPrincipals.watcher.token)\r\n\r\n"
             let waiting = try (0..<60).map { _ in try RawClient(agent.address) }
             for client in waiting { try await client.send(ask) }
             var refused = Reply(IncomingResponse(status: 0, reason: ""))

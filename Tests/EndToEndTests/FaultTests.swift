@@ -92,7 +92,7 @@ struct FaultTests {
             let pve = try agent.pve()
             pve.setRunning(118, false)
             pve.setConfig(118, "tags", nil)
-            let plan = try await agent.planID(Wish("configure_container", "lxc/118", params))
+            let plan = try await agent.planID(PlanRequest("configure_container", "lxc/118", params))
             let node = try #require(pve.guest(118)?.node)
             pve.inject(Fault(effect, method: "PUT", path: "/nodes/\(node)/lxc/118/config"))
             let operation = try await agent.end(of: try await agent.apply(plan, approvedBy: "alice"))
@@ -125,7 +125,7 @@ struct FaultTests {
 
     @Test func `a refusal of PVE's own names the parameter`() async throws {
         try await withAgent { agent in
-            let wish = Wish(
+            let wish = PlanRequest(
                 "firewall_edit", "firewall/cluster",
                 [
                     "endpoint": "/cluster/firewall/rules", "method": "POST",

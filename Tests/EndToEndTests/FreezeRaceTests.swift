@@ -69,7 +69,7 @@ struct FreezeRaceTests {
         let before = arrivals.all.count
         var plans: [String] = []
         for id in 100...102 {
-            plans.append(try await agent.planID(Wish("snapshot_vm", "vm/\(id)", ["snapname": "r\(round)"])))
+            plans.append(try await agent.planID(PlanRequest("snapshot_vm", "vm/\(id)", ["snapname": "r\(round)"])))
         }
         let answered = try await withThrowingTaskGroup(of: ContinuousClock.Instant?.self) { group in
             for plan in plans {

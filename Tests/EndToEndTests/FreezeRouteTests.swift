@@ -8,19 +8,21 @@ import Testing
 @Suite(.timeLimit(.minutes(1)))
 struct FreezeRouteTests {
     private func freeze(
-        _ agent: some Asked, _ body: JSON = ["reason": "moving house"], by member: Team = .agent
+        _ agent: some AgentUnderTest, _ body: JSON = ["reason": "moving house"], by member: TestPrincipals = .agent
     ) async throws -> Reply { try await agent.send(.post, "/v1/freeze", body, by: member) }
 
-    private func freezes(_ agent: some Asked, by member: Team = .agent) async throws -> [JSON] {
+    private func freezes(_ agent: some AgentUnderTest, by member: TestPrincipals = .agent) async throws -> [JSON] {
         try await agent.send(.get, "/v1/freeze", by: member)["freezes"]?.array ?? []
     }
 
-    private func lift(_ agent: some Asked, _ query: String = "", by member: Team = .alice) async throws -> Reply {
+    private func lift(
+        _ agent: some AgentUnderTest, _ query: String = "", by member: TestPrincipals = .alice
+    ) async throws -> Reply {
         try await agent.send(.delete, "/v1/freeze\(query)", by: member)
     }
 
     @Test func `while it holds nothing starts, and all goes on when it is lifted`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let plan = try await agent.plan(.start, by: .agent)
             #expect(try await freezes(agent).isEmpty)
             let set = try await freeze(agent)
@@ -40,7 +42,7 @@ struct FreezeRouteTests {
             let read = try await agent.send(.get, "/v1/inventory?environment=cloud", by: .agent)
             #expect(read.status == 200)
             let dry = try await agent.send(
-                .post, "/v1/actions/apply", Wish.start.with("dry_run", true).json, by: .agent)
+                .post, "/v1/actions/apply", PlanRequest.start.with("dry_run", true).json, by: .agent)
             #expect(dry["result"]?["status"] == "planned", "\(dry)")
             #expect(agent.executed.isEmpty)
 
@@ -61,7 +63,7 @@ struct FreezeRouteTests {
     @Test func `one of an environment leaves the others alone, and a caller's new one replaces the old one`()
         async throws
     {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             for reason in ["disks", "more disks"] {
                 let set = try await freeze(agent, ["environment": "cloud", "reason": .string(reason)], by: .bob)
                 #expect(set["environment"] == "cloud", "\(set)")
@@ -69,7 +71,7 @@ struct FreezeRouteTests {
             #expect(try await freezes(agent).map { $0["reason"] } == ["more disks"])
             #expect(try await freezes(agent, by: .local).isEmpty, "of what one does not see nothing is told")
             expectProblem(try await agent.apply(agent.plan(.start, by: .agent), by: .agent), 503, "frozen")
-            let home = try await agent.plan(Wish("start_vm", "vm/103", in: "home"), by: .agent)
+            let home = try await agent.plan(PlanRequest("start_vm", "vm/103", in: "home"), by: .agent)
             #expect(try await agent.apply(home, by: .agent)["result"]?["status"] == "succeeded")
             #expect(try await lift(agent)["lifted"] == .null, "the global one is another")
             #expect(try await lift(agent, "?environment=cloud")["lifted"]?["reason"] == "more disks")
@@ -78,7 +80,7 @@ struct FreezeRouteTests {
     }
 
     @Test func `freezes of several callers add up, and each is lifted by its id or by whose it is`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let own = try await freeze(agent, ["environment": "cloud", "reason": "disks"], by: .alice)
             let brief = try await freeze(agent, ["environment": "cloud", "reason": "a moment", "ttl": 1], by: .agent)
             #expect(try await freezes(agent) == [own.json, brief.json])
@@ -110,7 +112,7 @@ struct FreezeRouteTests {
 
     /// Who asks for what, and what they hear.
     struct Ask: Sendable, CustomTestStringConvertible {
-        let by: Team
+        let by: TestPrincipals
         var method = HTTPRequest.Method.post
         var environment: String?
         let code: String?
@@ -135,7 +137,7 @@ struct FreezeRouteTests {
     func `operators and approvers set one, approvers lift it, and everywhere takes a principal without a limit`(
         ask: Ask
     ) async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let reply =
                 ask.method == .post
                 ? try await freeze(
@@ -157,7 +159,7 @@ struct FreezeRouteTests {
             (["reason": "x", "until": "tomorrow"], "/until"), (["reason": "x", "environment": 7], "/environment"),
         ] as [(JSON, String)])
     func `a word of another form freezes nothing`(body: JSON, pointer: String) async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let reply = try await freeze(agent, body)
             expectProblem(reply, 400, "invalid_request")
             #expect(reply["errors"]?.array?.first?["pointer"]?.string == pointer, "\(reply)")
@@ -166,7 +168,7 @@ struct FreezeRouteTests {
     }
 
     @Test func `one with an end is over by itself, but not because the clock is set forward`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let plan = try await agent.plan(.start, by: .agent)
             let start = ContinuousClock.now
             let set = try await freeze(agent, ["reason": "for a moment", "ttl": 2])
@@ -186,7 +188,7 @@ struct FreezeRouteTests {
     @Test func `a file does the same, and only its removal ends it`() async throws {
         let place = try TemporaryDirectory()
         let file = "\(place.path)/freeze"
-        try await withAgent(Team.setup(settings: ["freeze_path": .string(file)])) { agent in
+        try await withAgent(TestPrincipals.setup(settings: ["freeze_path": .string(file)])) { agent in
             let plan = try await agent.plan(.start, by: .agent)
             try write("", to: file)
             expectProblem(try await agent.apply(plan, by: .agent), 503, "frozen")
@@ -205,7 +207,7 @@ struct FreezeRouteTests {
     }
 
     @Test func `it holds through a kill`() async throws {
-        let agent = try MortalAgent(Team.setup())
+        let agent = try CrashableAgent(TestPrincipals.setup())
         try await agent.start()
         let plan = try await agent.plan(.start, by: .agent)
         let set = try await freeze(agent, ["reason": "moving house", "ttl": 3600])

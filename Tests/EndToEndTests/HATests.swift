@@ -9,13 +9,13 @@ struct HATests {
         planned["preview"]?["checks"]?.array?.first { $0["id"]?.string == id && $0["level"] != "ok" }
     }
 
-    private static let affinity: Deed.Step = { pve in
+    private static let affinity: ChangeScenario.Step = { pve in
         for vmid in [100, 136] { pve.setHA(vmid, wanted: "started") }
         pve.setRunning(136, true)
     }
 
     @Test func `moving a guest against a rule is warned of`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             try await Self.affinity(pve)
             let rules = "/cluster/ha/rules"
@@ -25,13 +25,13 @@ struct HATests {
                 let more: JSONObject = action == "ha_migrate" ? ["mode": "migrate"] : ["online": true]
                 var params: JSONObject = ["target": "pve1"]
                 for member in more.members { params[member.key] = member.value }
-                let found = check("ha-rule", of: try await agent.plan(Wish(action, "vm/100", params)))
+                let found = check("ha-rule", of: try await agent.plan(PlanRequest(action, "vm/100", params)))
                 #expect(found?["level"] == "warn")
                 #expect(found?["detail"]?.string == "HA moves vm/100 back: rule only2 allows it on pve2 only")
             }
             try await pve.make("DELETE", rules + "/only2")
             try await pve.make("POST", rules, "rule=rather2&\(common)&nodes=pve2%3A2%2Cpve1%3A1")
-            let wish = Wish("ha_migrate", "vm/100", ["target": "pve1", "mode": "migrate"])
+            let wish = PlanRequest("ha_migrate", "vm/100", ["target": "pve1", "mode": "migrate"])
             let found = check("ha-rule", of: try await agent.plan(wish))
             #expect(found?["detail"]?.string == "HA moves vm/100 back: rule rather2 prefers pve2")
             try await pve.make("PUT", "/cluster/ha/resources/vm:100", "failback=0")
@@ -40,19 +40,20 @@ struct HATests {
     }
 
     @Test func `on PVE 8 a guest's group says where HA wants it`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setHA(100, wanted: "started")
             pve.setHAGroups(["second": ["nodes": "pve2", "restricted": "1"]])
             try await pve.make("PUT", "/cluster/ha/resources/vm:100", "group=second")
-            let planned = try await agent.plan(Wish("ha_migrate", "vm/100", ["target": "pve1", "mode": "migrate"]))
+            let planned = try await agent.plan(
+                PlanRequest("ha_migrate", "vm/100", ["target": "pve1", "mode": "migrate"]))
             #expect(
                 check("ha-rule", of: planned)?["detail"]?.string
                     == "HA moves vm/100 back: group second allows it on pve2 only", "\(planned)")
-            let read = try await agent.post("/v1/actions/apply", Wish("read_ha", "cluster").json)
+            let read = try await agent.post("/v1/actions/apply", PlanRequest("read_ha", "cluster").json)
             #expect(read["result"]?["data"]?["groups"]?.array?.count == 1, "\(read)")
             let rule = try await agent.plan(
-                Wish(
+                PlanRequest(
                     "ha_edit", "cluster",
                     ["op": "add", "rule": "r1", "type": "node-affinity", "resources": ["vm:100"], "nodes": ["pve2"]]))
             #expect(check("ha-rule", of: rule)?["detail"]?.string?.contains("PVE 9") == true, "\(rule)")
@@ -60,11 +61,11 @@ struct HATests {
     }
 
     @Test func `a move by HA is done when the lock is gone too`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setHA(100, wanted: "started")
             pve.setHAActs(false)
-            let id = try await agent.planID(Wish("ha_migrate", "vm/100", ["target": "pve1", "mode": "migrate"]))
+            let id = try await agent.planID(PlanRequest("ha_migrate", "vm/100", ["target": "pve1", "mode": "migrate"]))
             let began = try await agent.apply(id, approvedBy: "alice", wait: 1)
             #expect(began.status == 202, "\(began)")
             let operation = try #require(began["operation"]?["operation_id"]?.string)
@@ -79,24 +80,24 @@ struct HATests {
     }
 
     @Test(arguments: [
-        Wish("start_vm", "vm/136"), Wish("migrate_vm", "vm/136", ["target": "pve1"]),
-        Wish("ha_migrate", "vm/136", ["target": "pve1", "mode": "relocate"]),
-        Wish("ha_edit", "vm/136", ["op": "change", "state": "started"]),
+        PlanRequest("start_vm", "vm/136"), PlanRequest("migrate_vm", "vm/136", ["target": "pve1"]),
+        PlanRequest("ha_migrate", "vm/136", ["target": "pve1", "mode": "relocate"]),
+        PlanRequest("ha_edit", "vm/136", ["op": "change", "state": "started"]),
     ])
-    func `a guest that HA has given up is blocked with the cure`(wish: Wish) async throws {
-        try await withAgent(Deed.setup) { agent in
+    func `a guest that HA has given up is blocked with the cure`(wish: PlanRequest) async throws {
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setHA(136, wanted: "started", says: "error")
             let found = check("ha-error", of: try await agent.plan(wish))
             #expect(found?["level"] == "block")
             #expect(found?["detail"]?.string?.contains("disabled") == true)
-            let cure = try await agent.plan(Wish("ha_edit", "vm/136", ["op": "change", "state": "disabled"]))
+            let cure = try await agent.plan(PlanRequest("ha_edit", "vm/136", ["op": "change", "state": "disabled"]))
             #expect(cure["decision"]?["allowed"] == true, "\(cure)")
         }
     }
 
     @Test func `rules that HA would refuse are denied at planning`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             try await Self.affinity(pve)
             try await pve.make(
@@ -114,7 +115,7 @@ struct HATests {
             for (rule, words) in cases {
                 var params: JSONObject = ["op": "add", "rule": "new"]
                 for member in rule.members { params[member.key] = member.value }
-                let planned = try await agent.plan(Wish("ha_edit", "cluster", params))
+                let planned = try await agent.plan(PlanRequest("ha_edit", "cluster", params))
                 #expect(planned["state"] == "denied", "\(planned)")
                 #expect(check("ha-rule", of: planned)?["detail"]?.string?.contains(words) == true, "\(planned)")
             }
@@ -125,10 +126,10 @@ struct HATests {
     func `guests that HA brings along in a bulk migration are among those that are reached`(
         target: String
     ) async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             try await Self.affinity(pve)
-            let wish = Wish("bulk_migrate", target, ["vms": [100], "target": "pve1"])
+            let wish = PlanRequest("bulk_migrate", target, ["vms": [100], "target": "pve1"])
             func brought(_ planned: Reply) -> Bool {
                 (planned["preview"]?["subjects"]?.array ?? []).contains {
                     $0["name"] == "vm/136" && $0["role"] == "affected"
@@ -145,14 +146,15 @@ struct HATests {
     }
 
     @Test func `a guest that must be apart from one on the target does not move there`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             try await Self.affinity(pve)
             try await pve.make(
                 "POST", "/cluster/ha/rules",
                 "rule=apart&type=resource-affinity&affinity=negative&resources=vm%3A100%2Cvm%3A136")
             pve.move(136, to: "pve1")
-            let planned = try await agent.plan(Wish("ha_migrate", "vm/100", ["target": "pve1", "mode": "migrate"]))
+            let planned = try await agent.plan(
+                PlanRequest("ha_migrate", "vm/100", ["target": "pve1", "mode": "migrate"]))
             #expect(check("migration", of: planned)?["detail"]?.string?.contains("vm:136") == true, "\(planned)")
         }
     }

@@ -22,7 +22,7 @@ struct HTTPTests {
     @Test func `no route but the open ones answers without a token`() async throws {
         try await withAgent { agent in
             for route in Self.closed {
-                let body: [UInt8]? = route.method == .post ? Wish.start.json.bytes : nil
+                let body: [UInt8]? = route.method == .post ? PlanRequest.start.json.bytes : nil
                 let reply = try await agent.send(route.method, Self.path(of: route), body: body, token: nil)
                 expectProblem(reply, 401, "unauthenticated")
                 #expect(reply.fields[.wwwAuthenticate] == "Bearer")
@@ -73,7 +73,7 @@ struct HTTPTests {
         setup.token = nil
         try await withAgent(setup) { agent in
             for route in Self.closed {
-                let body: [UInt8]? = route.method == .post ? Wish.start.json.bytes : nil
+                let body: [UInt8]? = route.method == .post ? PlanRequest.start.json.bytes : nil
                 let reply = try await agent.send(route.method, Self.path(of: route), body: body)
                 expectProblem(reply, 503, "auth_not_configured")
             }
@@ -101,7 +101,7 @@ struct HTTPTests {
     @Test(arguments: ["ab", "a b c", "a\tb", "a;b;c", "ä-gent", "<b>", String(repeating: "a", count: 129)])
     func `a label that is none is refused`(label: String) async throws {
         try await withAgent { agent in
-            let reply = try await agent.send(.post, "/v1/actions/plan", body: Wish.start.json.bytes, as: label)
+            let reply = try await agent.send(.post, "/v1/actions/plan", body: PlanRequest.start.json.bytes, as: label)
             expectProblem(reply, 400, "invalid_request")
             #expect(reply["detail"]?.string?.contains("X-Actor-ID") == true)
             #expect(try await agent.get("/v1/plans")["plans"] == [])
@@ -120,7 +120,7 @@ struct HTTPTests {
         try await withAgent { agent in
             for id in ["r", "req-1.2_3", String(repeating: "x", count: 128)] {
                 let reply = try await agent.send(
-                    .post, "/v1/actions/plan", body: Wish.start.json.bytes, fields: [.requestIDField: id])
+                    .post, "/v1/actions/plan", body: PlanRequest.start.json.bytes, fields: [.requestIDField: id])
                 #expect(reply.fields[.requestIDField] == id)
                 #expect(try agent.records().last?["request_id"]?.string == id)
             }
@@ -149,12 +149,12 @@ struct HTTPTests {
         try await withAgent { agent in
             for path in ["/v1/actions/plan", "/v1/actions/apply"] {
                 let reply = try await agent.send(
-                    .post, path, body: Wish.start.json.bytes, fields: [.contentType: type])
+                    .post, path, body: PlanRequest.start.json.bytes, fields: [.contentType: type])
                 expectProblem(reply, 415, "unsupported_media_type")
             }
             #expect(try agent.records().map { $0["kind"] } == ["refuse", "refuse"])
             let good = try await agent.send(
-                .post, "/v1/actions/plan", body: Wish.start.json.bytes,
+                .post, "/v1/actions/plan", body: PlanRequest.start.json.bytes,
                 fields: [.contentType: "Application/JSON; charset=utf-8"])
             #expect(good.status == 200)
         }
@@ -164,7 +164,7 @@ struct HTTPTests {
     func `an idempotency key has a form`(key: String) async throws {
         try await withAgent { agent in
             let reply = try await agent.send(
-                .post, "/v1/actions/plan", body: Wish.start.json.bytes, fields: [.name("Idempotency-Key"): key])
+                .post, "/v1/actions/plan", body: PlanRequest.start.json.bytes, fields: [.name("Idempotency-Key"): key])
             expectProblem(reply, 400, "invalid_request")
             #expect(try await agent.get("/v1/plans")["plans"] == [])
         }

@@ -31,16 +31,16 @@ struct HiddenEnvironmentTests {
             Ask(.get, "/v1/tasks?environment=NAME"), Ask(.get, "/v1/plans?environment=NAME"),
             Ask(.get, "/v1/operations?environment=NAME"), Ask(.delete, "/v1/freeze?environment=NAME"),
             Ask(.post, "/v1/freeze", ["environment": "NAME", "reason": "why"]),
-            Ask(.post, "/v1/actions/plan", Wish("start_vm", "vm/136", in: "NAME").json),
-            Ask(.post, "/v1/actions/plan", Wish("start_vm", "vm/136", in: "NAME").with("dry_run", true).json),
-            Ask(.post, "/v1/actions/apply", Wish("start_vm", "vm/136", in: "NAME").json),
-            Ask(.post, "/v1/actions/apply", Wish("read_vm", "vm/136", in: "NAME").json),
+            Ask(.post, "/v1/actions/plan", PlanRequest("start_vm", "vm/136", in: "NAME").json),
+            Ask(.post, "/v1/actions/plan", PlanRequest("start_vm", "vm/136", in: "NAME").with("dry_run", true).json),
+            Ask(.post, "/v1/actions/apply", PlanRequest("start_vm", "vm/136", in: "NAME").json),
+            Ask(.post, "/v1/actions/apply", PlanRequest("read_vm", "vm/136", in: "NAME").json),
         ]
     }
 
     @Test(arguments: Ask.all)
     func `an environment without rights is an unknown one`(ask: Ask) async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             var answers: [String] = []
             for name in ["cloud", "nowhere"] {
                 let body = try ask.body.map { try JSON.parse(Array($0.text.replacing("NAME", with: name).utf8)) }
@@ -56,7 +56,7 @@ struct HiddenEnvironmentTests {
     }
 
     @Test func `plans and operations there are unknown ones, whatever is asked of them`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let plan = try #require(try await agent.plan(.start, by: .agent)["plan_id"]?.string)
             let waiting = try #require(try await agent.plan(.stop, by: .agent)["plan_id"]?.string)
             let applied = try await agent.send(

@@ -6,45 +6,50 @@ import Testing
 @Suite(.timeLimit(.minutes(2)))
 struct HotplugTests {
     struct Case: Sendable, CustomTestStringConvertible {
-        let wish: Wish
+        let wish: PlanRequest
         let waiting: [String]
         var config: [String: String] = [:]
         var testDescription: String { "\(wish.action) \(wish.target) \(JSON.object(wish.params).text)" }
 
         static let all = [
             Case(
-                wish: Wish("attach_disk", "lxc/118", ["disk": "mp0", "storage": "ceph", "size": 8, "path": "/srv"]),
+                wish: PlanRequest(
+                    "attach_disk", "lxc/118", ["disk": "mp0", "storage": "ceph", "size": 8, "path": "/srv"]),
                 waiting: []),
             Case(
-                wish: Wish("detach_disk", "lxc/118", ["disk": "mp0"]), waiting: ["mp0"],
+                wish: PlanRequest("detach_disk", "lxc/118", ["disk": "mp0"]), waiting: ["mp0"],
                 config: ["mp0": "ceph:vm-118-disk-1,mp=/srv,size=8G"]),
             Case(
-                wish: Wish("configure_container", "lxc/118", ["swap": 96, "timezone": "host"]), waiting: ["timezone"]),
+                wish: PlanRequest("configure_container", "lxc/118", ["swap": 96, "timezone": "host"]),
+                waiting: ["timezone"]),
             Case(
-                wish: Wish("attach_disk", "vm/100", ["disk": "scsi5", "storage": "ceph", "size": 8]), waiting: []),
-            Case(
-                wish: Wish("attach_disk", "vm/100", ["disk": "sata1", "storage": "ceph", "size": 8]), waiting: ["sata1"]
+                wish: PlanRequest("attach_disk", "vm/100", ["disk": "scsi5", "storage": "ceph", "size": 8]), waiting: []
             ),
             Case(
-                wish: Wish("detach_disk", "vm/100", ["disk": "scsi5"]), waiting: ["scsi5"],
+                wish: PlanRequest("attach_disk", "vm/100", ["disk": "sata1", "storage": "ceph", "size": 8]),
+                waiting: ["sata1"]
+            ),
+            Case(
+                wish: PlanRequest("detach_disk", "vm/100", ["disk": "scsi5"]), waiting: ["scsi5"],
                 config: ["scsi5": "ceph:vm-100-disk-5,size=8G", "hotplug": "network"]),
             Case(
-                wish: Wish("configure_vm", "vm/100", ["ide2": "none,media=cdrom", "name": "new"]), waiting: ["boot"],
+                wish: PlanRequest("configure_vm", "vm/100", ["ide2": "none,media=cdrom", "name": "new"]),
+                waiting: ["boot"],
                 config: ["ide2": "local:iso/debian-13.2.0-amd64-netinst.iso,media=cdrom"]),
             Case(
-                wish: Wish("configure_vm", "vm/100", ["ide2": "none,media=cdrom"]), waiting: [],
+                wish: PlanRequest("configure_vm", "vm/100", ["ide2": "none,media=cdrom"]), waiting: [],
                 config: [
                     "ide2": "local:iso/debian-13.2.0-amd64-netinst.iso,media=cdrom", "boot": "order=scsi0;ide2;net0",
                 ]),
             Case(
-                wish: Wish("configure_vm", "vm/100", ["cores": 7, "vcpus": 3, "cpuunits": 50]),
+                wish: PlanRequest("configure_vm", "vm/100", ["cores": 7, "vcpus": 3, "cpuunits": 50]),
                 waiting: ["cores", "vcpus"]),
         ]
     }
 
     @Test(arguments: Case.all)
     func `what waits for the next start is named before`(given: Case) async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             let id = try #require(Int(given.wish.target.split(separator: "/")[1]))
             for (key, value) in given.config { pve.setConfig(id, key, value) }

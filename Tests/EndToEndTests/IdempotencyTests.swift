@@ -9,7 +9,7 @@ struct IdempotencyTests {
     private func isReplayed(_ reply: Reply) -> Bool { reply.fields[.name("Idempotency-Replayed")] == "true" }
 
     @Test func `the same plan request is answered as before, and another one is not taken`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let first = try await agent.plan(.start, by: .agent, key: "k-1")
             #expect(first.status == 200 && !isReplayed(first), "\(first)")
             let again = try await agent.plan(.start, by: .agent, key: "k-1")
@@ -26,7 +26,7 @@ struct IdempotencyTests {
     }
 
     @Test func `the same apply is answered as before, whatever became of the plan`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let plan = try await agent.plan(.start, by: .agent)
             let first = try await agent.apply(plan, by: .agent, key: "k-1")
             #expect(first["result"]?["status"] == "succeeded", "\(first)")
@@ -44,7 +44,7 @@ struct IdempotencyTests {
     }
 
     @Test func `an answer that it goes on is kept with its place`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             try agent.pve().holdTasks()
             let body: JSON = ["plan_id": try await agent.plan(.start, by: .agent)["plan_id"] ?? .null]
             let first = try await agent.send(.post, "/v1/actions/apply", body, by: .agent, key: "k-1")
@@ -56,7 +56,7 @@ struct IdempotencyTests {
     }
 
     @Test func `of many at the same time one makes a plan`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let replies = try await withThrowingTaskGroup(of: Reply.self) { group in
                 for _ in 0..<12 { group.addTask { try await agent.plan(.start, by: .agent, key: "k-1") } }
                 return try await group.reduce(into: [Reply]()) { $0.append($1) }
@@ -71,7 +71,7 @@ struct IdempotencyTests {
     }
 
     @Test func `once there is an answer it is given to many at the same time`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let first = try await agent.plan(.start, by: .agent, key: "k-1")
             let replies = try await withThrowingTaskGroup(of: Reply.self) { group in
                 for _ in 0..<24 { group.addTask { try await agent.plan(.start, by: .agent, key: "k-1") } }
@@ -83,8 +83,8 @@ struct IdempotencyTests {
     }
 
     @Test func `a refusal is not kept, so that it can be mended and sent again`() async throws {
-        try await withAgent(Team.setup()) { agent in
-            let unknown = Wish("fly_vm", "vm/100")
+        try await withAgent(TestPrincipals.setup()) { agent in
+            let unknown = PlanRequest("fly_vm", "vm/100")
             expectProblem(try await agent.plan(unknown, by: .agent, key: "k-1"), 400, "unknown_action")
             expectProblem(try await agent.plan(.stop, by: .watcher, key: "k-1"), 403, "forbidden")
             let plan = try await agent.plan(.stop, by: .agent, key: "k-1")
@@ -102,7 +102,7 @@ struct IdempotencyTests {
     }
 
     @Test func `a failure of an operation is kept`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let plan = try await agent.plan(.start, by: .agent)
             try agent.pve().inject(Fault(.status(500, reason: "not today"), method: "POST", path: "/nodes/pve2"))
             let first = try await agent.apply(plan, by: .agent, key: "k-1")
@@ -115,10 +115,10 @@ struct IdempotencyTests {
     }
 
     @Test func `an answer of the past tells nothing to somebody who may not see it any more`() async throws {
-        let agent = try await ServedAgent(Team.setup())
+        let agent = try await ServedAgent(TestPrincipals.setup())
         let first = try await agent.plan(.start, by: .agent, key: "k-1")
         #expect(first.status == 200, "\(first)")
-        var setup = Team.setup()
+        var setup = TestPrincipals.setup()
         var members = setup.settings["principals"]?.array ?? []
         var entry = try #require(members[0].object)
         entry["environments"] = ["home"]
@@ -131,14 +131,14 @@ struct IdempotencyTests {
 
     @Test(arguments: ["", "a b", "ä", String(repeating: "k", count: 256)])
     func `a key has a form`(key: String) async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             expectProblem(try await agent.plan(.start, by: .agent, key: key), 400, "invalid_request")
             #expect(try agent.records().allSatisfy { $0["kind"] != "plan" })
         }
     }
 
     @Test func `keys live through a kill, and an apply is then answered by its operation as it stands`() async throws {
-        let agent = try MortalAgent(Team.setup())
+        let agent = try CrashableAgent(TestPrincipals.setup())
         try await agent.start(dying: "answer.after")
         let plan = try await agent.plan(.start, by: .agent, key: "k-1")
         #expect(plan.status == 200, "\(plan)")

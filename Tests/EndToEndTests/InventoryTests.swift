@@ -98,7 +98,7 @@ struct InventoryTests {
             let rows = try #require(reply["result"]?["data"]?.array)
             #expect(rows.first { $0["vmid"] == 700 }?["name"] == .string(name))
             #expect(rows.count == 41)
-            let planned = try await agent.plan(Wish("start_vm", "vm/700"))
+            let planned = try await agent.plan(PlanRequest("start_vm", "vm/700"))
             #expect(planned["preview"]?["observed"]?["name"] == .string(name))
         }
     }

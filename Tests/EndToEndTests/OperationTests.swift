@@ -79,7 +79,7 @@ struct OperationTests {
 
     @Test func `PVE's log of an operation's task is shown page by page`() async throws {
         try await withAgent { agent in
-            let reply = try await agent.apply(try await agent.planID(Wish.clone(as: 500)))
+            let reply = try await agent.apply(try await agent.planID(PlanRequest.clone(as: 500)))
             let id = try #require(reply["operation"]?["operation_id"]?.string)
             let log = try await agent.get("/v1/operations/\(id)/log")
             let total = try #require(log["total"]?.integer)
@@ -95,7 +95,7 @@ struct OperationTests {
         try await withAgent { agent in
             var ids: [JSON] = []
             for newID in 500..<503 {
-                let reply = try await agent.apply(try await agent.planID(Wish.clone(as: newID)))
+                let reply = try await agent.apply(try await agent.planID(PlanRequest.clone(as: newID)))
                 ids.append(try #require(reply["operation"]?["operation_id"]))
             }
             let page = try await agent.get("/v1/operations?limit=2&state=succeeded&environment=cloud")

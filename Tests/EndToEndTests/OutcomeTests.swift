@@ -5,7 +5,7 @@ import Testing
 /// An operation ends as what PVE did, not as what PVE's first answer says.
 @Suite(.timeLimit(.minutes(2)))
 struct OutcomeTests {
-    private func ended(_ wish: Wish, at agent: RunningAgent) async throws -> JSON {
+    private func ended(_ wish: PlanRequest, at agent: RunningAgent) async throws -> JSON {
         let planned = try await agent.plan(wish)
         #expect(planned["decision"]?["allowed"] == true, "\(planned)")
         let plan = try #require(planned["plan_id"]?.string, "\(planned)")
@@ -31,7 +31,7 @@ struct OutcomeTests {
             pve.setRunning(118, false)
             let before = try #require(pve.guest(118)?.config)
             pve.setConfig(118, "tags", "zed;alpha")
-            let wish = Wish(
+            let wish = PlanRequest(
                 "configure_container", "lxc/118",
                 ["memory": 96, "tags": ["new"], "net0": "name=eth0,bridge=vmbr99"])
             let operation = try await ended(wish, at: agent)
@@ -56,7 +56,7 @@ struct OutcomeTests {
         try await withAgent { agent in
             let pve = try agent.pve()
             let before = try #require(pve.guest(118)?.config["net0"])
-            let wish = Wish("configure_container", "lxc/118", ["net0": "name=eth0,bridge=vmbr99"])
+            let wish = PlanRequest("configure_container", "lxc/118", ["net0": "name=eth0,bridge=vmbr99"])
             let operation = try await ended(wish, at: agent)
             #expect(pve.guest(118)?.config["net0"] == nil, "the scene: the old card went, the new one did not come")
             #expect(operation["code"] == "partially_applied", "\(operation)")
@@ -72,7 +72,7 @@ struct OutcomeTests {
         try await withAgent { agent in
             let path = "/nodes/pve2/lxc/118/config"
             try agent.pve().inject(Fault(.status(500, reason: "not today"), method: "PUT", path: path))
-            let operation = try await ended(Wish("tag_container", "lxc/118", ["add": ["web"]]), at: agent)
+            let operation = try await ended(PlanRequest("tag_container", "lxc/118", ["add": ["web"]]), at: agent)
             #expect(operation["code"] == "upstream_refused")
             #expect(operation["message"]?.string?.contains("nothing was changed") == true, "\(operation)")
         }
@@ -96,7 +96,7 @@ struct OutcomeTests {
 
     @Test func `what is created with start ends when it runs`() async throws {
         try await withAgent { agent in
-            let wish = Wish("create_vm", "vm/501", ["node": "pve2", "memory": 512, "start": true])
+            let wish = PlanRequest("create_vm", "vm/501", ["node": "pve2", "memory": 512, "start": true])
             let operation = try await ended(wish, at: agent)
             #expect(operation["state"] == "succeeded", "\(operation)")
             let guest = try agent.pve().guest(501)
@@ -117,7 +117,7 @@ struct OutcomeTests {
                 pve.addGuest(id, on: "pve2", config: config)
             }
             pve.setConfig(136, "lock", "backup")
-            let wish = Wish("bulk_start", "node/pve2", ["vms": [501, 502]])
+            let wish = PlanRequest("bulk_start", "node/pve2", ["vms": [501, 502]])
             let planned = try await agent.plan(wish)
             let call = try #require(planned["preview"]?["calls"]?.array?.first, "\(planned)")
             #expect(call["path"] == "/cluster/bulk-action/guest/start")
@@ -144,7 +144,7 @@ struct OutcomeTests {
         try await withAgent { agent in
             let pve = try agent.pve()
             try await pve.make("POST", "/nodes/pve2/qemu/100/status/suspend")
-            let wish = Wish("bulk_start", target, ["vms": [100, 118, 136]])
+            let wish = PlanRequest("bulk_start", target, ["vms": [100, 118, 136]])
             let preview = try #require(try await agent.plan(wish)["preview"])
             let call = try #require(preview["calls"]?.array?.first, "\(preview)")
             #expect(call["params"]?["vms"] == ["100", "136"], "one that is paused is resumed: \(preview)")
@@ -171,7 +171,7 @@ struct OutcomeTests {
         try await withAgent { agent in
             let pve = try agent.pve()
             pve.setAnswersShutdown(100, false)
-            let wish = Wish("bulk_shutdown", "node/pve2", ["vms": [100], "timeout": 1])
+            let wish = PlanRequest("bulk_shutdown", "node/pve2", ["vms": [100], "timeout": 1])
             let operation = try await ended(wish, at: agent)
             #expect(operation["state"] == "failed", "\(operation)")
             #expect(operation["message"]?.string?.contains("vm/100 is \"running\"") == true, "\(operation)")
@@ -182,10 +182,10 @@ struct OutcomeTests {
     // MARK: Commands
 
     @Test func `a command is followed to its end, and its output is data`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setConfig(100, "agent", "1")
-            let wish = Wish("agent_exec", "vm/100", ["command": ["uptime"], "input-data": "hunter2-secret"])
+            let wish = PlanRequest("agent_exec", "vm/100", ["command": ["uptime"], "input-data": "hunter2-secret"])
             pve.setCommand("uptime", exits: 0, output: "up 3 days hunter2-secret")
             let good = try await ended(wish, at: agent)
             #expect(good["state"] == "succeeded", "\(good)")
@@ -213,11 +213,11 @@ struct OutcomeTests {
     func `file systems that could not be trimmed are named`(
         paths: [String: String?], state: String, words: [String]
     ) async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setConfig(100, "agent", "1")
             pve.setTrims(100, paths)
-            let operation = try await ended(Wish("agent_fstrim", "vm/100"), at: agent)
+            let operation = try await ended(PlanRequest("agent_fstrim", "vm/100"), at: agent)
             #expect(operation["state"]?.string == state, "\(operation)")
             let message = operation["message"]?.string ?? ""
             for word in words { #expect(message.contains(word), "\(operation)") }
@@ -235,12 +235,13 @@ struct OutcomeTests {
             let pve = try agent.pve()
             pve.setAnswersShutdown(100, false)
             let shutdown = try await agent.apply(
-                try await agent.planID(Wish("shutdown_vm", "vm/100", ["timeout": 600])), approvedBy: "alice", wait: nil)
+                try await agent.planID(PlanRequest("shutdown_vm", "vm/100", ["timeout": 600])), approvedBy: "alice",
+                wait: nil)
             #expect(shutdown["operation"]?["state"] == "running", "\(shutdown)")
             let waiting = try await agent.apply(try await agent.planID(.stop), approvedBy: "alice", wait: nil)
             #expect(waiting["operation"]?["state"] == "queued", "one without it waits: \(waiting)")
 
-            let stop = Wish("stop_vm", "vm/100", ["overrule-shutdown": true])
+            let stop = PlanRequest("stop_vm", "vm/100", ["overrule-shutdown": true])
             let ended = try await ended(stop, at: agent)
             #expect(ended["state"] == "succeeded", "\(ended)")
             #expect(pve.guest(100)?.status == "stopped")
@@ -271,7 +272,7 @@ struct OutcomeTests {
         try await withAgent { agent in
             let pve = try agent.pve()
             pve.setHotplugProblem(100, "error on hot-unplugging device 'net0' - still busy in guest?")
-            let wish = Wish("configure_vm", "vm/100", ["net0": "virtio,bridge=vmbr0,tag=7"])
+            let wish = PlanRequest("configure_vm", "vm/100", ["net0": "virtio,bridge=vmbr0,tag=7"])
             let operation = try await ended(wish, at: agent)
             #expect(operation["code"] == "partially_applied", "\(operation)")
             #expect(left(operation) == ["pending.net0"])
@@ -282,11 +283,11 @@ struct OutcomeTests {
     }
 
     @Test(arguments: [
-        (Wish("reboot_vm", "vm/100"), 100, "virtio=BC:24:11:00:01:00,bridge=vmbr99", "start_vm"),
-        (Wish("reboot_container", "lxc/118"), 118, "name=eth0,bridge=vmbr99", "start_container"),
+        (PlanRequest("reboot_vm", "vm/100"), 100, "virtio=BC:24:11:00:01:00,bridge=vmbr99", "start_vm"),
+        (PlanRequest("reboot_container", "lxc/118"), 118, "name=eth0,bridge=vmbr99", "start_container"),
     ])
     func `a guest that a reboot stops and that does not start again is told, with a start as the way back`(
-        wish: Wish, id: Int, card: String, back: String
+        wish: PlanRequest, id: Int, card: String, back: String
     ) async throws {
         try await withAgent { agent in
             let pve = try agent.pve()
@@ -303,9 +304,10 @@ struct OutcomeTests {
     }
 
     @Test(arguments: [
-        Wish("create_vm", "vm/501", ["node": "pve2", "memory": 512, "net0": "virtio,bridge=vmbr99", "start": true])
+        PlanRequest(
+            "create_vm", "vm/501", ["node": "pve2", "memory": 512, "net0": "virtio,bridge=vmbr99", "start": true])
     ])
-    func `a start that fails behind a good first task ends as partly applied`(wish: Wish) async throws {
+    func `a start that fails behind a good first task ends as partly applied`(wish: PlanRequest) async throws {
         try await withAgent { agent in
             let operation = try await ended(wish, at: agent)
             #expect(operation["state"] == "failed")

@@ -9,7 +9,7 @@ struct PartlyDoneTests {
         try await withAgent(Person.setup()) { agent in
             let pve = try agent.pve()
             pve.holdTasks()
-            let wish = Wish("cloud_init_vm", "vm/136", ["nameserver": "192.0.2.1", "ipconfig0": "ip=dhcp"])
+            let wish = PlanRequest("cloud_init_vm", "vm/136", ["nameserver": "192.0.2.1", "ipconfig0": "ip=dhcp"])
             let planned = try await Person.agent.plan(wish, at: agent)
             let id = try #require(planned["plan_id"]?.string, "\(planned)")
             let began = try await Person.agent.apply(id, at: agent)
@@ -43,7 +43,7 @@ struct PartlyDoneTests {
             let before = try #require(pve.guest(136)?.config)
             pve.inject(
                 Fault(.status(500, reason: "no space left"), method: "PUT", path: "/nodes/pve2/qemu/136/cloudinit"))
-            let planned = try await agent.plan(Wish("cloud_init_vm", "vm/136", ["nameserver": "192.0.2.1"]))
+            let planned = try await agent.plan(PlanRequest("cloud_init_vm", "vm/136", ["nameserver": "192.0.2.1"]))
             let reply = try await agent.apply(try #require(planned["plan_id"]?.string))
             #expect(reply.status == 200, "\(reply)")
             #expect(reply["result"]?["status"] == "failed")

@@ -9,58 +9,64 @@ import Testing
 @Suite(.timeLimit(.minutes(3)))
 struct PlacePrivilegeTests {
     /// Requests that take more than privileges on their guest, and what of that is missing.
-    private static let places: [(wish: Wish, path: String, privilege: String)] = [
-        (Wish("configure_vm", "vm/136", ["net1": "virtio,bridge=vmbr1"]), "/sdn/zones/localnetwork/vmbr1", "SDN.Use"),
+    private static let places: [(wish: PlanRequest, path: String, privilege: String)] = [
         (
-            Wish("configure_vm", "vm/136", ["net1": "virtio,bridge=vmbr1,tag=7"]), "/sdn/zones/localnetwork/vmbr1/7",
-            "SDN.Use"
-        ),
-        (Wish("configure_vm", "vm/136", ["delete": ["net0"]]), "/sdn/zones/localnetwork/vmbr0", "SDN.Use"),
-        (
-            Wish("configure_container", "lxc/118", ["net1": "name=eth1,bridge=vmbr1"]), "/sdn/zones/localnetwork/vmbr1",
+            PlanRequest("configure_vm", "vm/136", ["net1": "virtio,bridge=vmbr1"]), "/sdn/zones/localnetwork/vmbr1",
             "SDN.Use"
         ),
         (
-            Wish("create_vm", "vm/600", ["node": "pve1", "net0": "virtio,bridge=vmbr0"]),
+            PlanRequest("configure_vm", "vm/136", ["net1": "virtio,bridge=vmbr1,tag=7"]),
+            "/sdn/zones/localnetwork/vmbr1/7",
+            "SDN.Use"
+        ),
+        (PlanRequest("configure_vm", "vm/136", ["delete": ["net0"]]), "/sdn/zones/localnetwork/vmbr0", "SDN.Use"),
+        (
+            PlanRequest("configure_container", "lxc/118", ["net1": "name=eth1,bridge=vmbr1"]),
+            "/sdn/zones/localnetwork/vmbr1",
+            "SDN.Use"
+        ),
+        (
+            PlanRequest("create_vm", "vm/600", ["node": "pve1", "net0": "virtio,bridge=vmbr0"]),
             "/sdn/zones/localnetwork/vmbr0", "SDN.Use"
         ), (.clone, "/sdn/zones/localnetwork/vmbr0", "SDN.Use"),
-        (Wish("configure_vm", "vm/136", ["startup": "order=1"]), "/", "Sys.Modify"),
-        (Wish("configure_vm", "vm/136", ["delete": ["startup"]]), "/", "Sys.Modify"),
-        (Wish("backup_vm", "vm/136", ["storage": "local", "ionice": 8]), "/", "Sys.Modify"),
-        (Wish("backup_vm", "vm/136", ["storage": "local", "bwlimit": 1000]), "/", "Sys.Modify"),
+        (PlanRequest("configure_vm", "vm/136", ["startup": "order=1"]), "/", "Sys.Modify"),
+        (PlanRequest("configure_vm", "vm/136", ["delete": ["startup"]]), "/", "Sys.Modify"),
+        (PlanRequest("backup_vm", "vm/136", ["storage": "local", "ionice": 8]), "/", "Sys.Modify"),
+        (PlanRequest("backup_vm", "vm/136", ["storage": "local", "bwlimit": 1000]), "/", "Sys.Modify"),
         (
-            Wish("backup_vm", "vm/136", ["storage": "local", "prune-backups": "keep-last=1", "remove": true]),
+            PlanRequest("backup_vm", "vm/136", ["storage": "local", "prune-backups": "keep-last=1", "remove": true]),
             "/storage/local", "Datastore.Allocate"
         ),
         (
-            Wish(
+            PlanRequest(
                 "backup_job_edit", "cluster",
                 ["op": "add", "id": "new", "schedule": "2:30", "storage": "backup", "all": true]),
             "/storage/backup", "Datastore.Allocate"
         ),
         (
-            Wish("backup_job_edit", "cluster", ["op": "change", "id": "nightly", "comment": "a"]), "/storage/ceph",
+            PlanRequest("backup_job_edit", "cluster", ["op": "change", "id": "nightly", "comment": "a"]),
+            "/storage/ceph",
             "Datastore.Allocate"
         ),
         (
-            Wish("backup_job_edit", "cluster", ["op": "change", "id": "nightly", "storage": "backup"]),
+            PlanRequest("backup_job_edit", "cluster", ["op": "change", "id": "nightly", "storage": "backup"]),
             "/storage/backup", "Datastore.Allocate"
         ),
         (
-            Wish("backup_job_edit", "cluster", ["op": "change", "id": "nightly", "delete": ["storage"]]),
+            PlanRequest("backup_job_edit", "cluster", ["op": "change", "id": "nightly", "delete": ["storage"]]),
             "/storage/local", "Datastore.Allocate"
         ),
         (
-            Wish("backup_job_edit", "cluster", ["op": "change", "id": "nightly", "pool": "production"]),
+            PlanRequest("backup_job_edit", "cluster", ["op": "change", "id": "nightly", "pool": "production"]),
             "/pool/production", "VM.Backup"
         ),
     ]
 
     @Test(arguments: places)
     func `a privilege that is not asked for on the guest is named, and is what PVE refuses`(
-        wish: Wish, path: String, privilege: String
+        wish: PlanRequest, path: String, privilege: String
     ) async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setConfig(136, "net0", "virtio=BC:24:11:00:00:99,bridge=vmbr0")
             pve.setConfig(136, "startup", "order=3")
@@ -98,7 +104,7 @@ struct PlacePrivilegeTests {
             try agent.pve().setTokens(
                 .list([.init(id: "agent@pve!cloud", secret: Setup.secret(of: "cloud"), privileges: ["/": rest])]))
             let planned = try await agent.plan(
-                Wish("configure_vm", "vm/136", ["net1": "virtio,bridge=shop,trunks=5;8-9"]))
+                PlanRequest("configure_vm", "vm/136", ["net1": "virtio,bridge=shop,trunks=5;8-9"]))
             let told = (planned["preview"]?["checks"]?.array ?? []).filter { check in
                 check["level"] == "warn" && check["detail"]?.string?.contains("/sdn/zones/localnetwork/shop/") == true
             }

@@ -12,9 +12,9 @@ import Testing
 struct PlanTextTests {
     @Test func `plan show tells at a glance what would happen`() async throws {
         let wishes = [
-            Wish.start, .stop.with("reason", "new disk").with("approval_ticket", "CHG-1"), .delete,
-            Wish("delete_vm", "vm/100"),
-            Wish(
+            PlanRequest.start, .stop.with("reason", "new disk").with("approval_ticket", "CHG-1"), .delete,
+            PlanRequest("delete_vm", "vm/100"),
+            PlanRequest(
                 "storage_edit", "storage/local",
                 [
                     "endpoint": "/storage/local", "method": "PUT",

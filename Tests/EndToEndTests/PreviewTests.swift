@@ -8,12 +8,12 @@ import Testing
 @Suite(.timeLimit(.minutes(3)))
 struct PreviewTests {
     @Test func `a configuration's settings are taken apart, and each difference stands alone`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setConfig(100, "net0", "virtio=BC:24:11:4A:0F:A2,bridge=vmbr0,tag=5")
             pve.setConfig(100, "net1", "virtio=BC:24:11:4A:0F:A3,bridge=vmbr1")
             let planned = try await agent.plan(
-                Wish(
+                PlanRequest(
                     "configure_vm", "vm/100",
                     [
                         "memory": 8192, "cores": 2, "net0": "virtio=BC:24:11:4A:0F:A2,bridge=vmbr1,tag=5",
@@ -55,11 +55,11 @@ struct PreviewTests {
     }
 
     @Test(arguments: [
-        Wish("configure_vm", "vm/100", ["memory": 4096]), Wish("tag_vm", "vm/100", ["add": ["web"]]),
-        Wish("start_vm", "vm/100"), Wish("stop_vm", "vm/136"),
+        PlanRequest("configure_vm", "vm/100", ["memory": 4096]), PlanRequest("tag_vm", "vm/100", ["add": ["web"]]),
+        PlanRequest("start_vm", "vm/100"), PlanRequest("stop_vm", "vm/136"),
     ])
-    func `what would change nothing says so`(wish: Wish) async throws {
-        try await withAgent(Deed.setup) { agent in
+    func `what would change nothing says so`(wish: PlanRequest) async throws {
+        try await withAgent(ChangeScenario.setup) { agent in
             let planned = try await agent.plan(wish)
             #expect(planned["preview"]?["noop"] == true, "\(planned)")
             #expect(planned["preview"]?["undo"] == .null)
@@ -70,21 +70,21 @@ struct PreviewTests {
     /// A wish, what stands in its way, and the check that says so.
     struct Obstacle: Sendable, CustomTestStringConvertible {
         let check: String
-        let wish: Wish
-        let happen: Deed.Step
+        let wish: PlanRequest
+        let happen: ChangeScenario.Step
         var testDescription: String { "\(check): \(wish.json.text)" }
 
         init(
             _ check: String, _ action: String, _ target: String, _ params: JSONObject = [:],
-            when happen: @escaping Deed.Step = { _ in }
+            when happen: @escaping ChangeScenario.Step = { _ in }
         ) {
             self.check = check
-            wish = Wish(action, target, params)
+            wish = PlanRequest(action, target, params)
             self.happen = happen
         }
     }
 
-    private static let locked: Deed.Step = { $0.setConfig(136, "lock", "backup") }
+    private static let locked: ChangeScenario.Step = { $0.setConfig(136, "lock", "backup") }
     private static let download: JSONObject = [
         "url": "https://images.example/a.iso", "content": "iso", "filename": "a.iso",
         "checksum": .string(String(repeating: "0f", count: 32)), "checksum-algorithm": "sha256",
@@ -153,9 +153,9 @@ struct PreviewTests {
         },
         Obstacle("storage-used", "storage_edit", "storage/ceph", ["op": "remove"]),
         Obstacle("volume-exists", "delete_volume", "storage/local", ["volume": "local:iso/none.iso"]),
-        Obstacle("volume-kind", "delete_backup", "storage/local", ["volume": .string(Deed.image)]),
-        Obstacle("volume-used", "delete_volume", "storage/local", ["volume": .string(Deed.image)]) {
-            $0.setConfig(136, "ide2", "\(Deed.image),media=cdrom")
+        Obstacle("volume-kind", "delete_backup", "storage/local", ["volume": .string(ChangeScenario.image)]),
+        Obstacle("volume-used", "delete_volume", "storage/local", ["volume": .string(ChangeScenario.image)]) {
+            $0.setConfig(136, "ide2", "\(ChangeScenario.image),media=cdrom")
         },
         Obstacle("volume-exists", "download_to_storage", "storage/local", download) {
             $0.addVolume("local:iso/a.iso", content: "iso")
@@ -190,7 +190,7 @@ struct PreviewTests {
 
     @Test(arguments: obstacles + refusals)
     func `what PVE would refuse is denied by the plan, which names the check`(obstacle: Obstacle) async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             try await obstacle.happen(pve)
             pve.forgetExecutions()
@@ -205,7 +205,7 @@ struct PreviewTests {
     }
 
     @Test func `a privilege that the token lacks is named before anything is tried`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setTokens(
                 .list([
@@ -220,16 +220,16 @@ struct PreviewTests {
             let denied = try await agent.plan(.start)
             #expect(denied["decision"]?["rules"]?.array?.contains("check:privileges") == true)
             #expect(denied["decision"]?["reason"]?.string?.contains("VM.PowerMgmt on /vms/136") == true, "\(denied)")
-            let read = try await agent.post("/v1/actions/apply", Wish("read_pools", "cluster").json)
+            let read = try await agent.post("/v1/actions/apply", PlanRequest("read_pools", "cluster").json)
             #expect(read["result"]?["data"] == [])
             #expect(read["result"]?["message"]?.string?.contains("Pool.Audit") == true, "\(read)")
         }
     }
 
     @Test func `a number that one plan is to take is no other's`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let first = try await agent.planID(.clone(as: 700))
-            let create = Wish("create_vm", "vm/700", ["node": "pve1"])
+            let create = PlanRequest("create_vm", "vm/700", ["node": "pve1"])
             let rules = try await agent.plan(create)["decision"]?["rules"]?.array
             #expect(rules?.contains("check:id-reserved") == true)
             let again = try await agent.plan(.clone(as: 700))
@@ -247,7 +247,7 @@ struct PreviewTests {
                 let rules = try await agent.plan(obstacle.wish)["decision"]?["rules"]?.array
                 #expect(rules?.contains(.string("check:\(obstacle.check)")) == true)
             }
-            let plain = Wish("agent_exec", "vm/100", ["command": ["uptime"]])
+            let plain = PlanRequest("agent_exec", "vm/100", ["command": ["uptime"]])
             let reason = try await agent.plan(plain)["decision"]?["reason"]?.string
             #expect(reason?.contains("agent_exec_allow") == true)
         }
@@ -262,7 +262,7 @@ struct PreviewTests {
             for form in definition.targets {
                 let target = form == .task ? "task/\(upid)" : form.sample
                 let params: JSONObject = action == "read_metrics" ? ["timeframe": "hour"] : [:]
-                let reply = try await agent.post("/v1/actions/apply", Wish(action, target, params).json)
+                let reply = try await agent.post("/v1/actions/apply", PlanRequest(action, target, params).json)
                 #expect(reply.status == 200, "\(target): \(reply)")
                 #expect(reply["result"]?["status"] == "ok")
                 #expect(reply["result"]?["data"].map { $0 != .null } == true, "\(target): \(reply)")

@@ -7,7 +7,7 @@ import Testing
 @Suite(.timeLimit(.minutes(2)))
 struct PrincipalFlowTests {
     @Test func `a change goes from a plan over the yes of another to its end`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let plan = try await agent.plan(.stop, by: .agent)
             #expect(plan["state"] == "awaiting_approval", "\(plan)")
             #expect(plan["requires"] == ["approvals": 1, "assurance": "verified"])
@@ -41,7 +41,7 @@ struct PrincipalFlowTests {
 
     /// A word that does not count.
     struct Word: Sendable, CustomTestStringConvertible {
-        var by = Team.alice
+        var by = TestPrincipals.alice
         var word = "approve"
         var hash: JSON?
         let status: Int
@@ -66,7 +66,7 @@ struct PrincipalFlowTests {
 
     @Test(arguments: Word.all)
     func `a word that does not count is turned away and recorded, and the plan waits on`(word: Word) async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let plan = try await agent.plan(.stop, by: .agent)
             let before = try agent.records().count
             let reply = try await agent.decide(word.word, plan, hash: word.hash, by: word.by)
@@ -80,7 +80,7 @@ struct PrincipalFlowTests {
     }
 
     @Test func `who asked does not approve, whatever their roles`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let plan = try await agent.plan(.stop, by: .chief)
             expectProblem(try await agent.decide("approve", plan, by: .chief), 403, "self_approval")
             #expect(try await agent.decide("approve", plan, by: .alice)["state"] == "approved")
@@ -90,7 +90,7 @@ struct PrincipalFlowTests {
 
     @Test func `where two are asked for, two different ones have to say yes`() async throws {
         let rules: JSON = [["id": "two", "effect": "require_approval", "approvals": 2]]
-        try await withAgent(Team.setup(rules: rules)) { agent in
+        try await withAgent(TestPrincipals.setup(rules: rules)) { agent in
             let plan = try await agent.plan(.start, by: .agent)
             #expect(
                 plan["requires"]?["approvals"] == 2 && plan["decision"]?["rules"]?.text.contains("rule:two") == true)
@@ -98,7 +98,7 @@ struct PrincipalFlowTests {
             expectProblem(try await agent.decide("approve", plan, by: .alice), 409, "already_approved")
             expectProblem(try await agent.apply(plan, by: .agent), 403, "approval_required")
             #expect(try await agent.decide("approve", plan, by: .bob)["state"] == "approved")
-            for member in [Team.alice, .chief] {
+            for member in [TestPrincipals.alice, .chief] {
                 expectProblem(try await agent.decide("approve", plan, by: member), 409, "already_approved")
             }
             expectProblem(try await agent.decide("reject", plan, by: .alice), 409, "already_approved")
@@ -108,7 +108,7 @@ struct PrincipalFlowTests {
     }
 
     @Test func `a plan that was rejected stays so`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let plan = try await agent.plan(.stop, by: .agent)
             let rejected = try await agent.decide("reject", plan, by: .alice)
             #expect(rejected.status == 200 && rejected["state"] == "rejected", "\(rejected)")
@@ -125,10 +125,11 @@ struct PrincipalFlowTests {
     }
 
     @Test func `the yes of somebody who lost the role does not count any more`() async throws {
-        let agent = try await ServedAgent(Team.setup())
+        let agent = try await ServedAgent(TestPrincipals.setup())
         let plan = try await agent.plan(.stop, by: .agent)
         #expect(try await agent.decide("approve", plan, by: .alice)["state"] == "approved")
-        try await agent.reload(Team.setup(Team.allCases.filter { $0 != .alice }), until: "put in force")
+        try await agent.reload(
+            TestPrincipals.setup(TestPrincipals.allCases.filter { $0 != .alice }), until: "put in force")
         expectProblem(try await agent.apply(plan, by: .agent), 403, "approval_required")
         #expect(try await agent.state(of: plan) == "awaiting_approval")
         #expect(agent.executed.isEmpty)
@@ -139,16 +140,16 @@ struct PrincipalFlowTests {
     }
 
     @Test func `only who asked applies, and who asked or an approver cancels`() async throws {
-        try await withAgent(Team.setup()) { agent in
-            for canceller in [Team.agent, .alice] {
+        try await withAgent(TestPrincipals.setup()) { agent in
+            for canceller in [TestPrincipals.agent, .alice] {
                 let plan = try await agent.plan(.start, by: .agent)
                 let path = "/v1/plans/\(plan["plan_id"]?.string ?? "")"
-                for member in [Team.other, .alice, .watcher] {
+                for member in [TestPrincipals.other, .alice, .watcher] {
                     expectProblem(try await agent.apply(plan, by: member), 403, "forbidden")
                 }
-                let whole = try await agent.send(.post, "/v1/actions/apply", Wish.start.json, by: .other)
+                let whole = try await agent.send(.post, "/v1/actions/apply", PlanRequest.start.json, by: .other)
                 expectProblem(whole, 409, "plan_required")
-                for member in [Team.other, .watcher, .auditor] {
+                for member in [TestPrincipals.other, .watcher, .auditor] {
                     expectProblem(try await agent.send(.delete, path, by: member), 403, "forbidden")
                 }
                 #expect(try await agent.send(.delete, path, by: canceller)["state"] == "cancelled")
@@ -159,7 +160,7 @@ struct PrincipalFlowTests {
     }
 
     @Test func `a viewer looks, dry runs too, and changes nothing`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             let plan = try await agent.plan(.start, by: .agent)
             for path in [
                 "/v1/inventory?environment=cloud", "/v1/nodes?environment=cloud", "/v1/plans", "/v1/operations",
@@ -168,7 +169,7 @@ struct PrincipalFlowTests {
                 let reply = try await agent.send(.get, path, by: .watcher)
                 #expect(reply.status == 200, "\(path): \(reply)")
             }
-            let dry = Wish.start.with("dry_run", true)
+            let dry = PlanRequest.start.with("dry_run", true)
             let run = try await agent.send(.post, "/v1/actions/apply", dry.json, by: .watcher)
             #expect(run["result"]?["status"] == "planned", "\(run)")
             #expect(try await agent.plan(dry, by: .watcher)["state"] == "approved")
@@ -181,9 +182,9 @@ struct PrincipalFlowTests {
     }
 
     @Test func `an auditor reads the records page by page, as they stand in the log`() async throws {
-        try await withAgent(Team.setup()) { agent in
-            for member in [Team.agent, .other] { _ = try await agent.plan(.start, by: member) }
-            _ = try await agent.plan(Wish("start_vm", "vm/103", in: "home"), by: .agent)
+        try await withAgent(TestPrincipals.setup()) { agent in
+            for member in [TestPrincipals.agent, .other] { _ = try await agent.plan(.start, by: member) }
+            _ = try await agent.plan(PlanRequest("start_vm", "vm/103", in: "home"), by: .agent)
             let lines = try agent.lines()
             var found: [JSON] = []
             var after: Int64? = 0
@@ -209,9 +210,9 @@ struct PrincipalFlowTests {
     }
 
     @Test func `an auditor of one environment reads what is about it, and no more`() async throws {
-        try await withAgent(Team.setup()) { agent in
+        try await withAgent(TestPrincipals.setup()) { agent in
             _ = try await agent.plan(.start, by: .agent)
-            _ = try await agent.plan(Wish("start_vm", "vm/103", in: "home"), by: .agent)
+            _ = try await agent.plan(PlanRequest("start_vm", "vm/103", in: "home"), by: .agent)
             _ = try await agent.send(.get, "/v1/inventory", by: .agent)
             for limit in [1, 100] {
                 let page = try await agent.send(.get, "/v1/audit?limit=\(limit)", by: .local)

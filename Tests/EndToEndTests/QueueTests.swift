@@ -11,7 +11,7 @@ struct QueueTests {
             try agent.pve().holdTasks()
             var replies: [Reply] = []
             for newID in 500..<503 {
-                replies.append(try await agent.apply(try await agent.planID(Wish.clone(as: newID)), wait: nil))
+                replies.append(try await agent.apply(try await agent.planID(PlanRequest.clone(as: newID)), wait: nil))
             }
             #expect(replies.map(\.status) == [202, 202, 202])
             #expect(replies.map { $0["operation"]?["state"] } == ["running", "queued", "queued"])
@@ -50,10 +50,10 @@ struct QueueTests {
     @Test func `a queued operation is cancelled before it starts, and its plan with it`() async throws {
         try await withAgent { agent in
             try agent.pve().holdTasks()
-            let first = try await agent.apply(try await agent.planID(Wish.clone(as: 500)), wait: nil)
-            let plan = try await agent.planID(Wish.clone(as: 501))
+            let first = try await agent.apply(try await agent.planID(PlanRequest.clone(as: 500)), wait: nil)
+            let plan = try await agent.planID(PlanRequest.clone(as: 501))
             let second = try await agent.apply(plan, wait: nil)
-            let third = try await agent.apply(try await agent.planID(Wish.clone(as: 502)), wait: nil)
+            let third = try await agent.apply(try await agent.planID(PlanRequest.clone(as: 502)), wait: nil)
             let id = try #require(second["operation"]?["operation_id"]?.string)
             let cancelled = try await agent.post("/v1/operations/\(id)/cancel", [:])
             #expect(cancelled.status == 200, "\(cancelled)")
@@ -107,7 +107,7 @@ struct QueueTests {
         try await withAgent(Setup(.simulated("home"), .simulated("cloud"))) { agent in
             for name in ["home", "cloud"] { try agent.pve(name).holdTasks() }
             for name in ["home", "cloud"] {
-                let plan = try await agent.planID(Wish("stop_vm", "vm/100", in: name))
+                let plan = try await agent.planID(PlanRequest("stop_vm", "vm/100", in: name))
                 let reply = try await agent.apply(plan, approvedBy: "alice", wait: nil)
                 #expect(reply["result"]?["status"] == "running", "\(reply)")
             }

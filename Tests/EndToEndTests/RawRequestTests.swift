@@ -127,10 +127,10 @@ struct RawRequestTests {
     @Test func `the limit of a body is the configured one, to the byte`() async throws {
         let setup = Setup(.simulated("cloud"), settings: ["limits": ["max_body_bytes": 1024]])
         try await withAgent(setup) { agent in
-            let empty = Wish.start.with("reason", "").json.bytes.count
+            let empty = PlanRequest.start.with("reason", "").json.bytes.count
             for (size, status) in [(1024, 200), (1025, 413)] {
                 let reason = String(repeating: "x", count: size - empty)
-                let reply = try await agent.plan(Wish.start.with("reason", .string(reason)))
+                let reply = try await agent.plan(PlanRequest.start.with("reason", .string(reason)))
                 #expect(reply.status == status)
             }
         }
@@ -161,7 +161,7 @@ struct RawRequestTests {
     @Test func `requests in one packet are answered in order`() async throws {
         try await withAgent { agent in
             let client = try RawClient(agent.address)
-            let plan = Wish.start.json.text
+            let plan = PlanRequest.start.json.text
             try await client.send(
                 "GET /healthz HTTP/1.1\r\n\(Self.head)\r\n"
                     + "POST /v1/actions/plan HTTP/1.1\r\n\(Self.head)Content-Type: application/json\r\n"

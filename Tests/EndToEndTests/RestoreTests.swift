@@ -10,7 +10,7 @@ import Testing
 /// A state from a backup beside the log as it went on: what was executed since is not executed again.
 @Suite(.timeLimit(.minutes(2)))
 struct RestoreTests {
-    private func backUp(_ agent: MortalAgent, _ name: String = "copy.db") async throws -> String {
+    private func backUp(_ agent: CrashableAgent, _ name: String = "copy.db") async throws -> String {
         let copy = "\(agent.directory.path)/\(name)"
         let result = try await Program.run("store", "backup", "--state", agent.state, copy)
         try #require(result.status == 0, "\(result)")
@@ -18,14 +18,14 @@ struct RestoreTests {
     }
 
     /// Puts the copy in the place of the state.
-    private func restore(_ copy: String, _ agent: MortalAgent) throws {
+    private func restore(_ copy: String, _ agent: CrashableAgent) throws {
         for file in [agent.state, agent.state + "-wal", agent.state + "-shm"] { unlink(file) }
         try #require(rename(copy, agent.state) == 0)
     }
 
-    @Test(arguments: [Wish.start, .addStorage])
-    func `what was applied after the backup stays applied`(wish: Wish) async throws {
-        let agent = try MortalAgent()
+    @Test(arguments: [PlanRequest.start, .addStorage])
+    func `what was applied after the backup stays applied`(wish: PlanRequest) async throws {
+        let agent = try CrashableAgent()
         try await agent.start()
         let id = try await agent.planID(wish)
         let copy = try await backUp(agent)
@@ -46,7 +46,7 @@ struct RestoreTests {
     }
 
     @Test func `a change whose end nobody recorded is in doubt, not undone`() async throws {
-        let agent = try MortalAgent()
+        let agent = try CrashableAgent()
         try await agent.start(dying: "answer.before")
         let id = try await agent.planID(.addStorage)
         let copy = try await backUp(agent)
@@ -64,7 +64,7 @@ struct RestoreTests {
     @Test func `a log that is gone is accepted by a command, which is recorded, and cancels what could be applied`()
         async throws
     {
-        let agent = try MortalAgent()
+        let agent = try CrashableAgent()
         try await agent.start()
         let id = try await agent.planID(.start)
         try await agent.halt()
@@ -97,7 +97,7 @@ struct RestoreTests {
     func `what was under way beside a log that is lost is in doubt, and never sent again`(
         point: Milestone, state: String, executed: Int
     ) async throws {
-        let agent = try MortalAgent()
+        let agent = try CrashableAgent()
         try await agent.start(dying: point.rawValue)
         let id = try await agent.planID(.start)
         _ = try? await agent.apply(id)
@@ -115,7 +115,7 @@ struct RestoreTests {
         try await agent.stop()
     }
 
-    private func accept(_ head: String, _ agent: MortalAgent) async throws -> Program.Result {
+    private func accept(_ head: String, _ agent: CrashableAgent) async throws -> Program.Result {
         try await Program.run("audit", "accept", "--config", agent.config, "--head", head)
     }
 
@@ -126,7 +126,7 @@ struct RestoreTests {
     }
 
     @Test func `a log that was cut within a line is accepted at the head that the refusal names`() async throws {
-        let agent = try MortalAgent()
+        let agent = try CrashableAgent()
         try await agent.start()
         for _ in 0..<3 { _ = try await agent.planID(.start) }
         try await agent.halt()
@@ -142,7 +142,7 @@ struct RestoreTests {
     }
 
     @Test func `the cure for a log that is broken behind the head works`() async throws {
-        let agent = try MortalAgent()
+        let agent = try CrashableAgent()
         try await agent.start()
         _ = try await agent.planID(.start)
         let copy = try await backUp(agent)
@@ -165,7 +165,7 @@ struct RestoreTests {
     }
 
     @Test func `a break before the head stops changes and shows in readyz`() async throws {
-        let agent = try MortalAgent()
+        let agent = try CrashableAgent()
         try await agent.start()
         for _ in 0..<3 { _ = try await agent.planID(.start) }
         try await agent.halt()

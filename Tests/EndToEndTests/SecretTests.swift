@@ -10,7 +10,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1)))
 struct SecretTests {
     private static let password = "hunter2-Zq8;=&%"
-    private static let share = Wish(
+    private static let share = PlanRequest(
         "storage_edit", "storage/share",
         [
             "endpoint": "/storage", "method": "POST",
@@ -49,14 +49,17 @@ struct SecretTests {
     }
 
     @Test(arguments: [
-        (Wish("agent_exec", "vm/100", ["command": ["uptime"], "input-data": .string(password)]), "input-data"),
-        (Wish("configure_container", "lxc/118", ["env": .string("TOKEN=\(password)")]), "env"),
-        (Wish("configure_vm", "vm/136", ["cipassword": .string(password), "safety_snapshot": true]), "cipassword"),
+        (PlanRequest("agent_exec", "vm/100", ["command": ["uptime"], "input-data": .string(password)]), "input-data"),
+        (PlanRequest("configure_container", "lxc/118", ["env": .string("TOKEN=\(password)")]), "env"),
+        (
+            PlanRequest("configure_vm", "vm/136", ["cipassword": .string(password), "safety_snapshot": true]),
+            "cipassword"
+        ),
     ])
     func `what may hold a secret reaches PVE whole, and is shown nowhere before or afterwards`(
-        wish: Wish, name: String
+        wish: PlanRequest, name: String
     ) async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             var replies = [try await agent.plan(wish)]
             let id = try #require(replies[0]["plan_id"]?.string, "\(replies[0])")
             replies.append(try await agent.apply(id, approvedBy: "alice"))
@@ -70,10 +73,10 @@ struct SecretTests {
                 replies.append(try await agent.get(path))
             }
             let kind = wish.target.hasPrefix("lxc") ? "container" : "vm"
-            replies.append(try await agent.post("/v1/actions/apply", Wish("read_\(kind)", wish.target).json))
-            replies.append(try await agent.post("/v1/actions/apply", Wish("read_tasks", "tasks/all").json))
+            replies.append(try await agent.post("/v1/actions/apply", PlanRequest("read_\(kind)", wish.target).json))
+            replies.append(try await agent.post("/v1/actions/apply", PlanRequest("read_tasks", "tasks/all").json))
             if let upid = replies[1]["operation"]?["upid"]?.string {
-                let read = Wish("read_task_log", "task/\(upid)")
+                let read = PlanRequest("read_task_log", "task/\(upid)")
                 replies.append(try await agent.post("/v1/actions/apply", read.json))
                 // PVE itself hides the password of cloud-init.
                 let shown = name == "cipassword" ? "<hidden>" : "<redacted>"
@@ -109,7 +112,7 @@ struct SecretTests {
     }
 
     @Test func `a plan that waited over a crash sends the secret that it was made with`() async throws {
-        let agent = try MortalAgent()
+        let agent = try CrashableAgent()
         try await agent.start()
         let id = try await agent.planID(Self.share)
         try await agent.die()
@@ -165,16 +168,17 @@ struct SecretTests {
     }
 
     @Test(arguments: [
-        Wish("start_vm", "vm/136", ["cipassword": .string(password)]),
-        Wish("start_vm", "vm/136", ["timeout": .string(password)]),
-        Wish("storage_edit", "storage/xy", ["endpoint": "/storage", "method": "POST", "params": .string(password)]),
-        Wish(
+        PlanRequest("start_vm", "vm/136", ["cipassword": .string(password)]),
+        PlanRequest("start_vm", "vm/136", ["timeout": .string(password)]),
+        PlanRequest(
+            "storage_edit", "storage/xy", ["endpoint": "/storage", "method": "POST", "params": .string(password)]),
+        PlanRequest(
             "storage_edit", "storage/xy",
             ["endpoint": "/storage", "method": "POST", "params": ["storage": "y", "password": .string(password)]]),
-        Wish(
+        PlanRequest(
             "storage_edit", "storage/xy",
             ["endpoint": "/storage", "method": "POST", "params": ["storage": "xy", "password": [.string(password)]]]),
-        Wish(
+        PlanRequest(
             "storage_edit", "storage/xy",
             [
                 "endpoint": "/storage", "method": "POST",
@@ -182,7 +186,7 @@ struct SecretTests {
             ]
         ),
     ])
-    func `a refused request's values are not recorded or logged`(wish: Wish) async throws {
+    func `a refused request's values are not recorded or logged`(wish: PlanRequest) async throws {
         try await withAgent { agent in
             expectProblem(try await agent.plan(wish), 400, "invalid_request")
             for record in try agent.records() { #expect(!Self.leaks(record.text)) }

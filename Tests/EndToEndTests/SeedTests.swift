@@ -75,7 +75,7 @@ struct SeedTests {
 
     @Test func `a plan answers at least request and decision, and every record names the actor`() async throws {
         try await withAgent(Self.setup) { agent in
-            let reply = try await agent.plan(Wish("start_vm", "vm/103", in: "home"), as: "local-operator")
+            let reply = try await agent.plan(PlanRequest("start_vm", "vm/103", in: "home"), as: "local-operator")
             #expect(reply.status == 200)
             #expect(reply["request"]?["target"] == "vm/103")
             #expect(reply["decision"]?["allowed"] == true)

@@ -8,7 +8,7 @@ struct StaleTests {
     /// Something that somebody else does in between.
     struct Turn: Sendable, CustomTestStringConvertible {
         let testDescription: String
-        var wish = Wish.stop
+        var wish = PlanRequest.stop
         let moved: [String]
         let happen: @Sendable (Simulator) -> Void
 
@@ -29,7 +29,8 @@ struct StaleTests {
         ]
 
         init(
-            _ name: String, _ moved: [String], _ wish: Wish = .stop, happen: @escaping @Sendable (Simulator) -> Void
+            _ name: String, _ moved: [String], _ wish: PlanRequest = .stop,
+            happen: @escaping @Sendable (Simulator) -> Void
         ) {
             testDescription = name
             self.moved = moved

@@ -29,7 +29,7 @@ struct StartTests {
         // What only the way to the environment finds out.
         bad.environments = [
             AgentConfig.Environment(
-                facts: environment.facts, endpoint: environment.endpoint, secret: Secret("white space"),
+                settings: environment.settings, endpoint: environment.endpoint, secret: Secret("white space"),
                 timeout: environment.timeout)
         ]
         do {

@@ -14,21 +14,21 @@ import Testing
 extension StormTests {
     /// A change that PVE does not carry out, or of which nobody learns that it did.
     struct Mishap: Sendable, CustomTestStringConvertible {
-        let wish: Wish
+        let wish: PlanRequest
         var testDescription: String { "\(wish.testDescription): \(what)" }
         let what: String
         /// How the operation ends.
         var end = "failed"
         /// What becomes of the answer to the change.
         var answer = Loss.none
-        let prepare: Deed.Step
+        let prepare: ChangeScenario.Step
         /// What happens once the change was sent.
         var then: @Sendable (Simulator) -> Void = { _ in }
 
         enum Loss: Sendable { case none, answer, request }
     }
 
-    private static func task(_ effect: Fault.Effect, _ method: String, _ path: String) -> Deed.Step {
+    private static func task(_ effect: Fault.Effect, _ method: String, _ path: String) -> ChangeScenario.Step {
         { $0.inject(Fault(effect, method: method, path: path)) }
     }
 
@@ -36,7 +36,7 @@ extension StormTests {
 
     static let mishaps: [Mishap] = [
         Mishap(
-            wish: Wish("migrate_vm", "vm/103", ["target": "pve1", "online": true]), what: "HA leaves it locked",
+            wish: PlanRequest("migrate_vm", "vm/103", ["target": "pve1", "online": true]), what: "HA leaves it locked",
             end: "unknown",
             prepare: {
                 $0.setHA(103, wanted: "started"); $0.setHAActs(false)
@@ -53,59 +53,59 @@ extension StormTests {
             wish: .start, what: "its answer gets lost, and it fails", answer: .answer,
             prepare: task(.taskError("no"), "POST", start)),
         Mishap(
-            wish: Wish("create_vm", "vm/501", ["node": "pve2", "net0": "virtio,bridge=vmbr99", "start": true]),
+            wish: PlanRequest("create_vm", "vm/501", ["node": "pve2", "net0": "virtio,bridge=vmbr99", "start": true]),
             what: "it does not start"
         ) { _ in },
-        Mishap(wish: Wish("agent_exec", "vm/100", ["command": ["uptime"]]), what: "it fails") {
+        Mishap(wish: PlanRequest("agent_exec", "vm/100", ["command": ["uptime"]]), what: "it fails") {
             $0.setConfig(100, "agent", "1")
             $0.setCommand("uptime", exits: 3, output: "no")
         },
-        Mishap(wish: Wish("agent_exec", "vm/100", ["command": ["uptime"]]), what: "a signal ends it") {
+        Mishap(wish: PlanRequest("agent_exec", "vm/100", ["command": ["uptime"]]), what: "a signal ends it") {
             $0.setConfig(100, "agent", "1")
             $0.setCommand("uptime", exits: 0, signal: 9)
         },
-        Mishap(wish: Wish("bulk_start", "node/pve2", ["vms": [501, 502]]), what: "one fails") { pve in
+        Mishap(wish: PlanRequest("bulk_start", "node/pve2", ["vms": [501, 502]]), what: "one fails") { pve in
             for (id, bridge) in [(501, "vmbr0"), (502, "vmbr99")] {
                 pve.addGuest(
                     id, on: "pve2",
                     config: ["memory": "512", "net0": "virtio=BC:24:11:00:05:0\(id % 10),bridge=\(bridge)"])
             }
         },
-        Mishap(wish: Wish("bulk_shutdown", "node/pve2", ["vms": [100], "timeout": 0]), what: "it stays on") {
+        Mishap(wish: PlanRequest("bulk_shutdown", "node/pve2", ["vms": [100], "timeout": 0]), what: "it stays on") {
             $0.setAnswersShutdown(100, false)
         },
         Mishap(
-            wish: Wish("configure_vm", "vm/100", ["net0": "virtio,bridge=vmbr0,tag=7"]), what: "it stays pending"
+            wish: PlanRequest("configure_vm", "vm/100", ["net0": "virtio,bridge=vmbr0,tag=7"]), what: "it stays pending"
         ) { $0.setHotplugProblem(100, "error on hot-unplugging device 'net0' - still busy in guest?") },
         Mishap(
-            wish: Wish("configure_container", "lxc/118", ["memory": 96, "net0": "name=eth0,bridge=vmbr99"]),
+            wish: PlanRequest("configure_container", "lxc/118", ["memory": 96, "net0": "name=eth0,bridge=vmbr99"]),
             what: "a part is refused"
         ) { $0.setRunning(118, false) },
         Mishap(
-            wish: Wish("bulk_shutdown", "node/pve2", ["vms": [100]]), what: "HA does not act", end: "unknown"
+            wish: PlanRequest("bulk_shutdown", "node/pve2", ["vms": [100]]), what: "HA does not act", end: "unknown"
         ) {
             $0.setHA(100, wanted: "started")
             $0.setHAActs(false)
         },
-        Mishap(wish: Wish("stop_vm", "vm/103"), what: "HA does not act", end: "unknown") {
+        Mishap(wish: PlanRequest("stop_vm", "vm/103"), what: "HA does not act", end: "unknown") {
             $0.setHA(103, wanted: "started")
             $0.setHAActs(false)
         },
         Mishap(
-            wish: Wish("migrate_vm", "vm/103", ["target": "pve1", "online": true]), what: "HA does not act",
+            wish: PlanRequest("migrate_vm", "vm/103", ["target": "pve1", "online": true]), what: "HA does not act",
             end: "unknown"
         ) {
             $0.setHA(103, wanted: "started")
             $0.setHAActs(false)
         },
-        Mishap(wish: Wish("reboot_vm", "vm/100"), what: "it does not start again") {
+        Mishap(wish: PlanRequest("reboot_vm", "vm/100"), what: "it does not start again") {
             $0.setConfig(100, "net0", "virtio=BC:24:11:00:01:00,bridge=vmbr99")
         },
-        Mishap(wish: Wish("reboot_container", "lxc/118"), what: "it does not start again") {
+        Mishap(wish: PlanRequest("reboot_container", "lxc/118"), what: "it does not start again") {
             $0.setConfig(118, "net0", "name=eth0,bridge=vmbr99")
         },
         Mishap(
-            wish: Wish("migrate_vm", "vm/100", ["target": "pve1", "online": true]), what: "it fails",
+            wish: PlanRequest("migrate_vm", "vm/100", ["target": "pve1", "online": true]), what: "it fails",
             prepare: task(.taskError("migration aborted"), "POST", "/nodes/pve2/qemu/100/migrate")),
     ]
 
@@ -146,7 +146,7 @@ extension StormTests {
 private struct Change {
     let way: MishapWay
     private let service: ActionService
-    private let wish: Wish
+    private let wish: PlanRequest
 
     init(_ mishap: StormTests.Mishap) async throws {
         let pve = StormyWay.simulator()
@@ -163,7 +163,8 @@ private struct Change {
         limits.traceLooks = 1
         limits.lateSeconds = 0
         service = ActionService(
-            sites: [try .stormy(way)], ports: Ports(audit: MemoryAuditSink(), store: MemoryPlanStore(), log: log),
+            managedEnvironments: [try .stormy(way)],
+            ports: Ports(audit: MemoryAuditSink(), store: MemoryPlanStore(), log: log),
             key: .sample, limits: limits)
         wish = mishap.wish
     }

@@ -10,16 +10,18 @@ import Testing
 /// The same for reads: through the service, with rules that look at guests, and over real HTTP as far as it goes.
 extension StormTests {
     /// Every read of the catalogue with each form of target.
-    static let reads: [Wish] = ActionCatalog.all.filter { $0.effect == .read }.flatMap { definition in
+    static let reads: [PlanRequest] = ActionCatalog.all.filter { $0.effect == .read }.flatMap { definition in
         definition.targets.map { form in
-            Wish(
+            PlanRequest(
                 definition.action.rawValue, form.sample,
                 definition.action.rawValue == "read_metrics" ? ["timeframe": "hour"] : [:])
         }
     }
 
     @Test(arguments: reads)
-    func `no number and no flag that PVE sends brings a read down or shows what rules deny`(wish: Wish) async throws {
+    func `no number and no flag that PVE sends brings a read down or shows what rules deny`(
+        wish: PlanRequest
+    ) async throws {
         let pve = StormyWay.simulator()
         let task = try await pve.ask("POST", "/nodes/pve2/lxc/118/status/shutdown")?.string
         var wish = wish
@@ -60,7 +62,8 @@ private struct ReadingService {
         var log = Logger(label: "storm")
         log.logLevel = .critical
         service = ActionService(
-            sites: [try .stormy(way)], ports: Ports(audit: MemoryAuditSink(), store: MemoryPlanStore(), log: log),
+            managedEnvironments: [try .stormy(way)],
+            ports: Ports(audit: MemoryAuditSink(), store: MemoryPlanStore(), log: log),
             rules: Rules(policy: Policy(rules: rules)), key: .sample)
     }
 

@@ -15,13 +15,13 @@ import Testing
 struct StormTests {
     /// A change, and what stands in its way or nothing.
     struct Scene: Sendable, CustomTestStringConvertible {
-        let wish: Wish
-        let prepare: Deed.Step
+        let wish: PlanRequest
+        let prepare: ChangeScenario.Step
         var testDescription: String { "\(wish.action) \(wish.target) \(JSON.object(wish.params).text)" }
     }
 
     static let scenes =
-        Deed.all.map { Scene(wish: $0.wish, prepare: $0.prepare) }
+        ChangeScenario.all.map { Scene(wish: $0.wish, prepare: $0.prepare) }
         + (PreviewTests.obstacles + PreviewTests.refusals).map { Scene(wish: $0.wish, prepare: $0.happen) }
 
     /// What no flag, number of a guest or size is.
@@ -131,8 +131,8 @@ private struct Storm {
     init(_ scene: StormTests.Scene) async throws {
         request = try ActionRequest(parsing: try #require(scene.wish.json.object))
         let ways = try await Self.ways(scene)
-        let full = try Site.stormy(ways.full).planning
-        let short = try Site.stormy(ways.short).planning
+        let full = try ManagedEnvironment.stormy(ways.full).planning
+        let short = try ManagedEnvironment.stormy(ways.short).planning
         // What is shorter is planned quicker.
         let isSame = await Self.outcome(of: request, full) == Self.outcome(of: request, short)
         way = isSame ? ways.short : ways.full

@@ -9,16 +9,16 @@ import Testing
 struct SubjectTests {
     /// In the simulated cloud vm/101 (web2) runs on pve3, in the pool production; here it has the tag `marked` alone.
     struct Reach: Sendable, CustomTestStringConvertible {
-        let wish: Wish
+        let wish: PlanRequest
         /// What else the rule's machine is to the request.
         let role: String
-        let prepare: Deed.Step
+        let prepare: ChangeScenario.Step
 
         init(
             _ action: String, _ target: String, _ params: JSONObject, as role: String,
-            given prepare: @escaping Deed.Step = { _ in }
+            given prepare: @escaping ChangeScenario.Step = { _ in }
         ) {
-            wish = Wish(action, target, params)
+            wish = PlanRequest(action, target, params)
             self.role = role
             self.prepare = prepare
         }
@@ -36,12 +36,12 @@ struct SubjectTests {
         "/dev/mapper/pve-vm--101--disk--0", "/var/lib/vz/images/101/vm-101-disk-0.raw",
     ]
 
-    private static let rule: Deed.Step = { pve in
+    private static let rule: ChangeScenario.Step = { pve in
         pve.setHA(101, wanted: "started")
         try await pve.make(
             "POST", "/cluster/ha/rules", "rule=apart&type=node-affinity&resources=vm:101&nodes=pve1")
     }
-    private static func job(_ form: String) -> Deed.Step {
+    private static func job(_ form: String) -> ChangeScenario.Step {
         { try await $0.make("POST", "/cluster/backup", "id=nightly&schedule=sun%2001:00&storage=local&" + form) }
     }
 
@@ -140,7 +140,7 @@ struct SubjectTests {
         for scope: (String, JSON) in [("targets", ["vm/101"]), ("tags", ["marked"])] {
             var rule: JSONObject = ["id": "hands-off", "effect": "deny"]
             rule[scope.0] = scope.1
-            var setup = Deed.setup
+            var setup = ChangeScenario.setup
             setup.settings["policy"] = ["rules": [.object(rule)]]
             try await withAgent(setup) { agent in
                 let pve = try agent.pve()
@@ -167,7 +167,7 @@ struct NamingTests {
     @Test func `by whatever parameter a request names a machine, a rule on it by target or by tag denies`() async throws
     {
         let actions = JSON(Action.allCases.map(\.rawValue))
-        var setup = Deed.setup
+        var setup = ChangeScenario.setup
         setup.settings["policy"] = [
             "rules": [
                 ["id": "by-target", "effect": "deny", "actions": actions, "targets": ["vm/101"]],
@@ -212,7 +212,7 @@ struct SubjectStateTests {
     @Test func `a guest that is started on a node after its shutdown was planned makes the plan stale`() async throws {
         try await withAgent { agent in
             try agent.pve().setRunning(101, false)
-            let id = try await agent.planID(Wish("shutdown_node", "node/pve3"))
+            let id = try await agent.planID(PlanRequest("shutdown_node", "node/pve3"))
             try agent.pve().setRunning(101, true)
             let reply = try await agent.apply(id, approvedBy: "alice")
             expectProblem(reply, 409, "plan_stale")
@@ -224,7 +224,7 @@ struct SubjectStateTests {
     @Test func `an owner of a volume that changes makes the plan stale`() async throws {
         try await withAgent { agent in
             let id = try await agent.planID(
-                Wish("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:0,import-from=ceph:vm-101-disk-0"]))
+                PlanRequest("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:0,import-from=ceph:vm-101-disk-0"]))
             try agent.pve().swapIdentity(101)
             expectProblem(try await agent.apply(id, approvedBy: "alice"), 409, "plan_stale")
             #expect(agent.executed.isEmpty)
@@ -233,7 +233,7 @@ struct SubjectStateTests {
 
     @Test(arguments: SubjectTests.reaches.filter { $0.role == "member" })
     func `two approvals for a machine are two for whatever reaches it`(reach: SubjectTests.Reach) async throws {
-        var setup = Deed.setup
+        var setup = ChangeScenario.setup
         setup.settings["policy"] = [
             "rules": [["id": "two-for-prod", "effect": "require_approval", "approvals": 2, "tags": ["marked"]]]
         ]
@@ -252,8 +252,8 @@ struct SubjectStateTests {
             try agent.pve().inject(
                 Fault(.status(500, reason: "no luck"), path: "/nodes/pve3/qemu/101/config", count: 100))
             for wish in [
-                Wish("bulk_shutdown", "cluster", ["vms": [100, 101]]),
-                Wish("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:0,import-from=ceph:vm-101-disk-0"]),
+                PlanRequest("bulk_shutdown", "cluster", ["vms": [100, 101]]),
+                PlanRequest("create_vm", "vm/600", ["node": "pve1", "scsi0": "ceph:0,import-from=ceph:vm-101-disk-0"]),
             ] {
                 let plan = try await agent.plan(wish)
                 #expect(plan["state"] == "denied", "\(plan)")
@@ -267,7 +267,7 @@ struct SubjectStateTests {
 
     @Test func `decision, preview, audit record and plan show list what is reached`() async throws {
         try await withAgent { agent in
-            let plan = try await agent.plan(Wish("bulk_shutdown", "cluster", ["vms": [100, 118]]))
+            let plan = try await agent.plan(PlanRequest("bulk_shutdown", "cluster", ["vms": [100, 118]]))
             let names: [JSON] = ["cluster", "vm/100", "lxc/118"]
             #expect(plan["decision"]?["subjects"]?.array?.compactMap { $0["name"] } == names, "\(plan)")
             #expect(plan["preview"]?["subjects"]?.array?.compactMap { $0["name"] } == names, "\(plan)")

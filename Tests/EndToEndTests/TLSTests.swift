@@ -13,7 +13,7 @@ import WireTestSupport
 @Suite(.timeLimit(.minutes(2)))
 struct TLSTests {
     /// An authority, a server's certificate and those of two clients, in a directory of a test.
-    private final class Papers: Sendable {
+    private final class TestCertificates: Sendable {
         let directory: TemporaryDirectory
         let authority: CertificateAuthority
         let server: CertificateAuthority.Identity
@@ -89,9 +89,9 @@ struct TLSTests {
     @Test func `two principals with certificates plan, approve and apply, by curl and on the command line`()
         async throws
     {
-        let papers = try await Papers()
+        let papers = try await TestCertificates()
         try await withAgent(try await papers.setup()) { agent in
-            let plan = try await papers.curl(agent, "/v1/actions/plan", as: papers.agent, body: Wish.stop.json)
+            let plan = try await papers.curl(agent, "/v1/actions/plan", as: papers.agent, body: PlanRequest.stop.json)
             #expect(plan.status == "200" && plan.json["state"] == "awaiting_approval", "\(plan)")
             let id = try #require(plan.json["plan_id"]?.string)
             let hash = String(try #require(plan.json["plan_hash"]?.string).prefix(16))
@@ -118,7 +118,7 @@ struct TLSTests {
     @Test func `a certificate that does not count is told why, and neither token nor route makes up for it`()
         async throws
     {
-        let papers = try await Papers()
+        let papers = try await TestCertificates()
         let other = try await CertificateAuthority("other", in: papers.directory.path)
         let foreign = try await other.issue("agent", for: .clientAuth)
         let expired = try await papers.authority.issue("late", for: .clientAuth, until: Date() - 60)
@@ -150,7 +150,7 @@ struct TLSTests {
     @Test func `a PVE with a renewed certificate behind a pin is told with both fingerprints and the cure`()
         async throws
     {
-        let papers = try await Papers()
+        let papers = try await TestCertificates()
         let old = try await papers.alice.fingerprint()
         let new = try await papers.server.fingerprint()
         try await withAgent(try await papers.setup()) { pve in
@@ -181,7 +181,7 @@ struct TLSTests {
     }
 
     @Test func `a reload takes renewed certificates, and none that are of no use`() async throws {
-        let papers = try await Papers()
+        let papers = try await TestCertificates()
         let setup = try await papers.setup()
         try await withAgent(setup) { agent in
             let config = papers.directory.path + "/config.json"
@@ -219,7 +219,7 @@ struct TLSTests {
     @Test func `a command says what is wrong with a client's certificate and key, and asks for no passphrase`()
         async throws
     {
-        let papers = try await Papers()
+        let papers = try await TestCertificates()
         let path = papers.directory.path
         let locked = path + "/locked.key"
         _ = try await Tool.run(
@@ -254,7 +254,7 @@ struct TLSTests {
     }
 
     @Test func `what is wrong with the files is said, with the cure`() async throws {
-        let papers = try await Papers()
+        let papers = try await TestCertificates()
         let path = papers.directory.path
         try write("nothing", to: path + "/nothing.pem")
         try write(try text(of: papers.server.key), to: path + "/open.key")
@@ -309,7 +309,7 @@ struct TLSTests {
     }
 
     @Test func `what may not be as it was meant is a warning`() async throws {
-        let papers = try await Papers()
+        let papers = try await TestCertificates()
         func config(_ document: JSONObject) throws -> AgentConfig {
             try ConfigTests.config(JSON.object(document).text, [:])
         }

@@ -6,33 +6,35 @@ import Testing
 /// The way back: the request that a preview names puts things back where they were.
 @Suite(.timeLimit(.minutes(5)))
 struct UndoTests {
-    private static let deeds = (Deed.all + Deed.waysBack).filter { deed in
-        ActionCatalog.all.contains { $0.action.rawValue == deed.wish.action && $0.undo != .none }
+    private static let scenarios = (ChangeScenario.all + ChangeScenario.waysBack).filter { scenario in
+        ActionCatalog.all.contains { $0.action.rawValue == scenario.wish.action && $0.undo != .none }
     }
 
     @Test func `every action that has a way back is tried`() {
-        let tried = Set(Self.deeds.map(\.wish.action))
+        let tried = Set(Self.scenarios.map(\.wish.action))
         #expect(ActionCatalog.all.filter { $0.undo != .none && !tried.contains($0.action.rawValue) }.isEmpty)
     }
 
     /// What a request of an action with a way back has none for, as it destroys, hides or only repeats.
-    private static func isFinal(_ wish: Wish) -> Bool {
+    private static func isFinal(_ wish: PlanRequest) -> Bool {
         wish.params["overwrite"] == true || wish.params["cipassword"] != nil || wish.params["command"] == "restart"
     }
 
-    @Test(arguments: deeds)
-    func `what was changed is as before when its undo is applied, but for what the plan says`(deed: Deed) async throws {
-        try await withAgent(Deed.setup) { agent in
+    @Test(arguments: scenarios)
+    func `what was changed is as before when its undo is applied, but for what the plan says`(
+        scenario: ChangeScenario
+    ) async throws {
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
-            try await deed.prepare(pve)
+            try await scenario.prepare(pve)
             let before = pve.settings
-            let planned = try await agent.plan(deed.wish)
+            let planned = try await agent.plan(scenario.wish)
             let preview = try #require(planned["preview"])
             let undo = try #require(preview["undo"])
-            try #require(undo.isNull == Self.isFinal(deed.wish), "\(planned)")
+            try #require(undo.isNull == Self.isFinal(scenario.wish), "\(planned)")
             guard !undo.isNull else { return }
             try await apply(planned, agent)
-            #expect(try await deed.happened(.init(pve: pve)))
+            #expect(try await scenario.happened(.init(pve: pve)))
             #expect(pve.settings != before)
             // The scheduler takes a removed job away when it is looked at the next time.
             _ = try await pve.ask("GET", "/cluster/replication")
@@ -43,7 +45,7 @@ struct UndoTests {
             let after = pve.settings
             for key in Set(before.keys).union(after.keys).sorted() where before[key] != after[key] {
                 #expect(
-                    gaps.contains { Self.isAbout($0, key, deed.wish) },
+                    gaps.contains { Self.isAbout($0, key, scenario.wish) },
                     "\(key) was \(before[key] ?? "-") and is \(after[key] ?? "-") after \(undo.text); leaves \(gaps)")
             }
         }
@@ -56,7 +58,7 @@ struct UndoTests {
     }
 
     /// Whether what the undo leaves is this setting.
-    private static func isAbout(_ gap: String, _ key: String, _ wish: Wish) -> Bool {
+    private static func isAbout(_ gap: String, _ key: String, _ wish: PlanRequest) -> Bool {
         let name = gap.split(separator: ".").first.map(String.init) ?? gap
         switch name {
         case "pending":
@@ -71,14 +73,14 @@ struct UndoTests {
     }
 
     @Test func `what PVE takes from root alone is no way back, and the plan says so`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             pve.setConfig(118, "mp0", "/srv/data,mp=/srv")
             pve.setConfig(136, "args", "-x")
             for (wish, key, state) in [
-                (Wish("detach_disk", "lxc/118", ["disk": "mp0"]), "mp0", "awaiting_approval"),
-                (Wish("configure_vm", "vm/136", ["delete": ["args"]]), "args", "denied"),
-            ] as [(Wish, String, JSON)] {
+                (PlanRequest("detach_disk", "lxc/118", ["disk": "mp0"]), "mp0", "awaiting_approval"),
+                (PlanRequest("configure_vm", "vm/136", ["delete": ["args"]]), "args", "denied"),
+            ] as [(PlanRequest, String, JSON)] {
                 let planned = try await agent.plan(wish)
                 #expect(planned["state"] == state, "\(planned)")
                 #expect(planned["preview"]?["undo"] == .null, "\(planned)")
@@ -91,14 +93,14 @@ struct UndoTests {
 
     @Test func `a device of the node's that is there is as much root's as one that would take its place`() async throws
     {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()
             for (key, now, next) in [
                 ("hostpci0", "0000:00:1f.0", "mapping=gpu"), ("usb0", "host=1234:5678", "spice"),
                 ("serial0", "/dev/ttyS0", "socket"),
             ] {
                 pve.setConfig(136, key, now)
-                let planned = try await agent.plan(Wish("configure_vm", "vm/136", [key: .string(next)]))
+                let planned = try await agent.plan(PlanRequest("configure_vm", "vm/136", [key: .string(next)]))
                 #expect(planned["decision"]?["rules"]?.array?.contains("check:root-only") == true, "\(planned)")
                 let path = "/nodes/pve2/qemu/136/config"
                 #expect(try await pve.ask("PUT", path, "\(key)=\(next.percentEncoded)") == nil)
@@ -108,22 +110,23 @@ struct UndoTests {
     }
 
     @Test func `what cannot be seen has no way back, and what is destroyed has none`() async throws {
-        try await withAgent(Deed.setup) { agent in
+        try await withAgent(ChangeScenario.setup) { agent in
             for wish in [
-                Wish("configure_vm", "vm/136", ["cipassword": "s3cret-pw", "memory": 1024]), .delete,
-                Wish("resize_disk", "vm/136", ["disk": "scsi0", "size": "+1G"]), Wish("reset_vm", "vm/100"),
-                Wish("detach_disk", "vm/136", ["disk": "scsi0", "destroy": true]),
+                PlanRequest("configure_vm", "vm/136", ["cipassword": "s3cret-pw", "memory": 1024]), .delete,
+                PlanRequest("resize_disk", "vm/136", ["disk": "scsi0", "size": "+1G"]),
+                PlanRequest("reset_vm", "vm/100"),
+                PlanRequest("detach_disk", "vm/136", ["disk": "scsi0", "destroy": true]),
             ] {
                 let preview = try #require(try await agent.plan(wish)["preview"])
                 #expect(preview["undo"] == .null, "\(wish)")
                 #expect(preview["irreversible"] == true)
             }
-            let hidden = try await agent.plan(Wish("configure_vm", "vm/136", ["cipassword": "s3cret-pw"]))
+            let hidden = try await agent.plan(PlanRequest("configure_vm", "vm/136", ["cipassword": "s3cret-pw"]))
             #expect(hidden["preview"]?["changes"] == [["key": "cipassword", "from": .null, "to": "<redacted>"]])
             #expect(hidden["preview"]?["noop"] == false)
             // With a snapshot first there is a way.
             let safe = try await agent.plan(
-                Wish("resize_disk", "vm/136", ["disk": "scsi0", "size": "+1G", "safety_snapshot": true]))
+                PlanRequest("resize_disk", "vm/136", ["disk": "scsi0", "size": "+1G", "safety_snapshot": true]))
             let name = safe["preview"]?["calls"]?.array?.first?["params"]?["snapname"]
             #expect(safe["preview"]?["undo"]?["action"] == "rollback_snapshot")
             #expect(safe["preview"]?["undo"]?["params"]?["snapname"] == name)

@@ -12,12 +12,13 @@ struct UnseenTests {
     @Test func `a storage of an exabyte is a storage like any other`() async throws {
         try await withAgent { agent in
             try agent.pve().setStorageUse("ceph", used: 1 << 40, of: 9_223_372_036_853_727_232)
-            let planned = try await agent.plan(Wish("move_disk", "vm/136", ["disk": "scsi0", "storage": "ceph"]))
+            let planned = try await agent.plan(
+                PlanRequest("move_disk", "vm/136", ["disk": "scsi0", "storage": "ceph"]))
             #expect(planned["decision"]?["allowed"] == true, "\(planned)")
         }
     }
 
-    private static let away: Deed.Step = { pve in
+    private static let away: ChangeScenario.Step = { pve in
         pve.setStorage("away", type: "dir", options: ["path": "/mnt/away", "nodes": "pve3", "content": "images"])
         pve.setNodeOnline("pve3", false)
     }
@@ -28,7 +29,7 @@ struct UnseenTests {
         try await withAgent { agent in
             try await Self.away(try agent.pve())
             for params in [["op": "change", "content": "images,iso"], ["op": "remove"]] as [JSONObject] {
-                let planned = try await agent.plan(Wish("storage_edit", "storage/away", params))
+                let planned = try await agent.plan(PlanRequest("storage_edit", "storage/away", params))
                 let warning = try #require(Self.checks(planned, "storage-unseen").first, "\(planned)")
                 #expect(warning["level"] == "warn")
                 #expect(warning["detail"]?.string?.contains("away") == true, "\(warning)")
@@ -41,7 +42,7 @@ struct UnseenTests {
             let pve = try agent.pve()
             try await Self.away(pve)
             pve.setConfig(136, "scsi3", "away:136/vm-136-disk-3.raw,size=1G")
-            let planned = try await agent.plan(Wish("storage_edit", "storage/away", ["op": "remove"]))
+            let planned = try await agent.plan(PlanRequest("storage_edit", "storage/away", ["op": "remove"]))
             #expect(planned["state"] == "denied")
             #expect(
                 Self.checks(planned, "storage-used").first?["detail"]?.string?.contains("136") == true, "\(planned)")
@@ -49,13 +50,16 @@ struct UnseenTests {
     }
 
     @Test(arguments: [
-        (Wish("delete_snapshot", "vm/136", ["snapname": "old"]), "/nodes/pve2/qemu/136/snapshot"),
-        (Wish("move_disk", "vm/136", ["disk": "scsi0", "storage": "ceph"]), "/nodes/pve2/storage/ceph/content"),
-        (Wish("delete_volume", "storage/local", ["volume": .string(Deed.image)]), "/nodes/pve1/storage/local/content"),
+        (PlanRequest("delete_snapshot", "vm/136", ["snapname": "old"]), "/nodes/pve2/qemu/136/snapshot"),
+        (PlanRequest("move_disk", "vm/136", ["disk": "scsi0", "storage": "ceph"]), "/nodes/pve2/storage/ceph/content"),
+        (
+            PlanRequest("delete_volume", "storage/local", ["volume": .string(ChangeScenario.image)]),
+            "/nodes/pve1/storage/local/content"
+        ),
         // Only the undo asks for what a stop would put in force.
         (.stop, "/nodes/pve2/qemu/100/pending"),
     ])
-    func `what cannot be read blocks the plan and is named`(wish: Wish, path: String) async throws {
+    func `what cannot be read blocks the plan and is named`(wish: PlanRequest, path: String) async throws {
         try await withAgent { agent in
             let pve = try agent.pve()
             pve.addSnapshot("old", of: 136)
@@ -96,12 +100,12 @@ struct UnseenTests {
     }
 
     /// Work that needs a storage on pve2.
-    private static func wishes(for storage: JSON) -> [Wish] {
+    private static func wishes(for storage: JSON) -> [PlanRequest] {
         [
-            Wish("move_disk", "vm/136", ["disk": "scsi0", "storage": storage]),
-            Wish("backup_vm", "vm/136", ["storage": storage]),
-            Wish("configure_vm", "vm/136", ["scsi3": .string("\(storage.string ?? ""):8")]),
-            Wish("create_vm", "vm/600", ["node": "pve2", "scsi0": .string("\(storage.string ?? ""):8")]),
+            PlanRequest("move_disk", "vm/136", ["disk": "scsi0", "storage": storage]),
+            PlanRequest("backup_vm", "vm/136", ["storage": storage]),
+            PlanRequest("configure_vm", "vm/136", ["scsi3": .string("\(storage.string ?? ""):8")]),
+            PlanRequest("create_vm", "vm/600", ["node": "pve2", "scsi0": .string("\(storage.string ?? ""):8")]),
         ]
     }
 

@@ -18,16 +18,16 @@ private let tellCertificate = Handler { request in
 private func hex(_ byte: UInt8) -> String { (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true) }
 
 /// Certificates of a test: of a server, and authorities.
-private struct Papers {
+private struct TestCertificates {
     let directory: String
     let authority: CertificateAuthority
     let server: CertificateAuthority.Identity
 
-    static func with(_ body: (Papers) async throws -> Void) async throws {
+    static func with(_ body: (TestCertificates) async throws -> Void) async throws {
         try await withTemporaryDirectory { directory in
             let authority = try await CertificateAuthority("authority", in: directory)
             try await body(
-                Papers(
+                TestCertificates(
                     directory: directory, authority: authority,
                     server: try await authority.issue("server", for: .serverAuth)))
         }
@@ -59,7 +59,7 @@ private struct Papers {
 extension Serving {
     @Suite struct TLSTests {
         @Test func `speaks TLS`() async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials()
                 #expect(tls.names == ["localhost"])
                 #expect(tls.validity.contains(Int(Date().timeIntervalSince1970)))
@@ -72,7 +72,7 @@ extension Serving {
 
         @Test(arguments: [("-tls1", false), ("-tls1_1", false), ("-tls1_2", true), ("-tls1_3", true)])
         func `takes TLS 1.2 and 1.3 and nothing older`(_ version: String, isTaken: Bool) async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials()
                 try await withServer(echo, { $0.tls = tls }) { server in
                     let shown = try await Tool.run(
@@ -86,7 +86,7 @@ extension Serving {
 
         @Test(arguments: ["AES256-SHA", "AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-SHA", "DHE-RSA-AES256-GCM-SHA384"])
         func `takes no cipher without forward secrecy or authentication`(_ cipher: String) async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials()
                 try await withServer(echo, { $0.tls = tls }) { server in
                     let shown = try await Tool.run(
@@ -103,7 +103,7 @@ extension Serving {
                 await Task.detached {}.value
                 return Response(status: .ok, body: .init(request.body + request.body))
             }
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials()
                 try await withServer(handler, { $0.tls = tls }) { server in
                     let file = papers.directory + "/large"
@@ -120,7 +120,7 @@ extension Serving {
                 if request.path == "/slow" { await Task.detached {}.value }
                 return .text("<\(request.path)>", request.path == "/last" ? .close : .keep)
             }
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials()
                 try await withServer(handler, { $0.tls = tls }) { server in
                     let requests = get("/slow") + get("/b") + post("/slow", "body") + get("/slow") + get("/last")
@@ -138,7 +138,7 @@ extension Serving {
                 await Task.detached {}.value
                 return .text(request.path + "\n")
             }
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials()
                 try await withServer(handler, { $0.tls = tls }) { server in
                     let got = try await papers.curl(
@@ -149,7 +149,7 @@ extension Serving {
         }
 
         @Test func `shows a renewed certificate, and lets those go on who are connected`() async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let other = try await CertificateAuthority("other", in: papers.directory)
                 let renewed = try papers.credentials(try await other.issue("server", for: .serverAuth))
                 let tls = try papers.credentials()
@@ -173,7 +173,7 @@ extension Serving {
         }
 
         @Test func `tells a certificate that counts by its digest`() async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials(clients: papers.authority)
                 let client = try await papers.authority.issue("client", for: .clientAuth)
                 try await withServer(tellCertificate, { $0.tls = tls }) { server in
@@ -188,7 +188,7 @@ extension Serving {
         enum Flaw: CaseIterable { case foreign, expired, forServers, impostor, weak }
 
         @Test(arguments: Flaw.allCases) func `refuses a certificate that does not count`(_ flaw: Flaw) async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials(clients: papers.authority)
                 let (client, why): (CertificateAuthority.Identity, String)
                 switch flaw {
@@ -226,7 +226,7 @@ extension Serving {
         }
 
         @Test func `asks for no certificate where no authority is named, and heeds none`() async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials()
                 let client = try await papers.authority.issue("client", for: .clientAuth)
                 try await withServer(tellCertificate, { $0.tls = tls }) { server in
@@ -237,7 +237,7 @@ extension Serving {
         }
 
         @Test func `judges who is connected anew when the authorities change`() async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let other = try await CertificateAuthority("other", in: papers.directory)
                 let (first, second) = (
                     try papers.credentials(clients: papers.authority), try papers.credentials(clients: other)
@@ -264,7 +264,7 @@ extension Serving {
         }
 
         @Test func `heeds a certificate no longer than it lasts, on an open connection too`() async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials(clients: papers.authority)
                 let client = try await papers.authority.issue("client", for: .clientAuth)
                 let peers = Lock<Set<String>>([])
@@ -288,7 +288,7 @@ extension Serving {
 
         @Test func `closes what is no TLS, says so, and goes on`() async throws {
             let lines = Lock<[String]>([])
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials()
                 try await withServer(
                     echo,
@@ -308,7 +308,7 @@ extension Serving {
         }
 
         @Test func `waits for a handshake that has stopped halfway without using the processor`() async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let tls = try papers.credentials()
                 try await withServer(echo, { $0.tls = tls }) { server in
                     let clients = try (0..<4).map { _ in try RawClient(server.address) }
@@ -325,7 +325,7 @@ extension Serving {
         enum Bad: CaseIterable { case certificate, key, otherKey, lockedKey, authorities }
 
         @Test(arguments: Bad.allCases) func `tells what of the credentials is wrong`(_ bad: Bad) async throws {
-            try await Papers.with { papers in
+            try await TestCertificates.with { papers in
                 let other = try await papers.authority.issue("other", for: .serverAuth)
                 let locked = papers.directory + "/locked.key"
                 _ = try await Tool.run(

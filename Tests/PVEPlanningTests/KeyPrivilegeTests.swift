@@ -66,11 +66,11 @@ struct KeyPrivilegeTests {
         let path = "/vms/\(one.target.split(separator: "/")[1])"
         fake.put(.object([path: .object([one.privilege: 1])]), at: "access", "permissions")
         fake.put(["version": .string(one.version)], at: "version")
-        let facts = EnvironmentFacts(
+        let settings = EnvironmentSettings(
             name: .sample, baseURL: "https://pve.example:8006", tokenID: "agent@pve!home", trust: "system")
         let action = try #require(Action(rawValue: one.action))
         let request = try ActionRequest.sample(action, one.target, .object(one.params))
-        let preview = try await PVEPlanner(facts: facts, hypervisor: fake).preview(
+        let preview = try await PVEPlanner(settings: settings, hypervisor: fake).preview(
             of: request, watching: [], resolving: false)
         let missing = preview.checks.filter { $0.id == "privileges" && $0.level == .block }
         #expect(missing.isEmpty == one.isEnough, "\(missing)")

@@ -49,9 +49,10 @@ struct MachineStateTests {
     }
 
     private static func preview(_ action: String, _ target: String, at fake: FakeHypervisor) async throws -> Preview {
-        let facts = EnvironmentFacts(
+        let settings = EnvironmentSettings(
             name: .sample, baseURL: "https://pve.example:8006", tokenID: "agent@pve!home", trust: "system")
         let request = try ActionRequest.sample(try #require(Action(rawValue: action)), target)
-        return try await PVEPlanner(facts: facts, hypervisor: fake).preview(of: request, watching: [], resolving: false)
+        return try await PVEPlanner(settings: settings, hypervisor: fake).preview(
+            of: request, watching: [], resolving: false)
     }
 }

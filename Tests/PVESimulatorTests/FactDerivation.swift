@@ -8,20 +8,20 @@ struct FactDerivation {
     private var substitutes: [String: String] = [:]
 
     /// Facts in the order of the recorded lines.
-    static func facts(in lines: [JSON]) -> [Fact] {
+    static func facts(in lines: [JSON]) -> [RecordedExchange] {
         var derivation = FactDerivation()
         return lines.compactMap { derivation.fact(of: $0) }
     }
 
-    private mutating func fact(of line: JSON) -> Fact? {
+    private mutating func fact(of line: JSON) -> RecordedExchange? {
         guard let name = line["name"]?.string, let auth = line["auth"]?.string, let request = line["request"],
             let response = line["response"], let method = request["method"]?.string, let path = request["path"]?.string,
             let status = response["status_code"]?.integer, let body = response["body"]
         else { return nil }
         let reason = Form.normalised(response["reason"]?.string ?? "")
         let isStale = reason.contains("detected modified") || reason.contains("checksum mismatch")
-        let headers = Fact.pairs(request["headers"]).filter { $0.first != "Accept-Encoding" }
-        let fact = Fact(
+        let headers = RecordedExchange.pairs(request["headers"]).filter { $0.first != "Accept-Encoding" }
+        let fact = RecordedExchange(
             name: name, auth: auth, method: method, path: replaced(path, in: name, isStale: isStale),
             contentType: request["content_type"]?.string,
             body: request["body"]?.string.map { replaced($0, in: name, isStale: isStale) }, headers: headers,

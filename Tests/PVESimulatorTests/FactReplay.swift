@@ -36,7 +36,7 @@ final class FactReplay {
     }
 
     /// What the simulator makes of `fact`: the same request, its own answer.
-    func answer(to fact: Fact) async throws -> Fact {
+    func answer(to fact: RecordedExchange) async throws -> RecordedExchange {
         await recording.prepare(fact.name, self)
         // What was asked in the middle of a task followed at once.
         clock.advance(by: .milliseconds(fact.name.hasSuffix("while-it-moves") ? 50 : 300))
@@ -64,7 +64,8 @@ final class FactReplay {
 
     /// A request as the fact's caller, or as root.
     @discardableResult
-    func send(_ method: String, _ path: String, body: String? = nil, _ fact: Fact? = nil) async -> Response {
+    func send(_ method: String, _ path: String, body: String? = nil, _ fact: RecordedExchange? = nil) async -> Response
+    {
         let parts = path.split(separator: "?", maxSplits: 1)
         var fields = HTTPFields()
         if let type = fact?.contentType ?? (body == nil ? nil : "application/x-www-form-urlencoded") {
@@ -96,7 +97,7 @@ final class FactReplay {
         return "still running"
     }
 
-    private func fill(_ text: inout String, of fact: Fact) async throws {
+    private func fill(_ text: inout String, of fact: RecordedExchange) async throws {
         for word in ["upid", "UPID", "digest"] {
             while let start = text.firstRange(of: "{\(word):") {
                 let name = String(text[start.upperBound...].prefix { $0 != "}" })
@@ -109,7 +110,7 @@ final class FactReplay {
         }
     }
 
-    private func digest(_ name: String, _ fact: Fact) async throws -> String {
+    private func digest(_ name: String, _ fact: RecordedExchange) async throws -> String {
         guard name.hasPrefix("@") else { return bodies[name].flatMap { Form.digest(in: $0) } ?? "unknown" }
         if name.dropFirst() == fact.name {
             let path = String(fact.path.prefix { $0 != "?" })

@@ -125,7 +125,7 @@ enum FirstScene {
             await replay.send("PUT", "/api2/json/access/acl", body: "path=%2Fvms%2F103&roles=PVEVMUser&\(holder)")
         }
         for verb in ["start", "stop"] {
-            let fact = Fact(
+            let fact = RecordedExchange(
                 name: verb, auth: "token:op@pve!lim", method: "POST", path: "", contentType: nil, body: nil,
                 headers: [],
                 isWrongSecret: false, status: 200, reason: "", errors: [], shape: "", keys: [:], exit: nil)

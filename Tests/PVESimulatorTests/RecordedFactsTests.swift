@@ -17,7 +17,7 @@ struct RecordedFactsTests {
     @Test
     func `what the simulator does not cover is little, and no call that an action makes`() throws {
         var facts = 0
-        var uncovered: [Fact] = []
+        var uncovered: [RecordedExchange] = []
         for recording in Recording.allCases {
             let listed = Set(try recording.uncovered.lines())
             let all = try recording.facts()

@@ -56,11 +56,11 @@ enum Recording: CaseIterable, Sendable {
     /// Names of the facts that the simulator does not cover yet; the list only shrinks.
     var uncovered: GoldenFile { GoldenFile("pve-uncovered\(suffix).txt") }
 
-    func facts() throws -> [Fact] {
-        try table.lines().compactMap { Fact(try JSON.parse($0)) }
+    func facts() throws -> [RecordedExchange] {
+        try table.lines().compactMap { RecordedExchange(try JSON.parse($0)) }
     }
 
-    func derived() throws -> [Fact] {
+    func derived() throws -> [RecordedExchange] {
         let lines = try Reference.text(of: Reference.recordings(file)).split(separator: "\n")
         return FactDerivation.facts(in: try lines.map { try JSON.parse(String($0)) })
     }

@@ -56,13 +56,13 @@ struct Person: Sendable {
         try await agent.send(.get, path, as: nil, token: token).json
     }
 
-    func plan(_ wish: Wish, at agent: RunningAgent) async throws -> JSON {
+    func plan(_ wish: PlanRequest, at agent: RunningAgent) async throws -> JSON {
         let reply = try await agent.send(.post, "/v1/actions/plan", body: wish.json.bytes, as: nil, token: token)
         #expect(reply.status == 200, "\(reply)")
         return reply.json
     }
 
-    func planID(_ wish: Wish, at agent: RunningAgent) async throws -> String {
+    func planID(_ wish: PlanRequest, at agent: RunningAgent) async throws -> String {
         try #require(try await plan(wish, at: agent)["plan_id"]?.string)
     }
 

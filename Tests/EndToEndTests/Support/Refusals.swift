@@ -3,22 +3,22 @@ import StrictJSON
 
 /// What PVE refuses by rules of its own, and the check that sees it first.
 extension PreviewTests {
-    private static let managed: Deed.Step = { $0.setHA(136, wanted: "stopped") }
-    private static let entries: Deed.Step = { pve in
+    private static let managed: ChangeScenario.Step = { $0.setHA(136, wanted: "stopped") }
+    private static let entries: ChangeScenario.Step = { pve in
         try await pve.make("POST", "/cluster/firewall/ipset", "name=set")
         try await pve.make("POST", "/cluster/firewall/ipset/set", "cidr=192.0.2.1")
         try await pve.make("POST", "/cluster/firewall/groups", "group=grp")
         try await pve.make("POST", "/cluster/firewall/groups/grp", "type=in&action=ACCEPT")
     }
-    private static let shelf: Deed.Step = { pve in
+    private static let shelf: ChangeScenario.Step = { pve in
         pve.setStorage("shelf", type: "dir", options: ["path": "/mnt/shelf", "content": "backup,iso"])
     }
-    private static let full: Deed.Step = { pve in
+    private static let full: ChangeScenario.Step = { pve in
         pve.setStorage(
             "shelf", type: "dir", options: ["path": "/mnt/s", "content": "backup", "prune-backups": "keep-last=1"])
         pve.addVolume("shelf:backup/vzdump-qemu-100-2026_11_20-03_00_01.vma.zst", content: "backup", vmid: 100)
     }
-    private static let privileged: Deed.Step = { $0.setConfig(118, "unprivileged", nil) }
+    private static let privileged: ChangeScenario.Step = { $0.setConfig(118, "unprivileged", nil) }
 
     static let refusals: [Obstacle] = [
         Obstacle("root-only", "configure_vm", "vm/136", ["args": "-x"]),
@@ -70,7 +70,7 @@ extension PreviewTests {
             $0.setConfig(136, "unused0", "ceph:vm-136-disk-9")
         },
         Obstacle("disk-grows", "resize_disk", "vm/136", ["disk": "ide2", "size": "+1G"]) {
-            $0.setConfig(136, "ide2", "\(Deed.image),media=cdrom")
+            $0.setConfig(136, "ide2", "\(ChangeScenario.image),media=cdrom")
         },
         Obstacle("snapshot-name", "snapshot_vm", "vm/136", ["snapname": "current"]),
         Obstacle("linked-clone", "clone_vm", "vm/136", ["newid": 700, "full": false]),

@@ -14,7 +14,7 @@ import Testing
 @testable import proxmox_agent
 
 /// A whole agent in this process, with its PVEs, its audit log in a file, and a client that asks over real sockets.
-final class RunningAgent: Asked {
+final class RunningAgent: AgentUnderTest {
     let agent: Agent
     let datacenter: Datacenter
     let auditLog: String

@@ -7,7 +7,7 @@ import StrictJSON
 import Testing
 
 /// An agent as a process of its own: `proxmox-agent --config FILE`. Its PVEs are in this process.
-final class ServedAgent: Asked {
+final class ServedAgent: AgentUnderTest {
     let datacenter: Datacenter
     let auditLog: String
     let program: Program

@@ -167,17 +167,17 @@ extension Simulator {
     }
 }
 
-extension Site {
+extension ManagedEnvironment {
     /// The environment behind `way`.
-    static func stormy(_ way: some HTTPTransport) throws -> Site {
+    static func stormy(_ way: some HTTPTransport) throws -> ManagedEnvironment {
         let token = try PVEToken(id: "agent@pve!cloud", secret: Secret(Setup.secret(of: "cloud")))
         let name = try #require(EnvironmentName("cloud"))
-        let facts = EnvironmentFacts(
+        let settings = EnvironmentSettings(
             name: name, baseURL: "https://pve.example:8006", tokenID: token.id, trust: "system",
             acceptsDeclaredApprovals: true, allowedCommands: [["uptime"], ["systemctl", "restart"]],
             allowedDownloads: ["https://images.example/"])
-        return Site(
-            facts: facts,
+        return ManagedEnvironment(
+            settings: settings,
             hypervisor: ProxmoxHypervisor(client: PVEClient(transport: way, token: token), environment: name))
     }
 }

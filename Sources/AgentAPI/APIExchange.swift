@@ -1,0 +1,80 @@
+import AgentModel
+import AgentService
+import HTTPMessage
+import HTTPTypes
+import StrictJSON
+
+/// One request on its way through a handler; authenticated, unless the route is an open one.
+struct APIExchange: Sendable {
+    let request: Request
+    let context: Context
+    /// False only on open routes, and there for callers without a valid token.
+    let isAuthenticated: Bool
+    let captures: PathCaptures
+    let query: QueryItems
+
+    /// The body as a JSON object.
+    func object() throws(ServiceError) -> JSONObject {
+        let media = request.fields[.contentType]?.split(separator: ";").first ?? ""
+        let type = media.filter { $0 != " " && $0 != "\t" }
+        guard type.lowercased() == "application/json" || (type.isEmpty && request.body.isEmpty) else {
+            throw ServiceError(.unsupportedMediaType, "send Content-Type: application/json")
+        }
+        let value: JSON
+        do throws(JSONError) { value = try JSON.parse(request.body) } catch {
+            let place = error.offset.map { " at byte \($0)" } ?? ""
+            throw ServiceError(
+                JSONIssues([JSONError(path: error.path, offset: error.offset, detail: error.detail + place)]))
+        }
+        guard let object = value.object else {
+            throw ServiceError(.invalidRequest, "the body must be a JSON object, not \(value.kind)")
+        }
+        return object
+    }
+
+    /// The plan's or operation's id in the path; one that cannot exist is as unknown as one that does not.
+    func id(_ kind: RecordID.Kind) throws(ServiceError) -> RecordID {
+        let text = captures["id"] ?? ""
+        if let id = RecordID(text, kind) { return id }
+        switch kind {
+        case .plan: throw ServiceError(.planNotFound, "there is no plan \(JSON.string(text).shown)")
+        case .operation: throw ServiceError(.operationNotFound, "there is no operation \(JSON.string(text).shown)")
+        case .freeze: throw ServiceError(.notFound, "there is no freeze \(JSON.string(text).shown)")
+        }
+    }
+
+    /// The caller's `Idempotency-Key` on this route, in the scope of its principal; `nil` where none was sent.
+    func idempotencyKey(_ route: String) throws(ServiceError) -> IdempotencyKey? {
+        guard let key = request.fields[.idempotencyKey] else { return nil }
+        guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            throw ServiceError(.invalidRequest, "Idempotency-Key takes 1 to 255 visible ASCII characters")
+        }
+        return IdempotencyKey(principal: context.caller.principal, route: route, key: key)
+    }
+
+    /// A query parameter as `read` understands it; absent is fine, anything else that is not understood is not.
+    func query<T>(_ name: String, _ expected: String, _ read: (String) -> T?) throws(ServiceError) -> T? {
+        guard let text = query[name] else { return nil }
+        if let value = read(text) { return value }
+        throw ServiceError(
+            .invalidRequest, "query parameter \(name): expected \(expected), got \(JSON.string(text).shown)")
+    }
+
+    /// A whole number within bounds.
+    func query(_ name: String, in bounds: ClosedRange<Int>) throws(ServiceError) -> Int? {
+        try query(name, "a number from \(bounds.lowerBound) to \(bounds.upperBound)") { text in
+            Int(text).flatMap { bounds.contains($0) ? $0 : nil }
+        }
+    }
+
+    /// `Prefer: wait=N` (RFC 7240) in seconds, at most 60; a preference that is none is ignored, as the RFC says.
+    var preferredWait: Duration? {
+        for preference in (request.fields[.prefer] ?? "").split(whereSeparator: { ",;".contains($0) }) {
+            let parts = preference.split(separator: "=").map { $0.filter { $0 != " " && $0 != "\"" } }
+            if parts.count == 2, parts[0].lowercased() == "wait", let seconds = Int(parts[1]), seconds >= 0 {
+                return .seconds(min(seconds, 60))
+            }
+        }
+        return nil
+    }
+}

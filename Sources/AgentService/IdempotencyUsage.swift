@@ -1,0 +1,39 @@
+import Synchronization
+
+/// What the keys of principals take up, counted on from the last look into the store: that looks at every row of theirs.
+final class IdempotencyUsage: Sendable {
+    private struct Count {
+        var use: KeyUse
+        let at: ContinuousClock.Instant
+    }
+
+    /// How long a count is good: what was pruned meanwhile is missed.
+    private static let lasts = Duration.seconds(10)
+
+    private let counts = Mutex<[String: Count]>([:])
+
+    /// What is known of the principal's keys; `nil` where the store has to be asked.
+    func use(of principal: String, at now: ContinuousClock.Instant) -> KeyUse? {
+        counts.withLock { counts in
+            guard let count = counts[principal], now < count.at + Self.lasts else { return nil }
+            return count.use
+        }
+    }
+
+    /// Takes what the store says; answers it.
+    func note(_ use: KeyUse, of principal: String, at now: ContinuousClock.Instant) -> KeyUse {
+        counts.withLock { counts in
+            counts = counts.filter { now < $0.value.at + Self.lasts }
+            counts[principal] = Count(use: use, at: now)
+        }
+        return use
+    }
+
+    /// So many more keys, or bytes of their answers.
+    func add(_ count: Int, bytes: Int, to principal: String) {
+        counts.withLock { counts in
+            guard let known = counts[principal]?.use else { return }
+            counts[principal]?.use = KeyUse(count: known.count + count, bytes: known.bytes + bytes)
+        }
+    }
+}

@@ -1,0 +1,249 @@
+import AgentModel
+import AgentService
+import StrictJSON
+
+/// Everything that a request reaches, so that policy can judge it.
+///
+/// The guests among it are observed: those that the calls name, or whose volumes they use, as the target is; the others,
+/// which an action brings along, by the rows of the cluster's list.
+extension PreviewBuilder {
+    func findSubjects() async throws(HypervisorError) {
+        addTarget()
+        for subject in request.namedSubjects { add(subject) }
+        addPlaces()
+        let named = request.namedGuests + calls.flatMap { $0.guestIDs.sorted() }.map { ($0, .member) }
+        try await add(named, observing: .whole)
+        try await addOwners()
+        try await addVolumeUsers()
+        try await addObjectMembers()
+        if request.definition.checks.contains(.guestsOnNode) { try await addRunningGuests() }
+        if request.definition.checks.contains(.storageUnused) { try await addGuestsOnStorage() }
+        if reachesAllFirewalls { try await addAll(.affected, firewalls: true) }
+        try await addDependents()
+        findings.reach.losses = try await losses()
+        findings.reach.touches = request.definition.touches.filter { touch in
+            touch.live.map { touch.applies(to: request) && holds($0) } ?? false
+        }.map(\.id)
+        if findings.reach.touches.contains("touches-firewall"), let guest { addAliases(["firewall/\(guest)"]) }
+        guard !findings.guestStates.isEmpty else { return }
+        let states = findings.guestStates.sorted { $0.key < $1.key }
+        findings.observed.shown["guests"] = .object(
+            states.reduce(into: JSONObject()) { $0.append($1.key, $1.value) })
+        findings.observed.compared.append("guests")
+    }
+
+    /// What a read is about; with `resolving`, the tags and pools of the guests among it, and all guests where it may show
+    /// any.
+    func findReadSubjects(resolving: Bool) async throws(HypervisorError) {
+        addTarget()
+        for subject in request.namedSubjects { add(subject) }
+        var ids = request.namedGuests
+        if case .task(let upid) = request.target {
+            let numbers = upid.id.split { !$0.isASCII || !$0.isNumber }
+            ids += numbers.compactMap { VMID($0) }.map { ($0, .affected) }
+        }
+        guard resolving else {
+            for (id, role) in ids { add(unseen(id, role)) }
+            return
+        }
+        if let guest { ids.append((guest.id, .target)) }
+        try await add(ids, observing: .nothing)
+        switch request.target {
+        case .inventoryAll, .inventoryRunning, .cluster, .tasksAll: try await addAll(.affected)
+        case .pool(let pool):
+            try await addAll(.member) { Self.pools($0["pool"]?.string).contains("pool/\(pool)") }
+        case .storage(let storage) where request.params["vmid"] == nil && request.action.rawValue != "read_storage":
+            let ids = try await storedVolumes(on: storage).flatMap(Self.owners)
+            try await add(ids.map { ($0, .source) }, observing: .nothing)
+        case .guest, .node, .nodesAll, .storage, .task, .firewall: break
+        }
+    }
+
+    // MARK: The list
+
+    /// Adds a subject. One that is there keeps its role, and gets the aliases and tags of the other as well.
+    func add(_ subject: Subject) {
+        if let place = subjectPlaces[subject.name] {
+            findings.reach.merge(subject, at: place)
+        } else {
+            subjectPlaces[subject.name] = findings.reach.subjects.count
+            findings.reach.append(subject)
+        }
+    }
+
+    /// Names that the target has as well.
+    private func addAliases(_ aliases: [String]) { findings.reach.merge(Subject(.target, "", aliases: aliases), at: 0) }
+
+    private func addTarget() {
+        let shown = findings.observed.shown
+        var subject = Subject(request.target)
+        subject.tags = Set(
+            (shown["tags"]?.array ?? request.params["tags"]?.array ?? []).compactMap { $0.string?.lowercased() })
+        let pool = shown["pool"]?.string ?? (isThere ? nil : request.params["pool"]?.string)
+        subject.aliases += Self.pools(pool)
+        if case .pool(let pool) = request.target { subject.aliases += pool.subjectNames.dropFirst() }
+        add(subject)
+    }
+
+    static func pools(_ name: String?) -> [String] { name.flatMap(PoolName.init)?.subjectNames ?? [] }
+
+    /// Nodes on which calls are made, nodes and storages of the object that is edited, and the storages of the disks that
+    /// are worked on.
+    private func addPlaces() {
+        let object = findings.object ?? .null
+        for call in calls where call.path.first == "nodes" && call.path.count > 1 {
+            if let node = NodeName(call.path[1]) { add(Subject(.affected, "node/\(node)")) }
+        }
+        if request.definition.object != .none, object.object != nil {
+            for key in ["node", "nodes", "target"] {
+                for name in Self.list(object[key]) where NodeName(String(name.prefix { $0 != ":" })) != nil {
+                    add(Subject(.affected, "node/\(name.prefix { $0 != ":" })"))
+                }
+            }
+            if let storage = object["storage"]?.string { add(Subject(.affected, "storage/\(storage)")) }
+        }
+        for disk in touchedDisks {
+            if let storage = disk.storage { add(Subject(.affected, "storage/\(storage)")) }
+        }
+    }
+
+    /// The guest's disks that the calls work on: one that is named, those whose slots change, or all.
+    private var touchedDisks: [Disk] {
+        guard guest != nil, isThere else { return [] }
+        let all = disks()
+        if let slot = request.params["disk"]?.string { return all.filter { $0.slot == slot } }
+        let isWhole = calls.contains { call in
+            let last = call.path.last ?? ""
+            return ["snapshot", "rollback", "clone", "template", "migrate", "vzdump", "qemu", "lxc"].contains(last)
+                || (call.method == .delete && call.path.first == "nodes")
+        }
+        if isWhole { return all }
+        let keys = Set(request.params.keys + (request.params["delete"]?.array ?? []).compactMap(\.string))
+        return all.filter { keys.contains($0.slot) }
+    }
+
+    // MARK: Guests by their numbers
+
+    /// How much of a guest's state a plan holds for.
+    enum Depth {
+        /// All that is compared of a target.
+        case whole
+        /// Who it is, and the fields of its row.
+        case row([String])
+        case nothing
+    }
+
+    /// Adds guests; one that should be there and cannot be looked at is a block.
+    func add(
+        _ ids: [(id: VMID, role: Subject.Role)], observing depth: Depth
+    ) async throws(HypervisorError) {
+        guard !ids.isEmpty else { return }
+        let rows = try await rowsByID()
+        for (id, role) in ids where id != guest?.id || depth.isNothing {
+            guard let row = rows[id], let found = GuestRef(row: row) else {
+                add(unseen(id, role))
+                if !depth.isNothing { try await noteUnseen(id) }
+                continue
+            }
+            add(Self.subject(role, found, row))
+            if case .guestNode = request.definition.changes, let node = row["node"]?.string {
+                add(Subject(.affected, "node/\(node)"))
+            }
+            try await observe(found, row, depth)
+        }
+    }
+
+    private static func subject(_ role: Subject.Role, _ guest: GuestRef, _ row: JSON) -> Subject {
+        Subject(
+            role, guest.description, aliases: pools(row["pool"]?.string), tags: Set(tags(row["tags"]?.string ?? "")))
+    }
+
+    /// A guest that the cluster does not list: one that is yet to be, one that is gone, or one that is not shown.
+    private func unseen(_ id: VMID, _ role: Subject.Role) -> Subject {
+        let kinds = GuestKind.allCases.map { GuestRef(kind: $0, id: id).description }
+        let isNew = request.claimedIDs.contains(id)
+        let own = isNew ? guest.map { GuestRef(kind: $0.kind, id: id).description } : nil
+        let name = own ?? kinds[0]
+        return Subject(role, name, aliases: isNew ? [] : kinds.filter { $0 != name })
+    }
+
+    private func noteUnseen(_ id: VMID) async throws(HypervisorError) {
+        findings.guestStates["guest/\(id)"] = ["exists": false]
+        guard !request.claimedIDs.contains(id), try await !idIsFree(id.description).isEmpty else { return }
+        block("the request reaches guest \(id), which the token may not see: it lacks VM.Audit on /vms/\(id)")
+    }
+
+    func block(_ detail: String, as id: String = "subject") { note(id, detail, .block) }
+
+    /// Something that came up while something else was looked for.
+    func note(_ id: String, _ detail: String, _ level: Check.Level = .warn) {
+        let check = Check(id, level, detail)
+        if !findings.checks.contains(check) { findings.checks.append(check) }
+    }
+
+    private func observe(_ guest: GuestRef, _ row: JSON, _ depth: Depth) async throws(HypervisorError) {
+        guard findings.guestStates[guest.description] == nil else { return }
+        switch depth {
+        case .nothing: break
+        case .row(let fields):
+            findings.guestStates[guest.description] = .object(
+                fields.reduce(into: JSONObject()) { $0[$1] = row[$1] ?? .null })
+        case .whole:
+            guard let node = row["node"]?.string.flatMap(NodeName.init) else {
+                return unreadable(guest, "no node has it")
+            }
+            do throws(HypervisorError) {
+                let (config, status) = try await planner.state(of: guest, on: node)
+                let view = GuestView(guest, on: node, config: config, status: status, pool: row["pool"]?.string)
+                    .observed
+                // The list is some seconds behind; the configuration is not.
+                add(Subject(.affected, guest.description, tags: Set(Self.tags(config["tags"]?.string ?? ""))))
+                findings.guestStates[guest.description] = .object(
+                    view.shown.members.filter { view.compared.contains($0.key) }
+                        .reduce(into: JSONObject()) { $0[$1.key] = $1.value })
+            } catch {
+                if let why = await silence(of: node.description, error) { return unreadable(guest, why) }
+                unreadable(
+                    guest, ServiceError(error, planner.settings.name, during: "its configuration on \(node)").detail)
+            }
+        }
+    }
+
+    private func unreadable(_ guest: GuestRef, _ why: String) {
+        findings.guestStates[guest.description] = ["readable": false]
+        block("\(guest), which the request reaches, cannot be read: \(why)")
+    }
+
+    /// All guests that the token sees, or those that `isMeant` picks. Where it may not see all, that is a block.
+    /// `path` is where PVE's access control tells whether all are seen.
+    func addAll(
+        _ role: Subject.Role, fields: [String] = ["name"], firewalls: Bool = false, path: String = "/vms",
+        where isMeant: (JSON) -> Bool = { _ in true }
+    ) async throws(HypervisorError) {
+        let isChange = request.definition.effect == .change
+        for row in try await guestRows() where isMeant(row) {
+            guard let found = GuestRef(row: row) else { continue }
+            var subject = Self.subject(role, found, row)
+            if firewalls { subject.aliases.append("firewall/\(found)") }
+            add(subject)
+            if isChange { try await observe(found, row, .row(fields)) }
+        }
+        guard isChange else { return }
+        var seesAll = false
+        for place in Set([path, "/vms"]) where !seesAll {
+            seesAll = try await granted(on: place)?.contains("VM.Audit") == true
+        }
+        if !seesAll {
+            block("the request may reach guests that the token does not see: it needs VM.Audit on \(path)")
+        }
+        // What rules name by number has to be found, or not to be there.
+        let rows = try await rowsByID()
+        for id in watched.sorted() where rows[id] == nil { try await noteUnseen(id) }
+    }
+}
+
+extension PreviewBuilder.Depth {
+    fileprivate var isNothing: Bool {
+        if case .nothing = self { true } else { false }
+    }
+}

@@ -1,0 +1,234 @@
+import AgentModel
+import AgentService
+import StrictJSON
+
+/// The request that takes a change back, ready to be planned.
+extension PreviewBuilder {
+    /// `nil` where nothing does. What it does not bring back is in ``gaps``.
+    func undo() async throws(HypervisorError) -> JSON? {
+        let name = request.safetyName(in: findings.callContext)
+        var undo = try await undone().flatMap(acceptable)
+        if let found = undo, let reason = rootOnly(in: found) { (undo, noUndo) = (nil, reason) }
+        if undo == nil, let name, request.definition.changes != .exists(false) {
+            // What was taken first is a way back where there is no other.
+            gaps = []
+            losesThePoint = false
+            undo = wish(
+                "rollback_snapshot", ["snapname": .string(name), "start": status == "running" ? true : nil])
+            if status == "running" { gap("state", "what runs in \(request.target) ends, and begins anew") }
+        }
+        if undo != nil, let name { gap("snapshot", "the safety snapshot \(name) stays") }
+        return undo
+    }
+
+    func gap(_ key: String, _ detail: String) {
+        let gap = UndoGap(key, detail)
+        if !gaps.contains(gap) { gaps.append(gap) }
+    }
+
+    /// A request that would be refused is no way back.
+    private func acceptable(_ undo: JSON) -> JSON? {
+        guard let object = undo.object else { return nil }
+        return (try? ActionRequest(parsing: object)) == nil ? nil : undo
+    }
+
+    private func undone() async throws(HypervisorError) -> JSON? {
+        switch request.definition.undo {
+        case .none: return nil
+        case .action(let name, let target, let arguments):
+            var params = JSONObject()
+            for argument in arguments { params[argument.name] = value(of: argument) }
+            try await notePower()
+            if name == "wake_node", try await !canWake() { return nil }
+            // A machine that sleeps on disk is put to sleep again; its memory would be lost otherwise.
+            let wakes = [.status("running"), .resumed].contains(request.definition.changes)
+            if wakes, guest?.kind == .vm, findings.observed.shown["lock"] == "suspended" {
+                return wish("suspend_vm", ["todisk": true])
+            }
+            return wish(name, params, on: target.map { request.fill($0, findings.callContext) })
+        case .opposite(let name, let words):
+            guard let word = words[text(name)] else { return nil }
+            var params = request.params
+            params[name] = .string(word)
+            return wish(request.action.rawValue, params)
+        case .config: return undoConfig()
+        case .tags: return undoTags()
+        case .pending: return try await undoPending()
+        case .migration: return undoMigration().map { wish(request.action.rawValue, $0) }
+        case .disk: return undoDisk()
+        case .edit: return try await undoEdit()
+        case .pool: return try await undoPool()
+        case .restored:
+            return isThere || guest == nil ? nil : wish("delete_\(guest?.kind == .vm ? "vm" : "container")", [:])
+        case .guests(let name):
+            let changed = (try await changes()).enumerated().filter { $0.element.from != $0.element.to }
+            let ids = changed.map { JSON(Int(findings.guests[$0.offset].id.rawValue)) }
+            if case .guestNode(let target) = request.definition.changes {
+                return wayBack(of: ids, from: text(target), to: Set(changed.map(\.element.from)))
+            }
+            if request.definition.changes == .guestStatus("stopped") {
+                gap("state", "what runs in the guests ends, and begins anew")
+            }
+            return ids.isEmpty ? nil : wish(name, ["vms": .array(ids)])
+        }
+    }
+
+    /// Moves guests back to the one node that they came from; `nil` where there were several.
+    private func wayBack(of ids: [JSON], from node: String, to origins: Set<JSON>) -> JSON? {
+        guard origins.count == 1, let origin = origins.first, origin.string != nil, !ids.isEmpty else { return nil }
+        var params: JSONObject = ["vms": .array(ids), "target": origin]
+        for name in ["max-workers", "with-local-disks"] { params[name] = request.params[name] }
+        return wish("bulk_migrate", params, on: "node/\(node)")
+    }
+
+    func wish(_ action: String, _ params: JSONObject, on target: String? = nil) -> JSON {
+        request.followUp(action, params, on: target)
+    }
+
+    private func value(of argument: UndoRule.Argument) -> JSON? {
+        switch argument.source {
+        case .parameter: request.params[argument.name]
+        case .observed(let field): findings.observed.shown[field]
+        case .flag(let wanted): status == wanted ? true : nil
+        case .text(let text): .string(request.fill(text, findings.callContext))
+        }
+    }
+
+    /// Whether the node's configuration has the address that a wake-up is sent to.
+    private func canWake() async throws(HypervisorError) -> Bool {
+        guard case .node(let node) = request.target else { return false }
+        do throws(HypervisorError) {
+            return try await read(["nodes", node.description, "config"])["wakeonlan"] != nil
+        } catch {
+            guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+            note("undo", "PVE does not tell whether \(node) can be woken, so there is no undo: \(upstream.reason)")
+            return false
+        }
+    }
+
+    /// What a stop ends for good, and what it puts in force.
+    private func notePower() async throws(HypervisorError) {
+        switch request.definition.changes {
+        case .status("stopped"):
+            guard status != "stopped" else { return }
+            gap("state", "what runs in \(request.target) ends, and begins anew")
+            if status == "paused" { gap("status", "\(request.target) is paused; it runs afterwards") }
+            for row in try await readGuest("pending").array ?? [] {
+                guard row["pending"] != nil || row["delete"] != nil, let key = row["key"]?.string else { continue }
+                gap("pending.\(key)", "the pending change of \(key) takes effect with the stop")
+            }
+        case .nodeStatus("offline"):
+            gap("guests", "the guests of \(request.target) stop; those without onboot do not start with it again")
+        default: break
+        }
+    }
+
+    // MARK: Configurations
+
+    private var configure: String { "configure_\(guest?.kind == .vm ? "vm" : "container")" }
+
+    /// The old values of all that was set or deleted; none where one of them is not to be seen, or not to be set.
+    func undoConfig() -> JSON? {
+        guard let kind = guest?.kind else { return nil }
+        let known = ActionCatalog.configureKeys(of: kind)
+        var params = JSONObject()
+        var added: [String] = []
+        for call in calls where call.path.last == "config" {
+            let (deleted, set) = call.configKeys
+            if call["force"] == "1", deleted.contains(where: { TextForm.disk(kind).matches($0) }) { return nil }
+            if set.isEmpty, deleted.isEmpty { continue }
+            if let old = config["boot"], boot(after: call) != nil { params["boot"] = old }
+            let drives = deleted.filter { key in config[key]?.string.flatMap { disk(key, $0) }?.isCDROM == true }
+            if config["boot"]?.string?.contains("order=") == true, let drive = drives.first {
+                gap("boot", "PVE may put \(drive) at the end of the order when it comes back")
+            }
+            noteUnused(after: call)
+            for key in deleted + set {
+                if ParameterDefinition.isSecret(key) { return nil }
+                guard let old = config[key] else {
+                    if !deleted.contains(key) { added.append(key) }
+                    continue
+                }
+                guard let form = known.first(where: { $0.matches(key) })?.form,
+                    let value = oldValue(key, old, form, isGone: deleted.contains(key))
+                else { return nil }
+                params[key] = value
+            }
+        }
+        if !added.isEmpty { params["delete"] = JSON(added) }
+        let isCloudInit = request.action.rawValue == "cloud_init_vm"
+        return params.isEmpty ? nil : wish(isCloudInit ? request.action.rawValue : configure, params)
+    }
+
+    /// A key's old value as a request gives it; `nil` where no token may give it.
+    private func oldValue(
+        _ key: String, _ old: JSON, _ form: ParameterDefinition.Form, isGone: Bool
+    ) -> JSON? {
+        let text = old.string ?? old.text
+        if key == "tags" {
+            noteTags()
+            return JSON(TagStyle.list(text))
+        }
+        if key == "description" { return .string(Self.trimmed(text)) }
+        guard let disk = disk(key, text) else { return form.value(shownByPVE: old) }
+        guard disk.volume == "none" || disk.storage != nil else {
+            noUndo = UndoGap(
+                key, "\(disk.volume) is the node's own, and PVE lets only root@pam itself give it: no undo")
+            return nil
+        }
+        if isGone, disk.isCloudInit, let storage = disk.storage {
+            gap("\(key).volume", "the cloud-init drive is made anew")
+            return .string("\(storage):cloudinit")
+        }
+        return form.value(shownByPVE: old)
+    }
+
+    private func undoTags() -> JSON? {
+        let style = findings.tagStyle
+        let now = TagStyle.list(config["tags"]?.string ?? "")
+        let next = request.tags(in: findings.callContext)
+        noteTags()
+        let (old, new) = (Set(now.map(style.name)), Set(next.map(style.name)))
+        let (lost, gained) = (old.subtracting(new), new.subtracting(old))
+        var params = JSONObject()
+        if !lost.isEmpty { params["add"] = JSON(now.filter { lost.contains(style.name(of: $0)) }) }
+        if !gained.isEmpty { params["remove"] = JSON(next.filter { gained.contains(style.name(of: $0)) }) }
+        return params.isEmpty ? nil : wish(request.action.rawValue, params)
+    }
+
+    /// PVE writes all tags anew whenever any are set.
+    private func noteTags() {
+        let now = TagStyle.list(config["tags"]?.string ?? "")
+        let style = findings.tagStyle
+        let isMoved = style.keepsOrder && request.definition.undo == .tags && now.count > 1
+        guard isMoved || style.written(now) != now else { return }
+        gap("tags", "PVE writes tags as \(style.written(now).joined(separator: ", ")); their order may be another")
+    }
+
+    private func undoPending() async throws(HypervisorError) -> JSON? {
+        guard let kind = guest?.kind else { return nil }
+        let keys = (request.params["keys"]?.array ?? []).compactMap(\.string)
+        var params = JSONObject()
+        var deleted: [JSON] = []
+        for row in try await readGuest("pending").array ?? [] {
+            guard let key = row["key"]?.string, keys.contains(key) else { continue }
+            if let next = row["pending"] {
+                let form = ActionCatalog.configureKeys(of: kind).first { $0.matches(key) }?.form
+                guard !ParameterDefinition.isSecret(key), let value = form?.value(shownByPVE: next) else { return nil }
+                params[key] = value
+            } else if row["delete"] != nil {
+                deleted.append(.string(key))
+            }
+        }
+        if !deleted.isEmpty { params["delete"] = .array(deleted) }
+        return params.isEmpty ? nil : wish(configure, params)
+    }
+}
+
+extension Call {
+    /// The keys that a change of a configuration deletes, and those that it sets.
+    var configKeys: (deleted: [String], set: [String]) {
+        let deleted = (self["delete"] ?? "").split(whereSeparator: { ",; ".contains($0) }).map(String.init)
+        return (deleted, parameters.map(\.name).filter { !["delete", "digest", "force", "revert"].contains($0) })
+    }
+}

@@ -1,0 +1,141 @@
+import AgentModel
+import AgentService
+import StrictJSON
+
+/// The way back for disks, and what follows from taking one away.
+extension PreviewBuilder {
+    /// The order in which the machine looks for a system as PVE keeps it: without the devices that the call deletes, with the
+    /// CD drives that it sets; `nil` where it stays as it is.
+    func boot(after call: Call) -> String? {
+        guard guest?.kind == .vm, let boot = config["boot"]?.string, call["boot"] == nil else { return nil }
+        let parts = boot.split(separator: ",").map(String.init)
+        guard let order = parts.first(where: { $0.hasPrefix("order=") })?.dropFirst("order=".count) else { return nil }
+        let devices = order.split(separator: ";").map(String.init)
+        let (deleted, set) = call.configKeys
+        var left = devices.filter { !deleted.contains($0) }
+        for key in set where !left.isEmpty && !left.contains(key) {
+            if call[key].flatMap({ disk(key, $0) })?.isCDROM == true { left.append(key) }
+        }
+        guard left != devices else { return nil }
+        return left.isEmpty ? "" : "order=\(left.joined(separator: ";"))"
+    }
+
+    func undoDisk() -> JSON? {
+        let slot = text("disk")
+        let now = disks().first { $0.slot == slot }
+        switch request.action.rawValue {
+        case "attach_disk":
+            if let call = calls.last { noteUnused(after: call) }
+            if guest?.kind == .container, status != "stopped" {
+                gap("pending.\(slot)", "a running container keeps its mount point until it is started again")
+            }
+            return wish("detach_disk", ["disk": .string(slot)])
+        case "move_disk": return now.flatMap(undoMove)
+        default:
+            guard request.params["destroy"] != true, !slot.hasPrefix("unused") else { return nil }
+            return now.flatMap(undoDetach) ?? undoConfig()
+        }
+    }
+
+    /// Attached again with all its options, where that is all there is to it.
+    private func undoDetach(_ now: Disk) -> JSON? {
+        guard let call = calls.last, boot(after: call) == nil, now.isKept else { return nil }
+        var params: JSONObject = ["disk": .string(now.slot), "volume": .string(now.volume)]
+        if let path = now.settings["mp"] { params["path"] = path }
+        // The size is the volume's own.
+        for option in now.settings.members where !["volume", "mp", "size"].contains(option.key) {
+            guard let form = ActionCatalog.diskOptions.first(where: { $0.name == option.key })?.form,
+                let value = form.value(shownByPVE: option.value)
+            else { return nil }
+            params[option.key] = value
+        }
+        noteUnused(after: call)
+        return wish("attach_disk", params)
+    }
+
+    /// The volume as it was, where it stays; a running guest, which works on the copy, takes that along.
+    private func undoMove(_ now: Disk) -> JSON? {
+        guard let storage = now.storage, let kind = guest?.kind else { return nil }
+        let isUnused = now.slot.hasPrefix("unused")
+        guard request.params["delete"] != true, status == "stopped", !isUnused, let old = config[now.slot] else {
+            gap("\(now.slot).volume", "the data goes back into a new volume, whose name may be another")
+            if request.params["delete"] != true {
+                var slots = UnusedSlots(config)
+                let place = slots.add(now.volume)
+                gap("unused\(place)", "\(now.volume) stays, as it is at the time of the move")
+            }
+            return wish(
+                "move_disk",
+                [
+                    "disk": .string(now.slot), "storage": .string(storage), "delete": true,
+                    "format": kind == .vm && now.isFile ? .string(now.format) : nil,
+                ])
+        }
+        var slots = UnusedSlots(config)
+        let place = slots.add(now.volume)
+        gap("unused\(place)", "the copy stays, with all that is written to it until then")
+        return wish("configure_\(kind == .vm ? "vm" : "container")", [now.slot: old])
+    }
+
+    /// Compares what is unused now with what is after a call and its way back.
+    func noteUnused(after call: Call) {
+        let (deleted, set) = call.configKeys
+        func now(_ key: String) -> Disk? {
+            config[key]?.string.flatMap { disk(key, $0) }.flatMap { $0.isKept ? $0 : nil }
+        }
+        let new = set.sorted().compactMap { key in call[key].flatMap { disk(key, $0) } }
+        var slots = UnusedSlots(config)
+        let before = slots.volumes
+        for old in deleted.compactMap(now) { slots.add(old.volume) }
+        for disk in new { slots.replace(now(disk.slot)?.volume, by: disk.volume) }
+        // The way back: what was new is deleted, then everything else is as it was.
+        func name(_ disk: Disk) -> String {
+            VolumeName.isNewDisk(disk.volume) ? "the new volume of \(disk.slot)" : disk.volume
+        }
+        for disk in new where disk.isKept && config[disk.slot] == nil { slots.add(name(disk)) }
+        let changed =
+            deleted.compactMap(now).map { ($0, Disk?.none) }
+            + new.compactMap { new in
+                now(new.slot).map { ($0, Optional(new)) }
+            }
+        for (old, new) in changed.sorted(by: { $0.0.slot < $1.0.slot }) {
+            slots.replace(new.flatMap { $0.isKept ? name($0) : nil }, by: old.volume)
+        }
+        for place in Set(before.keys).union(slots.volumes.keys).sorted() where before[place] != slots.volumes[place] {
+            let (old, new) = (before[place], slots.volumes[place])
+            gap("unused\(place)", new.map { "\($0) stays there" } ?? "\(old ?? "") has another place")
+        }
+    }
+}
+
+/// The places of a guest's volumes that are in no slot.
+struct UnusedSlots {
+    private(set) var volumes: [Int: String] = [:]
+
+    init(_ config: JSON) {
+        for member in config.object?.members ?? [] where "unused[n]".names(member.key) {
+            guard let place = Int(member.key.dropFirst("unused".count)) else { continue }
+            volumes[place] = PropertyString.settings(member.key, member.value.string ?? "")?["volume"]?.string
+        }
+    }
+
+    static func same(_ one: String, _ other: String) -> Bool {
+        one == other || (VolumeName(one).map { $0 == VolumeName(other) } ?? false)
+    }
+
+    /// The place that PVE gives a volume: the first that is free.
+    @discardableResult
+    mutating func add(_ volume: String) -> Int {
+        let place = (0...volumes.count).first { volumes[$0] == nil } ?? volumes.count
+        volumes[place] = volume
+        return place
+    }
+
+    /// One volume takes another's slot.
+    mutating func replace(_ old: String?, by new: String) {
+        remove(new)
+        if let old, !Self.same(old, new) { add(old) }
+    }
+
+    mutating func remove(_ volume: String) { volumes = volumes.filter { !Self.same($0.value, volume) } }
+}

@@ -1,0 +1,208 @@
+import AgentModel
+import AgentService
+import StrictJSON
+
+/// The way back for edits of objects.
+extension PreviewBuilder {
+    /// The same edit the other way round: added is removed, changed gets its old values, removed is added again.
+    func undoEdit() async throws(HypervisorError) -> JSON? {
+        guard let op = request.params["op"]?.string else { return nil }
+        if request.params["moveto"] != nil { return undoPlace() }
+        let definition = request.definition
+        let inPath = Set(request.templates.flatMap(\.placeholders))
+        // What tells which object it is; a new rule goes first unless it has a place.
+        var params = request.params.members.filter { member in
+            inPath.contains(member.key) || definition.parameters.contains { $0.matches(member.key) && $0.agentOnly }
+        }.reduce(into: JSONObject()) { $0[$1.key] = $1.value }
+        params["safety_snapshot"] = nil
+        params["op"] = op == "add" ? "remove" : op == "remove" ? "add" : "change"
+        for name in ["id", "rule", "name", "group", "cidr", "type"]
+        where params[name] == nil && isIdentity(name, params) && (op != "change" || findings.object?[name] == nil) {
+            params[name] = request.params[name]
+        }
+        switch op {
+        case "add":
+            if isIdentity("pos", params) { params["pos"] = request.params["pos"] ?? 0 }
+        case "remove":
+            guard !hidesSecrets, fill(&params, { _ in true }) else { return nil }
+            if let comment = try await listed()?["comment"]?.string, !comment.isEmpty {
+                params["comment"] = .string(comment)
+            }
+        default:
+            guard undoChange(&params) else { return nil }
+        }
+        try await noteEdit(op)
+        return wish(request.action.rawValue, params)
+    }
+
+    /// Puts the old values of what was changed in; false where one cannot be given.
+    private func undoChange(_ params: inout JSONObject) -> Bool {
+        let set = request.params.keys.filter { params[$0] == nil }
+        let deleted = (request.params["delete"]?.array ?? []).compactMap(\.string)
+        if (set + deleted).contains(where: ParameterDefinition.isSecret) { return false }
+        if replacesWhole {
+            guard fill(&params, { _ in true }) else { return false }
+            // One that says nothing is refused.
+            if request.params["object"] == "ipset-entry", params["nomatch"] == nil { params["nomatch"] = false }
+        } else {
+            let touched = Set(set + deleted)
+            // Of the ways to say which guests a job means, a new one takes the place of the old.
+            let ways: Set<String> = ["all", "vmid", "pool", "exclude"]
+            let wanted = touched.isDisjoint(with: ways) ? touched : touched.union(ways)
+            guard fill(&params, wanted.contains) else { return false }
+            let added = set.filter { findings.object?[$0] == nil && !["delete", "rename"].contains($0) }
+            if !added.isEmpty { params["delete"] = JSON(added.sorted()) }
+        }
+        if let name = request.params["rename"] {
+            (params["name"], params["rename"]) = (name, request.params["name"])
+        }
+        return true
+    }
+
+    /// PVE puts what is given in the place of all that was there.
+    var replacesWhole: Bool { ["ipset-entry", "alias"].contains(request.params["object"]?.string) }
+
+    /// A rule goes back to its place.
+    private func undoPlace() -> JSON? {
+        guard let from = request.params["pos"]?.integer, let to = request.params["moveto"]?.integer else { return nil }
+        var params = request.params
+        // PVE counts the places with the rule still in its old one.
+        params["pos"] = JSON(Int(to > from ? to - 1 : to))
+        params["moveto"] = JSON(Int(to > from ? from : from + 1))
+        return wish(request.action.rawValue, params)
+    }
+
+    /// What an edit does besides, which its opposite does not take back.
+    private func noteEdit(_ op: String) async throws(HypervisorError) {
+        switch (request.action.rawValue, op) {
+        case ("firewall_edit", "remove") where request.params["object"] == "ipset":
+            let members = members
+            guard !members.isEmpty else { return }
+            losesThePoint = true
+            let shown = members.prefix(20).joined(separator: ", ") + (members.count > 20 ? ", …" : "")
+            gap("entries", "the set is empty: its \(members.count) entries do not come back: \(shown)")
+        case ("ha_edit", "remove") where guest != nil:
+            for rule in try await haRules() {
+                gap("rule \(rule.name)", "\(request.target) does not come back into the rule")
+            }
+        case ("ha_edit", "add") where guest != nil:
+            let wanted = request.params["state"]?.string ?? "started"
+            if wanted == "started", status == "stopped" {
+                gap("status", "HA starts \(request.target), which runs on")
+            } else if ["stopped", "disabled"].contains(wanted), status != "stopped" {
+                gap("status", "HA stops \(request.target), which is not started again")
+                gap("state", "what runs in \(request.target) ends")
+            }
+        case ("replication_edit", "remove") where request.params["keep"] != true:
+            gap("replicated data", "what was replicated is deleted, and sent anew as a whole")
+        default: break
+        }
+    }
+
+    /// The entries of the address set that is edited.
+    var members: [String] { (findings.object?.array ?? []).compactMap { $0["cidr"]?.string } }
+
+    /// The rules of HA that name the guest, and whom they name besides.
+    func haRules() async throws(HypervisorError) -> [(name: String, others: [String])] {
+        guard let guest, request.params["purge"] != false else { return [] }
+        let sid = request.fill("{sid}", findings.callContext)
+        let rows: [JSON]
+        do throws(HypervisorError) { rows = try await read(["cluster", "ha", "rules"]).array ?? [] } catch {
+            guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
+            // Before PVE 9 there were none.
+            if upstream.status != 501 {
+                note("ha-rules", "the rules of HA that name \(guest) cannot be read: \(upstream.reason)")
+            }
+            return []
+        }
+        return rows.compactMap { row in
+            let named = Self.list(row["resources"])
+            guard let name = row["rule"]?.string, named.contains(sid) else { return nil }
+            return (name, named.filter { $0 != sid })
+        }
+    }
+
+    /// The row of an address set, or of a group, in the list of all: it has what the object itself does not show.
+    func listed() async throws(HypervisorError) -> JSON? {
+        guard let call = calls.last, call.method == .delete,
+            ["ipset", "group"].contains(request.params["object"]?.string),
+            let name = call.path.last
+        else { return nil }
+        let rows = try await read(call.path.dropLast()).array ?? []
+        return rows.first { ($0["name"] ?? $0["group"])?.string == name }
+    }
+
+    /// Whether the parameter tells the object apart in a request with these others.
+    private func isIdentity(_ name: String, _ params: JSONObject) -> Bool {
+        request.definition.parameters.contains { parameter in
+            parameter.name == name && parameter.requiredWhen?.holds(for: params, on: request.target) == true
+        }
+    }
+
+    /// Fields that name the object, or follow from others.
+    private static let derived: Set<String> = [
+        "digest", "storage", "sid", "rule", "order", "id", "guest", "jobnum", "source", "remove_job", "type", "pos",
+        "ipversion", "name", "next-run", "schedule-next", "last_sync", "last_try", "next_sync", "fail_count",
+    ]
+
+    /// Puts the object's present values in; false where one has no form that a request takes.
+    private func fill(_ params: inout JSONObject, _ wanted: (String) -> Bool) -> Bool {
+        for member in findings.object?.object?.members ?? [] where params[member.key] == nil && wanted(member.key) {
+            guard
+                let parameter = request.definition.parameters.first(where: { $0.matches(member.key) && !$0.agentOnly }),
+                parameter.when.holds(for: params, on: request.target)
+            else {
+                if !Self.derived.contains(member.key) {
+                    gap(member.key, "no request of this action gives it back")
+                }
+                continue
+            }
+            guard let value = parameter.form.value(shownByPVE: member.value) else { return false }
+            params[member.key] = value
+        }
+        return true
+    }
+
+    /// PVE shows no passwords and keys: what has any cannot be made again from what is seen.
+    private var hidesSecrets: Bool {
+        ["cifs", "pbs", "rbd", "cephfs", "esxi", "iscsi"].contains(findings.object?["type"]?.string ?? "")
+            || (findings.object?.object?.keys ?? []).contains(where: ParameterDefinition.isSecret)
+    }
+
+    func undoPool() async throws(HypervisorError) -> JSON? {
+        var params = request.params
+        switch params["op"]?.string {
+        case "add": return wish("pool_edit", ["op": "remove"])
+        case "remove":
+            let comment = findings.object?["comment"]?.string.map { JSON.string($0) }
+            return wish("pool_edit", ["op": "add", "comment": comment])
+        case "change":
+            params["comment"] = .string(findings.object?["comment"]?.string ?? "")
+            return wish("pool_edit", params)
+        default: return try await undoMembers()
+        }
+    }
+
+    /// Only those that really join or leave; guests that come from another pool go back to it.
+    private func undoMembers() async throws(HypervisorError) -> JSON? {
+        let isJoin = request.params["op"] == "join"
+        let members = (findings.object?["members"]?.array ?? []).compactMap(\.string)
+        func moves(_ name: String) -> Bool { members.contains { $0.hasSuffix("/\(name)") } != isJoin }
+        let vms = (request.params["vms"]?.array ?? []).filter { moves($0.text) }
+        let storage = (request.params["storage"]?.array ?? []).filter { moves($0.string ?? "") }
+        let rows = try await rowsByID()
+        let origins = Set(isJoin ? vms.map { id in VMID(id.text).flatMap { rows[$0]?["pool"]?.string } ?? "" } : [])
+        if let origin = origins.first, !origin.isEmpty {
+            // One request has one pool.
+            guard origins.count == 1, storage.isEmpty else { return nil }
+            return wish("pool_edit", ["op": "join", "vms": .array(vms), "allow-move": true], on: "pool/\(origin)")
+        }
+        guard origins.count <= 1 else { return nil }
+        return wish(
+            "pool_edit",
+            [
+                "op": isJoin ? "leave" : "join", "vms": vms.isEmpty ? nil : .array(vms),
+                "storage": storage.isEmpty ? nil : .array(storage),
+            ])
+    }
+}

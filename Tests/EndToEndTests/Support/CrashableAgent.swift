@@ -1,0 +1,124 @@
+import AgentAudit
+import AgentStorage
+import AgentTestSupport
+import FoundationEssentials
+import Glibc
+import HTTPMessage
+import StrictJSON
+import Synchronization
+import Testing
+
+/// An agent as a process that dies and is started again on what it left behind. Its PVEs live on in this process.
+final class CrashableAgent: AgentUnderTest {
+    let datacenter: Datacenter
+    let auditLog: String
+    let directory: TemporaryDirectory
+    let config: String
+    private let variables: [String: String]
+    private let document: JSON
+    private let life = Mutex<(program: Program, client: Client)?>(nil)
+
+    init(_ setup: Setup = Setup()) throws {
+        directory = try TemporaryDirectory()
+        auditLog = "\(directory.path)/audit.log"
+        config = "\(directory.path)/config.json"
+        datacenter = try Datacenter(setup)
+        variables = setup.variables()
+        document = setup.document(auditLog: auditLog, addresses: datacenter.addresses)
+        try write(document.text, to: config)
+    }
+
+    /// Starts it; `dying` names the point at which it kills itself.
+    func start(dying at: String? = nil) async throws {
+        var variables = variables
+        variables["PROXMOX_AGENT_CRASH_AT"] = at
+        let program = try Program(["--config", config], variables: variables)
+        let line = try await program.line { $0.contains("listening") }
+        let word = try #require(line.split { !"0123456789.:".contains($0) }.first { $0.hasPrefix("127.0.0.1:") })
+        let client = try Client(of: try #require(ListenAddress(String(word))))
+        life.withLock { $0 = (program, client) }
+    }
+
+    /// Changes its configuration, for the next start.
+    func configure(_ change: (inout JSONObject) -> Void) throws {
+        var changed = try #require(document.object)
+        change(&changed)
+        try write(JSON.object(changed).text, to: config)
+    }
+
+    /// Kills it (SIGKILL), unless it has died by itself, and waits until it is gone.
+    func die(bySelf: Bool = false) async throws {
+        guard let (program, client) = life.withLock({ $0 }) else { return }
+        if !bySelf { program.signal(SIGKILL) }
+        let end = try await program.end(within: 30)
+        await client.stop()
+        life.withLock { $0 = nil }
+        #expect(end.status == -SIGKILL, "\(end)")
+    }
+
+    /// The file that its state is in.
+    var state: String { "\(directory.path)/state.db" }
+
+    /// Why it does not start.
+    func refusal() async throws -> String {
+        let result = try await Program(["--config", config], variables: variables).end()
+        #expect(result.status == 1, "\(result)")
+        return result.err
+    }
+
+    /// Sends SIGHUP and waits until the log was opened anew.
+    func hangUp() async throws {
+        guard let (program, _) = life.withLock({ $0 }) else { return }
+        program.signal(SIGHUP)
+        _ = try await program.line { $0.contains("opened anew") }
+    }
+
+    /// Tells it to stop (SIGTERM) and waits for its end; it can be started again.
+    func halt() async throws {
+        guard let (program, client) = life.withLock({ $0 }) else { return }
+        await client.stop()
+        program.signal(SIGTERM)
+        life.withLock { $0 = nil }
+        #expect(try await program.end().status == 0)
+    }
+
+    func send(_ request: OutgoingRequest) async throws -> Reply {
+        let client = life.withLock { $0?.client }
+        return try await (try #require(client)).send(request)
+    }
+
+    /// Waits until no operation is under way any more, and gives all plans by their ids.
+    func settled() async throws -> [String: JSON] {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while ContinuousClock.now < deadline {
+            var busy = try await get("/v1/operations?state=running&limit=500")["operations"]?.array ?? []
+            busy += try await get("/v1/operations?state=queued&limit=500")["operations"]?.array ?? []
+            guard let first = busy.first?["operation_id"]?.string else { return try await plans() }
+            _ = try await get("/v1/operations/\(first)?wait=10")
+        }
+        throw Missed(what: "the end of all operations")
+    }
+
+    private func plans() async throws -> [String: JSON] {
+        var all: [String: JSON] = [:]
+        var before = ""
+        while true {
+            let page = try await get("/v1/plans?limit=500\(before)")
+            for plan in page["plans"]?.array ?? [] { all[plan["plan_id"]?.string ?? ""] = plan }
+            guard let next = page["next"]?.string else { return all }
+            before = "&before=\(next)"
+        }
+    }
+
+    /// Ends everything and verifies the audit log.
+    func stop() async throws {
+        datacenter.calm()
+        if let (program, client) = life.withLock({ $0 }) {
+            await client.stop()
+            program.signal(SIGTERM)
+            _ = try await program.end()
+        }
+        await datacenter.stop()
+        _ = try AuditVerifier.verify(files: [auditLog])
+    }
+}
