@@ -57,7 +57,7 @@ crash: ## kill the agent at every point and CRASHES times at random, and count w
 	@PROXMOX_AGENT_CRASHES=$(CRASHES) $(TEST) $(DEBUG_FLAGS) --filter CrashTests
 
 .PHONY: storm
-storm: ## replace every number and flag that PVE sends, over all actions (the tests do some; 8 minutes of one core for planning, 5 for what comes after a change)
+storm: ## replace every number and flag that PVE sends, over all actions (the tests do some; 15 minutes, 5 for what comes after a change)
 	@scripts/require build
 	@PROXMOX_AGENT_STORM=1 $(TEST) $(DEBUG_FLAGS) --filter StormTests
 

@@ -8,19 +8,19 @@ import StrictJSON
 /// Freezes and the audit log.
 extension Handlers {
     func freezes(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        .json(.ok, ["freezes": .array(service.freezes(exchange.context).map(Views.freeze))])
+        .json(.ok, ["freezes": .array(service.freezes.inForce(exchange.context).map(Views.freeze))])
     }
 
     func freeze(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let request = try FreezeRequest(body: try exchange.object())
-        return .json(.ok, Views.freeze(try await service.freeze(request, exchange.context)))
+        return .json(.ok, Views.freeze(try await service.freezes.freeze(request, exchange.context)))
     }
 
     func unfreeze(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let choice = FreezeChoice(
             id: exchange.query["id"], environment: exchange.query["environment"], by: exchange.query["by"])
-        let lifted = try await service.unfreeze(choice, exchange.context)
-        let left = service.freezes(exchange.context)
+        let lifted = try await service.freezes.unfreeze(choice, exchange.context)
+        let left = service.freezes.inForce(exchange.context)
         return .json(.ok, ["lifted": lifted.map(Views.freeze) ?? .null, "freezes": .array(left.map(Views.freeze))])
     }
 

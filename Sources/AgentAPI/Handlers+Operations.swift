@@ -17,7 +17,7 @@ extension Handlers {
         let found = try await service.operations(filter, exchange.context)
         return page(
             "operations",
-            found.rows.map { ($0.id, Views.operation(service.outlined($0, to: exchange.context.caller))) }, limit,
+            found.rows.map { ($0.id, Views.operation(service.workflow.outlined($0, to: exchange.context.caller))) }, limit,
             isCut: found.isCut)
     }
 
@@ -26,7 +26,7 @@ extension Handlers {
         return .json(
             .ok,
             Views.operation(
-                await service.shown(
+                await service.workflow.shown(
                     try await service.operation(try exchange.id(.operation), exchange.context, wait: wait),
                     to: exchange.context.caller))
         )

@@ -42,13 +42,13 @@ struct Handlers: Sendable {
                 })
         }
         if exchange.isAuthenticated {
-            body["environments"] = .array(service.visibleEnvironments(exchange.context).map(Views.environment))
+            body["environments"] = .array(service.access.visibleEnvironments(exchange.context).map(Views.environment))
         }
         return .json(missing.isEmpty ? .ok : .serviceUnavailable, .object(body))
     }
 
     func environments(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let managedEnvironments = service.visibleEnvironments(exchange.context)
+        let managedEnvironments = service.access.visibleEnvironments(exchange.context)
         return environmentList.response(
             of: managedEnvironments.map { EnvironmentRow(name: $0.settings.name, probe: $0.probe) }
         ) {
@@ -74,7 +74,7 @@ struct Handlers: Sendable {
             ]
             return ReadEnvelope(head: ["request": request], result: result).response()
         }
-        let managed = try service.managedEnvironment(named: name, .view, exchange.context)
+        let managed = try service.access.managedEnvironment(named: name, .view, exchange.context)
         return try await read(
             ActionRequest(
                 reading: .readInventory, on: running ? .inventoryRunning : .inventoryAll, in: managed.settings.name),
@@ -107,7 +107,7 @@ struct Handlers: Sendable {
             throw ServiceError(
                 .invalidRequest, "query parameter environment is missing; GET /v1/environments lists all")
         }
-        return try service.managedEnvironment(named: name, .view, exchange.context).settings.name
+        return try service.access.managedEnvironment(named: name, .view, exchange.context).settings.name
     }
 
     private func read(_ request: ActionRequest, _ exchange: APIExchange) async throws(ServiceError) -> Response {
@@ -120,7 +120,7 @@ struct Handlers: Sendable {
     func plan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let object = try exchange.object()
         return try await once(exchange, "plan", object) { kept async throws(ServiceError) in
-            .json(.ok, shown(try await service.plan(object, exchange.context, kept: kept), to: exchange))
+            .json(.ok, shown(try await service.workflow.plan(object, exchange.context, kept: kept), to: exchange))
         }
     }
 
@@ -141,22 +141,22 @@ struct Handlers: Sendable {
         _ body: (PendingIdempotentRequest?) async throws(ServiceError) -> Response
     ) async throws(ServiceError) -> Response {
         guard let key = try exchange.idempotencyKey(route) else { return try await body(nil) }
-        let hash = service.payloadHash(object)
-        switch try await service.begin(key, payloadHash: hash, exchange.context) {
+        let hash = service.idempotency.payloadHash(object)
+        switch try await service.idempotency.begin(key, payloadHash: hash, exchange.context) {
         case .answered(let answer): return Self.replayed(Response(answer))
         case .unanswered(let operation):
             return Self.replayed(await reply(to: try await service.outcome(of: operation), exchange))
         case .fresh:
-            defer { service.end(key) }
+            defer { service.idempotency.end(key) }
             let wish = PendingIdempotentRequest(key: key, payloadHash: hash) {
                 StoredResponse(.json(.ok, shown($0, to: exchange)))
             }
             do throws(ServiceError) {
                 let response = try await body(wish)
-                await service.keep(StoredResponse(response), for: key)
+                await service.idempotency.keep(StoredResponse(response), for: key)
                 return response
             } catch {
-                await service.keep(
+                await service.idempotency.keep(
                     StoredResponse(Problem.response(to: error, requestID: exchange.context.requestID)), for: key)
                 throw error
             }
@@ -178,11 +178,11 @@ struct Handlers: Sendable {
         case .dryRun:
             body["result"] = [
                 "status": "planned", "message": "a dry run: nothing was changed",
-                "data": service.shown(plan, to: exchange.context.caller).preview.json,
+                "data": service.workflow.shown(plan, to: exchange.context.caller).preview.json,
             ]
             return .json(.ok, .object(body))
         case .operation(let found):
-            let operation = await service.shown(found, to: exchange.context.caller)
+            let operation = await service.workflow.shown(found, to: exchange.context.caller)
             body["result"] = [
                 "status": .string(operation.state.rawValue), "message": .string(operation.message),
                 "data": operation.partial == nil ? operation.data ?? .null : Views.partial(operation),
@@ -199,7 +199,7 @@ struct Handlers: Sendable {
 
     /// A plan as the caller may see it.
     private func shown(_ plan: Plan, to exchange: APIExchange) -> JSON {
-        Views.plan(service.shown(plan, to: exchange.context.caller))
+        Views.plan(service.workflow.shown(plan, to: exchange.context.caller))
     }
 
     func plans(_ exchange: APIExchange) async throws(ServiceError) -> Response {
@@ -208,13 +208,13 @@ struct Handlers: Sendable {
         filter.state = try exchange.query("state", states(PlanState.self), PlanState.init)
         filter.before = try exchange.query("before", "a plan's id") { RecordID($0, .plan) }
         filter.environments = try environments(exchange)
-        if let before = filter.before { _ = try await service.plan(before, exchange.context) }
-        let found = try await service.plans(filter, exchange.context)
+        if let before = filter.before { _ = try await service.workflow.plan(before, exchange.context) }
+        let found = try await service.workflow.plans(filter, exchange.context)
         return page("plans", found.rows.map { ($0.plan.id, Views.summary($0)) }, limit, isCut: found.isCut)
     }
 
     func onePlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        .json(.ok, shown(try await service.plan(try exchange.id(.plan), exchange.context), to: exchange))
+        .json(.ok, shown(try await service.workflow.plan(try exchange.id(.plan), exchange.context), to: exchange))
     }
 
     func decidePlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
@@ -224,13 +224,13 @@ struct Handlers: Sendable {
     }
 
     func cancelPlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        .json(.ok, shown(try await service.cancelPlan(try exchange.id(.plan), exchange.context), to: exchange))
+        .json(.ok, shown(try await service.workflow.cancelPlan(try exchange.id(.plan), exchange.context), to: exchange))
     }
 
     /// The one environment that the query names, for a list of what is in it.
     func environments(_ exchange: APIExchange) throws(ServiceError) -> Set<EnvironmentName>? {
         guard let name = exchange.query["environment"] else { return nil }
-        return [try service.managedEnvironment(named: name, .view, exchange.context).settings.name]
+        return [try service.access.managedEnvironment(named: name, .view, exchange.context).settings.name]
     }
 
     /// A page of a list, at most `limit` rows and about 1 MiB; `next` names where the following one starts, when there is

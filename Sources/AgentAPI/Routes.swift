@@ -48,7 +48,7 @@ package struct Route: Sendable {
         if let right, !exchange.context.principal.rights.contains(right) {
             throw ServiceError(
                 .forbidden,
-                "\(exchange.context.principal.id) may not use this route: it takes \(ActionService.roles(for: right))")
+                "\(exchange.context.principal.id) may not use this route: it takes \(AccessControl.roles(for: right))")
         }
         return try await body(handlers)(exchange)
     }

@@ -45,7 +45,7 @@ extension ActionService {
         _ wanted: ApplyRequest, _ context: Context, wait: Duration?, kept: PendingIdempotentRequest? = nil
     ) async throws(ServiceError) -> ApplyOutcome {
         var request: ActionRequest?
-        if let whole = wanted.request { request = try await parse(whole, context) }
+        if let whole = wanted.request { request = try await workflow.parse(whole, context) }
         if wanted.planID == nil, let request, !request.changes {
             return try await applyUnstored(request, context)
         }
@@ -54,11 +54,12 @@ extension ActionService {
             let found = try await findPlan(wanted, request, context)
             plan = found
             guard found.request.changes else { return try await applyHarmless(found, context) }
-            try check(.change, in: found.request.environment, context)
+            try access.check(.change, in: found.request.environment, context)
             let operation = try await claim(found, approvedBy: wanted.approvedBy, kept, context)
             return try await outcome(of: operation, found, wait: wait)
         } catch {
-            throw shown(await refuse(error, context, request: request, plan: plan), about: plan, to: context.caller)
+            throw workflow.shown(
+                await audited.refuse(error, context, request: request, plan: plan), about: plan, to: context.caller)
         }
     }
 
@@ -71,11 +72,11 @@ extension ActionService {
         }
         var plan: Plan?
         do throws(ServiceError) {
-            let made = try await makePlan(request, context)
+            let made = try await workflow.makePlan(request, context)
             plan = made
             return try await applyHarmless(made, context, isStored: false)
         } catch {
-            throw shown(await refuse(error, context, request: request), about: plan, to: context.caller)
+            throw workflow.shown(await audited.refuse(error, context, request: request), about: plan, to: context.caller)
         }
     }
 
@@ -83,15 +84,15 @@ extension ActionService {
     private func applyHarmless(
         _ plan: Plan, _ context: Context, isStored: Bool = true
     ) async throws(ServiceError) -> ApplyOutcome {
-        try checkState(of: plan)
+        try workflow.checkState(of: plan)
         // Of a stored one there is an outline only: what it would do is looked at anew.
         let plan = isStored ? try await renewed(plan, context) : plan
         if plan.request.definition.effect == .read {
             let result = try await read(plan, context, isStored: isStored)
             return ApplyOutcome(plan: plan, isStored: isStored, kind: .read(result))
         }
-        try await record(
-            event(
+        try await audited.record(
+            AuditEvent(
                 .read, context, environment: plan.request.environment, plan: isStored ? plan.id : nil,
                 request: plan.request.json, decision: plan.decision.json, result: ["status": "planned"]), .soon)
         return ApplyOutcome(plan: plan, isStored: isStored, kind: .dryRun)
@@ -99,7 +100,7 @@ extension ActionService {
 
     /// A stored plan of a read or dry run, as it would be made now.
     private func renewed(_ plan: Plan, _ context: Context) async throws(ServiceError) -> Plan {
-        let new = try await makePlan(plan.request, context)
+        let new = try await workflow.makePlan(plan.request, context)
         guard new.decision.allowed else { throw ServiceError(.policyDenied, new.decision.reason, planID: plan.id) }
         return Plan(
             id: plan.id, request: plan.request, requestHash: plan.requestHash, planHash: plan.planHash,
@@ -114,7 +115,7 @@ extension ActionService {
     ) async throws(ServiceError) -> Plan {
         let hash = request.map(digest.requestHash)
         if let id = wanted.planID {
-            let plan = try await self.plan(id, context)
+            let plan = try await workflow.plan(id, context)
             guard hash == nil || hash == plan.requestHash else {
                 throw ServiceError(
                     .requestHashMismatch,
@@ -128,10 +129,10 @@ extension ActionService {
             return plan
         }
         guard let hash, let request else { throw ServiceError(.planRequired, "name a plan_id, or send the request") }
-        let environment = try managedEnvironment(request.environment, .change, context).settings.name
-        try await expireDue()
+        let environment = try access.managedEnvironment(request.environment, .change, context).settings.name
+        try await workflow.expireDue()
         let own = PlanFilter(environments: [environment], party: context.caller.party, requestHash: hash)
-        let plans = try await read { $0.plans(own) }
+        let plans = try await audited.read { $0.plans(own) }
         let live = plans.filter(\.state.isLive)
         guard
             let plan = live.first(where: { $0.state == .approved && $0.operationID == nil }) ?? live.first
@@ -143,33 +144,5 @@ extension ActionService {
                     + "POST /v1/actions/plan, then apply the plan")
         }
         return plan
-    }
-
-    /// Refuses what cannot be applied any more, with the code that says why.
-    func checkState(of plan: Plan) throws(ServiceError) {
-        let id = plan.id
-        switch plan.state {
-        case .awaitingApproval, .approved:
-            guard plan.operationID == nil else { throw consumed(plan) }
-            guard !isPast(plan) else { fallthrough }
-        case .expired:
-            throw ServiceError(.planExpired, "plan \(id) expired at \(plan.expiresAt.rfc3339); plan again", planID: id)
-        case .denied: throw ServiceError(.policyDenied, plan.decision.reason, planID: id)
-        case .rejected:
-            let by = plan.standing.rejection.map { " by \($0.approver)" } ?? ""
-            throw ServiceError(.planRejected, "plan \(id) was rejected\(by)", planID: id)
-        case .cancelled: throw ServiceError(.planCancelled, "plan \(id) was cancelled", planID: id)
-        case .stale:
-            throw ServiceError(.planStale, "what plan \(id) was made on has changed; plan again", planID: id)
-        case .applying, .applied, .failed, .unknown: throw consumed(plan)
-        }
-    }
-
-    private func consumed(_ plan: Plan) -> ServiceError {
-        var error = ServiceError(
-            .planConsumed, "plan \(plan.id) has been applied; see operation \(plan.operationID?.description ?? "")",
-            planID: plan.id)
-        error.operationID = plan.operationID
-        return error
     }
 }

@@ -34,12 +34,12 @@ extension ActionService {
         var seen: Plan?
         do throws(ServiceError) {
             // Expires it where its time has come, which takes the lock by itself.
-            seen = try await plan(id, context)
-            return try await withPlan(id) { () async throws(ServiceError) in
-                let plan = try await visible(id, context)
+            seen = try await workflow.plan(id, context)
+            return try await workflow.withPlan(id) { () async throws(ServiceError) in
+                let plan = try await workflow.visible(id, context)
                 seen = plan
-                try check(.approve, in: plan.request.environment, context)
-                if approval.verdict == .approve { try checkSpace() }
+                try access.check(.approve, in: plan.request.environment, context)
+                if approval.verdict == .approve { try audited.checkSpace() }
                 try checkAwaits(plan, approval, context)
                 guard approval.planHash == plan.planHash else {
                     throw ServiceError(
@@ -50,7 +50,7 @@ extension ActionService {
                 return try await store(approval, on: plan, context)
             }
         } catch {
-            throw await refuse(error, context, plan: seen)
+            throw await audited.refuse(error, context, plan: seen)
         }
     }
 
@@ -59,11 +59,11 @@ extension ActionService {
         if approval.verdict == .approve {
             do throws(ApprovalRefusal) { try ApprovalCheck.verified(by: context.principal, for: plan) } catch {
                 // Somebody's second word is told so before anything else about the plan.
-                if case .again = error, !plan.state.isLive { try checkState(of: plan) }
+                if case .again = error, !plan.state.isLive { try workflow.checkState(of: plan) }
                 throw wording(of: error, plan)
             }
         }
-        try checkState(of: plan)
+        try workflow.checkState(of: plan)
         guard plan.state == .awaitingApproval else {
             let why =
                 plan.requires.approvals == 0
@@ -91,11 +91,11 @@ extension ActionService {
         if approval.verdict == .approve {
             result["approvals"] = .string("\(plan.approvals.count + 1)/\(needed)")
         }
-        let event = event(
+        let event = AuditEvent(
             approval.verdict == .approve ? .approve : .reject, context, environment: plan.request.environment,
             plan: plan.id,
             decision: plan.decision.json, result: .object(result))
-        let stored = try await commit(event) { records -> Plan? in
+        let stored = try await audited.commit(event) { records -> Plan? in
             guard var plan = records.plan(plan.id), plan.operationID == nil else { return nil }
             guard approval.verdict == .approve ? plan.approve(word, needing: needed) : plan.reject(word) else {
                 return nil
@@ -104,13 +104,13 @@ extension ActionService {
             return plan
         }
         guard let stored else { throw ServiceError(.internalError, "plan \(plan.id) moved on meanwhile; look again") }
-        if stored.state.isEnded { deadlines.forget(stored.id) }
+        if stored.state.isEnded { workflow.deadlines.forget(stored.id) }
         return stored
     }
 
     private func approvalsNeeded(by plan: Plan) throws(ServiceError) -> Int {
-        let settings = try managedEnvironment(plan.request.environment).settings
-        let decision = currentRules.policy.evaluate(
+        let settings = try access.managedEnvironment(plan.request.environment).settings
+        let decision = access.currentRules.policy.evaluate(
             plan.request, by: plan.requester, in: settings, reach: plan.preview.reach)
         return approvalsNeeded(by: plan, decision, settings)
     }
@@ -131,7 +131,7 @@ extension ActionService {
                     + "; plan \(plan.id) has \(have). \(cure)", planID: plan.id)
         case .declaredNotAccepted:
             let cure =
-                currentRules.directory.isShared
+                access.currentRules.directory.isShared
                 ? "set accept_declared_approvals in the configuration to change that, or give approvers tokens of "
                     + "their own (principals)"
                 : "an approver sends POST /v1/plans/\(plan.id)/approvals under a token of their own"
@@ -146,10 +146,10 @@ extension ActionService {
         case .notAnApprover(let name):
             return ServiceError(
                 .forbidden,
-                currentRules.directory.isShared
+                access.currentRules.directory.isShared
                     ? "the shared token gives no approval that counts; name the approver in approved_by at apply, where "
                         + "that is taken, or configure principals"
-                    : "\(name) may not approve in \(request.environment): it takes \(Self.roles(for: .approve))",
+                    : "\(name) may not approve in \(request.environment): it takes \(AccessControl.roles(for: .approve))",
                 planID: plan.id)
         case .again(let name):
             return ServiceError(

@@ -7,7 +7,7 @@ extension ActionService {
     package func records(
         after seq: UInt64, limit: Int, _ context: Context
     ) async throws(ServiceError) -> (records: [AuditRecord], next: UInt64?) {
-        let allowed = environments(.audit, context)?.map(\.description)
+        let allowed = access.environments(.audit, context)?.map(\.description)
         var found: [AuditRecord] = []
         var last = seq
         var used = 0

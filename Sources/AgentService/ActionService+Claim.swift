@@ -12,13 +12,13 @@ extension ActionService {
         _ plan: Plan, approvedBy: String?, _ kept: PendingIdempotentRequest?, _ context: Context
     ) async throws(ServiceError) -> Operation {
         try checkOpen()
-        try checkNotFrozen(plan.request.environment)
-        try checkSpace()
-        return try await withPlan(plan.id) { () async throws(ServiceError) in
-            let fresh = try await load(plan.id)
-            try checkState(of: fresh)
-            let settings = try managedEnvironment(fresh.request.environment).settings
-            let decision = currentRules.policy.evaluate(
+        try freezes.checkNotFrozen(plan.request.environment)
+        try audited.checkSpace()
+        return try await workflow.withPlan(plan.id) { () async throws(ServiceError) in
+            let fresh = try await workflow.load(plan.id)
+            try workflow.checkState(of: fresh)
+            let settings = try access.managedEnvironment(fresh.request.environment).settings
+            let decision = access.currentRules.policy.evaluate(
                 fresh.request, by: fresh.requester, in: settings, reach: fresh.preview.reach)
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
             try await checkApprovals(of: fresh, decision, settings, context)
@@ -48,13 +48,13 @@ extension ActionService {
     ) async throws(ServiceError) {
         guard plan.state == .approved, let lack = lack(of: plan, decision, settings) else { return }
         let now = ports.now()
-        let directory = currentRules.directory
+        let directory = access.currentRules.directory
         var result: JSONObject = ["status": "refused", "code": .string(lack.code.rawValue)]
         result["state"] = .string(PlanState.awaitingApproval.rawValue)
-        let refusal = event(
+        let refusal = AuditEvent(
             .refuse, context, environment: settings.name, plan: plan.id, request: plan.request.json,
             decision: plan.decision.json, result: .object(result))
-        _ = try await commit(refusal) { records -> Bool? in
+        _ = try await audited.commit(refusal) { records -> Bool? in
             guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else { return nil }
             let before = plan
             plan.withdraw(at: now) { ApprovalCheck.stillCounts($0, for: before, in: settings, among: directory) }
@@ -69,7 +69,7 @@ extension ActionService {
     /// What an approved plan lacks by the rules of now; `nil` when it lacks nothing.
     func lack(of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> ServiceError? {
         let needed = approvalsNeeded(by: plan, decision, settings)
-        let directory = currentRules.directory
+        let directory = access.currentRules.directory
         let good = plan.approvals.count { ApprovalCheck.stillCounts($0, for: plan, in: settings, among: directory) }
         guard good < needed else { return nil }
         return wording(of: .missing(have: good, need: needed), plan)
@@ -78,7 +78,7 @@ extension ActionService {
     /// How many approvals the plan takes: never fewer than it was shown to require, and more where rules that came later
     /// ask for them.
     func approvalsNeeded(by plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> Int {
-        let rules = currentRules
+        let rules = access.currentRules
         let requirement = rules.policy.requirement(of: decision, in: settings, among: rules.directory)
         return max(requirement.approvals, plan.requires.approvals)
     }
@@ -89,14 +89,14 @@ extension ActionService {
     ) async throws(ServiceError) -> Plan {
         guard let approver else { return plan }
         let approval = Approval(approver: approver, assurance: .declared, at: ports.now())
-        let event = event(
+        let event = AuditEvent(
             .approve, context, environment: plan.request.environment, plan: plan.id,
             result: [
                 "plan_hash": .string(plan.planHash), "approver": .string(approver),
                 "assurance": .string(Assurance.declared.rawValue),
                 "approvals": .string("\(plan.approvals.count + 1)/\(needed)"),
             ])
-        let approved = try await commit(event) { records -> Plan? in
+        let approved = try await audited.commit(event) { records -> Plan? in
             guard var plan = records.plan(plan.id), plan.approve(approval, needing: needed) else { return nil }
             records.put(plan)
             return plan
@@ -111,7 +111,7 @@ extension ActionService {
         let now = ports.now()
         let ticket = await enter(for: plan, id)
         do throws(ServiceError) {
-            let queue = event(
+            let queue = AuditEvent(
                 .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
                 result: ["status": "queued", "ahead": JSON(ticket.ahead)])
             let body = { @Sendable (records: any StoreTransaction) -> Operation? in
@@ -125,10 +125,10 @@ extension ActionService {
                 if let kept { records.put(kept.request(for: id, in: operation.environment, at: now)) }
                 return operation
             }
-            let operation = ticket.ahead > 0 ? try await commit(queue, body) : try await write(body)
+            let operation = ticket.ahead > 0 ? try await audited.commit(queue, body) : try await audited.write(body)
             ports.wrote(context.caller.principal, 4096 + plan.request.json.size + plan.preview.json.size)
             guard let operation else {
-                try checkState(of: try await load(plan.id))
+                try workflow.checkState(of: try await workflow.load(plan.id))
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")
             }
             guard start(operation, ticket, context) else {

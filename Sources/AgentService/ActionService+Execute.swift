@@ -110,9 +110,9 @@ extension ActionService {
         _ call: Call, of operation: Operation, at managed: ManagedEnvironment
     ) async throws(HypervisorError) -> Accepted {
         let (id, environment) = (operation.id, operation.environment)
-        defer { leaving.leave(id) }
+        defer { freezes.leave(id) }
         return try await managed.hypervisor.change(call) { [self] in
-            leaving.pass(id, in: environment) { (try? checkNotFrozen(environment)) == nil }
+            freezes.pass(id, in: environment)
         }
     }
 
@@ -123,18 +123,18 @@ extension ActionService {
 
     /// Stores what is known so far and tells who waits.
     private func store(_ operation: Operation) async throws(ServiceError) {
-        try await write { $0.put(operation.keepingCancel(of: $0.operation(operation.id))) }
+        try await audited.write { $0.put(operation.keepingCancel(of: $0.operation(operation.id))) }
         hub.publish(operation.id)
     }
 
     /// The same, before its last step leaves; not where a freeze is stored by then.
     private func store(aboutToSend operation: Operation) async throws(ServiceError) {
-        let freeze = try await write { records -> Freeze? in
-            if let found = self.freeze(covering: operation.environment, in: records) { return found }
+        let freeze = try await audited.write { records -> Freeze? in
+            if let found = self.freezes.freeze(covering: operation.environment, in: records) { return found }
             records.put(operation.keepingCancel(of: records.operation(operation.id)))
             return nil
         }
-        if let freeze { throw Self.frozen(freeze) }
+        if let freeze { throw FreezeService.frozen(freeze) }
         hub.publish(operation.id)
     }
 
@@ -152,7 +152,7 @@ extension ActionService {
         operation.cancelRequestedBy = runs.withLock { $0.stops[ended.id] } ?? ended.cancelRequestedBy
         let wasStopped =
             operation.cancelRequestedBy != nil
-            && (try? managedEnvironment(ended.environment))?.planning.isInterruption(operation.message) == true
+            && (try? access.managedEnvironment(ended.environment))?.planning.isInterruption(operation.message) == true
         let state = wanted == .failed && wasStopped ? .cancelled : wanted
         if state == .cancelled, let other = runs.withLock({ $0.overruled[ended.id] }) {
             operation.message += "; ended by operation \(other), which overrules it"
@@ -160,18 +160,18 @@ extension ActionService {
         if let plan, state == .failed || state == .cancelled { operation.notePartlyDone(plan) }
         guard operation.move(to: state, at: now) else { return }
         let final = operation
-        let ticket = watermark.open(behind: ports.audit.head)
+        let ticket = audited.open()
         ports.reached(.outcomeRecording)
         let isRecorded = await persistently("an outcome") { () async throws(ServiceError) in
-            try await self.record(
-                self.event(
+            try await self.audited.record(
+                AuditEvent(
                     .apply, context, environment: final.environment, plan: final.planID, operation: final.id,
                     result: final.record))
         }
         guard isRecorded else { return }
         ports.reached(.outcomeRecorded)
         guard await store(endOf: final, at: now) else { return }
-        watermark.close(ticket)
+        audited.close(ticket)
         ports.reached(.outcomeStored)
         lookLater(for: final)
     }
@@ -179,7 +179,7 @@ extension ActionService {
     /// Stores an operation that has ended, and what its end makes of its plan; keeps trying.
     func store(endOf final: Operation, at now: Date) async -> Bool {
         let isStored = await persistently("an outcome") { () async throws(ServiceError) in
-            try await self.write { records in
+            try await self.audited.write { records in
                 var final = final
                 final.cancelRequestedBy = final.cancelRequestedBy ?? records.operation(final.id)?.cancelRequestedBy
                 records.put(final)
@@ -191,7 +191,7 @@ extension ActionService {
                 records.put(plan)
             }
         }
-        if isStored { deadlines.forget(final.planID) }
+        if isStored { workflow.deadlines.forget(final.planID) }
         return isStored
     }
 
@@ -217,18 +217,18 @@ extension ActionService {
     /// could not be recorded, is free to be applied again.
     func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
         let now = ports.now()
-        let plan = (try? await read { $0.plan(queued.planID) }) ?? nil
-        let ticket = watermark.open(behind: ports.audit.head)
+        let plan = (try? await audited.read { $0.plan(queued.planID) }) ?? nil
+        let ticket = audited.open()
         var told = error
         told.operationID = queued.id
         // How an operation ends is recorded, also where new requests are turned away without a record.
         told.isRecorded = false
         let next = Self.planState(after: error.code)
-        let refusal = await refuse(told, context, plan: plan, state: next)
-        let settings = (try? managedEnvironment(queued.environment))?.settings
-        let directory = currentRules.directory
+        let refusal = await audited.refuse(told, context, plan: plan, state: next)
+        let settings = (try? access.managedEnvironment(queued.environment))?.settings
+        let directory = access.currentRules.directory
         let isStored = await persistently("a refusal") { () async throws(ServiceError) in
-            try await self.write { records in
+            try await self.audited.write { records in
                 if var plan = records.plan(queued.planID), plan.operationID == queued.id {
                     plan.claim(by: nil)
                     let before = plan
@@ -247,7 +247,7 @@ extension ActionService {
                 if operation.move(to: .failed, at: now) { records.put(operation) }
             }
         }
-        if isStored { watermark.close(ticket) }
+        if isStored { audited.close(ticket) }
     }
 
     /// Where a plan goes whose operation was refused with that code; as it was, where nothing is wrong with the plan.

@@ -13,7 +13,9 @@ extension ActionService {
         let isSettled = operation.partial != nil || operation.code == Operation.commandFailed
         let isOverruled = runs.withLock { $0.overruled[stopped.id] != nil }
         if state == .failed, operation.steps.last?.state == .failed, !isSettled, !isOverruled {
-            switch await managed.planning.aftermath(of: operation, plan, watching: currentRules.policy.namedGuests) {
+            switch await managed.planning.aftermath(
+                of: operation, plan, watching: access.currentRules.policy.namedGuests)
+            {
             case .unchanged:
                 operation.message += Operation.lookedAgain + "nothing was changed by this call"
             case .left(let left, _, let undo): operation.notePartlyDone(plan, left: left, undo: undo)
@@ -28,7 +30,7 @@ extension ActionService {
     /// carried out later: that settles nothing.
     func traces(of operation: Operation, _ plan: Plan, at managed: ManagedEnvironment) async -> String {
         let found: String
-        switch await managed.planning.aftermath(of: operation, plan, watching: currentRules.policy.namedGuests) {
+        switch await managed.planning.aftermath(of: operation, plan, watching: access.currentRules.policy.namedGuests) {
         case .unchanged: found = "PVE shows nothing of it, though it may still be carried out"
         case .left(let left, let isAll, _):
             let fields = left.map { "\($0.field) is \($0.found.shown)" }.joined(separator: ", ")

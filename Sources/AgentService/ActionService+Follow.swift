@@ -75,7 +75,7 @@ extension ActionService {
     ) async -> OperationState {
         let last = operation.steps.count - 1
         let words = operation.message
-        switch await managed.planning.aftermath(of: operation, plan, watching: currentRules.policy.namedGuests) {
+        switch await managed.planning.aftermath(of: operation, plan, watching: access.currentRules.policy.namedGuests) {
         case .left(_, isAll: true, _):
             operation.steps[last].state = .done
             operation.hasWarnings = true

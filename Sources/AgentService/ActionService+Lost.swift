@@ -71,7 +71,7 @@ extension ActionService {
     /// Goes on with the searches of a process that ended.
     func resumeSearches() async throws(ServiceError) {
         let recent = ports.now().addingTimeInterval(-Double(limits.lateSeconds))
-        for operation in try await read({ $0.operations(OperationFilter(state: .unknown)) })
+        for operation in try await audited.read({ $0.operations(OperationFilter(state: .unknown)) })
         where operation.endedAt.map({ $0 > recent }) == true { lookLater(for: operation) }
     }
 
@@ -80,9 +80,9 @@ extension ActionService {
         var backoff = Backoff(from: .seconds(min(5, limits.lateSeconds)), to: .seconds(60))
         while ContinuousClock.now < deadline {
             guard await backoff.wait() else { return }
-            guard let now = try? await read({ ($0.operation(operation.id), $0.plan(operation.planID)) }),
+            guard let now = try? await audited.read({ ($0.operation(operation.id), $0.plan(operation.planID)) }),
                 now.0?.state == .unknown, let plan = now.1,
-                let managed = try? managedEnvironment(operation.environment),
+                let managed = try? access.managedEnvironment(operation.environment),
                 plan.environmentIdentity == managed.settings.identity,
                 plan.preview.calls.last?.startsTask == true
             else { return }
@@ -101,7 +101,7 @@ extension ActionService {
         defer { targetLocks.leave(ticket) }
         do throws(ServiceError) {
             let own = OperationFilter(environments: [operation.environment])
-            let others = try await read { $0.operations(own) }.filter { $0.id != operation.id }
+            let others = try await audited.read { $0.operations(own) }.filter { $0.id != operation.id }
             // Another one's call may have started it as well.
             let isDoubtful = others.contains { other in
                 other.target == operation.target && other.action == operation.action
@@ -123,16 +123,16 @@ extension ActionService {
         case .failed, .cancelled: outcome = .failed
         case .queued, .running, .unknown: return
         }
-        let turn = planLocks.enter([found.planID.description])
-        _ = await planLocks.wait(for: turn)
-        defer { planLocks.leave(turn) }
-        guard (try? await read { $0.operation(found.id)?.state }) == .unknown else { return }
+        let turn = workflow.turns.enter([found.planID.description])
+        _ = await workflow.turns.wait(for: turn)
+        defer { workflow.turns.leave(turn) }
+        guard (try? await audited.read { $0.operation(found.id)?.state }) == .unknown else { return }
         let reason = "found at PVE later: \(upid)"
-        let resolve = event(
+        let resolve = AuditEvent(
             .resolve, .agent, environment: found.environment, plan: found.planID, operation: found.id,
             result: ["status": .string(outcome.rawValue), "reason": .string(reason)])
         let now = ports.now()
-        let settled = try? await commit(resolve) { records -> Bool? in
+        let settled = try? await audited.commit(resolve) { records -> Bool? in
             guard var operation = records.operation(found.id), operation.state == .unknown else { return nil }
             operation.steps = found.steps
             operation.code = found.partial == nil ? nil : found.code

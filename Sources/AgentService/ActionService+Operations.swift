@@ -10,9 +10,9 @@ extension ActionService {
         _ filter: OperationFilter, _ context: Context
     ) async throws(ServiceError) -> StoredPage<Operation> {
         var filter = filter
-        filter.environments = Self.bounded(filter.environments, by: environments(.view, context))
+        filter.environments = access.narrowed(filter.environments, to: .view, context)
         let bounded = filter
-        var page = try await read { $0.summaries(bounded, bytes: Self.pageBytes) }
+        var page = try await audited.read { $0.summaries(bounded, bytes: Self.pageBytes) }
         page.rows = page.rows.map(placed)
         return page
     }
@@ -45,7 +45,7 @@ extension ActionService {
 
     /// One operation, with its present place in the queue.
     private func load(operation id: RecordID) async throws(ServiceError) -> Operation {
-        guard let operation = try await read({ $0.operation(id) }) else { throw Self.noOperation(id) }
+        guard let operation = try await audited.read({ $0.operation(id) }) else { throw Self.noOperation(id) }
         return placed(operation)
     }
 
@@ -86,8 +86,14 @@ extension ActionService {
             error.isRecorded = true
             throw error
         }
-        let current = (try? await read { $0.plan(plan.id) }) ?? nil
+        let current = (try? await audited.read { $0.plan(plan.id) }) ?? nil
         return ApplyOutcome(plan: current ?? plan, isStored: true, kind: .operation(operation))
+    }
+
+    /// How an apply is answered whose own answer was lost: by its operation as it stands.
+    package func outcome(of operation: Operation) async throws(ServiceError) -> ApplyOutcome {
+        let plan = try await workflow.load(operation.planID)
+        return try await outcome(of: operation, plan, wait: .zero)
     }
 
     /// A page of PVE's log of the operation's task.
@@ -96,7 +102,7 @@ extension ActionService {
     ) async throws(ServiceError) -> (lines: [String], total: Int) {
         let operation = try await operation(id, context)
         guard let upid = operation.upid else { return ([], 0) }
-        let managed = try managedEnvironment(of: operation)
+        let managed = try access.managedEnvironment(operation.environment)
         try await managed.enter(context.caller)
         defer { managed.leave(context.caller) }
         let redaction: Redaction
@@ -122,8 +128,8 @@ extension ActionService {
         var plan: Plan?
         do throws(ServiceError) {
             let operation = try await operation(id, context)
-            plan = try await read { $0.plan(operation.planID) }
-            try checkMayCancel(
+            plan = try await audited.read { $0.plan(operation.planID) }
+            try workflow.checkMayCancel(
                 operation.requester, in: operation.environment, context, planID: operation.planID)
             try checkOpen()
             switch operation.state {
@@ -137,7 +143,7 @@ extension ActionService {
                 throw notCancellable(operation, "it has ended: \(operation.state.rawValue)")
             }
         } catch {
-            throw await refuse(error, context, plan: plan)
+            throw await audited.refuse(error, context, plan: plan)
         }
     }
 
@@ -151,7 +157,7 @@ extension ActionService {
         let ticket = runs.withLock { $0.tickets[operation.id] }
         let aboutToStart = notCancellable(operation, "it is about to start; ask again in a moment")
         guard let ticket, ticket.ahead > 0 else { throw aboutToStart }
-        let cancel = event(
+        let cancel = AuditEvent(
             .cancel, context, environment: operation.environment, plan: operation.planID,
             operation: operation.id, result: ["status": "cancelled"])
         let now = ports.now()
@@ -159,7 +165,7 @@ extension ActionService {
         // Recorded first: an operation that had left the queue could not go back when the log fails.
         var hasLeft = false
         do throws(ServiceError) {
-            let cancelled = try await commit(
+            let cancelled = try await audited.commit(
                 cancel,
                 recorded: {
                     hasLeft = targetLocks.withdraw(ticket)
@@ -176,7 +182,7 @@ extension ActionService {
                 return operation
             }
             guard let cancelled else { throw aboutToStart }
-            deadlines.forget(operation.planID)
+            workflow.deadlines.forget(operation.planID)
             hub.publish(operation.id)
             return cancelled
         } catch {
@@ -191,11 +197,11 @@ extension ActionService {
 
     private func stop(_ operation: Operation, _ upid: UPID, _ context: Context) async throws(ServiceError) -> Operation
     {
-        let ask = event(
+        let ask = AuditEvent(
             .cancel, context, environment: operation.environment, plan: operation.planID,
             operation: operation.id, result: ["status": "asked", "upid": .string(upid.description)])
         let actor = context.caller.actor
-        let asked = try await commit(ask) { records -> Operation? in
+        let asked = try await audited.commit(ask) { records -> Operation? in
             guard var operation = records.operation(operation.id), operation.state == .running else { return nil }
             operation.cancelRequestedBy = actor
             records.put(operation)
@@ -203,7 +209,7 @@ extension ActionService {
         }
         guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
         runs.withLock { if $0.tasks[operation.id] != nil { $0.stops[operation.id] = actor } }
-        let hypervisor = try managedEnvironment(of: asked).hypervisor
+        let hypervisor = try access.managedEnvironment(asked.environment).hypervisor
         // What was asked for is asked for, also when the caller has gone.
         let answer = await Task { () async -> Result<Void, HypervisorError> in
             do throws(HypervisorError) { return .success(try await hypervisor.stop(upid)) } catch {
@@ -222,7 +228,7 @@ extension ActionService {
     /// PVE would have none of it: whatever ends the operation now, it is not the cancel.
     func forgetCancel(of id: RecordID) async throws(ServiceError) {
         runs.withLock { $0.stops[id] = nil }
-        try await write { records in
+        try await audited.write { records in
             guard var operation = records.operation(id), operation.state == .running else { return }
             operation.cancelRequestedBy = nil
             records.put(operation)
@@ -235,10 +241,10 @@ extension ActionService {
     ) async throws(ServiceError) -> Operation {
         do throws(ServiceError) {
             let found = try await operation(id, context)
-            try check(.approve, in: found.environment, context)
-            let turn = planLocks.enter([found.planID.description])
-            _ = await planLocks.wait(for: turn)
-            defer { planLocks.leave(turn) }
+            try access.check(.approve, in: found.environment, context)
+            let turn = workflow.turns.enter([found.planID.description])
+            _ = await workflow.turns.wait(for: turn)
+            defer { workflow.turns.leave(turn) }
             let operation = try await operation(id)
             guard operation.state == .unknown else {
                 var error = ServiceError(
@@ -249,11 +255,11 @@ extension ActionService {
                 throw error
             }
             let outcome: OperationState = succeeded ? .succeeded : .failed
-            let resolve = event(
+            let resolve = AuditEvent(
                 .resolve, context, environment: operation.environment, plan: operation.planID, operation: id,
                 result: ["status": .string(outcome.rawValue), "reason": .string(reason)])
             let now = ports.now()
-            let resolved = try await commit(resolve) { records -> Operation? in
+            let resolved = try await audited.commit(resolve) { records -> Operation? in
                 guard var operation = records.operation(id), operation.move(to: outcome, at: now) else { return nil }
                 operation.message += "; settled by \(context.caller.actor): \(reason)"
                 operation.code = nil
@@ -267,7 +273,7 @@ extension ActionService {
             }
             return resolved ?? operation
         } catch {
-            throw await refuse(error, context)
+            throw await audited.refuse(error, context)
         }
     }
 
@@ -285,9 +291,5 @@ extension ActionService {
         }
         for task in tasks { await task.value }
         timer.cancel()
-    }
-
-    private func managedEnvironment(of operation: Operation) throws(ServiceError) -> ManagedEnvironment {
-        try managedEnvironment(operation.environment)
     }
 }

@@ -22,7 +22,7 @@ extension ActionService {
         let request = plan.request
         guard request.overrulesShutdown, let guest = request.target.guest else { return nil }
         let running = OperationFilter(environments: [request.environment], state: .running)
-        let found = try? await read { $0.operations(running) }
+        let found = try? await audited.read { $0.operations(running) }
         return found?.first { operation in
             operation.target == .guest(guest) && operation.upid != nil
                 && operation.action.isShutdown
@@ -32,13 +32,13 @@ extension ActionService {
     /// Records and stores, before the stop leaves, that the shutdown it overrules is to end.
     func overrule(by stop: Operation) async throws(ServiceError) {
         guard let shutdown = runs.withLock({ $0.overruled.first { $0.value == stop.id }?.key }),
-            let found = try await read({ $0.operation(shutdown) }), found.state == .running
+            let found = try await audited.read({ $0.operation(shutdown) }), found.state == .running
         else { return }
-        let ask = event(
+        let ask = AuditEvent(
             .cancel, .agent, environment: found.environment, plan: found.planID, operation: shutdown,
             result: ["status": "asked", "overruled_by": .string(stop.id.description)])
         let actor = stop.requester.actor
-        let asked = try await commit(ask) { records -> Bool? in
+        let asked = try await audited.commit(ask) { records -> Bool? in
             guard var operation = records.operation(shutdown), operation.state == .running else { return nil }
             operation.cancelRequestedBy = actor
             records.put(operation)

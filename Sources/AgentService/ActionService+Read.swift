@@ -40,10 +40,10 @@ extension ActionService {
             if let fault = ports.audit.fault {
                 throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
             }
-            let plan = try await makePlan(request, context)
+            let plan = try await workflow.makePlan(request, context)
             return (plan, try await read(plan, context))
         } catch {
-            throw await refuse(error, context, request: request)
+            throw await audited.refuse(error, context, request: request)
         }
     }
 
@@ -51,7 +51,7 @@ extension ActionService {
     func read(_ plan: Plan, _ context: Context, isStored: Bool = false) async throws(ServiceError) -> ReadResult {
         guard plan.decision.allowed else { throw ServiceError(.policyDenied, plan.decision.reason, planID: plan.id) }
         let request = plan.request
-        let managed = try managedEnvironment(request.environment)
+        let managed = try access.managedEnvironment(request.environment)
         try await managed.enter(context.caller)
         defer { managed.leave(context.caller) }
         var result: ReadResult
@@ -61,8 +61,8 @@ extension ActionService {
         if case .json(let data) = result.content {
             result.content = .json(try await redacted(data, request, at: managed))
         }
-        try await record(
-            event(
+        try await audited.record(
+            AuditEvent(
                 .read, context, environment: request.environment, plan: isStored ? plan.id : nil, request: request.json,
                 decision: plan.decision.json,
                 result: summary(result)), .soon)
@@ -100,8 +100,8 @@ extension ActionService {
     /// All guests of all environments that the caller may see, asked at the same time; a dead one is reported, not
     /// waited for.
     package func inventoryOfAll(runningOnly: Bool, _ context: Context) async throws(ServiceError) -> ReadResult {
-        try checkSpace()
-        let visible = managedEnvironments.filter { context.principal.may(.view, in: $0.settings.name) }
+        try audited.checkSpace()
+        let visible = access.managedEnvironments.filter { context.principal.may(.view, in: $0.settings.name) }
         let parts = await withTaskGroup(of: (Int, ReadResult.Part, RenderedRows?).self) { group in
             for (index, managed) in visible.enumerated() {
                 group.addTask { await self.part(index, managed, runningOnly, context.caller) }
@@ -119,8 +119,8 @@ extension ActionService {
         result.status = failed == 0 ? .ok : failed < parts.count ? .partial : .failed
         result.parts = parts.map(\.1)
         let target = runningOnly ? Target.inventoryRunning : .inventoryAll
-        try await record(
-            event(
+        try await audited.record(
+            AuditEvent(
                 .read, context,
                 request: [
                     "action": .string(Action.readInventory.rawValue), "target": .string(target.description),
@@ -139,7 +139,7 @@ extension ActionService {
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: error), nil)
         }
         defer { managed.leave(caller) }
-        let policy = currentRules.policy
+        let policy = access.currentRules.policy
         let reach: Reach
         do throws(HypervisorError) {
             reach = try await managed.planning.reach(of: request, resolving: policy.looksAtSubjects(of: request.action))

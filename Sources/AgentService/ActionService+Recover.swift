@@ -13,12 +13,12 @@ extension ActionService {
     ///
     /// - Throws: when the log or the store does not work. Nothing must be served then.
     package func recover() async throws(ServiceError) {
-        try await replay(behind: try await read { $0.mark })
-        try await loadFreezes()
-        for operation in try await read({ $0.operations(OperationFilter(state: .queued)) }) {
+        try await replay(behind: try await audited.read { $0.mark })
+        try await freezes.load()
+        for operation in try await audited.read({ $0.operations(OperationFilter(state: .queued)) }) {
             try await endUnexecuted(operation)
         }
-        for operation in try await read({ $0.operations(OperationFilter(state: .running)) }) {
+        for operation in try await audited.read({ $0.operations(OperationFilter(state: .running)) }) {
             try await resume(operation)
         }
         try await resumeSearches()
@@ -26,20 +26,17 @@ extension ActionService {
     }
 
     /// Stores where the audit log ends: the last thing that is stored, and the first after ``recover()``.
-    package func noteHead() async throws(ServiceError) { try await write { _ in } }
+    package func noteHead() async throws(ServiceError) { try await audited.noteHead() }
 
-    func records(behind seq: UInt64) async throws(ServiceError) -> [AuditRecord] {
-        do throws(AuditError) { return try await ports.audit.records(after: seq, limit: .max) } catch {
-            throw ServiceError(.auditUnavailable, "the audit log cannot be read: \(error)")
-        }
-    }
+    /// Voids the records that stand without their transitions because the log could not be written at the time.
+    package func voidOrphans() async throws(ServiceError) { try await audited.voidOrphans() }
 
     /// Gives live plans the time that is left to them.
     private func arm() async throws(ServiceError) {
         let (now, instant) = (ports.now(), ports.uptime())
-        for plan in try await read({ $0.plans(PlanFilter(isLive: true)) }) {
+        for plan in try await audited.read({ $0.plans(PlanFilter(isLive: true)) }) {
             let left = min(plan.expiresAt.timeIntervalSince(now), plan.expiresAt.timeIntervalSince(plan.createdAt))
-            deadlines.set(plan.id, instant + .milliseconds(Int(max(0, left) * 1000)))
+            workflow.deadlines.set(plan.id, instant + .milliseconds(Int(max(0, left) * 1000)))
         }
     }
 
@@ -53,10 +50,10 @@ extension ActionService {
         ended.message = "the agent was restarted before it began; nothing was sent, and its plan can be applied again"
         guard ended.move(to: .failed, at: now) else { return }
         let final = ended
-        let event = event(
+        let event = AuditEvent(
             .apply, .agent, environment: final.environment, plan: final.planID, operation: final.id,
             result: final.record)
-        _ = try await commit(event) { records -> Bool? in
+        _ = try await audited.commit(event) { records -> Bool? in
             records.put(final)
             if var plan = records.plan(final.planID), plan.operationID == final.id {
                 plan.claim(by: nil)
@@ -72,7 +69,7 @@ extension ActionService {
     /// Goes on with an operation that was under way, however long PVE cannot be reached. Its locks are taken before
     /// anybody is served, so nobody holds them yet.
     private func resume(_ operation: Operation) async throws(ServiceError) {
-        guard let plan = try await read({ $0.plan(operation.planID) }) else {
+        guard let plan = try await audited.read({ $0.plan(operation.planID) }) else {
             return await end(operation, .unknown, "its plan \(operation.planID) is gone")
         }
         let ticket = targetLocks.enter(lockNames(of: plan), slot: slot(of: operation.environment))
@@ -85,7 +82,7 @@ extension ActionService {
     }
 
     private func settle(_ operation: Operation, _ plan: Plan) async {
-        guard let managed = try? managedEnvironment(operation.environment),
+        guard let managed = try? access.managedEnvironment(operation.environment),
             plan.environmentIdentity == managed.settings.identity
         else {
             return await end(

@@ -18,21 +18,23 @@ extension ActionService {
             ports.log.warning(
                 "the state is older than the audit log: it is brought up to date",
                 metadata: ["behind": "\(mark.settled)"])
-            try await record(
+            try await audited.record(
                 AuditEvent(
                     kind: .log, actor: Context.agent.caller.actor, principal: Context.agent.caller.principal,
                     result: ["event": "state_older", "state_head": .string(mark.head.description)]))
         } else if mark != nil {
-            let open = try await read { records in replay.entries.filter { Self.isOpen($0, replay, in: records) } }
-            let stillFrozen = try await read { records in
+            let open = try await audited.read { records in
+                replay.entries.filter { Self.isOpen($0, replay, in: records) }
+            }
+            let stillFrozen = try await audited.read { records in
                 replay.lifted.filter { entry in records.freezes().contains { entry.lifts($0) } }
             }
             for entry in (open + stillFrozen).sorted(by: { $0.seq < $1.seq }) {
-                try await record(Self.void(entry.event, entry.seq))
+                try await audited.record(AuditEvent(voiding: entry.event, entry.seq))
             }
         }
-        let (now, isShared) = (ports.now(), currentRules.directory.isShared)
-        try await write { records in
+        let (now, isShared) = (ports.now(), access.currentRules.directory.isShared)
+        try await audited.write { records in
             for freeze in replay.freezes where freeze.endsAt.map({ $0 > now }) ?? true {
                 if !records.freezes().contains(where: { $0.id == freeze.id }) { records.put(freeze) }
             }
@@ -67,7 +69,7 @@ extension ActionService {
     /// an operation is stored before its intent is recorded.
     private func isOlder(_ mark: AuditMark?, _ replay: Replay) async throws(ServiceError) -> Bool {
         guard let mark, !mark.isOfCopy, replay.openings <= 1 else { return true }
-        return try await read { records in replay.begun.contains { records.operation($0) == nil } }
+        return try await audited.read { records in replay.begun.contains { records.operation($0) == nil } }
     }
 
     /// Whether what the record tells of has not come about, and will not: the store, which a crash left, says otherwise.
@@ -97,17 +99,6 @@ extension ActionService {
         case .refuse: return operation?.state == .queued && entry.leaves != nil
         case .read, .apply, .config, .authFailures, .log, .void, .freeze, .unfreeze: return false
         }
-    }
-
-    /// The record that calls one of the number `seq` void.
-    static func void(_ event: AuditEvent, _ seq: UInt64) -> AuditEvent {
-        AuditEvent(
-            kind: .void, actor: Context.agent.caller.actor, principal: Context.agent.caller.principal,
-            environment: event.environment, planID: event.planID, operationID: event.operationID,
-            result: [
-                "status": event.kind == .applyIntent ? "not_executed" : "not_done",
-                "kind": .string(event.kind.rawValue), "voids": JSON(Int(clamping: seq)),
-            ])
     }
 }
 

@@ -65,10 +65,10 @@ extension ActionService {
         if Task.isCancelled || (hasWaited && runs.withLock { $0.draining }) {
             throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: operation.planID)
         }
-        guard let plan = try await read({ $0.plan(operation.planID) }), plan.operationID == operation.id,
+        guard let plan = try await audited.read({ $0.plan(operation.planID) }), plan.operationID == operation.id,
             plan.state == .approved
         else { throw ServiceError(.planNotFound, "plan \(operation.planID) is gone", planID: operation.planID) }
-        let managed = try managedEnvironment(operation.environment)
+        let managed = try access.managedEnvironment(operation.environment)
         try checkRules(of: plan, at: managed)
         let preview = try await look(again: plan, at: managed)
         try Self.checkUnmoved(plan, plan.preview.observed.moved(to: preview.observed))
@@ -81,12 +81,12 @@ extension ActionService {
 
     /// Freeze, expiry, roles, approvals, identity and policy, as they are now.
     private func checkRules(of plan: Plan, at managed: ManagedEnvironment) throws(ServiceError) {
-        try checkNotFrozen(plan.request.environment)
-        try checkSpace()
-        guard !isPast(plan) else {
+        try freezes.checkNotFrozen(plan.request.environment)
+        try audited.checkSpace()
+        guard !workflow.isPast(plan) else {
             throw ServiceError(.planExpired, "plan \(plan.id) expired while it waited; plan again", planID: plan.id)
         }
-        let requester = currentRules.directory.principal(of: plan.requester)
+        let requester = access.currentRules.directory.principal(of: plan.requester)
         guard requester?.may(.change, in: plan.request.environment) == true else {
             throw ServiceError(
                 .forbidden,
@@ -104,7 +104,7 @@ extension ActionService {
     func checkDecision(
         of plan: Plan, at managed: ManagedEnvironment, _ reach: Reach, _ checks: [Check]
     ) throws(ServiceError) {
-        let decision = currentRules.policy.evaluate(
+        let decision = access.currentRules.policy.evaluate(
             plan.request, by: plan.requester, in: managed.settings, reach: reach, checks: checks)
         guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: plan.id) }
         if let lack = lack(of: plan, decision, managed.settings) { throw lack }
@@ -126,7 +126,7 @@ extension ActionService {
         let preview: Preview
         do throws(HypervisorError) {
             preview = try await managed.planning.preview(
-                of: plan.request, watching: currentRules.policy.namedGuests, resolving: false)
+                of: plan.request, watching: access.currentRules.policy.namedGuests, resolving: false)
         } catch {
             throw ServiceError(error, managed.settings.name, during: "looking at \(plan.request.target) again")
         }
@@ -144,7 +144,7 @@ extension ActionService {
         _ ready: Ready, _ operation: Operation, _ context: Context
     ) async throws(ServiceError) -> Operation {
         let plan = ready.plan
-        let intent = event(
+        let intent = AuditEvent(
             .applyIntent, context, environment: operation.environment, plan: plan.id, operation: operation.id,
             request: plan.request.json, decision: plan.decision.json,
             result: [
@@ -156,11 +156,11 @@ extension ActionService {
             ])
         // The world goes on while the intent is written.
         let isOpen: @Sendable (any StoreReader) -> Bool = { [self] records in
-            freeze(covering: plan.request.environment, in: records) == nil
+            freezes.freeze(covering: plan.request.environment, in: records) == nil
                 && (try? checkRules(of: plan, at: ready.managed)) != nil
         }
         ports.reached(.intentRecording)
-        let started = try await commit(
+        let started = try await audited.commit(
             intent,
             recorded: {
                 ports.reached(.intentRecorded)
@@ -179,8 +179,9 @@ extension ActionService {
         }
         guard let started else {
             try checkRules(of: plan, at: ready.managed)
-            if let freeze = try await read({ self.freeze(covering: plan.request.environment, in: $0) }) {
-                throw Self.frozen(freeze)
+            if let freeze = try await audited.read({ self.freezes.freeze(covering: plan.request.environment, in: $0) })
+            {
+                throw FreezeService.frozen(freeze)
             }
             throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
         }

@@ -19,7 +19,7 @@ extension ActionService {
 
     /// What can be done about the secrets of an operation's task.
     func secrets(of upid: UPID, in operation: Operation) async throws(ServiceError) -> TaskSecrets {
-        Self.secrets(of: upid, in: operation, try await read { $0.plan(operation.planID) })
+        Self.secrets(of: upid, in: operation, try await audited.read { $0.plan(operation.planID) })
     }
 
     private static func secrets(of upid: UPID, in operation: Operation, _ plan: Plan?) -> TaskSecrets {
@@ -54,7 +54,7 @@ extension ActionService {
     private func taskSecrets(
         of upids: Set<UPID>, in environment: EnvironmentName
     ) async throws(ServiceError) -> [UPID: TaskSecrets] {
-        try await read { records in
+        try await audited.read { records in
             var found: [UPID: TaskSecrets] = [:]
             for upid in upids { found[upid] = .erased(log: [], message: Secret("").description) }
             let outlines = records.summaries(OperationFilter(environments: [environment]), bytes: .max).rows

@@ -143,7 +143,7 @@ final class Agent: Sendable {
                 log.error("configuration not taken over, as that cannot be recorded")
                 return
             }
-            service.replace(new.rules)
+            service.access.replace(new.rules)
             authenticator.replace(new.credentials)
             current.withLock { $0 = new }
             log.notice(
@@ -167,7 +167,7 @@ final class Agent: Sendable {
     /// Looks at every environment, all at the same time, and says what is new.
     func probe() async {
         await withTaskGroup(of: Void.self) { group in
-            for managed in service.managedEnvironments {
+            for managed in service.access.managedEnvironments {
                 group.addTask {
                     let before = managed.probe
                     let probe = await managed.look { Date() }
@@ -187,7 +187,7 @@ final class Agent: Sendable {
     /// Reports environments that turn out to be one cluster under several names.
     func reportSameClusters() async {
         let reports = await withTaskGroup(of: EnvironmentReport.self) { group in
-            for managed in service.managedEnvironments { group.addTask { await EnvironmentReport(looking: managed) } }
+            for managed in service.access.managedEnvironments { group.addTask { await EnvironmentReport(looking: managed) } }
             return await group.reduce(into: []) { $0.append($1) }
         }
         for line in EnvironmentReport.sameClusters(reports) { log.warning("\(line)") }
@@ -198,8 +198,8 @@ final class Agent: Sendable {
     func housekeeping() async {
         do throws(ServiceError) {
             try await service.voidOrphans()
-            try await service.expireDue()
-            try await service.prune()
+            try await service.workflow.expireDue()
+            try await service.workflow.prune()
         } catch {
             log.error("plans cannot be expired: \(error.detail)")
         }

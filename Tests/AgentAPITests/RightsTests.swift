@@ -90,9 +90,9 @@ struct RightsTests {
         var plan = RecordID.sample(1)
         var operation = RecordID.sample(1, .operation)
         if environment != "nowhere" {
-            let wish = try await service.plan(.request(.stopVM, "vm/101", environment: environment), context)
+            let wish = try await service.workflow.plan(.request(.stopVM, "vm/101", environment: environment), context)
             plan = wish.id
-            let free = try await service.plan(.request(.startVM, "vm/101", environment: environment), context)
+            let free = try await service.workflow.plan(.request(.startVM, "vm/101", environment: environment), context)
             let apply = ApplyRequest(planID: free.id)
             if case .operation(let made) = try await service.apply(apply, context, wait: .seconds(20)).kind {
                 operation = made.id

@@ -61,7 +61,7 @@ struct ApproveTests {
     func `a name declared after the rules were tightened may not be the requester's either`(name: String) async throws {
         let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
-        world.service.replace(Rules(policy: Policy(rules: [PolicyRule(id: "ask", effect: .requireApproval)])))
+        world.service.access.replace(Rules(policy: Policy(rules: [PolicyRule(id: "ask", effect: .requireApproval)])))
         let early = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
         #expect(early?.code == .approvalRequired)
         var code: ErrorCode?
@@ -79,7 +79,7 @@ struct ApproveTests {
         let renamed = Principal(id: "Alice", roles: [.approver])
         let requester = Principal(id: "PI-Agent", roles: [.operator, .approver])
         let others = TestPrincipals.all.filter { ![TestPrincipals.alice, TestPrincipals.agent].contains($0) }
-        world.service.replace(
+        world.service.access.replace(
             Rules(directory: Directory(others + [renamed, requester]), policy: Policy(rules: [two])))
         #expect(await world.code(plan, by: renamed) == .alreadyApproved)
         #expect(await world.code(plan, by: requester) == .selfApproval)
@@ -147,7 +147,7 @@ struct ApproveTests {
         world.clock.move(by: 3601)
         #expect(await world.code(expired, by: TestPrincipals.alice) == .planExpired)
         let cancelled = try await world.plan(.stopVM, "vm/101", as: .by(TestPrincipals.agent))
-        _ = try await world.service.cancelPlan(cancelled.id, .by(TestPrincipals.alice))
+        _ = try await world.service.workflow.cancelPlan(cancelled.id, .by(TestPrincipals.alice))
         #expect(await world.code(cancelled, by: TestPrincipals.alice) == .planCancelled)
         let denied = try await world.plan(.deleteVM, "vm/101", as: .by(TestPrincipals.agent))
         #expect(await world.code(denied, by: TestPrincipals.alice) == .policyDenied)
@@ -162,7 +162,7 @@ struct ApproveTests {
         let world = try TestService(team: TestPrincipals.rules())
         let plan = try await world.plan(.stopVM, "vm/101", as: .by(TestPrincipals.agent))
         #expect(await world.code(plan, by: TestPrincipals.alice) == nil)
-        world.service.replace(TestPrincipals.rules(without: TestPrincipals.alice))
+        world.service.access.replace(TestPrincipals.rules(without: TestPrincipals.alice))
         #expect(await world.applyCode(plan) == .approvalRequired)
         #expect(try await world.state(of: plan) == .awaitingApproval)
         #expect(world.pve.changes.isEmpty)
@@ -186,7 +186,7 @@ struct ApproveTests {
         await entered.wait()
         let queued = try await world.apply(plan, wait: nil, as: .by(TestPrincipals.agent))
         #expect(queued.state == .queued)
-        world.service.replace(TestPrincipals.rules(without: TestPrincipals.alice))
+        world.service.access.replace(TestPrincipals.rules(without: TestPrincipals.alice))
         gate.open()
         _ = try await world.service.operation(running.id, .by(TestPrincipals.agent), wait: .seconds(30))
         let ended = try await world.service.operation(queued.id, .by(TestPrincipals.agent), wait: .seconds(30))
@@ -199,7 +199,7 @@ struct ApproveTests {
     @Test func `a requester who lost the role applies nothing`() async throws {
         let world = try TestService(team: TestPrincipals.rules())
         let plan = try await world.plan(.startVM, "vm/102", as: .by(TestPrincipals.agent))
-        world.service.replace(TestPrincipals.rules(without: TestPrincipals.agent))
+        world.service.access.replace(TestPrincipals.rules(without: TestPrincipals.agent))
         #expect(await world.applyCode(plan) == .forbidden)
         #expect(try await world.state(of: plan) == .approved)
         #expect(world.pve.changes.isEmpty)
@@ -209,7 +209,7 @@ struct ApproveTests {
         let world = try TestService(team: TestPrincipals.rules())
         let plan = try await world.plan(.startVM, "vm/102", as: .by(TestPrincipals.agent))
         #expect(plan.state == .approved)
-        world.service.replace(TestPrincipals.rules([PolicyRule(id: "late", effect: .requireApproval, approvals: 2)]))
+        world.service.access.replace(TestPrincipals.rules([PolicyRule(id: "late", effect: .requireApproval, approvals: 2)]))
         #expect(await world.applyCode(plan) == .approvalRequired)
         #expect(await world.code(plan, by: TestPrincipals.alice) == nil)
         #expect(await world.applyCode(plan) == .approvalRequired)
@@ -220,7 +220,7 @@ struct ApproveTests {
     @Test func `a rule that came later takes no yes of the requester's own, and none twice`() async throws {
         let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
-        world.service.replace(Rules(policy: Policy(rules: [.init(id: "late", effect: .requireApproval, approvals: 2)])))
+        world.service.access.replace(Rules(policy: Policy(rules: [.init(id: "late", effect: .requireApproval, approvals: 2)])))
         func code(_ approvedBy: String?) async -> ErrorCode? {
             do throws(ServiceError) { try await world.apply(plan, approvedBy: approvedBy) } catch { return error.code }
             return nil
@@ -241,7 +241,7 @@ struct ApproveTests {
     @Test func `a rule that came later takes no name in the body where principals have tokens`() async throws {
         let world = try TestService(team: TestPrincipals.rules())
         let plan = try await world.plan(.startVM, "vm/102", as: .by(TestPrincipals.agent))
-        world.service.replace(TestPrincipals.rules([PolicyRule(id: "late", effect: .requireApproval)]))
+        world.service.access.replace(TestPrincipals.rules([PolicyRule(id: "late", effect: .requireApproval)]))
         #expect(await world.applyCode(plan) == .approvalRequired)
         #expect(await world.applyCode(plan, approvedBy: "alice") == .approvalRequired)
         #expect(world.audit.kinds == [.plan, .refuse, .refuse], "nobody approved anything")
@@ -251,7 +251,7 @@ struct ApproveTests {
     @Test func `an approved plan has as many approvals as the rules ask for by now`() async throws {
         let world = try TestService(team: TestPrincipals.rules())
         let plan = try await world.plan(.stopVM, "vm/101", as: .by(TestPrincipals.agent))
-        world.service.replace(TestPrincipals.rules([PolicyRule(id: "late", effect: .requireApproval, approvals: 2)]))
+        world.service.access.replace(TestPrincipals.rules([PolicyRule(id: "late", effect: .requireApproval, approvals: 2)]))
         #expect(try await world.decide(plan, .approve, by: TestPrincipals.alice).state == .awaitingApproval)
         #expect(try await world.decide(plan, .approve, by: TestPrincipals.bob).state == .approved)
         #expect(await world.applyCode(plan) == nil)
@@ -260,7 +260,7 @@ struct ApproveTests {
     @Test func `a rule that denies later denies`() async throws {
         let world = try TestService(team: TestPrincipals.rules())
         let plan = try await world.plan(.startVM, "vm/102", as: .by(TestPrincipals.agent))
-        world.service.replace(TestPrincipals.rules([PolicyRule(id: "stop", effect: .deny, reason: "not this week")]))
+        world.service.access.replace(TestPrincipals.rules([PolicyRule(id: "stop", effect: .deny, reason: "not this week")]))
         #expect(await world.applyCode(plan) == .policyDenied)
         #expect(world.pve.changes.isEmpty)
     }
@@ -272,13 +272,13 @@ struct ApproveTests {
         #expect(await world.applyCode(plan, by: TestPrincipals.watcher) == .forbidden)
         #expect(await world.applyCode(plan, by: TestPrincipals.stranger) == .planNotFound)
         let refused = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.cancelPlan(plan.id, .by(TestPrincipals.watcher))
+            _ = try await world.service.workflow.cancelPlan(plan.id, .by(TestPrincipals.watcher))
         }
         #expect(refused?.code == .forbidden)
         #expect(
-            try await world.service.cancelPlan(plan.id, .by(TestPrincipals.agent, label: "later")).state == .cancelled)
+            try await world.service.workflow.cancelPlan(plan.id, .by(TestPrincipals.agent, label: "later")).state == .cancelled)
         let other = try await world.plan(.startVM, "vm/102", as: .by(TestPrincipals.agent))
-        #expect(try await world.service.cancelPlan(other.id, .by(TestPrincipals.bob)).state == .cancelled)
+        #expect(try await world.service.workflow.cancelPlan(other.id, .by(TestPrincipals.bob)).state == .cancelled)
     }
 
     @Test func `a viewer reads and tries, and changes nothing`() async throws {
@@ -316,7 +316,7 @@ struct ApproveTests {
                 }
                 for _ in 0..<4 { group.addTask { _ = await world.applyCode(plan) } }
                 group.addTask { if round % 2 == 0 { world.clock.move(by: 3601) } }
-                group.addTask { try? await world.service.expireDue() }
+                group.addTask { try? await world.service.workflow.expireDue() }
             }
             let state = try await world.state(of: plan)
             #expect(world.pve.changes.count == (state == .applied ? 1 : 0))

@@ -120,7 +120,7 @@ struct BreakdownTests {
             world.audit.refuse { event, _ in event.kind == .void }
         }
         let refused = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.cancelPlan(plan.id, TestService.alice)
+            _ = try await world.service.workflow.cancelPlan(plan.id, TestService.alice)
         }
         #expect(refused?.code == (isUnsure ? .auditUnavailable : .storeUnavailable))
         let cancel = try #require(world.audit.kinds.firstIndex(of: .cancel)) + 1
@@ -141,7 +141,7 @@ struct BreakdownTests {
         let service = world.service
         world.audit.refuse { event, _ in
             if event.kind == .applyIntent {
-                service.replace(Rules(policy: Policy(rules: [PolicyRule(id: "stop", effect: .deny)])))
+                service.access.replace(Rules(policy: Policy(rules: [PolicyRule(id: "stop", effect: .deny)])))
             }
             return false
         }

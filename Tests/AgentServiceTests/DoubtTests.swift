@@ -109,11 +109,11 @@ struct DoubtTests {
         let world = try TestService()
         try await world.service.noteHead()
         let before = try #require(try await world.backup().mark)
-        _ = try await world.service.freeze(FreezeRequest(reason: "stop"), TestService.alice)
+        _ = try await world.service.freezes.freeze(FreezeRequest(reason: "stop"), TestService.alice)
         let after = try #require(try await world.backup().mark)
         world.store.failWrites { true }
         world.audit.refuse { event, _ in event.kind == .void }
-        _ = try? await world.service.unfreeze(FreezeChoice(), TestService.alice)
+        _ = try? await world.service.freezes.unfreeze(FreezeChoice(), TestService.alice)
         world.store.failWrites { false }
         world.audit.refuse { _, _ in false }
         let lift = try #require(world.audit.kinds.lastIndex(of: .unfreeze)) + 1
@@ -121,7 +121,7 @@ struct DoubtTests {
         let mark = isSetBehindMark ? before : after
         try await world.store.write { $0.put(mark) }
         let next = try await world.restarted()
-        #expect(next.service.freezes(TestService.alice).map(\.reason) == ["stop"], "it holds")
+        #expect(next.service.freezes.inForce(TestService.alice).map(\.reason) == ["stop"], "it holds")
         let voids = world.audit.events.filter { $0.kind == .void }
         #expect(voids.map { $0.result?["voids"] } == [JSON(lift)], "and the log says so")
     }

@@ -14,7 +14,7 @@ struct FreezeTests {
         _ world: TestService, _ environment: String?, ttl: Int? = nil, by principal: Principal = TestPrincipals.agent
     ) async throws(ServiceError) {
         let request = FreezeRequest(environment: environment, reason: "disks are being swapped", ttl: ttl)
-        _ = try await world.service.freeze(request, .by(principal))
+        _ = try await world.service.freezes.freeze(request, .by(principal))
     }
 
     @Test(arguments: [nil, "home"] as [String?])
@@ -27,14 +27,14 @@ struct FreezeTests {
             try await world.plan(.startVM, "vm/101", dryRun: true, as: .by(TestPrincipals.agent)).state == .approved)
         #expect(world.pve.changes.isEmpty)
         let refused = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.unfreeze(FreezeChoice(environment: environment), .by(Self.other))
+            _ = try await world.service.freezes.unfreeze(FreezeChoice(environment: environment), .by(Self.other))
         }
         #expect(refused?.code == .forbidden, "operators set and lift their own, only approvers lift those of others")
         #expect(
-            try await world.service.unfreeze(FreezeChoice(environment: environment), .by(TestPrincipals.alice))?.reason
+            try await world.service.freezes.unfreeze(FreezeChoice(environment: environment), .by(TestPrincipals.alice))?.reason
                 == "disks are being swapped")
         #expect(
-            try await world.service.unfreeze(FreezeChoice(environment: environment), .by(TestPrincipals.alice)) == nil)
+            try await world.service.freezes.unfreeze(FreezeChoice(environment: environment), .by(TestPrincipals.alice)) == nil)
         #expect(await world.applyCode(plan) == nil)
         #expect(world.audit.kinds.contains(.freeze) && world.audit.kinds.contains(.unfreeze))
     }
@@ -76,15 +76,15 @@ struct FreezeTests {
     @Test func `it survives a restart, and so does its end`() async throws {
         let world = try TestService()
         let wish = FreezeRequest(reason: "moving house", ttl: 600)
-        _ = try await world.service.freeze(wish, TestService.alice)
+        _ = try await world.service.freezes.freeze(wish, TestService.alice)
         let plan = try await world.plan(.startVM, "vm/102")
         let next = try await world.restarted()
         let refused = await next.refusal { () async throws(ServiceError) in try await next.apply(plan) }
         #expect(refused?.code == .frozen)
-        #expect(next.service.freezes(TestService.alice).map(\.reason) == ["moving house"])
+        #expect(next.service.freezes.inForce(TestService.alice).map(\.reason) == ["moving house"])
         next.clock.move(by: 601)
         #expect(try await next.apply(plan).state == .succeeded)
-        #expect(next.service.freezes(TestService.alice).isEmpty)
+        #expect(next.service.freezes.inForce(TestService.alice).isEmpty)
     }
 
     @Test func `a file does the same, and is no route's to lift`() async throws {
@@ -93,8 +93,8 @@ struct FreezeTests {
         world.clock.setFreezeFile(true)
         let refused = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
         #expect(refused?.code == .frozen)
-        #expect(try await world.service.unfreeze(FreezeChoice(), TestService.alice) == nil)
-        #expect(world.service.freezes(TestService.alice).count == 1)
+        #expect(try await world.service.freezes.unfreeze(FreezeChoice(), TestService.alice) == nil)
+        #expect(world.service.freezes.inForce(TestService.alice).count == 1)
         world.clock.setFreezeFile(false)
         #expect(try await world.apply(plan).state == .succeeded)
     }
@@ -119,16 +119,16 @@ struct FreezeTests {
         world.audit.refuse { event, _ in event.kind == .freeze }
         let refused = await world.refusal { () async throws(ServiceError) in try await freeze(world, "home") }
         #expect(refused?.code == .auditUnavailable)
-        #expect(world.service.freezes(.by(TestPrincipals.alice)).isEmpty)
+        #expect(world.service.freezes.inForce(.by(TestPrincipals.alice)).isEmpty)
     }
 
     @Test func `one that is over is not lifted`() async throws {
         let world = try TestService()
         let wish = FreezeRequest(reason: "moving house", ttl: 10)
-        _ = try await world.service.freeze(wish, TestService.alice)
+        _ = try await world.service.freezes.freeze(wish, TestService.alice)
         world.clock.move(by: 11)
-        #expect(world.service.freezes(TestService.alice).isEmpty)
-        let lifted = try await world.service.unfreeze(FreezeChoice(), TestService.alice)
+        #expect(world.service.freezes.inForce(TestService.alice).isEmpty)
+        let lifted = try await world.service.freezes.unfreeze(FreezeChoice(), TestService.alice)
         #expect(lifted == nil)
     }
 
@@ -188,12 +188,12 @@ struct FreezeTests {
         try await freeze(world, "home", by: TestPrincipals.alice)
         try await freeze(world, "home", ttl: 1, by: TestPrincipals.agent)
         try await freeze(world, "home", ttl: 5, by: TestPrincipals.agent)
-        #expect(world.service.freezes(.by(TestPrincipals.alice)).map(\.by) == ["alice", "pi-agent"])
+        #expect(world.service.freezes.inForce(.by(TestPrincipals.alice)).map(\.by) == ["alice", "pi-agent"])
         world.clock.move(by: 6)
-        #expect(world.service.freezes(.by(TestPrincipals.alice)).map(\.by) == ["alice"])
+        #expect(world.service.freezes.inForce(.by(TestPrincipals.alice)).map(\.by) == ["alice"])
         try await freeze(world, nil, by: TestPrincipals.bob)
         #expect(try await world.store.read { $0.freezes().map(\.by) } == ["bob", "alice"], "those that ended are gone")
         let next = try await world.restarted()
-        #expect(next.service.freezes(.by(TestPrincipals.alice)).map(\.by) == ["bob", "alice"])
+        #expect(next.service.freezes.inForce(.by(TestPrincipals.alice)).map(\.by) == ["bob", "alice"])
     }
 }

@@ -17,7 +17,7 @@ struct HidingTests {
     }
 
     private func summary(_ world: TestService, _ plan: Plan, for principal: Principal) async throws -> Plan {
-        let page = try await world.service.plans(PlanFilter(), .by(principal))
+        let page = try await world.service.workflow.plans(PlanFilter(), .by(principal))
         return try #require(page.rows.first { $0.plan.id == plan.id }).plan
     }
 
@@ -43,13 +43,13 @@ struct HidingTests {
         world.pve.put("vm/101", status: "running", lock: "payroll", name: "payroll")
         // What is hidden is no longer among what the outline says that it reaches.
         let shutdown = try #require(Action(rawValue: "bulk_shutdown"))
-        let made = try await world.service.plan(
+        let made = try await world.service.workflow.plan(
             .request(shutdown, "cluster", ["vms": [101, 102]], dryRun: true), .by(TestPrincipals.agent))
-        let stored = try await world.service.plan(made.id, .by(TestPrincipals.watcher))
+        let stored = try await world.service.workflow.plan(made.id, .by(TestPrincipals.watcher))
         #expect(stored.preview.calls.isEmpty && !stored.preview.reach.subjects.contains { "\($0.name)" == "vm/102" })
-        let seen = world.service.shown(stored, to: Caller(principal: TestPrincipals.watcher.id, label: nil))
+        let seen = world.service.workflow.shown(stored, to: Caller(principal: TestPrincipals.watcher.id, label: nil))
         #expect(isHidden(seen), "\(seen.preview.json)")
-        let open = world.service.shown(stored, to: Caller(principal: TestPrincipals.agent.id, label: nil))
+        let open = world.service.workflow.shown(stored, to: Caller(principal: TestPrincipals.agent.id, label: nil))
         #expect(!isHidden(open))
     }
 }

@@ -19,8 +19,8 @@ struct KeyTests {
         _ world: TestService, _ hash: String = "hash", by context: Context = TestService.alice
     ) async -> ErrorCode? {
         do throws(ServiceError) {
-            _ = try await world.service.begin(Self.key, payloadHash: hash, context)
-            world.service.end(Self.key)
+            _ = try await world.service.idempotency.begin(Self.key, payloadHash: hash, context)
+            world.service.idempotency.end(Self.key)
         } catch {
             return error.code
         }
@@ -29,12 +29,12 @@ struct KeyTests {
 
     @Test func `while the first is being answered others wait their turn`() async throws {
         let world = try TestService()
-        guard case .fresh = try await world.service.begin(Self.key, payloadHash: "hash", TestService.alice) else {
+        guard case .fresh = try await world.service.idempotency.begin(Self.key, payloadHash: "hash", TestService.alice) else {
             Issue.record("a new key is fresh")
             return
         }
         #expect(await code(world) == .idempotencyInProgress)
-        world.service.end(Self.key)
+        world.service.idempotency.end(Self.key)
         #expect(await code(world) == nil)
     }
 
@@ -45,27 +45,27 @@ struct KeyTests {
         let plan = try await world.plan(.startVM, "vm/102")
         let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-4")
         let request = ApplyRequest(planID: plan.id)
-        func state() async -> KeyState? { try? await world.service.begin(key, payloadHash: "h", TestService.alice) }
+        func state() async -> KeyState? { try? await world.service.idempotency.begin(key, payloadHash: "h", TestService.alice) }
         guard case .fresh = await state() else {
             Issue.record("a new key is fresh")
             return
         }
         _ = try await world.service.apply(request, TestService.alice, wait: .seconds(30), kept: wish("h", key))
         #expect(await state() == nil, "its answer is on its way")
-        await world.service.keep(StoredResponse(status: 200, body: [], location: nil), for: key)
+        await world.service.idempotency.keep(StoredResponse(status: 200, body: [], location: nil), for: key)
         guard case .answered = await state() else {
             Issue.record("there is an answer, though the first request holds the key yet")
             return
         }
-        world.service.end(key)
+        world.service.idempotency.end(key)
     }
 
     @Test func `a plan is made once, and its answer is kept over restarts for a day`() async throws {
         let world = try TestService()
-        let plan = try await world.service.plan(.request(.startVM, "vm/102"), TestService.alice, kept: wish())
+        let plan = try await world.service.workflow.plan(.request(.startVM, "vm/102"), TestService.alice, kept: wish())
         for world in [world, try await world.restarted()] {
             guard
-                case .answered(let answer) = try await world.service.begin(
+                case .answered(let answer) = try await world.service.idempotency.begin(
                     Self.key, payloadHash: "hash", TestService.alice)
             else {
                 Issue.record("the answer is kept")
@@ -75,21 +75,21 @@ struct KeyTests {
             #expect(await code(world, "another") == .idempotencyKeyReused)
         }
         world.clock.move(by: 86_401)
-        try await world.service.prune()
+        try await world.service.workflow.prune()
         #expect(await code(world) == nil)
         #expect(try await world.store.read { $0.request(Self.key) } == nil)
     }
 
     @Test func `what a principal may not see any more is not shown for a key`() async throws {
         let world = try TestService()
-        _ = try await world.service.plan(.request(.startVM, "vm/102"), TestService.alice, kept: wish())
+        _ = try await world.service.workflow.plan(.request(.startVM, "vm/102"), TestService.alice, kept: wish())
         let blind = Principal(id: "operator", roles: [.operator], environments: [])
         #expect(await code(world, by: .by(blind)) == .unknownEnvironment)
     }
 
     @Test func `nor is it when what the key made is forgotten`() async throws {
         let world = try TestService()
-        _ = try await world.service.plan(.request(.startVM, "vm/102"), TestService.alice, kept: wish())
+        _ = try await world.service.workflow.plan(.request(.startVM, "vm/102"), TestService.alice, kept: wish())
         try await world.store.write { $0.remove(PlanFilter(), keeping: 0) }
         let blind = Principal(id: "operator", roles: [.operator], environments: [])
         let answer = await code(world, by: .by(blind))
@@ -106,7 +106,7 @@ struct KeyTests {
             _ = try await world.service.apply(request, TestService.alice, wait: nil, kept: wish("h", key))
         }
         #expect(refused?.code == .approvalRequired)
-        await world.service.keep(StoredResponse(status: 403, body: [], location: nil), for: key)
+        await world.service.idempotency.keep(StoredResponse(status: 403, body: [], location: nil), for: key)
         #expect(try await world.store.read { $0.request(key) } == nil)
     }
 
@@ -117,7 +117,7 @@ struct KeyTests {
         let request = ApplyRequest(planID: plan.id)
         _ = try await world.service.apply(request, TestService.alice, wait: .seconds(30), kept: wish("h", key))
         let next = try await world.restarted()
-        guard case .unanswered(let operation) = try await next.service.begin(key, payloadHash: "h", TestService.alice)
+        guard case .unanswered(let operation) = try await next.service.idempotency.begin(key, payloadHash: "h", TestService.alice)
         else {
             Issue.record("the operation is known")
             return

@@ -21,8 +21,8 @@ struct LimitTests {
 
     private func begin(_ world: TestService, _ key: IdempotencyKey) async -> ErrorCode? {
         do throws(ServiceError) {
-            if case .fresh = try await world.service.begin(key, payloadHash: "h", TestService.alice) {
-                world.service.end(key)
+            if case .fresh = try await world.service.idempotency.begin(key, payloadHash: "h", TestService.alice) {
+                world.service.idempotency.end(key)
             }
             return nil
         } catch {
@@ -39,7 +39,7 @@ struct LimitTests {
         let world = try TestService(limits: limits)
         for name in ["a", "b"] {
             #expect(await begin(world, Self.key(name)) == nil)
-            _ = try await world.service.plan(
+            _ = try await world.service.workflow.plan(
                 .request(.startVM, "vm/102"), TestService.alice, kept: Self.wish(Self.key(name), bytes: each))
         }
         #expect(await begin(world, Self.key("c")) == .rateLimited)
@@ -47,13 +47,13 @@ struct LimitTests {
         let other = IdempotencyKey(principal: "bob", route: "plan", key: "c")
         #expect(await begin(world, other) == nil)
         world.clock.move(by: 86_401)
-        try await world.service.prune()
+        try await world.service.workflow.prune()
         #expect(await begin(world, Self.key("c")) == nil)
     }
 
     @Test func `a dry run is kept in outline and under no key, and done anew when it is applied`() async throws {
         let world = try TestService()
-        let plan = try await world.service.plan(
+        let plan = try await world.service.workflow.plan(
             .request(.startVM, "vm/102", dryRun: true), TestService.alice, kept: Self.wish(Self.key("a")))
         #expect(!plan.preview.calls.isEmpty)
         #expect(try await world.store.read { $0.request(Self.key("a")) } == nil)
@@ -105,16 +105,16 @@ struct LimitTests {
             } == .storeUnavailable)
         #expect(
             await code { () async throws(ServiceError) in
-                _ = try await world.service.unfreeze(FreezeChoice(), TestService.alice)
+                _ = try await world.service.freezes.unfreeze(FreezeChoice(), TestService.alice)
             }
                 == .storeUnavailable)
         #expect(world.audit.events.count == records, "nor is a refusal written down")
         #expect(await world.service.missing(isAuthConfigured: true).map(\.code) == [.storeUnavailable])
         let frozen = FreezeRequest(reason: "the disk")
-        _ = try await world.service.freeze(frozen, TestService.alice)
-        _ = try await world.service.cancelPlan(first.id, TestService.alice)
-        #expect(try await world.service.plan(first.id, TestService.alice).state == .cancelled)
-        #expect(try await world.service.plan(second.id, TestService.alice).state == .awaitingApproval)
+        _ = try await world.service.freezes.freeze(frozen, TestService.alice)
+        _ = try await world.service.workflow.cancelPlan(first.id, TestService.alice)
+        #expect(try await world.service.workflow.plan(first.id, TestService.alice).state == .cancelled)
+        #expect(try await world.service.workflow.plan(second.id, TestService.alice).state == .awaitingApproval)
         #expect(world.pve.changes.isEmpty)
     }
 
@@ -153,7 +153,7 @@ struct LimitTests {
         defer { gate.open() }
         world.pve.holdInventory(until: gate)
         let read = ActionRequest(reading: .readInventory, on: .inventoryAll, in: world.settings.name)
-        let managed = try #require(world.service.managedEnvironments.first)
+        let managed = try #require(world.service.access.managedEnvironments.first)
         let flood = (0..<64).map { _ in Task { try? await world.service.read(read, TestService.alice) } }
         let bob = Context(caller: .labelled("bob"), principal: .shared, requestID: "req_2")
         // Not before: between looking and reading each gives its place back for a moment.

@@ -22,7 +22,7 @@ struct PlanLifeTests {
         #expect(try await world.state(of: late) == .expired)
         #expect(world.pve.changes.count == 1)
         #expect(world.audit.kinds.count { $0 == .expire } == 1)
-        #expect(try await world.service.plan(late.id, TestService.alice).state == .expired)
+        #expect(try await world.service.workflow.plan(late.id, TestService.alice).state == .expired)
         #expect(world.audit.kinds.count { $0 == .expire } == 1, "it expires once")
     }
 
@@ -31,14 +31,14 @@ struct PlanLifeTests {
         let plan = try await world.plan(.startVM, "vm/102")
         let gone = try await world.plan(.startVM, "vm/102", expiresAt: world.clock.now.addingTimeInterval(60).rfc3339)
         world.clock.move(by: 61)
-        #expect(try await world.service.plan(gone.id, TestService.alice).state == .expired)
+        #expect(try await world.service.workflow.plan(gone.id, TestService.alice).state == .expired)
         world.clock.jump(by: -86_400)
-        #expect(try await world.service.plan(gone.id, TestService.alice).state == .expired)
+        #expect(try await world.service.workflow.plan(gone.id, TestService.alice).state == .expired)
         let late = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
         #expect(late?.code == .planExpired, "a plan of the future is none")
         let later = try await world.plan(.startVM, "vm/101")
         #expect(
-            try await world.service.plans(PlanFilter(), TestService.alice).rows.map(\.plan.id) == [
+            try await world.service.workflow.plans(PlanFilter(), TestService.alice).rows.map(\.plan.id) == [
                 later.id, gone.id, plan.id,
             ])
         let operation = try await world.apply(later)
@@ -52,7 +52,7 @@ struct PlanLifeTests {
         world.clock.pass(3601)
         let late = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }
         #expect(late?.code == .planExpired)
-        #expect(try await world.service.plan(plan.id, TestService.alice).state == .expired)
+        #expect(try await world.service.workflow.plan(plan.id, TestService.alice).state == .expired)
         #expect(world.pve.changes.isEmpty)
     }
 
@@ -88,7 +88,7 @@ struct PlanLifeTests {
         let dry = try await world.store.read { $0.plans(PlanFilter()).count { $0.request.dryRun } }
         #expect(dry <= 4, "the oldest dry runs make room by themselves")
 
-        _ = try await world.service.cancelPlan(plans[0].id, TestService.alice)
+        _ = try await world.service.workflow.cancelPlan(plans[0].id, TestService.alice)
         _ = try await world.plan(.startVM, "vm/102")
         world.clock.move(by: 3600)
         _ = try await world.plan(.startVM, "vm/102")
@@ -128,7 +128,7 @@ struct PlanLifeTests {
         }
         let live = try await world.plan(.startVM, "vm/102")
         world.clock.move(by: 601)
-        try await world.service.prune()
+        try await world.service.workflow.prune()
         for plan in first { #expect(try await world.state(of: plan) == nil) }
         #expect(try await world.service.operations(OperationFilter(), TestService.alice).rows.isEmpty)
         #expect(try await world.state(of: live) == .approved)
@@ -137,7 +137,7 @@ struct PlanLifeTests {
             let plan = try await world.plan(.startVM, "vm/102")
             try await world.apply(plan)
         }
-        try await world.service.prune()
+        try await world.service.workflow.prune()
         let (plans, operations) = try await world.store.read { records in
             (records.plans(PlanFilter(state: .applied)).count, records.operations(OperationFilter()).count)
         }
@@ -148,9 +148,9 @@ struct PlanLifeTests {
     @Test func `a cancelled plan stays cancelled`() async throws {
         let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
-        #expect(try await world.service.cancelPlan(plan.id, TestService.alice).state == .cancelled)
+        #expect(try await world.service.workflow.cancelPlan(plan.id, TestService.alice).state == .cancelled)
         let again = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.cancelPlan(plan.id, TestService.alice)
+            _ = try await world.service.workflow.cancelPlan(plan.id, TestService.alice)
         }
         #expect(again?.code == .planCancelled)
         let applied = await world.refusal { () async throws(ServiceError) in try await world.apply(plan) }

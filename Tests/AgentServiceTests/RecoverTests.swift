@@ -265,11 +265,11 @@ struct RecoverTests {
         }
         let next = try await world.restarted()
         #expect(
-            next.service.freezes(TestService.alice).map(\.id) == [.sample(1, .freeze)], "one that is over is not set")
+            next.service.freezes.inForce(TestService.alice).map(\.id) == [.sample(1, .freeze)], "one that is over is not set")
         let refused = await next.refusal { () async throws(ServiceError) in try await next.apply(plan) }
         #expect(refused?.code == .frozen)
-        #expect(try await next.service.unfreeze(FreezeChoice(environment: "home"), TestService.alice)?.by == "bob")
-        #expect(try await next.restarted().service.freezes(TestService.alice).isEmpty)
+        #expect(try await next.service.freezes.unfreeze(FreezeChoice(environment: "home"), TestService.alice)?.by == "bob")
+        #expect(try await next.restarted().service.freezes.inForce(TestService.alice).isEmpty)
     }
 
     @Test func `records whose transitions are stored stand as they are`() async throws {
@@ -277,7 +277,7 @@ struct RecoverTests {
         let plan = try await world.plan(.stopVM, "vm/101")
         try await world.apply(plan, approvedBy: "bob")
         let other = try await world.plan(.startVM, "vm/102")
-        _ = try await world.service.cancelPlan(other.id, TestService.alice)
+        _ = try await world.service.workflow.cancelPlan(other.id, TestService.alice)
         let before = world.audit.kinds
         _ = try await world.restarted()
         #expect(world.audit.kinds == before)

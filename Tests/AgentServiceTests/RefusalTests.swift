@@ -50,7 +50,7 @@ struct RefusalTests {
             await world.code(plan, by: TestPrincipals.alice, hash: String(repeating: "0", count: 64))
                 == .storeUnavailable)
         let cancelled = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.cancelPlan(plan.id, .by(TestPrincipals.watcher))
+            _ = try await world.service.workflow.cancelPlan(plan.id, .by(TestPrincipals.watcher))
         }
         #expect(cancelled?.code == .storeUnavailable)
         #expect(world.audit.events.count == count)

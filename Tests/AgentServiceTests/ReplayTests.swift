@@ -141,11 +141,11 @@ struct ReplayTests {
             _ = try await world.decide(plan, .reject, by: TestPrincipals.alice)
             state = .rejected
         case .cancel:
-            _ = try await world.service.cancelPlan(plan.id, .by(TestPrincipals.agent))
+            _ = try await world.service.workflow.cancelPlan(plan.id, .by(TestPrincipals.agent))
             state = .cancelled
         case .expire:
             world.clock.move(by: 86_400)
-            try await world.service.expireDue()
+            try await world.service.workflow.expireDue()
             state = .expired
             world.clock.move(by: -86_400)
         default:
@@ -165,13 +165,13 @@ struct ReplayTests {
     @Test func `freezes of after the backup hold, and those of the backup stay`() async throws {
         func freeze(_ world: TestService, _ reason: String, _ by: Principal, ttl: Int? = nil) async throws -> Freeze {
             let request = FreezeRequest(environment: "home", reason: reason, ttl: ttl)
-            return try await world.service.freeze(request, .by(by))
+            return try await world.service.freezes.freeze(request, .by(by))
         }
         let world = try TestService(team: TestPrincipals.rules())
         let before = try await freeze(world, "before", TestPrincipals.agent)
         let backup = try await world.backup()
         func lift(_ freeze: Freeze) async throws {
-            _ = try await world.service.unfreeze(
+            _ = try await world.service.freezes.unfreeze(
                 FreezeChoice(id: freeze.id?.description), .by(TestPrincipals.alice))
         }
         try await lift(before)
@@ -181,18 +181,18 @@ struct ReplayTests {
         world.clock.move(by: 61)
         let next = try await world.restored(backup, isMarked: true)
         // Who lifted the first may have had reason to; in doubt nothing changes.
-        #expect(Set(next.service.freezes(.by(TestPrincipals.alice)).map(\.reason)) == ["before", "after"])
+        #expect(Set(next.service.freezes.inForce(.by(TestPrincipals.alice)).map(\.reason)) == ["before", "after"])
     }
 
     @Test func `a new state beside an old log has its freezes, and nothing else of it`() async throws {
         let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
         try await world.apply(plan)
-        _ = try await world.service.freeze(FreezeRequest(reason: "stop"), TestService.alice)
+        _ = try await world.service.freezes.freeze(FreezeRequest(reason: "stop"), TestService.alice)
         let empty = TestService.Backup(plans: [], operations: [], freezes: [], mark: nil)
         let kinds = world.audit.kinds
         let next = try await world.restored(empty, isMarked: false)
-        #expect(next.service.freezes(TestService.alice).map(\.reason) == ["stop"])
+        #expect(next.service.freezes.inForce(TestService.alice).map(\.reason) == ["stop"])
         #expect(try await next.store.read { $0.operations(OperationFilter()).isEmpty })
         #expect(world.audit.kinds == kinds)
     }

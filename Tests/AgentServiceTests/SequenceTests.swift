@@ -76,19 +76,19 @@ struct SequenceTests {
             async let first = twice.applyCode(plan)
             async let second = twice.applyCode(plan)
             _ = await (first, second)
-        case .cancel: if let plan { _ = try? await world.service.cancelPlan(plan.id, .by(TestPrincipals.agent)) }
+        case .cancel: if let plan { _ = try? await world.service.workflow.cancelPlan(plan.id, .by(TestPrincipals.agent)) }
         case .pass: world.clock.move(by: Double(random.number(1..<2000)))
-        case .freeze: _ = try? await world.service.freeze(FreezeRequest(reason: "test"), .by(approver))
-        case .unfreeze: _ = try? await world.service.unfreeze(FreezeChoice(), .by(approver))
-        case .revoke: world.service.replace(TestPrincipals.rules([Self.guarded], without: approver))
-        case .restore, .allowAll: world.service.replace(TestPrincipals.rules([Self.guarded]))
+        case .freeze: _ = try? await world.service.freezes.freeze(FreezeRequest(reason: "test"), .by(approver))
+        case .unfreeze: _ = try? await world.service.freezes.unfreeze(FreezeChoice(), .by(approver))
+        case .revoke: world.service.access.replace(TestPrincipals.rules([Self.guarded], without: approver))
+        case .restore, .allowAll: world.service.access.replace(TestPrincipals.rules([Self.guarded]))
         case .touch: world.pve.put("vm/102", status: "stopped", digest: "d\(step)")
         case .restart:
             await world.service.drain(within: .zero)
             world.audit.refuse { _, _ in false }
             world = try await world.restarted()
-        case .expire: try? await world.service.expireDue()
-        case .denyAll: world.service.replace(TestPrincipals.rules([Self.guarded, PolicyRule(id: "no", effect: .deny)]))
+        case .expire: try? await world.service.workflow.expireDue()
+        case .denyAll: world.service.access.replace(TestPrincipals.rules([Self.guarded, PolicyRule(id: "no", effect: .deny)]))
         case .breakLog: world.audit.refuse { event, _ in event.kind != .apply }
         case .mendLog: world.audit.refuse { _, _ in false }
         }

@@ -134,7 +134,7 @@ struct TestService {
         _ action: Action, _ target: String, _ params: JSON = [:], dryRun: Bool? = nil, expiresAt: String? = nil,
         as context: Context = alice
     ) async throws(ServiceError) -> Plan {
-        try await service.plan(.request(action, target, params, dryRun: dryRun, expiresAt: expiresAt), context)
+        try await service.workflow.plan(.request(action, target, params, dryRun: dryRun, expiresAt: expiresAt), context)
     }
 
     @discardableResult

@@ -172,7 +172,7 @@ private struct Change {
     /// How the operation ended.
     func end() async throws -> End {
         let context = Context(caller: .labelled("agent"), principal: .shared, requestID: "req_1")
-        let plan = try await service.plan(try #require(wish.json.object), context)
+        let plan = try await service.workflow.plan(try #require(wish.json.object), context)
         #expect(plan.decision.allowed, "\(plan.decision.reason)")
         let body = ApplyRequest(planID: plan.id, approvedBy: "alice")
         let outcome = try await service.apply(body, context, wait: .seconds(60))

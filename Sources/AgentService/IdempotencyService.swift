@@ -8,7 +8,7 @@ import Synchronization
 package struct PendingIdempotentRequest: Sendable {
     package let key: IdempotencyKey
     package let payloadHash: String
-    /// Words the answer to a plan that was made; an apply's answer comes later, by ``ActionService/keep(_:for:)``.
+    /// Words the answer to a plan that was made; an apply's answer comes later, by ``IdempotencyService/keep(_:for:)``.
     package let render: @Sendable (Plan) -> StoredResponse
 
     package init(key: IdempotencyKey, payloadHash: String, render: @escaping @Sendable (Plan) -> StoredResponse) {
@@ -28,7 +28,7 @@ package struct PendingIdempotentRequest: Sendable {
 
 /// What a key stands for when a request comes with it.
 package enum KeyState: Sendable {
-    /// Nothing yet: carry the request out, then ``ActionService/end(_:)``.
+    /// Nothing yet: carry the request out, then ``IdempotencyService/end(_:)``.
     case fresh
     /// The answer that was given.
     case answered(StoredResponse)
@@ -36,7 +36,28 @@ package enum KeyState: Sendable {
     case unanswered(Operation)
 }
 
-extension ActionService {
+/// Answers a request that is sent again under the same `Idempotency-Key` as it was answered before.
+package final class IdempotencyService: Sendable {
+    private let audited: AuditedStore
+    private let access: AccessControl
+    private let limits: Limits
+    private let digest: PlanDigest
+    /// Requests that have no answer yet.
+    private let inProgress = Mutex<Set<IdempotencyKey>>([])
+    private let usage = IdempotencyUsage()
+
+    init(_ audited: AuditedStore, _ access: AccessControl, _ limits: Limits, _ digest: PlanDigest) {
+        self.audited = audited
+        self.access = access
+        self.limits = limits
+        self.digest = digest
+    }
+
+    private var ports: Ports { audited.ports }
+
+    /// Counts the bytes of an answer that was stored with what it answers.
+    func count(_ answer: StoredResponse, of principal: String) { usage.add(0, bytes: answer.body.count, to: principal) }
+
     /// A hash of what came in, under this installation's key: it may hold secrets.
     package func payloadHash(_ body: JSONObject) -> String { digest.payloadHash(.object(body)) }
 
@@ -49,7 +70,7 @@ extension ActionService {
     ) async throws(ServiceError) -> KeyState {
         // An answer that is there is for all who ask at the same time; one that is not may be owed at this moment.
         if let known = try await known(key, payloadHash, context), case .answered = known { return known }
-        guard keysInProgress.withLock({ $0.insert(key).inserted }) else {
+        guard inProgress.withLock({ $0.insert(key).inserted }) else {
             throw ServiceError(
                 .idempotencyInProgress,
                 "a request with this Idempotency-Key is being carried out; ask again for its answer")
@@ -71,10 +92,10 @@ extension ActionService {
     /// Refuses one key too many: an older one cannot be forgotten for it, or what it stands for would be done again.
     private func checkRoom(for key: IdempotencyKey) async throws(ServiceError) {
         let now = ports.uptime()
-        var known = keyUses.use(of: key.principal, at: now)
+        var known = usage.use(of: key.principal, at: now)
         if known == nil {
-            let counted = try await read { $0.keyUse(of: key.principal) }
-            known = keyUses.note(counted, of: key.principal, at: now)
+            let counted = try await audited.read { $0.keyUse(of: key.principal) }
+            known = usage.note(counted, of: key.principal, at: now)
         }
         guard let use = known else { return }
         guard use.count < limits.keys, use.bytes < limits.keyBytes else {
@@ -83,7 +104,7 @@ extension ActionService {
                 "\(key.principal) has \(use.count) requests with an Idempotency-Key in the last day, whose answers take "
                     + "\(use.bytes) bytes, which is the limit; send none where none is needed")
         }
-        keyUses.add(1, bytes: 0, to: key.principal)
+        usage.add(1, bytes: 0, to: key.principal)
     }
 
     /// What the key stands for, for somebody who may see it; `nil` for nothing.
@@ -91,45 +112,40 @@ extension ActionService {
         _ key: IdempotencyKey, _ payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState? {
         // Kept for a day, and the housekeeping comes round in its own time.
-        guard let kept = try await read({ $0.request(key) }),
+        guard let kept = try await audited.read({ $0.request(key) }),
             kept.createdAt > ports.now().addingTimeInterval(-Limits.idempotencySeconds)
         else { return nil }
-        _ = try managedEnvironment(kept.environment, .view, context)
+        _ = try access.managedEnvironment(kept.environment, .view, context)
         guard kept.payloadHash == payloadHash else {
             throw ServiceError(
                 .idempotencyKeyReused,
                 "this Idempotency-Key came with another body before; take a new key for a new request")
         }
         if let answer = kept.answer { return .answered(answer) }
-        guard kept.record.kind == .operation, let operation = try await read({ $0.operation(kept.record) }) else {
+        guard kept.record.kind == .operation, let operation = try await audited.read({ $0.operation(kept.record) })
+        else {
             throw ServiceError(.operationNotFound, "what this Idempotency-Key made, \(kept.record), is kept no more")
         }
         return .unanswered(operation)
     }
 
     /// Lets go of a key that ``begin(_:payloadHash:_:)`` called fresh.
-    package func end(_ key: IdempotencyKey) { keysInProgress.withLock { _ = $0.remove(key) } }
+    package func end(_ key: IdempotencyKey) { inProgress.withLock { _ = $0.remove(key) } }
 
     /// Keeps the answer to an apply, where an operation was made under the key.
     package func keep(_ answer: StoredResponse, for key: IdempotencyKey) async {
         do throws(ServiceError) {
-            try await write { records in
+            try await audited.write { records in
                 guard var kept = records.request(key), kept.answer == nil, kept.record.kind == .operation else {
                     return
                 }
                 kept.answer = answer
                 records.put(kept)
             }
-            keyUses.add(0, bytes: answer.body.count, to: key.principal)
+            usage.add(0, bytes: answer.body.count, to: key.principal)
             ports.wrote(key.principal, answer.body.count)
         } catch {
             ports.log.warning("the answer to an Idempotency-Key is not kept", metadata: ["error": "\(error.detail)"])
         }
-    }
-
-    /// How an apply is answered whose own answer was lost: by its operation as it stands.
-    package func outcome(of operation: Operation) async throws(ServiceError) -> ApplyOutcome {
-        let plan = try await load(operation.planID)
-        return try await outcome(of: operation, plan, wait: .zero)
     }
 }

@@ -1,8 +1,36 @@
 package import AgentModel
+package import AgentPolicy
 import StrictJSON
+import Synchronization
 
-/// Who sees what, and who may do what with it.
-extension ActionService {
+/// What the operator can change while the agent runs: who may do what, and what policy asks for.
+package struct Rules: Sendable {
+    package var directory: Directory
+    package var policy: Policy
+
+    package init(directory: Directory = .shared, policy: Policy = Policy()) {
+        self.directory = directory
+        self.policy = policy
+    }
+}
+
+/// Who sees which environment, and who may do what there, by the rules of the moment.
+package final class AccessControl: Sendable {
+    /// In the order of the configuration.
+    package let managedEnvironments: [ManagedEnvironment]
+    private let rules: Mutex<Rules>
+
+    init(_ environments: [ManagedEnvironment], _ rules: Rules) {
+        managedEnvironments = environments
+        self.rules = Mutex(rules)
+    }
+
+    /// The rules as they are now.
+    var currentRules: Rules { rules.withLock { $0 } }
+
+    /// Puts other rules in force, from the next question on: the configuration was read again.
+    package func replace(_ new: Rules) { rules.withLock { $0 = new } }
+
     /// The environment of that name as it is configured, for what runs by itself.
     func managedEnvironment(_ name: EnvironmentName) throws(ServiceError) -> ManagedEnvironment {
         if let managed = managedEnvironments.first(where: { $0.settings.name == name }) { return managed }
@@ -42,6 +70,15 @@ extension ActionService {
     package func environments(_ right: Right, _ context: Context) -> Set<EnvironmentName>? {
         guard !context.principal.mayEverywhere(right) else { return nil }
         return Set(managedEnvironments.map(\.settings.name).filter { context.principal.may(right, in: $0) })
+    }
+
+    /// Those of the `wanted` environments where the caller may do that; `nil` for everywhere.
+    func narrowed(
+        _ wanted: Set<EnvironmentName>?, to right: Right, _ context: Context
+    ) -> Set<EnvironmentName>? {
+        let allowed = environments(right, context)
+        guard let wanted, let allowed else { return wanted ?? allowed }
+        return wanted.intersection(allowed)
     }
 
     func check(_ right: Right, in name: EnvironmentName, _ context: Context) throws(ServiceError) {

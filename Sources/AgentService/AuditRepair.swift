@@ -1,12 +1,13 @@
 import AgentAudit
+import AgentModel
 import StrictJSON
 
-extension ActionService {
+extension AuditedStore {
     /// Voids the records that stand without their transitions because the log could not be written at the time. Comes
     /// round by itself, or the log would count as unsettled from there on until the next start.
     ///
     /// - Throws: when the log does not work yet.
-    package func voidOrphans() async throws(ServiceError) {
+    func voidOrphans() async throws(ServiceError) {
         guard ports.audit.fault == nil else { return }
         for orphan in watermark.orphans {
             let records = try await records(behind: orphan.behind)
@@ -15,7 +16,7 @@ extension ActionService {
                 let own = records.first(where: { $0.event.isSame(as: orphan.event) }),
                 !records.contains(where: { $0.event.voids == Int64(clamping: own.seq) })
             {
-                try await record(Self.void(own.event, own.seq))
+                try await record(AuditEvent(voiding: own.event, own.seq))
             }
             watermark.close(orphan.ticket)
         }
@@ -23,6 +24,17 @@ extension ActionService {
 }
 
 extension AuditEvent {
+    /// The record that calls one of the number `seq` void.
+    init(voiding event: AuditEvent, _ seq: UInt64) {
+        self.init(
+            kind: .void, actor: Context.agent.caller.actor, principal: Context.agent.caller.principal,
+            environment: event.environment, planID: event.planID, operationID: event.operationID,
+            result: [
+                "status": event.kind == .applyIntent ? "not_executed" : "not_done",
+                "kind": .string(event.kind.rawValue), "voids": JSON(Int(clamping: seq)),
+            ])
+    }
+
     /// The number of the record that this one calls void.
     var voids: Int64? { kind == .void ? result?["voids"]?.integer : nil }
 

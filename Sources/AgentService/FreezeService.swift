@@ -31,9 +31,33 @@ package struct FreezeChoice: Sendable {
     }
 }
 
-extension ActionService {
+/// Sets and lifts freezes, and keeps the gate that every change passes.
+package final class FreezeService: Sendable {
+    private let audited: AuditedStore
+    private let access: AccessControl
+    private let freezes = Freezes()
+    private let leaving = ChangesLeaving()
+    /// One change of the freezes at a time.
+    private let turns = TargetLocks()
+
+    init(_ audited: AuditedStore, _ access: AccessControl) {
+        self.audited = audited
+        self.access = access
+    }
+
+    private var ports: Ports { audited.ports }
+
+    /// Lets a call of the operation pass, unless its environment is frozen by now; until ``leave(_:)`` it counts as on its
+    /// way.
+    func pass(_ operation: RecordID, in environment: EnvironmentName) -> Bool {
+        leaving.pass(operation, in: environment) { (try? checkNotFrozen(environment)) == nil }
+    }
+
+    /// The call was answered, or will not be.
+    func leave(_ operation: RecordID) { leaving.leave(operation) }
+
     /// The freezes in force that concern the caller: those of environments they see, and the global ones.
-    package func freezes(_ context: Context) -> [Freeze] { allFreezes.filter { isVisible($0, to: context) } }
+    package func inForce(_ context: Context) -> [Freeze] { allFreezes.filter { isVisible($0, to: context) } }
 
     private func isVisible(_ freeze: Freeze, to context: Context) -> Bool {
         freeze.environment.map { context.principal.may(.view, in: $0) } ?? context.principal.rights.contains(.view)
@@ -76,12 +100,12 @@ extension ActionService {
                 endsAt: request.ttl.map { now.addingTimeInterval(Double($0)) })
             try await inTurn { () async throws(ServiceError) in try await store(freeze, context) }
             await leaving.wait(for: freeze, atMost: Self.settleTime)
-            for managed in managedEnvironments where freeze.covers(managed.settings.name) {
+            for managed in access.managedEnvironments where freeze.covers(managed.settings.name) {
                 await managed.hypervisor.finishWriting()
             }
             return freeze
         } catch {
-            throw await refuse(error, context)
+            throw await audited.refuse(error, context)
         }
     }
 
@@ -91,7 +115,7 @@ extension ActionService {
     /// Closes the gate, then records and stores. Where that fails the gate opens again, and the error says so.
     private func store(_ freeze: Freeze, _ context: Context) async throws(ServiceError) {
         freezes.announce(freeze)
-        let event = event(
+        let event = AuditEvent(
             .freeze, context, environment: freeze.environment,
             result: [
                 "status": "frozen", "freeze_id": freeze.id.map { .string($0.description) },
@@ -106,7 +130,7 @@ extension ActionService {
             }
         } catch {
             freezes.withdraw()
-            try? await loadFreezes()
+            try? await load()
             throw error.with(detail: "this freeze does not hold: \(error.detail)")
         }
     }
@@ -115,9 +139,9 @@ extension ActionService {
     package func unfreeze(_ choice: FreezeChoice, _ context: Context) async throws(ServiceError) -> Freeze? {
         do throws(ServiceError) {
             return try await inTurn { () async throws(ServiceError) in
-                try checkSpace()
+                try audited.checkSpace()
                 guard let freeze = try chosen(choice, context) else { return nil }
-                let event = event(
+                let event = AuditEvent(
                     .unfreeze, context, environment: freeze.environment,
                     result: [
                         "status": "lifted", "freeze_id": freeze.id.map { .string($0.description) },
@@ -127,7 +151,7 @@ extension ActionService {
                 return freeze
             }
         } catch {
-            throw await refuse(error, context)
+            throw await audited.refuse(error, context)
         }
     }
 
@@ -170,7 +194,7 @@ extension ActionService {
         ServiceError(
             .forbidden,
             "\(context.principal.id) may lift only freezes of their own; somebody else's take "
-                + "\(Self.roles(for: .unfreeze)): \(found.map(Self.line).joined(separator: "; "))")
+                + "\(AccessControl.roles(for: .unfreeze)): \(found.map(Self.line).joined(separator: "; "))")
     }
 
     private static func line(_ freeze: Freeze) -> String {
@@ -178,24 +202,24 @@ extension ActionService {
     }
 
     /// Reads the freezes from the store; done at start.
-    package func loadFreezes() async throws(ServiceError) {
-        freezes.replace(try await read { $0.freezes() }, at: ports.now(), ports.uptime())
+    func load() async throws(ServiceError) {
+        freezes.replace(try await audited.read { $0.freezes() }, at: ports.now(), ports.uptime())
     }
 
     /// One after the other.
     private func inTurn<Value: Sendable>(
         _ body: () async throws(ServiceError) -> Value
     ) async throws(ServiceError) -> Value {
-        let turn = planLocks.enter(["freezes"])
-        _ = await planLocks.wait(for: turn)
-        defer { planLocks.leave(turn) }
+        let turn = turns.enter(["freezes"])
+        _ = await turns.wait(for: turn)
+        defer { turns.leave(turn) }
         return try await body()
     }
 
     private func change(
         _ event: AuditEvent, _ body: @escaping @Sendable (any StoreTransaction) -> Void
     ) async throws(ServiceError) {
-        let all = try await commit(event) { records -> [Freeze]? in
+        let all = try await audited.commit(event) { records -> [Freeze]? in
             body(records)
             return records.freezes()
         }
@@ -205,11 +229,11 @@ extension ActionService {
     private func scope(
         _ text: String?, _ right: Right, _ context: Context
     ) throws(ServiceError) -> EnvironmentName? {
-        if let text { return try managedEnvironment(named: text, right, context).settings.name }
+        if let text { return try access.managedEnvironment(named: text, right, context).settings.name }
         guard context.principal.mayEverywhere(right) else {
             throw ServiceError(
                 .forbidden,
-                "\(context.principal.id) may not do this everywhere: it takes \(Self.roles(for: right)) and no limit "
+                "\(context.principal.id) may not do this everywhere: it takes \(AccessControl.roles(for: right)) and no limit "
                     + "to environments; name one")
         }
         return nil

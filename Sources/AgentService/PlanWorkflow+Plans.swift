@@ -4,32 +4,23 @@ import AgentPolicy
 import FoundationEssentials
 import StrictJSON
 
-extension ActionService {
+extension PlanWorkflow {
     /// Plans that the caller may see, newest first, as far as `filter` says and as fit into a page.
     package func plans(
         _ filter: PlanFilter, _ context: Context
     ) async throws(ServiceError) -> StoredPage<PlanSummary> {
         try await expireDue()
         var filter = filter
-        filter.environments = Self.bounded(filter.environments, by: environments(.view, context))
+        filter.environments = access.narrowed(filter.environments, to: .view, context)
         let bounded = filter
-        var page = try await read { $0.summaries(bounded, bytes: Self.pageBytes) }
+        var page = try await audited.read { $0.summaries(bounded, bytes: ActionService.pageBytes) }
         page.rows = page.rows.map { row in
-            let rules = currentRules.policy.rulesHidingAnything(in: row.plan.request.environment, from: context.caller)
+            let rules = access.currentRules.policy.rulesHidingAnything(
+                in: row.plan.request.environment, from: context.caller)
             guard !rules.isEmpty else { return row }
             return PlanSummary(row.plan.hidingSettings(by: rules), calls: row.calls, changes: row.changes)
         }
         return page
-    }
-
-    /// How large a page of a list may be.
-    package static let pageBytes = 1 << 20
-
-    static func bounded(
-        _ wanted: Set<EnvironmentName>?, by allowed: Set<EnvironmentName>?
-    ) -> Set<EnvironmentName>? {
-        guard let wanted, let allowed else { return wanted ?? allowed }
-        return wanted.intersection(allowed)
     }
 
     /// One plan by its id; one whose time has come expires as it is looked at.
@@ -48,16 +39,16 @@ extension ActionService {
     private func rulesHiding(_ plan: Plan, from caller: Caller) -> [String] {
         let isOutline = !plan.request.changes && plan.preview.calls.isEmpty
         return isOutline
-            ? currentRules.policy.rulesHidingAnything(in: plan.request.environment, from: caller)
-            : currentRules.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
+            ? access.currentRules.policy.rulesHidingAnything(in: plan.request.environment, from: caller)
+            : access.currentRules.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
     }
 
     /// The operation as the caller sees it, without what was found about settings that rules keep from them.
     package func shown(_ operation: Operation, to caller: Caller) async -> Operation {
-        guard !currentRules.policy.rulesHidingAnything(in: operation.environment, from: caller).isEmpty else {
+        guard !access.currentRules.policy.rulesHidingAnything(in: operation.environment, from: caller).isEmpty else {
             return operation
         }
-        guard let plan = (try? await read { $0.plan(operation.planID) }) ?? nil else {
+        guard let plan = (try? await audited.read { $0.plan(operation.planID) }) ?? nil else {
             return outlined(operation, to: caller)
         }
         let rules = rulesHiding(plan, from: caller)
@@ -66,7 +57,7 @@ extension ActionService {
 
     /// The same in a list, which does not look at the plans.
     package func outlined(_ operation: Operation, to caller: Caller) -> Operation {
-        let rules = currentRules.policy.rulesHidingAnything(in: operation.environment, from: caller)
+        let rules = access.currentRules.policy.rulesHidingAnything(in: operation.environment, from: caller)
         return rules.isEmpty ? operation : operation.hidingSettings(by: rules)
     }
 
@@ -86,7 +77,7 @@ extension ActionService {
 
     /// One plan as it is stored.
     func load(_ id: RecordID) async throws(ServiceError) -> Plan {
-        guard let plan = try await read({ $0.plan(id) }) else { throw Self.noPlan(id) }
+        guard let plan = try await audited.read({ $0.plan(id) }) else { throw Self.noPlan(id) }
         return plan
     }
 
@@ -98,9 +89,9 @@ extension ActionService {
     func withPlan<Value: Sendable>(
         _ id: RecordID, _ body: () async throws(ServiceError) -> Value
     ) async throws(ServiceError) -> Value {
-        let turn = planLocks.enter([id.description])
-        _ = await planLocks.wait(for: turn)
-        defer { planLocks.leave(turn) }
+        let turn = turns.enter([id.description])
+        _ = await turns.wait(for: turn)
+        defer { turns.leave(turn) }
         return try await body()
     }
 
@@ -113,13 +104,13 @@ extension ActionService {
                 seen = plan
                 try checkMayCancel(plan.requester, in: plan.request.environment, context, planID: id)
                 try checkState(of: plan)
-                let cancel = event(
+                let cancel = AuditEvent(
                     .cancel, context, environment: plan.request.environment, plan: id,
                     result: ["status": "cancelled", "plan_hash": .string(plan.planHash)])
                 return try await move(plan, to: .cancelled, cancel)
             }
         } catch {
-            throw await refuse(error, context, plan: seen)
+            throw await audited.refuse(error, context, plan: seen)
         }
     }
 
@@ -139,11 +130,11 @@ extension ActionService {
     /// Ends every plan whose time has come. Runs before lists and now and then by itself.
     package func expireDue() async throws(ServiceError) {
         let now = ports.now()
-        let due = try await read { $0.plans(PlanFilter(dueAt: now)) }
+        let due = try await audited.read { $0.plans(PlanFilter(dueAt: now)) }
         var ids = Set(due.map(\.id))
         ids.formUnion(deadlines.passed(at: ports.uptime()))
         for id in ids {
-            guard let plan = try await read({ $0.plan(id) }), plan.state.isLive else {
+            guard let plan = try await audited.read({ $0.plan(id) }), plan.state.isLive else {
                 deadlines.forget(id)
                 continue
             }
@@ -172,7 +163,7 @@ extension ActionService {
         try await withPlan(due.id) { () async throws(ServiceError) in
             let plan = try await load(due.id)
             guard isDue(plan) else { return plan }
-            let expire = event(
+            let expire = AuditEvent(
                 .expire, .agent, environment: plan.request.environment, plan: plan.id,
                 result: ["status": "expired", "expires_at": .string(plan.expiresAt.rfc3339)])
             return try await move(plan, to: .expired, expire)
@@ -184,7 +175,7 @@ extension ActionService {
         _ plan: Plan, to state: PlanState, _ event: AuditEvent
     ) async throws(ServiceError) -> Plan {
         let now = ports.now()
-        let moved = try await commit(event) { records -> Plan? in
+        let moved = try await audited.commit(event) { records -> Plan? in
             guard var plan = records.plan(plan.id), plan.operationID == nil, plan.move(to: state, at: now) else {
                 return nil
             }
@@ -194,5 +185,33 @@ extension ActionService {
         if state.isEnded { deadlines.forget(plan.id) }
         guard let moved else { throw ServiceError(.internalError, "plan \(plan.id) moved on meanwhile; look again") }
         return moved
+    }
+
+    /// Refuses what cannot be applied any more, with the code that says why.
+    func checkState(of plan: Plan) throws(ServiceError) {
+        let id = plan.id
+        switch plan.state {
+        case .awaitingApproval, .approved:
+            guard plan.operationID == nil else { throw consumed(plan) }
+            guard !isPast(plan) else { fallthrough }
+        case .expired:
+            throw ServiceError(.planExpired, "plan \(id) expired at \(plan.expiresAt.rfc3339); plan again", planID: id)
+        case .denied: throw ServiceError(.policyDenied, plan.decision.reason, planID: id)
+        case .rejected:
+            let by = plan.standing.rejection.map { " by \($0.approver)" } ?? ""
+            throw ServiceError(.planRejected, "plan \(id) was rejected\(by)", planID: id)
+        case .cancelled: throw ServiceError(.planCancelled, "plan \(id) was cancelled", planID: id)
+        case .stale:
+            throw ServiceError(.planStale, "what plan \(id) was made on has changed; plan again", planID: id)
+        case .applying, .applied, .failed, .unknown: throw consumed(plan)
+        }
+    }
+
+    private func consumed(_ plan: Plan) -> ServiceError {
+        var error = ServiceError(
+            .planConsumed, "plan \(plan.id) has been applied; see operation \(plan.operationID?.description ?? "")",
+            planID: plan.id)
+        error.operationID = plan.operationID
+        return error
     }
 }

@@ -1,7 +1,7 @@
 import AgentModel
 import FoundationEssentials
 
-extension ActionService {
+extension PlanWorkflow {
     /// Whether another live plan is to take a number for a guest that this request wants to take as well.
     ///
     /// The same party may ask for the same thing again. Only planning looks at this: whose plan is applied first has
@@ -11,7 +11,7 @@ extension ActionService {
         guard request.changes, !wanted.isEmpty else { return [] }
         let hash = digest.requestHash(request)
         let filter = PlanFilter(environments: [request.environment], isLive: true, changes: true)
-        let others = try await read { records in
+        let others = try await audited.read { records in
             records.summaries(filter, bytes: .max).rows.map(\.plan).filter { plan in
                 plan.expiresAt > now && plan.decision.allowed && !wanted.isDisjoint(with: plan.request.claimedIDs)
                     && !(plan.requestHash == hash && plan.requester.isSameParty(as: caller))

@@ -4,7 +4,30 @@ import AgentPolicy
 import FoundationEssentials
 package import StrictJSON
 
-extension ActionService {
+/// Makes plans, and leads them through their states up to the moment when an operation takes them over.
+package final class PlanWorkflow: Sendable {
+    let audited: AuditedStore
+    let access: AccessControl
+    let idempotency: IdempotencyService
+    let limits: Limits
+    let digest: PlanDigest
+    let deadlines = Deadlines()
+    /// One change of state per plan at a time.
+    let turns = TargetLocks()
+
+    init(
+        _ audited: AuditedStore, _ access: AccessControl, _ idempotency: IdempotencyService, _ limits: Limits,
+        _ digest: PlanDigest
+    ) {
+        self.audited = audited
+        self.access = access
+        self.idempotency = idempotency
+        self.limits = limits
+        self.digest = digest
+    }
+
+    var ports: Ports { audited.ports }
+
     /// Makes, records and stores the plan that a caller asks for. Changes nothing at PVE.
     ///
     /// - Throws: ``ServiceError`` when the request is wrong, PVE cannot be asked, or the plan cannot be recorded.
@@ -16,33 +39,33 @@ extension ActionService {
         do throws(ServiceError) {
             let plan = try await makePlan(request, context)
             // One principal's plans of changes are counted and stored one after the other, or the cap would not hold.
-            let turn = planLocks.enter(request.changes ? ["plans of \(context.caller.principal)"] : [])
-            _ = await planLocks.wait(for: turn)
-            defer { planLocks.leave(turn) }
+            let turn = turns.enter(request.changes ? ["plans of \(context.caller.principal)"] : [])
+            _ = await turns.wait(for: turn)
+            defer { turns.leave(turn) }
             try await checkRoom(for: plan)
             try await keep(plan, kept, context)
             return plan
         } catch {
-            throw await refuse(error, context, request: request)
+            throw await audited.refuse(error, context, request: request)
         }
     }
 
     func parse(_ body: JSONObject, _ context: Context) async throws(ServiceError) -> ActionRequest {
         do throws(RequestError) { return try ActionRequest(parsing: body) } catch {
-            throw await refuse(ServiceError(error), context)
+            throw await audited.refuse(ServiceError(error), context)
         }
     }
 
     /// The plan itself: looks, decides, hashes. Records and stores nothing.
     func makePlan(_ request: ActionRequest, _ context: Context) async throws(ServiceError) -> Plan {
-        let managed = try managedEnvironment(request.environment, .view, context)
-        if request.changes { try check(.change, in: request.environment, context) }
-        try checkSpace()
+        let managed = try access.managedEnvironment(request.environment, .view, context)
+        if request.changes { try access.check(.change, in: request.environment, context) }
+        try audited.checkSpace()
         try await managed.enter(context.caller)
         defer { managed.leave(context.caller) }
         let now = ports.now()
         let caller = context.caller
-        let rules = currentRules
+        let rules = access.currentRules
         var preview = try await preview(
             of: request, at: managed, resolving: rules.policy.looksAtSubjects(of: request.action))
         preview.checks += try await reservations(of: request, caller, now)
@@ -68,7 +91,7 @@ extension ActionService {
     ) async throws(ServiceError) -> Preview {
         do throws(HypervisorError) {
             return try await managed.planning.preview(
-                of: request, watching: currentRules.policy.namedGuests, resolving: resolving)
+                of: request, watching: access.currentRules.policy.namedGuests, resolving: resolving)
         } catch {
             throw ServiceError(error, request.environment, during: "planning \(request.action.rawValue)")
         }
@@ -102,7 +125,7 @@ extension ActionService {
         guard plan.request.changes, plan.state.isLive else { return }
         let now = plan.createdAt
         let claims = plan.request.claimedIDs
-        let (live, reserved) = try await read { records -> (Int, Set<VMID>) in
+        let (live, reserved) = try await audited.read { records -> (Int, Set<VMID>) in
             let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: true)
             var due = own
             due.dueAt = now
@@ -133,12 +156,12 @@ extension ActionService {
     /// they are kept in outline and without a key, and the oldest make room by themselves.
     private func keep(_ plan: Plan, _ kept: PendingIdempotentRequest?, _ context: Context) async throws(ServiceError) {
         let limit = limits.livePlans
-        let event = event(
+        let event = AuditEvent(
             .plan, context, environment: plan.request.environment, plan: plan.id, request: plan.request.json,
             decision: plan.decision.json, result: planned(plan))
         let stored = plan.request.changes ? plan : plan.outline
         let answer = plan.request.changes ? kept?.render(plan) : nil
-        _ = try await commit(event) { records -> Bool? in
+        _ = try await audited.commit(event) { records -> Bool? in
             records.put(stored)
             if let kept, let answer {
                 records.put(kept.request(for: plan.id, in: plan.request.environment, at: plan.createdAt, answer))
@@ -148,7 +171,7 @@ extension ActionService {
             records.remove(own, keeping: limit)
             return true
         }
-        if let kept, let answer { keyUses.add(0, bytes: answer.body.count, to: kept.key.principal) }
+        if let kept, let answer { idempotency.count(answer, of: kept.key.principal) }
         ports.wrote(
             context.caller.principal,
             2048 + stored.request.json.size + stored.preview.json.size + (answer?.body.count ?? 0))
@@ -162,7 +185,7 @@ extension ActionService {
         let now = ports.now()
         let oldest = now.addingTimeInterval(-Double(limits.retentionSeconds))
         let kept = limits.endedKept
-        try await write { records in
+        try await audited.write { records in
             records.prune(
                 endedBefore: oldest, keeping: kept, requestsBefore: now.addingTimeInterval(-Limits.idempotencySeconds))
         }

@@ -1,0 +1,181 @@
+import AgentAudit
+import AgentModel
+import Logging
+import StrictJSON
+
+/// The audit log and the store, kept in step: what is decided is recorded first and stored second.
+///
+/// Owns the watermark, which knows the records whose transitions are not stored yet.
+final class AuditedStore: Sendable {
+    let ports: Ports
+    let watermark = AuditWatermark()
+
+    init(_ ports: Ports) { self.ports = ports }
+
+    /// Writes a record, or says that the log cannot be written.
+    @discardableResult
+    func record(
+        _ event: AuditEvent, _ durability: AuditDurability = .now
+    ) async throws(ServiceError) -> AuditHead {
+        do throws(AuditError) {
+            let head = try await ports.audit.append(event, durability)
+            ports.wrote(event.principal, event.size)
+            return head
+        } catch {
+            ports.log.error(
+                "audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
+            var failure = ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
+            failure.mayBeRecorded = error.mayBeWritten
+            throw failure
+        }
+    }
+
+    /// Looks into the store, or says that it does not work.
+    func read<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreReader) -> Value
+    ) async throws(ServiceError) -> Value {
+        do throws(StoreError) { return try await ports.store.read(body) } catch { throw Self.unavailable(error) }
+    }
+
+    /// Writes to the store, and with it how far the audit log is settled; or says that the store does not work.
+    func write<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreTransaction) -> Value
+    ) async throws(ServiceError) -> Value {
+        let mark = watermark.mark(ports.audit.head)
+        do throws(StoreError) {
+            return try await ports.store.write { records in
+                records.put(mark)
+                return body(records)
+            }
+        } catch {
+            throw Self.unavailable(error)
+        }
+    }
+
+    private static func unavailable(_ error: StoreError) -> ServiceError {
+        ServiceError(.storeUnavailable, "the store of plans does not work: \(error.detail)")
+    }
+
+    /// Writes a record, and then the transition that it tells of: audited first, stored second.
+    ///
+    /// `body` answers `nil` when there is nothing to do any more, and then so does this; `recorded` is asked in between,
+    /// and its no has the same effect. Where the transition does not
+    /// come about, a `void` record says so; where not even that can be written, ``voidOrphans()`` does it later.
+    func commit<Value: Sendable>(
+        _ event: AuditEvent, recorded: () -> Bool = { true },
+        _ body: @escaping @Sendable (any StoreTransaction) -> Value?
+    ) async throws(ServiceError) -> Value? {
+        let ticket = watermark.open(behind: ports.audit.head)
+        let head: AuditHead
+        do throws(ServiceError) { head = try await record(event) } catch {
+            // A record that was not written leaves nothing open; of one that could not be synced nobody knows yet.
+            if error.mayBeRecorded { watermark.abandon(ticket, event) } else { watermark.close(ticket) }
+            throw error
+        }
+        let failure: ServiceError?
+        do throws(ServiceError) {
+            if recorded(), let value = try await write(body) {
+                watermark.close(ticket)
+                return value
+            }
+            failure = nil
+        } catch {
+            failure = error
+        }
+        var void = event
+        void.kind = .void
+        void.request = nil
+        void.decision = nil
+        void.result = ["status": "not_done", "kind": .string(event.kind.rawValue), "voids": JSON(Int(head.seq))]
+        do throws(ServiceError) {
+            try await record(void)
+            watermark.close(ticket)
+        } catch {
+            watermark.abandon(ticket, event)
+            ports.log.error("a record stands without its transition for now", metadata: ["seq": "\(head.seq)"])
+        }
+        if let failure { throw failure }
+        return nil
+    }
+
+    /// Records that a request was turned away, unless that is recorded already; answers the error to throw. `state` is
+    /// where the refusal leaves the plan. What a plan asks for and how it was judged stand in the record of the plan.
+    ///
+    /// When the log itself is what fails, or there is so little space that only what stops things may still be recorded,
+    /// the answer is that: no refusal goes out that is not recorded.
+    func refuse(
+        _ error: ServiceError, _ context: Context, request: ActionRequest? = nil, plan: Plan? = nil,
+        state: PlanState? = nil
+    ) async -> ServiceError {
+        if state == nil {
+            guard !error.isRecorded, error.code != .auditUnavailable else { return error }
+            do throws(ServiceError) { try checkSpace() } catch { return error }
+        }
+        var result: JSONObject = ["status": "refused", "code": .string(error.code.rawValue)]
+        result["state"] = state.map { .string($0.rawValue) }
+        if !error.issues.isEmpty { result["pointers"] = JSON(error.issues.map(\.path.pointer)) }
+        if !error.moved.isEmpty { result["moved"] = JSON(error.moved.map(\.field)) }
+        let shown = request ?? plan?.request
+        let event = AuditEvent(
+            .refuse, context, environment: shown?.environment, plan: plan?.id, operation: error.operationID,
+            request: plan == nil ? shown?.json : nil, result: .object(result))
+        var recorded = error
+        do throws(ServiceError) { try await record(event) } catch { return error }
+        recorded.isRecorded = true
+        return recorded
+    }
+
+    // MARK: Records that are written apart from their transitions
+
+    /// Says that a record is about to be written whose transition is stored by somebody else; the answer closes it.
+    func open() -> UInt64 { watermark.open(behind: ports.audit.head) }
+
+    /// Says that the transition of that record is stored.
+    func close(_ ticket: UInt64) { watermark.close(ticket) }
+
+    /// Stores where the audit log ends.
+    func noteHead() async throws(ServiceError) { try await write { _ in } }
+
+    func records(behind seq: UInt64) async throws(ServiceError) -> [AuditRecord] {
+        do throws(AuditError) { return try await ports.audit.records(after: seq, limit: .max) } catch {
+            throw ServiceError(.auditUnavailable, "the audit log cannot be read: \(error)")
+        }
+    }
+
+    /// Whether there is room for more than what ends or stops something. A refusal for the lack of it is not recorded.
+    func checkSpace() throws(ServiceError) {
+        guard var shortage = ports.shortage() else { return }
+        shortage.isRecorded = true
+        throw shortage
+    }
+}
+
+extension AuditEvent {
+    /// What happens at the wish of the context's caller.
+    init(
+        _ kind: AuditKind, _ context: Context, environment: EnvironmentName? = nil, plan: RecordID? = nil,
+        operation: RecordID? = nil, request: JSON? = nil, decision: JSON? = nil, result: JSON? = nil
+    ) {
+        self.init(
+            kind: kind, actor: context.caller.actor, principal: context.caller.principal, label: context.caller.label,
+            requestID: context.requestID, environment: environment?.description, planID: plan?.description,
+            operationID: operation?.description, request: request, decision: decision, result: result)
+    }
+}
+
+extension AuditEvent {
+    /// About how many bytes its record has.
+    fileprivate var size: Int { [request, decision, result].reduce(512) { $0 + ($1?.size ?? 0) } }
+}
+
+extension JSON {
+    /// About how many bytes it has when it is written out.
+    var size: Int {
+        switch self {
+        case .string(let text): text.utf8.count + 2
+        case .array(let elements): elements.reduce(2) { $0 + $1.size + 1 }
+        case .object(let object): object.members.reduce(2) { $0 + $1.key.utf8.count + $1.value.size + 4 }
+        case .null, .bool, .integer, .number: 8
+        }
+    }
+}
