@@ -17,7 +17,8 @@ extension Handlers {
         let found = try await service.operations(filter, exchange.context)
         return page(
             "operations",
-            found.rows.map { ($0.id, Views.operation(service.workflow.outlined($0, to: exchange.context.caller))) }, limit,
+            found.rows.map { ($0.id, Views.operation(service.workflow.outlined($0, to: exchange.context.caller))) },
+            limit,
             isCut: found.isCut)
     }
 

@@ -67,7 +67,7 @@ struct Handlers: Sendable {
     func inventory(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let running = try exchange.query("state", "all or running") { ["all": false, "running": true][$0] } ?? false
         guard let name = exchange.query["environment"] else {
-            let result = try await service.inventoryOfAll(runningOnly: running, exchange.context)
+            let result = try await service.reads.inventoryOfAll(runningOnly: running, exchange.context)
             let request: JSON = [
                 "action": .string(Action.readInventory.rawValue),
                 "target": .string("\(running ? Target.inventoryRunning : .inventoryAll)"),
@@ -111,7 +111,7 @@ struct Handlers: Sendable {
     }
 
     private func read(_ request: ActionRequest, _ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let (plan, result) = try await service.read(request, exchange.context)
+        let (plan, result) = try await service.reads.read(request, exchange.context)
         return ReadEnvelope(head: ["request": request.json, "plan": Views.unstored(plan)], result: result).response()
     }
 
@@ -220,7 +220,7 @@ struct Handlers: Sendable {
     func decidePlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let id = try exchange.id(.plan)
         let approval = try ApprovalRequest(body: try exchange.object())
-        return .json(.ok, shown(try await service.decide(id, approval, exchange.context), to: exchange))
+        return .json(.ok, shown(try await service.approvals.decide(id, approval, exchange.context), to: exchange))
     }
 
     func cancelPlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {

@@ -40,7 +40,7 @@ extension ApprovalRequest {
         reader.require("decision", "approve or reject")
         reader.require("plan_hash", "the plan_hash of the plan that was looked at")
         try reader.close()
-        guard let verdict, let hash else { throw ServiceError(JSONIssues([])) }
+        guard let verdict, let hash else { throw ServiceError(.internalError, "reading the body went wrong") }
         self.init(verdict, planHash: hash, reason: reason, ticket: ticket)
     }
 }
@@ -71,7 +71,7 @@ struct ResolveRequest {
         reader.require("outcome", "succeeded or failed")
         reader.require("reason", "why you know")
         try reader.close()
-        guard let succeeded, let reason else { throw ServiceError(JSONIssues([])) }
+        guard let succeeded, let reason else { throw ServiceError(.internalError, "reading the body went wrong") }
         self.succeeded = succeeded
         self.reason = reason
     }

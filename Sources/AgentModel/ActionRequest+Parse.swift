@@ -10,7 +10,7 @@ package enum RequestError: Error, Sendable, Hashable {
 }
 
 extension ActionRequest {
-    /// The fields of the seed's request; anything else is refused.
+    /// The fields of a request; anything else is refused.
     package static let fields = [
         "environment", "action", "target", "params", "dry_run", "reason", "expires_at", "approval_ticket",
         "approved_by",

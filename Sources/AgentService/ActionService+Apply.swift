@@ -67,7 +67,7 @@ extension ActionService {
     private func applyUnstored(_ request: ActionRequest, _ context: Context) async throws(ServiceError) -> ApplyOutcome
     {
         if request.definition.effect == .read {
-            let (plan, result) = try await read(request, context)
+            let (plan, result) = try await reads.read(request, context)
             return ApplyOutcome(plan: plan, isStored: false, kind: .read(result))
         }
         var plan: Plan?
@@ -76,7 +76,8 @@ extension ActionService {
             plan = made
             return try await applyHarmless(made, context, isStored: false)
         } catch {
-            throw workflow.shown(await audited.refuse(error, context, request: request), about: plan, to: context.caller)
+            throw workflow.shown(
+                await audited.refuse(error, context, request: request), about: plan, to: context.caller)
         }
     }
 
@@ -88,7 +89,7 @@ extension ActionService {
         // Of a stored one there is an outline only: what it would do is looked at anew.
         let plan = isStored ? try await renewed(plan, context) : plan
         if plan.request.definition.effect == .read {
-            let result = try await read(plan, context, isStored: isStored)
+            let result = try await reads.read(plan, context, isStored: isStored)
             return ApplyOutcome(plan: plan, isStored: isStored, kind: .read(result))
         }
         try await audited.record(

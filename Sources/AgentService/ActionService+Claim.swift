@@ -21,87 +21,24 @@ extension ActionService {
             let decision = access.currentRules.policy.evaluate(
                 fresh.request, by: fresh.requester, in: settings, reach: fresh.preview.reach)
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
-            try await checkApprovals(of: fresh, decision, settings, context)
-            let needed = approvalsNeeded(by: fresh, decision, settings)
+            try await approvals.checkApprovals(of: fresh, decision, settings, context)
+            let needed = approvals.approvalsNeeded(by: fresh, decision, settings)
             do throws(ApprovalRefusal) {
                 try ApprovalCheck.declared(
                     approvedBy, for: fresh, needing: needed, appliedBy: context.caller, in: settings)
             } catch {
-                throw wording(of: error, fresh)
+                throw approvals.wording(of: error, fresh)
             }
             guard runs.withLock({ $0.tasks.count }) < limits.operations else {
                 throw ServiceError(.overloaded, "\(limits.operations) operations are under way; wait for one to end")
             }
             let declared = fresh.state == .awaitingApproval ? approvedBy : nil
-            let approved = try await declare(declared, fresh, needed, context)
+            let approved = try await approvals.declare(declared, fresh, needed, context)
             guard approved.state == .approved else {
-                throw wording(of: .missing(have: approved.approvals.count, need: needed), approved)
+                throw approvals.wording(of: .missing(have: approved.approvals.count, need: needed), approved)
             }
             return try await store(claimOf: approved, kept, context)
         }
-    }
-
-    /// Whether the approvals that were given still count and are as many as policy asks for now. Where not, the plan
-    /// awaits others from here on.
-    private func checkApprovals(
-        of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings, _ context: Context
-    ) async throws(ServiceError) {
-        guard plan.state == .approved, let lack = lack(of: plan, decision, settings) else { return }
-        let now = ports.now()
-        let directory = access.currentRules.directory
-        var result: JSONObject = ["status": "refused", "code": .string(lack.code.rawValue)]
-        result["state"] = .string(PlanState.awaitingApproval.rawValue)
-        let refusal = AuditEvent(
-            .refuse, context, environment: settings.name, plan: plan.id, request: plan.request.json,
-            decision: plan.decision.json, result: .object(result))
-        _ = try await audited.commit(refusal) { records -> Bool? in
-            guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else { return nil }
-            let before = plan
-            plan.withdraw(at: now) { ApprovalCheck.stillCounts($0, for: before, in: settings, among: directory) }
-            records.put(plan)
-            return true
-        }
-        var recorded = lack
-        recorded.isRecorded = true
-        throw recorded
-    }
-
-    /// What an approved plan lacks by the rules of now; `nil` when it lacks nothing.
-    func lack(of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> ServiceError? {
-        let needed = approvalsNeeded(by: plan, decision, settings)
-        let directory = access.currentRules.directory
-        let good = plan.approvals.count { ApprovalCheck.stillCounts($0, for: plan, in: settings, among: directory) }
-        guard good < needed else { return nil }
-        return wording(of: .missing(have: good, need: needed), plan)
-    }
-
-    /// How many approvals the plan takes: never fewer than it was shown to require, and more where rules that came later
-    /// ask for them.
-    func approvalsNeeded(by plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> Int {
-        let rules = access.currentRules
-        let requirement = rules.policy.requirement(of: decision, in: settings, among: rules.directory)
-        return max(requirement.approvals, plan.requires.approvals)
-    }
-
-    /// Records and stores an approval that the applier vouches for.
-    private func declare(
-        _ approver: String?, _ plan: Plan, _ needed: Int, _ context: Context
-    ) async throws(ServiceError) -> Plan {
-        guard let approver else { return plan }
-        let approval = Approval(approver: approver, assurance: .declared, at: ports.now())
-        let event = AuditEvent(
-            .approve, context, environment: plan.request.environment, plan: plan.id,
-            result: [
-                "plan_hash": .string(plan.planHash), "approver": .string(approver),
-                "assurance": .string(Assurance.declared.rawValue),
-                "approvals": .string("\(plan.approvals.count + 1)/\(needed)"),
-            ])
-        let approved = try await audited.commit(event) { records -> Plan? in
-            guard var plan = records.plan(plan.id), plan.approve(approval, needing: needed) else { return nil }
-            records.put(plan)
-            return plan
-        }
-        return approved ?? plan
     }
 
     private func store(

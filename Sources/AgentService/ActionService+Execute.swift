@@ -45,7 +45,7 @@ extension ActionService {
         let own = Set(ready.plan.preview.calls.prefix(count).flatMap(\.expectedDrift))
         let moved = ready.preview.observed.moved(to: preview.observed).filter { !own.contains($0.field) }
         try Self.checkUnmoved(ready.plan, moved)
-        try checkDecision(of: ready.plan, at: ready.managed, preview.reach, [])
+        try approvals.checkDecision(of: ready.plan, at: ready.managed, preview.reach, [])
         return preview.digest
     }
 

@@ -57,7 +57,7 @@ extension ActionService {
         operation.message = String(redaction(end.message).prefix(4096))
         operation.logTail = end.logTail.map { redaction($0) }
         if plan.preview.calls.contains(where: \.carriesSecret) {
-            operation.keptLog = await keptLog(of: upid, at: managed, redaction)
+            operation.keptLog = await texts.keptLog(of: upid, at: managed, redaction)
         }
         if isLast, plan.request.isForMany {
             return await compareGuests(after: end, of: upid, &operation, plan, at: managed)

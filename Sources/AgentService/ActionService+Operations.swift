@@ -106,7 +106,7 @@ extension ActionService {
         try await managed.enter(context.caller)
         defer { managed.leave(context.caller) }
         let redaction: Redaction
-        switch try await secrets(of: upid, in: operation) {
+        switch try await texts.secrets(of: upid, in: operation) {
         case .known(let known): redaction = known
         case .erased(let lines, _): return (Array(lines.dropFirst(start).prefix(limit)), lines.count)
         }

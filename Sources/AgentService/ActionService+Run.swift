@@ -72,7 +72,7 @@ extension ActionService {
         try checkRules(of: plan, at: managed)
         let preview = try await look(again: plan, at: managed)
         try Self.checkUnmoved(plan, plan.preview.observed.moved(to: preview.observed))
-        try checkDecision(of: plan, at: managed, preview.reach, preview.checks)
+        try approvals.checkDecision(of: plan, at: managed, preview.reach, preview.checks)
         let known = try await tasks(like: plan.preview.calls.first, at: managed, "before the call")
         // The world went on meanwhile.
         try checkRules(of: plan, at: managed)
@@ -98,16 +98,7 @@ extension ActionService {
                 .planStale, "environment \(managed.settings.name) has another address, token or trust now; plan again",
                 planID: plan.id)
         }
-        try checkDecision(of: plan, at: managed, plan.preview.reach, [])
-    }
-
-    func checkDecision(
-        of plan: Plan, at managed: ManagedEnvironment, _ reach: Reach, _ checks: [Check]
-    ) throws(ServiceError) {
-        let decision = access.currentRules.policy.evaluate(
-            plan.request, by: plan.requester, in: managed.settings, reach: reach, checks: checks)
-        guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: plan.id) }
-        if let lack = lack(of: plan, decision, managed.settings) { throw lack }
+        try approvals.checkDecision(of: plan, at: managed, plan.preview.reach, [])
     }
 
     static func checkUnmoved(_ plan: Plan, _ moved: [StateDrift]) throws(ServiceError) {

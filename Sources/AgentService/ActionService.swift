@@ -79,7 +79,9 @@ package final class ActionService: Sendable {
     /// One mutation per guest or object at a time.
     let targetLocks = TargetLocks()
     let hub = OperationHub()
-    let reads: SharedReads
+    package let reads: ReadService
+    package let approvals: ApprovalGate
+    let texts: TaskTexts
     let runs = Mutex(Runs())
 
     struct Runs {
@@ -109,7 +111,9 @@ package final class ActionService: Sendable {
         freezes = FreezeService(audited, access)
         idempotency = IdempotencyService(audited, access, limits, digest)
         workflow = PlanWorkflow(audited, access, idempotency, limits, digest)
-        reads = SharedReads(sharing: limits.shareReads)
+        reads = ReadService(audited, access, workflow, limits)
+        approvals = ApprovalGate(audited, access, workflow)
+        texts = TaskTexts(audited: audited)
     }
 
     /// Records that a request was turned away, unless that is recorded already; answers the error to answer with.

@@ -187,7 +187,9 @@ final class Agent: Sendable {
     /// Reports environments that turn out to be one cluster under several names.
     func reportSameClusters() async {
         let reports = await withTaskGroup(of: EnvironmentReport.self) { group in
-            for managed in service.access.managedEnvironments { group.addTask { await EnvironmentReport(looking: managed) } }
+            for managed in service.access.managedEnvironments {
+                group.addTask { await EnvironmentReport(looking: managed) }
+            }
             return await group.reduce(into: []) { $0.append($1) }
         }
         for line in EnvironmentReport.sameClusters(reports) { log.warning("\(line)") }

@@ -209,7 +209,8 @@ struct ApproveTests {
         let world = try TestService(team: TestPrincipals.rules())
         let plan = try await world.plan(.startVM, "vm/102", as: .by(TestPrincipals.agent))
         #expect(plan.state == .approved)
-        world.service.access.replace(TestPrincipals.rules([PolicyRule(id: "late", effect: .requireApproval, approvals: 2)]))
+        world.service.access.replace(
+            TestPrincipals.rules([PolicyRule(id: "late", effect: .requireApproval, approvals: 2)]))
         #expect(await world.applyCode(plan) == .approvalRequired)
         #expect(await world.code(plan, by: TestPrincipals.alice) == nil)
         #expect(await world.applyCode(plan) == .approvalRequired)
@@ -220,7 +221,8 @@ struct ApproveTests {
     @Test func `a rule that came later takes no yes of the requester's own, and none twice`() async throws {
         let world = try TestService()
         let plan = try await world.plan(.startVM, "vm/102")
-        world.service.access.replace(Rules(policy: Policy(rules: [.init(id: "late", effect: .requireApproval, approvals: 2)])))
+        world.service.access.replace(
+            Rules(policy: Policy(rules: [.init(id: "late", effect: .requireApproval, approvals: 2)])))
         func code(_ approvedBy: String?) async -> ErrorCode? {
             do throws(ServiceError) { try await world.apply(plan, approvedBy: approvedBy) } catch { return error.code }
             return nil
@@ -251,7 +253,8 @@ struct ApproveTests {
     @Test func `an approved plan has as many approvals as the rules ask for by now`() async throws {
         let world = try TestService(team: TestPrincipals.rules())
         let plan = try await world.plan(.stopVM, "vm/101", as: .by(TestPrincipals.agent))
-        world.service.access.replace(TestPrincipals.rules([PolicyRule(id: "late", effect: .requireApproval, approvals: 2)]))
+        world.service.access.replace(
+            TestPrincipals.rules([PolicyRule(id: "late", effect: .requireApproval, approvals: 2)]))
         #expect(try await world.decide(plan, .approve, by: TestPrincipals.alice).state == .awaitingApproval)
         #expect(try await world.decide(plan, .approve, by: TestPrincipals.bob).state == .approved)
         #expect(await world.applyCode(plan) == nil)
@@ -260,7 +263,8 @@ struct ApproveTests {
     @Test func `a rule that denies later denies`() async throws {
         let world = try TestService(team: TestPrincipals.rules())
         let plan = try await world.plan(.startVM, "vm/102", as: .by(TestPrincipals.agent))
-        world.service.access.replace(TestPrincipals.rules([PolicyRule(id: "stop", effect: .deny, reason: "not this week")]))
+        world.service.access.replace(
+            TestPrincipals.rules([PolicyRule(id: "stop", effect: .deny, reason: "not this week")]))
         #expect(await world.applyCode(plan) == .policyDenied)
         #expect(world.pve.changes.isEmpty)
     }
@@ -276,7 +280,8 @@ struct ApproveTests {
         }
         #expect(refused?.code == .forbidden)
         #expect(
-            try await world.service.workflow.cancelPlan(plan.id, .by(TestPrincipals.agent, label: "later")).state == .cancelled)
+            try await world.service.workflow.cancelPlan(plan.id, .by(TestPrincipals.agent, label: "later")).state
+                == .cancelled)
         let other = try await world.plan(.startVM, "vm/102", as: .by(TestPrincipals.agent))
         #expect(try await world.service.workflow.cancelPlan(other.id, .by(TestPrincipals.bob)).state == .cancelled)
     }

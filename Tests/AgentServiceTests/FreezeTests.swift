@@ -31,10 +31,12 @@ struct FreezeTests {
         }
         #expect(refused?.code == .forbidden, "operators set and lift their own, only approvers lift those of others")
         #expect(
-            try await world.service.freezes.unfreeze(FreezeChoice(environment: environment), .by(TestPrincipals.alice))?.reason
+            try await world.service.freezes.unfreeze(FreezeChoice(environment: environment), .by(TestPrincipals.alice))?
+                .reason
                 == "disks are being swapped")
         #expect(
-            try await world.service.freezes.unfreeze(FreezeChoice(environment: environment), .by(TestPrincipals.alice)) == nil)
+            try await world.service.freezes.unfreeze(FreezeChoice(environment: environment), .by(TestPrincipals.alice))
+                == nil)
         #expect(await world.applyCode(plan) == nil)
         #expect(world.audit.kinds.contains(.freeze) && world.audit.kinds.contains(.unfreeze))
     }

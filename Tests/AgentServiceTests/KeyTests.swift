@@ -29,7 +29,8 @@ struct KeyTests {
 
     @Test func `while the first is being answered others wait their turn`() async throws {
         let world = try TestService()
-        guard case .fresh = try await world.service.idempotency.begin(Self.key, payloadHash: "hash", TestService.alice) else {
+        guard case .fresh = try await world.service.idempotency.begin(Self.key, payloadHash: "hash", TestService.alice)
+        else {
             Issue.record("a new key is fresh")
             return
         }
@@ -45,7 +46,9 @@ struct KeyTests {
         let plan = try await world.plan(.startVM, "vm/102")
         let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-4")
         let request = ApplyRequest(planID: plan.id)
-        func state() async -> KeyState? { try? await world.service.idempotency.begin(key, payloadHash: "h", TestService.alice) }
+        func state() async -> KeyState? {
+            try? await world.service.idempotency.begin(key, payloadHash: "h", TestService.alice)
+        }
         guard case .fresh = await state() else {
             Issue.record("a new key is fresh")
             return
@@ -117,7 +120,9 @@ struct KeyTests {
         let request = ApplyRequest(planID: plan.id)
         _ = try await world.service.apply(request, TestService.alice, wait: .seconds(30), kept: wish("h", key))
         let next = try await world.restarted()
-        guard case .unanswered(let operation) = try await next.service.idempotency.begin(key, payloadHash: "h", TestService.alice)
+        guard
+            case .unanswered(let operation) = try await next.service.idempotency.begin(
+                key, payloadHash: "h", TestService.alice)
         else {
             Issue.record("the operation is known")
             return

@@ -101,7 +101,7 @@ struct LimitTests {
         #expect(await code { () async throws(ServiceError) in _ = try await world.apply(plan) } == .storeUnavailable)
         #expect(
             await code { () async throws(ServiceError) in
-                _ = try await world.service.inventoryOfAll(runningOnly: false, TestService.alice)
+                _ = try await world.service.reads.inventoryOfAll(runningOnly: false, TestService.alice)
             } == .storeUnavailable)
         #expect(
             await code { () async throws(ServiceError) in
@@ -126,13 +126,13 @@ struct LimitTests {
         world.pve.holdInventory(until: gate)
         let read = ActionRequest(reading: .readInventory, on: .inventoryAll, in: world.settings.name)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for _ in 0..<64 { group.addTask { _ = try await world.service.read(read, TestService.alice) } }
+            for _ in 0..<64 { group.addTask { _ = try await world.service.reads.read(read, TestService.alice) } }
             while world.pve.inventories < 64 { await Task.yield() }
             let refusal = await world.refusal { () async throws(ServiceError) in
                 _ = try await world.plan(.startVM, "vm/102")
             }
             #expect(refusal?.code == .overloaded && refusal?.detail.hasPrefix("home: ") == true)
-            let all = try await world.service.inventoryOfAll(runningOnly: false, TestService.alice)
+            let all = try await world.service.reads.inventoryOfAll(runningOnly: false, TestService.alice)
             #expect(all.parts.first?.error?.code == .overloaded)
             gate.open()
             try await group.waitForAll()
@@ -154,10 +154,10 @@ struct LimitTests {
         world.pve.holdInventory(until: gate)
         let read = ActionRequest(reading: .readInventory, on: .inventoryAll, in: world.settings.name)
         let managed = try #require(world.service.access.managedEnvironments.first)
-        let flood = (0..<64).map { _ in Task { try? await world.service.read(read, TestService.alice) } }
+        let flood = (0..<64).map { _ in Task { try? await world.service.reads.read(read, TestService.alice) } }
         let bob = Context(caller: .labelled("bob"), principal: .shared, requestID: "req_2")
         // Not before: between looking and reading each gives its place back for a moment.
-        try await pass { world.service.reads.waiting == 64 }
+        try await pass { world.service.reads.shared.waiting == 64 }
         let mine = await world.refusal { () async throws(ServiceError) in
             _ = try await world.plan(.startVM, "vm/102")
         }

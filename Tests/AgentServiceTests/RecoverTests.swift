@@ -265,10 +265,12 @@ struct RecoverTests {
         }
         let next = try await world.restarted()
         #expect(
-            next.service.freezes.inForce(TestService.alice).map(\.id) == [.sample(1, .freeze)], "one that is over is not set")
+            next.service.freezes.inForce(TestService.alice).map(\.id) == [.sample(1, .freeze)],
+            "one that is over is not set")
         let refused = await next.refusal { () async throws(ServiceError) in try await next.apply(plan) }
         #expect(refused?.code == .frozen)
-        #expect(try await next.service.freezes.unfreeze(FreezeChoice(environment: "home"), TestService.alice)?.by == "bob")
+        #expect(
+            try await next.service.freezes.unfreeze(FreezeChoice(environment: "home"), TestService.alice)?.by == "bob")
         #expect(try await next.restarted().service.freezes.inForce(TestService.alice).isEmpty)
     }
 

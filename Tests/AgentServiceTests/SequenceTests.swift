@@ -76,7 +76,8 @@ struct SequenceTests {
             async let first = twice.applyCode(plan)
             async let second = twice.applyCode(plan)
             _ = await (first, second)
-        case .cancel: if let plan { _ = try? await world.service.workflow.cancelPlan(plan.id, .by(TestPrincipals.agent)) }
+        case .cancel:
+            if let plan { _ = try? await world.service.workflow.cancelPlan(plan.id, .by(TestPrincipals.agent)) }
         case .pass: world.clock.move(by: Double(random.number(1..<2000)))
         case .freeze: _ = try? await world.service.freezes.freeze(FreezeRequest(reason: "test"), .by(approver))
         case .unfreeze: _ = try? await world.service.freezes.unfreeze(FreezeChoice(), .by(approver))
@@ -88,7 +89,8 @@ struct SequenceTests {
             world.audit.refuse { _, _ in false }
             world = try await world.restarted()
         case .expire: try? await world.service.workflow.expireDue()
-        case .denyAll: world.service.access.replace(TestPrincipals.rules([Self.guarded, PolicyRule(id: "no", effect: .deny)]))
+        case .denyAll:
+            world.service.access.replace(TestPrincipals.rules([Self.guarded, PolicyRule(id: "no", effect: .deny)]))
         case .breakLog: world.audit.refuse { event, _ in event.kind != .apply }
         case .mendLog: world.audit.refuse { _, _ in false }
         }

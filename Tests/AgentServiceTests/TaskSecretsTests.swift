@@ -46,7 +46,8 @@ struct TaskSecretsTests {
         let target = try #require(Target(target))
         let request = ActionRequest(
             reading: try #require(Action(rawValue: action)), on: target, in: world.settings.name)
-        guard case .json(let data) = try await world.service.read(request, TestService.alice).result.content else {
+        guard case .json(let data) = try await world.service.reads.read(request, TestService.alice).result.content
+        else {
             return .null
         }
         return data

@@ -41,7 +41,7 @@ extension TestService {
         _ plan: Plan, _ verdict: ApprovalRequest.Verdict, by principal: Principal, hash: String? = nil
     ) async throws(ServiceError) -> Plan {
         let approval = ApprovalRequest(verdict, planHash: hash ?? plan.planHash, reason: "looked at it")
-        return try await service.decide(plan.id, approval, .by(principal))
+        return try await service.approvals.decide(plan.id, approval, .by(principal))
     }
 
     /// The code that a word is turned away with; `nil` when it is taken.

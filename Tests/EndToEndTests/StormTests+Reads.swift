@@ -72,7 +72,7 @@ private struct ReadingService {
         let context = Context(
             caller: Caller(principal: "agent", label: nil), principal: .shared, requestID: "req_1")
         do throws(ServiceError) {
-            let result = try await service.read(request, context).result
+            let result = try await service.reads.read(request, context).result
             // What goes out is written.
             if case .json(let data) = result.content { _ = data.bytes }
             return result.status.rawValue

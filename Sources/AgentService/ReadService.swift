@@ -31,7 +31,24 @@ package struct ReadResult: Sendable {
     package var parts: [Part] = []
 }
 
-extension ActionService {
+/// Carries out what only looks.
+package final class ReadService: Sendable {
+    private let audited: AuditedStore
+    private let access: AccessControl
+    private let workflow: PlanWorkflow
+    private let texts: TaskTexts
+    let shared: SharedReads
+
+    init(_ audited: AuditedStore, _ access: AccessControl, _ workflow: PlanWorkflow, _ limits: Limits) {
+        self.audited = audited
+        self.access = access
+        self.workflow = workflow
+        texts = TaskTexts(audited: audited)
+        shared = SharedReads(sharing: limits.shareReads)
+    }
+
+    private var ports: Ports { audited.ports }
+
     /// Carries out a read that needs no stored plan: makes the plan, reads, records a summary.
     package func read(
         _ request: ActionRequest, _ context: Context
@@ -59,7 +76,7 @@ extension ActionService {
             throw ServiceError(error, request.environment, during: request.action.rawValue)
         }
         if case .json(let data) = result.content {
-            result.content = .json(try await redacted(data, request, at: managed))
+            result.content = .json(try await texts.redacted(data, request, at: managed))
         }
         try await audited.record(
             AuditEvent(
@@ -74,7 +91,7 @@ extension ActionService {
     ) async throws(HypervisorError) -> ReadResult {
         if request.action == .readInventory {
             let running = request.target == .inventoryRunning
-            let rows = try await reads.inventory(of: managed, runningOnly: running)
+            let rows = try await shared.inventory(of: managed, runningOnly: running)
             var message = "\(rows.count) \(running ? "running " : "")guests in \(request.environment)"
             if rows.count == 0, let why = try await managed.planning.blindness(of: request) { message += "; \(why)" }
             return ReadResult(message: message, content: .rows([rows]))
@@ -153,7 +170,7 @@ extension ActionService {
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: denial), nil)
         }
         do throws(HypervisorError) {
-            let rows = try await reads.inventory(of: managed, runningOnly: runningOnly)
+            let rows = try await shared.inventory(of: managed, runningOnly: runningOnly)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: rows.count, error: nil), rows)
         } catch {
             let failure = ServiceError(error, name, during: "reading the list of guests")

@@ -24,7 +24,20 @@ package struct ApprovalRequest: Sendable {
     }
 }
 
-extension ActionService {
+/// Takes approvals, and judges whether those that were given let a plan pass.
+package final class ApprovalGate: Sendable {
+    let audited: AuditedStore
+    let access: AccessControl
+    private let workflow: PlanWorkflow
+
+    init(_ audited: AuditedStore, _ access: AccessControl, _ workflow: PlanWorkflow) {
+        self.audited = audited
+        self.access = access
+        self.workflow = workflow
+    }
+
+    var ports: Ports { audited.ports }
+
     /// Takes an approver's yes or no to exactly what they looked at. Nothing is applied by it.
     ///
     /// - Throws: the code that says why the word does not count; each refusal is recorded.

@@ -2,7 +2,9 @@ import AgentModel
 import StrictJSON
 
 /// Takes the secrets that a call carried out of what PVE says about its task, also when they have been erased.
-extension ActionService {
+struct TaskTexts: Sendable {
+    let audited: AuditedStore
+
     /// The log of a task that has ended, without its secrets, as far as it is kept with the operation.
     func keptLog(of upid: UPID, at managed: ManagedEnvironment, _ redaction: Redaction) async -> [String] {
         do throws(HypervisorError) {
