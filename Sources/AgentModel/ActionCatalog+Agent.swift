@@ -6,9 +6,10 @@ extension ActionCatalog {
     static let guestAgent: [ActionDefinition] = [
         .change(
             "agent_fstrim", "Let the guest agent give unused blocks of file systems back", on: [.vm], [node],
-            risk: .medium,
+            risk: .medium, approval: false,
             because: "uses the disks for a while",
-            [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/fstrim")], checks: [.running, .agentEnabled],
+            [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/fstrim", tasks: [])],
+            checks: [.running, .agentEnabled],
             changes: .none,
             needs: [
                 Privilege("/vms/{vmid}", "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted", version: 9),
@@ -23,7 +24,7 @@ extension ActionCatalog {
                     "the program and its arguments; must begin like one of the configured agent_exec_allow"),
                 ParameterDefinition("input-data", .text(65_536), "what the command reads"),
             ], risk: .high, approval: true, because: "does anything that the command can do",
-            [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/exec")],
+            [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/exec", tasks: [])],
             checks: [.commandAllowed, .running, .agentEnabled], changes: .command,
             needs: [Privilege("/vms/{vmid}", "VM.GuestAgent.Unrestricted", version: 9), monitors]),
     ]

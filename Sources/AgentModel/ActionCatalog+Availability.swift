@@ -53,9 +53,10 @@ extension ActionCatalog {
         _ list: String, _ item: String, on targets: Condition, fixed: KeyValuePairs<String, String>, removing: [String]
     ) -> [CallTemplate] {
         [
-            CallTemplate(.post, list, when: .when("op", "add").and(targets), fixed: fixed),
-            CallTemplate(.put, "\(list)/\(item)", when: .when("op", "change").and(targets), digest: true),
-            CallTemplate(.delete, "\(list)/\(item)", when: .when("op", "remove").and(targets), forwards: removing),
+            CallTemplate(.post, list, when: .when("op", "add").and(targets), tasks: [], fixed: fixed),
+            CallTemplate(.put, "\(list)/\(item)", when: .when("op", "change").and(targets), tasks: [], digest: true),
+            CallTemplate(
+                .delete, "\(list)/\(item)", when: .when("op", "remove").and(targets), tasks: [], forwards: removing),
         ]
     }
 
@@ -69,7 +70,7 @@ extension ActionCatalog {
                     "mode", .choice(["migrate", "relocate"]), required: true, agentOnly: true,
                     "while it runs, or stopped and started there"),
             ], risk: .high, approval: true, because: "moves a machine; may interrupt it",
-            [CallTemplate(.post, "/cluster/ha/resources/{sid}/{mode}", fixed: ["node": "{target}"])],
+            [CallTemplate(.post, "/cluster/ha/resources/{sid}/{mode}", tasks: [], fixed: ["node": "{target}"])],
             checks: [.unlocked(), .managedByHA, .otherNode("target"), .migration, .ruleAllows("target")],
             changes: .node("target"),
             undo: .action("ha_migrate", [.take("target", .observed("node")), .same("mode")]), needs: mayHA)
@@ -97,19 +98,21 @@ extension ActionCatalog {
             because: "what is not replicated is lost with its node",
             [
                 CallTemplate(
-                    .post, "/cluster/replication", when: .when("op", "add"), fixed: ["id": job, "type": "local"]),
-                CallTemplate(.put, "/cluster/replication/\(job)", when: .when("op", "change"), digest: true),
+                    .post, "/cluster/replication", when: .when("op", "add"), tasks: [],
+                    fixed: ["id": job, "type": "local"]),
+                CallTemplate(.put, "/cluster/replication/\(job)", when: .when("op", "change"), tasks: [], digest: true),
                 CallTemplate(
-                    .delete, "/cluster/replication/\(job)", when: .when("op", "remove"), forwards: ["keep", "force"]),
+                    .delete, "/cluster/replication/\(job)", when: .when("op", "remove"), tasks: [],
+                    forwards: ["keep", "force"]),
             ], object: .at("/cluster/replication/\(job)"), checks: [.objectFits, .otherNode("target"), .replicable],
             changes: .object, undo: .edit, needs: mayReplicate)
     }
 
     private static var runReplication: ActionDefinition {
         .change(
-            "replication_run", "Run a guest's replication now", on: guests, [node, job], risk: .medium,
+            "replication_run", "Run a guest's replication now", on: guests, [node, job], risk: .medium, approval: false,
             because: "uses the network, interrupts nothing",
-            [CallTemplate(.post, "/nodes/{node}/replication/{vmid}-{job}/schedule_now")],
+            [CallTemplate(.post, "/nodes/{node}/replication/{vmid}-{job}/schedule_now", tasks: [])],
             object: .at("/cluster/replication/{vmid}-{job}", fields: ["id", "target", "disable"]),
             checks: [.objectFits], changes: .told("job", key: "replication"),
             needs: mayReplicate)

@@ -19,7 +19,7 @@ extension ActionCatalog {
                 compress, notes, protected,
                 ParameterDefinition("remove", .boolean, "delete older backups by the rule of storage or prune-backups"),
                 retention, bandwidth, ParameterDefinition("ionice", .integer(0...8), "IO priority; 8 is idle"),
-            ], risk: .medium, because: "uses storage, interrupts little",
+            ], risk: .medium, approval: false, because: "uses storage, interrupts little",
             touches: [
                 RiskEscalation(
                     "touches-running", when: .when("mode", "suspend", "stop"), risk: .medium,
@@ -110,9 +110,9 @@ extension ActionCatalog {
             ],
             risk: .high, approval: true, because: "what is not backed up any more cannot be brought back",
             [
-                CallTemplate(.post, "/cluster/backup", when: .when("op", "add")),
-                CallTemplate(.put, "/cluster/backup/{id}", when: .when("op", "change")),
-                CallTemplate(.delete, "/cluster/backup/{id}", when: .when("op", "remove")),
+                CallTemplate(.post, "/cluster/backup", when: .when("op", "add"), tasks: []),
+                CallTemplate(.put, "/cluster/backup/{id}", when: .when("op", "change"), tasks: []),
+                CallTemplate(.delete, "/cluster/backup/{id}", when: .when("op", "remove"), tasks: []),
             ], object: .at("/cluster/backup/{id}"), checks: [.objectFits], changes: .object, undo: .edit,
             needs: [
                 Privilege("/", "Sys.Modify"),

@@ -40,7 +40,7 @@ extension ActionCatalog {
                             "force", .boolean, when: .with("delete"), "destroy deleted disks instead of keeping them")
                     ] : []),
             rules: [.atLeastOne(keys(of: kind).map(\.name) + ["delete"]), .notSetAndListed("delete")],
-            risk: .medium, because: "changes a guest, perhaps not before it is started again",
+            risk: .medium, approval: false, because: "changes a guest, perhaps not before it is started again",
             touches: [
                 touchesHost, touchesIdentity, touchesDisks(kind), touchesDevices, touchesProtection, touchesFirewall,
             ] + (kind == .vm ? [touchesAccess, touchesHostDevice] : [touchesConsole]), [config(kind)],
@@ -54,7 +54,7 @@ extension ActionCatalog {
             [
                 node, ParameterDefinition("add", .list(.text(.tag), upTo: 32), agentOnly: true, "tags that it gets"),
                 ParameterDefinition("remove", .list(.text(.tag), upTo: 32), agentOnly: true, "tags that it loses"),
-            ], rules: [.atLeastOne(["add", "remove"]), .disjoint("add", "remove")], risk: .medium,
+            ], rules: [.atLeastOne(["add", "remove"]), .disjoint("add", "remove")], risk: .medium, approval: false,
             because: "interrupts nothing; policies and scripts may go by tags",
             [config(kind, forwards: [], computed: [.tags])], checks: [.unlocked()], changes: .config, undo: .tags,
             needs: mayConfigure(kind))
@@ -67,7 +67,7 @@ extension ActionCatalog {
             [node] + machineKeys.filter { given.contains($0.name) } + [
                 ParameterDefinition(
                     "delete", .list(.text(.cloudInitKey), upTo: 64), "keys that go back to their defaults")
-            ], rules: [.notSetAndListed("delete")], risk: .medium,
+            ], rules: [.notSetAndListed("delete")], risk: .medium, approval: false,
             because: "changes users and addresses at the next start",
             touches: [
                 RiskEscalation(
@@ -76,7 +76,7 @@ extension ActionCatalog {
             ],
             [
                 config(.vm, when: .any(given + ["delete"])),
-                CallTemplate(.put, "/nodes/{node}/qemu/{vmid}/cloudinit", forwards: []),
+                CallTemplate(.put, "/nodes/{node}/qemu/{vmid}/cloudinit", tasks: [], forwards: []),
             ], checks: [.unlocked()], changes: .config, undo: .config,
             needs: [Privilege("/vms/{vmid}", "VM.Config.Cloudinit", "VM.Config.Network")])
     }
@@ -88,7 +88,7 @@ extension ActionCatalog {
                 node,
                 ParameterDefinition(
                     "keys", .list(.text(.configKey), upTo: 64), required: true, "keys whose pending change goes"),
-            ], risk: .medium, because: "keeps what is; interrupts nothing",
+            ], risk: .medium, approval: false, because: "keeps what is; interrupts nothing",
             [config(.vm, renames: ["keys": "revert"])], checks: [.unlocked(), .keysPending("keys")], changes: .pending,
             undo: .pending, needs: mayConfigure(.vm))
     }

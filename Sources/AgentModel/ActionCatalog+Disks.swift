@@ -50,7 +50,8 @@ extension ActionCatalog {
             [
                 node, slot,
                 ParameterDefinition("size", .text(.size), required: true, "as +10G more, or 42G in all; never less"),
-            ], rules: [.diskOfKind("disk")], risk: .medium, because: "uses storage; cannot be made smaller again",
+            ], rules: [.diskOfKind("disk")], risk: .medium, approval: false,
+            because: "uses storage; cannot be made smaller again",
             [
                 CallTemplate(
                     .put, "/nodes/{node}/{kind}/{vmid}/resize", tasks: ["resize"], id: "{vmid}",
@@ -91,7 +92,8 @@ extension ActionCatalog {
                 ParameterDefinition(
                     "path", .text(.directory), required: true, agentOnly: true, when: .on(.container),
                     "where the container sees it"),
-            ] + diskOptions, rules: [.diskOfKind("disk")], risk: .medium, because: "uses storage, takes nothing away",
+            ] + diskOptions, rules: [.diskOfKind("disk")], risk: .medium, approval: false,
+            because: "uses storage, takes nothing away",
             touches: [
                 RiskEscalation(
                     "touches-volume", ["volume"], because: "gives the guest data that may be somebody else's")

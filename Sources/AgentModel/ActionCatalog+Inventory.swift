@@ -20,8 +20,8 @@ extension ActionCatalog {
                 "read_\(kind.suffix)", "Configuration and current status of one \(kind.noun)", on: [kind.form], [node],
                 needs: sees,
                 calls: [
-                    CallTemplate(.get, "\(kind.path)/config", name: "config"),
-                    CallTemplate(.get, "\(kind.path)/status/current", name: "status"),
+                    .get("\(kind.path)/config", name: "config"),
+                    .get("\(kind.path)/status/current", name: "status"),
                 ])
         } + [
             .read(
@@ -29,14 +29,14 @@ extension ActionCatalog {
                 on: guests,
                 [node, ParameterDefinition("snapshot", .text(.snapshot), "as it was at this snapshot")], needs: sees,
                 calls: [
-                    CallTemplate(.get, "/nodes/{node}/{kind}/{vmid}/config", name: "config"),
-                    CallTemplate(
-                        .get, "/nodes/{node}/{kind}/{vmid}/pending", when: .without("snapshot"), forwards: [],
+                    .get("/nodes/{node}/{kind}/{vmid}/config", name: "config"),
+                    .get(
+                        "/nodes/{node}/{kind}/{vmid}/pending", when: .without("snapshot"), forwards: [],
                         name: "pending"),
                 ]),
             .read(
                 "read_snapshots", "A guest's snapshots", on: guests, [node], needs: sees,
-                calls: [CallTemplate(.get, "/nodes/{node}/{kind}/{vmid}/snapshot")]),
+                calls: [.get("/nodes/{node}/{kind}/{vmid}/snapshot")]),
             .read(
                 "read_guest_network", "The addresses that a running guest has", on: guests, [node],
                 needs: [
@@ -46,9 +46,8 @@ extension ActionCatalog {
                     Privilege("/vms/{vmid}", "VM.Audit", when: .on(.container)),
                 ],
                 calls: [
-                    CallTemplate(
-                        .get, "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces", when: .on(.vm)),
-                    CallTemplate(.get, "/nodes/{node}/lxc/{vmid}/interfaces", when: .on(.container)),
+                    .get("/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces", when: .on(.vm)),
+                    .get("/nodes/{node}/lxc/{vmid}/interfaces", when: .on(.container)),
                 ]),
             .read(
                 "read_metrics", "How a guest, a node or a storage was used lately", on: guests + [.node, .storage],
@@ -59,26 +58,26 @@ extension ActionCatalog {
                     ParameterDefinition("cf", .choice(["AVERAGE", "MAX"]), "means or maxima"),
                 ],
                 calls: [
-                    CallTemplate(.get, "/nodes/{node}/{kind}/{vmid}/rrddata", when: .on(.vm, .container)),
-                    CallTemplate(.get, "/nodes/{node}/rrddata", when: .on(.node)),
-                    CallTemplate(.get, "/nodes/{node}/storage/{storage}/rrddata", when: .on(.storage)),
+                    .get("/nodes/{node}/{kind}/{vmid}/rrddata", when: .on(.vm, .container)),
+                    .get("/nodes/{node}/rrddata", when: .on(.node)),
+                    .get("/nodes/{node}/storage/{storage}/rrddata", when: .on(.storage)),
                 ]),
             .read(
                 "read_inventory", "All virtual machines and containers, or only the running ones",
                 on: [.inventoryAll, .inventoryRunning], needs: [Privilege("/vms", "VM.Audit")],
-                calls: [CallTemplate(.get, "/cluster/resources")]),
+                calls: [.get("/cluster/resources")]),
         ]
 
     private static let nodeReads: [ActionDefinition] = [
         .read(
             "read_nodes", "The cluster's nodes", on: [.nodesAll], needs: [Privilege("/nodes", "Sys.Audit")],
-            calls: [CallTemplate(.get, "/nodes")]),
+            calls: [.get("/nodes")]),
         .read(
             "read_node", "A node's state and its services", on: [.node],
             needs: [Privilege("/nodes/{node}", "Sys.Audit")],
             calls: [
-                CallTemplate(.get, "/nodes/{node}/status", name: "status"),
-                CallTemplate(.get, "/nodes/{node}/services", name: "services"),
+                .get("/nodes/{node}/status", name: "status"),
+                .get("/nodes/{node}/services", name: "services"),
             ]),
     ]
 
@@ -87,8 +86,8 @@ extension ActionCatalog {
             "read_storage", "A storage's definition, and how full it is", on: [.storage], [onNode],
             needs: seesStorage + [Privilege("/storage/{storage}", "Datastore.Allocate")],
             calls: [
-                CallTemplate(.get, "/storage/{storage}", name: "definition"),
-                CallTemplate(.get, "/nodes/{node}/storage/{storage}/status", name: "status"),
+                .get("/storage/{storage}", name: "definition"),
+                .get("/nodes/{node}/storage/{storage}/status", name: "status"),
             ]),
         .read(
             "read_storage_content", "The volumes on a storage", on: [.storage],
@@ -97,7 +96,7 @@ extension ActionCatalog {
                 ParameterDefinition(
                     "content", .choice(["images", "rootdir", "vztmpl", "iso", "backup", "snippets", "import"]),
                     "only of this kind"), ParameterDefinition("vmid", .integer(vmid), "only of this guest"),
-            ], needs: seesStorage, calls: [CallTemplate(.get, "/nodes/{node}/storage/{storage}/content")]),
+            ], needs: seesStorage, calls: [.get("/nodes/{node}/storage/{storage}/content")]),
         .read(
             "read_backups", "The backups on a storage, or the cluster's backup jobs", on: [.storage, .cluster],
             [
@@ -105,9 +104,8 @@ extension ActionCatalog {
                 ParameterDefinition("vmid", .integer(vmid), when: .on(.storage), "only of this guest"),
             ],
             calls: [
-                CallTemplate(
-                    .get, "/nodes/{node}/storage/{storage}/content", when: .on(.storage), fixed: ["content": "backup"]),
-                CallTemplate(.get, "/cluster/backup", when: .on(.cluster)),
+                .get("/nodes/{node}/storage/{storage}/content", when: .on(.storage), fixed: ["content": "backup"]),
+                .get("/cluster/backup", when: .on(.cluster)),
             ]),
     ]
 
@@ -116,44 +114,44 @@ extension ActionCatalog {
             "read_firewall", "Options, rules, aliases and sets of a firewall",
             on: [.firewallCluster, .firewallNode, .firewallVM, .firewallContainer],
             calls: [
-                CallTemplate(.get, "{firewall}/options", name: "options"),
-                CallTemplate(.get, "{firewall}/rules", name: "rules"),
-                CallTemplate(
-                    .get, "{firewall}/aliases", when: .on(.firewallCluster, .firewallVM, .firewallContainer),
+                .get("{firewall}/options", name: "options"),
+                .get("{firewall}/rules", name: "rules"),
+                .get(
+                    "{firewall}/aliases", when: .on(.firewallCluster, .firewallVM, .firewallContainer),
                     name: "aliases"),
-                CallTemplate(
-                    .get, "{firewall}/ipset", when: .on(.firewallCluster, .firewallVM, .firewallContainer),
+                .get(
+                    "{firewall}/ipset", when: .on(.firewallCluster, .firewallVM, .firewallContainer),
                     name: "ipset"),
-                CallTemplate(.get, "{firewall}/groups", when: .on(.firewallCluster), name: "groups"),
+                .get("{firewall}/groups", when: .on(.firewallCluster), name: "groups"),
             ]),
         .read(
             "read_ha", "What HA manages, by which rules, and how it is", on: [.cluster], needs: audits,
             calls: [
-                CallTemplate(.get, "/cluster/ha/status/current", name: "status"),
-                CallTemplate(.get, "/cluster/ha/resources", name: "resources"),
-                CallTemplate(.get, "/cluster/ha/rules", name: "rules"),
+                .get("/cluster/ha/status/current", name: "status"),
+                .get("/cluster/ha/resources", name: "resources"),
+                .get("/cluster/ha/rules", name: "rules"),
             ]),
         .read(
             "read_pools", "All pools, or one with its members", on: [.cluster, .pool],
             needs: [Privilege("/pool", "Pool.Audit", when: .on(.cluster))],
             calls: [
-                CallTemplate(.get, "/pools", when: .on(.cluster)),
-                CallTemplate(.get, "/pools", when: .on(.pool), fixed: ["poolid": "{pool}"]),
+                .get("/pools", when: .on(.cluster)),
+                .get("/pools", when: .on(.pool), fixed: ["poolid": "{pool}"]),
             ]),
         .read(
             "read_cluster", "The cluster, its quorum and its resources", on: [.cluster], needs: audits,
             calls: [
-                CallTemplate(.get, "/cluster/status", name: "status"),
-                CallTemplate(.get, "/cluster/resources", name: "resources"),
+                .get("/cluster/status", name: "status"),
+                .get("/cluster/resources", name: "resources"),
             ]),
         .read(
             "read_permissions", "What the agent's token may do", on: [.cluster],
             [ParameterDefinition("path", .text(.accessPath), "only on this path of PVE's ACL")],
-            calls: [CallTemplate(.get, "/access/permissions")]),
+            calls: [.get("/access/permissions")]),
         .read(
             "read_next_id", "An id that is free, or whether one is", on: [.cluster],
             [ParameterDefinition("vmid", .integer(vmid), "this one")],
-            calls: [CallTemplate(.get, "/cluster/nextid")]),
+            calls: [.get("/cluster/nextid")]),
     ]
 
     private static let taskReads: [ActionDefinition] = [
@@ -164,20 +162,19 @@ extension ActionCatalog {
                 ParameterDefinition("limit", .integer(1...1000), "at most so many, newest first; 50"),
             ],
             calls: [
-                CallTemplate(.get, "/cluster/tasks", when: .without("node"), forwards: []),
+                .get("/cluster/tasks", when: .without("node"), forwards: []),
                 // PVE leaves the running ones out of this list unless it is asked for them.
-                CallTemplate(
-                    .get, "/nodes/{node}/tasks", when: .with("node"), fixed: ["source": "all", "limit": "50"]),
+                .get("/nodes/{node}/tasks", when: .with("node"), fixed: ["source": "all", "limit": "50"]),
             ]),
         .read(
             "read_task_status", "State and exit status of one task", on: [.task],
-            calls: [CallTemplate(.get, "/nodes/{node}/tasks/{upid}/status")]),
+            calls: [.get("/nodes/{node}/tasks/{upid}/status")]),
         .read(
             "read_task_log", "What one task wrote", on: [.task],
             [
                 ParameterDefinition("start", .integer(0...100_000_000), "the first line, from 0"),
                 ParameterDefinition("limit", .integer(1...5000), "at most so many lines; 50"),
             ],
-            calls: [CallTemplate(.get, "/nodes/{node}/tasks/{upid}/log")]),
+            calls: [.get("/nodes/{node}/tasks/{upid}/log")]),
     ]
 }

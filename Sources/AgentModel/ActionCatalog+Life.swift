@@ -26,7 +26,7 @@ extension ActionCatalog {
                         ParameterDefinition("password", .text(.password), "of its root"),
                         ParameterDefinition("ssh-public-keys", .text(32_768), "for its root, one a line"),
                     ]),
-            risk: .medium, because: "uses resources, takes nothing away",
+            risk: .medium, approval: false, because: "uses resources, takes nothing away",
             touches: [touchesHost, touchesVolumes(kind)]
                 + (isVM
                     ? [touchesHostDevice]
@@ -68,7 +68,7 @@ extension ActionCatalog {
                 pool,
                 ParameterDefinition("snapname", .text(.snapshot), "copy this snapshot instead of the present state"),
                 bandwidth,
-            ], risk: .medium, because: "uses storage, leaves the source as it is",
+            ], risk: .medium, approval: false, because: "uses storage, leaves the source as it is",
             touches: [
                 RiskEscalation(
                     "touches-host", live: .copiesHost, because: "makes another guest with the same hold on its node")

@@ -127,18 +127,22 @@ extension ActionCatalog {
             -> [CallTemplate]
         {
             [
-                CallTemplate(.post, add, when: firewall(object, op: "add"), forwards: added),
+                CallTemplate(.post, add, when: firewall(object, op: "add"), tasks: [], forwards: added),
                 CallTemplate(
-                    .delete, item, when: firewall(object, op: "remove"), forwards: object == "ipset" ? ["force"] : [],
+                    .delete, item, when: firewall(object, op: "remove"), tasks: [],
+                    forwards: object == "ipset" ? ["force"] : [],
                     digest: change),
             ]
                 + (change
-                    ? [CallTemplate(.put, item, when: firewall(object, op: "change"), forwards: set, digest: true)]
+                    ? [
+                        CallTemplate(
+                            .put, item, when: firewall(object, op: "change"), tasks: [], forwards: set, digest: true)
+                    ]
                     : [])
         }
         let rules = ruleKeys.map(\.name) + ["comment"]
         return [
-            CallTemplate(.put, "{firewall}/options", when: firewall("options", op: "change"), digest: true)
+            CallTemplate(.put, "{firewall}/options", when: firewall("options", op: "change"), tasks: [], digest: true)
         ]
             + edits(
                 "rule", add: "{firewall}/rules", item: "{firewall}/rules/{pos}", pass: rules.filter { $0 != "moveto" },
@@ -182,10 +186,12 @@ extension ActionCatalog {
             ], rules: [.membersGiven], risk: .high, approval: true,
             because: "what callers may do to a guest can follow from its pool",
             [
-                CallTemplate(.post, "/pools", when: .when("op", "add"), fixed: ["poolid": "{pool}"]),
-                CallTemplate(.put, "/pools", when: .when("op", "change", "join"), fixed: ["poolid": "{pool}"]),
-                CallTemplate(.put, "/pools", when: .when("op", "leave"), fixed: ["poolid": "{pool}", "delete": "1"]),
-                CallTemplate(.delete, "/pools", when: .when("op", "remove"), fixed: ["poolid": "{pool}"]),
+                CallTemplate(.post, "/pools", when: .when("op", "add"), tasks: [], fixed: ["poolid": "{pool}"]),
+                CallTemplate(
+                    .put, "/pools", when: .when("op", "change", "join"), tasks: [], fixed: ["poolid": "{pool}"]),
+                CallTemplate(
+                    .put, "/pools", when: .when("op", "leave"), tasks: [], fixed: ["poolid": "{pool}", "delete": "1"]),
+                CallTemplate(.delete, "/pools", when: .when("op", "remove"), tasks: [], fixed: ["poolid": "{pool}"]),
             ], object: .pool, checks: [.objectFits, .emptied, .members], changes: .pool, undo: .pool,
             needs: [Privilege("/pool/{pool}", "Pool.Allocate")])
     }

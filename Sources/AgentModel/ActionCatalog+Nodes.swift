@@ -35,7 +35,7 @@ extension ActionCatalog {
         .change(
             "\(command)_node", summary, on: [.node], [], risk: .high, approval: true,
             because: "interrupts every guest on the node",
-            [CallTemplate(.post, "/nodes/{node}/status", fixed: ["command": command])], object: row,
+            [CallTemplate(.post, "/nodes/{node}/status", tasks: [], fixed: ["command": command])], object: row,
             checks: [.nodeOnline(nil), .quorateWithout, .guestsOnNode],
             changes: command == "reboot" ? .restarted : .nodeStatus("offline"),
             undo: command == "reboot" ? .none : .action("wake_node"), needs: mayPower)
@@ -43,8 +43,9 @@ extension ActionCatalog {
 
     private static var wake: ActionDefinition {
         .change(
-            "wake_node", "Wake a node over the network", on: [.node], [], risk: .medium,
-            because: "uses power, interrupts nothing", [CallTemplate(.post, "/nodes/{node}/wakeonlan")], object: row,
+            "wake_node", "Wake a node over the network", on: [.node], [], risk: .medium, approval: false,
+            because: "uses power, interrupts nothing", [CallTemplate(.post, "/nodes/{node}/wakeonlan", tasks: [])],
+            object: row,
             checks: [.nodeOffline], changes: .nodeStatus("online"), undo: .action("shutdown_node"), needs: mayPower)
     }
 

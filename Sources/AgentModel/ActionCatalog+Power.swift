@@ -11,7 +11,8 @@ extension ActionCatalog {
         let overrule = ParameterDefinition("overrule-shutdown", .boolean, "end a shutdown that is under way")
         return [
             change(
-                "start", "Start a \(kind.noun)", kind, waiting, because: "uses resources, interrupts nothing",
+                "start", "Start a \(kind.noun)", kind, waiting, approval: false,
+                because: "uses resources, interrupts nothing",
                 ha: "start",
                 // A start is how PVE wakes a machine that was put to sleep on disk.
                 checks: [.unlocked(except: isVM ? ["suspended"] : []), .notTemplate, .notRunningYet],
@@ -31,7 +32,7 @@ extension ActionCatalog {
                 runs: .always),
             suspend(kind),
             change(
-                "resume", "Let a paused \(kind.noun) go on", kind, [node],
+                "resume", "Let a paused \(kind.noun) go on", kind, [node], approval: false,
                 because: "uses resources, interrupts nothing",
                 checks: [.unlocked(except: isVM ? ["suspended"] : []), .paused], .resumed,
                 undo: .action("suspend_\(kind.suffix)")),
@@ -47,7 +48,7 @@ extension ActionCatalog {
 
     private static func change(
         _ verb: String, _ summary: String, _ kind: GuestKind, _ parameters: [ParameterDefinition],
-        approval: Bool = false, because reason: String, ha: String? = nil, checks: [CheckKind], _ changes: ChangeRule,
+        approval: Bool, because reason: String, ha: String? = nil, checks: [CheckKind], _ changes: ChangeRule,
         undo: UndoRule = .none, runs: Condition? = nil
     ) -> ActionDefinition {
         .change(

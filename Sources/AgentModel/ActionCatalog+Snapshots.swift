@@ -20,7 +20,7 @@ extension ActionCatalog {
             "snapshot_\(kind.suffix)", "Take a snapshot of a \(kind.noun)", on: [kind.form],
             [node, snapname, ParameterDefinition("description", .text(8192), "a note kept with the snapshot")]
                 + (kind == .vm ? [ParameterDefinition("vmstate", .boolean, "save the memory too")] : []),
-            risk: .medium, because: "uses storage, interrupts little",
+            risk: .medium, approval: false, because: "uses storage, interrupts little",
             [
                 CallTemplate(
                     .post, "\(kind.path)/snapshot", tasks: kind.tasks("snapshot"), id: "{vmid}",

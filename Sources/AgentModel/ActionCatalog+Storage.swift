@@ -48,7 +48,7 @@ extension ActionCatalog {
                 ParameterDefinition("checksum", .text(.checksum), required: true, "hexadecimal"),
                 ParameterDefinition(
                     "checksum-algorithm", .choice(["sha256", "sha384", "sha512"]), required: true, "of the checksum"),
-            ], rules: [.checksumFits], risk: .medium,
+            ], rules: [.checksumFits], risk: .medium, approval: false,
             because: "uses storage; what is fetched is what the checksum says",
             [
                 CallTemplate(
@@ -72,9 +72,9 @@ extension ActionCatalog {
             rules: [.notSetAndListed("delete"), .changesSomething], risk: .high, approval: true,
             because: "guests and backups depend on storage",
             [
-                CallTemplate(.post, "/storage", when: .when("op", "add"), fixed: ["storage": "{storage}"]),
-                CallTemplate(.put, "/storage/{storage}", when: .when("op", "change"), digest: true),
-                CallTemplate(.delete, "/storage/{storage}", when: .when("op", "remove"), forwards: []),
+                CallTemplate(.post, "/storage", when: .when("op", "add"), tasks: [], fixed: ["storage": "{storage}"]),
+                CallTemplate(.put, "/storage/{storage}", when: .when("op", "change"), tasks: [], digest: true),
+                CallTemplate(.delete, "/storage/{storage}", when: .when("op", "remove"), tasks: [], forwards: []),
             ], endpoint: true, object: .call, checks: [.objectFits, .storageUnused], changes: .object, undo: .edit,
             needs: [Privilege("/storage", "Datastore.Allocate")])
     }

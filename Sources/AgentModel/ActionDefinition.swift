@@ -68,7 +68,7 @@ package struct ActionDefinition: Sendable, Hashable {
 
     static func change(
         _ name: String, _ summary: String, on targets: [TargetForm], _ parameters: [ParameterDefinition],
-        rules: [ParameterRule] = [], risk: Risk, approval: Bool = false, because reason: String,
+        rules: [ParameterRule] = [], risk: Risk, approval: Bool, because reason: String,
         touches: [RiskEscalation] = [], _ calls: [CallTemplate], endpoint: Bool = false,
         expects: Presence = .present, object: ObjectRule = .none,
         checks: [CheckKind] = [], changes: ChangeRule = .none, undo: UndoRule = .none, needs privileges: [Privilege],

@@ -46,7 +46,7 @@ package struct CallTemplate: Sendable, Hashable {
     }
 
     init(
-        _ method: CallMethod, _ path: String, when: Condition = .always, tasks: [String] = [], id: String? = nil,
+        _ method: CallMethod, _ path: String, when: Condition = .always, tasks: [String], id: String? = nil,
         fixed: KeyValuePairs<String, String> = [:], forwards: [String]? = nil, renames: [String: String] = [:],
         computed: [Computed] = [], digest: Bool = false, name: String? = nil, expectedDrift: [String] = [],
         bulk: Bool? = nil
@@ -64,6 +64,14 @@ package struct CallTemplate: Sendable, Hashable {
         self.name = name
         self.expectedDrift = expectedDrift
         self.bulk = bulk
+    }
+
+    /// One that reads, and starts no task.
+    static func get(
+        _ path: String, when: Condition = .always, fixed: KeyValuePairs<String, String> = [:],
+        forwards: [String]? = nil, name: String? = nil
+    ) -> Self {
+        Self(.get, path, when: when, tasks: [], fixed: fixed, forwards: forwards, name: name)
     }
 
     /// The names that stand in braces in the path.
