@@ -20,7 +20,7 @@ extension ActionCatalog {
             [
                 node,
                 ParameterDefinition(
-                    "command", .list(.text(.line(1024)), upTo: 64), required: true,
+                    "command", .list(.text(.line(1024)), upTo: 64), required: true, encoding: .repeated,
                     "the program and its arguments; must begin like one of the configured agent_exec_allow"),
                 ParameterDefinition("input-data", .text(65_536), "what the command reads"),
             ], risk: .high, approval: true, because: "does anything that the command can do",

@@ -25,10 +25,11 @@ extension ActionCatalog {
                 ParameterDefinition("failback", .boolean, when: set.and(resource), "go back to the better node"),
                 ParameterDefinition(
                     "purge", .boolean, when: .when("op", "remove").and(resource), "out of rules as well"),
-                ParameterDefinition("rule", .text(.configID), required: true, when: rule, "the rule's name"),
+                ParameterDefinition(
+                    "rule", .text(.configID), required: true, when: rule, identity: .name, "the rule's name"),
                 ParameterDefinition(
                     "type", .choice(["node-affinity", "resource-affinity"]), required: true, when: set.and(rule),
-                    "its kind"),
+                    identity: .name, "its kind"),
                 ParameterDefinition(
                     "resources", .list(.text(.resource), upTo: 200),
                     requiredWhen: .when("op", "add").and(rule), when: set.and(rule), "vm:100, ct:200"),
@@ -45,7 +46,11 @@ extension ActionCatalog {
             edits(
                 "/cluster/ha/resources", "{sid}", on: resource, fixed: ["sid": "{sid}"], removing: ["purge"])
                 + edits("/cluster/ha/rules", "{rule}", on: rule, fixed: [:], removing: []),
-            object: .ha, checks: [.objectFits, .ruleFits], changes: .object, undo: .edit, needs: mayHA)
+            object: .ha, checks: [.objectFits, .ruleFits], changes: .object,
+            undo: .edit([
+                EditGap(.rules, when: .when("op", "remove").and(resource)),
+                EditGap(.guestState, when: .when("op", "add").and(resource)),
+            ]), needs: mayHA)
     }
 
     /// Add, change and remove of one kind of object.
@@ -105,7 +110,12 @@ extension ActionCatalog {
                     .delete, "/cluster/replication/\(job)", when: .when("op", "remove"), tasks: [],
                     forwards: ["keep", "force"]),
             ], object: .at("/cluster/replication/\(job)"), checks: [.objectFits, .otherNode("target"), .replicable],
-            changes: .object, undo: .edit, needs: mayReplicate)
+            changes: .object,
+            undo: .edit([
+                EditGap(
+                    .told("replicated data", "what was replicated is deleted, and sent anew as a whole"),
+                    when: .when("op", "remove").and(.unless("keep")))
+            ]), needs: mayReplicate)
     }
 
     private static var runReplication: ActionDefinition {

@@ -85,7 +85,7 @@ extension ActionCatalog {
         return .change(
             "backup_job_edit", "Add, change or remove a scheduled backup", on: [.cluster],
             [
-                op, ParameterDefinition("id", .text(.configID), required: true, "the job's name"),
+                op, ParameterDefinition("id", .text(.configID), required: true, identity: .name, "the job's name"),
                 ParameterDefinition(
                     "schedule", .text(.schedule), requiredWhen: .when("op", "add"), when: set, "mon..fri 2:30"),
                 ParameterDefinition(
@@ -113,7 +113,7 @@ extension ActionCatalog {
                 CallTemplate(.post, "/cluster/backup", when: .when("op", "add"), tasks: []),
                 CallTemplate(.put, "/cluster/backup/{id}", when: .when("op", "change"), tasks: []),
                 CallTemplate(.delete, "/cluster/backup/{id}", when: .when("op", "remove"), tasks: []),
-            ], object: .at("/cluster/backup/{id}"), checks: [.objectFits], changes: .object, undo: .edit,
+            ], object: .at("/cluster/backup/{id}"), checks: [.objectFits], changes: .object, undo: .edit(),
             needs: [
                 Privilege("/", "Sys.Modify"),
                 Privilege("/storage/{storage}", "Datastore.Allocate", when: .with("storage")),

@@ -75,7 +75,7 @@ extension ActionCatalog {
                     .post, "/nodes/{node}/lxc/{vmid}/move_volume", when: .on(.container), tasks: ["move_volume"],
                     id: "{vmid}", fixed: ["volume": "{disk}"], digest: true, expectedDrift: ["digest"]),
             ], checks: [.unlocked(), .diskExists("disk"), .storageActive("storage", content: "disks")], changes: .moved,
-            undo: .disk, needs: mayDisk + [mayFill], safety: true),
+            undo: .moveBack, needs: mayDisk + [mayFill], safety: true),
         .change(
             "attach_disk", "Give a guest a new disk, or a volume that is there", on: guests,
             [
@@ -101,7 +101,7 @@ extension ActionCatalog {
             checks: [
                 .unlocked(), .slotIsFree("disk"), .volumeUnused("volume"), .volumeIsThere("volume"),
                 .storageActive("storage", content: "disks"), .hotplug,
-            ], changes: .config, undo: .disk, needs: mayDisk + [mayFill], safety: true),
+            ], changes: .config, undo: .detach(by: "detach_disk"), needs: mayDisk + [mayFill], safety: true),
         .change(
             "detach_disk", "Take a disk from a guest", on: guests,
             [
@@ -114,7 +114,8 @@ extension ActionCatalog {
                     $0, fixed: ["delete": "{disk}"], forwards: $0 == .vm ? ["destroy"] : [],
                     renames: ["destroy": "force"]
                 )
-            }, checks: [.unlocked(), .diskExists("disk"), .notRoot("disk"), .hotplug], changes: .config, undo: .disk,
+            }, checks: [.unlocked(), .diskExists("disk"), .notRoot("disk"), .hotplug], changes: .config,
+            undo: .attach(by: "attach_disk"),
             needs: mayDisk,
             safety: true),
     ]

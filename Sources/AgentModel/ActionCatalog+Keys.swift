@@ -34,7 +34,7 @@ extension ActionCatalog {
     static let cloudInit: [ParameterDefinition] = [
         line("ciuser", upTo: 64, "cloud-init: the user"),
         line("cipassword", upTo: 1024, "cloud-init: the user's password"),
-        ParameterDefinition("sshkeys", .text(32_768), "cloud-init: public keys, one a line"),
+        ParameterDefinition("sshkeys", .text(32_768), encoding: .percent, "cloud-init: public keys, one a line"),
         family("ipconfig", 32, "cloud-init: ip=,gw=,ip6=,gw6= of a network device"),
         flag("ciupgrade", "cloud-init: upgrade packages at first start"),
         choice("citype", "configdrive2|nocloud|opennebula", "cloud-init: the format"),

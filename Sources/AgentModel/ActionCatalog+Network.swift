@@ -17,7 +17,8 @@ extension ActionCatalog {
             ],
             rules: [.notSetAndListed("delete"), .firewallObject, .changesSomething], risk: .high, approval: true,
             because: "can cut machines off or lay them open", firewallCalls, endpoint: true, object: .call,
-            checks: [.objectFits, .emptied], changes: .object, undo: .edit,
+            checks: [.objectFits, .emptied], changes: .object,
+            undo: .edit([EditGap(.entries, when: firewall("ipset", op: "remove"))]),
             needs: [
                 Privilege("/", "Sys.Modify", when: .on(.firewallCluster)),
                 Privilege("/nodes/{node}", "Sys.Modify", when: .on(.firewallNode)),
@@ -38,11 +39,13 @@ extension ActionCatalog {
         return [
             ParameterDefinition(
                 "pos", .integer(0...10_000), requiredWhen: firewall("rule", "group-rule", op: "change", "remove"),
-                when: firewall("rule", "group-rule"), "the rule's place; a new one goes first when missing"),
+                when: firewall("rule", "group-rule"), identity: .place,
+                "the rule's place; a new one goes first when missing"),
             ParameterDefinition(
                 "moveto", .integer(0...10_000), when: firewall("rule", "group-rule", op: "change"), "its new place"),
             ParameterDefinition(
-                "type", .choice(["in", "out", "forward", "group"]), requiredWhen: add, when: set, "direction, or group"),
+                "type", .choice(["in", "out", "forward", "group"]), requiredWhen: add, when: set, identity: .name,
+                "direction, or group"),
             ParameterDefinition(
                 "action", .text(.ruleAction), requiredWhen: add, when: set, "ACCEPT, DROP, REJECT, or a group"),
             ParameterDefinition(
@@ -64,13 +67,16 @@ extension ActionCatalog {
         [
             ParameterDefinition(
                 "name", .text(.firewallName), required: true, when: firewall("alias", "ipset", "ipset-entry"),
+                identity: .name,
                 "the alias or set"),
             ParameterDefinition(
-                "group", .text(.groupName), required: true, when: firewall("group", "group-rule"), "the group"),
+                "group", .text(.groupName), required: true, when: firewall("group", "group-rule"), identity: .name,
+                "the group"),
             ParameterDefinition(
                 "cidr", .text(.networkOrAlias),
                 requiredWhen: .anyOf(firewall("ipset-entry"), firewall("alias", op: "add", "change")),
-                when: .anyOf(firewall("ipset-entry"), firewall("alias", op: "add", "change")), "an address or network"),
+                when: .anyOf(firewall("ipset-entry"), firewall("alias", op: "add", "change")), identity: .name,
+                "an address or network"),
             ParameterDefinition(
                 "nomatch", .boolean, when: firewall("ipset-entry", op: "add", "change"), "an exception"),
             ParameterDefinition("rename", .text(.firewallName), when: firewall("alias", op: "change"), "its new name"),

@@ -38,7 +38,7 @@ extension ActionCatalog {
             [CallTemplate(.post, "/nodes/{node}/status", tasks: [], fixed: ["command": command])], object: row,
             checks: [.nodeOnline(nil), .quorateWithout, .guestsOnNode],
             changes: command == "reboot" ? .restarted : .nodeStatus("offline"),
-            undo: command == "reboot" ? .none : .action("wake_node"), needs: mayPower)
+            undo: command == "reboot" ? .none : .wake(by: "wake_node"), needs: mayPower)
     }
 
     private static var wake: ActionDefinition {

@@ -16,7 +16,8 @@ extension ActionCatalog {
                 ha: "start",
                 // A start is how PVE wakes a machine that was put to sleep on disk.
                 checks: [.unlocked(except: isVM ? ["suspended"] : []), .notTemplate, .notRunningYet],
-                .status("running"), undo: .action("stop_\(kind.suffix)")),
+                .status("running"),
+                undo: .action("stop_\(kind.suffix)", asleep: isVM ? "suspend_vm" : nil)),
             change(
                 "stop", "Stop a \(kind.noun) at once, as if its plug were pulled", kind, waiting + [overrule],
                 approval: true, because: "interrupts what the machine does; unsaved data is lost", ha: "stop",
@@ -35,7 +36,7 @@ extension ActionCatalog {
                 "resume", "Let a paused \(kind.noun) go on", kind, [node], approval: false,
                 because: "uses resources, interrupts nothing",
                 checks: [.unlocked(except: isVM ? ["suspended"] : []), .paused], .resumed,
-                undo: .action("suspend_\(kind.suffix)")),
+                undo: .action("suspend_\(kind.suffix)", asleep: isVM ? "suspend_vm" : nil)),
         ]
             + (isVM
                 ? [

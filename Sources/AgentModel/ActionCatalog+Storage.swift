@@ -75,7 +75,7 @@ extension ActionCatalog {
                 CallTemplate(.post, "/storage", when: .when("op", "add"), tasks: [], fixed: ["storage": "{storage}"]),
                 CallTemplate(.put, "/storage/{storage}", when: .when("op", "change"), tasks: [], digest: true),
                 CallTemplate(.delete, "/storage/{storage}", when: .when("op", "remove"), tasks: [], forwards: []),
-            ], endpoint: true, object: .call, checks: [.objectFits, .storageUnused], changes: .object, undo: .edit,
+            ], endpoint: true, object: .call, checks: [.objectFits, .storageUnused], changes: .object, undo: .edit(),
             needs: [Privilege("/storage", "Datastore.Allocate")])
     }
 
@@ -95,7 +95,7 @@ extension ActionCatalog {
                     "btrfs", "cephfs", "cifs", "dir", "esxi", "iscsi", "iscsidirect", "lvm", "lvmthin", "nfs", "pbs",
                     "rbd",
                     "zfs", "zfspool",
-                ]), required: true, when: add, "what kind of storage"),
+                ]), required: true, when: add, identity: .name, "what kind of storage"),
             text("path", upTo: 512, add, "a directory of the node"), text("export", upTo: 512, add, "NFS export"),
             text("share", add, "CIFS share"), text("vgname", add, "LVM group"), text("thinpool", add, "LVM thin pool"),
             ParameterDefinition("base", .text(.volume), when: add, "base volume"), text("portal", add, "iSCSI portal"),

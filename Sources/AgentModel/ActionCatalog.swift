@@ -33,6 +33,8 @@ extension GuestKind {
     var path: String { "/nodes/{node}/\(rawValue)/{vmid}" }
     /// The suffix of its actions.
     var suffix: String { self == .vm ? "vm" : "container" }
+    /// Its action of that verb: `start_vm`.
+    package func action(_ verb: String) -> String { "\(verb)_\(suffix)" }
     /// Its types of task for a verb, and what the HA manager calls the same.
     func tasks(_ verb: String, ha: String? = nil) -> [String] { [taskPrefix + verb] + (ha.map { ["ha" + $0] } ?? []) }
 

@@ -41,9 +41,9 @@ package struct ActionDefinition: Sendable, Hashable {
     package var inverse: Action? {
         switch undo {
         case .none: nil
-        case .action(let name, _, _), .guests(let name): Action(name)
+        case .action(let name, _, _, _), .wake(let name), .guests(let name): Action(name)
         case .opposite, .config, .tags, .pending, .edit, .pool, .migration: action
-        case .disk, .restored: nil
+        case .attach, .detach, .moveBack, .restored: nil
         }
     }
 

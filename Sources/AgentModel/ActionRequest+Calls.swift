@@ -106,7 +106,7 @@ extension ActionRequest {
                 continue
             }
             for (key, value) in params.members.map({ ($0.key, $0.value) }) where parameter.matches(key) {
-                parameters.append((template.renames[key] ?? key, callValue(value, [key])))
+                parameters.append((template.renames[key] ?? key, callValue(value, [key], parameter.encoding)))
             }
         }
         for kind in template.computed {
@@ -158,16 +158,16 @@ extension ActionRequest {
         }
     }
 
-    func callValue(_ value: JSON, _ place: [String]) -> Call.Value {
+    func callValue(
+        _ value: JSON, _ place: [String], _ encoding: ParameterDefinition.Encoding = .plain
+    ) -> Call.Value {
         if let secret = secrets[JSONPath(place.map { .key($0) })] {
-            // PVE decodes this one once more after it has decoded the form.
-            guard place.last == "sshkeys" else { return .secret(secret) }
-            return .secret(Secret(secret.reveal().percentEncoded))
+            return .secret(encoding == .percent ? Secret(secret.reveal().percentEncoded) : secret)
         }
         switch value {
         case .bool(let flag): return .text(flag ? "1" : "0")
         case .string(let text): return .text(text)
-        case .array(let elements) where place.last == "command" || place.last == "exclude-path":
+        case .array(let elements) where encoding == .repeated:
             return .list(elements.map { $0.string ?? $0.text })
         case .array(let elements): return .text(elements.map { $0.string ?? $0.text }.joined(separator: ","))
         case .null, .integer, .number, .object: return .text(value.text)

@@ -7,6 +7,8 @@ package struct Condition: Sendable, Hashable {
         case missing
         /// The parameter is a flag, and set.
         case set
+        /// The parameter is no flag that is set.
+        case notSet
         /// The parameter is one of these words.
         case among([String])
     }
@@ -25,6 +27,7 @@ package struct Condition: Sendable, Hashable {
     static func with(_ name: String) -> Self { Condition(tests: [name: .given]) }
     static func without(_ name: String) -> Self { Condition(tests: [name: .missing]) }
     static func flag(_ name: String) -> Self { Condition(tests: [name: .set]) }
+    static func unless(_ name: String) -> Self { Condition(tests: [name: .notSet]) }
     static func when(_ name: String, _ words: String...) -> Self { Condition(tests: [name: .among(words)]) }
     static func among(_ name: String, _ words: [String]) -> Self { Condition(tests: [name: .among(words)]) }
     static func any(_ names: [String]) -> Self { Condition(given: names) }
@@ -53,6 +56,7 @@ package struct Condition: Sendable, Hashable {
             case .given: params[name] != nil
             case .missing: params[name] == nil
             case .set: params[name] == true
+            case .notSet: params[name] != true
             case .among(let words): params[name]?.string.map(words.contains) ?? false
             }
         }
@@ -65,6 +69,7 @@ package struct Condition: Sendable, Hashable {
             case .given: "with \(name)"
             case .missing: "without \(name)"
             case .set: "with \(name): true"
+            case .notSet: "unless \(name) is true"
             case .among(let words): "with \(name) \(words.joined(separator: " or "))"
             }
         }

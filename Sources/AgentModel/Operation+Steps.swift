@@ -144,7 +144,7 @@ extension Operation {
         guard !moved.contains(where: { ["kind", "uuid", "ctime", "hwaddrs"].contains($0.field) }) else { return nil }
         let calls = done.filter { $0 < plan.preview.calls.count }.map { plan.preview.calls[$0] }
         guard calls.count == 1, let snapshot = calls.first.flatMap(plan.takesSnapshot) else { return plan.preview.undo }
-        return plan.request.followUp("delete_snapshot", ["snapname": .string(snapshot)])
+        return plan.request.followUp(Action.deleteSnapshot.rawValue, ["snapname": .string(snapshot)])
     }
 }
 

@@ -15,6 +15,22 @@ package struct ParameterDefinition: Sendable, Hashable {
         case object
     }
 
+    /// How the value goes out to PVE.
+    package enum Encoding: Sendable, Hashable {
+        case plain
+        /// A list, each value as a parameter of its own.
+        case repeated
+        /// A secret that PVE decodes once more after it has decoded the form.
+        case percent
+    }
+
+    /// How the parameter tells which object an edit is about.
+    package enum Identity: Sendable, Hashable {
+        case name
+        /// A place in a list; what is added goes first unless it has one.
+        case place
+    }
+
     /// The name; `net[n]` for a family `net0`, `net1`, ….
     package let name: String
     package let form: Form
@@ -27,10 +43,14 @@ package struct ParameterDefinition: Sendable, Hashable {
     package let requiredWhen: Condition?
     /// How many there are of a family; `nil` for a single one.
     package let count: Int?
+    /// What it tells of the object that is edited; `nil` where it is one of the object's settings.
+    package let identity: Identity?
+    package let encoding: Encoding
 
     init(
         _ name: String, _ form: Form, required: Bool = false, requiredWhen: Condition? = nil, agentOnly: Bool = false,
-        when: Condition = .always, count: Int? = nil, _ summary: String
+        when: Condition = .always, count: Int? = nil, identity: Identity? = nil, encoding: Encoding = .plain,
+        _ summary: String
     ) {
         self.name = name
         self.form = form
@@ -39,6 +59,8 @@ package struct ParameterDefinition: Sendable, Hashable {
         self.when = when
         self.requiredWhen = required ? when : requiredWhen
         self.count = count
+        self.identity = identity
+        self.encoding = encoding
     }
 
     /// Whether every request must have it.
@@ -54,8 +76,7 @@ package struct ParameterDefinition: Sendable, Hashable {
     func only(_ when: Condition, required: Condition? = nil) -> Self {
         Self(
             name, form, requiredWhen: required ?? requiredWhen?.and(when), agentOnly: agentOnly, when: when,
-            count: count,
-            summary)
+            count: count, identity: identity, encoding: encoding, summary)
     }
 
     /// Names whose values are secrets wherever they turn up among parameters.

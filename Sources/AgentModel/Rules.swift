@@ -173,46 +173,6 @@ package enum ChangeRule: Sendable, Hashable {
     case told(String, key: String)
 }
 
-/// A plan request that takes an action back.
-package enum UndoRule: Sendable, Hashable {
-    /// Nothing brings back what was.
-    case none
-    /// An action on the same target, or on another, with parameters of this request or of what was observed.
-    case action(String, on: String? = nil, [Argument] = [])
-    /// The same action with a parameter's word turned round; none for words that have no opposite.
-    case opposite(String, [String: String])
-    /// The same action with the configuration's old values.
-    case config
-    case tags
-    case pending
-    /// Back to where it was, with its disks.
-    case migration
-    /// Attached becomes detached, moved is moved back, and so on.
-    case disk
-    /// The same edit the other way round.
-    case edit
-    case pool
-    /// Deletes a guest that was not there before.
-    case restored
-    /// An action on the guests that were changed.
-    case guests(String)
-
-    package struct Argument: Sendable, Hashable {
-        package enum Source: Sendable, Hashable {
-            case parameter
-            case observed(String)
-            /// True where the guest has this status; else it is left out.
-            case flag(ifStatus: String)
-            case text(String)
-        }
-        package let name: String
-        package let source: Source
-
-        static func same(_ name: String) -> Self { Self(name: name, source: .parameter) }
-        static func take(_ name: String, _ source: Source) -> Self { Self(name: name, source: source) }
-    }
-}
-
 /// A privilege that PVE asks for: one of several, on a path with places as in a call's.
 package struct Privilege: Sendable, Hashable {
     package let path: String

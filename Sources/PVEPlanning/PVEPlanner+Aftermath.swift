@@ -145,10 +145,10 @@ extension Plan {
         guard !left.contains(where: { ["kind", "uuid", "ctime"].contains($0.field) }) else { return nil }
         let pending = left.compactMap { $0.field.hasPrefix("pending.") ? String($0.field.dropFirst(8)) : nil }
         if request.target.guest?.kind == .vm, pending.count == left.count {
-            return request.followUp("revert_pending_vm", ["keys": JSON(pending.sorted())])
+            return request.followUp(Action.revertPending.rawValue, ["keys": JSON(pending.sorted())])
         }
         guard let undo = preview.undo else { return request.restart(after: left) }
-        guard let action = undo["action"]?.string, action.hasPrefix("configure_"),
+        guard let action = undo["action"]?.string, action == request.target.guest?.kind.action("configure"),
             let params = undo["params"]?.object
         else {
             let names = preview.changes.map(\.key) + ["exists"]
@@ -174,6 +174,6 @@ extension ActionRequest {
         guard let guest = target.guest,
             left.contains(where: { $0.field == "status" && $0.planned != "stopped" && $0.found == "stopped" })
         else { return nil }
-        return followUp("start_\(guest.kind == .vm ? "vm" : "container")", [:])
+        return followUp(guest.kind.action("start"), [:])
     }
 }

@@ -28,7 +28,7 @@ extension PreviewBuilder {
                 )
             }
         }
-        if request.action.rawValue == "ha_edit", guest != nil {
+        if request.definition.object == .ha, guest != nil {
             changes += try await haRules().map(Self.leaving)
         }
         return changes

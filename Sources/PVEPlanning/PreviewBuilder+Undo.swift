@@ -14,7 +14,8 @@ extension PreviewBuilder {
             gaps = []
             losesThePoint = false
             undo = wish(
-                "rollback_snapshot", ["snapname": .string(name), "start": status == "running" ? true : nil])
+                Action.rollbackSnapshot.rawValue,
+                ["snapname": .string(name), "start": status == "running" ? true : nil])
             if status == "running" { gap("state", "what runs in \(request.target) ends, and begins anew") }
         }
         if undo != nil, let name { gap("snapshot", "the safety snapshot \(name) stays") }
@@ -35,36 +36,36 @@ extension PreviewBuilder {
     private func undone() async throws(HypervisorError) -> JSON? {
         switch request.definition.undo {
         case .none: return nil
-        case .action(let name, let target, let arguments):
+        case .action(let name, let target, let arguments, let asleep):
             var params = JSONObject()
             for argument in arguments { params[argument.name] = value(of: argument) }
             try await notePower()
-            if name == "wake_node", try await !canWake() { return nil }
-            // A machine that sleeps on disk is put to sleep again; its memory would be lost otherwise.
-            let wakes = [.status("running"), .resumed].contains(request.definition.changes)
-            if wakes, guest?.kind == .vm, findings.observed.shown["lock"] == "suspended" {
-                return wish("suspend_vm", ["todisk": true])
-            }
+            if let asleep, findings.observed.shown["lock"] == "suspended" { return wish(asleep, ["todisk": true]) }
             return wish(name, params, on: target.map { request.fill($0, findings.callContext) })
+        case .wake(let name):
+            try await notePower()
+            return try await canWake() ? wish(name, [:]) : nil
         case .opposite(let name, let words):
             guard let word = words[text(name)] else { return nil }
             var params = request.params
             params[name] = .string(word)
             return wish(request.action.rawValue, params)
-        case .config: return undoConfig()
+        case .config: return undoConfig(by: request.action.rawValue)
         case .tags: return undoTags()
         case .pending: return try await undoPending()
         case .migration: return undoMigration().map { wish(request.action.rawValue, $0) }
-        case .disk: return undoDisk()
-        case .edit: return try await undoEdit()
+        case .attach(let name): return undoDetach(by: name)
+        case .detach(let name): return undoAttach(by: name)
+        case .moveBack: return undoMove()
+        case .edit(let gaps): return try await undoEdit(gaps)
         case .pool: return try await undoPool()
         case .restored:
-            return isThere || guest == nil ? nil : wish("delete_\(guest?.kind == .vm ? "vm" : "container")", [:])
+            return isThere ? nil : guest.map { wish($0.kind.action("delete"), [:]) }
         case .guests(let name):
             let changed = (try await changes()).enumerated().filter { $0.element.from != $0.element.to }
             let ids = changed.map { JSON(Int(findings.guests[$0.offset].id.rawValue)) }
             if case .guestNode(let target) = request.definition.changes {
-                return wayBack(of: ids, from: text(target), to: Set(changed.map(\.element.from)))
+                return wayBack(of: ids, by: name, from: text(target), to: Set(changed.map(\.element.from)))
             }
             if request.definition.changes == .guestStatus("stopped") {
                 gap("state", "what runs in the guests ends, and begins anew")
@@ -74,11 +75,13 @@ extension PreviewBuilder {
     }
 
     /// Moves guests back to the one node that they came from; `nil` where there were several.
-    private func wayBack(of ids: [JSON], from node: String, to origins: Set<JSON>) -> JSON? {
+    private func wayBack(
+        of ids: [JSON], by action: String, from node: String, to origins: Set<JSON>
+    ) -> JSON? {
         guard origins.count == 1, let origin = origins.first, origin.string != nil, !ids.isEmpty else { return nil }
         var params: JSONObject = ["vms": .array(ids), "target": origin]
         for name in ["max-workers", "with-local-disks"] { params[name] = request.params[name] }
-        return wish("bulk_migrate", params, on: "node/\(node)")
+        return wish(action, params, on: "node/\(node)")
     }
 
     func wish(_ action: String, _ params: JSONObject, on target: String? = nil) -> JSON {
@@ -125,10 +128,11 @@ extension PreviewBuilder {
 
     // MARK: Configurations
 
-    private var configure: String { "configure_\(guest?.kind == .vm ? "vm" : "container")" }
+    /// The action that sets any key of the guest's configuration.
+    var configure: String { (guest?.kind ?? .container).action("configure") }
 
     /// The old values of all that was set or deleted; none where one of them is not to be seen, or not to be set.
-    func undoConfig() -> JSON? {
+    func undoConfig(by action: String) -> JSON? {
         guard let kind = guest?.kind else { return nil }
         let known = ActionCatalog.configureKeys(of: kind)
         var params = JSONObject()
@@ -156,8 +160,7 @@ extension PreviewBuilder {
             }
         }
         if !added.isEmpty { params["delete"] = JSON(added) }
-        let isCloudInit = request.action.rawValue == "cloud_init_vm"
-        return params.isEmpty ? nil : wish(isCloudInit ? request.action.rawValue : configure, params)
+        return params.isEmpty ? nil : wish(action, params)
     }
 
     /// A key's old value as a request gives it; `nil` where no token may give it.

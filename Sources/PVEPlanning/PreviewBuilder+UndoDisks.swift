@@ -20,25 +20,25 @@ extension PreviewBuilder {
         return left.isEmpty ? "" : "order=\(left.joined(separator: ";"))"
     }
 
-    func undoDisk() -> JSON? {
+    /// The disk that the request names, as it is.
+    private var named: Disk? { disks().first { $0.slot == text("disk") } }
+
+    func undoAttach(by action: String) -> JSON {
         let slot = text("disk")
-        let now = disks().first { $0.slot == slot }
-        switch request.action.rawValue {
-        case "attach_disk":
-            if let call = calls.last { noteUnused(after: call) }
-            if guest?.kind == .container, status != "stopped" {
-                gap("pending.\(slot)", "a running container keeps its mount point until it is started again")
-            }
-            return wish("detach_disk", ["disk": .string(slot)])
-        case "move_disk": return now.flatMap(undoMove)
-        default:
-            guard request.params["destroy"] != true, !slot.hasPrefix("unused") else { return nil }
-            return now.flatMap(undoDetach) ?? undoConfig()
+        if let call = calls.last { noteUnused(after: call) }
+        if guest?.kind == .container, status != "stopped" {
+            gap("pending.\(slot)", "a running container keeps its mount point until it is started again")
         }
+        return wish(action, ["disk": .string(slot)])
+    }
+
+    func undoDetach(by action: String) -> JSON? {
+        guard request.params["destroy"] != true, !text("disk").hasPrefix("unused") else { return nil }
+        return named.flatMap { attach($0, by: action) } ?? undoConfig(by: configure)
     }
 
     /// Attached again with all its options, where that is all there is to it.
-    private func undoDetach(_ now: Disk) -> JSON? {
+    private func attach(_ now: Disk, by action: String) -> JSON? {
         guard let call = calls.last, boot(after: call) == nil, now.isKept else { return nil }
         var params: JSONObject = ["disk": .string(now.slot), "volume": .string(now.volume)]
         if let path = now.settings["mp"] { params["path"] = path }
@@ -50,12 +50,12 @@ extension PreviewBuilder {
             params[option.key] = value
         }
         noteUnused(after: call)
-        return wish("attach_disk", params)
+        return wish(action, params)
     }
 
     /// The volume as it was, where it stays; a running guest, which works on the copy, takes that along.
-    private func undoMove(_ now: Disk) -> JSON? {
-        guard let storage = now.storage, let kind = guest?.kind else { return nil }
+    func undoMove() -> JSON? {
+        guard let now = named, let storage = now.storage, let kind = guest?.kind else { return nil }
         let isUnused = now.slot.hasPrefix("unused")
         guard request.params["delete"] != true, status == "stopped", !isUnused, let old = config[now.slot] else {
             gap("\(now.slot).volume", "the data goes back into a new volume, whose name may be another")
@@ -65,7 +65,7 @@ extension PreviewBuilder {
                 gap("unused\(place)", "\(now.volume) stays, as it is at the time of the move")
             }
             return wish(
-                "move_disk",
+                request.action.rawValue,
                 [
                     "disk": .string(now.slot), "storage": .string(storage), "delete": true,
                     "format": kind == .vm && now.isFile ? .string(now.format) : nil,
@@ -74,7 +74,7 @@ extension PreviewBuilder {
         var slots = UnusedSlots(config)
         let place = slots.add(now.volume)
         gap("unused\(place)", "the copy stays, with all that is written to it until then")
-        return wish("configure_\(kind == .vm ? "vm" : "container")", [now.slot: old])
+        return wish(configure, [now.slot: old])
     }
 
     /// Compares what is unused now with what is after a call and its way back.

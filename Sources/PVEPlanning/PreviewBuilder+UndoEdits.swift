@@ -5,7 +5,7 @@ import StrictJSON
 /// The way back for edits of objects.
 extension PreviewBuilder {
     /// The same edit the other way round: added is removed, changed gets its old values, removed is added again.
-    func undoEdit() async throws(HypervisorError) -> JSON? {
+    func undoEdit(_ gaps: [EditGap]) async throws(HypervisorError) -> JSON? {
         guard let op = request.params["op"]?.string else { return nil }
         if request.params["moveto"] != nil { return undoPlace() }
         let definition = request.definition
@@ -16,13 +16,18 @@ extension PreviewBuilder {
         }.reduce(into: JSONObject()) { $0[$1.key] = $1.value }
         params["safety_snapshot"] = nil
         params["op"] = op == "add" ? "remove" : op == "remove" ? "add" : "change"
-        for name in ["id", "rule", "name", "group", "cidr", "type"]
-        where params[name] == nil && isIdentity(name, params) && (op != "change" || findings.object?[name] == nil) {
-            params[name] = request.params[name]
+        for parameter in definition.parameters
+        where parameter.identity != nil && parameter.requiredWhen?.holds(for: params, on: request.target) == true {
+            let name = parameter.name
+            switch parameter.identity {
+            case .place where op == "add": params[name] = request.params[name] ?? 0
+            case .name where params[name] == nil && (op != "change" || findings.object?[name] == nil):
+                params[name] = request.params[name]
+            case .name, .place, nil: break
+            }
         }
         switch op {
-        case "add":
-            if isIdentity("pos", params) { params["pos"] = request.params["pos"] ?? 0 }
+        case "add": break
         case "remove":
             guard !hidesSecrets, fill(&params, { _ in true }) else { return nil }
             if let comment = try await listed()?["comment"]?.string, !comment.isEmpty {
@@ -31,7 +36,7 @@ extension PreviewBuilder {
         default:
             guard undoChange(&params) else { return nil }
         }
-        try await noteEdit(op)
+        try await noteEdit(gaps)
         return wish(request.action.rawValue, params)
     }
 
@@ -72,20 +77,23 @@ extension PreviewBuilder {
         return wish(request.action.rawValue, params)
     }
 
-    /// What an edit does besides, which its opposite does not take back.
-    private func noteEdit(_ op: String) async throws(HypervisorError) {
-        switch (request.action.rawValue, op) {
-        case ("firewall_edit", "remove") where request.params["object"] == "ipset":
+    private func noteEdit(_ gaps: [EditGap]) async throws(HypervisorError) {
+        for gap in gaps where gap.when.holds(for: request.params, on: request.target) { try await note(gap.kind) }
+    }
+
+    private func note(_ kind: EditGap.Kind) async throws(HypervisorError) {
+        switch kind {
+        case .entries:
             let members = members
             guard !members.isEmpty else { return }
             losesThePoint = true
             let shown = members.prefix(20).joined(separator: ", ") + (members.count > 20 ? ", …" : "")
             gap("entries", "the set is empty: its \(members.count) entries do not come back: \(shown)")
-        case ("ha_edit", "remove") where guest != nil:
+        case .rules:
             for rule in try await haRules() {
                 gap("rule \(rule.name)", "\(request.target) does not come back into the rule")
             }
-        case ("ha_edit", "add") where guest != nil:
+        case .guestState:
             let wanted = request.params["state"]?.string ?? "started"
             if wanted == "started", status == "stopped" {
                 gap("status", "HA starts \(request.target), which runs on")
@@ -93,9 +101,7 @@ extension PreviewBuilder {
                 gap("status", "HA stops \(request.target), which is not started again")
                 gap("state", "what runs in \(request.target) ends")
             }
-        case ("replication_edit", "remove") where request.params["keep"] != true:
-            gap("replicated data", "what was replicated is deleted, and sent anew as a whole")
-        default: break
+        case .told(let key, let detail): gap(key, detail)
         }
     }
 
@@ -132,13 +138,6 @@ extension PreviewBuilder {
         return rows.first { ($0["name"] ?? $0["group"])?.string == name }
     }
 
-    /// Whether the parameter tells the object apart in a request with these others.
-    private func isIdentity(_ name: String, _ params: JSONObject) -> Bool {
-        request.definition.parameters.contains { parameter in
-            parameter.name == name && parameter.requiredWhen?.holds(for: params, on: request.target) == true
-        }
-    }
-
     /// Fields that name the object, or follow from others.
     private static let derived: Set<String> = [
         "digest", "storage", "sid", "rule", "order", "id", "guest", "jobnum", "source", "remove_job", "type", "pos",
@@ -172,13 +171,13 @@ extension PreviewBuilder {
     func undoPool() async throws(HypervisorError) -> JSON? {
         var params = request.params
         switch params["op"]?.string {
-        case "add": return wish("pool_edit", ["op": "remove"])
+        case "add": return wish(request.action.rawValue, ["op": "remove"])
         case "remove":
             let comment = findings.object?["comment"]?.string.map { JSON.string($0) }
-            return wish("pool_edit", ["op": "add", "comment": comment])
+            return wish(request.action.rawValue, ["op": "add", "comment": comment])
         case "change":
             params["comment"] = .string(findings.object?["comment"]?.string ?? "")
-            return wish("pool_edit", params)
+            return wish(request.action.rawValue, params)
         default: return try await undoMembers()
         }
     }
@@ -195,11 +194,12 @@ extension PreviewBuilder {
         if let origin = origins.first, !origin.isEmpty {
             // One request has one pool.
             guard origins.count == 1, storage.isEmpty else { return nil }
-            return wish("pool_edit", ["op": "join", "vms": .array(vms), "allow-move": true], on: "pool/\(origin)")
+            return wish(
+                request.action.rawValue, ["op": "join", "vms": .array(vms), "allow-move": true], on: "pool/\(origin)")
         }
         guard origins.count <= 1 else { return nil }
         return wish(
-            "pool_edit",
+            request.action.rawValue,
             [
                 "op": isJoin ? "leave" : "join", "vms": vms.isEmpty ? nil : .array(vms),
                 "storage": storage.isEmpty ? nil : .array(storage),
