@@ -14,7 +14,7 @@ extension ActionCatalog {
             needs: [
                 Privilege("/vms/{vmid}", "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted", version: 9),
                 monitors,
-            ]),
+            ], answer: .fileSystems),
         .change(
             "agent_exec", "Let the guest agent run a command that the configuration allows", on: [.vm],
             [
@@ -26,6 +26,7 @@ extension ActionCatalog {
             ], risk: .high, approval: true, because: "does anything that the command can do",
             [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/exec", tasks: [])],
             checks: [.commandAllowed, .running, .agentEnabled], changes: .command,
-            needs: [Privilege("/vms/{vmid}", "VM.GuestAgent.Unrestricted", version: 9), monitors]),
+            needs: [Privilege("/vms/{vmid}", "VM.GuestAgent.Unrestricted", version: 9), monitors],
+            answer: .process),
     ]
 }

@@ -50,7 +50,11 @@ extension ActionCatalog {
             undo: .edit([
                 EditGap(.rules, when: .when("op", "remove").and(resource)),
                 EditGap(.guestState, when: .when("op", "add").and(resource)),
-            ]), needs: mayHA)
+            ]), needs: mayHA,
+            also: [
+                Equivalent("shutdown_*", "stop_*", when: .when("state", "stopped")),
+                Equivalent("start_*", when: .when("state", "started")),
+            ])
     }
 
     /// Add, change and remove of one kind of object.
@@ -78,7 +82,8 @@ extension ActionCatalog {
             [CallTemplate(.post, "/cluster/ha/resources/{sid}/{mode}", tasks: [], fixed: ["node": "{target}"])],
             checks: [.unlocked(), .managedByHA, .otherNode("target"), .migration, .ruleAllows("target")],
             changes: .node("target"),
-            undo: .action("ha_migrate", [.take("target", .observed("node")), .same("mode")]), needs: mayHA)
+            undo: .action("ha_migrate", [.take("target", .observed("node")), .same("mode")]), needs: mayHA,
+            also: [Equivalent("migrate_*")], answer: .asked("hamigrate"))
     }
 
     private static let job = ParameterDefinition(

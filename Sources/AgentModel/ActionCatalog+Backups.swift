@@ -36,11 +36,12 @@ extension ActionCatalog {
                 Privilege("/vms/{vmid}", "VM.Backup"), mayFill,
                 Privilege("/storage/{storage}", "Datastore.Allocate", when: .with("prune-backups")),
                 Privilege("/", "Sys.Modify", when: .any(["bwlimit", "ionice"])),
-            ])
+            ], also: [Equivalent("prune_backups", "delete_backup", when: .any(["remove", "prune-backups"]))])
     }
 
     private static var restore: ActionDefinition {
-        .change(
+        let starts = Condition.anyOf(.flag("start"), .flag("live-restore"))
+        return .change(
             "restore_backup", "Make a guest from a backup, in place of the one that is there or as a new one",
             on: [.vm, .container],
             [
@@ -67,7 +68,11 @@ extension ActionCatalog {
                 .poolExists,
             ],
             changes: .restored, undo: .restored, needs: mayAllocate + [mayFill],
-            runs: .anyOf(.flag("start"), .flag("live-restore")))
+            runs: starts,
+            also: [
+                Equivalent("create_*"), Equivalent("delete_*", when: .flag("overwrite")),
+                Equivalent("start_*", when: starts),
+            ])
     }
 
     private static var deleteBackup: ActionDefinition {
@@ -133,6 +138,7 @@ extension ActionCatalog {
             ], risk: .high, approval: true, because: "destroys ways back",
             [CallTemplate(.delete, "/nodes/{node}/storage/{storage}/prunebackups", tasks: ["prunebackups"])],
             object: .pruned, changes: .pruned,
-            needs: [Privilege("/storage/{storage}", "Datastore.AllocateSpace", "Datastore.Allocate")])
+            needs: [Privilege("/storage/{storage}", "Datastore.AllocateSpace", "Datastore.Allocate")],
+            also: [Equivalent("delete_backup")])
     }
 }

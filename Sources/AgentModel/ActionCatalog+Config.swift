@@ -45,7 +45,19 @@ extension ActionCatalog {
                 touchesHost, touchesIdentity, touchesDisks(kind), touchesDevices, touchesProtection, touchesFirewall,
             ] + (kind == .vm ? [touchesAccess, touchesHostDevice] : [touchesConsole]), [config(kind)],
             checks: [.unlocked(), .keysExist("delete"), .diskStorages, .hotplug], changes: .config, undo: .config,
-            needs: mayConfigure(kind), safety: true)
+            needs: mayConfigure(kind), safety: true, also: configureEquivalents(kind))
+    }
+
+    /// What a change of a configuration does that has an action of its own.
+    private static func configureEquivalents(_ kind: GuestKind) -> [Equivalent] {
+        let gone = Condition.lists("delete", disks(of: kind) + ["unused[n]"])
+        return [
+            Equivalent("tag_*", when: .anyOf(.with("tags"), .lists("delete", ["tags"]))),
+            Equivalent("cloud_init_vm", when: .any(cloudInit.map(\.name))),
+            Equivalent("attach_disk", "detach_disk", when: .any(disks(of: kind))),
+            Equivalent("detach_disk", when: gone),
+            Equivalent("delete_volume", "delete_*", when: .flag("force").and(gone)),
+        ]
     }
 
     private static func tag(_ kind: GuestKind) -> ActionDefinition {
@@ -57,7 +69,7 @@ extension ActionCatalog {
             ], rules: [.atLeastOne(["add", "remove"]), .disjoint("add", "remove")], risk: .medium, approval: false,
             because: "interrupts nothing; policies and scripts may go by tags",
             [config(kind, forwards: [], computed: [.tags])], checks: [.unlocked()], changes: .config, undo: .tags,
-            needs: mayConfigure(kind))
+            needs: mayConfigure(kind), also: [Equivalent("configure_*")])
     }
 
     private static var cloudInitAction: ActionDefinition {
@@ -78,7 +90,8 @@ extension ActionCatalog {
                 config(.vm, when: .any(given + ["delete"])),
                 CallTemplate(.put, "/nodes/{node}/qemu/{vmid}/cloudinit", tasks: [], forwards: []),
             ], checks: [.unlocked()], changes: .config, undo: .config,
-            needs: [Privilege("/vms/{vmid}", "VM.Config.Cloudinit", "VM.Config.Network")])
+            needs: [Privilege("/vms/{vmid}", "VM.Config.Cloudinit", "VM.Config.Network")],
+            also: [Equivalent("configure_*")])
     }
 
     private static var revert: ActionDefinition {
@@ -90,6 +103,6 @@ extension ActionCatalog {
                     "keys", .list(.text(.configKey), upTo: 64), required: true, "keys whose pending change goes"),
             ], risk: .medium, approval: false, because: "keeps what is; interrupts nothing",
             [config(.vm, renames: ["keys": "revert"])], checks: [.unlocked(), .keysPending("keys")], changes: .pending,
-            undo: .pending, needs: mayConfigure(.vm))
+            undo: .pending, needs: mayConfigure(.vm), also: [Equivalent("configure_*")])
     }
 }

@@ -101,7 +101,8 @@ extension ActionCatalog {
             checks: [
                 .unlocked(), .slotIsFree("disk"), .volumeUnused("volume"), .volumeIsThere("volume"),
                 .storageActive("storage", content: "disks"), .hotplug,
-            ], changes: .config, undo: .detach(by: "detach_disk"), needs: mayDisk + [mayFill], safety: true),
+            ], changes: .config, undo: .detach(by: "detach_disk"), needs: mayDisk + [mayFill], safety: true,
+            also: [Equivalent("configure_*")]),
         .change(
             "detach_disk", "Take a disk from a guest", on: guests,
             [
@@ -116,7 +117,7 @@ extension ActionCatalog {
                 )
             }, checks: [.unlocked(), .diskExists("disk"), .notRoot("disk"), .hotplug], changes: .config,
             undo: .attach(by: "attach_disk"),
-            needs: mayDisk,
-            safety: true),
+            needs: mayDisk, safety: true,
+            also: [Equivalent("delete_volume", "delete_vm", when: .flag("destroy"))]),
     ]
 }

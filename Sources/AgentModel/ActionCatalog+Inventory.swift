@@ -88,7 +88,7 @@ extension ActionCatalog {
             calls: [
                 .get("/storage/{storage}", name: "definition"),
                 .get("/nodes/{node}/storage/{storage}/status", name: "status"),
-            ]),
+            ], showsGuests: false),
         .read(
             "read_storage_content", "The volumes on a storage", on: [.storage],
             [

@@ -155,7 +155,8 @@ extension ActionCatalog {
     static let touchesProtection = RiskEscalation(
         "touches-protection", ["protection"], value: .off, because: "lets the guest and its disks be deleted")
     static let touchesFirewall = RiskEscalation(
-        "touches-firewall", ["net[n]"], live: .dropsFirewall, because: "takes traffic of the guest past its firewall")
+        "touches-firewall", ["net[n]"], live: .dropsFirewall, because: "takes traffic of the guest past its firewall",
+        also: .firewallEdit)
     static let touchesDevices = RiskEscalation(
         "touches-devices", ["delete"], because: "removes settings or devices from the guest")
     /// Of a guest that is made.

@@ -49,7 +49,7 @@ extension ActionCatalog {
                 .poolExists, .volumeIsThere("ostemplate"),
             ],
             changes: .exists(true), undo: .action("delete_\(kind.suffix)"), needs: mayAllocate + [mayFill],
-            runs: .flag("start"))
+            runs: .flag("start"), also: [Equivalent("start_*", when: .flag("start"))])
     }
 
     private static func clone(_ kind: GuestKind) -> ActionDefinition {

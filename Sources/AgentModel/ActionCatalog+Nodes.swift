@@ -5,7 +5,7 @@ extension ActionCatalog {
         bulk(
             "start", "Start many guests", "startall", [], fixed: ["force": "1"], risk: .medium,
             because: "uses resources, interrupts nothing", changes: .guestStatus("running"),
-            undo: .guests("bulk_shutdown")),
+            undo: .guests("bulk_shutdown"), also: [Equivalent("start_*")]),
         bulk(
             "shutdown", "Ask the systems in many guests to shut down", "stopall",
             [
@@ -14,7 +14,8 @@ extension ActionCatalog {
             ],  // PVE would stop them by force unless it is told not to.
             always: ["force-stop": "0"], risk: .high, because: "interrupts what runs in many guests",
             changes: .guestStatus("stopped"),
-            undo: .guests("bulk_start")),
+            undo: .guests("bulk_start"),
+            also: [Equivalent("shutdown_*"), Equivalent("stop_*", when: .flag("force-stop"))]),
         bulk(
             "migrate", "Move many guests to another node", "migrateall",
             [
@@ -25,7 +26,7 @@ extension ActionCatalog {
             fixed: ["max-workers": "1"], asNode: ["online": "1"], risk: .high,
             because: "moves many guests; may interrupt them",
             checks: [.otherNode("target"), .guestsMove],
-            changes: .guestNode("target"), undo: .guests("bulk_migrate")),
+            changes: .guestNode("target"), undo: .guests("bulk_migrate"), also: [Equivalent("migrate_*")]),
     ]
 
     private static let row = ObjectRule.row("/nodes", where: "node", is: "{node}", fields: ["node", "status"])
@@ -38,7 +39,8 @@ extension ActionCatalog {
             [CallTemplate(.post, "/nodes/{node}/status", tasks: [], fixed: ["command": command])], object: row,
             checks: [.nodeOnline(nil), .quorateWithout, .guestsOnNode],
             changes: command == "reboot" ? .restarted : .nodeStatus("offline"),
-            undo: command == "reboot" ? .none : .wake(by: "wake_node"), needs: mayPower)
+            undo: command == "reboot" ? .none : .wake(by: "wake_node"), needs: mayPower,
+            also: [Equivalent("shutdown_*", "stop_*")])
     }
 
     private static var wake: ActionDefinition {
@@ -88,7 +90,7 @@ extension ActionCatalog {
         fixed: KeyValuePairs<String, String> = [:], always: KeyValuePairs<String, String> = [:],
         asNode: KeyValuePairs<String, String> = [:], risk: Risk,
         because reason: String, checks: [CheckKind] = [],
-        changes: ChangeRule, undo: UndoRule
+        changes: ChangeRule, undo: UndoRule, also equivalents: [Equivalent]
     ) -> ActionDefinition {
         // A node's own start of many takes the locks of backups away from all of its guests; a node's own tasks say OK
         // while guests fail.
@@ -113,6 +115,6 @@ extension ActionCatalog {
                 + (asNode.isEmpty
                     ? [cluster(.on(.node, .cluster), always)]
                     : [cluster(.on(.node), asNode), cluster(.on(.cluster), always)]),
-            checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [])
+            checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [], also: equivalents)
     }
 }

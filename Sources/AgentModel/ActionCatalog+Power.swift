@@ -26,11 +26,12 @@ extension ActionCatalog {
                 "shutdown", "Ask the system in a \(kind.noun) to shut down", kind,
                 [node, timeout, ParameterDefinition("forceStop", .boolean, "stop it if it does not in time")],
                 approval: true, because: interrupts, ha: "stop", checks: [.unlocked(), .notStoppedYet, .notPaused],
-                .status("stopped"), undo: .action("start_\(kind.suffix)")),
+                .status("stopped"), undo: .action("start_\(kind.suffix)"),
+                also: [Equivalent("stop_*", when: .flag("forceStop"))], canBeOverruled: true),
             change(
                 "reboot", "Shut a \(kind.noun) down and start it again, with pending changes", kind, [node, timeout],
                 approval: true, because: interrupts, checks: [.unlocked(), .running, .notPaused], .restarted,
-                runs: .always),
+                runs: .always, also: [Equivalent("shutdown_*", "start_*")]),
             suspend(kind),
             change(
                 "resume", "Let a paused \(kind.noun) go on", kind, [node], approval: false,
@@ -43,20 +44,22 @@ extension ActionCatalog {
                     change(
                         "reset", "Reset a virtual machine, as its button would", kind, [node], approval: true,
                         because: "interrupts what the machine does; unsaved data is lost",
-                        checks: [.unlocked(), .running], .restarted)
+                        checks: [.unlocked(), .running], .restarted, also: [Equivalent("stop_*", "start_*")])
                 ] : [])
     }
 
     private static func change(
         _ verb: String, _ summary: String, _ kind: GuestKind, _ parameters: [ParameterDefinition],
         approval: Bool, because reason: String, ha: String? = nil, checks: [CheckKind], _ changes: ChangeRule,
-        undo: UndoRule = .none, runs: Condition? = nil
+        undo: UndoRule = .none, runs: Condition? = nil, also equivalents: [Equivalent] = [],
+        canBeOverruled: Bool = false
     ) -> ActionDefinition {
         .change(
             "\(verb)_\(kind.suffix)", summary, on: [kind.form], parameters, risk: .medium, approval: approval,
             because: reason,
             [CallTemplate(.post, "\(kind.path)/status/\(verb)", tasks: kind.tasks(verb, ha: ha), id: "{vmid}")],
-            checks: checks, changes: changes, undo: undo, needs: mayPower, runs: runs)
+            checks: checks, changes: changes, undo: undo, needs: mayPower, runs: runs, also: equivalents,
+            canBeOverruled: canBeOverruled)
     }
 
     private static func suspend(_ kind: GuestKind) -> ActionDefinition {
@@ -77,6 +80,7 @@ extension ActionCatalog {
                     .post, "\(kind.path)/status/suspend", tasks: isVM ? ["qmpause", "qmsuspend"] : ["vzsuspend"],
                     id: "{vmid}")
             ], checks: [.unlocked(), .running], changes: .suspended, undo: .action("resume_\(kind.suffix)"),
-            needs: mayPower)
+            needs: mayPower,
+            also: [Equivalent("stop_*", when: .flag("todisk"))])
     }
 }

@@ -39,7 +39,7 @@ extension ActionCatalog {
                 both(.post, "/snapshot/{snapname}/rollback", task: "rollback"),
                 checks: [.unlocked(), .snapshotExists("snapname")], changes: .rollback,
                 needs: [Privilege("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback")], safety: true,
-                runs: .flag("start")),
+                runs: .flag("start"), also: [Equivalent("stop_*")]),
             .change(
                 "delete_snapshot", "Delete a snapshot of a guest", on: guests,
                 [node, snapname, ParameterDefinition("force", .boolean, "forget it even where its disks cannot be")],

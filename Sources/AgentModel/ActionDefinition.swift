@@ -33,6 +33,13 @@ package struct ActionDefinition: Sendable, Hashable {
     package let takesSafetySnapshot: Bool
     /// Where the action is done only when the guest runs, which a second task of PVE's brings about; `nil` where it never is.
     package let runs: Condition?
+    /// What it does as well, by other names.
+    package let equivalents: [Equivalent]
+    package let answer: AnswerRule
+    /// Another action may end it while PVE is at it, with `overrule-shutdown`.
+    package let canBeOverruled: Bool
+    /// A read of a storage shows the guests that have volumes on it.
+    package let showsGuests: Bool
 
     /// Nothing brings back what this action does.
     package var irreversible: Bool { effect == .change && undo == .none }
@@ -56,14 +63,16 @@ package struct ActionDefinition: Sendable, Hashable {
 
     static func read(
         _ name: String, _ summary: String, on targets: [TargetForm], _ parameters: [ParameterDefinition] = [],
-        rules: [ParameterRule] = [], needs privileges: [Privilege] = [], calls: [CallTemplate]
+        rules: [ParameterRule] = [], needs privileges: [Privilege] = [], calls: [CallTemplate],
+        showsGuests: Bool = true
     ) -> Self {
         Self(
             action: Action(name), summary: summary, effect: .read, targets: targets, parameters: parameters,
             rules: rules, risk: .low, needsApproval: false, reason: "changes nothing", touches: [], calls: calls,
             takesEndpoint: false, expects: .present, object: .none, checks: [], changes: .none, undo: .none,
             privileges: privileges,
-            takesSafetySnapshot: false, runs: nil)
+            takesSafetySnapshot: false, runs: nil, equivalents: [], answer: .final, canBeOverruled: false,
+            showsGuests: showsGuests)
     }
 
     static func change(
@@ -72,14 +81,16 @@ package struct ActionDefinition: Sendable, Hashable {
         touches: [RiskEscalation] = [], _ calls: [CallTemplate], endpoint: Bool = false,
         expects: Presence = .present, object: ObjectRule = .none,
         checks: [CheckKind] = [], changes: ChangeRule = .none, undo: UndoRule = .none, needs privileges: [Privilege],
-        safety: Bool = false, runs: Condition? = nil
+        safety: Bool = false, runs: Condition? = nil,
+        also equivalents: [Equivalent] = [], answer: AnswerRule = .final, canBeOverruled: Bool = false
     ) -> Self {
         Self(
             action: Action(name), summary: summary, effect: .change, targets: targets,
             parameters: parameters + (safety ? [.safetySnapshot] : []), rules: rules, risk: risk,
             needsApproval: approval, reason: reason, touches: touches, calls: calls, takesEndpoint: endpoint,
             expects: expects, object: object, checks: checks, changes: changes, undo: undo, privileges: privileges,
-            takesSafetySnapshot: safety, runs: runs)
+            takesSafetySnapshot: safety, runs: runs, equivalents: equivalents, answer: answer,
+            canBeOverruled: canBeOverruled, showsGuests: false)
     }
 }
 
@@ -139,12 +150,5 @@ extension RiskEscalation.ValueTest {
         case .notOn: value != true
         case .hostDevice: ["virtio-gl", "/dev/hwrng"].contains { (value.string ?? "").contains($0) }
         }
-    }
-}
-
-extension Action {
-    /// Whether it shuts a guest down, which an action of another kind may overrule.
-    package var isShutdown: Bool {
-        ActionCatalog.definition(of: self).calls.contains { $0.path.hasSuffix("/status/shutdown") }
     }
 }

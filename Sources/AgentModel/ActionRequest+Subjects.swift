@@ -119,68 +119,6 @@ extension Call {
     }
 }
 
-// MARK: Actions that do the same
-
-extension ActionRequest {
-    /// Actions that a rule may name and that the request does as well, by another name: a rule against them is one against it.
-    package var equivalents: Set<Action> {
-        var names: Set<String> = [action.rawValue]
-        let kinds = target.guest.map { [$0.kind] } ?? GuestKind.allCases
-        func add(_ verbs: String...) {
-            for kind in kinds { names.formUnion(verbs.map { "\($0)_\(kind.suffix)" }) }
-        }
-        func isOn(_ name: String) -> Bool { params[name] == true }
-        switch action.rawValue {
-        case "bulk_start": add("start")
-        case "bulk_shutdown": isOn("force-stop") ? add("shutdown", "stop") : add("shutdown")
-        case "bulk_migrate", "ha_migrate": add("migrate")
-        case "shutdown_node", "reboot_node": add("shutdown", "stop")
-        case "shutdown_vm", "shutdown_container": if isOn("forceStop") { add("stop") }
-        case "reboot_vm", "reboot_container": add("shutdown", "start")
-        case "reset_vm": add("stop", "start")
-        case "suspend_vm": if isOn("todisk") { add("stop") }
-        case "restore_backup":
-            add("create")
-            if isOn("overwrite") { add("delete") }
-            if isOn("start") || isOn("live-restore") { add("start") }
-        case "create_vm", "create_container": if isOn("start") { add("start") }
-        case "detach_disk": names.formUnion(isOn("destroy") ? ["delete_volume", "delete_vm"] : [])
-        case "rollback_snapshot": add("stop")
-        case "prune_backups": names.insert("delete_backup")
-        case "backup_vm", "backup_container":
-            if params["remove"] != nil || params["prune-backups"] != nil {
-                names.formUnion(["prune_backups", "delete_backup"])
-            }
-        case "ha_edit":
-            if params["state"] == "stopped" { add("shutdown", "stop") }
-            if params["state"] == "started" { add("start") }
-        case "cloud_init_vm": add("configure")
-        case "tag_vm", "tag_container", "revert_pending_vm", "attach_disk": add("configure")
-        case "configure_vm", "configure_container": names.formUnion(configurationNames)
-        default: break
-        }
-        return Set(names.compactMap(Action.init(rawValue:)))
-    }
-
-    /// What a change of a configuration does that has an action of its own.
-    private var configurationNames: Set<String> {
-        var names: Set<String> = []
-        guard let kind = target.guest?.kind else { return names }
-        let deleted = (params["delete"]?.array ?? []).compactMap(\.string)
-        if params["tags"] != nil || deleted.contains("tags") { names.insert("tag_\(kind.suffix)") }
-        if params.keys.contains(where: { key in ActionCatalog.cloudInit.contains { $0.matches(key) } }) {
-            names.insert("cloud_init_vm")
-        }
-        let isDisk = TextForm.disk(kind).matches
-        if params.keys.contains(where: isDisk) { names.formUnion(["attach_disk", "detach_disk"]) }
-        if deleted.contains(where: isDisk) {
-            names.insert("detach_disk")
-            if params["force"] == true { names.formUnion(["delete_volume", "delete_\(kind.suffix)"]) }
-        }
-        return names
-    }
-}
-
 extension ParameterDefinition {
     /// Parameters whose texts are notes, names, or addresses of networks: what looks like a volume there is none.
     package static func namesNothing(_ name: String) -> Bool {

@@ -104,12 +104,6 @@ package struct Call: Sendable {
         return ["method": .string(method.rawValue), "path": .string(shownPath), "params": .object(shown)]
     }
 
-    /// What the call asks of the HA manager, in the words of its tasks: it is answered at once, and done when the guest
-    /// is there.
-    package var askedOfHA: String? {
-        path.starts(with: ["cluster", "ha", "resources"]) && path.count == 5 ? "hamigrate" : nil
-    }
-
     /// Whether the node writes to the cluster's file system for it, which takes a majority of the votes. Guests are
     /// stopped, paused and reset without.
     package var needsQuorum: Bool {
@@ -120,12 +114,6 @@ package struct Call: Sendable {
         guard path.suffix(2).first == "status", let verb = path.last else { return true }
         return !["stop", "shutdown", "reset", "resume"].contains(verb) && !(verb == "suspend" && self["todisk"] != "1")
     }
-
-    /// The guest agent is to run a command: it is answered with the number of the process, and done when that has ended.
-    package var runsCommand: Bool { path.suffix(2) == ["agent", "exec"] }
-
-    /// The guest agent is to trim file systems: it is answered with what became of each.
-    package var trims: Bool { path.suffix(2) == ["agent", "fstrim"] }
 
     /// The numbers of all guests that the call names, in its path or its parameters.
     package var guestIDs: Set<VMID> {

@@ -9,6 +9,8 @@ package struct Condition: Sendable, Hashable {
         case set
         /// The parameter is no flag that is set.
         case notSet
+        /// The parameter is a list that has one of these names, or of these families.
+        case lists([String])
         /// The parameter is one of these words.
         case among([String])
     }
@@ -28,6 +30,7 @@ package struct Condition: Sendable, Hashable {
     static func without(_ name: String) -> Self { Condition(tests: [name: .missing]) }
     static func flag(_ name: String) -> Self { Condition(tests: [name: .set]) }
     static func unless(_ name: String) -> Self { Condition(tests: [name: .notSet]) }
+    static func lists(_ name: String, _ names: [String]) -> Self { Condition(tests: [name: .lists(names)]) }
     static func when(_ name: String, _ words: String...) -> Self { Condition(tests: [name: .among(words)]) }
     static func among(_ name: String, _ words: [String]) -> Self { Condition(tests: [name: .among(words)]) }
     static func any(_ names: [String]) -> Self { Condition(given: names) }
@@ -57,6 +60,8 @@ package struct Condition: Sendable, Hashable {
             case .missing: params[name] == nil
             case .set: params[name] == true
             case .notSet: params[name] != true
+            case .lists(let names):
+                params[name]?.array?.compactMap(\.string).contains { key in names.contains { $0.names(key) } } ?? false
             case .among(let words): params[name]?.string.map(words.contains) ?? false
             }
         }
@@ -70,6 +75,7 @@ package struct Condition: Sendable, Hashable {
             case .missing: "without \(name)"
             case .set: "with \(name): true"
             case .notSet: "unless \(name) is true"
+            case .lists(let names): "with \(name) of \(names.joined(separator: " or "))"
             case .among(let words): "with \(name) \(words.joined(separator: " or "))"
             }
         }

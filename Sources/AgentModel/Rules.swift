@@ -173,6 +173,18 @@ package enum ChangeRule: Sendable, Hashable {
     case told(String, key: String)
 }
 
+/// What PVE's answer to the call leaves open, where that starts no task.
+package enum AnswerRule: Sendable, Hashable {
+    /// Nothing: it is done.
+    case final
+    /// It is the number of a process in the guest, and the call is done when that has ended.
+    case process
+    /// It says of each file system what became of it.
+    case fileSystems
+    /// The HA manager was asked, for what it does in tasks of this type; the call is done when the guest is there.
+    case asked(String)
+}
+
 /// A privilege that PVE asks for: one of several, on a path with places as in a call's.
 package struct Privilege: Sendable, Hashable {
     package let path: String
@@ -207,6 +219,8 @@ package struct RiskEscalation: Sendable, Hashable {
     package let risk: Risk
     package let needsApproval: Bool
     package let reason: String
+    /// An action that the request does as well where a ``live`` rule holds.
+    package let equivalent: Action?
 
     /// Which values of the parameters count.
     package enum ValueTest: String, Sendable, Hashable {
@@ -232,7 +246,8 @@ package struct RiskEscalation: Sendable, Hashable {
 
     init(
         _ id: String, _ parameters: [String] = [], value: ValueTest = .any, when: Condition = .always,
-        live: LiveTest? = nil, risk: Risk = .high, approval: Bool = true, because reason: String
+        live: LiveTest? = nil, risk: Risk = .high, approval: Bool = true, because reason: String,
+        also equivalent: Action? = nil
     ) {
         self.id = id
         self.parameters = parameters
@@ -242,5 +257,6 @@ package struct RiskEscalation: Sendable, Hashable {
         self.risk = risk
         needsApproval = approval
         self.reason = reason
+        self.equivalent = equivalent
     }
 }

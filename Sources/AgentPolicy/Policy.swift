@@ -52,7 +52,7 @@ package struct Policy: Sendable, Hashable {
         }
         if let loss = ruledLoss(of: reach, in: environment), request.changes { decision.guardLoss(loss) }
         var actions = request.equivalents
-        if reach.touches.contains("touches-firewall") { actions.insert(.firewallEdit) }
+        actions.formUnion(request.definition.touches.filter { reach.touches.contains($0.id) }.compactMap(\.equivalent))
         for rule in rules where rule.covers(request, doing: actions, by: requester) {
             let matched = reach.subjects.indices.filter { rule.matches(reach.subjects[$0]) }
             guard !matched.isEmpty else { continue }

@@ -58,12 +58,12 @@ extension ActionService {
             case .done(let data):
                 ports.reached(.answered)
                 operation.data = Self.bounded(redaction(data))
-                if call.runsCommand {
+                if ready.plan.request.definition.answer == .process {
                     guard await keep(operation) else { return nil }
                     ports.reached(.answerStored)
                     return await followCommand(&operation, ready.plan, at: ready.managed)
                 }
-                if let flaw = ready.managed.planning.flaw(in: redaction(data), of: call) {
+                if let flaw = ready.managed.planning.flaw(in: redaction(data), of: ready.plan.request) {
                     operation.message = flaw.message
                     operation.hasWarnings = true
                     if flaw.isTotal {
@@ -71,7 +71,7 @@ extension ActionService {
                         return .failed
                     }
                 }
-                if let asked = call.askedOfHA {
+                if case .asked(let asked) = ready.plan.request.definition.answer {
                     let done = TaskEnd(exit: .ok, message: "OK")
                     guard let end = await settle(done, asked, ready.plan, at: ready.managed) else { return nil }
                     operation.message = end.message

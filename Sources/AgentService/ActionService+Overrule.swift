@@ -25,7 +25,7 @@ extension ActionService {
         let found = try? await audited.read { $0.operations(running) }
         return found?.first { operation in
             operation.target == .guest(guest) && operation.upid != nil
-                && operation.action.isShutdown
+                && ActionCatalog.definition(of: operation.action).canBeOverruled
         }?.id
     }
 

@@ -96,7 +96,7 @@ extension ActionService {
         }
         guard !step.isDone else { return await end(operation, operation.steps.count, of: plan) }
         var followed = operation
-        if step.upid == nil, plan.preview.calls.last?.runsCommand == true, operation.data?["pid"] != nil {
+        if step.upid == nil, plan.request.definition.answer == .process, operation.data?["pid"] != nil {
             guard let state = await followCommand(&followed, plan, at: managed) else { return }
             return await end(followed, state, of: plan, at: managed, .agent)
         }

@@ -49,8 +49,8 @@ package protocol PlanningEngine: Sendable {
     /// How a command is doing that `call` has started in a guest.
     func commandStatus(of call: Call, pid: Int64) async throws(HypervisorError) -> CommandStatus
 
-    /// What an answer that is no error tells of parts of the call that failed; whether all of them did. `nil` for none.
-    func flaw(in answer: JSON, of call: Call) -> (message: String, isTotal: Bool)?
+    /// What an answer that is no error tells of parts of the request that failed; whether all of them did. `nil` for none.
+    func flaw(in answer: JSON, of request: ActionRequest) -> (message: String, isTotal: Bool)?
 
     /// What an operation's last call has left behind, although it failed.
     func aftermath(of operation: Operation, _ plan: Plan, watching watched: Set<VMID>) async -> Aftermath

@@ -46,8 +46,8 @@ extension PVEPlanner {
     }
 
     /// The guest agent's answer to a trim is no error, whatever became of each file system.
-    package func flaw(in answer: JSON, of call: Call) -> (message: String, isTotal: Bool)? {
-        guard call.trims else { return nil }
+    package func flaw(in answer: JSON, of request: ActionRequest) -> (message: String, isTotal: Bool)? {
+        guard request.definition.answer == .fileSystems else { return nil }
         guard let paths = answer["result"]?["paths"]?.array else {
             return ("the guest agent does not say which file systems it has trimmed", false)
         }

@@ -11,7 +11,8 @@ extension PreviewBuilder {
         guard let guest, isManaged, findings.observed.shown["ha"]?["state"] == "error"
         else { return [] }
         let asks = calls.contains { call in
-            if call.askedOfHA != nil || call.taskTypes.contains(where: { $0.hasPrefix("ha") }) { return true }
+            if case .asked = request.definition.answer { return true }
+            if call.taskTypes.contains(where: { $0.hasPrefix("ha") }) { return true }
             let isSetting = call.method == .put && call.path.starts(with: ["cluster", "ha", "resources"])
             return isSetting && call["state"].map { $0 != "disabled" } ?? false
         }

@@ -24,12 +24,16 @@ extension PreviewBuilder {
         findings.reach.touches = request.definition.touches.filter { touch in
             touch.live.map { touch.applies(to: request) && holds($0) } ?? false
         }.map(\.id)
-        if findings.reach.touches.contains("touches-firewall"), let guest { addAliases(["firewall/\(guest)"]) }
+        if let guest, request.definition.touches.contains(where: dropsFirewall) { addAliases(["firewall/\(guest)"]) }
         guard !findings.guestStates.isEmpty else { return }
         let states = findings.guestStates.sorted { $0.key < $1.key }
         findings.observed.shown["guests"] = .object(
             states.reduce(into: JSONObject()) { $0.append($1.key, $1.value) })
         findings.observed.compared.append("guests")
+    }
+
+    private func dropsFirewall(_ touch: RiskEscalation) -> Bool {
+        touch.live == .dropsFirewall && findings.reach.touches.contains(touch.id)
     }
 
     /// What a read is about; with `resolving`, the tags and pools of the guests among it, and all guests where it may show
@@ -52,7 +56,7 @@ extension PreviewBuilder {
         case .inventoryAll, .inventoryRunning, .cluster, .tasksAll: try await addAll(.affected)
         case .pool(let pool):
             try await addAll(.member) { Self.pools($0["pool"]?.string).contains("pool/\(pool)") }
-        case .storage(let storage) where request.params["vmid"] == nil && request.action.rawValue != "read_storage":
+        case .storage(let storage) where request.params["vmid"] == nil && request.definition.showsGuests:
             let ids = try await storedVolumes(on: storage).flatMap(Self.owners)
             try await add(ids.map { ($0, .source) }, observing: .nothing)
         case .guest, .node, .nodesAll, .storage, .task, .firewall: break
