@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// What the agent inside a virtual machine does.
 extension ActionCatalog {
     /// PVE 8 has one privilege for all of it.
@@ -27,6 +29,7 @@ extension ActionCatalog {
             [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/exec", tasks: [])],
             checks: [.commandAllowed, .running, .agentEnabled], changes: .command,
             needs: [Privilege("/vms/{vmid}", "VM.GuestAgent.Unrestricted", version: 9), monitors],
-            answer: .process),
+            answer: .process,
+            example: ["command": ["uptime"]]),
     ]
 }

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// HA and replication.
 extension ActionCatalog {
     private static let guests: [TargetForm] = [.vm, .container]
@@ -54,7 +56,8 @@ extension ActionCatalog {
             also: [
                 Equivalent("shutdown_*", "stop_*", when: .when("state", "stopped")),
                 Equivalent("start_*", when: .when("state", "started")),
-            ])
+            ],
+            example: ["op": "remove"])
     }
 
     /// Add, change and remove of one kind of object.
@@ -83,7 +86,8 @@ extension ActionCatalog {
             checks: [.unlocked(), .managedByHA, .otherNode("target"), .migration, .ruleAllows("target")],
             changes: .node("target"),
             undo: .action("ha_migrate", [.take("target", .observed("node")), .same("mode")]), needs: mayHA,
-            also: [Equivalent("migrate_*")], answer: .asked("hamigrate"))
+            also: [Equivalent("migrate_*")], answer: .asked("hamigrate"),
+            example: ["target": "pve2", "mode": "migrate"])
     }
 
     private static let job = ParameterDefinition(
@@ -120,7 +124,8 @@ extension ActionCatalog {
                 EditGap(
                     .told("replicated data", "what was replicated is deleted, and sent anew as a whole"),
                     when: .when("op", "remove").and(.unless("keep")))
-            ]), needs: mayReplicate)
+            ]), needs: mayReplicate,
+            example: ["op": "remove", "job": 0])
     }
 
     private static var runReplication: ActionDefinition {
@@ -130,6 +135,7 @@ extension ActionCatalog {
             [CallTemplate(.post, "/nodes/{node}/replication/{vmid}-{job}/schedule_now", tasks: [])],
             object: .at("/cluster/replication/{vmid}-{job}", fields: ["id", "target", "disable"]),
             checks: [.objectFits], changes: .told("job", key: "replication"),
-            needs: mayReplicate)
+            needs: mayReplicate,
+            example: ["job": 0])
     }
 }

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Backups of guests.
 extension ActionCatalog {
     private static let compress = ParameterDefinition("compress", .choice(["0", "gzip", "lzo", "zstd"]), "how")
@@ -36,7 +38,8 @@ extension ActionCatalog {
                 Privilege("/vms/{vmid}", "VM.Backup"), mayFill,
                 Privilege("/storage/{storage}", "Datastore.Allocate", when: .with("prune-backups")),
                 Privilege("/", "Sys.Modify", when: .any(["bwlimit", "ionice"])),
-            ], also: [Equivalent("prune_backups", "delete_backup", when: .any(["remove", "prune-backups"]))])
+            ], also: [Equivalent("prune_backups", "delete_backup", when: .any(["remove", "prune-backups"]))],
+            example: ["storage": "nas"])
     }
 
     private static var restore: ActionDefinition {
@@ -72,7 +75,8 @@ extension ActionCatalog {
             also: [
                 Equivalent("create_*"), Equivalent("delete_*", when: .flag("overwrite")),
                 Equivalent("start_*", when: starts),
-            ])
+            ],
+            example: ["archive": "nas:backup/vzdump-qemu-101-2026_11_20-03_00_01.vma.zst"])
     }
 
     private static var deleteBackup: ActionDefinition {
@@ -82,7 +86,8 @@ extension ActionCatalog {
             [CallTemplate(.delete, "/nodes/{node}/storage/{storage}/content/{volume}", tasks: ["imgdel"])],
             object: volumeRow, checks: [.volumeExists("volume", isBackup: true), .volumeUnprotected("volume")],
             changes: .exists(false),
-            needs: [Privilege("/storage/{storage}", "Datastore.AllocateSpace", "Datastore.Allocate")])
+            needs: [Privilege("/storage/{storage}", "Datastore.AllocateSpace", "Datastore.Allocate")],
+            example: ["volume": "nas:backup/vzdump-qemu-101-2026_11_20-03_00_01.vma.zst"])
     }
 
     private static var editJob: ActionDefinition {
@@ -123,7 +128,8 @@ extension ActionCatalog {
                 Privilege("/", "Sys.Modify"),
                 Privilege("/storage/{storage}", "Datastore.Allocate", when: .with("storage")),
                 Privilege("/pool/{pool}", "VM.Backup", when: .with("pool")),
-            ])
+            ],
+            example: ["op": "remove", "id": "nightly"])
     }
 
     private static var prune: ActionDefinition {
@@ -139,6 +145,7 @@ extension ActionCatalog {
             [CallTemplate(.delete, "/nodes/{node}/storage/{storage}/prunebackups", tasks: ["prunebackups"])],
             object: .pruned, changes: .pruned,
             needs: [Privilege("/storage/{storage}", "Datastore.AllocateSpace", "Datastore.Allocate")],
-            also: [Equivalent("delete_backup")])
+            also: [Equivalent("delete_backup")],
+            example: ["prune-backups": "keep-last=3"])
     }
 }

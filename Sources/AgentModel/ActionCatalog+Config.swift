@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Configuration of guests.
 extension ActionCatalog {
     static func configuration(_ kind: GuestKind) -> [ActionDefinition] {
@@ -45,7 +47,8 @@ extension ActionCatalog {
                 touchesHost, touchesIdentity, touchesDisks(kind), touchesDevices, touchesProtection, touchesFirewall,
             ] + (kind == .vm ? [touchesAccess, touchesHostDevice] : [touchesConsole]), [config(kind)],
             checks: [.unlocked(), .keysExist("delete"), .diskStorages, .hotplug], changes: .config, undo: .config,
-            needs: mayConfigure(kind), safety: true, also: configureEquivalents(kind))
+            needs: mayConfigure(kind), safety: true, also: configureEquivalents(kind),
+            example: ["memory": 2048])
     }
 
     /// What a change of a configuration does that has an action of its own.
@@ -69,7 +72,8 @@ extension ActionCatalog {
             ], rules: [.atLeastOne(["add", "remove"]), .disjoint("add", "remove")], risk: .medium, approval: false,
             because: "interrupts nothing; policies and scripts may go by tags",
             [config(kind, forwards: [], computed: [.tags])], checks: [.unlocked()], changes: .config, undo: .tags,
-            needs: mayConfigure(kind), also: [Equivalent("configure_*")])
+            needs: mayConfigure(kind), also: [Equivalent("configure_*")],
+            example: ["add": ["prod"]])
     }
 
     private static var cloudInitAction: ActionDefinition {
@@ -103,6 +107,7 @@ extension ActionCatalog {
                     "keys", .list(.text(.configKey), upTo: 64), required: true, "keys whose pending change goes"),
             ], risk: .medium, approval: false, because: "keeps what is; interrupts nothing",
             [config(.vm, renames: ["keys": "revert"])], checks: [.unlocked(), .keysPending("keys")], changes: .pending,
-            undo: .pending, needs: mayConfigure(.vm), also: [Equivalent("configure_*")])
+            undo: .pending, needs: mayConfigure(.vm), also: [Equivalent("configure_*")],
+            example: ["keys": ["memory"]])
     }
 }

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Disks of guests.
 extension ActionCatalog {
     private static let guests: [TargetForm] = [.vm, .container]
@@ -56,7 +58,8 @@ extension ActionCatalog {
                 CallTemplate(
                     .put, "/nodes/{node}/{kind}/{vmid}/resize", tasks: ["resize"], id: "{vmid}",
                     fixed: ["disk": "{disk}"], digest: true, expectedDrift: ["digest"])
-            ], checks: [.unlocked(), .diskExists("disk"), .diskGrows], changes: .size, needs: mayDisk, safety: true),
+            ], checks: [.unlocked(), .diskExists("disk"), .diskGrows], changes: .size, needs: mayDisk, safety: true,
+            example: ["disk": "scsi0", "size": "+1G"]),
         .change(
             "move_disk", "Move a guest's disk to another storage", on: guests,
             [
@@ -75,7 +78,8 @@ extension ActionCatalog {
                     .post, "/nodes/{node}/lxc/{vmid}/move_volume", when: .on(.container), tasks: ["move_volume"],
                     id: "{vmid}", fixed: ["volume": "{disk}"], digest: true, expectedDrift: ["digest"]),
             ], checks: [.unlocked(), .diskExists("disk"), .storageActive("storage", content: "disks")], changes: .moved,
-            undo: .moveBack, needs: mayDisk + [mayFill], safety: true),
+            undo: .moveBack, needs: mayDisk + [mayFill], safety: true,
+            example: ["disk": "scsi0", "storage": "nas"]),
         .change(
             "attach_disk", "Give a guest a new disk, or a volume that is there", on: guests,
             [
@@ -102,7 +106,8 @@ extension ActionCatalog {
                 .unlocked(), .slotIsFree("disk"), .volumeUnused("volume"), .volumeIsThere("volume"),
                 .storageActive("storage", content: "disks"), .hotplug,
             ], changes: .config, undo: .detach(by: "detach_disk"), needs: mayDisk + [mayFill], safety: true,
-            also: [Equivalent("configure_*")]),
+            also: [Equivalent("configure_*")],
+            example: ["disk": "scsi5", "storage": "nas", "size": 8]),
         .change(
             "detach_disk", "Take a disk from a guest", on: guests,
             [
@@ -118,6 +123,7 @@ extension ActionCatalog {
             }, checks: [.unlocked(), .diskExists("disk"), .notRoot("disk"), .hotplug], changes: .config,
             undo: .attach(by: "attach_disk"),
             needs: mayDisk, safety: true,
-            also: [Equivalent("delete_volume", "delete_vm", when: .flag("destroy"))]),
+            also: [Equivalent("delete_volume", "delete_vm", when: .flag("destroy"))],
+            example: ["disk": "scsi1"]),
     ]
 }

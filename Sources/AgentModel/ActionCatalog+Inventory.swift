@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Reads. They change nothing and need no approval.
 extension ActionCatalog {
     private static let guests: [TargetForm] = [.vm, .container]
@@ -61,7 +63,8 @@ extension ActionCatalog {
                     .get("/nodes/{node}/{kind}/{vmid}/rrddata", when: .on(.vm, .container)),
                     .get("/nodes/{node}/rrddata", when: .on(.node)),
                     .get("/nodes/{node}/storage/{storage}/rrddata", when: .on(.storage)),
-                ]),
+                ],
+                example: ["timeframe": "day"]),
             .read(
                 "read_inventory", "All virtual machines and containers, or only the running ones",
                 on: [.inventoryAll, .inventoryRunning], needs: [Privilege("/vms", "VM.Audit")],

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// How guests come to be, move and go.
 extension ActionCatalog {
     static func life(_ kind: GuestKind) -> [ActionDefinition] {
@@ -49,7 +51,10 @@ extension ActionCatalog {
                 .poolExists, .volumeIsThere("ostemplate"),
             ],
             changes: .exists(true), undo: .action("delete_\(kind.suffix)"), needs: mayAllocate + [mayFill],
-            runs: .flag("start"), also: [Equivalent("start_*", when: .flag("start"))])
+            runs: .flag("start"), also: [Equivalent("start_*", when: .flag("start"))],
+            example: isVM
+                ? ["node": "pve1"]
+                : ["node": "pve1", "ostemplate": "local:vztmpl/debian-13.tar.zst", "unprivileged": true])
     }
 
     private static func clone(_ kind: GuestKind) -> ActionDefinition {
@@ -81,7 +86,8 @@ extension ActionCatalog {
             needs: [
                 Privilege("/vms/{vmid}", "VM.Clone"), Privilege("/vms/{newid}", "VM.Allocate", when: .without("pool")),
                 mayFill,
-            ])
+            ],
+            example: ["newid": 900])
     }
 
     private static func migrate(_ kind: GuestKind) -> ActionDefinition {
@@ -107,7 +113,8 @@ extension ActionCatalog {
             checks: [.unlocked(), .otherNode("target"), .migration, .ruleAllows("target")],
             changes: .node("target"),
             undo: .migration,
-            needs: [Privilege("/vms/{vmid}", "VM.Migrate")])
+            needs: [Privilege("/vms/{vmid}", "VM.Migrate")],
+            example: ["target": "pve2"])
     }
 
     private static func template(_ kind: GuestKind) -> ActionDefinition {

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Firewalls and pools.
 extension ActionCatalog {
     static let network: [ActionDefinition] = [editFirewall, editPool]
@@ -23,7 +25,8 @@ extension ActionCatalog {
                 Privilege("/", "Sys.Modify", when: .on(.firewallCluster)),
                 Privilege("/nodes/{node}", "Sys.Modify", when: .on(.firewallNode)),
                 Privilege("/vms/{vmid}", "VM.Config.Network", when: .on(.firewallVM, .firewallContainer)),
-            ])
+            ],
+            example: ["endpoint": "/cluster/firewall/options", "method": "PUT"])
     }
 
     /// One of these objects, and one of these operations.
@@ -199,6 +202,7 @@ extension ActionCatalog {
                     .put, "/pools", when: .when("op", "leave"), tasks: [], fixed: ["poolid": "{pool}", "delete": "1"]),
                 CallTemplate(.delete, "/pools", when: .when("op", "remove"), tasks: [], fixed: ["poolid": "{pool}"]),
             ], object: .pool, checks: [.objectFits, .emptied, .members], changes: .pool, undo: .pool,
-            needs: [Privilege("/pool/{pool}", "Pool.Allocate")])
+            needs: [Privilege("/pool/{pool}", "Pool.Allocate")],
+            example: ["op": "remove"])
     }
 }

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Nodes, and many guests at once.
 extension ActionCatalog {
     static let nodes: [ActionDefinition] = [
@@ -26,7 +28,8 @@ extension ActionCatalog {
             fixed: ["max-workers": "1"], asNode: ["online": "1"], risk: .high,
             because: "moves many guests; may interrupt them",
             checks: [.otherNode("target"), .guestsMove],
-            changes: .guestNode("target"), undo: .guests("bulk_migrate"), also: [Equivalent("migrate_*")]),
+            changes: .guestNode("target"), undo: .guests("bulk_migrate"), also: [Equivalent("migrate_*")],
+            example: ["target": "pve2"]),
     ]
 
     private static let row = ObjectRule.row("/nodes", where: "node", is: "{node}", fields: ["node", "status"])
@@ -81,7 +84,8 @@ extension ActionCatalog {
             }, object: .at("/nodes/{node}/services/{service}/state", fields: ["name", "state", "unit-state"]),
             checks: [.objectFits, .nodeOnline(nil), .dispensable], changes: .service,
             undo: .opposite("command", ["stop": "start", "start": "stop"]),
-            needs: [Privilege("/nodes/{node}", "Sys.Modify")])
+            needs: [Privilege("/nodes/{node}", "Sys.Modify")],
+            example: ["service": "cron", "command": "restart"])
     }
 
     /// The same for the guests of a node and for guests anywhere in the cluster.
@@ -90,7 +94,7 @@ extension ActionCatalog {
         fixed: KeyValuePairs<String, String> = [:], always: KeyValuePairs<String, String> = [:],
         asNode: KeyValuePairs<String, String> = [:], risk: Risk,
         because reason: String, checks: [CheckKind] = [],
-        changes: ChangeRule, undo: UndoRule, also equivalents: [Equivalent]
+        changes: ChangeRule, undo: UndoRule, also equivalents: [Equivalent], example: JSONObject = [:]
     ) -> ActionDefinition {
         // A node's own start of many takes the locks of backups away from all of its guests; a node's own tasks say OK
         // while guests fail.
@@ -115,6 +119,6 @@ extension ActionCatalog {
                 + (asNode.isEmpty
                     ? [cluster(.on(.node, .cluster), always)]
                     : [cluster(.on(.node), asNode), cluster(.on(.cluster), always)]),
-            checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [], also: equivalents)
+            checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [], also: equivalents, example: example)
     }
 }

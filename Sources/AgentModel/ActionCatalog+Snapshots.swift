@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Snapshots of guests.
 extension ActionCatalog {
     private static let guests: [TargetForm] = [.vm, .container]
@@ -27,7 +29,8 @@ extension ActionCatalog {
                     expectedDrift: ["digest"])
             ], checks: [.unlocked(), .snapshotIsNew("snapname"), .snapshotsPossible],
             changes: .snapshot("snapname", true), undo: .action("delete_snapshot", [.same("snapname")]),
-            needs: [Privilege("/vms/{vmid}", "VM.Snapshot")])
+            needs: [Privilege("/vms/{vmid}", "VM.Snapshot")],
+            example: ["snapname": "before"])
     }
 
     static let snapshots: [ActionDefinition] =
@@ -39,13 +42,15 @@ extension ActionCatalog {
                 both(.post, "/snapshot/{snapname}/rollback", task: "rollback"),
                 checks: [.unlocked(), .snapshotExists("snapname")], changes: .rollback,
                 needs: [Privilege("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback")], safety: true,
-                runs: .flag("start"), also: [Equivalent("stop_*")]),
+                runs: .flag("start"), also: [Equivalent("stop_*")],
+                example: ["snapname": "before"]),
             .change(
                 "delete_snapshot", "Delete a snapshot of a guest", on: guests,
                 [node, snapname, ParameterDefinition("force", .boolean, "forget it even where its disks cannot be")],
                 risk: .high, approval: true, because: "destroys a way back",
                 both(.delete, "/snapshot/{snapname}", task: "delsnapshot"),
                 checks: [.unlocked(), .snapshotExists("snapname")], changes: .snapshot("snapname", false),
-                needs: [Privilege("/vms/{vmid}", "VM.Snapshot")], safety: true),
+                needs: [Privilege("/vms/{vmid}", "VM.Snapshot")], safety: true,
+                example: ["snapname": "before"]),
         ]
 }

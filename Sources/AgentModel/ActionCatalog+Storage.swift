@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Storage definitions and what is kept on them.
 extension ActionCatalog {
     /// What an edit does to its object.
@@ -33,7 +35,8 @@ extension ActionCatalog {
             object: volumeRow,
             checks: [.volumeExists("volume", isBackup: false), .volumeUnprotected("volume"), .volumeUnused("volume")],
             changes: .exists(false),
-            needs: [Privilege("/storage/{storage}", "Datastore.Allocate", "Datastore.AllocateSpace")])
+            needs: [Privilege("/storage/{storage}", "Datastore.Allocate", "Datastore.AllocateSpace")],
+            example: ["volume": "nas:iso/debian-13.iso"])
     }
 
     private static var download: ActionDefinition {
@@ -62,6 +65,10 @@ extension ActionCatalog {
             needs: [
                 Privilege("/storage/{storage}", "Datastore.AllocateTemplate"),
                 Privilege("/nodes/{node}", "Sys.AccessNetwork", "Sys.Modify"),
+            ],
+            example: [
+                "url": "https://example.org/debian-13.iso", "content": "iso", "filename": "debian-13.iso",
+                "checksum": .string(String(repeating: "0f", count: 32)), "checksum-algorithm": "sha256",
             ])
     }
 
@@ -76,7 +83,8 @@ extension ActionCatalog {
                 CallTemplate(.put, "/storage/{storage}", when: .when("op", "change"), tasks: [], digest: true),
                 CallTemplate(.delete, "/storage/{storage}", when: .when("op", "remove"), tasks: [], forwards: []),
             ], endpoint: true, object: .call, checks: [.objectFits, .storageUnused], changes: .object, undo: .edit(),
-            needs: [Privilege("/storage", "Datastore.Allocate")])
+            needs: [Privilege("/storage", "Datastore.Allocate")],
+            example: ["endpoint": "/storage/nas", "method": "PUT"])
     }
 
     private static var storageKeys: [ParameterDefinition] {

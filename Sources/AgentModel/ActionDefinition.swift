@@ -1,4 +1,4 @@
-import StrictJSON
+package import StrictJSON
 
 /// One entry of the catalogue: all that validation, planning, execution, `GET /v1/actions` and the documents know.
 package struct ActionDefinition: Sendable, Hashable {
@@ -40,6 +40,8 @@ package struct ActionDefinition: Sendable, Hashable {
     package let canBeOverruled: Bool
     /// A read of a storage shows the guests that have volumes on it.
     package let showsGuests: Bool
+    /// Parameters that, on the first of the targets, make a request; the least of them.
+    package let example: JSONObject
 
     /// Nothing brings back what this action does.
     package var irreversible: Bool { effect == .change && undo == .none }
@@ -64,7 +66,7 @@ package struct ActionDefinition: Sendable, Hashable {
     static func read(
         _ name: String, _ summary: String, on targets: [TargetForm], _ parameters: [ParameterDefinition] = [],
         rules: [ParameterRule] = [], needs privileges: [Privilege] = [], calls: [CallTemplate],
-        showsGuests: Bool = true
+        showsGuests: Bool = true, example: JSONObject = [:]
     ) -> Self {
         Self(
             action: Action(name), summary: summary, effect: .read, targets: targets, parameters: parameters,
@@ -72,7 +74,7 @@ package struct ActionDefinition: Sendable, Hashable {
             takesEndpoint: false, expects: .present, object: .none, checks: [], changes: .none, undo: .none,
             privileges: privileges,
             takesSafetySnapshot: false, runs: nil, equivalents: [], answer: .final, canBeOverruled: false,
-            showsGuests: showsGuests)
+            showsGuests: showsGuests, example: example)
     }
 
     static func change(
@@ -82,7 +84,8 @@ package struct ActionDefinition: Sendable, Hashable {
         expects: Presence = .present, object: ObjectRule = .none,
         checks: [CheckKind] = [], changes: ChangeRule = .none, undo: UndoRule = .none, needs privileges: [Privilege],
         safety: Bool = false, runs: Condition? = nil,
-        also equivalents: [Equivalent] = [], answer: AnswerRule = .final, canBeOverruled: Bool = false
+        also equivalents: [Equivalent] = [], answer: AnswerRule = .final, canBeOverruled: Bool = false,
+        example: JSONObject = [:]
     ) -> Self {
         Self(
             action: Action(name), summary: summary, effect: .change, targets: targets,
@@ -90,7 +93,7 @@ package struct ActionDefinition: Sendable, Hashable {
             needsApproval: approval, reason: reason, touches: touches, calls: calls, takesEndpoint: endpoint,
             expects: expects, object: object, checks: checks, changes: changes, undo: undo, privileges: privileges,
             takesSafetySnapshot: safety, runs: runs, equivalents: equivalents, answer: answer,
-            canBeOverruled: canBeOverruled, showsGuests: false)
+            canBeOverruled: canBeOverruled, showsGuests: false, example: example)
     }
 }
 

@@ -134,3 +134,26 @@ package enum TargetForm: String, Sendable, Hashable, CaseIterable {
     case firewallVM = "firewall/vm/ID"
     case firewallContainer = "firewall/lxc/ID"
 }
+
+extension TargetForm {
+    /// A target of this form.
+    package var example: String {
+        switch self {
+        case .vm: "vm/101"
+        case .container: "lxc/200"
+        case .node: "node/pve1"
+        case .nodesAll: "nodes/all"
+        case .storage: "storage/nas"
+        case .pool: "pool/prod"
+        case .cluster: "cluster"
+        case .inventoryAll: "inventory/all"
+        case .inventoryRunning: "inventory/running"
+        case .tasksAll: "tasks/all"
+        case .task: "task/UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam:"
+        case .firewallCluster: "firewall/cluster"
+        case .firewallNode: "firewall/node/pve1"
+        case .firewallVM: "firewall/vm/101"
+        case .firewallContainer: "firewall/lxc/200"
+        }
+    }
+}

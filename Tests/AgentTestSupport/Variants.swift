@@ -30,7 +30,7 @@ package struct Variant: Sendable, CustomStringConvertible {
     private static func make(_ action: Action) -> [Variant] {
         let own = (more[action.rawValue] ?? []).map { Variant(action: action, target: $0.0, params: $0.1) }
         let least = ActionCatalog.definition(of: action).targets.map { form in
-            Variant(action: action, target: MinimalRequest.target(of: form), params: MinimalRequest.params(of: action))
+            Variant(action: action, target: form.example, params: MinimalRequest.params(of: action))
         }
         return (least + own).filter { (try? $0.request()) != nil }
     }

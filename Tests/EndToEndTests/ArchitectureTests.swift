@@ -42,6 +42,15 @@ struct ArchitectureTests {
         }
     }
 
+    @Test(arguments: ["AgentModel", "AgentPolicy", "PVEPlanning", "AgentService"])
+    func `nothing but the catalogue goes by the name of an action`(target: String) throws {
+        let regex = try Regex(#"action\.rawValue (==|!=)|switch .*action\.rawValue|case \(?"[a-z]+_[a-z_]+"[,:]"#)
+        #expect(#"switch request.action.rawValue {"#.contains(regex) && #"case ("ha_edit", "add"):"#.contains(regex))
+        for line in try Self.code(of: target) where line.text.contains(regex) {
+            Issue.record("\(line.file): \(line.text.trimmingBlanks())")
+        }
+    }
+
     @Test(arguments: [
         ("PVE's paths and words", #"read(["nodes", node])"#), ("PVE's paths and words", #"call("/cluster/ha")"#),
         ("PVE's paths and words", #"type == "qmstart""#), ("PVE's paths and words", #"== "stop_vm""#),
