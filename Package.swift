@@ -19,6 +19,7 @@ let optimised: [SwiftSetting] = strict + [.unsafeFlags(["-O"], .when(configurati
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
 /// The C libraries, what wraps them, and nothing of the agent: small enough to run under a sanitizer.
 let wrappers: [Target] = [
@@ -59,6 +60,7 @@ let wrappers: [Target] = [
 let agent: [Target] = [
     .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
     .target(name: "StrictJSON", swiftSettings: optimised),
+    .target(name: "SystemFile", dependencies: [system], swiftSettings: wrapper),
     .target(name: "SystemService", swiftSettings: strict),
     .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
@@ -79,7 +81,9 @@ let agent: [Target] = [
         swiftSettings: strict),
     .target(
         name: "AgentStorage",
-        dependencies: ["AgentAudit", "AgentService", "AgentModel", "SQLite", "StrictJSON", "SystemThread"],
+        dependencies: [
+            "AgentAudit", "AgentService", "AgentModel", "SQLite", "StrictJSON", "SystemFile", "SystemThread", system,
+        ],
         swiftSettings: strict),
     .target(
         name: "PVESimulator", dependencies: ["HTTPMessage", "MicroHTTPD", "StrictJSON", crypto, httpTypes],
@@ -89,7 +93,7 @@ let agent: [Target] = [
         dependencies: [
             "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CProcess",
             "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVEPlanning", "PVESimulator", "ProxmoxVE", "StrictJSON",
-            "SystemService", "SystemThread", crypto, httpTypes, logging,
+            "SystemFile", "SystemService", "SystemThread", crypto, httpTypes, logging, system,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -101,6 +105,7 @@ let agent: [Target] = [
         path: "Tests/AgentTestSupport", swiftSettings: strict),
     .testTarget(
         name: "StrictJSONTests", dependencies: ["StrictJSON", "AgentTestSupport"], swiftSettings: strict),
+    .testTarget(name: "SystemFileTests", dependencies: ["SystemFile", system], swiftSettings: strict),
     .testTarget(
         name: "SystemServiceTests", dependencies: ["SystemService", "WireTestSupport"], swiftSettings: strict),
     .testTarget(
@@ -165,6 +170,7 @@ let package = Package(
             .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
             .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
             .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+            .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
             .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         ],
     targets: onlyWrappers ? wrappers : wrappers + agent

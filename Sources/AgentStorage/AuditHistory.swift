@@ -1,5 +1,7 @@
 internal import AgentAudit
 internal import Glibc
+internal import SystemFile
+internal import SystemPackage
 internal import SystemThread
 
 /// The part of a log's file that was there when it was opened, to be verified while the agent serves.
@@ -38,10 +40,10 @@ struct AuditHistory {
     }
 
     private func read(_ anchors: AuditAnchors, _ isWanted: () -> Bool) throws(AuditFinding) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        defer { if descriptor >= 0 { _ = close(descriptor) } }
         // It was rotated away meanwhile: `audit verify` is for what was put aside.
-        guard descriptor >= 0, AuditLogFile.Identity(of: descriptor) == identity else { return }
+        guard let file = try? OpenFile(path, .readOnly, .noFollow), AuditLogFile.Identity(of: file) == identity else {
+            return
+        }
         var verifier = AuditVerifier(saved: head)
         try verifier.begin(file: path)
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
@@ -49,11 +51,12 @@ struct AuditHistory {
         var heads: [AuditHead] = []
         while at < end, isWanted() {
             let begin = ContinuousClock.now
-            let wanted = min(buffer.count, Int(end - at))
-            let count = buffer.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, wanted, off_t(at)) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else {
-                throw AuditFinding(file: path, line: 0, reason: "cannot be read: \(String(cString: strerror(errno)))")
+            let count: Int
+            do throws(Errno) {
+                count = try file.read(into: &buffer, count: Int(end - at), at: at)
+                guard count > 0 else { throw .ioError }
+            } catch {
+                throw AuditFinding(file: path, line: 0, reason: "cannot be read: \(error)")
             }
             at += Int64(count)
             try verifier.feed(buffer[..<count])
@@ -72,13 +75,14 @@ struct AuditHistory {
 extension AuditLogFile {
     /// Which file it is, whatever its name.
     struct Identity: Equatable, Sendable {
-        private let device: dev_t
-        private let inode: ino_t
+        private let device: DeviceID
+        private let inode: Inode
 
-        init?(of descriptor: Int32) {
-            var info = stat()
-            guard fstat(descriptor, &info) == 0 else { return nil }
-            (device, inode) = (info.st_dev, info.st_ino)
+        init(_ stat: Stat) { (device, inode) = (stat.deviceID, stat.inode) }
+
+        init?(of file: borrowing OpenFile) {
+            guard let stat = try? file.stat() else { return nil }
+            self.init(stat)
         }
     }
 }

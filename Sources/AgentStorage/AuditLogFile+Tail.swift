@@ -1,5 +1,6 @@
 internal import AgentAudit
-internal import Glibc
+internal import SystemFile
+internal import SystemPackage
 
 extension AuditLogFile {
     /// How the file ends: its last whole record, and where that ends. What follows is torn.
@@ -87,25 +88,23 @@ extension AuditLogFile {
     /// Moves the bytes from `end` on to a file of their own and returns its path.
     mutating func setAsideTorn(from end: Int64, seq: UInt64) throws(AuditError) -> String {
         let torn = try read(end..<length)
+        let cure = "make room for the torn line"
         var name = "\(path).torn-\(seq)"
         var copies = 1
-        var descriptor = Glibc.open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        while descriptor < 0, errno == EEXIST, copies < 100 {
-            copies += 1
-            name = "\(path).torn-\(seq)-\(copies)"
-            descriptor = Glibc.open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        }
-        guard descriptor >= 0 else { throw .system("cannot create \(name)", path, cure: "make room for the torn line") }
-        defer { _ = close(descriptor) }
-        var written = 0
-        while written < torn.count {
-            let count = torn.withUnsafeBytes {
-                write(descriptor, $0.baseAddress?.advanced(by: written), $0.count - written)
+        while true {
+            do throws(PrivateFile.CreateFailure) {
+                try PrivateFile.create(name, torn)
+                break
+            } catch {
+                switch error {
+                case .create(.fileExists) where copies < 100:
+                    copies += 1
+                    name = "\(path).torn-\(seq)-\(copies)"
+                case .create(let error): throw .system("cannot create \(name)", path, error, cure: cure)
+                case .write(let error): throw .system("cannot write \(name)", path, error, cure: cure)
+                }
             }
-            guard count > 0 else { throw .system("cannot write \(name)", path, cure: "make room for the torn line") }
-            written += count
         }
-        guard fsync(descriptor) == 0 else { throw .system("cannot sync \(name)", path, cure: "look after the disk") }
         try truncate(to: end)
         return name
     }

@@ -1,10 +1,12 @@
 internal import AgentAudit
 internal import Glibc
+internal import SystemFile
+internal import SystemPackage
 
 /// The open log file: locked, appended to, watched for other hands. It owns its descriptor.
 struct AuditLogFile: ~Copyable {
     let path: String
-    private let descriptor: Int32
+    private let file: OpenFile
     /// Bytes of whole records: where the next one begins.
     private(set) var length: Int64
     /// What our own last write left in the inode.
@@ -20,60 +22,50 @@ struct AuditLogFile: ~Copyable {
 
     /// Opens or creates the file at `path` with mode 0600, its directory too (one level, 0700), and locks it.
     static func open(path: String) throws(AuditError) -> AuditLogFile {
-        let directory = Self.directory(of: path)
-        if mkdir(directory, 0o700) != 0, errno != EEXIST {
-            throw .system("cannot create the directory \(directory)", path, cure: "create it for the agent's user")
+        let directory = PrivateFile.directory(of: path)
+        do throws(Errno) { try PrivateFile.makeDirectory(directory) } catch {
+            throw .system(
+                "cannot create the directory \(directory)", path, error, cure: "create it for the agent's user")
         }
         // A rotation between opening and locking leaves us with the old file: then once more.
         for _ in 0..<5 {
-            let descriptor = Glibc.open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
-            guard descriptor >= 0 else {
-                let cure =
-                    errno == ELOOP ? "it is a symbolic link: name the file itself" : "let the agent's user write it"
-                throw .system("cannot open", path, cure: cure)
+            let file = try AuditLogFile(opening: path)
+            guard file.isAtItsPath else { continue }
+            do throws(Errno) { try PrivateFile.syncDirectory(directory) } catch {
+                let cure = error == .permissionDenied ? "let the agent read it" : "look after its file system"
+                throw .system("cannot sync the directory \(directory)", path, error, cure: cure)
             }
-            let file = try AuditLogFile(path: path, owning: descriptor)
-            if file.isAtItsPath {
-                try file.syncDirectory()
-                return file
-            }
+            return file
         }
         throw AuditError("audit log \(path): is renamed again and again; try again")
     }
 
-    private init(path: String, owning descriptor: Int32) throws(AuditError) {
-        self.path = path
-        self.descriptor = descriptor
-        var info = stat()
-        let known = fstat(descriptor, &info) == 0
-        length = Int64(info.st_size)
-        modified = info.st_mtim
-        changed = info.st_ctim
-        guard known else { throw .system("cannot look at", path, cure: "see what kind of file it is") }
-        guard info.st_mode & S_IFMT == S_IFREG else {
-            throw AuditError("audit log \(path): is not a regular file; name another one")
+    private init(opening path: String) throws(AuditError) {
+        let file: OpenFile
+        do throws(Errno) { file = try OpenFile(path, .readWrite, [.append, .create, .noFollow, .nonBlocking]) } catch {
+            let isLink = error == .tooManySymbolicLinkLevels
+            let cure = isLink ? "it is a symbolic link: name the file itself" : "let the agent's user write it"
+            throw .system("cannot open", path, error, cure: cure)
         }
-        guard info.st_uid == geteuid() else {
-            throw AuditError("audit log \(path): belongs to another user; run: chown \(geteuid()) \(path)")
+        let info: Stat
+        do throws(Errno) { info = try file.stat() } catch {
+            throw .system("cannot look at", path, error, cure: "see what kind of file it is")
         }
-        guard info.st_mode & 0o077 == 0 else {
-            throw AuditError("audit log \(path): others may read or write it; run: chmod 600 \(path)")
-        }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        if let flaw = PrivateFile.flaw(of: info, path) { throw AuditError("audit log \(path): \(flaw)") }
+        do throws(Errno) { try file.lock() } catch {
             throw AuditError("audit log \(path): another process writes it; stop that one or name another file")
         }
+        self.path = path
+        self.file = file
+        (length, modified, changed) = (info.size, info.st_mtim, info.st_ctim)
     }
 
-    deinit { _ = close(descriptor) }
-
-    var identity: Identity? { Identity(of: descriptor) }
+    var identity: Identity? { Identity(of: file) }
 
     /// Whether the path still names this file; after a rotation it does not.
     var isAtItsPath: Bool {
-        var own = stat()
-        var named = stat()
-        return fstat(descriptor, &own) == 0 && lstat(path, &named) == 0
-            && own.st_ino == named.st_ino && own.st_dev == named.st_dev
+        guard let identity, let named = try? PrivateFile.stat(path) else { return false }
+        return Identity(named) == identity
     }
 }
 
@@ -82,23 +74,15 @@ struct AuditLogFile: ~Copyable {
 extension AuditLogFile {
     /// Appends `bytes` whole or not at all: what a failed write left is cut off again.
     mutating func append(_ bytes: [UInt8]) throws(Failure) {
-        var written = 0
-        while written < bytes.count {
-            let count = bytes.withUnsafeBytes { buffer in
-                write(descriptor, buffer.baseAddress?.advanced(by: written), buffer.count - written)
-            }
-            if count > 0 {
-                written += count
-            } else if count == 0 || errno != EINTR {
-                throw undo(AuditError.system("cannot write", path, cure: Self.cure(for: count == 0 ? EIO : errno)))
-            }
+        do throws(Errno) { try file.write(bytes) } catch {
+            throw undo(AuditError.system("cannot write", path, error, cure: Self.cure(for: error)))
         }
         length += Int64(bytes.count)
         noteOwnChange()
     }
 
     private mutating func undo(_ error: AuditError) -> Failure {
-        guard ftruncate(descriptor, off_t(length)) == 0 else {
+        guard (try? file.truncate(to: length)) != nil else {
             return Failure(
                 error: AuditError("\(error); what was written of it stays: mend it and send SIGHUP"), heals: false)
         }
@@ -106,11 +90,11 @@ extension AuditLogFile {
         return Failure(error: error, heals: true)
     }
 
-    private static func cure(for code: Int32) -> String {
-        switch code {
-        case ENOSPC: "free space on its file system"
-        case EDQUOT: "raise the quota of the agent's user"
-        case EFBIG: "rotate it or raise the file size limit (ulimit -f)"
+    private static func cure(for error: Errno) -> String {
+        switch error {
+        case .noSpace: "free space on its file system"
+        case .diskQuotaExceeded: "raise the quota of the agent's user"
+        case .fileTooLarge: "rotate it or raise the file size limit (ulimit -f)"
         default: "look after its file system"
         }
     }
@@ -119,23 +103,23 @@ extension AuditLogFile {
     /// where no file can be made beside the log is believed to have it.
     func checkRoom(for bytes: Int64) throws(AuditError) {
         let name = path + ".room"
-        let scratch = Glibc.open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
-        var code = scratch < 0 ? errno : EINTR
-        if scratch >= 0 {
+        do throws(Errno) {
+            let scratch = try OpenFile(name, .readWrite, [.create, .noFollow, .nonBlocking])
             unlink(name)
-            while code == EINTR { code = posix_fallocate(scratch, 0, off_t(bytes)) }
-            _ = close(scratch)
-        }
-        guard ![ENOSPC, EDQUOT, EFBIG].contains(code) else {
-            errno = code
-            throw .system("has no room", path, cure: Self.cure(for: code))
+            try scratch.allocate(bytes)
+        } catch {
+            guard [.noSpace, .diskQuotaExceeded, .fileTooLarge].contains(error) else { return }
+            throw .system("has no room", path, error, cure: Self.cure(for: error))
         }
     }
 
     /// Cuts off what follows `end`.
     mutating func truncate(to end: Int64) throws(AuditError) {
-        guard ftruncate(descriptor, off_t(end)) == 0, fsync(descriptor) == 0 else {
-            throw .system("cannot cut off its torn end", path, cure: "look after its file system")
+        do throws(Errno) {
+            try file.truncate(to: end)
+            try file.sync()
+        } catch {
+            throw .system("cannot cut off its torn end", path, error, cure: "look after its file system")
         }
         length = end
         noteOwnChange()
@@ -143,43 +127,17 @@ extension AuditLogFile {
 
     /// The bytes of `range`, which must lie within the file.
     func read(_ range: Range<Int64>) throws(AuditError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: Int(range.upperBound - range.lowerBound))
-        var count = 0
-        while count < bytes.count {
-            let got = bytes.withUnsafeMutableBytes { buffer in
-                pread(
-                    descriptor, buffer.baseAddress?.advanced(by: count), buffer.count - count,
-                    off_t(range.lowerBound) + count)
-            }
-            if got < 0, errno == EINTR { continue }
-            guard got > 0 else { throw .system("cannot read", path, cure: "look after its file system") }
-            count += got
+        do throws(Errno) { return try file.read(range) } catch {
+            throw .system("cannot read", path, error, cure: "look after its file system")
         }
-        return bytes
     }
 
     /// Waits until all that was appended is on stable storage (`fdatasync`).
     func sync() throws(AuditError) {
-        guard fdatasync(descriptor) == 0 else {
-            throw .system("cannot sync", path, cure: "what is on the disk is unknown: mend the disk and send SIGHUP")
+        do throws(Errno) { try file.syncData() } catch {
+            throw .system(
+                "cannot sync", path, error, cure: "what is on the disk is unknown: mend the disk and send SIGHUP")
         }
-    }
-
-    private func syncDirectory() throws(AuditError) {
-        let directory = Self.directory(of: path)
-        let handle = Glibc.open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard handle >= 0 else {
-            throw .system("cannot open the directory \(directory)", path, cure: "let the agent read it")
-        }
-        defer { _ = close(handle) }
-        guard fsync(handle) == 0 else {
-            throw .system("cannot sync the directory \(directory)", path, cure: "look after its file system")
-        }
-    }
-
-    private static func directory(of path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 }
 
@@ -187,10 +145,8 @@ extension AuditLogFile {
 
 extension AuditLogFile {
     private mutating func noteOwnChange() {
-        var info = stat()
-        guard fstat(descriptor, &info) == 0 else { return }
-        modified = info.st_mtim
-        changed = info.st_ctim
+        guard let info = try? file.stat() else { return }
+        (modified, changed) = (info.st_mtim, info.st_ctim)
     }
 
     /// Compares the inode with what our own last write left there.
@@ -198,16 +154,16 @@ extension AuditLogFile {
     /// A rename changes neither size nor modification time and is fine. An edit whose author sets the modification
     /// time back is not noticed here, only by `audit verify`.
     mutating func checkUntouched() throws(AuditError) {
-        var info = stat()
-        guard fstat(descriptor, &info) == 0 else {
-            throw .system("cannot look at", path, cure: "look after its file system and send SIGHUP")
+        let info: Stat
+        do throws(Errno) { info = try file.stat() } catch {
+            throw .system("cannot look at", path, error, cure: "look after its file system and send SIGHUP")
         }
-        guard info.st_nlink > 0 else { throw touched("was deleted") }
-        guard info.st_size >= length else { throw touched("was cut from \(length) to \(info.st_size) bytes") }
-        guard info.st_size == length else { throw touched("has grown from \(length) to \(info.st_size) bytes") }
+        guard info.linkCount > 0 else { throw touched("was deleted") }
+        guard info.size >= length else { throw touched("was cut from \(length) to \(info.size) bytes") }
+        guard info.size == length else { throw touched("has grown from \(length) to \(info.size) bytes") }
         guard info.st_mtim == modified else { throw touched("was edited") }
         guard info.st_ctim != changed else { return }
-        guard info.st_mode & 0o077 == 0 else { throw touched("was opened to others (chmod 600 closes it)") }
+        guard info.isClosedToOthers else { throw touched("was opened to others (chmod 600 closes it)") }
         changed = info.st_ctim
     }
 
@@ -222,8 +178,8 @@ extension timespec {
 }
 
 extension AuditError {
-    /// What `errno` says now, with the file and what helps.
-    static func system(_ what: String, _ path: String, cure: String) -> AuditError {
-        AuditError("audit log \(path): \(what): \(String(cString: strerror(errno))); \(cure)")
+    /// What the system did not do, with the file and what helps.
+    static func system(_ what: String, _ path: String, _ error: Errno, cure: String) -> AuditError {
+        AuditError("audit log \(path): \(what): \(error); \(cure)")
     }
 }

@@ -1,25 +1,24 @@
 import AgentAudit
 internal import FoundationEssentials
-import Glibc
 import StrictJSON
+internal import SystemFile
+internal import SystemPackage
 
 /// Reads records out of a log that another may be writing: whole lines only, each held to its own hash.
 struct AuditLogReader: ~Copyable {
     private let path: String
-    private let descriptor: Int32
+    private let file: OpenFile
     private let length: Int64
 
     /// Opens it to be read; what follows `end`, where the last whole record ends if that is known, is not looked at.
     init(path: String, upTo end: Int64? = nil) throws(AuditError) {
         self.path = path
-        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        var info = stat()
-        let size = descriptor >= 0 && fstat(descriptor, &info) == 0 ? Int64(info.st_size) : 0
+        do throws(Errno) { file = try OpenFile(path, .readOnly, .noFollow) } catch {
+            throw .system("cannot be read", path, error, cure: "let the agent's user read it")
+        }
+        let size = (try? file.stat().size) ?? 0
         length = min(size, end ?? size)
-        guard descriptor >= 0 else { throw .system("cannot be read", path, cure: "let the agent's user read it") }
     }
-
-    deinit { if descriptor >= 0 { _ = close(descriptor) } }
 
     /// Gives `body` the records from number `seq` on, oldest first, until it has enough; holds each to the one before it.
     /// `chain` is where the records so far end, `nil` before the first.
@@ -170,16 +169,8 @@ struct AuditLogReader: ~Copyable {
 
     /// At most `count` bytes from `offset` on; never none.
     private func read(_ offset: Int64, _ count: Int) throws(AuditError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: min(count, Int(length - offset)))
-        var filled = 0
-        while filled < bytes.count {
-            let got = bytes.withUnsafeMutableBytes {
-                pread(descriptor, $0.baseAddress?.advanced(by: filled), $0.count - filled, off_t(offset) + filled)
-            }
-            if got < 0, errno == EINTR { continue }
-            guard got > 0 else { throw .system("cannot be read", path, cure: "look after its file system") }
-            filled += got
+        do throws(Errno) { return try file.read(offset..<min(offset + Int64(count), length)) } catch {
+            throw .system("cannot be read", path, error, cure: "look after its file system")
         }
-        return bytes
     }
 }

@@ -1,5 +1,7 @@
 package import AgentAudit
 internal import Glibc
+internal import SystemFile
+internal import SystemPackage
 
 extension AuditVerifier {
     /// Verifies the log that `paths` hold, rotated files first, in constant memory.
@@ -12,22 +14,24 @@ extension AuditVerifier {
         var verifier = AuditVerifier(saved: saved)
         for path in paths {
             try verifier.begin(file: path)
-            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { throw AuditFinding(unreadable: path) }
-            defer { _ = close(descriptor) }
-            try verifier.feedAll(of: descriptor, path)
+            let file: OpenFile
+            do throws(Errno) { file = try OpenFile(path, .readOnly) } catch {
+                throw AuditFinding(unreadable: path, error)
+            }
+            try verifier.feedAll(of: file, path)
         }
         if ignoringTorn { verifier.dropTorn() }
         return try verifier.finish()
     }
 
-    private mutating func feedAll(of descriptor: Int32, _ path: String) throws(AuditFinding) {
+    private mutating func feedAll(of file: borrowing OpenFile, _ path: String) throws(AuditFinding) {
         var buffer = [UInt8](repeating: 0, count: 256 << 10)
         var patience = 20
         while true {
-            let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw AuditFinding(unreadable: path) }
+            let count: Int
+            do throws(Errno) { count = try file.read(into: &buffer) } catch {
+                throw AuditFinding(unreadable: path, error)
+            }
             guard count > 0 else {
                 // The agent may be writing this very line: then its end comes at once.
                 guard isWithinLine, patience > 0 else { return }
@@ -41,7 +45,7 @@ extension AuditVerifier {
 }
 
 extension AuditFinding {
-    fileprivate init(unreadable path: String) {
-        self.init(file: path, line: 0, reason: "cannot be read: \(String(cString: strerror(errno)))")
+    fileprivate init(unreadable path: String, _ error: Errno) {
+        self.init(file: path, line: 0, reason: "cannot be read: \(error)")
     }
 }

@@ -1,6 +1,7 @@
 package import AgentModel
 package import AgentService
-internal import Glibc
+internal import SystemFile
+internal import SystemPackage
 
 /// The file of the installation's key: ``InstallationKey/length`` bytes, mode 0600, made once.
 package enum InstallationKeyFile {
@@ -22,14 +23,13 @@ package enum InstallationKeyFile {
             throw StoreError(
                 "state \(path): holds \(size) bytes, a key has \(InstallationKey.length); restore it from your backup")
         }
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        guard descriptor >= 0 else { throw .system("cannot open", path, cure: "let the agent's user read it") }
-        defer { _ = close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: InstallationKey.length)
-        guard Glibc.read(descriptor, &bytes, bytes.count) == bytes.count else {
-            throw .system("cannot read", path, cure: "look after its file system")
+        let file: OpenFile
+        do throws(Errno) { file = try OpenFile(path, .readOnly, [.noFollow, .nonBlocking]) } catch {
+            throw .system("cannot open", path, error, cure: "let the agent's user read it")
         }
-        return bytes
+        do throws(Errno) { return try file.read(0..<Int64(InstallationKey.length)) } catch {
+            throw .system("cannot read", path, error, cure: "look after its file system")
+        }
     }
 
     static func missing(_ path: String) -> StoreError {

@@ -1,6 +1,8 @@
 package import AgentService
 internal import Glibc
 internal import SQLite
+internal import SystemFile
+internal import SystemPackage
 
 extension StatePlace {
     /// Copies the state as it is at one moment, and its key, to new files at `destination`, durably, and checks the copy
@@ -43,18 +45,15 @@ extension StatePlace {
     }
 
     private static func exists(_ path: String) throws(StoreError) -> Bool {
-        var info = stat()
-        if lstat(path, &info) == 0 { return true }
-        guard errno == ENOENT else { throw .system("cannot look at", path, cure: "name a place that can be written") }
-        return false
+        do throws(Errno) { return try PrivateFile.stat(path) != nil } catch {
+            throw .system("cannot look at", path, error, cure: "name a place that can be written")
+        }
     }
 
     /// Brings the database, which nobody has open, and the names in its directory to the disk.
     private func sync() throws(StoreError) {
-        let descriptor = Glibc.open(database, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        defer { if descriptor >= 0 { _ = close(descriptor) } }
-        guard descriptor >= 0, fsync(descriptor) == 0 else {
-            throw .system("cannot sync", database, cure: "look after its file system")
+        do throws(Errno) { try OpenFile(database, .readOnly, .noFollow).sync() } catch {
+            throw .system("cannot sync", database, error, cure: "look after its file system")
         }
         try syncDirectory()
     }

@@ -1,24 +1,25 @@
 import AgentService
-internal import Glibc
+internal import SystemFile
+internal import SystemPackage
 
 /// Keeps every other agent away from the state for as long as it lives (`flock`).
 struct StateLock: ~Copyable {
-    private let descriptor: Int32
+    private let file: OpenFile
 
     init(_ place: StatePlace) throws(StoreError) {
         let path = place.lock
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
-        guard descriptor >= 0 else {
-            let cure = errno == ELOOP ? "it is a symbolic link: remove it" : "let the agent's user write the directory"
-            throw .system("cannot open", path, cure: cure)
+        let file: OpenFile
+        do throws(Errno) { file = try OpenFile(path, .readWrite, [.create, .noFollow, .nonBlocking]) } catch {
+            let isLink = error == .tooManySymbolicLinkLevels
+            let cure = isLink ? "it is a symbolic link: remove it" : "let the agent's user write the directory"
+            throw .system("cannot open", path, error, cure: cure)
         }
         _ = try StatePlace.size(path)
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        do throws(Errno) { try file.lock() } catch {
             throw StoreError(
                 "state \(place.database): another process uses it; stop that one (fuser \(path) names it), "
                     + "or name another file")
         }
+        self.file = file
     }
-
-    deinit { _ = close(descriptor) }
 }

@@ -1,5 +1,7 @@
 package import AgentService
 internal import Glibc
+internal import SystemFile
+internal import SystemPackage
 
 /// Where the state lives: the database and what stands beside it, under their real names, so that two paths to one
 /// file are one place.
@@ -24,23 +26,26 @@ package struct StatePlace: Sendable, Hashable {
         if let real = Self.real(path) {
             database = real
         } else {
-            guard errno == ENOENT else { throw .system("cannot find", path, cure: "let the agent's user reach it") }
-            var info = stat()
-            guard lstat(path, &info) != 0 else {
+            let error = Errno(rawValue: errno)
+            guard error == .noSuchFileOrDirectory else {
+                throw .system("cannot find", path, error, cure: "let the agent's user reach it")
+            }
+            guard ((try? PrivateFile.stat(path)) ?? nil) == nil else {
                 throw StoreError("state \(path): is a symbolic link to nothing; remove it, or name the file itself")
             }
             let parent = path.count == name.count ? "." : String(path.dropLast(name.count))
-            if create, mkdir(parent, 0o700) != 0, errno != EEXIST {
-                throw .system("cannot create the directory \(parent)", path, cure: "create it for the agent's user")
+            let cure = "create it for the agent's user"
+            do throws(Errno) { if create { try PrivateFile.makeDirectory(parent) } } catch {
+                throw .system("cannot create the directory \(parent)", path, error, cure: cure)
             }
             guard let real = Self.real(parent) else {
-                throw .system("cannot find the directory \(parent)", path, cure: "create it for the agent's user")
+                let error = Errno(rawValue: errno)
+                throw .system("cannot find the directory \(parent)", path, error, cure: cure)
             }
             database = (real == "/" ? "" : real) + "/" + name
         }
-        let slash = database.lastIndex(of: "/") ?? database.startIndex
-        directory = slash == database.startIndex ? "/" : String(database[..<slash])
-        let base = database.index(after: slash)
+        directory = PrivateFile.directory(of: database)
+        let base = database.index(after: database.lastIndex(of: "/") ?? database.startIndex)
         let dot = database[base...].lastIndex(of: ".").flatMap { $0 == base ? nil : $0 }
         key = database[..<(dot ?? database.endIndex)] + ".key"
         guard key != database else {
@@ -66,77 +71,70 @@ extension StatePlace {
 
     /// The size of `path` in bytes, `nil` where there is no such file; throws where it is not a private file.
     static func size(_ path: String, for reader: Reader = .agent) throws(StoreError) -> Int? {
-        var info = stat()
+        let info: Stat?
         // `lstat`, not an open descriptor: closing one would end SQLite's own locks in this process.
-        guard lstat(path, &info) == 0 else {
-            guard errno == ENOENT else { throw .system("cannot look at", path, cure: "let the agent's user reach it") }
-            return nil
+        do throws(Errno) { info = try PrivateFile.stat(path) } catch {
+            throw .system("cannot look at", path, error, cure: "let the agent's user reach it")
         }
-        guard info.st_mode & S_IFMT == S_IFREG else {
-            throw StoreError("state \(path): is not a regular file; name another one")
+        guard let info else { return nil }
+        if let flaw = PrivateFile.flaw(of: info, path, rootMayRead: reader == .inspector) {
+            throw StoreError("state \(path): \(flaw)")
         }
-        guard info.st_uid == geteuid() || reader == .inspector && geteuid() == 0 else {
-            throw StoreError("state \(path): belongs to another user; run: chown \(geteuid()) \(path)")
+        guard info.linkCount == 1 else {
+            throw StoreError("state \(path): has \(info.linkCount) names (hard links); leave it only one")
         }
-        guard info.st_mode & 0o077 == 0 else {
-            throw StoreError("state \(path): others may read or write it; run: chmod 600 \(path)")
-        }
-        guard info.st_nlink == 1 else {
-            throw StoreError("state \(path): has \(info.st_nlink) names (hard links); leave it only one")
-        }
-        return Int(info.st_size)
+        return Int(info.size)
     }
+
+    private static func present(_ path: String) -> Stat? { (try? PrivateFile.stat(path)) ?? nil }
 
     /// Whether something may be in the log that is not in the database yet.
     var hasLog: Bool {
-        var info = stat()
-        return companions.contains { lstat($0, &info) == 0 && info.st_size > 0 && !$0.hasSuffix("-shm") }
+        companions.contains { !$0.hasSuffix("-shm") && (Self.present($0)?.size ?? 0) > 0 }
     }
 
     /// Whether the database ends within a page, which no log accounts for: SQLite reads zeros in place of what is gone.
     var isTorn: Bool {
-        var info = stat()
-        return lstat(database, &info) == 0 && info.st_size % 4096 != 0 && !hasLog
+        (Self.present(database)?.size ?? 0) % 4096 != 0 && !hasLog
     }
 
     /// Throws where the agent could not write an existing file, or the directory.
     func checkWritable() throws(StoreError) {
-        var info = stat()
-        for path in [database] + companions where lstat(path, &info) == 0 {
-            guard info.st_mode & S_IWUSR != 0, access(path, W_OK) == 0 else {
+        for path in [database] + companions {
+            guard let info = Self.present(path) else { continue }
+            guard info.permissions.contains(.ownerWrite), access(path, W_OK) == 0 else {
                 throw StoreError("state \(path): is read-only; run: chmod 600 \(path), or mount its disk writable")
             }
         }
         guard access(directory, W_OK | X_OK) == 0 else {
-            throw .system("cannot write to \(directory)", database, cure: "let the agent's user write the directory")
+            throw .system(
+                "cannot write to \(directory)", database, Errno(rawValue: errno),
+                cure: "let the agent's user write the directory")
         }
     }
 
     /// Makes a new file of mode 0600 with these bytes, durably; one that is there is an error (`O_EXCL`).
     static func create(_ path: String, _ bytes: [UInt8] = []) throws(StoreError) {
-        let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { throw .system("cannot create", path, cure: "let the agent's user write there") }
-        defer { _ = close(descriptor) }
-        guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0 else {
-            let error = StoreError.system("cannot write", path, cure: "free space on its file system")
-            unlink(path)
-            throw error
+        do throws(PrivateFile.CreateFailure) { try PrivateFile.create(path, bytes) } catch {
+            switch error {
+            case .create(let error):
+                throw .system("cannot create", path, error, cure: "let the agent's user write there")
+            case .write(let error): throw .system("cannot write", path, error, cure: "free space on its file system")
+            }
         }
     }
 
     /// Makes new and removed names in the directory durable.
     func syncDirectory() throws(StoreError) {
-        let handle = Glibc.open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        defer { if handle >= 0 { _ = close(handle) } }
-        guard handle >= 0, fsync(handle) == 0 else {
-            throw .system("cannot sync the directory \(directory)", database, cure: "look after its file system")
+        do throws(Errno) { try PrivateFile.syncDirectory(directory) } catch {
+            throw .system("cannot sync the directory \(directory)", database, error, cure: "look after its file system")
         }
     }
 }
 
 extension StoreError {
-    /// What `errno` says now, with the file and what helps.
-    static func system(_ what: String, _ path: String, cure: String) -> StoreError {
-        StoreError("state \(path): \(what): \(String(cString: strerror(errno))); \(cure)")
+    /// What the system did not do, with the file and what helps.
+    static func system(_ what: String, _ path: String, _ error: Errno, cure: String) -> StoreError {
+        StoreError("state \(path): \(what): \(error); \(cure)")
     }
 }

@@ -1,18 +1,13 @@
 import ArgumentParser
 import Glibc
+import SystemFile
+import SystemPackage
 
 /// Writes a line to standard error, waiting until it is taken.
-func complain(_ line: String) { write(Array((line + "\n").utf8), to: STDERR_FILENO) }
+func complain(_ line: String) { write(Array((line + "\n").utf8), to: .standardError) }
 
 /// Writes all of `bytes` to a descriptor; there is nobody to tell when that fails.
-func write(_ bytes: [UInt8], to descriptor: Int32) {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-        let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-        guard written > 0 || errno == EINTR else { return }
-        rest = rest.dropFirst(max(0, written))
-    }
-}
+func write(_ bytes: [UInt8], to descriptor: FileDescriptor) { try? descriptor.writeWhole(bytes) }
 
 /// Ends a command with `message` on standard error and exit status 1.
 func fail(_ message: String) -> ExitCode {

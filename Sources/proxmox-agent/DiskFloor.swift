@@ -1,6 +1,7 @@
 import AgentService
 import Glibc
 import Synchronization
+import SystemFile
 
 /// Looks how much space is left where the audit log and the state are written.
 final class DiskFloor: Sendable {
@@ -25,8 +26,8 @@ final class DiskFloor: Sendable {
     /// With a `floor` of 0 bytes there is never a shortage.
     init(auditLog: String, state: String, floor: Int) {
         places = [
-            Place(directory: Self.directory(of: auditLog), name: "audit log", code: .auditUnavailable),
-            Place(directory: Self.directory(of: state), name: "state", code: .storeUnavailable),
+            Place(directory: PrivateFile.directory(of: auditLog), name: "audit log", code: .auditUnavailable),
+            Place(directory: PrivateFile.directory(of: state), name: "state", code: .storeUnavailable),
         ]
         self.floor = UInt64(max(0, floor))
     }
@@ -53,10 +54,5 @@ final class DiskFloor: Sendable {
             place.code,
             "\(free) bytes are free on the file system of the \(place.name), and limits.min_free_bytes is \(floor): until "
                 + "there is more space only freezes, cancels, rejections and the ends of operations are taken")
-    }
-
-    private static func directory(of path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 }

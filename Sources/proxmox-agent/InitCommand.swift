@@ -3,6 +3,7 @@ import ArgumentParser
 import CurlHTTP
 import Glibc
 import StrictJSON
+import SystemPackage
 
 /// `proxmox-agent init`
 struct InitCommand: AsyncParsableCommand {
@@ -79,7 +80,7 @@ extension InitCommand {
     ) throws(StartError) -> String {
         if let given { return given }
         let end = question.hasSuffix("?") ? " " : ": "
-        write(Array((question + (preset.map { " [\($0)]" } ?? "") + end).utf8), to: STDERR_FILENO)
+        write(Array((question + (preset.map { " [\($0)]" } ?? "") + end).utf8), to: .standardError)
         guard let line = readLine() else {
             complain("")
             throw StartError("there is no answer; give \(option)")

@@ -3,6 +3,8 @@ import CurlHTTP
 import Glibc
 import HTTPMessage
 import StrictJSON
+import SystemFile
+import SystemPackage
 import SystemService
 
 /// The files of the installed service, below a root.
@@ -35,8 +37,8 @@ struct InstalledSystem {
     func write(_ document: JSONObject, credential name: String, _ secret: Secret) throws(StartError) {
         // The reveal: into the file that only root can read, from where systemd hands it to the service.
         try replace("\(credentials)/\(name)", with: secret.reveal() + "\n", mode: 0o600)
-        if mkdir(unit, 0o755) != 0, errno != EEXIST {
-            throw StartError("\(unit) cannot be made: \(String(cString: strerror(errno)))")
+        do throws(Errno) { try PrivateFile.makeDirectory(unit, permissions: FilePermissions(rawValue: 0o755)) } catch {
+            throw StartError("\(unit) cannot be made: \(error)")
         }
         try replace(dropIn, with: addresses(for: document), mode: 0o644)
         try replace(config, with: JSON.object(document).indentedText() + "\n", mode: 0o640)
@@ -67,27 +69,21 @@ struct InstalledSystem {
     private func isLoopback(_ address: String) -> Bool { ListenAddress.tcp(host: address, port: 53).isLoopback }
 
     /// Puts a file in the place of `path`, whole or not at all, with the owner of the one that was there.
-    private func replace(_ path: String, with text: String, mode: mode_t) throws(StartError) {
+    private func replace(_ path: String, with text: String, mode: CInterop.Mode) throws(StartError) {
         let new = path + ".new"
-        var old = stat()
-        let isThere = stat(path, &old) == 0
+        let mode = FilePermissions(rawValue: mode)
+        let old = try? Stat(path)
         unlink(new)
-        let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
-        guard descriptor >= 0 else { throw failure(new) }
-        defer { close(descriptor) }
-        let bytes = Array(text.utf8)
-        guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count,
-            !isThere || fchown(descriptor, old.st_uid, old.st_gid) == 0,
-            fchmod(descriptor, isThere ? old.st_mode & 0o7777 : mode) == 0, fsync(descriptor) == 0,
-            rename(new, path) == 0
-        else {
-            let error = failure(new)
+        do throws(Errno) {
+            let file = try OpenFile(new, .writeOnly, [.create, .exclusiveCreate], permissions: mode)
+            try file.write(Array(text.utf8))
+            try file.set(owner: old?.userID, group: old?.groupID, permissions: old?.permissions ?? mode)
+            try file.sync()
+            guard rename(new, path) == 0 else { throw Errno(rawValue: errno) }
+            try PrivateFile.syncDirectory(PrivateFile.directory(of: path))
+        } catch {
             unlink(new)
-            throw error
+            throw StartError("\(new) cannot be written: \(error)")
         }
-    }
-
-    private func failure(_ path: String) -> StartError {
-        StartError("\(path) cannot be written: \(String(cString: strerror(errno)))")
     }
 }

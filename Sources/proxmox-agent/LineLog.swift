@@ -5,6 +5,7 @@ import Glibc
 import Logging
 import StrictJSON
 import Synchronization
+import SystemPackage
 import SystemThread
 
 /// Collects log lines and has a thread of its own write them to standard error: whoever logs never waits.
@@ -76,7 +77,7 @@ final class LineLog: Sendable {
             }
             return state.pending
         }
-        write(bytes, to: STDERR_FILENO)
+        write(bytes, to: .standardError)
         state.withLock { $0.isWriting = false }
     }
 

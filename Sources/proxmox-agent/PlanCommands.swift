@@ -4,6 +4,7 @@ import FoundationEssentials
 import Glibc
 import HTTPTypes
 import StrictJSON
+import SystemPackage
 
 /// `proxmox-agent plans`
 struct PlansCommand: ClientCommand {
@@ -80,7 +81,7 @@ struct ApproveCommand: ClientCommand {
             ])
         }
         for line in PlanText(plan, at: Date()).lines { complain(quoted(line)) }
-        write(Array("\napprove? type yes: ".utf8), to: STDERR_FILENO)
+        write(Array("\napprove? type yes: ".utf8), to: .standardError)
         // Blocks a thread of the pool, on which nothing else waits.
         guard readLine() == "yes" else { throw ClientError(["not approved"]) }
     }

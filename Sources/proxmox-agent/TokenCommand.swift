@@ -1,7 +1,8 @@
 import AgentModel
 import ArgumentParser
-import Glibc
 import StrictJSON
+import SystemFile
+import SystemPackage
 
 /// `proxmox-agent token`
 struct TokenCommand: ParsableCommand {
@@ -77,9 +78,7 @@ struct TokenCommand: ParsableCommand {
             var bytes: [UInt8] = []
             var block = [UInt8](repeating: 0, count: 4096)
             while bytes.count <= 4096 {
-                let count = read(STDIN_FILENO, &block, block.count)
-                if count < 0, errno == EINTR { continue }
-                guard count > 0 else { break }
+                guard let count = try? FileDescriptor.standardInput.readNext(into: &block), count > 0 else { break }
                 bytes.append(contentsOf: block[..<count])
             }
             return bytes

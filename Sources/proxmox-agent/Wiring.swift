@@ -6,13 +6,14 @@ import AgentService
 import AgentStorage
 import CurlHTTP
 import FoundationEssentials
-import Glibc
 import HTTPMessage
 import Logging
 import MicroHTTPD
 import PVESimulator
 import ProxmoxVE
 import Synchronization
+import SystemFile
+import SystemPackage
 
 /// The agent put together: everything that `serve` runs, built once from the configuration.
 final class Agent: Sendable {
@@ -219,8 +220,9 @@ final class Agent: Sendable {
 
 /// The freeze that a file stands for while it is there; in doubt it is.
 private func freeze(standingFor path: String, _ now: Date) -> Freeze? {
-    var info = stat()
-    guard lstat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR) else { return nil }
+    let isThere: Bool
+    do throws(Errno) { isThere = try PrivateFile.stat(path) != nil } catch { isThere = error != .notDirectory }
+    guard isThere else { return nil }
     return Freeze(
         id: nil, environment: nil, reason: "the file \(path) is there; it ends when that is removed", by: "file",
         party: "file", setAt: now, endsAt: nil)

@@ -8,9 +8,9 @@ struct ArchitectureTests {
         "everything else":
             #"import (Agent|HTTPMessage|MicroHTTPD|CurlHTTP|SQLite|ProxmoxVE|PVE|StrictJSON|System)"#,
         "the agent": #"import (Agent|PVEPlanning|ProxmoxVE)"#,
-        "I/O": #"import (Glibc|Dispatch|SQLite|HTTPMessage|SystemThread)|FileManager|FileHandle"#,
+        "I/O": #"import (Glibc|Dispatch|SQLite|HTTPMessage|System)|FileManager|FileHandle"#,
         "clocks": #"Date\(\)|ContinuousClock|Date\.now|import Glibc"#,
-        "files": #"import (Glibc|SQLite)|FileManager|FileHandle|FilePath"#,
+        "files": #"import (Glibc|SQLite|System(File|Package))|FileManager|FileHandle|FilePath"#,
         "HTTP": #"import (HTTP|MicroHTTPD|CurlHTTP)"#,
         "SQL": #"import SQLite|SELECT |INSERT "#,
         "sockets": #"import (Glibc|CCurl|CMicrohttpd)|socket\("#,
