@@ -10,11 +10,11 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-/// The targets that hold raw pointers; every unsafe expression in them is marked.
+/// Every target that holds raw pointers; every unsafe expression in them is marked.
 let wrapper: [SwiftSetting] = strict + [.strictMemorySafety()]
 
 /// A leaf that all tests spend much of their time in: optimised in debug builds as well, where it takes a third otherwise.
-let optimised: [SwiftSetting] = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+let optimised: [SwiftSetting] = wrapper + [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
@@ -34,8 +34,8 @@ let wrappers: [Target] = [
         providers: [.apt(["libcurl4-openssl-dev", "libssl-dev"])]),
     .systemLibrary(
         name: "CSQLite", path: "Modules/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
-    .target(name: "SystemThread", swiftSettings: strict),
-    .target(name: "HTTPMessage", dependencies: [httpTypes], swiftSettings: strict),
+    .target(name: "SystemThread", swiftSettings: wrapper),
+    .target(name: "HTTPMessage", dependencies: [httpTypes], swiftSettings: wrapper),
     .target(
         name: "MicroHTTPD", dependencies: ["CGnuTLS", "CMicrohttpd", "HTTPMessage", "SystemThread", httpTypes],
         swiftSettings: wrapper),
@@ -61,7 +61,7 @@ let agent: [Target] = [
     .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
     .target(name: "StrictJSON", swiftSettings: optimised),
     .target(name: "SystemFile", dependencies: [system], swiftSettings: wrapper),
-    .target(name: "SystemService", swiftSettings: strict),
+    .target(name: "SystemService", swiftSettings: wrapper),
     .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
     .target(name: "AgentAudit", dependencies: ["AgentModel", "StrictJSON", crypto], swiftSettings: strict),

@@ -42,21 +42,21 @@ package enum ListenAddress: Sendable, Hashable {
 
     private static func isLoopback(_ host: String) -> Bool {
         var four = in_addr()
-        if inet_pton(AF_INET, host, &four) == 1 { return UInt32(bigEndian: four.s_addr) >> 24 == 127 }
+        if unsafe inet_pton(AF_INET, host, &four) == 1 { return UInt32(bigEndian: four.s_addr) >> 24 == 127 }
         return host.lowercased() == "localhost" || (isIPv6(host) && sixIsLoopback(host))
     }
 
     private static func sixIsLoopback(_ host: String) -> Bool {
         var six = in6_addr()
-        guard inet_pton(AF_INET6, host, &six) == 1 else { return false }
-        let bytes = withUnsafeBytes(of: six) { Array($0) }
+        guard unsafe inet_pton(AF_INET6, host, &six) == 1 else { return false }
+        let bytes = unsafe withUnsafeBytes(of: six) { unsafe Array($0) }
         let mapped = bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xff && bytes[11] == 0xff
         return bytes == [UInt8](repeating: 0, count: 15) + [1] || (mapped && bytes[12] == 127)
     }
 
     private static func isIPv6(_ host: String) -> Bool {
         var six = in6_addr()
-        return inet_pton(AF_INET6, host, &six) == 1
+        return unsafe inet_pton(AF_INET6, host, &six) == 1
     }
 
     private static func port(_ text: Substring) -> UInt16? {

@@ -5,31 +5,32 @@ private import Glibc
 /// For what C libraries' threads touch: the thread sanitizer understands this lock, while it sees nothing of what
 /// `Mutex` does inside the runtime once two threads compete, and then reports races where there are none.
 @safe package struct Lock<State: ~Copyable>: ~Copyable {
+    // SAFETY: both are made in `init` and freed in `deinit`, and nobody else gets them.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let state: UnsafeMutablePointer<State>
 
     package init(_ initial: consuming sending State) {
-        mutex = .allocate(capacity: 1)
-        mutex.initialize(to: pthread_mutex_t())
-        pthread_mutex_init(mutex, nil)
-        state = .allocate(capacity: 1)
-        state.initialize(to: initial)
+        unsafe mutex = .allocate(capacity: 1)
+        unsafe mutex.initialize(to: pthread_mutex_t())
+        unsafe pthread_mutex_init(mutex, nil)
+        unsafe state = .allocate(capacity: 1)
+        unsafe state.initialize(to: initial)
     }
 
     deinit {
-        pthread_mutex_destroy(mutex)
-        mutex.deallocate()
-        state.deinitialize(count: 1)
-        state.deallocate()
+        unsafe pthread_mutex_destroy(mutex)
+        unsafe mutex.deallocate()
+        unsafe state.deinitialize(count: 1)
+        unsafe state.deallocate()
     }
 
     /// Runs `body` with the state for itself alone. Never wait, nor take the same lock again, in there.
     package borrowing func withLock<Result: ~Copyable, Failure: Error>(
         _ body: (inout sending State) throws(Failure) -> sending Result
     ) throws(Failure) -> sending Result {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        return try body(&state.pointee)
+        unsafe pthread_mutex_lock(mutex)
+        defer { unsafe pthread_mutex_unlock(mutex) }
+        return try unsafe body(&state.pointee)
     }
 }
 

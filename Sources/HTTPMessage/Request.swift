@@ -37,7 +37,7 @@ package struct Request: Sendable {
         guard peer.hasPrefix("["), peer[..<colon].hasSuffix("]") else { return String(peer[..<colon]) }
         var bytes = [UInt8](repeating: 0, count: 16)
         let host = String(peer[..<colon].dropFirst().dropLast())
-        guard inet_pton(AF_INET6, host, &bytes) == 1 else { return host }
+        guard unsafe inet_pton(AF_INET6, host, &bytes) == 1 else { return host }
         let network = stride(from: 0, to: 8, by: 2).map { String(Int(bytes[$0]) << 8 | Int(bytes[$0 + 1]), radix: 16) }
         return network.joined(separator: ":") + "::/64"
     }

@@ -10,9 +10,9 @@ extension JSON {
     package static func parse(
         _ bytes: some Collection<UInt8>, maximumDepth: Int = JSON.maximumDepth
     ) throws(JSONError) -> JSON {
-        let result = bytes.withContiguousStorageIfAvailable { buffer in parse(buffer, maximumDepth) }
+        let result = bytes.withContiguousStorageIfAvailable { buffer in unsafe parse(buffer, maximumDepth) }
         if let result { return try result.get() }
-        return try Array(bytes).withUnsafeBufferPointer { buffer in parse(buffer, maximumDepth) }.get()
+        return try unsafe Array(bytes).withUnsafeBufferPointer { buffer in unsafe parse(buffer, maximumDepth) }.get()
     }
 
     /// Parses `text` as ``parse(_:maximumDepth:)`` does.
@@ -20,14 +20,15 @@ extension JSON {
 
     private static func parse(_ buffer: UnsafeBufferPointer<UInt8>, _ depth: Int) -> Result<JSON, JSONError> {
         Result { () throws(JSONError) -> JSON in
-            var parser = JSONParser(bytes: buffer, maximumDepth: depth)
+            var parser = unsafe JSONParser(bytes: buffer, maximumDepth: depth)
             return try parser.document()
         }
     }
 }
 
 /// A recursive-descent parser; the nesting bound keeps the stack small.
-struct JSONParser {
+// SAFETY: it lives within the closure that lends it the buffer, and compares each index with the count before it reads.
+@safe struct JSONParser {
     let bytes: UnsafeBufferPointer<UInt8>
     private(set) var at = 0
     private let maximumDepth: Int
@@ -36,14 +37,14 @@ struct JSONParser {
     private var left = 4_000_000
 
     init(bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int = JSON.maximumDepth) {
-        self.bytes = bytes
+        unsafe self.bytes = unsafe bytes
         self.maximumDepth = maximumDepth
     }
 
     mutating func document() throws(JSONError) -> JSON {
         let value = try self.value()
         skipSpace()
-        guard at == bytes.count else { throw error("unexpected text after the end of the document") }
+        guard unsafe at == bytes.count else { throw error("unexpected text after the end of the document") }
         return value
     }
 
@@ -53,8 +54,8 @@ struct JSONParser {
     }
 
     private mutating func skipSpace() {
-        while at < bytes.count {
-            switch bytes[at] {
+        while unsafe at < bytes.count {
+            switch unsafe bytes[at] {
             case 0x20, 0x0A, 0x0D, 0x09: at += 1
             default: return
             }
@@ -63,10 +64,10 @@ struct JSONParser {
 
     private mutating func value() throws(JSONError) -> JSON {
         skipSpace()
-        guard at < bytes.count else { throw error("unexpected end of the document") }
+        guard unsafe at < bytes.count else { throw error("unexpected end of the document") }
         left -= 1
         guard left >= 0 else { throw error("more values than are taken in one document") }
-        switch bytes[at] {
+        switch unsafe bytes[at] {
         case UInt8(ascii: "{"): return try nested { (self) throws(JSONError) in try self.object() }
         case UInt8(ascii: "["): return try nested { (self) throws(JSONError) in try self.array() }
         case UInt8(ascii: "\""): return .string(try string())
@@ -80,8 +81,9 @@ struct JSONParser {
 
     private mutating func literal(_ word: StaticString, _ value: JSON) throws(JSONError) -> JSON {
         let end = at + word.utf8CodeUnitCount
-        guard end <= bytes.count,
-            bytes[at..<end].elementsEqual(UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount))
+        guard unsafe end <= bytes.count,
+            unsafe bytes[at..<end].elementsEqual(
+                UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount))
         else { throw error("expected a JSON value") }
         at = end
         return value
@@ -99,8 +101,8 @@ struct JSONParser {
     }
 
     private mutating func take(_ byte: UInt8) throws(JSONError) -> Bool {
-        guard at < bytes.count else { throw error("unexpected end of the document") }
-        guard bytes[at] == byte else { return false }
+        guard unsafe at < bytes.count else { throw error("unexpected end of the document") }
+        guard unsafe bytes[at] == byte else { return false }
         at += 1
         return true
     }
@@ -115,7 +117,9 @@ extension JSONParser {
         if try take(UInt8(ascii: "}")) { return .object(JSONObject()) }
         while true {
             skipSpace()
-            guard at < bytes.count, bytes[at] == UInt8(ascii: "\"") else { throw error("expected a key in quotes") }
+            guard unsafe at < bytes.count, unsafe bytes[at] == UInt8(ascii: "\"") else {
+                throw error("expected a key in quotes")
+            }
             let start = at
             let key = try string()
             do throws(JSONError) {
@@ -165,25 +169,27 @@ extension JSONParser {
     private mutating func number() throws(JSONError) -> JSON {
         let start = at
         var isInteger = true
-        if bytes[at] == UInt8(ascii: "-") { at += 1 }
+        if unsafe bytes[at] == UInt8(ascii: "-") { at += 1 }
         let leading = at
         guard digits() > 0 else { throw error("expected a digit") }
-        guard bytes[leading] != UInt8(ascii: "0") || at == leading + 1 else {
+        guard unsafe bytes[leading] != UInt8(ascii: "0") || at == leading + 1 else {
             throw error("a number must not start with 0", at: start)
         }
-        if at < bytes.count, bytes[at] == UInt8(ascii: ".") {
+        if unsafe at < bytes.count, unsafe bytes[at] == UInt8(ascii: ".") {
             isInteger = false
             at += 1
             guard digits() > 0 else { throw error("expected a digit after the decimal point") }
         }
-        if at < bytes.count, bytes[at] | 0x20 == UInt8(ascii: "e") {
+        if unsafe at < bytes.count, unsafe bytes[at] | 0x20 == UInt8(ascii: "e") {
             isInteger = false
             at += 1
-            if at < bytes.count, bytes[at] == UInt8(ascii: "+") || bytes[at] == UInt8(ascii: "-") { at += 1 }
+            if unsafe at < bytes.count, unsafe bytes[at] == UInt8(ascii: "+") || bytes[at] == UInt8(ascii: "-") {
+                at += 1
+            }
             guard digits() > 0 else { throw error("expected a digit in the exponent") }
         }
         if isInteger, let value = integer(from: start, digits: leading) { return value }
-        guard let value = Double(String(decoding: slice(start), as: UTF8.self)), value.isFinite else {
+        guard let value = unsafe Double(String(decoding: slice(start), as: UTF8.self)), value.isFinite else {
             throw error("number out of range", at: start)
         }
         return .number(value)
@@ -193,21 +199,23 @@ extension JSONParser {
     private func integer(from start: Int, digits first: Int) -> JSON? {
         let isNegative = first > start
         guard at - first <= 18 else {
-            return Int64(String(decoding: slice(start), as: UTF8.self)).map { .integer($0) }
+            return unsafe Int64(String(decoding: slice(start), as: UTF8.self)).map { .integer($0) }
         }
         var value: Int64 = 0
-        for offset in first..<at { value = value * 10 + Int64(bytes[offset] - UInt8(ascii: "0")) }
+        for offset in first..<at { value = unsafe value * 10 + Int64(bytes[offset] - UInt8(ascii: "0")) }
         if isNegative { return value == 0 ? .number(-0.0) : .integer(-value) }
         return .integer(value)
     }
 
     private mutating func digits() -> Int {
         let start = at
-        while at < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[at]) { at += 1 }
+        while unsafe at < bytes.count, unsafe (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[at]) { at += 1 }
         return at - start
     }
 
-    private func slice(_ start: Int) -> UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(rebasing: bytes[start..<at]) }
+    private func slice(_ start: Int) -> UnsafeBufferPointer<UInt8> {
+        unsafe UnsafeBufferPointer(rebasing: bytes[start..<at])
+    }
 }
 
 // MARK: - Strings
@@ -217,12 +225,14 @@ extension JSONParser {
     private mutating func string() throws(JSONError) -> String {
         at += 1
         let start = at
-        while at < bytes.count, bytes[at] != UInt8(ascii: "\""), bytes[at] != UInt8(ascii: "\\"), bytes[at] >= 0x20 {
+        while unsafe at < bytes.count, unsafe bytes[at] != UInt8(ascii: "\""), unsafe bytes[at] != UInt8(ascii: "\\"),
+            unsafe bytes[at] >= 0x20
+        {
             at += 1
         }
-        guard at < bytes.count else { throw error("string without an end", at: start) }
-        guard bytes[at] == UInt8(ascii: "\"") else { return try escapedString(from: start) }
-        guard let text = String(validating: slice(start), as: UTF8.self) else {
+        guard unsafe at < bytes.count else { throw error("string without an end", at: start) }
+        guard unsafe bytes[at] == UInt8(ascii: "\"") else { return try escapedString(from: start) }
+        guard let text = unsafe String(validating: slice(start), as: UTF8.self) else {
             throw error("string is not valid UTF-8", at: start)
         }
         at += 1
@@ -230,9 +240,9 @@ extension JSONParser {
     }
 
     private mutating func escapedString(from start: Int) throws(JSONError) -> String {
-        var text = Array(slice(start))
-        while at < bytes.count {
-            let byte = bytes[at]
+        var text = unsafe Array(slice(start))
+        while unsafe at < bytes.count {
+            let byte = unsafe bytes[at]
             switch byte {
             case UInt8(ascii: "\""):
                 guard let string = String(validating: text, as: UTF8.self) else {
@@ -254,8 +264,8 @@ extension JSONParser {
     }
 
     private mutating func escape(into text: inout [UInt8]) throws(JSONError) {
-        guard at < bytes.count else { throw error("string without an end") }
-        let byte = bytes[at]
+        guard unsafe at < bytes.count else { throw error("string without an end") }
+        let byte = unsafe bytes[at]
         switch byte {
         case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
         case UInt8(ascii: "b"): text.append(0x08)
@@ -274,8 +284,8 @@ extension JSONParser {
         let start = at - 1
         let first = try hexUnit()
         if let scalar = UnicodeScalar(first) { return Character(scalar) }
-        if UTF16.isLeadSurrogate(first), at + 2 < bytes.count, bytes[at + 1] == UInt8(ascii: "\\"),
-            bytes[at + 2] == UInt8(ascii: "u")
+        if UTF16.isLeadSurrogate(first), unsafe at + 2 < bytes.count, unsafe bytes[at + 1] == UInt8(ascii: "\\"),
+            unsafe bytes[at + 2] == UInt8(ascii: "u")
         {
             at += 2
             let second = try hexUnit()
@@ -289,10 +299,10 @@ extension JSONParser {
     }
 
     private mutating func hexUnit() throws(JSONError) -> UInt16 {
-        guard at + 4 < bytes.count else { throw error("string without an end") }
+        guard unsafe at + 4 < bytes.count else { throw error("string without an end") }
         var unit: UInt16 = 0
         for offset in 1...4 {
-            let byte = bytes[at + offset]
+            let byte = unsafe bytes[at + offset]
             let digit: UInt8
             switch byte {
             case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")

@@ -13,7 +13,7 @@ struct JSONRowScanner {
     private let wanted: JSONKeys
 
     init(bytes: UnsafeBufferPointer<UInt8>, list: String, wanted: [String]) {
-        text = JSONSkipper(bytes)
+        text = unsafe JSONSkipper(bytes)
         self.list = list
         listKey = JSONKeys([list])
         self.wanted = JSONKeys(wanted)
@@ -36,7 +36,7 @@ struct JSONRowScanner {
             repeat {
                 let start = text.at
                 guard let key = text.key() else { return false }
-                if listKey.index(of: key, in: text.bytes) == nil {
+                if unsafe listKey.index(of: key, in: text.bytes) == nil {
                     guard text.value(depth: 1) else { return false }
                 } else {
                     guard !isFound else { return refuse("key given twice", under: [.key(list)], at: start) }
@@ -74,7 +74,7 @@ struct JSONRowScanner {
                 guard let key = text.key() else { return false }
                 let value = text.at
                 guard text.value(depth: 3) else { return false }
-                guard let index = wanted.index(of: key, in: text.bytes) else { continue }
+                guard let index = unsafe wanted.index(of: key, in: text.bytes) else { continue }
                 guard values[base + index].isEmpty else {
                     return refuse("key given twice", under: row + [.key(wanted[index])], at: key.lowerBound - 1)
                 }
@@ -113,18 +113,19 @@ private struct JSONKeys {
     /// Which key stands in `range` of `bytes`, between its quotes.
     @inline(__always)
     func index(of range: Range<Int>, in bytes: UnsafeBufferPointer<UInt8>) -> Int? {
-        let text = UnsafeBufferPointer(rebasing: bytes[range])
+        let text = unsafe UnsafeBufferPointer(rebasing: bytes[range])
         if lengths >> UInt64(min(text.count, 63)) & 1 == 1 {
-            for index in texts.indices where texts[index].count == text.count && text.elementsEqual(texts[index]) {
+            for index in texts.indices where unsafe texts[index].count == text.count && text.elementsEqual(texts[index])
+            {
                 return index
             }
         }
-        guard text.contains(UInt8(ascii: "\\")) else { return nil }
-        return indexOfEscaped(bytes[range.lowerBound - 1...range.upperBound])
+        guard unsafe text.contains(UInt8(ascii: "\\")) else { return nil }
+        return unsafe indexOfEscaped(bytes[range.lowerBound - 1...range.upperBound])
     }
 
     private func indexOfEscaped(_ quoted: Slice<UnsafeBufferPointer<UInt8>>) -> Int? {
-        guard let text = (try? JSON.parse(quoted))?.string else { return nil }
+        guard let text = unsafe (try? JSON.parse(quoted))?.string else { return nil }
         return names.firstIndex { $0.isSameText(as: text) }
     }
 }

@@ -19,8 +19,8 @@ package struct JSONRows: Sendable {
     package static func scan(
         _ bytes: [UInt8], list key: String = "data", wanted: [String]
     ) throws(JSONError) -> JSONRows {
-        let found = bytes.withUnsafeBufferPointer { buffer in
-            var scanner = JSONRowScanner(bytes: buffer, list: key, wanted: wanted)
+        let found = unsafe bytes.withUnsafeBufferPointer { buffer in
+            var scanner = unsafe JSONRowScanner(bytes: buffer, list: key, wanted: wanted)
             let isWhole = scanner.document()
             return (isWhole: isWhole, rows: scanner.rows, values: scanner.values, flaw: scanner.flaw)
         }

@@ -2,21 +2,22 @@
 ///
 /// Every function stands on the first byte of what it skips, leaves ``at`` behind the last, and answers whether it was
 /// valid. It accepts what ``JSONParser`` accepts, and duplicate keys.
-struct JSONSkipper {
+// SAFETY: it lives within the closure that lends it the buffer, and compares each index with the count before it reads.
+@safe struct JSONSkipper {
     let bytes: UnsafeBufferPointer<UInt8>
     private(set) var at = 0
 
-    init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+    init(_ bytes: UnsafeBufferPointer<UInt8>) { unsafe self.bytes = unsafe bytes }
 
     /// Whether nothing but space follows.
     mutating func isAtEndAfterSpace() -> Bool {
         space()
-        return at == bytes.count
+        return unsafe at == bytes.count
     }
 
     /// The byte here; 0, which no JSON holds outside of strings, at the end.
     @inline(__always)
-    var byte: UInt8 { at < bytes.count ? bytes[at] : 0 }
+    var byte: UInt8 { unsafe at < bytes.count ? bytes[at] : 0 }
 
     @inline(__always)
     mutating func take(_ wanted: UInt8) -> Bool {
@@ -27,8 +28,8 @@ struct JSONSkipper {
 
     @inline(__always)
     mutating func space() {
-        while at < bytes.count, bytes[at] <= 0x20 {
-            switch bytes[at] {
+        while unsafe at < bytes.count, unsafe bytes[at] <= 0x20 {
+            switch unsafe bytes[at] {
             case 0x20, 0x0A, 0x0D, 0x09: at += 1
             default: return
             }
@@ -50,8 +51,8 @@ struct JSONSkipper {
     }
 
     private mutating func literal(_ word: UInt32, _ count: Int) -> Bool {
-        guard at + count <= bytes.count, let base = bytes.baseAddress,
-            UnsafeRawPointer(base + at).loadUnaligned(as: UInt32.self).littleEndian == word
+        guard unsafe at + count <= bytes.count, let base = unsafe bytes.baseAddress,
+            unsafe UnsafeRawPointer(base + at).loadUnaligned(as: UInt32.self).littleEndian == word
         else { return false }
         at += count
         return true
@@ -128,13 +129,13 @@ extension JSONSkipper {
             guard digits() > 0 else { return false }
         }
         guard isLarge else { return true }
-        return Double(String(decoding: bytes[start..<at], as: UTF8.self))?.isFinite ?? false
+        return unsafe Double(String(decoding: bytes[start..<at], as: UTF8.self))?.isFinite ?? false
     }
 
     @inline(__always)
     private mutating func digits() -> Int {
         let start = at
-        while at < bytes.count, bytes[at] &- UInt8(ascii: "0") < 10 { at += 1 }
+        while unsafe at < bytes.count, unsafe bytes[at] &- UInt8(ascii: "0") < 10 { at += 1 }
         return at - start
     }
 }
@@ -146,8 +147,8 @@ extension JSONSkipper {
         at += 1
         while true {
             plainText()
-            guard at < bytes.count else { return false }
-            switch bytes[at] {
+            guard unsafe at < bytes.count else { return false }
+            switch unsafe bytes[at] {
             case UInt8(ascii: "\""):
                 at += 1
                 return true
@@ -162,10 +163,10 @@ extension JSONSkipper {
     /// Steps over plain ASCII, eight bytes at a time, at least to within eight bytes of what is not.
     @inline(__always)
     private mutating func plainText() {
-        guard let base = bytes.baseAddress else { return }
+        guard let base = unsafe bytes.baseAddress else { return }
         let ones: UInt64 = 0x0101_0101_0101_0101
-        while at + 8 <= bytes.count {
-            let word = UnsafeRawPointer(base + at).loadUnaligned(as: UInt64.self).littleEndian
+        while unsafe at + 8 <= bytes.count {
+            let word = unsafe UnsafeRawPointer(base + at).loadUnaligned(as: UInt64.self).littleEndian
             // The high bit of the lowest byte that is a quote, a backslash, a control character or not ASCII is set
             // here; those of lower bytes are not.
             let special =
@@ -199,14 +200,14 @@ extension JSONSkipper {
     }
 
     private mutating func hexUnit() -> UInt16? {
-        guard at + 4 <= bytes.count else { return nil }
+        guard unsafe at + 4 <= bytes.count else { return nil }
         var unit: UInt16 = 0
         for _ in 0..<4 {
             let digit: UInt8
-            switch bytes[at] {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = bytes[at] - UInt8(ascii: "0")
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = bytes[at] - UInt8(ascii: "a") + 10
-            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = bytes[at] - UInt8(ascii: "A") + 10
+            switch unsafe bytes[at] {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = unsafe bytes[at] - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = unsafe bytes[at] - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = unsafe bytes[at] - UInt8(ascii: "A") + 10
             default: return nil
             }
             unit = unit << 4 | UInt16(digit)
@@ -229,8 +230,8 @@ extension JSONSkipper {
         case 0xF4: (count, second) = (4, 0x80...0x8F)
         default: return false
         }
-        guard at + count <= bytes.count, second.contains(bytes[at + 1]) else { return false }
-        for offset in 2..<count where bytes[at + offset] & 0xC0 != 0x80 { return false }
+        guard unsafe at + count <= bytes.count, unsafe second.contains(bytes[at + 1]) else { return false }
+        for offset in 2..<count where unsafe bytes[at + offset] & 0xC0 != 0x80 { return false }
         at += count
         return true
     }

@@ -72,12 +72,14 @@ extension JSON {
         out.append(UInt8(ascii: "\""))
         text.withUTF8 { utf8 in
             var written = 0
-            for (index, byte) in utf8.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5C {
-                out.append(contentsOf: utf8[written..<index])
+            for index in utf8.indices {
+                let byte = unsafe utf8[index]
+                guard byte < 0x20 || byte == 0x22 || byte == 0x5C else { continue }
+                unsafe out.append(contentsOf: utf8[written..<index])
                 writeEscape(byte, to: &out)
                 written = index + 1
             }
-            out.append(contentsOf: utf8[written...])
+            unsafe out.append(contentsOf: utf8[written...])
         }
         out.append(UInt8(ascii: "\""))
     }

@@ -5,20 +5,20 @@ package enum HostAddress {
     /// The addresses of a host name or address, numeric, in the resolver's order (`getaddrinfo`, `getnameinfo`); empty
     /// where there is none. Blocks for as long as the resolver does.
     package static func all(of host: String) -> [String] {
-        var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var hints = unsafe addrinfo()
+        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(host, nil, &hints, &list) == 0 else { return [] }
-        defer { freeaddrinfo(list) }
+        guard unsafe getaddrinfo(host, nil, &hints, &list) == 0 else { return [] }
+        defer { unsafe freeaddrinfo(list) }
         var found: [String] = []
-        var next = list
-        while let entry = next?.pointee {
+        var next = unsafe list
+        while let entry = unsafe next?.pointee {
             var name = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-            let code = getnameinfo(
+            let code = unsafe getnameinfo(
                 entry.ai_addr, entry.ai_addrlen, &name, socklen_t(name.count), nil, 0, NI_NUMERICHOST)
             let text = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
             if code == 0, !found.contains(text) { found.append(text) }
-            next = entry.ai_next
+            unsafe next = unsafe entry.ai_next
         }
         return found
     }

@@ -41,14 +41,14 @@ package struct ServiceManager: Sendable {
         defer { close(descriptor) }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name) }
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: name) }
         // Without a byte more: in an abstract name zeros count.
         let length = socklen_t(MemoryLayout<sa_family_t>.size + name.count)
-        return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+        return unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
                 var sent: Int
                 repeat {
-                    sent = sendto(descriptor, text, text.count, 0, address, length)
+                    sent = unsafe sendto(descriptor, text, text.count, 0, address, length)
                 } while sent < 0 && errno == EINTR
                 return sent == text.count
             }
@@ -66,7 +66,7 @@ package struct ServiceManager: Sendable {
 
     private static var monotonicMicroseconds: Int {
         var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
+        unsafe clock_gettime(CLOCK_MONOTONIC, &now)
         return now.tv_sec * 1_000_000 + now.tv_nsec / 1000
     }
 }

@@ -15,26 +15,27 @@ package enum OwnThread {
     /// Runs `body` on a new, detached thread, which takes no signals.
     package static func start(_ body: sending @escaping () -> Void) throws(Unavailable) {
         var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+        unsafe pthread_attr_init(&attributes)
+        defer { unsafe pthread_attr_destroy(&attributes) }
+        unsafe pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
 
         // Retained for the thread, which releases it as it starts.
-        let retained = Unmanaged.passRetained(Body(body))
+        let retained = unsafe Unmanaged.passRetained(Body(body))
         var thread = pthread_t()
-        let code = pthread_create(
+        let code = unsafe pthread_create(
             &thread, &attributes,
             { argument in
-                guard let argument else { return nil }
+                guard let argument = unsafe argument else { return nil }
                 var signals = sigset_t()
-                sigfillset(&signals)
-                pthread_sigmask(SIG_BLOCK, &signals, nil)
-                Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+                unsafe sigfillset(&signals)
+                unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
+                // SAFETY: it is the retained body of `start`, which gives it to this one thread.
+                unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
                 return nil
-            }, retained.toOpaque())
+            }, unsafe retained.toOpaque())
         guard code == 0 else {
-            retained.release()
-            throw Unavailable(description: "no thread: \(String(cString: strerror(code)))")
+            unsafe retained.release()
+            throw Unavailable(description: unsafe "no thread: \(String(cString: strerror(code)))")
         }
     }
 }
