@@ -1,17 +1,22 @@
-/// The pauses between looks at what takes its time: each twice as long as the one before, up to a longest.
-struct Backoff {
-    private var next: Duration
+/// Pauses, each twice as long as the one before, up to a longest.
+package struct Backoff: Sendable {
+    private var pause: Duration
     private let longest: Duration
 
-    init(from first: Duration, to longest: Duration = .seconds(5)) {
-        next = first
+    package init(from first: Duration, to longest: Duration = .seconds(5)) {
+        pause = min(first, longest)
         self.longest = longest
+    }
+
+    /// The next pause.
+    package mutating func next() -> Duration {
+        defer { pause = min(pause * 2, longest) }
+        return pause
     }
 
     /// Waits for the next pause; false when the task was cancelled.
     mutating func wait() async -> Bool {
-        do { try await Task.sleep(for: next) } catch { return false }
-        next = min(next * 2, longest)
+        do { try await Task.sleep(for: next()) } catch { return false }
         return true
     }
 }

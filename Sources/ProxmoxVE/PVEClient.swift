@@ -1,3 +1,4 @@
+internal import AgentService
 package import HTTPMessage
 internal import HTTPTypes
 
@@ -35,12 +36,14 @@ package struct PVEClient: Sendable {
     ) async throws(PVEError) -> [UInt8] {
         precondition(call.method == .get, "a read is a GET")
         let deadline = ContinuousClock.now + (timeout ?? self.timeout)
+        var backoff = Backoff(from: retry.base, to: retry.cap)
         var number = 1
         while true {
             do throws(PVEError) {
                 return try await exchange(call, once: false, timeout: deadline - .now, maximumBytes: maximumBytes)
             } catch {
-                let pause = retry.pause(afterTry: number, random: .random(in: 0...1))
+                // Less than the whole pause, by chance: callers that failed together do not come back together.
+                let pause = backoff.next() * Double.random(in: 0...1)
                 guard number < retry.tries, retry.isWorthwhile(after: error), .now + pause < deadline else {
                     throw error
                 }

@@ -15,12 +15,6 @@ package struct PVERetry: Sendable, Hashable {
         self.cap = cap
     }
 
-    /// The pause after failed try number `number`, from 1: anything from nothing to the longest one, so that callers
-    /// that failed together do not come back together. `random` is in 0…1.
-    package func pause(afterTry number: Int, random: Double) -> Duration {
-        min(cap, base * (1 << min(max(0, number - 1), 16))) * random
-    }
-
     /// Whether another try may find what this one did not: nothing was reached, or a node in between gave up.
     package func isWorthwhile(after error: PVEError) -> Bool {
         switch error {

@@ -92,14 +92,3 @@ import Testing
         #expect(throws: PVEToken.Invalid.secret) { try PVEToken(id: "a@b!c", secret: Secret(secret)) }
     }
 }
-
-@Suite struct PVERetryTests {
-    @Test func `pauses double up to the cap, and jitter covers all of them`() {
-        let retry = PVERetry(tries: 9, base: .milliseconds(100), cap: .milliseconds(500))
-        let longest = (1...5).map { retry.pause(afterTry: $0, random: 1) }
-        #expect(longest == [100, 200, 400, 500, 500].map { .milliseconds($0) })
-        #expect(retry.pause(afterTry: 3, random: 0) == .zero)
-        #expect(retry.pause(afterTry: 3, random: 0.5) == .milliseconds(200))
-        #expect(retry.pause(afterTry: .max, random: 1) == .milliseconds(500))
-    }
-}
