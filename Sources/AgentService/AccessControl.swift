@@ -51,7 +51,7 @@ package final class AccessControl: Sendable {
         return managed
     }
 
-    /// As ``managed(_:_:_:)``, for a name as it came in.
+    /// As ``managedEnvironment(_:_:_:)``, for a name as it came in.
     package func managedEnvironment(
         named text: String, _ right: Right, _ context: Context
     ) throws(ServiceError) -> ManagedEnvironment {

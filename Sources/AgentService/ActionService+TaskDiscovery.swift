@@ -9,7 +9,7 @@ extension ActionService {
     {
         guard let call else { return [] }
         do throws(HypervisorError) { return try await managed.planning.candidateTasks(for: call) } catch {
-            throw ServiceError(error, managed.settings.name, during: "\(purpose), GET the list of tasks")
+            throw ServiceError(error, managed.settings.name, during: "reading the list of tasks \(purpose)")
         }
     }
 
@@ -22,7 +22,7 @@ extension ActionService {
         let call = plan.preview.calls[operation.steps.count - 1]
         let known = Set(operation.knownTasks + operation.steps.compactMap(\.upid) + others)
         let began = step.sentAt.timeIntervalSince1970
-        let found = try await tasks(like: call, at: managed, "looking for its task").filter { upid in
+        let found = try await tasks(like: call, at: managed, "for the one that the call has started").filter { upid in
             !known.contains(upid)
                 && (began - Self.clockDifference...began + Self.clockDifference).contains(Double(upid.startTime))
         }
