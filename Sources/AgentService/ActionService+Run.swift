@@ -114,20 +114,7 @@ extension ActionService {
 
     /// Everything that planning looked at, as it is now.
     func look(again plan: Plan, at managed: ManagedEnvironment) async throws(ServiceError) -> Preview {
-        let preview: Preview
-        do throws(HypervisorError) {
-            preview = try await managed.planning.preview(
-                of: plan.request, watching: access.currentRules.policy.namedGuests, resolving: false)
-        } catch {
-            throw ServiceError(error, managed.settings.name, during: "looking at \(plan.request.target) again")
-        }
-        // What cannot be looked at has not moved, as far as anybody knows.
-        if let silence = managed.planning.silence(in: preview) {
-            throw ServiceError(
-                .upstreamUnreachable,
-                "\(managed.settings.name): \(plan.request.target) cannot be looked at again: \(silence.detail)")
-        }
-        return preview
+        try await managed.planning.look(again: plan, watching: access.currentRules.policy.namedGuests)
     }
 
     /// Records the intent durably, then consumes the plan. From here on the outcome is recorded, whatever happens.

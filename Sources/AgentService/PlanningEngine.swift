@@ -14,8 +14,10 @@ package protocol PlanningEngine: Sendable {
         of request: ActionRequest, watching watched: Set<VMID>, resolving: Bool
     ) async throws(HypervisorError) -> Preview
 
-    /// Whether the preview says that PVE could not be looked at, rather than what it found there.
-    func silence(in preview: Preview) -> Check?
+    /// Everything that planning looked at, as it is now.
+    ///
+    /// - Throws: also where a node does not answer, since what cannot be looked at has not moved, as far as anybody knows.
+    func look(again plan: Plan, watching watched: Set<VMID>) async throws(ServiceError) -> Preview
 
     /// What a read of all guests reaches, as policy judges it.
     func reach(of request: ActionRequest, resolving: Bool) async throws(HypervisorError) -> Reach

@@ -45,18 +45,6 @@ extension PVEPlanner {
             isAll: isAll && !planned.isEmpty, undo: plan.undo(of: left))
     }
 
-    /// Everything that planning looked at, as it is now.
-    private func look(again plan: Plan, watching watched: Set<VMID>) async throws(ServiceError) -> Preview {
-        let preview: Preview
-        do throws(HypervisorError) {
-            preview = try await self.preview(of: plan.request, watching: watched, resolving: false)
-        } catch {
-            throw ServiceError(error, settings.name, during: "looking at \(plan.request.target) again")
-        }
-        if let silence = silence(in: preview) { throw ServiceError(.upstreamUnreachable, silence.detail) }
-        return preview
-    }
-
     /// PVE's words for a write that it did not begin because somebody else had written meanwhile.
     private static func saysMoved(_ text: String) -> Bool {
         text.contains("checksum mismatch") || text.contains("detected modified configuration")

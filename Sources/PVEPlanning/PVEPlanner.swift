@@ -67,8 +67,19 @@ package struct PVEPlanner: PlanningEngine {
         return preview
     }
 
-    package func silence(in preview: Preview) -> Check? {
-        preview.checks.first { $0.id == PreviewBuilder.silenceID && $0.level == .block }
+    package func look(again plan: Plan, watching watched: Set<VMID>) async throws(ServiceError) -> Preview {
+        let target = plan.request.target
+        let preview: Preview
+        do throws(HypervisorError) {
+            preview = try await self.preview(of: plan.request, watching: watched, resolving: false)
+        } catch {
+            throw ServiceError(error, settings.name, during: "looking at \(target) again")
+        }
+        if let silence = preview.checks.first(where: { $0.id == PreviewBuilder.silenceID && $0.level == .block }) {
+            throw ServiceError(
+                .upstreamUnreachable, "\(settings.name): \(target) cannot be looked at again: \(silence.detail)")
+        }
+        return preview
     }
 
     package func reach(of request: ActionRequest, resolving: Bool) async throws(HypervisorError) -> Reach {
