@@ -6,7 +6,7 @@ import Testing
 
 /// Who gets the next place for requests that wait for a PVE.
 @Suite(.timeLimit(.minutes(1)))
-struct SitePlacesTests {
+struct EnvironmentPlacesTests {
     /// Places of which `party` has all.
     private func full(
         _ count: Int, by party: String = "alice", patience: Duration = .seconds(600)
