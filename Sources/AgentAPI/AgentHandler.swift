@@ -122,20 +122,30 @@ package struct AgentHandler: HTTPHandler {
         }
         var context = Context(principal ?? .nobody, requestID: id)
         do throws(ServiceError) {
-            if let principal { context = try Self.context(request, by: principal, on: route, id) }
-            let exchange = APIExchange(
-                request: request, context: context, isAuthenticated: principal != nil, captures: captures,
-                query: try Self.query(of: request, route))
+            if let principal {
+                context = try await asked(on: route, context) { () throws(ServiceError) in
+                    try Self.context(request, by: principal, on: route, id)
+                }
+            }
+            let (caller, isAuthenticated) = (context, principal != nil)
+            let exchange = try await asked(on: route, caller) { () throws(ServiceError) in
+                try route.checkRight(of: caller.principal)
+                return APIExchange(
+                    request: request, context: caller, isAuthenticated: isAuthenticated, captures: captures,
+                    query: try Self.query(of: request, route))
+            }
             return (try await route.handle(handlers, exchange), principal.map { _ in context.caller.actor })
         } catch {
-            // A change that was turned away before the service knew of it is recorded all the same, and so is whoever
-            // tries the names of environments.
-            let isTold = route.access == .change || error.code == .unknownEnvironment
-            let answer = isTold ? await handlers.service.refuse(error, context) : error
-            return (
-                Problem.response(to: answer, requestID: id), principal.map { _ in context.caller.actor }
-            )
+            return (Problem.response(to: error, requestID: id), principal.map { _ in context.caller.actor })
         }
+    }
+
+    /// What is asked for; a change that is turned away before the service knows of it is recorded all the same.
+    private func asked<Value: Sendable>(
+        on route: Route, _ context: Context, _ read: () throws(ServiceError) -> Value
+    ) async throws(ServiceError) -> Value {
+        guard route.access == .change else { return try read() }
+        return try await handlers.service.recordingRefusals(of: context, read)
     }
 
     /// The principal; on an open route anybody, known or not. Who fails waits for the answer.

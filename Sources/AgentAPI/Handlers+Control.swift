@@ -12,7 +12,9 @@ extension Handlers {
     }
 
     func freeze(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let request = try FreezeRequest(body: try exchange.object())
+        let request = try await asked(exchange) { () throws(ServiceError) in
+            try FreezeRequest(body: try exchange.object())
+        }
         return .json(.ok, Views.freeze(try await service.freezes.freeze(request, exchange.context)))
     }
 
@@ -27,7 +29,7 @@ extension Handlers {
     func audit(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let after = try exchange.query("after", in: 0...Int.max) ?? 0
         let limit = try exchange.query("limit", in: 1...1000) ?? 100
-        let (records, next) = try await service.records(after: UInt64(after), limit: limit, exchange.context)
+        let (records, next) = try await service.reads.auditRecords(after: UInt64(after), limit: limit, exchange.context)
         var parts: [[UInt8]] = [Array("{\"records\":[".utf8)]
         for (index, record) in records.enumerated() {
             parts.append((index > 0 ? [UInt8(ascii: ",")] : []) + record.line)
@@ -37,7 +39,7 @@ extension Handlers {
     }
 
     func auditHead(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let head = service.auditHead
+        let head = service.reads.auditHead
         return .json(.ok, ["seq": JSON(Int(clamping: head.seq)), "hash": .string(head.hash)])
     }
 }

@@ -12,9 +12,9 @@ extension Handlers {
         filter.state = try exchange.query("state", states(OperationState.self), OperationState.init)
         filter.plan = try exchange.query("plan_id", "a plan's id") { RecordID($0, .plan) }
         filter.before = try exchange.query("before", "an operation's id") { RecordID($0, .operation) }
-        filter.environments = try environments(exchange)
-        if let before = filter.before { _ = try await service.operation(before, exchange.context) }
-        let found = try await service.operations(filter, exchange.context)
+        filter.environments = try await environments(exchange)
+        if let before = filter.before { _ = try await service.operations.operation(before, exchange.context) }
+        let found = try await service.operations.list(filter, exchange.context)
         return page(
             "operations",
             found.rows.map { ($0.id, Views.operation(service.workflow.outlined($0, to: exchange.context.caller))) },
@@ -28,7 +28,7 @@ extension Handlers {
             .ok,
             Views.operation(
                 await service.workflow.shown(
-                    try await service.operation(try exchange.id(.operation), exchange.context, wait: wait),
+                    try await service.operations.operation(try exchange.id(.operation), exchange.context, wait: wait),
                     to: exchange.context.caller))
         )
     }
@@ -36,21 +36,23 @@ extension Handlers {
     func operationLog(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let start = try exchange.query("start", in: 0...10_000_000) ?? 0
         let limit = try exchange.query("limit", in: 1...5000) ?? 500
-        let log = try await service.log(of: try exchange.id(.operation), from: start, limit: limit, exchange.context)
+        let log = try await service.operations.log(
+            of: try exchange.id(.operation), from: start, limit: limit, exchange.context)
         return .json(.ok, ["start": JSON(start), "total": JSON(log.total), "lines": JSON(log.lines)])
     }
 
     func cancelOperation(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let operation = try await service.cancelOperation(try exchange.id(.operation), exchange.context)
+        let id = try await asked(exchange) { () throws(ServiceError) in try exchange.id(.operation) }
+        let operation = try await service.operations.cancel(id, exchange.context)
         return .json(operation.state.isEnded ? .ok : .accepted, Views.operation(operation))
     }
 
     func resolveOperation(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let id = try exchange.id(.operation)
-        let body = try ResolveRequest(body: try exchange.object())
-        return .json(
-            .ok,
-            Views.operation(
-                try await service.resolve(id, succeeded: body.succeeded, reason: body.reason, exchange.context)))
+        let (id, body) = try await asked(exchange) { () throws(ServiceError) in
+            (try exchange.id(.operation), try ResolveRequest(body: try exchange.object()))
+        }
+        let operation = try await service.operations.resolve(
+            id, succeeded: body.succeeded, reason: body.reason, exchange.context)
+        return .json(.ok, Views.operation(operation))
     }
 }

@@ -74,16 +74,16 @@ struct Handlers: Sendable {
             ]
             return ReadEnvelope(head: ["request": request], result: result).response()
         }
-        let managed = try service.access.managedEnvironment(named: name, .view, exchange.context)
+        let environment = try await service.environment(named: name, .view, exchange.context)
         return try await read(
             ActionRequest(
-                reading: .readInventory, on: running ? .inventoryRunning : .inventoryAll, in: managed.settings.name),
+                reading: .readInventory, on: running ? .inventoryRunning : .inventoryAll, in: environment),
             exchange
         )
     }
 
     func nodes(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        try await read(ActionRequest(reading: .readNodes, on: .nodesAll, in: try environment(exchange)), exchange)
+        try await read(ActionRequest(reading: .readNodes, on: .nodesAll, in: try await environment(exchange)), exchange)
     }
 
     func tasks(_ exchange: APIExchange) async throws(ServiceError) -> Response {
@@ -91,7 +91,8 @@ struct Handlers: Sendable {
         params["node"] = try exchange.query("node", "a node's name", NodeName.init).map { .string("\($0)") }
         params["limit"] = try exchange.query("limit", in: 1...1000).map { JSON($0) }
         return try await read(
-            ActionRequest(reading: .readTasks, on: .tasksAll, in: try environment(exchange), params: params), exchange)
+            ActionRequest(reading: .readTasks, on: .tasksAll, in: try await environment(exchange), params: params),
+            exchange)
     }
 
     func taskStatus(_ exchange: APIExchange) async throws(ServiceError) -> Response {
@@ -99,15 +100,15 @@ struct Handlers: Sendable {
             throw ServiceError(.invalidRequest, "query parameter upid is missing; it takes a task's id, UPID:…")
         }
         return try await read(
-            ActionRequest(reading: .readTaskStatus, on: .task(upid), in: try environment(exchange)), exchange)
+            ActionRequest(reading: .readTaskStatus, on: .task(upid), in: try await environment(exchange)), exchange)
     }
 
-    private func environment(_ exchange: APIExchange) throws(ServiceError) -> EnvironmentName {
+    private func environment(_ exchange: APIExchange) async throws(ServiceError) -> EnvironmentName {
         guard let name = exchange.query["environment"] else {
             throw ServiceError(
                 .invalidRequest, "query parameter environment is missing; GET /v1/environments lists all")
         }
-        return try service.access.managedEnvironment(named: name, .view, exchange.context).settings.name
+        return try await service.environment(named: name, .view, exchange.context)
     }
 
     private func read(_ request: ActionRequest, _ exchange: APIExchange) async throws(ServiceError) -> Response {
@@ -117,19 +118,26 @@ struct Handlers: Sendable {
 
     // MARK: Plan and apply
 
+    /// What a change asks for; what cannot be read is recorded as refused.
+    func asked<Value: Sendable>(
+        _ exchange: APIExchange, _ read: () throws(ServiceError) -> Value
+    ) async throws(ServiceError) -> Value {
+        try await service.recordingRefusals(of: exchange.context, read)
+    }
+
     func plan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let object = try exchange.object()
+        let object = try await asked(exchange, exchange.object)
         return try await once(exchange, "plan", object) { kept async throws(ServiceError) in
             .json(.ok, shown(try await service.workflow.plan(object, exchange.context, kept: kept), to: exchange))
         }
     }
 
     func apply(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let object = try exchange.object()
-        let wanted = try ApplyRequest(body: object)
+        let object = try await asked(exchange, exchange.object)
+        let wanted = try await asked(exchange) { () throws(ServiceError) in try ApplyRequest(body: object) }
         let wait = exchange.preferredWait
         var response = try await once(exchange, "apply", object) { kept async throws(ServiceError) in
-            await reply(to: try await service.apply(wanted, exchange.context, wait: wait, kept: kept), exchange)
+            await reply(to: try await service.applies.apply(wanted, exchange.context, wait: wait, kept: kept), exchange)
         }
         if let wait { response.fields[.preferenceApplied] = "wait=\(wait.components.seconds)" }
         return response
@@ -140,12 +148,14 @@ struct Handlers: Sendable {
         _ exchange: APIExchange, _ route: String, _ object: JSONObject,
         _ body: (PendingIdempotentRequest?) async throws(ServiceError) -> Response
     ) async throws(ServiceError) -> Response {
-        guard let key = try exchange.idempotencyKey(route) else { return try await body(nil) }
+        let sent = try await asked(exchange) { () throws(ServiceError) in try exchange.idempotencyKey(route) }
+        guard let key = sent else { return try await body(nil) }
         let hash = service.idempotency.payloadHash(object)
         switch try await service.idempotency.begin(key, payloadHash: hash, exchange.context) {
         case .answered(let answer): return Self.replayed(Response(answer))
         case .unanswered(let operation):
-            return Self.replayed(await reply(to: try await service.outcome(of: operation), exchange))
+            return Self.replayed(
+                await reply(to: try await service.applies.outcome(of: operation, exchange.context), exchange))
         case .fresh:
             defer { service.idempotency.end(key) }
             let wish = PendingIdempotentRequest(key: key, payloadHash: hash) {
@@ -207,7 +217,7 @@ struct Handlers: Sendable {
         var filter = PlanFilter(limit: limit + 1)
         filter.state = try exchange.query("state", states(PlanState.self), PlanState.init)
         filter.before = try exchange.query("before", "a plan's id") { RecordID($0, .plan) }
-        filter.environments = try environments(exchange)
+        filter.environments = try await environments(exchange)
         if let before = filter.before { _ = try await service.workflow.plan(before, exchange.context) }
         let found = try await service.workflow.plans(filter, exchange.context)
         return page("plans", found.rows.map { ($0.plan.id, Views.summary($0)) }, limit, isCut: found.isCut)
@@ -218,19 +228,21 @@ struct Handlers: Sendable {
     }
 
     func decidePlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let id = try exchange.id(.plan)
-        let approval = try ApprovalRequest(body: try exchange.object())
+        let (id, approval) = try await asked(exchange) { () throws(ServiceError) in
+            (try exchange.id(.plan), try ApprovalRequest(body: try exchange.object()))
+        }
         return .json(.ok, shown(try await service.approvals.decide(id, approval, exchange.context), to: exchange))
     }
 
     func cancelPlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        .json(.ok, shown(try await service.workflow.cancelPlan(try exchange.id(.plan), exchange.context), to: exchange))
+        let id = try await asked(exchange) { () throws(ServiceError) in try exchange.id(.plan) }
+        return .json(.ok, shown(try await service.workflow.cancelPlan(id, exchange.context), to: exchange))
     }
 
     /// The one environment that the query names, for a list of what is in it.
-    func environments(_ exchange: APIExchange) throws(ServiceError) -> Set<EnvironmentName>? {
+    func environments(_ exchange: APIExchange) async throws(ServiceError) -> Set<EnvironmentName>? {
         guard let name = exchange.query["environment"] else { return nil }
-        return [try service.access.managedEnvironment(named: name, .view, exchange.context).settings.name]
+        return [try await service.environment(named: name, .view, exchange.context)]
     }
 
     /// A page of a list, at most `limit` rows and about 1 MiB; `next` names where the following one starts, when there is

@@ -43,14 +43,16 @@ package struct Route: Sendable {
         body = handle
     }
 
+    /// Refuses whoever has no role that allows what the route does.
+    func checkRight(of principal: Principal) throws(ServiceError) {
+        guard let right, !principal.rights.contains(right) else { return }
+        throw ServiceError(
+            .forbidden, "\(principal.id) may not use this route: it takes \(AccessControl.roles(for: right))")
+    }
+
     /// Serves a request of somebody whose roles allow what the route does.
     func handle(_ handlers: Handlers, _ exchange: APIExchange) async throws(ServiceError) -> Response {
-        if let right, !exchange.context.principal.rights.contains(right) {
-            throw ServiceError(
-                .forbidden,
-                "\(exchange.context.principal.id) may not use this route: it takes \(AccessControl.roles(for: right))")
-        }
-        return try await body(handlers)(exchange)
+        try await body(handlers)(exchange)
     }
 
     /// Every route there is.

@@ -1,128 +1,81 @@
-package import AgentAudit
 package import AgentModel
-package import FoundationEssentials
-package import Logging
 import StrictJSON
-import Synchronization
 
-/// What the service reaches the world through.
-package struct Ports: Sendable {
-    package var audit: any AuditSink
-    package var store: any PlanStore
-    package var log: Logger
-    package var now: @Sendable () -> Date
-    /// Time that passes whatever the clock on the wall says.
-    package var uptime: @Sendable () -> ContinuousClock.Instant
-    package var newID: @Sendable (RecordID.Kind) -> RecordID
-    /// The freeze that a file stands for, at the time given; `nil` while there is none.
-    package var frozenByFile: @Sendable (Date) -> Freeze?
-    /// What is running out where the audit log or the state is written, as whoever asks for anything new is to hear it.
-    package var shortage: @Sendable () -> ServiceError?
-    /// Told how much has been written for a principal, in bytes and roughly.
-    package var wrote: @Sendable (_ principal: String, _ bytes: Int) -> Void
-    /// Told of each point of a change's way as it is passed. Does nothing but where a test stops the process there.
-    package var reached: @Sendable (Milestone) -> Void
-
-    package init(
-        audit: any AuditSink, store: any PlanStore, log: Logger, now: @escaping @Sendable () -> Date = { Date() },
-        uptime: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
-        frozenByFile: @escaping @Sendable (Date) -> Freeze? = { _ in nil },
-        shortage: @escaping @Sendable () -> ServiceError? = { nil },
-        wrote: @escaping @Sendable (_ principal: String, _ bytes: Int) -> Void = { _, _ in },
-        reached: @escaping @Sendable (Milestone) -> Void = { _ in },
-        newID: @escaping @Sendable (RecordID.Kind) -> RecordID = { kind in
-            var random = SystemRandomNumberGenerator()
-            return RecordID(kind, using: &random)
-        }
-    ) {
-        self.audit = audit
-        self.store = store
-        self.log = log
-        self.now = now
-        self.uptime = uptime
-        self.frozenByFile = frozenByFile
-        self.shortage = shortage
-        self.wrote = wrote
-        self.reached = reached
-        self.newID = newID
-    }
-}
-
-/// Who asks, what they may do, and under which request id.
-package struct Context: Sendable {
-    package let caller: Caller
-    /// Who that was, and what they might do, when the request came in.
-    package let principal: Principal
-    package let requestID: String
-
-    package init(caller: Caller, principal: Principal, requestID: String) {
-        self.caller = caller
-        self.principal = principal
-        self.requestID = requestID
-    }
-
-    /// The agent itself, for what happens without anybody asking.
-    static let agent = Context(
-        caller: Caller(principal: "proxmox-agent", label: nil), principal: .nobody, requestID: "")
-}
-
-/// Plans, decides, applies, follows and records: the one way to a hypervisor.
+/// Everything that the agent does, behind one door: each part does its share and owns what it changes.
 package final class ActionService: Sendable {
-    package let limits: Limits
-    let ports: Ports
-    let audited: AuditedStore
     package let access: AccessControl
-    package let idempotency: IdempotencyService
-    package let freezes: FreezeService
     package let workflow: PlanWorkflow
-    let digest: PlanDigest
-    /// One mutation per guest or object at a time.
-    let targetLocks = TargetLocks()
-    let hub = OperationHub()
-    package let reads: ReadService
     package let approvals: ApprovalGate
-    let texts: TaskTexts
-    let runs = Mutex(Runs())
-
-    struct Runs {
-        var tasks: [RecordID: Task<Void, Never>] = [:]
-        var tickets: [RecordID: TargetLocks.Ticket] = [:]
-        /// Who asked PVE to stop the task of an operation that runs.
-        var stops: [RecordID: String] = [:]
-        /// The stops that overrule shutdowns under way, by those shutdowns.
-        var overruled: [RecordID: RecordID] = [:]
-        /// Searches for what calls may have started whose outcome is unknown.
-        var searches: [RecordID: Task<Void, Never>] = [:]
-        var draining = false
-        /// Outcomes that cannot be written at present.
-        var stuck = 0
-    }
+    package let applies: ApplyService
+    package let operations: OperationService
+    package let freezes: FreezeService
+    package let reads: ReadService
+    package let idempotency: IdempotencyService
+    let audited: AuditedStore
+    private let registry: OperationRegistry
+    private let recovery: Recovery
 
     /// `key` is the installation's: hashes and sealed secrets are good under the same one only.
     package init(
         managedEnvironments: [ManagedEnvironment], ports: Ports, rules: Rules = Rules(), key: InstallationKey,
         limits: Limits = Limits()
     ) {
+        let digest = PlanDigest(key: key)
         access = AccessControl(managedEnvironments, rules)
-        self.ports = ports
         audited = AuditedStore(ports)
-        self.limits = limits
-        digest = PlanDigest(key: key)
+        registry = OperationRegistry(ports, limits)
         freezes = FreezeService(audited, access)
         idempotency = IdempotencyService(audited, access, limits, digest)
         workflow = PlanWorkflow(audited, access, idempotency, limits, digest)
         reads = ReadService(audited, access, workflow, limits)
         approvals = ApprovalGate(audited, access, workflow)
-        texts = TaskTexts(audited: audited)
+        let outcomes = OutcomeRecorder(audited, access, freezes, workflow, registry)
+        operations = OperationService(audited, access, workflow, registry, outcomes)
+        let follower = TaskFollower(audited, access, registry, limits)
+        let lost = LostCallFinder(workflow, outcomes, follower, registry)
+        let runner = OperationRunner(workflow, approvals, freezes, registry, outcomes, follower, lost)
+        applies = ApplyService(workflow, approvals, freezes, reads, runner, operations, digest)
+        recovery = Recovery(workflow, runner)
     }
 
-    /// Records that a request was turned away, unless that is recorded already; answers the error to answer with.
-    package func refuse(_ error: ServiceError, _ context: Context) async -> ServiceError {
-        await audited.refuse(error, context)
+    /// Runs `body`, and records the refusal that it may end with.
+    package func recordingRefusals<Value: Sendable>(
+        of context: Context, _ body: () async throws(ServiceError) -> Value
+    ) async throws(ServiceError) -> Value {
+        try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
+            try await body()
+        }
+    }
+
+    /// The environment of that name, for somebody who may do that there. Whoever tries a name that is none is recorded.
+    package func environment(
+        named text: String, _ right: Right, _ context: Context
+    ) async throws(ServiceError) -> EnvironmentName {
+        do throws(ServiceError) {
+            return try access.managedEnvironment(named: text, right, context).settings.name
+        } catch {
+            guard error.code == .unknownEnvironment else { throw error }
+            return try await recordingRefusals(of: context) { () throws(ServiceError) in throw error }
+        }
     }
 
     /// How large a page of a list may be.
     package static let pageBytes = 1 << 20
+
+    /// Settles what a process that ended left behind. Runs once, before anybody is served.
+    ///
+    /// - Throws: when the log or the store does not work. Nothing must be served then.
+    package func recover() async throws(ServiceError) { try await recovery.run() }
+
+    /// Stores where the audit log ends: the last thing that is stored, and the first after ``recover()``.
+    package func noteHead() async throws(ServiceError) { try await audited.noteHead() }
+
+    /// Voids the records that stand without their transitions because the log could not be written at the time.
+    package func voidOrphans() async throws(ServiceError) { try await audited.voidOrphans() }
+
+    /// Takes no more mutations and waits for those under way; after `limit` the rest is left as it is stored, for the next
+    /// start to go on with.
+    package func drain(within limit: Duration) async { await registry.drain(within: limit) }
 
     /// What keeps the agent from its work: each with the code that requests would get.
     package func missing(isAuthConfigured: Bool) async -> [ServiceError] {
@@ -138,15 +91,5 @@ package final class ActionService: Sendable {
     }
 
     /// Whether mutations can start: the audit log takes records and the service is not stopping.
-    package func checkOpen() throws(ServiceError) {
-        if runs.withLock({ $0.draining }) {
-            throw ServiceError(.shuttingDown, "the agent is stopping; ask again when it is back")
-        }
-        if let fault = ports.audit.fault {
-            throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
-        }
-        if runs.withLock({ $0.stuck }) > 0 {
-            throw ServiceError(.storeUnavailable, "the outcome of an operation cannot be written; nothing new starts")
-        }
-    }
+    package func checkOpen() throws(ServiceError) { try registry.checkOpen() }
 }

@@ -6,12 +6,12 @@ import StrictJSON
 
 /// Whether an approved plan may be carried out, by the rules of the moment.
 extension ApprovalGate {
-    /// Whether the approvals that were given still count and are as many as policy asks for now. Where not, the plan
-    /// awaits others from here on.
-    func checkApprovals(
+    /// What the plan lacks where the approvals that were given do not count any more, or are fewer than policy asks for
+    /// now. That is recorded, and the plan awaits others from here on.
+    func withdrawApprovals(
         of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings, _ context: Context
-    ) async throws(ServiceError) {
-        guard plan.state == .approved, let lack = lack(of: plan, decision, settings) else { return }
+    ) async throws(ServiceError) -> ServiceError? {
+        guard plan.state == .approved, let lack = lack(of: plan, decision, settings) else { return nil }
         let now = ports.now()
         let directory = access.currentRules.directory
         var result: JSONObject = ["status": "refused", "code": .string(lack.code.rawValue)]
@@ -26,9 +26,7 @@ extension ApprovalGate {
             records.put(plan)
             return true
         }
-        var recorded = lack
-        recorded.isRecorded = true
-        throw recorded
+        return lack
     }
 
     /// What an approved plan lacks by the rules of now; `nil` when it lacks nothing.

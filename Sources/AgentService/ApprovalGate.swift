@@ -44,13 +44,12 @@ package final class ApprovalGate: Sendable {
     package func decide(
         _ id: RecordID, _ approval: ApprovalRequest, _ context: Context
     ) async throws(ServiceError) -> Plan {
-        var seen: Plan?
-        do throws(ServiceError) {
+        try await audited.recordingRefusals(of: context) { (subject: inout RefusedSubject) async throws(ServiceError) in
             // Expires it where its time has come, which takes the lock by itself.
-            seen = try await workflow.plan(id, context)
+            subject.plan = try await workflow.plan(id, context)
             return try await workflow.withPlan(id) { () async throws(ServiceError) in
                 let plan = try await workflow.visible(id, context)
-                seen = plan
+                subject.plan = plan
                 try access.check(.approve, in: plan.request.environment, context)
                 if approval.verdict == .approve { try audited.checkSpace() }
                 try checkAwaits(plan, approval, context)
@@ -62,8 +61,6 @@ package final class ApprovalGate: Sendable {
                 }
                 return try await store(approval, on: plan, context)
             }
-        } catch {
-            throw await audited.refuse(error, context, plan: seen)
         }
     }
 

@@ -24,13 +24,17 @@ extension AuditedStore {
 }
 
 extension AuditEvent {
-    /// The record that calls one of the number `seq` void.
-    init(voiding event: AuditEvent, _ seq: UInt64) {
+    /// The record that calls one of the number `seq` void: in the name of whom that one is of where that turns out at
+    /// once, and of the agent's later.
+    init(voiding event: AuditEvent, _ seq: UInt64, atOnce: Bool = false) {
+        let agent = Context.agent.caller
         self.init(
-            kind: .void, actor: Context.agent.caller.actor, principal: Context.agent.caller.principal,
+            kind: .void, actor: atOnce ? event.actor : agent.actor,
+            principal: atOnce ? event.principal : agent.principal,
+            label: atOnce ? event.label : nil, requestID: atOnce ? event.requestID : nil,
             environment: event.environment, planID: event.planID, operationID: event.operationID,
             result: [
-                "status": event.kind == .applyIntent ? "not_executed" : "not_done",
+                "status": event.kind == .applyIntent && !atOnce ? "not_executed" : "not_done",
                 "kind": .string(event.kind.rawValue), "voids": JSON(Int(clamping: seq)),
             ])
     }

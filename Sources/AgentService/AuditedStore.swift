@@ -13,10 +13,11 @@ final class AuditedStore: Sendable {
     init(_ ports: Ports) { self.ports = ports }
 
     /// Writes a record, or says that the log cannot be written.
-    @discardableResult
-    func record(
-        _ event: AuditEvent, _ durability: AuditDurability = .now
-    ) async throws(ServiceError) -> AuditHead {
+    func record(_ event: AuditEvent, _ durability: AuditDurability = .now) async throws(ServiceError) {
+        do throws(AuditError) { _ = try await append(event, durability) } catch { throw Self.unavailable(error) }
+    }
+
+    private func append(_ event: AuditEvent, _ durability: AuditDurability) async throws(AuditError) -> AuditHead {
         do throws(AuditError) {
             let head = try await ports.audit.append(event, durability)
             ports.wrote(event.principal, event.size)
@@ -24,10 +25,12 @@ final class AuditedStore: Sendable {
         } catch {
             ports.log.error(
                 "audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
-            var failure = ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
-            failure.mayBeRecorded = error.mayBeWritten
-            throw failure
+            throw error
         }
+    }
+
+    private static func unavailable(_ error: AuditError) -> ServiceError {
+        ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
     }
 
     /// Looks into the store, or says that it does not work.
@@ -67,10 +70,10 @@ final class AuditedStore: Sendable {
     ) async throws(ServiceError) -> Value? {
         let ticket = watermark.open(behind: ports.audit.head)
         let head: AuditHead
-        do throws(ServiceError) { head = try await record(event) } catch {
+        do throws(AuditError) { head = try await append(event, .now) } catch {
             // A record that was not written leaves nothing open; of one that could not be synced nobody knows yet.
-            if error.mayBeRecorded { watermark.abandon(ticket, event) } else { watermark.close(ticket) }
-            throw error
+            if error.mayBeWritten { watermark.abandon(ticket, event) } else { watermark.close(ticket) }
+            throw Self.unavailable(error)
         }
         let failure: ServiceError?
         do throws(ServiceError) {
@@ -82,13 +85,8 @@ final class AuditedStore: Sendable {
         } catch {
             failure = error
         }
-        var void = event
-        void.kind = .void
-        void.request = nil
-        void.decision = nil
-        void.result = ["status": "not_done", "kind": .string(event.kind.rawValue), "voids": JSON(Int(head.seq))]
         do throws(ServiceError) {
-            try await record(void)
+            try await record(AuditEvent(voiding: event, head.seq, atOnce: true))
             watermark.close(ticket)
         } catch {
             watermark.abandon(ticket, event)
@@ -98,31 +96,40 @@ final class AuditedStore: Sendable {
         return nil
     }
 
-    /// Records that a request was turned away, unless that is recorded already; answers the error to throw. `state` is
-    /// where the refusal leaves the plan. What a plan asks for and how it was judged stand in the record of the plan.
+    // MARK: Refusals
+
+    /// Runs `body`, and records the refusal that it may end with before anybody hears of it. What `body` finds out about
+    /// its subject on the way stands in the record.
     ///
-    /// When the log itself is what fails, or there is so little space that only what stops things may still be recorded,
-    /// the answer is that: no refusal goes out that is not recorded.
-    func refuse(
-        _ error: ServiceError, _ context: Context, request: ActionRequest? = nil, plan: Plan? = nil,
-        state: PlanState? = nil
-    ) async -> ServiceError {
-        if state == nil {
-            guard !error.isRecorded, error.code != .auditUnavailable else { return error }
-            do throws(ServiceError) { try checkSpace() } catch { return error }
+    /// When the log itself is what fails, the error says that: no refusal goes out that is not recorded. Where there is so
+    /// little space that only what stops something is written, the error is about that.
+    func recordingRefusals<Value: Sendable>(
+        of context: Context, about request: ActionRequest? = nil,
+        _ body: (inout RefusedSubject) async throws(ServiceError) -> Value
+    ) async throws(ServiceError) -> Value {
+        var subject = RefusedSubject(request: request)
+        do throws(ServiceError) { return try await body(&subject) } catch {
+            guard error.code != .auditUnavailable else { throw error }
+            try checkSpace()
+            try await record(refusal: error, context, subject)
+            throw error
         }
+    }
+
+    /// Records that something was turned away. `state` is where that leaves the plan. What a plan asks for and how it was
+    /// judged stand in the record of the plan.
+    func record(
+        refusal error: ServiceError, _ context: Context, _ subject: RefusedSubject, leaving state: PlanState? = nil
+    ) async throws(ServiceError) {
         var result: JSONObject = ["status": "refused", "code": .string(error.code.rawValue)]
         result["state"] = state.map { .string($0.rawValue) }
         if !error.issues.isEmpty { result["pointers"] = JSON(error.issues.map(\.path.pointer)) }
         if !error.moved.isEmpty { result["moved"] = JSON(error.moved.map(\.field)) }
-        let shown = request ?? plan?.request
-        let event = AuditEvent(
-            .refuse, context, environment: shown?.environment, plan: plan?.id, operation: error.operationID,
-            request: plan == nil ? shown?.json : nil, result: .object(result))
-        var recorded = error
-        do throws(ServiceError) { try await record(event) } catch { return error }
-        recorded.isRecorded = true
-        return recorded
+        let (shown, plan) = (subject.request ?? subject.plan?.request, subject.plan)
+        try await record(
+            AuditEvent(
+                .refuse, context, environment: shown?.environment, plan: plan?.id, operation: error.operationID,
+                request: plan == nil ? shown?.json : nil, result: .object(result)))
     }
 
     // MARK: Records that are written apart from their transitions
@@ -142,12 +149,16 @@ final class AuditedStore: Sendable {
         }
     }
 
-    /// Whether there is room for more than what ends or stops something. A refusal for the lack of it is not recorded.
+    /// Whether there is room for more than what ends or stops something.
     func checkSpace() throws(ServiceError) {
-        guard var shortage = ports.shortage() else { return }
-        shortage.isRecorded = true
-        throw shortage
+        if let shortage = ports.shortage() { throw shortage }
     }
+}
+
+/// What a request that is turned away was about, as far as that is known by then.
+struct RefusedSubject: Sendable {
+    var request: ActionRequest?
+    var plan: Plan?
 }
 
 extension AuditEvent {

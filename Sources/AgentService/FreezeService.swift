@@ -91,7 +91,7 @@ package final class FreezeService: Sendable {
     /// Sets a freeze, or replaces the caller's own of the same scope. When this returns no change leaves any more: what
     /// had passed the gate before has been written, and is answered unless PVE takes longer than ``settleTime``.
     package func freeze(_ request: FreezeRequest, _ context: Context) async throws(ServiceError) -> Freeze {
-        do throws(ServiceError) {
+        try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
             let environment = try scope(request.environment, .freeze, context)
             let now = ports.now()
             let freeze = Freeze(
@@ -104,8 +104,6 @@ package final class FreezeService: Sendable {
                 await managed.hypervisor.finishWriting()
             }
             return freeze
-        } catch {
-            throw await audited.refuse(error, context)
         }
     }
 
@@ -137,8 +135,8 @@ package final class FreezeService: Sendable {
 
     /// Lifts one freeze; `nil` where none holds in the scope. Who may unfreeze lifts any, everybody else their own.
     package func unfreeze(_ choice: FreezeChoice, _ context: Context) async throws(ServiceError) -> Freeze? {
-        do throws(ServiceError) {
-            return try await inTurn { () async throws(ServiceError) in
+        try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
+            try await inTurn { () async throws(ServiceError) in
                 try audited.checkSpace()
                 guard let freeze = try chosen(choice, context) else { return nil }
                 let event = AuditEvent(
@@ -150,8 +148,6 @@ package final class FreezeService: Sendable {
                 try await change(event) { $0.remove(freeze) }
                 return freeze
             }
-        } catch {
-            throw await audited.refuse(error, context)
         }
     }
 

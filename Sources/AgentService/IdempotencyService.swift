@@ -68,6 +68,14 @@ package final class IdempotencyService: Sendable {
     package func begin(
         _ key: IdempotencyKey, payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState {
+        try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
+            try await hold(key, payloadHash, context)
+        }
+    }
+
+    private func hold(
+        _ key: IdempotencyKey, _ payloadHash: String, _ context: Context
+    ) async throws(ServiceError) -> KeyState {
         // An answer that is there is for all who ask at the same time; one that is not may be owed at this moment.
         if let known = try await known(key, payloadHash, context), case .answered = known { return known }
         guard inProgress.withLock({ $0.insert(key).inserted }) else {

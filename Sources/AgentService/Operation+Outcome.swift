@@ -37,3 +37,15 @@ extension Operation {
         ]
     }
 }
+
+extension Operation {
+    /// What stands between PVE's words and what was seen afterwards.
+    static let lookedAgain = "; looked at again: "
+
+    /// PVE's words for the end of the last task, without what was found out afterwards.
+    var exitText: String {
+        let text = partial?.detail ?? message
+        guard let cut = text.firstRange(of: Self.lookedAgain) else { return text }
+        return String(text[..<cut.lowerBound])
+    }
+}

@@ -97,11 +97,10 @@ extension PlanWorkflow {
 
     /// Cancels a live plan that no operation has claimed; its requester may, and approvers.
     package func cancelPlan(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
-        var seen: Plan?
-        do throws(ServiceError) {
-            return try await withPlan(id) { () async throws(ServiceError) in
+        try await audited.recordingRefusals(of: context) { (subject: inout RefusedSubject) async throws(ServiceError) in
+            try await withPlan(id) { () async throws(ServiceError) in
                 let plan = try await visible(id, context)
-                seen = plan
+                subject.plan = plan
                 try checkMayCancel(plan.requester, in: plan.request.environment, context, planID: id)
                 try checkState(of: plan)
                 let cancel = AuditEvent(
@@ -109,8 +108,6 @@ extension PlanWorkflow {
                     result: ["status": "cancelled", "plan_hash": .string(plan.planHash)])
                 return try await move(plan, to: .cancelled, cancel)
             }
-        } catch {
-            throw await audited.refuse(error, context, plan: seen)
         }
     }
 

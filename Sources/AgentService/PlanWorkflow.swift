@@ -35,8 +35,9 @@ package final class PlanWorkflow: Sendable {
     package func plan(
         _ body: JSONObject, _ context: Context, kept: PendingIdempotentRequest? = nil
     ) async throws(ServiceError) -> Plan {
-        let request = try await parse(body, context)
-        do throws(ServiceError) {
+        try await audited.recordingRefusals(of: context) { (subject: inout RefusedSubject) async throws(ServiceError) in
+            let request = try parse(body)
+            subject.request = request
             let plan = try await makePlan(request, context)
             // One principal's plans of changes are counted and stored one after the other, or the cap would not hold.
             let turn = turns.enter(request.changes ? ["plans of \(context.caller.principal)"] : [])
@@ -45,15 +46,11 @@ package final class PlanWorkflow: Sendable {
             try await checkRoom(for: plan)
             try await keep(plan, kept, context)
             return plan
-        } catch {
-            throw await audited.refuse(error, context, request: request)
         }
     }
 
-    func parse(_ body: JSONObject, _ context: Context) async throws(ServiceError) -> ActionRequest {
-        do throws(RequestError) { return try ActionRequest(parsing: body) } catch {
-            throw await audited.refuse(ServiceError(error), context)
-        }
+    func parse(_ body: JSONObject) throws(ServiceError) -> ActionRequest {
+        do throws(RequestError) { return try ActionRequest(parsing: body) } catch { throw ServiceError(error) }
     }
 
     /// The plan itself: looks, decides, hashes. Records and stores nothing.

@@ -34,7 +34,7 @@ package struct ReadResult: Sendable {
 /// Carries out what only looks.
 package final class ReadService: Sendable {
     private let audited: AuditedStore
-    private let access: AccessControl
+    let access: AccessControl
     private let workflow: PlanWorkflow
     private let texts: TaskTexts
     let shared: SharedReads
@@ -47,20 +47,19 @@ package final class ReadService: Sendable {
         shared = SharedReads(sharing: limits.shareReads)
     }
 
-    private var ports: Ports { audited.ports }
+    var ports: Ports { audited.ports }
 
     /// Carries out a read that needs no stored plan: makes the plan, reads, records a summary.
     package func read(
         _ request: ActionRequest, _ context: Context
     ) async throws(ServiceError) -> (plan: Plan, result: ReadResult) {
-        do throws(ServiceError) {
+        try await audited.recordingRefusals(of: context, about: request) {
+            (_: inout RefusedSubject) async throws(ServiceError) in
             if let fault = ports.audit.fault {
                 throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
             }
             let plan = try await workflow.makePlan(request, context)
             return (plan, try await read(plan, context))
-        } catch {
-            throw await audited.refuse(error, context, request: request)
         }
     }
 

@@ -56,10 +56,6 @@ package struct ServiceError: Error, Sendable {
     package var moved: [StateDrift] = []
     /// Seconds after which it is worth asking again, where that is known.
     package var retryAfter: Int?
-    /// Whether the audit log holds this refusal already, or the outcome that it tells of.
-    package var isRecorded = false
-    /// Whether a record that could not be written may be in the log all the same.
-    var mayBeRecorded = false
 
     package init(_ code: ErrorCode, _ detail: String, planID: RecordID? = nil) {
         self.code = code
@@ -75,7 +71,6 @@ package struct ServiceError: Error, Sendable {
         hidden.operationID = operationID
         hidden.operation = operation?.hidingSettings(by: rules)
         hidden.moved = moved.map { StateDrift(field: $0.field, planned: .null, found: .null) }
-        hidden.isRecorded = isRecorded
         return hidden
     }
 

@@ -1,4 +1,5 @@
 import AgentAPI
+import AgentAudit
 import AgentModel
 import AgentPolicy
 import AgentService
@@ -20,7 +21,7 @@ struct RightsTests {
         ]
     }
 
-    private static func service(_ directory: Directory) throws -> ActionService {
+    private static func service(_ directory: Directory, _ audit: MemoryAuditSink) throws -> ActionService {
         let managedEnvironments = try ["home", "cloud"].map { name in
             let pve = FakeHypervisor()
             pve.put("vm/101", status: "stopped")
@@ -32,7 +33,7 @@ struct RightsTests {
         return ActionService(
             managedEnvironments: managedEnvironments,
             ports: Ports(
-                audit: MemoryAuditSink(), store: MemoryPlanStore(),
+                audit: audit, store: MemoryPlanStore(),
                 log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }),
             rules: Rules(directory: directory), key: .sample)
     }
@@ -82,7 +83,8 @@ struct RightsTests {
     private static func answer(_ route: Route, _ environment: String, _ principal: Principal) async throws -> String {
         let owner = Principal(id: "owner", roles: [.operator])
         let directory = principal.isShared ? Directory.shared : Directory([owner, principal])
-        let service = try service(directory)
+        let audit = MemoryAuditSink()
+        let service = try service(directory, audit)
         let maker = principal.isShared ? Principal.shared : owner
         let context = Context(
             caller: Caller(principal: maker.id, label: "maker", isShared: maker.isShared), principal: maker,
@@ -94,7 +96,7 @@ struct RightsTests {
             plan = wish.id
             let free = try await service.workflow.plan(.request(.startVM, "vm/101", environment: environment), context)
             let apply = ApplyRequest(planID: free.id)
-            if case .operation(let made) = try await service.apply(apply, context, wait: .seconds(20)).kind {
+            if case .operation(let made) = try await service.applies.apply(apply, context, wait: .seconds(20)).kind {
                 operation = made.id
             }
         }
@@ -109,7 +111,50 @@ struct RightsTests {
         let response = await handler.respond(
             to: Request(method: route.method, path: path, query: query, fields: fields, body: body?.bytes ?? []))
         let code = (try? JSON.parse(response.body.bytes))?["code"]?.string
+        let refusals = try await refusals(audit)
+        if route.access == .change || code == "unknown_environment" {
+            #expect(
+                refusals == (response.status.code < 400 ? [] : [code]), "\(route.method) \(route.path) \(principal.id)")
+        }
         return "\(response.status.code)" + (code.map { " \($0)" } ?? "")
+    }
+
+    /// The codes of the refusals that the log holds.
+    private static func refusals(_ audit: MemoryAuditSink) async throws -> [String?] {
+        try await audit.records(after: 0, limit: .max).filter { $0.event.kind == .refuse }
+            .map { $0.event.result?["code"]?.string }
+    }
+
+    /// What is wrong with a request before anybody looks at what it asks for.
+    enum Flaw: String, CaseIterable, CustomTestStringConvertible {
+        case actor, query, media, body, key
+        var testDescription: String { rawValue }
+    }
+
+    @Test(
+        arguments: Route.all.filter { $0.access == .change }.map { "\($0.method.rawValue) \($0.path)" }, Flaw.allCases)
+    func `a change that cannot be read is recorded once`(name: String, flaw: Flaw) async throws {
+        let route = try #require(Route.all.first { "\($0.method.rawValue) \($0.path)" == name })
+        let takesKey = route.path.hasPrefix("/v1/actions/")
+        guard flaw != .key || takesKey, ![.media, .body].contains(flaw) || route.method == .post else { return }
+        let audit = MemoryAuditSink()
+        let principal = Principal(id: "owner", roles: [.operator, .approver])
+        let handler = AgentHandler(
+            service: try Self.service(Directory([principal]), audit),
+            authenticator: Authenticator([Credentials(principal, token: CredentialDigest(of: "t".utf8))]),
+            accessLog: Silence(), failures: AuthFailures(delay: .zero) { _ in })
+        var fields: HTTPFields = [.authorization: "Bearer t", .contentType: "application/json"]
+        if flaw == .actor { fields[.actorID] = "no\u{7}name" }
+        if flaw == .media { fields[.contentType] = "text/plain" }
+        if flaw == .key { fields[try #require(HTTPField.Name("Idempotency-Key"))] = "a b" }
+        let path = route.path.replacing("{id}", with: "none")
+        let response = await handler.respond(
+            to: Request(
+                method: route.method, path: path, query: flaw == .query ? "nonsense=1" : nil, fields: fields,
+                body: route.method == .post ? Array((flaw == .body ? "{" : "{}").utf8) : []))
+        let code = (try? JSON.parse(response.body.bytes))?["code"]?.string
+        #expect(response.status.code >= 400)
+        #expect(try await Self.refusals(audit) == [code])
     }
 
     private struct Silence: AccessLog {

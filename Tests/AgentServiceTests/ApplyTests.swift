@@ -38,7 +38,7 @@ struct ApplyTests {
         let running = try await world.apply(plan, approvedBy: "bob", wait: nil)
         #expect(running.state == .running, "PVE's task has ended OK, and that says nothing yet")
         world.pve.put(target, status: status)
-        let ended = try await world.service.operation(running.id, TestService.alice, wait: .seconds(30))
+        let ended = try await world.service.operations.operation(running.id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .succeeded)
     }
 
@@ -134,8 +134,11 @@ struct ApplyTests {
         #expect(try await world.apply(other).state == .succeeded)
         gate.open()
         #expect(
-            try await world.service.operation(running.id, TestService.alice, wait: .seconds(60)).state == .succeeded)
-        #expect(try await world.service.operation(queued.id, TestService.alice, wait: .seconds(60)).state == .succeeded)
+            try await world.service.operations.operation(running.id, TestService.alice, wait: .seconds(60)).state
+                == .succeeded)
+        #expect(
+            try await world.service.operations.operation(queued.id, TestService.alice, wait: .seconds(60)).state
+                == .succeeded)
         #expect(
             world.pve.changes.filter { $0.path.contains("101") }.map { $0.json["params"]?["timeout"] } == ["1", "2"])
     }
@@ -158,8 +161,9 @@ struct ApplyTests {
         #expect(error?.operationID == queued.id)
         gate.open()
         #expect(
-            try await world.service.operation(running.id, TestService.alice, wait: .seconds(30)).state == .succeeded)
-        let ended = try await world.service.operation(queued.id, TestService.alice, wait: .seconds(30))
+            try await world.service.operations.operation(running.id, TestService.alice, wait: .seconds(30)).state
+                == .succeeded)
+        let ended = try await world.service.operations.operation(queued.id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .failed)
         #expect(ended.code == ErrorCode.planExpired.rawValue)
         #expect(try await world.state(of: plans[1]) == .expired)
@@ -226,7 +230,7 @@ struct ApplyTests {
         do throws(ServiceError) { try await world.apply(plan) } catch { code = error.code }
         #expect(code == (given.state == .unknown ? nil : given.code), "an unknown outcome is no refusal")
         let operation = try #require(
-            try await world.service.operations(OperationFilter(plan: plan.id), TestService.alice).rows.first)
+            try await world.service.operations.list(OperationFilter(plan: plan.id), TestService.alice).rows.first)
         #expect(operation.state == given.state)
         #expect(operation.code == (given.state == .unknown ? operation.code : given.code.rawValue))
         #expect(try await world.state(of: plan) == given.state.planState)
@@ -256,11 +260,12 @@ struct ApplyTests {
         let world = try TestService { _ throws(HypervisorError) in throw .timeout(sent: true) }
         let plan = try await world.plan(.startVM, "vm/102")
         let id = try await world.apply(plan).id
-        let settled = try await world.service.resolve(id, succeeded: succeeded, reason: "looked", TestService.alice)
+        let settled = try await world.service.operations.resolve(
+            id, succeeded: succeeded, reason: "looked", TestService.alice)
         #expect(settled.state == (succeeded ? .succeeded : .failed))
         #expect(try await world.state(of: plan) == (succeeded ? .applied : .failed))
         let again = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.resolve(id, succeeded: succeeded, reason: "again", TestService.alice)
+            _ = try await world.service.operations.resolve(id, succeeded: succeeded, reason: "again", TestService.alice)
         }
         #expect(again?.code == .invalidRequest)
     }

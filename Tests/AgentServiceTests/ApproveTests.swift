@@ -188,8 +188,9 @@ struct ApproveTests {
         #expect(queued.state == .queued)
         world.service.access.replace(TestPrincipals.rules(without: TestPrincipals.alice))
         gate.open()
-        _ = try await world.service.operation(running.id, .by(TestPrincipals.agent), wait: .seconds(30))
-        let ended = try await world.service.operation(queued.id, .by(TestPrincipals.agent), wait: .seconds(30))
+        _ = try await world.service.operations.operation(running.id, .by(TestPrincipals.agent), wait: .seconds(30))
+        let ended = try await world.service.operations.operation(
+            queued.id, .by(TestPrincipals.agent), wait: .seconds(30))
         #expect(ended.state == .failed)
         #expect(ended.code == ErrorCode.approvalRequired.rawValue)
         #expect(try await world.state(of: plan) == .awaitingApproval)

@@ -69,11 +69,11 @@ struct BreakdownTests {
             if event.kind == .refuse { told.open() }
             return false
         }
-        let cancel = Task { try? await world.service.cancelOperation(queued.id, TestService.alice) }
+        let cancel = Task { try? await world.service.operations.cancel(queued.id, TestService.alice) }
         await told.wait()
         cancel.cancel()
         #expect(await cancel.value == nil)
-        let ended = try await world.service.operation(queued.id, TestService.alice)
+        let ended = try await world.service.operations.operation(queued.id, TestService.alice)
         #expect(ended.state == .failed)
         #expect(ended.code == ErrorCode.storeUnavailable.rawValue)
         #expect(try await world.store.read { $0.plan(plan.id)?.operationID } == nil)
@@ -98,7 +98,7 @@ struct BreakdownTests {
         world.pve.put("vm/101", status: "stopped")
         world.audit.refuse { event, _ in event.kind == .refuse }
         gate.open()
-        let ended = try await world.service.operation(queued.id, TestService.alice, wait: .seconds(30))
+        let ended = try await world.service.operations.operation(queued.id, TestService.alice, wait: .seconds(30))
         #expect(ended.code == ErrorCode.auditUnavailable.rawValue)
         #expect(try await world.state(of: plan) == .approved)
         world.audit.refuse { _, _ in false }
@@ -169,7 +169,7 @@ struct BreakdownTests {
             world.pve.taskStatus = .running
             let running = try await world.apply(try await world.plan(.startVM, "vm/102"), wait: nil)
             if isLost { world.pve.stopFailure = .timeout(sent: true) }
-            _ = try? await world.service.cancelOperation(running.id, TestService.alice)
+            _ = try? await world.service.operations.cancel(running.id, TestService.alice)
             let recorded = Gate()
             world.audit.refuse { event, _ in
                 if event.kind == .apply { recorded.open() }
@@ -178,7 +178,7 @@ struct BreakdownTests {
             if !isLost { world.store.failReads { !recorded.isOpen } }
             world.pve.taskStatus = .stopped(.failed("interrupted by signal"))
             await recorded.wait()
-            let ended = try await world.service.operation(running.id, TestService.alice, wait: .seconds(30))
+            let ended = try await world.service.operations.operation(running.id, TestService.alice, wait: .seconds(30))
             #expect(ended.state == .cancelled)
             #expect(ended.cancelRequestedBy == "alice")
         }

@@ -18,12 +18,13 @@ struct CancelTests {
         let plans = [try await world.plan(.startVM, "vm/101"), try await world.plan(.startVM, "vm/101")]
         let running = try await world.apply(plans[0], wait: .zero)
         let queued = try await world.apply(plans[1], wait: nil)
-        let cancelled = try await world.service.cancelOperation(queued.id, TestService.alice)
+        let cancelled = try await world.service.operations.cancel(queued.id, TestService.alice)
         #expect(cancelled.state == .cancelled)
         #expect(try await world.state(of: plans[1]) == .cancelled)
         gate.open()
         #expect(
-            try await world.service.operation(running.id, TestService.alice, wait: .seconds(60)).state == .succeeded)
+            try await world.service.operations.operation(running.id, TestService.alice, wait: .seconds(60)).state
+                == .succeeded)
         #expect(world.pve.changes.count == 1)
     }
 
@@ -38,12 +39,14 @@ struct CancelTests {
         let queued = try await world.apply(plans[1], wait: nil)
         world.audit.refuse { event, _ in event.kind == .cancel }
         let error = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.cancelOperation(queued.id, TestService.alice)
+            _ = try await world.service.operations.cancel(queued.id, TestService.alice)
         }
         #expect(error?.code == .auditUnavailable)
-        #expect(try await world.service.operation(queued.id, TestService.alice).state == .queued)
+        #expect(try await world.service.operations.operation(queued.id, TestService.alice).state == .queued)
         gate.open()
-        #expect(try await world.service.operation(queued.id, TestService.alice, wait: .seconds(30)).state == .succeeded)
+        #expect(
+            try await world.service.operations.operation(queued.id, TestService.alice, wait: .seconds(30)).state
+                == .succeeded)
     }
 
     @Test func `a running task is stopped on request, and the operation is then cancelled`() async throws {
@@ -53,15 +56,15 @@ struct CancelTests {
         let plan = try await world.plan(.startVM, "vm/102")
         let running = try await world.apply(plan, wait: nil)
         #expect(running.state == .running)
-        #expect(try await world.service.cancelOperation(running.id, TestService.alice).cancelRequestedBy == "alice")
+        #expect(try await world.service.operations.cancel(running.id, TestService.alice).cancelRequestedBy == "alice")
         #expect(world.pve.stopped == [upid])
         world.pve.taskStatus = .stopped(.failed("interrupted by signal"))
-        let ended = try await world.service.operation(running.id, TestService.alice, wait: .seconds(60))
+        let ended = try await world.service.operations.operation(running.id, TestService.alice, wait: .seconds(60))
         #expect(ended.state == .cancelled)
         #expect(ended.cancelRequestedBy == "alice")
         #expect(try await world.state(of: plan) == .failed)
         let again = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.cancelOperation(running.id, TestService.alice)
+            _ = try await world.service.operations.cancel(running.id, TestService.alice)
         }
         #expect(again?.code == .notCancellable)
     }
@@ -79,14 +82,14 @@ struct CancelTests {
         let started = Gate()
         let task = Task {
             await started.wait()
-            return try? await world.service.cancelOperation(running.id, TestService.alice)
+            return try? await world.service.operations.cancel(running.id, TestService.alice)
         }
         asking.withLock { $0 = task }
         started.open()
         #expect(await task.value?.cancelRequestedBy == "alice")
         #expect(task.isCancelled && world.pve.stopped == [upid])
         world.pve.taskStatus = .stopped(.failed("interrupted by signal"))
-        let ended = try await world.service.operation(running.id, TestService.alice, wait: .seconds(30))
+        let ended = try await world.service.operations.operation(running.id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .cancelled && ended.cancelRequestedBy == "alice")
     }
 }

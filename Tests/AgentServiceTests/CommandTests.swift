@@ -24,12 +24,14 @@ struct CommandTests {
         world.pve.put(["exited": 0], at: "nodes", "pve1", "qemu", "101", "agent", "exec-status")
         let plan = try await plan(world)
         let started = try await world.apply(plan, approvedBy: "carol", wait: .zero)
-        while try await world.service.operation(started.id, TestService.alice).data == nil { await Task.yield() }
+        while try await world.service.operations.operation(started.id, TestService.alice).data == nil {
+            await Task.yield()
+        }
         await world.service.drain(within: .zero)
         let next = try await world.restarted()
         world.pve.put(
             ["exited": 1, "exitcode": 2, "err-data": "no"], at: "nodes", "pve1", "qemu", "101", "agent", "exec-status")
-        let ended = try await next.service.operation(started.id, TestService.alice, wait: .seconds(30))
+        let ended = try await next.service.operations.operation(started.id, TestService.alice, wait: .seconds(30))
         #expect(ended.state == .failed)
         #expect(ended.code == "command_failed")
         #expect(ended.data?["output"]?["stderr"] == "no")

@@ -10,7 +10,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1)))
 struct DoubtTests {
     private func end(_ world: TestService, _ id: RecordID) async throws -> AgentModel.Operation {
-        try await world.service.operation(id, TestService.alice, wait: .seconds(30))
+        try await world.service.operations.operation(id, TestService.alice, wait: .seconds(30))
     }
 
     /// A world whose state shows a change of two calls, snapshot and configuration, under way with these steps.

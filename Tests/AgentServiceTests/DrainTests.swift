@@ -29,8 +29,8 @@ struct DrainTests {
         #expect(late?.code == .shuttingDown)
         gate.open()
         await drained.value
-        #expect(try await world.service.operation(running.id, TestService.alice).state == .succeeded)
-        let freed = try await world.service.operation(queued.id, TestService.alice)
+        #expect(try await world.service.operations.operation(running.id, TestService.alice).state == .succeeded)
+        let freed = try await world.service.operations.operation(queued.id, TestService.alice)
         #expect(freed.state == .failed)
         #expect(freed.code == ErrorCode.shuttingDown.rawValue)
         #expect(try await world.state(of: plans[1]) == .approved)
@@ -45,7 +45,7 @@ struct DrainTests {
         let running = try await world.apply(plan, wait: nil)
         #expect(running.state == .running)
         await world.service.drain(within: .milliseconds(10))
-        let ended = try await world.service.operation(running.id, TestService.alice)
+        let ended = try await world.service.operations.operation(running.id, TestService.alice)
         #expect(ended.state == .running)
         #expect(ended.upid == upid)
         #expect(try await world.state(of: plan) == .applying)
@@ -53,7 +53,9 @@ struct DrainTests {
 
         world.pve.taskStatus = .stopped(.ok)
         let next = try await world.restarted()
-        #expect(try await next.service.operation(running.id, TestService.alice, wait: .seconds(30)).state == .succeeded)
+        #expect(
+            try await next.service.operations.operation(running.id, TestService.alice, wait: .seconds(30)).state
+                == .succeeded)
         #expect(try await next.state(of: plan) == .applied)
         #expect(world.audit.kinds == [.plan, .applyIntent, .apply])
         #expect(world.pve.changes.count == 1, "nothing is sent again")

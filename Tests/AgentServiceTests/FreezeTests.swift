@@ -59,8 +59,9 @@ struct FreezeTests {
         try await freeze(world, "home")
         gate.open()
         let context = Context.by(TestPrincipals.agent)
-        #expect(try await world.service.operation(running.id, context, wait: .seconds(30)).state == .succeeded)
-        let ended = try await world.service.operation(queued.id, context, wait: .seconds(30))
+        #expect(
+            try await world.service.operations.operation(running.id, context, wait: .seconds(30)).state == .succeeded)
+        let ended = try await world.service.operations.operation(queued.id, context, wait: .seconds(30))
         #expect(ended.code == "frozen")
         #expect(try await world.state(of: plans[1]) == .approved)
     }

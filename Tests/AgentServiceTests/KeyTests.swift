@@ -53,7 +53,7 @@ struct KeyTests {
             Issue.record("a new key is fresh")
             return
         }
-        _ = try await world.service.apply(request, TestService.alice, wait: .seconds(30), kept: wish("h", key))
+        _ = try await world.service.applies.apply(request, TestService.alice, wait: .seconds(30), kept: wish("h", key))
         #expect(await state() == nil, "its answer is on its way")
         await world.service.idempotency.keep(StoredResponse(status: 200, body: [], location: nil), for: key)
         guard case .answered = await state() else {
@@ -106,7 +106,7 @@ struct KeyTests {
         let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-2")
         let request = ApplyRequest(planID: plan.id)
         let refused = await world.refusal { () async throws(ServiceError) in
-            _ = try await world.service.apply(request, TestService.alice, wait: nil, kept: wish("h", key))
+            _ = try await world.service.applies.apply(request, TestService.alice, wait: nil, kept: wish("h", key))
         }
         #expect(refused?.code == .approvalRequired)
         await world.service.idempotency.keep(StoredResponse(status: 403, body: [], location: nil), for: key)
@@ -118,7 +118,7 @@ struct KeyTests {
         let plan = try await world.plan(.startVM, "vm/102")
         let key = IdempotencyKey(principal: "operator", route: "apply", key: "k-3")
         let request = ApplyRequest(planID: plan.id)
-        _ = try await world.service.apply(request, TestService.alice, wait: .seconds(30), kept: wish("h", key))
+        _ = try await world.service.applies.apply(request, TestService.alice, wait: .seconds(30), kept: wish("h", key))
         let next = try await world.restarted()
         guard
             case .unanswered(let operation) = try await next.service.idempotency.begin(

@@ -60,7 +60,7 @@ struct LimitTests {
         let kept = try #require(try await world.store.read { $0.plan(plan.id) })
         #expect(kept.preview.calls.isEmpty && kept.planHash == plan.planHash)
         let apply = ApplyRequest(planID: plan.id)
-        let outcome = try await world.service.apply(apply, TestService.alice, wait: nil)
+        let outcome = try await world.service.applies.apply(apply, TestService.alice, wait: nil)
         #expect(outcome.plan.preview.calls.map(\.shownPath) == plan.preview.calls.map(\.shownPath))
         #expect(outcome.plan.id == plan.id && world.pve.changes.isEmpty)
     }

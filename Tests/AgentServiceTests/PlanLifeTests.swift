@@ -130,7 +130,7 @@ struct PlanLifeTests {
         world.clock.move(by: 601)
         try await world.service.workflow.prune()
         for plan in first { #expect(try await world.state(of: plan) == nil) }
-        #expect(try await world.service.operations(OperationFilter(), TestService.alice).rows.isEmpty)
+        #expect(try await world.service.operations.list(OperationFilter(), TestService.alice).rows.isEmpty)
         #expect(try await world.state(of: live) == .approved)
 
         for _ in 0..<9 {

@@ -43,7 +43,7 @@ struct RecoverTests {
     }
 
     private func end(_ world: TestService, _ id: RecordID) async throws -> Operation {
-        try await world.service.operation(id, TestService.alice, wait: .seconds(30))
+        try await world.service.operations.operation(id, TestService.alice, wait: .seconds(30))
     }
 
     @Test func `what waited is not executed, and its plan is good again`() async throws {
@@ -127,7 +127,7 @@ struct RecoverTests {
         }
         world.pve.taskStatus = .running
         let next = try await world.restarted()
-        #expect(try await next.service.operation(id, TestService.alice).state == .running)
+        #expect(try await next.service.operations.operation(id, TestService.alice).state == .running)
         world.pve.taskStatus = .stopped(exit)
         #expect(try await end(next, id).state == state)
         #expect(try await next.state(of: plan) == (state == .failed ? .failed : .applied))
@@ -150,7 +150,7 @@ struct RecoverTests {
         let other = try await next.plan(.startVM, "vm/102")
         let queued = try await next.apply(other, wait: nil)
         #expect(queued.state == .queued)
-        #expect(try await next.service.operation(id, TestService.alice).state == .running)
+        #expect(try await next.service.operations.operation(id, TestService.alice).state == .running)
         #expect(try await next.state(of: plan) == .applying)
         world.pve.statusFailure = nil
         #expect(try await end(next, id).state == .succeeded)

@@ -16,7 +16,7 @@ struct ReplayTests {
     }
 
     private func end(_ world: TestService, _ id: RecordID) async throws -> AgentModel.Operation {
-        try await world.service.operation(id, TestService.alice, wait: .seconds(30))
+        try await world.service.operations.operation(id, TestService.alice, wait: .seconds(30))
     }
 
     @Test(arguments: [true, false])
@@ -203,7 +203,7 @@ struct ReplayTests {
         let backup = try await world.backup()
         let applied = try await world.apply(plan)
         #expect(applied.state == .unknown)
-        _ = try await world.service.resolve(applied.id, succeeded: true, reason: "looked", TestService.alice)
+        _ = try await world.service.operations.resolve(applied.id, succeeded: true, reason: "looked", TestService.alice)
         let next = try await world.restored(backup, isMarked: false)
         #expect(try await end(next, applied.id).state == .succeeded)
         #expect(try await next.state(of: plan) == .applied)

@@ -26,19 +26,23 @@ struct TaskSecretsTests {
     @Test(arguments: [TaskExit.ok, .failed("cannot set \(word)"), .warnings(1)])
     func `the log of a task is redacted when its plan has ended`(end: TaskExit) async throws {
         let (world, operation) = try await applied(end, log: ["starting", "cipassword: \(Self.word)", "TASK OK"])
-        let log = try await world.service.log(of: operation.id, from: 0, limit: 50, TestService.alice)
+        let log = try await world.service.operations.log(of: operation.id, from: 0, limit: 50, TestService.alice)
         #expect(log.lines == ["starting", "cipassword: <redacted>", "TASK OK"])
         #expect(log.total == 3)
-        let part = try await world.service.log(of: operation.id, from: 1, limit: 1, TestService.alice)
+        let part = try await world.service.operations.log(of: operation.id, from: 1, limit: 1, TestService.alice)
         #expect(part.lines == ["cipassword: <redacted>"] && part.total == 3)
         let next = try await world.restarted()
-        #expect(try await next.service.log(of: operation.id, from: 0, limit: 50, TestService.alice).lines == log.lines)
+        #expect(
+            try await next.service.operations.log(of: operation.id, from: 0, limit: 50, TestService.alice).lines
+                == log.lines)
     }
 
     @Test func `a log is kept as far as there is room for it`() async throws {
         let line = String(repeating: "x", count: 1023)
         let (world, operation) = try await applied(.ok, log: Array(repeating: line, count: 100))
-        #expect(try await world.service.log(of: operation.id, from: 0, limit: 500, TestService.alice).lines.count == 64)
+        #expect(
+            try await world.service.operations.log(of: operation.id, from: 0, limit: 500, TestService.alice).lines.count
+                == 64)
         #expect(operation.keptLog.count == 64)
     }
 

@@ -142,7 +142,7 @@ struct TestService {
         _ plan: Plan, approvedBy: String? = nil, wait: Duration? = .seconds(60), as context: Context = alice
     ) async throws(ServiceError) -> Operation {
         let request = ApplyRequest(planID: plan.id, approvedBy: approvedBy)
-        let outcome = try await service.apply(request, context, wait: wait)
+        let outcome = try await service.applies.apply(request, context, wait: wait)
         guard case .operation(let operation) = outcome.kind else {
             throw ServiceError(.internalError, "the plan changes nothing")
         }

@@ -175,7 +175,7 @@ private struct Change {
         let plan = try await service.workflow.plan(try #require(wish.json.object), context)
         #expect(plan.decision.allowed, "\(plan.decision.reason)")
         let body = ApplyRequest(planID: plan.id, approvedBy: "alice")
-        let outcome = try await service.apply(body, context, wait: .seconds(60))
+        let outcome = try await service.applies.apply(body, context, wait: .seconds(60))
         guard case .operation(let operation) = outcome.kind else { throw NoOperation() }
         #expect(operation.state != .running && operation.state != .queued, "\(operation.state)")
         return End(state: operation.state.rawValue, message: operation.message)

@@ -1,10 +1,10 @@
 package import AgentAudit
 import AgentModel
 
-extension ActionService {
+extension ReadService {
     /// Audit records after number `seq`, oldest first: of an auditor's own environments, and all where there is no limit
     /// to them. At most `limit`, and about a page's bytes; `next` is where to go on, `nil` at the end of the log.
-    package func records(
+    package func auditRecords(
         after seq: UInt64, limit: Int, _ context: Context
     ) async throws(ServiceError) -> (records: [AuditRecord], next: UInt64?) {
         let allowed = access.environments(.audit, context)?.map(\.description)
@@ -15,7 +15,7 @@ extension ActionService {
         for _ in 0..<16 {
             let page: [AuditRecord]
             do throws(AuditError) {
-                page = try await ports.audit.records(after: last, limit: limit, bytes: Self.pageBytes)
+                page = try await ports.audit.records(after: last, limit: limit, bytes: ActionService.pageBytes)
             } catch {
                 throw ServiceError(.auditUnavailable, "\(error)")
             }
@@ -26,12 +26,12 @@ extension ActionService {
                         continue
                     }
                 }
-                guard found.isEmpty || used + record.line.count < Self.pageBytes else { return (found, last) }
+                guard found.isEmpty || used + record.line.count < ActionService.pageBytes else { return (found, last) }
                 last = record.seq
                 used += record.line.count + 1
                 found.append(record)
             }
-            let isWhole = page.count < limit && page.reduce(0, { $0 + $1.line.count + 1 }) < Self.pageBytes
+            let isWhole = page.count < limit && page.reduce(0, { $0 + $1.line.count + 1 }) < ActionService.pageBytes
             if isWhole, page.last.map({ $0.seq == last }) ?? true { return (found, nil) }
             if found.count == limit { break }
         }

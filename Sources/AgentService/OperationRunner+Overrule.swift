@@ -4,17 +4,11 @@ import StrictJSON
 import Synchronization
 
 /// A stop with `overrule-shutdown`: it does not wait for the shutdown that it is to end.
-extension ActionService {
+extension OperationRunner {
     /// A place in the queue for everything that the plan's calls work on; past the shutdown that it overrules.
     func enter(for plan: Plan, _ id: RecordID) async -> TargetLocks.Ticket {
-        let names = lockNames(of: plan)
-        let slot = slot(of: plan.request.environment)
-        guard let shutdown = await shutdownUnderWay(overruledBy: plan),
-            let passed = runs.withLock({ $0.tickets[shutdown] })
-        else { return targetLocks.enter(names, slot: slot) }
-        let ticket = targetLocks.enter(names, slot: slot, passing: passed)
-        if ticket.ahead == 0 { runs.withLock { $0.overruled[shutdown] = id } }
-        return ticket
+        guard let shutdown = await shutdownUnderWay(overruledBy: plan) else { return registry.enter(for: plan) }
+        return registry.enter(for: plan, id, overruling: shutdown)
     }
 
     /// The operation that shuts the same guest down, whose task PVE is at.
@@ -31,7 +25,7 @@ extension ActionService {
 
     /// Records and stores, before the stop leaves, that the shutdown it overrules is to end.
     func overrule(by stop: Operation) async throws(ServiceError) {
-        guard let shutdown = runs.withLock({ $0.overruled.first { $0.value == stop.id }?.key }),
+        guard let shutdown = registry.shutdown(overruledBy: stop.id),
             let found = try await audited.read({ $0.operation(shutdown) }), found.state == .running
         else { return }
         let ask = AuditEvent(
@@ -44,13 +38,13 @@ extension ActionService {
             records.put(operation)
             return true
         }
-        if asked == true { runs.withLock { if $0.tasks[shutdown] != nil { $0.stops[shutdown] = actor } } }
+        if asked == true { registry.noteStop(of: shutdown, by: actor) }
     }
 
     /// PVE would have none of the stop: whatever ends the shutdown now, it is not that.
     func forgetOverruling(by stop: RecordID) async {
-        guard let shutdown = runs.withLock({ $0.overruled.first { $0.value == stop }?.key }) else { return }
-        runs.withLock { $0.overruled[shutdown] = nil }
-        try? await forgetCancel(of: shutdown)
+        guard let shutdown = registry.shutdown(overruledBy: stop) else { return }
+        registry.forgetOverruling(of: shutdown)
+        try? await outcomes.forgetCancel(of: shutdown)
     }
 }

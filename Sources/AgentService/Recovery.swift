@@ -5,31 +5,36 @@ import Logging
 import StrictJSON
 
 /// Settles what a process that ended left behind. Nothing is ever sent again.
-extension ActionService {
+struct Recovery: Sendable {
+    let audited: AuditedStore
+    let access: AccessControl
+    private let workflow: PlanWorkflow
+    private let runner: OperationRunner
+
+    init(_ workflow: PlanWorkflow, _ runner: OperationRunner) {
+        (audited, access, self.workflow, self.runner) = (workflow.audited, workflow.access, workflow, runner)
+    }
+
+    var ports: Ports { audited.ports }
+
     /// Brings store, audit log and PVE to one truth. Runs once, before anybody is served.
     ///
     /// The state is brought to what the log says (``replay(behind:)``); what waited ends as not executed; and what was
     /// sent is followed on, or looked for at PVE, in tasks of its own that hold their guests' locks meanwhile.
     ///
     /// - Throws: when the log or the store does not work. Nothing must be served then.
-    package func recover() async throws(ServiceError) {
+    func run() async throws(ServiceError) {
         try await replay(behind: try await audited.read { $0.mark })
-        try await freezes.load()
+        try await runner.freezes.load()
         for operation in try await audited.read({ $0.operations(OperationFilter(state: .queued)) }) {
             try await endUnexecuted(operation)
         }
         for operation in try await audited.read({ $0.operations(OperationFilter(state: .running)) }) {
             try await resume(operation)
         }
-        try await resumeSearches()
+        try await runner.lost.resumeSearches()
         try await arm()
     }
-
-    /// Stores where the audit log ends: the last thing that is stored, and the first after ``recover()``.
-    package func noteHead() async throws(ServiceError) { try await audited.noteHead() }
-
-    /// Voids the records that stand without their transitions because the log could not be written at the time.
-    package func voidOrphans() async throws(ServiceError) { try await audited.voidOrphans() }
 
     /// Gives live plans the time that is left to them.
     private func arm() async throws(ServiceError) {
@@ -72,12 +77,13 @@ extension ActionService {
         guard let plan = try await audited.read({ $0.plan(operation.planID) }) else {
             return await end(operation, .unknown, "its plan \(operation.planID) is gone")
         }
-        let ticket = targetLocks.enter(lockNames(of: plan), slot: slot(of: operation.environment))
-        _ = start(operation, ticket) { [self] in
-            guard await targetLocks.wait(for: ticket) else { return }
+        let registry = runner.registry
+        let ticket = registry.enter(for: plan)
+        _ = registry.start(operation.id, ticket) {
+            guard await registry.locks.wait(for: ticket) else { return }
             await settle(operation, plan)
-            targetLocks.leave(ticket)
-            hub.publish(operation.id)
+            registry.locks.leave(ticket)
+            registry.hub.publish(operation.id)
         }
     }
 
@@ -97,15 +103,15 @@ extension ActionService {
         guard !step.isDone else { return await end(operation, operation.steps.count, of: plan) }
         var followed = operation
         if step.upid == nil, plan.request.definition.answer == .process, operation.data?["pid"] != nil {
-            guard let state = await followCommand(&followed, plan, at: managed) else { return }
-            return await end(followed, state, of: plan, at: managed, .agent)
+            guard let state = await runner.follower.followCommand(&followed, plan, at: managed) else { return }
+            return await runner.end(followed, state, of: plan, at: managed, .agent)
         }
         if step.upid == nil {
-            guard let found = await find(operation, plan, at: managed) else { return }
+            guard let found = await runner.lost.find(operation, plan, at: managed) else { return }
             guard let upid = found.upid else {
                 let index = operation.steps.count - 1
                 let hasTask = plan.preview.calls.indices.contains(index) && plan.preview.calls[index].startsTask
-                let traces = hasTask ? "" : await traces(of: operation, plan, at: managed)
+                let traces = hasTask ? "" : await runner.lost.traces(of: operation, plan, at: managed)
                 guard !Task.isCancelled else { return }
                 return await end(
                     operation, .unknown,
@@ -113,13 +119,13 @@ extension ActionService {
                         + "no task that must be its own; it is not sent again" + traces)
             }
             followed.steps[followed.steps.count - 1].upid = upid
-            guard await keep(followed) else { return }
+            guard await runner.outcomes.keep(followed) else { return }
         }
         guard let upid = followed.steps.last?.upid,
-            let state = await conclude(upid, &followed, plan, at: managed)
+            let state = await runner.follower.conclude(upid, &followed, plan, at: managed)
         else { return }
         guard state == .succeeded || state == .succeededWithWarnings else {
-            return await end(followed, state, of: plan, at: managed, .agent)
+            return await runner.end(followed, state, of: plan, at: managed, .agent)
         }
         await end(followed, followed.steps.count, of: plan)
     }
@@ -131,12 +137,12 @@ extension ActionService {
                 operation, .unknown,
                 "the agent was restarted after call \(count) of \(plan.preview.calls.count); the rest is not sent")
         }
-        await finish(operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, of: plan, .agent)
+        await runner.finish(operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, of: plan, .agent)
     }
 
     private func end(_ operation: Operation, _ state: OperationState, _ message: String) async {
         var ended = operation
         ended.message = message
-        await finish(ended, state, of: nil, .agent)
+        await runner.finish(ended, state, of: nil, .agent)
     }
 }

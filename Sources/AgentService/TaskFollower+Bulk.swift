@@ -2,7 +2,7 @@ import AgentModel
 import StrictJSON
 
 /// Holds what became of many guests against what was promised: PVE's task says OK while guests fail.
-extension ActionService {
+extension TaskFollower {
     /// One guest of an action on many.
     private struct Member {
         let guest: GuestRef

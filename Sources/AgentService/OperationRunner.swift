@@ -2,50 +2,49 @@ import AgentAudit
 import AgentModel
 import AgentPolicy
 import FoundationEssentials
-import Logging
 import StrictJSON
-import Synchronization
 
 /// Carries operations out, apart from the requests that asked for them.
-extension ActionService {
-    /// Sets an operation going; it runs to its end whether anybody waits or not. False when the agent is stopping.
-    func start(_ operation: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) -> Bool {
-        start(operation, ticket) { await self.run(operation, ticket, context) }
+final class OperationRunner: Sendable {
+    let audited: AuditedStore
+    let access: AccessControl
+    let freezes: FreezeService
+    let registry: OperationRegistry
+    let outcomes: OutcomeRecorder
+    let follower: TaskFollower
+    let lost: LostCallFinder
+    private let workflow: PlanWorkflow
+    let approvals: ApprovalGate
+
+    init(
+        _ workflow: PlanWorkflow, _ approvals: ApprovalGate, _ freezes: FreezeService, _ registry: OperationRegistry,
+        _ outcomes: OutcomeRecorder, _ follower: TaskFollower, _ lost: LostCallFinder
+    ) {
+        (audited, access, self.workflow) = (workflow.audited, workflow.access, workflow)
+        (self.approvals, self.freezes, self.registry) = (approvals, freezes, registry)
+        (self.outcomes, self.follower, self.lost) = (outcomes, follower, lost)
     }
 
-    /// The same, for a body of the caller's.
-    func start(
-        _ operation: Operation, _ ticket: TargetLocks.Ticket, _ body: @escaping @Sendable () async -> Void
-    ) -> Bool {
-        runs.withLock { runs in
-            guard !runs.draining else { return false }
-            runs.tickets[operation.id] = ticket
-            runs.tasks[operation.id] = Task {
-                await body()
-                self.runs.withLock { runs in
-                    runs.tasks[operation.id] = nil
-                    runs.tickets[operation.id] = nil
-                    runs.stops[operation.id] = nil
-                    runs.overruled[operation.id] = nil
-                }
-            }
-            return true
-        }
+    var ports: Ports { audited.ports }
+
+    /// Sets an operation going; it runs to its end whether anybody waits or not. False when the agent is stopping.
+    func start(_ operation: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) -> Bool {
+        registry.start(operation.id, ticket) { await self.run(operation, ticket, context) }
     }
 
     private func run(_ queued: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) async {
-        guard await targetLocks.wait(for: ticket) else { return }
+        guard await registry.locks.wait(for: ticket) else { return }
         defer {
-            targetLocks.leave(ticket)
+            registry.locks.leave(ticket)
             // Last: whoever hears of the end finds the locks free.
-            hub.publish(queued.id)
+            registry.hub.publish(queued.id)
         }
         do throws(ServiceError) {
             let ready = try await preflight(queued, hasWaited: ticket.ahead > 0)
             let operation = try await consume(ready, queued, context)
             await execute(ready, operation, context)
         } catch {
-            await refuseQueued(queued, error, context)
+            await outcomes.refuseQueued(queued, error, context)
         }
     }
 
@@ -62,7 +61,7 @@ extension ActionService {
         _ operation: Operation, hasWaited: Bool
     ) async throws(ServiceError) -> Ready {
         // What was under way when the agent was told to stop is finished; what waited is not begun.
-        if Task.isCancelled || (hasWaited && runs.withLock { $0.draining }) {
+        if Task.isCancelled || (hasWaited && registry.isDraining) {
             throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: operation.planID)
         }
         guard let plan = try await audited.read({ $0.plan(operation.planID) }), plan.operationID == operation.id,
@@ -73,7 +72,7 @@ extension ActionService {
         let preview = try await look(again: plan, at: managed)
         try Self.checkUnmoved(plan, plan.preview.observed.moved(to: preview.observed))
         try approvals.checkDecision(of: plan, at: managed, preview.reach, preview.checks)
-        let known = try await tasks(like: plan.preview.calls.first, at: managed, "before the call")
+        let known = try await lost.tasks(like: plan.preview.calls.first, at: managed, "before the call")
         // The world went on meanwhile.
         try checkRules(of: plan, at: managed)
         return Ready(plan: plan, managed: managed, preview: preview, knownTasks: known)

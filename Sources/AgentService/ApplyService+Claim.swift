@@ -6,22 +6,24 @@ import StrictJSON
 import Synchronization
 
 /// From an approved plan to an operation that waits for its turn.
-extension ActionService {
+extension ApplyService {
     /// Checks everything that can be checked at once, stores the operation, and sets it going.
     func claim(
         _ plan: Plan, approvedBy: String?, _ kept: PendingIdempotentRequest?, _ context: Context
-    ) async throws(ServiceError) -> Operation {
-        try checkOpen()
+    ) async throws(ServiceError) -> Beginning {
+        try registry.checkOpen()
         try freezes.checkNotFrozen(plan.request.environment)
         try audited.checkSpace()
-        return try await workflow.withPlan(plan.id) { () async throws(ServiceError) in
+        return try await workflow.withPlan(plan.id) { () async throws(ServiceError) -> Beginning in
             let fresh = try await workflow.load(plan.id)
             try workflow.checkState(of: fresh)
             let settings = try access.managedEnvironment(fresh.request.environment).settings
             let decision = access.currentRules.policy.evaluate(
                 fresh.request, by: fresh.requester, in: settings, reach: fresh.preview.reach)
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
-            try await approvals.checkApprovals(of: fresh, decision, settings, context)
+            if let lack = try await approvals.withdrawApprovals(of: fresh, decision, settings, context) {
+                return .refused(lack)
+            }
             let needed = approvals.approvalsNeeded(by: fresh, decision, settings)
             do throws(ApprovalRefusal) {
                 try ApprovalCheck.declared(
@@ -29,9 +31,7 @@ extension ActionService {
             } catch {
                 throw approvals.wording(of: error, fresh)
             }
-            guard runs.withLock({ $0.tasks.count }) < limits.operations else {
-                throw ServiceError(.overloaded, "\(limits.operations) operations are under way; wait for one to end")
-            }
+            try registry.checkRoom()
             let declared = fresh.state == .awaitingApproval ? approvedBy : nil
             let approved = try await approvals.declare(declared, fresh, needed, context)
             guard approved.state == .approved else {
@@ -43,10 +43,10 @@ extension ActionService {
 
     private func store(
         claimOf plan: Plan, _ kept: PendingIdempotentRequest?, _ context: Context
-    ) async throws(ServiceError) -> Operation {
+    ) async throws(ServiceError) -> Beginning {
         let id = ports.newID(.operation)
         let now = ports.now()
-        let ticket = await enter(for: plan, id)
+        let ticket = await runner.enter(for: plan, id)
         do throws(ServiceError) {
             let queue = AuditEvent(
                 .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
@@ -68,37 +68,16 @@ extension ActionService {
                 try workflow.checkState(of: try await workflow.load(plan.id))
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")
             }
-            guard start(operation, ticket, context) else {
-                var error = ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
-                await refuseQueued(operation, error, context)
-                error.isRecorded = true
-                throw error
+            guard runner.start(operation, ticket, context) else {
+                let error = ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
+                await runner.outcomes.refuseQueued(operation, error, context)
+                registry.leave(ticket)
+                return .refused(error)
             }
-            return operation
+            return .queued(operation, plan)
         } catch {
-            leave(ticket)
+            registry.leave(ticket)
             throw error
         }
-    }
-
-    /// Gives a ticket back whether its turn has come or not.
-    func leave(_ ticket: TargetLocks.Ticket) {
-        if ticket.ahead == 0 || !targetLocks.withdraw(ticket) { targetLocks.leave(ticket) }
-    }
-
-    /// The environment's room for operations that run at the same time.
-    func slot(of environment: EnvironmentName) -> TargetLocks.Slot {
-        TargetLocks.Slot(name: environment.description, limit: limits.environmentOperations)
-    }
-
-    /// Everything that the plan's calls work on, one name each.
-    func lockNames(of plan: Plan) -> Set<String> {
-        let prefix = plan.request.environment.description + " "
-        // Machines and containers share their numbers.
-        var names: Set<String> = [
-            prefix + (plan.request.target.guest.map { "guest/\($0.id)" } ?? plan.request.target.description)
-        ]
-        for id in plan.preview.calls.flatMap(\.guestIDs) { names.insert(prefix + "guest/\(id)") }
-        return names
     }
 }

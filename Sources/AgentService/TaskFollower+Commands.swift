@@ -2,7 +2,7 @@ import AgentModel
 import StrictJSON
 
 /// Follows what a guest agent runs.
-extension ActionService {
+extension TaskFollower {
     /// Asks for the process of an operation's command until it has ended; `nil` when the agent stopped meanwhile.
     func followCommand(
         _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment

@@ -35,7 +35,30 @@ package struct ApplyOutcome: Sendable {
     package let kind: Kind
 }
 
-extension ActionService {
+/// Applies plans: finds the plan that is meant, makes an operation of it, and answers with what came of that.
+package final class ApplyService: Sendable {
+    let audited: AuditedStore
+    let access: AccessControl
+    let workflow: PlanWorkflow
+    let approvals: ApprovalGate
+    let freezes: FreezeService
+    let registry: OperationRegistry
+    let runner: OperationRunner
+    private let reads: ReadService
+    private let operations: OperationService
+    private let digest: PlanDigest
+
+    init(
+        _ workflow: PlanWorkflow, _ approvals: ApprovalGate, _ freezes: FreezeService, _ reads: ReadService,
+        _ runner: OperationRunner, _ operations: OperationService, _ digest: PlanDigest
+    ) {
+        (audited, access, self.workflow) = (workflow.audited, workflow.access, workflow)
+        (self.approvals, self.freezes, self.reads) = (approvals, freezes, reads)
+        (self.runner, registry, self.operations, self.digest) = (runner, runner.registry, operations, digest)
+    }
+
+    var ports: Ports { audited.ports }
+
     /// Applies a plan, or a read or dry run in one step.
     ///
     /// `wait` is how long to wait for the end; `nil` answers as soon as PVE has accepted. What is `kept` is stored with
@@ -45,22 +68,40 @@ extension ActionService {
         _ wanted: ApplyRequest, _ context: Context, wait: Duration?, kept: PendingIdempotentRequest? = nil
     ) async throws(ServiceError) -> ApplyOutcome {
         var request: ActionRequest?
-        if let whole = wanted.request { request = try await workflow.parse(whole, context) }
+        if let whole = wanted.request {
+            request = try await audited.recordingRefusals(of: context) {
+                (_: inout RefusedSubject) async throws(ServiceError) in try workflow.parse(whole)
+            }
+        }
         if wanted.planID == nil, let request, !request.changes {
             return try await applyUnstored(request, context)
         }
         var plan: Plan?
         do throws(ServiceError) {
-            let found = try await findPlan(wanted, request, context)
-            plan = found
-            guard found.request.changes else { return try await applyHarmless(found, context) }
-            try access.check(.change, in: found.request.environment, context)
-            let operation = try await claim(found, approvedBy: wanted.approvedBy, kept, context)
-            return try await outcome(of: operation, found, wait: wait)
+            let begun = try await audited.recordingRefusals(of: context, about: request) {
+                (subject: inout RefusedSubject) async throws(ServiceError) -> Beginning in
+                let found = try await findPlan(wanted, request, context)
+                (plan, subject.plan) = (found, found)
+                guard found.request.changes else { return .ended(try await applyHarmless(found, context)) }
+                try access.check(.change, in: found.request.environment, context)
+                return try await claim(found, approvedBy: wanted.approvedBy, kept, context)
+            }
+            switch begun {
+            case .ended(let outcome): return outcome
+            case .refused(let error): throw error
+            case .queued(let operation, let plan): return try await outcome(of: operation, plan, wait: wait)
+            }
         } catch {
-            throw workflow.shown(
-                await audited.refuse(error, context, request: request, plan: plan), about: plan, to: context.caller)
+            throw workflow.shown(error, about: plan, to: context.caller)
         }
+    }
+
+    /// How far an apply has come when its request has been judged.
+    enum Beginning: Sendable {
+        case ended(ApplyOutcome)
+        case queued(Operation, Plan)
+        /// Turned away, as the log tells already, together with what that made of the plan.
+        case refused(ServiceError)
     }
 
     /// A read or a dry run without a stored plan: planned and applied in one step.
@@ -72,12 +113,14 @@ extension ActionService {
         }
         var plan: Plan?
         do throws(ServiceError) {
-            let made = try await workflow.makePlan(request, context)
-            plan = made
-            return try await applyHarmless(made, context, isStored: false)
+            return try await audited.recordingRefusals(of: context, about: request) {
+                (_: inout RefusedSubject) async throws(ServiceError) in
+                let made = try await workflow.makePlan(request, context)
+                plan = made
+                return try await applyHarmless(made, context, isStored: false)
+            }
         } catch {
-            throw workflow.shown(
-                await audited.refuse(error, context, request: request), about: plan, to: context.caller)
+            throw workflow.shown(error, about: plan, to: context.caller)
         }
     }
 
@@ -145,5 +188,41 @@ extension ActionService {
                     + "POST /v1/actions/plan, then apply the plan")
         }
         return plan
+    }
+
+    /// Waits until the operation has ended, or as far as the caller wants to see it, and words the outcome. Where the store
+    /// does not tell, the operation is answered as it was seen last: it goes on.
+    func outcome(of started: Operation, _ plan: Plan, wait: Duration?) async throws(ServiceError) -> ApplyOutcome {
+        let deadline = wait.map { ContinuousClock.now + $0 }
+        var operation = started
+        while true {
+            let version = registry.hub.version
+            do throws(ServiceError) { operation = try await operations.operation(started.id) } catch { break }
+            if operation.state.isEnded { break }
+            // A code that comes before the end says that the answer was lost.
+            let isAccepted = operation.upid != nil || operation.queuePosition > 0 || operation.code != nil
+            let left = deadline.map { $0 - .now } ?? (isAccepted ? .zero : .seconds(3600))
+            if left <= .zero || Task.isCancelled { break }
+            await registry.hub.wait(for: started.id, after: version, atMost: left)
+        }
+        // Unknown is an outcome like others: nobody refused anything.
+        if operation.state == .failed, let code = operation.code.flatMap(ErrorCode.init) {
+            var error = ServiceError(code, operation.message, planID: plan.id)
+            error.operationID = operation.id
+            error.operation = operation
+            error.moved = operation.moved
+            error.upstream = operation.upstream
+            throw error
+        }
+        let current = (try? await audited.read { $0.plan(plan.id) }) ?? nil
+        return ApplyOutcome(plan: current ?? plan, isStored: true, kind: .operation(operation))
+    }
+
+    /// How an apply is answered whose own answer was lost: by its operation as it stands.
+    package func outcome(of operation: Operation, _ context: Context) async throws(ServiceError) -> ApplyOutcome {
+        let plan = try await audited.recordingRefusals(of: context) {
+            (_: inout RefusedSubject) async throws(ServiceError) in try await workflow.load(operation.planID)
+        }
+        return try await outcome(of: operation, plan, wait: .zero)
     }
 }

@@ -2,18 +2,33 @@ import AgentAudit
 package import AgentModel
 import FoundationEssentials
 import StrictJSON
-import Synchronization
 
-extension ActionService {
+/// Shows operations, cancels them, and settles by hand what nobody could find out.
+package final class OperationService: Sendable {
+    private let audited: AuditedStore
+    private let access: AccessControl
+    private let workflow: PlanWorkflow
+    private let registry: OperationRegistry
+    private let outcomes: OutcomeRecorder
+    private let ports: Ports
+
+    init(
+        _ audited: AuditedStore, _ access: AccessControl, _ workflow: PlanWorkflow, _ registry: OperationRegistry,
+        _ outcomes: OutcomeRecorder
+    ) {
+        (self.audited, self.access, self.workflow) = (audited, access, workflow)
+        (self.registry, self.outcomes, ports) = (registry, outcomes, audited.ports)
+    }
+
     /// Operations that the caller may see, newest first, as far as `filter` says and as fit into a page.
-    package func operations(
+    package func list(
         _ filter: OperationFilter, _ context: Context
     ) async throws(ServiceError) -> StoredPage<Operation> {
         var filter = filter
         filter.environments = access.narrowed(filter.environments, to: .view, context)
         let bounded = filter
-        var page = try await audited.read { $0.summaries(bounded, bytes: Self.pageBytes) }
-        page.rows = page.rows.map(placed)
+        var page = try await audited.read { $0.summaries(bounded, bytes: ActionService.pageBytes) }
+        page.rows = page.rows.map(registry.placed)
         return page
     }
 
@@ -30,70 +45,27 @@ extension ActionService {
     func operation(_ id: RecordID, wait: Duration? = nil) async throws(ServiceError) -> Operation {
         let deadline = ContinuousClock.now + (wait ?? .zero)
         while true {
-            let version = hub.version
+            let version = registry.hub.version
             let operation = try await load(operation: id)
             if operation.state.isEnded {
                 // Its locks are free by then: whoever waited for it can go on with its guest.
-                await runs.withLock { $0.tasks[id] }?.value
+                await registry.end(of: id)
                 return operation
             }
             let left = deadline - .now
             if left <= .zero || Task.isCancelled { return operation }
-            await hub.wait(for: id, after: version, atMost: left)
+            await registry.hub.wait(for: id, after: version, atMost: left)
         }
     }
 
     /// One operation, with its present place in the queue.
     private func load(operation id: RecordID) async throws(ServiceError) -> Operation {
         guard let operation = try await audited.read({ $0.operation(id) }) else { throw Self.noOperation(id) }
-        return placed(operation)
-    }
-
-    private func placed(_ operation: Operation) -> Operation {
-        var operation = operation
-        if operation.state == .queued, let ticket = runs.withLock({ $0.tickets[operation.id] }) {
-            operation.queuePosition = targetLocks.position(of: ticket)
-        }
-        return operation
+        return registry.placed(operation)
     }
 
     private static func noOperation(_ id: RecordID) -> ServiceError {
         ServiceError(.operationNotFound, "there is no operation \(id)")
-    }
-
-    /// Waits until the operation has ended, or as far as the caller wants to see it, and words the outcome. Where the store
-    /// does not tell, the operation is answered as it was seen last: it goes on.
-    func outcome(of started: Operation, _ plan: Plan, wait: Duration?) async throws(ServiceError) -> ApplyOutcome {
-        let deadline = wait.map { ContinuousClock.now + $0 }
-        var operation = started
-        while true {
-            let version = hub.version
-            do throws(ServiceError) { operation = try await self.operation(started.id) } catch { break }
-            if operation.state.isEnded { break }
-            // A code that comes before the end says that the answer was lost.
-            let isAccepted = operation.upid != nil || operation.queuePosition > 0 || operation.code != nil
-            let left = deadline.map { $0 - .now } ?? (isAccepted ? .zero : .seconds(3600))
-            if left <= .zero || Task.isCancelled { break }
-            await hub.wait(for: started.id, after: version, atMost: left)
-        }
-        // Unknown is an outcome like others: nobody refused anything.
-        if operation.state == .failed, let code = operation.code.flatMap(ErrorCode.init) {
-            var error = ServiceError(code, operation.message, planID: plan.id)
-            error.operationID = operation.id
-            error.operation = operation
-            error.moved = operation.moved
-            error.upstream = operation.upstream
-            error.isRecorded = true
-            throw error
-        }
-        let current = (try? await audited.read { $0.plan(plan.id) }) ?? nil
-        return ApplyOutcome(plan: current ?? plan, isStored: true, kind: .operation(operation))
-    }
-
-    /// How an apply is answered whose own answer was lost: by its operation as it stands.
-    package func outcome(of operation: Operation) async throws(ServiceError) -> ApplyOutcome {
-        let plan = try await workflow.load(operation.planID)
-        return try await outcome(of: operation, plan, wait: .zero)
     }
 
     /// A page of PVE's log of the operation's task.
@@ -106,7 +78,7 @@ extension ActionService {
         try await managed.enter(context.caller)
         defer { managed.leave(context.caller) }
         let redaction: Redaction
-        switch try await texts.secrets(of: upid, in: operation) {
+        switch try await TaskTexts(audited: audited).secrets(of: upid, in: operation) {
         case .known(let known): redaction = known
         case .erased(let lines, _): return (Array(lines.dropFirst(start).prefix(limit)), lines.count)
         }
@@ -115,7 +87,7 @@ extension ActionService {
             var used = 0
             let lines = page.lines.map { redaction($0) }.prefix { line in
                 used += JSON.string(line).bytes.count + 1
-                return used <= Self.pageBytes
+                return used <= ActionService.pageBytes
             }
             return (Array(lines), page.total)
         } catch {
@@ -124,14 +96,13 @@ extension ActionService {
     }
 
     /// Cancels a queued operation, or asks PVE to stop a running one's task.
-    package func cancelOperation(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Operation {
-        var plan: Plan?
-        do throws(ServiceError) {
+    package func cancel(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Operation {
+        try await audited.recordingRefusals(of: context) { (subject: inout RefusedSubject) async throws(ServiceError) in
             let operation = try await operation(id, context)
-            plan = try await audited.read { $0.plan(operation.planID) }
+            subject.plan = try await audited.read { $0.plan(operation.planID) }
             try workflow.checkMayCancel(
                 operation.requester, in: operation.environment, context, planID: operation.planID)
-            try checkOpen()
+            try registry.checkOpen()
             switch operation.state {
             case .queued: return try await cancelQueued(operation, context)
             case .running:
@@ -142,8 +113,6 @@ extension ActionService {
             case .succeeded, .succeededWithWarnings, .failed, .cancelled, .unknown:
                 throw notCancellable(operation, "it has ended: \(operation.state.rawValue)")
             }
-        } catch {
-            throw await audited.refuse(error, context, plan: plan)
         }
     }
 
@@ -154,7 +123,7 @@ extension ActionService {
     }
 
     private func cancelQueued(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Operation {
-        let ticket = runs.withLock { $0.tickets[operation.id] }
+        let ticket = registry.ticket(of: operation.id)
         let aboutToStart = notCancellable(operation, "it is about to start; ask again in a moment")
         guard let ticket, ticket.ahead > 0 else { throw aboutToStart }
         let cancel = AuditEvent(
@@ -168,7 +137,7 @@ extension ActionService {
             let cancelled = try await audited.commit(
                 cancel,
                 recorded: {
-                    hasLeft = targetLocks.withdraw(ticket)
+                    hasLeft = registry.locks.withdraw(ticket)
                     return hasLeft
                 }
             ) { records -> Operation? in
@@ -183,13 +152,13 @@ extension ActionService {
             }
             guard let cancelled else { throw aboutToStart }
             workflow.deadlines.forget(operation.planID)
-            hub.publish(operation.id)
+            registry.hub.publish(operation.id)
             return cancelled
         } catch {
             // It has lost its place: it ends all the same, and its plan is free again, also when the caller has gone.
             if hasLeft {
-                await Task { await refuseQueued(operation, error, context) }.value
-                hub.publish(operation.id)
+                await Task { await outcomes.refuseQueued(operation, error, context) }.value
+                registry.hub.publish(operation.id)
             }
             throw error
         }
@@ -208,7 +177,7 @@ extension ActionService {
             return operation
         }
         guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
-        runs.withLock { if $0.tasks[operation.id] != nil { $0.stops[operation.id] = actor } }
+        registry.noteStop(of: operation.id, by: actor)
         let hypervisor = try access.managedEnvironment(asked.environment).hypervisor
         // What was asked for is asked for, also when the caller has gone.
         let answer = await Task { () async -> Result<Void, HypervisorError> in
@@ -217,7 +186,7 @@ extension ActionService {
             }
         }.value
         do throws(HypervisorError) { try answer.get() } catch {
-            if !error.mayHaveExecuted { try await forgetCancel(of: operation.id) }
+            if !error.mayHaveExecuted { try await outcomes.forgetCancel(of: operation.id) }
             var refusal = ServiceError(error, asked.environment, during: "DELETE of task \(upid)")
             refusal.operationID = asked.id
             throw refusal
@@ -225,71 +194,44 @@ extension ActionService {
         return asked
     }
 
-    /// PVE would have none of it: whatever ends the operation now, it is not the cancel.
-    func forgetCancel(of id: RecordID) async throws(ServiceError) {
-        runs.withLock { $0.stops[id] = nil }
-        try await audited.write { records in
-            guard var operation = records.operation(id), operation.state == .running else { return }
-            operation.cancelRequestedBy = nil
-            records.put(operation)
-        }
-    }
-
     /// Settles by hand what nobody could find out: an operation that ended as `unknown`.
     package func resolve(
         _ id: RecordID, succeeded: Bool, reason: String, _ context: Context
     ) async throws(ServiceError) -> Operation {
-        do throws(ServiceError) {
+        try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
             let found = try await operation(id, context)
             try access.check(.approve, in: found.environment, context)
-            let turn = workflow.turns.enter([found.planID.description])
-            _ = await workflow.turns.wait(for: turn)
-            defer { workflow.turns.leave(turn) }
-            let operation = try await operation(id)
-            guard operation.state == .unknown else {
-                var error = ServiceError(
-                    .invalidRequest,
-                    "only an unknown outcome is settled by hand; operation \(id) is "
-                        + operation.state.rawValue)
-                error.operationID = id
-                throw error
-            }
-            let outcome: OperationState = succeeded ? .succeeded : .failed
-            let resolve = AuditEvent(
-                .resolve, context, environment: operation.environment, plan: operation.planID, operation: id,
-                result: ["status": .string(outcome.rawValue), "reason": .string(reason)])
-            let now = ports.now()
-            let resolved = try await audited.commit(resolve) { records -> Operation? in
-                guard var operation = records.operation(id), operation.move(to: outcome, at: now) else { return nil }
-                operation.message += "; settled by \(context.caller.actor): \(reason)"
-                operation.code = nil
-                records.put(operation)
-                if var plan = records.plan(operation.planID), let next = outcome.planState,
-                    plan.move(to: next, at: now)
-                {
-                    records.put(plan)
+            return try await workflow.withPlan(found.planID) { () async throws(ServiceError) in
+                let operation = try await operation(id)
+                guard operation.state == .unknown else {
+                    var error = ServiceError(
+                        .invalidRequest,
+                        "only an unknown outcome is settled by hand; operation \(id) is "
+                            + operation.state.rawValue)
+                    error.operationID = id
+                    throw error
                 }
-                return operation
+                let outcome: OperationState = succeeded ? .succeeded : .failed
+                let resolve = AuditEvent(
+                    .resolve, context, environment: operation.environment, plan: operation.planID, operation: id,
+                    result: ["status": .string(outcome.rawValue), "reason": .string(reason)])
+                let now = ports.now()
+                let resolved = try await audited.commit(resolve) { records -> Operation? in
+                    guard var operation = records.operation(id), operation.move(to: outcome, at: now) else {
+                        return nil
+                    }
+                    operation.message += "; settled by \(context.caller.actor): \(reason)"
+                    operation.code = nil
+                    records.put(operation)
+                    if var plan = records.plan(operation.planID), let next = outcome.planState,
+                        plan.move(to: next, at: now)
+                    {
+                        records.put(plan)
+                    }
+                    return operation
+                }
+                return resolved ?? operation
             }
-            return resolved ?? operation
-        } catch {
-            throw await audited.refuse(error, context)
         }
-    }
-
-    /// Takes no more mutations and waits for those under way; after `limit` the rest is left as it is stored, for the next
-    /// start to go on with.
-    package func drain(within limit: Duration) async {
-        let tasks = runs.withLock { runs in
-            runs.draining = true
-            for search in runs.searches.values { search.cancel() }
-            return Array(runs.tasks.values)
-        }
-        let timer = Task {
-            try await Task.sleep(for: limit)
-            for task in tasks { task.cancel() }
-        }
-        for task in tasks { await task.value }
-        timer.cancel()
     }
 }

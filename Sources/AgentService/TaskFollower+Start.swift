@@ -2,7 +2,7 @@ import AgentModel
 import StrictJSON
 
 /// Waits for a guest that a task was to start: PVE does that in a second task, of which the first one's end says nothing.
-extension ActionService {
+extension TaskFollower {
     /// Waits until the plan's guest runs, or the task that starts it has failed. `first` is the task that has ended.
     /// `nil` when the agent stopped meanwhile.
     func awaitRunning(after first: UPID, _ plan: Plan, at managed: ManagedEnvironment) async -> TaskEnd? {
@@ -35,7 +35,7 @@ extension ActionService {
     }
 }
 
-extension ActionService.TaskEnd {
+extension TaskEnd {
     init(exit: TaskExit) {
         self.exit = exit
         message = if case .failed(let text) = exit { text } else { "OK" }

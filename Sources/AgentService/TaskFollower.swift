@@ -2,34 +2,44 @@ import AgentModel
 import AgentPolicy
 import Logging
 import StrictJSON
-import Synchronization
+
+/// How a followed task ended.
+struct TaskEnd: Sendable {
+    var exit: TaskExit?
+    var logTail: [String] = []
+    var message: String
+
+    /// What the end means for the operation; without an exit nobody knows.
+    var state: OperationState {
+        switch exit {
+        case .ok: .succeeded
+        case .warnings: .succeededWithWarnings
+        case .failed: .failed
+        case nil: .unknown
+        }
+    }
+
+    /// What it means for the call that started the task.
+    var stepState: StepState {
+        switch exit {
+        case .ok, .warnings: .done
+        case .failed: .failed
+        case nil: .unknown
+        }
+    }
+}
 
 /// Follows what PVE works on to its end.
-extension ActionService {
-    /// How a followed task ended.
-    struct TaskEnd: Sendable {
-        var exit: TaskExit?
-        var logTail: [String] = []
-        var message: String
+final class TaskFollower: Sendable {
+    private let access: AccessControl
+    private let registry: OperationRegistry
+    private let texts: TaskTexts
+    private let ports: Ports
+    let limits: Limits
 
-        /// What the end means for the operation; without an exit nobody knows.
-        var state: OperationState {
-            switch exit {
-            case .ok: .succeeded
-            case .warnings: .succeededWithWarnings
-            case .failed: .failed
-            case nil: .unknown
-            }
-        }
-
-        /// What it means for the call that started the task.
-        var stepState: StepState {
-            switch exit {
-            case .ok, .warnings: .done
-            case .failed: .failed
-            case nil: .unknown
-            }
-        }
+    init(_ audited: AuditedStore, _ access: AccessControl, _ registry: OperationRegistry, _ limits: Limits) {
+        (self.access, self.registry, self.limits) = (access, registry, limits)
+        (texts, ports) = (TaskTexts(audited: audited), audited.ports)
     }
 
     /// Follows an operation's task to its end, and what the task leaves to others, and notes what came of it; `nil` when the
@@ -62,7 +72,7 @@ extension ActionService {
         if isLast, plan.request.isForMany {
             return await compareGuests(after: end, of: upid, &operation, plan, at: managed)
         }
-        let isStopped = runs.withLock { $0.stops[operation.id] != nil } || operation.cancelRequestedBy != nil
+        let isStopped = registry.stopper(of: operation.id) != nil || operation.cancelRequestedBy != nil
         if end.exit == .failed(TaskExit.killed), !isStopped {
             return await judgeKilled(&operation, plan, at: managed)
         }

@@ -1,0 +1,189 @@
+import AgentAudit
+import AgentModel
+import Logging
+import Synchronization
+
+/// The operations that this process has under way: their tasks, their places in the queue, who waits for them, and who
+/// asked them to stop.
+final class OperationRegistry: Sendable {
+    /// One mutation per guest or object at a time.
+    let locks = TargetLocks()
+    let hub = OperationHub()
+    private let ports: Ports
+    private let limits: Limits
+    private let state = Mutex(State())
+
+    private struct State {
+        var tasks: [RecordID: Task<Void, Never>] = [:]
+        var tickets: [RecordID: TargetLocks.Ticket] = [:]
+        /// Who asked PVE to stop the task of an operation that runs.
+        var stops: [RecordID: String] = [:]
+        /// The stops that overrule shutdowns under way, by those shutdowns.
+        var overruled: [RecordID: RecordID] = [:]
+        /// Searches for what calls may have started whose outcome is unknown.
+        var searches: [RecordID: Task<Void, Never>] = [:]
+        var isDraining = false
+        /// How many outcomes cannot be written at present.
+        var stuck = 0
+    }
+
+    init(_ ports: Ports, _ limits: Limits) { (self.ports, self.limits) = (ports, limits) }
+
+    // MARK: Tasks
+
+    /// Sets an operation going; it runs to its end whether anybody waits or not. False when the agent is stopping.
+    func start(
+        _ operation: RecordID, _ ticket: TargetLocks.Ticket, _ body: @escaping @Sendable () async -> Void
+    ) -> Bool {
+        state.withLock { state in
+            guard !state.isDraining else { return false }
+            state.tickets[operation] = ticket
+            state.tasks[operation] = Task {
+                await body()
+                self.state.withLock { state in
+                    state.tasks[operation] = nil
+                    state.tickets[operation] = nil
+                    state.stops[operation] = nil
+                    state.overruled[operation] = nil
+                }
+            }
+            return true
+        }
+    }
+
+    /// Sets a search for the operation's lost call going, unless the agent is stopping.
+    func search(for operation: RecordID, _ body: @escaping @Sendable () async -> Void) {
+        state.withLock { state in
+            guard !state.isDraining else { return }
+            state.searches[operation] = Task {
+                await body()
+                self.state.withLock { $0.searches[operation] = nil }
+            }
+        }
+    }
+
+    /// Waits until the operation's task has ended and its locks are free.
+    func end(of operation: RecordID) async { await state.withLock { $0.tasks[operation] }?.value }
+
+    /// Refuses one operation too many.
+    func checkRoom() throws(ServiceError) {
+        guard state.withLock({ $0.tasks.count }) < limits.operations else {
+            throw ServiceError(.overloaded, "\(limits.operations) operations are under way; wait for one to end")
+        }
+    }
+
+    /// Takes no more operations and waits for those under way; after `limit` the rest is cancelled: it stays as it is
+    /// stored, for the next start to go on with.
+    func drain(within limit: Duration) async {
+        let tasks = state.withLock { state in
+            state.isDraining = true
+            for search in state.searches.values { search.cancel() }
+            return Array(state.tasks.values)
+        }
+        let timer = Task {
+            try await Task.sleep(for: limit)
+            for task in tasks { task.cancel() }
+        }
+        for task in tasks { await task.value }
+        timer.cancel()
+    }
+
+    var isDraining: Bool { state.withLock { $0.isDraining } }
+
+    /// Whether mutations can start: the audit log takes records, outcomes can be written, and the agent is not stopping.
+    func checkOpen() throws(ServiceError) {
+        if isDraining { throw ServiceError(.shuttingDown, "the agent is stopping; ask again when it is back") }
+        if let fault = ports.audit.fault {
+            throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
+        }
+        if state.withLock({ $0.stuck }) > 0 {
+            throw ServiceError(.storeUnavailable, "the outcome of an operation cannot be written; nothing new starts")
+        }
+    }
+
+    /// Tries once a second until it works, and takes no new changes meanwhile; a cancelled task gives up once it has tried.
+    /// Answers whether it worked.
+    func persistently(_ what: String, _ body: () async throws(ServiceError) -> Void) async -> Bool {
+        var isStuck = false
+        defer { if isStuck { state.withLock { $0.stuck -= 1 } } }
+        while true {
+            do throws(ServiceError) {
+                try await body()
+                return true
+            } catch {
+                if !isStuck { state.withLock { $0.stuck += 1 } }
+                isStuck = true
+                ports.log.error("cannot write \(what); trying again", metadata: ["error": "\(error.detail)"])
+            }
+            do { try await Task.sleep(for: .seconds(1)) } catch { return false }
+        }
+    }
+
+    // MARK: Places in the queue
+
+    /// A place in the queue for everything that the plan's calls work on.
+    func enter(for plan: Plan) -> TargetLocks.Ticket { locks.enter(plan.lockNames, slot: slot(of: plan)) }
+
+    /// The same for the operation `stop`, past the shutdown that it overrules.
+    func enter(for plan: Plan, _ stop: RecordID, overruling shutdown: RecordID) -> TargetLocks.Ticket {
+        guard let passed = state.withLock({ $0.tickets[shutdown] }) else { return enter(for: plan) }
+        let ticket = locks.enter(plan.lockNames, slot: slot(of: plan), passing: passed)
+        if ticket.ahead == 0 { state.withLock { $0.overruled[shutdown] = stop } }
+        return ticket
+    }
+
+    /// Gives a ticket back whether its turn has come or not.
+    func leave(_ ticket: TargetLocks.Ticket) {
+        if ticket.ahead == 0 || !locks.withdraw(ticket) { locks.leave(ticket) }
+    }
+
+    func ticket(of operation: RecordID) -> TargetLocks.Ticket? { state.withLock { $0.tickets[operation] } }
+
+    /// The operation with its present place in the queue.
+    func placed(_ operation: Operation) -> Operation {
+        guard operation.state == .queued, let ticket = ticket(of: operation.id) else { return operation }
+        var operation = operation
+        operation.queuePosition = locks.position(of: ticket)
+        return operation
+    }
+
+    /// The environment's room for operations that run at the same time.
+    private func slot(of plan: Plan) -> TargetLocks.Slot {
+        TargetLocks.Slot(name: plan.request.environment.description, limit: limits.environmentOperations)
+    }
+
+    // MARK: Stops
+
+    /// Notes who asked PVE to stop the operation's task, where it runs in this process.
+    func noteStop(of operation: RecordID, by actor: String) {
+        state.withLock { if $0.tasks[operation] != nil { $0.stops[operation] = actor } }
+    }
+
+    func forgetStop(of operation: RecordID) { state.withLock { $0.stops[operation] = nil } }
+
+    /// Who asked PVE to stop the operation's task.
+    func stopper(of operation: RecordID) -> String? { state.withLock { $0.stops[operation] } }
+
+    /// The stop that overrules the shutdown.
+    func overruler(of shutdown: RecordID) -> RecordID? { state.withLock { $0.overruled[shutdown] } }
+
+    /// The shutdown that the stop overrules.
+    func shutdown(overruledBy stop: RecordID) -> RecordID? {
+        state.withLock { $0.overruled.first { $0.value == stop }?.key }
+    }
+
+    func forgetOverruling(of shutdown: RecordID) { state.withLock { $0.overruled[shutdown] = nil } }
+}
+
+extension Plan {
+    /// Everything that the plan's calls work on, one name each.
+    var lockNames: Set<String> {
+        let prefix = request.environment.description + " "
+        // Machines and containers share their numbers.
+        var names: Set<String> = [
+            prefix + (request.target.guest.map { "guest/\($0.id)" } ?? request.target.description)
+        ]
+        for id in preview.calls.flatMap(\.guestIDs) { names.insert(prefix + "guest/\(id)") }
+        return names
+    }
+}

@@ -1,0 +1,154 @@
+import AgentAudit
+import AgentModel
+import AgentPolicy
+import FoundationEssentials
+import Logging
+import StrictJSON
+import Synchronization
+
+/// The calls of a change, its end, and how that is recorded and stored.
+extension OperationRunner {
+    /// Sends the calls, each at most once, and follows PVE's tasks to their ends.
+    func execute(_ ready: Ready, _ started: Operation, _ context: Context) async {
+        var operation = started
+        var digest = ready.preview.digest
+        for (index, call) in ready.plan.preview.calls.enumerated() {
+            do throws(ServiceError) {
+                if index > 0 {
+                    digest = try await relook(ready, after: index)
+                    operation.knownTasks += try await lost.tasks(like: call, at: ready.managed, "before the next call")
+                }
+                try await overrule(by: operation)
+                operation.steps.append(Step(sentAt: ports.now()))
+                ports.reached(.sending)
+                try await outcomes.store(aboutToSend: operation)
+            } catch {
+                // Nothing of this call has left.
+                operation.steps = Array(operation.steps.prefix(index))
+                operation.note(error)
+                return await finish(operation, .failed, of: ready.plan, context)
+            }
+            ports.reached(.sent)
+            guard let state = await send(call.filled(digest: digest), &operation, ready) else { return }
+            guard state == .succeeded || state == .succeededWithWarnings else {
+                return await end(operation, state, of: ready.plan, at: ready.managed, context)
+            }
+        }
+        await finish(
+            operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, of: ready.plan, context)
+    }
+
+    /// After `count` steps of our own: what the plan was made on must be the same but for what those steps move. Answers
+    /// the digest as it is now.
+    private func relook(_ ready: Ready, after count: Int) async throws(ServiceError) -> String? {
+        let preview = try await look(again: ready.plan, at: ready.managed)
+        let own = Set(ready.plan.preview.calls.prefix(count).flatMap(\.expectedDrift))
+        let moved = ready.preview.observed.moved(to: preview.observed).filter { !own.contains($0.field) }
+        try Self.checkUnmoved(ready.plan, moved)
+        try approvals.checkDecision(of: ready.plan, at: ready.managed, preview.reach, [])
+        return preview.digest
+    }
+
+    /// Sends one call and follows what it starts; `nil` when the agent stopped meanwhile, and the next start goes on.
+    private func send(_ call: Call, _ operation: inout Operation, _ ready: Ready) async -> OperationState? {
+        let redaction = Redaction(ready.plan.preview.calls)
+        let last = operation.steps.count - 1
+        do throws(HypervisorError) {
+            switch try await pass(call, of: operation, at: ready.managed) {
+            case .done(let data):
+                ports.reached(.answered)
+                operation.data = Self.bounded(redaction(data))
+                if ready.plan.request.definition.answer == .process {
+                    guard await outcomes.keep(operation) else { return nil }
+                    ports.reached(.answerStored)
+                    return await follower.followCommand(&operation, ready.plan, at: ready.managed)
+                }
+                if let flaw = ready.managed.planning.flaw(in: redaction(data), of: ready.plan.request) {
+                    operation.message = flaw.message
+                    operation.hasWarnings = true
+                    if flaw.isTotal {
+                        operation.steps[last].state = .failed
+                        return .failed
+                    }
+                }
+                if case .asked(let asked) = ready.plan.request.definition.answer {
+                    let done = TaskEnd(exit: .ok, message: "OK")
+                    guard let end = await follower.settle(done, asked, ready.plan, at: ready.managed) else {
+                        return nil
+                    }
+                    operation.message = end.message
+                    if end.state != .succeeded { return end.state }
+                }
+                operation.steps[last].state = .done
+                guard await outcomes.keep(operation) else { return nil }
+                ports.reached(.answerStored)
+                return .succeeded
+            case .task(let upid):
+                ports.reached(.answered)
+                operation.steps[last].upid = upid
+                guard await outcomes.keep(operation) else { return nil }
+                ports.reached(.answerStored)
+                return await follower.conclude(upid, &operation, ready.plan, at: ready.managed)
+            }
+        } catch {
+            // Whether it has arrived is for the next start to find out.
+            if Task.isCancelled, error.mayHaveExecuted { return nil }
+            operation.note(error, ready.managed.settings.name, call, redaction)
+            if error == .withheld {
+                operation.steps.removeLast()
+            } else {
+                operation.steps[last].state = error.stepState
+            }
+            guard error.mayHaveExecuted else {
+                await forgetOverruling(by: operation.id)
+                return .failed
+            }
+            return await lost.findLost(call, &operation, ready.plan, at: ready.managed)
+        }
+    }
+
+    /// Sends the call unless changes are frozen by the time that the way to PVE is open.
+    private func pass(
+        _ call: Call, of operation: Operation, at managed: ManagedEnvironment
+    ) async throws(HypervisorError) -> Accepted {
+        let (id, environment) = (operation.id, operation.environment)
+        defer { freezes.leave(id) }
+        return try await managed.hypervisor.change(call) { [self] in
+            freezes.pass(id, in: environment)
+        }
+    }
+
+    /// What PVE answered, unless it is too much to keep.
+    private static func bounded(_ data: JSON) -> JSON {
+        data.bytes.count <= 64 << 10 ? data : "more than is kept of an answer"
+    }
+
+    // MARK: The end
+
+    /// Ends an operation whose last call did not come to a good end, with what PVE shows of that call.
+    func end(
+        _ stopped: Operation, _ state: OperationState, of plan: Plan, at managed: ManagedEnvironment, _ context: Context
+    ) async {
+        var operation = stopped
+        let isSettled = operation.partial != nil || operation.code == Operation.commandFailed
+        let isOverruled = registry.overruler(of: stopped.id) != nil
+        if state == .failed, operation.steps.last?.state == .failed, !isSettled, !isOverruled {
+            switch await managed.planning.aftermath(
+                of: operation, plan, watching: access.currentRules.policy.namedGuests)
+            {
+            case .unchanged:
+                operation.message += Operation.lookedAgain + "nothing was changed by this call"
+            case .left(let left, _, let undo): operation.notePartlyDone(plan, left: left, undo: undo)
+            case .unseen(let why):
+                operation.message += Operation.lookedAgain + "whether a part of it stayed could not be read: \(why)"
+            }
+        }
+        await finish(operation, state, of: plan, context)
+    }
+
+    /// Records and stores how an operation ended; what nobody knows then is looked for a while longer.
+    func finish(_ ended: Operation, _ state: OperationState, of plan: Plan?, _ context: Context) async {
+        guard let final = await outcomes.finish(ended, state, of: plan, context) else { return }
+        lost.lookLater(for: final)
+    }
+}

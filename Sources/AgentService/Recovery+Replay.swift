@@ -1,0 +1,103 @@
+import AgentAudit
+import AgentModel
+import FoundationEssentials
+import Logging
+import StrictJSON
+
+/// Holds a state against the records behind its mark, before anything else is done.
+extension Recovery {
+    /// Brings the state to what the log says, in one transaction.
+    ///
+    /// What was audited and is not stored is stored where it only ends something: outcomes, rejections, cancellations,
+    /// expiries, freezes. Everything else that the state lacks gets a `void` record, unless the state is older than a
+    /// crash can make it: then an intent consumes its plan, and an operation without an outcome is in doubt.
+    func replay(behind mark: AuditMark?) async throws(ServiceError) {
+        let replay = try await gather(behind: mark)
+        let isOlder = mark == nil ? false : try await isOlder(mark, replay)
+        if isOlder, let mark {
+            ports.log.warning(
+                "the state is older than the audit log: it is brought up to date",
+                metadata: ["behind": "\(mark.settled)"])
+            try await audited.record(
+                AuditEvent(
+                    kind: .log, actor: Context.agent.caller.actor, principal: Context.agent.caller.principal,
+                    result: ["event": "state_older", "state_head": .string(mark.head.description)]))
+        } else if mark != nil {
+            let open = try await audited.read { records in
+                replay.entries.filter { Self.isOpen($0, replay, in: records) }
+            }
+            let stillFrozen = try await audited.read { records in
+                replay.lifted.filter { entry in records.freezes().contains { entry.lifts($0) } }
+            }
+            for entry in (open + stillFrozen).sorted(by: { $0.seq < $1.seq }) {
+                try await audited.record(AuditEvent(voiding: entry.event, entry.seq))
+            }
+        }
+        let (now, isShared) = (ports.now(), access.currentRules.directory.isShared)
+        try await audited.write { records in
+            for freeze in replay.freezes where freeze.endsAt.map({ $0 > now }) ?? true {
+                if !records.freezes().contains(where: { $0.id == freeze.id }) { records.put(freeze) }
+            }
+            // A new state beside an old log: what that tells of is gone, and cannot be applied.
+            guard mark != nil else { return }
+            let step = ReplayStep(replay, isOlder: isOlder, isShared: isShared, now)
+            for entry in replay.entries { step.take(entry, in: records) }
+            if isOlder { step.doubt(in: records) }
+        }
+    }
+
+    private func gather(behind mark: AuditMark?) async throws(ServiceError) -> Replay {
+        var replay = Replay()
+        var last = mark?.settled ?? 0
+        // A log that was rotated begins later than its first record.
+        while true {
+            let page: [AuditRecord]
+            do throws(AuditError) { page = try await ports.audit.records(after: last, limit: 1000) } catch {
+                throw ServiceError(.auditUnavailable, "the audit log cannot be read: \(error)")
+            }
+            guard let end = page.last else { break }
+            for record in page { replay.add(record, behind: mark?.head.seq ?? .max) }
+            last = end.seq
+        }
+        replay.close { ports.newID(.freeze) }
+        return replay
+    }
+
+    /// Whether the log tells of more than the last steps of a process that died.
+    ///
+    /// Each process stores the head once it has opened the log, so that behind it no other process can have done so; and
+    /// an operation is stored before its intent is recorded.
+    private func isOlder(_ mark: AuditMark?, _ replay: Replay) async throws(ServiceError) -> Bool {
+        guard let mark, !mark.isOfCopy, replay.openings <= 1 else { return true }
+        return try await audited.read { records in replay.begun.contains { records.operation($0) == nil } }
+    }
+
+    /// Whether what the record tells of has not come about, and will not: the store, which a crash left, says otherwise.
+    private static func isOpen(_ entry: Replay.Entry, _ replay: Replay, in records: any StoreReader) -> Bool {
+        let event = entry.event
+        let plan = entry.planID.flatMap { records.plan($0) }
+        let operation = entry.operationID.flatMap { records.operation($0) }
+        switch event.kind {
+        case .plan: return entry.planID != nil && plan == nil
+        case .approve:
+            let approver = event.result?["approver"]?.string ?? event.actor
+            // One that was withdrawn later was there once: its plan then awaits others.
+            return plan.map { plan in
+                plan.state == .awaitingApproval && !plan.approvals.contains { $0.approver == approver }
+            } ?? false
+        // Of a plan that still waits these are completed instead.
+        case .reject: return plan.map { $0.state != .rejected && !$0.state.isLive } ?? false
+        case .expire: return false
+        case .cancel:
+            guard let operation else { return false }
+            return operation.state == .queued || operation.cancelRequestedBy == nil
+        case .queue: return operation == nil
+        case .applyIntent:
+            return entry.operationID.map { !replay.hasOutcome($0) } ?? true && operation?.startedAt == nil
+        case .resolve: return operation.map { $0.state == .unknown } ?? false
+        // Of what waited; other refusals, which may name an operation too, change nothing.
+        case .refuse: return operation?.state == .queued && entry.leaves != nil
+        case .read, .apply, .config, .authFailures, .log, .void, .freeze, .unfreeze: return false
+        }
+    }
+}
