@@ -16,7 +16,7 @@ package struct AgentHandler: HTTPHandler {
     private let throttle: Throttle
 
     package init(
-        service: ActionService, authenticator: Authenticator, accessLog: any AccessLog, failures: AuthFailures,
+        service: ControlPlane, authenticator: Authenticator, accessLog: any AccessLog, failures: AuthFailures,
         throttle: Throttle = Throttle(RateLimits())
     ) {
         self.throttle = throttle

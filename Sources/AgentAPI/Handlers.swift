@@ -7,7 +7,7 @@ import StrictJSON
 
 /// What each route does: decode, one call of the service, encode.
 struct Handlers: Sendable {
-    let service: ActionService
+    let service: ControlPlane
 
     let authenticator: Authenticator
 
@@ -18,7 +18,7 @@ struct Handlers: Sendable {
 
     private let environmentList = ResponseCache<[EnvironmentRow]>()
 
-    init(service: ActionService, authenticator: Authenticator) {
+    init(service: ControlPlane, authenticator: Authenticator) {
         self.service = service
         self.authenticator = authenticator
     }
@@ -254,7 +254,7 @@ struct Handlers: Sendable {
         var count = 0
         for row in rows.prefix(limit) {
             let bytes = row.json.bytes
-            guard count == 0 || body.count + bytes.count + 64 <= ActionService.pageBytes else { break }
+            guard count == 0 || body.count + bytes.count + 64 <= ControlPlane.pageBytes else { break }
             if count > 0 { body.append(UInt8(ascii: ",")) }
             body.append(contentsOf: bytes)
             (last, count) = (row.id, count + 1)

@@ -27,7 +27,7 @@ package final class OperationService: Sendable {
         var filter = filter
         filter.environments = access.narrowed(filter.environments, to: .view, context)
         let bounded = filter
-        var page = try await audited.read { $0.summaries(bounded, bytes: ActionService.pageBytes) }
+        var page = try await audited.read { $0.summaries(bounded, bytes: ControlPlane.pageBytes) }
         page.rows = page.rows.map(registry.placed)
         return page
     }
@@ -87,7 +87,7 @@ package final class OperationService: Sendable {
             var used = 0
             let lines = page.lines.map { redaction($0) }.prefix { line in
                 used += JSON.string(line).bytes.count + 1
-                return used <= ActionService.pageBytes
+                return used <= ControlPlane.pageBytes
             }
             return (Array(lines), page.total)
         } catch {

@@ -13,7 +13,7 @@ extension PlanWorkflow {
         var filter = filter
         filter.environments = access.narrowed(filter.environments, to: .view, context)
         let bounded = filter
-        var page = try await audited.read { $0.summaries(bounded, bytes: ActionService.pageBytes) }
+        var page = try await audited.read { $0.summaries(bounded, bytes: ControlPlane.pageBytes) }
         page.rows = page.rows.map { row in
             let rules = access.currentRules.policy.rulesHidingAnything(
                 in: row.plan.request.environment, from: context.caller)

@@ -15,7 +15,7 @@ extension ReadService {
         for _ in 0..<16 {
             let page: [AuditRecord]
             do throws(AuditError) {
-                page = try await ports.audit.records(after: last, limit: limit, bytes: ActionService.pageBytes)
+                page = try await ports.audit.records(after: last, limit: limit, bytes: ControlPlane.pageBytes)
             } catch {
                 throw ServiceError(.auditUnavailable, "\(error)")
             }
@@ -26,12 +26,12 @@ extension ReadService {
                         continue
                     }
                 }
-                guard found.isEmpty || used + record.line.count < ActionService.pageBytes else { return (found, last) }
+                guard found.isEmpty || used + record.line.count < ControlPlane.pageBytes else { return (found, last) }
                 last = record.seq
                 used += record.line.count + 1
                 found.append(record)
             }
-            let isWhole = page.count < limit && page.reduce(0, { $0 + $1.line.count + 1 }) < ActionService.pageBytes
+            let isWhole = page.count < limit && page.reduce(0, { $0 + $1.line.count + 1 }) < ControlPlane.pageBytes
             if isWhole, page.last.map({ $0.seq == last }) ?? true { return (found, nil) }
             if found.count == limit { break }
         }

@@ -21,7 +21,7 @@ final class Agent: Sendable {
     let log: Logger
     let store: SQLiteStore
     let audit: FileAuditSink
-    let service: ActionService
+    let service: ControlPlane
     let server: HTTPServer
     private let authenticator: Authenticator
     private let upstreams: PVEConnections
@@ -59,7 +59,7 @@ final class Agent: Sendable {
             audit: audit, store: store, log: log, now: now,
             frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },
             shortage: { disk.shortage() }, wrote: { throttle.wrote($1, for: $0) }, reached: reached)
-        service = ActionService(
+        service = ControlPlane(
             managedEnvironments: upstreams.managedEnvironments, ports: ports, rules: config.rules, key: store.key,
             limits: config.limits)
         authenticator = Authenticator(config.credentials)

@@ -22,7 +22,7 @@ struct AdmissionTests {
         let ports = Ports(
             audit: MemoryAuditSink(), store: MemoryPlanStore(),
             log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        let service = ActionService(
+        let service = ControlPlane(
             managedEnvironments: [], ports: ports, rules: Rules(directory: Directory(people)), key: .sample)
         return AgentHandler(
             service: service,

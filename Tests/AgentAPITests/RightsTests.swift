@@ -21,7 +21,7 @@ struct RightsTests {
         ]
     }
 
-    private static func service(_ directory: Directory, _ audit: MemoryAuditSink) throws -> ActionService {
+    private static func service(_ directory: Directory, _ audit: MemoryAuditSink) throws -> ControlPlane {
         let managedEnvironments = try ["home", "cloud"].map { name in
             let pve = FakeHypervisor()
             pve.put("vm/101", status: "stopped")
@@ -30,7 +30,7 @@ struct RightsTests {
                     name: try #require(EnvironmentName(name)), baseURL: "https://\(name).lan:8006",
                     tokenID: "agent@pve!\(name)", trust: "system"), hypervisor: pve)
         }
-        return ActionService(
+        return ControlPlane(
             managedEnvironments: managedEnvironments,
             ports: Ports(
                 audit: audit, store: MemoryPlanStore(),

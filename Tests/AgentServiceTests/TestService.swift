@@ -55,7 +55,7 @@ struct TestService {
     let settings: EnvironmentSettings
     let limits: Limits
     let rules: Rules
-    let service: ActionService
+    let service: ControlPlane
 
     init(
         limits: Limits = Limits(), rules: Rules = Rules(), readOnly: Bool = false,
@@ -78,7 +78,7 @@ struct TestService {
         (self.settings, self.limits, self.rules) = (settings, limits, rules)
         var log = Logger(label: "test")
         log.logLevel = .critical
-        service = ActionService(
+        service = ControlPlane(
             managedEnvironments: [ManagedEnvironment(settings: settings, hypervisor: pve)],
             ports: Ports(
                 audit: audit, store: store, log: log, now: { clock.now }, uptime: { clock.uptime },

@@ -145,7 +145,7 @@ extension StormTests {
 /// One change by a service of its own, at a PVE of its own.
 private struct Change {
     let way: MishapWay
-    private let service: ActionService
+    private let service: ControlPlane
     private let wish: PlanRequest
 
     init(_ mishap: StormTests.Mishap) async throws {
@@ -162,7 +162,7 @@ private struct Change {
         limits.commandSeconds = 0
         limits.traceLooks = 1
         limits.lateSeconds = 0
-        service = ActionService(
+        service = ControlPlane(
             managedEnvironments: [try .stormy(way)],
             ports: Ports(audit: MemoryAuditSink(), store: MemoryPlanStore(), log: log),
             key: .sample, limits: limits)

@@ -49,7 +49,7 @@ extension StormTests {
 
 /// A service that reads, behind a stormy way; perhaps with a rule that denies one read of some guests.
 private struct ReadingService {
-    private let service: ActionService
+    private let service: ControlPlane
 
     init(_ way: StormyWay, denied action: Action?) throws {
         var rules: [PolicyRule] = []
@@ -61,7 +61,7 @@ private struct ReadingService {
         }
         var log = Logger(label: "storm")
         log.logLevel = .critical
-        service = ActionService(
+        service = ControlPlane(
             managedEnvironments: [try .stormy(way)],
             ports: Ports(audit: MemoryAuditSink(), store: MemoryPlanStore(), log: log),
             rules: Rules(policy: Policy(rules: rules)), key: .sample)

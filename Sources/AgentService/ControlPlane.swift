@@ -2,7 +2,7 @@ package import AgentModel
 import StrictJSON
 
 /// Everything that the agent does, behind one door: each part does its share and owns what it changes.
-package final class ActionService: Sendable {
+package final class ControlPlane: Sendable {
     package let access: AccessControl
     package let workflow: PlanWorkflow
     package let approvals: ApprovalGate
