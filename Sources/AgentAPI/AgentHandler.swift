@@ -65,7 +65,7 @@ package struct AgentHandler: HTTPHandler {
             }
         var error = ServiceError(
             .rateLimited,
-            "you have sent \(what) within \(Throttle.window) s; wait \(exceeded.seconds) s, and send fewer")
+            "you have sent \(what) within \(Throttle.window) s; wait \(exceeded.seconds) s and send fewer")
         error.retryAfter = exceeded.seconds
         var response = Problem.response(to: error, requestID: id)
         response.fields.append(contentsOf: quota.fields)
@@ -81,16 +81,16 @@ package struct AgentHandler: HTTPHandler {
                 ServiceError(
                     .invalidRequest, "request line and header fields are larger than \(limit) bytes, the limit")
             case .malformed(let why): ServiceError(.invalidRequest, why)
-            case .deadlineExceeded: ServiceError(.overloaded, "no answer was ready in time; ask again")
-            case .overloaded: ServiceError(.overloaded, "as many requests are under way as are allowed; ask again")
+            case .deadlineExceeded: ServiceError(.overloaded, "no response was ready in time; try again")
+            case .overloaded: ServiceError(.overloaded, "too many requests are under way; try again later")
             case .shareUsedUp:
                 ServiceError(
                     .rateLimited,
-                    "as many requests, bodies or answers of yours are under way as one caller may have; let some end")
+                    "you have as many requests, bodies or responses under way as one caller may have; let some finish")
             case .clientLeft:
                 ServiceError(
-                    .invalidRequest, "the client ended its side of the connection before the answer was there")
-            case .shuttingDown: ServiceError(.shuttingDown, "the agent is stopping; ask again when it is back")
+                    .invalidRequest, "the client closed its side of the connection before the response was ready")
+            case .shuttingDown: ServiceError(.shuttingDown, "the agent is stopping; try again when it is back")
             }
         let id = requestID(of: request)
         let status: HTTPResponse.Status? = if case .headTooLarge = refusal { .requestHeaderFieldsTooLarge } else { nil }
@@ -101,7 +101,7 @@ package struct AgentHandler: HTTPHandler {
         switch router.find(request.method, request.path) {
         case .notFound, .badPath:
             let path = JSON.string(request.path).shown
-            return (problem(.notFound, "there is nothing at \(path); docs/api.md lists the routes", id), nil)
+            return (problem(.notFound, "no route matches \(path); docs/api.md lists the routes", id), nil)
         case .options(let allow): return (Response(status: .noContent, fields: Self.allow(allow)), nil)
         case .wrongMethod(let allow):
             let methods = allow.map(\.rawValue).joined(separator: ", ")

@@ -168,7 +168,7 @@ package final class ApplyService: Sendable {
             }
             guard plan.requester.isSameParty(as: context.caller) else {
                 throw ServiceError(
-                    .forbidden, "plan \(id) was asked for by \(plan.requester.actor), who alone applies it", planID: id)
+                    .forbidden, "plan \(id) was asked for by \(plan.requester.actor), and only they can apply it", planID: id)
             }
             return plan
         }

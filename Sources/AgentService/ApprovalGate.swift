@@ -113,7 +113,7 @@ package final class ApprovalGate: Sendable {
             records.put(plan)
             return plan
         }
-        guard let stored else { throw ServiceError(.internalError, "plan \(plan.id) moved on meanwhile; look again") }
+        guard let stored else { throw ServiceError(.internalError, "plan \(plan.id) changed in the meantime; look again") }
         if stored.state.isEnded { workflow.deadlines.forget(stored.id) }
         return stored
     }
@@ -157,13 +157,13 @@ package final class ApprovalGate: Sendable {
             return ServiceError(
                 .forbidden,
                 access.currentRules.directory.isShared
-                    ? "the shared token gives no approval that counts; name the approver in approved_by at apply, where "
+                    ? "an approval under the shared token does not count; name the approver in approved_by at apply, where "
                         + "that is taken, or configure principals"
                     : "\(name) may not approve in \(request.environment): it takes \(AccessControl.roles(for: .approve))",
                 planID: plan.id)
         case .again(let name):
             return ServiceError(
-                .alreadyApproved, "\(name) has approved plan \(plan.id); one word each", planID: plan.id)
+                .alreadyApproved, "\(name) has already approved plan \(plan.id); each approver counts once", planID: plan.id)
         }
     }
 }

@@ -56,7 +56,7 @@ final class AuditedStore: Sendable {
     }
 
     private static func unavailable(_ error: StoreError) -> ServiceError {
-        ServiceError(.storeUnavailable, "the store of plans does not work: \(error.detail)")
+        ServiceError(.storeUnavailable, "the state store does not work: \(error.detail)")
     }
 
     /// Writes a record, and then the transition that it tells of: audited first, stored second.
@@ -90,7 +90,7 @@ final class AuditedStore: Sendable {
             watermark.close(ticket)
         } catch {
             watermark.abandon(ticket, event)
-            ports.log.error("a record stands without its transition for now", metadata: ["seq": "\(head.seq)"])
+            ports.log.error("an audit record has no transition in the store yet", metadata: ["seq": "\(head.seq)"])
         }
         if let failure { throw failure }
         return nil

@@ -189,7 +189,7 @@ package final class FreezeService: Sendable {
     private func notTheirs(_ found: [Freeze], _ context: Context) -> ServiceError {
         ServiceError(
             .forbidden,
-            "\(context.principal.id) may lift only freezes of their own; somebody else's take "
+            "\(context.principal.id) may lift only their own freezes; others need "
                 + "\(AccessControl.roles(for: .unfreeze)): \(found.map(Self.line).joined(separator: "; "))")
     }
 

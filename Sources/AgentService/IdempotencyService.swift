@@ -81,7 +81,7 @@ package final class IdempotencyService: Sendable {
         guard inProgress.withLock({ $0.insert(key).inserted }) else {
             throw ServiceError(
                 .idempotencyInProgress,
-                "a request with this Idempotency-Key is being carried out; ask again for its answer")
+                "a request with this Idempotency-Key is still being carried out; try again for its response")
         }
         // Somebody may have carried it out between the look and the hold.
         do throws(ServiceError) {
@@ -127,12 +127,12 @@ package final class IdempotencyService: Sendable {
         guard kept.payloadHash == payloadHash else {
             throw ServiceError(
                 .idempotencyKeyReused,
-                "this Idempotency-Key came with another body before; take a new key for a new request")
+                "this Idempotency-Key was used with another body; use a new key for a new request")
         }
         if let answer = kept.answer { return .answered(answer) }
         guard kept.record.kind == .operation, let operation = try await audited.read({ $0.operation(kept.record) })
         else {
-            throw ServiceError(.operationNotFound, "what this Idempotency-Key made, \(kept.record), is kept no more")
+            throw ServiceError(.operationNotFound, "the \(kept.record) that this Idempotency-Key created is no longer kept")
         }
         return .unanswered(operation)
     }

@@ -71,13 +71,13 @@ final class LostCallFinder: Sendable {
     func traces(of operation: Operation, _ plan: Plan, at managed: ManagedEnvironment) async -> String {
         let found: String
         switch await managed.planning.aftermath(of: operation, plan, watching: access.currentRules.policy.namedGuests) {
-        case .unchanged: found = "PVE shows nothing of it, though it may still be carried out"
+        case .unchanged: found = "PVE shows no trace of it, though it may still be carried out"
         case .left(let left, let isAll, _):
             let fields = left.map { "\($0.field) is \($0.found.shown)" }.joined(separator: ", ")
             found =
-                (isAll ? "all that was wanted is there: " : "of what was wanted this is there: ") + fields
-                + "; whose doing that is, PVE does not tell"
-        case .unseen(let why): found = "what of it is there could not be read: \(why)"
+                (isAll ? "everything that was planned is there: " : "part of what was planned is there: ") + fields
+                + "; PVE does not say who did that"
+        case .unseen(let why): found = "what remains of it could not be read: \(why)"
         }
         return Operation.lookedAgain + found
     }

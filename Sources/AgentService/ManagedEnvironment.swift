@@ -41,7 +41,7 @@ package final class ManagedEnvironment: Sendable {
     func enter(_ caller: Caller) async throws(ServiceError) {
         guard await places.enter(caller.party) else {
             throw ServiceError(
-                .overloaded, "\(settings.name): as many requests wait for its PVE as may, \(places.count); ask again")
+                .overloaded, "\(settings.name): too many requests are waiting for its PVE, \(places.count); try again later")
         }
     }
 

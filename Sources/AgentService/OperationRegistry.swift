@@ -92,7 +92,7 @@ final class OperationRegistry: Sendable {
 
     /// Whether mutations can start: the audit log takes records, outcomes can be written, and the agent is not stopping.
     func checkOpen() throws(ServiceError) {
-        if isDraining { throw ServiceError(.shuttingDown, "the agent is stopping; ask again when it is back") }
+        if isDraining { throw ServiceError(.shuttingDown, "the agent is stopping; try again when it is back") }
         if let fault = ports.audit.fault {
             throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
         }

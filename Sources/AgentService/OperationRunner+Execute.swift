@@ -140,7 +140,7 @@ extension OperationRunner {
                 operation.message += Operation.lookedAgain + "nothing was changed by this call"
             case .left(let left, _, let undo): operation.notePartlyDone(plan, left: left, undo: undo)
             case .unseen(let why):
-                operation.message += Operation.lookedAgain + "whether a part of it stayed could not be read: \(why)"
+                operation.message += Operation.lookedAgain + "whether part of it remains could not be read: \(why)"
             }
         }
         await finish(operation, state, of: plan, context)

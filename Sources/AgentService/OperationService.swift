@@ -107,7 +107,7 @@ package final class OperationService: Sendable {
             case .queued: return try await cancelQueued(operation, context)
             case .running:
                 guard let upid = operation.upid else {
-                    throw notCancellable(operation, "PVE has not accepted it yet; ask again in a moment")
+                    throw notCancellable(operation, "PVE has not accepted it yet; try again in a moment")
                 }
                 return try await stop(operation, upid, context)
             case .succeeded, .succeededWithWarnings, .failed, .cancelled, .unknown:
@@ -124,7 +124,7 @@ package final class OperationService: Sendable {
 
     private func cancelQueued(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Operation {
         let ticket = registry.ticket(of: operation.id)
-        let aboutToStart = notCancellable(operation, "it is about to start; ask again in a moment")
+        let aboutToStart = notCancellable(operation, "it is about to start; try again in a moment")
         guard let ticket, ticket.ahead > 0 else { throw aboutToStart }
         let cancel = AuditEvent(
             .cancel, context, environment: operation.environment, plan: operation.planID,
@@ -206,7 +206,7 @@ package final class OperationService: Sendable {
                 guard operation.state == .unknown else {
                     var error = ServiceError(
                         .invalidRequest,
-                        "only an unknown outcome is settled by hand; operation \(id) is "
+                        "only an operation with an unknown outcome can be resolved; operation \(id) is "
                             + operation.state.rawValue)
                     error.operationID = id
                     throw error

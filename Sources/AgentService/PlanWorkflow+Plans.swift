@@ -119,7 +119,7 @@ extension PlanWorkflow {
         let isOwn = requester.isSameParty(as: context.caller) && principal.may(.change, in: environment)
         guard isOwn || principal.may(.approve, in: environment) else {
             throw ServiceError(
-                .forbidden, "plan \(planID) was asked for by \(requester.actor), who may cancel it, as approvers may",
+                .forbidden, "plan \(planID) was asked for by \(requester.actor), and only they and approvers may cancel it",
                 planID: planID)
         }
     }
@@ -180,7 +180,7 @@ extension PlanWorkflow {
             return plan
         }
         if state.isEnded { deadlines.forget(plan.id) }
-        guard let moved else { throw ServiceError(.internalError, "plan \(plan.id) moved on meanwhile; look again") }
+        guard let moved else { throw ServiceError(.internalError, "plan \(plan.id) changed in the meantime; look again") }
         return moved
     }
 

@@ -52,7 +52,7 @@ struct Recovery: Sendable {
         var ended = queued
         let now = ports.now()
         ended.code = Self.notExecuted
-        ended.message = "the agent was restarted before it began; nothing was sent, and its plan can be applied again"
+        ended.message = "the agent restarted before it began; nothing was sent, and its plan can be applied again"
         guard ended.move(to: .failed, at: now) else { return }
         let final = ended
         let event = AuditEvent(

@@ -120,7 +120,7 @@ package struct ServiceError: Error, Sendable {
             self.init(.frozen, "\(environment): changes were frozen before \(what) was sent; nothing of it was sent")
         case .timeout: self.init(.upstreamTimeout, "\(environment): PVE gave no answer in time to \(what)")
         case .invalid(let why, _):
-            self.init(.upstreamInvalid, "\(environment): PVE's answer to \(what) is no good: \(why)")
+            self.init(.upstreamInvalid, "\(environment): PVE's answer to \(what) is not valid: \(why)")
         }
     }
 }

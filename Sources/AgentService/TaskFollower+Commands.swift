@@ -29,7 +29,7 @@ extension TaskFollower {
         }
         operation.message =
             refusals > 0
-            ? "the guest agent does not tell any more what became of process \(pid)"
+            ? "the guest agent no longer reports what became of process \(pid)"
             : "process \(pid) still runs in the guest after \(limits.commandSeconds) seconds"
         return .unknown
     }

@@ -30,7 +30,7 @@ extension TaskFollower {
             guard ContinuousClock.now < deadline else { break }
             guard await backoff.wait() else { return nil }
         }
-        guard isKnown else { return TaskEnd(message: "PVE does not tell whether \(guest) runs") }
+        guard isKnown else { return TaskEnd(message: "PVE does not say whether \(guest) is running") }
         return TaskEnd(exit: .failed("\(guest) does not run \(limits.startSeconds) seconds later"))
     }
 }

@@ -126,7 +126,7 @@ final class TaskFollower: Sendable {
                     metadata: ["upid": "\(upid)", "environment": "\(managed.settings.name)"])
             }
             guard ContinuousClock.now < heard + .seconds(limits.followSeconds), refusals < 10 else {
-                return TaskEnd(message: "PVE does not tell how its task is doing")
+                return TaskEnd(message: "PVE does not report the state of its task")
             }
             guard await backoff.wait() else { return nil }
         }

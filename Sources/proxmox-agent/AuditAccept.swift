@@ -11,7 +11,7 @@ extension AuditCommand {
     /// `proxmox-agent audit accept`
     struct Accept: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Go on with a log that is not the one the state knows.",
+            abstract: "Accept a log that does not continue the one the state knows.",
             discussion: """
                 For when the agent does not start because the log is gone, was cut or is another one, and the right file \
                 cannot be brought back. Run it as the agent's user while the agent is stopped. The log has to end at the \
@@ -20,7 +20,7 @@ extension AuditCommand {
                 """)
 
         @Option(
-            help: ArgumentHelp("The configuration file: its audit_log_path and state_path count.", valueName: "file"),
+            help: ArgumentHelp("The configuration file; only audit_log_path and state_path are used.", valueName: "file"),
             completion: .file())
         var config: String
 

@@ -6,12 +6,12 @@ import StrictJSON
 /// `proxmox-agent audit`
 struct AuditCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "audit", abstract: "Look at the audit log.", subcommands: [Verify.self, Tail.self, Accept.self])
+        commandName: "audit", abstract: "Verify and read the audit log.", subcommands: [Verify.self, Tail.self, Accept.self])
 
     /// `proxmox-agent audit verify`
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Verify that the log is whole: every record, their order and the chain of hashes.",
+            abstract: "Verify the log: every record, the order and the hash chain.",
             discussion: """
                 Takes the rotated files first, the present one last. Names the first bad line and exits with 1 when \
                 something is wrong. A tail that was cut off cleanly shows only against a head noted earlier: --head.
@@ -42,10 +42,10 @@ struct AuditCommand: ParsableCommand {
         @Argument(help: "The log.", completion: .file())
         var file = "./data/audit.log"
 
-        @Option(name: [.customShort("n"), .long], help: ArgumentHelp("So many records.", valueName: "count"))
+        @Option(name: [.customShort("n"), .long], help: ArgumentHelp("The number of records.", valueName: "count"))
         var lines = 20
 
-        @Flag(help: "The records as they stand in the log.")
+        @Flag(help: "Print the records as they are in the log.")
         var json = false
 
         func validate() throws {

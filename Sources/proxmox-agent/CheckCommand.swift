@@ -9,7 +9,7 @@ import StrictJSON
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Check a configuration and every environment in it, and say what to mend.",
+        abstract: "Check a configuration and every environment in it, and report what to fix.",
         discussion: """
             Reads the configuration as serve does, then asks each environment for its version and for what its token \
             may do. Lists principals and rules as they were understood. Changes nothing and writes no audit record. Exits with 1 when something has to be mended.

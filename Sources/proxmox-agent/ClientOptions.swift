@@ -45,7 +45,7 @@ struct ClientOptions: ParsableArguments {
     var keyFile: String?
 
     @Option(
-        help: ArgumentHelp("Who you are, where all callers share one token (X-Actor-ID).", valueName: "name"))
+        help: ArgumentHelp("Your name, where all callers share one token (X-Actor-ID).", valueName: "name"))
     var actor: String?
 
     @Flag(help: "Print the agent's answer as it is, with characters that act on a terminal escaped.")

@@ -6,7 +6,7 @@ import StrictJSON
 /// `proxmox-agent freeze`
 struct FreezeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "freeze", abstract: "Let nothing change, everywhere or in one environment.",
+        commandName: "freeze", abstract: "Block all changes, everywhere or in one environment.",
         discussion: """
             While a freeze holds no call that changes something leaves; tasks that run already go on. Freezes add up, \
             one for each who sets one and each place.
@@ -16,14 +16,14 @@ struct FreezeCommand: ParsableCommand {
     /// `proxmox-agent freeze set`
     struct Set: ClientCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Set a freeze, or replace your own of the same place.")
+            abstract: "Set a freeze, or replace your own with the same scope.")
 
         @OptionGroup var place: PlaceOptions
 
-        @Option(help: ArgumentHelp("Why; told to everybody who is refused.", valueName: "text"))
+        @Option(help: ArgumentHelp("Why; shown to every caller who is refused.", valueName: "text"))
         var reason: String
 
-        @Option(help: ArgumentHelp("How long it holds, in seconds, else until it is lifted.", valueName: "seconds"))
+        @Option(help: ArgumentHelp("How long it lasts, in seconds; without it, until it is lifted.", valueName: "seconds"))
         var ttl: Int?
 
         @OptionGroup var client: ClientOptions
@@ -59,7 +59,7 @@ struct FreezeCommand: ParsableCommand {
 
         @OptionGroup var place: PlaceOptions
 
-        @Option(help: ArgumentHelp("Of those of the place, the one that this caller set.", valueName: "name"))
+        @Option(help: ArgumentHelp("The one that this caller set, where several have the same scope.", valueName: "name"))
         var by: String?
 
         @OptionGroup var client: ClientOptions
@@ -82,7 +82,7 @@ struct FreezeCommand: ParsableCommand {
 
     /// `proxmox-agent freeze show`
     struct Show: ClientCommand {
-        static let configuration = CommandConfiguration(abstract: "Show the freezes that hold.")
+        static let configuration = CommandConfiguration(abstract: "Show the freezes in force.")
 
         @OptionGroup var client: ClientOptions
 
@@ -96,7 +96,7 @@ struct FreezeCommand: ParsableCommand {
 
 /// Where a freeze holds.
 struct PlaceOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("In this environment alone, else everywhere.", valueName: "name"))
+    @Option(help: ArgumentHelp("Only in this environment, instead of everywhere.", valueName: "name"))
     var environment: String?
 }
 

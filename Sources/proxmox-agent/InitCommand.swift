@@ -9,7 +9,7 @@ import SystemPackage
 struct InitCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "init",
-        abstract: "Set up an environment of the installed service, and on the first run its callers.",
+        abstract: "Set up an environment for the installed service, and on the first run its callers.",
         discussion: """
             Prints the commands that make a user, a role and a token at PVE with no more privileges than the agent \
             uses, shows the certificate's fingerprint for comparison, tests the token, and says which privileges it \
@@ -20,7 +20,7 @@ struct InitCommand: AsyncParsableCommand {
             environment.
             """)
 
-    @Option(help: ArgumentHelp("Where PVE is: https://pve.lan:8006.", valueName: "url"))
+    @Option(help: ArgumentHelp("The URL of PVE, such as https://pve.lan:8006.", valueName: "url"))
     var url: String?
 
     @Option(help: ArgumentHelp("The environment's name.", valueName: "name"))
@@ -35,10 +35,10 @@ struct InitCommand: AsyncParsableCommand {
     var secretFile: String?
 
     @Option(
-        help: ArgumentHelp("The SHA-256 fingerprint to expect, AA:BB:…, instead of a question.", valueName: "print"))
+        help: ArgumentHelp("The expected SHA-256 fingerprint, AA:BB:…, instead of a prompt.", valueName: "print"))
     var fingerprint: String?
 
-    @Option(help: ArgumentHelp("Trust this authority, by name, and pin nothing.", valueName: "file"))
+    @Option(help: ArgumentHelp("Trust this certificate authority instead of pinning a fingerprint.", valueName: "file"))
     var caFile: String?
 
     @Option(help: ArgumentHelp("The first principal, who plans and applies.", valueName: "id"))
@@ -50,7 +50,7 @@ struct InitCommand: AsyncParsableCommand {
     @Flag(help: "Deny every change in this environment.")
     var readOnly = false
 
-    @Option(help: ArgumentHelp("The system to set up, where it is not this one.", valueName: "directory"))
+    @Option(help: ArgumentHelp("The root of the system to set up, instead of this one.", valueName: "directory"))
     var root = ""
 
     func validate() throws {
@@ -83,11 +83,11 @@ extension InitCommand {
         write(Array((question + (preset.map { " [\($0)]" } ?? "") + end).utf8), to: .standardError)
         guard let line = readLine() else {
             complain("")
-            throw StartError("there is no answer; give \(option)")
+            throw StartError("no answer was given; use \(option)")
         }
         let text = String(line.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
         if !text.isEmpty { return text }
-        guard let preset else { throw StartError("the answer is empty; give \(option)") }
+        guard let preset else { throw StartError("the answer is empty; use \(option)") }
         return preset
     }
 
@@ -103,7 +103,7 @@ extension InitCommand {
             if text.hasSuffix("\n") { text.removeLast() }
         } else {
             guard let typed = getpass("The token's secret (not shown): ") else {
-                throw StartError("there is no answer; give --secret-file")
+                throw StartError("no answer was given; use --secret-file")
             }
             text = String(cString: typed)
             memset(typed, 0, strlen(typed))

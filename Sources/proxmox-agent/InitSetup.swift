@@ -94,7 +94,7 @@ extension InitCommand {
             complain("\(origin) shows the certificate with the SHA-256 fingerprint\n\n    \(shown)\n")
             complain("Compare it with PVE's web interface, Node, Certificates, or on the node itself:")
             complain("    openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem\n")
-            guard try answer(nil, "Is it the same, yes or no?", "--fingerprint") == "yes" else {
+            guard try answer(nil, "Does it match, yes or no?", "--fingerprint") == "yes" else {
                 throw StartError("the certificate was not confirmed; nothing has been written")
             }
             return .pinned(shown)
@@ -119,7 +119,7 @@ extension InitCommand {
                 isGood = isGood && report.isGood
             }
             await upstreams.shutdown(within: .seconds(1))
-            guard isGood else { throw StartError("mend that and run it again; nothing has been written") }
+            guard isGood else { throw StartError("fix that and run it again; nothing has been written") }
         }
 
         /// On the first run one who asks and one who approves.
@@ -134,7 +134,7 @@ extension InitCommand {
                 if let flaw = ConfigReading.flaw(inID: id) { throw StartError(flaw) }
             }
             guard agent.lowercased() != approver.lowercased() else {
-                throw StartError("who asks may not approve: give two names")
+                throw StartError("the requester cannot be the approver: give two names")
             }
             return [(agent, .operator), (approver, .approver)]
         }

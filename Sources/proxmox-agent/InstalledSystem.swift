@@ -29,7 +29,7 @@ struct InstalledSystem {
             if let object = try JSON.parse(bytes).object { return object }
             throw JSONError(path: JSONPath([]), detail: "is no JSON object")
         } catch {
-            throw StartError("\(config): \(error.detail); mend it first")
+            throw StartError("\(config): \(error.detail); fix it first")
         }
     }
 
@@ -48,7 +48,7 @@ struct InstalledSystem {
     private func addresses(for document: JSONObject) -> String {
         var lines = [
             "# Written by proxmox-agent init: the service reaches these addresses and loopback, and no others.",
-            "# Where a PVE or the DNS servers move, mend it, then systemctl daemon-reload and restart the service.",
+            "# If a PVE node or DNS server gets another address, fix it here, then systemctl daemon-reload and restart the service.",
             "[Service]",
         ]
         for environment in document["environments"]?.array ?? [] {

@@ -5,7 +5,7 @@ import ArgumentParser
 struct ProxmoxAgent: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "proxmox-agent",
-        abstract: "Stands between automation and Proxmox VE: plans, approvals, audit.",
+        abstract: "The execution and policy boundary between automation and Proxmox VE.",
         discussion: """
             Whoever wants to change something asks for a plan first, gets it approved where policy says so, and then \
             applies it. Every request is written to an audit log whose records are chained by hash.

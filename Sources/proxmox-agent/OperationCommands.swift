@@ -35,13 +35,13 @@ struct OperationCommand: ParsableCommand {
     /// `proxmox-agent operation show`
     struct Show: ClientCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show where an operation stands.",
-            discussion: "With --wait the exit status is 0 only if it has succeeded, with or without warnings.")
+            abstract: "Show the state of an operation.",
+            discussion: "With --wait the exit status is 0 only if it succeeded, with or without warnings.")
 
         @Argument(help: .operationID, transform: { try Beginning($0, .operation) })
         var id: Beginning
 
-        @Flag(help: "Wait for its end, however long that takes.")
+        @Flag(help: "Wait until it ends, however long that takes.")
         var wait = false
 
         @OptionGroup var client: ClientOptions
@@ -87,8 +87,8 @@ struct OperationCommand: ParsableCommand {
     /// `proxmox-agent operation cancel`
     struct Cancel: ClientCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Cancel an operation that waits, or ask PVE to stop its task.",
-            discussion: "What a stopped task has done by then stays done. Follow it with: operation show ID --wait.")
+            abstract: "Cancel a queued operation, or ask PVE to stop its task.",
+            discussion: "What the task has done by then is not undone. Follow it with: operation show ID --wait.")
 
         @Argument(help: .operationID, transform: { try Beginning($0, .operation) })
         var id: Beginning
@@ -105,16 +105,16 @@ struct OperationCommand: ParsableCommand {
     /// `proxmox-agent operation resolve`
     struct Resolve: ClientCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Settle by hand an operation whose outcome is unknown.",
+            abstract: "Record the outcome of an operation that ended as unknown.",
             discussion: "Look at PVE first: the task list of the node, and the guest itself.")
 
         @Argument(help: .operationID, transform: { try Beginning($0, .operation) })
         var id: Beginning
 
-        @Option(help: ArgumentHelp("What became of it: succeeded or failed.", valueName: "outcome"))
+        @Option(help: ArgumentHelp("The outcome: succeeded or failed.", valueName: "outcome"))
         var outcome: String
 
-        @Option(help: ArgumentHelp("How you know; stands in the audit log.", valueName: "text"))
+        @Option(help: ArgumentHelp("How you know; kept in the audit log.", valueName: "text"))
         var reason: String
 
         @OptionGroup var client: ClientOptions

@@ -26,12 +26,12 @@ struct PlansCommand: ClientCommand {
 /// `proxmox-agent plan`
 struct PlanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "plan", abstract: "Look at one plan.", subcommands: [Show.self])
+        commandName: "plan", abstract: "Show one plan.", subcommands: [Show.self])
 
     /// `proxmox-agent plan show`
     struct Show: ClientCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show what a plan would do, to what, and what it waits for.",
+            abstract: "Show what a plan would change, and what it is waiting for.",
             discussion: """
                 Changes stand as KEY FROM → TO, with - where something goes away and + where something comes. Text that others \
                 wrote stands in quotation marks.
@@ -90,7 +90,7 @@ struct ApproveCommand: ClientCommand {
 /// `proxmox-agent reject`
 struct RejectCommand: ClientCommand {
     static let configuration = CommandConfiguration(
-        commandName: "reject", abstract: "Reject a plan: nobody can apply it any more.")
+        commandName: "reject", abstract: "Reject a plan, so that it can no longer be applied.")
 
     @Argument(help: .planID, transform: { try Beginning($0, .plan) })
     var id: Beginning
@@ -106,8 +106,8 @@ struct RejectCommand: ClientCommand {
 /// `proxmox-agent cancel`
 struct CancelCommand: ClientCommand {
     static let configuration = CommandConfiguration(
-        commandName: "cancel", abstract: "Cancel a plan that is not applied yet.",
-        discussion: "Who asked for it may, and approvers. An operation is cancelled with: operation cancel ID.")
+        commandName: "cancel", abstract: "Cancel a plan that has not been applied.",
+        discussion: "Its requester and approvers may do this. Cancel an operation with: operation cancel ID.")
 
     @Argument(help: .planID, transform: { try Beginning($0, .plan) })
     var id: Beginning
@@ -126,10 +126,10 @@ struct WordOptions: ParsableArguments {
         help: ArgumentHelp("The beginning of the plan_hash that you looked at, at least 8 digits.", valueName: "hex"))
     var hash: String?
 
-    @Option(help: ArgumentHelp("Why; stands in the plan and in the audit log.", valueName: "text"))
+    @Option(help: ArgumentHelp("Why; kept in the plan and in the audit log.", valueName: "text"))
     var reason: String?
 
-    @Option(help: ArgumentHelp("Where it was decided, such as a ticket's number.", valueName: "text"))
+    @Option(help: ArgumentHelp("Where it was decided, such as a ticket number.", valueName: "text"))
     var ticket: String?
 
     func validate() throws {
@@ -165,10 +165,10 @@ struct ListOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Only those of this environment.", valueName: "name"))
     var environment: String?
 
-    @Option(help: ArgumentHelp("At most so many, 1 to 500.", valueName: "count"))
+    @Option(help: ArgumentHelp("The most to list, 1 to 500.", valueName: "count"))
     var limit = 50
 
-    @Option(help: ArgumentHelp("Only those that are older than the one with this id.", valueName: "id"))
+    @Option(help: ArgumentHelp("Only those older than the one with this id.", valueName: "id"))
     var before: String?
 
     func validate() throws {
@@ -198,7 +198,7 @@ extension AgentClient {
 }
 
 extension ArgumentHelp {
-    static let planID = ArgumentHelp("The plan's id, or the beginning of it that no other has.", valueName: "id")
+    static let planID = ArgumentHelp("The plan's id, or a unique prefix of it.", valueName: "id")
     static let operationID = ArgumentHelp(
-        "The operation's id, or the beginning of it that no other has.", valueName: "id")
+        "The operation's id, or a unique prefix of it.", valueName: "id")
 }

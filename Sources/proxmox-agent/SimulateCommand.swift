@@ -9,7 +9,7 @@ import UnixSignals
 /// `proxmox-agent simulate`
 struct Simulate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Serve a simulated Proxmox VE, to try things against.",
+        abstract: "Serve a simulated Proxmox VE for experiments.",
         discussion: """
             Answers the Proxmox VE API under /api2/json as a real node does, with state in memory. The starting state \
             follows from the name alone: home is one node with half a dozen guests, cloud three nodes with some forty.
@@ -27,10 +27,10 @@ struct Simulate: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Which simulated cluster.", valueName: "name"))
     var name = "home"
 
-    @Option(help: ArgumentHelp("So many guests instead of the cluster's own.", valueName: "count"))
+    @Option(help: ArgumentHelp("The number of guests, instead of the cluster's own.", valueName: "count"))
     var guests: Int?
 
-    @Option(help: ArgumentHelp("The tokens to let in.", valueName: "file"), completion: .file())
+    @Option(help: ArgumentHelp("The API tokens to accept.", valueName: "file"), completion: .file())
     var tokenFile: String?
 
     @Option(help: ArgumentHelp("How long a task takes, in milliseconds.", valueName: "ms"))

@@ -29,7 +29,7 @@ struct StoreCommand: ParsableCommand {
     /// Which state is meant.
     struct Place: ParsableArguments {
         @Option(
-            help: ArgumentHelp("The configuration file, whose state_path counts.", valueName: "file"),
+            help: ArgumentHelp("The configuration file; only state_path is used.", valueName: "file"),
             completion: .file())
         var config: String?
 
@@ -51,7 +51,7 @@ struct StoreCommand: ParsableCommand {
     /// `proxmox-agent store check`
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Check that the state is whole: file, schema, key and every row.",
+            abstract: "Check the state: file, schema, key and every row.",
             discussion: """
                 Changes nothing and may run beside the agent. Prints what is in the state; names whatever is wrong and \
                 then exits with 1.
@@ -82,7 +82,7 @@ struct StoreCommand: ParsableCommand {
 
         @OptionGroup var place: Place
 
-        @Argument(help: "The new file; one that is there is not touched.", completion: .file())
+        @Argument(help: "The new file; an existing file is never overwritten.", completion: .file())
         var destination: String
 
         func run() throws {

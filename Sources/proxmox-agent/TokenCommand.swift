@@ -7,11 +7,11 @@ import SystemPackage
 /// `proxmox-agent token`
 struct TokenCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "token", abstract: "Make callers' tokens.", subcommands: [New.self, Hash.self])
+        commandName: "token", abstract: "Create tokens for callers.", subcommands: [New.self, Hash.self])
 
     struct New: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Make a token for a caller, and the configuration that lets it in.",
+            abstract: "Create a token for a caller, and the configuration entry that accepts it.",
             discussion: """
                 Prints the token on the first line, the only time that it can be seen, and on the second the entry for \
                 "principals" in the configuration, which holds its SHA-256. Nothing is written anywhere. After the \
@@ -25,7 +25,7 @@ struct TokenCommand: ParsableCommand {
             help: ArgumentHelp("viewer, operator, approver or auditor; may be repeated.", valueName: "role"))
         var role: [String] = ["viewer"]
 
-        @Option(help: ArgumentHelp("Where the roles count, else everywhere; may be repeated.", valueName: "name"))
+        @Option(help: ArgumentHelp("An environment where the roles apply, instead of all; may be repeated.", valueName: "name"))
         var environment: [String] = []
 
         @Flag(help: "Print one JSON object with token and principal.")
@@ -60,7 +60,7 @@ struct TokenCommand: ParsableCommand {
 
     struct Hash: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Print the SHA-256 of a token that stands on standard input.",
+            abstract: "Print the SHA-256 of a token read from standard input.",
             discussion: """
                 For token_sha256 in the configuration. The token is not an argument, as the list of processes would \
                 show it: proxmox-agent token hash < FILE.
