@@ -117,7 +117,7 @@ let agent: [Target] = [
     .testTarget(
         name: "AgentServiceTests",
         dependencies: ["AgentService", "AgentAudit", "AgentModel", "AgentTestSupport", "StrictJSON", logging],
-        swiftSettings: strict),
+        exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "PVEPlanningTests",
         dependencies: ["PVEPlanning", "AgentModel", "AgentService", "AgentTestSupport", "StrictJSON"],

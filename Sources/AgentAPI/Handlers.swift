@@ -113,7 +113,8 @@ struct Handlers: Sendable {
 
     private func read(_ request: ActionRequest, _ exchange: APIExchange) async throws(ServiceError) -> Response {
         let (plan, result) = try await service.reads.read(request, exchange.context)
-        return ReadEnvelope(head: ["request": request.json, "plan": Views.unstored(plan)], result: result).response()
+        return ReadEnvelope(head: ["request": Views.request(request), "plan": Views.unstored(plan)], result: result)
+            .response()
     }
 
     // MARK: Plan and apply
@@ -181,14 +182,14 @@ struct Handlers: Sendable {
 
     private func reply(to outcome: ApplyOutcome, _ exchange: APIExchange) async -> Response {
         let plan = outcome.plan
-        var body: JSONObject = ["request": plan.request.json, "decision": plan.decision.json]
+        var body: JSONObject = ["request": Views.request(plan.request), "decision": Views.decision(plan.decision)]
         if outcome.isStored { body["plan_id"] = .string(plan.id.description) }
         switch outcome.kind {
         case .read(let result): return ReadEnvelope(head: body, result: result).response()
         case .dryRun:
             body["result"] = [
                 "status": "planned", "message": "a dry run: nothing was changed",
-                "data": service.workflow.shown(plan, to: exchange.context.caller).preview.json,
+                "data": Views.preview(service.workflow.shown(plan, to: exchange.context.caller).preview),
             ]
             return .json(.ok, .object(body))
         case .operation(let found):

@@ -92,8 +92,8 @@ package enum Problem {
             body["errors"] = .array(
                 error.issues.map { ["pointer": .string($0.path.pointer), "detail": .string($0.detail)] })
         }
-        if !error.moved.isEmpty { body["moved"] = Views.moved(error.moved) }
-        body["upstream"] = error.upstream?.json
+        body["moved"] = Views.moved(error.moved)
+        body["upstream"] = error.upstream.map(Views.upstream)
         var fields: HTTPFields = [.contentType: "application/problem+json"]
         if error.code == .unauthenticated { fields[.wwwAuthenticate] = "Bearer" }
         if status == .serviceUnavailable || error.code == .rateLimited {

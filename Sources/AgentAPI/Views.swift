@@ -11,9 +11,10 @@ package enum Views {
     package static func plan(_ plan: Plan) -> JSON {
         [
             "plan_id": .string(plan.id.description), "state": .string(plan.state.rawValue),
-            "request": plan.request.json, "request_hash": .string(plan.requestHash),
+            "request": request(plan.request), "request_hash": .string(plan.requestHash),
             "plan_hash": .string(plan.planHash), "requester": .string(plan.requester.actor),
-            "decision": plan.decision.json, "preview": plan.preview.json, "requires": plan.requires.json,
+            "decision": decision(plan.decision), "preview": preview(plan.preview),
+            "requires": requirement(plan.requires),
             "approvals": .array(plan.approvals.map(approval)), "rejection": plan.standing.rejection.map(approval),
             "policy_version": .string(plan.policyVersion),
             "operation_id": plan.operationID.map { .string($0.description) },
@@ -38,7 +39,8 @@ package enum Views {
     /// What a read or a dry run in one step was based on: a plan that is not kept, and so has no id.
     package static func unstored(_ plan: Plan) -> JSON {
         [
-            "request": plan.request.json, "request_hash": .string(plan.requestHash), "decision": plan.decision.json,
+            "request": request(plan.request), "request_hash": .string(plan.requestHash),
+            "decision": decision(plan.decision),
         ]
     }
 
@@ -48,9 +50,10 @@ package enum Views {
             "environment": .string(operation.environment.description), "action": .string(operation.action.rawValue),
             "target": .string(operation.target.description), "state": .string(operation.state.rawValue),
             "requester": .string(operation.requester.actor), "upid": operation.upid.map { .string($0.description) },
-            "steps": operation.shownSteps, "code": operation.code.map { .string($0) },
-            "message": .string(operation.message), "cause": operation.cause, "left": operation.left,
-            "undo": operation.partial?.undo, "undo_leaves": operation.undoLeaves,
+            "steps": steps(operation), "code": operation.code.map { .string($0) },
+            "message": .string(operation.message), "cause": cause(operation),
+            "left": moved(operation.partial?.left ?? []),
+            "undo": operation.partial?.undo.map(request), "undo_leaves": leaves(operation.partial?.undoLeaves),
             "created_at": .string(operation.createdAt.rfc3339),
             "started_at": operation.startedAt.map { .string($0.rfc3339) },
             "ended_at": operation.endedAt.map { .string($0.rfc3339) },
@@ -58,7 +61,7 @@ package enum Views {
             "approvals": .array(operation.approvals.map(approval)),
             "cancel_requested_by": operation.cancelRequestedBy.map { .string($0) }, "data": operation.data,
             "log_tail": operation.logTail.isEmpty ? nil : JSON(operation.logTail),
-            "moved": operation.moved.isEmpty ? nil : moved(operation.moved), "upstream": operation.upstream?.json,
+            "moved": moved(operation.moved), "upstream": operation.upstream.map(upstream),
         ]
     }
 
@@ -66,13 +69,9 @@ package enum Views {
     package static func partial(_ operation: Operation) -> JSON {
         [
             "code": operation.code.map { .string($0) }, "detail": .string(operation.message),
-            "cause": operation.cause, "steps": operation.shownSteps, "left": operation.left,
-            "undo": operation.partial?.undo ?? .null, "undo_leaves": operation.undoLeaves,
+            "cause": cause(operation), "steps": steps(operation), "left": moved(operation.partial?.left ?? []),
+            "undo": operation.partial?.undo.map(request) ?? .null, "undo_leaves": leaves(operation.partial?.undoLeaves),
         ]
-    }
-
-    package static func moved(_ moved: [StateDrift]) -> JSON {
-        .array(moved.map(\.json))
     }
 
     private static func approval(_ approval: Approval) -> JSON {

@@ -39,17 +39,28 @@ extension ActionRequest {
         reader.require("target", "a target such as vm/101")
         reader.refuseUnknown()
         guard let actionName, let targetText, let environment else { throw .invalid(JSONIssues(reader.issues)) }
-        guard let action = Action(rawValue: actionName) else { throw .unknownAction(actionName) }
+        try self.init(
+            FollowUp(environment: environment, action: actionName, target: targetText, params: given), dryRun: dryRun,
+            notes, reader.issues)
+    }
+
+    /// What was asked for, held against the catalogue; `issues` are what is wrong with it already.
+    ///
+    /// - Throws: ``RequestError``, as ``init(parsing:)`` does.
+    package init(
+        _ asked: FollowUp, dryRun: Bool = false, _ notes: Notes = Notes(), _ issues: [JSONError] = []
+    ) throws(RequestError) {
+        guard let action = Action(rawValue: asked.action) else { throw .unknownAction(asked.action) }
         let definition = ActionCatalog.definition(of: action)
-        guard let target = Target(targetText), definition.targets.contains(target.form) else {
+        guard let target = Target(asked.target), definition.targets.contains(target.form) else {
             let forms = definition.targets.map(\.rawValue).joined(separator: ", ")
-            throw .invalidTarget("\(action.rawValue) takes \(forms); got \(JSON.string(targetText).shown)")
+            throw .invalidTarget("\(action.rawValue) takes \(forms); got \(JSON.string(asked.target).shown)")
         }
-        let checked = ParameterCheck(definition, given, on: target)
-        reader.report(checked.issues)
-        if !reader.issues.isEmpty { throw .invalid(JSONIssues(reader.issues)) }
+        let checked = ParameterCheck(definition, asked.params, on: target)
+        let issues = issues + checked.issues
+        if !issues.isEmpty { throw .invalid(JSONIssues(issues)) }
         self.init(
-            environment: environment, action: action, target: target, params: checked.params,
+            environment: asked.environment, action: action, target: target, params: checked.params,
             secrets: checked.secrets, dryRun: dryRun, notes: notes)
         do throws(EndpointError) { _ = try calls(onNode: nil) } catch {
             let path = JSONPath([.key("params"), .key("endpoint")])

@@ -72,23 +72,25 @@ package struct ActionRequest: Sendable {
     package mutating func eraseSecrets() { secrets = [:] }
 
     /// A ready plan request for the same target, or another one, of the same environment.
-    package func followUp(_ action: String, _ params: JSONObject, on target: String? = nil) -> JSON {
-        [
-            "environment": .string(environment.description), "action": .string(action),
-            "target": .string(target ?? self.target.description), "params": .object(params),
-        ]
+    package func followUp(_ action: String, _ params: JSONObject, on target: String? = nil) -> FollowUp {
+        FollowUp(environment: environment, action: action, target: target ?? self.target.description, params: params)
     }
 
     /// The node that the caller named.
     package var node: NodeName? { params["node"]?.string.flatMap(NodeName.init) }
+}
 
-    /// As records and answers show it, with defaults filled in and secrets redacted.
-    package var json: JSON {
-        [
-            "environment": .string(environment.description), "action": .string(action.rawValue),
-            "target": .string(target.description), "params": .object(params), "dry_run": .bool(dryRun),
-            "reason": reason.map { .string($0) }, "expires_at": expiresAt.map { .string($0.rfc3339) },
-            "approval_ticket": approvalTicket.map { .string($0) }, "approved_by": approvedBy.map { .string($0) },
-        ]
+/// A request that somebody may send next, such as one that takes a change back.
+package struct FollowUp: Sendable, Hashable {
+    package let environment: EnvironmentName
+    package let action: String
+    package let target: String
+    package var params: JSONObject
+
+    package init(environment: EnvironmentName, action: String, target: String, params: JSONObject) {
+        self.environment = environment
+        self.action = action
+        self.target = target
+        self.params = params
     }
 }

@@ -90,8 +90,8 @@ package struct Call: Sendable {
         path.map { "/" + $0.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "%2F") }.joined()
     }
 
-    /// As previews, hashes and records show it: secrets stand as `<redacted>`.
-    package var json: JSON {
+    /// PVE's parameters for people: secrets stand as `<redacted>`.
+    package var shownParameters: JSONObject {
         var shown = JSONObject()
         for (name, value) in parameters {
             switch value {
@@ -101,7 +101,7 @@ package struct Call: Sendable {
             case .observedDigest: shown.append(name, "<observed>")
             }
         }
-        return ["method": .string(method.rawValue), "path": .string(shownPath), "params": .object(shown)]
+        return shown
     }
 
     /// Whether the node writes to the cluster's file system for it, which takes a majority of the votes. Guests are

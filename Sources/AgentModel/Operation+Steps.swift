@@ -1,5 +1,5 @@
-package import FoundationEssentials
-package import StrictJSON
+import FoundationEssentials
+import StrictJSON
 
 /// What became of one of a plan's calls.
 package enum StepState: String, Sendable, Hashable, CaseIterable {
@@ -24,16 +24,6 @@ package struct CallName: Sendable, Hashable {
     }
 
     package init(_ call: Call) { self.init(method: call.method, path: call.shownPath) }
-
-    /// As ``json`` has it.
-    init?(_ shown: JSON) {
-        guard let method = shown["method"]?.string.flatMap(CallMethod.init), let path = shown["path"]?.string else {
-            return nil
-        }
-        self.init(method: method, path: path)
-    }
-
-    package var json: JSON { ["method": .string(method.rawValue), "path": .string(path)] }
 }
 
 /// Why an operation stopped after a part of it had been carried out, and the way back.
@@ -44,11 +34,11 @@ package struct PartialOutcome: Sendable, Hashable {
     /// What stayed of the call that failed, as PVE was found afterwards.
     package let left: [StateDrift]
     /// A ready plan request that takes back what was done; `nil` where there is none.
-    package let undo: JSON?
+    package let undo: FollowUp?
     /// What ``undo`` does not bring back.
     package let undoLeaves: [UndoGap]
 
-    package init(code: String?, detail: String, left: [StateDrift] = [], undo: JSON?, undoLeaves: [UndoGap] = []) {
+    package init(code: String?, detail: String, left: [StateDrift] = [], undo: FollowUp?, undoLeaves: [UndoGap] = []) {
         self.code = code
         self.detail = detail
         self.left = left
@@ -63,60 +53,12 @@ extension Operation {
     /// The code of operations whose command ran in the guest and ended with another exit code than 0.
     package static let commandFailed = "command_failed"
 
-    /// Every call of the plan, in order, and what became of it.
-    package var shownSteps: JSON {
-        .array(
-            calls.indices.map { index in
-                let step = index < steps.count ? steps[index] : nil
-                return [
-                    "call": calls[index].json, "state": .string((step?.state ?? .notSent).rawValue),
-                    "upid": step?.upid.map { .string($0.description) },
-                ]
-            })
-    }
-
-    /// Why it stopped, where a part was carried out.
-    package var cause: JSON? {
-        partial.map { partial in
-            [
-                "code": partial.code.map { .string($0) }, "detail": .string(partial.detail),
-                "moved": moved.isEmpty ? nil : .array(moved.map(\.json)), "upstream": upstream?.json,
-            ]
-        }
-    }
-
-    /// What stayed of the call that failed.
-    package var left: JSON? {
-        partial.flatMap { $0.left.isEmpty ? nil : .array($0.left.map(\.json)) }
-    }
-
-    /// What the way back from what was carried out does not bring back.
-    package var undoLeaves: JSON? {
-        partial.flatMap { $0.undoLeaves.isEmpty ? nil : .array($0.undoLeaves.map(\.json)) }
-    }
-
-    /// Takes over what a record of the operation's end, written at `time`, says of its calls; those that are not known as
-    /// well.
-    package mutating func takeSteps(of record: JSON, at time: Date) {
-        let shown = record["steps"]?.array ?? []
-        if calls.isEmpty { calls = shown.compactMap { $0["call"].flatMap(CallName.init) } }
-        for (index, step) in shown.enumerated() {
-            guard let state = step["state"]?.string.flatMap(StepState.init), state != .notSent else { break }
-            if index >= steps.count { steps.append(Step(sentAt: time)) }
-            steps[index].state = state
-            steps[index].upid = step["upid"]?.string.flatMap { UPID($0) } ?? steps[index].upid
-        }
-        guard let cause = record["cause"] else { return }
-        partial = PartialOutcome(
-            code: cause["code"]?.string, detail: cause["detail"]?.string ?? "",
-            left: (record["left"]?.array ?? []).compactMap(StateDrift.init), undo: record["undo"],
-            undoLeaves: (record["undo_leaves"]?.array ?? []).compactMap(UndoGap.init))
-        moved = (cause["moved"]?.array ?? []).compactMap(StateDrift.init)
-    }
+    /// What became of the call with that number in the plan.
+    package func state(ofCall index: Int) -> StepState { index < steps.count ? steps[index].state : .notSent }
 
     /// Makes it an operation that was carried out in part, where a call of it was, or where `left` stayed of one that
     /// failed, which `undo` takes back: then nothing may say that nothing was done.
-    package mutating func notePartlyDone(_ plan: Plan, left: [StateDrift] = [], undo: JSON? = nil) {
+    package mutating func notePartlyDone(_ plan: Plan, left: [StateDrift] = [], undo: FollowUp? = nil) {
         let done = steps.indices.filter { steps[$0].isDone }
         guard !done.isEmpty || !left.isEmpty, partial == nil else { return }
         let names = done.compactMap { index -> String? in
@@ -127,7 +69,7 @@ extension Operation {
         }
         let detail = message
         let back = left.isEmpty ? self.undo(of: done, in: plan) : undo
-        let isPlanned = back != nil && back?["action"] == plan.preview.undo?["action"]
+        let isPlanned = back != nil && back?.action == plan.preview.undo?.action
         partial = PartialOutcome(
             code: code, detail: detail, left: left, undo: back, undoLeaves: isPlanned ? plan.preview.undoLeaves : [])
         code = Self.partiallyApplied
@@ -139,7 +81,7 @@ extension Operation {
     }
 
     /// The way back from the calls that were carried out.
-    private func undo(of done: [Int], in plan: Plan) -> JSON? {
+    private func undo(of done: [Int], in plan: Plan) -> FollowUp? {
         // Another guest has taken the place of the one that was changed.
         guard !moved.contains(where: { ["kind", "uuid", "ctime", "hwaddrs"].contains($0.field) }) else { return nil }
         let calls = done.filter { $0 < plan.preview.calls.count }.map { plan.preview.calls[$0] }
@@ -176,14 +118,6 @@ extension Operation {
 }
 
 extension StateDrift {
-    package var json: JSON { ["field": .string(field), "planned": planned, "found": found] }
-
-    /// As ``json`` has it.
-    package init?(_ shown: JSON) {
-        guard let field = shown["field"]?.string else { return nil }
-        self.init(field: field, planned: shown["planned"] ?? .null, found: shown["found"] ?? .null)
-    }
-
     /// Without its values.
     fileprivate var hidden: StateDrift { StateDrift(field: field, planned: .null, found: .null) }
 }

@@ -61,7 +61,7 @@ package struct Operation: Sendable {
     package private(set) var startedAt: Date?
     package private(set) var endedAt: Date?
     /// The plan's calls, in order.
-    package internal(set) var calls: [CallName]
+    package var calls: [CallName]
     /// The calls as far as they were sent, in order.
     package var steps: [Step] = []
     /// A step's task ended well, but not without warnings.

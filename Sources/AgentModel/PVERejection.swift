@@ -1,5 +1,3 @@
-package import StrictJSON
-
 /// What PVE itself said when it refused.
 package struct PVERejection: Sendable, Hashable {
     package let status: Int
@@ -19,13 +17,4 @@ package struct PVERejection: Sendable, Hashable {
 
     /// Whether what was asked never got to the node, or to its daemon: nobody there has refused anything.
     package var isUnreachable: Bool { (502...504).contains(status) || (595...599).contains(status) }
-
-    package var json: JSON {
-        var shown: JSONObject = ["status": JSON(status), "reason": .string(reason)]
-        if !errors.isEmpty {
-            shown["errors"] = .object(
-                errors.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) })
-        }
-        return .object(shown)
-    }
 }

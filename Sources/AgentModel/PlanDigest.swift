@@ -3,6 +3,9 @@ import FoundationEssentials
 package import StrictJSON
 
 /// The hashes that bind an approval to what was shown.
+///
+/// The forms that are hashed are written here and nowhere else. They never change: a field that is renamed in an answer,
+/// a record or a stored document keeps its name here, or the hashes of plans that are under way would not be theirs.
 package struct PlanDigest: Sendable {
     /// Keys the hashes of secrets, so that a hash gives no hint of a short password.
     private let key: InstallationKey
@@ -34,9 +37,22 @@ package struct PlanDigest: Sendable {
             "plan_id": .string(id.description), "request_hash": .string(requestHash),
             "requester": .string(requester.actor), "environment_identity": .string(environmentIdentity),
             "calls": .array(preview.calls.map(keyed)), "observed": .object(preview.observed.shown),
-            "subjects": .array(preview.reach.subjects.map(\.json)),
-            "policy_version": .string(policyVersion), "requires": requires.json, "expires_at": .string(expiresAt),
+            "subjects": .array(preview.reach.subjects.map(Self.canonical)),
+            "policy_version": .string(policyVersion), "requires": Self.canonical(requires),
+            "expires_at": .string(expiresAt),
         ])
+    }
+
+    private static func canonical(_ subject: Subject) -> JSON {
+        [
+            "role": .string(subject.role.rawValue), "name": .string(subject.name),
+            "also": subject.aliases.isEmpty ? nil : JSON(subject.aliases),
+            "tags": subject.tags.isEmpty ? nil : JSON(subject.tags.sorted()),
+        ]
+    }
+
+    private static func canonical(_ requirement: Requirement) -> JSON {
+        ["approvals": JSON(requirement.approvals), "assurance": .string(requirement.assurance.rawValue)]
     }
 
     private func keyed(_ call: Call) -> JSON {

@@ -49,14 +49,6 @@ package struct Decision: Sendable, Hashable {
         self.approvals = approvals
         self.subjects = subjects
     }
-
-    package var json: JSON {
-        [
-            "allowed": .bool(allowed), "risk_level": .string(risk.rawValue),
-            "requires_approval": .bool(requiresApproval), "reason": .string(reason), "rules": JSON(rules),
-            "subjects": .array(subjects.map(\.json)),
-        ]
-    }
 }
 
 /// A subject as a decision names it, with the configured rules that matched it.
@@ -69,10 +61,6 @@ package struct JudgedSubject: Sendable, Hashable {
         self.role = role
         self.name = name
         self.rules = rules
-    }
-
-    package var json: JSON {
-        ["role": .string(role.rawValue), "name": .string(name), "rules": rules.isEmpty ? nil : JSON(rules)]
     }
 }
 
@@ -117,14 +105,6 @@ package struct UndoGap: Sendable, Hashable {
         self.key = key
         self.detail = detail
     }
-
-    /// As ``json`` has it.
-    package init?(_ shown: JSON) {
-        guard let key = shown["key"]?.string, let detail = shown["detail"]?.string else { return nil }
-        self.init(key, detail)
-    }
-
-    package var json: JSON { ["key": .string(key), "detail": .string(detail)] }
 }
 
 /// The live state a plan was made on.
@@ -184,7 +164,7 @@ package struct Preview: Sendable {
     /// Nothing brings back what the action is about.
     package var irreversible: Bool
     /// A ready plan request that takes the change back; `nil` where there is none.
-    package var undo: JSON?
+    package var undo: FollowUp?
     /// What ``undo`` does not bring back.
     package var undoLeaves: [UndoGap] = []
     package var checks: [Check]
@@ -195,7 +175,7 @@ package struct Preview: Sendable {
 
     package init(
         calls: [Call] = [], observed: Observed = Observed(), changes: [Change] = [], noop: Bool = false,
-        irreversible: Bool = false, undo: JSON? = nil, checks: [Check] = [], reach: Reach = Reach()
+        irreversible: Bool = false, undo: FollowUp? = nil, checks: [Check] = [], reach: Reach = Reach()
     ) {
         self.calls = calls
         self.observed = observed
@@ -205,20 +185,6 @@ package struct Preview: Sendable {
         self.undo = undo
         self.checks = checks
         self.reach = reach
-    }
-
-    package var json: JSON {
-        [
-            "subjects": .array(reach.subjects.map(\.json)), "calls": .array(calls.map(\.json)),
-            "observed": .object(observed.shown),
-            "changes": .array(changes.map { ["key": .string($0.key), "from": $0.from, "to": $0.to] }),
-            "noop": .bool(noop), "irreversible": .bool(irreversible), "undo": undo ?? .null,
-            "undo_leaves": .array(undoLeaves.map(\.json)),
-            "checks": .array(
-                checks.map {
-                    ["id": .string($0.id), "level": .string($0.level.rawValue), "detail": .string($0.detail)]
-                }),
-        ]
     }
 }
 
@@ -251,8 +217,6 @@ package struct Requirement: Sendable, Hashable {
         self.approvals = approvals
         self.assurance = assurance
     }
-
-    package var json: JSON { ["approvals": JSON(approvals), "assurance": .string(assurance.rawValue)] }
 }
 
 /// An approver's word on one plan.

@@ -1,5 +1,3 @@
-package import StrictJSON
-
 /// A guest, volume, storage, pool or node that a request reaches, and what it is to the request.
 package struct Subject: Sendable, Hashable {
     package enum Role: String, Sendable, Hashable, CaseIterable {
@@ -35,13 +33,6 @@ package struct Subject: Sendable, Hashable {
 
     /// Every name that the pattern of a rule is held against.
     package var names: [String] { [name] + aliases }
-
-    package var json: JSON {
-        [
-            "role": .string(role.rawValue), "name": .string(name),
-            "also": aliases.isEmpty ? nil : JSON(aliases), "tags": tags.isEmpty ? nil : JSON(tags.sorted()),
-        ]
-    }
 }
 
 /// What policy judges beside the request itself, as planning saw it.

@@ -10,7 +10,8 @@ package struct Policy: Sendable, Hashable {
 
     package init(rules: [PolicyRule] = []) {
         self.rules = rules
-        version = Self.base + (rules.isEmpty ? "" : "+rules@" + PlanDigest.hash(.array(rules.map(\.json))).prefix(8))
+        let canonical = JSON.array(rules.map(\.canonicalForm))
+        version = Self.base + (rules.isEmpty ? "" : "+rules@" + PlanDigest.hash(canonical).prefix(8))
     }
 
     private static let base: String = {

@@ -86,8 +86,8 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         return scope.targets?.contains { $0.description != "*" && $0.matches(mark) } == true
     }
 
-    /// The rule as it enters the policy's version.
-    var json: JSON {
+    /// The rule as it enters the hash that is part of the policy's version.
+    var canonicalForm: JSON {
         [
             "id": .string(id), "effect": .string(effect.rawValue), "approvals": JSON(approvals),
             "environments": scope.environments.map { JSON($0.map(\.description).sorted()) },

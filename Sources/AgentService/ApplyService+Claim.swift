@@ -63,7 +63,7 @@ extension ApplyService {
                 return operation
             }
             let operation = ticket.ahead > 0 ? try await audited.commit(queue, body) : try await audited.write(body)
-            ports.wrote(context.caller.principal, 4096 + plan.request.json.size + plan.preview.json.size)
+            ports.wrote(context.caller.principal, 4096 + plan.size)
             guard let operation else {
                 try workflow.checkState(of: try await workflow.load(plan.id))
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")

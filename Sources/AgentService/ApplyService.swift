@@ -138,7 +138,8 @@ package final class ApplyService: Sendable {
         try await audited.record(
             AuditEvent(
                 .read, context, environment: plan.request.environment, plan: isStored ? plan.id : nil,
-                request: plan.request.json, decision: plan.decision.json, result: ["status": "planned"]), .soon)
+                request: plan.request.auditForm, decision: plan.decision.auditForm, result: ["status": "planned"]),
+            .soon)
         return ApplyOutcome(plan: plan, isStored: isStored, kind: .dryRun)
     }
 

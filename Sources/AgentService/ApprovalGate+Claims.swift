@@ -17,8 +17,8 @@ extension ApprovalGate {
         var result: JSONObject = ["status": "refused", "code": .string(lack.code.rawValue)]
         result["state"] = .string(PlanState.awaitingApproval.rawValue)
         let refusal = AuditEvent(
-            .refuse, context, environment: settings.name, plan: plan.id, request: plan.request.json,
-            decision: plan.decision.json, result: .object(result))
+            .refuse, context, environment: settings.name, plan: plan.id, request: plan.request.auditForm,
+            decision: plan.decision.auditForm, result: .object(result))
         _ = try await audited.commit(refusal) { records -> Bool? in
             guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else { return nil }
             let before = plan

@@ -104,7 +104,7 @@ package final class ApprovalGate: Sendable {
         let event = AuditEvent(
             approval.verdict == .approve ? .approve : .reject, context, environment: plan.request.environment,
             plan: plan.id,
-            decision: plan.decision.json, result: .object(result))
+            decision: plan.decision.auditForm, result: .object(result))
         let stored = try await audited.commit(event) { records -> Plan? in
             guard var plan = records.plan(plan.id), plan.operationID == nil else { return nil }
             guard approval.verdict == .approve ? plan.approve(word, needing: needed) : plan.reject(word) else {

@@ -129,7 +129,7 @@ final class AuditedStore: Sendable {
         try await record(
             AuditEvent(
                 .refuse, context, environment: shown?.environment, plan: plan?.id, operation: error.operationID,
-                request: plan == nil ? shown?.json : nil, result: .object(result)))
+                request: plan == nil ? shown?.auditForm : nil, result: .object(result)))
     }
 
     // MARK: Records that are written apart from their transitions
@@ -188,5 +188,21 @@ extension JSON {
         case .object(let object): object.members.reduce(2) { $0 + $1.key.utf8.count + $1.value.size + 4 }
         case .null, .bool, .integer, .number: 8
         }
+    }
+}
+
+extension Plan {
+    /// About how many bytes a store keeps of it.
+    var size: Int {
+        let preview = preview
+        let calls = preview.calls.reduce(0) { $0 + $1.shownPath.utf8.count + JSON.object($1.shownParameters).size + 64 }
+        let changes = preview.changes.reduce(0) { $0 + $1.key.utf8.count + $1.from.size + $1.to.size + 32 }
+        let checks = preview.checks.reduce(0) { $0 + $1.id.utf8.count + $1.detail.utf8.count + 32 }
+        let subjects = preview.reach.subjects.reduce(0) { $0 + $1.name.utf8.count + 64 }
+        let texts = [
+            JSON.object(request.params), .object(preview.observed.shown), .object(preview.undo?.params ?? [:]),
+        ]
+        return texts.reduce(512 + (request.reason?.utf8.count ?? 0)) { $0 + $1.size } + calls + changes + checks
+            + subjects
     }
 }

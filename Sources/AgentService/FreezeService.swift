@@ -115,11 +115,7 @@ package final class FreezeService: Sendable {
         freezes.announce(freeze)
         let event = AuditEvent(
             .freeze, context, environment: freeze.environment,
-            result: [
-                "status": "frozen", "freeze_id": freeze.id.map { .string($0.description) },
-                "reason": .string(freeze.reason), "party": .string(freeze.party),
-                "ends_at": freeze.endsAt.map { .string($0.rfc3339) },
-            ])
+            result: freeze.auditForm)
         let held = freezes.inForce(at: freeze.setAt, ports.uptime())
         do throws(ServiceError) {
             try await change(event) { records in
@@ -140,11 +136,7 @@ package final class FreezeService: Sendable {
                 try audited.checkSpace()
                 guard let freeze = try chosen(choice, context) else { return nil }
                 let event = AuditEvent(
-                    .unfreeze, context, environment: freeze.environment,
-                    result: [
-                        "status": "lifted", "freeze_id": freeze.id.map { .string($0.description) },
-                        "by": .string(freeze.by),
-                    ])
+                    .unfreeze, context, environment: freeze.environment, result: freeze.auditLift)
                 try await change(event) { $0.remove(freeze) }
                 return freeze
             }

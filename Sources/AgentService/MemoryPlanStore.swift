@@ -69,7 +69,7 @@ package final class MemoryPlanStore: PlanStore {
             var (page, used) = (StoredPage<PlanSummary>(), 0)
             for plan in plans(filter) {
                 let summary = PlanSummary(plan)
-                let size = summary.plan.request.json.bytes.count + 1024
+                let size = summary.plan.size + 1024
                 if !page.take(summary, size: size, filling: &used, of: bytes) { break }
             }
             return page

@@ -1,5 +1,4 @@
 import AgentModel
-import StrictJSON
 
 /// What an operation keeps of how it went.
 extension Operation {
@@ -24,17 +23,6 @@ extension Operation {
         message = error.detail
         moved = error.moved
         upstream = error.upstream
-    }
-
-    /// What the audit log keeps of the end.
-    var record: JSON {
-        [
-            "status": .string(state.rawValue), "message": .string(message), "code": code.map { .string($0) },
-            "cause": cause, "left": left, "undo": partial?.undo, "undo_leaves": undoLeaves,
-            "guests": data?["guests"], "steps": shownSteps, "upid": upid.map { .string($0.description) },
-            "log_tail": logTail.isEmpty ? nil : JSON(logTail),
-            "upstream": upstream?.json, "cancel_requested_by": cancelRequestedBy.map { .string($0) },
-        ]
     }
 }
 

@@ -123,14 +123,8 @@ final class OperationRunner: Sendable {
         let plan = ready.plan
         let intent = AuditEvent(
             .applyIntent, context, environment: operation.environment, plan: plan.id, operation: operation.id,
-            request: plan.request.json, decision: plan.decision.json,
-            result: [
-                "plan_hash": .string(plan.planHash), "calls": .array(plan.preview.calls.map(\.json)),
-                "approvals": .array(
-                    plan.approvals.map {
-                        ["approver": .string($0.approver), "assurance": .string($0.assurance.rawValue)]
-                    }),
-            ])
+            request: plan.request.auditForm, decision: plan.decision.auditForm,
+            result: plan.auditIntent)
         // The world goes on while the intent is written.
         let isOpen: @Sendable (any StoreReader) -> Bool = { [self] records in
             freezes.freeze(covering: plan.request.environment, in: records) == nil

@@ -79,7 +79,7 @@ final class OutcomeRecorder: Sendable {
             try await self.audited.record(
                 AuditEvent(
                     .apply, context, environment: final.environment, plan: final.planID, operation: final.id,
-                    result: final.record))
+                    result: final.auditOutcome))
         }
         guard isRecorded else { return nil }
         ports.reached(.outcomeRecorded)

@@ -105,7 +105,7 @@ extension PlanWorkflow {
                 try checkState(of: plan)
                 let cancel = AuditEvent(
                     .cancel, context, environment: plan.request.environment, plan: id,
-                    result: ["status": "cancelled", "plan_hash": .string(plan.planHash)])
+                    result: plan.auditCancel)
                 return try await move(plan, to: .cancelled, cancel)
             }
         }
@@ -162,7 +162,7 @@ extension PlanWorkflow {
             guard isDue(plan) else { return plan }
             let expire = AuditEvent(
                 .expire, .agent, environment: plan.request.environment, plan: plan.id,
-                result: ["status": "expired", "expires_at": .string(plan.expiresAt.rfc3339)])
+                result: plan.auditExpiry)
             return try await move(plan, to: .expired, expire)
         }
     }

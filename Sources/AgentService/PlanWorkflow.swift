@@ -108,15 +108,6 @@ package final class PlanWorkflow: Sendable {
         return wanted
     }
 
-    /// What the audit log keeps of a new plan.
-    private func planned(_ plan: Plan) -> JSON {
-        [
-            "status": .string(plan.state.rawValue), "request_hash": .string(plan.requestHash),
-            "plan_hash": .string(plan.planHash), "calls": .array(plan.preview.calls.map(\.json)),
-            "expires_at": .string(plan.expiresAt.rfc3339),
-        ]
-    }
-
     /// Refuses one live plan too many, before anything is recorded.
     private func checkRoom(for plan: Plan) async throws(ServiceError) {
         guard plan.request.changes, plan.state.isLive else { return }
@@ -154,8 +145,8 @@ package final class PlanWorkflow: Sendable {
     private func keep(_ plan: Plan, _ kept: PendingIdempotentRequest?, _ context: Context) async throws(ServiceError) {
         let limit = limits.livePlans
         let event = AuditEvent(
-            .plan, context, environment: plan.request.environment, plan: plan.id, request: plan.request.json,
-            decision: plan.decision.json, result: planned(plan))
+            .plan, context, environment: plan.request.environment, plan: plan.id, request: plan.request.auditForm,
+            decision: plan.decision.auditForm, result: plan.auditResult)
         let stored = plan.request.changes ? plan : plan.outline
         let answer = plan.request.changes ? kept?.render(plan) : nil
         _ = try await audited.commit(event) { records -> Bool? in
@@ -171,7 +162,7 @@ package final class PlanWorkflow: Sendable {
         if let kept, let answer { idempotency.count(answer, of: kept.key.principal) }
         ports.wrote(
             context.caller.principal,
-            2048 + stored.request.json.size + stored.preview.json.size + (answer?.body.count ?? 0))
+            2048 + stored.size + (answer?.body.count ?? 0))
         guard plan.state.isLive else { return }
         let life = plan.expiresAt.timeIntervalSince(plan.createdAt)
         deadlines.set(plan.id, ports.uptime() + .milliseconds(Int(life * 1000)))

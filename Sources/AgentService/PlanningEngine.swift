@@ -114,7 +114,7 @@ package enum Aftermath: Sendable {
     /// All that was looked at is as it was before the call.
     case unchanged
     /// This stayed of it; whether that is all that was wanted, and what takes it back.
-    case left([StateDrift], isAll: Bool, undo: JSON?)
+    case left([StateDrift], isAll: Bool, undo: FollowUp?)
     /// PVE could not be looked at, for this reason.
     case unseen(String)
 }

@@ -79,9 +79,10 @@ package final class ReadService: Sendable {
         }
         try await audited.record(
             AuditEvent(
-                .read, context, environment: request.environment, plan: isStored ? plan.id : nil, request: request.json,
-                decision: plan.decision.json,
-                result: summary(result)), .soon)
+                .read, context, environment: request.environment, plan: isStored ? plan.id : nil,
+                request: request.auditForm,
+                decision: plan.decision.auditForm,
+                result: result.auditForm), .soon)
         return result
     }
 
@@ -141,7 +142,7 @@ package final class ReadService: Sendable {
                 request: [
                     "action": .string(Action.readInventory.rawValue), "target": .string(target.description),
                     "environments": JSON(visible.map(\.settings.name.description)),
-                ], result: summary(result)), .soon)
+                ], result: result.auditForm), .soon)
         return result
     }
 
@@ -175,17 +176,5 @@ package final class ReadService: Sendable {
             let failure = ServiceError(error, name, during: "reading the list of guests")
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: failure), nil)
         }
-    }
-
-    /// A read's record: how it went and how much there was, never the data.
-    private func summary(_ result: ReadResult) -> JSON {
-        var shown: JSONObject = ["status": .string(result.status.rawValue)]
-        switch result.content {
-        case .rows(let rows): shown["count"] = JSON(rows.reduce(0) { $0 + $1.count })
-        case .json(let value): shown["count"] = value.array.map { JSON($0.count) }
-        }
-        let failed = result.parts.filter { $0.error != nil }.map(\.environment.description)
-        if !failed.isEmpty { shown["failed_environments"] = JSON(failed) }
-        return .object(shown)
     }
 }

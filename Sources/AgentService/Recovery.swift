@@ -57,7 +57,7 @@ struct Recovery: Sendable {
         let final = ended
         let event = AuditEvent(
             .apply, .agent, environment: final.environment, plan: final.planID, operation: final.id,
-            result: final.record)
+            result: final.auditOutcome)
         _ = try await audited.commit(event) { records -> Bool? in
             records.put(final)
             if var plan = records.plan(final.planID), plan.operationID == final.id {

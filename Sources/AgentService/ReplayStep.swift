@@ -137,21 +137,3 @@ struct ReplayStep {
         }
     }
 }
-
-extension Operation {
-    /// What a record says of the end.
-    fileprivate mutating func take(outcome result: JSON, at time: Date) {
-        message = result["message"]?.string ?? ""
-        code = result["code"]?.string
-        logTail = result["log_tail"]?.array?.compactMap(\.string) ?? []
-        takeSteps(of: result, at: time)
-        // Records of before name the task alone.
-        if let upid = result["upid"]?.string.flatMap(UPID.init), self.upid == nil {
-            steps = steps.dropLast() + [Step(sentAt: steps.last?.sentAt ?? time, upid: upid, state: .done)]
-        }
-        guard let upstream = result["upstream"], let status = upstream["status"]?.integer else { return }
-        self.upstream = PVERejection(
-            status: Int(clamping: status), reason: upstream["reason"]?.string ?? "",
-            errors: (upstream["errors"]?.object?.members ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.string })
-    }
-}

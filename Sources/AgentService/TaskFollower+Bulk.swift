@@ -108,14 +108,13 @@ extension TaskFollower {
 
 extension Plan {
     /// The way back for those of the guests that were changed.
-    fileprivate func undo(only ids: Set<VMID>) -> JSON? {
-        guard var undo = preview.undo?.object, var params = undo["params"]?.object else { return nil }
-        let kept = (params["vms"]?.array ?? []).filter {
+    fileprivate func undo(only ids: Set<VMID>) -> FollowUp? {
+        guard var undo = preview.undo else { return nil }
+        let kept = (undo.params["vms"]?.array ?? []).filter {
             $0.integer.flatMap { VMID("\($0)") }.map(ids.contains) ?? false
         }
         guard !kept.isEmpty else { return nil }
-        params["vms"] = .array(kept)
-        undo["params"] = .object(params)
-        return .object(undo)
+        undo.params["vms"] = .array(kept)
+        return undo
     }
 }

@@ -80,20 +80,20 @@ extension PartialOutcome: Stored {
     var stored: JSON {
         [
             "code": code.map { .string($0) }, "detail": .string(detail), "left": left.isEmpty ? nil : JSON(left),
-            "undo": undo, "undo_leaves": undoLeaves.isEmpty ? nil : JSON(undoLeaves),
+            "undo": undo?.stored, "undo_leaves": undoLeaves.isEmpty ? nil : JSON(undoLeaves),
         ]
     }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             code: try fields.find("code", \.string), detail: try fields.text("detail"),
-            left: try fields.findList("left") ?? [], undo: try fields.find("undo") { $0 },
+            left: try fields.findList("left") ?? [], undo: try fields.find("undo"),
             undoLeaves: try fields.findList("undo_leaves") ?? [])
     }
 }
 
 extension StateDrift: Stored {
-    var stored: JSON { json }
+    var stored: JSON { ["field": .string(field), "planned": planned, "found": found] }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
@@ -103,7 +103,12 @@ extension StateDrift: Stored {
 }
 
 extension PVERejection: Stored {
-    var stored: JSON { json }
+    var stored: JSON {
+        let errors = errors.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }
+        return [
+            "status": JSON(status), "reason": .string(reason), "errors": errors.isEmpty ? nil : .object(errors),
+        ]
+    }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         let errors = try fields.find("errors") { value -> [String: String]? in

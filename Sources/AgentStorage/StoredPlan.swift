@@ -81,7 +81,7 @@ extension Preview: Stored {
     var stored: JSON {
         [
             "calls": JSON(calls), "observed": .object(observed.shown), "compared": JSON(observed.compared),
-            "changes": JSON(changes), "noop": .bool(noop), "irreversible": .bool(irreversible), "undo": undo,
+            "changes": JSON(changes), "noop": .bool(noop), "irreversible": .bool(irreversible), "undo": undo?.stored,
             "undo_leaves": JSON(undoLeaves),
             "checks": JSON(checks), "digest": digest.map { .string($0) }, "reach": reach.stored,
         ]
@@ -93,7 +93,7 @@ extension Preview: Stored {
             observed: Observed(
                 shown: try fields.get("observed", \.object), compared: try fields.texts("compared")),
             changes: try fields.list("changes"), noop: try fields.flag("noop"),
-            irreversible: try fields.flag("irreversible"), undo: try fields.find("undo") { $0 },
+            irreversible: try fields.flag("irreversible"), undo: try fields.find("undo"),
             checks: try fields.list("checks"))
         // Plans of before have none.
         for gap in try fields.find("undo_leaves", \.array) ?? [] {
@@ -237,10 +237,25 @@ extension Change: Stored {
 }
 
 extension UndoGap: Stored {
-    var stored: JSON { json }
+    var stored: JSON { ["key": .string(key), "detail": .string(detail)] }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(try fields.text("key"), try fields.text("detail"))
+    }
+}
+
+extension FollowUp: Stored {
+    var stored: JSON {
+        [
+            "environment": JSON(describing: environment), "action": .string(action), "target": .string(target),
+            "params": .object(params),
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
+        self.init(
+            environment: try fields.parsed("environment", EnvironmentName.init), action: try fields.text("action"),
+            target: try fields.text("target"), params: try fields.get("params", \.object))
     }
 }
 
@@ -253,7 +268,7 @@ extension Check: Stored {
 }
 
 extension Requirement: Stored {
-    var stored: JSON { json }
+    var stored: JSON { ["approvals": JSON(approvals), "assurance": JSON(assurance)] }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(

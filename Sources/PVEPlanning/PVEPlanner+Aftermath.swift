@@ -128,7 +128,7 @@ extension Call {
 
 extension Plan {
     /// A ready plan request that takes back what stayed of a call; `nil` where there is none.
-    fileprivate func undo(of left: [StateDrift]) -> JSON? {
+    fileprivate func undo(of left: [StateDrift]) -> FollowUp? {
         // Another guest has taken the place of the one that was changed.
         guard !left.contains(where: { ["kind", "uuid", "ctime"].contains($0.field) }) else { return nil }
         let pending = left.compactMap { $0.field.hasPrefix("pending.") ? String($0.field.dropFirst(8)) : nil }
@@ -136,9 +136,7 @@ extension Plan {
             return request.followUp(Action.revertPending.rawValue, ["keys": JSON(pending.sorted())])
         }
         guard let undo = preview.undo else { return request.restart(after: left) }
-        guard let action = undo["action"]?.string, action == request.target.guest?.kind.action("configure"),
-            let params = undo["params"]?.object
-        else {
+        guard undo.action == request.target.guest?.kind.action("configure") else {
             let names = preview.changes.map(\.key) + ["exists"]
             return left.contains { names.contains($0.field) } ? undo : nil
         }
@@ -147,18 +145,18 @@ extension Plan {
                 let name = field.field.hasPrefix("pending.") ? field.field.dropFirst(8) : field.field[...]
                 return String(name.prefix { $0 != "." })
             })
-        var kept = params.members.reduce(into: JSONObject()) { kept, member in
+        var kept = undo.params.members.reduce(into: JSONObject()) { kept, member in
             if keys.contains(member.key) { kept[member.key] = member.value }
         }
-        let deleted = (params["delete"]?.array ?? []).filter { $0.string.map(keys.contains) == true }
+        let deleted = (undo.params["delete"]?.array ?? []).filter { $0.string.map(keys.contains) == true }
         if !deleted.isEmpty { kept["delete"] = .array(deleted) }
-        return kept.isEmpty ? undo : request.followUp(action, kept)
+        return kept.isEmpty ? undo : request.followUp(undo.action, kept)
     }
 }
 
 extension ActionRequest {
     /// A start, for a guest that ran before and does not any more.
-    func restart(after left: [StateDrift]) -> JSON? {
+    func restart(after left: [StateDrift]) -> FollowUp? {
         guard let guest = target.guest,
             left.contains(where: { $0.field == "status" && $0.planned != "stopped" && $0.found == "stopped" })
         else { return nil }

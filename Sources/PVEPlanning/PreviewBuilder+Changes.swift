@@ -68,7 +68,7 @@ extension PreviewBuilder {
     /// What a guest that comes to be is like.
     private func created() -> [Change] {
         guard request.definition.expects == .absent, let call = calls.first else { return [] }
-        let shown = call.json["params"]?.object ?? [:]
+        let shown = call.shownParameters
         return shown.members.filter { $0.key != "vmid" }.map {
             Change($0.key, from: .null, to: value($0.key, $0.value))
         }
@@ -113,7 +113,7 @@ extension PreviewBuilder {
     private func configChanges() -> [Change] {
         var changes: [Change] = []
         for call in calls where call.path.last == "config" {
-            let shown = call.json["params"]?.object ?? [:]
+            let shown = call.shownParameters
             let (deleted, set) = call.configKeys
             for key in deleted {
                 let isHidden = ParameterDefinition.isSecret(key)
@@ -197,7 +197,7 @@ extension PreviewBuilder {
     // MARK: Objects
 
     private func objectChanges(_ call: Call) -> [Change] {
-        let shown = call.json["params"]?.object ?? [:]
+        let shown = call.shownParameters
         guard call.method != .delete else { return [Change("exists", from: true, to: false)] }
         let deleted = (shown["delete"]?.string ?? "").split(whereSeparator: { ", ;".contains($0) }).map(String.init)
         // What is not given goes, where the whole is replaced.

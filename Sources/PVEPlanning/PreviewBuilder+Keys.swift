@@ -17,7 +17,7 @@ extension PreviewBuilder {
             let isNew = call.path.count == 3 && call["archive"] == nil && call["restore"] == nil
             guard call.method != .get, isNew || call.path.last == "config" else { return [] }
             let deleted = [call["delete"], call["revert"]].flatMap { ($0 ?? "").split(separator: ",").map(String.init) }
-            let set = call.json["params"]?.object?.members ?? []
+            let set = call.shownParameters.members
             return deleted.map { Touch(key: $0, value: nil) }
                 + set.compactMap { member in
                     guard ActionCatalog.configureKeys(of: kind).contains(where: { $0.matches(member.key) }) else {
@@ -104,10 +104,10 @@ extension PreviewBuilder {
     }
 
     /// Why a way back of the guest's is none: PVE would refuse it to a token.
-    func rootOnly(in wish: JSON) -> UndoGap? {
-        guard let guest, wish["action"]?.string?.hasPrefix("configure_") == true else { return nil }
+    func rootOnly(in undo: FollowUp) -> UndoGap? {
+        guard let guest, undo.action.hasPrefix("configure_") else { return nil }
         let known = ActionCatalog.configureKeys(of: guest.kind)
-        let params = wish["params"]?.object ?? [:]
+        let params = undo.params
         let set = params.members.filter { member in known.contains { $0.matches(member.key) } }
             .map { Touch(key: $0.key, value: $0.value.string ?? $0.value.text) }
         let deleted = (params["delete"]?.array ?? []).compactMap(\.string).map { Touch(key: $0, value: nil) }

@@ -5,7 +5,7 @@ import StrictJSON
 /// The request that takes a change back, ready to be planned.
 extension PreviewBuilder {
     /// `nil` where nothing does. What it does not bring back is in ``gaps``.
-    func undo() async throws(HypervisorError) -> JSON? {
+    func undo() async throws(HypervisorError) -> FollowUp? {
         let name = request.safetyName(in: findings.callContext)
         var undo = try await undone().flatMap(acceptable)
         if let found = undo, let reason = rootOnly(in: found) { (undo, noUndo) = (nil, reason) }
@@ -28,12 +28,11 @@ extension PreviewBuilder {
     }
 
     /// A request that would be refused is no way back.
-    private func acceptable(_ undo: JSON) -> JSON? {
-        guard let object = undo.object else { return nil }
-        return (try? ActionRequest(parsing: object)) == nil ? nil : undo
+    private func acceptable(_ undo: FollowUp) -> FollowUp? {
+        (try? ActionRequest(undo)) == nil ? nil : undo
     }
 
-    private func undone() async throws(HypervisorError) -> JSON? {
+    private func undone() async throws(HypervisorError) -> FollowUp? {
         switch request.definition.undo {
         case .none: return nil
         case .action(let name, let target, let arguments, let asleep):
@@ -77,14 +76,14 @@ extension PreviewBuilder {
     /// Moves guests back to the one node that they came from; `nil` where there were several.
     private func wayBack(
         of ids: [JSON], by action: String, from node: String, to origins: Set<JSON>
-    ) -> JSON? {
+    ) -> FollowUp? {
         guard origins.count == 1, let origin = origins.first, origin.string != nil, !ids.isEmpty else { return nil }
         var params: JSONObject = ["vms": .array(ids), "target": origin]
         for name in ["max-workers", "with-local-disks"] { params[name] = request.params[name] }
         return wish(action, params, on: "node/\(node)")
     }
 
-    func wish(_ action: String, _ params: JSONObject, on target: String? = nil) -> JSON {
+    func wish(_ action: String, _ params: JSONObject, on target: String? = nil) -> FollowUp {
         request.followUp(action, params, on: target)
     }
 
@@ -132,7 +131,7 @@ extension PreviewBuilder {
     var configure: String { (guest?.kind ?? .container).action("configure") }
 
     /// The old values of all that was set or deleted; none where one of them is not to be seen, or not to be set.
-    func undoConfig(by action: String) -> JSON? {
+    func undoConfig(by action: String) -> FollowUp? {
         guard let kind = guest?.kind else { return nil }
         let known = ActionCatalog.configureKeys(of: kind)
         var params = JSONObject()
@@ -186,7 +185,7 @@ extension PreviewBuilder {
         return form.value(shownByPVE: old)
     }
 
-    private func undoTags() -> JSON? {
+    private func undoTags() -> FollowUp? {
         let style = findings.tagStyle
         let now = TagStyle.list(config["tags"]?.string ?? "")
         let next = request.tags(in: findings.callContext)
@@ -208,7 +207,7 @@ extension PreviewBuilder {
         gap("tags", "PVE writes tags as \(style.written(now).joined(separator: ", ")); their order may be another")
     }
 
-    private func undoPending() async throws(HypervisorError) -> JSON? {
+    private func undoPending() async throws(HypervisorError) -> FollowUp? {
         guard let kind = guest?.kind else { return nil }
         let keys = (request.params["keys"]?.array ?? []).compactMap(\.string)
         var params = JSONObject()

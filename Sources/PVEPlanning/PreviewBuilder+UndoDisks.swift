@@ -23,7 +23,7 @@ extension PreviewBuilder {
     /// The disk that the request names, as it is.
     private var named: Disk? { disks().first { $0.slot == text("disk") } }
 
-    func undoAttach(by action: String) -> JSON {
+    func undoAttach(by action: String) -> FollowUp {
         let slot = text("disk")
         if let call = calls.last { noteUnused(after: call) }
         if guest?.kind == .container, status != "stopped" {
@@ -32,13 +32,13 @@ extension PreviewBuilder {
         return wish(action, ["disk": .string(slot)])
     }
 
-    func undoDetach(by action: String) -> JSON? {
+    func undoDetach(by action: String) -> FollowUp? {
         guard request.params["destroy"] != true, !text("disk").hasPrefix("unused") else { return nil }
         return named.flatMap { attach($0, by: action) } ?? undoConfig(by: configure)
     }
 
     /// Attached again with all its options, where that is all there is to it.
-    private func attach(_ now: Disk, by action: String) -> JSON? {
+    private func attach(_ now: Disk, by action: String) -> FollowUp? {
         guard let call = calls.last, boot(after: call) == nil, now.isKept else { return nil }
         var params: JSONObject = ["disk": .string(now.slot), "volume": .string(now.volume)]
         if let path = now.settings["mp"] { params["path"] = path }
@@ -54,7 +54,7 @@ extension PreviewBuilder {
     }
 
     /// The volume as it was, where it stays; a running guest, which works on the copy, takes that along.
-    func undoMove() -> JSON? {
+    func undoMove() -> FollowUp? {
         guard let now = named, let storage = now.storage, let kind = guest?.kind else { return nil }
         let isUnused = now.slot.hasPrefix("unused")
         guard request.params["delete"] != true, status == "stopped", !isUnused, let old = config[now.slot] else {

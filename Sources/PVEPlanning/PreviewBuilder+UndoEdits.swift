@@ -5,7 +5,7 @@ import StrictJSON
 /// The way back for edits of objects.
 extension PreviewBuilder {
     /// The same edit the other way round: added is removed, changed gets its old values, removed is added again.
-    func undoEdit(_ gaps: [EditGap]) async throws(HypervisorError) -> JSON? {
+    func undoEdit(_ gaps: [EditGap]) async throws(HypervisorError) -> FollowUp? {
         guard let op = request.params["op"]?.string else { return nil }
         if request.params["moveto"] != nil { return undoPlace() }
         let definition = request.definition
@@ -68,7 +68,7 @@ extension PreviewBuilder {
     var replacesWhole: Bool { ["ipset-entry", "alias"].contains(request.params["object"]?.string) }
 
     /// A rule goes back to its place.
-    private func undoPlace() -> JSON? {
+    private func undoPlace() -> FollowUp? {
         guard let from = request.params["pos"]?.integer, let to = request.params["moveto"]?.integer else { return nil }
         var params = request.params
         // PVE counts the places with the rule still in its old one.
@@ -168,7 +168,7 @@ extension PreviewBuilder {
             || (findings.object?.object?.keys ?? []).contains(where: ParameterDefinition.isSecret)
     }
 
-    func undoPool() async throws(HypervisorError) -> JSON? {
+    func undoPool() async throws(HypervisorError) -> FollowUp? {
         var params = request.params
         switch params["op"]?.string {
         case "add": return wish(request.action.rawValue, ["op": "remove"])
@@ -183,7 +183,7 @@ extension PreviewBuilder {
     }
 
     /// Only those that really join or leave; guests that come from another pool go back to it.
-    private func undoMembers() async throws(HypervisorError) -> JSON? {
+    private func undoMembers() async throws(HypervisorError) -> FollowUp? {
         let isJoin = request.params["op"] == "join"
         let members = (findings.object?["members"]?.array ?? []).compactMap(\.string)
         func moves(_ name: String) -> Bool { members.contains { $0.hasSuffix("/\(name)") } != isJoin }

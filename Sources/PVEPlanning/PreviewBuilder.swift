@@ -81,7 +81,7 @@ final class PreviewBuilder {
     /// What PVE answers to a read, asked once.
     func read(_ path: [String], _ query: [String: String] = [:]) async throws(HypervisorError) -> JSON {
         let call = Call(.get, path, query.sorted { $0.key < $1.key }.map { ($0.key, .text($0.value)) })
-        let name = call.json.text
+        let name = call.shownPath + JSON.object(call.shownParameters).text
         lastRead = call.shownPath
         if let known = answers[name] { return try known.get() }
         do throws(HypervisorError) {

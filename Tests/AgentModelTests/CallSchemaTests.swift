@@ -49,7 +49,9 @@ struct CallSchemaTests {
                 used.formUnion(request.templates)
                 for call in try request.calls(in: Self.place) {
                     let flaws = schema.flaws(of: call)
-                    #expect(flaws.isEmpty, "\(action) \(call.json.text): \(flaws.joined(separator: "; "))")
+                    #expect(
+                        flaws.isEmpty,
+                        "\(action) \(call.shownPath) \(call.shownParameters): \(flaws.joined(separator: "; "))")
                     calls += 1
                     if let name = schema.name(of: call) { reached.insert(name) }
                 }
@@ -82,7 +84,7 @@ struct CallSchemaTests {
             call(.put, guest + ["resize"], [("disk", "scsi0"), ("size", "lots")]),
             call(.post, guest + ["config"], [("net", "virtio")]),
         ]
-        for call in bad { #expect(!schema.flaws(of: call).isEmpty, "\(call.json.text)") }
+        for call in bad { #expect(!schema.flaws(of: call).isEmpty, "\(call.shownPath) \(call.shownParameters)") }
     }
 
     @Test func `tasks are started where PVE says that it answers with one`() {

@@ -73,7 +73,7 @@ struct CallTests {
     func `an action comes to exactly these calls`(row: (Action, String, JSON, [String])) throws {
         let request = try ActionRequest.sample(row.0, row.1, row.2)
         let calls = try request.calls(onNode: NodeName("pve1")).map { call in
-            "\(call.method.rawValue) \(call.shownPath) \(call.json["params"]?.text ?? "")"
+            "\(call.method.rawValue) \(call.shownPath) \(JSON.object(call.shownParameters).text)"
         }
         #expect(calls == row.3)
     }
@@ -89,7 +89,7 @@ struct CallTests {
                 let id = call.taskID.map { ":\($0)" } ?? ""
                 let tasks = call.taskTypes.isEmpty ? "" : " -> \(call.taskTypes.joined(separator: "|"))\(id)"
                 lines.append(
-                    "    \(call.method.rawValue) \(call.shownPath) \(call.json["params"]?.text ?? "")\(tasks)"
+                    "    \(call.method.rawValue) \(call.shownPath) \(JSON.object(call.shownParameters).text)\(tasks)"
                         + (call.guestIDs.isEmpty
                             ? "" : " guests \(call.guestIDs.sorted().map(\.description).joined(separator: ","))"))
             }

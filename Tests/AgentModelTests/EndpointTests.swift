@@ -161,6 +161,6 @@ struct EndpointTests {
             ["comment": "a;b=c&d%20\u{E9}", "enable": true, "pos": 0, "log": false])
         let call = try #require(try edit.request().calls(onNode: nil).first)
         #expect(
-            call.json["params"] == ["comment": "a;b=c&d%20\u{E9}", "enable": "1", "pos": "0", "log": "0"])
+            call.shownParameters == ["comment": "a;b=c&d%20\u{E9}", "enable": "1", "pos": "0", "log": "0"])
     }
 }

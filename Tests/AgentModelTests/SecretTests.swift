@@ -41,11 +41,10 @@ struct SecretTests {
         let plan = Plan.sample(request)
         dump(plan, to: &dumped)
         let shown = [
-            "\(request)", String(reflecting: request), request.json.text, "\(calls)", plan.preview.json.text,
-            calls.map(\.json.text).joined(), "\(plan)", dumped,
+            "\(request)", String(reflecting: request), "\(calls)", "\(calls.map(\.shownParameters))", "\(plan)", dumped,
         ]
         for text in shown { #expect(!text.contains(Self.word)) }
-        #expect(request.json.text.contains("<redacted>"))
+        #expect("\(request.params)".contains("<redacted>"))
     }
 
     @Test(arguments: [(JSON.integer(123_456), "123456"), (true, "true")])
@@ -97,7 +96,7 @@ struct SecretTests {
         #expect(request.params["url"] == "https://<redacted>@host.example/a.iso?x=@")
         #expect(request.secrets.values.map { $0.reveal() } == [url])
         let calls = try request.calls(onNode: NodeName("pve1"))
-        #expect(!calls.map(\.json.text).joined().contains(Self.word))
+        #expect(!"\(calls.map(\.shownParameters))".contains(Self.word))
         #expect(Redaction(calls)("cannot fetch \(url): no") == "cannot fetch <redacted>: no")
     }
 
@@ -154,7 +153,7 @@ struct SecretTests {
             #expect(secrets(of: plan) == [])
             #expect(plan.endedAt == .sample)
             #expect(plan.preview.calls.count == 1)
-            #expect(plan.preview.calls.first?.json["params"]?["password"] == "<redacted>")
+            #expect(plan.preview.calls.first?.shownParameters["password"] == "<redacted>")
         }
         #expect(secrets(of: Plan.sample(request, allowed: false)) == [])
         var applied = Plan.sample(request)

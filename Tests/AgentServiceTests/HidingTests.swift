@@ -23,7 +23,7 @@ struct HidingTests {
 
     private func isHidden(_ plan: Plan) -> Bool {
         plan.preview.checks.contains { $0.detail == "hidden by rule:blind" }
-            && plan.preview.observed.shown["name"] == nil && !plan.preview.json.text.contains("payroll")
+            && plan.preview.observed.shown["name"] == nil && !"\(plan.preview)".contains("payroll")
             && !plan.decision.reason.contains("payroll")
     }
 
@@ -33,7 +33,7 @@ struct HidingTests {
         let plan = try await world.plan(.startVM, "vm/102", as: .by(TestPrincipals.agent))
         #expect(plan.state == .denied && plan.decision.reason.contains("payroll"), "\(plan.decision.reason)")
         let seen = try await summary(world, plan, for: TestPrincipals.watcher)
-        #expect(isHidden(seen), "\(seen.preview.json) \(seen.decision.reason)")
+        #expect(isHidden(seen), "\(seen.preview) \(seen.decision.reason)")
         let open = try await summary(world, plan, for: TestPrincipals.agent)
         #expect(!isHidden(open) && open.preview.observed.shown["name"] == "payroll")
     }
@@ -48,7 +48,7 @@ struct HidingTests {
         let stored = try await world.service.workflow.plan(made.id, .by(TestPrincipals.watcher))
         #expect(stored.preview.calls.isEmpty && !stored.preview.reach.subjects.contains { "\($0.name)" == "vm/102" })
         let seen = world.service.workflow.shown(stored, to: Caller(principal: TestPrincipals.watcher.id, label: nil))
-        #expect(isHidden(seen), "\(seen.preview.json)")
+        #expect(isHidden(seen), "\(seen.preview)")
         let open = world.service.workflow.shown(stored, to: Caller(principal: TestPrincipals.agent.id, label: nil))
         #expect(!isHidden(open))
     }

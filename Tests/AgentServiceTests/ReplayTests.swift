@@ -1,10 +1,11 @@
 import AgentAudit
 import AgentModel
-import AgentService
 import AgentTestSupport
 import FoundationEssentials
 import StrictJSON
 import Testing
+
+@testable import AgentService
 
 /// A state from a backup is brought to what the log says happened since.
 @Suite(.timeLimit(.minutes(1)))
@@ -12,7 +13,8 @@ struct ReplayTests {
     private func intent(_ plan: Plan, _ number: UInt64 = 5) -> AuditEvent {
         AuditEvent(
             kind: .applyIntent, actor: "alice", principal: "operator", label: "alice", environment: "home",
-            planID: "\(plan.id)", operationID: "\(RecordID.sample(number, .operation))", request: plan.request.json)
+            planID: "\(plan.id)", operationID: "\(RecordID.sample(number, .operation))", request: plan.request.auditForm
+        )
     }
 
     private func end(_ world: TestService, _ id: RecordID) async throws -> AgentModel.Operation {

@@ -39,71 +39,8 @@ extension PlanStoreConformance {
         }
     }
 
-    /// A value whose every level, kind of number and awkward text has to survive.
-    private static var json: JSON {
-        [
-            "null": .null,
-            "list": [
-                1, .number(1), .number(-0.0), .number(1e300), .number(0.1), true, "\u{0}\u{1F600}e\u{301}\u{2028}\\\"",
-            ],
-            "large": .integer(.max), "small": .integer(.min), "empty": [:], "z": [], "a": ["b": [["c": .null]]],
-        ]
-    }
-
-    private static func approval(_ approver: String) -> Approval {
-        Approval(
-            approver: approver, assurance: .verified, at: .sample.addingTimeInterval(0.001), reason: "fine\n",
-            ticket: "CHG-1")
-    }
-
-    /// A plan that has something in every field.
-    private static func full(secret: String) throws -> Plan {
-        let sample = try plan(1)
-        let request = ActionRequest(
-            environment: sample.request.environment, action: sample.request.action, target: sample.request.target,
-            params: ["a": json, "cipassword": "<redacted>"],
-            secrets: [
-                JSONPath([.key("cipassword")]): Secret(secret),
-                JSONPath([.key("x"), .index(2)]): Secret("\0é" + secret),
-            ], dryRun: true,
-            notes: .init(
-                reason: "why", expiresAt: .sample.addingTimeInterval(60.007), approvalTicket: "T-1",
-                approvedBy: "carol"))
-        var preview = Preview(
-            calls: [
-                Call(
-                    .post, ["nodes", "pve1", "a/b"],
-                    [
-                        ("text", .text("")), ("one", .secret(Secret(secret))), ("digest", .observedDigest),
-                        ("list", .list(["", "é"])), ("none", .list([])),
-                    ], tasks: ["qmstart", "hastart"], taskID: "101", expectedDrift: ["status"]),
-                Call(.delete, [], [("two", .secret(Secret(secret + "2"))), ("three", .secret(Secret("")))]),
-            ], observed: Observed(shown: ["x": json], compared: ["x", "y"]),
-            changes: [Change("memory", from: .null, to: json)], noop: true, irreversible: true, undo: json,
-            checks: [Check("guest", .warn, "so so"), Check("b", .block, ""), Check("c", .ok, "é")],
-            reach: Reach(
-                subjects: [
-                    Subject(.target, "vm/101", aliases: ["pool/a", "é"], tags: ["web"]), Subject(.source, "vm/7"),
-                ],
-                touches: ["touches-firewall"], losses: ["tag/web", "pool/a"]))
-        preview.digest = "abc"
-        preview.undoLeaves = [UndoGap("unused0", "stays"), UndoGap("", "é")]
-        return Plan(
-            id: sample.id, request: request, requestHash: "r", planHash: "p",
-            requester: Caller(principal: "bot", label: "label", isShared: false), environmentIdentity: "i",
-            policyVersion: "v",
-            decision: Decision(
-                allowed: true, risk: .high, requiresApproval: true, reason: "because", rules: ["a", "b"], approvals: 3,
-                subjects: [JudgedSubject(.target, "vm/101", rules: ["rule:a"]), JudgedSubject(.member, "vm/7")]),
-            preview: preview, requires: Requirement(approvals: 3, assurance: .verified),
-            createdAt: .sample.addingTimeInterval(-0.5), expiresAt: .sample.addingTimeInterval(0.999),
-            standing: .init(
-                state: .awaitingApproval, approvals: [approval("dora"), approval("emil")], rejection: nil,
-                operationID: .sample(9, .operation), endedAt: nil))
-    }
-
     func checkWholePlans() async throws {
-        let live = try Self.full(secret: "s3cret-é-\u{1}")
+        let live = try Plan.whole(secret: "s3cret-é-\u{1}")
         let plain = try Self.plan(3)
         try requireFull(live, otherThan: plain)
         try requireFull(live.request, otherThan: plain.request, but: ["environment", "action", "target"])
@@ -113,7 +50,7 @@ extension PlanStoreConformance {
         try requireSame(try await store.read { $0.plan(live.id) }, live, "a live plan comes back whole, with secrets")
         try requireSame(try await store.read { $0.plans(PlanFilter()).first }, live, "a list has whole plans")
         var ended = live
-        try require(ended.reject(Self.approval("fred")), "the sample can be rejected")
+        try require(ended.reject(.whole("fred")), "the sample can be rejected")
         let rejected = ended
         try await store.write { $0.put(rejected) }
         let kept = try await store.read { $0.plan(live.id) }
@@ -130,27 +67,8 @@ extension PlanStoreConformance {
 
     func checkWholeOperations() async throws {
         let plan = try Self.plan(1)
-        guard let upid = UPID("UPID:pve1:0000A1B2:01234567:6543ABCD:qmstart:101:root@pam!x:") else { return }
         let bare = Operation(id: .sample(1, .operation), plan: plan, approvals: [], createdAt: .sample)
-        var full = Operation(
-            id: .sample(2, .operation), plan: plan, approvals: [Self.approval("dora")], createdAt: .sample)
-        _ = full.move(to: .running, at: .sample.addingTimeInterval(0.123))
-        full.steps = [Step(sentAt: .sample, upid: upid, state: .done), Step(sentAt: .sample.addingTimeInterval(9.009))]
-        full.hasWarnings = true
-        full.knownTasks = [upid]
-        full.code = "upstream_refused"
-        full.partial = PartialOutcome(code: "plan_stale", detail: "é", undo: Self.json, undoLeaves: [UndoGap("a", "é")])
-        full.keptLog = ["one", ""]
-        full.message = "no\u{0} \u{202E}"
-        full.data = Self.json
-        full.logTail = ["", "two\n"]
-        full.moved = [
-            StateDrift(field: "status", planned: "stopped", found: Self.json),
-            StateDrift(field: "x", planned: 1, found: .number(1)),
-        ]
-        full.upstream = PVERejection(status: 500, reason: "é", errors: ["b": "2", "a": "1"])
-        full.cancelRequestedBy = "mallory"
-        full.queuePosition = 7
+        var full = Operation.whole(of: plan)
         let running = full
         try requireFull(
             running, otherThan: bare,

@@ -51,6 +51,31 @@ struct ArchitectureTests {
         }
     }
 
+    /// Forms that no other target can use: what an answer calls a field says nothing of the log or of the store.
+    @Test(arguments: [
+        ("AgentService", #"package .*\baudit[A-Z]\w*: JSON"#), ("AgentStorage", #"package .*\bstored: JSON"#),
+        ("AgentModel", #"var (json|view|stored|audit\w*): JSON"#),
+        ("AgentPolicy", #"var (json|view|stored|audit\w*): JSON"#),
+    ])
+    func `answers, audit records and stored documents have forms of their own`(target: String, form: String) throws {
+        let regex = try Regex(form)
+        for line in try Self.code(of: target) where line.text.contains(regex) {
+            Issue.record("\(target) has a form that others can use: \(line.file): \(line.text.trimmingBlanks())")
+        }
+    }
+
+    @Test func `the names of fields are written by the layer that they belong to`() throws {
+        // Each is in all three forms; PlanDigest's are those of hashes.
+        let names = try Regex(#""(risk_level|undo_leaves|requires_approval|irreversible|log_tail)""#)
+        func files(_ target: String) throws -> Set<String> {
+            Set(try Self.code(of: target).filter { $0.text.contains(names) }.map(\.file))
+        }
+        #expect(try files("AgentModel").isEmpty && files("AgentPolicy").isEmpty && files("PVEPlanning").isEmpty)
+        #expect(try files("AgentService") == ["AuditForms.swift"])
+        #expect(try files("AgentStorage") == ["StoredOperation.swift", "StoredPlan.swift"])
+        #expect(try files("AgentAPI") == ["PlanViews.swift", "Views.swift"])
+    }
+
     @Test(arguments: [
         ("PVE's paths and words", #"read(["nodes", node])"#), ("PVE's paths and words", #"call("/cluster/ha")"#),
         ("PVE's paths and words", #"type == "qmstart""#), ("PVE's paths and words", #"== "stop_vm""#),

@@ -1,3 +1,4 @@
+import AgentAPI
 import AgentModel
 import FoundationEssentials
 import Glibc
@@ -188,7 +189,7 @@ private struct Storm {
     private static func outcome(of request: ActionRequest, _ planner: any PlanningEngine) async -> Outcome {
         do throws(HypervisorError) {
             let preview = try await planner.preview(of: request, watching: [], resolving: false)
-            return .init(isBlocked: preview.checks.contains { $0.level == .block }, shown: preview.json)
+            return .init(isBlocked: preview.checks.contains { $0.level == .block }, shown: Views.preview(preview))
         } catch {
             return .init(isBlocked: true, shown: .string("\(error)"))
         }

@@ -1,0 +1,224 @@
+import AgentAudit
+import AgentModel
+import FoundationEssentials
+import StrictJSON
+
+// What audit records hold of requests, decisions, calls and results. A name here is that of a field in the log, for
+// good: `audit verify` and `Replay` read what was written years ago. Answers have theirs in AgentAPI, stored documents
+// in AgentStorage.
+
+extension ActionRequest {
+    /// With defaults filled in and secrets redacted.
+    var auditForm: JSON {
+        [
+            "environment": .string(environment.description), "action": .string(action.rawValue),
+            "target": .string(target.description), "params": .object(params), "dry_run": .bool(dryRun),
+            "reason": reason.map { .string($0) }, "expires_at": expiresAt.map { .string($0.rfc3339) },
+            "approval_ticket": approvalTicket.map { .string($0) }, "approved_by": approvedBy.map { .string($0) },
+        ]
+    }
+}
+
+extension Decision {
+    var auditForm: JSON {
+        [
+            "allowed": .bool(allowed), "risk_level": .string(risk.rawValue),
+            "requires_approval": .bool(requiresApproval), "reason": .string(reason), "rules": JSON(rules),
+            "subjects": .array(
+                subjects.map {
+                    [
+                        "role": .string($0.role.rawValue), "name": .string($0.name),
+                        "rules": $0.rules.isEmpty ? nil : JSON($0.rules),
+                    ]
+                }),
+        ]
+    }
+}
+
+extension Call {
+    /// Secrets stand as `<redacted>`.
+    fileprivate var auditForm: JSON {
+        ["method": .string(method.rawValue), "path": .string(shownPath), "params": .object(shownParameters)]
+    }
+}
+
+// MARK: - Results
+
+extension Plan {
+    /// The result of a new plan.
+    var auditResult: JSON {
+        [
+            "status": .string(state.rawValue), "request_hash": .string(requestHash), "plan_hash": .string(planHash),
+            "calls": .array(preview.calls.map(\.auditForm)), "expires_at": .string(expiresAt.rfc3339),
+        ]
+    }
+
+    /// The result of an intent: what is about to be sent, and who allowed it.
+    var auditIntent: JSON {
+        [
+            "plan_hash": .string(planHash), "calls": .array(preview.calls.map(\.auditForm)),
+            "approvals": .array(
+                approvals.map { ["approver": .string($0.approver), "assurance": .string($0.assurance.rawValue)] }),
+        ]
+    }
+
+    /// The result of a cancelled plan.
+    var auditCancel: JSON { ["status": "cancelled", "plan_hash": .string(planHash)] }
+
+    /// The result of an expired plan.
+    var auditExpiry: JSON { ["status": "expired", "expires_at": .string(expiresAt.rfc3339)] }
+}
+
+extension Freeze {
+    /// The result of a freeze.
+    var auditForm: JSON {
+        [
+            "status": "frozen", "freeze_id": id.map { .string($0.description) }, "reason": .string(reason),
+            "party": .string(party), "ends_at": endsAt.map { .string($0.rfc3339) },
+        ]
+    }
+
+    /// The result of its end.
+    var auditLift: JSON {
+        ["status": "lifted", "freeze_id": id.map { .string($0.description) }, "by": .string(by)]
+    }
+}
+
+extension ReadResult {
+    /// How a read went and how much there was, never the data.
+    var auditForm: JSON {
+        var shown: JSONObject = ["status": .string(status.rawValue)]
+        switch content {
+        case .rows(let rows): shown["count"] = JSON(rows.reduce(0) { $0 + $1.count })
+        case .json(let value): shown["count"] = value.array.map { JSON($0.count) }
+        }
+        let failed = parts.filter { $0.error != nil }.map(\.environment.description)
+        if !failed.isEmpty { shown["failed_environments"] = JSON(failed) }
+        return .object(shown)
+    }
+}
+
+// MARK: - Outcomes, written and read
+
+extension Operation {
+    /// The result of an operation's end.
+    var auditOutcome: JSON {
+        let cause = partial.map { partial -> JSON in
+            [
+                "code": partial.code.map { .string($0) }, "detail": .string(partial.detail),
+                "moved": moved.isEmpty ? nil : .array(moved.map(\.auditForm)), "upstream": upstream?.auditForm,
+            ]
+        }
+        return [
+            "status": .string(state.rawValue), "message": .string(message), "code": code.map { .string($0) },
+            "cause": cause, "left": partial.flatMap { $0.left.isEmpty ? nil : .array($0.left.map(\.auditForm)) },
+            "undo": partial?.undo?.auditForm,
+            "undo_leaves": partial.flatMap { $0.undoLeaves.isEmpty ? nil : .array($0.undoLeaves.map(\.auditForm)) },
+            "guests": data?["guests"], "steps": .array(calls.indices.map(auditStep)),
+            "upid": upid.map { .string($0.description) }, "log_tail": logTail.isEmpty ? nil : JSON(logTail),
+            "upstream": upstream?.auditForm, "cancel_requested_by": cancelRequestedBy.map { .string($0) },
+        ]
+    }
+
+    private func auditStep(_ index: Int) -> JSON {
+        [
+            "call": calls[index].auditForm, "state": .string(state(ofCall: index).rawValue),
+            "upid": index < steps.count ? steps[index].upid.map { .string($0.description) } : nil,
+        ]
+    }
+
+    /// Takes over what the record of its end, written at `time`, says; of its calls those that are not known as well.
+    mutating func take(outcome result: JSON, at time: Date) {
+        message = result["message"]?.string ?? ""
+        code = result["code"]?.string
+        logTail = result["log_tail"]?.array?.compactMap(\.string) ?? []
+        takeSteps(of: result, at: time)
+        // Records of before name the task alone.
+        if let upid = result["upid"]?.string.flatMap(UPID.init), self.upid == nil {
+            steps = steps.dropLast() + [Step(sentAt: steps.last?.sentAt ?? time, upid: upid, state: .done)]
+        }
+        upstream = result["upstream"].flatMap(PVERejection.init(audited:)) ?? upstream
+    }
+
+    private mutating func takeSteps(of result: JSON, at time: Date) {
+        let shown = result["steps"]?.array ?? []
+        if calls.isEmpty { calls = shown.compactMap { $0["call"].flatMap(CallName.init(audited:)) } }
+        for (index, step) in shown.enumerated() {
+            guard let state = step["state"]?.string.flatMap(StepState.init), state != .notSent else { break }
+            if index >= steps.count { steps.append(Step(sentAt: time)) }
+            steps[index].state = state
+            steps[index].upid = step["upid"]?.string.flatMap { UPID($0) } ?? steps[index].upid
+        }
+        guard let cause = result["cause"] else { return }
+        partial = PartialOutcome(
+            code: cause["code"]?.string, detail: cause["detail"]?.string ?? "",
+            left: (result["left"]?.array ?? []).compactMap(StateDrift.init(audited:)),
+            undo: result["undo"].flatMap(FollowUp.init(audited:)),
+            undoLeaves: (result["undo_leaves"]?.array ?? []).compactMap(UndoGap.init(audited:)))
+        moved = (cause["moved"]?.array ?? []).compactMap(StateDrift.init(audited:))
+    }
+}
+
+extension CallName {
+    fileprivate var auditForm: JSON { ["method": .string(method.rawValue), "path": .string(path)] }
+
+    fileprivate init?(audited form: JSON) {
+        guard let method = form["method"]?.string.flatMap(CallMethod.init), let path = form["path"]?.string else {
+            return nil
+        }
+        self.init(method: method, path: path)
+    }
+}
+
+extension FollowUp {
+    fileprivate var auditForm: JSON {
+        [
+            "environment": .string(environment.description), "action": .string(action), "target": .string(target),
+            "params": .object(params),
+        ]
+    }
+
+    fileprivate init?(audited form: JSON) {
+        guard let environment = form["environment"]?.string.flatMap(EnvironmentName.init),
+            let action = form["action"]?.string, let target = form["target"]?.string,
+            let params = form["params"]?.object
+        else { return nil }
+        self.init(environment: environment, action: action, target: target, params: params)
+    }
+}
+
+extension StateDrift {
+    fileprivate var auditForm: JSON { ["field": .string(field), "planned": planned, "found": found] }
+
+    fileprivate init?(audited form: JSON) {
+        guard let field = form["field"]?.string else { return nil }
+        self.init(field: field, planned: form["planned"] ?? .null, found: form["found"] ?? .null)
+    }
+}
+
+extension UndoGap {
+    fileprivate var auditForm: JSON { ["key": .string(key), "detail": .string(detail)] }
+
+    fileprivate init?(audited form: JSON) {
+        guard let key = form["key"]?.string, let detail = form["detail"]?.string else { return nil }
+        self.init(key, detail)
+    }
+}
+
+extension PVERejection {
+    fileprivate var auditForm: JSON {
+        var form: JSONObject = ["status": JSON(status), "reason": .string(reason)]
+        if !errors.isEmpty {
+            form["errors"] = .object(
+                errors.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) })
+        }
+        return .object(form)
+    }
+
+    fileprivate init?(audited form: JSON) {
+        guard let status = form["status"]?.integer else { return nil }
+        self.init(
+            status: Int(clamping: status), reason: form["reason"]?.string ?? "",
+            errors: (form["errors"]?.object?.members ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.string })
+    }
+}
