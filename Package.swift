@@ -135,17 +135,21 @@ let agent: [Target] = [
             "AgentStorage", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "SQLite", "StrictJSON",
         ],
         exclude: ["Golden"], swiftSettings: strict),
+    // A test target, because it sees the simulator's inside, which only tests are built for.
+    .testTarget(
+        name: "SimulatorTestSupport", dependencies: ["PVESimulator", "HTTPMessage", httpTypes],
+        path: "Tests/SimulatorTestSupport", swiftSettings: strict),
     .testTarget(
         name: "PVESimulatorTests",
         dependencies: [
-            "PVESimulator", "AgentModel", "HTTPMessage", "StrictJSON", "AgentTestSupport", "WireTestSupport", httpTypes,
+            "PVESimulator", "SimulatorTestSupport", "AgentModel", "HTTPMessage", "StrictJSON", "AgentTestSupport", "WireTestSupport", httpTypes,
         ],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "ProxmoxVETests",
         dependencies: [
-            "ProxmoxVE", "PVESimulator", "CurlHTTP", "AgentModel", "AgentService", "HTTPMessage", "StrictJSON",
-            "WireTestSupport", httpTypes,
+            "ProxmoxVE", "PVESimulator", "SimulatorTestSupport", "CurlHTTP", "AgentModel", "AgentService",
+            "HTTPMessage", "StrictJSON", "WireTestSupport", httpTypes,
         ],
         swiftSettings: strict),
     .testTarget(
@@ -153,8 +157,7 @@ let agent: [Target] = [
         dependencies: [
             "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
             "AgentTestSupport", "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVEPlanning", "PVESimulator", "ProxmoxVE",
-            "StrictJSON",
-            "WireTestSupport", httpTypes, logging,
+            "SimulatorTestSupport", "StrictJSON", "WireTestSupport", httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),
 ]

@@ -48,7 +48,7 @@ struct ClusterState: Sendable {
     /// Tasks started while this is set do not end by themselves.
     var holdsTasks = false
     /// What a fault demands of the tasks that the current request starts.
-    var taskFault: Fault.Effect?
+    var taskFault: TaskFault?
     /// The serialised answer of `/cluster/resources?type=vm` for callers who may see everything.
     var guestRows: (bytes: [UInt8], at: Duration)?
 

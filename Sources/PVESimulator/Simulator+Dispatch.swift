@@ -8,7 +8,7 @@ extension Simulator {
     private static let bodyLimit = 512 << 10
 
     /// Runs a request in Proxmox VE's order: method, token, path, privileges, node, parameters, and then the endpoint.
-    func perform(_ request: Request, path: String, fault: Fault.Effect?) throws(Failure) -> [UInt8] {
+    func perform(_ request: Request, path: String, fault: TaskFault?) throws(Failure) -> [UInt8] {
         let method = request.method.rawValue
         guard ["GET", "POST", "PUT", "DELETE"].contains(method) else {
             throw Failure(status: 501, message: "method '\(method)' not available", body: .none)
@@ -101,7 +101,7 @@ extension Simulator.State {
             var scratch = world
             _ = try call.endpoint.handler(&scratch, call)
             throw failure
-        case .taskFails(let text): world.taskFault = .taskError(text)
+        case .taskFails(let text): world.taskFault = .fails(text)
         }
     }
 

@@ -53,8 +53,6 @@ package final class Simulator: HTTPHandler, Sendable {
         package var tokens: Tokens
         /// How long a task takes.
         package var taskDuration: Duration
-        /// What a wrong token waits for its refusal; three seconds on a real node.
-        package var authenticationDelay: Duration
         /// Wall-clock time since 1970.
         package var now: @Sendable () -> Duration
         /// Seeds what is invented at run time: identities of clones, MAC addresses.
@@ -62,14 +60,13 @@ package final class Simulator: HTTPHandler, Sendable {
 
         package init(
             name: String, guests: Int? = nil, tokens: Tokens = .any, taskDuration: Duration = .milliseconds(150),
-            authenticationDelay: Duration = .zero, now: @escaping @Sendable () -> Duration = Simulator.wallClock,
+            now: @escaping @Sendable () -> Duration = Simulator.wallClock,
             seed: UInt64? = nil
         ) {
             self.name = name
             self.guests = guests
             self.tokens = tokens
             self.taskDuration = taskDuration
-            self.authenticationDelay = authenticationDelay
             self.now = now
             self.seed = seed
         }
@@ -77,10 +74,8 @@ package final class Simulator: HTTPHandler, Sendable {
 
     struct State: Sendable {
         var world: ClusterState
-        var faults: [Fault] = []
         var executed: [Execution] = []
-        /// Requests that are to be carried out later.
-        var late: [Request] = []
+        var interceptor: (any Interceptor)?
         /// How many requests of each method and pattern were executed, those no longer kept among them.
         var counts: [String: Int] = [:]
     }
@@ -121,10 +116,12 @@ package final class Simulator: HTTPHandler, Sendable {
     package func respond(to request: Request) async -> Response {
         let path = Self.path(of: request)
         if path == Self.executedPath { return executedAnswer(to: request) }
-        guard let fault = takeFault(method: request.method.rawValue, path: path) else {
-            return await answer(request, path: path, fault: nil)
+        guard let interceptor = state.withLock({ $0.interceptor }) else {
+            return answer(request, path: path, fault: nil)
         }
-        return await answer(request, path: path, under: fault)
+        return await interceptor.respond(to: request, at: path, of: self) { fault in
+            self.answer(request, path: path, fault: fault)
+        }
     }
 
     /// The path below `/api2/json`, decoded, without empty segments.
@@ -132,65 +129,35 @@ package final class Simulator: HTTPHandler, Sendable {
         FormDecoder.decode(request.path).split(separator: "/").reduce(into: "") { $0 += "/" + $1 }
     }
 
-    private func takeFault(method: String, path: String) -> Fault.Effect? {
-        let below = path.hasPrefix("/api2/json") ? path.dropFirst("/api2/json".count) : path[...]
-        return state.withLock { state in
-            guard !state.faults.isEmpty,
-                let index = state.faults.firstIndex(where: { fault in
-                    (fault.method ?? method) == method && below.hasPrefix(fault.path == "/" ? "" : fault.path)
-                })
-            else { return nil }
-            state.faults[index].count -= 1
-            let effect = state.faults[index].effect
-            if state.faults[index].count <= 0 { state.faults.remove(at: index) }
-            return effect
-        }
-    }
-
-    private func answer(_ request: Request, path: String, under fault: Fault.Effect) async -> Response {
-        switch fault {
-        case .delay(let time):
-            try? await Task.sleep(for: time)
-            return await answer(request, path: path, fault: nil)
-        case .reset: return Response(status: .badGateway, ending: .reset)
-        case .status(let code, let reason): return Wire.raw(status: code, reason: reason, json: false, body: [])
-        case .late(let code, let reason):
-            state.withLock { $0.late.append(request) }
-            return Wire.raw(status: code, reason: reason, json: false, body: [])
-        case .hang: return await hang()
-        case .executeThenReset:
-            _ = await answer(request, path: path, fault: nil)
-            return Response(status: .badGateway, ending: .reset)
-        case .cutBody:
-            let bytes = await answer(request, path: path, fault: nil).body.bytes
-            return Wire.raw(
-                status: 200, reason: "OK", json: true, body: Array(bytes.prefix(bytes.count / 2)), declared: bytes.count
-            )
-        case .wrongJSON:
-            _ = await answer(request, path: path, fault: nil)
-            return Wire.raw(status: 200, reason: "OK", json: true, body: Array("{\"data\":[{\"vmid\":".utf8))
-        case .html:
-            _ = await answer(request, path: path, fault: nil)
-            let page = "<!DOCTYPE html><html><head><title>Proxmox</title></head><body>Welcome</body></html>"
-            return Wire.raw(status: 200, reason: "OK", json: false, body: Array(page.utf8), contentType: "text/html")
-        case .neverEndingTask, .taskError, .taskWarnings: return await answer(request, path: path, fault: fault)
-        }
-    }
-
-    private func hang() async -> Response {
-        while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
-        return Response(status: .badGateway, ending: .reset)
-    }
-
-    private func answer(_ request: Request, path: String, fault: Fault.Effect?) async -> Response {
-        if hangs(request, path: path) { return await hang() }
-        do throws(Failure) {
-            return Wire.success(try perform(request, path: path, fault: fault))
-        } catch {
-            if error.status == 401, options.authenticationDelay > .zero {
-                try? await Task.sleep(for: options.authenticationDelay)
-            }
+    private func answer(_ request: Request, path: String, fault: TaskFault?) -> Response {
+        do throws(Failure) { return Wire.success(try perform(request, path: path, fault: fault)) } catch {
             return Wire.failure(error)
         }
     }
+}
+
+/// What may stand between a request and its answer.
+protocol Interceptor: AnyObject, Sendable {
+    /// Answers with what `answer` says or otherwise; `answer` takes what is to become of the tasks that it starts.
+    func respond(
+        to request: Request, at path: String, of simulator: Simulator, _ answer: (TaskFault?) async -> Response
+    ) async -> Response
+}
+
+/// A request that really changed something.
+package struct Execution: Sendable, Hashable {
+    package var method: String
+    /// Decoded, below `/api2/json`: `/nodes/pve/qemu/100/status/start`.
+    package var path: String
+    /// The path with the names of its parameters: `/nodes/{node}/qemu/{vmid}/status/start`.
+    package var pattern: String
+    /// The task it started, if it started one.
+    package var upid: String?
+    package var parameters: [String: String]
+    /// Parameters that are lists.
+    package var lists: [String: [String]]
+    /// Who asked: `root@pam!agent`.
+    package var caller: String
+    /// Since 1970, by the simulator's clock.
+    package var time: Duration
 }

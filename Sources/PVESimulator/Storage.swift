@@ -10,8 +10,6 @@ struct StorageDefinition: Sendable {
     var used = 700 << 30
     /// Whether it can be reached.
     var isOnline = true
-    /// Whether it gives no answer to anybody who reaches for it.
-    var hangs = false
 
     static let fileTypes: Set<String> = ["dir", "nfs", "cifs", "cephfs", "btrfs"]
     static let networkTypes: Set<String> = [

@@ -75,6 +75,15 @@ struct Work: Sendable {
     var release: @Sendable (inout ClusterState) -> Void = { _ in }
 }
 
+/// What becomes of a task that something goes wrong with.
+enum TaskFault: Sendable, Hashable {
+    case neverEnds
+    /// At its end, without its effect.
+    case fails(String)
+    /// So many times.
+    case warns(Int)
+}
+
 /// A task that has not ended.
 struct ActiveTask: Sendable {
     enum Phase: Sendable, Hashable {
@@ -88,7 +97,7 @@ struct ActiveTask: Sendable {
     var phase: Phase
     var work: Work
     var log = TaskLog()
-    var fault: Fault.Effect?
+    var fault: TaskFault?
     /// How many of its worker's stages are over.
     var stagesDone = 0
     /// Whether a test wants it not to end by itself.
@@ -165,7 +174,7 @@ extension ClusterState {
     /// Sets when a worker moves on; one that does not end stands at its first stage.
     private func proceed(_ task: inout ActiveTask) {
         let steps = task.work.stages.count + 1
-        let isEndless = task.isHeld || task.fault == .neverEndingTask
+        let isEndless = task.isHeld || task.fault == .neverEnds
         let stays = isEndless && (steps == 1 || task.stagesDone > 0)
         task.phase = .working(
             until: stays || waitsForChildren(task) ? nil : now + (task.work.duration ?? taskDuration) / steps)
@@ -179,7 +188,7 @@ extension ClusterState {
     private mutating func wakeParents(of upid: String) {
         for index in tasks.active.indices where tasks.active[index].log.children.contains(where: { $0.upid == upid }) {
             let parent = tasks.active[index]
-            guard parent.fault != .neverEndingTask, !parent.isHeld, !waitsForChildren(parent) else { continue }
+            guard parent.fault != .neverEnds, !parent.isHeld, !waitsForChildren(parent) else { continue }
             tasks.active[index].phase = .working(until: now)
         }
     }
@@ -223,7 +232,7 @@ extension ClusterState {
         var task = task
         do throws(TaskFailure) {
             // One that is to fail gets no further than to its preparations.
-            if case .taskError(let text) = task.fault { throw TaskFailure(text) }
+            if case .fails(let text) = task.fault { throw TaskFailure(text) }
             try task.work.stages[task.stagesDone](&self, &task.log)
         } catch {
             task.work.release(&self)
@@ -237,7 +246,7 @@ extension ClusterState {
 
     private mutating func finish(_ task: ActiveTask) {
         var task = task
-        if case .taskError(let text) = task.fault {
+        if case .fails(let text) = task.fault {
             task.work.release(&self)
             return end(task, error: text)
         }
@@ -247,7 +256,7 @@ extension ClusterState {
             task.work.release(&self)
             return end(task, error: error.text)
         }
-        if case .taskWarnings(let count) = task.fault {
+        if case .warns(let count) = task.fault {
             for number in 0..<count { task.log.warn("simulated warning \(number + 1)") }
         }
         end(task, error: nil)

@@ -4,8 +4,9 @@ import StrictJSON
 
 /// How answers look on the wire.
 enum Wire {
-    static let headers: [(HTTPField.Name, String)] = [
-        (.cacheControl, "max-age=0"), (.contentType, "application/json;charset=UTF-8"), (.server, "pve-api-daemon/3.0"),
+    static let json = "application/json;charset=UTF-8"
+    private static let headers: [(HTTPField.Name, String)] = [
+        (.cacheControl, "max-age=0"), (.contentType, json), (.server, "pve-api-daemon/3.0"),
     ]
 
     static func success(_ bytes: [UInt8]) -> Response {
@@ -24,28 +25,26 @@ enum Wire {
         case .json:
             let errors = failure.errors.sorted { $0.key < $1.key }
             let object = errors.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }
-            let json: JSON = [
+            let answer: JSON = [
                 "data": .null, "message": .string(failure.message),
                 "errors": errors.isEmpty ? .none : .some(.object(object)),
             ]
-            body = json.bytes
+            body = answer.bytes
         }
-        let isJSON = if case .json = failure.body { true } else { false }
-        return raw(status: failure.status, reason: failure.reason, json: isJSON, body: body)
+        return raw(
+            status: failure.status, reason: failure.reason, type: failure.body == .json ? json : nil, body: body)
     }
 
     /// A complete answer, after which the connection is closed.
     static func raw(
-        status: Int, reason: String, json: Bool, body: [UInt8], contentType: String? = nil, declared: Int? = nil
+        status: Int, reason: String, type: String? = nil, body: [UInt8] = [], declared: Int? = nil
     ) -> Response {
         var head = "HTTP/1.1 \(status) \(reason)\r\nCache-Control: max-age=0\r\nConnection: close\r\n"
         head += "Server: pve-api-daemon/3.0\r\n"
         if !body.isEmpty || declared != nil { head += "Content-Length: \(declared ?? body.count)\r\n" }
-        if let type = contentType ?? (json ? "application/json;charset=UTF-8" : nil) {
-            head += "Content-Type: \(type)\r\n"
-        }
+        if let type { head += "Content-Type: \(type)\r\n" }
         var fields = HTTPFields()
-        if let type = contentType ?? (json ? "application/json;charset=UTF-8" : nil) { fields[.contentType] = type }
+        fields[.contentType] = type
         return Response(
             status: .init(code: status, reasonPhrase: reason), fields: fields, body: Response.Body(body),
             ending: .raw(Array((head + "\r\n").utf8) + body))

@@ -1,5 +1,6 @@
 import AgentModel
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

@@ -3,6 +3,7 @@ import AgentTestSupport
 import FoundationEssentials
 import Glibc
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Synchronization
 import Testing

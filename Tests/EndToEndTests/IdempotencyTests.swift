@@ -1,5 +1,6 @@
 import HTTPTypes
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

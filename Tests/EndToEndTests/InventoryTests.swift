@@ -2,6 +2,7 @@ import HTTPMessage
 import HTTPTypes
 import MicroHTTPD
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Synchronization
 import Testing

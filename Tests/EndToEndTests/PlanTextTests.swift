@@ -2,6 +2,7 @@ import AgentTestSupport
 import FoundationEssentials
 import HTTPTypes
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

@@ -1,6 +1,7 @@
 import AgentModel
 import HTTPTypes
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

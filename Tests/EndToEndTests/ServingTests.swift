@@ -6,6 +6,7 @@ import Glibc
 import HTTPMessage
 import HTTPTypes
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 import WireTestSupport

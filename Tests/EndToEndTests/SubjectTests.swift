@@ -1,6 +1,7 @@
 import AgentModel
 import AgentTestSupport
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

@@ -1,6 +1,7 @@
 import HTTPMessage
 import HTTPTypes
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

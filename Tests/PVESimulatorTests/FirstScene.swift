@@ -1,4 +1,5 @@
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 
 /// The node of the first recording, and what was done to it between the recorded calls.

@@ -1,5 +1,6 @@
 import AgentTestSupport
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 
 /// A file of recorded exchanges: where it is, what its scene was, and the golden files that were made of it.

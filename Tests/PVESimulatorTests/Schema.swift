@@ -1,5 +1,6 @@
 import AgentTestSupport
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 
 /// Proxmox VE's own description of its API, by method and path.

@@ -1,5 +1,6 @@
 import AgentTestSupport
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

@@ -1,4 +1,5 @@
 import PVESimulator
+import SimulatorTestSupport
 
 /// The node of the second recording, and what was done to it between the recorded calls.
 enum SecondScene {

@@ -1,4 +1,5 @@
 import PVESimulator
+import SimulatorTestSupport
 
 /// The two nodes of the cluster recording, and what was done to them between the recorded calls.
 enum ThirdScene {

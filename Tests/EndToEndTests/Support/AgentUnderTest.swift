@@ -3,6 +3,7 @@ import CurlHTTP
 import HTTPMessage
 import HTTPTypes
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

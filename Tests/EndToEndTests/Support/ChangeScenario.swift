@@ -2,6 +2,7 @@ import FoundationEssentials
 import HTTPMessage
 import HTTPTypes
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

@@ -1,4 +1,5 @@
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 
 /// Changes whose way back is not as plain as their opposite.

@@ -1,4 +1,5 @@
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 
 /// In the simulated cloud vm/100 (web1) runs on pve2 and vm/136 (ci2) is stopped there; lxc/118 (cache1) runs there, lxc/130

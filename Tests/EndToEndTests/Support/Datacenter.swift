@@ -1,6 +1,7 @@
 import HTTPMessage
 import MicroHTTPD
 import PVESimulator
+import SimulatorTestSupport
 import Synchronization
 import Testing
 

@@ -1,4 +1,5 @@
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 
 /// What PVE refuses by rules of its own, and the check that sees it first.

@@ -1,3 +1,5 @@
+@testable package import PVESimulator
+
 /// Everything that an administrator can see to be set, to compare two moments by.
 extension Simulator {
     /// By what it is of: `vm/101.memory`, `storage/nas.content`, `firewall/cluster.alias.home`. Neither times nor what only

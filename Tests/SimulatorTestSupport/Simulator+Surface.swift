@@ -1,3 +1,5 @@
+@testable package import PVESimulator
+
 /// What the simulator serves, as data, to be held against Proxmox VE's schema.
 extension Simulator {
     /// One method of one path.

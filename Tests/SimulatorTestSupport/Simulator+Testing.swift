@@ -1,4 +1,7 @@
+import HTTPMessage
 import Synchronization
+
+@testable package import PVESimulator
 
 /// What tests do behind the caller's back.
 extension Simulator {
@@ -17,11 +20,21 @@ extension Simulator {
     }
 
     /// From now on the next requests that match meet `fault`; faults are tried in the order they were injected.
-    package func inject(_ fault: Fault) { state.withLock { $0.faults.append(fault) } }
+    package func inject(_ fault: Fault) { faultBook.state.withLock { $0.faults.append(fault) } }
+
+    /// Made when a test first asks for it.
+    var faultBook: FaultBook {
+        state.withLock { state in
+            if let book = state.interceptor as? FaultBook { return book }
+            let book = FaultBook()
+            state.interceptor = book
+            return book
+        }
+    }
 
     /// Carries out what came in late: the node that hung goes on.
     package func carryOutLate() async {
-        let requests = state.withLock { state in
+        let requests = faultBook.state.withLock { state in
             defer { state.late = [] }
             return state.late
         }
@@ -29,7 +42,7 @@ extension Simulator {
     }
 
     /// Forgets all faults that have not struck.
-    package func clearFaults() { state.withLock { $0.faults = [] } }
+    package func clearFaults() { faultBook.state.withLock { $0.faults = [] } }
 
     /// All requests that changed something, oldest first; the newest 10,000 are kept.
     package var executed: [Execution] { state.withLock { $0.executed } }
@@ -144,7 +157,7 @@ extension Simulator {
                 world.tasks.active[index].isHeld = false
                 world.tasks.active[index].work.duration = .zero
                 let task = world.tasks.active[index]
-                guard task.fault != .neverEndingTask, !world.waitsForChildren(task) else { continue }
+                guard task.fault != .neverEnds, !world.waitsForChildren(task) else { continue }
                 world.tasks.active[index].phase = .working(until: world.now)
             }
             world.advance()

@@ -1,4 +1,5 @@
 import AgentModel
+package import AgentService
 import FoundationEssentials
 import StrictJSON
 import Synchronization

@@ -1,5 +1,6 @@
-import HTTPMessage
 import Synchronization
+
+@testable package import PVESimulator
 
 /// What tests do to nodes, storages and the cluster behind the caller's back.
 extension Simulator {
@@ -90,27 +91,9 @@ extension Simulator {
 
     /// Whether a storage keeps everybody waiting who reaches for it. What the nodes told of it before stays known.
     package func setStorageHangs(_ id: String, _ hangs: Bool) {
-        change { world in
-            for index in world.storages.indices where world.storages[index].id == id {
-                world.storages[index].hangs = hangs
-            }
+        faultBook.state.withLock { state in
+            if hangs { state.hangingStorages.insert(id) } else { state.hangingStorages.remove(id) }
         }
-    }
-
-    /// Whether a read reaches for a storage that hangs: one names it, or asks for the status of any, for which PVE
-    /// reaches for all of the node's. `content` leaves out those that take none of it; `storage` does not.
-    func hangs(_ request: Request, path: String) -> Bool {
-        let parts = path.split(separator: "/").dropFirst(2).map(String.init)
-        guard parts.count > 2, parts[0] == "nodes", parts[2] == "storage" else { return false }
-        let hanging = state.withLock { state in
-            state.world.storages.filter { $0.hangs && $0.isEnabled && $0.isOn(parts[1]) }
-        }
-        guard !hanging.isEmpty else { return false }
-        if parts.count > 4, parts[4] == "content" { return hanging.contains { $0.id == parts[3] } }
-        guard parts.count == 3, case .text(let wanted)? = try? FormDecoder.parameters(of: request)["content"] else {
-            return parts.count == 3 || parts.last == "status"
-        }
-        return hanging.contains { storage in Format.list(wanted).contains { storage.contents.contains($0) } }
     }
 
     /// Whether a node is up; requests that would have to go to one that is down are answered with 595. The first node

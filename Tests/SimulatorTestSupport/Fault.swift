@@ -43,21 +43,3 @@ package struct Fault: Sendable, Hashable {
         self.count = count
     }
 }
-
-/// A request that really changed something.
-package struct Execution: Sendable, Hashable {
-    package var method: String
-    /// Decoded, below `/api2/json`: `/nodes/pve/qemu/100/status/start`.
-    package var path: String
-    /// The path with the names of its parameters: `/nodes/{node}/qemu/{vmid}/status/start`.
-    package var pattern: String
-    /// The task it started, if it started one.
-    package var upid: String?
-    package var parameters: [String: String]
-    /// Parameters that are lists.
-    package var lists: [String: [String]]
-    /// Who asked: `root@pam!agent`.
-    package var caller: String
-    /// Since 1970, by the simulator's clock.
-    package var time: Duration
-}
