@@ -57,49 +57,42 @@ struct Access: Sendable {
 }
 
 let accessEndpoints: [Endpoint] = [
-    .get("access") { (_, _) throws(Failure) in
-        .data(
-            .array(
-                ["users", "groups", "roles", "acl", "domains", "openid", "tfa", "ticket", "password"].map {
-                    ["subdir": .string($0)]
-                }))
+    .get("access") { _, _ in
+        .rows(
+            ["users", "groups", "roles", "acl", "domains", "openid", "tfa", "ticket", "password"].map {
+                ["subdir": .string($0)]
+            })
     },
-    .get("access/permissions", "path:str userid:str") { (world, call) throws(Failure) in
-        .data(.object(world.permissions(of: call.caller, on: call["path"])))
+    .get("access/permissions", "path:str userid:str") { world, call in
+        .object(world.permissions(of: call.caller, on: call["path"]))
     },
-    .get("access/users", "enabled:bool full:bool") { (world, call) throws(Failure) in
-        .data(.array(world.users(for: call)))
-    },
-    .get("access/users/{userid}/token") { (world, call) throws(Failure) in
+    .get("access/users", "enabled:bool full:bool") { world, call in .rows(world.users(for: call)) },
+    .get("access/users/{userid}/token") { world, call in
         let rows = world.directory.tokenRows(of: call.text("userid"))
         let names = Set(rows.compactMap { $0["tokenid"]?.string })
         let others = world.tokenIDs(of: call.text("userid")).filter { !names.contains($0) }
-        return .data(.array(rows + others.map { ["tokenid": .string($0), "privsep": 1, "expire": 0] }))
+        return .rows(rows + others.map { ["tokenid": .string($0), "privsep": 1, "expire": 0] })
     },
-    .get("access/users/{userid}/token/{tokenid}") { (world, call) throws(Failure) in
+    .get("access/users/{userid}/token/{tokenid}") { world, call in
         let (user, name) = (call.text("userid"), call.text("tokenid"))
-        if let options = world.directory.users[user]?.tokens[name] { return .data(.object(Directory.row(options))) }
+        if let options = world.directory.users[user]?.tokens[name] { return .object(Directory.row(options)) }
         guard world.tokenIDs(of: user).contains(name) else {
-            throw .plain("no such token '\(name)' for user '\(user)'")
+            throw Failure("no such token '\(name)' for user '\(user)'")
         }
         return .data(["privsep": 1, "expire": 0])
     },
-    .get("access/domains") { (_, _) throws(Failure) in
+    .get("access/domains") { _, _ in
         .data([
             ["realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication"],
             ["realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server"],
         ])
     },
-    .get("access/roles") { (_, _) throws(Failure) in
-        .data(
-            .array(
-                builtInRoles.map { ["privs": .string($1.joined(separator: ",")), "roleid": .string($0), "special": 1] })
-        )
+    .get("access/roles") { _, _ in
+        .rows(builtInRoles.map { ["privs": .string($1.joined(separator: ",")), "roleid": .string($0), "special": 1] })
     },
-    .get("access/groups") { (_, _) throws(Failure) in .data([]) },
-    .put("access/password", "password!:str(8..64) userid!:str(..64) confirmation-password:str(5..64)") {
-        (_, _) throws(Failure) in
-        throw .denied("URI '/access/password' not available with API token, need proper ticket.\n")
+    .get("access/groups") { _, _ in .data([]) },
+    .put("access/password", "password!:str(8..64) userid!:str(..64) confirmation-password:str(5..64)") { _, _ in
+        throw Failure.denied("URI '/access/password' not available with API token, need proper ticket.\n")
     },
 ]
 
@@ -107,8 +100,7 @@ let builtInRoles: [(String, [String])] = [
     ("Administrator", Access.privileges), ("NoAccess", []),
     ("PVEAuditor", Access.privileges.filter { $0.hasSuffix(".Audit") }),
     ("PVEDatastoreUser", ["Datastore.AllocateSpace", "Datastore.Audit"]),
-    ("PVESysAdmin", ["Sys.Audit", "Sys.Console", "Sys.Syslog"]),
-    ("PVETemplateUser", ["VM.Audit", "VM.Clone"]),
+    ("PVESysAdmin", ["Sys.Audit", "Sys.Console", "Sys.Syslog"]), ("PVETemplateUser", ["VM.Audit", "VM.Clone"]),
     ("PVEVMAdmin", Access.privileges.filter { $0.hasPrefix("VM.") }),
 ]
 

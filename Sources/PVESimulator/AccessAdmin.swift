@@ -34,39 +34,36 @@ private let userOptions = """
 private let token = "access/users/{userid}/token/{tokenid}"
 
 let accessAdminEndpoints: [Endpoint] = [
-    .post("access/users", "userid!:str(..64) password:str(8..64)" + userOptions) { (world, call) throws(Failure) in
+    .change("POST", "access/users", "userid!:str(..64) password:str(8..64)" + userOptions) { world, call in
         let id = call.text("userid")
         guard let at = id.lastIndex(of: "@"), at != id.startIndex else {
-            throw .plain("value '\(id)' does not look like a valid user name")
+            throw Failure("value '\(id)' does not look like a valid user name")
         }
         let realm = "/access/realm/\(id[id.index(after: at)...])"
-        guard call.caller.may("Realm.AllocateUser", on: realm) else { throw .denied("\(realm), Realm.AllocateUser") }
-        guard world.directory.users[id] == nil else { throw .plain("create user failed: user '\(id)' already exists") }
+        guard call.caller.may("Realm.AllocateUser", on: realm) else {
+            throw Failure.denied("\(realm), Realm.AllocateUser")
+        }
+        guard world.directory.users[id] == nil else { throw Failure("create user failed: user '\(id)' already exists") }
         var user = Directory.User()
         user.take(call)
         world.directory.users[id] = user
-        return .null
     },
-    .get("access/users/{userid}") { (world, call) throws(Failure) in
-        .data(.object(try world.user(call).json))
-    },
-    .put("access/users/{userid}", "append:bool^groups" + userOptions) { (world, call) throws(Failure) in
+    .get("access/users/{userid}") { world, call in .object(try world.user(call).json) },
+    .change("PUT", "access/users/{userid}", "append:bool^groups" + userOptions) { world, call in
         var user = try world.user(call)
         user.take(call)
         world.directory.users[call.text("userid")] = user
-        return .null
     },
-    .delete("access/users/{userid}") { (world, call) throws(Failure) in
+    .change("DELETE", "access/users/{userid}") { world, call in
         _ = try world.user(call)
         let id = call.text("userid")
         world.directory.users[id] = nil
         world.directory.grants.removeAll { $0.name == id || $0.name.hasPrefix(id + "!") }
-        return .null
     },
-    .post(token, "comment:str expire:int(0..) privsep:bool") { (world, call) throws(Failure) in
+    .post(token, "comment:str expire:int(0..) privsep:bool") { world, call in
         var user = try world.user(call)
         guard user.tokens[call.text("tokenid")] == nil else {
-            throw .parameters(["tokenid": "Token already exists."])
+            throw Failure.parameters(["tokenid": "Token already exists."])
         }
         let sent = call.values.filter { $0.key != "userid" && $0.key != "tokenid" }
         user.tokens[call.text("tokenid")] = ["privsep": "1", "expire": "0"].merging(sent) { $1 }
@@ -76,8 +73,7 @@ let accessAdminEndpoints: [Endpoint] = [
             "full-tokenid": .string(call.fullToken), "info": .object(info), "value": .string(world.random.uuid()),
         ])
     },
-    .put(token, "comment:str delete:configid-list expire:int(0..) privsep:bool") {
-        (world, call) throws(Failure) in
+    .put(token, "comment:str delete:configid-list expire:int(0..) privsep:bool") { world, call in
         let name = call.text("tokenid")
         var user = try world.user(call)
         guard var options = user.tokens[name] else { throw call.noSuchToken }
@@ -89,99 +85,86 @@ let accessAdminEndpoints: [Endpoint] = [
         // What was just sent comes back as it came.
         var row = Directory.row(options)
         for (key, value) in sent { row[key] = .string(value) }
-        return .data(.object(row))
+        return .object(row)
     },
-    .delete(token) { (world, call) throws(Failure) in
+    .change("DELETE", token) { world, call in
         guard world.directory.users[call.text("userid")]?.tokens.removeValue(forKey: call.text("tokenid")) != nil else {
             throw call.noSuchToken
         }
         world.directory.grants.removeAll { $0.name == call.fullToken }
-        return .null
     },
-    .post("access/groups", "comment:str groupid!:groupid", needs: "/access/groups Group.Allocate") {
-        (world, call) throws(Failure) in
+    .change("POST", "access/groups", "comment:str groupid!:groupid", needs: "/access/groups Group.Allocate") {
+        world, call in
         let id = call.text("groupid")
         guard world.directory.groups[id] == nil else {
-            throw .plain("create group failed: group '\(id)' already exists")
+            throw Failure("create group failed: group '\(id)' already exists")
         }
         world.directory.groups[id] = call.text("comment")
-        return .null
     },
-    .get("access/groups/{groupid}", needs: "/access/groups Sys.Audit|Group.Allocate") { (world, call) throws(Failure) in
+    .get("access/groups/{groupid}", needs: "/access/groups Sys.Audit|Group.Allocate") { world, call in
         let id = call.text("groupid")
-        guard let comment = world.directory.groups[id] else { throw .plain("group '\(id)' does not exist") }
+        guard let comment = world.directory.groups[id] else { throw Failure("group '\(id)' does not exist") }
         let members = world.directory.users.filter { $0.value.groups.contains(id) }.keys.sorted()
         return .data(["comment": comment.isEmpty ? .none : .some(.string(comment)), "members": JSON(members)])
     },
-    .put("access/groups/{groupid}", "comment:str", needs: "/access/groups Group.Allocate") {
-        (world, call) throws(Failure) in
+    .change("PUT", "access/groups/{groupid}", "comment:str", needs: "/access/groups Group.Allocate") { world, call in
         let id = call.text("groupid")
         guard world.directory.groups[id] != nil else {
-            throw .plain("update group failed: group '\(id)' does not exist")
+            throw Failure("update group failed: group '\(id)' does not exist")
         }
         world.directory.groups[id] = call.text("comment")
-        return .null
     },
-    .delete("access/groups/{groupid}", needs: "/access/groups Group.Allocate") { (world, call) throws(Failure) in
+    .change("DELETE", "access/groups/{groupid}", needs: "/access/groups Group.Allocate") { world, call in
         let id = call.text("groupid")
         guard world.directory.groups.removeValue(forKey: id) != nil else {
-            throw .plain("delete group failed: group '\(id)' does not exist")
+            throw Failure("delete group failed: group '\(id)' does not exist")
         }
         for user in world.directory.users.keys { world.directory.users[user]?.groups.remove(id) }
-        return .null
     },
-    .post("access/roles", "privs:privileges roleid!:roleid", needs: "/access Sys.Modify") {
-        (world, call) throws(Failure) in
+    .change("POST", "access/roles", "privs:privileges roleid!:roleid", needs: "/access Sys.Modify") { world, call in
         let id = call.text("roleid")
-        guard world.role(id) == nil else { throw .plain("create role failed: role '\(id)' already exists") }
+        guard world.role(id) == nil else { throw Failure("create role failed: role '\(id)' already exists") }
         world.directory.roles[id] = Set(Format.list(call.text("privs")))
-        return .null
     },
-    .get("access/roles/{roleid}") { (world, call) throws(Failure) in
+    .get("access/roles/{roleid}") { world, call in
         guard let privileges = world.role(call.text("roleid")) else {
-            throw .plain("role '\(call.text("roleid"))' does not exist")
+            throw Failure("role '\(call.text("roleid"))' does not exist")
         }
-        return .data(.object(privileges.sorted().reduce(into: JSONObject()) { $0[$1] = 1 }))
+        return .object(privileges.sorted().reduce(into: JSONObject()) { $0[$1] = 1 })
     },
-    .put("access/roles/{roleid}", "append:bool^privs privs:privileges", needs: "/access Sys.Modify") {
-        (world, call) throws(Failure) in
+    .change("PUT", "access/roles/{roleid}", "append:bool^privs privs:privileges", needs: "/access Sys.Modify") {
+        world, call in
         let id = call.text("roleid")
         guard let before = world.directory.roles[id] else {
-            throw .plain(
-                world.role(id) == nil
-                    ? "role '\(id)' does not exist" : "auto-generated role '\(id)' cannot be modified")
+            throw Failure(
+                world.role(id) == nil ? "role '\(id)' does not exist" : "auto-generated role '\(id)' cannot be modified"
+            )
         }
         world.directory.roles[id] = Set(Format.list(call.text("privs"))).union(call.flag("append") ? before : [])
-        return .null
     },
-    .delete("access/roles/{roleid}", needs: "/access Sys.Modify") { (world, call) throws(Failure) in
+    .change("DELETE", "access/roles/{roleid}", needs: "/access Sys.Modify") { world, call in
         let id = call.text("roleid")
         guard world.directory.roles.removeValue(forKey: id) != nil else {
-            throw .plain(
+            throw Failure(
                 id.hasPrefix("PVE") || world.role(id) != nil
                     ? "auto-generated role '\(id)' cannot be deleted" : "role '\(id)' does not exist")
         }
-        return .null
     },
-    .get("access/acl") { (world, call) throws(Failure) in
+    .get("access/acl") { world, call in
         let grants = world.directory.grants.filter {
             call.caller.may(["Sys.Audit", "Permissions.Modify"], on: $0.path)
         }
-        return .data(.array(grants.map(\.json)))
+        return .rows(grants.map(\.json))
     },
-    .put(
-        "access/acl",
+    .change(
+        "PUT", "access/acl",
         "delete:bool groups:groupid-list path!:str propagate:bool roles!:roleid-list tokens:tokenid-list users:userid-list"
-    ) {
-        (world, call) throws(Failure) in try world.grant(call)
-    },
+    ) { world, call in try world.grant(call) },
 ]
 
 extension EndpointCall {
     fileprivate var fullToken: String { "\(text("userid"))!\(text("tokenid"))" }
-    fileprivate var noSuchToken: Failure {
-        .plain("no such token '\(text("tokenid"))' for user '\(text("userid"))'")
-    }
+    fileprivate var noSuchToken: Failure { Failure("no such token '\(text("tokenid"))' for user '\(text("userid"))'") }
 }
 
 extension Directory {
@@ -220,9 +203,7 @@ extension Directory.User {
                         $0[$1.key] = .object(Directory.row($1.value))
                     }),
         ]
-        for key in ["comment", "email", "firstname", "keys", "lastname"] {
-            row[key] = fields[key].map { .string($0) }
-        }
+        for key in ["comment", "email", "firstname", "keys", "lastname"] { row[key] = fields[key].map { .string($0) } }
         return row
     }
 }
@@ -243,7 +224,7 @@ extension ClusterState {
             throw .denied("/access/groups, User.Modify")
         }
         if call.endpoint.method == "POST", !call.caller.may("User.Modify", on: "/access/groups") { throw .denied() }
-        guard let user = directory.users[id] else { throw .plain("no such user ('\(id)')") }
+        guard let user = directory.users[id] else { throw Failure("no such user ('\(id)')") }
         return user
     }
 
@@ -251,7 +232,7 @@ extension ClusterState {
         directory.roles[name] ?? builtInRoles.first { $0.0 == name }.map { Set($0.1) }
     }
 
-    fileprivate mutating func grant(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func grant(_ call: EndpointCall) throws(Failure) {
         let path = call.text("path")
         guard call.caller.may("Permissions.Modify", on: path) else { throw .denied("\(path), Permissions.Modify") }
         let roots = ["access", "mapping", "nodes", "pool", "sdn", "storage", "vms"]
@@ -262,7 +243,7 @@ extension ClusterState {
         let who = kinds.flatMap { list, kind in Format.list(call.text(list)).map { (kind, $0) } }
         for name in Format.list(call.text("roles")) {
             guard role(name) != nil || name.hasPrefix("PVE") else {
-                throw .plain("ACL update failed: role '\(name)' does not exist")
+                throw Failure("ACL update failed: role '\(name)' does not exist")
             }
             for (kind, holder) in who {
                 directory.grants.removeAll {
@@ -274,6 +255,5 @@ extension ClusterState {
                         path: path, kind: kind, name: holder, role: name, isPropagated: call["propagate"] != "0"))
             }
         }
-        return .null
     }
 }

@@ -139,7 +139,5 @@ extension Volume {
     var backupKind: String { id.contains("vzdump-lxc-") ? "lxc" : "qemu" }
 
     /// Whether it has kept the name that a backup gets.
-    fileprivate var hasBackupName: Bool {
-        id.contains(/vzdump-(qemu|lxc)-\d+-\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d\./)
-    }
+    fileprivate var hasBackupName: Bool { id.contains(/vzdump-(qemu|lxc)-\d+-\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d\./) }
 }

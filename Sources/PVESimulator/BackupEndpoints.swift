@@ -2,37 +2,36 @@ import StrictJSON
 
 /// Making backups, looking into them, and removing old ones.
 let backupEndpoints: [Endpoint] = [
-    .post("nodes/{node}/vzdump", backupOptions + " job-id:str(..50) stdout:bool") { (world, call) throws(Failure) in
+    .post("nodes/{node}/vzdump", backupOptions + " job-id:str(..50) stdout:bool") { world, call in
         try world.backUp(call)
     },
-    .get("nodes/{node}/vzdump/defaults", "storage:storage-id") { (world, call) throws(Failure) in
-        .data(.object(try world.backupDefaults(call)))
+    .get("nodes/{node}/vzdump/defaults", "storage:storage-id") { world, call in
+        .object(try world.backupDefaults(call))
     },
-    .get("nodes/{node}/vzdump/extractconfig", "volume!:str") { (world, call) throws(Failure) in
+    .get("nodes/{node}/vzdump/extractconfig", "volume!:str") { world, call in
         let id = call.text("volume")
         guard let volume = world.volumes.first(where: { $0.id == id }) else {
-            throw .plain("volume '\(id)' does not exist")
+            throw Failure("volume '\(id)' does not exist")
         }
-        return .data(.string(volume.archive?.config.fileText ?? ""))
+        return .text(volume.archive?.config.fileText ?? "")
     },
     .get(
         "nodes/{node}/storage/{storage}/prunebackups", "prune-backups:prune type:enum(qemu|lxc) vmid:vmid",
         needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace"
-    ) { (world, call) throws(Failure) in
+    ) { world, call in
         let storage = try world.definition(call.text("storage"))
         let marks = world.pruneMarks(on: storage, call["prune-backups"], kind: call["type"], vmid: call.int("vmid"))
-        return .data(
-            .array(
-                marks.map { volume, mark in
-                    [
-                        "ctime": JSON(volume.time), "mark": .string(mark), "type": .string(volume.backupKind),
-                        "vmid": volume.vmid.map { JSON($0) }, "volid": .string(volume.id),
-                    ]
-                }))
+        return .rows(
+            marks.map { volume, mark in
+                [
+                    "ctime": JSON(volume.time), "mark": .string(mark), "type": .string(volume.backupKind),
+                    "vmid": volume.vmid.map { JSON($0) }, "volid": .string(volume.id),
+                ]
+            })
     },
-    .delete(
-        "nodes/{node}/storage/{storage}/prunebackups", "prune-backups:prune type:enum(qemu|lxc) vmid:vmid"
-    ) { (world, call) throws(Failure) in try world.prune(call) },
+    .delete("nodes/{node}/storage/{storage}/prunebackups", "prune-backups:prune type:enum(qemu|lxc) vmid:vmid") {
+        world, call in try world.prune(call)
+    },
 ]
 
 extension ClusterState {
@@ -85,14 +84,14 @@ extension ClusterState {
         if wanted.isEmpty { wanted = guestsToBackUp(call.values).filter { $0.node == call.node }.map(\.vmid) }
         let vmids = wanted
         let id = vmids.count == 1 ? String(vmids[0]) : ""
-        var work = Work(type: "vzdump", id: id, node: call.node) { (world, log) throws(TaskFailure) in
-            if let obstacle = world.obstacle(to: storage) { throw TaskFailure(obstacle) }
+        var work = Work(type: "vzdump", id: id, node: call.node) { world, log in
+            if let obstacle = world.obstacle(to: storage) { throw Failure(obstacle) }
             log.lines.append("INFO: starting new backup job: vzdump \(call.text("vmid")) --storage \(storage)")
             for vmid in vmids where world.guests[vmid]?.lock == nil { world.lock(vmid, "backup") }
-        } finish: { (world, log) throws(TaskFailure) in
+        } finish: { world, log in
             let failed = vmids.filter { !world.saveBackup(of: $0, to: storage, call, &log) }
             log.lines.append("INFO: Backup job finished \(failed.isEmpty ? "successfully" : "with errors")")
-            if !failed.isEmpty { throw TaskFailure("job errors") }
+            if !failed.isEmpty { throw Failure("job errors") }
         }
         work.release = { world in
             for vmid in vmids where world.guests[vmid]?.lock == "backup" { world.lock(vmid, nil) }
@@ -156,12 +155,10 @@ extension ClusterState {
         let (privilege, vmid) = (call["vmid"] == nil ? "Datastore.Allocate" : "Datastore.AllocateSpace", call["vmid"])
         guard call.caller.may(privilege, on: "/storage/\(id)") else { throw .denied("/storage/\(id), \(privilege)") }
         if let vmid, !call.caller.may("VM.Backup", on: "/vms/\(vmid)") { throw .denied("/vms/\(vmid), VM.Backup") }
-        let work = Work(type: "prunebackups", id: vmid.map { "\($0)@\(id)" } ?? id, node: call.node) {
-            (world, log) throws(TaskFailure) in
-            guard let storage = world.storage(id) else { throw TaskFailure("storage '\(id)' does not exist") }
-            guard storage.isActive else { throw TaskFailure("storage '\(id)' is not online") }
-            world.removePruned(
-                on: storage, call["prune-backups"], kind: call["type"], vmid: call.int("vmid"), &log)
+        let work = Work(type: "prunebackups", id: vmid.map { "\($0)@\(id)" } ?? id, node: call.node) { world, log in
+            guard let storage = world.storage(id) else { throw Failure("storage '\(id)' does not exist") }
+            guard storage.isActive else { throw Failure("storage '\(id)' is not online") }
+            world.removePruned(on: storage, call["prune-backups"], kind: call["type"], vmid: call.int("vmid"), &log)
         }
         return start(work, by: call.caller)
     }

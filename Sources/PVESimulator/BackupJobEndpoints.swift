@@ -19,54 +19,49 @@ let backupOptions = """
     stopwait:int(0..) storage:storage-id tmpdir:str vmid:vmid-list zstd:int
     """
 private let jobOptions =
-    backupOptions
-        + """
+    backupOptions + """
          comment:str(..512) dow:str^starttime enabled:bool node:node repeat-missed:bool schedule:str(..128) starttime:time
         """
 
 let backupJobEndpoints: [Endpoint] = [
-    .get("cluster/backup", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
-        .data(
-            .array(
-                world.backupJobs.map { job in
-                    var row = job.json
-                    // The calendar is not simulated: every job is due at the next full hour.
-                    if job.isEnabled { row["next-run"] = JSON((world.second / 3600 + 1) * 3600) }
-                    return .object(row)
-                }))
+    .get("cluster/backup", needs: "/ Sys.Audit") { world, _ in
+        .rows(
+            world.backupJobs.map { job in
+                var row = job.json
+                // The calendar is not simulated: every job is due at the next full hour.
+                if job.isEnabled { row["next-run"] = JSON((world.second / 3600 + 1) * 3600) }
+                return .object(row)
+            })
     },
-    .post("cluster/backup", jobOptions + " id:configid", needs: "/ Sys.Modify") { (world, call) throws(Failure) in
+    .change("POST", "cluster/backup", jobOptions + " id:configid", needs: "/ Sys.Modify") { world, call in
         try world.addBackupJob(call)
     },
-    .get("cluster/backup/{id}", "id:str(..50)", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
-        .data(.object(try world.backupJob(call).json))
+    .get("cluster/backup/{id}", "id:str(..50)", needs: "/ Sys.Audit") { world, call in
+        .object(try world.backupJob(call).json)
     },
-    .put("cluster/backup/{id}", jobOptions + " delete:configid-list id:str(..50)", needs: "/ Sys.Modify") {
-        (world, call) throws(Failure) in try world.changeBackupJob(call)
+    .change("PUT", "cluster/backup/{id}", jobOptions + " delete:configid-list id:str(..50)", needs: "/ Sys.Modify") {
+        world, call in try world.changeBackupJob(call)
     },
-    .delete("cluster/backup/{id}", "id:str(..50)", needs: "/ Sys.Modify") { (world, call) throws(Failure) in
+    .change("DELETE", "cluster/backup/{id}", "id:str(..50)", needs: "/ Sys.Modify") { world, call in
         let id = call.text("id")
         guard world.backupJobs.contains(where: { $0.id == id }) else {
-            throw .plain("400 Parameter verification failed.\nid: No such job '\(id)'")
+            throw Failure("400 Parameter verification failed.\nid: No such job '\(id)'")
         }
         world.backupJobs.removeAll { $0.id == id }
-        return .null
     },
-    .get("cluster/backup/{id}/included_volumes", "id:str(..50)", needs: "/ Sys.Audit") {
-        (world, call) throws(Failure) in
+    .get("cluster/backup/{id}/included_volumes", "id:str(..50)", needs: "/ Sys.Audit") { world, call in
         .data(["children": .array(world.guests(in: try world.backupJob(call)).map(\.includedVolumes))])
     },
-    .get("cluster/backup-info") { (_, _) throws(Failure) in .data(names(["not-backed-up"], key: "subdir")) },
-    .get("cluster/backup-info/not-backed-up", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
+    .get("cluster/backup-info") { _, _ in .data(names(["not-backed-up"], key: "subdir")) },
+    .get("cluster/backup-info/not-backed-up", needs: "/ Sys.Audit") { world, _ in
         let jobs = world.backupJobs.filter(\.isEnabled)
         let covered = Set(jobs.flatMap { world.guests(in: $0).map(\.vmid) })
         // A VM that a job leaves out by name has been thought of.
         let known = covered.union(jobs.flatMap { Format.list($0.options["exclude"] ?? "").compactMap { Int($0) } })
-        return .data(
-            .array(
-                world.sortedGuests.filter { !known.contains($0.vmid) }.map {
-                    ["name": .string($0.name), "type": .string($0.kind.word), "vmid": JSON($0.vmid)]
-                }))
+        return .rows(
+            world.sortedGuests.filter { !known.contains($0.vmid) }.map {
+                ["name": .string($0.name), "type": .string($0.kind.word), "vmid": JSON($0.vmid)]
+            })
     },
 ]
 
@@ -94,10 +89,10 @@ extension BackupJob {
     fileprivate func check() throws(Failure) {
         let ways = ["vmid", "all", "pool"].filter { options[$0] != nil && options[$0] != "0" }
         guard let first = ways.first else {
-            throw .plain("400 Parameter verification failed.\nvmid: property is missing")
+            throw Failure("400 Parameter verification failed.\nvmid: property is missing")
         }
         guard ways.count == 1 else {
-            throw .plain("400 Parameter verification failed.\n\(ways[1]): option conflicts with option '\(first)'")
+            throw Failure("400 Parameter verification failed.\n\(ways[1]): option conflicts with option '\(first)'")
         }
     }
 }
@@ -149,19 +144,18 @@ extension ClusterState {
         }
     }
 
-    fileprivate mutating func addBackupJob(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func addBackupJob(_ call: EndpointCall) throws(Failure) {
         try checkJob([call["storage"]], call)
         let job = BackupJob(id: call["id"] ?? random.uuid(), options: Self.options(of: call))
-        guard !backupJobs.contains(where: { $0.id == job.id }) else { throw .plain("Job '\(job.id)' already exists") }
+        guard !backupJobs.contains(where: { $0.id == job.id }) else { throw Failure("Job '\(job.id)' already exists") }
         try CalendarEvent.check(call)
         try job.check()
         backupJobs.append(job)
-        return .null
     }
 
-    fileprivate mutating func changeBackupJob(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func changeBackupJob(_ call: EndpointCall) throws(Failure) {
         guard let index = backupJobs.firstIndex(where: { $0.id == call["id"] }) else {
-            throw .plain("no such vzdump job")
+            throw Failure("no such vzdump job")
         }
         var job = backupJobs[index]
         let isReset = Format.list(call.text("delete")).contains("storage")
@@ -177,6 +171,5 @@ extension ClusterState {
         try CalendarEvent.check(call)
         try job.check()
         backupJobs[index] = job
-        return .null
     }
 }

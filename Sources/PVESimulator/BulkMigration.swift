@@ -5,13 +5,13 @@ let bulkMigrationEndpoints: [Endpoint] = [
     .post(
         "nodes/{node}/migrateall",
         "max-workers:int(1..64) maxworkers:int(1..64) target!:node vms:vmid-list with-local-disks:bool"
-    ) { (world, call) throws(Failure) in try world.migrateAll(call) },
+    ) { world, call in try world.migrateAll(call) },
     .post(
         "cluster/bulk-action/guest/migrate",
         """
         max-workers:int(1..64) maxworkers:int(1..64) online:bool target!:node vms:array with-local-disks:bool
         """
-    ) { (world, call) throws(Failure) in
+    ) { world, call in
         let (vmids, node) = try world.clusterGuests(call, privilege: "VM.Migrate")
         return world.start(world.migrationsOnCluster(vmids, call, node: node), by: call.caller)
     },
@@ -21,11 +21,9 @@ extension ClusterState {
     fileprivate mutating func migrateAll(_ call: EndpointCall) throws(Failure) -> Reply {
         guard call.text("target") != call.node else { throw .parameters(["target": "target is local node."]) }
         guard isQuorate else { throw .notReady }
-        guard node(call.text("target")) != nil else {
-            throw .plain("no such cluster node '\(call.text("target"))'")
-        }
+        guard node(call.text("target")) != nil else { throw Failure("no such cluster node '\(call.text("target"))'") }
         guard call["max-workers"] ?? call["maxworkers"] ?? options["max_workers"] != nil else {
-            throw .plain("either 'max-workers' parameter or max_workers in datacenter.cfg must be set!")
+            throw Failure("either 'max-workers' parameter or max_workers in datacenter.cfg must be set!")
         }
         let named = Format.list(call.text("vms")).compactMap { Int($0) }
         let wanted = sortedGuests.filter { guest in
@@ -37,12 +35,12 @@ extension ClusterState {
 
     /// Ends well as long as one guest was tried, whatever became of it.
     private func migrationsOfNode(_ vmids: [Int], _ call: EndpointCall) -> Work {
-        var work = Work(type: "migrateall", id: "", node: call.node) { (_, log) throws(TaskFailure) in
-            guard !log.children.isEmpty else { throw TaskFailure("no migrations worker started...") }
+        var work = Work(type: "migrateall", id: "", node: call.node) { _, log in
+            guard !log.children.isEmpty else { throw Failure("no migrations worker started...") }
             log.lines.append("All jobs finished, used \(log.children.count) workers in total.")
         }
         for vmid in vmids {
-            let stage: Work.Step = { (world, log) throws(TaskFailure) in world.migrateOnNode(vmid, call, &log) }
+            let stage: Work.Step = { world, log in world.migrateOnNode(vmid, call, &log) }
             work.stages.append(stage)
         }
         return work
@@ -73,13 +71,13 @@ extension ClusterState {
 
     fileprivate func migrationsOnCluster(_ vmids: [Int], _ call: EndpointCall, node: String) -> Work {
         let target = call.text("target")
-        var work = Work(type: "bulk-migrate", id: "", node: node) { (_, log) throws(TaskFailure) in
+        var work = Work(type: "bulk-migrate", id: "", node: node) { _, log in
             log.lines.append("Migrating guests to \(target): \(vmids.map { String($0) }.joined(separator: ", "))")
-        } finish: { (world, log) throws(TaskFailure) in
+        } finish: { world, log in
             try world.endOnCluster("Migrating", "migrate", &log)
         }
         for vmid in vmids {
-            let stage: Work.Step = { (world, log) throws(TaskFailure) in world.migrateOnCluster(vmid, call, &log) }
+            let stage: Work.Step = { world, log in world.migrateOnCluster(vmid, call, &log) }
             work.stages.append(stage)
         }
         return work

@@ -21,28 +21,26 @@ private let clusterWorkers = "vms:array maxworkers:int(1..64)" + workers
 ///
 /// As pve-manager does it (PVE/API2/Nodes.pm and PVE/API2/Cluster/BulkAction/Guest.pm).
 let bulkPowerEndpoints: [Endpoint] = [
-    .post("nodes/{node}/startall", "force:bool vms:vmid-list" + workers) { (world, call) throws(Failure) in
+    .post("nodes/{node}/startall", "force:bool vms:vmid-list" + workers) { world, call in
         try world.onNode(.start, call, type: "startall")
     },
-    .post(
-        "nodes/{node}/stopall", "force-stop:bool timeout:int(0..7200) vms:vmid-list" + workers
-    ) { (world, call) throws(Failure) in try world.onNode(.shutdown, call, type: "stopall") },
-    .post("nodes/{node}/suspendall", "vms:vmid-list" + workers) { (world, call) throws(Failure) in
+    .post("nodes/{node}/stopall", "force-stop:bool timeout:int(0..7200) vms:vmid-list" + workers) { world, call in
+        try world.onNode(.shutdown, call, type: "stopall")
+    },
+    .post("nodes/{node}/suspendall", "vms:vmid-list" + workers) { world, call in
         try world.onNode(.suspend, call, type: "suspendall")
     },
-    .get("cluster/bulk-action") { (_, _) throws(Failure) in .data(names(["guest"])) },
-    .get("cluster/bulk-action/guest") { (_, _) throws(Failure) in
-        .data(names(["start", "shutdown", "migrate", "suspend"]))
-    },
-    .post("cluster/bulk-action/guest/start", clusterWorkers + " timeout:int") { (world, call) throws(Failure) in
+    .get("cluster/bulk-action") { _, _ in .data(names(["guest"])) },
+    .get("cluster/bulk-action/guest") { _, _ in .data(names(["start", "shutdown", "migrate", "suspend"])) },
+    .post("cluster/bulk-action/guest/start", clusterWorkers + " timeout:int") { world, call in
         try world.onCluster(.start, call)
     },
-    .post("cluster/bulk-action/guest/shutdown", clusterWorkers + " force-stop:bool timeout:int") {
-        (world, call) throws(Failure) in try world.onCluster(.shutdown, call)
+    .post("cluster/bulk-action/guest/shutdown", clusterWorkers + " force-stop:bool timeout:int") { world, call in
+        try world.onCluster(.shutdown, call)
     },
-    .post(
-        "cluster/bulk-action/guest/suspend", clusterWorkers + " statestorage:storage-id^to-disk to-disk:bool"
-    ) { (world, call) throws(Failure) in try world.onCluster(.suspend, call) },
+    .post("cluster/bulk-action/guest/suspend", clusterWorkers + " statestorage:storage-id^to-disk to-disk:bool") {
+        world, call in try world.onCluster(.suspend, call)
+    },
 ]
 
 extension ClusterState {
@@ -71,16 +69,15 @@ extension ClusterState {
     fileprivate mutating func onNode(_ action: BulkPower, _ call: EndpointCall, type: String) throws(Failure) -> Reply {
         let named = Format.list(call.text("vms"))
         try checkPower(named, call)
-        let work = Work(type: type, id: "", node: call.node) { (world, log) throws(TaskFailure) in
+        let work = Work(type: type, id: "", node: call.node) { world, log in
             if action == .start { world.removeBackupLocks(on: call.node, &log) }
-            let wanted = world.meant(
-                named, on: call.node, onBootOnly: action == .start && !call.flag("force"))
+            let wanted = world.meant(named, on: call.node, onBootOnly: action == .start && !call.flag("force"))
             for guest in action == .start ? wanted : wanted.reversed() {
                 do throws(Failure) { try world.actOnNode(action, guest, call, &log) } catch {
                     log.lines.append(error.reason)
                 }
             }
-        } finish: { (world, log) throws(TaskFailure) in
+        } finish: { world, log in
             guard action == .start else { return }
             for (name, exit) in world.failures(in: log) { log.lines.append("Starting \(name) failed: \(exit)") }
         }
@@ -138,7 +135,7 @@ extension ClusterState {
 
     /// A request for one guest, as if it had come by itself.
     func call(for guest: Guest, _ values: [String: String], by caller: Caller) -> EndpointCall {
-        let endpoint = Endpoint.get("nodes/{node}/\(guest.kind.word)/{vmid}") { (_, _) throws(Failure) in .null }
+        let endpoint = Endpoint.get("nodes/{node}/\(guest.kind.word)/{vmid}") { _, _ in .null }
         let values = values.merging(["node": guest.node, "vmid": String(guest.vmid)]) { $1 }
         return EndpointCall(endpoint: endpoint, caller: caller, values: values)
     }
@@ -152,7 +149,7 @@ extension ClusterState {
     }
 
     /// Says which guests failed, and fails the task of the whole cluster for them.
-    func endOnCluster(_ doing: String, _ verb: String, _ log: inout TaskLog) throws(TaskFailure) {
+    func endOnCluster(_ doing: String, _ verb: String, _ log: inout TaskLog) throws(Failure) {
         let failures = failures(in: log)
         for (name, exit) in failures { log.warn("\(doing) \(name) failed: \(exit)") }
         let failed = log.children.filter { child in
@@ -160,7 +157,7 @@ extension ClusterState {
         }
         guard !failed.isEmpty else { return }
         let list = failed.map { String($0.vmid) }.joined(separator: ", ")
-        throw TaskFailure("Some guests failed to \(verb) \(list)")
+        throw Failure("Some guests failed to \(verb) \(list)")
     }
 
     /// The guests of the whole cluster that are meant, all that there are where none is named, and the node that works.
@@ -179,8 +176,7 @@ extension ClusterState {
     fileprivate mutating func onCluster(_ action: BulkPower, _ call: EndpointCall) throws(Failure) -> Reply {
         let named = call.lists["vms"] ?? []
         let (_, node) = try clusterGuests(call, privilege: "VM.PowerMgmt")
-        let work = Work(type: "bulk-\(action.rawValue)", id: "", node: node) {
-            (world, log) throws(TaskFailure) in
+        let work = Work(type: "bulk-\(action.rawValue)", id: "", node: node) { world, log in
             let whom = named.isEmpty ? "all guests" : "guests: " + named.joined(separator: ", ")
             log.lines.append("\(action.doing) \(whom)")
             let wanted = world.meant(named, on: nil, onBootOnly: false)
@@ -190,10 +186,9 @@ extension ClusterState {
                     log.children.append((guest.vmid, ""))
                 }
             }
-        } finish: { (world, log) throws(TaskFailure) in
+        } finish: { world, log in
             let isStart = action == .start
-            try world.endOnCluster(
-                isStart ? "Starting" : "Stopping", action.rawValue + (isStart ? ":" : ""), &log)
+            try world.endOnCluster(isStart ? "Starting" : "Stopping", action.rawValue + (isStart ? ":" : ""), &log)
         }
         return start(work, by: call.caller)
     }

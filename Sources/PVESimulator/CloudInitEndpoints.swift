@@ -6,7 +6,7 @@ private let options = [
 ]
 
 let cloudInitEndpoints: [Endpoint] = [
-    .get("nodes/{node}/qemu/{vmid}/cloudinit", needs: "/vms/{vmid} VM.Audit") { (world, call) throws(Failure) in
+    .get("nodes/{node}/qemu/{vmid}/cloudinit", needs: "/vms/{vmid} VM.Audit") { world, call in
         let guest = try world.guest(call)
         let rows: [JSON] = options.compactMap { key in
             let wanted = guest.config[key].map { Config.json($0, key: key, of: .vm) }
@@ -19,24 +19,19 @@ let cloudInitEndpoints: [Endpoint] = [
                 "pending": isPending ? wanted : nil, "value": current,
             ]
         }
-        return .data(.array(rows))
+        return .rows(rows)
     },
-    .put("nodes/{node}/qemu/{vmid}/cloudinit", needs: "/vms/{vmid} VM.Config.Cloudinit") {
-        (world, call) throws(Failure) in
-        if let text = try world.guest(call).lockedText { throw .plain(text) }
-        world.change(call.vmid) { guest in
-            if guest.power.isOn { guest.writeCloudInitDrive() }
-        }
-        return .null
+    .change("PUT", "nodes/{node}/qemu/{vmid}/cloudinit", needs: "/vms/{vmid} VM.Config.Cloudinit") { world, call in
+        if let text = try world.guest(call).lockedText { throw Failure(text) }
+        world.change(call.vmid) { guest in if guest.power.isOn { guest.writeCloudInitDrive() } }
     },
-    .get(
-        "nodes/{node}/qemu/{vmid}/cloudinit/dump", "type!:enum(user|network|meta)", needs: "/vms/{vmid} VM.Audit"
-    ) { (world, call) throws(Failure) in
+    .get("nodes/{node}/qemu/{vmid}/cloudinit/dump", "type!:enum(user|network|meta)", needs: "/vms/{vmid} VM.Audit") {
+        world, call in
         let guest = try world.guest(call)
         guard call["type"] == "user" else { return .data("version: 1\nconfig: []\n") }
         var text = "#cloud-config\nhostname: \(guest.name)\nmanage_etc_hosts: true\n"
         if let user = guest.config["ciuser"] { text += "user: \(user)\n" }
-        return .data(.string(text + "chpasswd:\n  expire: False\nusers:\n  - default\npackage_upgrade: true\n"))
+        return .text(text + "chpasswd:\n  expire: False\nusers:\n  - default\npackage_upgrade: true\n")
     },
 ]
 
@@ -45,9 +40,7 @@ extension Guest {
     mutating func writeCloudInitDrive() {
         let config = config
         guard config.sorted.contains(where: { $0.value.contains("cloudinit") && $0.value.contains("media=cdrom") })
-        else {
-            return
-        }
+        else { return }
         cloudInitDrive = options.reduce(into: [:]) { $0[$1] = config[$1] }
     }
 }

@@ -1,13 +1,9 @@
 import StrictJSON
 
 let clusterEndpoints: [Endpoint] = [
-    .get("") { (_, _) throws(Failure) in
-        .data(names(["version", "cluster", "nodes", "storage", "access", "pools"], key: "subdir"))
-    },
-    .get("version") { (_, _) throws(Failure) in
-        .data(["release": "9.2", "repoid": "14a22df3", "simulator": true, "version": "9.2.6"])
-    },
-    .get("cluster") { (_, _) throws(Failure) in
+    .get("") { _, _ in .data(names(["version", "cluster", "nodes", "storage", "access", "pools"], key: "subdir")) },
+    .get("version") { _, _ in .data(["release": "9.2", "repoid": "14a22df3", "simulator": true, "version": "9.2.6"]) },
+    .get("cluster") { _, _ in
         .data(
             names([
                 "acme", "backup", "backup-info", "bulk-action", "ceph", "config", "firewall", "ha", "jobs", "log",
@@ -15,34 +11,32 @@ let clusterEndpoints: [Endpoint] = [
                 "status", "tasks", "sdn",
             ]))
     },
-    .get("cluster/resources", "type:enum(vm|storage|node|sdn)") { (world, call) throws(Failure) in
-        world.resources(call)
-    },
-    .get("cluster/status", needs: "/ Sys.Audit") { (world, _) throws(Failure) in .data(world.clusterStatus) },
-    .get("cluster/nextid", "vmid:vmid") { (world, call) throws(Failure) in
+    .get("cluster/resources", "type:enum(vm|storage|node|sdn)") { world, call in world.resources(call) },
+    .get("cluster/status", needs: "/ Sys.Audit") { world, _ in .data(world.clusterStatus) },
+    .get("cluster/nextid", "vmid:vmid") { world, call in
         guard let wanted = call.int("vmid") else {
             let free = (100...).first { world.guests[$0] == nil } ?? 100
-            return .data(.string(String(free)))
+            return .text(String(free))
         }
-        guard world.guests[wanted] == nil else { throw .parameters(["vmid": "VM \(wanted) already exists"]) }
-        return .data(.string(String(wanted)))
+        guard world.guests[wanted] == nil else { throw Failure.parameters(["vmid": "VM \(wanted) already exists"]) }
+        return .text(String(wanted))
     },
-    .get("cluster/options") { (world, call) throws(Failure) in
+    .get("cluster/options") { world, call in
         let tags = Set(
             world.guests.values.flatMap { guest in
                 call.caller.may("VM.Audit", on: "/vms/\(guest.vmid)") ? Format.list(guest.tags) : []
             })
         var options: JSONObject = ["allowed-tags": JSON(tags.sorted())]
-        guard call.caller.may("Sys.Audit", on: "/") else { return .data(.object(options)) }
+        guard call.caller.may("Sys.Audit", on: "/") else { return .object(options) }
         options["mac_prefix"] = "BC:24:11"
         options["description"] = ""
         for (key, value) in world.options.sorted(by: { $0.key < $1.key }) {
             options[key] = key == "tag-style" ? tagStyle(value) : .string(value)
         }
-        return .data(.object(options))
+        return .object(options)
     },
-    .put(
-        "cluster/options",
+    .change(
+        "PUT", "cluster/options",
         """
         bwlimit:bwlimits consent-text:str(..65536) console:enum(applet|vv|html5|xtermjs) crs:crs delete:configid-list
         description:str(..65536) email_from:str fencing:enum(watchdog|hardware|both) ha:ha http_proxy:str
@@ -50,36 +44,33 @@ let clusterEndpoints: [Endpoint] = [
         migration:migration migration_unsecure:bool next-id:next-id notify:notify registered-tags:str
         replication:replication tag-style:tag-style u2f:u2f user-tag-access:user-tag-access webauthn:webauthn
         """, needs: "/ Sys.Modify"
-    ) { (world, call) throws(Failure) in
+    ) { world, call in
         for key in Format.list(call.text("delete")) { world.options[key] = nil }
         for (key, value) in call.values where key != "delete" { world.options[key] = value }
-        return .null
     },
-    .get("cluster/log", "max:int(1..)") { (world, call) throws(Failure) in .data(.array(world.logRows(call))) },
-    .get("cluster/jobs") { (_, _) throws(Failure) in .data(names(["schedule-analyze", "realm-sync"], key: "subdir")) },
-    .get("cluster/config", needs: "/ Sys.Audit") { (_, _) throws(Failure) in
+    .get("cluster/log", "max:int(1..)") { world, call in .rows(world.logRows(call)) },
+    .get("cluster/jobs") { _, _ in .data(names(["schedule-analyze", "realm-sync"], key: "subdir")) },
+    .get("cluster/config", needs: "/ Sys.Audit") { _, _ in
         .data(names(["nodes", "totem", "join", "qdevice", "apiversion"]))
     },
-    .get("cluster/config/nodes", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
+    .get("cluster/config/nodes", needs: "/ Sys.Audit") { world, _ in
         guard world.clusterName != nil else { return .data([]) }
-        return .data(
-            .array(
-                world.nodes.map { node in
-                    [
-                        "name": .string(node.name), "node": .string(node.name), "nodeid": .string(String(node.number)),
-                        "quorum_votes": "1", "ring0_addr": .string(node.address),
-                    ]
-                }))
+        return .rows(
+            world.nodes.map { node in
+                [
+                    "name": .string(node.name), "node": .string(node.name), "nodeid": .string(String(node.number)),
+                    "quorum_votes": "1", "ring0_addr": .string(node.address),
+                ]
+            })
     },
-    .get("cluster/config/qdevice", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
+    .get("cluster/config/qdevice", needs: "/ Sys.Audit") { world, _ in
         .data(world.hasQDevice ? ["Model": "Net", "State": "Connected"] : [:])
     },
-    .get("cluster/metrics/server", needs: "/ Sys.Audit") { (_, _) throws(Failure) in .data([]) },
-    .get("cluster/mapping/pci", "check-node:node") { (_, _) throws(Failure) in .data([]) },
+    .get("cluster/metrics/server", needs: "/ Sys.Audit") { _, _ in .data([]) },
+    .get("cluster/mapping/pci", "check-node:node") { _, _ in .data([]) },
 ]
 
-private let languages =
-    "ar|ca|da|de|en|es|eu|fa|fr|hr|he|it|ja|ka|kr|nb|nl|nn|pl|pt_BR|ru|sl|sv|tr|ukr|zh_CN|zh_TW"
+private let languages = "ar|ca|da|de|en|es|eu|fa|fr|hr|he|it|ja|ka|kr|nb|nl|nn|pl|pt_BR|ru|sl|sv|tr|ukr|zh_CN|zh_TW"
 
 /// An index: `[{"name":…},…]`.
 func names(_ list: [String], key: String = "name") -> JSON {
@@ -116,8 +107,9 @@ extension ClusterState {
         var rows: [JSON] = []
         if type == nil { rows += poolRows(for: call.caller) }
         if type == nil || type == "vm" {
-            rows += sortedGuests.lazy.filter { call.caller.may("VM.Audit", on: "/vms/\($0.vmid)") }
-                .map { .object(self.resource($0)) }
+            rows += sortedGuests.lazy.filter { call.caller.may("VM.Audit", on: "/vms/\($0.vmid)") }.map {
+                .object(self.resource($0))
+            }
         }
         if type == nil || type == "node" {
             rows += nodes.map { node in
@@ -131,12 +123,12 @@ extension ClusterState {
             rows += nodes.compactMap { node in
                 guard call.caller.may("SDN.Audit", on: "/sdn/zones/localnetwork") else { return nil }
                 return [
-                    "id": "network/\(node.name)/zone/localnetwork", "network": "localnetwork",
-                    "network-type": "zone", "node": .string(node.name), "status": "ok", "type": "network",
+                    "id": "network/\(node.name)/zone/localnetwork", "network": "localnetwork", "network-type": "zone",
+                    "node": .string(node.name), "status": "ok", "type": "network",
                 ]
             }
         }
-        return .data(.array(rows))
+        return .rows(rows)
     }
 
     private func poolRows(for caller: Caller) -> [JSON] {
@@ -158,8 +150,7 @@ extension ClusterState {
             "id": .string("storage/\(node.name)/\(storage.id)"), "maxdisk": JSON(storage.size),
             "node": .string(node.name), "plugintype": .string(storage.type), "shared": storage.isShared ? 1 : 0,
             "status": .string(storage.isActive && node.isOnline ? "available" : "unknown"),
-            "storage": .string(storage.id),
-            "type": "storage",
+            "storage": .string(storage.id), "type": "storage",
         ]
     }
 

@@ -59,7 +59,7 @@ struct ClusterState: Sendable {
     /// The guest `call` is about.
     func guest(_ call: EndpointCall) throws(Failure) -> Guest {
         guard let guest = guests[call.vmid], guest.kind == call.kind, guest.node == call.node else {
-            throw .plain(
+            throw Failure(
                 "Configuration file 'nodes/\(call.node)/\(call.kind.folder)/\(call.vmid).conf' does not exist")
         }
         return guest
@@ -73,9 +73,7 @@ struct ClusterState: Sendable {
     }
 
     /// Sets or clears the lock in the configuration of `vmid`.
-    mutating func lock(_ vmid: Int, _ lock: String?) {
-        change(vmid) { $0.config["lock"] = lock }
-    }
+    mutating func lock(_ vmid: Int, _ lock: String?) { change(vmid) { $0.config["lock"] = lock } }
 
     /// "VM 110 already exists on node 'pve1'", if so.
     func existsText(_ vmid: Int) -> String? {

@@ -9,11 +9,11 @@ extension ClusterState {
         if call.kind == .vm { try Self.checkKeys(call) }
         let deleted = Format.list(call.text("delete"))
         for key in ["lock", "args"] where call[key] != nil || deleted.contains(key) {
-            throw .plain("only root can set '\(key)' config")
+            throw Failure("only root can set '\(key)' config")
         }
         let set = call.values.filter { !Self.control.contains($0.key) }
         guard !set.isEmpty || call["delete"] != nil || call["revert"] != nil else {
-            throw .plain("no options specified")
+            throw Failure("no options specified")
         }
         for key in deleted {
             if call.endpoint.parameters.type(of: key) == nil || Self.control.contains(key) {
@@ -26,21 +26,21 @@ extension ClusterState {
         let guest = try guest(call)
         try checkPrivileges(set, deleted: deleted, call, for: guest)
         if let digest = call["digest"], digest != guest.digest {
-            throw guest.kind == .vm ? .plain("checksum mismatch (file change by other user?)") : .staleConfig
+            throw guest.kind == .vm ? Failure("checksum mismatch (file change by other user?)") : .staleConfig
         }
-        if let text = guest.lockedText { throw .plain(text) }
+        if let text = guest.lockedText { throw Failure(text) }
         for (key, value) in set.sorted(by: { $0.key < $1.key }) { try checkOption(key, value, of: guest) }
     }
 
     private func checkOption(_ key: String, _ value: String, of guest: Guest) throws(Failure) {
         if value.hasPrefix("+"), Int(value) != nil {
-            throw .plain("unable to parse value of '\(key)' - type check ('integer') failed - got '\(value)'")
+            throw Failure("unable to parse value of '\(key)' - type check ('integer') failed - got '\(value)'")
         }
         guard Disk.isKey(key, of: guest.kind), let disk = Disk(value) else { return }
         _ = try definition(disk.storage)
         let isNew = Double(disk.path) != nil || disk.path == "cloudinit"
         if !isNew, disk.isCDROM, !volumes.contains(where: { $0.id == disk.volume }) {
-            throw .plain("volume '\(disk.volume)' does not exist")
+            throw Failure("volume '\(disk.volume)' does not exist")
         }
     }
 
@@ -49,9 +49,7 @@ extension ClusterState {
     mutating func applyConfigChange(_ call: EndpointCall, _ log: inout TaskLog) throws(Failure) {
         guard var guest = guests[call.vmid] else { return }
         var changed: Set<String> = []
-        do throws(Failure) {
-            try note(call, in: &guest, &changed, &log)
-        } catch {
+        do throws(Failure) { try note(call, in: &guest, &changed, &log) } catch {
             if guest.kind == .vm { guests[call.vmid] = guest }
             throw error
         }
@@ -88,7 +86,7 @@ extension ClusterState {
         let set = call.values.filter { !Self.control.contains($0.key) }
         for (key, value) in set.sorted(by: { $0.key < $1.key }) {
             if guest.kind == .container, key == "unprivileged" {
-                throw .plain("unable to modify read-only option: '\(key)'")
+                throw Failure("unable to modify read-only option: '\(key)'")
             }
             if let problem = obstacle(to: key, value, for: guest) { throw problem }
             changed.insert(key)
@@ -109,18 +107,18 @@ extension ClusterState {
         let isDrive = Disk.isKey(key, of: guest.kind)
         if guest.config["protection"] == "1", isDrive || key.hasPrefix("unused") {
             let drive = guest.kind == .vm ? "drive" : "CT \(guest.vmid) drive"
-            throw .plain("can't remove \(drive) '\(key)' - protection mode enabled")
+            throw Failure("can't remove \(drive) '\(key)' - protection mode enabled")
         }
         if guest.kind == .container, ["memory", "rootfs", "ostype"].contains(key) {
-            throw .plain("unable to delete required option '\(key)'")
+            throw Failure("unable to delete required option '\(key)'")
         }
         if guest.kind == .container, key == "unprivileged" {
-            throw .plain("unable to delete read-only option: '\(key)'")
+            throw Failure("unable to delete read-only option: '\(key)'")
         }
         guard !key.hasPrefix("unused") else {
             let volume = guest.config[key] ?? ""
             if guest.kind == .vm, guest.snapshots.contains(where: { $0.config.holds(volume) }) {
-                throw .plain("unable to delete '\(volume)' - volume is still in use (snapshot?)")
+                throw Failure("unable to delete '\(volume)' - volume is still in use (snapshot?)")
             }
             guest.config[key] = nil
             guest.pending[key] = nil
@@ -154,7 +152,7 @@ extension ClusterState {
         let guest = try guest(call)
         for number in guest.cardNumbers {
             guard let bridge = missingBridge(in: guest.config["net\(number)"] ?? "", on: guest.node) else { continue }
-            throw .plain("bridge '\(bridge)' does not exist")
+            throw Failure("bridge '\(bridge)' does not exist")
         }
     }
 
@@ -169,16 +167,16 @@ extension ClusterState {
         guard Disk.isKey(key, of: guest.kind), let disk = Disk(value) else { return nil }
         for volume in [disk.options["import-from"], Double(disk.path) == nil ? disk.volume : nil] {
             guard let volume, disk.path != "cloudinit", bytes(of: volume) == nil else { continue }
-            return .plain("volume '\(volume)' does not exist")
+            return Failure("volume '\(volume)' does not exist")
         }
         guard Double(disk.path) != nil else { return nil }
-        return obstacle(to: disk.storage, on: guest.node, for: guest.kind).map { .plain($0) }
+        return obstacle(to: disk.storage, on: guest.node, for: guest.kind).map { Failure($0) }
     }
 
     /// Takes disks off a guest; with `force` their volumes go too.
     mutating func unlink(_ keys: [String], _ call: EndpointCall) throws(Failure) {
         let guest = try guest(call)
-        if let text = guest.lockedText { throw .plain(text) }
+        if let text = guest.lockedText { throw Failure(text) }
         var change = call
         change.values = ["delete": keys.joined(separator: ","), "force": call["force"] ?? "0"]
         for key in ["node", "vmid"] { change.values[key] = call[key] }

@@ -9,9 +9,7 @@ extension ClusterState {
     private func checkCreation(_ call: EndpointCall) throws(Failure) {
         guard
             call.caller.may("VM.Allocate", on: "/vms/\(call.vmid)")
-                || call["pool"].map({ pool in
-                    call.caller.may("VM.Allocate", on: "/pool/\(pool)")
-                }) == true
+                || call["pool"].map({ pool in call.caller.may("VM.Allocate", on: "/pool/\(pool)") }) == true
         else { throw .denied() }
         try checkPool(call)
         if call.kind == .vm { try Self.checkKeys(call) }
@@ -21,7 +19,7 @@ extension ClusterState {
             guard let disk = Disk(value) else { continue }
             _ = try definition(disk.storage)
             guard Double(disk.path) != nil else { continue }
-            if let obstacle = obstacle(to: disk.storage, on: call.node, for: call.kind) { throw .plain(obstacle) }
+            if let obstacle = obstacle(to: disk.storage, on: call.node, for: call.kind) { throw Failure(obstacle) }
         }
     }
 
@@ -40,13 +38,13 @@ extension ClusterState {
             let kind = words.firstIndex { word in kinds.contains { word.hasPrefix($0) } }
             return !line.hasPrefix("#") && (kind.map { $0 + 1 >= words.count } ?? true)
         }
-        if isWrong { throw .plain("SSH public key validation error") }
+        if isWrong { throw Failure("SSH public key validation error") }
     }
 
     mutating func createVM(_ call: EndpointCall) throws(Failure) -> Reply {
         try checkCreation(call)
         if let archive = call["archive"] { return try restore(archive, call) }
-        if let exists = existsText(call.vmid) { throw .plain("unable to create VM \(call.vmid) - \(exists)") }
+        if let exists = existsText(call.vmid) { throw Failure("unable to create VM \(call.vmid) - \(exists)") }
         let identity = ["smbios1": "uuid=\(random.uuid())", "vmgenid": random.uuid()]
         return start(createWork(call, base: identity, boot: true), by: call.caller)
     }
@@ -54,16 +52,16 @@ extension ClusterState {
     mutating func createContainer(_ call: EndpointCall) throws(Failure) -> Reply {
         try checkCreation(call)
         if call.flag("restore") { return try restore(call.text("ostemplate"), call) }
-        if let exists = existsText(call.vmid) { throw .plain(exists) }
+        if let exists = existsText(call.vmid) { throw Failure(exists) }
         var base = ["arch": "amd64", "ostype": "debian", "swap": "512", "memory": "512"]
         if call["unprivileged"] != "0" { base["unprivileged"] = "1" }
         var work = createWork(call, base: base, boot: false)
         let create = work.begin
-        work.begin = { (world, log) throws(TaskFailure) in
+        work.begin = { world, log in
             let template = call.text("ostemplate")
             guard world.volumes.contains(where: { $0.id == template }) else {
                 log.lines.append("volume '\(template)' does not exist")
-                throw TaskFailure("unable to create CT \(call.vmid) - volume '\(template)' does not exist")
+                throw Failure("unable to create CT \(call.vmid) - volume '\(template)' does not exist")
             }
             try create(&world, &log)
         }
@@ -73,13 +71,13 @@ extension ClusterState {
     private func createWork(_ call: EndpointCall, base: [String: String], boot: Bool) -> Work {
         let kind = call.kind
         let options = call.values.filter { !Self.createOnly.contains($0.key) }
-        var work = work("create", call) { (world, _) throws(TaskFailure) in
+        var work = work("create", call) { world, _ in
             var guest = Guest(vmid: call.vmid, kind: kind, node: call.node, profile: Profile(seed: 0, name: ""))
             guest.written = Config()
             guest.written?["lock"] = "create"
             guest.pool = call["pool"]
             world.guests[call.vmid] = guest
-        } finish: { (world, log) throws(TaskFailure) in
+        } finish: { world, log in
             world.change(call.vmid) { guest in
                 for (key, value) in base { guest.config[key] = value }
                 guest.config["lock"] = nil
@@ -91,7 +89,7 @@ extension ClusterState {
             set.values["vmid"] = String(call.vmid)
             set.values["node"] = call.node
             if kind == .container { set.values["rootfs"] = options["rootfs"] ?? "\(call["storage"] ?? "local"):4" }
-            do throws(Failure) { try world.applyConfigChange(set, &log) } catch { throw TaskFailure(error) }
+            try world.applyConfigChange(set, &log)
             if boot { world.change(call.vmid) { $0.writeBootOrder() } }
             world.finishCreation(call, &log)
         }
@@ -119,9 +117,7 @@ extension ClusterState {
     mutating func startNow(_ vmid: Int, by caller: Caller, _ log: inout TaskLog) {
         guard let guest = guests[vmid] else { return }
         let single = call(for: guest, [:], by: caller)
-        do throws(Failure) {
-            _ = try startInside { (world) throws(Failure) in try world.powerOn(single) }
-        } catch {
+        do throws(Failure) { _ = try startInside { (world) throws(Failure) in try world.powerOn(single) } } catch {
             log.lines.append(error.reason)
         }
     }

@@ -3,19 +3,17 @@ extension ClusterState {
     mutating func resizeVM(_ call: EndpointCall) throws(Failure) -> Reply {
         _ = try guest(call)
         let key = call.text("disk")
-        let work = Work(type: "resize", id: String(call.vmid), node: call.node) { (world, _) throws(TaskFailure) in
-            let guest = try world.workGuest(call)
+        let work = Work(type: "resize", id: String(call.vmid), node: call.node) { world, _ in
+            let guest = try world.guest(call)
             if let digest = call["digest"], digest != guest.digest {
-                throw TaskFailure("checksum mismatch (file change by other user?)")
+                throw Failure("checksum mismatch (file change by other user?)")
             }
-            if let text = guest.lockedText { throw TaskFailure(text) }
+            if let text = guest.lockedText { throw Failure(text) }
             guard let disk = guest.config[key].flatMap({ Disk($0) }) else {
-                throw TaskFailure("disk '\(key)' does not exist")
+                throw Failure("disk '\(key)' does not exist")
             }
-            guard Self.newSize(of: disk, call) >= disk.bytes else {
-                throw TaskFailure("shrinking disks is not supported")
-            }
-        } finish: { (world, log) throws(TaskFailure) in
+            guard Self.newSize(of: disk, call) >= disk.bytes else { throw Failure("shrinking disks is not supported") }
+        } finish: { world, log in
             world.resize(key, call)
             log.lines.append("Image resized.")
         }
@@ -24,12 +22,12 @@ extension ClusterState {
 
     mutating func resizeContainer(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
-        if let text = guest.lockedText { throw .plain(text) }
+        if let text = guest.lockedText { throw Failure(text) }
         if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
         let key = call.text("disk")
         guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
-        guard Self.newSize(of: disk, call) >= disk.bytes else { throw .plain("unable to shrink disk size") }
-        let work = Work(type: "resize", id: String(call.vmid), node: call.node) { (world, log) throws(TaskFailure) in
+        guard Self.newSize(of: disk, call) >= disk.bytes else { throw Failure("unable to shrink disk size") }
+        let work = Work(type: "resize", id: String(call.vmid), node: call.node) { world, log in
             world.resize(key, call)
             log.lines.append("Image resized.")
         }
@@ -60,18 +58,18 @@ extension ClusterState {
         let guest = try guest(call)
         let key = call.text("disk")
         if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
-        if let text = guest.lockedText { throw .plain(text) }
-        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw .plain("disk '\(key)' does not exist") }
+        if let text = guest.lockedText { throw Failure(text) }
+        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Failure("disk '\(key)' does not exist") }
         if let target = call.int("target-vmid") { return try reassign(key, disk, to: target, call) }
         let storage = call["storage"] ?? disk.storage
         let format = call["format"] ?? disk.format
         _ = try definition(storage)
-        if let obstacle = obstacle(to: storage, on: call.node, for: call.kind) { throw .plain(obstacle) }
+        if let obstacle = obstacle(to: storage, on: call.node, for: call.kind) { throw Failure(obstacle) }
         guard storage != disk.storage || format != disk.format else {
-            throw .plain("you can't move to the same storage with same format")
+            throw Failure("you can't move to the same storage with same format")
         }
-        let work = Work(type: "qmmove", id: String(call.vmid), node: call.node) { (world, log) throws(TaskFailure) in
-            guard let guest = world.guests[call.vmid] else { throw TaskFailure("disk '\(key)' does not exist") }
+        let work = Work(type: "qmmove", id: String(call.vmid), node: call.node) { world, log in
+            guard let guest = world.guests[call.vmid] else { throw Failure("disk '\(key)' does not exist") }
             var moved = disk
             moved.volume = world.newVolume(on: storage, for: call.vmid, format: format, besides: guest)
             log.lines.append(
@@ -88,14 +86,14 @@ extension ClusterState {
     mutating func moveVolume(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
         if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
-        if let text = guest.lockedText { throw .plain(text) }
+        if let text = guest.lockedText { throw Failure(text) }
         let key = call.text("volume")
         guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
-        if guest.power.isOn { throw .plain("cannot move volumes of a running container") }
+        if guest.power.isOn { throw Failure("cannot move volumes of a running container") }
         if let target = call.int("target-vmid") { return try reassign(key, disk, to: target, call) }
         let storage = try definition(call["storage"] ?? disk.storage)
-        if let obstacle = obstacle(to: storage.id, on: call.node, for: call.kind) { throw .plain(obstacle) }
-        let work = Work(type: "move_volume", id: String(call.vmid), node: call.node) { (world, _) throws(TaskFailure) in
+        if let obstacle = obstacle(to: storage.id, on: call.node, for: call.kind) { throw Failure(obstacle) }
+        let work = Work(type: "move_volume", id: String(call.vmid), node: call.node) { world, _ in
             var moved = disk
             moved.volume = world.newVolume(on: storage.id, for: call.vmid, format: disk.format, besides: guest)
             world.change(call.vmid) { guest in
@@ -110,26 +108,26 @@ extension ClusterState {
         _ key: String, _ disk: Disk, to target: Int, _ call: EndpointCall
     ) throws(Failure) -> Reply {
         let targetKey = call["target-disk"] ?? call["target-volume"] ?? key
-        guard let owner = guests[target] else { throw .plain("VM \(target) does not exist") }
+        guard let owner = guests[target] else { throw Failure("VM \(target) does not exist") }
         if let digest = call["target-digest"], digest != owner.digest { throw .staleConfig }
         // qemu-server, src/PVE/API2/Qemu.pm: move_vm_disk, load_and_check_reassign_configs.
-        guard let giver = guests[call.vmid] else { throw .plain("could not find VM \(call.vmid)") }
+        guard let giver = guests[call.vmid] else { throw Failure("could not find VM \(call.vmid)") }
         guard giver.node == owner.node else {
-            throw .plain("Both VMs need to be on the same node (\(giver.node) != \(owner.node))")
+            throw Failure("Both VMs need to be on the same node (\(giver.node) != \(owner.node))")
         }
         if [giver, owner].contains(where: { $0.config["template"] == "1" }) {
-            throw .plain("Can't move disks from or to template VMs")
+            throw Failure("Can't move disks from or to template VMs")
         }
         if owner.config[targetKey] != nil {
-            throw .plain("Target disk key '\(targetKey)' is already in use for VM '\(target)'")
+            throw Failure("Target disk key '\(targetKey)' is already in use for VM '\(target)'")
         }
         if giver.power.isOn, !key.hasPrefix("unused") {
-            throw .plain("Cannot move disk to another VM while the source VM is running - detach first")
+            throw Failure("Cannot move disk to another VM while the source VM is running - detach first")
         }
         let id = "\(call.vmid)-\(key)>\(target)-\(targetKey)"
         let type = call.kind == .vm ? "qmmove" : "move_volume"
-        let work = Work(type: type, id: id, node: call.node) { (world, log) throws(TaskFailure) in
-            guard let receiver = world.guests[target] else { throw TaskFailure("VM \(target) does not exist") }
+        let work = Work(type: type, id: id, node: call.node) { world, log in
+            guard let receiver = world.guests[target] else { throw Failure("VM \(target) does not exist") }
             var moved = disk
             moved.volume = world.newVolume(on: disk.storage, for: target, format: disk.format, besides: receiver)
             log.lines.append("removing disk '\(key)' from VM '\(call.vmid)' config")

@@ -20,31 +20,31 @@ extension ClusterState {
         let (id, content, name) = (call.text("storage"), call.text("content"), call.text("filename"))
         let storage = try definition(id)
         guard storage.contents.contains(content) else {
-            throw .plain("storage '\(id)' is not configured for content-type '\(content)'")
+            throw Failure("storage '\(id)' is not configured for content-type '\(content)'")
         }
         let isPlain = !name.contains("/") && !name.hasPrefix(".")
         guard isPlain, Self.endings[content]?.contains(where: { name.hasSuffix($0) }) == true else {
             throw .parameters(["filename": "wrong file extension"])
         }
-        let work = Work(type: "download", id: name, node: call.node) { (world, log) throws(TaskFailure) in
+        let work = Work(type: "download", id: name, node: call.node) { world, log in
             try world.save(call, as: "\(id):\(content)/\(name)", &log)
         }
         return start(work, by: call.caller)
     }
 
-    private mutating func save(_ call: EndpointCall, as volume: String, _ log: inout TaskLog) throws(TaskFailure) {
+    private mutating func save(_ call: EndpointCall, as volume: String, _ log: inout TaskLog) throws(Failure) {
         let url = call.text("url")
         log.lines.append("downloading \(url) to \(volume)")
-        if let obstacle = obstacle(to: call.text("storage"), on: call.node, for: nil) { throw TaskFailure(obstacle) }
+        if let obstacle = obstacle(to: call.text("storage"), on: call.node, for: nil) { throw Failure(obstacle) }
         let source = downloads[url]
         if let algorithm = call["checksum-algorithm"], let actual = source?.checksums[algorithm],
             actual != call.text("checksum").lowercased()
         {
             log.lines.append("calculating checksum...got '\(actual)', expected '\(call.text("checksum"))'")
-            throw TaskFailure("checksum mismatch: got '\(actual)' != expect '\(call.text("checksum"))'")
+            throw Failure("checksum mismatch: got '\(actual)' != expect '\(call.text("checksum"))'")
         }
         guard !volumes.contains(where: { $0.id == volume }) else {
-            throw TaskFailure("refusing to override existing file '\(call.text("filename"))'")
+            throw Failure("refusing to override existing file '\(call.text("filename"))'")
         }
         volumes.append(
             Volume(

@@ -2,7 +2,8 @@ import Synchronization
 
 /// One method of one path of the API, as data.
 struct Endpoint: Sendable {
-    typealias Handler = @Sendable (inout ClusterState, EndpointCall) throws(Failure) -> Reply
+    /// Throws ``Failure``s only; closures that are untyped need no signature.
+    typealias Handler = @Sendable (inout ClusterState, EndpointCall) throws -> Reply
 
     var method: String
     /// Segments below `/api2/json`; `{name}` takes one segment, `{name*}` all that follow.
@@ -17,31 +18,37 @@ struct Endpoint: Sendable {
 
     static func get(
         _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
-    ) -> Endpoint {
-        Endpoint("GET", path, parameters, needs, handler)
-    }
+    ) -> Endpoint { Endpoint("GET", path, parameters, needs, handler) }
 
     static func post(
         _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
-    ) -> Endpoint {
-        Endpoint("POST", path, parameters, needs, handler)
-    }
+    ) -> Endpoint { Endpoint("POST", path, parameters, needs, handler) }
 
     static func put(
         _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
-    ) -> Endpoint {
-        Endpoint("PUT", path, parameters, needs, handler)
-    }
+    ) -> Endpoint { Endpoint("PUT", path, parameters, needs, handler) }
 
     static func delete(
         _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
+    ) -> Endpoint { Endpoint("DELETE", path, parameters, needs, handler) }
+
+    /// One that answers nothing.
+    static func change(
+        _ method: String, _ path: String, _ parameters: String = "", needs: String = "",
+        _ change: @escaping @Sendable (inout ClusterState, EndpointCall) throws -> Void
     ) -> Endpoint {
-        Endpoint("DELETE", path, parameters, needs, handler)
+        Endpoint(method, path, parameters, needs) { world, call in
+            try change(&world, call)
+            return .null
+        }
     }
 
-    private init(
-        _ method: String, _ path: String, _ parameters: String, _ needs: String, _ handler: @escaping Handler
-    ) {
+    func answer(_ call: EndpointCall, in world: inout ClusterState) throws(Failure) -> Reply {
+        do { return try handler(&world, call) } catch { throw error as? Failure ?? Failure("\(error)") }
+    }
+
+    private init(_ method: String, _ path: String, _ parameters: String, _ needs: String, _ handler: @escaping Handler)
+    {
         self.method = method
         self.path = path
         self.parameters = ParameterTable(parameters, path: path)
@@ -105,9 +112,7 @@ struct EndpointTable: Sendable {
             self.methods = methods
         }
 
-        func find(
-            _ method: String, _ segments: ArraySlice<String>, _ values: inout [String: String]
-        ) -> Endpoint? {
+        func find(_ method: String, _ segments: ArraySlice<String>, _ values: inout [String: String]) -> Endpoint? {
             guard let first = segments.first else { return methods[method] }
             if let child = children[first] { return child.find(method, segments.dropFirst(), &values) }
             if let rest {
@@ -122,9 +127,7 @@ struct EndpointTable: Sendable {
 
     private let root: Branch
 
-    init(_ endpoints: [Endpoint]) {
-        root = Branch(endpoints.map { ($0.path.split(separator: "/")[...], $0) })
-    }
+    init(_ endpoints: [Endpoint]) { root = Branch(endpoints.map { ($0.path.split(separator: "/")[...], $0) }) }
 
     /// The endpoint for decoded path segments, with what they gave for its parameters.
     func find(_ method: String, _ segments: [String]) -> (Endpoint, [String: String])? {
@@ -134,11 +137,10 @@ struct EndpointTable: Sendable {
 
     static let list =
         clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints + guestConfigEndpoints + snapshotEndpoints
-        + storageEndpoints + firewallEndpoints + haEndpoints + haRuleEndpoints
-        + backupEndpoints + backupJobEndpoints + replicationEndpoints + bulkPowerEndpoints + bulkMigrationEndpoints
-        + serviceEndpoints
-        + metricsEndpoints + networkEndpoints + cloudInitEndpoints + guestAgentEndpoints + poolEndpoints
-        + accessEndpoints + accessAdminEndpoints + absentEndpoints
+        + storageEndpoints + firewallEndpoints + haEndpoints + haRuleEndpoints + backupEndpoints + backupJobEndpoints
+        + replicationEndpoints + bulkPowerEndpoints + bulkMigrationEndpoints + serviceEndpoints + metricsEndpoints
+        + networkEndpoints + cloudInitEndpoints + guestAgentEndpoints + poolEndpoints + accessEndpoints
+        + accessAdminEndpoints + absentEndpoints
 
     static let all = EndpointTable(list)
 }

@@ -13,8 +13,15 @@ struct Failure: Error {
     var status: Int
     /// The whole text; the reason phrase is its first line.
     var message: String
-    var errors: [String: String] = [:]
-    var body = Body.json
+    var errors: [String: String]
+    var body: Body
+
+    init(status: Int, message: String, errors: [String: String] = [:], body: Body = .json) {
+        (self.status, self.message, self.errors, self.body) = (status, message, errors, body)
+    }
+
+    /// What most calls are refused with.
+    init(_ message: String) { self.init(status: 500, message: message + "\n") }
 
     var reason: String {
         let end = message.unicodeScalars.firstIndex { $0.value < 0x20 } ?? message.endIndex
@@ -22,14 +29,13 @@ struct Failure: Error {
     }
 
     /// As a task ends that fails on it: everything in one line.
-    var taskText: String {
-        let details = errors.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined()
-        var text = (status == 500 ? "" : "\(status) ") + message + details
+    static func taskText(of error: any Error) -> String {
+        guard let failure = error as? Failure else { return "\(error)" }
+        let details = failure.errors.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined()
+        var text = (failure.status == 500 ? "" : "\(failure.status) ") + failure.message + details
         if text.hasSuffix("\n") { text.removeLast() }
         return text.replacing("\n", with: " ")
     }
-
-    static func plain(_ message: String) -> Failure { Failure(status: 500, message: message + "\n") }
 
     static func parameters(_ errors: [String: String]) -> Failure {
         Failure(status: 400, message: "Parameter verification failed.\n", errors: errors)
@@ -48,9 +54,9 @@ struct Failure: Error {
     static func server(_ status: Int, _ text: String) -> Failure { Failure(status: status, message: text, body: .text) }
 
     /// What most of the cluster's calls say without quorum.
-    static let notReady = Failure.plain("cluster not ready - no quorum?")
+    static let notReady = Failure("cluster not ready - no quorum?")
 
-    static let staleConfig = Failure.plain("detected modified configuration - file changed by other user? Try again.")
+    static let staleConfig = Failure("detected modified configuration - file changed by other user? Try again.")
 }
 
 /// What a handler answers with status 200.
@@ -62,6 +68,9 @@ enum Reply {
     case bytes([UInt8])
 
     static let null = Reply.data(.null)
+    static func object(_ members: JSONObject) -> Reply { .data(.object(members)) }
+    static func rows(_ rows: [JSON]) -> Reply { .data(.array(rows)) }
+    static func text(_ text: String) -> Reply { .data(.string(text)) }
 
     var bytes: [UInt8] {
         switch self {

@@ -83,7 +83,7 @@ extension [FirewallRule] {
 
     private func place(_ call: EndpointCall) throws(Failure) -> Int {
         let place = call.int("pos") ?? 0
-        guard indices.contains(place) else { throw .plain("no rule at position \(place)") }
+        guard indices.contains(place) else { throw Failure("no rule at position \(place)") }
         return place
     }
 
@@ -133,12 +133,12 @@ extension [FirewallRule] {
 
 /// Names of services that stand for protocol and port.
 let macros: Set<String> = [
-    "Amanda", "Auth", "BGP", "BitTorrent", "BitTorrent32", "CVS", "Ceph", "Citrix", "DAAP", "DCC", "DHCPfwd",
-    "DHCPv6", "DNS", "Distcc", "FTP", "Finger", "GNUnet", "GRE", "Git", "HKP", "HTTP", "HTTP/3", "HTTPS", "ICPV2",
-    "ICQ", "IMAP", "IMAPS", "IPIP", "IPP", "IPPbrd", "IPPserver", "IPsec", "IPsecah", "IPsecnat", "IRC", "Jetdirect",
-    "L2TP", "LDAP", "LDAPS", "MDNS", "MSNP", "MSSQL", "Mail", "McastDNS", "Munin", "MySQL", "NNTP", "NNTPS", "NTP",
-    "NeighborDiscovery", "OSPF", "OpenVPN", "PCA", "PMG", "POP3", "POP3S", "PPtP", "Ping", "PostgreSQL", "Printer",
-    "RDP", "RIP", "RNDC", "Razor", "Rdate", "Rsync", "SANE", "SMB", "SMBswat", "SMTP", "SMTPS", "SNMP", "SPAMD",
-    "SSH", "SVN", "SixXS", "Squid", "Submission", "Syslog", "TFTP", "Telnet", "Telnets", "Time", "Trcrt", "VNC",
-    "VNCL", "Web", "Webcache", "Webmin", "Whois",
+    "Amanda", "Auth", "BGP", "BitTorrent", "BitTorrent32", "CVS", "Ceph", "Citrix", "DAAP", "DCC", "DHCPfwd", "DHCPv6",
+    "DNS", "Distcc", "FTP", "Finger", "GNUnet", "GRE", "Git", "HKP", "HTTP", "HTTP/3", "HTTPS", "ICPV2", "ICQ", "IMAP",
+    "IMAPS", "IPIP", "IPP", "IPPbrd", "IPPserver", "IPsec", "IPsecah", "IPsecnat", "IRC", "Jetdirect", "L2TP", "LDAP",
+    "LDAPS", "MDNS", "MSNP", "MSSQL", "Mail", "McastDNS", "Munin", "MySQL", "NNTP", "NNTPS", "NTP", "NeighborDiscovery",
+    "OSPF", "OpenVPN", "PCA", "PMG", "POP3", "POP3S", "PPtP", "Ping", "PostgreSQL", "Printer", "RDP", "RIP", "RNDC",
+    "Razor", "Rdate", "Rsync", "SANE", "SMB", "SMBswat", "SMTP", "SMTPS", "SNMP", "SPAMD", "SSH", "SVN", "SixXS",
+    "Squid", "Submission", "Syslog", "TFTP", "Telnet", "Telnets", "Time", "Trcrt", "VNC", "VNCL", "Web", "Webcache",
+    "Webmin", "Whois",
 ]

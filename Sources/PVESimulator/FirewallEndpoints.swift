@@ -7,8 +7,7 @@ private let optional = """
     """
 private let newRule = optional + " action!:word(2..20) type!:enum(in|out|forward|group) pos:int(0..)"
 private let changedRule =
-    optional
-    + " action:word(2..20) type:enum(in|out|forward|group) moveto:int(0..) delete:configid-list"
+    optional + " action:word(2..20) type:enum(in|out|forward|group) moveto:int(0..) delete:configid-list"
 private let policies = "policy_in:enum(ACCEPT|REJECT|DROP) policy_out:enum(ACCEPT|REJECT|DROP)"
 
 /// One of the three levels at which there are rules.
@@ -37,8 +36,7 @@ private let levelList: [Level] =
                 protection_synflood_burst:int protection_synflood_rate:int
                 nftables:bool nosmurfs:bool protection_synflood:bool smurf_log_level:\(levels)
                 tcp_flags_log_level:\(levels) tcpflags:bool
-                """,
-            index: ["rules", "options", "log"], scope: { .node($0.node) }),
+                """, index: ["rules", "options", "log"], scope: { .node($0.node) }),
     ]
     + ["qemu", "lxc"].map { word in
         Level(
@@ -47,58 +45,50 @@ private let levelList: [Level] =
             options: """
                 dhcp:bool enable:bool ipfilter:bool log_level_in:\(levels) log_level_out:\(levels) macfilter:bool ndp:bool
                 radv:bool \(policies)
-                """,
-            index: ["rules", "aliases", "ipset", "refs", "options"], scope: { .guest($0.vmid) })
+                """, index: ["rules", "aliases", "ipset", "refs", "options"], scope: { .guest($0.vmid) })
     }
 
 let firewallEndpoints: [Endpoint] =
     levelList.flatMap { level in
         ruleEndpoints(level) + (level.base.hasPrefix("nodes/{node}/firewall") ? [] : addressEndpoints(level))
     } + groupEndpoints + [
-        .get("cluster/firewall/macros", needs: "") { (_, _) throws(Failure) in
-            .data(.array(macros.sorted().map { ["macro": .string($0), "descr": .string("\($0) traffic")] }))
+        .get("cluster/firewall/macros", needs: "") { _, _ in
+            .rows(macros.sorted().map { ["macro": .string($0), "descr": .string("\($0) traffic")] })
         }
     ]
 
 private func ruleEndpoints(_ level: Level) -> [Endpoint] {
     let scope = level.scope
     var endpoints: [Endpoint] = [
-        .get(level.base) { (_, _) throws(Failure) in .data(names(level.index)) },
-        .get(level.base + "/options", needs: level.reads) { (world, call) throws(Failure) in
-            .data(.object(world.firewall(scope(call)).optionsJSON))
+        .get(level.base) { _, _ in .data(names(level.index)) },
+        .get(level.base + "/options", needs: level.reads) { world, call in
+            .object(world.firewall(scope(call)).optionsJSON)
         },
-        .put(
-            level.base + "/options", level.options + " delete:configid-list digest:str(..64)", needs: level.writes
-        ) { (world, call) throws(Failure) in
-            try world.changeFirewallOptions(scope(call), call)
-            return .null
-        },
-        .get(level.base + "/rules", needs: level.reads) { (world, call) throws(Failure) in
+        .change(
+            "PUT", level.base + "/options", level.options + " delete:configid-list digest:str(..64)",
+            needs: level.writes
+        ) { world, call in try world.changeFirewallOptions(scope(call), call) },
+        .get(level.base + "/rules", needs: level.reads) { world, call in
             .data(world.firewall(scope(call)).rules.list())
         },
-        .post(level.base + "/rules", newRule, needs: level.writes) { (world, call) throws(Failure) in
+        .change("POST", level.base + "/rules", newRule, needs: level.writes) { world, call in
             try world.firewalls[scope(call), default: Firewall()].rules.add(call)
-            return .null
         },
-        .get(level.base + "/rules/{pos}", needs: level.reads) { (world, call) throws(Failure) in
+        .get(level.base + "/rules/{pos}", needs: level.reads) { world, call in
             .data(try world.firewall(scope(call)).rules.one(call))
         },
-        .put(level.base + "/rules/{pos}", changedRule, needs: level.writes) { (world, call) throws(Failure) in
+        .change("PUT", level.base + "/rules/{pos}", changedRule, needs: level.writes) { world, call in
             try world.firewalls[scope(call), default: Firewall()].rules.change(call)
-            return .null
         },
-        .delete(level.base + "/rules/{pos}", "digest:str(..64)", needs: level.writes) { (world, call) throws(Failure) in
+        .change("DELETE", level.base + "/rules/{pos}", "digest:str(..64)", needs: level.writes) { world, call in
             try world.firewalls[scope(call), default: Firewall()].rules.delete(call)
-            return .null
         },
     ]
     if level.base != "cluster/firewall" {
         let needs = level.base == "nodes/{node}/firewall" ? "/nodes/{node} Sys.Syslog" : "/vms/{vmid} VM.Console"
         endpoints.append(
-            .get(
-                level.base + "/log", "limit:int(0..) start:int(0..) since:int(0..) until:int(0..)", needs: needs
-            ) { (_, _) throws(Failure) in
-                .page([["n": 1, "t": "unable to open file - No such file or directory"]], total: 1)
+            .get(level.base + "/log", "limit:int(0..) start:int(0..) since:int(0..) until:int(0..)", needs: needs) {
+                _, _ in .page([["n": 1, "t": "unable to open file - No such file or directory"]], total: 1)
             })
     }
     return endpoints
@@ -109,103 +99,77 @@ private func addressEndpoints(_ level: Level) -> [Endpoint] {
     let aliases = level.base + "/aliases"
     let sets = level.base + "/ipset"
     return [
-        .get(level.base + "/refs", "type:enum(alias|ipset)", needs: level.reads) { (world, call) throws(Failure) in
-            .data(.array(world.firewall(scope(call)).references(call["type"])))
+        .get(level.base + "/refs", "type:enum(alias|ipset)", needs: level.reads) { world, call in
+            .rows(world.firewall(scope(call)).references(call["type"]))
         },
-        .get(aliases, needs: level.reads) { (world, call) throws(Failure) in
-            .data(.array(world.firewall(scope(call)).aliasRows))
-        },
-        .post(aliases, "cidr!:cidr comment:str name!:word(2..64)", needs: level.writes) {
-            (world, call) throws(Failure) in
+        .get(aliases, needs: level.reads) { world, call in .rows(world.firewall(scope(call)).aliasRows) },
+        .change("POST", aliases, "cidr!:cidr comment:str name!:word(2..64)", needs: level.writes) { world, call in
             try world.firewalls[scope(call), default: Firewall()].addAlias(call)
-            return .null
         },
-        .get(aliases + "/{name}", needs: level.reads) { (world, call) throws(Failure) in
+        .get(aliases + "/{name}", needs: level.reads) { world, call in
             .data(try world.firewall(scope(call)).aliasRow(call.text("name")))
         },
-        .put(
-            aliases + "/{name}", "cidr!:cidr comment:str digest:str(..64) rename:word(2..64)", needs: level.writes
-        ) { (world, call) throws(Failure) in
-            try world.firewalls[scope(call), default: Firewall()].changeAlias(call)
-            return .null
-        },
-        .delete(aliases + "/{name}", "digest:str(..64)", needs: level.writes) { (world, call) throws(Failure) in
+        .change(
+            "PUT", aliases + "/{name}", "cidr!:cidr comment:str digest:str(..64) rename:word(2..64)",
+            needs: level.writes
+        ) { world, call in try world.firewalls[scope(call), default: Firewall()].changeAlias(call) },
+        .change("DELETE", aliases + "/{name}", "digest:str(..64)", needs: level.writes) { world, call in
             try world.firewalls[scope(call), default: Firewall()].deleteAlias(call)
-            return .null
         },
-        .get(sets, needs: level.reads) { (world, call) throws(Failure) in
-            .data(.array(world.firewall(scope(call)).setRows))
+        .get(sets, needs: level.reads) { world, call in .rows(world.firewall(scope(call)).setRows) },
+        .change("POST", sets, "comment:str digest:str(..64) name!:word(2..64) rename:word(2..64)", needs: level.writes)
+        { world, call in try world.firewalls[scope(call), default: Firewall()].addSet(call) },
+        .get(sets + "/{name}", needs: level.reads) { world, call in
+            .rows(try world.firewall(scope(call)).set(call).rows)
         },
-        .post(sets, "comment:str digest:str(..64) name!:word(2..64) rename:word(2..64)", needs: level.writes) {
-            (world, call) throws(Failure) in
-            try world.firewalls[scope(call), default: Firewall()].addSet(call)
-            return .null
+        .change("POST", sets + "/{name}", "cidr!:fw-addr comment:str nomatch:bool", needs: level.writes) {
+            world, call in try world.firewalls[scope(call), default: Firewall()].addEntry(call)
         },
-        .get(sets + "/{name}", needs: level.reads) { (world, call) throws(Failure) in
-            .data(.array(try world.firewall(scope(call)).set(call).rows))
-        },
-        .post(
-            sets + "/{name}", "cidr!:fw-addr comment:str nomatch:bool", needs: level.writes
-        ) { (world, call) throws(Failure) in
-            try world.firewalls[scope(call), default: Firewall()].addEntry(call)
-            return .null
-        },
-        .delete(sets + "/{name}", "force:bool", needs: level.writes) { (world, call) throws(Failure) in
+        .change("DELETE", sets + "/{name}", "force:bool", needs: level.writes) { world, call in
             let set = try world.firewall(scope(call)).set(call)
             guard set.entries.isEmpty || call.flag("force") else {
-                throw .plain("IPSet '\(call.text("name"))' is not empty")
+                throw Failure("IPSet '\(call.text("name"))' is not empty")
             }
             world.firewalls[scope(call), default: Firewall()].sets[call.text("name")] = nil
-            return .null
         },
-        .get(sets + "/{name}/{cidr*}", needs: level.reads) { (world, call) throws(Failure) in
+        .get(sets + "/{name}/{cidr*}", needs: level.reads) { world, call in
             .data(try world.firewall(scope(call)).set(call).row(of: call.text("cidr")))
         },
-        .put(sets + "/{name}/{cidr*}", "comment:str digest:str(..64) nomatch:bool", needs: level.writes) {
-            (world, call) throws(Failure) in
-            try world.firewalls[scope(call), default: Firewall()].changeEntry(call)
-            return .null
+        .change("PUT", sets + "/{name}/{cidr*}", "comment:str digest:str(..64) nomatch:bool", needs: level.writes) {
+            world, call in try world.firewalls[scope(call), default: Firewall()].changeEntry(call)
         },
-        .delete(sets + "/{name}/{cidr*}", "digest:str(..64)", needs: level.writes) { (world, call) throws(Failure) in
+        .change("DELETE", sets + "/{name}/{cidr*}", "digest:str(..64)", needs: level.writes) { world, call in
             try world.firewalls[scope(call), default: Firewall()].deleteEntry(call)
-            return .null
         },
     ]
 }
 
 private let groupEndpoints: [Endpoint] = [
-    .get("cluster/firewall/groups") { (world, _) throws(Failure) in
-        .data(.array(world.firewall(.cluster).groupRows))
-    },
-    .post(
-        "cluster/firewall/groups", "comment:str digest:str(..64) group!:word(2..18) rename:word(2..18)",
+    .get("cluster/firewall/groups") { world, _ in .rows(world.firewall(.cluster).groupRows) },
+    .change(
+        "POST", "cluster/firewall/groups", "comment:str digest:str(..64) group!:word(2..18) rename:word(2..18)",
         needs: "/ Sys.Modify"
-    ) { (world, call) throws(Failure) in
-        try world.firewalls[.cluster, default: Firewall()].addGroup(call)
-        return .null
-    },
-    .get("cluster/firewall/groups/{group}", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
+    ) { world, call in try world.firewalls[.cluster, default: Firewall()].addGroup(call) },
+    .get("cluster/firewall/groups/{group}", needs: "/ Sys.Audit") { world, call in
         .data(try world.firewallGroup(call).rules.list())
     },
-    .post("cluster/firewall/groups/{group}", newRule, needs: "/ Sys.Modify") { (world, call) throws(Failure) in
+    .change("POST", "cluster/firewall/groups/{group}", newRule, needs: "/ Sys.Modify") { world, call in
         try world.changeGroup(call) { (rules) throws(Failure) in try rules.add(call) }
     },
-    .delete("cluster/firewall/groups/{group}", needs: "/ Sys.Modify") { (world, call) throws(Failure) in
+    .change("DELETE", "cluster/firewall/groups/{group}", needs: "/ Sys.Modify") { world, call in
         guard try world.firewallGroup(call).rules.isEmpty else {
-            throw .plain("Security group '\(call.text("group"))' is not empty")
+            throw Failure("Security group '\(call.text("group"))' is not empty")
         }
         world.firewalls[.cluster, default: Firewall()].groups[call.text("group")] = nil
-        return .null
     },
-    .get("cluster/firewall/groups/{group}/{pos}", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
+    .get("cluster/firewall/groups/{group}/{pos}", needs: "/ Sys.Audit") { world, call in
         .data(try world.firewallGroup(call).rules.one(call))
     },
-    .put("cluster/firewall/groups/{group}/{pos}", changedRule, needs: "/ Sys.Modify") { (world, call) throws(Failure) in
+    .change("PUT", "cluster/firewall/groups/{group}/{pos}", changedRule, needs: "/ Sys.Modify") { world, call in
         try world.changeGroup(call) { (rules) throws(Failure) in try rules.change(call) }
     },
-    .delete("cluster/firewall/groups/{group}/{pos}", "digest:str(..64)", needs: "/ Sys.Modify") {
-        (world, call) throws(Failure) in
-        try world.changeGroup(call) { (rules) throws(Failure) in try rules.delete(call) }
+    .change("DELETE", "cluster/firewall/groups/{group}/{pos}", "digest:str(..64)", needs: "/ Sys.Modify") {
+        world, call in try world.changeGroup(call) { (rules) throws(Failure) in try rules.delete(call) }
     },
 ]
 
@@ -224,18 +188,15 @@ extension ClusterState {
 
     fileprivate func firewallGroup(_ call: EndpointCall) throws(Failure) -> Firewall.Group {
         let name = call.text("group")
-        guard let group = firewall(.cluster).groups[name] else {
-            throw .plain("no such security group '\(name)'")
-        }
+        guard let group = firewall(.cluster).groups[name] else { throw Failure("no such security group '\(name)'") }
         return group
     }
 
     fileprivate mutating func changeGroup(
         _ call: EndpointCall, _ body: (inout [FirewallRule]) throws(Failure) -> Void
-    ) throws(Failure) -> Reply {
+    ) throws(Failure) {
         var group = try firewallGroup(call)
         try body(&group.rules)
         firewalls[.cluster, default: Firewall()].groups[call.text("group")] = group
-        return .null
     }
 }

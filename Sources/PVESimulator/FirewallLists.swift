@@ -30,16 +30,12 @@ extension Firewall {
     }
 
     func aliasRow(_ name: String) throws(Failure) -> JSON {
-        guard let key = aliasKey(name), let alias = aliases[key] else {
-            throw .parameters(["name": "no such alias"])
-        }
+        guard let key = aliasKey(name), let alias = aliases[key] else { throw .parameters(["name": "no such alias"]) }
         return row(key, alias)
     }
 
     /// The name as it was written when it was made; large and small letters are the same.
-    private func aliasKey(_ name: String) -> String? {
-        aliases.keys.first { $0.lowercased() == name.lowercased() }
-    }
+    private func aliasKey(_ name: String) -> String? { aliases.keys.first { $0.lowercased() == name.lowercased() } }
 
     mutating func addAlias(_ call: EndpointCall) throws(Failure) {
         let name = call.text("name")
@@ -63,7 +59,7 @@ extension Firewall {
 
     func set(_ call: EndpointCall) throws(Failure) -> AddressSet {
         let name = call.text("name")
-        guard let set = sets[name] else { throw .plain("no such IPSet '\(name)'") }
+        guard let set = sets[name] else { throw Failure("no such IPSet '\(name)'") }
         return set
     }
 
@@ -82,7 +78,7 @@ extension Firewall {
         let name = call.text("name")
         if let old = call["rename"] {
             if let digest = call["digest"], digest != setsDigest { throw .staleConfig }
-            guard let set = sets[old] else { throw .plain("IPSet '\(old)' does not exist") }
+            guard let set = sets[old] else { throw Failure("IPSet '\(old)' does not exist") }
             guard old == name || sets[name] == nil else {
                 throw .parameters(["name": "IPSet '\(name)' already exists"])
             }
@@ -130,16 +126,12 @@ extension Firewall {
     mutating func addGroup(_ call: EndpointCall) throws(Failure) {
         let name = call.text("group")
         guard let old = call["rename"] else {
-            guard groups[name] == nil else {
-                throw .parameters(["group": "Security group '\(name)' already exists"])
-            }
+            guard groups[name] == nil else { throw .parameters(["group": "Security group '\(name)' already exists"]) }
             groups[name] = Group(comment: call["comment"])
             return
         }
         if let digest = call["digest"], digest != groupsDigest { throw .staleConfig }
-        guard let group = groups[old] else {
-            throw .parameters(["group": "Security group '\(old)' does not exist"])
-        }
+        guard let group = groups[old] else { throw .parameters(["group": "Security group '\(old)' does not exist"]) }
         guard old == name || groups[name] == nil else {
             throw .parameters(["group": "Security group '\(name)' does already exist"])
         }
@@ -177,9 +169,7 @@ extension Firewall {
 }
 
 extension Firewall.AddressSet {
-    private var digest: String {
-        Firewall.digest(entries.map { "\($0.cidr) \($0.isExcluded) \($0.comment ?? "")" })
-    }
+    private var digest: String { Firewall.digest(entries.map { "\($0.cidr) \($0.isExcluded) \($0.comment ?? "")" }) }
 
     fileprivate func check(_ digest: String?) throws(Failure) {
         if let digest, digest != self.digest { throw .staleConfig }
@@ -187,8 +177,8 @@ extension Firewall.AddressSet {
 
     private func row(_ entry: Firewall.Entry) -> JSON {
         [
-            "cidr": .string(entry.cidr), "comment": entry.comment.map { .string($0) },
-            "digest": .string(digest), "nomatch": entry.isExcluded ? .some(1) : .none,
+            "cidr": .string(entry.cidr), "comment": entry.comment.map { .string($0) }, "digest": .string(digest),
+            "nomatch": entry.isExcluded ? .some(1) : .none,
         ]
     }
 

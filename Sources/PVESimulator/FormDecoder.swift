@@ -65,8 +65,7 @@ enum FormDecoder {
             }
             let type = request.fields[.contentType].map { $0.prefix { $0 != ";" }.lowercased() }
             switch type {
-            case nil, "application/x-www-form-urlencoded":
-                values = parse(String(decoding: request.body, as: UTF8.self))
+            case nil, "application/x-www-form-urlencoded": values = parse(String(decoding: request.body, as: UTF8.self))
             case "application/json": values = try json(request.body)
             default: throw .server(506, "upload 'Content-Type '\(type ?? "")' not implemented")
             }
@@ -79,9 +78,7 @@ enum FormDecoder {
     private static func json(_ body: [UInt8]) throws(Failure) -> [String: RawValue] {
         let place = "at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line"
         let value: JSON
-        do {
-            value = try JSON.parse(body)
-        } catch {
+        do { value = try JSON.parse(body) } catch {
             throw .server(
                 500,
                 "malformed JSON string, neither tag, array, object, number, string or atom, at character offset "

@@ -36,10 +36,8 @@ enum Format: String, Sendable, CaseIterable {
         case .vmid:
             return Int(text).map { $0 >= 100 && $0 <= 999_999_999 } == true
                 ? nil : "invalid format - value does not look like a valid VM ID\n"
-        case .node:
-            return Self.isNode(text) ? nil : "invalid format - value does not look like a valid node name\n"
-        case .configid:
-            return Self.isConfigID(text) ? nil : "invalid format - invalid configuration ID '\(text)'\n"
+        case .node: return Self.isNode(text) ? nil : "invalid format - value does not look like a valid node name\n"
+        case .configid: return Self.isConfigID(text) ? nil : "invalid format - invalid configuration ID '\(text)'\n"
         case .configids: return Self.list(text).isEmpty ? "invalid format - value is empty\n" : nil
         case .storageID: return Self.storageIDError(text)
         case .vmids: return Self.error(inItemsOf: text, as: .vmid)
@@ -127,8 +125,7 @@ enum Format: String, Sendable, CaseIterable {
         case .bootdisk: text.wholeMatch(of: /(ide|sata|scsi|virtio)\d+/) != nil
         case .serial: text.wholeMatch(of: /\/dev\/.+|socket/) != nil
         case .parallel: text.wholeMatch(of: /\/dev\/parport\d+|\/dev\/usb\/lp\d+/) != nil
-        case .startdate:
-            text.wholeMatch(of: /now|\d{4}-\d{1,2}-\d{1,2}(T\d{1,2}:\d{1,2}:\d{1,2})?/) != nil
+        case .startdate: text.wholeMatch(of: /now|\d{4}-\d{1,2}-\d{1,2}(T\d{1,2}:\d{1,2}:\d{1,2})?/) != nil
         case .fingerprint: text.wholeMatch(of: /([A-Fa-f0-9]{2}:){31}[A-Fa-f0-9]{2}/) != nil
         default: true
         }
@@ -174,8 +171,7 @@ enum Format: String, Sendable, CaseIterable {
         let labels = text.split(separator: ".", omittingEmptySubsequences: false)
         return labels.allSatisfy { label in
             guard let first = label.first, let last = label.last, label.count <= 63 else { return false }
-            return isAlphanumeric(first) && isAlphanumeric(last)
-                && label.allSatisfy { isAlphanumeric($0) || $0 == "-" }
+            return isAlphanumeric(first) && isAlphanumeric(last) && label.allSatisfy { isAlphanumeric($0) || $0 == "-" }
         }
     }
 

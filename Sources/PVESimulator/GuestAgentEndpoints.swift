@@ -3,8 +3,8 @@ import StrictJSON
 private let commands = [
     "exec", "exec-status", "file-read", "file-write", "fsfreeze-freeze", "fsfreeze-status", "fsfreeze-thaw", "fstrim",
     "get-fsinfo", "get-host-name", "get-memory-block-info", "get-memory-blocks", "get-osinfo", "get-time",
-    "get-timezone", "get-users", "get-vcpus", "info", "network-get-interfaces", "ping", "set-user-password",
-    "shutdown", "suspend-disk", "suspend-hybrid", "suspend-ram",
+    "get-timezone", "get-users", "get-vcpus", "info", "network-get-interfaces", "ping", "set-user-password", "shutdown",
+    "suspend-disk", "suspend-hybrid", "suspend-ram",
 ]
 private let needs = "/vms/{vmid} VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted"
 private let all = "/vms/{vmid} VM.GuestAgent.Unrestricted"
@@ -12,8 +12,8 @@ private let all = "/vms/{vmid} VM.GuestAgent.Unrestricted"
 /// Commands without parameters, what they need beside the right to everything, and what they answer.
 private let simple: [(method: String, command: String, privilege: String, answer: JSON)] = [
     ("POST", "fsfreeze-status", "Audit|VM.GuestAgent.FileSystemMgmt", "thawed"),
-    ("POST", "fsfreeze-freeze", "FileSystemMgmt", 1),
-    ("POST", "fsfreeze-thaw", "FileSystemMgmt", 1), ("GET", "get-host-name", "Audit", ["host-name": "guest"]),
+    ("POST", "fsfreeze-freeze", "FileSystemMgmt", 1), ("POST", "fsfreeze-thaw", "FileSystemMgmt", 1),
+    ("GET", "get-host-name", "Audit", ["host-name": "guest"]),
     (
         "GET", "get-osinfo", "Audit",
         ["id": "debian", "kernel-release": "6.12.57", "name": "Debian GNU/Linux", "version-id": "13"]
@@ -26,9 +26,8 @@ private let simple: [(method: String, command: String, privilege: String, answer
                 "used-bytes": 4_294_967_296,
             ]
         ]
-    ),
-    ("GET", "get-timezone", "Audit", ["offset": 0, "zone": "UTC"]),
-    ("GET", "get-users", "Audit", []), ("GET", "info", "Audit", ["supported_commands": [], "version": "10.0.5"]),
+    ), ("GET", "get-timezone", "Audit", ["offset": 0, "zone": "UTC"]), ("GET", "get-users", "Audit", []),
+    ("GET", "info", "Audit", ["supported_commands": [], "version": "10.0.5"]),
 ]
 
 /// The QEMU guest agent of a system in which every command succeeds and says nothing.
@@ -36,19 +35,19 @@ let guestAgentEndpoints: [Endpoint] =
     simple.map { method, command, privilege, answer in
         let path = "nodes/{node}/qemu/{vmid}/agent/\(command)"
         let needs = "/vms/{vmid} VM.GuestAgent.\(privilege)|VM.GuestAgent.Unrestricted"
-        let handler: Endpoint.Handler = { (world, call) throws(Failure) in
+        let handler: Endpoint.Handler = { world, call in
             try world.checkAgent(call)
             return .data(["result": answer])
         }
         return method == "GET" ? .get(path, needs: needs, handler) : .post(path, needs: needs, handler)
     } + [
-        .get("nodes/{node}/qemu/{vmid}/agent", needs: needs) { (_, _) throws(Failure) in .data(names(commands)) },
-        .post("nodes/{node}/qemu/{vmid}/agent/ping", needs: needs) { (world, call) throws(Failure) in
+        .get("nodes/{node}/qemu/{vmid}/agent", needs: needs) { _, _ in .data(names(commands)) },
+        .post("nodes/{node}/qemu/{vmid}/agent/ping", needs: needs) { world, call in
             try world.checkAgent(call)
             return .data(["result": [:]])
         },
         .post("nodes/{node}/qemu/{vmid}/agent/shutdown", needs: "/vms/{vmid} VM.PowerMgmt|VM.GuestAgent.Unrestricted") {
-            (world, call) throws(Failure) in
+            world, call in
             try world.checkAgent(call)
             world.switchOff(call.vmid)
             return .data(["result": [:]])
@@ -56,20 +55,20 @@ let guestAgentEndpoints: [Endpoint] =
         .post(
             "nodes/{node}/qemu/{vmid}/agent/fstrim",
             needs: "/vms/{vmid} VM.GuestAgent.FileSystemMgmt|VM.GuestAgent.Unrestricted"
-        ) { (world, call) throws(Failure) in
+        ) { world, call in
             try world.checkAgent(call)
             return .data(["result": ["paths": .array(world.trimmed(call.vmid))]])
         },
         .post("nodes/{node}/qemu/{vmid}/agent/exec", "command!:array input-data:str(..65536)", needs: all) {
-            (world, call) throws(Failure) in
+            world, call in
             try world.checkAgent(call)
             return .data(["pid": JSON(world.run(call))])
         },
-        .get("nodes/{node}/qemu/{vmid}/agent/exec-status", "pid!:int", needs: all) { (world, call) throws(Failure) in
+        .get("nodes/{node}/qemu/{vmid}/agent/exec-status", "pid!:int", needs: all) { world, call in
             try world.checkAgent(call)
             return .data(try world.outcome(call))
         },
-        .get("nodes/{node}/qemu/{vmid}/agent/network-get-interfaces", needs: needs) { (world, call) throws(Failure) in
+        .get("nodes/{node}/qemu/{vmid}/agent/network-get-interfaces", needs: needs) { world, call in
             try world.checkAgent(call)
             return .data(["result": .array(try world.guest(call).interfaces)])
         },
@@ -94,8 +93,9 @@ extension Guest {
             "hardware-address": "00:00:00:00:00:00", "hwaddr": "00:00:00:00:00:00", "ip-addresses": [], "name": "lo",
         ]
         let withAddress = Set(
-            config.sorted.map { PropertyList($0.value, leading: "name") }.filter { $0["ip"] != nil }
-                .compactMap { $0["name"] })
+            config.sorted.map { PropertyList($0.value, leading: "name") }.filter { $0["ip"] != nil }.compactMap {
+                $0["name"]
+            })
         return [loopback]
             + addresses.map { name, mac, address in
                 let isMeant = withAddress.contains(name)
@@ -145,31 +145,31 @@ extension ClusterState {
     fileprivate func outcome(_ call: EndpointCall) throws(Failure) -> JSON {
         let index = (call.int("pid") ?? 0) - 4711
         guard commands.indices.contains(index), commands[index].vmid == call.vmid else {
-            throw .plain("Agent error: Invalid parameter 'pid'")
+            throw Failure("Agent error: Invalid parameter 'pid'")
         }
         let result = commandResults[commands[index].words.first ?? ""] ?? CommandResult()
         guard now >= commands[index].start + result.duration else { return ["exited": 0] }
         return [
             "err-data": result.errorOutput.isEmpty ? nil : .string(result.errorOutput),
             "exitcode": result.signal == nil ? JSON(result.code) : nil, "exited": 1,
-            "out-data": result.output.isEmpty ? nil : .string(result.output),
-            "signal": result.signal.map { JSON($0) },
+            "out-data": result.output.isEmpty ? nil : .string(result.output), "signal": result.signal.map { JSON($0) },
         ]
     }
 
     /// What became of each file system: one that could not be trimmed has an error, and no amounts.
     fileprivate func trimmed(_ vmid: Int) -> [JSON] {
         (trims[vmid] ?? ["/": nil]).sorted { $0.key < $1.key }.map { path, error in
-            error.map { ["error": .string($0), "path": .string(path)] }
-                ?? ["minimum": 0, "path": .string(path), "trimmed": 1_073_741_824]
+            error.map { ["error": .string($0), "path": .string(path)] } ?? [
+                "minimum": 0, "path": .string(path), "trimmed": 1_073_741_824,
+            ]
         }
     }
 
     fileprivate func checkAgent(_ call: EndpointCall) throws(Failure) {
         let guest = try guest(call)
         let setting = guest.config["agent"].flatMap { PropertyList($0, leading: "enabled")["enabled"] }
-        guard setting == "1" else { throw .plain("No QEMU guest agent configured") }
-        guard guest.power.isOn else { throw .plain("VM \(call.vmid) is not running") }
-        guard guest.answersShutdown else { throw .plain("QEMU guest agent is not running") }
+        guard setting == "1" else { throw Failure("No QEMU guest agent configured") }
+        guard guest.power.isOn else { throw Failure("VM \(call.vmid) is not running") }
+        guard guest.answersShutdown else { throw Failure("QEMU guest agent is not running") }
     }
 }

@@ -4,50 +4,47 @@ private let changes = " delete:configid-list digest:str(..40) revert:configid-li
 private let vmChanges = changes + " force:bool^delete skiplock:bool"
 private let vmConfigNeeds =
     "/vms/{vmid} "
-    + ["Disk", "CDROM", "CPU", "Memory", "Network", "HWType", "Options", "Cloudinit"]
-    .map { "VM.Config.\($0)" }.joined(separator: "|")
+    + ["Disk", "CDROM", "CPU", "Memory", "Network", "HWType", "Options", "Cloudinit"].map { "VM.Config.\($0)" }.joined(
+        separator: "|")
 private let containerConfigNeeds =
-    "/vms/{vmid} "
-    + ["Disk", "CPU", "Memory", "Network", "Options"].map { "VM.Config.\($0)" }.joined(separator: "|")
+    "/vms/{vmid} " + ["Disk", "CPU", "Memory", "Network", "Options"].map { "VM.Config.\($0)" }.joined(separator: "|")
 
 let guestConfigEndpoints: [Endpoint] =
     ["qemu", "lxc"].flatMap { word -> [Endpoint] in
         let guest = "nodes/{node}/\(word)/{vmid}"
         return [
             .get(guest + "/config", "current:bool snapshot:configid(..40)", needs: "/vms/{vmid} VM.Audit") {
-                (world, call) throws(Failure) in .data(.object(try world.configuration(call)))
+                world, call in .object(try world.configuration(call))
             },
-            .get(guest + "/pending", needs: "/vms/{vmid} VM.Audit") { (world, call) throws(Failure) in
-                .data(.array(try world.guest(call).pendingRows))
+            .get(guest + "/pending", needs: "/vms/{vmid} VM.Audit") { world, call in
+                .rows(try world.guest(call).pendingRows)
             },
         ]
     } + [
-        .put("nodes/{node}/qemu/{vmid}/config", GuestOptions.vm + vmChanges, needs: vmConfigNeeds) {
-            (world, call) throws(Failure) in
+        .change("PUT", "nodes/{node}/qemu/{vmid}/config", GuestOptions.vm + vmChanges, needs: vmConfigNeeds) {
+            world, call in
             var log = TaskLog()
             try world.checkConfigChange(call)
             try world.applyConfigChange(call, &log)
-            return .null
         },
         .post(
             "nodes/{node}/qemu/{vmid}/config",
             GuestOptions.vm + vmChanges + " background_delay:int(1..30) import-working-storage:storage-id",
             needs: vmConfigNeeds
-        ) { (world, call) throws(Failure) in
+        ) { world, call in
             try world.checkConfigChange(call)
-            let work = world.work("config", call, exclusive: false) { (world, log) throws(TaskFailure) in
+            let work = world.work("config", call, exclusive: false) { world, log in
                 log.lines.append(world.updateText(call))
-                do throws(Failure) { try world.applyConfigChange(call, &log) } catch { throw TaskFailure(error) }
+                try world.applyConfigChange(call, &log)
             }
             return world.start(work, by: call.caller)
         },
-        .put("nodes/{node}/lxc/{vmid}/config", GuestOptions.container + changes, needs: containerConfigNeeds) {
-            (world, call) throws(Failure) in
+        .change("PUT", "nodes/{node}/lxc/{vmid}/config", GuestOptions.container + changes, needs: containerConfigNeeds)
+        { world, call in
             var log = TaskLog()
             try world.checkConfigChange(call)
             try world.applyConfigChange(call, &log)
             try world.checkBridges(call)
-            return .null
         },
         .post(
             "nodes/{node}/qemu",
@@ -56,7 +53,7 @@ let guestConfigEndpoints: [Endpoint] =
                  import-working-storage:storage-id live-restore:bool pool:poolid start:bool storage:storage-id
                  unique:bool^archive
                 """
-        ) { (world, call) throws(Failure) in try world.createVM(call) },
+        ) { world, call in try world.createVM(call) },
         .post(
             "nodes/{node}/lxc",
             GuestOptions.container + """
@@ -64,35 +61,33 @@ let guestConfigEndpoints: [Endpoint] =
                  pool:poolid restore:bool ssh-public-keys:str start:bool storage:storage-id unique:bool^restore
                  ignore-unpack-errors:bool
                 """
-        ) { (world, call) throws(Failure) in try world.createContainer(call) },
+        ) { world, call in try world.createContainer(call) },
         .put(
             "nodes/{node}/qemu/{vmid}/resize", "digest:str(..40) disk!:disk size!:size skiplock:bool",
             needs: "/vms/{vmid} VM.Config.Disk"
-        ) { (world, call) throws(Failure) in try world.resizeVM(call) },
+        ) { world, call in try world.resizeVM(call) },
         .put(
             "nodes/{node}/lxc/{vmid}/resize", "digest:str(..40) disk!:volume size!:size",
             needs: "/vms/{vmid} VM.Config.Disk"
-        ) { (world, call) throws(Failure) in try world.resizeContainer(call) },
+        ) { world, call in try world.resizeContainer(call) },
         .post(
             "nodes/{node}/qemu/{vmid}/move_disk",
             """
             bwlimit:int(0..) delete:bool digest:str(..40) disk!:anydisk format:enum(raw|qcow2|vmdk) storage:storage-id
             target-digest:str(..40) target-disk:anydisk target-vmid:vmid
             """, needs: "/vms/{vmid} VM.Config.Disk"
-        ) { (world, call) throws(Failure) in try world.moveDisk(call) },
+        ) { world, call in try world.moveDisk(call) },
         .post(
             "nodes/{node}/lxc/{vmid}/move_volume",
             """
             bwlimit:num(0..) delete:bool digest:str(..40) storage:storage-id target-digest:str(..40) target-vmid:vmid
             target-volume:anyvolume volume!:anyvolume
             """, needs: "/vms/{vmid} VM.Config.Disk"
-        ) { (world, call) throws(Failure) in try world.moveVolume(call) },
-        .put("nodes/{node}/qemu/{vmid}/unlink", "force:bool idlist!:configid-list", needs: "/vms/{vmid} VM.Config.Disk")
-        {
-            (world, call) throws(Failure) in
-            try world.unlink(Format.list(call.text("idlist")), call)
-            return .null
-        },
+        ) { world, call in try world.moveVolume(call) },
+        .change(
+            "PUT", "nodes/{node}/qemu/{vmid}/unlink", "force:bool idlist!:configid-list",
+            needs: "/vms/{vmid} VM.Config.Disk"
+        ) { world, call in try world.unlink(Format.list(call.text("idlist")), call) },
     ]
 
 extension ClusterState {
@@ -101,7 +96,7 @@ extension ClusterState {
         var config = guest.config
         if let name = call["snapshot"] {
             guard let snapshot = guest.snapshots.first(where: { $0.name == name }) else {
-                throw .plain("snapshot '\(name)' does not exist")
+                throw Failure("snapshot '\(name)' does not exist")
             }
             config = snapshot.fullConfig
         } else if !call.flag("current") {

@@ -16,65 +16,62 @@ private let settings = """
     """
 
 let haEndpoints: [Endpoint] = [
-    .get("cluster/ha", needs: "/ Sys.Audit") { (_, _) throws(Failure) in
+    .get("cluster/ha", needs: "/ Sys.Audit") { _, _ in
         .data(names(["status", "resources", "groups", "rules"], key: "id"))
     },
-    .get("cluster/ha/resources", "type:enum(ct|vm)", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
-        .data(
-            .array(
-                world.haResources.keys.sorted().filter { call["type"] == nil || $0.hasPrefix(call.text("type")) }
-                    .map { world.haRow($0) }))
+    .get("cluster/ha/resources", "type:enum(ct|vm)", needs: "/ Sys.Audit") { world, call in
+        .rows(
+            world.haResources.keys.sorted().filter { call["type"] == nil || $0.hasPrefix(call.text("type")) }.map {
+                world.haRow($0)
+            })
     },
-    .post(
-        "cluster/ha/resources", settings + " sid!:ha-resource type:enum(ct|vm)", needs: "/ Sys.Console"
-    ) { (world, call) throws(Failure) in try world.addHAResource(call) },
-    .get("cluster/ha/resources/{sid}", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
+    .change("POST", "cluster/ha/resources", settings + " sid!:ha-resource type:enum(ct|vm)", needs: "/ Sys.Console") {
+        world, call in try world.addHAResource(call)
+    },
+    .get("cluster/ha/resources/{sid}", needs: "/ Sys.Audit") { world, call in
         guard world.haResources[call.text("sid")] != nil else {
-            throw .plain("no such resource '\(call.text("sid"))'")
+            throw Failure("no such resource '\(call.text("sid"))'")
         }
         return .data(world.haRow(call.text("sid")))
     },
-    .put(
-        "cluster/ha/resources/{sid}", settings + " delete:configid-list(..4096) digest:str(..64)",
+    .change(
+        "PUT", "cluster/ha/resources/{sid}", settings + " delete:configid-list(..4096) digest:str(..64)",
         needs: "/ Sys.Console"
-    ) { (world, call) throws(Failure) in
+    ) { world, call in
         let sid = call.text("sid")
-        guard var resource = world.haResources[sid] else { throw .plain("no such resource '\(sid)'") }
-        if let digest = call["digest"], digest != world.haDigest { throw .staleConfig }
+        guard var resource = world.haResources[sid] else { throw Failure("no such resource '\(sid)'") }
+        if let digest = call["digest"], digest != world.haDigest { throw Failure.staleConfig }
         if let state = call["state"], state != "disabled" { try world.checkHAState(sid) }
         for key in Format.list(call.text("delete")) { resource.options[key] = nil }
         resource.take(call)
         world.haResources[sid] = resource
         world.showHAState(sid)
         world.enforce(sid)
-        return .null
     },
-    .delete("cluster/ha/resources/{sid}", "purge:bool", needs: "/ Sys.Console") { (world, call) throws(Failure) in
+    .change("DELETE", "cluster/ha/resources/{sid}", "purge:bool", needs: "/ Sys.Console") { world, call in
         let sid = call.text("sid")
         guard let resource = world.haResources.removeValue(forKey: sid) else {
-            throw .plain("cannot delete service '\(sid)', not HA managed!")
+            throw Failure("cannot delete service '\(sid)', not HA managed!")
         }
         world.forget(sid, resource)
         world.showHAState(sid)
         if call["purge"] != "0" { world.purgeRules(of: sid) }
-        return .null
     },
-    .post("cluster/ha/resources/{sid}/migrate", "node!:node", needs: "/ Sys.Console") { (world, call) throws(Failure) in
+    .post("cluster/ha/resources/{sid}/migrate", "node!:node", needs: "/ Sys.Console") { world, call in
         try world.moveResource(call)
     },
-    .post("cluster/ha/resources/{sid}/relocate", "node!:node", needs: "/ Sys.Console") {
-        (world, call) throws(Failure) in
+    .post("cluster/ha/resources/{sid}/relocate", "node!:node", needs: "/ Sys.Console") { world, call in
         try world.moveResource(call)
     },
-    .get("cluster/ha/groups", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
+    .get("cluster/ha/groups", needs: "/ Sys.Audit") { world, _ in
         guard let groups = world.haGroups else {
-            throw .plain("cannot index groups: ha groups have been migrated to rules")
+            throw Failure("cannot index groups: ha groups have been migrated to rules")
         }
-        return .data(.array(groups.keys.sorted().map { world.haGroupRow($0) }))
+        return .rows(groups.keys.sorted().map { world.haGroupRow($0) })
     },
-    .get("cluster/ha/groups/{group}", "group:configid", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
+    .get("cluster/ha/groups/{group}", "group:configid", needs: "/ Sys.Audit") { world, call in
         guard world.haGroups?[call.text("group")] != nil else {
-            throw .plain("no such ha group '\(call.text("group"))'")
+            throw Failure("no such ha group '\(call.text("group"))'")
         }
         return .data(world.haGroupRow(call.text("group")))
     },
@@ -82,16 +79,10 @@ let haEndpoints: [Endpoint] = [
         "cluster/ha/groups",
         "group!:configid nodes!:ha-node-list comment:str(..4096) nofailback:bool restricted:bool type:enum(group)",
         needs: "/ Sys.Console"
-    ) {
-        (_, _) throws(Failure) in throw .plain("cannot create group: ha groups have been migrated to rules")
-    },
-    .get("cluster/ha/status") { (_, _) throws(Failure) in .data(names(["current", "manager_status"])) },
-    .get("cluster/ha/status/current", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
-        .data(.array(world.haStatus))
-    },
-    .get("cluster/ha/status/manager_status", needs: "/ Sys.Audit") { (world, _) throws(Failure) in
-        .data(world.managerStatus)
-    },
+    ) { _, _ in throw Failure("cannot create group: ha groups have been migrated to rules") },
+    .get("cluster/ha/status") { _, _ in .data(names(["current", "manager_status"])) },
+    .get("cluster/ha/status/current", needs: "/ Sys.Audit") { world, _ in .rows(world.haStatus) },
+    .get("cluster/ha/status/manager_status", needs: "/ Sys.Audit") { world, _ in .data(world.managerStatus) },
 ]
 
 extension HAResource {
@@ -136,19 +127,18 @@ extension ClusterState {
         sid.split(separator: ":").last.flatMap { Int($0) }.flatMap { guests[$0] }.flatMap { $0.haID == sid ? $0 : nil }
     }
 
-    fileprivate mutating func addHAResource(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func addHAResource(_ call: EndpointCall) throws(Failure) {
         var sid = call.text("sid")
         if let vmid = Int(sid), let guest = guests[vmid] { sid = guest.haID }
         guard haResources[sid] == nil else {
-            throw .plain("create resource failed: resource ID '\(sid)' already defined")
+            throw Failure("create resource failed: resource ID '\(sid)' already defined")
         }
-        guard haGuest(sid) != nil else { throw .plain("resource '\(sid)' does not exist in cluster") }
+        guard haGuest(sid) != nil else { throw Failure("resource '\(sid)' does not exist in cluster") }
         var resource = HAResource()
         resource.take(call)
         haResources[sid] = resource
         haLeaving[sid] = nil
         showHAState(sid)
         enforce(sid)
-        return .null
     }
 }

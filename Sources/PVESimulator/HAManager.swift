@@ -21,7 +21,7 @@ extension ClusterState {
 
     /// Lets the manager act a little later, when it looks at its resources again.
     mutating func atNextRound(_ act: @escaping @Sendable (inout ClusterState) -> Void) {
-        let work = Work(type: "", id: "", node: "") { (world, _) throws(TaskFailure) in act(&world) }
+        let work = Work(type: "", id: "", node: "") { world, _ in act(&world) }
         // No task: nobody is told of it.
         tasks.active.append(ActiveTask(upid: "", phase: .working(until: now + taskDuration), work: work))
         tasks.nextEvent = tasks.active.compactMap(\.event).min()
@@ -37,7 +37,7 @@ extension ClusterState {
     /// A resource in error takes nothing but to be disabled.
     func checkHAState(_ sid: String) throws(Failure) {
         guard haResources[sid]?.crmState == "error" else { return }
-        throw .plain("service '\(sid)' in error state, must be disabled and fixed first")
+        throw Failure("service '\(sid)' in error state, must be disabled and fixed first")
     }
 
     /// What the manager does when a resource is not as it is wanted.
@@ -59,7 +59,7 @@ extension ClusterState {
         var values = ["node": guest.node, "vmid": String(guest.vmid), "online": "1", "with-local-disks": "0"]
         if guest.kind == .container { values["restart"] = "1" }
         values["target"] = target
-        let endpoint = Endpoint.get("nodes/{node}/\(guest.kind.word)/{vmid}") { (_, _) throws(Failure) in .null }
+        let endpoint = Endpoint.get("nodes/{node}/\(guest.kind.word)/{vmid}") { _, _ in .null }
         return EndpointCall(endpoint: endpoint, caller: Caller(user: "root@pam"), values: values)
     }
 
@@ -67,33 +67,31 @@ extension ClusterState {
     /// whether there is such a node.
     mutating func moveResource(_ call: EndpointCall) throws(Failure) -> Reply {
         let (sid, target) = (call.text("sid"), call.text("node"))
-        guard haResources[sid] != nil else { throw .plain("resource '\(sid)' is not HA managed") }
+        guard haResources[sid] != nil else { throw Failure("resource '\(sid)' is not HA managed") }
         try checkHAState(sid)
         let others = dependents(of: sid)
         var reply: JSONObject = ["requested-node": .string(target), "sid": .string(sid)]
         if !others.isEmpty { reply["comigrated-resources"] = JSON(others) }
         let blocking = blockers(of: sid, on: target)
         guard blocking.isEmpty else {
-            reply["blocking-resources"] = .array(
-                blocking.map { ["cause": "resource-affinity", "sid": .string($0)] })
-            return .data(.object(reply))
+            reply["blocking-resources"] = .array(blocking.map { ["cause": "resource-affinity", "sid": .string($0)] })
+            return .object(reply)
         }
-        guard haActs, node(target) != nil else { return .data(.object(reply)) }
+        guard haActs, node(target) != nil else { return .object(reply) }
         atNextRound { world in
             for id in [sid] + others {
                 guard let guest = world.haGuest(id), guest.node != target else { continue }
                 world.actAsManager("migrate", guest, world.managerCall(for: guest, target: target))
             }
         }
-        return .data(.object(reply))
+        return .object(reply)
     }
 
     /// What a request for a managed guest does: it asks the HA manager, which acts a little later.
     mutating func askHA(_ verb: String, _ guest: Guest, _ call: EndpointCall) -> Reply {
         let sid = guest.haID
         let acts = haActs
-        let work = Work(type: "ha\(verb)", id: String(guest.vmid), node: call.node) {
-            (world, log) throws(TaskFailure) in
+        let work = Work(type: "ha\(verb)", id: String(guest.vmid), node: call.node) { world, log in
             log.lines.append("Requesting HA \(verb) for \(guest.kind.letters) \(guest.vmid)")
             try world.checkHARequest(verb, sid, call, &log)
             if verb != "migrate" {
@@ -108,21 +106,21 @@ extension ClusterState {
     /// `ha-manager` refuses what the manager would not do.
     private func checkHARequest(
         _ verb: String, _ sid: String, _ call: EndpointCall, _ log: inout TaskLog
-    ) throws(TaskFailure) {
+    ) throws(Failure) {
         let target = call.text("target")
         let words =
             verb == "migrate"
             ? "migrate \(sid) \(target)" : "set \(sid) --state \(verb == "start" ? "started" : "stopped")"
         do throws(Failure) { try checkHAState(sid) } catch {
             log.lines.append(error.reason)
-            throw TaskFailure("command 'ha-manager \(words)' failed: exit code 255")
+            throw Failure("command 'ha-manager \(words)' failed: exit code 255")
         }
         guard verb == "migrate", let other = blockers(of: sid, on: target).first else { return }
         log.lines += [
             "cannot migrate resource '\(sid)' to node '\(target)':", "",
             "- resource '\(other)' on target node '\(target)' in negative affinity with resource '\(sid)'",
         ]
-        throw TaskFailure("command 'ha-manager \(words)' failed: exit code 2")
+        throw Failure("command 'ha-manager \(words)' failed: exit code 2")
     }
 
     private mutating func actAsManager(_ verb: String, _ guest: Guest, _ call: EndpointCall) {
@@ -130,13 +128,13 @@ extension ClusterState {
         switch verb {
         case "start": _ = start(startWork(call), by: manager)
         case "stop":
-            let work = work("shutdown", call) { (world, _) throws(TaskFailure) in world.switchOff(guest.vmid) }
+            let work = work("shutdown", call) { world, _ in world.switchOff(guest.vmid) }
             _ = start(work, by: manager)
         default:
             let target = call.text("target")
             var move = migrateWork(managerCall(for: guest, target: target), to: target)
             let finish = move.finish
-            move.finish = { (world, log) throws(TaskFailure) in
+            move.finish = { world, log in
                 try finish(&world, &log)
                 world.haResources[guest.haID]?.crmState = "started"
                 world.atNextRound { $0.obeyRules(guest.vmid) }
@@ -177,8 +175,7 @@ extension ClusterState {
             ],
             [
                 "armed-state": isArmed ? "armed" : "standby", "id": "fencing", "node": .string(local),
-                "status": isArmed ? "armed (CRM watchdog active)" : "standby (CRM watchdog standby)",
-                "type": "fencing",
+                "status": isArmed ? "armed (CRM watchdog active)" : "standby (CRM watchdog standby)", "type": "fencing",
             ],
         ]
         let isKnown = !haLeaving.isEmpty || haResources.values.contains { $0.crmState != nil }

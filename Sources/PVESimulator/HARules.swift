@@ -7,50 +7,47 @@ private let settings = """
 
 let haRuleEndpoints: [Endpoint] = [
     .get("cluster/ha/rules", "resource:str type:enum(node-affinity|resource-affinity)", needs: "/ Sys.Audit") {
-        (world, call) throws(Failure) in
+        world, call in
         let rules = world.haRules.filter { _, rule in call["type"] == nil || rule["type"] == call["type"] }
-        return .data(.array(world.haRuleOrder.filter { rules[$0] != nil }.map { world.haRuleRow($0) }))
+        return .rows(world.haRuleOrder.filter { rules[$0] != nil }.map { world.haRuleRow($0) })
     },
-    .post("cluster/ha/rules", settings + " resources!:ha-resource-list rule!:configid", needs: "/ Sys.Console") {
-        (world, call) throws(Failure) in
+    .change(
+        "POST", "cluster/ha/rules", settings + " resources!:ha-resource-list rule!:configid", needs: "/ Sys.Console"
+    ) { world, call in
         let name = call.text("rule")
         guard world.haRules[name] == nil else {
-            throw .plain("create ha rule failed: HA rule '\(name)' already defined")
+            throw Failure("create ha rule failed: HA rule '\(name)' already defined")
         }
         let wanted = call["type"] == "resource-affinity" ? "affinity" : "nodes"
         guard call[wanted] != nil else {
             let key = "oneOf[\(call.text("type"))].\(wanted)"
-            throw .parameters([key: "property is missing and it is not optional"])
+            throw Failure.parameters([key: "property is missing and it is not optional"])
         }
         try world.checkHARule(name, call.values, "create")
         world.haRules[name] = call.values
         world.haRuleOrder.append(name)
-        return .null
     },
-    .get("cluster/ha/rules/{rule}", needs: "/ Sys.Audit") { (world, call) throws(Failure) in
+    .get("cluster/ha/rules/{rule}", needs: "/ Sys.Audit") { world, call in
         guard world.haRules[call.text("rule")] != nil else { throw missing(call) }
         return .data(world.haRuleRow(call.text("rule")))
     },
-    .put(
-        "cluster/ha/rules/{rule}",
-        settings + " resources:ha-resource-list delete:configid-list(..4096) digest:str(..64)",
-        needs: "/ Sys.Console"
-    ) { (world, call) throws(Failure) in
+    .change(
+        "PUT", "cluster/ha/rules/{rule}",
+        settings + " resources:ha-resource-list delete:configid-list(..4096) digest:str(..64)", needs: "/ Sys.Console"
+    ) { world, call in
         guard var rule = world.haRules[call.text("rule")] else { throw missing(call) }
-        if let digest = call["digest"], digest != world.haRuleDigest { throw .staleConfig }
+        if let digest = call["digest"], digest != world.haRuleDigest { throw Failure.staleConfig }
         for key in Format.list(call.text("delete")) { rule[key] = nil }
         for (key, value) in call.values where key != "delete" && key != "digest" { rule[key] = value }
         try world.checkHARule(call.text("rule"), rule, "update")
         world.haRules[call.text("rule")] = rule
-        return .null
     },
-    .delete("cluster/ha/rules/{rule}", needs: "/ Sys.Console") { (world, call) throws(Failure) in
+    .change("DELETE", "cluster/ha/rules/{rule}", needs: "/ Sys.Console") { world, call in
         world.removeHARule(call.text("rule"))
-        return .null
     },
 ]
 
-private func missing(_ call: EndpointCall) -> Failure { .plain("no such ha rule '\(call.text("rule"))'") }
+private func missing(_ call: EndpointCall) -> Failure { Failure("no such ha rule '\(call.text("rule"))'") }
 
 extension ClusterState {
     fileprivate var haRuleDigest: String {
@@ -66,15 +63,16 @@ extension ClusterState {
             node($0) == nil
         }
         guard missing.isEmpty else {
-            throw .plain("\(verb) ha rule failed: cannot use non-existent node(s) \(missing.joined(separator: ", ")).")
+            throw Failure("\(verb) ha rule failed: cannot use non-existent node(s) \(missing.joined(separator: ", ")).")
         }
         let resources = Format.list(rule["resources"] ?? "")
         let foreign = resources.filter { haResources[$0] == nil }
         guard foreign.isEmpty else {
-            throw .plain("\(verb) ha rule failed: cannot use unmanaged resource(s) \(foreign.joined(separator: ", ")).")
+            throw Failure(
+                "\(verb) ha rule failed: cannot use unmanaged resource(s) \(foreign.joined(separator: ", ")).")
         }
         guard rule["type"] == "resource-affinity", let flaw = flaw(in: rule, resources, besides: name) else { return }
-        throw .plain("\(verb) ha rule failed: 400 Rule '\(name)' is invalid.\nresources: \(flaw)")
+        throw Failure("\(verb) ha rule failed: 400 Rule '\(name)' is invalid.\nresources: \(flaw)")
     }
 
     private func flaw(in rule: [String: String], _ resources: [String], besides name: String) -> String? {
@@ -102,8 +100,9 @@ extension ClusterState {
 
     /// The rules of an affinity that are in force.
     private func affinities(_ affinity: String) -> [(name: String, resources: Set<String>)] {
-        haRules.filter { $0.value["affinity"] == affinity && $0.value["disable"] != "1" }
-            .map { ($0.key, Set(Format.list($0.value["resources"] ?? ""))) }
+        haRules.filter { $0.value["affinity"] == affinity && $0.value["disable"] != "1" }.map {
+            ($0.key, Set(Format.list($0.value["resources"] ?? "")))
+        }
     }
 
     /// Resources that move along with `sid`.

@@ -43,8 +43,7 @@ extension ClusterState {
         case "balloon": return (old == "0") == (value == "0")
         case "vcpus": return guest.hotplugs("cpu")
         case "memory": return guest.hotplugs("memory")
-        case "net":
-            return guest.hotplugs("network") || old.map { !Self.needsReplugging($0, value ?? "") } ?? false
+        case "net": return guest.hotplugs("network") || old.map { !Self.needsReplugging($0, value ?? "") } ?? false
         case "scsi", "virtio", "ide", "sata":
             if let new = value.flatMap({ Disk($0) }), let old = old.flatMap({ Disk($0) }) {
                 // A medium is changed in any drive; of a disk that stays, only its limits can be.
@@ -88,9 +87,7 @@ extension ClusterState {
             if isDisk, guest.bootOrder.contains(key) || guest.bootDiskKey == key {
                 return "can't unplug bootdisk '\(key)'"
             }
-            guard guest.answersShutdown else {
-                return "error on hot-unplugging device '\(key)' - still busy in guest?"
-            }
+            guard guest.answersShutdown else { return "error on hot-unplugging device '\(key)' - still busy in guest?" }
         }
         guard isCard, let value, let bridge = missingBridge(in: value, on: guest.node) else { return nil }
         return "bridge '\(bridge)' does not exist"
@@ -99,9 +96,7 @@ extension ClusterState {
     /// Takes over what a running container can, of the keys in `changed`; what goes wrong is told by key. With an error PVE
     /// does not write the outcome, but a card that was plugged or pulled on the way was: `written` is what the file
     /// held then, all that waited noted as pending.
-    func hotplugContainer(
-        _ guest: inout Guest, _ changed: Set<String>, written: inout Guest?
-    ) -> [String: String] {
+    func hotplugContainer(_ guest: inout Guest, _ changed: Set<String>, written: inout Guest?) -> [String: String] {
         var errors: [String: String] = [:]
         func turn(_ key: String, _ value: String?) -> (Int, String) {
             (Self.fastOfContainer.contains(key) ? 0 : value == nil ? 1 : 2, key)
@@ -164,9 +159,7 @@ extension Guest {
         return order.split(separator: ";").map { String($0) }
     }
 
-    static func bootText(_ order: [String]) -> String {
-        order.isEmpty ? " " : "order=" + order.joined(separator: ";")
-    }
+    static func bootText(_ order: [String]) -> String { order.isEmpty ? " " : "order=" + order.joined(separator: ";") }
 
     /// Forgets what waits and would change nothing.
     mutating func forgetIdlePending() { pending = pending.filter { config[$0.key] != $0.value } }

@@ -6,49 +6,47 @@ extension ClusterState {
         let newID = call.int("newid") ?? 0
         guard
             call.caller.may("VM.Allocate", on: "/vms/\(newID)")
-                || call["pool"].map({ pool in
-                    call.caller.may("VM.Allocate", on: "/pool/\(pool)")
-                }) == true
+                || call["pool"].map({ pool in call.caller.may("VM.Allocate", on: "/pool/\(pool)") }) == true
         else { throw .denied("/vms/\(newID), VM.Allocate") }
         guard let source = guests[call.vmid], source.kind == call.kind, source.node == call.node else {
-            throw .plain(
+            throw Failure(
                 "unable to find configuration file for \(call.kind.letters) \(call.vmid) on node '\(call.node)'")
         }
         let target = call["target"] ?? call.node
-        guard node(target) != nil else { throw .plain("no such cluster node '\(target)'") }
+        guard node(target) != nil else { throw Failure("no such cluster node '\(target)'") }
         if target != call.node, source.disks.contains(where: { storage($0.disk.storage)?.isShared != true }) {
-            throw .plain(
+            throw Failure(
                 "can't clone \(source.kind.letters) to node '\(target)' (\(source.kind.letters) uses local storage)")
         }
         if let other = guests[newID], other.node != call.node {
             // Only the cluster's file system knows of that one.
             return start(
-                work("clone", call, exclusive: false) { (_, _) throws(TaskFailure) in
+                work("clone", call, exclusive: false) { _, _ in
                     let file = "/etc/pve/nodes/\(call.node)/\(call.kind.folder)/\(newID).conf"
-                    throw TaskFailure("close (rename) atomic file '\(file)' failed: File exists")
+                    throw Failure("close (rename) atomic file '\(file)' failed: File exists")
                 }, by: call.caller)
         }
         if let exists = existsText(newID) {
-            throw .plain(call.kind == .vm ? "unable to create VM \(newID): config file already exists" : exists)
+            throw Failure(call.kind == .vm ? "unable to create VM \(newID): config file already exists" : exists)
         }
-        if let text = source.lockedText { throw .plain(text) }
+        if let text = source.lockedText { throw Failure(text) }
         for (key, value) in source.config.sorted { try checkBridge(key, value, call) }
         try checkPool(call)
         let full = call["full"].map { $0 == "1" } ?? !source.isTemplate
         var config = source.config
         if let name = call["snapname"] {
             guard let snapshot = source.snapshots.first(where: { $0.name == name }) else {
-                throw .plain("snapshot '\(name)' does not exist")
+                throw Failure("snapshot '\(name)' does not exist")
             }
             config = snapshot.fullConfig
         }
         if !full {
             for key in ["storage", "format"] where call[key] != nil {
-                throw .plain("parameter '\(key)' not allowed for linked clones")
+                throw Failure("parameter '\(key)' not allowed for linked clones")
             }
             try checkLinkedClone(source)
         } else if source.kind == .container, source.power.isOn, call["snapname"] == nil {
-            throw .plain("Cannot do full clones on a running container without snapshots")
+            throw Failure("Cannot do full clones on a running container without snapshots")
         }
         if let storage = call["storage"] { _ = try self.definition(storage) }
         return startClone(of: source, config, newID: newID, target: target, full: full, call)
@@ -58,7 +56,7 @@ extension ClusterState {
         for (key, disk) in source.disks {
             let canLink = storage(disk.storage)?.takesLinkedClones(of: disk, kind: source.kind) ?? false
             guard !source.isTemplate || !canLink else { continue }
-            throw .plain(
+            throw Failure(
                 source.kind == .vm
                     ? "Linked clone feature is not supported for '\(disk.volume)' (\(key))"
                     : "Linked clone feature for '\(disk.volume)' is not available")
@@ -69,7 +67,7 @@ extension ClusterState {
         of source: Guest, _ config: Config, newID: Int, target: String, full: Bool, _ call: EndpointCall
     ) -> Reply {
         let kind = source.kind
-        var work = work("clone", call, exclusive: false) { (world, log) throws(TaskFailure) in
+        var work = work("clone", call, exclusive: false) { world, log in
             var clone = Guest(
                 vmid: newID, kind: kind, node: target, profile: Profile(seed: source.profile.seed, name: ""))
             clone.written = Config()
@@ -78,14 +76,14 @@ extension ClusterState {
             clone.answersShutdown = source.answersShutdown
             world.guests[newID] = clone
             log.lines.append("creating a clone of \(kind.letters) \(call.vmid) with ID \(newID)")
-        } finish: { (world, log) throws(TaskFailure) in
-            guard var clone = world.guests[newID] else { throw TaskFailure("unable to find clone \(newID)") }
+        } finish: { world, log in
+            guard var clone = world.guests[newID] else { throw Failure("unable to find clone \(newID)") }
             clone.config = world.identity(of: config, newID: newID, name: source.name, call)
             for (key, disk) in source.disks {
                 let mode = full ? "full" : "linked"
                 log.lines.append("create \(mode) clone of drive \(key) (\(disk.volume))")
                 let storage = call["storage"] ?? disk.storage
-                if let obstacle = world.obstacle(to: storage, on: target, for: kind) { throw TaskFailure(obstacle) }
+                if let obstacle = world.obstacle(to: storage, on: target, for: kind) { throw Failure(obstacle) }
                 let volume = world.newVolume(
                     on: storage, for: newID, format: call["format"] ?? disk.format, besides: clone)
                 var copy = disk
@@ -101,9 +99,7 @@ extension ClusterState {
     /// The configuration of a clone: a name, addresses and an identity of its own.
     private mutating func identity(of source: Config, newID: Int, name: String, _ call: EndpointCall) -> Config {
         var config = source
-        for key in ["lock", "parent", "template", "snaptime", "vmstate", "protection"] {
-            config[key] = nil
-        }
+        for key in ["lock", "parent", "template", "snaptime", "vmstate", "protection"] { config[key] = nil }
         for key in Array(config.keys) where key.hasPrefix("unused") { config[key] = nil }
         if let text = call["description"] { config["description"] = call.kind == .vm ? text : text + "\n" }
         if call.kind == .vm {
@@ -127,27 +123,26 @@ extension ClusterState {
         let guest = try guest(call)
         let letters = guest.kind.letters
         if guest.config["protection"] == "1" {
-            throw .plain("can't remove \(letters) \(call.vmid) - protection mode enabled")
+            throw Failure("can't remove \(letters) \(call.vmid) - protection mode enabled")
         }
-        if guest.kind == .container, let text = guest.lockedText { throw .plain(text) }
+        if guest.kind == .container, let text = guest.lockedText { throw Failure(text) }
         if guest.haState != nil, !call.flag("purge") {
-            throw .plain("unable to remove \(letters) \(call.vmid) - used in HA resources and purge parameter not set.")
+            throw Failure(
+                "unable to remove \(letters) \(call.vmid) - used in HA resources and purge parameter not set.")
         }
         if guest.power.isOn, !(guest.kind == .container && call.flag("force")) {
-            throw .plain(
+            throw Failure(
                 guest.kind == .vm
                     ? "VM \(call.vmid) is running - destroy failed"
                     : "unable to destroy CT \(call.vmid) - container is running")
         }
-        let work = work("destroy", call) { (world, log) throws(TaskFailure) in
+        let work = work("destroy", call) { world, log in
             let guest = try world.unlocked(call)
             for (_, disk) in guest.disks where world.isBase(disk.volume, of: guest.vmid) {
-                throw TaskFailure("base volume '\(disk.volume)' is still in use by linked cloned")
+                throw Failure("base volume '\(disk.volume)' is still in use by linked cloned")
             }
-            if call.flag("purge") {
-                log.lines.append("purging \(letters) \(call.vmid) from related configurations..")
-            }
-        } finish: { (world, _) throws(TaskFailure) in
+            if call.flag("purge") { log.lines.append("purging \(letters) \(call.vmid) from related configurations..") }
+        } finish: { world, _ in
             world.guests[call.vmid] = nil
             world.firewalls[.guest(call.vmid)] = nil
             if call.flag("purge") { world.purge(guest) }
@@ -179,17 +174,17 @@ extension ClusterState {
 
     mutating func makeTemplate(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
-        if let text = guest.lockedText { throw .plain(text) }
-        if guest.isTemplate { throw .plain("you can't convert a template to a template") }
+        if let text = guest.lockedText { throw Failure(text) }
+        if guest.isTemplate { throw Failure("you can't convert a template to a template") }
         let letters = guest.kind.letters
         guard guest.snapshots.isEmpty else {
-            throw .plain("unable to create template, because \(letters) contains snapshots")
+            throw Failure("unable to create template, because \(letters) contains snapshots")
         }
         if guest.power.isOn {
             let whose = guest.kind == .vm ? "VM" : "the CT"
-            throw .plain("you can't convert a \(letters) to template if \(whose) is running")
+            throw Failure("you can't convert a \(letters) to template if \(whose) is running")
         }
-        let work = work("template", call) { (world, _) throws(TaskFailure) in
+        let work = work("template", call) { world, _ in
             world.change(call.vmid) { guest in
                 for (key, disk) in guest.disks {
                     var base = disk

@@ -9,18 +9,16 @@ let metricsEndpoints: [Endpoint] =
         .get(
             "nodes/{node}/\(word)/{vmid}/rrddata", "timeframe!:enum(\(frames)) cf:enum(AVERAGE|MAX)",
             needs: "/vms/{vmid} VM.Audit"
-        ) { (world, call) throws(Failure) in
-            .data(world.history(call, world.metrics(of: try world.guest(call)), first: world.running))
-        }
+        ) { world, call in .data(world.history(call, world.metrics(of: try world.guest(call)), first: world.running)) }
     } + [
         .get(
             "nodes/{node}/rrddata", "timeframe!:enum(\(frames)|decade) cf:enum(AVERAGE|MAX)",
             needs: "/nodes/{node} Sys.Audit"
-        ) { (world, call) throws(Failure) in .data(world.history(call, world.nodeMetrics(call.node))) },
+        ) { world, call in .data(world.history(call, world.nodeMetrics(call.node))) },
         .get(
             "nodes/{node}/storage/{storage}/rrddata", "timeframe!:enum(\(frames)) cf:enum(AVERAGE|MAX)",
             needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace"
-        ) { (world, call) throws(Failure) in
+        ) { world, call in
             let storage = try world.definition(call.text("storage"))
             return .data(world.history(call, ["total": JSON(storage.size), "used": JSON(storage.used)]))
         },

@@ -12,21 +12,21 @@ extension ClusterState {
     func checkMigrationRequest(_ call: EndpointCall) throws(Failure) -> Guest {
         let target = call.text("target")
         guard isQuorate else { throw .notReady }
-        guard node(target) != nil else { throw .plain("no such cluster node '\(target)'") }
+        guard node(target) != nil else { throw Failure("no such cluster node '\(target)'") }
         guard target != call.node else { throw .parameters(["target": "target is local node."]) }
         let guest = try guest(call)
-        if let text = guest.lockedText { throw .plain(text) }
+        if let text = guest.lockedText { throw Failure(text) }
         if guest.power.isOn {
-            if guest.kind == .vm, !call.flag("online") { throw .plain("can't migrate running VM without --online") }
+            if guest.kind == .vm, !call.flag("online") { throw Failure("can't migrate running VM without --online") }
             if guest.kind == .container, !call.flag("online"), !call.flag("restart") {
-                throw .plain("can't migrate running container without --online or --restart")
+                throw Failure("can't migrate running container without --online or --restart")
             }
         }
         // A container's volumes are looked at by the task.
         let volumes = guest.kind == .vm ? guest.volumes : []
         for id in call.storageMap.targets + volumes.map({ call.storage(for: $0.disk.storage) }) {
-            guard let storage = storage(id) else { throw .plain("storage '\(id)' does not exist") }
-            guard storage.isOn(target) else { throw .plain("storage '\(id)' is not available on node '\(target)'") }
+            guard let storage = storage(id) else { throw Failure("storage '\(id)' does not exist") }
+            guard storage.isOn(target) else { throw Failure("storage '\(id)' is not available on node '\(target)'") }
         }
         return guest
     }
@@ -34,15 +34,14 @@ extension ClusterState {
     func migrateWork(_ call: EndpointCall, to target: String) -> Work {
         let type = call.kind == .vm ? "qmigrate" : "vzmigrate"
         let wasRunning = guests[call.vmid]?.power.isOn == true
-        var work = Work(type: type, id: String(call.vmid), node: call.node, exclusive: call.vmid) {
-            (world, log) throws(TaskFailure) in
+        var work = Work(type: type, id: String(call.vmid), node: call.node, exclusive: call.vmid) { world, log in
             let guest = try world.unlocked(call)
             try world.checkMigration(of: guest, to: target, call, &log)
-        } finish: { (world, log) throws(TaskFailure) in
+        } finish: { world, log in
             world.endMigration(call, wasRunning: wasRunning)
             log.lines.append("migration finished successfully (duration 00:00:01)")
         }
-        let beginMoving: Work.Step = { (world, log) throws(TaskFailure) in
+        let beginMoving: Work.Step = { world, log in
             if call.kind == .container, wasRunning {
                 log.lines.append("shutdown CT \(call.vmid)")
                 world.switchOff(call.vmid)
@@ -51,7 +50,7 @@ extension ClusterState {
             world.lock(call.vmid, "migrate")
             if call.kind == .vm, wasRunning { world.note("qmstart", call.vmid, on: target) }
         }
-        let moveOver: Work.Step = { (world, _) throws(TaskFailure) in world.moveOver(call, to: target) }
+        let moveOver: Work.Step = { world, _ in world.moveOver(call, to: target) }
         work.stages = [beginMoving, moveOver]
         work.release = { world in world.endMigration(call, wasRunning: wasRunning) }
         return work
@@ -66,12 +65,11 @@ extension ClusterState {
     }
 
     /// What only the task finds out.
-    func checkMigration(
-        of guest: Guest, to target: String, _ call: EndpointCall, _ log: inout TaskLog
-    ) throws(TaskFailure) {
-        func abort(_ why: String) -> TaskFailure {
+    func checkMigration(of guest: Guest, to target: String, _ call: EndpointCall, _ log: inout TaskLog) throws(Failure)
+    {
+        func abort(_ why: String) -> Failure {
             log.lines.append("ERROR: migration aborted (duration 00:00:00): \(why)")
-            return TaskFailure("migration aborted")
+            return Failure("migration aborted")
         }
         guard node(target)?.isOnline == true else {
             throw abort("Can't connect to destination address using public key")
@@ -122,7 +120,7 @@ extension ClusterState {
     func migrationPreconditions(_ call: EndpointCall) throws(Failure) -> JSON {
         if call.kind == .vm, !isQuorate { throw .notReady }
         let guest = try guest(call)
-        if guest.kind == .vm, let text = guest.lockedText { throw .plain(text) }
+        if guest.kind == .vm, let text = guest.lockedText { throw Failure(text) }
         // Nodes that are off are among them.
         let others = nodes.map(\.name).filter { $0 != guest.node }
         let reasons = others.reduce(into: [String: JSONObject]()) { $0[$1] = obstacles(to: guest, on: $1) }

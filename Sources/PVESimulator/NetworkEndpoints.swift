@@ -5,19 +5,18 @@ private let kinds =
 
 /// The network interfaces of a node: one card, and the bridges on it.
 let networkEndpoints: [Endpoint] = [
-    .get("nodes/{node}/network", "type:enum(\(kinds))") { (world, call) throws(Failure) in
+    .get("nodes/{node}/network", "type:enum(\(kinds))") { world, call in
         let rows = world.interfaces(of: call.node)
-        guard let type = call["type"], type != "include_sdn" else { return .data(.array(rows.map { .object($0.row) })) }
+        guard let type = call["type"], type != "include_sdn" else { return .rows(rows.map { .object($0.row) }) }
         let wanted = type.hasPrefix("any_") ? "bridge" : type
-        return .data(.array(rows.filter { $0.row["type"]?.string == wanted }.map { .object($0.row) }))
+        return .rows(rows.filter { $0.row["type"]?.string == wanted }.map { .object($0.row) })
     },
-    .get("nodes/{node}/network/{iface}", "iface!:iface(2..20)", needs: "/nodes/{node} Sys.Audit") {
-        (world, call) throws(Failure) in
+    .get("nodes/{node}/network/{iface}", "iface!:iface(2..20)", needs: "/nodes/{node} Sys.Audit") { world, call in
         guard var row = world.interfaces(of: call.node).first(where: { $0.name == call["iface"] })?.row else {
-            throw .parameters(["iface": "interface does not exist"])
+            throw Failure.parameters(["iface": "interface does not exist"])
         }
         row["iface"] = nil
-        return .data(.object(row))
+        return .object(row)
     },
 ]
 
@@ -29,10 +28,9 @@ extension ClusterState {
             let isUp = node.bridges.contains(bridge)
             let row: JSONObject = [
                 "active": isUp ? .some(1) : .none, "address": .string(node.address), "autostart": 1, "bridge_fd": "0",
-                "bridge_ports": isUp ? "eth0" : "", "exists": isUp ? .some(1) : .none,
-                "bridge_stp": "off", "cidr": .string(node.address + "/24"), "families": ["inet"],
-                "iface": .string(bridge), "method": "static", "method6": "manual", "netmask": "24", "priority": 3,
-                "type": "bridge",
+                "bridge_ports": isUp ? "eth0" : "", "exists": isUp ? .some(1) : .none, "bridge_stp": "off",
+                "cidr": .string(node.address + "/24"), "families": ["inet"], "iface": .string(bridge),
+                "method": "static", "method6": "manual", "netmask": "24", "priority": 3, "type": "bridge",
             ]
             return (bridge, row)
         }

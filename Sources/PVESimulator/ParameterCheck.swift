@@ -52,12 +52,11 @@ struct ParameterTable: Sendable {
         for name in required where raw[name] == nil { errors[name] = "property is missing and it is not optional" }
         for (name, value) in raw {
             guard let type = type(of: name) else {
-                errors[name] =
-                    "property is not defined in schema and the schema does not allow additional properties"
+                errors[name] = "property is not defined in schema and the schema does not allow additional properties"
                 continue
             }
             switch value {
-            case .null: throw .plain("unable to parse value of '\(name)' - got undefined value")
+            case .null: throw Failure("unable to parse value of '\(name)' - got undefined value")
             case .nested: errors[name] = "type check ('\(type.name)') failed - got HASH"
             case .list(let items):
                 if type.base == .array {

@@ -87,8 +87,7 @@ struct ParameterType: Sendable {
     func error(in text: String, named name: String) -> String? {
         switch base {
         case .array: return nil
-        case .boolean:
-            return text == "0" || text == "1" ? nil : "type check ('boolean') failed - got '\(text)'"
+        case .boolean: return text == "0" || text == "1" ? nil : "type check ('boolean') failed - got '\(text)'"
         case .integer, .number:
             guard let number = base == .integer ? Int(text).map({ Double($0) }) : Double(text) else {
                 return "type check ('\(self.name)') failed - got '\(text)'"

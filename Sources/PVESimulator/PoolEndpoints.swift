@@ -1,49 +1,44 @@
 import StrictJSON
 
 let poolEndpoints: [Endpoint] = [
-    .get("pools", "poolid:poolid type:enum(qemu|lxc|storage)^poolid") { (world, call) throws(Failure) in
-        if let id = call["poolid"] {
-            return .data([.object(try world.poolRow(id, call))])
-        }
-        return .data(
-            .array(
-                world.pools.sorted { $0.key < $1.key }.compactMap { id, pool in
-                    guard call.caller.may("Pool.Audit", on: "/pool/\(id)") else { return nil }
-                    return ["comment": pool.comment.map { .string($0) }, "poolid": .string(id)]
-                }))
+    .get("pools", "poolid:poolid type:enum(qemu|lxc|storage)^poolid") { world, call in
+        if let id = call["poolid"] { return .data([.object(try world.poolRow(id, call))]) }
+        return .rows(
+            world.pools.sorted { $0.key < $1.key }.compactMap { id, pool in
+                guard call.caller.may("Pool.Audit", on: "/pool/\(id)") else { return nil }
+                return ["comment": pool.comment.map { .string($0) }, "poolid": .string(id)]
+            })
     },
-    .get("pools/{poolid}", "type:enum(qemu|lxc|storage)", needs: "/pool/{poolid} Pool.Audit") {
-        (world, call) throws(Failure) in .data(.object(try world.poolRow(call.text("poolid"), call)))
+    .get("pools/{poolid}", "type:enum(qemu|lxc|storage)", needs: "/pool/{poolid} Pool.Audit") { world, call in
+        .object(try world.poolRow(call.text("poolid"), call))
     },
-    .post("pools", "comment:str poolid!:poolid", needs: "/pool/{poolid} Pool.Allocate") {
-        (world, call) throws(Failure) in
+    .change("POST", "pools", "comment:str poolid!:poolid", needs: "/pool/{poolid} Pool.Allocate") { world, call in
         let id = call.text("poolid")
-        guard world.pools[id] == nil else { throw .plain("create pool failed: pool '\(id)' already exists") }
+        guard world.pools[id] == nil else { throw Failure("create pool failed: pool '\(id)' already exists") }
         if let parent = id.split(separator: "/").dropLast().first.map({ String($0) }), world.pools[parent] == nil {
-            throw .plain("create pool failed: parent '\(parent)' of pool '\(id)' does not exist")
+            throw Failure("create pool failed: parent '\(parent)' of pool '\(id)' does not exist")
         }
         world.pools[id] = Pool(comment: call["comment"])
-        return .null
     },
-    .put(
-        "pools", "allow-move:bool comment:str delete:bool poolid!:poolid storage:storage-id-list vms:vmid-list",
+    .change(
+        "PUT", "pools", "allow-move:bool comment:str delete:bool poolid!:poolid storage:storage-id-list vms:vmid-list",
         needs: "/pool/{poolid} Pool.Allocate"
-    ) { (world, call) throws(Failure) in try world.changePool(call) },
-    .put(
-        "pools/{poolid}", "allow-move:bool comment:str delete:bool storage:storage-id-list vms:vmid-list",
+    ) { world, call in try world.changePool(call) },
+    .change(
+        "PUT", "pools/{poolid}", "allow-move:bool comment:str delete:bool storage:storage-id-list vms:vmid-list",
         needs: "/pool/{poolid} Pool.Allocate"
-    ) { (world, call) throws(Failure) in try world.changePool(call) },
-    .delete("pools", "poolid!:poolid", needs: "/pool/{poolid} Pool.Allocate") { (world, call) throws(Failure) in
+    ) { world, call in try world.changePool(call) },
+    .change("DELETE", "pools", "poolid!:poolid", needs: "/pool/{poolid} Pool.Allocate") { world, call in
         try world.deletePool(call)
     },
-    .delete("pools/{poolid}", needs: "/pool/{poolid} Pool.Allocate") { (world, call) throws(Failure) in
+    .change("DELETE", "pools/{poolid}", needs: "/pool/{poolid} Pool.Allocate") { world, call in
         try world.deletePool(call)
     },
 ]
 
 extension ClusterState {
     fileprivate func poolRow(_ id: String, _ call: EndpointCall) throws(Failure) -> JSONObject {
-        guard let pool = pools[id] else { throw .plain("pool '\(id)' does not exist") }
+        guard let pool = pools[id] else { throw Failure("pool '\(id)' does not exist") }
         var members = sortedGuests.filter { $0.pool == id }.map { JSON.object(resource($0)) }
         if let node = nodes.first {
             members += storages.filter { pool.storages.contains($0.id) }.map { .object(storageRow($0, on: node)) }
@@ -52,38 +47,36 @@ extension ClusterState {
         return ["comment": pool.comment.map { .string($0) }, "members": .array(shown), "poolid": .string(id)]
     }
 
-    fileprivate mutating func changePool(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func changePool(_ call: EndpointCall) throws(Failure) {
         let id = call.text("poolid")
-        guard pools[id] != nil else { throw .plain("update pools failed: pool '\(id)' does not exist") }
+        guard pools[id] != nil else { throw Failure("update pools failed: pool '\(id)' does not exist") }
         if let comment = call["comment"] { pools[id]?.comment = comment }
         for vmid in Format.list(call.text("vms")).compactMap({ Int($0) }) {
             let current = guests[vmid]?.pool
             if call.flag("delete") {
-                guard current == id else { throw .plain("update pools failed: VM \(vmid) is not a pool member") }
+                guard current == id else { throw Failure("update pools failed: VM \(vmid) is not a pool member") }
             } else if let current, current != id, !call.flag("allow-move") {
-                throw .plain("update pools failed: VM \(vmid) belongs to pool '\(current)' already")
+                throw Failure("update pools failed: VM \(vmid) belongs to pool '\(current)' already")
             }
             change(vmid) { $0.pool = call.flag("delete") ? nil : id }
         }
         for storage in Format.list(call.text("storage")) {
             if call.flag("delete") { pools[id]?.storages.remove(storage) } else { pools[id]?.storages.insert(storage) }
         }
-        return .null
     }
 
-    fileprivate mutating func deletePool(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func deletePool(_ call: EndpointCall) throws(Failure) {
         let id = call.text("poolid")
-        guard let pool = pools[id] else { throw .plain("delete pool failed: pool '\(id)' does not exist") }
+        guard let pool = pools[id] else { throw Failure("delete pool failed: pool '\(id)' does not exist") }
         if let child = pools.keys.sorted().first(where: { $0.hasPrefix(id + "/") }) {
-            throw .plain("delete pool failed: pool '\(id)' is not empty (contains pool '\(child)')")
+            throw Failure("delete pool failed: pool '\(id)' is not empty (contains pool '\(child)')")
         }
         if let guest = sortedGuests.first(where: { $0.pool == id }) {
-            throw .plain("delete pool failed: pool '\(id)' is not empty (contains VM \(guest.vmid))")
+            throw Failure("delete pool failed: pool '\(id)' is not empty (contains VM \(guest.vmid))")
         }
         if let storage = pool.storages.sorted().first {
-            throw .plain("delete pool failed: pool '\(id)' is not empty (contains storage '\(storage)')")
+            throw Failure("delete pool failed: pool '\(id)' is not empty (contains storage '\(storage)')")
         }
         pools[id] = nil
-        return .null
     }
 }

@@ -5,21 +5,16 @@ extension ClusterState {
     /// A worker of the guest that `call` names.
     func work(
         _ verb: String, _ call: EndpointCall, exclusive: Bool = true, duration: Duration? = nil,
-        begin: @escaping Work.Step = { (_, _) throws(TaskFailure) in }, finish: @escaping Work.Step
+        begin: @escaping Work.Step = { _, _ in }, finish: @escaping Work.Step
     ) -> Work {
         Work(
             type: call.kind.taskPrefix + verb, id: String(call.vmid), node: call.node,
             exclusive: exclusive ? call.vmid : nil, duration: duration, begin: begin, finish: finish)
     }
 
-    /// The guest, for a worker: what a request answers with 500 fails a task.
-    func workGuest(_ call: EndpointCall) throws(TaskFailure) -> Guest {
-        do throws(Failure) { return try guest(call) } catch { throw TaskFailure(error) }
-    }
-
-    func unlocked(_ call: EndpointCall) throws(TaskFailure) -> Guest {
-        let guest = try workGuest(call)
-        if let text = guest.lockedText { throw TaskFailure(text) }
+    func unlocked(_ call: EndpointCall) throws(Failure) -> Guest {
+        let guest = try guest(call)
+        if let text = guest.lockedText { throw Failure(text) }
         return guest
     }
 
@@ -31,32 +26,32 @@ extension ClusterState {
         try refuseSkipLock(call)
         let known = guests[call.vmid]
         if call.kind == .container, let known, known.kind == .container, known.power.isOn {
-            throw .plain("CT \(call.vmid) already running")
+            throw Failure("CT \(call.vmid) already running")
         }
         if let known, known.kind == call.kind, isManaged(known) { return askHA("start", known, call) }
         return start(startWork(call), by: call.caller)
     }
 
     func startWork(_ call: EndpointCall) -> Work {
-        work("start", call) { (world, log) throws(TaskFailure) in
-            let guest = try world.workGuest(call)
+        work("start", call) { world, log in
+            let guest = try world.guest(call)
             if guest.isTemplate {
-                throw TaskFailure("you can't start a \(guest.kind == .vm ? "vm" : "CT") if it's a template")
+                throw Failure("you can't start a \(guest.kind == .vm ? "vm" : "CT") if it's a template")
             }
-            if let text = guest.lockedText { throw TaskFailure(text) }
-            if guest.power.isOn { throw TaskFailure("\(guest.kind.letters) \(guest.vmid) already running") }
+            if let text = guest.lockedText { throw Failure(text) }
+            if guest.power.isOn { throw Failure("\(guest.kind.letters) \(guest.vmid) already running") }
             try world.checkBridges(of: guest, &log)
-        } finish: { (world, _) throws(TaskFailure) in
+        } finish: { world, _ in
             world.switchOn(call.vmid)
         }
     }
 
     /// A bridge that is missing stops a start; a network device without one only draws a warning.
-    private func checkBridges(of guest: Guest, _ log: inout TaskLog) throws(TaskFailure) {
+    private func checkBridges(of guest: Guest, _ log: inout TaskLog) throws(Failure) {
         for (key, value) in guest.config.sorted where key.hasPrefix("net") && key.count <= 5 && key != "nets" {
             guard let number = Int(key.dropFirst(3)) else { continue }
             if let bridge = missingBridge(in: value, on: guest.node) {
-                throw TaskFailure("bridge '\(bridge)' does not exist")
+                throw Failure("bridge '\(bridge)' does not exist")
             }
             if guest.kind == .vm, PropertyList(value, leading: "model")["bridge"] == nil {
                 log.warn("Interface 'tap\(guest.vmid)i\(number)' not attached to any bridge.")
@@ -86,7 +81,7 @@ extension ClusterState {
         try refuseSkipLock(call)
         if call.kind == .container {
             let isOn = guests[call.vmid].map { $0.node == call.node && $0.power.isOn } ?? false
-            guard isOn else { throw .plain("CT \(call.vmid) not running") }
+            guard isOn else { throw Failure("CT \(call.vmid) not running") }
         }
         if let known = guests[call.vmid], known.kind == call.kind, isManaged(known) {
             guard !call.flag("overrule-shutdown") else {
@@ -95,12 +90,12 @@ extension ClusterState {
             return askHA("stop", known, call)
         }
         if call.flag("overrule-shutdown") { abortShutdowns(call) }
-        let work = work("stop", call) { (world, _) throws(TaskFailure) in
+        let work = work("stop", call) { world, _ in
             guard let guest = world.guests[call.vmid], guest.node == call.node else {
-                throw TaskFailure("unable to find configuration file for VM \(call.vmid) on node '\(call.node)'")
+                throw Failure("unable to find configuration file for VM \(call.vmid) on node '\(call.node)'")
             }
-            if guest.power.isOn, let text = guest.lockedText { throw TaskFailure(text) }
-        } finish: { (world, _) throws(TaskFailure) in
+            if guest.power.isOn, let text = guest.lockedText { throw Failure(text) }
+        } finish: { world, _ in
             world.switchOff(call.vmid)
         }
         return start(work, by: call.caller)
@@ -119,9 +114,9 @@ extension ClusterState {
         try refuseSkipLock(call)
         let known = try guest(call)
         if isManaged(known) { return askHA("stop", known, call) }
-        if call.kind == .container, !known.power.isOn { throw .plain("CT \(call.vmid) not running") }
+        if call.kind == .container, !known.power.isOn { throw Failure("CT \(call.vmid) not running") }
         if known.power.isHalted {
-            guard call.flag("forceStop") else { throw .plain("VM is paused - cannot shutdown") }
+            guard call.flag("forceStop") else { throw Failure("VM is paused - cannot shutdown") }
             return try powerOff(call)
         }
         return start(quit("shutdown", known, call), by: call.caller)
@@ -132,10 +127,10 @@ extension ClusterState {
         let isReboot = verb == "reboot"
         let isDeaf = known.power.isOn && !known.answersShutdown
         let timeout = Duration.seconds(call.int("timeout") ?? 60)
-        return work(verb, call, duration: isDeaf ? timeout : nil) { (world, _) throws(TaskFailure) in
-            let guest = try world.workGuest(call)
-            if guest.power.isOn, let text = guest.lockedText { throw TaskFailure(text) }
-        } finish: { (world, log) throws(TaskFailure) in
+        return work(verb, call, duration: isDeaf ? timeout : nil) { world, _ in
+            let guest = try world.guest(call)
+            if guest.power.isOn, let text = guest.lockedText { throw Failure(text) }
+        } finish: { world, log in
             if isDeaf {
                 if known.kind == .vm, known.config["agent"] != nil {
                     log.lines.append(
@@ -143,7 +138,7 @@ extension ClusterState {
                             + "got timeout")
                 }
                 guard call.flag("forceStop") else {
-                    throw TaskFailure(
+                    throw Failure(
                         known.kind == .vm ? "VM quit/powerdown failed - got timeout" : "container did not stop")
                 }
                 log.lines.append("VM still running - terminating now with SIGTERM")
@@ -156,7 +151,7 @@ extension ClusterState {
 
     /// The second half of a reboot. A container's worker starts it as well; a VM is started by what cleans up behind it,
     /// as root and in a task of its own, of whose end the reboot's says nothing.
-    private mutating func startAgain(_ call: EndpointCall, _ log: inout TaskLog) throws(TaskFailure) {
+    private mutating func startAgain(_ call: EndpointCall, _ log: inout TaskLog) throws(Failure) {
         guard let guest = guests[call.vmid] else { return }
         guard guest.kind == .container else {
             var other = TaskLog()
@@ -168,17 +163,17 @@ extension ClusterState {
 
     mutating func reboot(_ call: EndpointCall) throws(Failure) -> Reply {
         let known = try guest(call)
-        guard known.power.isOn else { throw .plain("VM \(call.vmid) not running") }
-        if known.power.isHalted { throw .plain("VM is paused - cannot shutdown") }
+        guard known.power.isOn else { throw Failure("VM \(call.vmid) not running") }
+        if known.power.isHalted { throw Failure("VM is paused - cannot shutdown") }
         return start(quit("reboot", known, call), by: call.caller)
     }
 
     mutating func reset(_ call: EndpointCall) throws(Failure) -> Reply {
         try refuseSkipLock(call)
-        guard try guest(call).power.isOn else { throw .plain("VM \(call.vmid) not running") }
-        let work = work("reset", call) { (world, _) throws(TaskFailure) in
+        guard try guest(call).power.isOn else { throw Failure("VM \(call.vmid) not running") }
+        let work = work("reset", call) { world, _ in
             _ = try world.unlocked(call)
-        } finish: { (world, _) throws(TaskFailure) in
+        } finish: { world, _ in
             let second = world.second
             // One that was halted waits for its processors to be let go.
             world.change(call.vmid) { $0.power = $0.power.isHalted ? .prelaunch(second) : .running(second) }
@@ -189,12 +184,12 @@ extension ClusterState {
     mutating func pause(_ call: EndpointCall) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         let known = try guest(call)
-        guard known.power.isOn else { throw .plain("\(known.kind.letters) \(call.vmid) not running") }
+        guard known.power.isOn else { throw Failure("\(known.kind.letters) \(call.vmid) not running") }
         let toDisk = call.flag("todisk")
         let work = work(toDisk ? "suspend" : known.kind == .vm ? "pause" : "suspend", call, exclusive: false) {
-            (world, _) throws(TaskFailure) in
-            _ = try world.workGuest(call)
-        } finish: { (world, _) throws(TaskFailure) in
+            world, _ in
+            _ = try world.guest(call)
+        } finish: { world, _ in
             world.suspend(call.vmid, toDisk: toDisk)
         }
         return start(work, by: call.caller)
@@ -218,14 +213,14 @@ extension ClusterState {
 
     /// What was saved of a container is loaded again; where nothing was, the task fails.
     private mutating func resumeContainer(_ known: Guest, _ call: EndpointCall) throws(Failure) -> Reply {
-        guard !known.power.isOn else { throw .plain("CT \(call.vmid) already running") }
-        let work = work("resume", call, exclusive: false) { (world, log) throws(TaskFailure) in
+        guard !known.power.isOn else { throw Failure("CT \(call.vmid) already running") }
+        let work = work("resume", call, exclusive: false) { world, log in
             guard known.isCheckpointed else {
                 log.lines.append("lxc-checkpoint: \(call.vmid) is not defined")
-                throw TaskFailure(
+                throw Failure(
                     "command 'lxc-checkpoint -n \(call.vmid) -r --foreground -D /var/lib/vz/dump' failed: exit code 1")
             }
-        } finish: { (world, _) throws(TaskFailure) in
+        } finish: { world, _ in
             world.switchOn(call.vmid)
         }
         return start(work, by: call.caller)
@@ -235,11 +230,11 @@ extension ClusterState {
         try refuseSkipLock(call)
         let known = try guest(call)
         if known.kind == .container { return try resumeContainer(known, call) }
-        guard known.power.isOn || known.lock == "suspended" else { throw .plain("VM \(call.vmid) not running") }
-        let work = work("resume", call, exclusive: false) { (world, log) throws(TaskFailure) in
-            guard try world.workGuest(call).power.isHalted else { return }
+        guard known.power.isOn || known.lock == "suspended" else { throw Failure("VM \(call.vmid) not running") }
+        let work = work("resume", call, exclusive: false) { world, log in
+            guard try world.guest(call).power.isHalted else { return }
             try world.checkBridges(of: known, &log)
-        } finish: { (world, _) throws(TaskFailure) in
+        } finish: { world, _ in
             let second = world.second
             world.change(call.vmid) { guest in
                 if guest.lock == "suspended" { guest.config["lock"] = nil }

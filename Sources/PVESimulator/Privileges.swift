@@ -7,8 +7,7 @@ extension ClusterState {
     /// Options of a VM that no privilege is enough for.
     private static let rootOnly: Set<String> = [
         "affinity", "amd-sev", "arch", "args", "hookscript", "hugepages", "intel-tdx", "ivshmem", "keephugepages",
-        "lock",
-        "parallel", "spice_enhancements", "vmgenid",
+        "lock", "parallel", "spice_enhancements", "vmgenid",
     ]
 
     /// Refuses options that the caller may not set or delete; `guest` is `nil` for one that is being made.
@@ -45,7 +44,7 @@ extension ClusterState {
         let stem = String(key.prefix { !$0.isNumber })
         if key == "startup", !call.caller.may("Sys.Modify", on: "/") { throw .denied("/, Sys.Modify") }
         // `smbios1` and the like have a number in their names.
-        if Self.rootOnly.contains(key) || stem == "parallel" { throw .plain("only root can set '\(key)' config") }
+        if Self.rootOnly.contains(key) || stem == "parallel" { throw Failure("only root can set '\(key)' config") }
         guard let value, stem != key else { return }
         if let mapped = Self.mapping(stem, value), !call.caller.may("Mapping.Use", on: "/mapping/\(mapped)") {
             throw .denied("/mapping/\(mapped), Mapping.Use")
@@ -55,7 +54,7 @@ extension ClusterState {
                 throw .parameters([key: "not a valid volid: \(value)"])
             }
             if let disk = Disk(value), storage(disk.storage)?.holdsFiles == true, !disk.path.contains("/") {
-                throw .plain("unable to parse directory volume name '\(disk.path)'")
+                throw Failure("unable to parse directory volume name '\(disk.path)'")
             }
             try checkAccess(to: value, call)
         }
@@ -66,10 +65,10 @@ extension ClusterState {
     private func checkDevice(_ key: String, _ value: String) throws(Failure) {
         let host = PropertyList(value, leading: "host")["host"]
         switch String(key.prefix { !$0.isNumber }) {
-        case "serial" where value != "socket": throw .plain("only root can set '\(key)' config for real devices")
+        case "serial" where value != "socket": throw Failure("only root can set '\(key)' config for real devices")
         case "usb" where host.map { $0.lowercased() != "spice" } ?? false:
-            throw .plain("only root can set '\(key)' config for real devices")
-        case "hostpci" where host != nil: throw .plain("only root can set '\(key)' config for non-mapped devices")
+            throw Failure("only root can set '\(key)' config for real devices")
+        case "hostpci" where host != nil: throw Failure("only root can set '\(key)' config for non-mapped devices")
         default: break
         }
     }
@@ -138,7 +137,7 @@ extension ClusterState {
     func checkAccess(to volume: String, _ call: EndpointCall) throws(Failure) {
         guard call.caller.token != nil else { return }
         guard let colon = volume.firstIndex(of: ":"), !volume.hasPrefix("/") else {
-            throw .plain("Only root can pass arbitrary filesystem paths.")
+            throw Failure("Only root can pass arbitrary filesystem paths.")
         }
         let storage = "/storage/\(volume[..<colon])"
         if call.caller.may("Datastore.Allocate", on: storage) { return }

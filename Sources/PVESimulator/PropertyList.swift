@@ -75,8 +75,7 @@ struct PropertyList: Sendable, Hashable {
             return value.contains(":") ? nil : "invalid format - unable to parse volume ID '\(value)'\n"
         case ("ipconfig", "ip") where value != "dhcp" && !(value.contains("/") && Format.isAddress(value)):
             return "invalid format - value does not look like a valid ipv4 network configuration\n"
-        case ("prune", _):
-            return Int(value) == nil ? "type check ('integer') failed - got '\(value)'" : nil
+        case ("prune", _): return Int(value) == nil ? "type check ('integer') failed - got '\(value)'" : nil
         default: return nil
         }
     }

@@ -59,13 +59,13 @@ extension Endpoint {
         let text =
             "unable to open file '/etc/pve/nodes/\(call.node)/\(call.kind.folder)/\(call.vmid).conf.tmp.4711' - "
             + "Permission denied"
-        return method == "PUT" && last == "config" ? .refusedAtEnd(.plain(text)) : .taskFails(text)
+        return method == "PUT" && last == "config" ? .refusedAtEnd(Failure(text)) : .taskFails(text)
     }
 }
 
 extension Failure {
     /// A lock of the cluster's file system that cannot be had.
     fileprivate static func noLock(_ name: String, _ before: String = "") -> Failure {
-        .plain("\(before)cfs-lock '\(name)' error: no quorum!")
+        Failure("\(before)cfs-lock '\(name)' error: no quorum!")
     }
 }

@@ -21,40 +21,40 @@ private let settings = """
 private let one = "nodes/{node}/replication/{id}"
 
 let replicationEndpoints: [Endpoint] = [
-    .get("cluster/replication") { (world, call) throws(Failure) in
-        .data(.array(world.visibleJobs(to: call.caller).map { .object($1.json($0)) }))
+    .get("cluster/replication") { world, call in
+        .rows(world.visibleJobs(to: call.caller).map { .object($1.json($0)) })
     },
-    .post("cluster/replication", settings + " id!:replication-id target!:node type!:enum(local)", needs: needs) {
-        (world, call) throws(Failure) in try world.addReplication(call)
-    },
-    .get("cluster/replication/{id}", "id!:replication-id") { (world, call) throws(Failure) in
+    .change(
+        "POST", "cluster/replication", settings + " id!:replication-id target!:node type!:enum(local)", needs: needs
+    ) { world, call in try world.addReplication(call) },
+    .get("cluster/replication/{id}", "id!:replication-id") { world, call in
         var row = try world.replication(call).json(call.text("id"))
         row["digest"] = .string(world.replicationDigest)
-        return .data(.object(row))
+        return .object(row)
     },
-    .put(
-        "cluster/replication/{id}", settings + " id!:replication-id delete:configid-list(..4096) digest:str(..64)",
-        needs: needs
-    ) { (world, call) throws(Failure) in try world.changeReplication(call) },
-    .delete("cluster/replication/{id}", "id!:replication-id force:bool keep:bool", needs: needs) {
-        (world, call) throws(Failure) in try world.removeReplication(call)
+    .change(
+        "PUT", "cluster/replication/{id}",
+        settings + " id!:replication-id delete:configid-list(..4096) digest:str(..64)", needs: needs
+    ) { world, call in try world.changeReplication(call) },
+    .change("DELETE", "cluster/replication/{id}", "id!:replication-id force:bool keep:bool", needs: needs) {
+        world, call in try world.removeReplication(call)
     },
-    .get("nodes/{node}/replication", "guest:vmid") { (world, call) throws(Failure) in
+    .get("nodes/{node}/replication", "guest:vmid") { world, call in
         let jobs = world.visibleJobs(to: call.caller).filter { _, job in
             world.guests[job.guest]?.node == call.node && call.int("guest").map { $0 == job.guest } ?? true
         }
-        return .data(.array(jobs.map { .object(world.replicationStatus($0, $1)) }))
+        return .rows(jobs.map { .object(world.replicationStatus($0, $1)) })
     },
-    .get(one, "id!:replication-id") { (_, _) throws(Failure) in .data(names(["schedule_now", "log", "status"])) },
-    .get(one + "/status", "id!:replication-id") { (world, call) throws(Failure) in
-        .data(.object(world.replicationStatus(call.text("id"), try world.replication(call))))
+    .get(one, "id!:replication-id") { _, _ in .data(names(["schedule_now", "log", "status"])) },
+    .get(one + "/status", "id!:replication-id") { world, call in
+        .object(world.replicationStatus(call.text("id"), try world.replication(call)))
     },
-    .get(one + "/log", "id!:replication-id limit:int(0..) start:int(0..)") { (world, call) throws(Failure) in
+    .get(one + "/log", "id!:replication-id limit:int(0..) start:int(0..)") { world, call in
         let lines = try world.replication(call).log
         let page = lines.enumerated().dropFirst(call.int("start") ?? 0).prefix(call.int("limit") ?? 50)
         return .page(.array(page.map { ["n": JSON($0.offset + 1), "t": .string($0.element)] }), total: lines.count)
     },
-    .post(one + "/schedule_now", "id!:replication-id", needs: needs) { (world, call) throws(Failure) in
+    .post(one + "/schedule_now", "id!:replication-id", needs: needs) { world, call in
         _ = try world.replication(call)
         world.runReplication(call.text("id"))
         return .data("")
@@ -92,7 +92,7 @@ extension ClusterState {
     fileprivate mutating func replication(_ call: EndpointCall) throws(Failure) -> ReplicationJob {
         forgetRemovedJobs()
         let id = call.text("id")
-        guard let job = replications[id] else { throw .plain("no such replication job '\(id)'") }
+        guard let job = replications[id] else { throw Failure("no such replication job '\(id)'") }
         guard call.caller.may(["VM.Audit", "Datastore.Allocate"], on: "/vms/\(job.guest)") else { throw .denied() }
         return job
     }
@@ -102,70 +102,66 @@ extension ClusterState {
         return !kinds.isEmpty && kinds.allSatisfy { $0 == "zfspool" }
     }
 
-    fileprivate mutating func addReplication(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func addReplication(_ call: EndpointCall) throws(Failure) {
         try CalendarEvent.check(call)
         let (id, target) = (call.text("id"), call.text("target"))
         let vmid = id.split(separator: "-").first.flatMap { Int($0) } ?? 0
-        guard let guest = guests[vmid] else { throw .plain("Guest '\(vmid)' does not exist.") }
-        guard node(target) != nil else { throw .plain("Target '\(target)' does not exist.") }
+        guard let guest = guests[vmid] else { throw Failure("Guest '\(vmid)' does not exist.") }
+        guard node(target) != nil else { throw Failure("Target '\(target)' does not exist.") }
         if let source = call["source"], source != guest.node {
-            throw .plain("Source '\(source)' does not match current node of guest '\(vmid)' (\(guest.node))")
+            throw Failure("Source '\(source)' does not match current node of guest '\(vmid)' (\(guest.node))")
         }
-        guard target != guest.node else { throw .plain("Source and target must not be identical") }
+        guard target != guest.node else { throw Failure("Source and target must not be identical") }
         func isVolume(_ key: String) -> Bool { Disk.isKey(key, of: guest.kind) || key.hasPrefix("unused") }
         let configs = [guest.config] + guest.snapshots.map(\.config)
         for (key, value) in configs.flatMap(\.sorted) where isVolume(key) && value.hasPrefix("/") {
             let list = PropertyList(value, leading: "file")
             guard list["replicate"] != "0", let path = list["file"] else { continue }
             let type = path.hasPrefix("/dev/") ? "device" : "bind"
-            throw .plain(
+            throw Failure(
                 guest.kind == .vm
                     ? "unable to replicate local file/device '\(path)'"
                     : "unable to replicate mountpoint type '\(type)'")
         }
-        let own = configs.flatMap { config in
-            config.sorted.compactMap { isVolume($0.key) ? Disk($0.value) : nil }
-        }.filter { !$0.isCDROM && $0.options["replicate"] != "0" && storage($0.storage)?.isShared != true }
+        let own = configs.flatMap { config in config.sorted.compactMap { isVolume($0.key) ? Disk($0.value) : nil } }
+            .filter { !$0.isCDROM && $0.options["replicate"] != "0" && storage($0.storage)?.isShared != true }
         if let disk = own.first(where: { storage($0.storage)?.type != "zfspool" }) {
-            throw .plain("missing replicate feature on volume '\(disk.volume)'")
+            throw Failure("missing replicate feature on volume '\(disk.volume)'")
         }
-        guard !own.isEmpty else { throw .plain("No replicatable volumes found") }
+        guard !own.isEmpty else { throw Failure("No replicatable volumes found") }
         forgetRemovedJobs()
-        guard replications[id] == nil else { throw .plain("replication job '\(id)' already exists") }
+        guard replications[id] == nil else { throw Failure("replication job '\(id)' already exists") }
         var options = call.values
         options["id"] = nil
         options["guest"] = String(vmid)
         options["source"] = guest.node
         replications[id] = ReplicationJob(options: options)
-        return .null
     }
 
-    fileprivate mutating func changeReplication(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func changeReplication(_ call: EndpointCall) throws(Failure) {
         try CalendarEvent.check(call)
         let id = call.text("id")
         if let digest = call["digest"], digest != replicationDigest { throw .staleConfig }
-        guard var job = replications[id] else { throw .plain("no such job '\(id)'") }
+        guard var job = replications[id] else { throw Failure("no such job '\(id)'") }
         for (key, value) in call.values where !["id", "delete", "digest"].contains(key) { job.options[key] = value }
         for key in Format.list(call.text("delete")) {
-            if ["type", "target", "guest"].contains(key) { throw .plain("unable to delete required option '\(key)'") }
+            if ["type", "target", "guest"].contains(key) { throw Failure("unable to delete required option '\(key)'") }
             job.options[key] = nil
         }
         replications[id] = job
-        return .null
     }
 
     /// Marks a job; the scheduler removes it a little later.
-    fileprivate mutating func removeReplication(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func removeReplication(_ call: EndpointCall) throws(Failure) {
         let id = call.text("id")
         if call.flag("force") {
             if call.flag("keep") { throw .parameters(["keep": "conflicts with parameter 'force'"]) }
             replications[id] = nil
-            return .null
+            return
         }
-        guard replications[id] != nil else { throw .plain("no such job '\(id)'") }
+        guard replications[id] != nil else { throw Failure("no such job '\(id)'") }
         replications[id]?.options["remove_job"] = call.flag("keep") ? "local" : "full"
         replications[id]?.goneAt = now + taskDuration
-        return .null
     }
 
     fileprivate func replicationStatus(_ id: String, _ job: ReplicationJob) -> JSONObject {

@@ -2,26 +2,26 @@
 extension ClusterState {
     mutating func restore(_ archive: String, _ call: EndpointCall) throws(Failure) -> Reply {
         guard let volume = volumes.first(where: { $0.id == archive }) else {
-            throw .plain("volume '\(archive)' does not exist")
+            throw Failure("volume '\(archive)' does not exist")
         }
         let letters = call.kind.letters
         let refusal = call.kind == .vm ? "unable to restore VM \(call.vmid) - " : ""
         if let present = guests[call.vmid] {
             guard call.flag("force"), present.kind == call.kind, present.node == call.node else {
-                throw .plain(refusal + (existsText(call.vmid) ?? ""))
+                throw Failure(refusal + (existsText(call.vmid) ?? ""))
             }
-            if let text = present.lockedText { throw .plain(text) }
+            if let text = present.lockedText { throw Failure(text) }
             if present.power.isOn {
-                throw .plain(call.kind == .vm ? refusal + "vm is running" : "cant overwrite running container")
+                throw Failure(call.kind == .vm ? refusal + "vm is running" : "cant overwrite running container")
             }
             if present.config["protection"] == "1" {
-                throw .plain(refusal + "can't remove \(letters) \(call.vmid) - protection mode enabled")
+                throw Failure(refusal + "can't remove \(letters) \(call.vmid) - protection mode enabled")
             }
         }
         let before = guests[call.vmid]
-        var work = work("restore", call) { (world, log) throws(TaskFailure) in
+        var work = work("restore", call) { world, log in
             guard volume.content == "backup", volume.backupKind == call.kind.word else {
-                throw TaskFailure("'\(archive)' is no backup of a \(letters)")
+                throw Failure("'\(archive)' is no backup of a \(letters)")
             }
             log.lines.append("restore \(volume.backupKind) archive: \(archive)")
             var guest = Guest(vmid: call.vmid, kind: call.kind, node: call.node, profile: Profile(seed: 0, name: ""))
@@ -29,7 +29,7 @@ extension ClusterState {
             guest.written?["lock"] = "create"
             guest.pool = call["pool"] ?? before?.pool
             world.guests[call.vmid] = guest
-        } finish: { (world, log) throws(TaskFailure) in
+        } finish: { world, log in
             try world.fill(call, from: volume, &log)
         }
         // What was overwritten is lost on a real node; a task that fails here leaves no half of a guest.
@@ -37,14 +37,14 @@ extension ClusterState {
         return start(work, by: call.caller)
     }
 
-    private mutating func fill(_ call: EndpointCall, from volume: Volume, _ log: inout TaskLog) throws(TaskFailure) {
-        guard var guest = guests[call.vmid] else { throw TaskFailure("unable to find guest \(call.vmid)") }
+    private mutating func fill(_ call: EndpointCall, from volume: Volume, _ log: inout TaskLog) throws(Failure) {
+        guard var guest = guests[call.vmid] else { throw Failure("unable to find guest \(call.vmid)") }
         guest.config = volume.archive?.config ?? bareConfig(of: guest, named: "restored-\(call.vmid)")
         guest.config["template"] = nil
         for key in Array(guest.config.keys) where key.hasPrefix("unused") { guest.config[key] = nil }
         for (key, disk) in guest.disks {
             let target = call["storage"] ?? disk.storage
-            if let obstacle = obstacle(to: target, on: call.node, for: call.kind) { throw TaskFailure(obstacle) }
+            if let obstacle = obstacle(to: target, on: call.node, for: call.kind) { throw Failure(obstacle) }
             var copy = disk
             copy.volume = newVolume(on: target, for: call.vmid, format: disk.format, besides: guest)
             guest.config[key] = copy.line
@@ -58,7 +58,7 @@ extension ClusterState {
         set.values = call.values.filter { !Self.createOnly.contains($0.key) }
         set.values["vmid"] = String(call.vmid)
         set.values["node"] = call.node
-        do throws(Failure) { try applyConfigChange(set, &log) } catch { throw TaskFailure(error) }
+        try applyConfigChange(set, &log)
         finishCreation(call, &log)
     }
 

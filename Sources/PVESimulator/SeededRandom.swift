@@ -5,9 +5,7 @@ struct SeededRandom: RandomNumberGenerator, Sendable {
     init(seed: UInt64) { state = seed }
 
     /// Seeded with the FNV-1a hash of `text`.
-    init(_ text: String) {
-        state = text.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-    }
+    init(_ text: String) { state = text.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 } }
 
     mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15

@@ -41,8 +41,8 @@ extension ClusterState {
         id: "local", type: "dir", options: ["path": "/var/lib/vz", "content": "backup,import,iso,snippets,vztmpl"],
         size: 470 << 30, used: 39 << 30)
     private static let thin = StorageDefinition(
-        id: "local-lvm", type: "lvmthin",
-        options: ["thinpool": "data", "vgname": "pve", "content": "images,rootdir"], size: 1 << 40, used: 412 << 30)
+        id: "local-lvm", type: "lvmthin", options: ["thinpool": "data", "vgname": "pve", "content": "images,rootdir"],
+        size: 1 << 40, used: 412 << 30)
     private static let ceph = StorageDefinition(
         id: "ceph", type: "rbd", options: ["pool": "vm", "content": "images,rootdir", "krbd": "0"], size: 40 << 40,
         used: 17 << 40)
@@ -156,9 +156,7 @@ extension ClusterState {
         return world
     }
 
-    private mutating func populate(
-        _ count: Int, _ random: inout SeededRandom, storage: String, at now: Duration
-    ) {
+    private mutating func populate(_ count: Int, _ random: inout SeededRandom, storage: String, at now: Duration) {
         let names = ["web", "app", "db", "cache", "queue", "mail", "build", "log", "auth", "files"]
         let tags = ["", "prod", "staging", "prod;web", "lab"]
         for vmid in 100..<(100 + count) {

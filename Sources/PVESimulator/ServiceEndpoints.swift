@@ -5,23 +5,22 @@ private let one = "nodes/{node}/services/{service}"
 /// The services of a node, and starting and stopping them.
 let serviceEndpoints: [Endpoint] =
     [
-        .get("nodes/{node}/services", needs: "/nodes/{node} Sys.Audit") { (world, call) throws(Failure) in
-            .data(.array(ParameterType.services.map { world.serviceRow($0, on: call.node) }))
+        .get("nodes/{node}/services", needs: "/nodes/{node} Sys.Audit") { world, call in
+            .rows(ParameterType.services.map { world.serviceRow($0, on: call.node) })
         },
-        .get(one, needs: "/nodes/{node} Sys.Audit") { (_, _) throws(Failure) in
+        .get(one, needs: "/nodes/{node} Sys.Audit") { _, _ in
             .data(names(["state", "start", "stop", "restart", "reload"], key: "subdir"))
         },
-        .get(one + "/state", needs: "/nodes/{node} Sys.Audit") { (world, call) throws(Failure) in
+        .get(one + "/state", needs: "/nodes/{node} Sys.Audit") { world, call in
             .data(world.serviceRow(call.text("service"), on: call.node))
         },
     ]
     + ["start", "stop", "restart", "reload"].map { verb in
-        .post(one + "/\(verb)", needs: "/nodes/{node} Sys.Modify") { (world, call) throws(Failure) in
+        .post(one + "/\(verb)", needs: "/nodes/{node} Sys.Modify") { world, call in
             let service = call.text("service")
-            let work = Work(type: "srv\(verb)", id: service, node: call.node) { (world, _) throws(TaskFailure) in
+            let work = Work(type: "srv\(verb)", id: service, node: call.node) { world, _ in
                 if verb == "stop", ["pveproxy", "pvedaemon", "pve-cluster"].contains(service) {
-                    throw TaskFailure(
-                        "invalid service cmd '\(service) \(verb)': refusing to stop essential service!")
+                    throw Failure("invalid service cmd '\(service) \(verb)': refusing to stop essential service!")
                 }
                 world.setService(service, on: call.node, isRunning: verb != "stop")
             }

@@ -33,7 +33,7 @@ extension Simulator {
             for (name, value) in captured { raw[name] = .text(value) }
             try Self.check(endpoint.needs, raw, caller)
             if let name = captured["node"], state.world.node(name) == nil {
-                throw .plain(
+                throw Failure(
                     "hostname lookup '\(name)' failed - failed to get address info for: \(name): "
                         + (state.world.resolvesNames
                             ? "Name or service not known" : "Temporary failure in name resolution"))
@@ -44,7 +44,7 @@ extension Simulator {
             state.world.taskFault = fault
             defer { state.world.taskFault = nil }
             if !state.world.isQuorate { try state.withoutQuorum(call) }
-            let reply = try endpoint.handler(&state.world, call)
+            let reply = try endpoint.answer(call, in: &state.world)
             if method != "GET" { state.record(call, path: "/" + segments.joined(separator: "/"), reply) }
             return reply.bytes
         }
@@ -99,7 +99,7 @@ extension Simulator.State {
         case .refused(let failure): throw failure
         case .refusedAtEnd(let failure):
             var scratch = world
-            _ = try call.endpoint.handler(&scratch, call)
+            _ = try call.endpoint.answer(call, in: &scratch)
             throw failure
         case .taskFails(let text): world.taskFault = .fails(text)
         }

@@ -32,9 +32,7 @@ package final class Simulator: HTTPHandler, Sendable {
             do throws(Failure) {
                 let caller = try Access(tokens: .list([self])).caller(presenting: "PVEAPIToken=\(line)")
                 guard caller.identity == id else { return nil }
-            } catch {
-                return nil
-            }
+            } catch { return nil }
         }
     }
 
@@ -60,8 +58,7 @@ package final class Simulator: HTTPHandler, Sendable {
 
         package init(
             name: String, guests: Int? = nil, tokens: Tokens = .any, taskDuration: Duration = .milliseconds(150),
-            now: @escaping @Sendable () -> Duration = Simulator.wallClock,
-            seed: UInt64? = nil
+            now: @escaping @Sendable () -> Duration = Simulator.wallClock, seed: UInt64? = nil
         ) {
             self.name = name
             self.guests = guests

@@ -32,7 +32,5 @@ package struct SimulatorServer: Sendable {
     }
 
     /// Stops; what still runs after `limit` is cut off.
-    package func shutdown(within limit: Duration = .milliseconds(200)) async {
-        await server.shutdown(within: limit)
-    }
+    package func shutdown(within limit: Duration = .milliseconds(200)) async { await server.shutdown(within: limit) }
 }

@@ -4,35 +4,29 @@ let snapshotEndpoints: [Endpoint] = ["qemu", "lxc"].flatMap { word -> [Endpoint]
     let list = "nodes/{node}/\(word)/{vmid}/snapshot"
     let one = list + "/{snapname}"
     return [
-        .get(list, needs: "/vms/{vmid} VM.Audit") { (world, call) throws(Failure) in
-            .data(.array(try world.guest(call).snapshotRows))
-        },
+        .get(list, needs: "/vms/{vmid} VM.Audit") { world, call in .rows(try world.guest(call).snapshotRows) },
         .post(
             list, "description:str snapname!:configid(..40)" + (word == "qemu" ? " vmstate:bool" : ""),
             needs: "/vms/{vmid} VM.Snapshot"
-        ) { (world, call) throws(Failure) in try world.takeSnapshot(call) },
-        .get(one) { (_, _) throws(Failure) in .data(names(["rollback", "config"], key: "cmd")) },
-        .delete(one, "force:bool", needs: "/vms/{vmid} VM.Snapshot") { (world, call) throws(Failure) in
-            world.deleteSnapshot(call)
-        },
-        .get(one + "/config", needs: "/vms/{vmid} VM.Snapshot|VM.Snapshot.Rollback|VM.Audit") {
-            (world, call) throws(Failure) in
+        ) { world, call in try world.takeSnapshot(call) },
+        .get(one) { _, _ in .data(names(["rollback", "config"], key: "cmd")) },
+        .delete(one, "force:bool", needs: "/vms/{vmid} VM.Snapshot") { world, call in world.deleteSnapshot(call) },
+        .get(one + "/config", needs: "/vms/{vmid} VM.Snapshot|VM.Snapshot.Rollback|VM.Audit") { world, call in
             let guest = try world.guest(call)
-            return .data(.object(try guest.snapshot(call).fullConfig.json(of: guest.kind)))
+            return .object(try guest.snapshot(call).fullConfig.json(of: guest.kind))
         },
-        .put(one + "/config", "description:str", needs: "/vms/{vmid} VM.Snapshot") { (world, call) throws(Failure) in
+        .change("PUT", one + "/config", "description:str", needs: "/vms/{vmid} VM.Snapshot") { world, call in
             let guest = try world.guest(call)
-            if let text = guest.lockedText { throw .plain(text) }
+            if let text = guest.lockedText { throw Failure(text) }
             _ = try guest.snapshot(call)
             world.change(call.vmid) { guest in
                 for index in guest.snapshots.indices where guest.snapshots[index].name == call["snapname"] {
                     guest.snapshots[index].description = call.text("description")
                 }
             }
-            return .null
         },
-        .post(one + "/rollback", "start:bool", needs: "/vms/{vmid} VM.Snapshot|VM.Snapshot.Rollback") {
-            (world, call) throws(Failure) in world.rollBack(call)
+        .post(one + "/rollback", "start:bool", needs: "/vms/{vmid} VM.Snapshot|VM.Snapshot.Rollback") { world, call in
+            world.rollBack(call)
         },
     ]
 }
@@ -41,7 +35,7 @@ extension Guest {
     fileprivate func snapshot(_ call: EndpointCall) throws(Failure) -> Snapshot {
         let name = call.text("snapname")
         guard let snapshot = snapshots.first(where: { $0.name == name }) else {
-            throw .plain("snapshot '\(name)' does not exist")
+            throw Failure("snapshot '\(name)' does not exist")
         }
         return snapshot
     }
@@ -75,27 +69,27 @@ extension Snapshot {
 }
 
 extension ClusterState {
-    private func snapshotGuest(_ call: EndpointCall, needing name: String?) throws(TaskFailure) -> Guest {
+    private func snapshotGuest(_ call: EndpointCall, needing name: String?) throws(Failure) -> Guest {
         let guest = try unlocked(call)
         if let name, !guest.snapshots.contains(where: { $0.name == name }) {
-            throw TaskFailure("snapshot '\(name)' does not exist")
+            throw Failure("snapshot '\(name)' does not exist")
         }
         return guest
     }
 
     fileprivate mutating func takeSnapshot(_ call: EndpointCall) throws(Failure) -> Reply {
         let name = call.text("snapname")
-        guard name != "current" else { throw .plain("unable to use snapshot name 'current' (reserved name)") }
+        guard name != "current" else { throw Failure("unable to use snapshot name 'current' (reserved name)") }
         _ = try guest(call)
-        var work = work("snapshot", call, exclusive: false) { (world, log) throws(TaskFailure) in
+        var work = work("snapshot", call, exclusive: false) { world, log in
             let guest = try world.unlocked(call)
             if guest.snapshots.contains(where: { $0.name == name }) {
-                throw TaskFailure("snapshot name '\(name)' already used")
+                throw Failure("snapshot name '\(name)' already used")
             }
-            guard world.has("snapshot", guest) else { throw TaskFailure("snapshot feature is not available") }
+            guard world.has("snapshot", guest) else { throw Failure("snapshot feature is not available") }
             world.lock(call.vmid, "snapshot")
             for (key, disk) in guest.disks { log.lines.append("snapshotting 'drive-\(key)' (\(disk.volume))") }
-        } finish: { (world, _) throws(TaskFailure) in
+        } finish: { world, _ in
             let second = world.second
             world.change(call.vmid) { guest in
                 guest.config["lock"] = nil
@@ -103,8 +97,8 @@ extension ClusterState {
                 for key in Array(config.keys) where key == "parent" || key.hasPrefix("unused") { config[key] = nil }
                 guest.snapshots.append(
                     Snapshot(
-                        name: name, description: call.text("description"), time: second,
-                        parent: guest.config["parent"], config: config))
+                        name: name, description: call.text("description"), time: second, parent: guest.config["parent"],
+                        config: config))
                 guest.config["parent"] = name
             }
         }
@@ -114,10 +108,10 @@ extension ClusterState {
 
     fileprivate mutating func deleteSnapshot(_ call: EndpointCall) -> Reply {
         let name = call.text("snapname")
-        var work = work("delsnapshot", call, exclusive: false) { (world, _) throws(TaskFailure) in
+        var work = work("delsnapshot", call, exclusive: false) { world, _ in
             _ = try world.snapshotGuest(call, needing: name)
             world.lock(call.vmid, "snapshot-delete")
-        } finish: { (world, _) throws(TaskFailure) in
+        } finish: { world, _ in
             world.change(call.vmid) { guest in
                 guest.config["lock"] = nil
                 let parent = guest.snapshots.first { $0.name == name }?.parent
@@ -134,11 +128,11 @@ extension ClusterState {
 
     fileprivate mutating func rollBack(_ call: EndpointCall) -> Reply {
         let name = call.text("snapname")
-        var work = work("rollback", call, exclusive: false) { (world, _) throws(TaskFailure) in
+        var work = work("rollback", call, exclusive: false) { world, _ in
             _ = try world.snapshotGuest(call, needing: name)
             world.switchOff(call.vmid)
             world.lock(call.vmid, "rollback")
-        } finish: { (world, log) throws(TaskFailure) in
+        } finish: { world, log in
             let generation = world.random.uuid()
             world.change(call.vmid) { guest in
                 guard let snapshot = guest.snapshots.first(where: { $0.name == name }) else { return }

@@ -69,7 +69,7 @@ extension ClusterState {
     func storage(_ id: String) -> StorageDefinition? { storages.first { $0.id == id } }
 
     func definition(_ id: String) throws(Failure) -> StorageDefinition {
-        guard let storage = storage(id) else { throw .plain("storage '\(id)' does not exist") }
+        guard let storage = storage(id) else { throw Failure("storage '\(id)' does not exist") }
         return storage
     }
 

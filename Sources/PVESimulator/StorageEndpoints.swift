@@ -28,69 +28,65 @@ private let required: [String: [String]] = [
 ]
 
 let storageEndpoints: [Endpoint] = [
-    .get("storage", "type:enum(\(types))") { (world, call) throws(Failure) in
+    .get("storage", "type:enum(\(types))") { world, call in
         let digest = world.storageDigest
         let visible = world.storages.filter { storage in
             storage.isVisible(to: call.caller) && call["type"].map { $0 == storage.type } ?? true
         }
-        return .data(.array(visible.map { .object($0.json(digest: digest)) }))
+        return .rows(visible.map { .object($0.json(digest: digest)) })
     },
-    .post("storage", mutable + fixed, needs: "/storage Datastore.Allocate") { (world, call) throws(Failure) in
+    .post("storage", mutable + fixed, needs: "/storage Datastore.Allocate") { world, call in
         try world.addStorage(call)
     },
-    .get("storage/{storage}", needs: "/storage/{storage} Datastore.Allocate") { (world, call) throws(Failure) in
-        .data(.object(try world.definition(call.text("storage")).json(digest: world.storageDigest)))
+    .get("storage/{storage}", needs: "/storage/{storage} Datastore.Allocate") { world, call in
+        .object(try world.definition(call.text("storage")).json(digest: world.storageDigest))
     },
     .put(
         "storage/{storage}", mutable + " delete:configid-list(..4096) digest:str(..64)",
         needs: "/storage Datastore.Allocate"
-    ) { (world, call) throws(Failure) in try world.changeStorage(call) },
-    .delete("storage/{storage}", needs: "/storage Datastore.Allocate") { (world, call) throws(Failure) in
+    ) { world, call in try world.changeStorage(call) },
+    .change("DELETE", "storage/{storage}", needs: "/storage Datastore.Allocate") { world, call in
         let id = call.text("storage")
-        guard world.storage(id) != nil else {
-            throw .plain("delete storage failed: storage '\(id)' does not exist")
-        }
+        guard world.storage(id) != nil else { throw Failure("delete storage failed: storage '\(id)' does not exist") }
         world.storages.removeAll { $0.id == id }
-        return .null
     },
-    .get(
-        "nodes/{node}/storage", "content:content-list enabled:bool format:bool storage:storage-id target:node"
-    ) { (world, call) throws(Failure) in
-        if let id = call["storage"], world.storage(id) == nil { throw .parameters(["storage": "No such storage."]) }
-        return .data(.array(world.nodeStorages(call)))
-    },
-    .get(
-        "nodes/{node}/storage/{storage}/status",
-        needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace"
-    ) { (world, call) throws(Failure) in
-        guard let storage = world.storage(call.text("storage")) else {
-            throw .parameters(["storage": "No such storage."])
+    .get("nodes/{node}/storage", "content:content-list enabled:bool format:bool storage:storage-id target:node") {
+        world, call in
+        if let id = call["storage"], world.storage(id) == nil {
+            throw Failure.parameters(["storage": "No such storage."])
         }
-        return .data(.object(world.storageStatus(storage)))
+        return .rows(world.nodeStorages(call))
+    },
+    .get("nodes/{node}/storage/{storage}/status", needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace") {
+        world, call in
+        guard let storage = world.storage(call.text("storage")) else {
+            throw Failure.parameters(["storage": "No such storage."])
+        }
+        return .object(world.storageStatus(storage))
     },
     .get(
         "nodes/{node}/storage/{storage}/content", "content:content vmid:vmid",
         needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace"
-    ) { (world, call) throws(Failure) in
+    ) { world, call in
         let storage = try world.definition(call.text("storage"))
-        guard storage.isEnabled else { throw .plain("storage '\(storage.id)' is disabled") }
+        guard storage.isEnabled else { throw Failure("storage '\(storage.id)' is disabled") }
         guard storage.isOn(call.node) else {
-            throw .plain("storage '\(storage.id)' is not available on node '\(call.node)'")
+            throw Failure("storage '\(storage.id)' is not available on node '\(call.node)'")
         }
-        guard storage.isOnline else { throw .plain("storage '\(storage.id)' is not online") }
+        guard storage.isOnline else { throw Failure("storage '\(storage.id)' is not online") }
         let rows = world.contents(of: storage, on: call.node).filter { row in
             (call["content"] == nil || row["content"]?.string == call["content"])
                 && (call["vmid"] == nil || row["vmid"] == call.int("vmid").map { JSON($0) })
         }
-        return .data(.array(rows.map { .object($0) }))
+        return .rows(rows.map { .object($0) })
     },
     .post(
         "nodes/{node}/storage/{storage}/content",
         "filename!:str format:enum(raw|qcow2|subvol|vmdk)^size size!:volume-size vmid!:vmid",
         needs: "/storage/{storage} Datastore.AllocateSpace"
-    ) { (world, call) throws(Failure) in try world.allocateVolume(call) },
+    ) { world, call in try world.allocateVolume(call) },
     .get("nodes/{node}/storage/{storage}", needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace") {
-        (_, _) throws(Failure) in
+        _, _ in
         .data(
             names(
                 [
@@ -104,19 +100,15 @@ let storageEndpoints: [Endpoint] = [
         checksum:str^checksum-algorithm checksum-algorithm:enum(md5|sha1|sha224|sha256|sha384|sha512)^checksum
         compression:str content!:enum(iso|vztmpl|import) filename!:str(..255) url!:url verify-certificates:bool
         """, needs: "/storage/{storage} Datastore.AllocateTemplate"
-    ) { (world, call) throws(Failure) in try world.download(call) },
-    .get("nodes/{node}/storage/{storage}/content/{volume*}") { (world, call) throws(Failure) in
-        try world.volumeInfo(call)
-    },
-    .put("nodes/{node}/storage/{storage}/content/{volume*}", "notes:str protected:bool") {
-        (world, call) throws(Failure) in
+    ) { world, call in try world.download(call) },
+    .get("nodes/{node}/storage/{storage}/content/{volume*}") { world, call in try world.volumeInfo(call) },
+    .change("PUT", "nodes/{node}/storage/{storage}/content/{volume*}", "notes:str protected:bool") { world, call in
         for index in world.volumes.indices where world.volumes[index].id == call["volume"] {
             if let notes = call["notes"] { world.volumes[index].notes = notes }
             if call["protected"] != nil { world.volumes[index].isProtected = call.flag("protected") }
         }
-        return .null
     },
-    .delete("nodes/{node}/storage/{storage}/content/{volume*}", "delay:int(1..30)") { (world, call) throws(Failure) in
+    .delete("nodes/{node}/storage/{storage}/content/{volume*}", "delay:int(1..30)") { world, call in
         world.removeVolume(call)
     },
 ]
@@ -125,9 +117,9 @@ extension ClusterState {
     fileprivate mutating func addStorage(_ call: EndpointCall) throws(Failure) -> Reply {
         let (id, type) = (call.text("storage"), call.text("type"))
         for option in required[type] ?? [] where call[option] == nil {
-            throw .plain("missing value for required option '\(option)'")
+            throw Failure("missing value for required option '\(option)'")
         }
-        guard storage(id) == nil else { throw .plain("create storage failed: storage ID '\(id)' already defined") }
+        guard storage(id) == nil else { throw Failure("create storage failed: storage ID '\(id)' already defined") }
         var options = call.values
         for key in ["storage", "type", "password", "encryption-key", "keyring", "master-pubkey"] { options[key] = nil }
         if let content = options["content"] { options["content"] = Self.sortedList(content) }
@@ -140,10 +132,10 @@ extension ClusterState {
     fileprivate mutating func changeStorage(_ call: EndpointCall) throws(Failure) -> Reply {
         let id = call.text("storage")
         guard let index = storages.firstIndex(where: { $0.id == id }) else {
-            throw .plain("update storage failed: storage '\(id)' does not exist")
+            throw Failure("update storage failed: storage '\(id)' does not exist")
         }
         if let digest = call["digest"], digest != storageDigest {
-            throw .plain("update storage failed: \(Failure.staleConfig.reason)")
+            throw Failure("update storage failed: \(Failure.staleConfig.reason)")
         }
         for key in Format.list(call.text("delete")) { storages[index].options[key] = nil }
         for (key, value) in call.values where !["storage", "delete", "digest", "password"].contains(key) {
@@ -156,8 +148,7 @@ extension ClusterState {
         let wanted = call["content"].map { Format.list($0) }
         return storages.compactMap { storage in
             guard storage.isOn(call.node), storage.isVisible(to: call.caller),
-                !call.flag("enabled") || storage.isEnabled,
-                call["storage"].map({ $0 == storage.id }) ?? true,
+                !call.flag("enabled") || storage.isEnabled, call["storage"].map({ $0 == storage.id }) ?? true,
                 call["target"].map({ storage.isOn($0) }) ?? true,
                 wanted.map({ $0.contains { storage.contents.contains($0) } }) ?? true
             else { return nil }
@@ -172,19 +163,18 @@ extension ClusterState {
         let storage = try definition(call.text("storage"))
         let name = call.text("filename")
         let id = "\(storage.id):\(storage.folder(of: call.vmid))\(name)"
-        guard !volumes.contains(where: { $0.id == id }) else { throw .plain("disk image '\(name)' already exists") }
+        guard !volumes.contains(where: { $0.id == id }) else { throw Failure("disk image '\(name)' already exists") }
         let format = call["format"] ?? Disk(id)?.format ?? "raw"
         let bytes = Disk.bytes(call.text("size")) ?? 0
-        volumes.append(
-            Volume(id: id, content: "images", format: format, bytes: bytes, time: second, vmid: call.vmid))
-        return .data(.string(id))
+        volumes.append(Volume(id: id, content: "images", format: format, bytes: bytes, time: second, vmid: call.vmid))
+        return .text(id)
     }
 
     fileprivate func volumeInfo(_ call: EndpointCall) throws(Failure) -> Reply {
         let storage = try definition(call.text("storage"))
         let rows = contents(of: storage, on: call.node)
         guard let row = rows.first(where: { $0["volid"]?.string == call["volume"] }), let id = call["volume"] else {
-            throw .plain("volume '\(call.text("volume"))' does not exist")
+            throw Failure("volume '\(call.text("volume"))' does not exist")
         }
         if row["content"] == "backup" {
             let file = id.split(separator: "/").last ?? ""
@@ -207,7 +197,7 @@ extension ClusterState {
         let storage = call.text("storage")
         let owner = volumes.first { $0.id == volume }?.vmid
         let id = owner.map { "\($0)@\(storage)" } ?? storage
-        let work = Work(type: "imgdel", id: id, node: call.node) { (world, log) throws(TaskFailure) in
+        let work = Work(type: "imgdel", id: id, node: call.node) { world, log in
             guard let known = world.volumes.first(where: { $0.id == volume }) else {
                 log.lines.append("disk image '\(volume)' does not exist")
                 log.lines.append("Removed volume '\(volume)'")
@@ -215,7 +205,7 @@ extension ClusterState {
             }
             if known.isProtected {
                 let name = volume.dropFirst(storage.count + 1)
-                throw TaskFailure("cannot remove protected volume '\(name)' on '\(storage)'")
+                throw Failure("cannot remove protected volume '\(name)' on '\(storage)'")
             }
             world.volumes.removeAll { $0.id == volume }
             log.lines.append("Removed volume '\(volume)'")

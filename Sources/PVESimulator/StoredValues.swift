@@ -9,10 +9,8 @@ extension ClusterState {
         case "description":
             if value.isEmpty { return nil }
             return guest.kind == .container ? value + "\n" : value
-        case _ where key.hasPrefix("net") && Int(key.dropFirst(3)) != nil:
-            return network(value, kind: guest.kind)
-        case _ where Disk.isKey(key, of: guest.kind):
-            return allocate(key, value, for: guest, &log)
+        case _ where key.hasPrefix("net") && Int(key.dropFirst(3)) != nil: return network(value, kind: guest.kind)
+        case _ where Disk.isKey(key, of: guest.kind): return allocate(key, value, for: guest, &log)
         default: return value
         }
     }
@@ -40,9 +38,7 @@ extension ClusterState {
             return list.text
         }
         var list = PropertyList(value, leading: "name")
-        if list["hwaddr"] == nil {
-            list.items.insert(("hwaddr", random.macAddress()), at: min(2, list.items.count))
-        }
+        if list["hwaddr"] == nil { list.items.insert(("hwaddr", random.macAddress()), at: min(2, list.items.count)) }
         if list["type"] == nil { list["type"] = "veth" }
         return list.text
     }

@@ -37,13 +37,6 @@ struct SimulatedTask: Sendable {
     var identity: String { token.map { "\(user)!\($0)" } ?? user }
 }
 
-/// Why a task fails: the text of its exit status.
-struct TaskFailure: Error {
-    var text: String
-    init(_ text: String) { self.text = text }
-    init(_ failure: Failure) { text = failure.taskText }
-}
-
 /// What a worker writes while it runs.
 struct TaskLog {
     var lines: [String] = []
@@ -59,7 +52,7 @@ struct TaskLog {
 
 /// What a worker does: it begins at once, or when the guest's file is free, and has its effect at its end.
 struct Work: Sendable {
-    typealias Step = @Sendable (inout ClusterState, inout TaskLog) throws(TaskFailure) -> Void
+    typealias Step = @Sendable (inout ClusterState, inout TaskLog) throws -> Void
 
     var type: String
     var id: String
@@ -67,7 +60,7 @@ struct Work: Sendable {
     /// The guest whose file the worker keeps locked against other such workers.
     var exclusive: Int?
     var duration: Duration?
-    var begin: Step = { (_, _) throws(TaskFailure) in }
+    var begin: Step = { _, _ in }
     /// What it does in between, one after the other, spread evenly over its time.
     var stages: [Step] = []
     var finish: Step
@@ -123,8 +116,8 @@ extension ClusterState {
             "UPID:\(work.node):\(ids):\(hex(second, digits: 8).uppercased()):\(work.type):\(work.id):"
             + "\(caller.identity):"
         tasks.all[upid] = SimulatedTask(
-            upid: upid, node: work.node, type: work.type, id: work.id, user: caller.user, token: caller.token,
-            pid: pid, pstart: pstart, start: second)
+            upid: upid, node: work.node, type: work.type, id: work.id, user: caller.user, token: caller.token, pid: pid,
+            pstart: pstart, start: second)
         tasks.order.append(upid)
         tasks.forgetOldest()
         return upid
@@ -132,7 +125,7 @@ extension ClusterState {
 
     /// Notes a task that a worker made on `node` by a command of its own, as root, and that has ended well.
     mutating func note(_ type: String, _ id: Int, on node: String) {
-        let work = Work(type: type, id: String(id), node: node) { (_, _) throws(TaskFailure) in }
+        let work = Work(type: type, id: String(id), node: node) { _, _ in }
         let upid = enrol(work, by: Caller(user: "root@pam"))
         end(ActiveTask(upid: upid, phase: .working(until: now), work: work), error: nil)
     }
@@ -144,11 +137,11 @@ extension ClusterState {
         if isBusy(work.exclusive) {
             active.log.lines.append("trying to acquire lock...")
         } else {
-            guard begin(&active) else { return .data(.string(upid)) }
+            guard begin(&active) else { return .text(upid) }
         }
         tasks.active.append(active)
         advance()
-        return .data(.string(upid))
+        return .text(upid)
     }
 
     private func isBusy(_ vmid: Int?) -> Bool {
@@ -160,10 +153,8 @@ extension ClusterState {
 
     /// Lets a worker begin; false when it fails on the spot.
     private mutating func begin(_ task: inout ActiveTask) -> Bool {
-        do throws(TaskFailure) {
-            try task.work.begin(&self, &task.log)
-        } catch {
-            end(task, error: error.text)
+        do { try task.work.begin(&self, &task.log) } catch {
+            end(task, error: Failure.taskText(of: error))
             return false
         }
         task.isHeld = holdsTasks
@@ -230,13 +221,13 @@ extension ClusterState {
 
     private mutating func runStage(of task: ActiveTask) {
         var task = task
-        do throws(TaskFailure) {
+        do {
             // One that is to fail gets no further than to its preparations.
-            if case .fails(let text) = task.fault { throw TaskFailure(text) }
+            if case .fails(let text) = task.fault { throw Failure(text) }
             try task.work.stages[task.stagesDone](&self, &task.log)
         } catch {
             task.work.release(&self)
-            end(task, error: error.text)
+            end(task, error: Failure.taskText(of: error))
             return startWaiting(for: task.work.exclusive)
         }
         task.stagesDone += 1
@@ -250,11 +241,9 @@ extension ClusterState {
             task.work.release(&self)
             return end(task, error: text)
         }
-        do throws(TaskFailure) {
-            try task.work.finish(&self, &task.log)
-        } catch {
+        do { try task.work.finish(&self, &task.log) } catch {
             task.work.release(&self)
-            return end(task, error: error.text)
+            return end(task, error: Failure.taskText(of: error))
         }
         if case .warns(let count) = task.fault {
             for number in 0..<count { task.log.warn("simulated warning \(number + 1)") }

@@ -1,29 +1,28 @@
 import StrictJSON
 
 let taskEndpoints: [Endpoint] = [
-    .get("cluster/tasks") { (world, call) throws(Failure) in .data(.array(world.clusterTasks(for: call.caller))) },
+    .get("cluster/tasks") { world, call in .rows(world.clusterTasks(for: call.caller)) },
     .get(
         "nodes/{node}/tasks",
         """
         errors:bool limit:int(0..) since:int source:enum(archive|active|all) start:int(0..) statusfilter:str
         typefilter:str until:int userfilter:str vmid:vmid
         """
-    ) { (world, call) throws(Failure) in world.nodeTasks(call) },
-    .get("nodes/{node}/tasks/{upid}") { (_, _) throws(Failure) in .data(names(["log", "status"])) },
-    .delete("nodes/{node}/tasks/{upid}") { (world, call) throws(Failure) in
+    ) { world, call in world.nodeTasks(call) },
+    .get("nodes/{node}/tasks/{upid}") { _, _ in .data(names(["log", "status"])) },
+    .change("DELETE", "nodes/{node}/tasks/{upid}") { world, call in
         let task = try world.task(call, privilege: "Sys.Modify")
         world.interrupt(task.upid)
-        return .null
     },
-    .get("nodes/{node}/tasks/{upid}/status") { (world, call) throws(Failure) in
+    .get("nodes/{node}/tasks/{upid}/status") { world, call in
         let task = try world.task(call, privilege: "Sys.Audit")
         var row = task.row
         row["status"] = task.end == nil ? "running" : "stopped"
         row["exitstatus"] = task.end.map { .string($0.exit) }
-        return .data(.object(row))
+        return .object(row)
     },
-    .get("nodes/{node}/tasks/{upid}/log", "download:bool limit:int(0..) start:int(0..)") {
-        (world, call) throws(Failure) in try world.taskLog(call)
+    .get("nodes/{node}/tasks/{upid}/log", "download:bool limit:int(0..) start:int(0..)") { world, call in
+        try world.taskLog(call)
     },
 ]
 
@@ -126,9 +125,7 @@ extension ClusterState {
 
     fileprivate func taskLog(_ call: EndpointCall) throws(Failure) -> Reply {
         let task: SimulatedTask
-        do throws(Failure) {
-            task = try self.task(call, privilege: "Sys.Audit")
-        } catch {
+        do throws(Failure) { task = try self.task(call, privilege: "Sys.Audit") } catch {
             guard error.errors["upid"] == "no such task" else { throw error }
             return .page([["n": 1, "t": "unable to open file - No such file or directory"]], total: 1)
         }
@@ -137,7 +134,6 @@ extension ClusterState {
         if lines.isEmpty { lines = ["no content"] }
         let limit = call.int("limit") ?? 50
         let page = lines.enumerated().dropFirst(call.int("start") ?? 0).prefix(limit == 0 ? lines.count : limit)
-        return .page(
-            .array(page.map { ["n": JSON($0.offset + 1), "t": .string($0.element)] }), total: lines.count)
+        return .page(.array(page.map { ["n": JSON($0.offset + 1), "t": .string($0.element)] }), total: lines.count)
     }
 }

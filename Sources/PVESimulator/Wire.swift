@@ -31,8 +31,7 @@ enum Wire {
             ]
             body = answer.bytes
         }
-        return raw(
-            status: failure.status, reason: failure.reason, type: failure.body == .json ? json : nil, body: body)
+        return raw(status: failure.status, reason: failure.reason, type: failure.body == .json ? json : nil, body: body)
     }
 
     /// A complete answer, after which the connection is closed.
