@@ -68,18 +68,19 @@ let accessEndpoints: [Endpoint] = [
     },
     .get("access/users", "enabled:bool full:bool") { world, call in .rows(world.users(for: call)) },
     .get("access/users/{userid}/token") { world, call in
-        let rows = world.directory.tokenRows(of: call.text("userid"))
-        let names = Set(rows.compactMap { $0["tokenid"]?.string })
-        let others = world.tokenIDs(of: call.text("userid")).filter { !names.contains($0) }
-        return .rows(rows + others.map { ["tokenid": .string($0), "privsep": 1, "expire": 0] })
+        .rows(
+            world.tokens(of: call.text("userid")).map { name, options in
+                var row = options.row(by: tokenTable)
+                row["tokenid"] = .string(name)
+                return .object(row)
+            })
     },
     .get("access/users/{userid}/token/{tokenid}") { world, call in
         let (user, name) = (call.text("userid"), call.text("tokenid"))
-        if let options = world.directory.users[user]?.tokens[name] { return .object(Directory.row(options)) }
-        guard world.tokenIDs(of: user).contains(name) else {
+        guard let options = world.tokens(of: user).first(where: { $0.id == name })?.options else {
             throw Failure("no such token '\(name)' for user '\(user)'")
         }
-        return .data(["privsep": 1, "expire": 0])
+        return .object(options.row(by: tokenTable))
     },
     .get("access/domains") { _, _ in
         .data([
@@ -87,10 +88,6 @@ let accessEndpoints: [Endpoint] = [
             ["realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server"],
         ])
     },
-    .get("access/roles") { _, _ in
-        .rows(builtInRoles.map { ["privs": .string($1.joined(separator: ",")), "roleid": .string($0), "special": 1] })
-    },
-    .get("access/groups") { _, _ in .data([]) },
     .put("access/password", "password!:str(8..64) userid!:str(..64) confirmation-password:str(5..64)") { _, _ in
         throw Failure.denied("URI '/access/password' not available with API token, need proper ticket.\n")
     },
@@ -123,9 +120,13 @@ extension ClusterState {
         }
     }
 
-    fileprivate func tokenIDs(of user: String) -> [String] {
-        guard case .list(let tokens) = access.tokens else { return [] }
-        return tokens.compactMap { $0.id.hasPrefix("\(user)!") ? String($0.id.dropFirst(user.count + 1)) : nil }
+    /// The tokens of a user: those that were made, and those that the simulator was given.
+    fileprivate func tokens(of user: String) -> [(id: String, options: [String: String])] {
+        let made = directory.users[user]?.tokens
+        guard case .list(let tokens) = access.tokens else { return made?.sorted.map { ($0.id, $0.object) } ?? [] }
+        let given = tokens.filter { $0.id.hasPrefix("\(user)!") }.map { String($0.id.dropFirst(user.count + 1)) }
+        return (made?.sorted.map { ($0.id, $0.object) } ?? [])
+            + given.filter { made?[$0] == nil }.map { ($0, ["privsep": "1", "expire": "0"]) }
     }
 
     fileprivate func users(for call: EndpointCall) -> [JSON] {
@@ -139,9 +140,9 @@ extension ClusterState {
             var row: JSONObject = ["userid": .string(id), "enable": 1, "expire": 0, "realm-type": .string(realm)]
             guard call.flag("full") else { return .object(row) }
             row["groups"] = ""
-            let tokens = tokenIDs(of: id)
+            let tokens = tokens(of: id)
             if !tokens.isEmpty {
-                row["tokens"] = .array(tokens.map { ["tokenid": .string($0), "privsep": 1, "expire": 0] })
+                row["tokens"] = .array(tokens.map { ["tokenid": .string($0.id), "privsep": 1, "expire": 0] })
             }
             return .object(row)
         }

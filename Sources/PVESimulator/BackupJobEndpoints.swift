@@ -1,13 +1,5 @@
 import StrictJSON
 
-/// A backup job as `jobs.cfg` defines it.
-struct BackupJob: Sendable {
-    var id: String
-    var options: [String: String]
-
-    var isEnabled: Bool { options["enabled"] != "0" }
-}
-
 /// What `vzdump` understands, as a job or as a single call.
 let backupOptions = """
     all:bool bwlimit:int(0..) compress:enum(0|1|gzip|lzo|zstd) dumpdir:str exclude:vmid-list exclude-path:array
@@ -23,79 +15,71 @@ private let jobOptions =
          comment:str(..512) dow:str^starttime enabled:bool node:node repeat-missed:bool schedule:str(..128) starttime:time
         """
 
-let backupJobEndpoints: [Endpoint] = [
-    .get("cluster/backup", needs: "/ Sys.Audit") { world, _ in
-        .rows(
-            world.backupJobs.map { job in
-                var row = job.json
-                // The calendar is not simulated: every job is due at the next full hour.
-                if job.isEnabled { row["next-run"] = JSON((world.second / 3600 + 1) * 3600) }
-                return .object(row)
-            })
-    },
-    .change("POST", "cluster/backup", jobOptions + " id:configid", needs: "/ Sys.Modify") { world, call in
-        try world.addBackupJob(call)
-    },
-    .get("cluster/backup/{id}", "id:str(..50)", needs: "/ Sys.Audit") { world, call in
-        .object(try world.backupJob(call).json)
-    },
-    .change("PUT", "cluster/backup/{id}", jobOptions + " delete:configid-list id:str(..50)", needs: "/ Sys.Modify") {
-        world, call in try world.changeBackupJob(call)
-    },
-    .change("DELETE", "cluster/backup/{id}", "id:str(..50)", needs: "/ Sys.Modify") { world, call in
-        let id = call.text("id")
-        guard world.backupJobs.contains(where: { $0.id == id }) else {
-            throw Failure("400 Parameter verification failed.\nid: No such job '\(id)'")
+/// What is to be backed up is named in one of these ways.
+private let ways = ["vmid", "all", "pool"]
+
+/// Backup jobs as `jobs.cfg` defines them.
+let backupJobKind = ObjectKind<[String: String]>(
+    path: "cluster/backup", id: "id", place: { _ in \.backupJobs }, lists: "/ Sys.Audit", reads: "/ Sys.Audit",
+    writes: "/ Sys.Modify", finds: "id:str(..50)", makes: jobOptions + " id:configid",
+    changes: jobOptions + " delete:configid-list id:str(..50)", removes: "id:str(..50)", isSorted: false,
+    name: { world, call in call["id"] ?? world.random.uuid() },
+    unknown: { verb, id in
+        switch verb {
+        case .read: .parameters(["id": "No such job '\(id)'"])
+        case .update: Failure("no such vzdump job")
+        default: Failure("400 Parameter verification failed.\nid: No such job '\(id)'")
         }
-        world.backupJobs.removeAll { $0.id == id }
     },
+    taken: { Failure("Job '\($0)' already exists") },
+    show: { world, item, row in
+        row["type"] = "vzdump"
+        row["enabled"] = row["enabled"] ?? 1
+        for key in ["prune-backups", "fleecing", "performance"] {
+            let items = item.old?[key].map { PropertyList($0, leading: "enabled").items }
+            row[key] = items.map { .object($0.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }) }
+        }
+        // The calendar is not simulated: every job is due at the next full hour.
+        if item.call["id"] == nil, row["enabled"] == 1 { row["next-run"] = JSON((world.second / 3600 + 1) * 3600) }
+        return true
+    },
+    check: { world, item in
+        guard var job = item.new else { return }
+        try world.checkJob([job["storage"]] + (item.old.map { [$0["storage"]] } ?? []), item.call)
+        // A new way of naming the guests takes the place of the old one.
+        if ways.contains(where: { item.call[$0] != nil }) {
+            for key in ways + ["exclude"] { job[key] = item.call[key] }
+        }
+        item.new = job
+        try CalendarEvent.check(item.call)
+        let named = ways.filter { job[$0] != nil && job[$0] != "0" }
+        guard let first = named.first else {
+            throw Failure("400 Parameter verification failed.\nvmid: property is missing")
+        }
+        guard named.count == 1 else {
+            throw Failure("400 Parameter verification failed.\n\(named[1]): option conflicts with option '\(first)'")
+        }
+    })
+
+let backupJobEndpoints: [Endpoint] = [
     .get("cluster/backup/{id}/included_volumes", "id:str(..50)", needs: "/ Sys.Audit") { world, call in
-        .data(["children": .array(world.guests(in: try world.backupJob(call)).map(\.includedVolumes))])
+        guard let job = world.backupJobs[call.text("id")] else {
+            throw Failure.parameters(["id": "No such job '\(call.text("id"))'"])
+        }
+        return .data(["children": .array(world.guests(in: job).map(\.includedVolumes))])
     },
     .get("cluster/backup-info") { _, _ in .data(names(["not-backed-up"], key: "subdir")) },
     .get("cluster/backup-info/not-backed-up", needs: "/ Sys.Audit") { world, _ in
-        let jobs = world.backupJobs.filter(\.isEnabled)
+        let jobs = world.backupJobs.values.filter { $0["enabled"] != "0" }
         let covered = Set(jobs.flatMap { world.guests(in: $0).map(\.vmid) })
         // A VM that a job leaves out by name has been thought of.
-        let known = covered.union(jobs.flatMap { Format.list($0.options["exclude"] ?? "").compactMap { Int($0) } })
+        let known = covered.union(jobs.flatMap { Format.list($0["exclude"] ?? "").compactMap { Int($0) } })
         return .rows(
             world.sortedGuests.filter { !known.contains($0.vmid) }.map {
                 ["name": .string($0.name), "type": .string($0.kind.word), "vmid": JSON($0.vmid)]
             })
     },
 ]
-
-extension BackupJob {
-    private static let integers: Set<String> = [
-        "all", "bwlimit", "enabled", "ionice", "lockwait", "maxfiles", "pigz", "protected", "quiet", "remove",
-        "repeat-missed", "stdexcludes", "stop", "stopwait", "zstd",
-    ]
-
-    fileprivate var json: JSONObject {
-        var row: JSONObject = ["enabled": isEnabled ? 1 : 0, "id": .string(id), "type": "vzdump"]
-        for (key, value) in options.sorted(by: { $0.key < $1.key }) {
-            switch key {
-            case "prune-backups", "fleecing", "performance":
-                let items = PropertyList(value, leading: "enabled").items
-                row[key] = .object(items.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) })
-            case _ where Self.integers.contains(key): row[key] = JSON(Int(value) ?? 0)
-            default: row[key] = .string(value)
-            }
-        }
-        return row
-    }
-
-    /// What is to be backed up must be named in exactly one way.
-    fileprivate func check() throws(Failure) {
-        let ways = ["vmid", "all", "pool"].filter { options[$0] != nil && options[$0] != "0" }
-        guard let first = ways.first else {
-            throw Failure("400 Parameter verification failed.\nvmid: property is missing")
-        }
-        guard ways.count == 1 else {
-            throw Failure("400 Parameter verification failed.\n\(ways[1]): option conflicts with option '\(first)'")
-        }
-    }
-}
 
 extension Guest {
     /// The volumes of the guest, as the tree of a backup job shows them.
@@ -114,27 +98,12 @@ extension Guest {
 }
 
 extension ClusterState {
-    fileprivate func backupJob(_ call: EndpointCall) throws(Failure) -> BackupJob {
-        let id = call.text("id")
-        guard let job = backupJobs.first(where: { $0.id == id }) else {
-            throw .parameters(["id": "No such job '\(id)'"])
-        }
-        return job
-    }
-
-    fileprivate func guests(in job: BackupJob) -> [Guest] {
-        guestsToBackUp(job.options).filter { guest in job.options["node"].map { $0 == guest.node } ?? true }
-    }
-
-    private static func options(of call: EndpointCall) -> [String: String] {
-        var options = call.values
-        for key in ["id", "delete"] { options[key] = nil }
-        for (key, items) in call.lists { options[key] = items.joined(separator: "\n") }
-        return options
+    fileprivate func guests(in job: [String: String]) -> [Guest] {
+        guestsToBackUp(job).filter { guest in job["node"].map { $0 == guest.node } ?? true }
     }
 
     /// Who may not allocate on a job's storage may not have it fill that.
-    private func checkJob(_ storages: [String?], _ call: EndpointCall) throws(Failure) {
+    fileprivate func checkJob(_ storages: [String?], _ call: EndpointCall) throws(Failure) {
         for storage in storages.map({ $0 ?? "local" })
         where !call.caller.may("Datastore.Allocate", on: "/storage/\(storage)") {
             throw .denied("/storage/\(storage), Datastore.Allocate")
@@ -142,34 +111,5 @@ extension ClusterState {
         if let pool = call["pool"], !call.caller.may("VM.Backup", on: "/pool/\(pool)") {
             throw .denied("/pool/\(pool), VM.Backup")
         }
-    }
-
-    fileprivate mutating func addBackupJob(_ call: EndpointCall) throws(Failure) {
-        try checkJob([call["storage"]], call)
-        let job = BackupJob(id: call["id"] ?? random.uuid(), options: Self.options(of: call))
-        guard !backupJobs.contains(where: { $0.id == job.id }) else { throw Failure("Job '\(job.id)' already exists") }
-        try CalendarEvent.check(call)
-        try job.check()
-        backupJobs.append(job)
-    }
-
-    fileprivate mutating func changeBackupJob(_ call: EndpointCall) throws(Failure) {
-        guard let index = backupJobs.firstIndex(where: { $0.id == call["id"] }) else {
-            throw Failure("no such vzdump job")
-        }
-        var job = backupJobs[index]
-        let isReset = Format.list(call.text("delete")).contains("storage")
-        let next = call["storage"].map { [$0] } ?? (isReset ? ["local"] : [])
-        try checkJob(next + [job.options["storage"]], call)
-        let set = Self.options(of: call)
-        // A new way of naming the guests takes the place of the old one.
-        if ["vmid", "all", "pool"].contains(where: { set[$0] != nil }) {
-            for key in ["vmid", "all", "pool", "exclude"] { job.options[key] = nil }
-        }
-        for key in Format.list(call.text("delete")) { job.options[key] = nil }
-        job.options.merge(set) { $1 }
-        try CalendarEvent.check(call)
-        try job.check()
-        backupJobs[index] = job
     }
 }

@@ -4,21 +4,19 @@ import StrictJSON
 struct ClusterState: Sendable {
     var nodes: [Node] { didSet { guestRows = nil } }
     var guests: [Int: Guest] { didSet { guestRows = nil } }
-    var storages: [StorageDefinition]
+    var storageFile: Objects<StorageDefinition>
     /// Volumes that no guest's configuration names: images, templates, backups.
     var volumes: [Volume] = []
     var pools: [String: Pool] = [:]
     var firewalls: [FirewallScope: Firewall] = [:]
-    var haResources: [String: HAResource] = [:]
+    var haResources = Objects<HAResource>()
     /// Where resources are, and what the manager says of them, that it has not let go of yet.
     var haLeaving: [String: (node: String, crmState: String)] = [:]
-    var haRules: [String: [String: String]] = [:]
-    /// Their names, oldest first.
-    var haRuleOrder: [String] = []
+    var haRules = Objects<[String: String]>()
     /// Groups of HA, by name; a PVE that has them, as PVE 8 does, has no rules.
     var haGroups: [String: [String: String]]?
-    var backupJobs: [BackupJob] = []
-    var replications: [String: ReplicationJob] = [:]
+    var backupJobs = Objects<[String: String]>()
+    var replications = Objects<ReplicationJob>()
     /// What can be downloaded, by URL; anything else is taken for a file of no particular content.
     var downloads: [String: Download] = [:]
     var clusterName: String?
@@ -52,6 +50,7 @@ struct ClusterState: Sendable {
     /// The serialised answer of `/cluster/resources?type=vm` for callers who may see everything.
     var guestRows: (bytes: [UInt8], at: Duration)?
 
+    var storages: [StorageDefinition] { storageFile.values }
     var second: Int { Int(now.components.seconds) }
 
     func node(_ name: String) -> Node? { nodes.first { $0.name == name } }

@@ -23,7 +23,7 @@ extension ClusterState {
     mutating func resizeContainer(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
         if let text = guest.lockedText { throw Failure(text) }
-        if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
+        try call.checkDigest(guest.digest)
         let key = call.text("disk")
         guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
         guard Self.newSize(of: disk, call) >= disk.bytes else { throw Failure("unable to shrink disk size") }
@@ -57,7 +57,7 @@ extension ClusterState {
     mutating func moveDisk(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
         let key = call.text("disk")
-        if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
+        try call.checkDigest(guest.digest)
         if let text = guest.lockedText { throw Failure(text) }
         guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Failure("disk '\(key)' does not exist") }
         if let target = call.int("target-vmid") { return try reassign(key, disk, to: target, call) }
@@ -85,7 +85,7 @@ extension ClusterState {
 
     mutating func moveVolume(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
-        if let digest = call["digest"], digest != guest.digest { throw .staleConfig }
+        try call.checkDigest(guest.digest)
         if let text = guest.lockedText { throw Failure(text) }
         let key = call.text("volume")
         guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }

@@ -69,6 +69,16 @@ struct EndpointCall: Sendable {
     func text(_ name: String) -> String { values[name] ?? "" }
     func int(_ name: String) -> Int? { values[name].flatMap { Int($0) } }
     func flag(_ name: String) -> Bool { values[name] == "1" }
+    /// What the call sets: all but what says where and how.
+    var sent: [String: String] {
+        values.filter { !endpoint.parameters.captured.contains($0.key) && !["delete", "digest"].contains($0.key) }
+    }
+
+    /// Refuses to change what is not as it was when the caller looked.
+    func checkDigest(_ digest: String?, _ failure: Failure = .staleConfig) throws(Failure) {
+        if let seen = self["digest"], seen != digest { throw failure }
+    }
+
     var node: String { text("node") }
     var vmid: Int { int("vmid") ?? 0 }
     var kind: Guest.Kind { endpoint.path.hasPrefix("nodes/{node}/lxc") ? .container : .vm }
@@ -136,8 +146,10 @@ struct EndpointTable: Sendable {
     }
 
     static let list =
-        clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints + guestConfigEndpoints + snapshotEndpoints
-        + storageEndpoints + firewallEndpoints + haEndpoints + haRuleEndpoints + backupEndpoints + backupJobEndpoints
+        storageKind.endpoints + haRuleKind.endpoints + haResourceKind.endpoints + backupJobKind.endpoints
+        + replicationKind.endpoints + clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints
+        + guestConfigEndpoints + snapshotEndpoints
+        + storageEndpoints + firewallEndpoints + haEndpoints + backupEndpoints + backupJobEndpoints
         + replicationEndpoints + bulkPowerEndpoints + bulkMigrationEndpoints + serviceEndpoints + metricsEndpoints
         + networkEndpoints + cloudInitEndpoints + guestAgentEndpoints + poolEndpoints + accessEndpoints
         + accessAdminEndpoints + absentEndpoints

@@ -56,6 +56,8 @@ struct Failure: Error {
     /// What most of the cluster's calls say without quorum.
     static let notReady = Failure("cluster not ready - no quorum?")
 
+    static let missing = Failure("no such object")
+
     static let staleConfig = Failure("detected modified configuration - file changed by other user? Try again.")
 }
 

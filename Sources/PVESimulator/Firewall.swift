@@ -88,7 +88,7 @@ extension [FirewallRule] {
     }
 
     private func checkDigest(_ call: EndpointCall) throws(Failure) {
-        if let digest = call["digest"], digest != FirewallRule.digest(self) { throw .staleConfig }
+        try call.checkDigest(FirewallRule.digest(self))
     }
 
     private static func check(_ fields: [String: String]) throws(Failure) {

@@ -178,7 +178,7 @@ extension ClusterState {
 
     fileprivate mutating func changeFirewallOptions(_ scope: FirewallScope, _ call: EndpointCall) throws(Failure) {
         var firewall = firewall(scope)
-        if let digest = call["digest"], digest != firewall.optionsDigest { throw .staleConfig }
+        try call.checkDigest(firewall.optionsDigest)
         for key in Format.list(call.text("delete")) { firewall.options[key] = nil }
         for (key, value) in call.values where !["delete", "digest", "node", "vmid"].contains(key) {
             firewall.options[key] = value

@@ -46,14 +46,14 @@ extension Firewall {
     mutating func changeAlias(_ call: EndpointCall) throws(Failure) {
         let name = call.text("name")
         guard let key = aliasKey(name) else { throw .parameters(["name": "no such alias"]) }
-        if let digest = call["digest"], digest != aliasDigest { throw .staleConfig }
+        try call.checkDigest(aliasDigest)
         aliases[key] = nil
         aliases[call["rename"] ?? name] = Alias(cidr: call.text("cidr"), comment: call["comment"])
     }
 
     /// One that is not there is removed as well as any other.
     mutating func deleteAlias(_ call: EndpointCall) throws(Failure) {
-        if let digest = call["digest"], digest != aliasDigest { throw .staleConfig }
+        try call.checkDigest(aliasDigest)
         if let key = aliasKey(call.text("name")) { aliases[key] = nil }
     }
 
@@ -77,7 +77,7 @@ extension Firewall {
     mutating func addSet(_ call: EndpointCall) throws(Failure) {
         let name = call.text("name")
         if let old = call["rename"] {
-            if let digest = call["digest"], digest != setsDigest { throw .staleConfig }
+            try call.checkDigest(setsDigest)
             guard let set = sets[old] else { throw Failure("IPSet '\(old)' does not exist") }
             guard old == name || sets[name] == nil else {
                 throw .parameters(["name": "IPSet '\(name)' already exists"])
@@ -130,7 +130,7 @@ extension Firewall {
             groups[name] = Group(comment: call["comment"])
             return
         }
-        if let digest = call["digest"], digest != groupsDigest { throw .staleConfig }
+        try call.checkDigest(groupsDigest)
         guard let group = groups[old] else { throw .parameters(["group": "Security group '\(old)' does not exist"]) }
         guard old == name || groups[name] == nil else {
             throw .parameters(["group": "Security group '\(name)' does already exist"])

@@ -1,13 +1,19 @@
 import StrictJSON
 
 /// A guest under the care of the HA manager.
-struct HAResource: Sendable {
-    var state: String?
+struct HAResource: ConfigObject {
     var options: [String: String] = [:]
     /// What the manager says; `nil` until it has looked.
     var crmState: String?
 
-    var wanted: String { state ?? "started" }
+    init() {}
+
+    init(wanted: String, says: String? = nil) {
+        options["state"] = wanted
+        crmState = says
+    }
+
+    var wanted: String { options["state"] ?? "started" }
 }
 
 private let settings = """
@@ -15,47 +21,38 @@ private let settings = """
     state:enum(started|stopped|enabled|disabled|ignored)
     """
 
+let haResourceKind = ObjectKind<HAResource>(
+    path: "cluster/ha/resources", id: "sid", place: { _ in \.haResources }, lists: "/ Sys.Audit", reads: "/ Sys.Audit",
+    writes: "/ Sys.Console", filters: "type:enum(ct|vm)", makes: settings + " sid!:ha-resource type:enum(ct|vm)",
+    changes: settings + " delete:configid-list(..4096) digest:str(..64)", removes: "purge:bool", omits: ["type"],
+    hasDigest: true,
+    name: { world, call in call.int("sid").flatMap { world.guests[$0]?.haID } },
+    unknown: { verb, sid in
+        Failure(verb == .delete ? "cannot delete service '\(sid)', not HA managed!" : "no such resource '\(sid)'")
+    },
+    taken: { Failure("create resource failed: resource ID '\($0)' already defined") },
+    show: { _, item, row in
+        row["type"] = .string(String(item.id.prefix(2)))
+        return item.call["type"] == nil || item.id.hasPrefix(item.call.text("type"))
+    },
+    check: { world, item in
+        guard item.old != nil || world.haResources[item.id] != nil || world.haGuest(item.id) != nil else {
+            throw Failure("resource '\(item.id)' does not exist in cluster")
+        }
+        if item.new != nil, let state = item.call["state"], state != "disabled" { try world.checkHAState(item.id) }
+    },
+    settle: { world, item in
+        if item.new == nil, let old = item.old { world.forget(item.id, old) }
+        if item.old == nil { world.haLeaving[item.id] = nil }
+        world.showHAState(item.id)
+        if item.new != nil { world.enforce(item.id) }
+        if item.new == nil, item.call["purge"] != "0" { world.purgeRules(of: item.id) }
+        return .null
+    })
+
 let haEndpoints: [Endpoint] = [
     .get("cluster/ha", needs: "/ Sys.Audit") { _, _ in
         .data(names(["status", "resources", "groups", "rules"], key: "id"))
-    },
-    .get("cluster/ha/resources", "type:enum(ct|vm)", needs: "/ Sys.Audit") { world, call in
-        .rows(
-            world.haResources.keys.sorted().filter { call["type"] == nil || $0.hasPrefix(call.text("type")) }.map {
-                world.haRow($0)
-            })
-    },
-    .change("POST", "cluster/ha/resources", settings + " sid!:ha-resource type:enum(ct|vm)", needs: "/ Sys.Console") {
-        world, call in try world.addHAResource(call)
-    },
-    .get("cluster/ha/resources/{sid}", needs: "/ Sys.Audit") { world, call in
-        guard world.haResources[call.text("sid")] != nil else {
-            throw Failure("no such resource '\(call.text("sid"))'")
-        }
-        return .data(world.haRow(call.text("sid")))
-    },
-    .change(
-        "PUT", "cluster/ha/resources/{sid}", settings + " delete:configid-list(..4096) digest:str(..64)",
-        needs: "/ Sys.Console"
-    ) { world, call in
-        let sid = call.text("sid")
-        guard var resource = world.haResources[sid] else { throw Failure("no such resource '\(sid)'") }
-        if let digest = call["digest"], digest != world.haDigest { throw Failure.staleConfig }
-        if let state = call["state"], state != "disabled" { try world.checkHAState(sid) }
-        for key in Format.list(call.text("delete")) { resource.options[key] = nil }
-        resource.take(call)
-        world.haResources[sid] = resource
-        world.showHAState(sid)
-        world.enforce(sid)
-    },
-    .change("DELETE", "cluster/ha/resources/{sid}", "purge:bool", needs: "/ Sys.Console") { world, call in
-        let sid = call.text("sid")
-        guard let resource = world.haResources.removeValue(forKey: sid) else {
-            throw Failure("cannot delete service '\(sid)', not HA managed!")
-        }
-        world.forget(sid, resource)
-        world.showHAState(sid)
-        if call["purge"] != "0" { world.purgeRules(of: sid) }
     },
     .post("cluster/ha/resources/{sid}/migrate", "node!:node", needs: "/ Sys.Console") { world, call in
         try world.moveResource(call)
@@ -85,15 +82,6 @@ let haEndpoints: [Endpoint] = [
     .get("cluster/ha/status/manager_status", needs: "/ Sys.Audit") { world, _ in .data(world.managerStatus) },
 ]
 
-extension HAResource {
-    fileprivate mutating func take(_ call: EndpointCall) {
-        state = call["state"] ?? state
-        for key in ["comment", "failback", "group", "max_relocate", "max_restart"] {
-            options[key] = call[key] ?? options[key]
-        }
-    }
-}
-
 extension ClusterState {
     fileprivate func haGroupRow(_ name: String) -> JSON {
         var row: JSONObject = ["group": .string(name), "type": "group"]
@@ -103,42 +91,7 @@ extension ClusterState {
         return .object(row)
     }
 
-    fileprivate var haDigest: String {
-        Digest.sha1(
-            haResources.sorted { $0.key < $1.key }.map { sid, resource in
-                "\(sid) \(resource.state ?? "") "
-                    + resource.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ",")
-            }.joined(separator: "\n"))
-    }
-
-    fileprivate func haRow(_ sid: String) -> JSON {
-        guard let resource = haResources[sid] else { return .null }
-        var row: JSONObject = [
-            "digest": .string(haDigest), "sid": .string(sid), "state": resource.state.map { .string($0) },
-            "type": .string(String(sid.prefix(2))),
-        ]
-        for (key, value) in resource.options.sorted(by: { $0.key < $1.key }) {
-            row[key] = key == "comment" || key == "group" ? .string(value) : JSON(Int(value) ?? 0)
-        }
-        return .object(row)
-    }
-
     func haGuest(_ sid: String) -> Guest? {
         sid.split(separator: ":").last.flatMap { Int($0) }.flatMap { guests[$0] }.flatMap { $0.haID == sid ? $0 : nil }
-    }
-
-    fileprivate mutating func addHAResource(_ call: EndpointCall) throws(Failure) {
-        var sid = call.text("sid")
-        if let vmid = Int(sid), let guest = guests[vmid] { sid = guest.haID }
-        guard haResources[sid] == nil else {
-            throw Failure("create resource failed: resource ID '\(sid)' already defined")
-        }
-        guard haGuest(sid) != nil else { throw Failure("resource '\(sid)' does not exist in cluster") }
-        var resource = HAResource()
-        resource.take(call)
-        haResources[sid] = resource
-        haLeaving[sid] = nil
-        showHAState(sid)
-        enforce(sid)
     }
 }

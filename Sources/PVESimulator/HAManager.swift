@@ -3,12 +3,12 @@ import StrictJSON
 /// What the HA manager does.
 extension ClusterState {
     /// Whether the manager answers for the guest: requests to start, stop and move it are its to carry out.
-    func isManaged(_ guest: Guest) -> Bool { haResources[guest.haID].map { $0.state != "ignored" } ?? false }
+    func isManaged(_ guest: Guest) -> Bool { haResources[guest.haID].map { $0.wanted != "ignored" } ?? false }
 
     /// Puts a guest into the manager's care.
     mutating func manage(_ vmid: Int, isStarted: Bool) {
         guard let guest = guests[vmid] else { return }
-        haResources[guest.haID] = HAResource(state: isStarted ? "started" : "stopped")
+        haResources[guest.haID] = HAResource(wanted: isStarted ? "started" : "stopped")
         showHAState(guest.haID)
     }
 
@@ -95,7 +95,7 @@ extension ClusterState {
             log.lines.append("Requesting HA \(verb) for \(guest.kind.letters) \(guest.vmid)")
             try world.checkHARequest(verb, sid, call, &log)
             if verb != "migrate" {
-                world.haResources[sid, default: HAResource()].state = verb == "start" ? "started" : "stopped"
+                world.haResources[known: sid].options["state"] = verb == "start" ? "started" : "stopped"
             }
             world.showHAState(sid)
             if acts { world.atNextRound { $0.actAsManager(verb, guest, call) } }
@@ -193,7 +193,7 @@ extension ClusterState {
                 ]
             }
         }
-        rows += haResources.keys.sorted().compactMap(serviceRow)
+        rows += haResources.ids.sorted().compactMap(serviceRow)
         rows += haLeaving.sorted { $0.key < $1.key }.map { sid, last in
             [
                 "crm_state": .string(last.crmState), "id": .string("service:\(sid)"), "node": .string(last.node),
@@ -235,7 +235,7 @@ extension ClusterState {
             .object(nodes.reduce(into: JSONObject()) { $0[$1.name] = value($1) })
         }
         var known = haLeaving
-        for (sid, resource) in haResources {
+        for (sid, resource) in haResources.all {
             known[sid] = haGuest(sid).map { ($0.node, resource.crmState ?? "request_start") }
         }
         let services = known.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { all, entry in

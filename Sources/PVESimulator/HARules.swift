@@ -5,58 +5,32 @@ private let settings = """
     type!:enum(node-affinity|resource-affinity)
     """
 
-let haRuleEndpoints: [Endpoint] = [
-    .get("cluster/ha/rules", "resource:str type:enum(node-affinity|resource-affinity)", needs: "/ Sys.Audit") {
-        world, call in
-        let rules = world.haRules.filter { _, rule in call["type"] == nil || rule["type"] == call["type"] }
-        return .rows(world.haRuleOrder.filter { rules[$0] != nil }.map { world.haRuleRow($0) })
-    },
-    .change(
-        "POST", "cluster/ha/rules", settings + " resources!:ha-resource-list rule!:configid", needs: "/ Sys.Console"
-    ) { world, call in
-        let name = call.text("rule")
-        guard world.haRules[name] == nil else {
-            throw Failure("create ha rule failed: HA rule '\(name)' already defined")
+let haRuleKind = ObjectKind<[String: String]>(
+    path: "cluster/ha/rules", id: "rule", place: { _ in \.haRules }, lists: "/ Sys.Audit", reads: "/ Sys.Audit",
+    writes: "/ Sys.Console", filters: "resource:str type:enum(node-affinity|resource-affinity)",
+    makes: settings + " resources!:ha-resource-list rule!:configid",
+    changes: settings + " resources:ha-resource-list delete:configid-list(..4096) digest:str(..64)", hasDigest: true,
+    isSorted: false,
+    unknown: { verb, name in verb == .delete ? nil : Failure("no such ha rule '\(name)'") },
+    taken: { Failure("create ha rule failed: HA rule '\($0)' already defined") },
+    show: { world, item, row in
+        row["order"] = JSON((world.haRules.ids.firstIndex(of: item.id) ?? 0) + 1)
+        if let list = item.old?["resources"] {
+            row["resources"] = .string(Format.list(list).sorted().joined(separator: ","))
         }
-        let wanted = call["type"] == "resource-affinity" ? "affinity" : "nodes"
-        guard call[wanted] != nil else {
-            let key = "oneOf[\(call.text("type"))].\(wanted)"
+        return item.call["type"] == nil || row["type"]?.string == item.call["type"]
+    },
+    check: { world, item in
+        guard let rule = item.new else { return }
+        let wanted = rule["type"] == "resource-affinity" ? "affinity" : "nodes"
+        guard item.old != nil || rule[wanted] != nil else {
+            let key = "oneOf[\(rule["type"] ?? "")].\(wanted)"
             throw Failure.parameters([key: "property is missing and it is not optional"])
         }
-        try world.checkHARule(name, call.values, "create")
-        world.haRules[name] = call.values
-        world.haRuleOrder.append(name)
-    },
-    .get("cluster/ha/rules/{rule}", needs: "/ Sys.Audit") { world, call in
-        guard world.haRules[call.text("rule")] != nil else { throw missing(call) }
-        return .data(world.haRuleRow(call.text("rule")))
-    },
-    .change(
-        "PUT", "cluster/ha/rules/{rule}",
-        settings + " resources:ha-resource-list delete:configid-list(..4096) digest:str(..64)", needs: "/ Sys.Console"
-    ) { world, call in
-        guard var rule = world.haRules[call.text("rule")] else { throw missing(call) }
-        if let digest = call["digest"], digest != world.haRuleDigest { throw Failure.staleConfig }
-        for key in Format.list(call.text("delete")) { rule[key] = nil }
-        for (key, value) in call.values where key != "delete" && key != "digest" { rule[key] = value }
-        try world.checkHARule(call.text("rule"), rule, "update")
-        world.haRules[call.text("rule")] = rule
-    },
-    .change("DELETE", "cluster/ha/rules/{rule}", needs: "/ Sys.Console") { world, call in
-        world.removeHARule(call.text("rule"))
-    },
-]
-
-private func missing(_ call: EndpointCall) -> Failure { Failure("no such ha rule '\(call.text("rule"))'") }
+        try world.checkHARule(item.id, rule, item.old == nil ? "create" : "update")
+    })
 
 extension ClusterState {
-    fileprivate var haRuleDigest: String {
-        Digest.sha1(
-            haRules.sorted { $0.key < $1.key }.map { _, rule in
-                rule.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: "\n")
-            }.joined(separator: "\n\n"))
-    }
-
     /// Refuses a rule about nodes or guests that the HA manager does not have, and one that means nothing.
     fileprivate func checkHARule(_ name: String, _ rule: [String: String], _ verb: String) throws(Failure) {
         let missing = Format.list(rule["nodes"] ?? "").map { String($0.prefix { $0 != ":" }) }.filter {
@@ -86,23 +60,10 @@ extension ClusterState {
         return isContradicted ? "rule shares two or more resources with a negative resource affinity rule" : nil
     }
 
-    fileprivate func haRuleRow(_ name: String) -> JSON {
-        let order = haRuleOrder.firstIndex(of: name) ?? 0
-        var row: JSONObject = ["digest": .string(haRuleDigest), "order": JSON(order + 1)]
-        for (key, value) in (haRules[name] ?? [:]).sorted(by: { $0.key < $1.key }) {
-            row[key] = ["strict", "disable"].contains(key) ? JSON(Int(value) ?? 0) : .string(value)
-        }
-        if let list = haRules[name]?["resources"] {
-            row["resources"] = .string(Format.list(list).sorted().joined(separator: ","))
-        }
-        return .object(row)
-    }
-
     /// The rules of an affinity that are in force.
     private func affinities(_ affinity: String) -> [(name: String, resources: Set<String>)] {
-        haRules.filter { $0.value["affinity"] == affinity && $0.value["disable"] != "1" }.map {
-            ($0.key, Set(Format.list($0.value["resources"] ?? "")))
-        }
+        haRules.all.filter { $0.object["affinity"] == affinity && $0.object["disable"] != "1" }
+            .map { ($0.id, Set(Format.list($0.object["resources"] ?? ""))) }
     }
 
     /// Resources that move along with `sid`.
@@ -121,16 +82,11 @@ extension ClusterState {
 extension ClusterState {
     /// Takes `sid` out of all rules; a rule that is about nothing else goes too.
     mutating func purgeRules(of sid: String) {
-        for (name, rule) in haRules {
-            let rest = Format.list(rule["resources"] ?? "").filter { $0 != sid }
-            guard rest.count < Format.list(rule["resources"] ?? "").count else { continue }
-            haRules[name]?["resources"] = rest.joined(separator: ",")
-            if rest.isEmpty { removeHARule(name) }
+        for (name, rule) in haRules.all {
+            let resources = Format.list(rule["resources"] ?? "")
+            guard resources.contains(sid) else { continue }
+            haRules[name]?["resources"] = resources.filter { $0 != sid }.joined(separator: ",")
+            if resources == [sid] { haRules[name] = nil }
         }
-    }
-
-    fileprivate mutating func removeHARule(_ name: String) {
-        haRules[name] = nil
-        haRuleOrder.removeAll { $0 == name }
     }
 }

@@ -155,13 +155,13 @@ extension ClusterState {
     private mutating func purge(_ guest: Guest) {
         haResources[guest.haID] = nil
         purgeRules(of: guest.haID)
-        for (id, job) in replications where job.guest == guest.vmid { replications[id] = nil }
-        for index in backupJobs.indices {
-            guard let vmids = backupJobs[index].options["vmid"] else { continue }
+        for (id, job) in replications.all where job.guest == guest.vmid { replications[id] = nil }
+        for (id, job) in backupJobs.all {
+            guard let vmids = job["vmid"] else { continue }
             let rest = Format.list(vmids).filter { $0 != String(guest.vmid) }
-            backupJobs[index].options["vmid"] = rest.joined(separator: ",")
+            backupJobs[known: id]["vmid"] = rest.joined(separator: ",")
+            if rest.isEmpty { backupJobs[id] = nil }
         }
-        backupJobs.removeAll { $0.options["vmid"] == "" }
     }
 
     /// Whether another guest's disk builds on `volume`.

@@ -52,7 +52,7 @@ let nodeEndpoints: [Endpoint] = [
         """, needs: "/ Sys.Modify"
     ) { world, call in
         guard let index = world.nodes.firstIndex(where: { $0.name == call.node }) else { return }
-        if let digest = call["digest"], digest != world.nodes[index].optionsDigest { throw Failure.staleConfig }
+        try call.checkDigest(world.nodes[index].optionsDigest)
         for key in Format.list(call.text("delete")) { world.nodes[index].options[key] = nil }
         for (key, value) in call.values where !["delete", "digest", "node"].contains(key) {
             world.nodes[index].options[key] = key == "description" ? value + "\n" : value

@@ -6,7 +6,7 @@ struct ParameterTable: Sendable {
     private(set) var indexed: [String: ParameterType] = [:]
     private var required: [String] = []
     /// Those that fill a gap in the path.
-    private var captured: Set<String> = []
+    private(set) var captured: Set<String> = []
 
     init(_ text: String, path: String) {
         for segment in path.split(separator: "/") where segment.hasPrefix("{") {

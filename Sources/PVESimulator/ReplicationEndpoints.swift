@@ -1,15 +1,13 @@
 import StrictJSON
 
 /// A replication job and how its last run went.
-struct ReplicationJob: Sendable {
-    var options: [String: String]
+struct ReplicationJob: ConfigObject {
+    var options: [String: String] = [:]
     var lastSync = 0
     var lastTry = 0
     var failures = 0
     var error: String?
     var log: [String] = []
-    /// When the scheduler has cleaned up after a job that was marked for removal.
-    var goneAt: Duration?
 
     var guest: Int { options["guest"].flatMap { Int($0) } ?? 0 }
 }
@@ -20,28 +18,41 @@ private let settings = """
     """
 private let one = "nodes/{node}/replication/{id}"
 
+let replicationKind = ObjectKind<ReplicationJob>(
+    path: "cluster/replication", id: "id", place: { _ in \.replications }, writes: needs, finds: "id!:replication-id",
+    makes: settings + " id!:replication-id target!:node type!:enum(local)",
+    changes: settings + " id!:replication-id delete:configid-list(..4096) digest:str(..64)",
+    removes: "id!:replication-id force:bool keep:bool",
+    permit: { world, call in
+        if call.endpoint.method == "GET", call["id"] != nil { _ = try world.replication(call) }
+        guard call.endpoint.method == "DELETE", !call.flag("force"), world.replications[call.text("id")] == nil else {
+            return
+        }
+        throw Failure("no such job '\(call.text("id"))'")
+    },
+    unknown: { verb, id in verb == .delete ? nil : Failure("no such job '\(id)'") },
+    taken: { Failure("replication job '\($0)' already exists") },
+    show: { world, item, row in
+        guard let job = item.old else { return false }
+        row = job.row(item.id)
+        if item.call["id"] != nil { row["digest"] = .string(world.replications.digest) }
+        return item.call["id"] != nil || item.call.caller.may("VM.Audit", on: "/vms/\(job.guest)")
+    },
+    check: { world, item in try world.checkReplication(&item) },
+    settle: { world, item in
+        guard item.new?.options["remove_job"] != nil, item.call.endpoint.method == "DELETE" else { return .null }
+        // The scheduler removes a marked job a little later.
+        world.atNextRound {
+            if $0.replications[item.id]?.options["remove_job"] != nil { $0.replications[item.id] = nil }
+        }
+        return .null
+    })
+
 let replicationEndpoints: [Endpoint] = [
-    .get("cluster/replication") { world, call in
-        .rows(world.visibleJobs(to: call.caller).map { .object($1.json($0)) })
-    },
-    .change(
-        "POST", "cluster/replication", settings + " id!:replication-id target!:node type!:enum(local)", needs: needs
-    ) { world, call in try world.addReplication(call) },
-    .get("cluster/replication/{id}", "id!:replication-id") { world, call in
-        var row = try world.replication(call).json(call.text("id"))
-        row["digest"] = .string(world.replicationDigest)
-        return .object(row)
-    },
-    .change(
-        "PUT", "cluster/replication/{id}",
-        settings + " id!:replication-id delete:configid-list(..4096) digest:str(..64)", needs: needs
-    ) { world, call in try world.changeReplication(call) },
-    .change("DELETE", "cluster/replication/{id}", "id!:replication-id force:bool keep:bool", needs: needs) {
-        world, call in try world.removeReplication(call)
-    },
     .get("nodes/{node}/replication", "guest:vmid") { world, call in
-        let jobs = world.visibleJobs(to: call.caller).filter { _, job in
-            world.guests[job.guest]?.node == call.node && call.int("guest").map { $0 == job.guest } ?? true
+        let jobs = world.replications.sorted.filter { _, job in
+            call.caller.may("VM.Audit", on: "/vms/\(job.guest)") && world.guests[job.guest]?.node == call.node
+                && call.int("guest").map { $0 == job.guest } ?? true
         }
         return .rows(jobs.map { .object(world.replicationStatus($0, $1)) })
     },
@@ -62,35 +73,19 @@ let replicationEndpoints: [Endpoint] = [
 ]
 
 extension ReplicationJob {
-    fileprivate func json(_ id: String) -> JSONObject {
-        var row: JSONObject = ["id": .string(id)]
-        for (key, value) in options.sorted(by: { $0.key < $1.key }) {
-            row[key] = ["disable", "guest"].contains(key) ? JSON(Int(value) ?? 0) : .string(value)
-        }
+    private static let table = ParameterTable(settings, path: "")
+
+    fileprivate func row(_ id: String) -> JSONObject {
+        var row = options.row(by: Self.table)
+        row["id"] = .string(id)
+        row["guest"] = JSON(guest)
         row["jobnum"] = JSON(Int(id.drop { $0 != "-" }.dropFirst()) ?? 0)
         return row
     }
 }
 
 extension ClusterState {
-    fileprivate var replicationDigest: String {
-        Digest.sha1(
-            replications.sorted { $0.key < $1.key }.map { id, job in
-                "\(id) " + job.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ",")
-            }.joined(separator: "\n"))
-    }
-
-    private mutating func forgetRemovedJobs() {
-        for (id, job) in replications where job.goneAt.map({ $0 <= now }) == true { replications[id] = nil }
-    }
-
-    fileprivate mutating func visibleJobs(to caller: Caller) -> [(key: String, value: ReplicationJob)] {
-        forgetRemovedJobs()
-        return replications.sorted { $0.key < $1.key }.filter { caller.may("VM.Audit", on: "/vms/\($0.value.guest)") }
-    }
-
-    fileprivate mutating func replication(_ call: EndpointCall) throws(Failure) -> ReplicationJob {
-        forgetRemovedJobs()
+    fileprivate func replication(_ call: EndpointCall) throws(Failure) -> ReplicationJob {
         let id = call.text("id")
         guard let job = replications[id] else { throw Failure("no such replication job '\(id)'") }
         guard call.caller.may(["VM.Audit", "Datastore.Allocate"], on: "/vms/\(job.guest)") else { throw .denied() }
@@ -102,8 +97,26 @@ extension ClusterState {
         return !kinds.isEmpty && kinds.allSatisfy { $0 == "zfspool" }
     }
 
-    fileprivate mutating func addReplication(_ call: EndpointCall) throws(Failure) {
+    /// Refuses a job for a guest that cannot be replicated; one that is removed is only marked.
+    fileprivate func checkReplication(_ item: inout ObjectKind<ReplicationJob>.Item) throws(Failure) {
+        let call = item.call
         try CalendarEvent.check(call)
+        if item.new == nil {
+            if call.flag("force"), call.flag("keep") {
+                throw Failure.parameters(["keep": "conflicts with parameter 'force'"])
+            }
+            guard !call.flag("force") else { return }
+            item.new = item.old
+            item.new?.options["remove_job"] = call.flag("keep") ? "local" : "full"
+        }
+        for key in Format.list(call.text("delete")) where ["type", "target", "guest"].contains(key) {
+            throw Failure("unable to delete required option '\(key)'")
+        }
+        if item.old == nil { item.new?.options.merge(try newReplication(call)) { $1 } }
+    }
+
+    /// Whose guest it is and where that is, of a job that can be made.
+    private func newReplication(_ call: EndpointCall) throws(Failure) -> [String: String] {
         let (id, target) = (call.text("id"), call.text("target"))
         let vmid = id.split(separator: "-").first.flatMap { Int($0) } ?? 0
         guard let guest = guests[vmid] else { throw Failure("Guest '\(vmid)' does not exist.") }
@@ -129,43 +142,11 @@ extension ClusterState {
             throw Failure("missing replicate feature on volume '\(disk.volume)'")
         }
         guard !own.isEmpty else { throw Failure("No replicatable volumes found") }
-        forgetRemovedJobs()
-        guard replications[id] == nil else { throw Failure("replication job '\(id)' already exists") }
-        var options = call.values
-        options["id"] = nil
-        options["guest"] = String(vmid)
-        options["source"] = guest.node
-        replications[id] = ReplicationJob(options: options)
-    }
-
-    fileprivate mutating func changeReplication(_ call: EndpointCall) throws(Failure) {
-        try CalendarEvent.check(call)
-        let id = call.text("id")
-        if let digest = call["digest"], digest != replicationDigest { throw .staleConfig }
-        guard var job = replications[id] else { throw Failure("no such job '\(id)'") }
-        for (key, value) in call.values where !["id", "delete", "digest"].contains(key) { job.options[key] = value }
-        for key in Format.list(call.text("delete")) {
-            if ["type", "target", "guest"].contains(key) { throw Failure("unable to delete required option '\(key)'") }
-            job.options[key] = nil
-        }
-        replications[id] = job
-    }
-
-    /// Marks a job; the scheduler removes it a little later.
-    fileprivate mutating func removeReplication(_ call: EndpointCall) throws(Failure) {
-        let id = call.text("id")
-        if call.flag("force") {
-            if call.flag("keep") { throw .parameters(["keep": "conflicts with parameter 'force'"]) }
-            replications[id] = nil
-            return
-        }
-        guard replications[id] != nil else { throw Failure("no such job '\(id)'") }
-        replications[id]?.options["remove_job"] = call.flag("keep") ? "local" : "full"
-        replications[id]?.goneAt = now + taskDuration
+        return ["guest": String(vmid), "source": guest.node]
     }
 
     fileprivate func replicationStatus(_ id: String, _ job: ReplicationJob) -> JSONObject {
-        var row = job.json(id)
+        var row = job.row(id)
         row["last_sync"] = JSON(job.lastSync)
         row["last_try"] = JSON(job.lastTry)
         row["fail_count"] = JSON(job.failures)

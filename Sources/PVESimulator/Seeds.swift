@@ -23,7 +23,7 @@ extension ClusterState {
     private init(nodes: [Node], storages: [StorageDefinition], clusterName: String? = nil) {
         self.nodes = nodes
         guests = [:]
-        self.storages = storages
+        storageFile = Objects(storages.map { ($0.id, $0) })
         self.clusterName = clusterName
         taskDuration = .zero
         let date = 1_750_000_000

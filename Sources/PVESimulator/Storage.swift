@@ -1,10 +1,10 @@
 import StrictJSON
 
 /// A storage as `storage.cfg` defines it.
-struct StorageDefinition: Sendable {
-    var id: String
-    var type: String
-    var options: [String: String]
+struct StorageDefinition: ConfigObject {
+    var id = ""
+    var type = ""
+    var options: [String: String] = [:]
     /// Bytes in all, and in use.
     var size = 2 << 40
     var used = 700 << 30
@@ -36,17 +36,6 @@ struct StorageDefinition: Sendable {
     func isVisible(to caller: Caller) -> Bool {
         caller.may(["Datastore.Audit", "Datastore.AllocateSpace"], on: "/storage/\(id)")
     }
-
-    /// As `/storage` shows it.
-    func json(digest: String) -> JSONObject {
-        var row: JSONObject = ["digest": .string(digest), "storage": .string(id), "type": .string(type)]
-        for (key, value) in options.sorted(by: { $0.key < $1.key }) {
-            let isNumber = ["disable", "shared", "krbd", "sparse", "port", "mkdir", "max-protected-backups"].contains(
-                key)
-            row[key] = isNumber ? Int(value).map { JSON($0) } ?? .string(value) : .string(value)
-        }
-        return row
-    }
 }
 
 /// A volume that no guest's configuration names.
@@ -66,7 +55,7 @@ struct Volume: Sendable {
 }
 
 extension ClusterState {
-    func storage(_ id: String) -> StorageDefinition? { storages.first { $0.id == id } }
+    func storage(_ id: String) -> StorageDefinition? { storageFile[id] }
 
     func definition(_ id: String) throws(Failure) -> StorageDefinition {
         guard let storage = storage(id) else { throw Failure("storage '\(id)' does not exist") }
@@ -86,14 +75,6 @@ extension ClusterState {
         default: break
         }
         return storage.isFull ? "unable to create image: No space left on device" : nil
-    }
-
-    var storageDigest: String {
-        Digest.sha1(
-            storages.map { storage in
-                "\(storage.type): \(storage.id)\n"
-                    + storage.options.sorted { $0.key < $1.key }.map { "\t\($0.key) \($0.value)\n" }.joined()
-            }.joined(separator: "\n"))
     }
 
     /// A storage as its node reports it.

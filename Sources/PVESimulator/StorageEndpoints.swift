@@ -27,29 +27,38 @@ private let required: [String: [String]] = [
     "iscsi": ["portal", "target"],
 ]
 
-let storageEndpoints: [Endpoint] = [
-    .get("storage", "type:enum(\(types))") { world, call in
-        let digest = world.storageDigest
-        let visible = world.storages.filter { storage in
-            storage.isVisible(to: call.caller) && call["type"].map { $0 == storage.type } ?? true
+let storageKind = ObjectKind<StorageDefinition>(
+    path: "storage", id: "storage", place: { _ in \.storageFile }, reads: "/storage/{storage} Datastore.Allocate",
+    writes: "/storage Datastore.Allocate", filters: "type:enum(\(types))", makes: mutable + fixed,
+    changes: mutable + " delete:configid-list(..4096) digest:str(..64)",
+    omits: ["type", "password", "encryption-key", "keyring", "master-pubkey"], hasDigest: true, isSorted: false,
+    unknown: { verb, id in
+        Failure((verb == .read ? "" : "\(verb) storage failed: ") + "storage '\(id)' does not exist")
+    },
+    stale: Failure("update storage failed: \(Failure.staleConfig.reason)"),
+    taken: { Failure("create storage failed: storage ID '\($0)' already defined") },
+    show: { _, item, row in
+        guard let storage = item.old else { return false }
+        row["type"] = .string(storage.type)
+        let isWanted = item.call["type"].map { $0 == storage.type } ?? true
+        return item.call["storage"] != nil || isWanted && storage.isVisible(to: item.call.caller)
+    },
+    check: { _, item in
+        if item.old == nil {
+            item.new?.id = item.id
+            item.new?.type = item.call.text("type")
+            for option in required[item.call.text("type")] ?? [] where item.call[option] == nil {
+                throw Failure("missing value for required option '\(option)'")
+            }
         }
-        return .rows(visible.map { .object($0.json(digest: digest)) })
+        guard let content = item.call["content"] else { return }
+        item.new?.options["content"] = Format.list(content).sorted().joined(separator: ",")
     },
-    .post("storage", mutable + fixed, needs: "/storage Datastore.Allocate") { world, call in
-        try world.addStorage(call)
-    },
-    .get("storage/{storage}", needs: "/storage/{storage} Datastore.Allocate") { world, call in
-        .object(try world.definition(call.text("storage")).json(digest: world.storageDigest))
-    },
-    .put(
-        "storage/{storage}", mutable + " delete:configid-list(..4096) digest:str(..64)",
-        needs: "/storage Datastore.Allocate"
-    ) { world, call in try world.changeStorage(call) },
-    .change("DELETE", "storage/{storage}", needs: "/storage Datastore.Allocate") { world, call in
-        let id = call.text("storage")
-        guard world.storage(id) != nil else { throw Failure("delete storage failed: storage '\(id)' does not exist") }
-        world.storages.removeAll { $0.id == id }
-    },
+    settle: { _, item in
+        item.new.map { .data(["storage": .string($0.id), "type": .string($0.type)]) } ?? .null
+    })
+
+let storageEndpoints: [Endpoint] = [
     .get("nodes/{node}/storage", "content:content-list enabled:bool format:bool storage:storage-id target:node") {
         world, call in
         if let id = call["storage"], world.storage(id) == nil {
@@ -114,36 +123,6 @@ let storageEndpoints: [Endpoint] = [
 ]
 
 extension ClusterState {
-    fileprivate mutating func addStorage(_ call: EndpointCall) throws(Failure) -> Reply {
-        let (id, type) = (call.text("storage"), call.text("type"))
-        for option in required[type] ?? [] where call[option] == nil {
-            throw Failure("missing value for required option '\(option)'")
-        }
-        guard storage(id) == nil else { throw Failure("create storage failed: storage ID '\(id)' already defined") }
-        var options = call.values
-        for key in ["storage", "type", "password", "encryption-key", "keyring", "master-pubkey"] { options[key] = nil }
-        if let content = options["content"] { options["content"] = Self.sortedList(content) }
-        storages.append(StorageDefinition(id: id, type: type, options: options))
-        return .data(["storage": .string(id), "type": .string(type)])
-    }
-
-    private static func sortedList(_ text: String) -> String { Format.list(text).sorted().joined(separator: ",") }
-
-    fileprivate mutating func changeStorage(_ call: EndpointCall) throws(Failure) -> Reply {
-        let id = call.text("storage")
-        guard let index = storages.firstIndex(where: { $0.id == id }) else {
-            throw Failure("update storage failed: storage '\(id)' does not exist")
-        }
-        if let digest = call["digest"], digest != storageDigest {
-            throw Failure("update storage failed: \(Failure.staleConfig.reason)")
-        }
-        for key in Format.list(call.text("delete")) { storages[index].options[key] = nil }
-        for (key, value) in call.values where !["storage", "delete", "digest", "password"].contains(key) {
-            storages[index].options[key] = key == "content" ? Self.sortedList(value) : value
-        }
-        return .data(["storage": .string(id), "type": .string(storages[index].type)])
-    }
-
     fileprivate func nodeStorages(_ call: EndpointCall) -> [JSON] {
         let wanted = call["content"].map { Format.list($0) }
         return storages.compactMap { storage in

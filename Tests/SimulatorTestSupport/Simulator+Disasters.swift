@@ -56,8 +56,7 @@ extension Simulator {
     /// Defines a storage; without `type` the definition is removed.
     package func setStorage(_ id: String, type: String?, options: [String: String] = [:]) {
         change { world in
-            world.storages.removeAll { $0.id == id }
-            if let type { world.storages.append(StorageDefinition(id: id, type: type, options: options)) }
+            world.storageFile[id] = type.map { StorageDefinition(id: id, type: $0, options: options) }
         }
     }
 
@@ -73,20 +72,14 @@ extension Simulator {
     /// How full a storage is; `used` of at least `size` leaves no room for anything.
     package func setStorageUse(_ id: String, used: Int, of size: Int? = nil) {
         change { world in
-            for index in world.storages.indices where world.storages[index].id == id {
-                world.storages[index].used = used
-                if let size { world.storages[index].size = size }
-            }
+            world.storageFile[id]?.used = used
+            if let size { world.storageFile[id]?.size = size }
         }
     }
 
     /// Whether a storage can be reached.
     package func setStorageOnline(_ id: String, _ isOnline: Bool) {
-        change { world in
-            for index in world.storages.indices where world.storages[index].id == id {
-                world.storages[index].isOnline = isOnline
-            }
-        }
+        change { $0.storageFile[id]?.isOnline = isOnline }
     }
 
     /// Whether a storage keeps everybody waiting who reaches for it. What the nodes told of it before stays known.
@@ -121,7 +114,7 @@ extension Simulator {
     package func setHA(_ vmid: Int, wanted: String?, says: String? = nil) {
         change { world in
             guard let guest = world.guests[vmid] else { return }
-            world.haResources[guest.haID] = wanted.map { HAResource(state: $0, crmState: says ?? $0) }
+            world.haResources[guest.haID] = wanted.map { HAResource(wanted: $0, says: says ?? $0) }
             world.change(vmid) { $0.haState = wanted.map { says ?? $0 } }
         }
     }

@@ -21,18 +21,18 @@ extension Simulator {
             for (name, pool) in world.pools {
                 found["pool/\(name)"] = "\(pool.comment ?? "") \(pool.storages.sorted())"
             }
-            for (sid, resource) in world.haResources {
+            for (sid, resource) in world.haResources.all {
                 found["ha/\(sid)"] = resource.wanted
-                for (key, value) in resource.options { found["ha/\(sid).\(key)"] = value }
+                for (key, value) in resource.options where key != "state" { found["ha/\(sid).\(key)"] = value }
             }
-            for (name, rule) in world.haRules {
+            for (name, rule) in world.haRules.all {
                 for (key, value) in rule where key != "digest" { found["rule/\(name).\(key)"] = Self.sorted(value) }
             }
-            for job in world.backupJobs {
-                found["job/\(job.id).enabled"] = "1"
-                for (key, value) in job.options { found["job/\(job.id).\(key)"] = Self.sorted(value) }
+            for (id, job) in world.backupJobs.all {
+                found["job/\(id).enabled"] = "1"
+                for (key, value) in job { found["job/\(id).\(key)"] = Self.sorted(value) }
             }
-            for (id, job) in world.replications {
+            for (id, job) in world.replications.all {
                 for (key, value) in job.options { found["replication/\(id).\(key)"] = value }
             }
             for (scope, firewall) in world.firewalls {

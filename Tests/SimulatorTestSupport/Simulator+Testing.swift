@@ -141,7 +141,7 @@ extension Simulator {
     package func setHAActs(_ acts: Bool) {
         change { world in
             world.haActs = acts
-            for (sid, resource) in world.haResources where resource.crmState != "error" { world.enforce(sid) }
+            for (sid, resource) in world.haResources.all where resource.crmState != "error" { world.enforce(sid) }
             if acts { world.haLeaving = [:] }
         }
     }

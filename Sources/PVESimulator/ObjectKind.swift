@@ -1,0 +1,185 @@
+import StrictJSON
+
+/// What one section of a configuration file holds.
+protocol ConfigObject: Sendable {
+    init()
+    var options: [String: String] { get set }
+}
+
+extension [String: String]: ConfigObject {
+    var options: [String: String] {
+        get { self }
+        set { self = newValue }
+    }
+
+    var digest: String { Digest.sha1(sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined()) }
+
+    /// As rows show them: numbers where `table` has integers or booleans.
+    func row(by table: ParameterTable = ParameterTable("", path: "")) -> JSONObject {
+        sorted { $0.key < $1.key }.reduce(into: JSONObject()) { row, option in
+            let isNumber = [.integer, .boolean].contains(table.type(of: option.key)?.base)
+            row[option.key] = isNumber ? Int(option.value).map { JSON($0) } : nil
+            row[option.key] = row[option.key] ?? .string(option.value)
+        }
+    }
+
+    /// Takes over what `call` deletes and sets.
+    mutating func take(_ call: EndpointCall, omitting omitted: Set<String> = []) {
+        for key in Format.list(call.text("delete")) { self[key] = nil }
+        for (key, value) in call.sent where !omitted.contains(key) { self[key] = value }
+        for (key, items) in call.lists { self[key] = items.joined(separator: "\n") }
+    }
+}
+
+/// The sections of a configuration file, oldest first.
+struct Objects<Object: ConfigObject>: Sendable {
+    private(set) var ids: [String] = []
+    private var byID: [String: Object] = [:]
+
+    init(_ objects: [(String, Object)] = []) { for (id, object) in objects { self[id] = object } }
+
+    subscript(id: String) -> Object? {
+        get { byID[id] }
+        set {
+            if newValue == nil { ids.removeAll { $0 == id } } else if byID[id] == nil { ids.append(id) }
+            byID[id] = newValue
+        }
+    }
+
+    /// For an object that is known to be there.
+    subscript(known id: String) -> Object {
+        get { byID[id] ?? Object() }
+        set { self[id] = newValue }
+    }
+
+    var isEmpty: Bool { ids.isEmpty }
+    var values: [Object] { ids.compactMap { byID[$0] } }
+    var all: [(id: String, object: Object)] { ids.compactMap { id in byID[id].map { (id, $0) } } }
+    var sorted: [(id: String, object: Object)] { all.sorted { $0.id < $1.id } }
+    var digest: String { Digest.sha1(all.map { "\($0.id)\n\($0.object.options.digest)" }.joined(separator: "\n")) }
+}
+
+/// Objects of one kind that the API lists, reads, makes, changes and removes, as data: where they are, what they take,
+/// who may, and in what words they are refused.
+struct ObjectKind<Object: ConfigObject>: Sendable {
+    enum Verb: String, Sendable { case read, create, update, delete }
+    typealias Place = WritableKeyPath<ClusterState, Objects<Object>> & Sendable
+
+    /// Of the list; one object is below it.
+    var path: String
+    /// The parameter that names one.
+    var id: String
+    /// Where they are kept.
+    var place: @Sendable (EndpointCall) -> any Place
+    /// What listing, reading and changing them needs.
+    var lists = ""
+    var reads = ""
+    var writes = ""
+    /// Parameters of the five methods.
+    var filters = ""
+    var finds = ""
+    var makes: String
+    var changes: String
+    var removes = ""
+    /// Parameters that are no options.
+    var omits: Set<String> = []
+    /// Whether rows show the digest of the whole file.
+    var hasDigest = false
+    /// Whether the list is sorted by name; otherwise the oldest comes first.
+    var isSorted = true
+    /// Refuses a call before anything is looked for.
+    var permit: @Sendable (inout ClusterState, EndpointCall) throws -> Void = { _, _ in }
+    /// The name of the object that a call is about, where the parameter is not it.
+    var name: @Sendable (inout ClusterState, EndpointCall) -> String? = { _, _ in nil }
+    /// How an object is refused that is not there; `nil` where nobody minds.
+    var unknown: @Sendable (Verb, String) -> Failure?
+    /// How a change of a file is refused that is not as it was.
+    var stale = Failure.staleConfig
+    var taken: @Sendable (String) -> Failure
+    /// Completes a row; false leaves it out of the list.
+    var show: @Sendable (ClusterState, Item, inout JSONObject) throws -> Bool = { _, _, _ in true }
+    /// Refuses or completes what becomes of an object.
+    var check: @Sendable (inout ClusterState, inout Item) throws -> Void = { _, _ in }
+    /// What follows when it is done.
+    var settle: @Sendable (inout ClusterState, Item) throws -> Reply = { _, _ in .null }
+
+    /// What a call does with one object: it is made where there was none, and removed where there is none then.
+    struct Item {
+        let id: String
+        let call: EndpointCall
+        let old: Object?
+        var new: Object?
+    }
+
+    var endpoints: [Endpoint] {
+        let one = path + "/{\(id)}"
+        let kind = self
+        let table = ParameterTable(makes + " " + changes, path: one)
+        return [
+            .get(path, filters, needs: lists) { world, call in
+                try kind.permit(&world, call)
+                let objects = world[keyPath: kind.place(call)]
+                return .rows(
+                    try (kind.isSorted ? objects.sorted : objects.all).compactMap { id, object in
+                        try kind.row(world, Item(id: id, call: call, old: object, new: object), table).map {
+                            .object($0)
+                        }
+                    })
+            },
+            .get(one, finds, needs: reads) { world, call in
+                let (id, objects) = try kind.find(&world, call)
+                guard let object = objects[id] else { throw kind.unknown(.read, id) ?? .missing }
+                return .object(try kind.row(world, Item(id: id, call: call, old: object, new: object), table) ?? [:])
+            },
+            .post(path, makes, needs: writes) { world, call in
+                let id = try kind.find(&world, call).id
+                var item = Item(id: id, call: call, old: nil, new: Object())
+                item.new?.options.take(call, omitting: kind.omits.union([kind.key]))
+                try kind.check(&world, &item)
+                guard world[keyPath: kind.place(call)][id] == nil else { throw kind.taken(id) }
+                world[keyPath: kind.place(call)][id] = item.new
+                return try kind.settle(&world, item)
+            },
+            .put(one, changes, needs: writes) { world, call in
+                let (id, objects) = try kind.find(&world, call)
+                guard let old = objects[id] else { throw kind.unknown(.update, id) ?? .missing }
+                try call.checkDigest(objects.digest, kind.stale)
+                var item = Item(id: id, call: call, old: old, new: old)
+                item.new?.options.take(call, omitting: kind.omits)
+                try kind.check(&world, &item)
+                if let next = call["rename"], next != id { world[keyPath: kind.place(call)][id] = nil }
+                world[keyPath: kind.place(call)][call["rename"] ?? id] = item.new
+                return try kind.settle(&world, item)
+            },
+            .delete(one, removes, needs: writes) { world, call in
+                let (id, objects) = try kind.find(&world, call)
+                try call.checkDigest(objects.digest, kind.stale)
+                guard let old = objects[id] else {
+                    if let failure = kind.unknown(.delete, id) { throw failure }
+                    return .null
+                }
+                var item = Item(id: id, call: call, old: old, new: nil)
+                try kind.check(&world, &item)
+                world[keyPath: kind.place(call)][id] = item.new
+                return try kind.settle(&world, item)
+            },
+        ]
+    }
+
+    /// The parameter, without the star of one that takes the rest of the path.
+    private var key: String { String(id.prefix { $0 != "*" }) }
+
+    private func find(
+        _ world: inout ClusterState, _ call: EndpointCall
+    ) throws -> (id: String, objects: Objects<Object>) {
+        try permit(&world, call)
+        return (name(&world, call) ?? call.text(key), world[keyPath: place(call)])
+    }
+
+    private func row(_ world: ClusterState, _ item: Item, _ table: ParameterTable) throws -> JSONObject? {
+        var row = item.old?.options.row(by: table) ?? [:]
+        row[key] = .string(item.id)
+        if hasDigest { row["digest"] = .string(world[keyPath: place(item.call)].digest) }
+        return try show(world, item, &row) ? row : nil
+    }
+}
