@@ -9,37 +9,21 @@ enum FirewallScope: Sendable, Hashable {
 
 /// One firewall file.
 struct Firewall: Sendable {
-    struct Entry: Sendable {
-        var cidr: String
-        var comment: String?
-        var isExcluded = false
+    struct AddressSet: ConfigObject {
+        var options: [String: String] = [:]
+        var entries = Objects<[String: String]>()
     }
 
-    struct AddressSet: Sendable {
-        var comment: String?
-        var entries: [Entry] = []
-    }
-
-    struct Alias: Sendable {
-        var cidr: String
-        var comment: String?
-    }
-
-    struct Group: Sendable {
-        var comment: String?
+    struct Group: ConfigObject {
+        var options: [String: String] = [:]
         var rules: [FirewallRule] = []
     }
 
     var options: [String: String] = [:]
     var rules: [FirewallRule] = []
-    var aliases: [String: Alias] = [:]
-    var sets: [String: AddressSet] = [:]
-    var groups: [String: Group] = [:]
-
-    /// Hash over a section, so that equal sections have equal digests.
-    static func digest(_ parts: [String]) -> String { Digest.sha1(parts.joined(separator: "\n")) }
-
-    var optionsDigest: String { Self.digest(options.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }) }
+    var aliases = Objects<[String: String]>()
+    var sets = Objects<AddressSet>()
+    var groups = Objects<Group>()
 }
 
 /// A rule, by the names of its parameters.
@@ -66,7 +50,7 @@ struct FirewallRule: Sendable {
         return .object(row)
     }
 
-    static func digest(_ rules: [FirewallRule]) -> String { Firewall.digest(rules.map(\.text)) }
+    static func digest(_ rules: [FirewallRule]) -> String { Digest.sha1(rules.map(\.text).joined(separator: "\n")) }
 }
 
 /// The rules of a scope or of a group, and what may be done to them.

@@ -18,6 +18,9 @@ private struct Level: Sendable {
     var options: String
     var index: [String]
     var scope: @Sendable (EndpointCall) -> FirewallScope
+
+    /// Whether it has names for addresses.
+    var hasAddresses: Bool { !base.hasPrefix("nodes/{node}/firewall") }
 }
 
 private let levelList: [Level] =
@@ -50,153 +53,215 @@ private let levelList: [Level] =
 
 let firewallEndpoints: [Endpoint] =
     levelList.flatMap { level in
-        ruleEndpoints(level) + (level.base.hasPrefix("nodes/{node}/firewall") ? [] : addressEndpoints(level))
-    } + groupEndpoints + [
-        .get("cluster/firewall/macros", needs: "") { _, _ in
-            .rows(macros.sorted().map { ["macro": .string($0), "descr": .string("\($0) traffic")] })
-        }
-    ]
+        optionEndpoints(level)
+            + ruleEndpoints(level.base + "/rules", reads: level.reads, writes: level.writes) { call in
+                \.[firewall: level.scope(call)].rules
+            } + (level.hasAddresses ? addressEndpoints(level) : [])
+    } + groupEndpoints
 
-private func ruleEndpoints(_ level: Level) -> [Endpoint] {
+private func optionEndpoints(_ level: Level) -> [Endpoint] {
     let scope = level.scope
-    var endpoints: [Endpoint] = [
+    let parameters = level.options + " delete:configid-list digest:str(..64)"
+    let log = level.base.hasSuffix("{vmid}/firewall") ? "/vms/{vmid} VM.Console" : "/nodes/{node} Sys.Syslog"
+    return [
         .get(level.base) { _, _ in .data(names(level.index)) },
         .get(level.base + "/options", needs: level.reads) { world, call in
-            .object(world.firewall(scope(call)).optionsJSON)
+            let options = world[firewall: scope(call)].options
+            var row = options.row(by: ParameterTable(parameters, path: ""))
+            row["digest"] = .string(options.digest)
+            return .object(row)
         },
-        .change(
-            "PUT", level.base + "/options", level.options + " delete:configid-list digest:str(..64)",
-            needs: level.writes
-        ) { world, call in try world.changeFirewallOptions(scope(call), call) },
-        .get(level.base + "/rules", needs: level.reads) { world, call in
-            .data(world.firewall(scope(call)).rules.list())
+        .change("PUT", level.base + "/options", parameters, needs: level.writes) { world, call in
+            try call.checkDigest(world[firewall: scope(call)].options.digest)
+            world[firewall: scope(call)].options.take(call)
         },
-        .change("POST", level.base + "/rules", newRule, needs: level.writes) { world, call in
-            try world.firewalls[scope(call), default: Firewall()].rules.add(call)
+        .get(level.base + "/log", "limit:int(0..) start:int(0..) since:int(0..) until:int(0..)", needs: log) { _, _ in
+            .page([["n": 1, "t": "unable to open file - No such file or directory"]], total: 1)
         },
-        .get(level.base + "/rules/{pos}", needs: level.reads) { world, call in
-            .data(try world.firewall(scope(call)).rules.one(call))
+    ].filter { level.base != "cluster/firewall" || !$0.path.hasSuffix("/log") }
+}
+
+private typealias RulePlace = WritableKeyPath<ClusterState, [FirewallRule]> & Sendable
+
+/// The rules of a level, or of a group.
+private func ruleEndpoints(
+    _ list: String, reads: String, writes: String,
+    permit: @escaping @Sendable (ClusterState, EndpointCall) throws -> Void = { _, _ in },
+    place: @escaping @Sendable (EndpointCall) -> any RulePlace
+) -> [Endpoint] {
+    [
+        .get(list, needs: reads) { world, call in
+            try permit(world, call)
+            return .data(world[keyPath: place(call)].list())
         },
-        .change("PUT", level.base + "/rules/{pos}", changedRule, needs: level.writes) { world, call in
-            try world.firewalls[scope(call), default: Firewall()].rules.change(call)
+        .change("POST", list, newRule, needs: writes) { world, call in
+            try permit(world, call)
+            try world[keyPath: place(call)].add(call)
         },
-        .change("DELETE", level.base + "/rules/{pos}", "digest:str(..64)", needs: level.writes) { world, call in
-            try world.firewalls[scope(call), default: Firewall()].rules.delete(call)
+        .get(list + "/{pos}", needs: reads) { world, call in
+            try permit(world, call)
+            return .data(try world[keyPath: place(call)].one(call))
+        },
+        .change("PUT", list + "/{pos}", changedRule, needs: writes) { world, call in
+            try permit(world, call)
+            try world[keyPath: place(call)].change(call)
+        },
+        .change("DELETE", list + "/{pos}", "digest:str(..64)", needs: writes) { world, call in
+            try permit(world, call)
+            try world[keyPath: place(call)].delete(call)
         },
     ]
-    if level.base != "cluster/firewall" {
-        let needs = level.base == "nodes/{node}/firewall" ? "/nodes/{node} Sys.Syslog" : "/vms/{vmid} VM.Console"
-        endpoints.append(
-            .get(level.base + "/log", "limit:int(0..) start:int(0..) since:int(0..) until:int(0..)", needs: needs) {
-                _, _ in .page([["n": 1, "t": "unable to open file - No such file or directory"]], total: 1)
-            })
-    }
-    return endpoints
 }
 
 private func addressEndpoints(_ level: Level) -> [Endpoint] {
     let scope = level.scope
-    let aliases = level.base + "/aliases"
     let sets = level.base + "/ipset"
-    return [
+    let entries = ObjectKind<[String: String]>(
+        path: sets + "/{name}", id: "cidr*",
+        place: { call in \.[firewall: scope(call)].sets[known: call.text("name")].entries }, lists: level.reads,
+        reads: level.reads, writes: level.writes, makes: "cidr!:fw-addr comment:str nomatch:bool",
+        changes: "comment:str digest:str(..64) nomatch:bool", removes: "digest:str(..64)", hasDigest: true,
+        isSorted: false,
+        permit: { world, call in _ = try world[firewall: scope(call)].set(call) },
+        unknown: { verb, _ in verb == .delete ? nil : .parameters(["cidr": "no such IP/Network"]) },
+        taken: { .parameters(["cidr": "address '\($0)' already exists"]) },
+        check: { _, item in
+            guard item.new != nil else { return }
+            item.new = ["comment": item.call["comment"], "nomatch": item.call.flag("nomatch") ? "1" : nil]
+                .compactMapValues { $0 }
+        })
+    return aliasKind(level).endpoints + entries.endpoints + [
         .get(level.base + "/refs", "type:enum(alias|ipset)", needs: level.reads) { world, call in
-            .rows(world.firewall(scope(call)).references(call["type"]))
+            .rows(world[firewall: scope(call)].references(call["type"]))
         },
-        .get(aliases, needs: level.reads) { world, call in .rows(world.firewall(scope(call)).aliasRows) },
-        .change("POST", aliases, "cidr!:cidr comment:str name!:word(2..64)", needs: level.writes) { world, call in
-            try world.firewalls[scope(call), default: Firewall()].addAlias(call)
-        },
-        .get(aliases + "/{name}", needs: level.reads) { world, call in
-            .data(try world.firewall(scope(call)).aliasRow(call.text("name")))
-        },
-        .change(
-            "PUT", aliases + "/{name}", "cidr!:cidr comment:str digest:str(..64) rename:word(2..64)",
-            needs: level.writes
-        ) { world, call in try world.firewalls[scope(call), default: Firewall()].changeAlias(call) },
-        .change("DELETE", aliases + "/{name}", "digest:str(..64)", needs: level.writes) { world, call in
-            try world.firewalls[scope(call), default: Firewall()].deleteAlias(call)
-        },
-        .get(sets, needs: level.reads) { world, call in .rows(world.firewall(scope(call)).setRows) },
+        .get(sets, needs: level.reads) { world, call in .rows(world[firewall: scope(call)].sets.rows("name")) },
         .change("POST", sets, "comment:str digest:str(..64) name!:word(2..64) rename:word(2..64)", needs: level.writes)
-        { world, call in try world.firewalls[scope(call), default: Firewall()].addSet(call) },
-        .get(sets + "/{name}", needs: level.reads) { world, call in
-            .rows(try world.firewall(scope(call)).set(call).rows)
-        },
-        .change("POST", sets + "/{name}", "cidr!:fw-addr comment:str nomatch:bool", needs: level.writes) {
-            world, call in try world.firewalls[scope(call), default: Firewall()].addEntry(call)
+        {
+            world, call in
+            try world[firewall: scope(call)].sets.add(
+                call, "name", unknown: { Failure("IPSet '\($0)' does not exist") },
+                taken: { .parameters(["name": "IPSet '\($0)' already exists"]) })
         },
         .change("DELETE", sets + "/{name}", "force:bool", needs: level.writes) { world, call in
-            let set = try world.firewall(scope(call)).set(call)
-            guard set.entries.isEmpty || call.flag("force") else {
+            guard try world[firewall: scope(call)].set(call).entries.isEmpty || call.flag("force") else {
                 throw Failure("IPSet '\(call.text("name"))' is not empty")
             }
-            world.firewalls[scope(call), default: Firewall()].sets[call.text("name")] = nil
-        },
-        .get(sets + "/{name}/{cidr*}", needs: level.reads) { world, call in
-            .data(try world.firewall(scope(call)).set(call).row(of: call.text("cidr")))
-        },
-        .change("PUT", sets + "/{name}/{cidr*}", "comment:str digest:str(..64) nomatch:bool", needs: level.writes) {
-            world, call in try world.firewalls[scope(call), default: Firewall()].changeEntry(call)
-        },
-        .change("DELETE", sets + "/{name}/{cidr*}", "digest:str(..64)", needs: level.writes) { world, call in
-            try world.firewalls[scope(call), default: Firewall()].deleteEntry(call)
+            world[firewall: scope(call)].sets[call.text("name")] = nil
         },
     ]
 }
 
-private let groupEndpoints: [Endpoint] = [
-    .get("cluster/firewall/groups") { world, _ in .rows(world.firewall(.cluster).groupRows) },
-    .change(
-        "POST", "cluster/firewall/groups", "comment:str digest:str(..64) group!:word(2..18) rename:word(2..18)",
-        needs: "/ Sys.Modify"
-    ) { world, call in try world.firewalls[.cluster, default: Firewall()].addGroup(call) },
-    .get("cluster/firewall/groups/{group}", needs: "/ Sys.Audit") { world, call in
-        .data(try world.firewallGroup(call).rules.list())
-    },
-    .change("POST", "cluster/firewall/groups/{group}", newRule, needs: "/ Sys.Modify") { world, call in
-        try world.changeGroup(call) { (rules) throws(Failure) in try rules.add(call) }
-    },
-    .change("DELETE", "cluster/firewall/groups/{group}", needs: "/ Sys.Modify") { world, call in
-        guard try world.firewallGroup(call).rules.isEmpty else {
-            throw Failure("Security group '\(call.text("group"))' is not empty")
-        }
-        world.firewalls[.cluster, default: Firewall()].groups[call.text("group")] = nil
-    },
-    .get("cluster/firewall/groups/{group}/{pos}", needs: "/ Sys.Audit") { world, call in
-        .data(try world.firewallGroup(call).rules.one(call))
-    },
-    .change("PUT", "cluster/firewall/groups/{group}/{pos}", changedRule, needs: "/ Sys.Modify") { world, call in
-        try world.changeGroup(call) { (rules) throws(Failure) in try rules.change(call) }
-    },
-    .change("DELETE", "cluster/firewall/groups/{group}/{pos}", "digest:str(..64)", needs: "/ Sys.Modify") {
-        world, call in try world.changeGroup(call) { (rules) throws(Failure) in try rules.delete(call) }
-    },
-]
+/// Names for addresses: large and small letters are the same, and a change says everything anew.
+private func aliasKind(_ level: Level) -> ObjectKind<[String: String]> {
+    ObjectKind(
+        path: level.base + "/aliases", id: "name", place: { call in \.[firewall: level.scope(call)].aliases },
+        lists: level.reads, reads: level.reads, writes: level.writes,
+        makes: "cidr!:cidr comment:str name!:word(2..64)",
+        changes: "cidr!:cidr comment:str digest:str(..64) rename:word(2..64)", removes: "digest:str(..64)",
+        omits: ["rename"], hasDigest: true,
+        name: { world, call in
+            let name = call.text("name").lowercased()
+            return world[firewall: level.scope(call)].aliases.ids.first { $0.lowercased() == name }
+        },
+        unknown: { verb, _ in verb == .delete ? nil : .parameters(["name": "no such alias"]) },
+        taken: { .parameters(["name": "alias '\($0)' already exists"]) },
+        show: { _, item, row in
+            row["ipversion"] = item.old?["cidr"]?.contains(":") == true ? 6 : 4
+            if item.call["name"] != nil { row["digest"] = nil }
+            return true
+        },
+        check: { _, item in if item.new != nil { item.new?["comment"] = item.call["comment"] } })
+}
+
+private let group = "cluster/firewall/groups/{group}"
+private let groupEndpoints: [Endpoint] =
+    ruleEndpoints(
+        group, reads: "/ Sys.Audit", writes: "/ Sys.Modify",
+        permit: { world, call in _ = try world.firewallGroup(call) },
+        place: { call in \.[firewall: .cluster].groups[known: call.text("group")].rules })
+    + [
+        .get("cluster/firewall/groups") { world, _ in .rows(world[firewall: .cluster].groups.rows("group")) },
+        .change(
+            "POST", "cluster/firewall/groups", "comment:str digest:str(..64) group!:word(2..18) rename:word(2..18)",
+            needs: "/ Sys.Modify"
+        ) { world, call in
+            try world[firewall: .cluster].groups.add(
+                call, "group", unknown: { .parameters(["group": "Security group '\($0)' does not exist"]) },
+                taken: { name in
+                    let already = call["rename"] == nil ? "already exists" : "does already exist"
+                    return .parameters(["group": "Security group '\(name)' \(already)"])
+                })
+        },
+        .change("DELETE", group, needs: "/ Sys.Modify") { world, call in
+            guard try world.firewallGroup(call).rules.isEmpty else {
+                throw Failure("Security group '\(call.text("group"))' is not empty")
+            }
+            world[firewall: .cluster].groups[call.text("group")] = nil
+        },
+        .get("cluster/firewall/macros") { _, _ in
+            .rows(macros.sorted().map { ["macro": .string($0), "descr": .string("\($0) traffic")] })
+        },
+    ]
 
 extension ClusterState {
-    fileprivate func firewall(_ scope: FirewallScope) -> Firewall { firewalls[scope] ?? Firewall() }
-
-    fileprivate mutating func changeFirewallOptions(_ scope: FirewallScope, _ call: EndpointCall) throws(Failure) {
-        var firewall = firewall(scope)
-        try call.checkDigest(firewall.optionsDigest)
-        for key in Format.list(call.text("delete")) { firewall.options[key] = nil }
-        for (key, value) in call.values where !["delete", "digest", "node", "vmid"].contains(key) {
-            firewall.options[key] = value
-        }
-        firewalls[scope] = firewall
+    fileprivate subscript(firewall scope: FirewallScope) -> Firewall {
+        get { firewalls[scope] ?? Firewall() }
+        set { firewalls[scope] = newValue }
     }
 
     fileprivate func firewallGroup(_ call: EndpointCall) throws(Failure) -> Firewall.Group {
-        let name = call.text("group")
-        guard let group = firewall(.cluster).groups[name] else { throw Failure("no such security group '\(name)'") }
+        guard let group = self[firewall: .cluster].groups[call.text("group")] else {
+            throw Failure("no such security group '\(call.text("group"))'")
+        }
         return group
     }
+}
 
-    fileprivate mutating func changeGroup(
-        _ call: EndpointCall, _ body: (inout [FirewallRule]) throws(Failure) -> Void
+/// Address sets and groups: what lists show, and making them.
+extension Objects {
+    fileprivate func rows(_ key: String) -> [JSON] {
+        sorted.map { id, object in
+            ["comment": object.options["comment"].map { .string($0) }, "digest": .string(digest), key: .string(id)]
+        }
+    }
+
+    /// Adds one; with `rename` it takes the place of the one named there.
+    fileprivate mutating func add(
+        _ call: EndpointCall, _ key: String, unknown: (String) -> Failure, taken: (String) -> Failure
     ) throws(Failure) {
-        var group = try firewallGroup(call)
-        try body(&group.rules)
-        firewalls[.cluster, default: Firewall()].groups[call.text("group")] = group
+        let name = call.text(key)
+        var object = Object()
+        if let old = call["rename"] {
+            try call.checkDigest(digest)
+            guard let known = self[old] else { throw unknown(old) }
+            object = known
+        }
+        guard self[name] == nil || call["rename"] == name else { throw taken(name) }
+        if let old = call["rename"] { self[old] = nil }
+        object.options["comment"] = call["comment"] ?? object.options["comment"]
+        self[name] = object
+    }
+}
+
+extension Firewall {
+    fileprivate func set(_ call: EndpointCall) throws(Failure) -> AddressSet {
+        guard let set = sets[call.text("name")] else { throw Failure("no such IPSet '\(call.text("name"))'") }
+        return set
+    }
+
+    /// What rules may refer to.
+    fileprivate func references(_ type: String?) -> [JSON] {
+        func rows(_ word: String, _ mark: String, _ names: [(String, String?)]) -> [JSON] {
+            names.map { name, comment in
+                [
+                    "comment": comment.map { .string($0) }, "name": .string(name),
+                    "ref": .string("\(mark)dc/\(name)"), "scope": "dc", "type": .string(word),
+                ]
+            }
+        }
+        let found =
+            rows("alias", "", aliases.sorted.map { ($0.id, $0.object["comment"]) })
+            + rows("ipset", "+", sets.sorted.map { ($0.id, $0.object.options["comment"]) })
+        return found.filter { type == nil || $0["type"]?.string == type }
     }
 }

@@ -74,15 +74,15 @@ extension Firewall {
         var found: [String: String] = [:]
         for (key, value) in options { found["options.\(key)"] = value }
         for (place, rule) in rules.enumerated() { found["rule.\(place)"] = rule.text }
-        for (name, alias) in aliases { found["alias.\(name)"] = "\(alias.cidr) \(alias.comment ?? "")" }
-        for (name, set) in sets {
-            found["ipset.\(name)"] = set.comment ?? ""
-            for entry in set.entries {
-                found["ipset.\(name).\(entry.cidr)"] = "\(entry.isExcluded ? "not " : "")\(entry.comment ?? "")"
+        for (name, alias) in aliases.all { found["alias.\(name)"] = "\(alias["cidr"] ?? "") \(alias["comment"] ?? "")" }
+        for (name, set) in sets.all {
+            found["ipset.\(name)"] = set.options["comment"] ?? ""
+            for (cidr, entry) in set.entries.all {
+                found["ipset.\(name).\(cidr)"] = "\(entry["nomatch"] == "1" ? "not " : "")\(entry["comment"] ?? "")"
             }
         }
-        for (name, group) in groups {
-            found["group.\(name)"] = group.comment ?? ""
+        for (name, group) in groups.all {
+            found["group.\(name)"] = group.options["comment"] ?? ""
             for (place, rule) in group.rules.enumerated() { found["group.\(name).\(place)"] = rule.text }
         }
         return found
