@@ -159,11 +159,11 @@ struct Handlers: Sendable {
                 await reply(to: try await service.applies.outcome(of: operation, exchange.context), exchange))
         case .fresh:
             defer { service.idempotency.end(key) }
-            let wish = PendingIdempotentRequest(key: key, payloadHash: hash) {
+            let keyed = PendingIdempotentRequest(key: key, payloadHash: hash) {
                 StoredResponse(.json(.ok, shown($0, to: exchange)))
             }
             do throws(ServiceError) {
-                let response = try await body(wish)
+                let response = try await body(keyed)
                 await service.idempotency.keep(StoredResponse(response), for: key)
                 return response
             } catch {

@@ -111,8 +111,11 @@ package struct Plan: Sendable {
             standing: standing)
     }
 
-    /// Binds the plan to the operation that carries it out; `nil` frees it again.
-    package mutating func claim(by operation: RecordID?) { standing.operationID = operation }
+    /// Binds the plan to the operation that carries it out.
+    package mutating func claim(by operation: RecordID) { standing.operationID = operation }
+
+    /// Frees the plan from its operation, so that it can be applied again.
+    package mutating func release() { standing.operationID = nil }
 
     private mutating func end(at now: Date) {
         standing.endedAt = now

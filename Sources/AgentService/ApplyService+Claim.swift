@@ -8,7 +8,7 @@ import Synchronization
 /// From an approved plan to an operation that waits for its turn.
 extension ApplyService {
     /// Checks everything that can be checked at once, stores the operation, and sets it going.
-    func claim(
+    func judgeAndClaim(
         _ plan: Plan, approvedBy: String?, _ kept: PendingIdempotentRequest?, _ context: Context
     ) async throws(ServiceError) -> Beginning {
         try registry.checkOpen()
@@ -37,12 +37,12 @@ extension ApplyService {
             guard approved.state == .approved else {
                 throw approvals.wording(of: .missing(have: approved.approvals.count, need: needed), approved)
             }
-            return try await store(claimOf: approved, kept, context)
+            return try await claim(approved, kept, context)
         }
     }
 
-    private func store(
-        claimOf plan: Plan, _ kept: PendingIdempotentRequest?, _ context: Context
+    private func claim(
+        _ plan: Plan, _ kept: PendingIdempotentRequest?, _ context: Context
     ) async throws(ServiceError) -> Beginning {
         let id = ports.newID(.operation)
         let now = ports.now()

@@ -84,7 +84,7 @@ package final class ApplyService: Sendable {
                 (plan, subject.plan) = (found, found)
                 guard found.request.changes else { return .ended(try await applyHarmless(found, context)) }
                 try access.check(.change, in: found.request.environment, context)
-                return try await claim(found, approvedBy: wanted.approvedBy, kept, context)
+                return try await judgeAndClaim(found, approvedBy: wanted.approvedBy, kept, context)
             }
             switch begun {
             case .ended(let outcome): return outcome
@@ -169,7 +169,8 @@ package final class ApplyService: Sendable {
             }
             guard plan.requester.isSameParty(as: context.caller) else {
                 throw ServiceError(
-                    .forbidden, "plan \(id) was asked for by \(plan.requester.actor), and only they can apply it", planID: id)
+                    .forbidden, "plan \(id) was asked for by \(plan.requester.actor), and only they can apply it",
+                    planID: id)
             }
             return plan
         }

@@ -113,7 +113,9 @@ package final class ApprovalGate: Sendable {
             records.put(plan)
             return plan
         }
-        guard let stored else { throw ServiceError(.internalError, "plan \(plan.id) changed in the meantime; look again") }
+        guard let stored else {
+            throw ServiceError(.internalError, "plan \(plan.id) changed in the meantime; look again")
+        }
         if stored.state.isEnded { workflow.deadlines.forget(stored.id) }
         return stored
     }
@@ -128,7 +130,7 @@ package final class ApprovalGate: Sendable {
     /// Why an approval does not count, in words that name the cure.
     func wording(of refusal: ApprovalRefusal, _ plan: Plan) -> ServiceError {
         let request = plan.request
-        let wish = "\(request.action.rawValue) on \(request.target)"
+        let subject = "\(request.action.rawValue) on \(request.target)"
         switch refusal {
         case .missing(let have, let need):
             let cure =
@@ -137,7 +139,7 @@ package final class ApprovalGate: Sendable {
                 : "An approver sends POST /v1/plans/\(plan.id)/approvals."
             return ServiceError(
                 .approvalRequired,
-                "\(wish) needs \(need) approval\(need == 1 ? "" : "s") by \(need == 1 ? "another principal" : "others")"
+                "\(subject) needs \(need) approval\(need == 1 ? "" : "s") by \(need == 1 ? "another principal" : "others")"
                     + "; plan \(plan.id) has \(have). \(cure)", planID: plan.id)
         case .declaredNotAccepted:
             let cure =
@@ -147,7 +149,7 @@ package final class ApprovalGate: Sendable {
                 : "an approver sends POST /v1/plans/\(plan.id)/approvals under a token of their own"
             return ServiceError(
                 .approvalRequired,
-                "environment \(request.environment) does not take approved_by for an approval of \(wish); \(cure)",
+                "environment \(request.environment) does not take approved_by for an approval of \(subject); \(cure)",
                 planID: plan.id)
         case .selfApproval(let name):
             return ServiceError(
@@ -163,7 +165,8 @@ package final class ApprovalGate: Sendable {
                 planID: plan.id)
         case .again(let name):
             return ServiceError(
-                .alreadyApproved, "\(name) has already approved plan \(plan.id); each approver counts once", planID: plan.id)
+                .alreadyApproved, "\(name) has already approved plan \(plan.id); each approver counts once",
+                planID: plan.id)
         }
     }
 }

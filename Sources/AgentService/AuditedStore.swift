@@ -1,5 +1,5 @@
 import AgentAudit
-import AgentModel
+package import AgentModel
 import Logging
 import StrictJSON
 
@@ -193,7 +193,7 @@ extension JSON {
 
 extension Plan {
     /// About how many bytes a store keeps of it.
-    var size: Int {
+    package var size: Int {
         let preview = preview
         let calls = preview.calls.reduce(0) { $0 + $1.shownPath.utf8.count + JSON.object($1.shownParameters).size + 64 }
         let changes = preview.changes.reduce(0) { $0 + $1.key.utf8.count + $1.from.size + $1.to.size + 32 }

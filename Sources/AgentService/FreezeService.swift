@@ -49,7 +49,7 @@ package final class FreezeService: Sendable {
 
     /// Lets a call of the operation pass, unless its environment is frozen by now; until ``leave(_:)`` it counts as on its
     /// way.
-    func pass(_ operation: RecordID, in environment: EnvironmentName) -> Bool {
+    func passGate(_ operation: RecordID, in environment: EnvironmentName) -> Bool {
         leaving.pass(operation, in: environment) { (try? checkNotFrozen(environment)) == nil }
     }
 

@@ -132,7 +132,8 @@ package final class IdempotencyService: Sendable {
         if let answer = kept.answer { return .answered(answer) }
         guard kept.record.kind == .operation, let operation = try await audited.read({ $0.operation(kept.record) })
         else {
-            throw ServiceError(.operationNotFound, "the \(kept.record) that this Idempotency-Key created is no longer kept")
+            throw ServiceError(
+                .operationNotFound, "the \(kept.record) that this Idempotency-Key created is no longer kept")
         }
         return .unanswered(operation)
     }

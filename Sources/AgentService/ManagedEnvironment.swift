@@ -41,7 +41,8 @@ package final class ManagedEnvironment: Sendable {
     func enter(_ caller: Caller) async throws(ServiceError) {
         guard await places.enter(caller.party) else {
             throw ServiceError(
-                .overloaded, "\(settings.name): too many requests are waiting for its PVE, \(places.count); try again later")
+                .overloaded,
+                "\(settings.name): too many requests are waiting for its PVE, \(places.count); try again later")
         }
     }
 

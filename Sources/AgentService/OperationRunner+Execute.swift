@@ -15,7 +15,7 @@ extension OperationRunner {
         for (index, call) in ready.plan.preview.calls.enumerated() {
             do throws(ServiceError) {
                 if index > 0 {
-                    digest = try await relook(ready, after: index)
+                    digest = try await lookAgainBetweenCalls(ready, after: index)
                     operation.knownTasks += try await lost.tasks(like: call, at: ready.managed, "before the next call")
                 }
                 try await overrule(by: operation)
@@ -40,8 +40,8 @@ extension OperationRunner {
 
     /// After `count` steps of our own: what the plan was made on must be the same but for what those steps move. Answers
     /// the digest as it is now.
-    private func relook(_ ready: Ready, after count: Int) async throws(ServiceError) -> String? {
-        let preview = try await look(again: ready.plan, at: ready.managed)
+    private func lookAgainBetweenCalls(_ ready: Ready, after count: Int) async throws(ServiceError) -> String? {
+        let preview = try await freshPreview(of: ready.plan, at: ready.managed)
         let own = Set(ready.plan.preview.calls.prefix(count).flatMap(\.expectedDrift))
         let moved = ready.preview.observed.moved(to: preview.observed).filter { !own.contains($0.field) }
         try Self.checkUnmoved(ready.plan, moved)
@@ -54,7 +54,7 @@ extension OperationRunner {
         let redaction = Redaction(ready.plan.preview.calls)
         let last = operation.steps.count - 1
         do throws(HypervisorError) {
-            switch try await pass(call, of: operation, at: ready.managed) {
+            switch try await sendThroughGate(call, of: operation, at: ready.managed) {
             case .done(let data):
                 ports.reached(.answered)
                 operation.data = Self.bounded(redaction(data))
@@ -108,13 +108,13 @@ extension OperationRunner {
     }
 
     /// Sends the call unless changes are frozen by the time that the way to PVE is open.
-    private func pass(
+    private func sendThroughGate(
         _ call: Call, of operation: Operation, at managed: ManagedEnvironment
     ) async throws(HypervisorError) -> Accepted {
         let (id, environment) = (operation.id, operation.environment)
         defer { freezes.leave(id) }
         return try await managed.hypervisor.change(call) { [self] in
-            freezes.pass(id, in: environment)
+            freezes.passGate(id, in: environment)
         }
     }
 

@@ -40,7 +40,7 @@ final class OperationRunner: Sendable {
             registry.hub.publish(queued.id)
         }
         do throws(ServiceError) {
-            let ready = try await preflight(queued, hasWaited: ticket.ahead > 0)
+            let ready = try await lookAgain(queued, hasWaited: ticket.ahead > 0)
             let operation = try await consume(ready, queued, context)
             await execute(ready, operation, context)
         } catch {
@@ -57,7 +57,7 @@ final class OperationRunner: Sendable {
     }
 
     /// Looks once more at everything that may have changed since the plan was made or the operation was queued.
-    private func preflight(
+    private func lookAgain(
         _ operation: Operation, hasWaited: Bool
     ) async throws(ServiceError) -> Ready {
         // What was under way when the agent was told to stop is finished; what waited is not begun.
@@ -69,7 +69,7 @@ final class OperationRunner: Sendable {
         else { throw ServiceError(.planNotFound, "plan \(operation.planID) is gone", planID: operation.planID) }
         let managed = try access.managedEnvironment(operation.environment)
         try checkRules(of: plan, at: managed)
-        let preview = try await look(again: plan, at: managed)
+        let preview = try await freshPreview(of: plan, at: managed)
         try Self.checkUnmoved(plan, plan.preview.observed.moved(to: preview.observed))
         try approvals.checkDecision(of: plan, at: managed, preview.reach, preview.checks)
         let known = try await lost.tasks(like: plan.preview.calls.first, at: managed, "before the call")
@@ -112,7 +112,7 @@ final class OperationRunner: Sendable {
     }
 
     /// Everything that planning looked at, as it is now.
-    func look(again plan: Plan, at managed: ManagedEnvironment) async throws(ServiceError) -> Preview {
+    func freshPreview(of plan: Plan, at managed: ManagedEnvironment) async throws(ServiceError) -> Preview {
         try await managed.planning.look(again: plan, watching: access.currentRules.policy.namedGuests)
     }
 

@@ -100,7 +100,7 @@ final class OutcomeRecorder: Sendable {
                     let next = final.state.planState
                 else { return }
                 // What was never begun leaves its plan as it was.
-                if plan.state == .approved { plan.claim(by: nil) } else { _ = plan.move(to: next, at: now) }
+                if plan.state == .approved { plan.release() } else { _ = plan.move(to: next, at: now) }
                 records.put(plan)
             }
         }
@@ -131,7 +131,7 @@ final class OutcomeRecorder: Sendable {
         let isStored = await registry.persistently("a refusal") { () async throws(ServiceError) in
             try await self.audited.write { records in
                 if var plan = records.plan(queued.planID), plan.operationID == queued.id {
-                    plan.claim(by: nil)
+                    plan.release()
                     let before = plan
                     if mayMove, next == .awaitingApproval {
                         plan.withdraw(at: now) { approval in

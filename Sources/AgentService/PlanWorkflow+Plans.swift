@@ -119,7 +119,8 @@ extension PlanWorkflow {
         let isOwn = requester.isSameParty(as: context.caller) && principal.may(.change, in: environment)
         guard isOwn || principal.may(.approve, in: environment) else {
             throw ServiceError(
-                .forbidden, "plan \(planID) was asked for by \(requester.actor), and only they and approvers may cancel it",
+                .forbidden,
+                "plan \(planID) was asked for by \(requester.actor), and only they and approvers may cancel it",
                 planID: planID)
         }
     }
@@ -180,7 +181,9 @@ extension PlanWorkflow {
             return plan
         }
         if state.isEnded { deadlines.forget(plan.id) }
-        guard let moved else { throw ServiceError(.internalError, "plan \(plan.id) changed in the meantime; look again") }
+        guard let moved else {
+            throw ServiceError(.internalError, "plan \(plan.id) changed in the meantime; look again")
+        }
         return moved
     }
 

@@ -61,7 +61,7 @@ struct Recovery: Sendable {
         _ = try await audited.commit(event) { records -> Bool? in
             records.put(final)
             if var plan = records.plan(final.planID), plan.operationID == final.id {
-                plan.claim(by: nil)
+                plan.release()
                 records.put(plan)
             }
             return true

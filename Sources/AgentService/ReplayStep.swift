@@ -64,7 +64,7 @@ struct ReplayStep {
         guard var plan, plan.state.isLive, plan.operationID == nil || plan.operationID == entry.operationID else {
             return
         }
-        plan.claim(by: nil)
+        plan.release()
         if next == .awaitingApproval {
             plan.withdraw(at: now) { _ in false }
         } else {
@@ -106,7 +106,7 @@ struct ReplayStep {
             consume(plan, id, state.planState, records)
         } else if var plan, plan.operationID == id, plan.state.isLive {
             // What was never begun leaves its plan as it was.
-            plan.claim(by: nil)
+            plan.release()
             records.put(plan)
         }
     }

@@ -45,7 +45,7 @@ struct PlanTests {
         #expect(plan.operationID == nil)
         plan.claim(by: .sample(7, .operation))
         #expect(plan.operationID == .sample(7, .operation))
-        plan.claim(by: nil)
+        plan.release()
         #expect(plan.operationID == nil)
     }
 
