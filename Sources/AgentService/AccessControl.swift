@@ -3,7 +3,7 @@ package import AgentPolicy
 import StrictJSON
 import Synchronization
 
-/// What the operator can change while the agent runs: who may do what, and what policy asks for.
+/// What the operator can change while the agent runs: who may do what, and what policy requires.
 package struct Rules: Sendable {
     package var directory: Directory
     package var policy: Policy
@@ -14,7 +14,7 @@ package struct Rules: Sendable {
     }
 }
 
-/// Who sees which environment, and who may do what there, by the rules of the moment.
+/// Answers which environments a caller sees, and what they may do there, by the current rules.
 package final class AccessControl: Sendable {
     /// In the order of the configuration.
     package let managedEnvironments: [ManagedEnvironment]
@@ -25,21 +25,21 @@ package final class AccessControl: Sendable {
         self.rules = Mutex(rules)
     }
 
-    /// The rules as they are now.
+    /// The current rules.
     var currentRules: Rules { rules.withLock { $0 } }
 
-    /// Puts other rules in force, from the next question on: the configuration was read again.
+    /// Replaces the rules, for example after the configuration was read again. Later checks use the new ones.
     package func replace(_ new: Rules) { rules.withLock { $0 = new } }
 
-    /// The environment of that name as it is configured, for what runs by itself.
+    /// The configured environment of that name, without a check of rights. For what the agent does by itself.
     func managedEnvironment(_ name: EnvironmentName) throws(ServiceError) -> ManagedEnvironment {
         if let managed = managedEnvironments.first(where: { $0.settings.name == name }) { return managed }
         throw unknownEnvironment(name.description, managedEnvironments)
     }
 
-    /// The environment, for somebody who may do that there.
+    /// The environment, if the caller has the right there.
     ///
-    /// One where they may do nothing is as unknown to them as one that does not exist.
+    /// An environment where the caller has no right at all is reported as unknown.
     func managedEnvironment(
         _ name: EnvironmentName, _ right: Right, _ context: Context
     ) throws(ServiceError) -> ManagedEnvironment {
@@ -51,7 +51,7 @@ package final class AccessControl: Sendable {
         return managed
     }
 
-    /// As ``managedEnvironment(_:_:_:)``, for a name as it came in.
+    /// As ``managedEnvironment(_:_:_:)``, for a name as the caller wrote it.
     package func managedEnvironment(
         named text: String, _ right: Right, _ context: Context
     ) throws(ServiceError) -> ManagedEnvironment {
@@ -59,20 +59,20 @@ package final class AccessControl: Sendable {
         return try managedEnvironment(name, right, context)
     }
 
-    /// The environments where the caller may do anything at all, in the order of the configuration.
+    /// The environments where the caller has any right, in the order of the configuration.
     package func visibleEnvironments(_ context: Context) -> [ManagedEnvironment] {
         managedEnvironments.filter { managed in
             context.principal.rights.contains { context.principal.may($0, in: managed.settings.name) }
         }
     }
 
-    /// Where the caller may do that; `nil` for everywhere.
+    /// The environments where the caller has the right; `nil` for all.
     package func environments(_ right: Right, _ context: Context) -> Set<EnvironmentName>? {
         guard !context.principal.mayEverywhere(right) else { return nil }
         return Set(managedEnvironments.map(\.settings.name).filter { context.principal.may(right, in: $0) })
     }
 
-    /// Those of the `wanted` environments where the caller may do that; `nil` for everywhere.
+    /// Those of the `wanted` environments where the caller has the right; `nil` for all.
     func narrowed(
         _ wanted: Set<EnvironmentName>?, to right: Right, _ context: Context
     ) -> Set<EnvironmentName>? {

@@ -5,9 +5,9 @@ import FoundationEssentials
 import StrictJSON
 import Synchronization
 
-/// From an approved plan to an operation that waits for its turn.
+/// Turns an approved plan into a queued operation.
 extension ApplyService {
-    /// Checks everything that can be checked at once, stores the operation, and sets it going.
+    /// Checks everything that can be checked at once, stores the operation and starts it.
     func judgeAndClaim(
         _ plan: Plan, approvedBy: String?, _ kept: PendingIdempotentRequest?, _ context: Context
     ) async throws(ServiceError) -> Beginning {

@@ -5,10 +5,10 @@ import FoundationEssentials
 package import StrictJSON
 import Synchronization
 
-/// What `apply` was asked for: a plan by its id, or a whole request.
+/// What `apply` was asked to do: a plan by its id, or a whole request.
 package struct ApplyRequest: Sendable {
     package let planID: RecordID?
-    /// The whole request, as it came; `nil` where only a plan was named.
+    /// The whole request as it was sent; `nil` if only a plan was named.
     package let request: JSONObject?
     package let approvedBy: String?
 
@@ -19,13 +19,13 @@ package struct ApplyRequest: Sendable {
     }
 }
 
-/// What came of `apply`.
+/// The result of `apply`.
 package struct ApplyOutcome: Sendable {
     package enum Kind: Sendable {
         case read(ReadResult)
         /// A dry run: the plan's preview is the result.
         case dryRun
-        /// A mutation, ended or on its way.
+        /// A mutation, ended or under way.
         case operation(Operation)
     }
 
@@ -35,7 +35,7 @@ package struct ApplyOutcome: Sendable {
     package let kind: Kind
 }
 
-/// Applies plans: finds the plan that is meant, makes an operation of it, and answers with what came of that.
+/// Applies plans: finds the plan, starts an operation for it, and returns the outcome.
 package final class ApplyService: Sendable {
     let audited: AuditedStore
     let access: AccessControl
@@ -61,9 +61,9 @@ package final class ApplyService: Sendable {
 
     /// Applies a plan, or a read or dry run in one step.
     ///
-    /// `wait` is how long to wait for the end; `nil` answers as soon as PVE has accepted. What is `kept` is stored with
-    /// the operation, so that the same request sent again finds it. Throws when nothing was done, or when PVE refused;
-    /// each refusal is recorded.
+    /// `wait` is how long to wait for the end; `nil` returns as soon as PVE has accepted. `kept` is stored with the
+    /// operation, so that a repeated request finds it. Throws if nothing was done, or if PVE refused. Each refusal is
+    /// recorded.
     package func apply(
         _ wanted: ApplyRequest, _ context: Context, wait: Duration?, kept: PendingIdempotentRequest? = nil
     ) async throws(ServiceError) -> ApplyOutcome {
@@ -96,11 +96,11 @@ package final class ApplyService: Sendable {
         }
     }
 
-    /// How far an apply has come when its request has been judged.
+    /// The state of an apply after its request has been checked.
     enum Beginning: Sendable {
         case ended(ApplyOutcome)
         case queued(Operation, Plan)
-        /// Turned away, as the log tells already, together with what that made of the plan.
+        /// Refused. The log already has the refusal and the plan's new state.
         case refused(ServiceError)
     }
 
@@ -124,12 +124,12 @@ package final class ApplyService: Sendable {
         }
     }
 
-    /// A read or a dry run: never locks, consumes or changes anything.
+    /// A read or a dry run: takes no lock, consumes no plan and changes nothing.
     private func applyHarmless(
         _ plan: Plan, _ context: Context, isStored: Bool = true
     ) async throws(ServiceError) -> ApplyOutcome {
         try workflow.checkState(of: plan)
-        // Of a stored one there is an outline only: what it would do is looked at anew.
+        // A stored plan is only an outline: make its preview again.
         let plan = isStored ? try await renewed(plan, context) : plan
         if plan.request.definition.effect == .read {
             let result = try await reads.read(plan, context, isStored: isStored)
@@ -143,7 +143,7 @@ package final class ApplyService: Sendable {
         return ApplyOutcome(plan: plan, isStored: isStored, kind: .dryRun)
     }
 
-    /// A stored plan of a read or dry run, as it would be made now.
+    /// A stored plan of a read or dry run, made again.
     private func renewed(_ plan: Plan, _ context: Context) async throws(ServiceError) -> Plan {
         let new = try await workflow.makePlan(plan.request, context)
         guard new.decision.allowed else { throw ServiceError(.policyDenied, new.decision.reason, planID: plan.id) }
@@ -154,7 +154,7 @@ package final class ApplyService: Sendable {
             expiresAt: plan.expiresAt, standing: plan.standing)
     }
 
-    /// The plan that the body means: named, or the caller's own for the same request.
+    /// The plan that the body means: the named one, or the caller's own for the same request.
     private func findPlan(
         _ wanted: ApplyRequest, _ request: ActionRequest?, _ context: Context
     ) async throws(ServiceError) -> Plan {
@@ -192,8 +192,8 @@ package final class ApplyService: Sendable {
         return plan
     }
 
-    /// Waits until the operation has ended, or as far as the caller wants to see it, and words the outcome. Where the store
-    /// does not tell, the operation is answered as it was seen last: it goes on.
+    /// Waits until the operation has ended or `wait` is over, and returns the outcome. If the store fails, the
+    /// operation goes on, and this returns its last known state.
     func outcome(of started: Operation, _ plan: Plan, wait: Duration?) async throws(ServiceError) -> ApplyOutcome {
         let deadline = wait.map { ContinuousClock.now + $0 }
         var operation = started
@@ -201,13 +201,13 @@ package final class ApplyService: Sendable {
             let version = registry.hub.version
             do throws(ServiceError) { operation = try await operations.operation(started.id) } catch { break }
             if operation.state.isEnded { break }
-            // A code that comes before the end says that the answer was lost.
+            // A code before the end means that the answer was lost.
             let isAccepted = operation.upid != nil || operation.queuePosition > 0 || operation.code != nil
             let left = deadline.map { $0 - .now } ?? (isAccepted ? .zero : .seconds(3600))
             if left <= .zero || Task.isCancelled { break }
             await registry.hub.wait(for: started.id, after: version, atMost: left)
         }
-        // Unknown is an outcome like others: nobody refused anything.
+        // An unknown outcome is not an error: nothing was refused.
         if operation.state == .failed, let code = operation.code.flatMap(ErrorCode.init) {
             var error = ServiceError(code, operation.message, planID: plan.id)
             error.operationID = operation.id
@@ -220,7 +220,7 @@ package final class ApplyService: Sendable {
         return ApplyOutcome(plan: current ?? plan, isStored: true, kind: .operation(operation))
     }
 
-    /// How an apply is answered whose own answer was lost: by its operation as it stands.
+    /// The outcome of an apply whose own answer was lost: the current state of its operation.
     package func outcome(of operation: Operation, _ context: Context) async throws(ServiceError) -> ApplyOutcome {
         let plan = try await audited.recordingRefusals(of: context) {
             (_: inout RefusedSubject) async throws(ServiceError) in try await workflow.load(operation.planID)

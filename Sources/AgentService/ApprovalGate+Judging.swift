@@ -4,10 +4,10 @@ import AgentPolicy
 import FoundationEssentials
 import StrictJSON
 
-/// Whether an approved plan may be carried out, by the rules of the moment.
+/// Decides whether an approved plan may be carried out by the current rules.
 extension ApprovalGate {
-    /// What the plan lacks where the approvals that were given do not count any more, or are fewer than policy asks for
-    /// now. That is recorded, and the plan awaits others from here on.
+    /// What an approved plan lacks by the current rules; `nil` if it lacks nothing. If it lacks something, withdraws
+    /// the approvals that no longer count, records that, and puts the plan back to awaiting approval.
     func withdrawApprovals(
         of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings, _ context: Context
     ) async throws(ServiceError) -> ServiceError? {
@@ -29,7 +29,7 @@ extension ApprovalGate {
         return lack
     }
 
-    /// What an approved plan lacks by the rules of now; `nil` when it lacks nothing.
+    /// What an approved plan lacks by the current rules; `nil` if it lacks nothing.
     func lack(of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> ServiceError? {
         let needed = approvalsNeeded(by: plan, decision, settings)
         let directory = access.currentRules.directory
@@ -38,15 +38,14 @@ extension ApprovalGate {
         return wording(of: .missing(have: good, need: needed), plan)
     }
 
-    /// How many approvals the plan takes: never fewer than it was shown to require, and more where rules that came later
-    /// ask for them.
+    /// How many approvals the plan needs: never fewer than it was shown to require, and more if the current rules do.
     func approvalsNeeded(by plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> Int {
         let rules = access.currentRules
         let requirement = rules.policy.requirement(of: decision, in: settings, among: rules.directory)
         return max(requirement.approvals, plan.requires.approvals)
     }
 
-    /// Records and stores an approval that the applier vouches for.
+    /// Records and stores an approval that the applier declares on behalf of the approver.
     func declare(
         _ approver: String?, _ plan: Plan, _ needed: Int, _ context: Context
     ) async throws(ServiceError) -> Plan {
@@ -67,7 +66,7 @@ extension ApprovalGate {
         return approved ?? plan
     }
 
-    /// Whether policy allows the plan now, and its approvals are enough.
+    /// Checks that policy allows the plan now, and that it has enough approvals.
     func checkDecision(
         of plan: Plan, at managed: ManagedEnvironment, _ reach: Reach, _ checks: [Check]
     ) throws(ServiceError) {

@@ -4,14 +4,14 @@ import AgentPolicy
 import FoundationEssentials
 import StrictJSON
 
-/// An approver's yes or no to a plan.
+/// An approver's decision on a plan.
 package struct ApprovalRequest: Sendable {
     package enum Verdict: String, Sendable {
         case approve, reject
     }
 
     package let verdict: Verdict
-    /// What the approver looked at: the whole ``Plan/planHash``.
+    /// What the approver saw: the whole ``Plan/planHash``.
     package let planHash: String
     package let reason: String?
     package let ticket: String?
@@ -24,7 +24,7 @@ package struct ApprovalRequest: Sendable {
     }
 }
 
-/// Takes approvals, and judges whether those that were given let a plan pass.
+/// Takes approvals, and decides whether a plan has enough of them.
 package final class ApprovalGate: Sendable {
     let audited: AuditedStore
     let access: AccessControl
@@ -38,14 +38,14 @@ package final class ApprovalGate: Sendable {
 
     var ports: Ports { audited.ports }
 
-    /// Takes an approver's yes or no to exactly what they looked at. Nothing is applied by it.
+    /// Approves or rejects exactly the plan that the approver saw. This applies nothing.
     ///
-    /// - Throws: the code that says why the word does not count; each refusal is recorded.
+    /// - Throws: the code that says why the decision does not count. Each refusal is recorded.
     package func decide(
         _ id: RecordID, _ approval: ApprovalRequest, _ context: Context
     ) async throws(ServiceError) -> Plan {
         try await audited.recordingRefusals(of: context) { (subject: inout RefusedSubject) async throws(ServiceError) in
-            // Expires it where its time has come, which takes the lock by itself.
+            // This expires a plan that is due, which takes the plan's lock itself.
             subject.plan = try await workflow.plan(id, context)
             return try await workflow.withPlan(id) { () async throws(ServiceError) in
                 let plan = try await workflow.visible(id, context)
@@ -64,11 +64,11 @@ package final class ApprovalGate: Sendable {
         }
     }
 
-    /// Whether the plan waits for a word, and for this caller's.
+    /// Checks that the plan awaits a decision, and that this caller may make it.
     private func checkAwaits(_ plan: Plan, _ approval: ApprovalRequest, _ context: Context) throws(ServiceError) {
         if approval.verdict == .approve {
             do throws(ApprovalRefusal) { try ApprovalCheck.verified(by: context.principal, for: plan) } catch {
-                // Somebody's second word is told so before anything else about the plan.
+                // Report a repeated approval before anything else about the plan.
                 if case .again = error, !plan.state.isLive { try workflow.checkState(of: plan) }
                 throw wording(of: error, plan)
             }
@@ -127,7 +127,7 @@ package final class ApprovalGate: Sendable {
         return approvalsNeeded(by: plan, decision, settings)
     }
 
-    /// Why an approval does not count, in words that name the cure.
+    /// The error for an approval that does not count; its text says what to do instead.
     func wording(of refusal: ApprovalRefusal, _ plan: Plan) -> ServiceError {
         let request = plan.request
         let subject = "\(request.action.rawValue) on \(request.target)"

@@ -3,15 +3,15 @@ import AgentModel
 import StrictJSON
 
 extension AuditedStore {
-    /// Voids the records that stand without their transitions because the log could not be written at the time. Comes
-    /// round by itself, or the log would count as unsettled from there on until the next start.
+    /// Voids the records whose transitions were not stored and that could not be voided at the time. Runs regularly;
+    /// without it the log would count as unsettled until the next start.
     ///
-    /// - Throws: when the log does not work yet.
+    /// - Throws: if the log still does not work.
     func voidOrphans() async throws(ServiceError) {
         guard ports.audit.fault == nil else { return }
         for orphan in watermark.orphans {
             let records = try await records(behind: orphan.behind)
-            // In a file that was put aside meanwhile it cannot be found any more.
+            // If the file was set aside meanwhile, the record cannot be found any more.
             if records.first?.seq == orphan.behind + 1,
                 let own = records.first(where: { $0.event.isSame(as: orphan.event) }),
                 !records.contains(where: { $0.event.voids == Int64(clamping: own.seq) })
@@ -24,8 +24,8 @@ extension AuditedStore {
 }
 
 extension AuditEvent {
-    /// The record that calls one of the number `seq` void: in the name of whom that one is of where that turns out at
-    /// once, and of the agent's later.
+    /// The record that voids the record number `seq`. When it is written at once it names that record's caller, else
+    /// the agent.
     init(voiding event: AuditEvent, _ seq: UInt64, atOnce: Bool = false) {
         let agent = Context.agent.caller
         self.init(
@@ -39,10 +39,10 @@ extension AuditEvent {
             ])
     }
 
-    /// The number of the record that this one calls void.
+    /// The number of the record that this one voids.
     var voids: Int64? { kind == .void ? result?["voids"]?.integer : nil }
 
-    /// Whether both are records of the same thing.
+    /// Whether both are records of the same event.
     fileprivate func isSame(as other: AuditEvent) -> Bool {
         kind == other.kind && requestID == other.requestID && environment == other.environment
             && planID == other.planID && operationID == other.operationID && result == other.result

@@ -1,30 +1,30 @@
 import AgentAudit
 import Synchronization
 
-/// Knows how far the audit log is settled: up to which record everything that was audited is stored as well.
+/// Tracks how far the audit log is settled: the record up to which every transition is stored too.
 ///
-/// A record comes first and its transition second. Between the two the record is open; a crash there leaves a record
-/// without its transition, and the next start looks at all records behind the mark for such.
+/// The record is written first, its transition second. Between the two the record is open. A crash there leaves a
+/// record without its transition; the next start checks all records behind the mark for that.
 final class AuditWatermark: Sendable {
     private struct State {
-        /// For each record under way the newest one before it.
+        /// The newest record before each record that is being written.
         var open: [UInt64: UInt64] = [:]
-        /// Those whose transitions will not come.
+        /// Records whose transitions will not be stored.
         var orphans: [UInt64: AuditEvent] = [:]
         var last: UInt64 = 0
     }
 
-    /// A record, if it was written at all, that has no transition and no `void` record.
+    /// A record that may have been written, without a transition and without a `void` record.
     struct Orphan: Sendable {
         let ticket: UInt64
         let event: AuditEvent
-        /// It stands behind the record of this number.
+        /// The number of the record before it.
         let behind: UInt64
     }
 
     private let state = Mutex(State())
 
-    /// Says that a record is about to be written behind `head`; the answer closes it.
+    /// Notes that a record is about to be written behind `head`. Pass the result to ``close(_:)``.
     func open(behind head: AuditHead) -> UInt64 {
         state.withLock { state in
             state.last += 1
@@ -33,7 +33,7 @@ final class AuditWatermark: Sendable {
         }
     }
 
-    /// Says that the record's transition is stored, or that there is none.
+    /// Notes that the record's transition is stored, or that there is none.
     func close(_ ticket: UInt64) {
         state.withLock { state in
             state.open[ticket] = nil
@@ -41,10 +41,10 @@ final class AuditWatermark: Sendable {
         }
     }
 
-    /// Says that there will be no transition, and that the record, which may be written, could not be voided.
+    /// Notes that there will be no transition, and that the record, which may be written, could not be voided.
     func abandon(_ ticket: UInt64, _ event: AuditEvent) { state.withLock { $0.orphans[ticket] = event } }
 
-    /// Those abandoned and not closed since, oldest first.
+    /// The abandoned records that are not closed yet, oldest first.
     var orphans: [Orphan] {
         state.withLock { state in
             state.orphans.sorted { $0.key < $1.key }.map { ticket, event in
@@ -53,7 +53,7 @@ final class AuditWatermark: Sendable {
         }
     }
 
-    /// What to store beside whatever is stored when the log ends at `head`.
+    /// The mark to store with any write when the log ends at `head`.
     func mark(_ head: AuditHead) -> AuditMark {
         state.withLock { AuditMark(head: head, settled: $0.open.values.min() ?? head.seq) }
     }

@@ -3,7 +3,7 @@ package import AgentModel
 import Logging
 import StrictJSON
 
-/// The audit log and the store, kept in step: what is decided is recorded first and stored second.
+/// Keeps the audit log and the store in step: every decision is recorded first and stored second.
 ///
 /// Owns the watermark, which knows the records whose transitions are not stored yet.
 final class AuditedStore: Sendable {
@@ -12,7 +12,7 @@ final class AuditedStore: Sendable {
 
     init(_ ports: Ports) { self.ports = ports }
 
-    /// Writes a record, or says that the log cannot be written.
+    /// Writes a record; throws if the log cannot be written.
     func record(_ event: AuditEvent, _ durability: AuditDurability = .now) async throws(ServiceError) {
         do throws(AuditError) { _ = try await append(event, durability) } catch { throw Self.unavailable(error) }
     }
@@ -33,14 +33,14 @@ final class AuditedStore: Sendable {
         ServiceError(.auditUnavailable, "the audit log cannot be written: \(error)")
     }
 
-    /// Looks into the store, or says that it does not work.
+    /// Reads from the store; throws if the store does not work.
     func read<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreReader) -> Value
     ) async throws(ServiceError) -> Value {
         do throws(StoreError) { return try await ports.store.read(body) } catch { throw Self.unavailable(error) }
     }
 
-    /// Writes to the store, and with it how far the audit log is settled; or says that the store does not work.
+    /// Writes to the store, together with how far the audit log is settled; throws if the store does not work.
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(ServiceError) -> Value {
@@ -59,11 +59,11 @@ final class AuditedStore: Sendable {
         ServiceError(.storeUnavailable, "the state store does not work: \(error.detail)")
     }
 
-    /// Writes a record, and then the transition that it tells of: audited first, stored second.
+    /// Writes a record, and then stores its transition: audited first, stored second.
     ///
-    /// `body` answers `nil` when there is nothing to do any more, and then so does this; `recorded` is asked in between,
-    /// and its no has the same effect. Where the transition does not
-    /// come about, a `void` record says so; where not even that can be written, ``voidOrphans()`` does it later.
+    /// Returns `nil` if `body` does, which means there is nothing to do any more, or if `recorded` returns false.
+    /// `recorded` is called between the two. If the transition is not stored, a `void` record says so; if that cannot
+    /// be written either, ``voidOrphans()`` writes it later.
     func commit<Value: Sendable>(
         _ event: AuditEvent, recorded: () -> Bool = { true },
         _ body: @escaping @Sendable (any StoreTransaction) -> Value?
@@ -71,7 +71,7 @@ final class AuditedStore: Sendable {
         let ticket = watermark.open(behind: ports.audit.head)
         let head: AuditHead
         do throws(AuditError) { head = try await append(event, .now) } catch {
-            // A record that was not written leaves nothing open; of one that could not be synced nobody knows yet.
+            // A failed write leaves nothing open. After a failed sync the record may or may not be there.
             if error.mayBeWritten { watermark.abandon(ticket, event) } else { watermark.close(ticket) }
             throw Self.unavailable(error)
         }
@@ -98,11 +98,11 @@ final class AuditedStore: Sendable {
 
     // MARK: Refusals
 
-    /// Runs `body`, and records the refusal that it may end with before anybody hears of it. What `body` finds out about
-    /// its subject on the way stands in the record.
+    /// Runs `body`, and records its refusal, if it throws one, before the caller sees it. The record has what `body`
+    /// learned about its subject.
     ///
-    /// When the log itself is what fails, the error says that: no refusal goes out that is not recorded. Where there is so
-    /// little space that only what stops something is written, the error is about that.
+    /// If the log itself fails, the error says that: no refusal goes out without a record. If space is so short that
+    /// only records that end or stop something are written, the error is the shortage.
     func recordingRefusals<Value: Sendable>(
         of context: Context, about request: ActionRequest? = nil,
         _ body: (inout RefusedSubject) async throws(ServiceError) -> Value
@@ -116,8 +116,8 @@ final class AuditedStore: Sendable {
         }
     }
 
-    /// Records that something was turned away. `state` is where that leaves the plan. What a plan asks for and how it was
-    /// judged stand in the record of the plan.
+    /// Records that something was refused. `state` is the plan's state after that. The plan's own record has its
+    /// request and its decision.
     func record(
         refusal error: ServiceError, _ context: Context, _ subject: RefusedSubject, leaving state: PlanState? = nil
     ) async throws(ServiceError) {
@@ -134,10 +134,10 @@ final class AuditedStore: Sendable {
 
     // MARK: Records that are written apart from their transitions
 
-    /// Says that a record is about to be written whose transition is stored by somebody else; the answer closes it.
+    /// Notes a coming record whose transition is stored elsewhere. Pass the result to ``close(_:)``.
     func open() -> UInt64 { watermark.open(behind: ports.audit.head) }
 
-    /// Says that the transition of that record is stored.
+    /// Notes that the transition of that record is stored.
     func close(_ ticket: UInt64) { watermark.close(ticket) }
 
     /// Stores where the audit log ends.
@@ -149,20 +149,20 @@ final class AuditedStore: Sendable {
         }
     }
 
-    /// Whether there is room for more than what ends or stops something.
+    /// Throws if there is only room for what ends or stops something.
     func checkSpace() throws(ServiceError) {
         if let shortage = ports.shortage() { throw shortage }
     }
 }
 
-/// What a request that is turned away was about, as far as that is known by then.
+/// What a refused request was about, as far as that is known by then.
 struct RefusedSubject: Sendable {
     var request: ActionRequest?
     var plan: Plan?
 }
 
 extension AuditEvent {
-    /// What happens at the wish of the context's caller.
+    /// An event that the context's caller asked for.
     init(
         _ kind: AuditKind, _ context: Context, environment: EnvironmentName? = nil, plan: RecordID? = nil,
         operation: RecordID? = nil, request: JSON? = nil, decision: JSON? = nil, result: JSON? = nil
@@ -175,12 +175,12 @@ extension AuditEvent {
 }
 
 extension AuditEvent {
-    /// About how many bytes its record has.
+    /// The approximate size of its record in bytes.
     fileprivate var size: Int { [request, decision, result].reduce(512) { $0 + ($1?.size ?? 0) } }
 }
 
 extension JSON {
-    /// About how many bytes it has when it is written out.
+    /// Its approximate size in bytes when written out.
     var size: Int {
         switch self {
         case .string(let text): text.utf8.count + 2

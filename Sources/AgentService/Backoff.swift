@@ -1,4 +1,4 @@
-/// Pauses, each twice as long as the one before, up to a longest.
+/// Pauses that double each time, up to a longest one.
 package struct Backoff: Sendable {
     private var pause: Duration
     private let longest: Duration
@@ -14,7 +14,7 @@ package struct Backoff: Sendable {
         return pause
     }
 
-    /// Waits for the next pause; false when the task was cancelled.
+    /// Waits for the next pause; false if the task was cancelled.
     mutating func wait() async -> Bool {
         do { try await Task.sleep(for: next()) } catch { return false }
         return true

@@ -5,8 +5,8 @@ import Synchronization
 final class ChangesLeaving: Sendable {
     private let environments = Mutex<[RecordID: EnvironmentName]>([:])
 
-    /// Lets a call of the operation pass, unless `isFrozen`. It is counted before that is asked: whoever freezes first
-    /// and looks here afterwards misses none.
+    /// Lets a call of the operation pass, unless `isFrozen`. The call is counted before `isFrozen` is asked, so a
+    /// freeze that is set first and then waits here misses no call.
     func pass(_ operation: RecordID, in environment: EnvironmentName, unless isFrozen: () -> Bool) -> Bool {
         environments.withLock { $0[operation] = environment }
         guard isFrozen() else { return true }
@@ -17,7 +17,7 @@ final class ChangesLeaving: Sendable {
     /// The call was answered, or will not be.
     func leave(_ operation: RecordID) { environments.withLock { $0[operation] = nil } }
 
-    /// Waits, at most so long, until those that the freeze covers are answered.
+    /// Waits at most `limit` until the mutations that the freeze covers are answered.
     func wait(for freeze: Freeze, atMost limit: Duration) async {
         let deadline = ContinuousClock.now + limit
         while environments.withLock({ $0.values.contains { freeze.covers($0) } }), .now < deadline {

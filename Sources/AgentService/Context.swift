@@ -1,9 +1,9 @@
 package import AgentModel
 
-/// Who asks, what they may do, and under which request id.
+/// Who is asking, what they may do, and the request id.
 package struct Context: Sendable {
     package let caller: Caller
-    /// Who that was, and what they might do, when the request came in.
+    /// The principal and its rights when the request came in.
     package let principal: Principal
     package let requestID: String
 
@@ -13,7 +13,7 @@ package struct Context: Sendable {
         self.requestID = requestID
     }
 
-    /// The agent itself, for what happens without anybody asking.
+    /// The agent itself, for what happens without a request.
     static let agent = Context(
         caller: Caller(principal: "proxmox-agent", label: nil), principal: .nobody, requestID: "")
 }

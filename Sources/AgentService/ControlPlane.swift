@@ -1,7 +1,7 @@
 package import AgentModel
 import StrictJSON
 
-/// Everything that the agent does, behind one door: each part does its share and owns what it changes.
+/// The façade of the service: the only surface for the API. Each part behind it owns the state that it changes.
 package final class ControlPlane: Sendable {
     package let access: AccessControl
     package let workflow: PlanWorkflow
@@ -15,7 +15,7 @@ package final class ControlPlane: Sendable {
     private let registry: OperationRegistry
     private let recovery: Recovery
 
-    /// `key` is the installation's: hashes and sealed secrets are good under the same one only.
+    /// `key` is the installation's. Hashes and sealed secrets are valid only under the same key.
     package init(
         managedEnvironments: [ManagedEnvironment], ports: Ports, rules: Rules = Rules(), key: InstallationKey,
         limits: Limits = Limits()
@@ -38,7 +38,7 @@ package final class ControlPlane: Sendable {
         recovery = Recovery(workflow, runner)
     }
 
-    /// Runs `body`, and records the refusal that it may end with.
+    /// Runs `body`, and records its refusal if it throws one.
     package func recordingRefusals<Value: Sendable>(
         of context: Context, _ body: () async throws(ServiceError) -> Value
     ) async throws(ServiceError) -> Value {
@@ -47,7 +47,7 @@ package final class ControlPlane: Sendable {
         }
     }
 
-    /// The environment of that name, for somebody who may do that there. Whoever tries a name that is none is recorded.
+    /// The environment of that name, if the caller has the right there. An unknown name is recorded as a refusal.
     package func environment(
         named text: String, _ right: Right, _ context: Context
     ) async throws(ServiceError) -> EnvironmentName {
@@ -59,25 +59,25 @@ package final class ControlPlane: Sendable {
         }
     }
 
-    /// How large a page of a list may be.
+    /// The largest page of a list, in bytes.
     package static let pageBytes = 1 << 20
 
-    /// Settles what a process that ended left behind. Runs once, before anybody is served.
+    /// Settles what an earlier process left behind. Run it once, before any request is served.
     ///
-    /// - Throws: when the log or the store does not work. Nothing must be served then.
+    /// - Throws: if the log or the store does not work. Serve no requests then.
     package func recover() async throws(ServiceError) { try await recovery.run() }
 
-    /// Stores where the audit log ends: the last thing that is stored, and the first after ``recover()``.
+    /// Stores where the audit log ends: the last write before exit, and the first after ``recover()``.
     package func noteHead() async throws(ServiceError) { try await audited.noteHead() }
 
-    /// Voids the records that stand without their transitions because the log could not be written at the time.
+    /// Voids the records whose transitions were not stored and that could not be voided at the time.
     package func voidOrphans() async throws(ServiceError) { try await audited.voidOrphans() }
 
-    /// Takes no more mutations and waits for those under way; after `limit` the rest is left as it is stored, for the next
-    /// start to go on with.
+    /// Takes no more mutations and waits for those under way. After `limit` the rest stay as they are stored, for the
+    /// next start to resume.
     package func drain(within limit: Duration) async { await registry.drain(within: limit) }
 
-    /// What keeps the agent from its work: each with the code that requests would get.
+    /// What keeps the agent from working, each with the code that requests would get.
     package func missing(isAuthConfigured: Bool) async -> [ServiceError] {
         var missing: [ServiceError] = []
         if !isAuthConfigured {
@@ -90,6 +90,6 @@ package final class ControlPlane: Sendable {
         return missing
     }
 
-    /// Whether mutations can start: the audit log takes records and the service is not stopping.
+    /// Throws unless mutations can start: the audit log takes records and the service is not stopping.
     package func checkOpen() throws(ServiceError) { try registry.checkOpen() }
 }

@@ -1,7 +1,7 @@
 import AgentModel
 import Synchronization
 
-/// When live plans end by the time that passes, whatever happens to the clock on the wall.
+/// When live plans end by the monotonic clock, whatever happens to the wall clock.
 final class Deadlines: Sendable {
     private let ends = Mutex<[RecordID: ContinuousClock.Instant]>([:])
 
@@ -13,7 +13,7 @@ final class Deadlines: Sendable {
         ends.withLock { $0[id].map { $0 <= now } ?? false }
     }
 
-    /// The plans whose time is over and that nobody has forgotten yet.
+    /// The plans that are past their time and not forgotten yet.
     func passed(at now: ContinuousClock.Instant) -> [RecordID] {
         ends.withLock { ends in ends.filter { $0.value <= now }.map(\.key) }
     }

@@ -1,10 +1,10 @@
 import Synchronization
 
-/// Places for requests that wait for one PVE, shared among those who ask.
+/// Places for requests that wait for one PVE, shared fairly among parties.
 ///
-/// Whoever is alone may take them all. Once they are taken, a party that has fewer than its equal share waits for the next
-/// one that is free, and that goes to who has the fewest; who has its share is turned away at once. So a flood of one
-/// caller's holds up another's request by as long as one of them takes.
+/// A single party may take all places. Once all are taken, a party with fewer than its equal share waits, and the next
+/// free place goes to the waiting party with the fewest. A party that has its share is refused at once. So a flood from
+/// one caller delays another's request by at most one request.
 final class EnvironmentPlaces: Sendable {
     private struct Waiter {
         let number: UInt64
@@ -17,7 +17,7 @@ final class EnvironmentPlaces: Sendable {
         var waiting: [Waiter] = []
         var last: UInt64 = 0
 
-        /// How many places the party would have with one more, if all that it waits for came.
+        /// How many places the party would have if it got one more and all that it waits for.
         func wanted(by party: String) -> Int {
             taken[party, default: 0] + waiting.count { $0.party == party } + 1
         }
@@ -34,25 +34,25 @@ final class EnvironmentPlaces: Sendable {
         }
     }
 
-    /// How many there are.
+    /// The total number of places.
     let count: Int
     private let patience: Duration
     private let state = Mutex(State())
 
-    /// `patience` is how long somebody waits for a place.
+    /// `patience` is how long a request waits for a place.
     init(_ count: Int, patience: Duration = .seconds(5)) {
         self.count = count
         self.patience = patience
     }
 
-    /// How many are taken.
+    /// The number of taken places.
     var taken: Int { state.withLock { $0.taken.values.reduce(0, +) } }
 
-    /// How many wait for a place.
+    /// The number of requests that wait for a place.
     var queued: Int { state.withLock { $0.waiting.count } }
 
-    /// Takes a place until ``leave(_:)``, or waits for one. False where there is none for the party, not in time, or its
-    /// task was cancelled.
+    /// Takes a place until ``leave(_:)``, or waits for one. False if the party may not wait, the wait was too long, or
+    /// its task was cancelled.
     func enter(_ party: String) async -> Bool {
         let (number, isIn) = state.withLock { state -> (UInt64, Bool) in
             state.last += 1
@@ -76,7 +76,7 @@ final class EnvironmentPlaces: Sendable {
     private func wait(for waiter: Waiter) {
         let answer = state.withLock { state -> Bool? in
             if Task.isCancelled { return false }
-            // One may have become free meanwhile.
+            // A place may have become free meanwhile.
             if state.taken.values.reduce(0, +) < count {
                 state.taken[waiter.party, default: 0] += 1
                 return true
@@ -98,7 +98,7 @@ final class EnvironmentPlaces: Sendable {
         waiter?.continuation.resume(returning: false)
     }
 
-    /// Gives a place back; the next to have it is the first of those who have the fewest.
+    /// Gives a place back. It goes to the first waiter among the parties with the fewest.
     func leave(_ party: String) {
         let next = state.withLock { state -> Waiter? in
             state.free(party)

@@ -3,12 +3,12 @@ package import AgentModel
 import FoundationEssentials
 import StrictJSON
 
-/// A freeze that is asked for.
+/// A request to set a freeze.
 package struct FreezeRequest: Sendable {
     /// `nil` for all environments.
     package let environment: String?
     package let reason: String
-    /// Seconds; `nil` until it is lifted.
+    /// In seconds; `nil` until the freeze is lifted.
     package let ttl: Int?
 
     package init(environment: String? = nil, reason: String, ttl: Int? = nil) {
@@ -18,7 +18,7 @@ package struct FreezeRequest: Sendable {
     }
 }
 
-/// Which freeze is to be lifted: by its id, or the one of a scope, where several hold by who set it.
+/// Which freeze to lift: by its id, or by its scope, and by who set it if several hold there.
 package struct FreezeChoice: Sendable {
     package let id: String?
     package let environment: String?
@@ -47,8 +47,7 @@ package final class FreezeService: Sendable {
 
     private var ports: Ports { audited.ports }
 
-    /// Lets a call of the operation pass, unless its environment is frozen by now; until ``leave(_:)`` it counts as on its
-    /// way.
+    /// Lets a call of the operation pass, unless its environment is frozen. It counts as under way until ``leave(_:)``.
     func passGate(_ operation: RecordID, in environment: EnvironmentName) -> Bool {
         leaving.pass(operation, in: environment) { (try? checkNotFrozen(environment)) == nil }
     }
@@ -56,26 +55,25 @@ package final class FreezeService: Sendable {
     /// The call was answered, or will not be.
     func leave(_ operation: RecordID) { leaving.leave(operation) }
 
-    /// The freezes in force that concern the caller: those of environments they see, and the global ones.
+    /// The freezes in force that the caller may see: those of visible environments, and the global ones.
     package func inForce(_ context: Context) -> [Freeze] { allFreezes.filter { isVisible($0, to: context) } }
 
     private func isVisible(_ freeze: Freeze, to context: Context) -> Bool {
         freeze.environment.map { context.principal.may(.view, in: $0) } ?? context.principal.rights.contains(.view)
     }
 
-    /// Those of the store, and the one that stands for the file.
+    /// The stored freezes, and the one from the freeze file.
     private var allFreezes: [Freeze] {
         let now = ports.now()
         return freezes.inForce(at: now, ports.uptime()) + (ports.frozenByFile(now).map { [$0] } ?? [])
     }
 
-    /// Whether a mutation may start in the environment now.
+    /// Throws if the environment is frozen now.
     func checkNotFrozen(_ environment: EnvironmentName) throws(ServiceError) {
         if let freeze = allFreezes.first(where: { $0.covers(environment) }) { throw Self.frozen(freeze) }
     }
 
-    /// The freeze that covers the environment, inside a transaction: of those that the store has, and of those that are
-    /// about to be stored.
+    /// The freeze that covers the environment, inside a transaction: a stored one, or one that is about to be stored.
     func freeze(covering environment: EnvironmentName, in records: any StoreReader) -> Freeze? {
         let now = ports.now()
         let stored = records.freezes().filter { freeze in freeze.endsAt.map { $0 > now } ?? true }
@@ -88,8 +86,9 @@ package final class FreezeService: Sendable {
         return ServiceError(.frozen, "\(place) frozen\(end) by \(freeze.by): \(freeze.reason)")
     }
 
-    /// Sets a freeze, or replaces the caller's own of the same scope. When this returns no change leaves any more: what
-    /// had passed the gate before has been written, and is answered unless PVE takes longer than ``settleTime``.
+    /// Sets a freeze, or replaces the caller's own of the same scope. Once this returns, no change in that scope is
+    /// sent any more. Calls that had passed the gate are written, and answered unless PVE takes longer than
+    /// ``settleTime``.
     package func freeze(_ request: FreezeRequest, _ context: Context) async throws(ServiceError) -> Freeze {
         try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
             let environment = try scope(request.environment, .freeze, context)
@@ -107,10 +106,10 @@ package final class FreezeService: Sendable {
         }
     }
 
-    /// How long a freeze waits for PVE's answer to a call that was under way: one that hangs must not delay it.
+    /// How long a freeze waits for PVE's answer to a call under way. A hanging call must not delay the freeze.
     private static let settleTime = Duration.milliseconds(100)
 
-    /// Closes the gate, then records and stores. Where that fails the gate opens again, and the error says so.
+    /// Closes the gate, then records and stores. If that fails, opens the gate again and throws.
     private func store(_ freeze: Freeze, _ context: Context) async throws(ServiceError) {
         freezes.announce(freeze)
         let event = AuditEvent(
@@ -129,7 +128,7 @@ package final class FreezeService: Sendable {
         }
     }
 
-    /// Lifts one freeze; `nil` where none holds in the scope. Who may unfreeze lifts any, everybody else their own.
+    /// Lifts one freeze; `nil` if none holds in the scope. Without the right to unfreeze, only the caller's own.
     package func unfreeze(_ choice: FreezeChoice, _ context: Context) async throws(ServiceError) -> Freeze? {
         try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
             try await inTurn { () async throws(ServiceError) in
@@ -143,7 +142,7 @@ package final class FreezeService: Sendable {
         }
     }
 
-    /// The one freeze that the choice means; `nil` where there is none in its scope.
+    /// The one freeze that the choice means; `nil` if there is none in its scope.
     private func chosen(_ choice: FreezeChoice, _ context: Context) throws(ServiceError) -> Freeze? {
         let held = freezes.inForce(at: ports.now(), ports.uptime())
         if let id = choice.id {
@@ -189,12 +188,12 @@ package final class FreezeService: Sendable {
         "\(freeze.id?.description ?? "-") by \(freeze.by) (\(String(freeze.reason.prefix(80))))"
     }
 
-    /// Reads the freezes from the store; done at start.
+    /// Reads the freezes from the store, at start.
     func load() async throws(ServiceError) {
         freezes.replace(try await audited.read { $0.freezes() }, at: ports.now(), ports.uptime())
     }
 
-    /// One after the other.
+    /// Runs one change after the other.
     private func inTurn<Value: Sendable>(
         _ body: () async throws(ServiceError) -> Value
     ) async throws(ServiceError) -> Value {

@@ -2,10 +2,10 @@ import AgentModel
 import FoundationEssentials
 import Synchronization
 
-/// The freezes in force, as the store has them; kept beside it so that looking costs nothing.
+/// The freezes in force, cached from the store so that checks cost nothing.
 ///
-/// One with an end holds until the clock on the wall and the time that passes agree that it is over: a clock that is
-/// set forward lifts nothing.
+/// A freeze with an end holds until both the wall clock and the monotonic clock are past it. Setting the clock forward
+/// lifts nothing.
 final class Freezes: Sendable {
     private struct Entry {
         let freeze: Freeze
@@ -21,16 +21,16 @@ final class Freezes: Sendable {
 
     private struct State {
         var entries: [Entry] = []
-        /// One that is about to be stored: it holds already.
+        /// A freeze that is about to be stored. It holds already.
         var announced: Freeze?
     }
 
     private let state = Mutex(State())
 
-    /// From here on nothing passes that `freeze` covers, until ``replace(_:at:_:)`` tells what became of it.
+    /// Blocks all that `freeze` covers from now on, until ``replace(_:at:_:)`` or ``withdraw()``.
     func announce(_ freeze: Freeze) { state.withLock { $0.announced = freeze } }
 
-    /// Takes over what the store holds, at the time `now` by the wall and `instant` by what has passed.
+    /// Takes over the stored freezes, at wall-clock time `now` and monotonic time `instant`.
     func replace(_ freezes: [Freeze], at now: Date, _ instant: ContinuousClock.Instant) {
         state.withLock { state in
             let before = state.entries
@@ -41,7 +41,7 @@ final class Freezes: Sendable {
         }
     }
 
-    /// Forgets the announced one: it could not be stored.
+    /// Forgets the announced freeze, which could not be stored.
     func withdraw() { state.withLock { $0.announced = nil } }
 
     func inForce(at now: Date, _ instant: ContinuousClock.Instant) -> [Freeze] {

@@ -1,20 +1,20 @@
 package import AgentModel
 package import StrictJSON
 
-/// Why a hypervisor gave no good answer. Texts hold no secret.
+/// Why a call to a hypervisor failed. Texts hold no secret.
 package enum HypervisorError: Error, Sendable, Hashable {
-    /// It answered, and the answer is no.
+    /// It answered with an error.
     case refused(PVERejection)
     /// Nothing was sent.
     case unreachable(String)
     /// Nothing was sent: the gate was closed.
     case withheld
-    /// No answer within the time; nothing is known of what it did.
+    /// No answer in time. Whether the call had an effect is unknown.
     case timeout(sent: Bool)
-    /// The connection broke, or what came cannot be understood.
+    /// The connection broke, or the answer cannot be understood.
     case invalid(String, mayHaveExecuted: Bool)
 
-    /// For a mutation: whether PVE may have carried it out all the same. Only `false` is certain.
+    /// For a mutation: whether PVE may still have carried it out. Only `false` is certain.
     package var mayHaveExecuted: Bool {
         switch self {
         case .refused(let upstream): upstream.isFromGateway
@@ -26,7 +26,7 @@ package enum HypervisorError: Error, Sendable, Hashable {
 }
 
 extension HypervisorError {
-    /// What became of a mutation that ended so.
+    /// The state of a mutation's step that ended with this error.
     var stepState: StepState {
         switch self {
         case _ where mayHaveExecuted: .unknown
@@ -36,15 +36,15 @@ extension HypervisorError {
     }
 }
 
-/// What came of a mutation that PVE accepted.
+/// The result of a mutation that PVE accepted.
 package enum Accepted: Sendable, Hashable {
-    /// PVE works on it; the task's end is the outcome.
+    /// PVE is working on it; the task's end is the outcome.
     case task(UPID)
     /// Done at once, with PVE's `data`.
     case done(JSON)
 }
 
-/// Rows of an inventory, rendered: `{…},{…}` without brackets, each row with its environment.
+/// Rows of an inventory, rendered as `{…},{…}` without brackets. Each row names its environment.
 package struct RenderedRows: Sendable, Hashable {
     package let bytes: [UInt8]
     package let count: Int
@@ -55,7 +55,7 @@ package struct RenderedRows: Sendable, Hashable {
     }
 }
 
-/// Where a guest is, as the cluster's resource list has it.
+/// The location of a guest in the cluster's resource list.
 package struct GuestPlace: Sendable, Hashable {
     package let node: NodeName
     package let pool: String?
@@ -74,19 +74,19 @@ package protocol Hypervisor: Sendable {
     /// `GET /cluster/resources?type=vm`, all guests or the running ones.
     func inventory(runningOnly: Bool) async throws(HypervisorError) -> RenderedRows
 
-    /// Where the guest is; `nil` when the list, which PVE filters by the token's rights, does not have it.
+    /// The guest's location; `nil` if it is not in the list, which PVE filters by the token's rights.
     func locate(_ guest: GuestRef) async throws(HypervisorError) -> GuestPlace?
 
-    /// A read call; answers its `data`.
+    /// Sends a read call and returns its `data`.
     func read(_ call: Call) async throws(HypervisorError) -> JSON
 
-    /// A mutation. `gate` is asked when the way to PVE is open, right before the first byte is written; its no ends the
-    /// call as ``HypervisorError/withheld``. Called on any thread.
+    /// Sends a mutation. `gate` is called on any thread, once the connection is ready and before the first byte is
+    /// written. If it returns false, the call ends as ``HypervisorError/withheld``.
     func change(
         _ call: Call, passing gate: @escaping @Sendable () -> Bool
     ) async throws(HypervisorError) -> Accepted
 
-    /// Returns when no mutation that has passed its gate has anything left to write: one that has is broken off.
+    /// Returns once no mutation that has passed its gate has anything left to write. One that still has is aborted.
     func finishWriting() async
 
     /// `GET /nodes/{node}/tasks/{upid}/status`.

@@ -4,11 +4,11 @@ import Logging
 package import StrictJSON
 import Synchronization
 
-/// A request with an `Idempotency-Key`, to be stored with what it makes.
+/// A request with an `Idempotency-Key`, stored with its result.
 package struct PendingIdempotentRequest: Sendable {
     package let key: IdempotencyKey
     package let payloadHash: String
-    /// Words the answer to a plan that was made; an apply's answer comes later, by ``IdempotencyService/keep(_:for:)``.
+    /// Renders the answer for a made plan. An apply's answer comes later, by ``IdempotencyService/keep(_:for:)``.
     package let render: @Sendable (Plan) -> StoredResponse
 
     package init(key: IdempotencyKey, payloadHash: String, render: @escaping @Sendable (Plan) -> StoredResponse) {
@@ -26,17 +26,17 @@ package struct PendingIdempotentRequest: Sendable {
     }
 }
 
-/// What a key stands for when a request comes with it.
+/// What is known of an idempotency key when a request uses it.
 package enum KeyState: Sendable {
-    /// Nothing yet: carry the request out, then ``IdempotencyService/end(_:)``.
+    /// Nothing: carry the request out, then call ``IdempotencyService/end(_:)``.
     case fresh
     /// The answer that was given.
     case answered(StoredResponse)
-    /// An operation whose answer was lost with the process that owed it.
+    /// An operation whose answer was lost because the process ended.
     case unanswered(Operation)
 }
 
-/// Answers a request that is sent again under the same `Idempotency-Key` as it was answered before.
+/// Gives a repeated request with the same `Idempotency-Key` the answer of the first.
 package final class IdempotencyService: Sendable {
     private let audited: AuditedStore
     private let access: AccessControl
@@ -55,16 +55,16 @@ package final class IdempotencyService: Sendable {
 
     private var ports: Ports { audited.ports }
 
-    /// Counts the bytes of an answer that was stored with what it answers.
+    /// Counts the bytes of an answer that was stored together with its plan.
     func count(_ answer: StoredResponse, of principal: String) { usage.add(0, bytes: answer.body.count, to: principal) }
 
-    /// A hash of what came in, under this installation's key: it may hold secrets.
+    /// A keyed hash of the body under this installation's key, because the body may hold secrets.
     package func payloadHash(_ body: JSONObject) -> String { digest.payloadHash(.object(body)) }
 
-    /// Looks a key up and, where it is new, holds it until ``end(_:)``.
+    /// Looks a key up; if it is new, holds it until ``end(_:)``.
     ///
     /// - Throws: `idempotency_in_progress` while the first answer is being made, `idempotency_key_reused` for another
-    ///   payload, and what says that the caller may not see what the key made.
+    ///   payload, or the code of a caller who may not see the result of the key.
     package func begin(
         _ key: IdempotencyKey, payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState {
@@ -76,14 +76,14 @@ package final class IdempotencyService: Sendable {
     private func hold(
         _ key: IdempotencyKey, _ payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState {
-        // An answer that is there is for all who ask at the same time; one that is not may be owed at this moment.
+        // Concurrent requests all get an answer that exists. If none exists, another request may be making it now.
         if let known = try await known(key, payloadHash, context), case .answered = known { return known }
         guard inProgress.withLock({ $0.insert(key).inserted }) else {
             throw ServiceError(
                 .idempotencyInProgress,
                 "a request with this Idempotency-Key is still being carried out; try again for its response")
         }
-        // Somebody may have carried it out between the look and the hold.
+        // Another request may have been carried out between the look and the hold.
         do throws(ServiceError) {
             guard let known = try await known(key, payloadHash, context) else {
                 try await checkRoom(for: key)
@@ -97,7 +97,7 @@ package final class IdempotencyService: Sendable {
         }
     }
 
-    /// Refuses one key too many: an older one cannot be forgotten for it, or what it stands for would be done again.
+    /// Refuses a key over the limit. Forgetting an older key instead would let its request run again.
     private func checkRoom(for key: IdempotencyKey) async throws(ServiceError) {
         let now = ports.uptime()
         var known = usage.use(of: key.principal, at: now)
@@ -115,11 +115,11 @@ package final class IdempotencyService: Sendable {
         usage.add(1, bytes: 0, to: key.principal)
     }
 
-    /// What the key stands for, for somebody who may see it; `nil` for nothing.
+    /// What the key stands for, if the caller may see it; `nil` for nothing.
     private func known(
         _ key: IdempotencyKey, _ payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState? {
-        // Kept for a day, and the housekeeping comes round in its own time.
+        // Kept for a day; the prune that removes it runs only now and then.
         guard let kept = try await audited.read({ $0.request(key) }),
             kept.createdAt > ports.now().addingTimeInterval(-Limits.idempotencySeconds)
         else { return nil }
@@ -138,10 +138,10 @@ package final class IdempotencyService: Sendable {
         return .unanswered(operation)
     }
 
-    /// Lets go of a key that ``begin(_:payloadHash:_:)`` called fresh.
+    /// Releases a key that ``begin(_:payloadHash:_:)`` reported as fresh.
     package func end(_ key: IdempotencyKey) { inProgress.withLock { _ = $0.remove(key) } }
 
-    /// Keeps the answer to an apply, where an operation was made under the key.
+    /// Stores the answer to an apply, if an operation was made under the key.
     package func keep(_ answer: StoredResponse, for key: IdempotencyKey) async {
         do throws(ServiceError) {
             try await audited.write { records in

@@ -1,18 +1,18 @@
 import Synchronization
 
-/// What the keys of principals take up, counted on from the last look into the store: that looks at every row of theirs.
+/// Caches the storage that principals' keys use: counting them in the store reads every row of theirs.
 final class IdempotencyUsage: Sendable {
     private struct Count {
         var use: KeyUse
         let at: ContinuousClock.Instant
     }
 
-    /// How long a count is good: what was pruned meanwhile is missed.
+    /// How long a count is valid. It does not see what was pruned meanwhile.
     private static let lasts = Duration.seconds(10)
 
     private let counts = Mutex<[String: Count]>([:])
 
-    /// What is known of the principal's keys; `nil` where the store has to be asked.
+    /// The usage of the principal's keys; `nil` if the store has to be asked.
     func use(of principal: String, at now: ContinuousClock.Instant) -> KeyUse? {
         counts.withLock { counts in
             guard let count = counts[principal], now < count.at + Self.lasts else { return nil }
@@ -20,7 +20,7 @@ final class IdempotencyUsage: Sendable {
         }
     }
 
-    /// Takes what the store says; answers it.
+    /// Keeps and returns the usage that the store reported.
     func note(_ use: KeyUse, of principal: String, at now: ContinuousClock.Instant) -> KeyUse {
         counts.withLock { counts in
             counts = counts.filter { now < $0.value.at + Self.lasts }
@@ -29,7 +29,7 @@ final class IdempotencyUsage: Sendable {
         return use
     }
 
-    /// So many more keys, or bytes of their answers.
+    /// Adds keys, or bytes of their answers.
     func add(_ count: Int, bytes: Int, to principal: String) {
         counts.withLock { counts in
             guard let known = counts[principal]?.use else { return }

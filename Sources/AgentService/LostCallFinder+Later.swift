@@ -3,10 +3,10 @@ import AgentModel
 import FoundationEssentials
 import StrictJSON
 
-/// Looks for a while longer for what became of operations whose outcome is unknown.
+/// Keeps looking for what became of operations whose outcome is unknown.
 extension LostCallFinder {
-    /// A node that hung may carry a call out when it goes on: PVE is looked at again for a while after the outcome became
-    /// unknown. What is found settles it.
+    /// Keeps asking PVE for a while after the outcome became unknown, since a hung node may still carry the call out.
+    /// What is found settles the operation.
     func lookLater(for operation: Operation) {
         guard operation.state == .unknown, operation.steps.count == operation.calls.count,
             let step = operation.steps.last, step.upid == nil, step.state == .unknown
@@ -14,7 +14,7 @@ extension LostCallFinder {
         registry.search(for: operation.id) { await self.search(for: operation) }
     }
 
-    /// Goes on with the searches of a process that ended.
+    /// Resumes the searches of an earlier process.
     func resumeSearches() async throws(ServiceError) {
         let recent = ports.now().addingTimeInterval(-Double(limits.lateSeconds))
         for operation in try await audited.read({ $0.operations(OperationFilter(state: .unknown)) })
@@ -40,7 +40,7 @@ extension LostCallFinder {
         }
     }
 
-    /// The task that must be the operation's own, while no other operation of ours works on the same guest.
+    /// The task that must be the operation's own. Holds the target's locks, so that no other operation works on it.
     private func lateTrace(of operation: Operation, _ plan: Plan, at managed: ManagedEnvironment) async -> UPID? {
         let ticket = registry.locks.enter(plan.lockNames)
         guard await registry.locks.wait(for: ticket) else { return nil }
@@ -48,7 +48,7 @@ extension LostCallFinder {
         do throws(ServiceError) {
             let own = OperationFilter(environments: [operation.environment])
             let others = try await audited.read { $0.operations(own) }.filter { $0.id != operation.id }
-            // Another one's call may have started it as well.
+            // Another operation's lost call may have started it as well.
             let isDoubtful = others.contains { other in
                 other.target == operation.target && other.action == operation.action
                     && other.steps.contains { $0.upid == nil && $0.state == .unknown }
@@ -61,7 +61,7 @@ extension LostCallFinder {
         }
     }
 
-    /// Records and stores what was found out later, where nobody has settled it by hand meanwhile.
+    /// Records and stores the outcome that was found, unless the operation was settled by hand meanwhile.
     private func settle(_ found: Operation, as state: OperationState, found upid: UPID) async {
         let outcome: OperationState
         switch state {

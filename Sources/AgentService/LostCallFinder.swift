@@ -4,7 +4,7 @@ import FoundationEssentials
 import Logging
 import StrictJSON
 
-/// Finds what a call has started whose answer was lost. Nothing is ever sent again.
+/// Finds what a call started whose answer was lost. Never sends a call again.
 final class LostCallFinder: Sendable {
     let audited: AuditedStore
     let access: AccessControl
@@ -22,8 +22,8 @@ final class LostCallFinder: Sendable {
 
     var ports: Ports { audited.ports }
 
-    /// Looks at once for what a call has started, as after a restart, and follows it as if PVE had answered. What cannot be
-    /// found is unknown; of a call that starts no task PVE's state is told with that. `nil` when the agent stopped meanwhile.
+    /// Looks at once for what a lost call started, and follows it as if PVE had answered; unknown if nothing is found.
+    /// For a call without a task, the message then describes PVE's state. `nil` if the agent stopped meanwhile.
     func findLost(
         _ call: Call, _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
     ) async -> OperationState? {
@@ -41,10 +41,10 @@ final class LostCallFinder: Sendable {
         return await follower.conclude(upid, &operation, plan, at: managed)
     }
 
-    /// Looks for the task of the last call until PVE has answered, a few times, since the task may be about to begin.
-    /// `nil` when the agent stopped meanwhile.
+    /// Looks for the task of the last call until PVE has answered a few times, since the task may only be about to
+    /// begin. `nil` if the agent stopped meanwhile.
     ///
-    /// A PVE that cannot be asked is waited for, at most as long as `limit` says; who waits for the operation learns that.
+    /// Retries while PVE cannot be asked, at most for `limit`. With a limit, each retry updates the waiters.
     func find(
         _ operation: Operation, _ plan: Plan, at managed: ManagedEnvironment, within limit: Duration? = nil
     ) async -> (upid: UPID?, Void)? {
@@ -66,8 +66,8 @@ final class LostCallFinder: Sendable {
         }
     }
 
-    /// What PVE shows of a call that may have been carried out, in words. It may have been somebody else, and it may be
-    /// carried out later: that settles nothing.
+    /// Describes what PVE shows of a call that may have been carried out. This settles nothing: another client may have
+    /// made the change, and the call may be carried out later.
     func traces(of operation: Operation, _ plan: Plan, at managed: ManagedEnvironment) async -> String {
         let found: String
         switch await managed.planning.aftermath(of: operation, plan, watching: access.currentRules.policy.namedGuests) {
@@ -82,7 +82,7 @@ final class LostCallFinder: Sendable {
         return Operation.lookedAgain + found
     }
 
-    /// The tasks that look like the call's own. None for a call that starts no task. Throws when PVE cannot be asked.
+    /// The tasks that may be the call's own; none for a call that starts no task. Throws if PVE cannot be asked.
     func tasks(like call: Call?, at managed: ManagedEnvironment, _ purpose: String) async throws(ServiceError) -> [UPID]
     {
         guard let call else { return [] }
@@ -91,8 +91,8 @@ final class LostCallFinder: Sendable {
         }
     }
 
-    /// The one task that the operation's last call can have started, if there is exactly one: it was not there before, is
-    /// none of `others`, and began when the call was sent, give or take how far two clocks may differ.
+    /// The one task that the operation's last call can have started, if there is exactly one. It was not there before,
+    /// is none of `others`, and began when the call was sent, give or take ``clockDifference``.
     func trace(
         of operation: Operation, _ plan: Plan, at managed: ManagedEnvironment, besides others: [UPID] = []
     ) async throws(ServiceError) -> UPID? {
@@ -107,6 +107,6 @@ final class LostCallFinder: Sendable {
         return found.count == 1 ? found[0] : nil
     }
 
-    /// Seconds that PVE's clock and ours may lie apart, with the time that a call may take to become a task.
+    /// The seconds by which PVE's clock and ours may differ, including the time until a call becomes a task.
     private static let clockDifference = 300.0
 }

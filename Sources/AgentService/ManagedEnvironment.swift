@@ -2,12 +2,12 @@ package import AgentModel
 package import FoundationEssentials
 import Synchronization
 
-/// What the last look at an environment found.
+/// The result of the last probe of an environment.
 package struct Probe: Sendable, Hashable {
     package let at: Date
     package let version: String?
     package let isSimulator: Bool
-    /// Why it did not answer; `nil` when it did.
+    /// Why PVE did not answer; `nil` if it did.
     package let error: String?
 
     package init(at: Date, version: String?, isSimulator: Bool, error: String?) {
@@ -18,7 +18,7 @@ package struct Probe: Sendable, Hashable {
     }
 }
 
-/// One environment at work: what is known of it, the way to it, and how it was when last looked at.
+/// One environment at run time: its settings, its connection, and its last probe.
 package final class ManagedEnvironment: Sendable {
     package let settings: EnvironmentSettings
     package let hypervisor: any Hypervisor
@@ -26,7 +26,7 @@ package final class ManagedEnvironment: Sendable {
     private let lastProbe = Mutex<Probe?>(nil)
     private let places: EnvironmentPlaces
 
-    /// `maxWaiting` requests may wait for its PVE at the same time.
+    /// At most `maxWaiting` requests wait for its PVE at the same time.
     package init(
         settings: EnvironmentSettings, hypervisor: any Hypervisor, planning: any PlanningEngine, maxWaiting: Int = 64
     ) {
@@ -36,8 +36,8 @@ package final class ManagedEnvironment: Sendable {
         places = EnvironmentPlaces(maxWaiting)
     }
 
-    /// Takes one of the places for requests that wait for PVE, until ``leave(_:)``: one that hangs must not keep the places
-    /// of all others. Where all are taken, who has fewer than others waits a moment for the next.
+    /// Takes one of the places for requests that wait for this PVE, until ``leave(_:)``. A PVE that hangs then holds up
+    /// no other environment. If all are taken, a party with fewer places than its share waits briefly.
     func enter(_ caller: Caller) async throws(ServiceError) {
         guard await places.enter(caller.party) else {
             throw ServiceError(
@@ -48,15 +48,15 @@ package final class ManagedEnvironment: Sendable {
 
     func leave(_ caller: Caller) { places.leave(caller.party) }
 
-    /// How many places are taken.
+    /// The number of taken places.
     var taken: Int { places.taken }
 
-    /// How many requests wait for one of the places.
+    /// The number of requests that wait for a place.
     var queued: Int { places.queued }
 
     package var probe: Probe? { lastProbe.withLock { $0 } }
 
-    /// Asks PVE for its version and keeps the answer as the last probe.
+    /// Asks PVE for its version and keeps the result as the last probe.
     package func look(at now: @Sendable () -> Date) async -> Probe {
         let probe: Probe
         do throws(HypervisorError) {

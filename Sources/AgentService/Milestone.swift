@@ -1,4 +1,4 @@
-/// The points on a change's way where a process may die with something done and something not.
+/// The points of a change at which a crash leaves some of the work done and some not.
 package enum Milestone: String, Sendable, Hashable, CaseIterable {
     case intentRecording = "intent.before"
     case intentRecorded = "intent.after"
@@ -12,7 +12,7 @@ package enum Milestone: String, Sendable, Hashable, CaseIterable {
     case answered = "answer.before"
     /// The UPID, or the result of a call that is no task, is stored.
     case answerStored = "answer.after"
-    /// PVE's task has ended; nobody but this process knows.
+    /// PVE's task has ended; nothing of that is recorded or stored.
     case taskEnded = "task-end"
     case outcomeRecording = "outcome.before"
     case outcomeRecorded = "outcome.after"

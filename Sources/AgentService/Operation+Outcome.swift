@@ -1,6 +1,6 @@
 import AgentModel
 
-/// What an operation keeps of how it went.
+/// What an operation notes about its course.
 extension Operation {
     mutating func note(
         _ error: HypervisorError, _ environment: EnvironmentName, _ call: Call, _ redaction: Redaction
@@ -11,7 +11,7 @@ extension Operation {
         if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
     }
 
-    /// With what the store has of somebody's wish to cancel it.
+    /// A copy with the cancel request, if any, that the store has for this operation.
     func keepingCancel(of stored: Operation?) -> Operation {
         var operation = self
         operation.cancelRequestedBy = stored?.cancelRequestedBy
@@ -27,10 +27,10 @@ extension Operation {
 }
 
 extension Operation {
-    /// What stands between PVE's words and what was seen afterwards.
+    /// The text between PVE's message and what was found afterwards.
     static let lookedAgain = "; looked at again: "
 
-    /// PVE's words for the end of the last task, without what was found out afterwards.
+    /// PVE's message for the end of the last task, without what was found afterwards.
     var exitText: String {
         let text = partial?.detail ?? message
         guard let cut = text.firstRange(of: Self.lookedAgain) else { return text }

@@ -1,7 +1,7 @@
 import AgentModel
 import Synchronization
 
-/// Tells whoever waits that an operation has moved on.
+/// Notifies waiters that an operation has changed.
 final class OperationHub: Sendable {
     private struct State {
         var waiters: [RecordID: [UInt64: CheckedContinuation<Void, Never>]] = [:]
@@ -11,10 +11,10 @@ final class OperationHub: Sendable {
 
     private let state = Mutex(State())
 
-    /// How much has been published so far; read it before looking at an operation, then wait with it.
+    /// The number of changes so far. Read it before looking at an operation, then wait with it.
     var version: UInt64 { state.withLock { $0.published } }
 
-    /// Wakes all who wait for `id`.
+    /// Notes a change of `id` and wakes all who wait for it.
     func publish(_ id: RecordID) {
         let waiters = state.withLock { state in
             state.published += 1
@@ -23,8 +23,8 @@ final class OperationHub: Sendable {
         for continuation in waiters.values { continuation.resume() }
     }
 
-    /// Returns when `id` is published, when `limit` has passed, on cancellation, or at once where anything was
-    /// published after `version` was read: look again, then wait again.
+    /// Returns when `id` is published, after `limit`, or on cancellation; at once if anything was published after
+    /// `version` was read. Look again, then wait again.
     func wait(for id: RecordID, after version: UInt64, atMost limit: Duration) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.wait(for: id, after: version) }

@@ -3,8 +3,8 @@ import AgentModel
 import Logging
 import Synchronization
 
-/// The operations that this process has under way: their tasks, their places in the queue, who waits for them, and who
-/// asked them to stop.
+/// The operations under way in this process: their tasks, their places in the queue, who waits for them, and who asked
+/// to stop them.
 final class OperationRegistry: Sendable {
     /// One mutation per guest or object at a time.
     let locks = TargetLocks()
@@ -18,12 +18,12 @@ final class OperationRegistry: Sendable {
         var tickets: [RecordID: TargetLocks.Ticket] = [:]
         /// Who asked PVE to stop the task of an operation that runs.
         var stops: [RecordID: String] = [:]
-        /// The stops that overrule shutdowns under way, by those shutdowns.
+        /// The stop that overrules each shutdown under way.
         var overruled: [RecordID: RecordID] = [:]
-        /// Searches for what calls may have started whose outcome is unknown.
+        /// Searches for what calls with an unknown outcome may have started.
         var searches: [RecordID: Task<Void, Never>] = [:]
         var isDraining = false
-        /// How many outcomes cannot be written at present.
+        /// How many outcomes cannot be written at the moment.
         var stuck = 0
     }
 
@@ -31,7 +31,7 @@ final class OperationRegistry: Sendable {
 
     // MARK: Tasks
 
-    /// Sets an operation going; it runs to its end whether anybody waits or not. False when the agent is stopping.
+    /// Starts an operation; it runs to its end whether anyone waits or not. False if the agent is stopping.
     func start(
         _ operation: RecordID, _ ticket: TargetLocks.Ticket, _ body: @escaping @Sendable () async -> Void
     ) -> Bool {
@@ -51,7 +51,7 @@ final class OperationRegistry: Sendable {
         }
     }
 
-    /// Sets a search for the operation's lost call going, unless the agent is stopping.
+    /// Starts a search for the operation's lost call, unless the agent is stopping.
     func search(for operation: RecordID, _ body: @escaping @Sendable () async -> Void) {
         state.withLock { state in
             guard !state.isDraining else { return }
@@ -65,15 +65,15 @@ final class OperationRegistry: Sendable {
     /// Waits until the operation's task has ended and its locks are free.
     func end(of operation: RecordID) async { await state.withLock { $0.tasks[operation] }?.value }
 
-    /// Refuses one operation too many.
+    /// Throws if the limit of operations is reached.
     func checkRoom() throws(ServiceError) {
         guard state.withLock({ $0.tasks.count }) < limits.operations else {
             throw ServiceError(.overloaded, "\(limits.operations) operations are under way; wait for one to end")
         }
     }
 
-    /// Takes no more operations and waits for those under way; after `limit` the rest is cancelled: it stays as it is
-    /// stored, for the next start to go on with.
+    /// Takes no more operations and waits for those under way. After `limit` the rest are cancelled and stay as they
+    /// are stored, for the next start to resume.
     func drain(within limit: Duration) async {
         let tasks = state.withLock { state in
             state.isDraining = true
@@ -90,7 +90,7 @@ final class OperationRegistry: Sendable {
 
     var isDraining: Bool { state.withLock { $0.isDraining } }
 
-    /// Whether mutations can start: the audit log takes records, outcomes can be written, and the agent is not stopping.
+    /// Throws unless mutations can start: log and outcomes can be written, and the agent is not stopping.
     func checkOpen() throws(ServiceError) {
         if isDraining { throw ServiceError(.shuttingDown, "the agent is stopping; try again when it is back") }
         if let fault = ports.audit.fault {
@@ -101,8 +101,8 @@ final class OperationRegistry: Sendable {
         }
     }
 
-    /// Tries once a second until it works, and takes no new changes meanwhile; a cancelled task gives up once it has tried.
-    /// Answers whether it worked.
+    /// Runs `body` once a second until it succeeds; meanwhile no new change starts. Returns true then, or false if the
+    /// task is cancelled after a failed try.
     func persistently(_ what: String, _ body: () async throws(ServiceError) -> Void) async -> Bool {
         var isStuck = false
         defer { if isStuck { state.withLock { $0.stuck -= 1 } } }
@@ -124,7 +124,7 @@ final class OperationRegistry: Sendable {
     /// A place in the queue for everything that the plan's calls work on.
     func enter(for plan: Plan) -> TargetLocks.Ticket { locks.enter(plan.lockNames, slot: slot(of: plan)) }
 
-    /// The same for the operation `stop`, past the shutdown that it overrules.
+    /// The same for the operation `stop`, ahead of the shutdown that it overrules.
     func enter(for plan: Plan, _ stop: RecordID, overruling shutdown: RecordID) -> TargetLocks.Ticket {
         guard let passed = state.withLock({ $0.tickets[shutdown] }) else { return enter(for: plan) }
         let ticket = locks.enter(plan.lockNames, slot: slot(of: plan), passing: passed)
@@ -132,14 +132,14 @@ final class OperationRegistry: Sendable {
         return ticket
     }
 
-    /// Gives a ticket back whether its turn has come or not.
+    /// Gives a ticket back, whether its locks are held yet or not.
     func leave(_ ticket: TargetLocks.Ticket) {
         if ticket.ahead == 0 || !locks.withdraw(ticket) { locks.leave(ticket) }
     }
 
     func ticket(of operation: RecordID) -> TargetLocks.Ticket? { state.withLock { $0.tickets[operation] } }
 
-    /// The operation with its present place in the queue.
+    /// The operation with its current place in the queue.
     func placed(_ operation: Operation) -> Operation {
         guard operation.state == .queued, let ticket = ticket(of: operation.id) else { return operation }
         var operation = operation
@@ -147,14 +147,14 @@ final class OperationRegistry: Sendable {
         return operation
     }
 
-    /// The environment's room for operations that run at the same time.
+    /// The slot that limits the operations of the plan's environment that run at the same time.
     private func slot(of plan: Plan) -> TargetLocks.Slot {
         TargetLocks.Slot(name: plan.request.environment.description, limit: limits.environmentOperations)
     }
 
     // MARK: Stops
 
-    /// Notes who asked PVE to stop the operation's task, where it runs in this process.
+    /// Notes who asked PVE to stop the operation's task, if it runs in this process.
     func noteStop(of operation: RecordID, by actor: String) {
         state.withLock { if $0.tasks[operation] != nil { $0.stops[operation] = actor } }
     }
@@ -179,7 +179,7 @@ extension Plan {
     /// Everything that the plan's calls work on, one name each.
     var lockNames: Set<String> {
         let prefix = request.environment.description + " "
-        // Machines and containers share their numbers.
+        // Machines and containers share one range of ids.
         var names: Set<String> = [
             prefix + (request.target.guest.map { "guest/\($0.id)" } ?? request.target.description)
         ]

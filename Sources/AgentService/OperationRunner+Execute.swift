@@ -6,9 +6,9 @@ import Logging
 import StrictJSON
 import Synchronization
 
-/// The calls of a change, its end, and how that is recorded and stored.
+/// Sends the calls of a change, and records and stores its end.
 extension OperationRunner {
-    /// Sends the calls, each at most once, and follows PVE's tasks to their ends.
+    /// Sends the calls, each at most once, and follows PVE's tasks to their end.
     func execute(_ ready: Ready, _ started: Operation, _ context: Context) async {
         var operation = started
         var digest = ready.preview.digest
@@ -23,7 +23,7 @@ extension OperationRunner {
                 ports.reached(.sending)
                 try await outcomes.store(aboutToSend: operation)
             } catch {
-                // Nothing of this call has left.
+                // Nothing of this call was sent.
                 operation.steps = Array(operation.steps.prefix(index))
                 operation.note(error)
                 return await finish(operation, .failed, of: ready.plan, context)
@@ -38,8 +38,8 @@ extension OperationRunner {
             operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, of: ready.plan, context)
     }
 
-    /// After `count` steps of our own: what the plan was made on must be the same but for what those steps move. Answers
-    /// the digest as it is now.
+    /// Checks, after `count` steps of our own, that only what those steps change has moved since the plan was made.
+    /// Returns the current digest.
     private func lookAgainBetweenCalls(_ ready: Ready, after count: Int) async throws(ServiceError) -> String? {
         let preview = try await freshPreview(of: ready.plan, at: ready.managed)
         let own = Set(ready.plan.preview.calls.prefix(count).flatMap(\.expectedDrift))
@@ -49,7 +49,7 @@ extension OperationRunner {
         return preview.digest
     }
 
-    /// Sends one call and follows what it starts; `nil` when the agent stopped meanwhile, and the next start goes on.
+    /// Sends one call and follows what it starts; `nil` if the agent stopped meanwhile, and the next start resumes it.
     private func send(_ call: Call, _ operation: inout Operation, _ ready: Ready) async -> OperationState? {
         let redaction = Redaction(ready.plan.preview.calls)
         let last = operation.steps.count - 1
@@ -91,7 +91,7 @@ extension OperationRunner {
                 return await follower.conclude(upid, &operation, ready.plan, at: ready.managed)
             }
         } catch {
-            // Whether it has arrived is for the next start to find out.
+            // The next start finds out whether it has arrived.
             if Task.isCancelled, error.mayHaveExecuted { return nil }
             operation.note(error, ready.managed.settings.name, call, redaction)
             if error == .withheld {
@@ -107,7 +107,7 @@ extension OperationRunner {
         }
     }
 
-    /// Sends the call unless changes are frozen by the time that the way to PVE is open.
+    /// Sends the call, unless changes are frozen once the connection to PVE is open.
     private func sendThroughGate(
         _ call: Call, of operation: Operation, at managed: ManagedEnvironment
     ) async throws(HypervisorError) -> Accepted {
@@ -118,14 +118,14 @@ extension OperationRunner {
         }
     }
 
-    /// What PVE answered, unless it is too much to keep.
+    /// PVE's answer, or a note in its place if it is too large to keep.
     private static func bounded(_ data: JSON) -> JSON {
         data.bytes.count <= 64 << 10 ? data : "more than is kept of an answer"
     }
 
     // MARK: The end
 
-    /// Ends an operation whose last call did not come to a good end, with what PVE shows of that call.
+    /// Ends an operation whose last call did not succeed, with what PVE shows of that call.
     func end(
         _ stopped: Operation, _ state: OperationState, of plan: Plan, at managed: ManagedEnvironment, _ context: Context
     ) async {
@@ -146,7 +146,7 @@ extension OperationRunner {
         await finish(operation, state, of: plan, context)
     }
 
-    /// Records and stores how an operation ended; what nobody knows then is looked for a while longer.
+    /// Records and stores how an operation ended. If its outcome is unknown, keeps looking for it for a while.
     func finish(_ ended: Operation, _ state: OperationState, of plan: Plan?, _ context: Context) async {
         guard let final = await outcomes.finish(ended, state, of: plan, context) else { return }
         lost.lookLater(for: final)

@@ -3,15 +3,15 @@ import AgentModel
 import StrictJSON
 import Synchronization
 
-/// A stop with `overrule-shutdown`: it does not wait for the shutdown that it is to end.
+/// A stop with `overrule-shutdown`: it does not wait for the shutdown that it ends.
 extension OperationRunner {
-    /// A place in the queue for everything that the plan's calls work on; past the shutdown that it overrules.
+    /// A place in the queue for everything that the plan's calls work on, ahead of the shutdown that it overrules.
     func enter(for plan: Plan, _ id: RecordID) async -> TargetLocks.Ticket {
         guard let shutdown = await shutdownUnderWay(overruledBy: plan) else { return registry.enter(for: plan) }
         return registry.enter(for: plan, id, overruling: shutdown)
     }
 
-    /// The operation that shuts the same guest down, whose task PVE is at.
+    /// The running operation that shuts the same guest down and already has a task at PVE.
     private func shutdownUnderWay(overruledBy plan: Plan) async -> RecordID? {
         let request = plan.request
         guard request.overrulesShutdown, let guest = request.target.guest else { return nil }
@@ -23,7 +23,7 @@ extension OperationRunner {
         }?.id
     }
 
-    /// Records and stores, before the stop leaves, that the shutdown it overrules is to end.
+    /// Records and stores, before the stop is sent, that it is to end the shutdown.
     func overrule(by stop: Operation) async throws(ServiceError) {
         guard let shutdown = registry.shutdown(overruledBy: stop.id),
             let found = try await audited.read({ $0.operation(shutdown) }), found.state == .running
@@ -41,7 +41,7 @@ extension OperationRunner {
         if asked == true { registry.noteStop(of: shutdown, by: actor) }
     }
 
-    /// PVE would have none of the stop: whatever ends the shutdown now, it is not that.
+    /// Forgets the overruling because PVE refused the stop: whatever ends the shutdown now, it is not the stop.
     func forgetOverruling(by stop: RecordID) async {
         guard let shutdown = registry.shutdown(overruledBy: stop) else { return }
         registry.forgetOverruling(of: shutdown)

@@ -4,7 +4,7 @@ import AgentPolicy
 import FoundationEssentials
 import StrictJSON
 
-/// Carries operations out, apart from the requests that asked for them.
+/// Runs operations, independently of the requests that started them.
 final class OperationRunner: Sendable {
     let audited: AuditedStore
     let access: AccessControl
@@ -27,7 +27,7 @@ final class OperationRunner: Sendable {
 
     var ports: Ports { audited.ports }
 
-    /// Sets an operation going; it runs to its end whether anybody waits or not. False when the agent is stopping.
+    /// Starts an operation; it runs to its end whether anyone waits or not. False if the agent is stopping.
     func start(_ operation: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) -> Bool {
         registry.start(operation.id, ticket) { await self.run(operation, ticket, context) }
     }
@@ -36,7 +36,7 @@ final class OperationRunner: Sendable {
         guard await registry.locks.wait(for: ticket) else { return }
         defer {
             registry.locks.leave(ticket)
-            // Last: whoever hears of the end finds the locks free.
+            // Publish last, so that those who learn of the end find the locks free.
             registry.hub.publish(queued.id)
         }
         do throws(ServiceError) {
@@ -48,7 +48,7 @@ final class OperationRunner: Sendable {
         }
     }
 
-    /// What was found right before the first call.
+    /// What was read right before the first call.
     struct Ready {
         var plan: Plan
         var managed: ManagedEnvironment
@@ -56,11 +56,11 @@ final class OperationRunner: Sendable {
         var knownTasks: [UPID]
     }
 
-    /// Looks once more at everything that may have changed since the plan was made or the operation was queued.
+    /// Checks once more everything that may have changed since the plan was made or the operation was queued.
     private func lookAgain(
         _ operation: Operation, hasWaited: Bool
     ) async throws(ServiceError) -> Ready {
-        // What was under way when the agent was told to stop is finished; what waited is not begun.
+        // On shutdown, finish what was under way, but start nothing that waited.
         if Task.isCancelled || (hasWaited && registry.isDraining) {
             throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: operation.planID)
         }
@@ -73,12 +73,12 @@ final class OperationRunner: Sendable {
         try Self.checkUnmoved(plan, plan.preview.observed.moved(to: preview.observed))
         try approvals.checkDecision(of: plan, at: managed, preview.reach, preview.checks)
         let known = try await lost.tasks(like: plan.preview.calls.first, at: managed, "before the call")
-        // The world went on meanwhile.
+        // The rules may have changed meanwhile.
         try checkRules(of: plan, at: managed)
         return Ready(plan: plan, managed: managed, preview: preview, knownTasks: known)
     }
 
-    /// Freeze, expiry, roles, approvals, identity and policy, as they are now.
+    /// Checks freeze, expiry, roles, approvals, identity and policy as they are now.
     private func checkRules(of plan: Plan, at managed: ManagedEnvironment) throws(ServiceError) {
         try freezes.checkNotFrozen(plan.request.environment)
         try audited.checkSpace()
@@ -111,12 +111,12 @@ final class OperationRunner: Sendable {
         throw error
     }
 
-    /// Everything that planning looked at, as it is now.
+    /// Makes the plan's preview again from the current state.
     func freshPreview(of plan: Plan, at managed: ManagedEnvironment) async throws(ServiceError) -> Preview {
         try await managed.planning.look(again: plan, watching: access.currentRules.policy.namedGuests)
     }
 
-    /// Records the intent durably, then consumes the plan. From here on the outcome is recorded, whatever happens.
+    /// Records the intent durably, then consumes the plan. From then on the outcome is always recorded.
     func consume(
         _ ready: Ready, _ operation: Operation, _ context: Context
     ) async throws(ServiceError) -> Operation {
@@ -125,7 +125,7 @@ final class OperationRunner: Sendable {
             .applyIntent, context, environment: operation.environment, plan: plan.id, operation: operation.id,
             request: plan.request.auditForm, decision: plan.decision.auditForm,
             result: plan.auditIntent)
-        // The world goes on while the intent is written.
+        // The rules may change while the intent is written.
         let isOpen: @Sendable (any StoreReader) -> Bool = { [self] records in
             freezes.freeze(covering: plan.request.environment, in: records) == nil
                 && (try? checkRules(of: plan, at: ready.managed)) != nil

@@ -3,7 +3,7 @@ package import AgentModel
 import FoundationEssentials
 import StrictJSON
 
-/// Shows operations, cancels them, and settles by hand what nobody could find out.
+/// Shows operations, cancels them, and settles unknown outcomes by hand.
 package final class OperationService: Sendable {
     private let audited: AuditedStore
     private let access: AccessControl
@@ -20,7 +20,7 @@ package final class OperationService: Sendable {
         (self.registry, self.outcomes, ports) = (registry, outcomes, audited.ports)
     }
 
-    /// Operations that the caller may see, newest first, as far as `filter` says and as fit into a page.
+    /// The operations that the caller may see and that match `filter`, newest first, up to a page's size.
     package func list(
         _ filter: OperationFilter, _ context: Context
     ) async throws(ServiceError) -> StoredPage<Operation> {
@@ -32,7 +32,7 @@ package final class OperationService: Sendable {
         return page
     }
 
-    /// One operation by its id, for somebody who may see it; waits at most `wait` for its end.
+    /// One operation by its id, if the caller may see it; waits at most `wait` for its end.
     package func operation(
         _ id: RecordID, _ context: Context, wait: Duration? = nil
     ) async throws(ServiceError) -> Operation {
@@ -48,7 +48,7 @@ package final class OperationService: Sendable {
             let version = registry.hub.version
             let operation = try await load(operation: id)
             if operation.state.isEnded {
-                // Its locks are free by then: whoever waited for it can go on with its guest.
+                // Its locks are free then, so that the caller can go on with its guest.
                 await registry.end(of: id)
                 return operation
             }
@@ -58,7 +58,7 @@ package final class OperationService: Sendable {
         }
     }
 
-    /// One operation, with its present place in the queue.
+    /// One operation, with its current place in the queue.
     private func load(operation id: RecordID) async throws(ServiceError) -> Operation {
         guard let operation = try await audited.read({ $0.operation(id) }) else { throw Self.noOperation(id) }
         return registry.placed(operation)
@@ -131,7 +131,7 @@ package final class OperationService: Sendable {
             operation: operation.id, result: ["status": "cancelled"])
         let now = ports.now()
         let actor = context.caller.actor
-        // Recorded first: an operation that had left the queue could not go back when the log fails.
+        // Record first: if the log fails later, an operation that has left the queue cannot go back.
         var hasLeft = false
         do throws(ServiceError) {
             let cancelled = try await audited.commit(
@@ -155,7 +155,7 @@ package final class OperationService: Sendable {
             registry.hub.publish(operation.id)
             return cancelled
         } catch {
-            // It has lost its place: it ends all the same, and its plan is free again, also when the caller has gone.
+            // It has lost its place: end it and free its plan, even if the caller has gone.
             if hasLeft {
                 await Task { await outcomes.refuseQueued(operation, error, context) }.value
                 registry.hub.publish(operation.id)
@@ -179,7 +179,7 @@ package final class OperationService: Sendable {
         guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
         registry.noteStop(of: operation.id, by: actor)
         let hypervisor = try access.managedEnvironment(asked.environment).hypervisor
-        // What was asked for is asked for, also when the caller has gone.
+        // Send the stop even if the caller has gone: it is recorded already.
         let answer = await Task { () async -> Result<Void, HypervisorError> in
             do throws(HypervisorError) { return .success(try await hypervisor.stop(upid)) } catch {
                 return .failure(error)
@@ -194,7 +194,7 @@ package final class OperationService: Sendable {
         return asked
     }
 
-    /// Settles by hand what nobody could find out: an operation that ended as `unknown`.
+    /// Settles an operation that ended as `unknown` by hand.
     package func resolve(
         _ id: RecordID, succeeded: Bool, reason: String, _ context: Context
     ) async throws(ServiceError) -> Operation {

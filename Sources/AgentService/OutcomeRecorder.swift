@@ -3,7 +3,7 @@ import AgentModel
 import AgentPolicy
 import FoundationEssentials
 
-/// Records and stores how operations go on and end.
+/// Records and stores the progress and the end of operations.
 final class OutcomeRecorder: Sendable {
     private let audited: AuditedStore
     private let access: AccessControl
@@ -20,13 +20,13 @@ final class OutcomeRecorder: Sendable {
         (self.registry, ports) = (registry, audited.ports)
     }
 
-    /// Stores what is known so far and tells who waits.
+    /// Stores what is known so far and notifies waiters.
     func store(_ operation: Operation) async throws(ServiceError) {
         try await audited.write { $0.put(operation.keepingCancel(of: $0.operation(operation.id))) }
         registry.hub.publish(operation.id)
     }
 
-    /// The same, before its last step leaves; not where a freeze is stored by then.
+    /// The same, before its last step is sent, unless a freeze is stored by then.
     func store(aboutToSend operation: Operation) async throws(ServiceError) {
         let freeze = try await audited.write { records -> Freeze? in
             if let found = self.freezes.freeze(covering: operation.environment, in: records) { return found }
@@ -37,14 +37,14 @@ final class OutcomeRecorder: Sendable {
         registry.hub.publish(operation.id)
     }
 
-    /// The same, and keeps trying: what was sent must not be forgotten. False when the agent stopped before it worked.
+    /// The same, but keeps trying: it must not forget a sent call. False if the agent stopped before it worked.
     func keep(_ operation: Operation) async -> Bool {
         await registry.persistently("an operation's task") { () async throws(ServiceError) in
             try await self.store(operation)
         }
     }
 
-    /// PVE would have none of it: whatever ends the operation now, it is not the cancel.
+    /// Forgets the cancel because PVE refused it: whatever ends the operation now, it is not the cancel.
     func forgetCancel(of id: RecordID) async throws(ServiceError) {
         registry.forgetStop(of: id)
         try await audited.write { records in
@@ -54,9 +54,9 @@ final class OutcomeRecorder: Sendable {
         }
     }
 
-    /// Records and stores how an operation ended; answers it as it is stored, or `nil` where the agent stopped first.
+    /// Records and stores how an operation ended. Returns it as stored, or `nil` if the agent stopped first.
     ///
-    /// With its plan an operation that failed with a part of it carried out says what stays.
+    /// With its plan, an operation that failed halfway says what remains of it.
     func finish(
         _ ended: Operation, _ wanted: OperationState, of plan: Plan?, _ context: Context
     ) async -> Operation? {
@@ -89,7 +89,7 @@ final class OutcomeRecorder: Sendable {
         return final
     }
 
-    /// Stores an operation that has ended, and what its end makes of its plan; keeps trying.
+    /// Stores an ended operation and the new state of its plan; keeps trying.
     private func store(endOf final: Operation, at now: Date) async -> Bool {
         let isStored = await registry.persistently("an outcome") { () async throws(ServiceError) in
             try await self.audited.write { records in
@@ -99,7 +99,7 @@ final class OutcomeRecorder: Sendable {
                 guard var plan = records.plan(final.planID), plan.operationID == final.id,
                     let next = final.state.planState
                 else { return }
-                // What was never begun leaves its plan as it was.
+                // The operation never began: leave its plan approved.
                 if plan.state == .approved { plan.release() } else { _ = plan.move(to: next, at: now) }
                 records.put(plan)
             }
@@ -108,8 +108,8 @@ final class OutcomeRecorder: Sendable {
         return isStored
     }
 
-    /// Ends an operation that was turned away before its first call. Its plan goes where the refusal says, or, where that
-    /// could not be recorded, is free to be applied again.
+    /// Ends an operation that was refused before its first call. The refusal decides the plan's next state. If it could
+    /// not be recorded, the plan can be applied again.
     func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
         let now = ports.now()
         let plan = (try? await audited.read { $0.plan(queued.planID) }) ?? nil
@@ -118,7 +118,7 @@ final class OutcomeRecorder: Sendable {
         noted.operationID = queued.id
         let next = Self.planState(after: error.code)
         var isRecorded = true
-        // How an operation ends is recorded, also where new requests are turned away without a record.
+        // The end of an operation is recorded even when new requests are refused without a record.
         do throws(ServiceError) {
             try await audited.record(refusal: noted, context, RefusedSubject(plan: plan), leaving: next)
         } catch {
@@ -151,7 +151,7 @@ final class OutcomeRecorder: Sendable {
         if isStored { audited.close(ticket) }
     }
 
-    /// Where a plan goes whose operation was refused with that code; as it was, where nothing is wrong with the plan.
+    /// The state of a plan whose operation was refused with that code: still approved, if the plan is not at fault.
     private static func planState(after code: ErrorCode) -> PlanState {
         switch code {
         case .planStale: .stale

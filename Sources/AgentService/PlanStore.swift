@@ -2,29 +2,29 @@ package import AgentAudit
 package import AgentModel
 package import FoundationEssentials
 
-/// Why the store did nothing.
+/// Why an access to the store failed.
 package struct StoreError: Error, Sendable, Hashable {
     package let detail: String
 
     package init(_ detail: String) { self.detail = detail }
 }
 
-/// Which plans to list, newest first. All conditions that are given hold at once.
+/// Which plans to list, newest first. A plan must meet all conditions that are given.
 package struct PlanFilter: Sendable {
     package var environments: Set<EnvironmentName>?
     package var state: PlanState?
-    /// The ``Caller/party`` that asked for them.
+    /// The ``Caller/party`` that requested them.
     package var party: String?
-    /// The principal that asked for them, whatever its label.
+    /// The principal that requested them, whatever its label.
     package var principal: String?
     package var requestHash: String?
-    /// Those that await approval or can be applied, or those that cannot.
+    /// True for plans that await approval or can be applied, false for the rest.
     package var isLive: Bool?
-    /// Plans of changes, or those of reads and dry runs.
+    /// True for plans of changes, false for those of reads and dry runs.
     package var changes: Bool?
-    /// Live ones that no operation has claimed and whose ``Plan/expiresAt`` is not after this.
+    /// Only live plans that no operation has claimed and whose ``Plan/expiresAt`` is not after this date.
     package var dueAt: Date?
-    /// Only those older than this one; of a plan that is not there, all.
+    /// Only plans older than this one; all if that plan does not exist.
     package var before: RecordID?
     package var limit: Int
 
@@ -46,12 +46,12 @@ package struct PlanFilter: Sendable {
     }
 }
 
-/// Which operations to list, newest first. All conditions that are given hold at once.
+/// Which operations to list, newest first. An operation must meet all conditions that are given.
 package struct OperationFilter: Sendable {
     package var environments: Set<EnvironmentName>?
     package var state: OperationState?
     package var plan: RecordID?
-    /// Queued or running ones, or those that have ended.
+    /// False for queued or running ones, true for those that have ended.
     package var isEnded: Bool?
     package var before: RecordID?
     package var limit: Int
@@ -69,7 +69,7 @@ package struct OperationFilter: Sendable {
     }
 }
 
-/// What a caller's `Idempotency-Key` stands for: one principal's key on one route.
+/// A caller's `Idempotency-Key`: one principal's key on one route.
 package struct IdempotencyKey: Sendable, Hashable {
     package let principal: String
     /// `plan` or `apply`.
@@ -83,7 +83,7 @@ package struct IdempotencyKey: Sendable, Hashable {
     }
 }
 
-/// An answer as it was given; holds no secret.
+/// A response as it was sent; holds no secret.
 package struct StoredResponse: Sendable, Hashable {
     package let status: Int
     package let body: [UInt8]
@@ -96,17 +96,17 @@ package struct StoredResponse: Sendable, Hashable {
     }
 }
 
-/// What is known of a request that came with an `Idempotency-Key`.
+/// A stored request with an `Idempotency-Key`.
 package struct IdempotentRequest: Sendable, Hashable {
     package let key: IdempotencyKey
     /// ``PlanDigest/payloadHash(_:)`` of the body.
     package let payloadHash: String
-    /// What it made: a plan, or the operation of an apply.
+    /// What it created: a plan, or the operation of an apply.
     package let record: RecordID
-    /// Where that is; it outlives what was made.
+    /// Where that is. Still known when the record is gone.
     package let environment: EnvironmentName
     package let createdAt: Date
-    /// `nil` until there is one, and for good where the process ended before there was.
+    /// `nil` until there is one, and for good if the process ended before.
     package var answer: StoredResponse?
 
     package init(
@@ -122,13 +122,13 @@ package struct IdempotentRequest: Sendable, Hashable {
     }
 }
 
-/// Where the audit log stood when something was stored last.
+/// Where the audit log ended when something was last stored.
 package struct AuditMark: Sendable, Hashable {
     /// The newest synced record.
     package var head: AuditHead
-    /// Up to this record all that was audited is stored, or was recorded as void.
+    /// Up to this record, every transition is stored or recorded as void.
     package var settled: UInt64
-    /// Whether this is a copy of a state, a backup: then it may be older than the log by any amount.
+    /// Whether this is a copy of a state, such as a backup: it may then be older than the log by any amount.
     package var isOfCopy: Bool
 
     package init(head: AuditHead, settled: UInt64, isOfCopy: Bool = false) {
@@ -141,12 +141,12 @@ package struct AuditMark: Sendable, Hashable {
 /// Part of a list.
 package struct StoredPage<Row: Sendable>: Sendable {
     package var rows: [Row] = []
-    /// It ends before its limit, because it would be too large.
+    /// Whether it ends before its limit because it would be too large.
     package var isCut = false
 
     package init() {}
 
-    /// Takes a row of `size` bytes while all of them together are at most `limit`; the first one in any case.
+    /// Adds a row of `size` bytes if the page stays within `limit` bytes; always adds the first row.
     package mutating func take(_ row: Row, size: Int, filling used: inout Int, of limit: Int) -> Bool {
         guard rows.isEmpty || used + size <= limit else {
             isCut = true
@@ -158,10 +158,10 @@ package struct StoredPage<Row: Sendable>: Sendable {
     }
 }
 
-/// What a caller's keys take up.
+/// The storage that a caller's keys use.
 package struct KeyUse: Sendable, Hashable {
     package var count: Int
-    /// Those of the answers that are kept.
+    /// The bytes of the stored answers.
     package var bytes: Int
 
     package init(count: Int, bytes: Int) {
@@ -170,23 +170,23 @@ package struct KeyUse: Sendable, Hashable {
     }
 }
 
-/// What a body that only looks works with. Valid only inside that body.
+/// What a reading body works with. Valid only inside that body.
 package protocol StoreReader {
     func plan(_ id: RecordID) -> Plan?
     func plans(_ filter: PlanFilter) -> [Plan]
-    /// How many there are; `before` and `limit` do not count.
+    /// How many plans match; ignores `before` and `limit`.
     func count(_ filter: PlanFilter) -> Int
     func operation(_ id: RecordID) -> Operation?
     func operations(_ filter: OperationFilter) -> [Operation]
     func request(_ key: IdempotencyKey) -> IdempotentRequest?
-    /// What ``plans(_:)`` finds, in outline and without reading the rest; at most so many bytes of it.
+    /// What ``plans(_:)`` returns, in outline and without reading the rest; at most `bytes` bytes of it.
     func summaries(_ filter: PlanFilter, bytes: Int) -> StoredPage<PlanSummary>
-    /// What ``operations(_:)`` finds, likewise.
+    /// What ``operations(_:)`` returns, likewise.
     func summaries(_ filter: OperationFilter, bytes: Int) -> StoredPage<Operation>
     func keyUse(of principal: String) -> KeyUse
-    /// All freezes, ended ones too, the global ones first, then by environment, the older before the newer.
+    /// All freezes, ended ones too: global ones first, then by environment, older before newer.
     func freezes() -> [Freeze]
-    /// `nil` until the first write with one.
+    /// `nil` until the first write that has one.
     var mark: AuditMark? { get }
 }
 
@@ -194,28 +194,28 @@ package protocol StoreReader {
 package protocol StoreTransaction: StoreReader {
     /// Adds the plan, or replaces the one with its id. An ended plan is stored without its secrets.
     func put(_ plan: Plan)
-    /// Removes all plans that the filter finds but the newest `count` of them; its `limit` does not count.
+    /// Removes all plans that match except the newest `count`; ignores the filter's `limit`.
     func remove(_ filter: PlanFilter, keeping count: Int)
     /// Adds the operation, or replaces the one with its id.
     func put(_ operation: Operation)
     /// Adds it, or replaces the one with its key.
     func put(_ request: IdempotentRequest)
-    /// Adds the freeze, or puts it in the place of the one that it ``Freeze/replaces(_:)``.
+    /// Adds the freeze, or replaces the one that it ``Freeze/replaces(_:)``.
     func put(_ freeze: Freeze)
     /// Removes the freeze of the same party and scope.
     func remove(_ freeze: Freeze)
     func put(_ mark: AuditMark)
-    /// Forgets plans and operations that ended before `date`, and of what is left all but the newest `count` ended
-    /// ones of each; unknown outcomes and what is under way stay. Forgets kept requests made before `requestsBefore`.
+    /// Removes plans and operations that ended before `date`, and all but the newest `count` of the ended rest of each.
+    /// Keeps unknown outcomes and what is under way. Removes idempotent requests from before `requestsBefore`.
     func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date)
 }
 
-/// The port to where plans, operations and what belongs to them are kept.
+/// The port to the storage of plans, operations and their records.
 ///
-/// Writing bodies run one after the other, each sees all that earlier ones wrote, and each is kept whole or not at
-/// all; when `write` has returned, what the body wrote outlives the process if the store is a durable one. A reading
-/// body sees what was written before it began, and keeps nobody from writing. A body does no I/O of its own. What it
-/// finds may be wrong when the store fails beneath it: then nothing of it is kept, and the call throws.
+/// Writing bodies run one after the other. Each sees all earlier writes, and is stored whole or not at all. When
+/// `write` has returned, its writes outlive the process if the store is durable. A reading body sees what was written
+/// before it began, and blocks no writer. A body does no I/O of its own. If the store fails during a body, its results
+/// may be wrong: nothing of it is stored, and the call throws.
 package protocol PlanStore: Sendable {
     func read<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreReader) -> Value

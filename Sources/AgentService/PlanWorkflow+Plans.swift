@@ -5,7 +5,7 @@ import FoundationEssentials
 import StrictJSON
 
 extension PlanWorkflow {
-    /// Plans that the caller may see, newest first, as far as `filter` says and as fit into a page.
+    /// The plans that the caller may see and that match `filter`, newest first, up to a page's size.
     package func plans(
         _ filter: PlanFilter, _ context: Context
     ) async throws(ServiceError) -> StoredPage<PlanSummary> {
@@ -23,19 +23,19 @@ extension PlanWorkflow {
         return page
     }
 
-    /// One plan by its id; one whose time has come expires as it is looked at.
+    /// One plan by its id. A plan that is due expires first.
     package func plan(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
         let plan = try await visible(id, context)
         return isDue(plan) ? try await expire(plan) : plan
     }
 
-    /// The plan as the caller sees it: without settings that rules keep from them.
+    /// The plan as the caller sees it, without settings that rules hide from them.
     package func shown(_ plan: Plan, to caller: Caller) -> Plan {
         let rules = rulesHiding(plan, from: caller)
         return rules.isEmpty ? plan : plan.hidingSettings(by: rules)
     }
 
-    /// Of the outline of a dry run nobody knows any more all that it reaches.
+    /// The outline of a dry run no longer has all that the dry run reaches.
     private func rulesHiding(_ plan: Plan, from caller: Caller) -> [String] {
         let isOutline = !plan.request.changes && plan.preview.calls.isEmpty
         return isOutline
@@ -43,7 +43,7 @@ extension PlanWorkflow {
             : access.currentRules.policy.rulesHiding(plan.preview.reach, of: plan.request, from: caller)
     }
 
-    /// The operation as the caller sees it, without what was found about settings that rules keep from them.
+    /// The operation as the caller sees it, without settings that rules hide from them.
     package func shown(_ operation: Operation, to caller: Caller) async -> Operation {
         guard !access.currentRules.policy.rulesHidingAnything(in: operation.environment, from: caller).isEmpty else {
             return operation
@@ -55,7 +55,7 @@ extension PlanWorkflow {
         return rules.isEmpty ? operation : operation.hidingSettings(by: rules)
     }
 
-    /// The same in a list, which does not look at the plans.
+    /// The same in a list, without reading the plans.
     package func outlined(_ operation: Operation, to caller: Caller) -> Operation {
         let rules = access.currentRules.policy.rulesHidingAnything(in: operation.environment, from: caller)
         return rules.isEmpty ? operation : operation.hidingSettings(by: rules)
@@ -68,7 +68,7 @@ extension PlanWorkflow {
         return rules.isEmpty ? error : error.hidingSettings(by: rules)
     }
 
-    /// One plan as it is stored, for somebody who may see it; to others there is none.
+    /// One plan as it is stored, if the caller may see it; else it is reported as unknown.
     func visible(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
         let plan = try await load(id)
         guard context.principal.may(.view, in: plan.request.environment) else { throw Self.noPlan(id) }
@@ -85,7 +85,7 @@ extension PlanWorkflow {
         ServiceError(.planNotFound, "there is no plan \(id)")
     }
 
-    /// Runs `body` with the plan's lock held: one change of state per plan at a time.
+    /// Runs `body` with the plan's lock held: one state change per plan at a time.
     func withPlan<Value: Sendable>(
         _ id: RecordID, _ body: () async throws(ServiceError) -> Value
     ) async throws(ServiceError) -> Value {
@@ -95,7 +95,7 @@ extension PlanWorkflow {
         return try await body()
     }
 
-    /// Cancels a live plan that no operation has claimed; its requester may, and approvers.
+    /// Cancels a live plan that no operation has claimed. Its requester and approvers may.
     package func cancelPlan(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
         try await audited.recordingRefusals(of: context) { (subject: inout RefusedSubject) async throws(ServiceError) in
             try await withPlan(id) { () async throws(ServiceError) in
@@ -111,7 +111,7 @@ extension PlanWorkflow {
         }
     }
 
-    /// Whether the caller is the requester, with the right to change, or an approver.
+    /// Throws unless the caller is the requester with the right to change, or an approver.
     func checkMayCancel(
         _ requester: Caller, in environment: EnvironmentName, _ context: Context, planID: RecordID
     ) throws(ServiceError) {
@@ -125,7 +125,7 @@ extension PlanWorkflow {
         }
     }
 
-    /// Ends every plan whose time has come. Runs before lists and now and then by itself.
+    /// Expires every plan that is due. Runs before lists, and regularly by itself.
     package func expireDue() async throws(ServiceError) {
         let now = ports.now()
         let due = try await audited.read { $0.plans(PlanFilter(dueAt: now)) }
@@ -140,8 +140,8 @@ extension PlanWorkflow {
         }
     }
 
-    /// Whether a live plan that no operation has claimed is past its time: by the clock on the wall, by the time that has
-    /// passed since it was made, or because the clock says that it was made in the future.
+    /// Whether a live plan that no operation has claimed is past its time: by the wall clock, by the monotonic clock,
+    /// or because it was made in the future by the wall clock.
     func isDue(_ plan: Plan) -> Bool {
         guard plan.state.isLive, plan.operationID == nil else { return false }
         return isPast(plan)
@@ -154,7 +154,7 @@ extension PlanWorkflow {
             || deadlines.isPassed(plan.id, at: ports.uptime())
     }
 
-    /// How far the clock may be set back before plans count as expired, in seconds.
+    /// Seconds that the clock may be set back before plans count as expired.
     private static let clockTolerance = 60.0
 
     private func expire(_ due: Plan) async throws(ServiceError) -> Plan {
@@ -168,7 +168,7 @@ extension PlanWorkflow {
         }
     }
 
-    /// Records and makes a plan's step to `state`; with its lock held and its state checked, nothing stands in the way.
+    /// Records and stores a plan's move to `state`. Call it with the plan's lock held and its state checked.
     func move(
         _ plan: Plan, to state: PlanState, _ event: AuditEvent
     ) async throws(ServiceError) -> Plan {
@@ -187,7 +187,7 @@ extension PlanWorkflow {
         return moved
     }
 
-    /// Refuses what cannot be applied any more, with the code that says why.
+    /// Throws if the plan can no longer be applied, with the code that says why.
     func checkState(of plan: Plan) throws(ServiceError) {
         let id = plan.id
         switch plan.state {

@@ -2,10 +2,10 @@ import AgentModel
 import FoundationEssentials
 
 extension PlanWorkflow {
-    /// Whether another live plan is to take a number for a guest that this request wants to take as well.
+    /// Checks whether another live plan takes a guest id that this request takes too.
     ///
-    /// The same party may ask for the same thing again. Only planning looks at this: whose plan is applied first has
-    /// the number, and PVE tells the other that it is taken.
+    /// The same party may plan the same request again. Only planning checks this: the plan that is applied first gets
+    /// the id, and PVE refuses it to the other.
     func reservations(of request: ActionRequest, _ caller: Caller, _ now: Date) async throws(ServiceError) -> [Check] {
         let wanted = Set(request.claimedIDs)
         guard request.changes, !wanted.isEmpty else { return [] }

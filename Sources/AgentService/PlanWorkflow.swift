@@ -4,7 +4,7 @@ import AgentPolicy
 import FoundationEssentials
 package import StrictJSON
 
-/// Makes plans, and leads them through their states up to the moment when an operation takes them over.
+/// Makes plans, and takes them through their states until an operation claims them.
 package final class PlanWorkflow: Sendable {
     let audited: AuditedStore
     let access: AccessControl
@@ -12,7 +12,7 @@ package final class PlanWorkflow: Sendable {
     let limits: Limits
     let digest: PlanDigest
     let deadlines = Deadlines()
-    /// One change of state per plan at a time.
+    /// One state change per plan at a time.
     let turns = TargetLocks()
 
     init(
@@ -28,10 +28,10 @@ package final class PlanWorkflow: Sendable {
 
     var ports: Ports { audited.ports }
 
-    /// Makes, records and stores the plan that a caller asks for. Changes nothing at PVE.
+    /// Makes, records and stores the plan for a request. Changes nothing at PVE.
     ///
-    /// - Throws: ``ServiceError`` when the request is wrong, PVE cannot be asked, or the plan cannot be recorded.
-    ///   Each refusal is recorded itself.
+    /// - Throws: ``ServiceError`` if the request is wrong, PVE cannot be asked, or the plan cannot be recorded. Each
+    ///   refusal is recorded.
     package func plan(
         _ body: JSONObject, _ context: Context, kept: PendingIdempotentRequest? = nil
     ) async throws(ServiceError) -> Plan {
@@ -39,7 +39,7 @@ package final class PlanWorkflow: Sendable {
             let request = try parse(body)
             subject.request = request
             let plan = try await makePlan(request, context)
-            // One principal's plans of changes are counted and stored one after the other, or the cap would not hold.
+            // Count and store a principal's plans of changes one after the other, or they could exceed the cap.
             let turn = turns.enter(request.changes ? ["plans of \(context.caller.principal)"] : [])
             _ = await turns.wait(for: turn)
             defer { turns.leave(turn) }
@@ -53,7 +53,7 @@ package final class PlanWorkflow: Sendable {
         do throws(RequestError) { return try ActionRequest(parsing: body) } catch { throw ServiceError(error) }
     }
 
-    /// The plan itself: looks, decides, hashes. Records and stores nothing.
+    /// Makes the plan: preview, decision, hashes. Records and stores nothing.
     func makePlan(_ request: ActionRequest, _ context: Context) async throws(ServiceError) -> Plan {
         let managed = try access.managedEnvironment(request.environment, .view, context)
         if request.changes { try access.check(.change, in: request.environment, context) }
@@ -108,7 +108,7 @@ package final class PlanWorkflow: Sendable {
         return wanted
     }
 
-    /// Refuses one live plan too many, before anything is recorded.
+    /// Throws if the requester has too many live plans or reserved ids, before anything is recorded.
     private func checkRoom(for plan: Plan) async throws(ServiceError) {
         guard plan.request.changes, plan.state.isLive else { return }
         let now = plan.createdAt
@@ -117,7 +117,7 @@ package final class PlanWorkflow: Sendable {
             let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: true)
             var due = own
             due.dueAt = now
-            // Only who wants ids has to count them.
+            // The ids only count for a plan that reserves some.
             let others =
                 claims.isEmpty ? [] : records.summaries(own, bytes: .max).rows.filter { $0.plan.expiresAt > now }
             return (
@@ -140,8 +140,8 @@ package final class PlanWorkflow: Sendable {
         }
     }
 
-    /// Records and stores the plan, and under which key it was asked for. Plans that change nothing authorise nothing:
-    /// they are kept in outline and without a key, and the oldest make room by themselves.
+    /// Records and stores the plan, with its idempotency key if it has one. Plans without changes authorise nothing:
+    /// they are stored in outline and without a key, and the oldest are removed to make room.
     private func keep(_ plan: Plan, _ kept: PendingIdempotentRequest?, _ context: Context) async throws(ServiceError) {
         let limit = limits.livePlans
         let event = AuditEvent(
@@ -168,7 +168,7 @@ package final class PlanWorkflow: Sendable {
         deadlines.set(plan.id, ports.uptime() + .milliseconds(Int(life * 1000)))
     }
 
-    /// Forgets what ended long ago, or is more than is kept.
+    /// Removes what ended long ago or is over the limits of storage.
     package func prune() async throws(ServiceError) {
         let now = ports.now()
         let oldest = now.addingTimeInterval(-Double(limits.retentionSeconds))

@@ -3,22 +3,22 @@ package import AgentModel
 package import FoundationEssentials
 package import Logging
 
-/// What the service reaches the world through.
+/// The service's connections to the outside.
 package struct Ports: Sendable {
     package var audit: any AuditSink
     package var store: any PlanStore
     package var log: Logger
     package var now: @Sendable () -> Date
-    /// Time that passes whatever the clock on the wall says.
+    /// The monotonic clock, independent of the wall clock.
     package var uptime: @Sendable () -> ContinuousClock.Instant
     package var newID: @Sendable (RecordID.Kind) -> RecordID
-    /// The freeze that a file stands for, at the time given; `nil` while there is none.
+    /// The freeze that the freeze file sets at the given time; `nil` if there is none.
     package var frozenByFile: @Sendable (Date) -> Freeze?
-    /// What is running out where the audit log or the state is written, as whoever asks for anything new is to hear it.
+    /// The error for new requests while space for the audit log or the state is running out; else `nil`.
     package var shortage: @Sendable () -> ServiceError?
-    /// Told how much has been written for a principal, in bytes and roughly.
+    /// Reports how much has been written for a principal, in approximate bytes.
     package var wrote: @Sendable (_ principal: String, _ bytes: Int) -> Void
-    /// Told of each point of a change's way as it is passed. Does nothing but where a test stops the process there.
+    /// Reports each milestone of a change. Does nothing except in tests that stop the process there.
     package var reached: @Sendable (Milestone) -> Void
 
     package init(

@@ -2,8 +2,9 @@ package import AgentAudit
 import AgentModel
 
 extension ReadService {
-    /// Audit records after number `seq`, oldest first: of an auditor's own environments, and all where there is no limit
-    /// to them. At most `limit`, and about a page's bytes; `next` is where to go on, `nil` at the end of the log.
+    /// Audit records after number `seq`, oldest first: those of the caller's own environments, or all for a caller
+    /// without a limit. At most `limit` and about one page of bytes; `next` is where to continue, `nil` at the end of
+    /// the log.
     package func auditRecords(
         after seq: UInt64, limit: Int, _ context: Context
     ) async throws(ServiceError) -> (records: [AuditRecord], next: UInt64?) {
@@ -11,7 +12,7 @@ extension ReadService {
         var found: [AuditRecord] = []
         var last = seq
         var used = 0
-        // Who sees few of many records gets them page by page.
+        // A caller who may see few of many records gets them in several pages.
         for _ in 0..<16 {
             let page: [AuditRecord]
             do throws(AuditError) {

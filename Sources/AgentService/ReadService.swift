@@ -4,11 +4,11 @@ import AgentPolicy
 package import FoundationEssentials
 package import StrictJSON
 
-/// What a read found.
+/// The result of a read.
 package struct ReadResult: Sendable {
     package enum Content: Sendable {
         case json(JSON)
-        /// Guests, environment by environment.
+        /// Guests, one environment after the other.
         case rows([RenderedRows])
     }
 
@@ -31,7 +31,7 @@ package struct ReadResult: Sendable {
     package var parts: [Part] = []
 }
 
-/// Carries out what only looks.
+/// Carries out reads.
 package final class ReadService: Sendable {
     private let audited: AuditedStore
     let access: AccessControl
@@ -114,8 +114,8 @@ package final class ReadService: Sendable {
         return ReadResult(message: request.target.description, content: .json(data))
     }
 
-    /// All guests of all environments that the caller may see, asked at the same time; a dead one is reported, not
-    /// waited for.
+    /// All guests of all environments that the caller may see, read concurrently. An environment that does not answer
+    /// is reported as such.
     package func inventoryOfAll(runningOnly: Bool, _ context: Context) async throws(ServiceError) -> ReadResult {
         try audited.checkSpace()
         let visible = access.managedEnvironments.filter { context.principal.may(.view, in: $0.settings.name) }

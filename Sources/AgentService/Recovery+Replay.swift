@@ -4,13 +4,13 @@ import FoundationEssentials
 import Logging
 import StrictJSON
 
-/// Holds a state against the records behind its mark, before anything else is done.
+/// Compares the stored state with the records behind its mark, before anything else.
 extension Recovery {
-    /// Brings the state to what the log says, in one transaction.
+    /// Brings the state up to the log, in one transaction.
     ///
-    /// What was audited and is not stored is stored where it only ends something: outcomes, rejections, cancellations,
-    /// expiries, freezes. Everything else that the state lacks gets a `void` record, unless the state is older than a
-    /// crash can make it: then an intent consumes its plan, and an operation without an outcome is in doubt.
+    /// A recorded step that is missing in the state is stored if it only ends something: outcomes, rejections,
+    /// cancellations, expiries, freezes. Every other missing step gets a `void` record, unless the state is older than
+    /// a crash can explain. Then an intent consumes its plan, and an operation without an outcome is in doubt.
     func replay(behind mark: AuditMark?) async throws(ServiceError) {
         let replay = try await gather(behind: mark)
         let isOlder = mark == nil ? false : try await isOlder(mark, replay)
@@ -38,7 +38,7 @@ extension Recovery {
             for freeze in replay.freezes where freeze.endsAt.map({ $0 > now }) ?? true {
                 if !records.freezes().contains(where: { $0.id == freeze.id }) { records.put(freeze) }
             }
-            // A new state beside an old log: what that tells of is gone, and cannot be applied.
+            // A new state beside an old log: the plans and operations of those records are gone and cannot be applied.
             guard mark != nil else { return }
             let step = ReplayStep(replay, isOlder: isOlder, isShared: isShared, now)
             for entry in replay.entries { step.take(entry, in: records) }
@@ -49,7 +49,7 @@ extension Recovery {
     private func gather(behind mark: AuditMark?) async throws(ServiceError) -> Replay {
         var replay = Replay()
         var last = mark?.settled ?? 0
-        // A log that was rotated begins later than its first record.
+        // After rotation a log begins later than its first record.
         while true {
             let page: [AuditRecord]
             do throws(AuditError) { page = try await ports.audit.records(after: last, limit: 1000) } catch {
@@ -63,16 +63,16 @@ extension Recovery {
         return replay
     }
 
-    /// Whether the log tells of more than the last steps of a process that died.
+    /// Whether the log has more than the last steps of a crashed process.
     ///
-    /// Each process stores the head once it has opened the log, so that behind it no other process can have done so; and
-    /// an operation is stored before its intent is recorded.
+    /// Each process stores the head once it has opened the log, so behind that head no other process can have opened
+    /// it. An operation is stored before its intent is recorded.
     private func isOlder(_ mark: AuditMark?, _ replay: Replay) async throws(ServiceError) -> Bool {
         guard let mark, !mark.isOfCopy, replay.openings <= 1 else { return true }
         return try await audited.read { records in replay.begun.contains { records.operation($0) == nil } }
     }
 
-    /// Whether what the record tells of has not come about, and will not: the store, which a crash left, says otherwise.
+    /// Whether the recorded step is not in the store that a crash left, and will not be.
     private static func isOpen(_ entry: Replay.Entry, _ replay: Replay, in records: any StoreReader) -> Bool {
         let event = entry.event
         let plan = entry.planID.flatMap { records.plan($0) }
@@ -81,11 +81,11 @@ extension Recovery {
         case .plan: return entry.planID != nil && plan == nil
         case .approve:
             let approver = event.result?["approver"]?.string ?? event.actor
-            // One that was withdrawn later was there once: its plan then awaits others.
+            // If it was withdrawn later, the store had it once, and the plan awaits approval again.
             return plan.map { plan in
                 plan.state == .awaitingApproval && !plan.approvals.contains { $0.approver == approver }
             } ?? false
-        // Of a plan that still waits these are completed instead.
+        // For a live plan, rejections and expiries are completed instead.
         case .reject: return plan.map { $0.state != .rejected && !$0.state.isLive } ?? false
         case .expire: return false
         case .cancel:
@@ -95,7 +95,7 @@ extension Recovery {
         case .applyIntent:
             return entry.operationID.map { !replay.hasOutcome($0) } ?? true && operation?.startedAt == nil
         case .resolve: return operation.map { $0.state == .unknown } ?? false
-        // Of what waited; other refusals, which may name an operation too, change nothing.
+        // Only a refusal of a queued operation. Other refusals may name an operation, but change nothing.
         case .refuse: return operation?.state == .queued && entry.leaves != nil
         case .read, .apply, .config, .authFailures, .log, .void, .freeze, .unfreeze: return false
         }

@@ -4,7 +4,7 @@ import FoundationEssentials
 import Logging
 import StrictJSON
 
-/// Settles what a process that ended left behind. Nothing is ever sent again.
+/// Settles what an earlier process left behind. Never sends a call again.
 struct Recovery: Sendable {
     let audited: AuditedStore
     let access: AccessControl
@@ -17,12 +17,12 @@ struct Recovery: Sendable {
 
     var ports: Ports { audited.ports }
 
-    /// Brings store, audit log and PVE to one truth. Runs once, before anybody is served.
+    /// Brings store, audit log and PVE into agreement. Run it once, before any request is served.
     ///
-    /// The state is brought to what the log says (``replay(behind:)``); what waited ends as not executed; and what was
-    /// sent is followed on, or looked for at PVE, in tasks of its own that hold their guests' locks meanwhile.
+    /// The state is brought up to the log (``replay(behind:)``). Queued operations end as not executed. Calls that were
+    /// sent are followed, or looked for at PVE, in separate tasks that hold their guests' locks meanwhile.
     ///
-    /// - Throws: when the log or the store does not work. Nothing must be served then.
+    /// - Throws: if the log or the store does not work. Serve no requests then.
     func run() async throws(ServiceError) {
         try await replay(behind: try await audited.read { $0.mark })
         try await runner.freezes.load()
@@ -36,7 +36,7 @@ struct Recovery: Sendable {
         try await arm()
     }
 
-    /// Gives live plans the time that is left to them.
+    /// Sets the deadlines of live plans to the time that they have left.
     private func arm() async throws(ServiceError) {
         let (now, instant) = (ports.now(), ports.uptime())
         for plan in try await audited.read({ $0.plans(PlanFilter(isLive: true)) }) {
@@ -47,7 +47,8 @@ struct Recovery: Sendable {
 
     // MARK: Operations
 
-    /// An operation that waited when the process ended: nothing of it was sent, and its plan can be applied again.
+    /// Ends an operation that was still queued when the process ended: nothing was sent, and its plan can be applied
+    /// again.
     private func endUnexecuted(_ queued: Operation) async throws(ServiceError) {
         var ended = queued
         let now = ports.now()
@@ -68,11 +69,11 @@ struct Recovery: Sendable {
         }
     }
 
-    /// The code of operations that ended without anything having been sent.
+    /// The code of operations that ended before anything was sent.
     static let notExecuted = "not_executed"
 
-    /// Goes on with an operation that was under way, however long PVE cannot be reached. Its locks are taken before
-    /// anybody is served, so nobody holds them yet.
+    /// Resumes an operation that was under way, however long PVE is unreachable. Its locks are taken before any request
+    /// is served, so they are free.
     private func resume(_ operation: Operation) async throws(ServiceError) {
         guard let plan = try await audited.read({ $0.plan(operation.planID) }) else {
             return await end(operation, .unknown, "its plan \(operation.planID) is gone")
@@ -130,7 +131,7 @@ struct Recovery: Sendable {
         await end(followed, followed.steps.count, of: plan)
     }
 
-    /// Ends an operation whose first `count` calls came to a good end.
+    /// Ends an operation whose first `count` calls succeeded.
     private func end(_ operation: Operation, _ count: Int, of plan: Plan) async {
         guard count == plan.preview.calls.count else {
             return await end(

@@ -3,12 +3,12 @@ import AgentModel
 import FoundationEssentials
 import StrictJSON
 
-/// What the records behind a state's mark tell, to be held against that state.
+/// What the records behind a state's mark say, for comparison with that state.
 ///
-/// A crash leaves a state that lacks, of each thing that was under way, the last step at most. A state from a backup may
-/// lack whole lives of plans and operations; such a one is older, and nothing that it lacks may count as not done.
+/// After a crash the state lacks at most the last step of each thing under way. A state from a backup is older: it may
+/// lack plans and operations as a whole, and nothing that it lacks may count as not done.
 struct Replay: Sendable {
-    /// A record with what is needed of it.
+    /// A record, reduced to what replay needs.
     struct Entry: Sendable {
         let seq: UInt64
         let time: Date
@@ -30,35 +30,35 @@ struct Replay: Sendable {
             self.event = event
         }
 
-        /// Where a refusal has left the plan.
+        /// The state in which a refusal left the plan.
         var leaves: PlanState? { event.result?["state"]?.string.flatMap(PlanState.init) }
 
-        /// Whether it is the end of that freeze; of one without an id, as records had it once, of its scope.
+        /// Whether it ends that freeze. A record without an id, from an earlier version, ends the freeze of its scope.
         func lifts(_ freeze: Freeze) -> Bool {
             event.result?["freeze_id"]?.string.map { $0 == freeze.id?.description }
                 ?? (freeze.environment?.description == event.environment)
         }
     }
 
-    /// Changes of plans and operations, oldest first, without what was called void.
+    /// Changes of plans and operations, oldest first, without voided ones.
     private(set) var entries: [Entry] = []
-    /// Freezes that were set and, by the log, hold.
+    /// Freezes that were set and still hold by the log.
     private(set) var freezes: [Freeze] = []
-    /// Ends of freezes that were not set behind the mark.
+    /// Ends of freezes. Whether each was stored, the records do not say.
     private(set) var lifted: [Entry] = []
-    /// Operations whose intent or end stands behind the head that the state knows: that they were made is stored before
-    /// either.
+    /// Operations whose intent or end is behind the head that the state knows. Each was stored before either was
+    /// recorded.
     private(set) var begun: Set<RecordID> = []
     /// How often a process opened the log behind that head.
     private(set) var openings = 0
-    /// The tasks that ended operations had.
+    /// The tasks of ended operations.
     private(set) var tasks: [UPID] = []
     private var freezeEntries: [Entry] = []
     private var voided: Set<UInt64> = []
     private var intents: Set<RecordID> = []
     private var requests: [RecordID: Entry] = [:]
 
-    /// Takes the next record; `head` is the newest one that the state knows.
+    /// Adds the next record; `head` is the newest one that the state knows.
     mutating func add(_ record: AuditRecord, behind head: UInt64) {
         let entry = Entry(record)
         let isUnknown = record.seq > head
@@ -78,7 +78,7 @@ struct Replay: Sendable {
         }
     }
 
-    /// To be called after the last record; `newID` names freezes whose record does not.
+    /// Call it after the last record; `newID` names freezes whose record has no id.
     mutating func close(newID: () -> RecordID) {
         entries.removeAll { voided.contains($0.seq) }
         let intended = entries.filter { $0.event.kind == .applyIntent }
@@ -92,7 +92,7 @@ struct Replay: Sendable {
     private mutating func set(_ entry: Entry, _ newID: () -> RecordID) {
         let event = entry.event
         let environment = event.environment.flatMap(EnvironmentName.init)
-        // A name that is none any more covers nothing.
+        // A record with an invalid environment name covers nothing.
         guard environment != nil || event.environment == nil else { return }
         let freeze = Freeze(
             id: event.result?["freeze_id"]?.string.flatMap { RecordID($0, .freeze) } ?? newID(),
@@ -105,20 +105,19 @@ struct Replay: Sendable {
 
     private mutating func lift(_ entry: Entry) {
         freezes.removeAll { entry.lifts($0) }
-        // Whether it came about, the store tells.
+        // The store knows whether this was stored.
         lifted.append(entry)
     }
 
-    /// Whether the log says that the operation's first call was about to be sent.
+    /// Whether the log has an intent: the operation's first call was about to be sent.
     func isIntended(_ operation: RecordID) -> Bool { intents.contains(operation) }
 
-    /// Whether the log says how the operation ended.
+    /// Whether the log has the operation's outcome.
     func hasOutcome(_ operation: RecordID) -> Bool {
         entries.contains { $0.operationID == operation && $0.event.kind == .apply }
     }
 
-    /// An operation that the state does not have, from its plan, or from what the log says of it; `nil` where that is not
-    /// enough.
+    /// Builds an operation that the state lacks, from its plan or from the log; `nil` if that is not enough.
     func operation(_ entry: Entry, of plan: Plan?, isShared: Bool) -> Operation? {
         guard let id = entry.operationID else { return nil }
         if let plan { return Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: entry.time) }

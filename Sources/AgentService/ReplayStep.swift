@@ -3,7 +3,7 @@ import AgentModel
 import FoundationEssentials
 import StrictJSON
 
-/// Takes records over into a state, one after the other, in one transaction.
+/// Applies records to a state, one after the other, in one transaction.
 struct ReplayStep {
     let replay: Replay
     let isOlder: Bool
@@ -51,7 +51,7 @@ struct ReplayStep {
         records.put(plan)
     }
 
-    /// What waited was turned away or cancelled.
+    /// Ends an operation that was refused or cancelled while it was queued.
     private func takeEnd(
         of entry: Replay.Entry, _ state: OperationState, _ plan: Plan?, _ next: PlanState,
         _ records: any StoreTransaction
@@ -73,7 +73,7 @@ struct ReplayStep {
         records.put(plan)
     }
 
-    /// The plan was about to be carried out, and the state does not know: it is consumed.
+    /// Consumes a plan whose intent is recorded, but not stored.
     private func takeIntent(_ entry: Replay.Entry, _ plan: Plan?, _ records: any StoreTransaction) {
         guard let id = entry.operationID,
             var operation = records.operation(id) ?? replay.operation(entry, of: plan, isShared: isShared),
@@ -105,7 +105,7 @@ struct ReplayStep {
         if wasIntended {
             consume(plan, id, state.planState, records)
         } else if var plan, plan.operationID == id, plan.state.isLive {
-            // What was never begun leaves its plan as it was.
+            // The operation never began: leave its plan as it was.
             plan.release()
             records.put(plan)
         }
@@ -123,8 +123,8 @@ struct ReplayStep {
         records.put(plan)
     }
 
-    /// Of what an older state shows as running without a call nobody knows whether one was sent: it counts as sent, so
-    /// that it is looked for at PVE.
+    /// Marks operations of an older state that are running without a call. Nothing tells whether one was sent, so it
+    /// counts as sent, and PVE is searched for it.
     func doubt(in records: any StoreTransaction) {
         let others = records.operations(OperationFilter()).flatMap { $0.steps.compactMap(\.upid) }
         for operation in records.operations(OperationFilter(state: .running))

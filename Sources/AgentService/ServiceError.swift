@@ -1,7 +1,7 @@
 package import AgentModel
 package import StrictJSON
 
-/// The stable codes of all errors that a caller can meet.
+/// The stable codes of all errors that a caller can get.
 package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     case invalidRequest = "invalid_request"
     case invalidTarget = "invalid_target"
@@ -43,7 +43,7 @@ package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     case overloaded
 }
 
-/// Why a request was not carried out, in words and codes for the caller. Holds no secret.
+/// Why a request was not carried out, as text and code for the caller. Holds no secret.
 package struct ServiceError: Error, Sendable {
     package let code: ErrorCode
     package private(set) var detail: String
@@ -51,10 +51,10 @@ package struct ServiceError: Error, Sendable {
     package var upstream: PVERejection?
     package var planID: RecordID?
     package var operationID: RecordID?
-    /// The operation that was refused or failed, as it stands.
+    /// The operation that was refused or failed, in its current state.
     package var operation: Operation?
     package var moved: [StateDrift] = []
-    /// Seconds after which it is worth asking again, where that is known.
+    /// Seconds after which a retry makes sense, if known.
     package var retryAfter: Int?
 
     package init(_ code: ErrorCode, _ detail: String, planID: RecordID? = nil) {
@@ -63,7 +63,7 @@ package struct ServiceError: Error, Sendable {
         self.planID = planID
     }
 
-    /// Without what was found at PVE. Words of ours that tell of settings have these codes.
+    /// The error without what was found at PVE. Only texts with these codes tell of settings.
     func hidingSettings(by rules: [String]) -> ServiceError {
         guard [.planStale, .policyDenied, .upstreamRefused].contains(code) else { return self }
         var hidden = ServiceError(
@@ -74,7 +74,7 @@ package struct ServiceError: Error, Sendable {
         return hidden
     }
 
-    /// The same error in other words.
+    /// The same error with another text.
     func with(detail: String) -> ServiceError {
         var error = self
         error.detail = detail

@@ -1,7 +1,7 @@
 import AgentModel
 import Synchronization
 
-/// Lets identical reads that come at the same time share one fetch. Nothing is kept once the fetch has ended.
+/// Lets identical concurrent reads share one fetch. Nothing is kept after the fetch.
 final class SharedReads: Sendable {
     struct Key: Hashable, Sendable {
         let environment: EnvironmentName
@@ -13,7 +13,7 @@ final class SharedReads: Sendable {
     private struct Flight {
         let number: UInt64
         var task: Task<Void, Never>?
-        /// Those who wait for it, by number.
+        /// The reads that wait for it, by number.
         var waiters: [UInt64: CheckedContinuation<Outcome, Never>] = [:]
     }
 
@@ -27,7 +27,7 @@ final class SharedReads: Sendable {
         }
     }
 
-    /// How many wait for a fetch.
+    /// How many reads wait for a fetch.
     var waiting: Int { state.withLock { $0.flights.values.reduce(0) { $0 + $1.waiters.count } } }
 
     private let sharing: Bool
@@ -35,8 +35,8 @@ final class SharedReads: Sendable {
 
     init(sharing: Bool) { self.sharing = sharing }
 
-    /// The rows of one environment, fetched now or by a read that is under way. Who is cancelled waits no longer, and a
-    /// fetch for which nobody waits is given up.
+    /// The rows of one environment, fetched now or shared with a read under way. A cancelled read stops waiting, and a
+    /// fetch that no read waits for is cancelled.
     func inventory(of managed: ManagedEnvironment, runningOnly: Bool) async throws(HypervisorError) -> RenderedRows {
         guard sharing else { return try await managed.hypervisor.inventory(runningOnly: runningOnly) }
         let key = Key(environment: managed.settings.name, runningOnly: runningOnly)
@@ -58,7 +58,7 @@ final class SharedReads: Sendable {
             if state.flights[key] == nil {
                 let number = state.next()
                 state.flights[key] = Flight(number: number)
-                // Of nobody's priority and cancelled by nobody's end: it is for all who wait.
+                // An unstructured task: it serves all waiters, so it must not end with the one that started it.
                 state.flights[key]?.task = Task { await self.fetch(managed, key, number) }
             }
             state.flights[key]?.waiters[waiter] = continuation

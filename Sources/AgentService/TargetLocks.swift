@@ -1,17 +1,17 @@
 import Synchronization
 
-/// Locks by name, several at once, first come first served; and slots, of which so many may be held at a time.
+/// Locks by name, several at once, first come first served; and slots with a limited number of holders.
 ///
-/// Whoever waits keeps those behind it from overtaking on any of its names and on its slot, so nobody starves, and all
-/// are taken in one step, so nobody deadlocks.
+/// No later waiter overtakes an earlier one on any of its names or on its slot, so none starves. All locks are taken in
+/// one step, so there is no deadlock.
 final class TargetLocks: Sendable {
-    /// Room for so many holders.
+    /// A slot for at most `limit` holders.
     struct Slot: Sendable {
         let name: String
         let limit: Int
     }
 
-    /// A place in the queue. `ahead` is how many stood before it when it was taken; 0 means the locks are held.
+    /// A place in the queue. `ahead` is the position when it was taken; 0 means that the locks are held.
     struct Ticket: Sendable {
         fileprivate let number: UInt64
         fileprivate let names: Set<String>
@@ -28,20 +28,20 @@ final class TargetLocks: Sendable {
     }
 
     fileprivate struct State {
-        /// Who holds each name: one, and whoever was let past it.
+        /// Who holds each name: one holder, and any that were let past it.
         var held: [String: Set<UInt64>] = [:]
         var slots: [String: Int] = [:]
         var waiting: [Waiter] = []
-        /// Granted before anybody waited for it.
+        /// Granted before anything waited for it.
         var granted: Set<UInt64> = []
         var last: UInt64 = 0
     }
 
     private let state = Mutex(State())
 
-    /// Takes the locks and the slot at once where nobody holds or awaits any of them, else a place in the queue.
+    /// Takes the locks and the slot at once if they are free and not awaited, else a place in the queue.
     ///
-    /// Where `passed` alone holds what is wanted, the locks are shared with it, without a slot and before all who wait.
+    /// If `passed` alone holds the wanted locks, they are shared with it, without a slot and ahead of all waiters.
     func enter(_ names: Set<String>, slot: Slot? = nil, passing passed: Ticket? = nil) -> Ticket {
         state.withLock { state in
             state.last += 1
@@ -60,7 +60,7 @@ final class TargetLocks: Sendable {
         }
     }
 
-    /// Waits until the ticket's locks are held; false when it was withdrawn meanwhile.
+    /// Waits until the ticket's locks are held; false if it was withdrawn meanwhile.
     func wait(for ticket: Ticket) async -> Bool {
         guard ticket.ahead > 0 else { return true }
         return await withCheckedContinuation { continuation in
@@ -74,7 +74,7 @@ final class TargetLocks: Sendable {
         }
     }
 
-    /// How many wait before the ticket now, itself included; 0 when it holds its locks.
+    /// The ticket's current position in the queue, counted from 1; 0 when it holds its locks.
     func position(of ticket: Ticket) -> Int {
         state.withLock { state in
             guard let index = state.waiting.firstIndex(where: { $0.number == ticket.number }) else { return 0 }
@@ -82,7 +82,7 @@ final class TargetLocks: Sendable {
         }
     }
 
-    /// Gives up a place in the queue. False when the locks are held already.
+    /// Gives up a place in the queue. False if the locks are held already.
     func withdraw(_ ticket: Ticket) -> Bool {
         let withdrawn: (Bool, [CheckedContinuation<Bool, Never>]) = state.withLock { state in
             guard let index = state.waiting.firstIndex(where: { $0.number == ticket.number }) else {
@@ -110,7 +110,7 @@ final class TargetLocks: Sendable {
         for continuation in granted { continuation.resume(returning: true) }
     }
 
-    /// Hands free locks to the waiters in their order; returns whom to wake.
+    /// Grants free locks to the waiters in their order; returns the waiters to wake.
     private static func grant(_ state: inout State) -> [CheckedContinuation<Bool, Never>] {
         var wake: [CheckedContinuation<Bool, Never>] = []
         var rest: [Waiter] = []
@@ -140,8 +140,8 @@ extension TargetLocks.State {
         slot.map { slots[$0.name, default: 0] >= $0.limit } ?? false
     }
 
-    /// How many of `others` go first: those that want one of its names, and while there is no slot left those that want
-    /// one as well. Who waits for a name only leaves its slot to others meanwhile.
+    /// How many of `others` go first: those that want one of its names and, if no slot is left, those that want the
+    /// same slot. A waiter that only waits for a name lets others use its slot meanwhile.
     fileprivate func count(ahead waiter: TargetLocks.Waiter, in others: ArraySlice<TargetLocks.Waiter>) -> Int {
         let isFull = isFull(waiter.slot)
         return others.count { other in

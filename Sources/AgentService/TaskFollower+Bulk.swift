@@ -1,9 +1,9 @@
 import AgentModel
 import StrictJSON
 
-/// Holds what became of many guests against what was promised: PVE's task says OK while guests fail.
+/// Compares the result for many guests with the plan: PVE's task may end with OK although guests failed.
 extension TaskFollower {
-    /// One guest of an action on many.
+    /// One guest of a bulk action.
     private struct Member {
         let guest: GuestRef
         /// `status`, or `node`.
@@ -16,7 +16,7 @@ extension TaskFollower {
 
         var isDone: Bool { found == wanted }
 
-        /// Where it is, or how it is doing, in words.
+        /// Where it is, or its status, as text.
         var words: String {
             let isPlace = field == "node"
             let now = isPlace ? "on \(found?.string ?? "no node")" : found?.shown ?? "not to be seen"
@@ -43,8 +43,8 @@ extension TaskFollower {
         var moved: StateDrift { StateDrift(field: "\(guest).\(field)", planned: planned, found: found ?? .null) }
     }
 
-    /// What became of each guest that the plan means, and with that of the operation; `nil` when the agent stopped
-    /// meanwhile.
+    /// Compares each planned guest with its current state, and returns the operation's state from that; `nil` if the
+    /// agent stopped meanwhile.
     func compareGuests(
         after end: TaskEnd, of upid: UPID, _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
     ) async -> OperationState? {
@@ -53,7 +53,7 @@ extension TaskFollower {
         var backoff = Backoff(from: .milliseconds(500))
         while true {
             await look(at: &members, managed)
-            // What HA was asked for takes its time.
+            // The HA manager takes its time.
             let waits = members.contains { $0.isManaged && !$0.isDone }
             guard waits, end.state != .unknown, ContinuousClock.now < deadline else { break }
             guard await backoff.wait() else { return nil }
@@ -77,7 +77,7 @@ extension TaskFollower {
                     + missed.map { members[$0].words }.joined(separator: ", ") + "; PVE's task ended: \(end.message)"
             ).prefix(4096))
         let isSeen = members.contains { !$0.isDone && $0.found != nil }
-        // What HA took over may get there yet.
+        // The HA manager may still complete it.
         let isLeftToHA = end.exit == .ok && missed.allSatisfy { members[$0].isManaged }
         guard isSeen, !isLeftToHA, end.state != .unknown else { return .unknown }
         if let last = operation.steps.indices.last { operation.steps[last].state = .failed }
@@ -88,7 +88,7 @@ extension TaskFollower {
         return .failed
     }
 
-    /// Reads where each guest that is not done yet is, and how it is doing.
+    /// Reads the place and status of each guest that is not done yet.
     private func look(at members: inout [Member], _ managed: ManagedEnvironment) async {
         let open = members.indices.filter { !members[$0].isDone }
         let sightings = await managed.planning.sightings(
@@ -107,7 +107,7 @@ extension TaskFollower {
 }
 
 extension Plan {
-    /// The way back for those of the guests that were changed.
+    /// The undo for those guests that were changed.
     fileprivate func undo(only ids: Set<VMID>) -> FollowUp? {
         guard var undo = preview.undo else { return nil }
         let kept = (undo.params["vms"]?.array ?? []).filter {

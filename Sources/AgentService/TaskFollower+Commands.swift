@@ -1,9 +1,9 @@
 import AgentModel
 import StrictJSON
 
-/// Follows what a guest agent runs.
+/// Follows commands that a guest agent runs.
 extension TaskFollower {
-    /// Asks for the process of an operation's command until it has ended; `nil` when the agent stopped meanwhile.
+    /// Polls the process of an operation's command until it has ended; `nil` if the agent stopped meanwhile.
     func followCommand(
         _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
     ) async -> OperationState? {
@@ -34,7 +34,7 @@ extension TaskFollower {
         return .unknown
     }
 
-    /// Keeps how a command ended, and what it wrote: that is data, whatever it says.
+    /// Stores how a command ended and what it wrote. The output is data, whatever it says.
     private func note(
         _ status: CommandStatus, _ pid: Int64, _ operation: inout Operation, _ redaction: Redaction
     ) -> OperationState {

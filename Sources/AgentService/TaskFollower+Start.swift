@@ -1,10 +1,10 @@
 import AgentModel
 import StrictJSON
 
-/// Waits for a guest that a task was to start: PVE does that in a second task, of which the first one's end says nothing.
+/// Waits for the start of a guest, which PVE runs in a second task: the end of the first says nothing about it.
 extension TaskFollower {
     /// Waits until the plan's guest runs, or the task that starts it has failed. `first` is the task that has ended.
-    /// `nil` when the agent stopped meanwhile.
+    /// `nil` if the agent stopped meanwhile.
     func awaitRunning(after first: UPID, _ plan: Plan, at managed: ManagedEnvironment) async -> TaskEnd? {
         guard let guest = plan.request.target.guest else { return TaskEnd(exit: .ok, message: "OK") }
         let deadline = ContinuousClock.now + .seconds(limits.startSeconds)

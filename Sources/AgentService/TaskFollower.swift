@@ -9,7 +9,7 @@ struct TaskEnd: Sendable {
     var logTail: [String] = []
     var message: String
 
-    /// What the end means for the operation; without an exit nobody knows.
+    /// The operation's state after that end; unknown without an exit.
     var state: OperationState {
         switch exit {
         case .ok: .succeeded
@@ -19,7 +19,7 @@ struct TaskEnd: Sendable {
         }
     }
 
-    /// What it means for the call that started the task.
+    /// The state of the call that started the task.
     var stepState: StepState {
         switch exit {
         case .ok, .warnings: .done
@@ -29,7 +29,7 @@ struct TaskEnd: Sendable {
     }
 }
 
-/// Follows what PVE works on to its end.
+/// Follows PVE's tasks to their end.
 final class TaskFollower: Sendable {
     private let access: AccessControl
     private let registry: OperationRegistry
@@ -42,8 +42,8 @@ final class TaskFollower: Sendable {
         (texts, ports) = (TaskTexts(audited: audited), audited.ports)
     }
 
-    /// Follows an operation's task to its end, and what the task leaves to others, and notes what came of it; `nil` when the
-    /// agent stopped meanwhile.
+    /// Follows an operation's task to its end, including what the task leaves to others, and notes the result; `nil` if
+    /// the agent stopped meanwhile.
     func conclude(
         _ upid: UPID, _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
     ) async -> OperationState? {
@@ -60,7 +60,7 @@ final class TaskFollower: Sendable {
             guard let started = await awaitRunning(after: upid, plan, at: managed) else { return nil }
             if started.state == .succeededWithWarnings { operation.hasWarnings = true }
             if started.state != .succeeded { end = started }
-            // Where the start is all that was asked for, the call is what it comes to.
+            // If the request was only for the start, the start decides the call's state.
             if plan.request.definition.runs == .always { operation.steps[last].state = started.stepState }
         }
         let redaction = Redaction(plan.preview.calls)
@@ -79,7 +79,7 @@ final class TaskFollower: Sendable {
         return end.state
     }
 
-    /// A worker died without a last word: what PVE shows of its work tells how far it came.
+    /// Judges a task whose worker was killed without a message by what PVE shows of its work.
     private func judgeKilled(
         _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
     ) async -> OperationState {
@@ -103,10 +103,10 @@ final class TaskFollower: Sendable {
         }
     }
 
-    /// Asks for the task's state, at first often, then every five seconds, until it has ended.
+    /// Polls the task's state, at first often, then every five seconds, until it has ended.
     ///
-    /// A task that PVE says is running is waited for as long as it runs. Silence has a deadline, and a PVE that will
-    /// not tell is not asked for ever. `nil` when the agent stops meanwhile: PVE goes on with the task, and the next start
+    /// While PVE reports the task as running, the wait has no limit. Silence has a deadline, and a PVE that refuses to
+    /// answer is not asked for ever. `nil` if the agent stops meanwhile: PVE continues the task, and the next start
     /// follows it.
     func follow(_ upid: UPID, at managed: ManagedEnvironment) async -> TaskEnd? {
         var heard = ContinuousClock.now
@@ -132,7 +132,7 @@ final class TaskFollower: Sendable {
         }
     }
 
-    /// Waits until what a task or call of the type `type` asked for has come about; `nil` when the agent stopped meanwhile.
+    /// Waits until the state that `type`, a task or call, requested is reached; `nil` if the agent stopped meanwhile.
     func settle(_ end: TaskEnd, _ type: String, _ plan: Plan, at managed: ManagedEnvironment) async -> TaskEnd? {
         guard end.exit == .ok else { return end }
         let deadline = ContinuousClock.now + .seconds(limits.highAvailabilitySeconds)
@@ -156,7 +156,7 @@ final class TaskFollower: Sendable {
         }
     }
 
-    /// The last lines of a task's log; none when PVE does not give them.
+    /// The last lines of a task's log; none if PVE does not return them.
     private func tail(of upid: UPID, at managed: ManagedEnvironment) async -> [String] {
         let lines = 20
         do throws(HypervisorError) {

@@ -1,11 +1,11 @@
 import AgentModel
 import StrictJSON
 
-/// Takes the secrets that a call carried out of what PVE says about its task, also when they have been erased.
+/// Removes a call's secrets from PVE's texts about its task, even after the secrets were erased.
 struct TaskTexts: Sendable {
     let audited: AuditedStore
 
-    /// The log of a task that has ended, without its secrets, as far as it is kept with the operation.
+    /// The log of an ended task without its secrets, up to the size that is stored with the operation.
     func keptLog(of upid: UPID, at managed: ManagedEnvironment, _ redaction: Redaction) async -> [String] {
         do throws(HypervisorError) {
             var left = 64 << 10
@@ -19,7 +19,7 @@ struct TaskTexts: Sendable {
         }
     }
 
-    /// What can be done about the secrets of an operation's task.
+    /// How to remove the secrets from the texts about an operation's task.
     func secrets(of upid: UPID, in operation: Operation) async throws(ServiceError) -> TaskSecrets {
         Self.secrets(of: upid, in: operation, try await audited.read { $0.plan(operation.planID) })
     }
@@ -31,7 +31,7 @@ struct TaskTexts: Sendable {
         return erased(operation, upid)
     }
 
-    /// An operation keeps what its newest task said, and no other.
+    /// An operation keeps only the texts of its newest task.
     private static func erased(_ operation: Operation, _ upid: UPID) -> TaskSecrets {
         operation.upid == upid
             ? .erased(log: operation.keptLog, message: operation.exitText)
@@ -40,8 +40,8 @@ struct TaskTexts: Sendable {
 
     // MARK: Reads of tasks
 
-    /// A read's data without secrets: those that have one's name, those in URLs, and what a task of the agent's own may
-    /// repeat of its call.
+    /// A read's data without secrets: values under secret names, secrets in URLs, and what the agent's own tasks may
+    /// repeat of their calls.
     func redacted(
         _ data: JSON, _ request: ActionRequest, at managed: ManagedEnvironment
     ) async throws(ServiceError) -> JSON {
@@ -52,7 +52,7 @@ struct TaskTexts: Sendable {
         return managed.planning.hiding(found, in: data, of: request)
     }
 
-    /// What is known of these tasks. Of one whose operation is not kept any more nobody knows what it carried.
+    /// What is known of these tasks. If an operation is not stored any more, its secrets are unknown.
     private func taskSecrets(
         of upids: Set<UPID>, in environment: EnvironmentName
     ) async throws(ServiceError) -> [UPID: TaskSecrets] {

@@ -4,7 +4,7 @@ import FoundationEssentials
 import StrictJSON
 import Synchronization
 
-/// Everything in memory: gone when the process ends. For tests, and for whoever wants nothing kept.
+/// A store in memory, gone when the process ends. For tests, and for running without persistence.
 package final class MemoryPlanStore: PlanStore {
     private let records = Mutex(Records())
 
@@ -103,7 +103,7 @@ package final class MemoryPlanStore: PlanStore {
             requests = requests.filter { $0.value.createdAt >= requestsBefore }
         }
 
-        /// Those of `ended`, newest first, that are too old, and of the others all but the first `count`.
+        /// Those of `ended` (newest first) that are too old, and all others beyond the first `count`.
         private static func forgotten(
             _ ended: [(id: RecordID, at: Date?)], endedBefore date: Date, keeping count: Int
         ) -> [RecordID] {
