@@ -4,11 +4,11 @@ import HTTPMessage
 import HTTPTypes
 import StrictJSON
 
-/// One request on its way through a handler; authenticated, unless the route is an open one.
+/// One request on its way through a handler. Authenticated, except on an open route.
 struct APIExchange: Sendable {
     let request: Request
     let context: Context
-    /// False only on open routes, and there for callers without a valid token.
+    /// False only on open routes, for callers without a valid token.
     let isAuthenticated: Bool
     let captures: PathCaptures
     let query: QueryItems
@@ -32,7 +32,7 @@ struct APIExchange: Sendable {
         return object
     }
 
-    /// The plan's or operation's id in the path; one that cannot exist is as unknown as one that does not.
+    /// The plan's or operation's id in the path. An id of the wrong form is reported as unknown.
     func id(_ kind: RecordID.Kind) throws(ServiceError) -> RecordID {
         let text = captures["id"] ?? ""
         if let id = RecordID(text, kind) { return id }
@@ -43,7 +43,7 @@ struct APIExchange: Sendable {
         }
     }
 
-    /// The caller's `Idempotency-Key` on this route, in the scope of its principal; `nil` where none was sent.
+    /// The caller's `Idempotency-Key` on this route, in the scope of its principal; `nil` if none was sent.
     func idempotencyKey(_ route: String) throws(ServiceError) -> IdempotencyKey? {
         guard let key = request.fields[.idempotencyKey] else { return nil }
         guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
@@ -52,7 +52,7 @@ struct APIExchange: Sendable {
         return IdempotencyKey(principal: context.caller.principal, route: route, key: key)
     }
 
-    /// A query parameter as `read` understands it; absent is fine, anything else that is not understood is not.
+    /// A query parameter as `read` parses it; `nil` if absent. Throws if it cannot be parsed.
     func query<T>(_ name: String, _ expected: String, _ read: (String) -> T?) throws(ServiceError) -> T? {
         guard let text = query[name] else { return nil }
         if let value = read(text) { return value }
@@ -67,7 +67,7 @@ struct APIExchange: Sendable {
         }
     }
 
-    /// `Prefer: wait=N` (RFC 7240) in seconds, at most 60; a preference that is none is ignored, as the RFC says.
+    /// `Prefer: wait=N` (RFC 7240) in seconds, at most 60. Ignores what is no valid preference, as the RFC requires.
     var preferredWait: Duration? {
         for preference in (request.fields[.prefer] ?? "").split(whereSeparator: { ",;".contains($0) }) {
             let parts = preference.split(separator: "=").map { $0.filter { $0 != " " && $0 != "\"" } }

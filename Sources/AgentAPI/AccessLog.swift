@@ -1,28 +1,28 @@
 package import Logging
 
-/// Takes a line for each request that was answered.
+/// Writes one line for each answered request.
 ///
-/// A port of its own beside swift-log: at tens of thousands of requests a second a dictionary of metadata for
-/// each of them would cost more than all the rest of a small answer.
+/// A separate port beside swift-log: at tens of thousands of requests a second, a dictionary of metadata for each would
+/// cost more than the rest of a small answer.
 package protocol AccessLog: Sendable {
-    /// Writes the line. Called on the thread that serves; must not block.
+    /// Writes the line. Called on the serving thread; must not block.
     func answered(_ entry: AccessEntry)
 }
 
-/// One answered request, as the access log tells it.
+/// One answered request, as the access log shows it.
 package struct AccessEntry: Sendable {
     package let method: String
-    /// The path as it came, without the query.
+    /// The path as it was sent, without the query.
     package let path: String
     package let status: Int
     /// Bytes of the answer's body.
     package let bytes: Int
     /// From the complete request to the answer, in microseconds.
     package let microseconds: Int
-    /// Who connected: `127.0.0.1:40112`, `[::1]:40112` or `unix`.
+    /// The peer: `127.0.0.1:40112`, `[::1]:40112` or `unix`.
     package let peer: String
     package let requestID: String
-    /// Who asked; `nil` where that is not known.
+    /// The caller; `nil` if unknown.
     package let actor: String?
 }
 

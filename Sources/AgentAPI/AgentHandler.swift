@@ -5,7 +5,7 @@ package import HTTPMessage
 import HTTPTypes
 import StrictJSON
 
-/// The agent's HTTP face: ids, routing, authentication, headers and the access log around the handlers.
+/// The agent's HTTP interface: ids, routing, authentication, headers and the access log around the handlers.
 package struct AgentHandler: HTTPHandler {
     private let handlers: Handlers
     private let authenticator: Authenticator
@@ -39,13 +39,13 @@ package struct AgentHandler: HTTPHandler {
         return finish(response, request, id, actor, start)
     }
 
-    /// The principal's share, for whoever has shown to be one; what is urgent has places of its own for those who may.
+    /// The lane and party of a request. Only principals with the route's right use the places for urgent requests.
     package func admission(of request: Request) -> Admission {
         guard case .matched(let route, _) = router.find(request.method, request.path) else {
             return Admission(.source(request.source))
         }
         if route.lane == .health {
-            // Who guesses waits for the answer, and not on a place for probes.
+            // A wrong token makes the answer wait. That must not take up a place for probes.
             let isGuess =
                 request.fields[.authorization] != nil && (try? authenticator.principal(of: request)) == nil
             return Admission(.source(request.source), isGuess ? .ordinary : .health)
@@ -140,7 +140,7 @@ package struct AgentHandler: HTTPHandler {
         }
     }
 
-    /// What is asked for; a change that is turned away before the service knows of it is recorded all the same.
+    /// Reads what a request asks for. A change that is refused here, before the service sees it, is still recorded.
     private func asked<Value: Sendable>(
         on route: Route, _ context: Context, _ read: () throws(ServiceError) -> Value
     ) async throws(ServiceError) -> Value {
@@ -148,7 +148,7 @@ package struct AgentHandler: HTTPHandler {
         return try await handlers.service.recordingRefusals(of: context, read)
     }
 
-    /// The principal; on an open route anybody, known or not. Who fails waits for the answer.
+    /// The principal; `nil` on an open route without valid credentials. The answer to a failure is delayed.
     private func authenticate(_ request: Request, for route: Route) async throws(ServiceError) -> Principal? {
         do throws(ServiceError) { return try authenticator.principal(of: request) } catch {
             let isGuess = request.fields[.authorization] != nil
@@ -167,7 +167,7 @@ package struct AgentHandler: HTTPHandler {
         _ request: Request, by principal: Principal, on route: Route, _ id: String
     ) throws(ServiceError) -> Context {
         do throws(ServiceError) { return try Authenticator.context(request, by: principal, requestID: id) } catch {
-            // An open route answers whoever asks.
+            // An open route answers every caller.
             if route.access == .open { return Context(principal, requestID: id) }
             throw error
         }
@@ -197,7 +197,7 @@ package struct AgentHandler: HTTPHandler {
 }
 
 extension AgentHandler {
-    /// The caller's request id where it is well-formed (1 to 128 of `A-Za-z0-9._-`), else a new one.
+    /// The caller's request id if it is well-formed (1 to 128 of `A-Za-z0-9._-`), else a new one.
     private func requestID(of request: Request) -> String {
         guard let given = request.fields[.requestID], (1...128).contains(given.utf8.count),
             given.utf8.allSatisfy({ byte in
@@ -212,7 +212,7 @@ extension AgentHandler {
         return given
     }
 
-    /// Adds what every answer carries, and writes the access log's line.
+    /// Adds the fields that every answer carries, and writes the line of the access log.
     private func finish(
         _ answer: Response, _ request: Request, _ id: String, _ actor: String?, _ start: ContinuousClock.Instant
     ) -> Response {

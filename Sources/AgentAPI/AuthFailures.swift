@@ -2,8 +2,8 @@ package import AgentAudit
 package import FoundationEssentials
 import Synchronization
 
-/// Counts failed authentications, one record for each source and minute, and lets the answers to them wait: the longer
-/// the more of them one source has made. Requests with a valid token never come here.
+/// Counts failed authentications, with one record for each source and minute, and delays the answers: the more failures
+/// of one source, the longer. Requests with a valid token are never delayed.
 package final class AuthFailures: Sendable {
     private struct State {
         var tally = AuthFailureTally()
@@ -17,9 +17,9 @@ package final class AuthFailures: Sendable {
         case after(UInt64, Task<Void, Never>)
     }
 
-    /// Answers that wait at the same time; beyond that there is no wait but a refusal.
+    /// The most answers that are delayed at the same time. Further ones are refused instead.
     package static let maximumWaits = 64
-    /// No answer waits longer than this.
+    /// The longest delay.
     package static let longestWait = Duration.seconds(10)
 
     private let state = Mutex(State())
@@ -29,11 +29,11 @@ package final class AuthFailures: Sendable {
     private let record: @Sendable ([AuditEvent]) async -> Void
 
     /// - Parameters:
-    ///   - delay: how long the answer to the first failure of a source in a minute waits; doubled for each further one,
-    ///     four times. With zero nothing waits and nothing is refused.
-    ///   - now: the clock by which minutes end.
-    ///   - sleep: lets that much time pass, less where its task is cancelled.
-    ///   - record: writes the records of a minute that is over.
+    /// - delay: the delay of the first failure of a source in a minute. It doubles with each further one, up to four
+    ///   times. With zero, nothing is delayed or refused.
+    /// - now: the clock that ends minutes.
+    /// - sleep: waits for that time, or less if its task is cancelled.
+    /// - record: writes the records of a minute that has ended.
     package init(
         delay: Duration, now: @escaping @Sendable () -> Date = { Date() },
         sleep: @escaping @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) },
@@ -47,7 +47,7 @@ package final class AuthFailures: Sendable {
 
     /// Counts a failure of `peer`, an address with its port, and returns when it may be answered.
     ///
-    /// - Returns: false, at once, where too many answers wait already.
+    /// - Returns: false, at once, if too many answers are delayed already.
     package func wait(for peer: String) async -> Bool {
         // The port changes with each connection; the address is the source.
         let source = peer.lastIndex(of: ":").map { String(peer[..<$0]) } ?? peer
@@ -74,10 +74,10 @@ package final class AuthFailures: Sendable {
         return (ended, .after(state.lastWait, wait))
     }
 
-    /// Writes the records of a minute that is over; to be called now and then, so that a lull hides nothing.
+    /// Writes the records of a minute that has ended. Call it regularly, for times without new failures.
     package func flush() async { await record(state.withLock { $0.tally.flush(at: now()) }) }
 
-    /// Ends all waits and lets nothing wait any more, as the process stops.
+    /// Ends all delays and allows no new ones, as the process stops.
     package func stop() {
         let waits = state.withLock { state in
             state.isStopping = true
@@ -86,6 +86,6 @@ package final class AuthFailures: Sendable {
         for wait in waits { wait.cancel() }
     }
 
-    /// Writes the records of all that is counted: the last act.
+    /// Writes the records of all counted failures; the last call.
     package func drain() async { await record(state.withLock { $0.tally.drain() }) }
 }

@@ -4,11 +4,11 @@ package import HTTPMessage
 package import HTTPTypes
 import Synchronization
 
-/// By what a principal is known: a token, a client certificate, or both, of which then neither counts alone.
+/// The credentials of a principal: a token, a client certificate, or both. With both, neither is valid alone.
 package struct Credentials: Sendable, Hashable {
     package let principal: Principal
     package let token: CredentialDigest?
-    /// The digest of its DER form.
+    /// The SHA-256 of its DER form.
     package let certificate: CredentialDigest?
 
     package init(_ principal: Principal, token: CredentialDigest? = nil, certificate: CredentialDigest? = nil) {
@@ -18,17 +18,17 @@ package struct Credentials: Sendable, Hashable {
     }
 }
 
-/// Tells who asks. Knows credentials by their SHA-256 only, and takes others in force while it works.
+/// Identifies callers. Knows credentials only by their SHA-256; they can be replaced at run time.
 package final class Authenticator: Sendable {
     private let entries: Mutex<[Credentials]>
 
-    /// - Parameter credentials: who gets in; where there are none, nobody does. No token, and no certificate, is that of
-    ///   two principals.
+    /// - Parameter credentials: all valid credentials; without any, no request is authenticated. No two principals
+    ///   share a token or a certificate.
     package init(_ credentials: [Credentials]) { entries = Mutex(credentials) }
 
     package var isConfigured: Bool { entries.withLock { !$0.isEmpty } }
 
-    /// Lets these in, and no others, from the next request on.
+    /// Replaces all credentials, from the next request on.
     package func replace(_ credentials: [Credentials]) { entries.withLock { $0 = credentials } }
 
     /// The principal behind `Authorization: Bearer …` (RFC 6750), the client's certificate, or both.
@@ -56,7 +56,7 @@ package final class Authenticator: Sendable {
         return known.principal
     }
 
-    /// Who has the certificate; `nil` for one that nobody has, and without one.
+    /// The holder of the certificate; `nil` if it is unknown or absent.
     private static func holder(
         of certificate: ClientCertificate?, among entries: [Credentials]
     ) throws(ServiceError) -> Credentials? {
@@ -70,11 +70,11 @@ package final class Authenticator: Sendable {
         }
     }
 
-    /// Who has the token in a header; `nil` for one that nobody has, and for another scheme.
+    /// The holder of the token in a header; `nil` for an unknown token or another scheme.
     private static func holder(of header: String, among entries: [Credentials]) -> Credentials? {
         guard let token = bearerToken(in: header) else { return nil }
         let digest = CredentialDigest(of: token)
-        // All are looked at, and in the same time whichever it is: the time tells nothing about a token.
+        // Compare with all entries in constant time, so that the time reveals nothing about a token.
         var place: UInt = 0
         for (index, entry) in entries.enumerated() {
             place |= UInt(index + 1) & (entry.token?.mask(of: digest) ?? 0)
@@ -82,7 +82,7 @@ package final class Authenticator: Sendable {
         return place > 0 ? entries[Int(place) - 1] : nil
     }
 
-    /// What to say to somebody who sent no token.
+    /// The error for a request without a token.
     private static func missing(_ certificate: ClientCertificate?, _ shown: Credentials?) -> ServiceError {
         let cure = "send the header Authorization: Bearer TOKEN"
         guard case .accepted(let bytes) = certificate, let digest = CredentialDigest(bytes: bytes) else {
@@ -95,7 +95,7 @@ package final class Authenticator: Sendable {
                 : "the client certificate counts only together with the token of its principal; \(cure)")
     }
 
-    /// Who asks, under which request id: the principal, and the label in `X-Actor-ID` where there is one.
+    /// The context of a request: its principal, its id, and the label in `X-Actor-ID` if there is one.
     package static func context(
         _ request: Request, by principal: Principal, requestID: String
     ) throws(ServiceError) -> Context {
@@ -111,7 +111,7 @@ package final class Authenticator: Sendable {
         return Context(principal, label: label, requestID: requestID)
     }
 
-    /// What follows `Bearer` and blanks; `nil` for another scheme.
+    /// The part after `Bearer` and blanks; `nil` for another scheme.
     private static func bearerToken(in header: String) -> [UInt8]? {
         let scheme = header.utf8.prefix { $0 != UInt8(ascii: " ") }
         guard scheme.lazy.map({ $0 | 0x20 }).elementsEqual("bearer".utf8) else { return nil }
@@ -120,7 +120,7 @@ package final class Authenticator: Sendable {
 }
 
 extension Context {
-    /// A request by `principal`, who calls itself `label`.
+    /// A request by `principal` with the label `label`.
     init(_ principal: Principal, label: String? = nil, requestID: String) {
         self.init(
             caller: Caller(principal: principal.id, label: label, isShared: principal.isShared), principal: principal,
@@ -129,7 +129,7 @@ extension Context {
 }
 
 extension HTTPField.Name {
-    /// Who asks, as the caller says; a label, not an identity.
+    /// The caller's label, as it states it; not an identity.
     package static var actorID: Self { constant("X-Actor-ID") }
     package static var requestID: Self { constant("X-Request-ID") }
     static var prefer: Self { constant("Prefer") }

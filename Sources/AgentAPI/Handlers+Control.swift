@@ -52,7 +52,7 @@ extension StoredResponse {
 }
 
 extension Response {
-    /// An answer as it was given before.
+    /// A response that was sent before.
     init(_ kept: StoredResponse) {
         var fields: HTTPFields = [.contentType: kept.status < 400 ? "application/json" : "application/problem+json"]
         fields[.location] = kept.location

@@ -5,7 +5,7 @@ import HTTPMessage
 import HTTPTypes
 import StrictJSON
 
-/// What each route does: decode, one call of the service, encode.
+/// What each route does: decode, call the service once, encode.
 struct Handlers: Sendable {
     let service: ControlPlane
 
@@ -23,12 +23,12 @@ struct Handlers: Sendable {
         self.authenticator = authenticator
     }
 
-    /// The process serves.
+    /// Answers that the process is serving.
     func health(_ exchange: APIExchange) async throws(ServiceError) -> Response { Self.healthy }
 
     private static let healthy = Response.json(.ok, ["ok": true])
 
-    /// Whether the agent can do its work; an unreachable PVE does not make it unready.
+    /// Whether the agent can work. An unreachable PVE does not make it unready.
     func ready(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let missing = await service.missing(isAuthConfigured: authenticator.isConfigured)
         var body: JSONObject = ["ok": .bool(missing.isEmpty)]
@@ -119,7 +119,7 @@ struct Handlers: Sendable {
 
     // MARK: Plan and apply
 
-    /// What a change asks for; what cannot be read is recorded as refused.
+    /// Reads what a request asks for. If it cannot be read, the refusal is recorded.
     func asked<Value: Sendable>(
         _ exchange: APIExchange, _ read: () throws(ServiceError) -> Value
     ) async throws(ServiceError) -> Value {
@@ -144,7 +144,7 @@ struct Handlers: Sendable {
         return response
     }
 
-    /// Carries a request out, or answers as before where its `Idempotency-Key` has been here.
+    /// Carries a request out, or repeats the answer if its `Idempotency-Key` was used before.
     private func once(
         _ exchange: APIExchange, _ route: String, _ object: JSONObject,
         _ body: (PendingIdempotentRequest?) async throws(ServiceError) -> Response
@@ -240,14 +240,14 @@ struct Handlers: Sendable {
         return .json(.ok, shown(try await service.workflow.cancelPlan(id, exchange.context), to: exchange))
     }
 
-    /// The one environment that the query names, for a list of what is in it.
+    /// The one environment that the query names, for a list of its contents.
     func environments(_ exchange: APIExchange) async throws(ServiceError) -> Set<EnvironmentName>? {
         guard let name = exchange.query["environment"] else { return nil }
         return [try await service.environment(named: name, .view, exchange.context)]
     }
 
-    /// A page of a list, at most `limit` rows and about 1 MiB; `next` names where the following one starts, when there is
-    /// one. A single row may be larger.
+    /// A page of a list: at most `limit` rows and about 1 MiB, though a single row may be larger. If there are more
+    /// rows, `next` says where the next page starts.
     func page(_ name: String, _ rows: [(id: RecordID, json: JSON)], _ limit: Int, isCut: Bool) -> Response {
         var body: [UInt8] = []
         body.append(contentsOf: "{\"\(name)\":[".utf8)

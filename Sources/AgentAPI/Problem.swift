@@ -4,7 +4,7 @@ package import HTTPMessage
 package import HTTPTypes
 import StrictJSON
 
-/// Turns errors into RFC 9457 problem documents: the one place that knows their statuses.
+/// Turns errors into RFC 9457 problem documents. Only this type knows their statuses.
 package enum Problem {
     /// The status of a code.
     package static func status(of code: ErrorCode) -> HTTPResponse.Status {
@@ -30,7 +30,7 @@ package enum Problem {
         }
     }
 
-    /// What a code means in general, whatever the case at hand.
+    /// What a code means in general, independent of the case.
     package static func title(of code: ErrorCode) -> String {
         switch code {
         case .invalidRequest: "The request is not well-formed"
@@ -75,7 +75,7 @@ package enum Problem {
         }
     }
 
-    /// The answer for an error; `given` stands for the code's own status.
+    /// The response for an error; `given` overrides the status of its code.
     package static func response(
         to error: ServiceError, requestID: String, status given: HTTPResponse.Status? = nil
     ) -> Response {

@@ -5,10 +5,10 @@ import HTTPMessage
 import HTTPTypes
 import StrictJSON
 
-/// The seed's envelope of a read: `{request, plan|decision, result{status, message, data}}`.
+/// The envelope of a read: `{request, plan?, result{status, message, data}}`.
 ///
-/// An inventory can be megabytes that several answers share, so the rows go out as they are, between a head and a
-/// tail of our own.
+/// An inventory can be megabytes that several answers share. So its rows are sent as they are, between a head and a
+/// tail.
 struct ReadEnvelope {
     /// The members before `result`.
     var head: JSONObject

@@ -2,7 +2,7 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// The bodies that routes take, apart from that of an action's request, which AgentModel reads.
+/// The bodies that routes take. AgentModel reads that of an action's request.
 extension ApplyRequest {
     /// Of `POST /v1/actions/apply`: `{plan_id, approved_by?}`, or the whole request.
     init(body: JSONObject) throws(ServiceError) {
@@ -58,7 +58,7 @@ extension FreezeRequest {
     }
 }
 
-/// How an unknown outcome is settled by hand.
+/// A request to settle an unknown outcome by hand.
 struct ResolveRequest {
     let succeeded: Bool
     let reason: String
@@ -84,7 +84,7 @@ extension ObjectReader {
         }
     }
 
-    /// Refuses the body where anything in it is wrong.
+    /// Throws if anything in the body is wrong.
     fileprivate mutating func close() throws(ServiceError) {
         do throws(JSONIssues) { try finish() } catch { throw ServiceError(error) }
     }

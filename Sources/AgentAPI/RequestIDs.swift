@@ -1,9 +1,9 @@
 import Synchronization
 
-/// Makes request ids: `req_` and 16 hexadecimal digits, no two the same while the process lives.
+/// Makes request ids: `req_` and 16 hexadecimal digits, unique during the process.
 ///
-/// A counter from a random beginning, its bits mixed one to one: the kernel's random numbers would cost a system call
-/// each time, and an id is a name and no secret.
+/// Mixes the bits of a counter with a random start, one to one. The kernel's random numbers would cost a system call
+/// for each id, and an id is no secret.
 final class RequestIDs: Sendable {
     private let counter = Atomic(UInt64.random(in: .min ... .max))
 

@@ -3,7 +3,7 @@ import AgentService
 package import HTTPMessage
 package import HTTPTypes
 
-/// One route: what it takes, who may use it, and what it does. The table is the API.
+/// One route: what it takes, who may use it, and what it does. The table of routes is the API.
 package struct Route: Sendable {
     /// What a caller needs.
     package enum Access: String, Sendable {
@@ -11,19 +11,19 @@ package struct Route: Sendable {
         case open
         /// A valid token; reads.
         case read
-        /// A valid token; asks for or makes a change.
+        /// A valid token; requests or makes a change.
         case change
     }
 
     package let method: HTTPRequest.Method
     package let path: String
     package let access: Access
-    /// What the caller's roles must allow somewhere; where, is for the service to see to. `nil` for any valid token.
+    /// The right that the caller must have in some environment; the service checks in which. `nil` for any valid token.
     package let right: Right?
-    /// Which places of the server it takes.
+    /// Which of the server's places it uses.
     package let lane: Admission.Lane
     package let summary: String
-    /// Query parameters that the route knows; any other is refused.
+    /// The query parameters of the route; all others are refused.
     package let query: [String]
     private let body: @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
 
@@ -43,19 +43,19 @@ package struct Route: Sendable {
         body = handle
     }
 
-    /// Refuses whoever has no role that allows what the route does.
+    /// Throws if no role of the principal allows what the route does.
     func checkRight(of principal: Principal) throws(ServiceError) {
         guard let right, !principal.rights.contains(right) else { return }
         throw ServiceError(
             .forbidden, "\(principal.id) may not use this route: it takes \(AccessControl.roles(for: right))")
     }
 
-    /// Serves a request of somebody whose roles allow what the route does.
+    /// Handles a request whose principal passed ``checkRight(of:)``.
     func handle(_ handlers: Handlers, _ exchange: APIExchange) async throws(ServiceError) -> Response {
         try await body(handlers)(exchange)
     }
 
-    /// Every route there is.
+    /// All routes.
     package static let all: [Route] = [
         Route(.get, "/healthz", .open, lane: .health, "the process serves", Handlers.health),
         Route(.get, "/livez", .open, lane: .health, "the same", Handlers.health),

@@ -2,18 +2,18 @@ import HTTPMessage
 import HTTPTypes
 import Synchronization
 
-/// What one caller may ask for in a minute, and at once after a lull. The defaults are far beyond what agents do.
+/// The limits of one caller for a minute, which also bound its bursts. The defaults are far above what agents need.
 package struct RateLimits: Sendable, Hashable {
     package var requests = 12_000
-    /// Of what is urgent, which does not count among the others.
+    /// Urgent requests, which are counted separately.
     package var urgentRequests = 3000
-    /// Bytes that requests make the agent write: plans, records, operations, kept answers.
+    /// Bytes that requests make the agent write: plans, records, operations, stored answers.
     package var storedBytes = 32 << 20
 
     package init() {}
 }
 
-/// A bucket of tokens for each caller and policy, filled within a minute.
+/// A token bucket for each caller and policy; an empty one fills within a minute.
 package final class Throttle: Sendable {
     enum Policy: String, CaseIterable {
         case requests
@@ -22,7 +22,7 @@ package final class Throttle: Sendable {
     }
 
     private struct Bucket {
-        /// Below zero where more was written than there were tokens for: how much shows only afterwards.
+        /// Below zero if more was written than there were tokens: the size is only known afterwards.
         var level: Double
         var at: ContinuousClock.Instant
     }
@@ -34,13 +34,13 @@ package final class Throttle: Sendable {
 
     private struct State {
         var buckets: [Key: Bucket] = [:]
-        /// When those that are full again were last taken out.
+        /// When full buckets were last removed.
         var sweptAt: ContinuousClock.Instant?
     }
 
     static let window = 60
-    /// Addresses that are told apart; beyond that those that come new share their buckets. Principals, of which there are
-    /// only so many as are configured, always have their own.
+    /// The most buckets. Beyond that, new addresses share one for each policy. Principals always have their own, since
+    /// their number is limited by the configuration.
     private static let maximumBuckets = 20_000
 
     private let limits: RateLimits
@@ -52,7 +52,7 @@ package final class Throttle: Sendable {
         self.now = now
     }
 
-    /// Takes a request's tokens, where there are enough; nothing limits the question whether the process works.
+    /// Takes a request's tokens if there are enough. Health checks have no limit.
     func take(_ admission: Admission) -> Quota {
         switch admission.lane {
         case .health: return Quota(items: [], exceeded: nil)
@@ -68,12 +68,12 @@ package final class Throttle: Sendable {
         }
     }
 
-    /// Counts what was written for a principal.
+    /// Counts the bytes that were written for a principal.
     package func wrote(_ bytes: Int, for principal: String) {
         state.withLock { _ = item(.storedBytes, .principal(principal), &$0, taking: Double(bytes), orLess: true) }
     }
 
-    /// Buckets that there are.
+    /// The number of buckets.
     var count: Int { state.withLock { $0.buckets.count } }
 
     private func take(_ policy: Policy, _ party: Admission.Party, _ state: inout State) -> Quota {
@@ -89,7 +89,7 @@ package final class Throttle: Sendable {
         }
     }
 
-    /// Fills a bucket for the time that has passed and takes `count` from it, if they are there or it may go below zero.
+    /// Refills a bucket and takes `count` from it, if it has as much or may go below zero.
     private func item(
         _ policy: Policy, _ party: Admission.Party, _ state: inout State, taking count: Double,
         orLess: Bool = false
@@ -105,7 +105,7 @@ package final class Throttle: Sendable {
         if !isExceeded { bucket.level -= count }
         state.buckets[key] = bucket
         let remaining = max(0, Int(bucket.level))
-        // How long until there is something, or until all is there again.
+        // The time until there is a token, or until the bucket is full.
         let missing = remaining > 0 ? size - bucket.level : max(1, count) - bucket.level
         return Quota.Item(
             policy: policy, limit: Int(size), remaining: remaining,
@@ -119,10 +119,10 @@ package final class Throttle: Sendable {
         guard case .source = party, state.buckets.count >= Self.maximumBuckets, state.buckets[key] == nil else {
             return key
         }
-        // Looking through all of them is for once a second, however many come new.
+        // Scan all buckets at most once a second, however many new addresses come.
         if state.sweptAt.map({ instant - $0 >= .seconds(1) }) ?? true {
             state.sweptAt = instant
-            // One that is full again says nothing.
+            // A full bucket holds no information.
             state.buckets = state.buckets.filter { entry in
                 let size = Double(limit(of: entry.key.policy))
                 return entry.value.level + (instant - entry.value.at).seconds * size / Double(Self.window) < size
@@ -132,19 +132,19 @@ package final class Throttle: Sendable {
     }
 }
 
-/// Where a caller stands, for the fields of draft-ietf-httpapi-ratelimit-headers-11.
+/// A caller's quota, for the fields of draft-ietf-httpapi-ratelimit-headers-11.
 struct Quota {
     struct Item {
         let policy: Throttle.Policy
         let limit: Int
         let remaining: Int
-        /// Until there is something to take where there is nothing, else until everything is there.
+        /// If none remain, the time until there is one; else until the bucket is full.
         let seconds: Int
         let isExceeded: Bool
     }
 
     var items: [Item]
-    /// Why the request is refused.
+    /// The limit that the request exceeded, if it is refused.
     let exceeded: Item?
 
     /// `RateLimit-Policy: "requests";q=12000;w=60` and `RateLimit: "requests";r=11999;t=1`

@@ -5,9 +5,9 @@ package import HTTPMessage
 package import HTTPTypes
 package import StrictJSON
 
-/// The wire forms of what the service answers.
+/// The wire forms of the service's results.
 package enum Views {
-    /// A stored or freshly made plan.
+    /// A stored or new plan.
     package static func plan(_ plan: Plan) -> JSON {
         [
             "plan_id": .string(plan.id.description), "state": .string(plan.state.rawValue),
@@ -23,7 +23,7 @@ package enum Views {
         ]
     }
 
-    /// A plan as lists have it: without its preview, of which they tell how much there is.
+    /// A plan as lists show it: with counts in place of its preview.
     package static func summary(_ summary: PlanSummary) -> JSON {
         let shown = summary.plan.preview
         var row = plan(summary.plan).object ?? [:]
@@ -36,7 +36,7 @@ package enum Views {
         return .object(row)
     }
 
-    /// What a read or a dry run in one step was based on: a plan that is not kept, and so has no id.
+    /// The basis of a read or a dry run in one step: a plan that is not stored and has no id.
     package static func unstored(_ plan: Plan) -> JSON {
         [
             "request": request(plan.request), "request_hash": .string(plan.requestHash),
@@ -65,7 +65,7 @@ package enum Views {
         ]
     }
 
-    /// What became of an operation that was carried out in part, as a result's data.
+    /// The result data of an operation that was partly carried out.
     package static func partial(_ operation: Operation) -> JSON {
         [
             "code": operation.code.map { .string($0) }, "detail": .string(operation.message),
@@ -91,7 +91,7 @@ package enum Views {
         ]
     }
 
-    /// The catalogue as `GET /v1/actions` answers it, parameters as a JSON Schema.
+    /// The catalogue as `GET /v1/actions` returns it, with parameters as a JSON Schema.
     package static func action(_ entry: ActionDefinition) -> JSON {
         [
             "name": .string(entry.action.rawValue), "summary": .string(entry.summary),
@@ -109,7 +109,7 @@ package enum Views {
         ]
     }
 
-    /// Families such as `net0`, `net1`, …; `nil` where there are none.
+    /// The schemas of parameter families such as `net0`, `net1`, …; `nil` if there are none.
     private static func patterns(_ entry: ActionDefinition) -> JSON? {
         let families = entry.parameters.filter { $0.count != nil }
         guard !families.isEmpty else { return nil }

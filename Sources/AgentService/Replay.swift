@@ -44,7 +44,7 @@ struct Replay: Sendable {
     private(set) var entries: [Entry] = []
     /// Freezes that were set and still hold by the log.
     private(set) var freezes: [Freeze] = []
-    /// Ends of freezes. Whether each was stored, the records do not say.
+    /// Ends of freezes. Only the store knows whether each was stored.
     private(set) var lifted: [Entry] = []
     /// Operations whose intent or end is behind the head that the state knows. Each was stored before either was
     /// recorded.
