@@ -2,19 +2,19 @@ package import AgentModel
 internal import Crypto
 internal import StrictJSON
 
-/// One line of the audit log: an event, its place in the chain, and the hashes that hold it there.
+/// One line of the audit log: an event, its position in the chain, and the hashes that fix it there.
 package struct AuditRecord: Sendable {
-    /// The form of the line, its first field `v`.
+    /// The version of the line's format; the value of its first field `v`.
     package static let version: Int64 = 1
-    /// Longest line that is written or read, in bytes, without its newline.
+    /// The longest line that is written or read, in bytes, without its newline.
     package static let maximumLineLength = 16 << 20
-    /// Deepest nesting of a line. A request may use the whole of ``JSON/maximumDepth`` and stands inside a record.
+    /// The deepest nesting of a line. A request may use the whole of ``JSON/maximumDepth`` and is nested in a record.
     package static let maximumDepth = 2 * JSON.maximumDepth
 
     package let seq: UInt64
     package let time: Timestamp
     package let event: AuditEvent
-    /// Hash of the record before; 64 zeros in the first of all.
+    /// The hash of the record before; 64 zeros in the first record.
     package let prev: String
     /// Lower-case hex SHA-256 over the RFC 8785 canonical JSON of the record without this field.
     package let hash: String
@@ -36,7 +36,7 @@ package struct AuditRecord: Sendable {
         self.hash = hash
     }
 
-    /// The head that a chain has with this record as its newest.
+    /// The head of a chain whose newest record is this one.
     package var head: AuditHead { AuditHead(seq: seq, hash: hash) }
 }
 
@@ -45,15 +45,15 @@ package struct AuditRecord: Sendable {
 extension AuditRecord {
     /// The record as one line of JSON, without the newline.
     ///
-    /// Fields and the members of values keep their order; numbers are written canonically, so that what the line
-    /// says and what its hash covers cannot differ.
+    /// Fields and members keep their order. Numbers are written canonically, so the line and the content of its hash
+    /// cannot differ.
     package var line: [UInt8] {
         var object = Self.fields(of: event, seq: seq, time: time, prev: prev)
         object.append("hash", .string(hash))
         return JSON.object(object).bytes(.canonicalNumbers)
     }
 
-    /// The hash that the record ought to have.
+    /// The correct hash of the record.
     package var digest: String { Self.digest(event, seq: seq, time: time, prev: prev) }
 
     private static func digest(_ event: AuditEvent, seq: UInt64, time: Timestamp, prev: String) -> String {
@@ -96,19 +96,19 @@ extension AuditRecord {
 // MARK: - Reading
 
 extension AuditRecord {
-    /// Why a line is no record, or not the record that its hash was made for.
+    /// Why a line is not a valid record.
     package enum Flaw: Error, Sendable, Hashable {
-        /// Not JSON at all: what a crash leaves behind.
+        /// Not JSON at all, as after a crash.
         case malformed(String)
         /// JSON, but not a record as the agent writes it.
         case shape(String)
-        /// A record whose content is not what its hash was made for.
+        /// A record whose content does not match its hash.
         case hash
     }
 
-    /// Reads one line and checks all that it says about itself: JSON, form, and its own hash.
+    /// Reads one line and checks its JSON, its form and its own hash.
     ///
-    /// The form is exact: a line whose bytes are not the ones that ``line`` would write is refused too.
+    /// The form is exact: a line that differs by a byte from what ``line`` would write is refused too.
     package init(line: [UInt8]) throws(Flaw) {
         let value: JSON
         do throws(JSONError) {
@@ -125,7 +125,7 @@ extension AuditRecord {
         guard hash == digest else { throw .hash }
     }
 
-    /// Takes the fields of a line one by one; what is left over at the end is a flaw.
+    /// Takes the fields of a line one by one; a field that is left at the end is a flaw.
     private struct FieldReader {
         private var rest: JSONObject
 
@@ -185,7 +185,7 @@ extension AuditRecord {
 }
 
 extension AuditEvent {
-    /// Whether its values are flat enough for a line that can be read again.
+    /// Whether its values are flat enough for a line that can be read back.
     package var isRecordable: Bool {
         [request, decision, result].allSatisfy { value in
             value.map { !$0.isNested(deeperThan: AuditRecord.maximumDepth - 1) } ?? true

@@ -7,26 +7,26 @@ package enum AuditKind: String, Sendable, Hashable, CaseIterable {
     case applyIntent = "apply_intent"
     /// How a mutation ended.
     case apply
-    /// A mutation was accepted and waits for its turn.
+    /// A mutation was accepted and is queued.
     case queue
     case resolve
-    /// A word that no mutation may start, and the end of it.
+    /// A freeze was set, which blocks mutations; a freeze was lifted.
     case freeze, unfreeze
-    /// A plan ended by itself: expired.
+    /// A plan expired.
     case expire
-    /// Callers and rules that are about to be put in force, as the configuration was read again.
+    /// Callers and rules that are about to take effect, after the configuration was read again.
     case config
     /// Failed authentications of one source and minute.
     case authFailures = "auth_failures"
-    /// The writer speaks of itself: opened, continued after rotation, set a torn line aside.
+    /// The writer's own events: opened, continued after rotation, set a torn line aside.
     case log
-    /// What was audited but never happened.
+    /// Something was audited but did not happen.
     case void
 }
 
-/// What happened, as a caller of the log tells it; the log adds place and hashes.
+/// What happened, as the caller of the log reports it. The log adds position and hashes.
 ///
-/// `request`, `decision` and `result` are built by the caller; a ``Secret`` has no way into a ``JSON``.
+/// The caller builds `request`, `decision` and `result`. A ``Secret`` cannot get into a ``JSON``.
 package struct AuditEvent: Sendable {
     package var kind: AuditKind
     package var actor: String
@@ -69,12 +69,12 @@ package struct AuditHead: Sendable, Hashable {
         self.hash = hash
     }
 
-    /// What the first record of all continues from: number 0, a hash of 64 zeros.
+    /// What the very first record continues from: number 0, a hash of 64 zeros.
     package static let empty = AuditHead(seq: 0, hash: String(repeating: "0", count: 64))
 }
 
 extension AuditHead: LosslessStringConvertible {
-    /// As operators save it: `43:9c1e…`, the hash in full.
+    /// The form that operators save: `43:9c1e…`, with the full hash.
     package var description: String { "\(seq):\(hash)" }
 
     /// Reads `seq:hash`; `nil` unless the number is decimal and the hash 64 lower-case hexadecimal digits.
@@ -86,17 +86,17 @@ extension AuditHead: LosslessStringConvertible {
         self.init(seq: seq, hash: String(parts[1]))
     }
 
-    /// Whether `text` could be a hash: 64 lower-case hexadecimal digits.
+    /// Whether `text` has the form of a hash: 64 lower-case hexadecimal digits.
     static func isHash(_ text: some StringProtocol) -> Bool {
         text.utf8.count == 64
             && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }
 }
 
-/// Why a record is not in the log. The text names the file and the cure and holds nothing of the record.
+/// Why a record is not in the log. The text names the file and what to do, and has nothing of the record.
 package struct AuditError: Error, Sendable, Hashable, CustomStringConvertible {
     package let description: String
-    /// Whether the record may be in the log all the same: it was written and could not be synced.
+    /// Whether the record may still be in the log: it was written, but could not be synced.
     package let mayBeWritten: Bool
 
     package init(_ description: String, mayBeWritten: Bool = false) {
@@ -105,9 +105,9 @@ package struct AuditError: Error, Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// When a record has to be on stable storage.
+/// When a record must be on stable storage.
 package enum AuditDurability: Sendable, Hashable {
-    /// Before `append` returns (`fdatasync`, shared with whoever waits at the same time).
+    /// Before `append` returns (`fdatasync`, shared with concurrent appends).
     case now
     /// Written before `append` returns, synced within a second.
     case soon
@@ -115,25 +115,25 @@ package enum AuditDurability: Sendable, Hashable {
 
 /// The port of the audit log: append-only, one chain, one writer.
 package protocol AuditSink: Sendable {
-    /// Adds one record and returns the head that it made. Throws when the record is not, or not durably, in the log.
+    /// Adds one record and returns the new head. Throws if the record is not, or not durably, in the log.
     @discardableResult
     func append(_ event: AuditEvent, _ durability: AuditDurability) async throws(AuditError) -> AuditHead
 
-    /// The records after number `seq`, oldest first, as far as the present file has them: at most `limit` of them, and no
-    /// more once their lines have `bytes` bytes together.
+    /// The records after number `seq`, oldest first: at most `limit`, and no more once their lines have `bytes` bytes
+    /// in total. Rotated files that are still beside the log count too.
     ///
-    /// A log that was rotated begins later; what came before is in the files that were put aside.
+    /// If older files were moved away, the records begin later.
     func records(after seq: UInt64, limit: Int, bytes: Int) async throws(AuditError) -> [AuditRecord]
 
     /// The newest synced record; seq 0 in an empty log.
     var head: AuditHead { get }
 
-    /// Why the log would refuse a record now; `nil` when it would take one. Looks at what it knows; does no I/O.
+    /// Why the log would refuse a record now; `nil` if it would take one. Does no I/O.
     var fault: AuditError? { get }
 }
 
 extension AuditSink {
-    /// The same, however large.
+    /// The same, without a limit of bytes.
     package func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord] {
         try await records(after: seq, limit: limit, bytes: .max)
     }

@@ -2,8 +2,8 @@ package import AgentModel
 
 /// Checks a log from its bytes, in pieces of any size, in constant memory.
 ///
-/// Give it the files in the order they were written, rotated ones first: ``begin(file:)``, ``feed(_:)`` as often as
-/// there is something, and in the end ``finish()``. The first flaw is thrown; after it the verifier is spent.
+/// Pass the files in the order they were written, rotated ones first: ``begin(file:)``, ``feed(_:)`` for each piece,
+/// and ``finish()`` at the end. The first flaw is thrown; do not use the verifier after that.
 package struct AuditVerifier: Sendable {
     private let saved: AuditHead?
     private var chain: AuditChain?
@@ -15,20 +15,20 @@ package struct AuditVerifier: Sendable {
 
     private var file = ""
     private var line = 0
-    /// The beginning of a line whose end has not come yet.
+    /// The start of a line that is not complete yet.
     private var partial: [UInt8] = []
 
-    /// - Parameter saved: a head noted earlier, which the log must contain; so a cut tail shows.
+    /// - Parameter saved: a head noted earlier, which the log must contain; this detects a cut tail.
     package init(saved: AuditHead? = nil) { self.saved = saved }
 
-    /// Goes on with the next file.
+    /// Starts the next file.
     package mutating func begin(file name: String) throws(AuditFinding) {
         try endFile()
         file = name
         line = 0
     }
 
-    /// Checks the lines that end within `bytes` and keeps the beginning of one that does not.
+    /// Checks the lines that end within `bytes` and keeps the start of an incomplete one.
     package mutating func feed(_ bytes: ArraySlice<UInt8>) throws(AuditFinding) {
         var rest = bytes
         while let newline = rest.firstIndex(of: UInt8(ascii: "\n")) {
@@ -51,13 +51,13 @@ package struct AuditVerifier: Sendable {
     /// Where the chain begins: the record before the first.
     package private(set) var origin: AuditHead?
 
-    /// Whether the last bytes fed are the beginning of a line: where a writer is just at work, the rest may follow.
+    /// Whether the last bytes are the start of a line. If the log is being written, the rest may follow.
     package var isWithinLine: Bool { !partial.isEmpty }
 
-    /// Forgets the beginning of a line whose end was never written.
+    /// Drops the start of a line that was never completed.
     package mutating func dropTorn() { partial = [] }
 
-    /// Checks that the log ends where it should, and sums up.
+    /// Checks that the log ends where it should, and returns the summary.
     package mutating func finish() throws(AuditFinding) -> AuditSummary {
         try endFile()
         let head = chain?.head ?? .empty
@@ -105,7 +105,7 @@ package struct AuditVerifier: Sendable {
         records += 1
     }
 
-    /// The first record tells where the chain begins.
+    /// The first record defines where the chain begins.
     private mutating func start(with record: AuditRecord) throws(AuditFinding) {
         let before = AuditHead(seq: record.seq - 1, hash: record.prev)
         if let saved, saved.seq < before.seq {
@@ -125,10 +125,10 @@ package struct AuditVerifier: Sendable {
     }
 }
 
-/// The first thing wrong with a log, and where.
+/// The first flaw of a log, and where it is.
 package struct AuditFinding: Error, Sendable, Hashable, CustomStringConvertible {
     package let file: String
-    /// Counted from 1; 0 where the fault is not in a line.
+    /// Counted from 1; 0 if the flaw is not in a line.
     package let line: Int
     package let reason: String
 
@@ -142,7 +142,7 @@ package struct AuditFinding: Error, Sendable, Hashable, CustomStringConvertible 
     package var description: String { line == 0 ? "\(file): \(reason)" : "\(file):\(line): \(reason)" }
 }
 
-/// What a log without a flaw holds.
+/// The contents of a log without a flaw.
 package struct AuditSummary: Sendable, Hashable, CustomStringConvertible {
     package let records: UInt64
     /// Number of the first record; `nil` in an empty log.
@@ -150,7 +150,7 @@ package struct AuditSummary: Sendable, Hashable, CustomStringConvertible {
     package let from: Timestamp?
     package let to: Timestamp?
     package let head: AuditHead
-    /// What is no flaw but worth knowing.
+    /// What is not a flaw, but worth knowing.
     package let notes: [String]
 
     /// `44 records, 2026-11-22T21:01:12Z – 21:16:53Z, chain whole, head 44:9c1e…`, with the head in full.
@@ -166,7 +166,7 @@ package struct AuditSummary: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension AuditRecord.Flaw {
-    /// What is wrong with the line, in words.
+    /// The flaw of the line, as text.
     package var words: String {
         switch self {
         case .malformed(let reason), .shape(let reason): reason
@@ -176,7 +176,7 @@ extension AuditRecord.Flaw {
 }
 
 extension AuditChain.Break {
-    /// How `record` does not follow, in words.
+    /// Why `record` does not follow, as text.
     package func words(_ record: AuditRecord) -> String {
         switch self {
         case .gap(let expected): "is record \(record.seq) where \(expected) belongs: some are missing"

@@ -2,9 +2,9 @@ import AgentModel
 package import FoundationEssentials
 internal import StrictJSON
 
-/// Counts failed authentications so that each source makes one record a minute, however hard it tries.
+/// Counts failed authentications so that each source makes one record a minute, whatever the number of failures.
 ///
-/// Memory is bounded: sources beyond the limit of a minute are counted together under `others`.
+/// Memory is bounded: sources beyond the limit in a minute are counted together under `others`.
 package struct AuthFailureTally: Sendable {
     private struct Entry {
         var count: Int
@@ -17,11 +17,11 @@ package struct AuthFailureTally: Sendable {
     private var entries: [String: Entry] = [:]
     private static let others = "others"
 
-    /// - Parameter maximumSources: how many sources of one minute are told apart.
+    /// - Parameter maximumSources: how many sources are counted separately in a minute.
     package init(maximumSources: Int = 256) { self.maximumSources = maximumSources }
 
-    /// Counts one failure and returns the events of the minute that has ended with it, if one has, and how many
-    /// failures of the source there were in this minute before it.
+    /// Counts one failure. Returns the events of the minute that has ended with it, if one has, and the number of
+    /// earlier failures of the source in this minute.
     package mutating func count(source: String, at date: Date) -> (ended: [AuditEvent], earlier: Int) {
         let time = Timestamp(date)
         let ended = minute == time.minute ? [] : drain()
@@ -33,12 +33,12 @@ package struct AuthFailureTally: Sendable {
         return (ended, earlier)
     }
 
-    /// Returns the events of a minute that is over at `date`; call it now and then, so that a lull hides nothing.
+    /// Returns the events of a minute that has ended by `date`. Call it regularly, for times without new failures.
     package mutating func flush(at date: Date) -> [AuditEvent] {
         minute == Timestamp(date).minute ? [] : drain()
     }
 
-    /// Returns the events of all that is counted, as for the end of the process.
+    /// Returns the events of all counted failures, for the end of the process.
     package mutating func drain() -> [AuditEvent] {
         defer {
             entries = [:]
