@@ -2,24 +2,24 @@ package import AgentModel
 
 /// Why an approval does not count.
 package enum ApprovalRefusal: Error, Sendable, Hashable {
-    /// Nobody approved, or not enough did.
+    /// There is no approval, or there are too few.
     case missing(have: Int, need: Int)
-    /// Names in a body are no approvals here.
+    /// An approval by a name in the body is not accepted here.
     case declaredNotAccepted
-    /// The approver asked for the plan or applies it.
+    /// The approver requested the plan or applies it.
     case selfApproval(String)
-    /// They may not approve in that environment.
+    /// The principal may not approve in that environment.
     case notAnApprover(String)
-    /// They have approved already.
+    /// The principal has approved already.
     case again(String)
 }
 
-/// Holds approvals against a plan.
+/// Checks approvals against a plan.
 package enum ApprovalCheck {
-    /// Whether `approvedBy`, a name in the body of an apply request, counts for a `plan` that awaits approval, which takes
-    /// `needed` by now, when `applier` applies it in `environment`.
+    /// Checks that `approvedBy`, a name in the body of an apply request, is a valid approval of `plan`, when `applier`
+    /// applies it in `environment`. `needed` is how many approvals a plan that awaits them needs by now.
     ///
-    /// Names compare without regard to case, so that `Alice` does not approve for `alice`.
+    /// Names are compared without case, so that `Alice` cannot approve for `alice`.
     package static func declared(
         _ approvedBy: String?, for plan: Plan, needing needed: Int, appliedBy applier: Caller,
         in environment: EnvironmentSettings
@@ -36,7 +36,7 @@ package enum ApprovalCheck {
         }
     }
 
-    /// Whether `approver`, under a token of their own, may approve `plan`.
+    /// Checks that `approver`, with a token of their own, may approve `plan`.
     package static func verified(by approver: Principal, for plan: Plan) throws(ApprovalRefusal) {
         guard !approver.isShared, approver.may(.approve, in: plan.request.environment) else {
             throw .notAnApprover(approver.id)
@@ -47,13 +47,13 @@ package enum ApprovalCheck {
         guard !plan.approvals.contains(where: { $0.isBy(approver.id) }) else { throw .again(approver.id) }
     }
 
-    /// Names compare without regard to case, as ids of principals are unique without regard to it.
+    /// Names are compared without case, since principals' ids are unique without it.
     private static func isName(_ name: String, of callers: Caller...) -> Bool {
         callers.flatMap { [$0.principal, $0.label] }.contains { $0?.lowercased() == name.lowercased() }
     }
 
-    /// Whether an approval that was given still counts, whoever gave it did not ask for the plan: a verified one as long
-    /// as its approver has the role; a declared one as long as names are taken there.
+    /// Whether a given approval still counts; the requester's own never does. A verified one counts while its approver
+    /// has the role, a declared one while the environment accepts declared names.
     package static func stillCounts(
         _ approval: Approval, for plan: Plan, in environment: EnvironmentSettings, among directory: Directory
     ) -> Bool {

@@ -1,11 +1,11 @@
 package import AgentModel
 import StrictJSON
 
-/// Decides what is allowed and what needs approvals: the catalogue's base, and rules that tighten it. Total and pure:
-/// the same input, the same decision.
+/// Decides what is allowed and what needs approvals: the catalogue's defaults, and rules that tighten them. Total and
+/// pure: the same input gives the same decision.
 package struct Policy: Sendable, Hashable {
     package let rules: [PolicyRule]
-    /// Names what is in force, `base@7d1c03f2` or `base@7d1c03f2+rules@90ab12cd`: another version may decide otherwise.
+    /// Names this policy: `base@7d1c03f2` or `base@7d1c03f2+rules@90ab12cd`. Another version may decide otherwise.
     package let version: String
 
     package init(rules: [PolicyRule] = []) {
@@ -33,10 +33,10 @@ package struct Policy: Sendable, Hashable {
         return "base@" + PlanDigest.hash(.array(matrix)).prefix(8)
     }()
 
-    /// Decides on `request` by everything that it reaches, as planning saw it, and by `checks`; the most restrictive rule
-    /// wins, and all that matched are named with the subjects that they matched.
+    /// Decides on `request` by all that it reaches, as planning found it, and by `checks`. The most restrictive rule
+    /// wins. The decision lists every rule that matched, with the subjects that it matched.
     ///
-    /// Without a `reach` the target's name is all that rules can match.
+    /// Without a `reach`, rules can only match the target's name.
     package func evaluate(
         _ request: ActionRequest, by requester: Caller, in environment: EnvironmentSettings, reach: Reach? = nil,
         checks: [Check] = []
@@ -58,7 +58,7 @@ package struct Policy: Sendable, Hashable {
             let matched = reach.subjects.indices.filter { rule.matches(reach.subjects[$0]) }
             guard !matched.isEmpty else { continue }
             decision.tighten(by: rule, for: request)
-            // A rule about no subject in particular is noted at the target.
+            // A rule without targets and tags is noted at the target.
             for index in rule.isAboutSubjects ? matched : [0] {
                 decision.subjects[index].rules.append("rule:\(rule.id)")
             }
@@ -71,18 +71,18 @@ package struct Policy: Sendable, Hashable {
         return decision
     }
 
-    /// The guests that rules name by number: where all guests are reached, these have to be found.
+    /// The guests that rules name by number. A request that reaches all guests must look these up.
     package var namedGuests: Set<VMID> {
         Set(rules.flatMap { $0.scope.targets ?? [] }.compactMap { Target($0.description)?.guest?.id })
     }
 
-    /// Whether a rule about targets or tags could match a request for the action, so that it matters what it reaches.
+    /// Whether a rule about targets or tags could match a request for the action, so that its reach matters.
     package func looksAtSubjects(of action: Action) -> Bool {
         rules.contains { $0.isAboutSubjects && $0.scope.actions?.contains(action) == true }
     }
 
-    /// The rules by which the caller may not read the settings of something that the request reaches: what a preview
-    /// shows of those is then hidden from them.
+    /// The rules that deny the caller the settings of something that the request reaches. A preview hides those
+    /// settings from the caller.
     package func rulesHiding(
         _ reach: Reach, of request: ActionRequest, from caller: Caller
     ) -> [String] {
@@ -93,13 +93,13 @@ package struct Policy: Sendable, Hashable {
         }.map { "rule:\($0.id)" }
     }
 
-    /// The rules by which the caller may not read the settings of something or other there: for lists, which do not look at
-    /// what each of their rows reaches.
+    /// The rules that deny the caller any settings in the environment. For lists, which do not look up the reach of
+    /// each row.
     package func rulesHidingAnything(in environment: EnvironmentName, from caller: Caller) -> [String] {
         rules.filter { $0.hidesSettings(in: environment, from: caller) }.map { "rule:\($0.id)" }
     }
 
-    /// The first tag or pool that a guest loses and that a rule in force there names, with the rule.
+    /// The first tag or pool that a guest loses and that a rule of that environment names, with the rule.
     private func ruledLoss(of reach: Reach, in environment: EnvironmentSettings) -> (name: String, rule: String)? {
         for loss in reach.losses {
             if let rule = rules.first(where: { $0.names(loss, in: environment.name) }) { return (loss, rule.id) }
@@ -107,8 +107,8 @@ package struct Policy: Sendable, Hashable {
         return nil
     }
 
-    /// What a decision asks for: approvals by principals of their own, or, where nobody has one, names that the
-    /// holder of the shared token vouches for.
+    /// The approvals that a decision requires: by principals with their own token or, if none has one, by names that
+    /// the holder of the shared token declares.
     package func requirement(
         of decision: Decision, in environment: EnvironmentSettings, among directory: Directory
     ) -> Requirement {
@@ -119,14 +119,14 @@ package struct Policy: Sendable, Hashable {
 }
 
 extension Decision {
-    /// The first to deny gives the reason.
+    /// The first denial gives the reason.
     fileprivate mutating func deny(_ rule: String, _ why: String) {
         if allowed { reason = why }
         allowed = false
         rules.append(rule)
     }
 
-    /// Who takes a rule's tag or pool from a guest takes the rule from it.
+    /// Removing a rule's tag or pool from a guest takes the guest out of the rule's scope.
     fileprivate mutating func guardLoss(_ loss: (name: String, rule: String)) {
         if !requiresApproval {
             reason =
@@ -137,7 +137,7 @@ extension Decision {
         rules.append("base:touches-rules")
     }
 
-    /// A dry run changes nothing: it is told of the rules, not bound by them.
+    /// A dry run changes nothing: it lists the rules, but is not bound by them.
     fileprivate mutating func tighten(by rule: PolicyRule, for request: ActionRequest) {
         let name = "rule:\(rule.id)"
         guard !request.dryRun else {

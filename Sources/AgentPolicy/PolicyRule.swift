@@ -1,8 +1,8 @@
 package import AgentModel
 import StrictJSON
 
-/// One rule of the configuration. It tightens what the catalogue says and cannot loosen it: it denies, or asks for
-/// approvals. Data, no code.
+/// One rule of the configuration. It can only tighten what the catalogue says: it denies, or requires approvals. Data,
+/// no code.
 package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
     package enum Effect: String, Sendable, Hashable, CaseIterable {
         case deny
@@ -11,21 +11,21 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
 
     package let id: String
     package let effect: Effect
-    /// How many approvals ``Effect/requireApproval`` asks for.
+    /// How many approvals ``Effect/requireApproval`` requires.
     package let approvals: Int
     package let reason: String?
     /// What the rule is about; `nil` is everything, an empty set nothing.
     package let scope: Scope
 
-    /// A rule applies where all of these hold.
+    /// A rule applies if all of these match.
     package struct Scope: Sendable, Hashable {
         package var environments: Set<EnvironmentName>?
-        /// Without actions a rule covers everything that changes something; a read only where it is named.
+        /// Without actions a rule covers all changes; a read is covered only if it is named.
         package var actions: Set<Action>?
         package var targets: Set<TargetPattern>?
-        /// Any of these on the guest is enough.
+        /// The guest must have at least one of these.
         package var tags: Set<String>?
-        /// Ids of those who ask.
+        /// Ids of the requesting principals.
         package var principals: Set<String>?
 
         package init() {}
@@ -39,7 +39,7 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         self.scope = scope
     }
 
-    /// What the rule does and to what, in one line.
+    /// The rule's effect and scope, in one line.
     package var description: String {
         let conditions = [
             list("in", scope.environments?.map(\.description)), list("for", scope.actions?.map(\.rawValue)),
@@ -53,8 +53,8 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         values.map { word + " " + $0.sorted().joined(separator: ", ") }
     }
 
-    /// Whether the rule is about such requests, whatever they reach; `actions` are the request's own and those that it
-    /// does by another name.
+    /// Whether the rule covers such requests, whatever they reach. `actions` are the request's own action and those
+    /// that it performs under another name.
     func covers(_ request: ActionRequest, doing actions: Set<Action>, by requester: Caller) -> Bool {
         (scope.actions.map { !$0.isDisjoint(with: actions) } ?? (request.definition.effect == .change))
             && concerns(request.environment, requester)
@@ -64,22 +64,22 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         scope.environments?.contains(environment) ?? true && scope.principals?.contains(caller.principal) ?? true
     }
 
-    /// Whether it denies the caller a read there that shows settings.
+    /// Whether it denies the caller a read of settings in that environment.
     func hidesSettings(in environment: EnvironmentName, from caller: Caller) -> Bool {
         effect == .deny && scope.actions?.isDisjoint(with: ActionCatalog.settingReads) == false
             && concerns(environment, caller)
     }
 
-    /// Whether only some subjects are meant.
+    /// Whether the rule covers only some subjects.
     var isAboutSubjects: Bool { scope.targets != nil || scope.tags != nil }
 
-    /// Whether the subject is one that the rule is about, by any of its names and by its tags.
+    /// Whether the rule covers the subject, by any of its names and by its tags.
     func matches(_ subject: Subject) -> Bool {
         scope.targets?.contains { pattern in subject.names.contains(where: pattern.matches) } ?? true
             && scope.tags.map { !$0.isDisjoint(with: subject.tags) } ?? true
     }
 
-    /// Whether the rule knows guests there by this tag or pool, `tag/web` or `pool/prod`.
+    /// Whether the rule selects guests of that environment by this tag or pool, `tag/web` or `pool/prod`.
     func names(_ mark: String, in environment: EnvironmentName) -> Bool {
         guard scope.environments?.contains(environment) ?? true else { return false }
         if mark.hasPrefix("tag/") { return scope.tags?.contains(String(mark.dropFirst("tag/".count))) == true }
@@ -98,11 +98,11 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// A target, or all that begin alike: `vm/101`, `vm/*`, `firewall/*`, `*`. A guest's pattern takes its firewall along.
+/// A target, or a prefix with `*`: `vm/101`, `vm/*`, `firewall/*`, `*`. A guest's pattern also matches its firewall.
 package struct TargetPattern: Sendable, Hashable, CustomStringConvertible {
     package let description: String
 
-    /// `nil` unless it is a target, or the beginning of one with a `*` behind it.
+    /// `nil` unless it is a target, or a target's prefix followed by `*`.
     package init?(_ text: String) {
         if text.hasSuffix("*") {
             let stem = String(text.dropLast())
