@@ -1,7 +1,7 @@
 internal import AgentAudit
 import AgentModel
 
-/// The lines of one write.
+/// The lines that are written together.
 struct AuditBatch {
     var chain: AuditChain
     var bytes: [UInt8] = []
@@ -9,7 +9,7 @@ struct AuditBatch {
 
     init(_ chain: AuditChain) { self.chain = chain }
 
-    /// Adds a record; `nil` when it is too large for a line.
+    /// Adds a record; `nil` if it is too large for a line.
     @discardableResult
     mutating func add(_ event: AuditEvent, at time: Timestamp) -> AuditHead? {
         var next = chain

@@ -4,22 +4,22 @@ internal import SystemFile
 internal import SystemPackage
 internal import SystemThread
 
-/// The part of a log's file that was there when it was opened, to be verified while the agent serves.
+/// The part of a log's file that existed when it was opened, to be verified while the agent serves.
 struct AuditHistory {
     let path: String
     let identity: AuditLogFile.Identity
-    /// Where the part ends, and with which record.
+    /// The end of that part, and its last record.
     let end: Int64
     let head: AuditHead
 
-    /// `nil` where there is nothing to verify.
+    /// `nil` if there is nothing to verify.
     init?(of file: borrowing AuditLogFile, _ tail: AuditLogFile.Tail) {
         guard let head = tail.record?.head, let identity = file.identity else { return nil }
         (path, self.identity, end, self.head) = (file.path, identity, tail.end, head)
     }
 
-    /// Reads on a thread of its own, a piece at a time and with pauses, so that nobody waits for it. `found` is told the
-    /// first flaw; where there is none, `anchors` learn what was verified.
+    /// Verifies on a separate thread, a piece at a time and with pauses, so that it holds up nothing. Calls `found`
+    /// with the first flaw. Without one, adds the verified heads to `anchors`.
     func verify(
         _ anchors: AuditAnchors, isWanted: @escaping @Sendable () -> Bool,
         found: @escaping @Sendable (AuditError) -> Void
@@ -40,7 +40,7 @@ struct AuditHistory {
     }
 
     private func read(_ anchors: AuditAnchors, _ isWanted: () -> Bool) throws(AuditFinding) {
-        // It was rotated away meanwhile: `audit verify` is for what was put aside.
+        // The file was rotated meanwhile: `audit verify` checks rotated files.
         guard let file = try? OpenFile(path, .readOnly, .noFollow), AuditLogFile.Identity(of: file) == identity else {
             return
         }
@@ -73,7 +73,7 @@ struct AuditHistory {
 }
 
 extension AuditLogFile {
-    /// Which file it is, whatever its name.
+    /// The file's identity, whatever its name.
     struct Identity: Equatable, Sendable {
         private let device: DeviceID
         private let inode: Inode

@@ -3,7 +3,7 @@ import AgentModel
 internal import FoundationEssentials
 internal import StrictJSON
 
-/// The writer itself: the chain, its file, and what is wrong with it. Lives on one thread.
+/// The writer itself: the chain, its file, and its faults. Used on one thread.
 final class AuditJournal {
     struct Entry {
         var event: AuditEvent
@@ -13,9 +13,9 @@ final class AuditJournal {
 
     private enum Health {
         case good
-        /// The last write failed; so many records were refused since.
+        /// The last write failed; counts the records that were refused since.
         case full(AuditError, refused: Int)
-        /// Nothing is written until the file is opened anew.
+        /// Nothing is written until the file is reopened.
         case broken(AuditError)
     }
 
@@ -23,16 +23,16 @@ final class AuditJournal {
     private let now: @Sendable () -> Date
     private let timing: FileAuditSink.Timing
     private var file: AuditLogFile?
-    /// Up to the newest record in the file, synced or not.
+    /// Its head is the newest record in the file, synced or not.
     private var chain: AuditChain
     private var health = Health.good
-    /// What the log has to say of itself before the next record.
+    /// Events of the log itself, written before the next record.
     private var notes: [AuditEvent] = []
-    /// Heads that were verified when it was opened.
+    /// The heads that were verified when the log was opened.
     let verified: [AuditHead]
-    /// What was in the file when it was opened, until somebody takes it to be verified.
+    /// The part that was in the file when it was opened, until it is taken for verification.
     private var history: AuditHistory?
-    /// A file whose history is broken, and how: it is not written any more.
+    /// A file with a broken history, and its error: nothing is written to it any more.
     private var distrusted: (file: AuditLogFile.Identity, error: AuditError)?
 
     private(set) var head: AuditHead
@@ -41,11 +41,11 @@ final class AuditJournal {
     private var lastLook = ContinuousClock.now
     private var lastTry = ContinuousClock.now
 
-    /// The room that has to be there at the start: for some tens of records.
+    /// The free space that is required at the start, for some tens of records.
     private static let room: Int64 = 65_536
 
-    /// Opens the log, verifies it from the saved head on, and writes its first record. `saved` is the newest head that the
-    /// agent remembers from elsewhere; a log that is `accepted` need only end at that head.
+    /// Opens the log, verifies it from the saved head on, and writes its first record. `saved` is the newest head that
+    /// the agent stored elsewhere. An `accepted` log only has to end at that head.
     init(
         path: String, saved: AuditHead?, accepted: AuditHead? = nil, now: @escaping @Sendable () -> Date,
         timing: FileAuditSink.Timing
@@ -66,7 +66,7 @@ final class AuditJournal {
         } else {
             (head, verified) = (found ?? Self.newestAside(path) ?? .empty, [])
         }
-        // A record that a crash left unsynced counts as synced from here on.
+        // A record that a crash left unsynced counts as synced from now on.
         try file.sync()
         try file.checkRoom(for: Self.room)
         chain = AuditChain(from: head)
@@ -80,20 +80,20 @@ final class AuditJournal {
         }
     }
 
-    /// The newest head among the files that were put aside under the log's name.
+    /// The newest head among the rotated files beside the log.
     private static func newestAside(_ path: String) -> AuditHead? {
         AuditLogReader.files(of: path).dropLast().compactMap { file in
             (try? AuditLogReader(path: file).last()) ?? nil
         }.max { $0.seq < $1.seq }
     }
 
-    /// What is to be verified behind the back of the writer; each time once.
+    /// The history to verify in the background; returned once for each opened file.
     func takeHistory() -> AuditHistory? {
         defer { history = nil }
         return history
     }
 
-    /// Writes no more into the file that was found broken, until another one is opened.
+    /// Stops writing to a file whose history is broken, until another file is opened.
     func distrust(_ identity: AuditLogFile.Identity, _ error: AuditError) {
         guard file?.identity == identity else { return }
         sync()
@@ -114,10 +114,9 @@ final class AuditJournal {
 // MARK: - Writing
 
 extension AuditJournal {
-    /// Writes the notes and the entries with one write and, where one of them needs it, one sync; tells the waiters.
+    /// Writes the notes and the entries with one write, syncs once if an entry needs it, and resumes the waiters.
     ///
-    /// `publish` is called whenever a waiter is about to be told, so that it finds ``head`` and ``fault`` as they are
-    /// then.
+    /// Calls `publish` before it resumes waiters, so that they find the current ``head`` and ``fault``.
     func write(_ entries: [Entry], publish: () -> Void = {}) {
         if let error = obstacle() { return refuse(entries, error, publish) }
         var batch = AuditBatch(chain)
@@ -153,14 +152,14 @@ extension AuditJournal {
         return .success(head)
     }
 
-    /// What keeps the log from being written at all.
+    /// The error that prevents all writing; `nil` if there is none.
     private func obstacle() -> AuditError? {
         look()
         guard case .broken(let error) = health else { return nil }
         return error
     }
 
-    /// Writes the lines; where they cannot be written, ``fault`` says so.
+    /// Writes the lines; if that fails, ``fault`` has the error.
     private func store(_ batch: AuditBatch) {
         guard !batch.bytes.isEmpty else { return }
         lastTry = .now
@@ -184,7 +183,7 @@ extension AuditJournal {
         for entry in entries { entry.waiter.resume(returning: .failure(error)) }
     }
 
-    /// Brings all that is written to stable storage and moves the head there.
+    /// Syncs all that is written to stable storage and moves the head there.
     private func sync() {
         guard unsyncedSince != nil, file != nil else { return }
         do throws(AuditError) {
@@ -193,7 +192,7 @@ extension AuditJournal {
             head = chain.head
             unsyncedSince = nil
         } catch {
-            // A second sync would say that all is well: the kernel tells of lost pages once.
+            // A second sync would report success: the kernel reports lost pages only once.
             health = .broken(error)
             unsyncedSince = nil
         }
@@ -215,7 +214,7 @@ extension AuditJournal {
         return max(.zero, ContinuousClock.now.duration(to: next))
     }
 
-    /// Does what is due without anybody asking: a sync, another try after a failed write, a look at the file.
+    /// Does what is due at this time: a sync, a retry after a failed write, a check of the file.
     func tick() {
         let now = ContinuousClock.now
         if case .full = health, lastTry + timing.retry <= now { write([]) }
@@ -223,7 +222,7 @@ extension AuditJournal {
         if lastLook + timing.look <= now { look() }
     }
 
-    /// Sees whether others have laid hands on the file.
+    /// Checks whether another process changed the file.
     private func look() {
         lastLook = .now
         if case .broken = health { return }
@@ -234,10 +233,10 @@ extension AuditJournal {
         }
     }
 
-    /// Opens the path anew: after a rotation, or after a fault was mended. The chain goes on with one record: `event`, if
-    /// there is one, which then tells of the opening too.
+    /// Opens the path anew: after a rotation, or after a fault was fixed. The chain continues with one record: `event`,
+    /// if given, which then also describes the opening.
     ///
-    /// Where the new file cannot be opened, a healthy old one stays in use.
+    /// If the new file cannot be opened, a healthy old one stays in use.
     func reopen(recording event: AuditEvent? = nil) throws(AuditError) {
         look()
         sync()
@@ -264,7 +263,7 @@ extension AuditJournal {
         notes.append(event.map { Self.event($0, telling: note) } ?? Self.event(note))
         write([])
         guard let fault else { return }
-        // What could not be recorded is not done: only of the opening it is told later.
+        // Without its record, the event does not take place: the note is only about the opening then.
         if event != nil, let last = notes.indices.last { notes[last] = Self.event(note) }
         throw fault
     }
@@ -277,7 +276,7 @@ extension AuditJournal {
         return event
     }
 
-    /// Syncs and closes the file; nothing is written afterwards. Throws when what was written may be lost.
+    /// Syncs and closes the file; nothing is written afterwards. Throws if written records may be lost.
     func close() throws(AuditError) {
         sync()
         let last = health
@@ -286,7 +285,7 @@ extension AuditJournal {
         if case .broken(let error) = last { throw error }
     }
 
-    /// Sets a torn end aside and says how the file was found.
+    /// Sets a torn end aside, and describes the state of the file.
     private static func note(
         _ event: String, on file: inout AuditLogFile, _ tail: AuditLogFile.Tail, continuing head: AuditHead,
         after fault: AuditError? = nil
@@ -304,7 +303,7 @@ extension AuditJournal {
 }
 
 extension Array {
-    /// The elements that fit, and the others, each in their order.
+    /// The elements that satisfy the condition, and the others, in order.
     fileprivate func partitioned(by fits: (Element) -> Bool) -> (fitting: [Element], others: [Element]) {
         (filter(fits), filter { !fits($0) })
     }

@@ -3,7 +3,7 @@ internal import SystemFile
 internal import SystemPackage
 
 extension AuditLogFile {
-    /// How the file ends: its last whole record, and where that ends. What follows is torn.
+    /// The end of the file: its last whole record, and where that ends. What follows is torn.
     struct Tail {
         var record: AuditRecord?
         var end: Int64
@@ -11,8 +11,8 @@ extension AuditLogFile {
 
     /// Reads and verifies the last record.
     ///
-    /// A last line without a newline, or one that is no JSON, is what a crash leaves; the record before it counts.
-    /// Throws with the number of the line when that record is not whole.
+    /// A last line without a newline, or one that is no JSON, is from a crash; then the record before it counts. Throws
+    /// with the number of the line if that record is not valid.
     func tail() throws(AuditError) -> Tail {
         guard let newline = try lastNewline(before: length) else { return try whole(end: 0) }
         let end = newline + 1
@@ -50,7 +50,7 @@ extension AuditLogFile {
         }
     }
 
-    /// Lest some other file, named by mistake, is taken for a torn log.
+    /// Detects another file, named by mistake, before it is taken for a torn log.
     private func checkOwnBeginning() throws(AuditError) {
         let beginning = try read(0..<min(length, 5))
         guard Array(#"{"v":"#.utf8).starts(with: beginning) || beginning.allSatisfy({ $0 == 0 }) else {
@@ -85,7 +85,7 @@ extension AuditLogFile {
         }
     }
 
-    /// Moves the bytes from `end` on to a file of their own and returns its path.
+    /// Moves the bytes from `end` on to a separate file and returns its path.
     mutating func setAsideTorn(from end: Int64, seq: UInt64) throws(AuditError) -> String {
         let torn = try read(end..<length)
         let cure = "make room for the torn line"

@@ -3,20 +3,20 @@ internal import Glibc
 internal import SystemFile
 internal import SystemPackage
 
-/// The open log file: locked, appended to, watched for other hands. It owns its descriptor.
+/// The open log file: locked, append-only, checked for changes by others. Owns its descriptor.
 struct AuditLogFile: ~Copyable {
     let path: String
     private let file: OpenFile
-    /// Bytes of whole records: where the next one begins.
+    /// The size of all whole records, in bytes: the offset of the next one.
     private(set) var length: Int64
-    /// What our own last write left in the inode.
+    /// The inode's times after our last write.
     private var modified: timespec
     private var changed: timespec
 
     /// Why a record could not be written.
     struct Failure: Error {
         var error: AuditError
-        /// Whether a later try may succeed without the file being opened anew.
+        /// Whether a retry may succeed without reopening the file.
         var heals: Bool
     }
 
@@ -27,7 +27,7 @@ struct AuditLogFile: ~Copyable {
             throw .system(
                 "cannot create the directory \(directory)", path, error, cure: "create it for the agent's user")
         }
-        // A rotation between opening and locking leaves us with the old file: then once more.
+        // After a rotation between open and lock, this is the old file: try again.
         for _ in 0..<5 {
             let file = try AuditLogFile(opening: path)
             guard file.isAtItsPath else { continue }
@@ -62,7 +62,7 @@ struct AuditLogFile: ~Copyable {
 
     var identity: Identity? { Identity(of: file) }
 
-    /// Whether the path still names this file; after a rotation it does not.
+    /// Whether the path still names this file; false after a rotation.
     var isAtItsPath: Bool {
         guard let identity, let named = try? PrivateFile.stat(path) else { return false }
         return Identity(named) == identity
@@ -72,7 +72,7 @@ struct AuditLogFile: ~Copyable {
 // MARK: - Writing
 
 extension AuditLogFile {
-    /// Appends `bytes` whole or not at all: what a failed write left is cut off again.
+    /// Appends all of `bytes` or nothing: removes what a failed write left.
     mutating func append(_ bytes: [UInt8]) throws(Failure) {
         do throws(Errno) { try file.write(bytes) } catch {
             throw undo(AuditError.system("cannot write", path, error, cure: Self.cure(for: error)))
@@ -99,8 +99,8 @@ extension AuditLogFile {
         }
     }
 
-    /// Throws where its file system has no room for so many bytes (`posix_fallocate`, in a file that is gone at once). One
-    /// where no file can be made beside the log is believed to have it.
+    /// Throws if the file system has no room for `bytes` more (`posix_fallocate` on a file that is removed at once). If
+    /// no file can be created beside the log, assumes that there is room.
     func checkRoom(for bytes: Int64) throws(AuditError) {
         let name = path + ".room"
         do throws(Errno) {
@@ -125,14 +125,14 @@ extension AuditLogFile {
         noteOwnChange()
     }
 
-    /// The bytes of `range`, which must lie within the file.
+    /// The bytes of `range`, which must be within the file.
     func read(_ range: Range<Int64>) throws(AuditError) -> [UInt8] {
         do throws(Errno) { return try file.read(range) } catch {
             throw .system("cannot read", path, error, cure: "look after its file system")
         }
     }
 
-    /// Waits until all that was appended is on stable storage (`fdatasync`).
+    /// Waits until all appended bytes are on stable storage (`fdatasync`).
     func sync() throws(AuditError) {
         do throws(Errno) { try file.syncData() } catch {
             throw .system(
@@ -149,10 +149,10 @@ extension AuditLogFile {
         (modified, changed) = (info.st_mtim, info.st_ctim)
     }
 
-    /// Compares the inode with what our own last write left there.
+    /// Compares the inode with its state after our last write.
     ///
-    /// A rename changes neither size nor modification time and is fine. An edit whose author sets the modification
-    /// time back is not noticed here, only by `audit verify`.
+    /// A rename changes neither size nor modification time and is allowed. An edit that sets the modification time back
+    /// is not noticed here, only by `audit verify`.
     mutating func checkUntouched() throws(AuditError) {
         let info: Stat
         do throws(Errno) { info = try file.stat() } catch {
@@ -178,7 +178,7 @@ extension timespec {
 }
 
 extension AuditError {
-    /// What the system did not do, with the file and what helps.
+    /// What the system failed to do, with the file and what to do about it.
     static func system(_ what: String, _ path: String, _ error: Errno, cure: String) -> AuditError {
         AuditError("audit log \(path): \(what): \(error); \(cure)")
     }

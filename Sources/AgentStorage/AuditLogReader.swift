@@ -4,13 +4,13 @@ import StrictJSON
 internal import SystemFile
 internal import SystemPackage
 
-/// Reads records out of a log that another may be writing: whole lines only, each held to its own hash.
+/// Reads whole records from a log that may be being written, and checks each against its hash.
 struct AuditLogReader: ~Copyable {
     private let path: String
     private let file: OpenFile
     private let length: Int64
 
-    /// Opens it to be read; what follows `end`, where the last whole record ends if that is known, is not looked at.
+    /// Opens the log for reading, up to `end`: where the last whole record ends, if known.
     init(path: String, upTo end: Int64? = nil) throws(AuditError) {
         self.path = path
         do throws(Errno) { file = try OpenFile(path, .readOnly, .noFollow) } catch {
@@ -20,8 +20,8 @@ struct AuditLogReader: ~Copyable {
         length = min(size, end ?? size)
     }
 
-    /// Gives `body` the records from number `seq` on, oldest first, until it has enough; holds each to the one before it.
-    /// `chain` is where the records so far end, `nil` before the first.
+    /// Calls `body` with the records from number `seq` on, oldest first, until it returns false. Checks each against
+    /// the one before it. `chain` is the end of the records so far, `nil` before the first.
     ///
     /// Throws with the line that is no record, or does not follow.
     func walk(
@@ -45,7 +45,7 @@ struct AuditLogReader: ~Copyable {
         let words: String
     }
 
-    /// The record in the line, if it is one and goes on from `chain`.
+    /// The record in the line, if it is valid and continues `chain`.
     private static func next(_ line: [UInt8], _ chain: AuditChain?) -> Result<AuditRecord, Flaw> {
         do throws(AuditRecord.Flaw) {
             let record = try AuditRecord(line: line)
@@ -59,22 +59,22 @@ struct AuditLogReader: ~Copyable {
         }
     }
 
-    /// Whether the record of this number is in the file.
+    /// Whether the file has the record of this number.
     func holds(_ seq: UInt64) throws(AuditError) -> Bool {
         let at = try start(after: seq > 0 ? seq - 1 : 0)
         return at < length ? try number(at: at) == seq : false
     }
 
-    /// The number of the first record; `nil` in an empty file. Throws where that is no record.
+    /// The number of the first record; `nil` in an empty file. Throws if the first line is no record.
     func first() throws(AuditError) -> UInt64? { length > 0 ? try number(at: 0) : nil }
 
-    /// The head that the file ends with, from its last whole line; `nil` where there is none or it is damaged.
+    /// The head from the last whole line; `nil` if there is none or it is damaged.
     func last() throws(AuditError) -> AuditHead? {
         var window = Int64(Self.block)
         while true {
             let from = max(0, length - window)
             let bytes = try read(from, Int(length - from))
-            // Behind the last newline there is at most what was torn off.
+            // After the last newline there is at most a torn line.
             guard let end = bytes.lastIndex(of: UInt8(ascii: "\n")) ?? (from == 0 ? bytes.startIndex : nil) else {
                 window *= 2
                 continue
@@ -85,8 +85,8 @@ struct AuditLogReader: ~Copyable {
         }
     }
 
-    /// The log's files, oldest first: those that were put aside under its name with something behind it, `audit.log.1`,
-    /// and the present one. Files that are no logs, compressed ones for one, do not count.
+    /// The log's files, oldest first: rotated ones with its name and a suffix, such as `audit.log.1`, and the current
+    /// one. Skips files that are no logs, such as compressed ones.
     static func files(of path: String) -> [String] {
         let slash = path.lastIndex(of: "/")
         let directory = slash.map { String(path[..<$0]) } ?? "."
@@ -105,7 +105,7 @@ struct AuditLogReader: ~Copyable {
         return found.sorted { $0.first < $1.first }.map(\.path) + [path]
     }
 
-    /// Where the first record after number `seq` begins: records stand in their order, so halving finds it.
+    /// The offset of the first record after number `seq`, by binary search: records are in order.
     private func start(after seq: UInt64) throws(AuditError) -> Int64 {
         var low: Int64 = 0
         var high = length
@@ -123,7 +123,7 @@ struct AuditLogReader: ~Copyable {
         return try lineStart(from: low)
     }
 
-    /// The first beginning of a line at `offset` or behind it; the end of the file where there is none.
+    /// The first start of a line at or after `offset`; the end of the file if there is none.
     private func lineStart(from offset: Int64) throws(AuditError) -> Int64 {
         guard offset > 0 else { return 0 }
         return try newline(from: offset - 1).map { $0 + 1 } ?? length
@@ -157,7 +157,7 @@ struct AuditLogReader: ~Copyable {
         return try read(offset, Int(end - offset))
     }
 
-    /// The `seq` of the record that begins at `offset`, read from the beginning of its line.
+    /// The `seq` of the record at `offset`, from the start of its line.
     private func number(at offset: Int64) throws(AuditError) -> UInt64 {
         let beginning = String(decoding: try read(offset, 64), as: UTF8.self)
         let prefix = "{\"v\":1,\"seq\":"
@@ -167,7 +167,7 @@ struct AuditLogReader: ~Copyable {
         return seq
     }
 
-    /// At most `count` bytes from `offset` on; never none.
+    /// At most `count` bytes from `offset` on, and at least one.
     private func read(_ offset: Int64, _ count: Int) throws(AuditError) -> [UInt8] {
         do throws(Errno) { return try file.read(offset..<min(offset + Int64(count), length)) } catch {
             throw .system("cannot be read", path, error, cure: "look after its file system")

@@ -2,14 +2,14 @@ internal import AgentAudit
 internal import Dispatch
 internal import Synchronization
 
-/// What stands between those who append and the thread that writes: the jobs that wait, and what is known of the log.
+/// Connects those who append with the writer's thread: the waiting jobs, and the last known state of the log.
 final class AuditQueue: Sendable {
     typealias Waiter = CheckedContinuation<Result<AuditHead, AuditError>, Never>
 
     enum Job {
         case append(AuditEvent, AuditDurability, Waiter)
         case reopen(AuditEvent?, Waiter)
-        /// The file's history was verified, and found broken.
+        /// The file's history was verified and found to be broken.
         case distrust(AuditLogFile.Identity, AuditError)
         case close(Waiter?)
     }
@@ -28,7 +28,7 @@ final class AuditQueue: Sendable {
 
     init(head: AuditHead) { state = Mutex(State(head: head)) }
 
-    /// Hands a job to the writer; after a close there is none, and the waiter is told so.
+    /// Passes a job to the writer. After a close the waiter gets an error instead.
     func put(_ job: Job) {
         let (isOpen, wasEmpty) = state.withLock { state in
             guard !state.isClosed else { return (false, false) }
@@ -49,7 +49,7 @@ final class AuditQueue: Sendable {
         }
     }
 
-    /// Waits for jobs, at most for `timeout`, and takes all that there are. For the writer's thread only.
+    /// Waits at most `timeout` for jobs, and takes all of them. Only for the writer's thread.
     func take(within timeout: Duration) -> [Job] {
         let (seconds, attoseconds) = timeout.components
         let nanoseconds = Int(seconds) * 1_000_000_000 + Int(attoseconds / 1_000_000_000)

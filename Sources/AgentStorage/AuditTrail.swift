@@ -2,14 +2,14 @@ internal import AgentAudit
 internal import Glibc
 internal import Synchronization
 
-/// All files of a log as one chain: the present one, and before it those that were put aside under its name.
+/// All files of a log as one chain: the rotated ones beside it, and the current one.
 struct AuditTrail {
     let path: String
-    /// Where the last whole record of the present file ends, if that is known.
+    /// Where the last whole record of the current file ends, if known.
     var end: Int64?
 
-    /// Gives `body` the records from number `seq` on, or from the first that there is, until it has enough; holds each to
-    /// the one before it, over the ends of files too.
+    /// Calls `body` with the records from number `seq`, or from the first that exists, until it returns false. Checks
+    /// each against the one before it, across files too.
     func walk(from seq: UInt64, _ body: (AuditRecord) throws(AuditError) -> Bool) throws(AuditError) {
         var chain: AuditChain?
         var isEnough = false
@@ -24,13 +24,13 @@ struct AuditTrail {
         }
     }
 
-    /// The file in which the walk begins; the present one wherever it has the record.
+    /// The file in which the walk begins; the current one if it has the record.
     private func start(from seq: UInt64) throws(AuditError) -> String? {
         let first = try reader(path).first()
         if let first, first <= seq { return path }
         let aside = asideNewestFirst
         for file in aside where try AuditLogReader(path: file).holds(seq) { return file }
-        // What was asked for is in no file any more, or not yet in one: from what comes after it.
+        // No file has the record any more, or yet: begin with the next one that exists.
         let later = ([path] + aside).compactMap { file -> (first: UInt64, file: String)? in
             guard let first = (try? AuditLogReader(path: file).first()) ?? nil, first > seq else { return nil }
             return (first, file)
@@ -38,7 +38,7 @@ struct AuditTrail {
         return later.min { $0.first < $1.first }?.file
     }
 
-    /// The file that goes on from where the chain is.
+    /// The file that continues the chain.
     private func successor(of chain: AuditChain?) throws(AuditError) -> String? {
         guard let chain else { return nil }
         let next = chain.head.seq + 1
@@ -56,9 +56,10 @@ struct AuditTrail {
 // MARK: - What a walk is for
 
 extension AuditTrail {
-    /// The records after number `seq`, oldest first, at most `limit`, and no more once there are `bytes` bytes of them. The chain is verified from the record before them up
-    /// to the next one that `anchors` know, so that no part of a chain that is broken, or made up, is taken for good.
-    /// Throws where that one is more than `most` records away.
+    /// The records after number `seq`, oldest first, at most `limit`, and no more once they have `bytes` bytes.
+    ///
+    /// Verifies the chain from the record before them to the next one in `anchors`, so that no broken or forged part is
+    /// accepted. Throws if that one is more than `most` records away.
     func records(
         after seq: UInt64, limit: Int, bytes: Int = .max, _ anchors: AuditAnchors, verifying most: Int = .max
     ) throws(AuditError) -> [AuditRecord] {
@@ -93,7 +94,7 @@ extension AuditTrail {
             }
             return !isFull() || anchor.map { record.seq < $0.seq } ?? false
         }
-        // What was written meanwhile is behind the end that this walk had.
+        // The anchor may have been written after this walk's end.
         guard let anchor else { return found }
         if isVerified {
             anchors.add(passed.filter { $0.seq <= anchor.seq })
@@ -108,7 +109,7 @@ extension AuditTrail {
         AuditError("audit log \(path): \(what); see proxmox-agent audit verify")
     }
 
-    /// Whether the chain goes on from `last` to the anchor without a break.
+    /// Whether the chain continues from `last` to the anchor without a break.
     private func reaches(_ anchor: AuditHead, from last: AuditHead) throws(AuditError) -> Bool {
         var isFirst = true
         var isThere = false
@@ -121,8 +122,8 @@ extension AuditTrail {
         return isThere
     }
 
-    /// Verifies what was put aside, a little at a time, and has `anchors` learn it where it leads to `end`, the record
-    /// before the present file's first. A flaw in it keeps its pages back, and nothing else.
+    /// Verifies the rotated files, a little at a time. If they lead to `end`, the record before the current file's
+    /// first, adds their heads to `anchors`. A flaw in them only makes their pages unavailable.
     func learnAside(upTo end: AuditHead, _ anchors: AuditAnchors, isWanted: () -> Bool) {
         var passed: [AuditHead] = []
         var isLinked = false
@@ -137,8 +138,8 @@ extension AuditTrail {
         if isLinked { anchors.add(passed) }
     }
 
-    /// The newest record, with everything behind the saved head verified, and some of the heads on the way. Throws, with the
-    /// cure, where the log does not hold that head, or does not go on from it.
+    /// The newest record, after verifying all records behind the saved head, with some heads on the way. Throws, with
+    /// what to do, if the log lacks that head or does not continue it.
     func end(
         behind saved: AuditHead, present: AuditHead?
     ) throws(AuditError) -> (head: AuditHead, passed: [AuditHead]) {
@@ -175,7 +176,7 @@ extension AuditTrail {
         return (head, passed)
     }
 
-    /// Says what is wrong, and a way on that works: the present file is accepted as long as it is whole.
+    /// Reports what is wrong, and what to do. Accepting the current file is suggested only if it is valid.
     private func refusal(_ what: String, _ present: AuditHead?) -> AuditError {
         let command = "proxmox-agent audit accept --config FILE --head"
         let isWhole = (try? AuditVerifier.verify(files: [path], ignoringTorn: true)) != nil
@@ -188,38 +189,38 @@ extension AuditTrail {
     }
 }
 
-/// Heads that the log is known to have had, one of so many: what was written by this process, or verified.
+/// Some of the heads that the log is known to have had: written by this process, or verified.
 final class AuditAnchors: Sendable {
     /// Sorted.
     private let heads = Mutex<[AuditHead]>([])
-    /// Records between two.
+    /// The least distance between two, in records.
     static let distance: UInt64 = 256
 
-    /// Takes a head that is the newest of all, if the last is far enough behind.
+    /// Adds the newest head; replaces the last one if that is still too close to the one before.
     func note(_ head: AuditHead) {
         heads.withLock { heads in
             guard let last = heads.last else { return heads.append(head) }
-            // The newest moves on until it has gone far enough.
+            // The newest head is replaced until it is far enough from the one before.
             let before = heads.dropLast().last?.seq ?? 0
             guard head.seq > last.seq else { return }
             if last.seq - before < Self.distance { heads[heads.count - 1] = head } else { heads.append(head) }
         }
     }
 
-    /// Takes heads that were verified.
+    /// Adds verified heads.
     func add(_ verified: [AuditHead]) {
         heads.withLock { heads in
             let all = (heads + verified).sorted { $0.seq < $1.seq }
             heads = []
             for head in all {
-                // The newest stays, whatever stands close before it.
+                // Keep the newest, even if another is close before it.
                 let isFarEnough = heads.last.map { head.seq - $0.seq >= Self.distance } ?? true
                 if isFarEnough || head.seq == all.last?.seq, heads.last != head { heads.append(head) }
             }
         }
     }
 
-    /// The first that is not before the record of this number.
+    /// The first head at or after the record of this number.
     func next(from seq: UInt64) -> AuditHead? {
         heads.withLock { heads in
             var (low, high) = (0, heads.count)

@@ -4,10 +4,10 @@ internal import SystemFile
 internal import SystemPackage
 
 extension AuditVerifier {
-    /// Verifies the log that `paths` hold, rotated files first, in constant memory.
+    /// Verifies the log in `paths`, rotated files first, in constant memory.
     ///
-    /// `saved` is a head noted earlier, which the log must contain; so a cut tail shows. Throws the first flaw, with
-    /// file and line; a file that cannot be read is one too.
+    /// `saved` is a head noted earlier, which the log must contain; this detects a cut tail. Throws the first flaw,
+    /// with file and line. A file that cannot be read is a flaw too.
     package static func verify(
         files paths: [String], saved: AuditHead? = nil, ignoringTorn: Bool = false
     ) throws(AuditFinding) -> AuditSummary {
@@ -33,7 +33,7 @@ extension AuditVerifier {
                 throw AuditFinding(unreadable: path, error)
             }
             guard count > 0 else {
-                // The agent may be writing this very line: then its end comes at once.
+                // The agent may be writing this line: the rest follows at once then.
                 guard isWithinLine, patience > 0 else { return }
                 patience -= 1
                 usleep(5000)

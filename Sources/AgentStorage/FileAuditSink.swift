@@ -6,17 +6,17 @@ internal import SystemThread
 
 /// The audit log in a file: JSON Lines, mode 0600, one writer, one chain over all rotations.
 ///
-/// One thread of its own writes. All records that wait are written by one `write` and made durable by one
-/// `fdatasync` (group commit). A failed write leaves nothing behind and is tried again; a failed sync and a file
-/// that others touched are faults until ``reopen()``.
+/// A separate thread writes. All waiting records are written by one `write` and made durable by one `fdatasync` (group
+/// commit). A failed write leaves nothing behind and is retried. A failed sync, or a file that others changed, is a
+/// fault until ``reopen()``.
 package final class FileAuditSink: AuditSink {
-    /// How often the writer does things unasked.
+    /// The intervals of the writer.
     package struct Timing: Sendable {
         /// How long a record may be written but not synced.
         package var sync: Duration
-        /// How long after a failed write the next is tried.
+        /// The pause before a failed write is retried.
         package var retry: Duration
-        /// How often an idle writer looks whether the file was touched.
+        /// How often an idle writer checks whether the file was changed by others.
         package var look: Duration
 
         package init(
@@ -28,7 +28,7 @@ package final class FileAuditSink: AuditSink {
         }
     }
 
-    /// What the writer has done since it was opened.
+    /// What the writer has done since the log was opened.
     package struct Counters: Sendable, Hashable {
         package var records = 0
         package var writes = 0
@@ -37,25 +37,25 @@ package final class FileAuditSink: AuditSink {
 
     private let queue: AuditQueue
     private let path: String
-    /// How far behind a page it is verified while somebody waits.
+    /// How many records behind a page are verified at most while a request waits.
     private let patience = Mutex(Int.max)
 
-    /// Opens or creates the log at `path`, locks it, verifies what stands behind `saved`, and starts the writer.
+    /// Opens or creates the log at `path`, locks it, verifies the records behind `saved`, and starts the writer.
     ///
-    /// A file that does not exist is created with mode 0600, its directory (one level) with 0700. A torn last line
-    /// goes to `<path>.torn-<seq>`. The first record says from where the chain continues. On a full disk it does not
-    /// open; one that fills later is a ``fault`` that heals.
+    /// A new file gets mode 0600, a new directory (one level) 0700. A torn last line is moved to `<path>.torn-<seq>`.
+    /// The first record says where the chain continues. Throws on a full disk; a disk that fills later is a ``fault``
+    /// that clears by itself.
     ///
-    /// `saved` is the newest head that is known from elsewhere: the log, with the files that were put aside under its
-    /// name, has to hold that very record and to go on from it without a break. What the file holds before it is
-    /// verified meanwhile; a break there is a ``fault`` of that file. A log that is `accepted` is taken as it is if that
-    /// is its head, `.empty` for an empty one. Throws with the cure for what is wrong with the file.
+    /// `saved` is the newest head known from elsewhere. The log, with the rotated files beside it, must have that
+    /// record and continue it without a break. The file's part before it is verified in the background; a break there
+    /// is a ``fault`` of that file. An `accepted` log is taken as it is if that is its head, `.empty` for an empty one.
+    /// Throws with what to do about the file.
     package init(
         path: String, continuing saved: AuditHead? = nil, accepting accepted: AuditHead? = nil,
         timing: Timing = Timing(),
         now: @escaping @Sendable () -> Date = { Date() }
     ) throws(AuditError) {
-        // A file size limit then is an error of `write` like a full disk.
+        // Makes `write` return an error at the file size limit, as for a full disk.
         signal(SIGXFSZ, SIG_IGN)
         let journal = try AuditJournal(path: path, saved: saved, accepted: accepted, now: now, timing: timing)
         let queue = AuditQueue(head: journal.head)
@@ -83,7 +83,7 @@ package final class FileAuditSink: AuditSink {
     package func records(after seq: UInt64, limit: Int, bytes: Int) async throws(AuditError) -> [AuditRecord] {
         let (path, anchors, most) = (path, queue.anchors, patience.withLock { $0 })
         return try await withCheckedContinuation { waiter in
-            // A thread of its own, as the disk may take its time.
+            // A separate thread, since the disk may be slow.
             do throws(OwnThread.Unavailable) {
                 try OwnThread.start {
                     waiter.resume(
@@ -98,7 +98,7 @@ package final class FileAuditSink: AuditSink {
         }.get()
     }
 
-    /// From here on others ask for records: a page whose end is far from what is verified is refused until it is near.
+    /// Call it before serving: then a page too far from verified records is refused until these are near.
     package func serve() { patience.withLock { $0 = 4096 } }
 
     package var head: AuditHead { queue.state.withLock { $0.head } }
@@ -107,25 +107,25 @@ package final class FileAuditSink: AuditSink {
 
     package var counters: Counters { queue.state.withLock { $0.counters } }
 
-    /// Syncs what is written and opens the path anew, as on SIGHUP: after a rotation, or to clear a fault.
+    /// Syncs and opens the path anew, as on SIGHUP: after a rotation, or to clear a fault.
     ///
-    /// The chain goes on; the first record says from where, and what had been wrong. Throws when the path cannot be
-    /// used; a healthy file from before is then written on.
+    /// The chain continues; the first record says from where, and what was wrong. Throws if the path cannot be used; a
+    /// healthy old file stays in use then.
     ///
-    /// With an `event` that is recorded in the place of that.
+    /// An `event`, if given, is that first record.
     @discardableResult
     package func reopen(recording event: AuditEvent? = nil) async throws(AuditError) -> AuditHead {
         try await withCheckedContinuation { queue.put(.reopen(event, $0)) }.get()
     }
 
-    /// Syncs and closes the log after all that was appended before. Later appends throw.
+    /// Syncs and closes the log after all earlier appends. Later appends throw.
     package func close() async throws(AuditError) {
         _ = try await withCheckedContinuation { queue.put(.close($0)) }.get()
     }
 }
 
 extension AuditQueue {
-    /// The writer's thread: serves jobs until the log is closed.
+    /// Runs the writer's thread: serves jobs until the log is closed.
     fileprivate func serve(_ journal: AuditJournal) {
         var isOpen = true
         verify(journal.takeHistory())
@@ -166,7 +166,7 @@ extension AuditQueue {
         }
     }
 
-    /// Verifies what was in the file that was opened.
+    /// Verifies the history of the file that was opened.
     private func verify(_ history: AuditHistory?) {
         history?.verify(anchors) { [weak self] in
             self?.state.withLock { !$0.isClosed } ?? false
@@ -175,7 +175,7 @@ extension AuditQueue {
         }
     }
 
-    /// Makes known to all what the journal knows.
+    /// Publishes the journal's state.
     fileprivate func learn(from journal: AuditJournal) {
         let (head, fault, counters) = (journal.head, journal.fault, journal.counters)
         if head.seq > 0 { anchors.note(head) }

@@ -3,14 +3,14 @@ package import AgentService
 internal import SystemFile
 internal import SystemPackage
 
-/// The file of the installation's key: ``InstallationKey/length`` bytes, mode 0600, made once.
+/// The file of the installation's key: ``InstallationKey/length`` bytes, mode 0600, created once.
 package enum InstallationKeyFile {
-    /// Reads the key; `nil` where there is no such file. A file that is not private or of another length is refused.
+    /// Reads the key; `nil` if the file does not exist. Throws if it is not private or of another length.
     package static func read(_ path: String) throws(StoreError) -> InstallationKey? {
         try bytes(path, for: .agent).flatMap { InstallationKey($0) }
     }
 
-    /// Makes a new key and its file, durable but for the directory.
+    /// Creates a new key and its file. Durable except for the directory.
     static func create(_ path: String) throws(StoreError) -> InstallationKey {
         try StatePlace.create(path, InstallationKey.newBytes())
         guard let key = try read(path) else { throw missing(path) }

@@ -1,12 +1,12 @@
 import AgentModel
 import StrictJSON
 
-/// The secrets of a live plan, apart from the rest of it: those of its request, and those of its calls.
+/// The secrets of a live plan, separate from the rest of it: those of its request, and those of its calls.
 ///
-/// Their text leaves the process only under the installation's seal, bound to the plan's id.
+/// Their text leaves the process only sealed with the installation's key, bound to the plan's id.
 struct PlanSecrets {
     private var request: [JSONPath: Secret]
-    /// In the order in which they stand in the calls.
+    /// In the order of the calls.
     private var calls: [Secret]
 
     init(of plan: Plan) {
@@ -17,7 +17,7 @@ struct PlanSecrets {
         }
     }
 
-    /// `nil` where there is nothing to seal, as in a plan that has ended.
+    /// `nil` if there is nothing to seal, as in an ended plan.
     func sealed(with key: InstallationKey, for plan: Plan) -> [UInt8]? {
         guard !plan.state.isEnded, !(request.isEmpty && calls.isEmpty) else { return nil }
         let document: JSON = [
@@ -28,7 +28,7 @@ struct PlanSecrets {
         return key.seal(document.bytes(.exact), for: plan.id)
     }
 
-    /// Puts what was sealed back into a plan that was read without it.
+    /// Puts the sealed secrets back into a plan that was read without them.
     static func open(_ sealed: [UInt8]?, with key: InstallationKey, in plan: Plan) throws(RowDecodingError) -> Plan {
         let places = PlanSecrets(of: plan).calls.count
         guard let sealed else {
@@ -41,7 +41,7 @@ struct PlanSecrets {
         guard let bytes = key.open(sealed, for: plan.id) else {
             throw RowDecodingError(detail: "its secrets were changed, or sealed under another key")
         }
-        // Whatever is wrong with the text, nothing of it may be told.
+        // Do not report what is wrong: that could reveal parts of the text.
         guard let document = try? JSON.parse(bytes), let secrets = PlanSecrets(document), secrets.calls.count == places
         else { throw RowDecodingError(detail: "its secrets are not in a form that this version knows") }
         return plan.with(secrets.request, secrets.calls)

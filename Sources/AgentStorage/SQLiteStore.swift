@@ -4,34 +4,34 @@ internal import Glibc
 internal import SQLite
 internal import SystemThread
 
-/// The store in a SQLite file: what `write` has returned from outlives the process and the machine's power.
+/// The store in a SQLite file: a write that has returned survives a crash and a loss of power.
 ///
-/// One thread writes: all bodies that wait share one commit (group commit), each in a savepoint of its own, so that
-/// one that fails takes nothing with it. Another thread reads beside it, through a connection of its own: all readers
-/// that wait share one snapshot. The files are private (0600), locked for one agent, and hold no secret in clear.
+/// One thread writes. All waiting bodies share one commit (group commit), each in its own savepoint, so that one that
+/// fails does not undo the others. Another thread reads, through its own connection; all waiting readers share one
+/// snapshot. The files are private (0600), locked for one agent, and hold no secret in clear.
 package final class SQLiteStore: PlanStore {
     /// What a thread has done since the store was opened.
     package struct Counters: Sendable, Hashable {
         package var bodies = 0
-        /// Transactions that they shared.
+        /// The transactions that the bodies shared.
         package var batches = 0
-        /// Bodies that wait at present.
+        /// The bodies that are waiting now.
         package var waiting = 0
     }
 
-    /// The installation's key, which stands beside the file.
+    /// The installation's key, stored beside the file.
     package let key: InstallationKey
     package let place: StatePlace
     private let writer: StoreQueue
     private let reader: StoreQueue
 
-    /// Opens the state at `path`; makes file, key and directory (one level) where there are none.
+    /// Opens the state at `path`; creates file, key and directory (one level) if they do not exist.
     ///
-    /// Locks it against other processes and brings an older one to the present schema. Throws with the place and the
-    /// cure, having changed nothing, on what it cannot use: damaged, locked, read-only, open to others, of another
-    /// program, of a newer version, made under another key, or without its key.
+    /// Locks it against other processes and migrates an older one to the current schema. Throws, with the place and
+    /// what to do, if the state is damaged, locked, read-only, not private, of another program or a newer version, made
+    /// under another key, or without its key. Nothing was changed then.
     package init(path: String, schema: StateSchema = .current) throws(StoreError) {
-        // A file size limit then is an error of `write` like a full disk.
+        // Makes `write` return an error at the file size limit, as for a full disk.
         signal(SIGXFSZ, SIG_IGN)
         let file = try StateFile(path: path, schema: schema)
         let (place, key) = (file.place, file.key)
@@ -86,7 +86,7 @@ package final class SQLiteStore: PlanStore {
     /// What the writer has done.
     package var counters: Counters { writer.counters }
 
-    /// Runs what waits, moves all into the one file and gives up the lock. Later calls throw.
+    /// Runs the waiting bodies, moves the log into the database and releases the lock. Later calls throw.
     package func close() async {
         reader.close()
         await reader.end()

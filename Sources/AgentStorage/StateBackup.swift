@@ -5,10 +5,10 @@ internal import SystemFile
 internal import SystemPackage
 
 extension StatePlace {
-    /// Copies the state as it is at one moment, and its key, to new files at `destination`, durably, and checks the copy
-    /// (`VACUUM INTO`). May run beside the agent. The copy says that it is one.
+    /// Copies a snapshot of the state and its key to new files at `destination`, durably, and checks the copy (`VACUUM
+    /// INTO`). May run beside the agent. The copy is marked as one.
     ///
-    /// Throws, and leaves nothing behind, where a file is there already or the copy is not sound.
+    /// Throws, and leaves nothing behind, if a file exists there already or the copy is not sound.
     package func backUp(to destination: String) throws(StoreError) -> StateReport {
         let copy = try StatePlace(destination)
         for path in [copy.database, copy.key] + copy.companions where try Self.exists(path) {
@@ -26,7 +26,7 @@ extension StatePlace {
             try Self.create(copy.database)
             made += [copy.database] + copy.companions
             try naming { () throws(SQLiteError) in try database.run("VACUUM INTO ?", [.text(copy.database)]) }
-            // A state of an earlier version has no place for that; the log shows it too.
+            // A state of an earlier version has no column for the mark; the log shows it too.
             if version >= 3 {
                 try copy.naming { () throws(SQLiteError) in
                     try Database(path: copy.database).execute("UPDATE audit_mark SET copy = 1")
@@ -50,7 +50,7 @@ extension StatePlace {
         }
     }
 
-    /// Brings the database, which nobody has open, and the names in its directory to the disk.
+    /// Syncs the database, which must not be open, and the names in its directory.
     private func sync() throws(StoreError) {
         do throws(Errno) { try OpenFile(database, .readOnly, .noFollow).sync() } catch {
             throw .system("cannot sync", database, error, cure: "look after its file system")

@@ -2,17 +2,17 @@ import AgentModel
 package import AgentService
 internal import SQLite
 
-/// What was found in a state, for people.
+/// The result of a check of a state, for people.
 package struct StateReport: Sendable {
-    /// What is in it, a line each.
+    /// What the state contains, one line each.
     package var lines: [String] = []
-    /// What is wrong, a line each with the place; empty for a sound state.
+    /// What is wrong, one line each with the place; empty for a sound state.
     package var flaws: [String] = []
 }
 
 extension StatePlace {
-    /// Looks at everything: file, schema, key, structure (`integrity_check`), every row, and that what rows are found by
-    /// is what they hold. Changes nothing and may run beside the agent, of whose state it sees one moment.
+    /// Checks everything: file, schema, key, structure (`integrity_check`), every row, and that its columns match its
+    /// document. Changes nothing. May run beside the agent, and sees a snapshot then.
     package func check() throws(StoreError) -> StateReport {
         let (database, key) = try openForInspection()
         var report = StateReport()
@@ -45,7 +45,7 @@ extension StatePlace {
         return report
     }
 
-    /// A connection that only reads, to a state that is there with its key.
+    /// A read-only connection to an existing state with its key.
     func openForInspection() throws(StoreError) -> (Database, InstallationKey) {
         guard let size = try Self.size(database, for: .inspector) else {
             throw StoreError("state \(database): is not there; the agent makes it at its start")
@@ -60,7 +60,7 @@ extension StatePlace {
 }
 
 extension StoreRecords {
-    /// What is wrong with the rows of all tables, each row looked at alone.
+    /// What is wrong with the rows of all tables, each row on its own.
     fileprivate func flaws(isCurrent: Bool) -> [String] {
         var flaws: [String] = []
         func look(_ work: () -> Void) {

@@ -2,17 +2,17 @@ import AgentModel
 import AgentService
 internal import SQLite
 
-/// The open state: locked, looked at, brought to the present schema. Lives on the writer's thread.
+/// The open state: locked, checked, migrated to the current schema. Used on the writer's thread.
 final class StateFile {
     let place: StatePlace
     let key: InstallationKey
     let database: Database
     private let lock: StateLock
 
-    /// Opens the state at `path`, or makes a new one where there is no file or an empty one.
+    /// Opens the state at `path`, or creates one if the file does not exist or is empty.
     ///
-    /// Throws, with the cure, on whatever is not a sound state that is this user's alone and fits its key; then
-    /// nothing was changed but that there is a lock file.
+    /// Throws, with what to do, unless it is a sound state that is private to this user and matches its key. Then
+    /// nothing was changed, except that a lock file exists.
     init(path: String, schema: StateSchema) throws(StoreError) {
         place = try StatePlace(path, create: true)
         lock = try StateLock(place)
@@ -47,7 +47,7 @@ final class StateFile {
     ) throws(StoreError) -> Database {
         let database = try place.open()
         try place.naming { () throws(SQLiteError) in
-            // Until it is known to be ours, not even what a crash left in the log is moved.
+            // Until the state is known to be ours, do not move what a crash left in the log.
             try database.set(.noCheckpointOnClose, place.hasLog)
         }
         let found = try schema.look(at: database, place, key)
@@ -67,13 +67,13 @@ final class StateFile {
 }
 
 extension StatePlace {
-    /// Runs `work` on the database and gives its errors the file's name and the cure.
+    /// Runs `work` on the database; its errors get the file's name and what to do.
     func naming<T>(_ work: () throws(SQLiteError) -> T) throws(StoreError) -> T {
         do throws(SQLiteError) { return try work() } catch { throw StoreError(error, in: database) }
     }
 
-    /// A connection that trusts nothing in the file, keeps temporary data in memory, and waits two seconds for locks
-    /// that other processes hold.
+    /// A connection that trusts nothing in the file, keeps temporary data in memory, and waits two seconds for the
+    /// locks of other processes.
     func open(isReadOnly: Bool = false) throws(StoreError) -> Database {
         try naming { () throws(SQLiteError) in
             let database = try Database(path: self.database, isReadOnly: isReadOnly)

@@ -2,7 +2,7 @@ import AgentService
 internal import SystemFile
 internal import SystemPackage
 
-/// Keeps every other agent away from the state for as long as it lives (`flock`).
+/// Keeps all other agents from using the state while it exists (`flock`).
 struct StateLock: ~Copyable {
     private let file: OpenFile
 

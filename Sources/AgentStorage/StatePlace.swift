@@ -3,7 +3,7 @@ internal import Glibc
 internal import SystemFile
 internal import SystemPackage
 
-/// Where the state lives: the database and what stands beside it, under their real names, so that two paths to one
+/// The location of the state: the database and the files beside it, under their real names, so that two paths to one
 /// file are one place.
 package struct StatePlace: Sendable, Hashable {
     /// The database, absolute and without symbolic links.
@@ -11,13 +11,13 @@ package struct StatePlace: Sendable, Hashable {
     package let directory: String
     /// The installation's key: the database's name with the extension `.key`.
     package let key: String
-    /// Held while a process uses the state.
+    /// Locked while a process uses the state.
     package var lock: String { database + ".lock" }
-    /// What SQLite keeps beside the database while it is open, and after a crash.
+    /// The files that SQLite keeps beside the database while it is open, and after a crash.
     var companions: [String] { ["-wal", "-shm", "-journal"].map { database + $0 } }
 
-    /// Finds the place that `path` names (`realpath`); the database itself need not be there. `create` makes its
-    /// directory, one level, with mode 0700.
+    /// Resolves `path` (`realpath`); the database itself need not exist. `create` makes its directory, one level, with
+    /// mode 0700.
     package init(_ path: String, create: Bool = false) throws(StoreError) {
         let name = String(path[(path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex)...])
         guard !["", ".", ".."].contains(name), !path.utf8.contains(0) else {
@@ -61,18 +61,18 @@ package struct StatePlace: Sendable, Hashable {
 }
 
 extension StatePlace {
-    /// Who may look at a file of the state.
+    /// Who reads a file of the state.
     enum Reader {
-        /// The agent itself, whose own all files have to be.
+        /// The agent itself, which must own all files.
         case agent
-        /// A command for inspection; root may look at another user's.
+        /// A command for inspection; root may read another user's.
         case inspector
     }
 
-    /// The size of `path` in bytes, `nil` where there is no such file; throws where it is not a private file.
+    /// The size of `path` in bytes, `nil` if it does not exist; throws if it is not a private file.
     static func size(_ path: String, for reader: Reader = .agent) throws(StoreError) -> Int? {
         let info: Stat?
-        // `lstat`, not an open descriptor: closing one would end SQLite's own locks in this process.
+        // `lstat`, without opening it: closing a descriptor would release SQLite's own locks in this process.
         do throws(Errno) { info = try PrivateFile.stat(path) } catch {
             throw .system("cannot look at", path, error, cure: "let the agent's user reach it")
         }
@@ -88,17 +88,17 @@ extension StatePlace {
 
     private static func present(_ path: String) -> Stat? { (try? PrivateFile.stat(path)) ?? nil }
 
-    /// Whether something may be in the log that is not in the database yet.
+    /// Whether the log may have changes that are not in the database yet.
     var hasLog: Bool {
         companions.contains { !$0.hasSuffix("-shm") && (Self.present($0)?.size ?? 0) > 0 }
     }
 
-    /// Whether the database ends within a page, which no log accounts for: SQLite reads zeros in place of what is gone.
+    /// Whether the database ends within a page and no log explains it. SQLite reads missing bytes as zeros.
     var isTorn: Bool {
         (Self.present(database)?.size ?? 0) % 4096 != 0 && !hasLog
     }
 
-    /// Throws where the agent could not write an existing file, or the directory.
+    /// Throws if the agent cannot write an existing file, or the directory.
     func checkWritable() throws(StoreError) {
         for path in [database] + companions {
             guard let info = Self.present(path) else { continue }
@@ -113,7 +113,7 @@ extension StatePlace {
         }
     }
 
-    /// Makes a new file of mode 0600 with these bytes, durably; one that is there is an error (`O_EXCL`).
+    /// Creates a file of mode 0600 with these bytes, durably; throws if it exists (`O_EXCL`).
     static func create(_ path: String, _ bytes: [UInt8] = []) throws(StoreError) {
         do throws(PrivateFile.CreateFailure) { try PrivateFile.create(path, bytes) } catch {
             switch error {
@@ -133,7 +133,7 @@ extension StatePlace {
 }
 
 extension StoreError {
-    /// What the system did not do, with the file and what helps.
+    /// What the system failed to do, with the file and what to do about it.
     static func system(_ what: String, _ path: String, _ error: Errno, cure: String) -> StoreError {
         StoreError("state \(path): \(what): \(error); \(cure)")
     }

@@ -2,21 +2,21 @@ import AgentModel
 import AgentService
 internal import SQLite
 
-/// The tables of the state, as the steps that lead to them. The number of steps is the file's `user_version`.
+/// The tables of the state, as the migration steps that create them. The number of steps is the file's `user_version`.
 package struct StateSchema: Sendable {
-    /// Each step is SQL that turns the version before it into the next. Never edited once released.
+    /// Each step is SQL that migrates the version before it to the next. Never edit a released step.
     package var steps: [String]
 
     package static let current = StateSchema(steps: [first, summaries, freezesOfSetters])
-    /// `PRAGMA application_id`, "PXAG": tells our files from those of other programs.
+    /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
 
     package init(steps: [String]) { self.steps = steps }
 
     var version: Int64 { Int64(steps.count) }
 
-    /// `live` and `changes` are 0 or 1; times are milliseconds since 1970. `document` is the whole record as JSON but
-    /// for its secrets; the columns before it are there to be looked for.
+    /// `live` and `changes` are 0 or 1; times are milliseconds since 1970. `document` is the whole record as JSON
+    /// without its secrets. The columns before it are for queries.
     private static let first = """
         CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
@@ -57,14 +57,14 @@ package struct StateSchema: Sendable {
         ) STRICT;
         """
 
-    /// What lists show of a record, where that is less than its document; those of before are without.
+    /// What lists show of a record, if that is less than its document. Older records have none.
     private static let summaries = """
         ALTER TABLE plans ADD COLUMN summary TEXT;
         ALTER TABLE operations ADD COLUMN summary TEXT;
         """
 
-    /// Freezes add up: one for each scope and setter. Whose those from before are is not known: nobody's, so that they
-    /// take the right to lift those of others. And a copy made by `store backup` says that it is one.
+    /// Freezes are kept for each scope and setter. The setter of an older freeze is unknown, so lifting it takes the
+    /// right to lift those of others. A copy made by `store backup` is marked as one.
     private static let freezesOfSetters = """
         ALTER TABLE freezes RENAME TO freezes_before;
         CREATE TABLE freezes (
@@ -81,7 +81,7 @@ package struct StateSchema: Sendable {
 }
 
 extension StateSchema {
-    /// Looks whether an open file is sound and ours, and changes nothing. Its version, 0 for an empty file.
+    /// Checks that an open file is sound and ours, and changes nothing. Returns its version, 0 for an empty file.
     func look(at database: Database, _ place: StatePlace, _ key: InstallationKey) throws(StoreError) -> Int64 {
         let flaw: String
         do throws(SQLiteError) {
@@ -115,7 +115,7 @@ extension StateSchema {
         throw StoreError("state \(place.database): \(flaw)")
     }
 
-    /// Brings the file from version `found` to this one, whole or not at all.
+    /// Migrates the file from version `found` to this one, in one transaction.
     func migrate(_ database: Database, from found: Int64, _ key: InstallationKey) throws(SQLiteError) {
         guard found < version else { return }
         try database.execute("BEGIN IMMEDIATE")
@@ -135,7 +135,7 @@ extension StateSchema {
 }
 
 extension StoreError {
-    /// What SQLite says about the file at `path`, and what helps.
+    /// SQLite's error for the file at `path`, and what to do.
     init(_ error: SQLiteError, in path: String) {
         let cure =
             switch error.cause {

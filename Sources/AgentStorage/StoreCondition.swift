@@ -4,7 +4,7 @@ import FoundationEssentials
 internal import SQLite
 import StrictJSON
 
-/// A filter as SQL: one statement for each choice of conditions, values apart from it.
+/// A filter as SQL: one statement for each combination of conditions, with its values separate.
 struct SQLCondition {
     private var terms: [String] = []
     private(set) var values: [Value] = []
@@ -19,7 +19,7 @@ struct SQLCondition {
         add("request_hash = ?", filter.requestHash.map { .text($0) })
         add("live = ?", filter.isLive.map { Value($0) })
         add("changes = ?", filter.changes.map { Value($0) })
-        // The index of these has the first two terms as they stand here.
+        // The index on plans contains the first two terms exactly as they are here.
         add("live = 1 AND operation IS NULL AND expires_at <= ?", filter.dueAt.map { Value($0) })
         add(before: filter.before, in: "plans")
     }
@@ -52,7 +52,7 @@ struct SQLCondition {
 
     var sql: String { terms.isEmpty ? "" : "WHERE " + terms.joined(separator: " AND ") }
 
-    /// With a limit, whose value ``limited(_:)`` appends.
+    /// With a `LIMIT`, whose value ``limited(_:)`` appends.
     var newestFirst: String { sql + " ORDER BY number DESC LIMIT ?" }
 
     func limited(_ limit: Int) -> [Value] { values + [.integer(Int64(max(0, limit)))] }
@@ -68,7 +68,7 @@ extension Value {
 }
 
 extension Date {
-    /// A time as a column holds it.
+    /// The time from a column's value.
     init?(_ value: Value) {
         guard let milliseconds = value.integer else { return nil }
         self.init(timeIntervalSince1970: Double(milliseconds) / 1000)

@@ -4,11 +4,11 @@ internal import Synchronization
 
 /// Bodies that wait for the thread that runs them.
 final class StoreQueue: Sendable {
-    /// A body, and what its caller waits for.
+    /// A body, with the calls that resume its caller.
     struct Job: Sendable {
-        /// Runs the body. What it gives tells the caller: what the body found, or why that does not count.
+        /// Runs the body. The result resumes the caller, with the body's value or with the error that voids it.
         let run: @Sendable (StoreRecords) -> @Sendable (StoreError?) -> Void
-        /// Tells the caller that the body did not run.
+        /// Resumes the caller with an error because the body did not run.
         let refuse: @Sendable (StoreError) -> Void
     }
 
@@ -44,13 +44,13 @@ final class StoreQueue: Sendable {
         if wasEmpty { bell.signal() }
     }
 
-    /// No more jobs; the thread ends when it has run those that wait.
+    /// Takes no more jobs. The thread ends once it has run those that wait.
     func close() {
         state.withLock { $0.isClosed = true }
         bell.signal()
     }
 
-    /// Waits until the thread has ended its work, after ``close()``.
+    /// Waits until the thread has ended, after ``close()``.
     func end() async {
         await withCheckedContinuation { waiter in
             let isDone = state.withLock { state in
@@ -61,7 +61,7 @@ final class StoreQueue: Sendable {
         }
     }
 
-    /// The thread: gives `run` all jobs that wait, again and again until there will be no more; then `finish`.
+    /// Runs on the thread: calls `run` with all waiting jobs until the queue is closed and empty, then `finish`.
     func serve(_ run: ([Job]) -> Void, finish: () -> Void) {
         while true {
             bell.wait()

@@ -7,12 +7,12 @@ import StrictJSON
 
 /// What bodies work with: the tables, through one connection and on its thread.
 ///
-/// Bodies do not throw. The first failure is kept in ``failure``; from then on nothing is done and nothing found.
+/// Bodies do not throw. The first error is kept in ``failure``; after it, nothing is written and nothing is found.
 final class StoreRecords {
     private let database: Database
     private let key: InstallationKey
     private let path: String
-    /// Whoever runs bodies clears it before each.
+    /// Cleared before each body by the code that runs it.
     var failure: StoreError?
 
     init(_ database: Database, _ key: InstallationKey, _ place: StatePlace) {
@@ -23,13 +23,13 @@ final class StoreRecords {
 
     var isInTransaction: Bool { database.isInTransaction }
 
-    /// Runs one statement, unless something failed before.
+    /// Runs one statement, unless an earlier one failed.
     func run(_ sql: String, _ values: [Value] = [], _ take: ([Value]) -> Void = { _ in }) {
         guard failure == nil else { return }
         do throws(SQLiteError) { try database.run(sql, values, take) } catch { failure = StoreError(error, in: path) }
     }
 
-    /// What `read` makes of each row, or nothing once something failed. The first column names the row.
+    /// Applies `read` to each row; empty after a failure. The first column identifies the row in errors.
     private func records<T>(
         _ table: String, _ sql: String, _ values: [Value] = [], _ read: ([Value]) throws(RowDecodingError) -> T
     ) -> [T] {
@@ -43,7 +43,7 @@ final class StoreRecords {
         return failure == nil ? found : []
     }
 
-    /// What `read` makes of rows with their summary, or their document where there is none, until there are enough bytes.
+    /// Applies `read` to each row's summary, or to its document if it has none, until the page has enough bytes.
     private func page<T>(
         _ table: String, _ condition: SQLCondition, limit: Int, bytes: Int,
         _ read: (_ id: Value, _ summary: Value, _ document: Value) throws(RowDecodingError) -> T
@@ -93,7 +93,7 @@ final class StoreRecords {
     private static func document<T: Stored>(_ type: T.Type, _ value: Value) throws(RowDecodingError) -> T {
         guard let text = value.text else { throw RowDecodingError(detail: "its document is no text") }
         let json: JSON
-        // What PVE answered may itself be as deep as the parser goes.
+        // PVE's answers may themselves have the parser's full depth.
         do throws(JSONError) { json = try JSON.parse(text.utf8, maximumDepth: 2 * JSON.maximumDepth) } catch {
             throw RowDecodingError(detail: "its document is broken at byte \(error.offset ?? 0)")
         }
@@ -103,7 +103,7 @@ final class StoreRecords {
 
 // MARK: - Columns
 
-/// What rows are looked for by, taken from what they hold. The id comes first.
+/// The columns that queries use, computed from the record. The id comes first.
 extension StoreRecords {
     static let planColumns = [
         "id", "state", "environment", "party", "principal", "request_hash", "live", "changes", "operation",
@@ -127,7 +127,7 @@ extension StoreRecords {
         ]
     }
 
-    /// Adds a row, or replaces what the one with the same first column holds: it keeps its place in the order.
+    /// Adds a row, or updates the one with the same first column, which keeps its position.
     private static func upsert(_ table: String, _ columns: [String]) -> String {
         let marks = columns.map { _ in "?" }.joined(separator: ", ")
         let changes = columns.dropFirst().map { "\($0) = excluded.\($0)" }.joined(separator: ", ")
@@ -135,7 +135,7 @@ extension StoreRecords {
             + "ON CONFLICT (\(columns[0])) DO UPDATE SET \(changes)"
     }
 
-    /// Fails where the columns of a row are not those of the record in it.
+    /// Fails if the columns of a row do not match its record.
     func compare(_ plan: Plan) { compare("plans", Self.planColumns, Self.columns(of: plan)) }
 
     func compare(_ operation: Operation) {
@@ -150,7 +150,7 @@ extension StoreRecords {
         fail(table, values[0].text, "its \(wrong.joined(separator: ", ")) is not that of its document")
     }
 
-    /// Keeps that a row cannot be used.
+    /// Notes as the failure that a row cannot be used.
     func fail(_ table: String, _ row: String?, _ what: String) {
         failure = StoreError(
             "state \(path): \(table) \(row ?? "?") cannot be read: \(what); restore a backup, or run a version that "

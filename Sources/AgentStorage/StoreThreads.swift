@@ -2,7 +2,7 @@ import AgentService
 internal import SQLite
 
 extension StoreRecords {
-    /// Runs one statement without values, whatever failed before. Why it failed, where it did.
+    /// Runs one statement without values, despite an earlier failure. Returns its error, if any.
     fileprivate func attempt(_ sql: String) -> StoreError? {
         failure = nil
         run(sql)
@@ -10,7 +10,7 @@ extension StoreRecords {
     }
 }
 
-/// Writes: every batch is one transaction, every body of it a savepoint. Lives on one thread.
+/// Writes: each batch is one transaction, each body a savepoint. Used on one thread.
 final class StoreWriting {
     private var file: StateFile?
     private var records: StoreRecords?
@@ -20,7 +20,7 @@ final class StoreWriting {
         records = StoreRecords(file.database, file.key, file.place)
     }
 
-    /// Runs the bodies and tells their callers when all is on the disk.
+    /// Runs the bodies, and resumes their callers when everything is on disk.
     func run(_ jobs: [StoreQueue.Job]) {
         guard let records else { return }
         var ended: [(tell: (StoreError?) -> Void, failure: StoreError?)] = []
@@ -34,7 +34,7 @@ final class StoreWriting {
             let tell = job.run(records)
             let failure = records.failure
             if failure != nil { lost = records.attempt("ROLLBACK TO body") }
-            // A full disk, for one, ends the whole transaction: then what earlier bodies wrote is gone too.
+            // An error such as a full disk ends the whole transaction: earlier bodies' writes are lost too.
             lost = (lost ?? records.attempt("RELEASE body")).map { failure ?? $0 }
             ended.append((tell, failure))
         }
@@ -43,14 +43,14 @@ final class StoreWriting {
         for (tell, failure) in ended { tell(failure ?? lost) }
     }
 
-    /// Moves the log into the file and gives up the lock.
+    /// Moves the log into the file and releases the lock.
     func close() {
         records = nil
         file = nil
     }
 }
 
-/// Reads: every batch shares one snapshot. Lives on one thread.
+/// Reads: each batch shares one snapshot. Used on one thread.
 final class StoreReading {
     private var records: StoreRecords?
 

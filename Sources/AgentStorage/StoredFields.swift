@@ -2,18 +2,18 @@ import AgentModel
 import FoundationEssentials
 import StrictJSON
 
-/// Why a row is not what this program wrote.
+/// Why a row is not one that this program wrote.
 struct RowDecodingError: Error, Sendable, Hashable {
     let detail: String
 }
 
-/// A value in the form that documents of the store have, and back.
+/// A value with a form for the store's documents, and its decoding.
 protocol Stored {
     var stored: JSON { get }
     init(stored fields: inout StoredFields) throws(RowDecodingError)
 }
 
-/// Takes the members of a stored object out one by one. What is missing, of another form or left over is a flaw.
+/// Takes the members of a stored object one by one. A missing, malformed or extra member is a flaw.
 struct StoredFields {
     private let object: JSONObject
     private let path: JSONPath
@@ -25,7 +25,7 @@ struct StoredFields {
         self.path = path
     }
 
-    /// Reads a whole value, all of whose members must be known.
+    /// Reads a whole value and throws if it has unknown members.
     static func read<T: Stored>(_: T.Type, _ value: JSON, at path: JSONPath = JSONPath()) throws(RowDecodingError) -> T
     {
         var fields = try StoredFields(value, at: path)
@@ -40,7 +40,7 @@ struct StoredFields {
         RowDecodingError(detail: path.steps.isEmpty ? what : "\(path.dotted): \(what)")
     }
 
-    /// The member, `nil` where there is none.
+    /// The member; `nil` if there is none.
     mutating func find<T>(_ key: String, _ read: (JSON) -> T?) throws(RowDecodingError) -> T? {
         guard let value = object[key] else { return nil }
         taken += 1

@@ -25,7 +25,7 @@ extension Operation: Stored {
             environment: try fields.parsed("environment", EnvironmentName.init),
             action: try fields.parsed("action", Action.init(rawValue:)),
             target: try fields.parsed("target", Target.init), requester: try fields.get("requester"),
-            // An operation that was stored before they were kept has none.
+            // Operations stored by earlier versions have no calls.
             calls: try fields.findList("calls") ?? [], approvals: try fields.list("approvals"),
             createdAt: try fields.date("created_at"),
             state: try fields.parsed("state", OperationState.init),
@@ -60,7 +60,7 @@ extension Step: Stored {
     }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
-        // A step that was stored before there was `state` knows only whether it was done.
+        // Steps stored by earlier versions have `done` instead of `state`.
         let isDone = try fields.flag("done")
         self.init(
             sentAt: try fields.date("sent_at"), upid: try fields.findParsed("upid") { UPID($0) },

@@ -3,7 +3,7 @@ import FoundationEssentials
 import StrictJSON
 
 extension Plan: Stored {
-    /// All but the secrets, which ``PlanSecrets`` keeps.
+    /// Everything except the secrets, which ``PlanSecrets`` keeps.
     var stored: JSON {
         [
             "id": JSON(describing: id), "request": request.stored, "request_hash": .string(requestHash),
@@ -95,12 +95,12 @@ extension Preview: Stored {
             changes: try fields.list("changes"), noop: try fields.flag("noop"),
             irreversible: try fields.flag("irreversible"), undo: try fields.find("undo"),
             checks: try fields.list("checks"))
-        // Plans of before have none.
+        // Plans of earlier versions have none.
         for gap in try fields.find("undo_leaves", \.array) ?? [] {
             undoLeaves.append(try StoredFields.read(UndoGap.self, gap))
         }
         digest = try fields.find("digest", \.string)
-        // Plans of before are judged by what is found when they are looked at again.
+        // Plans of earlier versions have none; they are judged by what the next preview finds.
         if let reach = try fields.find("reach", Reach.self) { self.reach = reach }
     }
 }
@@ -158,7 +158,7 @@ extension Call: Stored {
     }
 }
 
-/// A parameter of a call: a text, a list of them, or a word for what is neither.
+/// A parameter of a call: a text, a list of texts, or a marker for a special value.
 private struct StoredParameter: Stored {
     let name: String
     let value: Call.Value
@@ -221,7 +221,7 @@ extension Decision: Stored {
             allowed: try fields.flag("allowed"), risk: try fields.parsed("risk", Risk.init),
             requiresApproval: try fields.flag("requires_approval"), reason: try fields.text("reason"),
             rules: try fields.texts("rules"), approvals: try fields.number("approvals"))
-        // Decisions of before named none.
+        // Decisions of earlier versions have none.
         if let list = try fields.find("subjects", \.array) {
             for element in list { subjects.append(try StoredFields.read(JudgedSubject.self, element)) }
         }
