@@ -29,11 +29,11 @@ package final class AuthFailures: Sendable {
     private let record: @Sendable ([AuditEvent]) async -> Void
 
     /// - Parameters:
-    /// - delay: the delay of the first failure of a source in a minute. It doubles with each further one, up to four
-    ///   times. With zero, nothing is delayed or refused.
-    /// - now: the clock that ends minutes.
-    /// - sleep: waits for that time, or less if its task is cancelled.
-    /// - record: writes the records of a minute that has ended.
+    ///   - delay: the delay of the first failure of a source in a minute. It doubles with each further one, up to four
+    ///     times. With zero, nothing is delayed or refused.
+    ///   - now: the clock that ends minutes.
+    ///   - sleep: waits for that time, or less if its task is cancelled.
+    ///   - record: writes the records of a minute that has ended.
     package init(
         delay: Duration, now: @escaping @Sendable () -> Date = { Date() },
         sleep: @escaping @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) },

@@ -4,18 +4,18 @@ import Glibc
 import HTTPMessage
 import SystemThread
 
-/// Accepts connections on a thread of its own and hands them to libmicrohttpd.
+/// Accepts connections on a separate thread and passes them to libmicrohttpd.
 ///
-/// libmicrohttpd could listen itself, but the only way to make it stop is `MHD_quiesce_daemon`, which races with its
-/// own threads in 0.9.75: both remove the socket from an epoll set, and the second one aborts the process.
+/// libmicrohttpd could listen itself, but stopping that takes `MHD_quiesce_daemon`. In 0.9.75 it races with the
+/// library's own threads: both remove the socket from an epoll set, and the second removal aborts the process.
 final class Acceptor: Sendable {
     private let socket: Lock<ListenSocket?>
     private let ended = DispatchGroup()
-    /// Becomes readable when the thread is to end.
+    /// Becomes readable to end the thread.
     private let wake: Int32
     private let connections: ConnectionRegistry
 
-    /// Accepts until `stop`; `adopt` takes over each descriptor, and says whether it will be served.
+    /// Accepts until `stop`; `adopt` takes over each descriptor, and returns whether it will be served.
     init(
         _ socket: consuming ListenSocket, _ connections: ConnectionRegistry,
         adopt: @escaping @Sendable (Int32, UnsafePointer<sockaddr>, socklen_t) -> Bool
@@ -38,14 +38,14 @@ final class Acceptor: Sendable {
 
     deinit { _ = close(wake) }
 
-    /// Accepts nobody any more and closes the listening socket. Returns when the thread has ended.
+    /// Stops accepting and closes the listening socket. Returns when the thread has ended.
     func stop() {
         cmhd_eventfd_signal(wake)
         ended.wait()
         socket.withLock { $0 = nil }
     }
 
-    /// Waits until somebody connects. False when the thread is to end.
+    /// Waits for a client to connect. False if the thread is to end.
     private func waitForClient(_ listener: Int32) -> Bool {
         connections.waitForRoom()
         var entries = [
@@ -68,13 +68,13 @@ final class Acceptor: Sendable {
                         _ = close(descriptor)
                         return
                     }
-                    // Before: it may be taken up, and gone again, by the time that this thread hears of it.
+                    // Announce first: it may be taken up, and closed again, before `adopt` returns.
                     connections.announce(descriptor)
                     if unsafe !adopt(descriptor, address, length) { connections.withdraw(descriptor) }
                     return
                 }
                 guard [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(errno) else { return }
-                // Out of descriptors or memory: somebody has to go before anybody can come.
+                // Out of descriptors or memory: close idle connections before accepting more.
                 connections.cutIdle()
                 usleep(10_000)
             }

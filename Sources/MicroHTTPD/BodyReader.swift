@@ -1,11 +1,11 @@
 import CMicrohttpd
 import HTTPMessage
 
-/// Reads a body part by part while libmicrohttpd sends it. The parts stay shared with whoever else has them.
+/// Reads a body part by part while libmicrohttpd sends it. The parts stay shared, without a copy.
 // SAFETY: used by one response of one connection, so only ever by that connection's thread.
 final class BodyReader: @unchecked Sendable {
     private let parts: [[UInt8]]
-    /// The part that holds `partStart...`, and where in the body it begins.
+    /// The part that contains `partStart...`, and where it begins in the body.
     private var part = 0
     private var partStart = 0
 
@@ -27,9 +27,9 @@ final class BodyReader: @unchecked Sendable {
         unsafe Unmanaged<BodyReader>.fromOpaque(context).release()
     }
 
-    /// Bytes copied; -1 (`MHD_CONTENT_READER_END_OF_STREAM`) past the end.
+    /// The number of bytes copied; -1 (`MHD_CONTENT_READER_END_OF_STREAM`) past the end.
     private func copy(from position: Int, to buffer: UnsafeMutableRawBufferPointer) -> Int {
-        // It asks for the next piece when the last one has left.
+        // libmicrohttpd asks for the next piece once the last one was sent.
         connection.hasSent(position)
         if position < partStart { (part, partStart) = (0, 0) }
         var copied = 0

@@ -21,7 +21,7 @@ import CGnuTLS
         unsafe cgnutls_free(list.baseAddress)
     }
 
-    /// The DNS names of the first certificate; its subject where it has none.
+    /// The DNS names of the first certificate; its subject if it has none.
     var names: [String] {
         let names = (0..<64).compactMap { index in
             unsafe Self.text { buffer, size in
@@ -34,13 +34,13 @@ import CGnuTLS
         return subject.map { [$0] } ?? []
     }
 
-    /// Seconds since 1970 in which the first certificate counts.
+    /// The validity of the first certificate, in seconds since 1970.
     var validity: Range<Int> {
         let start = unsafe gnutls_x509_crt_get_activation_time(list[0])
         return unsafe start..<max(start, gnutls_x509_crt_get_expiration_time(list[0]))
     }
 
-    /// The text that `read` puts into a buffer; `nil` where it finds none.
+    /// The text that `read` writes into a buffer; `nil` if there is none.
     private static func text(_ read: (UnsafeMutablePointer<CChar>?, UnsafeMutablePointer<Int>) -> Bool) -> String? {
         var buffer = [CChar](repeating: 0, count: 512)
         var size = buffer.count

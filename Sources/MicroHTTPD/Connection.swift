@@ -3,12 +3,12 @@ import Glibc
 import HTTPMessage
 import Synchronization
 
-/// One accepted connection, from libmicrohttpd's notice that it is there to the notice that it is gone.
+/// One accepted connection, from libmicrohttpd's notice of its start to the notice of its end.
 ///
-/// Retained where libmicrohttpd keeps it as the socket's context (`ServerCore.connectionChanged`), released by
-/// the same callback.
+/// Retained when libmicrohttpd stores it as the socket's context (`ServerCore.connectionChanged`), released by the same
+/// callback.
 final class Connection: Sendable {
-    /// What a connection is busy with; decides what may be cut off.
+    /// What a connection is doing; decides what may be cut off.
     enum Phase: UInt8, AtomicRepresentable {
         /// Idle, or the first line of a request is arriving.
         case waiting
@@ -16,18 +16,18 @@ final class Connection: Sendable {
         case receiving
         /// A handler has the request.
         case answering
-        /// An answer is leaving.
+        /// A response is being sent.
         case sending
     }
 
     /// Valid until `ConnectionRegistry.remove` returns, which is what the registry's lock is for.
     let descriptor: Int32
-    /// Who connected, and from which source.
+    /// The peer, and its source.
     let peer: String
     let source: String
     private let current = Atomic(Phase.waiting)
     private let since = Atomic(Connection.now)
-    /// Bytes of the present answer that have left, and when the last of them did.
+    /// Bytes of the current response that were sent, and when the last of them was.
     private let sent = Atomic(0)
     private let moved = Atomic(Connection.now)
     private let lingering = Atomic(false)
@@ -44,7 +44,7 @@ final class Connection: Sendable {
 
     var phase: Phase { current.load(ordering: .acquiring) }
 
-    /// When the present phase, or the present request, began: nanoseconds of the coarse monotonic clock.
+    /// When the current phase, or the current request, began: nanoseconds of the coarse monotonic clock.
     var start: UInt64 { since.load(ordering: .relaxed) }
 
     func enter(_ phase: Phase) {
@@ -55,14 +55,14 @@ final class Connection: Sendable {
         current.store(phase, ordering: .releasing)
     }
 
-    /// The first `count` bytes of the present answer have left.
+    /// The first `count` bytes of the current response were sent.
     func hasSent(_ count: Int) {
         sent.store(count, ordering: .relaxed)
         moved.store(Self.now, ordering: .relaxed)
     }
 
-    /// Whether a request or an answer takes longer than it may. Where bytes wait to be read, or there is room for more of
-    /// the answer, it is this server that is behind, and not the client. Only under the registry's lock.
+    /// Whether a request or a response takes too long. If bytes wait to be read, or the socket has room for more of the
+    /// response, then the server is slow, not the client. Only under the registry's lock.
     func isStalled(at now: UInt64, _ options: HTTPServer.Options) -> Bool {
         func isPast(_ limit: Duration, since start: UInt64) -> Bool { now > start &+ UInt64(limit.nanoseconds) }
         switch phase {
@@ -70,7 +70,7 @@ final class Connection: Sendable {
         case .receiving:
             return isPast(options.transferTimeout, since: start)
                 || (isPast(options.requestTimeout, since: start) && !hasUnread)
-        // libmicrohttpd sees to those that are silent; this is for those that send a byte now and then.
+        // libmicrohttpd closes silent connections; this is for clients that send a byte now and then.
         case .waiting:
             return isPast(min(options.transferTimeout, options.idleTimeout + options.requestTimeout), since: start)
         case .sending:
@@ -82,7 +82,7 @@ final class Connection: Sendable {
         }
     }
 
-    /// How long nobody would miss it: since when it is idle, or its client reads nothing; `nil` while it is needed.
+    /// Since when it can be closed without harm: it is idle, or its client reads nothing; `nil` while it is needed.
     func idleSince(at now: UInt64) -> UInt64? {
         switch phase {
         case .answering: return nil
@@ -93,34 +93,34 @@ final class Connection: Sendable {
         }
     }
 
-    /// Whether bytes of the client wait to be read. Only under the registry's lock.
+    /// Whether unread bytes of the client are waiting. Only under the registry's lock.
     var hasUnread: Bool {
         var byte: UInt8 = 0
         return unsafe recv(descriptor, &byte, 1, Int32(truncatingIfNeeded: Int(MSG_PEEK) | Int(MSG_DONTWAIT))) > 0
     }
 
-    /// Whether the kernel would take more of the answer.
+    /// Whether the kernel would take more of the response.
     private var hasRoom: Bool {
         var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         return unsafe poll(&entry, 1, 0) > 0 && entry.revents & Int16(POLLOUT) != 0
     }
 
-    /// The last answer leaves request bytes unread. Closing then would reset the connection, and the answer be lost.
+    /// The last response leaves request bytes unread. A close would reset the connection and lose the response.
     var lingers: Bool {
         get { lingering.load(ordering: .relaxed) }
         set { lingering.store(newValue, ordering: .relaxed) }
     }
 
-    /// Ends both directions; libmicrohttpd then sees the end of the stream and closes. Only under the registry's lock.
+    /// Shuts both directions down; libmicrohttpd then sees the end and closes. Only under the registry's lock.
     func cut() {
         wasCut.store(true, ordering: .relaxed)
         _ = shutdown(descriptor, Int32(SHUT_RDWR))
     }
 
-    /// On its way out: there is no use in cutting it off again.
+    /// Already cut off.
     var isCut: Bool { wasCut.load(ordering: .relaxed) }
 
-    /// Nanoseconds of a clock that costs a few of them to read and is exact to some milliseconds.
+    /// Nanoseconds of a clock that is fast to read and accurate to a few milliseconds.
     static var now: UInt64 {
         var time = timespec()
         _ = unsafe clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
@@ -128,28 +128,28 @@ final class Connection: Sendable {
     }
 }
 
-/// TLS: by which credentials a client is judged, and how.
+/// TLS: the credentials by which a client's certificate is judged, and the result.
 extension Connection {
     private struct Security {
-        /// Kept for as long as the session uses them.
+        /// Kept as long as the session uses them.
         var credentials: TLSCredentials
-        /// When it was judged, and until when the certificate lasts: seconds since 1970.
+        /// When it was judged, and when the certificate expires: seconds since 1970.
         var judgedAt: Int?
         var end = Int.max
         var certificate: ClientCertificate?
     }
 
-    /// Seconds for which a judgement holds: authorities run out, too.
+    /// Seconds that a judgement is valid, since authorities expire too.
     private static let judgementLasts = 60
 
-    /// Before the handshake.
+    /// Call it before the handshake.
     func equip(_ session: TLSSession, with credentials: TLSCredentials) {
         credentials.equip(session)
         security.withLock { $0 = Security(credentials: credentials) }
     }
 
-    /// What the client has shown in the handshake, judged by `credentials` at the time `now`. On the connection's
-    /// thread, once the handshake is over.
+    /// The client's certificate from the handshake, judged by `credentials` at the time `now`. Call it on the
+    /// connection's thread, after the handshake.
     func certificate(
         of session: TLSSession, under credentials: TLSCredentials, at now: Int
     ) -> ClientCertificate? {

@@ -15,30 +15,30 @@ import HTTPMessage
 
     var descriptor: Int32 { unsafe cmhd_connection_fd(raw) }
 
-    /// Who connected, as ``SocketAddress/text(_:)`` words it.
+    /// The peer, as ``SocketAddress/text(_:)`` formats it.
     var peer: String { unsafe SocketAddress.text(cmhd_client_address(raw)) }
 
     /// The TLS session; `nil` without TLS.
     var session: TLSSession? { unsafe TLSSession(cmhd_tls_session(raw)) }
 
-    /// What `ServerCore.connectionChanged` has kept for this socket.
+    /// What `ServerCore.connectionChanged` stored for this socket.
     var connection: Connection? {
         guard let kept = unsafe cmhd_socket_context(raw) else { return nil }
         return unsafe Unmanaged<Connection>.fromOpaque(kept).takeUnretainedValue()
     }
 
-    /// Calls `visit` with `context` for each field of the request's head; their number.
+    /// Calls `visit` with `context` for each field of the request's head; returns their number.
     func visitFields(_ visit: MHD_KeyValueIteratorN, _ context: UnsafeMutableRawPointer) -> Int {
         Int(unsafe MHD_get_connection_values_n(raw, .HEADER_KIND, visit, context))
     }
 
-    /// `MHD_suspend_connection`: only within the access handler, which then returns `MHD_YES`.
+    /// `MHD_suspend_connection`: only in the access handler, which then returns `MHD_YES`.
     func suspend() { unsafe MHD_suspend_connection(raw) }
 
     /// `MHD_resume_connection`: exactly once after each `suspend`; the access handler is then called again.
     func resume() { unsafe MHD_resume_connection(raw) }
 
-    /// `MHD_queue_response`; `MHD_NO` when the connection is in no state to be answered.
+    /// `MHD_queue_response`; `MHD_NO` if the connection is in no state to be answered.
     func queue(_ response: borrowing ResponseHandle, status: Int) -> MHD_Result {
         unsafe MHD_queue_response(raw, UInt32((200...999).contains(status) ? status : 500), response.raw)
     }
@@ -51,7 +51,7 @@ import HTTPMessage
 
     fileprivate let raw: OpaquePointer
 
-    /// Fails when memory is short.
+    /// Fails if memory is short.
     init?(_ body: Response.Body, to connection: Connection) {
         let made = unsafe body.count > Self.copiedBodyBytes ? Self.reading(body, connection) : Self.copying(body.bytes)
         guard let made = unsafe made else { return nil }
@@ -60,9 +60,9 @@ import HTTPMessage
 
     deinit { unsafe MHD_destroy_response(raw) }
 
-    /// `MHD_add_response_header`; false for an empty value, or when memory is short.
+    /// `MHD_add_response_header`; false for an empty value, or if memory is short.
     borrowing func add(_ name: String, _ value: String) -> Bool {
-        // Strings handed to C as they are would be copied first, each time.
+        // Passing the strings directly would copy them each time.
         unsafe name.withCString { name in
             unsafe value.withCString { value in unsafe MHD_add_response_header(raw, name, value) == .YES }
         }
@@ -77,7 +77,7 @@ import HTTPMessage
     }
 
     private static func reading(_ body: Response.Body, _ connection: Connection) -> OpaquePointer? {
-        // Released in `BodyReader.free`, which libmicrohttpd calls when the last use of the response is over.
+        // Released in `BodyReader.free`, which libmicrohttpd calls after the last use of the response.
         let reader = unsafe Unmanaged.passRetained(BodyReader(body, connection)).toOpaque()
         let made = unsafe MHD_create_response_from_callback(
             UInt64(body.count), copiedBodyBytes, BodyReader.read, reader, BodyReader.free)

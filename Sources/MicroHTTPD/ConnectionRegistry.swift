@@ -2,17 +2,17 @@ import CMicrohttpd
 import Glibc
 import HTTPMessage
 
-/// All open connections. Touched once when one opens and once when it closes, never per request.
+/// All open connections. Used once when one opens and once when it closes, never per request.
 final class ConnectionRegistry: Sendable {
     private struct State {
         var open: [Int32: Connection] = [:]
-        /// Accepted, and not yet taken up by one of libmicrohttpd's threads. By descriptor, so that one that is given up on
-        /// the way there is forgotten at the latest when its number comes again.
+        /// Accepted, but not yet taken up by one of libmicrohttpd's threads. Keyed by descriptor, so that one that is
+        /// lost on the way is forgotten when its number is used again.
         var arriving: Set<Int32> = []
-        /// Those that are not cut off, in all and of each source.
+        /// The connections that are not cut off, in total and for each source.
         var count = 0
         var counts: [String: Int] = [:]
-        /// When it was looked last in vain for idle connections of which source.
+        /// The last source for which no idle connection was found, and when.
         var looked: (source: String, at: UInt64) = ("", 0)
 
         mutating func raise(_ source: String) {
@@ -43,14 +43,14 @@ final class ConnectionRegistry: Sendable {
 
     init(_ options: HTTPServer.Options) { self.options = options }
 
-    /// Whether one more connection of a source is taken. Over its limit some that nobody would miss have to go for that:
-    /// not those that have only just come, as they may be about to ask. A flood is turned away before it costs anything.
+    /// Whether another connection of a source is accepted. Over its limit, idle ones must be closed for it; not the
+    /// newest, which may be about to send a request. A flood is refused before it costs anything.
     func admits(_ source: String) -> Bool {
         state.withLock { state in
             guard state.counts[source, default: 0] >= options.maxConnectionsOfSource else { return true }
             let now = Connection.now
             if state.looked.source != source || now > state.looked.at &+ 50_000_000 {
-                // Where nobody could go there is no use in looking again at once.
+                // If none can be closed, do not look again at once.
                 if Self.cutIdle(&state, of: source, except: nil, for: 250_000_000) == 0 {
                     state.looked = (source, now)
                 }
@@ -59,8 +59,8 @@ final class ConnectionRegistry: Sendable {
         }
     }
 
-    /// Adds a connection. Over the limit of all some that nobody would miss are cut off, of the source that has most; or
-    /// this one where there are none. So the server stays reachable however many clients hold on to it.
+    /// Adds a connection. Over the total limit, cuts off idle connections of the source with the most, or this one if
+    /// none is idle. So the server stays reachable however many clients hold connections.
     func add(_ connection: Connection) {
         state.withLock { state in
             state.arriving.remove(connection.descriptor)
@@ -75,7 +75,7 @@ final class ConnectionRegistry: Sendable {
                     state.cut(connection)
                 }
             } else if state.counts[connection.source, default: 0] > options.maxConnectionsOfSource {
-                // Several were admitted before the first of them was here.
+                // Several were admitted before the first of them was added.
                 state.cut(connection)
             }
         }
@@ -84,16 +84,16 @@ final class ConnectionRegistry: Sendable {
     /// Cuts off connections that are idle.
     func cutIdle() { state.withLock { _ = Self.cutIdle(&$0, of: nil, except: nil) } }
 
-    /// A connection was accepted; `add` follows, or ``withdraw(_:)``.
+    /// Notes an accepted connection. Then call `add`, or ``withdraw(_:)``.
     func announce(_ descriptor: Int32) { state.withLock { _ = $0.arriving.insert(descriptor) } }
 
-    /// What was announced could not be served.
+    /// The announced connection could not be served.
     func withdraw(_ descriptor: Int32) { state.withLock { _ = $0.arriving.remove(descriptor) } }
 
-    /// How many were accepted and are not yet taken up.
+    /// How many are accepted, but not yet taken up.
     var arriving: Int { state.withLock { $0.arriving.count } }
 
-    /// Gives libmicrohttpd a moment to close what was cut off, where that is needed. Blocks.
+    /// Gives libmicrohttpd a moment to close cut connections, if there are too many. Blocks.
     func waitForRoom() {
         var patience = 100
         while patience > 0,
@@ -104,8 +104,8 @@ final class ConnectionRegistry: Sendable {
         }
     }
 
-    /// Cuts off a sixteenth of those of a source, so that this is not done for each that comes: those that are idle for
-    /// longest, then those whose clients do not read. One whose bytes wait to be read is not idle: the server is behind.
+    /// Cuts off a sixteenth of a source's connections, to avoid a search for each new one: first the longest idle, then
+    /// those whose clients do not read. A connection with unread bytes is not idle: the server is slow.
     @discardableResult
     private static func cutIdle(
         _ state: inout State, of source: String?, except: Connection?, for least: UInt64 = 0
@@ -128,15 +128,15 @@ final class ConnectionRegistry: Sendable {
         return count
     }
 
-    /// Forgets a connection whose descriptor is about to be closed. No `cut` can meet it after this.
+    /// Forgets a connection whose descriptor is about to be closed. After this no `cut` can reach it.
     func remove(_ connection: Connection) {
         state.withLock { state in
             if state.open[connection.descriptor] === connection { state.remove(connection) }
         }
     }
 
-    /// Cuts off what has been receiving or sending for too long, which a client can stretch without end by moving a byte
-    /// now and then.
+    /// Cuts off connections that have been receiving or sending for too long. A client can stretch that without end by
+    /// moving a byte now and then.
     func cutStalled() {
         state.withLock { state in
             let now = Connection.now
@@ -144,8 +144,8 @@ final class ConnectionRegistry: Sendable {
         }
     }
 
-    /// Cuts off those whose client has left in the middle of a request: libmicrohttpd (0.9.75) overlooks an end that
-    /// comes with the last bytes, and would keep them until they have been idle for long enough.
+    /// Cuts off connections whose client left in the middle of a request. libmicrohttpd (0.9.75) misses an end of
+    /// stream that comes with the last bytes, and would keep them until the idle timeout.
     func cutGone() {
         state.withLock { state in
             let now = Connection.now
@@ -161,7 +161,7 @@ final class ConnectionRegistry: Sendable {
 
     var count: Int { state.withLock { $0.open.count } }
 
-    /// Connections whose request is being answered or whose answer is on its way.
+    /// Connections whose request is being handled or whose response is being sent.
     var busy: Int {
         state.withLock { $0.open.values.count { $0.phase == .answering || $0.phase == .sending } }
     }

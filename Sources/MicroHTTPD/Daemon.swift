@@ -4,7 +4,7 @@ import Glibc
 import HTTPMessage
 import Synchronization
 
-/// Owns a `struct MHD_Daemon`, which gets its connections from outside.
+/// Owns a `struct MHD_Daemon`, which gets its connections from the acceptor.
 // SAFETY: the pointer is used by `adopt`, which the acceptor's end comes before, and then once, by `stop`.
 @safe final class Daemon: @unchecked Sendable {
     private let core: ServerCore
@@ -14,7 +14,7 @@ import Synchronization
     /// `MHD_start_daemon` on threads that epoll, or poll with TLS, without a listening socket.
     init(_ core: ServerCore) throws(ServerError) {
         self.core = core
-        // Released in `stop`, after the last thread is gone.
+        // Released in `stop`, after the last thread has ended.
         let context = unsafe Unmanaged.passRetained(core).toOpaque()
         guard let handle = unsafe Self.start(core, context) else {
             unsafe Unmanaged<ServerCore>.fromOpaque(context).release()
@@ -23,16 +23,16 @@ import Synchronization
         unsafe self.handle = unsafe handle
     }
 
-    /// Bytes of a connection's memory that no request can use up.
+    /// Bytes of a connection's memory that are reserved for the response.
     private static let roomForAnswer = 8192
 
-    /// `MHD_add_connection`: from here on libmicrohttpd owns the descriptor, and closes it where it cannot serve it, which
-    /// the answer says.
+    /// `MHD_add_connection`: passes the descriptor to libmicrohttpd, which closes it if it cannot serve it. Returns
+    /// whether it is served.
     func adopt(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> Bool {
         unsafe MHD_add_connection(handle, descriptor, address, length) == .YES
     }
 
-    /// `MHD_stop_daemon`: closes every connection and joins the threads. `ServerCore.stop()` has to come first.
+    /// `MHD_stop_daemon`: closes every connection and joins the threads. Call `ServerCore.stop()` first.
     func stop() {
         guard !isStopped.exchange(true, ordering: .relaxed) else { return }
         unsafe MHD_stop_daemon(handle)
@@ -41,17 +41,17 @@ import Synchronization
 
     private static func start(_ core: ServerCore, _ context: UnsafeMutableRawPointer) -> OpaquePointer? {
         let options = core.options
-        // The logger comes first: what it is to hear starts with the next option.
+        // The logger must come first: it only gets messages about the options after it.
         var items = unsafe [
             item(.EXTERNAL_LOGGER, unsafeBitCast(ServerCore.logged, to: Int.self), context),
             item(.URI_LOG_CALLBACK, unsafeBitCast(ServerCore.requestStarted, to: Int.self), context),
             item(.NOTIFY_COMPLETED, unsafeBitCast(ServerCore.requestCompleted, to: Int.self), context),
             item(
                 .NOTIFY_CONNECTION, unsafeBitCast(ServerCore.connectionChanged, to: Int.self), context),
-            // The head of the answer has to fit in beside that of the request.
+            // The response's head must fit in beside the request's.
             item(.CONNECTION_MEMORY_LIMIT, options.maxHeaderBytes + Self.roomForAnswer),
-            // The registry keeps the limit. Reaching libmicrohttpd's own (0.9.75) with `MHD_add_connection` leaves one
-            // of its mutexes locked for good.
+            // The registry enforces the limit. With `MHD_add_connection`, reaching libmicrohttpd's own limit (0.9.75)
+            // leaves one of its mutexes locked for good.
             item(.CONNECTION_LIMIT, Int(Int32.max)),
             item(.CONNECTION_TIMEOUT, Int(clamping: options.idleTimeout.components.seconds)),
         ]
@@ -64,15 +64,15 @@ import Synchronization
         return unsafe Self.priorities.withCString { priorities in
             let tls = unsafe [
                 item(.HTTPS_PRIORITIES, 0, UnsafeMutableRawPointer(mutating: priorities)),
-                // libmicrohttpd wants something to show. Each connection has its own, given when it opens.
+                // libmicrohttpd requires a certificate. Each connection gets the real one when it opens.
                 item(.HTTPS_CERT_CALLBACK2, 0, cgnutls_no_certificate()),
             ]
-            // Not epoll: libmicrohttpd (0.9.75) then goes round and round over a handshake that has stopped halfway.
+            // Not epoll: libmicrohttpd (0.9.75) then spins on a handshake that has stopped halfway.
             return unsafe start(flags + [MHD_USE_POLL_INTERNALLY, MHD_USE_TLS], context, items + tls + [end])
         }
     }
 
-    /// TLS 1.2 and 1.3, with forward secrecy and authenticated encryption only; certificates of clients as strong as 112
+    /// TLS 1.2 and 1.3, only with forward secrecy and authenticated encryption; client certificates of at least 112
     /// bits (RSA 2048).
     private static let priorities =
         "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"

@@ -2,9 +2,9 @@ import CMicrohttpd
 import Dispatch
 import Glibc
 
-/// Tells of clients that leave while their connections are suspended: libmicrohttpd does not look at those.
+/// Reports clients that leave while their connections are suspended, which libmicrohttpd does not watch.
 ///
-/// A client that only ends its sending side looks the same, and counts as one that has left.
+/// A client that only ends its sending side looks the same, and counts as gone.
 final class DisconnectWatch: Sendable {
     // SAFETY: libdispatch's sources may be used from any thread; their Swift type only does not say so.
     private struct Source: @unchecked Sendable {
@@ -14,7 +14,7 @@ final class DisconnectWatch: Sendable {
     private let descriptor: Int32
     private let source: Source
 
-    /// Calls `left` on `queue` with the numbers of those that have gone.
+    /// Calls `left` on `queue` with the numbers of the connections whose clients left.
     init(on queue: DispatchQueue, left: @escaping @Sendable ([UInt64]) -> Void) {
         let descriptor = cmhd_watch_open()
         self.descriptor = descriptor
@@ -26,12 +26,12 @@ final class DisconnectWatch: Sendable {
 
     deinit { source.raw.cancel() }
 
-    /// Watches a connection that has just been suspended, under a number that no other ever had.
+    /// Watches a connection that was just suspended, under a number that is never used again.
     func add(_ connection: Connection, _ number: UInt64) {
         _ = cmhd_watch_add(descriptor, connection.descriptor, number)
     }
 
-    /// Before the connection is resumed: from then on its descriptor may be closed, and be another's.
+    /// Call it before the connection is resumed: after that, its descriptor may be closed and used for another.
     func remove(_ connection: Connection) { _ = cmhd_watch_remove(descriptor, connection.descriptor) }
 
     private static func next(_ descriptor: Int32) -> [UInt64] {

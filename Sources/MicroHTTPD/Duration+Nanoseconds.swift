@@ -1,7 +1,7 @@
 import Dispatch
 
 extension Duration {
-    /// In nanoseconds, moved into what an `Int` holds; never negative.
+    /// In nanoseconds, clamped to 0...`Int.max`.
     var nanoseconds: Int {
         let (seconds, attoseconds) = components
         guard seconds >= 0 else { return 0 }
@@ -10,6 +10,6 @@ extension Duration {
         return overflow || carry ? .max : max(sum, 0)
     }
 
-    /// The same length for libdispatch.
+    /// The same duration for libdispatch.
     var interval: DispatchTimeInterval { .nanoseconds(nanoseconds) }
 }

@@ -2,7 +2,7 @@ import CMicrohttpd
 import HTTPMessage
 import HTTPTypes
 
-/// One request and its answer.
+/// One request and its response.
 ///
 /// Retained in `ServerCore.requestStarted` (libmicrohttpd keeps it as the request's context), released in
 /// `ServerCore.requestCompleted`, which libmicrohttpd calls exactly once for it.
@@ -13,14 +13,14 @@ final class Exchange: @unchecked Sendable {
 
     private struct State {
         var answer: Response?
-        /// The suspended connection; present exactly while it is suspended. Whoever takes it out resumes it.
+        /// The suspended connection, set exactly while it is suspended. The code that takes it out resumes it.
         var suspended: ConnectionHandle?
         var task: Task<Void, Never>?
-        /// Under which the exchange is parked.
+        /// The number under which the exchange is parked.
         var number: UInt64 = 0
-        /// It has a place of its caller's share.
+        /// It uses a place of its party.
         var isAdmitted = false
-        /// The answer is chosen, or the request is gone: what the handler still says is dropped.
+        /// The response is chosen, or the request is gone: a later result of the handler is dropped.
         var isOver = false
     }
 
@@ -30,12 +30,12 @@ final class Exchange: @unchecked Sendable {
     private var request: Request
     private var bodyCount = 0
     private var isChunked = false
-    /// What the head announces; 0 where it does not say.
+    /// The length in the head; 0 if there is none.
     private var contentLength = 0
-    /// What this request has of the memory for bodies, and its answer of that for answers.
+    /// What this request uses of the memory for bodies, and its response of the memory for responses.
     private var heldBytes = 0
     private var answerBytes = 0
-    /// Why there is no memory for the body; it is read and thrown away.
+    /// Why there is no memory for the body, which is then read and discarded.
     private var bodyRefusal: Refusal?
     private var admission: Admission
     private var stage = Stage.head
@@ -54,7 +54,7 @@ final class Exchange: @unchecked Sendable {
 
     // MARK: On libmicrohttpd's thread
 
-    /// One call of the access handler: the head, then each piece of the body, then the end; again after a resume.
+    /// One call of the access handler: the head, each piece of the body, and the end; called again after a resume.
     func advance(
         _ handle: ConnectionHandle, method: @autoclosure () -> String, version: @autoclosure () -> String,
         data: UnsafeRawBufferPointer
@@ -106,12 +106,12 @@ final class Exchange: @unchecked Sendable {
         return .YES
     }
 
-    /// Takes a piece of the body. Beyond the limit it is thrown away, and beyond twice the limit the line is cut.
+    /// Takes a piece of the body. Over the limit it is discarded; at about twice the limit the connection is closed.
     private func receive(_ data: UnsafeRawBufferPointer) -> MHD_Result {
         bodyCount += data.count
         let limit = core.options.maxBodyBytes
         if bodyCount <= limit, bodyRefusal == nil {
-            // An array that grows without knowing how far has room for up to twice what is in it.
+            // An array that grows without a known final size may reserve twice its contents.
             let cost = isChunked ? 2 * data.count : data.count
             bodyRefusal = core.shares.takeBody(cost, of: .source(connection.source), having: heldBytes)
             if bodyRefusal == nil {
@@ -124,7 +124,7 @@ final class Exchange: @unchecked Sendable {
         return bodyCount <= limit + max(limit, 65_536) ? .YES : .NO
     }
 
-    /// Hands the complete request over. What the handler answers without waiting leaves at once, on this thread.
+    /// Passes the complete request to the handler. A response without waiting is sent at once, on this thread.
     private func start(_ handle: ConnectionHandle) -> MHD_Result {
         guard bodyCount <= core.options.maxBodyBytes else {
             return refuse(handle, .bodyTooLarge(limit: core.options.maxBodyBytes), unread: false)
@@ -137,7 +137,7 @@ final class Exchange: @unchecked Sendable {
         if let refusal = core.shares.enter(admission) { return refuse(handle, refusal, unread: false) }
         state.withLock { $0.isAdmitted = true }
         connection.enter(.answering)
-        // Where many plan at once, who wants to stop things is next.
+        // Handle urgent requests before ordinary ones.
         let task = Task.immediate(priority: admission.lane == .ordinary ? .medium : .high) { [self, request] in
             offer(await core.handler.respond(to: request))
         }
@@ -192,7 +192,7 @@ final class Exchange: @unchecked Sendable {
 
     // MARK: From any thread
 
-    /// Takes the answer, unless another came first, and wakes the connection if it sleeps.
+    /// Takes the response, unless another came first, and resumes the connection if it is suspended.
     private func offer(_ answer: Response) {
         let parked = state.withLock { state -> UInt64? in
             guard !state.isOver else { return nil }
@@ -200,7 +200,7 @@ final class Exchange: @unchecked Sendable {
             state.answer = answer
             guard let handle = state.suspended.take() else { return nil }
             state.task = nil
-            // Inside the lock: once anyone sees `suspended` empty, the connection has been resumed.
+            // Inside the lock: when another thread finds `suspended` empty, the connection must have been resumed.
             core.unwatch(connection)
             handle.resume()
             return state.number
@@ -209,7 +209,7 @@ final class Exchange: @unchecked Sendable {
         leave()
     }
 
-    /// Gives the place in its caller's share back, once.
+    /// Gives the place of its party back, once.
     private func leave() {
         let wasAdmitted = state.withLock { state in
             defer { state.isAdmitted = false }
@@ -218,7 +218,7 @@ final class Exchange: @unchecked Sendable {
         if wasAdmitted { core.shares.leave(admission) }
     }
 
-    /// Answers with `refusal` in the handler's stead and cancels the handler. Without effect when an answer is there.
+    /// Answers with `refusal` in place of the handler, and cancels the handler. Has no effect if there is a response.
     func cut(_ refusal: Refusal) {
         guard let task = state.withLock({ $0.task }) else { return }
         offer(core.refusal(refusal, of: request))

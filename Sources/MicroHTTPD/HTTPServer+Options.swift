@@ -1,50 +1,50 @@
 private import Glibc
 
 extension HTTPServer {
-    /// The bounds of a server. Values out of range are moved to the nearest bound.
+    /// The limits of a server. Values out of range are moved to the nearest bound.
     package struct Options: Sendable {
         /// Threads that read, call handlers and write; 1...16, the number of cores by default.
         package var threads = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         /// The largest request body, in bytes.
         package var maxBodyBytes = 1 << 20
-        /// All request bodies that are held at the same time, in bytes; at least twice the largest one.
+        /// The memory for all request bodies together, in bytes; at least twice the largest body.
         package var maxBufferedBytes = 64 << 20
-        /// Those from one source; at least one of the largest.
+        /// The same for one source; at least one of the largest.
         package var maxBufferedBytesOfParty = Int.max
-        /// All answers that have not left yet, in bytes. A single one may be larger.
+        /// The memory for all responses that are not sent yet, in bytes. A single one may be larger.
         package var maxAnswerBytes = Int.max
-        /// Those to one party.
+        /// The same for one party.
         package var maxAnswerBytesOfParty = Int.max
-        /// The largest head (request line and fields), in bytes; beyond it libmicrohttpd answers 431 by itself. ≥ 4096.
+        /// The largest head (request line and fields), in bytes; libmicrohttpd answers 431 to a larger one. ≥ 4096.
         package var maxHeaderBytes = 16_384
-        /// Open connections; also kept below the process's limit of file descriptors. One more than that closes the
-        /// connection that has been idle for longest, or itself where none is idle.
+        /// Open connections, also limited by the process's file descriptors. One more closes idle connections of the
+        /// source with the most, or itself if none is idle.
         package var maxConnections = 1024
-        /// Those from one source, of which the same holds.
+        /// The same for one source.
         package var maxConnectionsOfSource = Int.max
-        /// How long a connection may be silent, between requests or within one. Whole seconds, ≥ 1.
+        /// How long a connection may be silent, between requests or in one. Whole seconds, ≥ 1.
         package var idleTimeout: Duration = .seconds(60)
-        /// How long a request may take to arrive, from its first line on, however busy the line looks.
+        /// How long a request may take to arrive, from its first line on, even if bytes keep coming.
         package var requestTimeout: Duration = .seconds(30)
-        /// How long an answer may wait for a client that reads nothing.
+        /// How long a response may wait for a client that reads nothing.
         package var sendTimeout: Duration = .seconds(10)
-        /// Bytes a second that a client has to read on average, from ``sendTimeout`` on.
+        /// Bytes a second that a client must read on average, after ``sendTimeout``.
         package var minReadRate = 16_384
-        /// How long an answer may take to leave, and a connection to send the first line of a request, in any case.
+        /// The longest time for sending a response, and for a connection to send the first line of a request.
         package var transferTimeout: Duration = .seconds(120)
-        /// How long a handler may take for its answer.
+        /// How long a handler may take for its response.
         package var exchangeDeadline: Duration = .seconds(60)
-        /// Exchanges that may wait for their handlers at the same time in the ordinary lane.
+        /// Exchanges that may wait for their handlers at the same time, in the ordinary lane.
         package var maxExchanges = 512
-        /// Those of one party.
+        /// The same for one party.
         package var maxExchangesOfParty = Int.max
-        /// Those in each of the other lanes; a quarter of them for one party.
+        /// The same in each of the other lanes; one party may use a quarter.
         package var reservedExchanges = 64
-        /// Serve TLS 1.2 and 1.3 with these instead of plain TCP; ``HTTPServer/replace(_:)`` takes others.
+        /// Credentials to serve TLS 1.2 and 1.3 instead of plain TCP; ``HTTPServer/replace(_:)`` changes them.
         package var tls: TLSCredentials?
-        /// Seconds since 1970; by it the certificate of a client that is connected runs out.
+        /// The current time in seconds since 1970, for the expiry of connected clients' certificates.
         package var now: @Sendable () -> Int = { time(nil) }
-        /// What libmicrohttpd has to say, one line at a time, from any thread. Must not block.
+        /// Gets libmicrohttpd's messages, one line at a time, from any thread. Must not block.
         package var log: @Sendable (String) -> Void = { _ in }
 
         package init() {}
@@ -52,7 +52,7 @@ extension HTTPServer {
 }
 
 extension HTTPServer.Options {
-    /// The same options with every value in its bounds.
+    /// The same options with every value within its bounds.
     var normalized: Self {
         var options = self
         options.threads = min(max(threads, 1), 16)
@@ -72,7 +72,7 @@ extension HTTPServer.Options {
         return options
     }
 
-    /// The connections that the process's limit of descriptors has room for, an eighth set aside for everything else.
+    /// The connections that the process's limit of descriptors allows, with an eighth reserved for other uses.
     private static var descriptorLimit: Int {
         var limit = rlimit()
         guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }

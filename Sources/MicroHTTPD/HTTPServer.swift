@@ -6,19 +6,19 @@ import SystemThread
 
 /// An HTTP/1.1 server on libmicrohttpd's threads.
 ///
-/// Requests reach the handler complete, with the raw path. A handler that answers without waiting is answered for on
-/// the thread that read the request; otherwise the connection sleeps until the answer is there or
-/// `Options.exchangeDeadline` has passed. Protocol errors that libmicrohttpd finds itself (an unreadable request line,
-/// a head beyond `maxHeaderBytes`) it answers itself, in HTML, without the handler.
+/// The handler gets complete requests, with the raw path. A handler that does not wait is answered for on the thread
+/// that read the request. Otherwise the connection is suspended until the response is there or
+/// `Options.exchangeDeadline` has passed. libmicrohttpd answers the protocol errors that it finds itself (an unreadable
+/// request line, a head beyond `maxHeaderBytes`), in HTML, without the handler.
 package final class HTTPServer: Sendable {
-    /// Where the server listens, with the real port where 0 was asked for.
+    /// Where the server listens, with the actual port if 0 was requested.
     package let address: ListenAddress
     private let core: ServerCore
     private let daemon: Daemon
     private let acceptor: Acceptor
     private let stopping = Lock<Task<Void, Never>?>(nil)
 
-    /// Starts to listen and serve. From here on the whole process ignores SIGPIPE.
+    /// Starts to listen and serve. From then on the whole process ignores SIGPIPE.
     ///
     /// - Throws: ``ServerError``, with nothing left running.
     package convenience init(
@@ -27,7 +27,7 @@ package final class HTTPServer: Sendable {
         try self.init(ListenSocket(wanted), options, handler)
     }
 
-    /// The same on a socket that somebody else has bound and listens on; the server owns `descriptor` from here on.
+    /// The same on a socket that another process bound and listens on; the server takes over `descriptor`.
     package convenience init(
         inheriting descriptor: Int32, options: Options = Options(), handler: any HTTPHandler
     ) throws(ServerError) {
@@ -53,7 +53,7 @@ package final class HTTPServer: Sendable {
     }
 
     deinit {
-        // Somebody let go without a shutdown. Not here: this may be one of the daemon's own threads.
+        // Released without a shutdown. Stop elsewhere: this may be one of the daemon's own threads.
         let (core, daemon, acceptor) = (core, daemon, acceptor)
         core.clock.async {
             acceptor.stop()
@@ -63,16 +63,16 @@ package final class HTTPServer: Sendable {
         }
     }
 
-    /// Shows these to clients that connect from now on, and judges certificates of clients by them from their next
-    /// request on, whoever is connected. Without effect on a server that does not speak TLS.
+    /// Uses these for new connections, and judges client certificates by them from each client's next request on, also
+    /// on open connections. Has no effect on a server without TLS.
     package func replace(_ credentials: TLSCredentials) {
         core.credentials.withLock { if $0 != nil { $0 = credentials } }
     }
 
-    /// Stops accepting, lets what runs finish, answers what is still running after `limit` with
-    /// `Refusal.shuttingDown`, then closes every connection. Returns when no thread of the server is left.
+    /// Stops accepting, lets running exchanges finish, answers those that still run after `limit` with
+    /// `Refusal.shuttingDown`, then closes every connection. Returns when all threads of the server have ended.
     ///
-    /// Called again it waits for the first call's end. Not affected by the caller's cancellation.
+    /// A second call waits for the first one's end. The caller's cancellation has no effect.
     package func shutdown(within limit: Duration) async {
         let task = stopping.withLock { task in
             let running =
@@ -83,13 +83,13 @@ package final class HTTPServer: Sendable {
         await task.value
     }
 
-    /// Connections that are open now.
+    /// The number of open connections.
     package var openConnections: Int { core.connections.count }
 
     /// Bytes of request bodies that are held.
     package var heldBodyBytes: Int { core.shares.heldBodyBytes }
 
-    /// Returns when the queue that ends exchanges in time has had its turn.
+    /// Returns when the queue that enforces deadlines has run once.
     package func pulse() async { await core.onClock {} }
 
     private static func stop(
@@ -100,7 +100,7 @@ package final class HTTPServer: Sendable {
         await core.onClock { acceptor.stop() }
         while core.connections.busy > 0 && .now < end { await core.pause(.milliseconds(2)) }
         core.stop()
-        // The last answers are on their way; a client that reads slowly does not hold the process up.
+        // The last responses are being sent; a slow client must not delay the exit.
         let grace = ContinuousClock.now + .seconds(1)
         while core.connections.busy > 0 && .now < grace { await core.pause(.milliseconds(2)) }
         await core.onClock { daemon.stop() }

@@ -3,9 +3,9 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Reads what a refused client is still sending for a moment after the answer, so that the close is no reset.
+/// Reads for a moment what a refused client still sends after the response, so that the close is not a reset.
 ///
-/// A reset makes the client's kernel throw away an answer that it has not read yet. Works on a duplicate of the
+/// A reset makes the client's kernel discard a response that it has not read yet. Works on a duplicate of the
 /// descriptor; libmicrohttpd closes its own.
 final class LingeringClose: Sendable {
     private static let patience: DispatchTimeInterval = .milliseconds(500)
@@ -19,7 +19,7 @@ final class LingeringClose: Sendable {
     private let queue = DispatchQueue(label: "http lingering close")
     private let open = Atomic(0)
 
-    /// Takes over the connection behind `descriptor`. Beyond some dozens at once it is simply closed.
+    /// Takes over the connection behind `descriptor`. If there are dozens already, it is closed at once.
     func takeOver(_ descriptor: Int32) {
         guard open.load(ordering: .relaxed) < Self.maxConnections else { return }
         let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
@@ -38,7 +38,7 @@ final class LingeringClose: Sendable {
         queue.asyncAfter(deadline: .now() + Self.patience) { source.raw.cancel() }
     }
 
-    /// Bytes read and thrown away; 0 at the end of the stream.
+    /// Reads and discards; returns the number of bytes, 0 at the end of the stream.
     private static func discard(_ descriptor: Int32) -> Int {
         unsafe withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 1) { buffer in
             let got = unsafe recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))

@@ -2,12 +2,12 @@ import CMicrohttpd
 import Glibc
 import HTTPMessage
 
-/// A listening socket, closed by its owner; a Unix socket's file goes with it.
+/// A listening socket, closed by its owner, which also removes a Unix socket's file.
 struct ListenSocket: ~Copyable {
     let descriptor: Int32
-    /// Where it listens, with the real port.
+    /// Where it listens, with the actual port.
     let address: ListenAddress
-    /// Device and inode of a Unix socket's file, so that nobody else's is removed.
+    /// Device and inode of a Unix socket's file, so that no other file is removed.
     private let file: (device: dev_t, inode: ino_t)?
 
     init(_ wanted: ListenAddress) throws(ServerError) {
@@ -17,7 +17,7 @@ struct ListenSocket: ~Copyable {
         file = bound.file
     }
 
-    /// Takes over a socket that somebody else has bound and listens on (systemd); its file stays theirs.
+    /// Takes over a socket that another process bound and listens on (systemd). Does not remove its file.
     init(inherited descriptor: Int32) throws(ServerError) {
         var storage = sockaddr_storage()
         var isListening: Int32 = 0
@@ -28,7 +28,7 @@ struct ListenSocket: ~Copyable {
         else {
             throw .cannotStart("descriptor \(descriptor), handed over as a socket, is no listening stream socket")
         }
-        // Waiting is `poll`'s; who connects and leaves at once must not hold the acceptor up.
+        // Only `poll` waits; a client that leaves at once must not block the acceptor in `accept`.
         guard fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK) == 0,
             fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0
         else { throw .cannotListen(address, "fcntl: \(Self.text(errno))") }
@@ -82,7 +82,7 @@ struct ListenSocket: ~Copyable {
         return (bound, .tcp(host: host, port: localPort(bound) ?? port))
     }
 
-    /// Binds to the first address that `host` stands for.
+    /// Binds to the first address that `host` resolves to.
     private static func bindFirst(
         _ host: String, _ port: UInt16, _ wanted: ListenAddress
     ) throws(ServerError) -> Int32 {
@@ -110,7 +110,7 @@ struct ListenSocket: ~Copyable {
         return descriptor
     }
 
-    /// Binds to `path`; the file of a server that is gone is replaced, anything else there is left alone.
+    /// Binds to `path`. Replaces the socket file of a server that has ended, but nothing else.
     private static func bindUnix(_ path: String, _ wanted: ListenAddress) throws(ServerError) -> Int32 {
         guard path.utf8.count <= ListenAddress.maxUnixPathLength, !path.isEmpty, !path.utf8.contains(0) else {
             throw .cannotListen(wanted, "the path is empty or longer than \(ListenAddress.maxUnixPathLength) bytes")
@@ -130,7 +130,7 @@ struct ListenSocket: ~Copyable {
                 throw .cannotListen(wanted, "a file that is not a socket is in the way")
             }
         }
-        // Nobody can connect before `listen`: there is no moment with a wider mode.
+        // No client can connect before `listen`, so the wider mode before `chmod` does no harm.
         guard unsafe result == 0 && chmod(path, 0o660) == 0 else {
             let code = errno
             _ = Glibc.close(descriptor)
@@ -141,7 +141,7 @@ struct ListenSocket: ~Copyable {
 
     private enum Occupant { case nobody, server, otherFile }
 
-    /// Who holds the path of a Unix socket: found out by connecting.
+    /// What uses the path of a Unix socket, found out by connecting.
     private static func occupant(_ path: String) -> Occupant {
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else { return .nobody }
@@ -149,7 +149,7 @@ struct ListenSocket: ~Copyable {
         let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
         defer { _ = Glibc.close(probe) }
         let result = unsafe withUnixAddress(path) { unsafe connect(probe, $0, $1) }
-        // EAGAIN: a server with a full queue. Only a refusal says that nobody listens.
+        // EAGAIN is a server with a full queue. Only a refusal means that no server listens.
         return result != 0 && errno == ECONNREFUSED ? .nobody : .server
     }
 
@@ -177,7 +177,7 @@ struct ListenSocket: ~Copyable {
         return name(of: descriptor, &storage) == nil ? nil : SocketAddress.port(of: storage)
     }
 
-    /// Where a socket is bound (`getsockname`): how many bytes of `storage` say it, `nil` where that failed.
+    /// The address of a socket (`getsockname`): the length used in `storage`, or `nil` on failure.
     private static func name(of descriptor: Int32, _ storage: inout sockaddr_storage) -> Int? {
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let result = unsafe withUnsafeMutablePointer(to: &storage) { pointer in

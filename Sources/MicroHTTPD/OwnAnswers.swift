@@ -2,9 +2,9 @@ import CMicrohttpd
 import Glibc
 import HTTPMessage
 
-/// What libmicrohttpd (0.9.75) answers by itself goes through its public `MHD_queue_response`, and a function of that name
-/// in the program comes before the library's. This one passes everything on but one answer: a chunk whose size and
-/// extensions do not fit into the connection's memory is the client's fault, and the library says 500.
+/// Replaces libmicrohttpd's public `MHD_queue_response`, which the library (0.9.75) also uses for its own responses: a
+/// function of that name in the program has precedence. Passes all on except one: if a chunk's size and extensions do
+/// not fit into the connection's memory, the client is at fault, but the library answers 500.
 @_cdecl("MHD_queue_response")
 package func queueAnswer(_ connection: OpaquePointer?, _ status: UInt32, _ response: OpaquePointer?) -> UInt32 {
     if status == 500, let handle = unsafe ConnectionHandle(connection),
@@ -18,7 +18,7 @@ package func queueAnswer(_ connection: OpaquePointer?, _ status: UInt32, _ respo
 
 private typealias Queue = @convention(c) (OpaquePointer?, UInt32, OpaquePointer?) -> UInt32
 
-/// The library's own, which `dlsym(RTLD_NEXT, …)` finds behind this program's.
+/// The library's own function, found by `dlsym(RTLD_NEXT, …)`.
 private let nextQueue: Queue? = {
     // RTLD_NEXT is a macro that does not import.
     let next = unsafe UnsafeMutableRawPointer(bitPattern: -1)

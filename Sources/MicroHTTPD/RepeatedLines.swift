@@ -1,13 +1,13 @@
-/// Keeps what any client can provoke from filling the log: the same line is told once a minute, then with its number.
+/// Keeps clients from filling the log: repeats of a line are logged once a minute, with their number.
 struct RepeatedLines {
     /// In nanoseconds.
     private static let pause: UInt64 = 60_000_000_000
-    /// Different lines that are told apart.
+    /// The number of different lines that are tracked.
     private static let maximum = 64
 
     private var known: [String: (since: UInt64, more: Int)] = [:]
 
-    /// Whether `line` is to be told now; else it is counted.
+    /// Whether `line` is to be logged now; else counts it.
     mutating func isNew(_ line: String, at now: UInt64) -> Bool {
         let line = known[line] != nil || known.count < Self.maximum ? line : "further lines"
         guard known[line] == nil else {
@@ -18,7 +18,7 @@ struct RepeatedLines {
         return true
     }
 
-    /// What is to be told of the lines that were told a minute ago or earlier and have come again.
+    /// What to log about repeats of lines that were logged at least a minute ago.
     mutating func due(at now: UInt64) -> [String] {
         let old = known.filter { now >= $0.value.since + Self.pause }
         for (line, seen) in old { known[line] = seen.more > 0 ? (now, 0) : nil }

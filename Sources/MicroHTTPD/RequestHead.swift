@@ -3,11 +3,11 @@ import Glibc
 import HTTPMessage
 import HTTPTypes
 
-/// The target of a request as it came: libmicrohttpd itself hands out a decoded path that ends at `%00`.
+/// The target of a request as it was sent. libmicrohttpd only offers a decoded path that ends at `%00`.
 struct RawTarget {
     var path = ""
     var query: String?
-    /// Whether it is in origin form, `/…`, or the `*` of OPTIONS, and holds visible ASCII only.
+    /// Whether it is in origin form, `/…`, or the `*` of OPTIONS, and has visible ASCII only.
     var isValid = false
     /// Its bytes.
     var size: Int { path.utf8.count + (query?.utf8.count ?? 0) }
@@ -23,15 +23,15 @@ struct RawTarget {
     }
 }
 
-/// The fields of a request, and what is wrong with them.
+/// Reads the fields of a request, and finds what is wrong with them.
 struct FieldReader {
     private(set) var fields = HTTPFields()
-    /// The announced length of the body; `nil` without one.
+    /// The length of the body by the head; `nil` without one.
     private(set) var contentLength: UInt64?
     private(set) var isChunked = false
-    /// What the fields take, in bytes, with what libmicrohttpd keeps beside each.
+    /// The size of the fields in bytes, including what libmicrohttpd stores beside each.
     private(set) var size = 0
-    /// Why the head cannot be trusted. Two readers of such a request may see two different requests.
+    /// Why the head cannot be trusted: two parsers may read such a request as two different ones.
     private(set) var fault: String?
     private var hasHost = false
     private var hasAuthorization = false
@@ -66,7 +66,7 @@ struct FieldReader {
             return fail("a control character in \(name)")
         }
         let field = unsafe HTTPField(name: name, value: value)
-        // Around these even a blank would be read one way here and another way there.
+        // Even a blank around these may be read in two different ways.
         let isFraming = name == .contentLength || name == .transferEncoding
         if isFraming, field.value.utf8.count != value.count { return fail("white space around \(name)") }
         note(field)

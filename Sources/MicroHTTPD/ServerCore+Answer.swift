@@ -2,9 +2,9 @@ import CMicrohttpd
 import HTTPMessage
 import HTTPTypes
 
-/// How an answer gets to libmicrohttpd.
+/// Passes responses to libmicrohttpd.
 extension ServerCore {
-    /// The handler's words for `refusal`. The connection ends where the rest of the request cannot be trusted or read.
+    /// The handler's response for `refusal`. Ends the connection if the rest of the request cannot be read safely.
     func refusal(_ refusal: Refusal, of request: Request) -> Response {
         var bodiless = request
         bodiless.body = []
@@ -49,10 +49,10 @@ extension ServerCore {
         return handle.queue(response, status: answer.status.code)
     }
 
-    /// Framing is the server's business.
+    /// The server sets the framing fields.
     private static let ownedByServer: [HTTPField.Name] = [.contentLength, .transferEncoding, .connection]
 
-    /// `value` without control characters, so that no value can end its line and start another.
+    /// `value` without control characters, so that no value can add a line.
     private static func clean(_ value: String) -> String {
         guard value.utf8.contains(where: { ($0 < 0x20 && $0 != 0x09) || $0 == 0x7F }) else { return value }
         return String(decoding: value.utf8.map { $0 < 0x20 || $0 == 0x7F ? 0x20 : $0 }, as: UTF8.self)

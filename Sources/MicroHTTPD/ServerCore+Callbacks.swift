@@ -2,22 +2,22 @@ import CMicrohttpd
 import Glibc
 import HTTPMessage
 
-/// What libmicrohttpd calls. Nothing in here throws or traps; failure is the library's own failure value.
+/// The callbacks of libmicrohttpd. They do not throw or trap; on failure they return the library's own failure value.
 extension ServerCore {
-    /// The core behind a callback's first argument: retained for the daemon in `Daemon.init`, released in `stop`.
+    /// The core from a callback's first argument: retained for the daemon in `Daemon.init`, released in `stop`.
     private static func from(_ context: UnsafeMutableRawPointer?) -> ServerCore? {
         guard let context = unsafe context else { return nil }
         return unsafe Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue()
     }
 
-    /// A connection was accepted, or is gone and about to be closed.
+    /// A connection was accepted, or is about to be closed.
     static let connectionChanged: MHD_NotifyConnectionCallback = { context, handle, slot, what in
         guard let core = unsafe from(context), let slot = unsafe slot else { return }
         if what == .CONNECTION_NOTIFY_STARTED {
             guard let handle = unsafe ConnectionHandle(handle) else { return }
             let connection = Connection(descriptor: handle.descriptor, peer: handle.peer)
             unsafe slot.pointee = Unmanaged.passRetained(connection).toOpaque()
-            // Before the handshake. libmicrohttpd itself has nothing to show, so that without this there is none.
+            // Before the handshake. libmicrohttpd has no certificate itself, so without this there is none.
             if let credentials = core.credentials.withLock({ $0 }), let session = handle.session {
                 connection.equip(session, with: credentials)
             }
@@ -30,7 +30,7 @@ extension ServerCore {
         }
     }
 
-    /// The request line is there; what this returns is the context of the request.
+    /// The request line was read. Returns the context of the request.
     static let requestStarted:
         @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, OpaquePointer?) -> UnsafeMutableRawPointer? = {
             context, target, handle in
@@ -41,18 +41,18 @@ extension ServerCore {
             return unsafe Unmanaged.passRetained(exchange).toOpaque()
         }
 
-    /// The access handler. Without the context that `requestStarted` makes the connection is closed.
+    /// The access handler. Without the context from `requestStarted`, the connection is closed.
     static let access: MHD_AccessHandlerCallback = { _, handle, _, method, version, data, size, slot in
         guard let handle = unsafe ConnectionHandle(handle), let kept = unsafe slot?.pointee, let size = unsafe size
         else { return .NO }
         let exchange = unsafe Unmanaged<Exchange>.fromOpaque(kept).takeUnretainedValue()
         let bytes = unsafe UnsafeRawBufferPointer(start: data, count: size.pointee)
-        // Whatever is not taken, libmicrohttpd offers again; everything always is.
+        // libmicrohttpd offers again what is not taken; all is always taken.
         unsafe size.pointee = 0
         return unsafe exchange.advance(handle, method: text(method), version: text(version), data: bytes)
     }
 
-    /// The request is over: the one place where an exchange is released.
+    /// The request is over. Only this callback releases an exchange.
     static let requestCompleted: MHD_RequestCompletedCallback = { _, _, slot, _ in
         guard let kept = unsafe slot?.pointee else { return }
         unsafe slot?.pointee = nil
@@ -69,12 +69,12 @@ extension ServerCore {
             count = min(max(Int(length), 0), buffer.count - 1)
         }
         let text = String(decoding: line.lazy.map(UInt8.init(bitPattern:)).prefix { $0 != 0x0A }, as: UTF8.self)
-        // A client that has left is no news.
+        // A client that has left is not worth a line.
         if text.hasPrefix("Failed to send the response") { return }
         core.note(text == failedHandshake ? "a TLS handshake failed" : text)
     }
 
-    /// All that libmicrohttpd (0.9.75) says when a client does not trust the certificate, or speaks something else.
+    /// All that libmicrohttpd (0.9.75) logs when a client does not trust the certificate, or does not speak TLS.
     private static let failedHandshake = "Error: received handshake message out of context."
 
     private static func text(_ pointer: UnsafePointer<CChar>?) -> String {

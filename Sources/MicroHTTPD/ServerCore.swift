@@ -2,7 +2,7 @@ import Dispatch
 import HTTPMessage
 import Synchronization
 
-/// What the threads of one server share. Lives as long as its daemon, and longer than an ``HTTPServer`` let go.
+/// The shared state of one server's threads. Lives as long as its daemon, even if its ``HTTPServer`` is released.
 final class ServerCore: Sendable {
     enum Stage: Sendable { case serving, draining, stopped }
 
@@ -18,12 +18,12 @@ final class ServerCore: Sendable {
     let handler: any HTTPHandler
     let connections: ConnectionRegistry
     let lingering = LingeringClose()
-    /// Those in force; `nil` without TLS.
+    /// The current credentials; `nil` without TLS.
     let credentials: Lock<TLSCredentials?>
-    /// Deadlines run here, on a thread of their own even when the thread pool is blocked.
+    /// Runs deadlines on a separate thread, even if the thread pool is blocked.
     let clock = DispatchQueue(label: "http deadlines")
     private let state = Lock(State())
-    /// Apart from `state`: libmicrohttpd may log while that is held.
+    /// Separate from `state`: libmicrohttpd may log while that is locked.
     private let last = Lock<String?>(nil)
     private let repeated = Lock(RepeatedLines())
     let shares: Shares
@@ -38,13 +38,13 @@ final class ServerCore: Sendable {
         shares = Shares(options)
     }
 
-    /// Looks after clients that leave, from now until ``stop()``.
+    /// Watches for clients that leave, until ``stop()``.
     func watchClients() {
         let new = DisconnectWatch(on: clock) { [weak self] in self?.clientsLeft($0) }
         watch.withLock { $0 = new }
     }
 
-    /// Before a suspended connection is resumed.
+    /// Call it before a suspended connection is resumed.
     func unwatch(_ connection: Connection) { watch.withLock { $0?.remove(connection) } }
 
     private func clientsLeft(_ numbers: [UInt64]) {
@@ -52,17 +52,17 @@ final class ServerCore: Sendable {
         gone.forEach { $0.cut(.clientLeft) }
     }
 
-    /// Why a complete request must not reach the handler now; `nil` when it may.
+    /// Why a complete request must not reach the handler now; `nil` if it may.
     var obstacle: Refusal? {
         draining.load(ordering: .relaxed) ? .shuttingDown : nil
     }
 
     var isDraining: Bool { draining.load(ordering: .relaxed) }
 
-    /// Suspends the connection of `exchange` unless its answer is there by now or the server has stopped, and watches it.
+    /// Suspends and watches the connection of `exchange`, unless there is a response already or the server has stopped.
     ///
-    /// Lock order: this one, then the exchange's. Holding both is what makes sure that no connection is suspended
-    /// once ``stop()`` has gone through the list: `MHD_stop_daemon` aborts the process over a suspended one.
+    /// Lock order: this one, then the exchange's. Holding both ensures that no connection is suspended once ``stop()``
+    /// has gone through the list: `MHD_stop_daemon` aborts the process on a suspended one.
     func park(_ exchange: Exchange, suspend: (UInt64) -> Bool) -> Bool {
         state.withLock { state in
             let number = state.lastNumber + 1
@@ -82,13 +82,13 @@ final class ServerCore: Sendable {
     /// Only while the connection is suspended.
     func watch(_ connection: Connection, _ number: UInt64) { watch.withLock { $0?.add(connection, number) } }
 
-    /// From now on new requests are refused; what runs goes on.
+    /// Refuses new requests from now on; running ones continue.
     func drain() {
         draining.store(true, ordering: .sequentiallyConsistent)
         state.withLock { if $0.stage == .serving { $0.stage = .draining } }
     }
 
-    /// Refuses whatever is still waiting for its handler and makes sure that nothing is suspended any more.
+    /// Refuses all exchanges that still wait for their handlers, so that no connection is suspended any more.
     func stop() {
         let left = state.withLock { state in
             state.stage = .stopped
@@ -98,7 +98,7 @@ final class ServerCore: Sendable {
         watch.withLock { $0 = nil }
     }
 
-    /// Cuts off stalled connections, now and from time to time until the server has stopped.
+    /// Cuts off stalled connections, now and regularly until the server has stopped.
     func sweep() {
         guard state.withLock({ $0.stage != .stopped }) else { return }
         connections.cutStalled()
@@ -109,7 +109,7 @@ final class ServerCore: Sendable {
         clock.asyncAfter(deadline: .now() + pause.interval) { [weak self] in self?.sweep() }
     }
 
-    /// Passes a line on to the log that was handed in, or counts it where it has been there a short while ago.
+    /// Passes a line on to the configured log, or counts it if it was logged shortly before.
     func note(_ line: String) {
         last.withLock { $0 = line }
         if repeated.withLock({ $0.isNew(line, at: Connection.now) }) { options.log(line) }
@@ -118,7 +118,7 @@ final class ServerCore: Sendable {
     /// The last line of the log.
     var lastNote: String? { last.withLock { $0 } }
 
-    /// Waits; cancellation does not cut it short, so that a shutdown runs its course.
+    /// Waits, even if cancelled, so that a shutdown completes.
     func pause(_ duration: Duration) async {
         await withCheckedContinuation { continuation in
             clock.asyncAfter(deadline: .now() + duration.interval) {
@@ -127,7 +127,7 @@ final class ServerCore: Sendable {
         }
     }
 
-    /// Runs something that blocks for a moment on the clock's thread rather than on one of the pool's.
+    /// Runs something that blocks for a moment on the clock's thread, not on the thread pool.
     func onClock(_ body: @escaping @Sendable () -> Void) async {
         await withCheckedContinuation { continuation in
             clock.async {
@@ -141,7 +141,7 @@ final class ServerCore: Sendable {
         clock.asyncAfter(deadline: .now() + delay.interval) { [weak self] in self?.expire() }
     }
 
-    /// Cuts the exchanges whose time is up, and comes back when the next one's is.
+    /// Cuts the exchanges that are past their deadline, and schedules itself for the next one.
     private func expire() {
         let now = ContinuousClock.now
         let late = state.withLock { state in

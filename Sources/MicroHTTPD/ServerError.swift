@@ -1,12 +1,12 @@
 package import HTTPMessage
 
-/// Why a server does not run.
+/// Why a server cannot run.
 package enum ServerError: Error, Sendable, Hashable {
-    /// Another process listens there.
+    /// Another process listens on that address.
     case addressInUse(ListenAddress)
     /// The kernel refused the address; the text names the call and the reason.
     case cannotListen(ListenAddress, String)
-    /// libmicrohttpd refused to start: what it logged, such as a certificate that does not fit its key.
+    /// libmicrohttpd refused to start: its message, for example about a certificate that does not match its key.
     case cannotStart(String)
 }
 

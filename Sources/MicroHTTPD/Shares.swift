@@ -1,7 +1,7 @@
 import HTTPMessage
 
-/// What callers have in use of a server: exchanges under way, bodies that arrive, answers that have not left. Each is
-/// bounded for one caller and for all together.
+/// What callers use of a server: running exchanges, arriving bodies, and responses that are not sent yet. Each is
+/// limited for one caller and in total.
 final class Shares: Sendable {
     private struct Use: Equatable {
         var exchanges = [Int](repeating: 0, count: Admission.Lane.allCases.count)
@@ -11,7 +11,7 @@ final class Shares: Sendable {
 
     private struct State {
         var all = Use()
-        /// Those that have anything in use.
+        /// Only parties that use something.
         var parties: [Admission.Party: Use] = [:]
 
         mutating func change(_ party: Admission.Party, _ body: (inout Use) -> Void) {
@@ -22,7 +22,7 @@ final class Shares: Sendable {
         }
     }
 
-    /// Answers up to this size are always sent: who has too much of them under way gets in no further request.
+    /// Responses up to this size are always sent. A party with too many of them pending gets no further request in.
     static let smallAnswerBytes = 256 << 10
 
     private let options: HTTPServer.Options
@@ -30,7 +30,7 @@ final class Shares: Sendable {
 
     init(_ options: HTTPServer.Options) { self.options = options }
 
-    /// Takes a place for an exchange until ``leave(_:)``; otherwise why there is none.
+    /// Takes a place for an exchange until ``leave(_:)``; returns why if there is none.
     func enter(_ admission: Admission) -> Refusal? {
         let lane = admission.lane
         return state.withLock { state in
@@ -50,10 +50,10 @@ final class Shares: Sendable {
         state.withLock { $0.change(admission.party) { $0.exchanges[admission.lane.rawValue] -= 1 } }
     }
 
-    /// Bodies up to this size are always taken in, as many as there are connections: a freeze or a rejection is no larger.
+    /// Bodies up to this size are always accepted, one for each connection: a freeze or a rejection is no larger.
     static let smallBodyBytes = 16 << 10
 
-    /// Takes room for a piece of a body, of which there are `held` bytes, until ``returnBody(_:of:)``; otherwise why
+    /// Takes room for a piece of a body, which has `held` bytes already, until ``returnBody(_:of:)``. Returns why if
     /// there is none.
     func takeBody(_ count: Int, of party: Admission.Party, having held: Int) -> Refusal? {
         state.withLock { state in
@@ -72,11 +72,11 @@ final class Shares: Sendable {
         state.withLock { $0.change(party) { $0.bodyBytes -= count } }
     }
 
-    /// Bytes of bodies that are held for all parties together.
+    /// Bytes of bodies that are held, for all parties together.
     var heldBodyBytes: Int { state.withLock { $0.all.bodyBytes } }
 
-    /// Takes room for an answer until ``returnAnswer(_:of:)``; otherwise why it cannot be sent. One large answer is sent
-    /// where nothing else is on its way.
+    /// Takes room for a response until ``returnAnswer(_:of:)``; returns why if there is none. One large response is
+    /// accepted if no other is pending.
     func takeAnswer(_ count: Int, of party: Admission.Party) -> Refusal? {
         state.withLock { state in
             if count > Self.smallAnswerBytes {

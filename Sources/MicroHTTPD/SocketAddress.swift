@@ -2,9 +2,9 @@ import CMicrohttpd
 import Glibc
 import HTTPMessage
 
-/// Reads what the kernel says about the other end of a socket.
+/// Formats the kernel's address of a socket's other end.
 enum SocketAddress {
-    /// `127.0.0.1:40112`, `[::1]:40112` or `unix`. An IPv4 client of a dual-stack socket is told as IPv4.
+    /// `127.0.0.1:40112`, `[::1]:40112` or `unix`. An IPv4 client of a dual-stack socket is shown as IPv4.
     static func text(_ address: UnsafePointer<sockaddr>?) -> String {
         guard let address = unsafe address else { return "unix" }
         switch Int32(unsafe address.pointee.sa_family) {
@@ -33,7 +33,7 @@ enum SocketAddress {
         }
     }
 
-    /// Where a listening socket of a family that is served listens. An abstract Unix socket is told with an `@`.
+    /// Where a listening socket listens, if its family is supported. An abstract Unix socket is shown with an `@`.
     static func listening(_ storage: sockaddr_storage, length: Int) -> ListenAddress? {
         switch Int32(storage.ss_family) {
         case AF_INET, AF_INET6:

@@ -1,7 +1,7 @@
 import CGnuTLS
 import HTTPMessage
 
-/// Why PEM text is of no use for a TLS server.
+/// Why PEM text cannot be used for a TLS server.
 package enum TLSError: Error, Sendable, Hashable {
     /// The text of the certificates.
     case certificate(String)
@@ -11,24 +11,24 @@ package enum TLSError: Error, Sendable, Hashable {
     case authorities(String)
 }
 
-/// What a TLS server shows, and whose clients it knows: its certificate with the key, and authorities of clients.
+/// The credentials of a TLS server: its certificate with the key, and the authorities of client certificates.
 ///
-/// Owns a `gnutls_certificate_credentials_t`, which every connection that uses it keeps alive.
-// SAFETY: not changed once it is made; GnuTLS lets any number of sessions use one at the same time.
+/// Owns a `gnutls_certificate_credentials_t`, which every connection that uses it retains.
+// SAFETY: never changed after `init`; GnuTLS lets any number of sessions use one at the same time.
 @safe package final class TLSCredentials: @unchecked Sendable {
     private let raw: gnutls_certificate_credentials_t
     /// Whether clients are asked for a certificate, which they need not have.
     let asksClients: Bool
-    /// The DNS names of the certificate, or its subject where it has none.
+    /// The DNS names of the certificate, or its subject if it has none.
     package let names: [String]
-    /// Seconds since 1970 in which the certificate counts.
+    /// The validity of the certificate, in seconds since 1970.
     package let validity: Range<Int>
 
     /// - Parameters:
     ///   - certificate: the server's certificate, then those that lead to its authority, as PEM.
     ///   - key: its private key as PEM, without a passphrase.
-    ///   - clientAuthorities: certificates of authorities as PEM; clients are asked for a certificate by one of them.
-    /// - Throws: ``TLSError``, for the first text that is of no use.
+    ///   - clientAuthorities: certificates of authorities as PEM. Clients are asked for one that these signed.
+    /// - Throws: ``TLSError``, for the first text that cannot be used.
     package init(
         certificate: [UInt8], key: [UInt8], clientAuthorities: [UInt8]? = nil
     ) throws(TLSError) {
@@ -41,7 +41,7 @@ package enum TLSError: Error, Sendable, Hashable {
             throw .certificate("no memory")
         }
         unsafe raw = unsafe made
-        // From here on `deinit` frees it, whatever is thrown.
+        // From here on `deinit` frees it, even if `init` throws.
         let code = unsafe Self.withDatum(certificate) { certificate in
             unsafe Self.withDatum(key) { key in
                 unsafe gnutls_certificate_set_x509_key_mem(made, certificate, key, GNUTLS_X509_FMT_PEM)
@@ -57,8 +57,8 @@ package enum TLSError: Error, Sendable, Hashable {
 
     deinit { unsafe gnutls_certificate_free_credentials(raw) }
 
-    /// Lets `session` use these from now on. Before the handshake it decides what is shown and asked for, afterwards
-    /// only whose clients are known.
+    /// Makes `session` use these from now on. Before the handshake they decide what is shown and requested, afterwards
+    /// only which clients are accepted.
     func equip(_ session: TLSSession) {
         _ = unsafe gnutls_credentials_set(session.raw, GNUTLS_CRD_CERTIFICATE, UnsafeMutableRawPointer(raw))
         unsafe gnutls_certificate_server_set_request(
@@ -73,7 +73,7 @@ package enum TLSError: Error, Sendable, Hashable {
         }
     }
 
-    /// Calls `body` with the bytes as GnuTLS takes them; they are read only.
+    /// Calls `body` with the bytes as a GnuTLS datum, which is only read.
     static func withDatum(_ bytes: [UInt8], _ body: (UnsafePointer<gnutls_datum_t>) -> Int32) -> Int32 {
         unsafe bytes.withUnsafeBufferPointer { bytes in
             var datum = unsafe gnutls_datum_t(

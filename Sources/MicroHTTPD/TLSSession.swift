@@ -7,14 +7,14 @@ import HTTPMessage
 @safe struct TLSSession {
     let raw: gnutls_session_t
 
-    /// `nil` for what is no session: a connection without TLS.
+    /// `nil` for a connection without TLS.
     init?(_ raw: UnsafeMutableRawPointer?) {
         guard let raw = unsafe raw else { return nil }
         unsafe self.raw = gnutls_session_t(raw)
     }
 
-    /// Judges the certificate that the client has shown, by the authorities that the session's credentials name.
-    /// Without one `nil`; else how long the judgement holds at most, in seconds since 1970.
+    /// Judges the client's certificate by the authorities in the session's credentials. Returns `nil` without one, else
+    /// the result and until when it is valid, in seconds since 1970.
     func judge() -> (certificate: ClientCertificate, end: Int)? {
         var count: UInt32 = 0
         guard let first = unsafe gnutls_certificate_get_peers(raw, &count), count > 0 else { return nil }
@@ -29,8 +29,8 @@ import HTTPMessage
         return (.accepted(sha256: digest), end)
     }
 
-    /// `gnutls_certificate_verify_peers`: the chain, its dates, and that it is meant for clients. False when it did not
-    /// come to a result.
+    /// `gnutls_certificate_verify_peers`: checks the chain, its dates, and that it is for clients. False if there is no
+    /// result.
     private func verify(_ flaws: inout UInt32) -> Bool {
         unsafe GNUTLS_KP_TLS_WWW_CLIENT.withCString { purpose in
             let bytes = unsafe UnsafeMutableRawPointer(mutating: purpose).assumingMemoryBound(to: UInt8.self)
