@@ -3,32 +3,32 @@ package protocol HTTPHandler: Sendable {
     /// Answers a complete request. Runs on the server's own thread until its first real suspension.
     func respond(to request: Request) async -> Response
 
-    /// Whose share of the server a complete request takes; asked before ``respond(to:)``. Must not block.
+    /// The party and lane of a complete request; called before ``respond(to:)``. Must not block.
     func admission(of request: Request) -> Admission
 
-    /// Words the answer to a request that the server itself turns away; `request` has no body then. Must not block.
+    /// Makes the response to a request that the server itself refuses; `request` has no body then. Must not block.
     func refuse(_ request: Request, because refusal: Refusal) -> Response
 }
 
 extension HTTPHandler {
-    /// One share for each source.
+    /// Counts each source as a party.
     package func admission(of request: Request) -> Admission { Admission(.source(request.source)) }
 }
 
-/// Whose share of a server a request takes, and in which lane. Each lane has places of its own.
+/// The party whose share of the server a request uses, and its lane. Each lane has places of its own.
 package struct Admission: Sendable, Hashable {
     package enum Party: Sendable, Hashable {
-        /// Whoever comes from an address; see ``Request/source(of:)``.
+        /// All clients from one address; see ``Request/source(of:)``.
         case source(String)
-        /// Somebody who has proved who they are.
+        /// An authenticated caller.
         case principal(String)
     }
 
     package enum Lane: Int, Sendable, Hashable, CaseIterable {
         case ordinary
-        /// What stops changes: it goes when everything else has to wait.
+        /// Requests that stop changes: they are served when all others must wait.
         case urgent
-        /// Whether the process works.
+        /// Health checks of the process.
         case health
     }
 
@@ -41,7 +41,7 @@ package struct Admission: Sendable, Hashable {
     }
 }
 
-/// Why a server turned a request away without asking for an answer.
+/// Why a server refused a request without asking the handler for a response.
 package enum Refusal: Sendable, Hashable {
     /// The body is larger than this many bytes.
     case bodyTooLarge(limit: Int)
@@ -49,13 +49,13 @@ package enum Refusal: Sendable, Hashable {
     case headTooLarge(limit: Int)
     /// The head cannot be trusted: duplicate `Host`, a length beside chunked coding, …
     case malformed(String)
-    /// No answer was ready in time.
+    /// No response was ready in time.
     case deadlineExceeded
-    /// As many exchanges run, or as many bytes are held, as are allowed.
+    /// The maximum of exchanges or of held bytes is reached.
     case overloaded
-    /// The caller has all of its share in use.
+    /// The caller uses its whole share already.
     case shareUsedUp
-    /// The client has ended the connection, or its own side of it, before the answer was there.
+    /// The client closed the connection, or its own side of it, before the response was ready.
     case clientLeft
     /// The server is stopping.
     case shuttingDown

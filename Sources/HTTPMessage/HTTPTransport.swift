@@ -1,20 +1,20 @@
 package import HTTPTypes
 
-/// A request to be sent to another server.
+/// A request to another server.
 package struct OutgoingRequest: Sendable {
     package var method: HTTPRequest.Method
     /// Absolute path with query, percent-encoded by the caller: `/api2/json/nodes?x=1`. The transport knows the origin.
     package var target: String
     package var fields: HTTPFields
     package var body: [UInt8]?
-    /// A request that changes something: sent at most once, on a connection of its own that is not used again.
+    /// For a request that changes something: sent at most once, on a separate connection that is not used again.
     package var once: Bool
-    /// Time for the whole exchange; the transport's own default where `nil`.
+    /// The limit for the whole exchange; `nil` for the transport's default.
     package var timeout: Duration?
-    /// The largest body that is taken as the answer, where that is less than what the transport takes.
+    /// The largest accepted body of the response, if smaller than the transport's limit.
     package var maximumBodyBytes: Int?
-    /// Asked when the connection stands, right before the first byte is written; its no ends the exchange as
-    /// ``TransportError/withheld``. Called on any thread; must not block.
+    /// Called once the connection is ready, right before the first byte is written. If it returns false, the exchange
+    /// ends as ``TransportError/withheld``. Called on any thread; must not block.
     package var gate: (@Sendable () -> Bool)?
 
     package init(
@@ -31,10 +31,10 @@ package struct OutgoingRequest: Sendable {
     }
 }
 
-/// A complete answer from another server.
+/// A complete response from another server.
 package struct IncomingResponse: Sendable {
     package var status: Int
-    /// The text after the status code, where Proxmox VE puts its error message. Empty when the server sent none.
+    /// The text after the status code, where Proxmox VE puts its error message. Empty if the server sent none.
     package var reason: String
     package var fields: HTTPFields
     package var body: [UInt8]
@@ -47,17 +47,17 @@ package struct IncomingResponse: Sendable {
     }
 }
 
-/// Why there is no complete answer. Texts never hold request fields or bodies.
+/// Why there is no complete response. Texts never contain request fields or bodies.
 package enum TransportError: Error, Sendable, Hashable {
     /// Nothing was sent: the name did not resolve, the connection or the TLS handshake failed.
     case unreachable(String)
     /// Nothing was sent: the request's gate was closed.
     case withheld
-    /// Time ran out; `sent` is false only when the request certainly did not leave.
+    /// The time ran out. `sent` is false only if the request certainly was not sent.
     case timeout(sent: Bool)
-    /// The connection broke, or what came was no HTTP; `sent` as above.
+    /// The connection broke, or the response was not HTTP; `sent` as above.
     case broken(String, sent: Bool)
-    /// The answer is larger than the limit, in bytes.
+    /// The response is larger than the limit, in bytes.
     case tooLarge(limit: Int)
     /// The caller's task was cancelled, or the transport was shut down; `sent` as above.
     case cancelled(sent: Bool)
@@ -72,11 +72,11 @@ package enum TransportError: Error, Sendable, Hashable {
     }
 }
 
-/// The port through which HTTP requests leave: one transport serves one origin.
+/// The port for outgoing HTTP requests: one transport serves one origin.
 package protocol HTTPTransport: Sendable {
-    /// Sends `request` and waits for the whole answer. Redirects are answers, never followed.
+    /// Sends `request` and waits for the whole response. Redirects are returned, never followed.
     func send(_ request: OutgoingRequest) async throws(TransportError) -> IncomingResponse
 
-    /// Returns when no request that has passed its gate has anything left to write: one that has is broken off.
+    /// Returns once no request that has passed its gate has anything left to write. One that still has is aborted.
     func finishWriting() async
 }

@@ -32,7 +32,7 @@ package enum ListenAddress: Sendable, Hashable {
         }
     }
 
-    /// Whether only this machine can connect. A name other than `localhost` counts as reachable from outside.
+    /// Whether only this machine can connect. A name other than `localhost` counts as not loopback.
     package var isLoopback: Bool {
         switch self {
         case .unix: true

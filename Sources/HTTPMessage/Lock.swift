@@ -2,10 +2,10 @@ private import Glibc
 
 /// State behind a `pthread_mutex_t`; used like `Synchronization.Mutex`.
 ///
-/// For what C libraries' threads touch: the thread sanitizer understands this lock, while it sees nothing of what
-/// `Mutex` does inside the runtime once two threads compete, and then reports races where there are none.
+/// For state that C libraries' threads use. The thread sanitizer understands this lock. It does not see what `Mutex`
+/// does inside the runtime under contention, and then reports false races.
 @safe package struct Lock<State: ~Copyable>: ~Copyable {
-    // SAFETY: both are made in `init` and freed in `deinit`, and nobody else gets them.
+    // SAFETY: both are created in `init`, freed in `deinit`, and never shared.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let state: UnsafeMutablePointer<State>
 
@@ -24,7 +24,7 @@ private import Glibc
         unsafe state.deallocate()
     }
 
-    /// Runs `body` with the state for itself alone. Never wait, nor take the same lock again, in there.
+    /// Runs `body` with exclusive access to the state. Do not wait or take the same lock again in `body`.
     package borrowing func withLock<Result: ~Copyable, Failure: Error>(
         _ body: (inout sending State) throws(Failure) -> sending Result
     ) throws(Failure) -> sending Result {
@@ -34,5 +34,5 @@ private import Glibc
     }
 }
 
-// SAFETY: the state is reached through `withLock` only, one thread at a time, and goes in and out by `sending`.
+// SAFETY: the state is only accessed in `withLock`, one thread at a time, and goes in and out by `sending`.
 extension Lock: @unchecked Sendable where State: ~Copyable {}

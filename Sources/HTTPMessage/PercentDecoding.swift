@@ -2,8 +2,8 @@
 enum PercentDecoding {
     enum Failure: Error { case badEscape, notUTF8, controlCharacter }
 
-    /// Decodes `text`; `plusIsSpace` as in `application/x-www-form-urlencoded`. Control characters, NUL among them, do
-    /// not get through, however they are written.
+    /// Decodes `text`; `plusIsSpace` as in `application/x-www-form-urlencoded`. Throws on control characters, including
+    /// NUL, encoded or not.
     static func decode(_ text: some StringProtocol, plusIsSpace: Bool = false) throws(Failure) -> String {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.utf8.count)

@@ -1,4 +1,4 @@
-/// The parameters of a query, decoded, in order, each name once.
+/// The decoded parameters of a query, in order, each name once.
 package struct QueryItems: Sendable, Hashable {
     package struct Item: Sendable, Hashable {
         package let name: String
@@ -10,7 +10,7 @@ package struct QueryItems: Sendable, Hashable {
     /// No parameters.
     package init() { items = [] }
 
-    /// Reads `a=1&b=x+y%21`. No query and an empty one have no items; a name without `=` has an empty value.
+    /// Parses `a=1&b=x+y%21`. No query and an empty one have no items; a name without `=` has an empty value.
     ///
     /// - Throws: ``QueryError``, whose texts are safe to show to the client.
     package init(_ query: String?) throws(QueryError) {
@@ -29,10 +29,10 @@ package struct QueryItems: Sendable, Hashable {
         self.items = items
     }
 
-    /// The value of the parameter `name`; `nil` where it is not given.
+    /// The value of the parameter `name`; `nil` if it is absent.
     package subscript(name: String) -> String? { items.first { $0.name == name }?.value }
 
-    /// The names in order, to find those that nobody knows.
+    /// The names in order, to find unknown ones.
     package var names: [String] { items.map(\.name) }
 
     private static func decode(_ text: Substring) throws(QueryError) -> String {
@@ -48,14 +48,14 @@ package struct QueryItems: Sendable, Hashable {
     }
 }
 
-/// Why a query cannot be read. The texts are the offending name or value as it came, still encoded.
+/// Why a query cannot be parsed. The texts are the offending name or value as it was sent, still encoded.
 package enum QueryError: Error, Sendable, Hashable {
-    /// A `%` that two hex digits do not follow.
+    /// A `%` without two hex digits after it.
     case badEscape(String)
     case notUTF8(String)
     /// A control character, encoded or not.
     case controlCharacter(String)
-    /// The parameter of this (decoded) name is given more than once.
+    /// The parameter of this (decoded) name occurs more than once.
     case duplicate(String)
     /// Nothing before `=`, or nothing between two `&`.
     case namelessItem

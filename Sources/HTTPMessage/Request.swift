@@ -1,7 +1,7 @@
 private import Glibc
 package import HTTPTypes
 
-/// One HTTP request as it came off the wire, its body complete.
+/// One HTTP request as it was received, with its complete body.
 package struct Request: Sendable {
     package var method: HTTPRequest.Method
     /// The path as received, still percent-encoded: `/v1/plans/pln_1`. Routes match on this form.
@@ -10,11 +10,11 @@ package struct Request: Sendable {
     package var query: String?
     package var fields: HTTPFields
     package var body: [UInt8]
-    /// Who connected: `127.0.0.1:40112`, `[::1]:40112` or `unix`.
+    /// The peer: `127.0.0.1:40112`, `[::1]:40112` or `unix`.
     package var peer: String
-    /// ``peer`` without what one client can vary at will; see ``source(of:)``. Limits per address count by it.
+    /// ``peer`` without what a single client can vary; see ``source(of:)``. Limits for each address use this.
     package var source: String
-    /// The certificate that the client showed; `nil` without one, and where none was asked for.
+    /// The client's certificate; `nil` without one, or if none was requested.
     package var certificate: ClientCertificate?
 
     package init(
@@ -30,8 +30,8 @@ package struct Request: Sendable {
         self.source = source ?? Self.source(of: peer)
     }
 
-    /// The address in `peer`, without the port. The IPv6 addresses of one /64 are one source, since a single host has them
-    /// all; so are all clients of a Unix socket.
+    /// The address in `peer`, without the port. All IPv6 addresses of one /64 are one source, since a single host has
+    /// them all. All clients of a Unix socket are one source too.
     package static func source(of peer: String) -> String {
         guard let colon = peer.lastIndex(of: ":") else { return peer }
         guard peer.hasPrefix("["), peer[..<colon].hasSuffix("]") else { return String(peer[..<colon]) }

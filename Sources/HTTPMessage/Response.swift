@@ -1,11 +1,11 @@
 package import HTTPTypes
 
-/// One HTTP answer.
+/// One HTTP response.
 package struct Response: Sendable {
     package var status: HTTPResponse.Status
     package var fields: HTTPFields
     package var body: Body
-    /// What happens to the connection; anything but `.keep` is there for simulators and for refusals.
+    /// What happens to the connection; anything but `.keep` is for simulators and refusals.
     package var ending: Ending
 
     package init(
@@ -17,10 +17,10 @@ package struct Response: Sendable {
         self.ending = ending
     }
 
-    /// The bytes of an answer, in parts that several answers may share without copying.
+    /// The bytes of a response, in parts that several responses can share without copying.
     package struct Body: Sendable, Hashable {
         package private(set) var parts: [[UInt8]]
-        /// Bytes in all parts together.
+        /// The bytes of all parts together.
         package private(set) var count: Int
 
         package init() {
@@ -35,17 +35,17 @@ package struct Response: Sendable {
             count = parts.reduce(0) { $0 + $1.count }
         }
 
-        /// All parts as one array. Copies unless there is just one.
+        /// All parts as one array. Copies unless there is only one.
         package var bytes: [UInt8] { parts.count == 1 ? parts[0] : Array(parts.joined()) }
     }
 
-    /// What the server does with the connection once it has this answer.
+    /// What the server does with the connection after this response.
     package enum Ending: Sendable, Hashable {
-        /// Keep-alive as HTTP/1.1 has it.
+        /// Keep-alive as in HTTP/1.1.
         case keep
-        /// Send the answer, then close.
+        /// Send the response, then close.
         case close
-        /// Send these bytes as they are, status line included, then close. `status`, `fields` and `body` are not sent.
+        /// Send these bytes unchanged, including a status line, then close. `status`, `fields` and `body` are not sent.
         case raw([UInt8])
         /// Send nothing and reset the connection (RST).
         case reset

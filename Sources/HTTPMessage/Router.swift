@@ -1,11 +1,11 @@
 package import HTTPTypes
 
-/// Finds the route of a request by its raw, still encoded path: no decoding can turn one route into another.
+/// Finds the route of a request by its raw, encoded path, so that decoding cannot turn one route into another.
 ///
-/// Segments are compared byte by byte. Where several templates fit, the one with the earlier literal segment wins:
+/// Segments are compared byte by byte. If several templates match, the one with the earlier literal segment wins:
 /// `/plans/pending` before `/plans/{id}`.
 package struct Router<Value: Sendable>: Sendable {
-    /// One method on one path template. A template is `/`, or segments that are a literal or a `{name}` as a whole.
+    /// One method on one path template. A template is `/`, or segments that are each a literal or a `{name}`.
     package struct Route: Sendable {
         package var method: HTTPRequest.Method
         package var template: String
@@ -18,30 +18,30 @@ package struct Router<Value: Sendable>: Sendable {
         }
     }
 
-    /// What was found.
+    /// The result of a search.
     package enum Match {
-        /// The route, and its captured segments, decoded. HEAD is answered by the route of GET.
+        /// The route, with its captured segments decoded. HEAD uses the route of GET.
         case matched(Value, PathCaptures)
         /// OPTIONS on a known path, without a route of its own.
         case options(allow: [HTTPRequest.Method])
         /// The path is known, but not with this method. `allow` is sorted and includes HEAD, if GET is there, and OPTIONS.
         case wrongMethod(allow: [HTTPRequest.Method])
         case notFound
-        /// A captured segment is no text: a bad escape, not UTF-8, or it holds a `/`, a control character or is a dot
-        /// segment once decoded.
+        /// A captured segment is not valid text: a bad escape, not UTF-8, or, once decoded, it has a `/` or a control
+        /// character or is a dot segment.
         case badPath
     }
 
     private let table: RouteTable
     private let values: [Value]
 
-    /// The routes may come in any order. Two with the same method and the same template are a mistake in the program.
+    /// The routes may be in any order. Two with the same method and the same template are a programming error.
     package init(_ routes: [Route]) {
         table = RouteTable(routes.map { ($0.method, $0.template) })
         values = routes.map(\.value)
     }
 
-    /// Looks for the route of `method` and `path`, the path as in ``Request/path``.
+    /// Finds the route of `method` and `path`, the path as in ``Request/path``.
     package func find(_ method: HTTPRequest.Method, _ path: String) -> Match {
         switch table.find(method, path) {
         case .matched(let number, let captures): .matched(values[number], captures)
@@ -53,9 +53,9 @@ package struct Router<Value: Sendable>: Sendable {
     }
 }
 
-/// What a ``Router`` knows of its routes but their values: it is not generic, so that looking one up is fast.
+/// The routes of a ``Router`` without their values: not generic, so that a search is fast.
 private struct RouteTable: Sendable {
-    /// As ``Router/Match``, with the number of the route.
+    /// Like ``Router/Match``, with the number of the route.
     enum Match {
         case matched(Int, PathCaptures)
         case options(allow: [HTTPRequest.Method])
@@ -64,7 +64,7 @@ private struct RouteTable: Sendable {
     }
 
     private let resources: [Resource]
-    /// Where in `resources` the templates without captures are, by their whole text.
+    /// The positions in `resources` of the templates without captures, by their whole text.
     private let literals: [String: Int]
 
     init(_ routes: [(method: HTTPRequest.Method, template: String)]) {
@@ -103,7 +103,7 @@ package struct PathCaptures: Sendable, Hashable {
 
     package init() {}
 
-    /// What `{name}` stands for; `nil` when the template has no such capture.
+    /// The value of `{name}`; `nil` if the template has no such capture.
     package subscript(name: String) -> String? { values.first { $0.name == name }?.value }
 
     package static func == (one: Self, other: Self) -> Bool {
@@ -128,12 +128,12 @@ private struct Resource: Sendable {
     }
 
     let segments: [PathSegment]
-    /// A handful: searched faster than hashed.
+    /// So few that a search is faster than hashing.
     var entries: [Entry]
 
     func entry(of method: HTTPRequest.Method) -> Entry? { entries.first { $0.method == method } }
 
-    /// The whole path, where nothing in it is captured.
+    /// The whole path, if it has no captures.
     var literal: String? {
         var path = ""
         for segment in segments {
@@ -190,7 +190,7 @@ private enum PathSegment: Sendable {
         }
     }
 
-    /// Whether both take the same segments, whatever a capture is called.
+    /// Whether both match the same segments, whatever their captures are called.
     static func meanTheSame(_ one: PathSegment, _ other: PathSegment) -> Bool {
         switch (one, other) {
         case (.literal(let one), .literal(let other)): one == other
