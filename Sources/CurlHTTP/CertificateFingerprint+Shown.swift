@@ -3,10 +3,10 @@ package import HTTPMessage
 internal import SystemThread
 
 extension CertificateFingerprint {
-    /// The fingerprint of the certificate that `origin` shows, trusted or not: for a person to compare. The handshake
-    /// ends there, and nothing is sent.
+    /// The fingerprint of the certificate that `origin` shows, trusted or not, for a person to compare. The handshake
+    /// ends there; no request is sent.
     ///
-    /// - Throws: `TransportError.unreachable` where there was no certificate to look at.
+    /// - Throws: `TransportError.unreachable` if there was no certificate.
     package static func shown(
         by origin: HTTPOrigin, within timeout: Duration = .seconds(10)
     ) async throws(TransportError) -> CertificateFingerprint {

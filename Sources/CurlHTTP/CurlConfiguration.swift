@@ -1,14 +1,14 @@
-/// How a server proves who it is. There is no way to switch the proof off.
+/// How a server proves its identity. The proof cannot be switched off.
 package enum ServerTrust: Sendable, Hashable {
-    /// A certificate for the host's name, signed by an authority the operating system trusts.
+    /// A certificate for the host's name, signed by an authority that the operating system trusts.
     case system
     /// A certificate for the host's name, signed by an authority in this PEM file, and by no other.
     case authority(file: String)
-    /// This one certificate, whatever its name, issuer and dates say.
+    /// This one certificate, regardless of its name, issuer and dates.
     case pinned(CertificateFingerprint)
 }
 
-/// By what a client proves who it is in the TLS handshake: a certificate and its key, both PEM files.
+/// The identity of a client in the TLS handshake: a certificate and its key, both PEM files.
 package struct ClientIdentity: Sendable, Hashable {
     package var certificateFile: String
     package var keyFile: String
@@ -19,21 +19,21 @@ package struct ClientIdentity: Sendable, Hashable {
     }
 }
 
-/// What one transport needs to know.
+/// The configuration of one transport.
 package struct CurlConfiguration: Sendable, Hashable {
     package var origin: HTTPOrigin
     package var trust: ServerTrust
     /// Shown to a server that asks for it.
     package var identity: ClientIdentity?
-    /// Time for name lookup, TCP connect and TLS handshake together.
+    /// The time limit for name lookup, TCP connect and TLS handshake together.
     package var connectTimeout: Duration
-    /// Time for a whole exchange, waiting for a free connection included, where the request does not say.
+    /// The default time limit for a whole exchange, including the wait for a free connection.
     package var timeout: Duration
-    /// Largest body taken, in bytes after decompression.
+    /// The largest accepted body, in bytes after decompression.
     package var maximumBodyBytes: Int
-    /// Exchanges that run at once; further ones wait, and their time runs.
+    /// The most concurrent exchanges. Further ones wait, and their time limit runs meanwhile.
     package var maximumConnections: Int
-    /// Whether to ask for compressed answers. Off costs the network, on costs both processors.
+    /// Whether to ask for compressed responses. Compression saves network traffic, but costs CPU time on both sides.
     package var acceptsGzip: Bool
     /// The `User-Agent` of every request: `proxmox-agent/1.0`.
     package var userAgent: String

@@ -3,7 +3,7 @@ internal import HTTPMessage
 internal import HTTPTypes
 
 extension CurlHandle {
-    /// Turns off everything libcurl would do beyond one plain HTTP/1.1 exchange with one server.
+    /// Turns off everything that libcurl does beyond a plain HTTP/1.1 exchange with one server.
     func restrict() throws(CurlError) {
         try keepErrorText()
         try set(CURLOPT_NOSIGNAL, 1)
@@ -11,24 +11,24 @@ extension CurlHandle {
         try set(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1)
         try set(CURLOPT_FOLLOWLOCATION, 0)
         try set(CURLOPT_NETRC, Int(CURL_NETRC_IGNORED.rawValue))
-        // An empty name, unlike none, also overrules the proxy variables of the environment.
+        // An empty name, unlike `nil`, also overrides the proxy variables of the environment.
         try set(CURLOPT_PROXY, "")
         try set(CURLOPT_NOPROXY, "*")
         try set(CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2)
-        // Every connection proves the server's identity anew.
+        // The server must prove its identity on every connection.
         try set(CURLOPT_SSL_SESSIONID_CACHE, 0)
-        // A given-up name lookup must not hold the loop's thread until the resolver answers.
+        // An abandoned name lookup must not block the loop's thread until the resolver answers.
         try set(CURLOPT_QUICK_EXIT, 1)
     }
 
-    /// Applies what all requests of one transport share. `pin` holds the digest of a pinned certificate, and room for
-    /// another.
+    /// Applies the options that all requests of one transport share. `pin` points to the digest of a pinned certificate
+    /// and room for a second digest.
     @unsafe func apply(
         _ configuration: CurlConfiguration, pin: UnsafeMutableRawPointer?
     ) throws(CurlError) {
         try set(CURLOPT_PROTOCOLS_STR, configuration.origin.scheme.rawValue)
         try set(CURLOPT_CONNECTTIMEOUT_MS, max(1, configuration.connectTimeout.milliseconds))
-        // Proxmox VE closes after 5 s of idleness.
+        // Proxmox VE closes a connection after 5 idle seconds.
         try set(CURLOPT_MAXAGE_CONN, 4)
         try set(CURLOPT_MAXFILESIZE_LARGE, offset: configuration.maximumBodyBytes)
         try set(CURLOPT_USERAGENT, configuration.userAgent)
@@ -36,16 +36,16 @@ extension CurlHandle {
 
         try set(CURLOPT_SSLCERT, configuration.identity?.certificateFile)
         try set(CURLOPT_SSLKEY, configuration.identity?.keyFile)
-        // Given one that is wrong, OpenSSL does not ask the terminal for a passphrase, on the loop's thread.
+        // With a wrong passphrase, OpenSSL does not ask for one on the terminal and block the loop's thread.
         try set(CURLOPT_KEYPASSWD, "")
-        // Seconds after which a changed file of authorities counts.
+        // Seconds until a changed file of authorities is read again.
         try set(CURLOPT_CA_CACHE_TIMEOUT, 300)
         try set(CURLOPT_SSL_VERIFYPEER, 1)
         try set(CURLOPT_SSL_VERIFYHOST, 2)
         switch configuration.trust {
         case .system:
-            // With a directory beside the file, libcurl would read all authorities anew for each connection, and keep
-            // the other environments waiting.
+            // With a directory beside the file, libcurl reads all authorities again for each connection, which delays
+            // the other environments.
             if Self.hasAuthorityFile { try set(CURLOPT_CAPATH, nil) }
         case .authority(let file):
             try set(CURLOPT_CAINFO, file)
@@ -69,7 +69,7 @@ extension CurlHandle {
         try set(CURLOPT_URL, origin.description + request.target)
         try set(CURLOPT_PATH_AS_IS, 1)
         if request.once {
-            // libcurl resends by itself what got no answer on a connection used before.
+            // libcurl itself repeats a request that got no answer on a reused connection.
             try set(CURLOPT_FRESH_CONNECT, 1)
             try set(CURLOPT_FORBID_REUSE, 1)
         }
@@ -84,12 +84,12 @@ extension CurlHandle {
         try setHeaders(Self.headerLines(request.fields))
     }
 
-    /// Whether `text` can stand in a request line as it is: an absolute path of visible ASCII, without a fragment.
+    /// Whether `text` is valid in a request line as it is: an absolute path of visible ASCII, without a fragment.
     static func isTarget(_ text: String) -> Bool {
         text.hasPrefix("/") && text.utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "#") }
     }
 
-    /// The request's own fields, and nothing that libcurl would add unasked. Framing and `Host` are libcurl's alone.
+    /// The request's own fields, without those that libcurl adds by default. Only libcurl sets framing and `Host`.
     static func headerLines(_ fields: HTTPFields) -> [String] {
         let framing: Set<HTTPField.Name> = [
             .contentLength, .transferEncoding, .connection, .expect, HTTPField.Name("Host") ?? .expect,

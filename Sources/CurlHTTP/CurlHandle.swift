@@ -3,7 +3,7 @@ internal import CCurl
 /// A call into libcurl that failed.
 struct CurlError: Error, Sendable, Hashable {
     let code: Int
-    /// What was attempted, in libcurl's words: `curl_easy_setopt(CURLOPT_CAINFO)`.
+    /// What was attempted, by its libcurl name: `curl_easy_setopt(CURLOPT_CAINFO)`.
     let operation: String
     let text: String
 
@@ -41,13 +41,13 @@ struct CurlError: Error, Sendable, Hashable {
         unsafe errorText.deallocate()
     }
 
-    /// Which handle this is, among those that live.
+    /// Identifies this handle among the live ones.
     var id: UInt { unsafe UInt(bitPattern: raw) }
 
-    /// Has libcurl fill `lastError`.
+    /// Makes libcurl fill `lastError`.
     func keepErrorText() throws(CurlError) { try unsafe set(CURLOPT_ERRORBUFFER, pointer: errorText) }
 
-    /// What libcurl says about the last failure; empty when it says nothing more than the code.
+    /// libcurl's text for the last failure; empty if it has only the code.
     var lastError: String { unsafe String(cString: errorText) }
 
     func set(_ option: CURLoption, _ value: Int) throws(CurlError) {
@@ -58,12 +58,12 @@ struct CurlError: Error, Sendable, Hashable {
         try check(unsafe ccurl_setopt_offset(raw, option, curl_off_t(value)), option)
     }
 
-    /// libcurl copies the text; `nil` takes the option's default away.
+    /// libcurl copies the text; `nil` removes the option's default.
     func set(_ option: CURLoption, _ value: String?) throws(CurlError) {
         try check(unsafe ccurl_setopt_string(raw, option, value), option)
     }
 
-    /// The caller keeps what `pointer` points at for as long as this handle lives.
+    /// The memory at `pointer` must outlive this handle.
     @unsafe func set(_ option: CURLoption, pointer: UnsafeRawPointer?) throws(CurlError) {
         try check(unsafe ccurl_setopt_pointer(raw, option, pointer), option)
     }
@@ -81,12 +81,12 @@ struct CurlError: Error, Sendable, Hashable {
         try check(unsafe ccurl_setopt_pin(raw, pin), CURLOPT_SSL_CTX_FUNCTION)
     }
 
-    /// Where the digest of the certificate that is shown goes, 32 bytes; none is accepted.
+    /// Stores the digest of the shown certificate, 32 bytes, at `digest`; no certificate is accepted.
     @unsafe func setNote(_ digest: UnsafeMutableRawPointer) throws(CurlError) {
         try check(unsafe ccurl_setopt_note(raw, digest), CURLOPT_SSL_CTX_FUNCTION)
     }
 
-    /// Does what was set, on this thread (`curl_easy_perform`).
+    /// Runs the transfer on this thread (`curl_easy_perform`).
     func perform() -> CurlError { CurlError(unsafe curl_easy_perform(raw), operation: "curl_easy_perform") }
 
     /// Copies `bytes` as the request body.
@@ -100,7 +100,7 @@ struct CurlError: Error, Sendable, Hashable {
         try check(code, CURLOPT_COPYPOSTFIELDS)
     }
 
-    /// Header lines as libcurl wants them: `Name: value`, `Name;` for an empty value, `Name:` to leave one out.
+    /// Header lines in libcurl's form: `Name: value`, `Name;` for an empty value, `Name:` to remove one.
     mutating func setHeaders(_ lines: [String]) throws(CurlError) {
         for line in lines {
             guard let longer = unsafe curl_slist_append(headers, line) else {

@@ -3,12 +3,12 @@ internal import Glibc
 internal import HTTPMessage
 internal import Synchronization
 
-/// What other threads ask of the loop's thread.
+/// Commands of other threads for the loop's thread.
 enum CurlCommand: Sendable {
-    /// Begin `job` on the pool of this number, which is made when there is none.
+    /// Start `job` on the pool of this number, which is created if necessary.
     case start(CurlJob, pool: UInt64, CurlConfiguration)
     case cancel(job: UInt64, pool: UInt64)
-    /// Break off what is only partly written, then call back.
+    /// Abort what is only partly written, then call back.
     case finishWriting(pool: UInt64, @Sendable () -> Void)
     /// End all exchanges of a pool and its connections, then call back.
     case close(pool: UInt64, @Sendable () -> Void)
@@ -28,7 +28,7 @@ final class CurlInbox: Sendable {
     private let state = Lock(State())
     private let lastNumber = Atomic<UInt64>(0)
 
-    /// `nil` when the process may open no more descriptors.
+    /// `nil` if the process cannot open more descriptors.
     init?() {
         wakeDescriptor = ccurl_eventfd()
         guard wakeDescriptor >= 0 else { return nil }
@@ -36,19 +36,19 @@ final class CurlInbox: Sendable {
 
     deinit { Glibc.close(wakeDescriptor) }
 
-    /// A number that this inbox gives once.
+    /// A number that is unique in this inbox.
     func newNumber() -> UInt64 {
         lastNumber.add(1, ordering: .relaxed).newValue
     }
 
-    /// Queues `command`; `false` when the thread takes no more.
+    /// Queues `command`; `false` if the thread takes no more.
     func put(_ command: CurlCommand) -> Bool {
         let count = state.withLock { state in
             guard !state.isClosed else { return 0 }
             state.commands.append(command)
             return state.commands.count
         }
-        // Outside the lock, or the woken thread would run into it.
+        // Outside the lock, or the woken thread would wait for it.
         if count == 1 { wake() }
         return count > 0
     }
@@ -61,7 +61,7 @@ final class CurlInbox: Sendable {
         }
     }
 
-    /// Takes what is left and refuses all that would follow.
+    /// Takes the remaining commands and refuses all later ones.
     func close() -> [CurlCommand] {
         state.withLock { state in
             state.isClosed = true
@@ -70,7 +70,7 @@ final class CurlInbox: Sendable {
         }
     }
 
-    /// Makes the descriptor unreadable. To be called before `take`, so that no command is left without a wake.
+    /// Makes the descriptor unreadable. Call it before `take`, so that every later command wakes the thread.
     func reset() {
         var count: UInt64 = 0
         _ = unsafe read(wakeDescriptor, &count, 8)

@@ -4,9 +4,9 @@ internal import SystemThread
 
 /// The one thread on which libcurl runs, for all transports of the process.
 ///
-/// Each transport has a pool of connections of its own; no call on the thread waits for one of them.
+/// Each transport has its own pool of connections; no call on the thread blocks on one of them.
 package final class CurlLoop: Sendable {
-    /// The system gave no thread, descriptor or memory.
+    /// The system has no thread, descriptor or memory left.
     package struct Unavailable: Error, Sendable, Hashable {
         package let detail: String
     }
@@ -16,7 +16,7 @@ package final class CurlLoop: Sendable {
     /// `curl_global_init` runs once in a process.
     private static let globalResult = ccurl_global_init()
 
-    /// Starts the thread. It runs until ``stop()``, whether or not this object is still held.
+    /// Starts the thread. It runs until ``stop()``, even if this object is released.
     package init() throws(Unavailable) {
         guard Self.globalResult == CURLE_OK else { throw Unavailable(detail: "curl_global_init") }
         guard let inbox = CurlInbox() else { throw Unavailable(detail: "eventfd: errno \(errno)") }
@@ -31,7 +31,7 @@ package final class CurlLoop: Sendable {
         }
     }
 
-    /// Ends every exchange with `TransportError.cancelled`, closes all connections and waits for the thread's end.
+    /// Ends every exchange with `TransportError.cancelled`, closes all connections and joins the thread.
     package func stop() async {
         await withCheckedContinuation { continuation in
             if !inbox.put(.stop { continuation.resume() }) { continuation.resume() }

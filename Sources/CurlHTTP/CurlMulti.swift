@@ -3,8 +3,8 @@ internal import CCurl
 /// Owner of a `CURLM *`: one pool of connections, driven by socket and timer events.
 @safe struct CurlMulti: ~Copyable {
     private let raw: UnsafeMutableRawPointer
-    /// The digest that is pinned, and behind it that of the certificate that was shown last. Used by libcurl's TLS callback
-    /// in every handshake, so it lives as long as the connections do.
+    /// The pinned digest, followed by the digest of the certificate that was shown last. libcurl's TLS callback uses
+    /// them in every handshake, so they live as long as the connections.
     let pin: UnsafeMutableRawPointer?
 
     /// `curl_multi_init`.
@@ -22,14 +22,14 @@ internal import CCurl
     }
 
     deinit {
-        // Closing connections would call back into a pool that is going away.
+        // Closing connections would call back into a pool that is being destroyed.
         unsafe ccurl_multi_set_socket_function(raw, nil, nil)
         unsafe ccurl_multi_set_timer_function(raw, nil, nil)
         unsafe curl_multi_cleanup(raw)
         unsafe pin?.deallocate()
     }
 
-    /// The certificate that was shown in the last handshake instead of the pinned one; `nil` where none was. Forgets it.
+    /// The certificate that the last handshake showed instead of the pinned one, or `nil`. Forgets it.
     func takeShownInstead() -> CertificateFingerprint? {
         guard let pin = unsafe pin else { return nil }
         let bytes = unsafe Array(UnsafeRawBufferPointer(start: pin, count: 64))
@@ -44,7 +44,7 @@ internal import CCurl
         try check(unsafe ccurl_multi_setopt_long(raw, CURLMOPT_MAXCONNECTS, count), "CURLMOPT_MAXCONNECTS")
     }
 
-    /// Has libcurl tell which sockets to watch, and when to call `timeout()`. `data` must outlive this value.
+    /// Makes libcurl report which sockets to watch, and when to call `timeout()`. `data` must outlive this value.
     @unsafe func observe(
         sockets: curl_socket_callback, timer: curl_multi_timer_callback, data: UnsafeMutableRawPointer
     ) throws(CurlError) {
@@ -66,13 +66,13 @@ internal import CCurl
         unsafe curl_multi_socket_action(raw, socket, events, &running)
     }
 
-    /// `curl_multi_socket_action` when the time that libcurl asked for has come.
+    /// `curl_multi_socket_action` when libcurl's timer is due.
     func timeout() {
         var running: Int32 = 0
         unsafe curl_multi_socket_action(raw, CURL_SOCKET_TIMEOUT, 0, &running)
     }
 
-    /// The next finished transfer: its handle and how it went. `curl_multi_info_read`.
+    /// The next finished transfer: its handle and its result. `curl_multi_info_read`.
     func nextFinished() -> (handle: UInt, result: CURLcode)? {
         var left: Int32 = 0
         while let message = unsafe curl_multi_info_read(raw, &left) {

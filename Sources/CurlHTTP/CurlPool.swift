@@ -2,7 +2,7 @@ internal import CCurl
 internal import Glibc
 internal import HTTPMessage
 
-/// The connections and exchanges of one transport. Lives on the loop's thread only.
+/// The connections and exchanges of one transport. Used only on the loop's thread.
 final class CurlPool {
     /// A socket that libcurl wants watched, and the `poll` events it waits for.
     private(set) var sockets: [Int32: Int16] = [:]
@@ -11,7 +11,7 @@ final class CurlPool {
     private var running: [UInt: CurlTransfer] = [:]
     /// In the order of arrival.
     private var waiting: [CurlJob] = []
-    /// When libcurl wants to be called even though no socket is ready.
+    /// When libcurl must be called even if no socket is ready.
     private var timer: ContinuousClock.Instant?
 
     init(_ configuration: CurlConfiguration) throws(CurlError) {
@@ -20,12 +20,12 @@ final class CurlPool {
             if case .pinned(let fingerprint) = configuration.trust { fingerprint } else { nil }
         multi = try CurlMulti(pin: fingerprint)
         try multi.keep(connections: configuration.maximumConnections)
-        // Both callbacks stop with `multi`, which this object owns.
+        // Both callbacks end with `multi`, which this object owns.
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         try unsafe multi.observe(sockets: watchSocket, timer: noteTimer, data: context)
     }
 
-    /// When ``turn(at:)`` has something to do at the latest; `nil` for never.
+    /// When ``turn(at:)`` must be called at the latest; `nil` for never.
     var nextDue: ContinuousClock.Instant? {
         let deadlines = running.values.map(\.job.deadline) + waiting.map(\.deadline)
         return [timer, deadlines.min()].compactMap { $0 }.min()
@@ -41,14 +41,14 @@ final class CurlPool {
         }
     }
 
-    /// Breaks off what has passed its gate and is not wholly written. All else that has passed it is with the kernel.
+    /// Aborts exchanges that have passed their gate and are not fully written. The kernel has the others that passed.
     func finishWriting() {
         for transfer in running.values where transfer.job.request.gate != nil && transfer.isWriting {
             end(transfer, .failure(.broken("given up while it was being written", sent: true)))
         }
     }
 
-    /// Ends everything. The pool is not to be used after that.
+    /// Ends everything. Do not use the pool afterwards.
     func close() {
         for transfer in running.values { end(transfer, .failure(.cancelled(sent: transfer.sent))) }
         for job in waiting { job.finish(.failure(.cancelled(sent: false))) }
@@ -57,7 +57,7 @@ final class CurlPool {
 
     /// Tells libcurl that `socket` is ready for `events` of `poll`.
     func ready(_ socket: Int32, _ events: Int16) {
-        // Closed behind our back: to watch it further would be a busy loop.
+        // libcurl closed it without notice; watching it further would be a busy loop.
         guard events & Int16(POLLNVAL) == 0 else { return sockets[socket] = nil }
         var bits: Int32 = 0
         if events & Int16(POLLIN | POLLHUP) != 0 { bits |= CURL_CSELECT_IN }
@@ -66,7 +66,7 @@ final class CurlPool {
         multi.ready(socket, events: bits)
     }
 
-    /// Does what is due: libcurl's timer, finished transfers, missed deadlines, and whoever waits for a connection.
+    /// Does what is due: libcurl's timer, finished transfers, missed deadlines, and jobs that wait for a connection.
     func turn(at now: ContinuousClock.Instant) {
         if let due = timer, due <= now {
             timer = nil
@@ -84,7 +84,7 @@ final class CurlPool {
         admit()
     }
 
-    /// Where the handshake ended because of the certificate: which one was expected, which one came, and what to do.
+    /// Explains a handshake that failed on the certificate: which was expected, which was shown, and what to do.
     private func explained(
         _ result: Result<IncomingResponse, TransportError>
     ) -> Result<IncomingResponse, TransportError> {

@@ -1,11 +1,11 @@
 internal import Glibc
 internal import HTTPMessage
 
-/// What runs on the loop's thread: all pools, their sockets in one `poll`, and the commands from outside.
+/// Runs on the loop's thread: all pools, their sockets in one `poll`, and the commands of other threads.
 final class CurlReactor {
     private let inbox: CurlInbox
     private var pools: [UInt64: CurlPool] = [:]
-    /// Called at the very end. Not empty: the loop is to stop.
+    /// Called at the very end. The loop stops once this is not empty.
     private var stopping: [@Sendable () -> Void] = []
 
     init(_ inbox: CurlInbox) { self.inbox = inbox }
@@ -73,7 +73,7 @@ final class CurlReactor {
         guard unsafe poll(&entries, nfds_t(entries.count), patience) > 0 else { return }
         if entries[0].revents != 0 { inbox.reset() }
         for (entry, pool) in zip(entries, owners) where entry.revents != 0 {
-            // What came before may have made libcurl close this socket.
+            // The calls before may have made libcurl close this socket.
             if let pool, pool.sockets[entry.fd] != nil { pool.ready(entry.fd, entry.revents) }
         }
     }

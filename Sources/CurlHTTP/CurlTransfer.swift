@@ -2,7 +2,7 @@ internal import CCurl
 internal import HTTPMessage
 internal import HTTPTypes
 
-/// One exchange as it is handed to the loop's thread.
+/// One exchange, as it is passed to the loop's thread.
 struct CurlJob: Sendable {
     let id: UInt64
     let request: OutgoingRequest
@@ -11,22 +11,22 @@ struct CurlJob: Sendable {
     let finish: @Sendable (Result<IncomingResponse, TransportError>) -> Void
 }
 
-/// One exchange under way. Lives on the loop's thread only; libcurl calls back into it.
+/// One running exchange. Used only on the loop's thread; libcurl calls back into it.
 final class CurlTransfer {
     let job: CurlJob
     let handle: CurlHandle
-    /// Whether bytes of the request may have left. Set just before libcurl writes the first one.
+    /// Whether bytes of the request may have been sent. Set just before libcurl writes the first one.
     fileprivate(set) var sent = false
-    /// Whether libcurl has bytes of the request left to write.
+    /// Whether libcurl still has bytes of the request to write.
     private(set) var isWriting = false
     private let bodyLimit: Int
     private let decodes: Bool
     private var head = ResponseHead()
     private var body: [UInt8] = []
-    /// Why a callback made libcurl give up.
+    /// Why a callback made libcurl stop.
     private var failure: TransportError?
 
-    /// The handle calls back into this object: whoever adds it to a multi handle keeps both alive till it is removed.
+    /// The handle calls back into this object: keep both alive while the handle is in a multi handle.
     init(_ job: CurlJob, configuration: CurlConfiguration, pin: UnsafeMutableRawPointer?) throws(CurlError) {
         self.job = job
         bodyLimit = min(configuration.maximumBodyBytes, job.request.maximumBodyBytes ?? .max)
@@ -49,7 +49,7 @@ final class CurlTransfer {
         try unsafe handle.setPrerequest(askGate)
     }
 
-    /// Asks the request's gate. Answers whether the request may be written; from there on it counts as sent.
+    /// Asks the request's gate whether the request may be written. If so, it counts as sent from then on.
     fileprivate func pass() -> Bool {
         if let gate = job.request.gate, !gate() {
             failure = .withheld
@@ -59,7 +59,7 @@ final class CurlTransfer {
         return true
     }
 
-    /// libcurl waits for these `CURL_POLL_…` events of the transfer's socket.
+    /// libcurl waits for these `CURL_POLL_…` events on the transfer's socket.
     func noteWaiting(for what: Int32) { isWriting = sent && (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) }
 
     fileprivate func take(line: UnsafeRawBufferPointer) -> Bool {
@@ -81,7 +81,7 @@ final class CurlTransfer {
         return true
     }
 
-    /// The result of the transfer that libcurl ended with `code`.
+    /// The result of a transfer that ended with `code`.
     func result(_ code: CURLcode) -> Result<IncomingResponse, TransportError> {
         if let failure { return .failure(failure) }
         guard code == CURLE_OK else { return .failure(error(code)) }
@@ -106,7 +106,7 @@ final class CurlTransfer {
     }
 }
 
-// C callbacks: `context` is the transfer, which its pool keeps alive while libcurl has the handle.
+// C callbacks: `context` is the transfer, which its pool keeps alive while libcurl uses the handle.
 
 private func takeHeaderLine(
     _ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?
@@ -126,8 +126,8 @@ private func takeBodyPart(
     return taken ? size * count : 0
 }
 
-/// Called once a connection stands, its TLS handshake done, and right before the request is written: by the same call
-/// of libcurl, as far as the socket takes it.
+/// Called once a connection and its TLS handshake are ready, before the request is written. The same call of libcurl
+/// then writes as much as the socket takes.
 private func askGate(
     _ context: UnsafeMutableRawPointer?, _: UnsafeMutablePointer<CChar>?, _: UnsafeMutablePointer<CChar>?,
     _: Int32, _: Int32

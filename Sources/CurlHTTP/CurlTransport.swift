@@ -1,14 +1,14 @@
 package import HTTPMessage
 
-/// HTTP/1.1 to one origin through libcurl, with a pool of connections that nothing else uses.
+/// HTTP/1.1 to one origin through libcurl, with its own pool of connections.
 ///
-/// Nothing of the process environment has a say: no proxy, no netrc, no cookies, and redirects are answers.
+/// Ignores the process environment: no proxy, no netrc, no cookies. Redirects are returned, not followed.
 package final class CurlTransport: HTTPTransport {
     package let configuration: CurlConfiguration
     private let inbox: CurlInbox
     private let pool: UInt64
 
-    /// Opens no connection yet. `loop` is to be stopped after the last use of this transport.
+    /// Opens no connection yet. Stop `loop` after the last use of this transport.
     package init(_ configuration: CurlConfiguration, loop: CurlLoop) {
         self.configuration = configuration
         inbox = loop.inbox
@@ -17,10 +17,10 @@ package final class CurlTransport: HTTPTransport {
 
     deinit { _ = inbox.put(.close(pool: pool) {}) }
 
-    /// Sends `request`; framing fields, `Host`, `Connection` and `Expect` among its fields are libcurl's to set.
+    /// Sends `request`. Framing fields, `Host`, `Connection` and `Expect` in its fields are set by libcurl.
     ///
-    /// A request with `once` has a connection of its own and leaves at most once. Any other may be repeated by
-    /// libcurl when a kept connection turns out to be closed. Cancelling the calling task ends the exchange.
+    /// A request with `once` uses a separate connection and is sent at most once. libcurl may repeat any other if a
+    /// reused connection turns out to be closed. Cancelling the calling task ends the exchange.
     package func send(_ request: OutgoingRequest) async throws(TransportError) -> IncomingResponse {
         guard CurlHandle.isTarget(request.target) else { throw .unreachable("the request target is malformed") }
         guard !Task.isCancelled else { throw .cancelled(sent: false) }
@@ -32,7 +32,7 @@ package final class CurlTransport: HTTPTransport {
                 guard inbox.put(.start(job, pool: pool, configuration)) else {
                     return job.finish(.failure(.cancelled(sent: false)))
                 }
-                // The handler below may have run just before there was anything to cancel.
+                // The handler below may have run before there was anything to cancel.
                 if Task.isCancelled { _ = inbox.put(.cancel(job: id, pool: pool)) }
             }
         } onCancel: {
@@ -41,15 +41,15 @@ package final class CurlTransport: HTTPTransport {
         return try result.get()
     }
 
-    /// A request that has passed its gate was written by the same call on the loop's thread, but for what the socket did
-    /// not take; so one round trip through that thread tells.
+    /// A request that passed its gate was written by the same call on the loop's thread, except for what the socket did
+    /// not take. So one round trip through that thread is enough.
     package func finishWriting() async {
         await withCheckedContinuation { continuation in
             if !inbox.put(.finishWriting(pool: pool) { continuation.resume() }) { continuation.resume() }
         }
     }
 
-    /// Ends the exchanges under way with `TransportError.cancelled` and closes all connections.
+    /// Ends the running exchanges with `TransportError.cancelled` and closes all connections.
     package func shutdown() async {
         await withCheckedContinuation { continuation in
             if !inbox.put(.close(pool: pool) { continuation.resume() }) { continuation.resume() }

@@ -1,33 +1,33 @@
 internal import Glibc
 
-/// Where a transport connects to: scheme, host and port of an `http` or `https` URL.
+/// The destination of a transport: scheme, host and port of an `http` or `https` URL.
 package struct HTTPOrigin: Sendable, Hashable, CustomStringConvertible {
     package enum Scheme: String, Sendable, Hashable {
         case http, https
     }
 
-    /// Why a text is no origin this program connects to. The text itself is not repeated: it may hold a password.
+    /// Why a text is not an accepted origin. The text itself is not repeated, since it may contain a password.
     package enum Invalid: Error, Sendable, Hashable {
-        /// Neither `https://` nor `http://` stands in front.
+        /// The text does not start with `https://` or `http://`.
         case scheme
-        /// The host is no DNS name, no IPv4 address and no IPv6 address in brackets.
+        /// The host is not a DNS name, an IPv4 address, or an IPv6 address in brackets.
         case host
         /// The port is not in 1…65535.
         case port
-        /// There is more than an origin: user, path, query or fragment.
+        /// There is more than an origin: a user, path, query or fragment.
         case notOnlyOrigin
-        /// `http://` to another machine, which would show the token to the network.
+        /// `http://` to another machine, which would send the token in clear over the network.
         case plaintextBeyondLoopback
     }
 
     package let scheme: Scheme
-    /// In lower case; an IPv6 address has no brackets here.
+    /// In lower case; an IPv6 address without brackets.
     package let host: String
     package let port: UInt16
 
-    /// Reads `https://host`, `https://host:port` or `https://[v6]:port`, with or without a slash at the end.
+    /// Parses `https://host`, `https://host:port` or `https://[v6]:port`, with or without a final slash.
     ///
-    /// `http://` is for loopback only: 127.0.0.0/8, `[::1]` and `localhost`. Without a port it is the scheme's own.
+    /// `http://` is for loopback only: 127.0.0.0/8, `[::1]` and `localhost`. The default port is the scheme's.
     package init(parsing text: String) throws(Invalid) {
         guard text.utf8.allSatisfy({ $0 < 0x80 }) else { throw .host }
         let lowered = text.lowercased()
@@ -81,8 +81,8 @@ package struct HTTPOrigin: Sendable, Hashable, CustomStringConvertible {
         return port
     }
 
-    /// A DNS name, or four decimal octets. A last label of digits is taken for an address by resolvers, so it must be
-    /// one: `127.1` and `2130706433` are refused.
+    /// A DNS name, or four decimal octets. Resolvers take a last label of digits for an address, so the host must then
+    /// be one: `127.1` and `2130706433` are refused.
     private static func isName(_ host: String) -> Bool {
         let labels = host.split(separator: ".", omittingEmptySubsequences: false)
         let isWellFormed = labels.allSatisfy { label in

@@ -1,24 +1,24 @@
 internal import HTTPTypes
 
-/// Status line and fields of an answer, gathered line by line as they arrive.
+/// The status line and fields of a response, collected line by line.
 struct ResponseHead: Sendable, Hashable {
-    /// Bytes that all lines together may have.
+    /// The most bytes of all lines together.
     static let maximumBytes = 256 << 10
 
     private(set) var status = 0
     private(set) var reason = ""
     private(set) var fields = HTTPFields()
     private(set) var byteCount = 0
-    /// Whether the empty line has come.
+    /// Whether the empty line was received.
     private(set) var isComplete = false
 
-    /// The length that the answer announces for its body, if it does.
+    /// The length of the body by the head, if it has one.
     var contentLength: Int? {
         fields[.contentLength].flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
     }
 
-    /// Takes one line with its line end. A status line starts over: an interim answer (1xx) leaves nothing behind.
-    /// Trailers, which follow a complete head, are not kept.
+    /// Takes one line with its line end. A status line starts over, so an interim response (1xx) leaves nothing behind.
+    /// Ignores trailers, which follow a complete head.
     mutating func take(_ line: some Collection<UInt8>) {
         byteCount += line.count
         let isStatus = line.starts(with: "HTTP/".utf8)
@@ -47,7 +47,7 @@ struct ResponseHead: Sendable, Hashable {
         fields.append(HTTPField(name: name, value: String(value)))
     }
 
-    /// Takes away what no longer describes the body once it has been decompressed.
+    /// Removes the fields that no longer describe the body after decompression.
     mutating func dropCoding() {
         guard fields[.contentEncoding] != nil else { return }
         fields[.contentEncoding] = nil
