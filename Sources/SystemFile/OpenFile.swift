@@ -1,11 +1,11 @@
 internal import Glibc
 package import SystemPackage
 
-/// An open file or directory, closed when it goes. A call that a signal interrupts is made again.
+/// An open file or directory, closed when it is released. Calls are repeated when a signal interrupts them.
 package struct OpenFile: ~Copyable, Sendable {
     private let descriptor: FileDescriptor
 
-    /// Opens `path` (`open`), never for programs that this one starts; a file that it makes is its owner's alone unless
+    /// Opens `path` (`open`), not inherited by child programs. A file that it creates is private to its owner unless
     /// `permissions` says otherwise.
     package init(
         _ path: String, _ mode: FileDescriptor.AccessMode, _ options: FileDescriptor.OpenOptions = [],
@@ -18,17 +18,17 @@ package struct OpenFile: ~Copyable, Sendable {
 
     deinit { _ = Glibc.close(descriptor.rawValue) }
 
-    /// What is known of it (`fstat`).
+    /// Its attributes (`fstat`).
     package func stat() throws(Errno) -> Stat { try Stat(descriptor) }
 
-    /// Locks it against every other process (`flock`), without waiting.
+    /// Locks it against all other processes (`flock`), without waiting.
     package func lock() throws(Errno) {
         _ = try retrying { Int(flock(descriptor.rawValue, LOCK_EX | LOCK_NB)) }
     }
 
     // MARK: Reading
 
-    /// Reads what comes next into the front of `buffer` (`read`); 0 at the end.
+    /// Reads the next bytes into the front of `buffer` (`read`); 0 at the end.
     package func read(into buffer: inout [UInt8]) throws(Errno) -> Int {
         try descriptor.readNext(into: &buffer)
     }
@@ -43,7 +43,7 @@ package struct OpenFile: ~Copyable, Sendable {
         }
     }
 
-    /// The bytes of `range`, all of them; a file that ends before is an input/output error.
+    /// The bytes of `range`, all of them; throws an input/output error if the file ends before.
     package func read(_ range: Range<Int64>) throws(Errno) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: range.count)
         var count = 0
@@ -63,15 +63,15 @@ package struct OpenFile: ~Copyable, Sendable {
 
     // MARK: Writing
 
-    /// Writes all of `bytes` (`write`); part of them may be written where it throws.
+    /// Writes all of `bytes` (`write`); if it throws, part of them may be written.
     package func write(_ bytes: [UInt8]) throws(Errno) { try descriptor.writeWhole(bytes) }
 
-    /// Cuts off what follows `end` (`ftruncate`).
+    /// Removes what follows `end` (`ftruncate`).
     package func truncate(to end: Int64) throws(Errno) {
         _ = try retrying { Int(ftruncate(descriptor.rawValue, off_t(end))) }
     }
 
-    /// Throws where the file system has no room for so many bytes in this file (`posix_fallocate`).
+    /// Throws if the file system has no room for `bytes` in this file (`posix_fallocate`).
     package func allocate(_ bytes: Int64) throws(Errno) {
         var code = EINTR
         while code == EINTR { code = posix_fallocate(descriptor.rawValue, 0, off_t(bytes)) }
@@ -86,22 +86,22 @@ package struct OpenFile: ~Copyable, Sendable {
         _ = try retrying { Int(fchmod(descriptor.rawValue, permissions.rawValue)) }
     }
 
-    /// Waits until what was written is on stable storage (`fsync`).
+    /// Waits until the file is on stable storage (`fsync`).
     package func sync() throws(Errno) { _ = try retrying { Int(fsync(descriptor.rawValue)) } }
 
-    /// Waits until the bytes that were written are on stable storage (`fdatasync`).
+    /// Waits until the file's data is on stable storage (`fdatasync`).
     package func syncData() throws(Errno) { _ = try retrying { Int(fdatasync(descriptor.rawValue)) } }
 }
 
 extension FileDescriptor {
-    /// Reads what comes next into the front of `buffer` (`read`); 0 at the end.
+    /// Reads the next bytes into the front of `buffer` (`read`); 0 at the end.
     package func readNext(into buffer: inout [UInt8]) throws(Errno) -> Int {
         try retrying {
             unsafe buffer.withUnsafeMutableBytes { unsafe Glibc.read(rawValue, $0.baseAddress, $0.count) }
         }
     }
 
-    /// Writes all of `bytes` (`write`); part of them may be written where it throws.
+    /// Writes all of `bytes` (`write`); if it throws, part of them may be written.
     package func writeWhole(_ bytes: [UInt8]) throws(Errno) {
         var count = 0
         while count < bytes.count {
@@ -117,7 +117,7 @@ extension FileDescriptor {
     }
 }
 
-/// Calls until no signal interrupts it; throws `errno` where the call fails with -1.
+/// Repeats the call while signals interrupt it; throws `errno` if it returns -1.
 func retrying(_ call: () -> Int) throws(Errno) -> Int {
     while true {
         let result = call()

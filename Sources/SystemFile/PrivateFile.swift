@@ -3,8 +3,8 @@ package import SystemPackage
 
 /// Files that only their owner may read or write.
 package enum PrivateFile {
-    /// Makes a new file of mode 0600 with these bytes, durable but for its name; one that is there is an error (`O_EXCL`).
-    /// Leaves none behind where it throws ``CreateFailure/write(_:)``.
+    /// Creates a file of mode 0600 with these bytes, durable except for its name; throws if it exists (`O_EXCL`).
+    /// Leaves no file behind when it throws ``CreateFailure/write(_:)``.
     package static func create(_ path: String, _ bytes: [UInt8]) throws(CreateFailure) {
         let file: OpenFile
         do throws(Errno) { file = try OpenFile(path, .writeOnly, [.create, .exclusiveCreate, .noFollow]) } catch {
@@ -19,13 +19,13 @@ package enum PrivateFile {
         }
     }
 
-    /// What could not be done to a new file.
+    /// Which step of the creation of a file failed.
     package enum CreateFailure: Error {
         case create(Errno)
         case write(Errno)
     }
 
-    /// Makes a directory, its owner's alone unless `permissions` says otherwise, one level, where there is none (`mkdir`).
+    /// Creates a directory, one level, if it does not exist (`mkdir`); private unless `permissions` says otherwise.
     package static func makeDirectory(
         _ path: String, permissions: FilePermissions = .ownerReadWriteExecute
     ) throws(Errno) {
@@ -39,13 +39,13 @@ package enum PrivateFile {
         try OpenFile(path, .readOnly, .directory).sync()
     }
 
-    /// The directory that holds `path`.
+    /// The directory of `path`.
     package static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    /// What `path` itself is, even a symbolic link (`lstat`); `nil` where there is nothing.
+    /// The attributes of `path` itself, even of a symbolic link (`lstat`); `nil` if it does not exist.
     package static func stat(_ path: String) throws(Errno) -> Stat? {
         do throws(Errno) { return try unsafe Stat(path, followTargetSymlink: false) } catch {
             guard error == .noSuchFileOrDirectory else { throw error }
@@ -53,8 +53,8 @@ package enum PrivateFile {
         }
     }
 
-    /// Why the file at `path` is not a private one of this process's user, and what helps; `nil` where it is.
-    /// `rootMayRead` lets root pass with another user's.
+    /// Why the file at `path` is not a private file of this process's user, and what to do; `nil` if it is. With
+    /// `rootMayRead`, root may use another user's file.
     package static func flaw(of stat: Stat, _ path: String, rootMayRead: Bool = false) -> String? {
         guard stat.type == .regular else { return "is not a regular file; name another one" }
         guard stat.isOwn || rootMayRead && geteuid() == 0 else {
@@ -69,6 +69,6 @@ extension Stat {
     /// Whether it belongs to this process's user.
     package var isOwn: Bool { userID.rawValue == geteuid() }
 
-    /// Whether nobody but the owner may read, write or enter it.
+    /// Whether only the owner may read, write or enter it.
     package var isClosedToOthers: Bool { permissions.rawValue & 0o077 == 0 }
 }
