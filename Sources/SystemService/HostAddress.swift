@@ -1,9 +1,9 @@
 internal import Glibc
 
-/// What names stand for, as this machine resolves them.
+/// Resolves host names as this machine does.
 package enum HostAddress {
     /// The addresses of a host name or address, numeric, in the resolver's order (`getaddrinfo`, `getnameinfo`); empty
-    /// where there is none. Blocks for as long as the resolver does.
+    /// if there are none. Blocks until the resolver returns.
     package static func all(of host: String) -> [String] {
         var hints = unsafe addrinfo()
         unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)

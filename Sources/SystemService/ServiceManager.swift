@@ -1,24 +1,24 @@
 internal import Glibc
 
-/// The service manager that started this process and wants to hear from it, as systemd does (`sd_notify(3)`).
+/// The service manager that started this process and expects notices, as systemd does (`sd_notify(3)`).
 package struct ServiceManager: Sendable {
-    /// What there is to tell.
+    /// What can be reported.
     package enum Notice: Sendable, Hashable, CaseIterable {
-        /// It serves; also after a reload.
+        /// It is serving; also after a reload.
         case ready
         case reloading
         case stopping
-        /// It serves still: the answer to the watchdog.
+        /// It is still serving: the answer to the watchdog.
         case alive
     }
 
-    /// How often at least it wants to hear ``Notice/alive``; `nil` where it does not watch.
+    /// The longest time between two ``Notice/alive``; `nil` without a watchdog.
     package let watchdog: Duration?
-    /// The socket's name as the kernel has it; it begins with a zero where there is no file.
+    /// The socket's name in the kernel's form; begins with a zero byte if there is no file.
     private let name: [UInt8]
 
-    /// Reads `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`. `nil` where nobody wants to hear anything, or the
-    /// socket is none that could be written to.
+    /// Reads `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`. `nil` if no notices are expected, or if the socket's
+    /// address is not usable.
     package init?(_ variables: [String: String]) {
         guard let place = variables["NOTIFY_SOCKET"], let first = place.utf8.first else { return nil }
         switch first {
@@ -32,7 +32,7 @@ package struct ServiceManager: Sendable {
         watchdog = isMine && interval > 0 ? .microseconds(interval) : nil
     }
 
-    /// Sends one datagram (`sendto`). False when it did not arrive, which says that nobody listens any more.
+    /// Sends one datagram (`sendto`). False if it did not arrive: then the socket has no reader any more.
     @discardableResult
     package func tell(_ notice: Notice) -> Bool {
         let text = Array(Self.text(of: notice).utf8)
@@ -42,7 +42,7 @@ package struct ServiceManager: Sendable {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: name) }
-        // Without a byte more: in an abstract name zeros count.
+        // The exact length: trailing zeros would be part of an abstract name.
         let length = socklen_t(MemoryLayout<sa_family_t>.size + name.count)
         return unsafe withUnsafePointer(to: &address) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
