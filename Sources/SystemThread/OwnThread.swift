@@ -1,8 +1,8 @@
 internal import Glibc
 
-/// A thread of its own for work that blocks: the pools of Swift's tasks and of Dispatch have too few to lend one.
+/// A separate thread for work that blocks: the pools of Swift's tasks and of Dispatch have too few threads for that.
 package enum OwnThread {
-    /// The system gave no thread (`pthread_create`).
+    /// The system could not create a thread (`pthread_create`).
     package struct Unavailable: Error, Sendable, Hashable, CustomStringConvertible {
         package let description: String
     }
@@ -12,14 +12,14 @@ package enum OwnThread {
         init(_ run: @escaping () -> Void) { self.run = run }
     }
 
-    /// Runs `body` on a new, detached thread, which takes no signals.
+    /// Runs `body` on a new, detached thread, which blocks all signals.
     package static func start(_ body: sending @escaping () -> Void) throws(Unavailable) {
         var attributes = pthread_attr_t()
         unsafe pthread_attr_init(&attributes)
         defer { unsafe pthread_attr_destroy(&attributes) }
         unsafe pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
 
-        // Retained for the thread, which releases it as it starts.
+        // Retained for the thread, which releases it when it starts.
         let retained = unsafe Unmanaged.passRetained(Body(body))
         var thread = pthread_t()
         let code = unsafe pthread_create(
@@ -29,7 +29,7 @@ package enum OwnThread {
                 var signals = sigset_t()
                 unsafe sigfillset(&signals)
                 unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
-                // SAFETY: it is the retained body of `start`, which gives it to this one thread.
+                // SAFETY: this is the retained body from `start`, which passes it only to this thread.
                 unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
                 return nil
             }, unsafe retained.toOpaque())
