@@ -4,7 +4,7 @@ internal import CSQLite
 @safe struct Connection: ~Copyable {
     private let raw: OpaquePointer
 
-    /// `sqlite3_open_v2`: a file that is there, under no symbolic link.
+    /// `sqlite3_open_v2`: opens an existing file, not through a symbolic link.
     init(path: String, isReadOnly: Bool) throws(SQLiteError) {
         let access = isReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE
         let flags = access | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE
@@ -18,10 +18,10 @@ internal import CSQLite
         unsafe raw = handle
     }
 
-    // With `_v2` the last statement's end closes it, should one outlive this value.
+    // With `_v2`, a statement that outlives this value closes the connection when it ends.
     deinit { unsafe sqlite3_close_v2(raw) }
 
-    /// Runs statements that give no rows (`sqlite3_exec`).
+    /// Runs statements that return no rows (`sqlite3_exec`).
     func execute(_ sql: String) throws(SQLiteError) {
         let code = unsafe sqlite3_exec(raw, sql, nil, nil, nil)
         guard code == SQLITE_OK else { throw unsafe SQLiteError(code, "sqlite3_exec \(sql.beginning)", raw) }
@@ -29,7 +29,7 @@ internal import CSQLite
 
     func prepare(_ sql: String) throws(SQLiteError) -> Statement { try unsafe Statement(sql, on: raw) }
 
-    /// Gives up after so many milliseconds where another process holds a lock.
+    /// Gives up after `milliseconds` while another process holds a lock.
     func wait(atMost milliseconds: Int) throws(SQLiteError) {
         let code = unsafe sqlite3_busy_timeout(raw, Int32(clamping: milliseconds))
         guard code == SQLITE_OK else { throw unsafe SQLiteError(code, "sqlite3_busy_timeout", raw) }
@@ -45,12 +45,12 @@ internal import CSQLite
         guard code == SQLITE_OK else { throw unsafe SQLiteError(code, "sqlite3_db_config(\(flag))", raw) }
     }
 
-    /// Whether a transaction is open; a full disk, for one, ends it from within (`sqlite3_get_autocommit`).
+    /// Whether a transaction is open. An error such as a full disk ends it too (`sqlite3_get_autocommit`).
     var isInTransaction: Bool { unsafe sqlite3_get_autocommit(raw) == 0 }
 
 }
 
 extension String {
-    /// The first words of a statement, enough to know it by.
+    /// The first words of a statement, enough to identify it.
     var beginning: String { split(whereSeparator: \.isWhitespace).prefix(3).joined(separator: " ") }
 }

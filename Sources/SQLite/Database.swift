@@ -1,9 +1,9 @@
-/// What a column holds, or a `?` stands for.
+/// The value of a column or of a `?`.
 package enum Value: Sendable, Hashable {
     case null
     case integer(Int64)
     case text(String)
-    /// Bytes; also a text that is no valid UTF-8.
+    /// Bytes; also a text that is not valid UTF-8.
     case blob([UInt8])
 
     package var integer: Int64? {
@@ -21,13 +21,13 @@ package enum Value: Sendable, Hashable {
 }
 
 extension Value {
-    /// The text, or null where there is none.
+    /// The text, or null for `nil`.
     package init(_ text: String?) { self = text.map { .text($0) } ?? .null }
     package init(_ number: Int64?) { self = number.map { .integer($0) } ?? .null }
     package init(_ bytes: [UInt8]?) { self = bytes.map { .blob($0) } ?? .null }
 }
 
-/// An open SQLite file and the statements prepared on it, each once. For one thread at a time.
+/// An open SQLite file and its prepared statements, each prepared once. For one thread at a time.
 package final class Database {
     package enum Flag: Sendable, Hashable {
         /// SQL cannot damage the file (`SQLITE_DBCONFIG_DEFENSIVE`).
@@ -44,12 +44,12 @@ package final class Database {
         init(_ statement: consuming Statement) { self.statement = statement }
     }
 
-    /// Opens a file that exists. `path` must not be or hold a symbolic link, and not begin with `file:`.
+    /// Opens an existing file. `path` must not contain a symbolic link or begin with `file:`.
     package init(path: String, isReadOnly: Bool = false) throws(SQLiteError) {
         connection = try Connection(path: path, isReadOnly: isReadOnly)
     }
 
-    /// Runs statements that take no values and give no rows.
+    /// Runs statements that take no values and return no rows.
     package func execute(_ sql: String) throws(SQLiteError) { try connection.execute(sql) }
 
     /// Runs one statement with `values`, one for each `?`; `take` gets every row, column by column.
@@ -60,20 +60,20 @@ package final class Database {
         }
     }
 
-    /// The same; rows that follow the first no of `take` are not read.
+    /// The same, but stops reading rows once `take` returns false.
     package func scan(_ sql: String, _ values: [Value], while take: ([Value]) -> Bool) throws(SQLiteError) {
         if prepared[sql] == nil { prepared[sql] = Prepared(try connection.prepare(sql)) }
         try prepared[sql]?.statement.run(values, while: take)
     }
 
-    /// The rows that one statement gives.
+    /// The rows that one statement returns.
     package func rows(_ sql: String, _ values: [Value] = []) throws(SQLiteError) -> [[Value]] {
         var rows: [[Value]] = []
         try run(sql, values) { rows.append($0) }
         return rows
     }
 
-    /// The only column of the first row; `nil` where there is no row.
+    /// The only column of the first row; `nil` if there is no row.
     package func value(_ sql: String, _ values: [Value] = []) throws(SQLiteError) -> Value? {
         try rows(sql, values).first?.first
     }

@@ -3,18 +3,18 @@ internal import Glibc
 
 /// A call into SQLite that failed.
 package struct SQLiteError: Error, Sendable, Hashable {
-    /// What kind of failure it is, as far as there are different cures.
+    /// The kind of failure, as far as the remedies differ.
     package enum Cause: Sendable, Hashable {
         case notADatabase, damaged, busy, full, readOnly, cannotOpen, other
     }
 
     /// The extended result code.
     package let code: Int
-    /// What was attempted: the function and the beginning of the statement, which holds no bound value.
+    /// What was attempted: the function and the beginning of the statement, without bound values.
     package let operation: String
     /// SQLite's own text.
     package let text: String
-    /// What only the system's error tells: no room for the index of the log, a quota that is used up.
+    /// What only the system's error shows: no room for the index of the log, or an exhausted quota.
     private let isOutOfRoom: Bool
 
     init(_ code: Int32, _ operation: String, _ connection: OpaquePointer?) {

@@ -4,7 +4,7 @@ internal import CSQLite
 @safe struct Statement: ~Copyable {
     private let raw: OpaquePointer
 
-    /// The connection must outlive this value; closed with `sqlite3_close_v2` it does.
+    /// The connection must outlive this value; closing it with `sqlite3_close_v2` ensures that.
     @unsafe init(_ sql: String, on connection: OpaquePointer) throws(SQLiteError) {
         var prepared: OpaquePointer?
         let code = unsafe sqlite3_prepare_v3(
@@ -17,7 +17,8 @@ internal import CSQLite
 
     deinit { unsafe sqlite3_finalize(raw) }
 
-    /// Runs it from the start with `values`, one for each `?`; `take` gets every row, copied, until it says no.
+    /// Runs it from the start with `values`, one for each `?`. Calls `take` with a copy of each row until it returns
+    /// false.
     func run(_ values: [Value], while take: ([Value]) -> Bool) throws(SQLiteError) {
         precondition(unsafe values.count == Int(sqlite3_bind_parameter_count(raw)), "one value for each parameter")
         defer {
@@ -58,7 +59,7 @@ internal import CSQLite
         case SQLITE_NULL: return .null
         case SQLITE_INTEGER: return .integer(unsafe sqlite3_column_int64(raw, index))
         case let type:
-            // Of a real number this is its text; there are none in a STRICT table without such a column.
+            // For a real number this is its text; a STRICT table has none without such a column.
             let start = unsafe sqlite3_column_blob(raw, index)
             let length = unsafe Int(sqlite3_column_bytes(raw, index))
             let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : length))
