@@ -17,8 +17,7 @@ internal import CSQLite
 
     deinit { unsafe sqlite3_finalize(raw) }
 
-    /// Runs it from the start with `values`, one for each `?`. Calls `take` with a copy of each row until it returns
-    /// false.
+    /// Runs it from the start with `values`, one for each `?`; `take` gets a copy of each row until it returns false.
     func run(_ values: [Value], while take: ([Value]) -> Bool) throws(SQLiteError) {
         precondition(unsafe values.count == Int(sqlite3_bind_parameter_count(raw)), "one value for each parameter")
         defer {

@@ -10,7 +10,7 @@ extension String {
         return utf8.count < other.utf8.count
     }
 
-    /// UTF-8 sorts as UTF-16 does, but that U+10000 and above, as surrogates, come before U+E000.
+    /// UTF-8 sorts like UTF-16, except that U+10000 and above, as surrogates, sort before U+E000.
     private static func rank(_ byte: UInt8) -> UInt8 {
         switch byte {
         case 0xF0...: byte - 2
@@ -50,7 +50,7 @@ extension JSON: Hashable {
 extension JSONObject: Hashable {
     package static func == (a: JSONObject, b: JSONObject) -> Bool {
         guard a.count == b.count else { return false }
-        // Mostly both have the same keys in the same order; only for others are they sorted.
+        // Mostly both have the same keys in the same order. Sort only if not.
         if zip(a.members, b.members).allSatisfy({ $0.key.isSameText(as: $1.key) }) {
             return zip(a.members, b.members).allSatisfy { $0.value == $1.value }
         }

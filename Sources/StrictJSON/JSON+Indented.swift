@@ -1,6 +1,6 @@
 extension JSON {
-    /// The value as text for people: what fits on a line of `width` characters stands on one, and all else is indented
-    /// by two blanks a level.
+    /// The value as text for people: what fits into `width` characters is on one line, the rest is indented by two
+    /// blanks a level.
     package func indentedText(width: Int = 100) -> String { indented(width, prefix: "") }
 
     private func indented(_ width: Int, prefix: String) -> String {

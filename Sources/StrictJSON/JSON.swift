@@ -1,6 +1,6 @@
 /// A JSON value (RFC 8259) whose objects keep the order of their keys.
 ///
-/// Texts and keys are equal if they are the same code points; Swift's `String` would also take "é" for "e\u{301}".
+/// Texts and keys are equal if their code points are; Swift's `String` would also consider "é" and "e\u{301}" equal.
 package enum JSON: Sendable {
     case null
     case bool(Bool)
@@ -24,7 +24,7 @@ package struct JSONObject: Sendable {
 
     package init() { members = [] }
 
-    /// For the parser, which has looked for duplicate keys itself.
+    /// For the parser, which checks for duplicate keys itself.
     init(unique members: [Member]) { self.members = members }
 
     package var isEmpty: Bool { members.isEmpty }
@@ -45,7 +45,7 @@ package struct JSONObject: Sendable {
 }
 
 extension JSONObject {
-    /// Adds a member at the end without looking whether the key is there already, which the caller knows.
+    /// Adds a member at the end without checking for the key; the caller must know that it is new.
     package mutating func append(_ newKey: String, _ value: JSON) {
         assert(self[newKey] == nil, "key given twice")
         members.append(Member(key: newKey, value: value))
@@ -53,7 +53,7 @@ extension JSONObject {
 }
 
 extension JSONObject: ExpressibleByDictionaryLiteral {
-    /// Members whose value is `nil` are left out.
+    /// Leaves out members whose value is `nil`.
     package init(dictionaryLiteral elements: (String, JSON?)...) {
         self.init()
         for (key, value) in elements { self[key] = value }
@@ -68,7 +68,7 @@ extension JSON: ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
     package init(integerLiteral value: Int64) { self = .integer(value) }
     package init(stringLiteral value: String) { self = .string(value) }
     package init(arrayLiteral elements: JSON...) { self = .array(elements) }
-    /// Members whose value is `nil` are left out.
+    /// Leaves out members whose value is `nil`.
     package init(dictionaryLiteral elements: (String, JSON?)...) {
         var object = JSONObject()
         for (key, value) in elements { object[key] = value }
@@ -77,7 +77,7 @@ extension JSON: ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
 }
 
 extension JSON {
-    /// A number where it is finite, else null.
+    /// A number if it is finite, else null.
     package init(_ value: Double) { self = value.isFinite ? .number(value) : .null }
     package init(_ value: Int) { self = .integer(Int64(value)) }
     package init(_ value: some Sequence<String>) { self = .array(value.map { .string($0) }) }
@@ -104,10 +104,10 @@ extension JSON {
     }
     package var isNull: Bool { self == .null }
 
-    /// The member `key` of an object; `nil` for a missing one and for anything that is no object.
+    /// The member `key` of an object; `nil` if it is missing or if this is not an object.
     package subscript(key: String) -> JSON? { object?[key] }
 
-    /// Whether arrays and objects stand more than `levels` deep in each other.
+    /// Whether arrays and objects are nested more than `levels` deep.
     package func isNested(deeperThan levels: Int) -> Bool {
         switch self {
         case .null, .bool, .integer, .number, .string: false
@@ -116,7 +116,7 @@ extension JSON {
         }
     }
 
-    /// What kind of value this is, as an error message names it.
+    /// The kind of this value, for error messages.
     package var kind: String {
         switch self {
         case .null: "null"

@@ -1,12 +1,12 @@
 extension JSON {
-    /// Deepest nesting of arrays and objects that `parse` takes, if it is not told another.
+    /// The default for the deepest nesting of arrays and objects that `parse` accepts.
     package static let maximumDepth = 64
 
     /// Parses one complete document (RFC 8259), strictly.
     ///
-    /// Refused beside malformed text: bytes after the value, duplicate keys, nesting deeper than `maximumDepth`,
-    /// invalid UTF-8, lone surrogates, and numbers that no finite double holds. An integer of more than 64 bits
-    /// becomes the nearest double.
+    /// Refuses malformed text, bytes after the value, duplicate keys, nesting deeper than `maximumDepth`, invalid
+    /// UTF-8, lone surrogates, and numbers too large for a finite double. An integer of more than 64 bits becomes the
+    /// nearest double.
     package static func parse(
         _ bytes: some Collection<UInt8>, maximumDepth: Int = JSON.maximumDepth
     ) throws(JSONError) -> JSON {
@@ -27,13 +27,13 @@ extension JSON {
 }
 
 /// A recursive-descent parser; the nesting bound keeps the stack small.
-// SAFETY: it lives within the closure that lends it the buffer, and compares each index with the count before it reads.
+// SAFETY: it lives in the closure that lends it the buffer, and compares each index with the count before it reads.
 @safe struct JSONParser {
     let bytes: UnsafeBufferPointer<UInt8>
     private(set) var at = 0
     private let maximumDepth: Int
     private var depth = 0
-    /// Values still taken: each costs memory, however short its text.
+    /// How many more values are accepted: each costs memory, however short its text.
     private var left = 4_000_000
 
     init(bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int = JSON.maximumDepth) {
@@ -48,7 +48,7 @@ extension JSON {
         return value
     }
 
-    /// An error here; whoever calls adds the way to here, so that a document without one pays for no path.
+    /// An error at this place. Callers add their part of the path, so that a valid document needs no paths.
     private func error(_ detail: String, at offset: Int? = nil) -> JSONError {
         JSONError(path: JSONPath(), offset: offset ?? at, detail: detail)
     }
@@ -137,9 +137,9 @@ extension JSONParser {
         }
     }
 
-    /// Linear for small objects, by a set for large ones, so that many keys cost no quadratic time.
+    /// Linear for small objects, with a set for large ones, so that many keys do not take quadratic time.
     ///
-    /// The set holds bytes: strings hash by canonical equivalence, which would put different keys into one bucket.
+    /// The set contains bytes: strings hash by canonical equivalence, which would put different keys into one bucket.
     private func isNew(_ key: String, among members: [JSONObject.Member], seen: inout Set<[UInt8]>) -> Bool {
         guard members.count >= 16 else { return !members.contains { $0.key.isSameText(as: key) } }
         if seen.isEmpty { seen = Set(members.map { Array($0.key.utf8) }) }
@@ -195,7 +195,7 @@ extension JSONParser {
         return .number(value)
     }
 
-    /// What stands from `start` to here as 64 bits, if it fits; `-0` is no integer.
+    /// The text from `start` to here as a 64-bit integer, if it fits; `-0` is not an integer.
     private func integer(from start: Int, digits first: Int) -> JSON? {
         let isNegative = first > start
         guard at - first <= 18 else {
@@ -221,7 +221,7 @@ extension JSONParser {
 // MARK: - Strings
 
 extension JSONParser {
-    /// Reads a string from its opening quote on.
+    /// Reads a string from its opening quote.
     private mutating func string() throws(JSONError) -> String {
         at += 1
         let start = at
@@ -279,7 +279,7 @@ extension JSONParser {
         at += 1
     }
 
-    /// Reads the digits after a `u`, and the second half of a pair, leaving `at` on the last digit.
+    /// Reads the digits after a `u`, and the second half of a pair. Leaves `at` on the last digit.
     private mutating func unicodeEscape() throws(JSONError) -> Character {
         let start = at - 1
         let first = try hexUnit()

@@ -1,4 +1,4 @@
-/// Where in a JSON document a value stands.
+/// The place of a value in a JSON document.
 package struct JSONPath: Sendable, Hashable {
     package enum Step: Sendable, Hashable {
         case key(String)
@@ -30,7 +30,7 @@ package struct JSONPath: Sendable, Hashable {
         }.joined()
     }
 
-    /// As people write it: `environments[1].base_url`.
+    /// In a form for people: `environments[1].base_url`.
     package var dotted: String {
         steps.reduce(into: "") { text, step in
             switch step {
@@ -44,7 +44,7 @@ package struct JSONPath: Sendable, Hashable {
 /// What is wrong with a JSON document, and where.
 package struct JSONError: Error, Sendable, Hashable {
     package let path: JSONPath
-    /// Bytes before the place, where the text itself is malformed.
+    /// The byte offset of the error, if the text itself is malformed.
     package let offset: Int?
     package let detail: String
 
@@ -54,7 +54,7 @@ package struct JSONError: Error, Sendable, Hashable {
         self.detail = detail
     }
 
-    /// The same error of a value that stands at `step` of a larger one.
+    /// The same error for a value at `step` of a larger one.
     func under(_ step: JSONPath.Step) -> JSONError {
         JSONError(path: JSONPath([step] + path.steps), offset: offset, detail: detail)
     }

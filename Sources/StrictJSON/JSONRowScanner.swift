@@ -1,10 +1,10 @@
 /// Finds the rows of a list while it validates the document; see ``JSONRows``.
 ///
-/// It answers yes or no: of a document that is malformed the parser can tell why, and nobody waits for that.
+/// It only answers whether the document is valid. The parser can tell why it is not.
 struct JSONRowScanner {
     private(set) var rows: [Range<Int>] = []
     private(set) var values: [Range<Int>] = []
-    /// Why a document that is well-formed is refused.
+    /// Why a well-formed document is refused.
     private(set) var flaw: JSONError?
 
     private var text: JSONSkipper
@@ -49,7 +49,7 @@ struct JSONRowScanner {
         return isFound || refuse("expected an array, but there is none", under: [.key(list)])
     }
 
-    /// More than any cluster has; each row costs memory beside its text.
+    /// More than any cluster has; each row costs memory in addition to its text.
     static let maximumRows = 250_000
 
     private mutating func elements() -> Bool {
@@ -94,7 +94,7 @@ struct JSONRowScanner {
     }
 }
 
-/// A few keys that are looked for in raw text.
+/// A few keys to search for in raw text.
 private struct JSONKeys {
     private let names: [String]
     private let texts: [[UInt8]]
@@ -110,7 +110,7 @@ private struct JSONKeys {
     var count: Int { names.count }
     subscript(index: Int) -> String { names[index] }
 
-    /// Which key stands in `range` of `bytes`, between its quotes.
+    /// The index of the key in `range` of `bytes`, which excludes its quotes.
     @inline(__always)
     func index(of range: Range<Int>, in bytes: UnsafeBufferPointer<UInt8>) -> Int? {
         let text = unsafe UnsafeBufferPointer(rebasing: bytes[range])

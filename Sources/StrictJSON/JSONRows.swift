@@ -1,21 +1,21 @@
-/// The rows of a large list answer, `{"data":[{…},{…}]}`, found in one pass and without building a tree.
+/// The rows of a large list, `{"data":[{…},{…}]}`, found in one pass without building a tree.
 ///
-/// The whole document is validated as strictly as ``JSON/parse(_:maximumDepth:)`` does it, but for duplicate keys:
-/// those are refused only for the list itself and the wanted keys. Rows are ranges of ``bytes``.
+/// Validates the whole document as strictly as ``JSON/parse(_:maximumDepth:)``, except for duplicate keys: it refuses
+/// them only for the list itself and the wanted keys. Rows are ranges of ``bytes``.
 package struct JSONRows: Sendable {
     /// The document.
     package let bytes: [UInt8]
-    /// The keys whose values are known, in the order that ``Row/value(_:)`` counts them.
+    /// The keys whose values are located, in the order of the indices of ``Row/value(_:)``.
     package let wanted: [String]
-    /// Bounds of the rows, and bounds of the wanted values of all rows, one after the other; empty for a missing one.
+    /// The bounds of the rows, and of the wanted values of all rows, one after the other; empty for a missing one.
     private let rows: [Range<Int>]
     private let values: [Range<Int>]
 
-    /// Scans a document whose top-level member `key` is an array of objects, and notes where each of them stands,
-    /// and where in it the values of the `wanted` keys.
+    /// Scans a document whose top-level member `key` is an array of objects. Notes the range of each object and, in it,
+    /// of the values of the `wanted` keys.
     ///
-    /// Throws what ``JSON/parse(_:maximumDepth:)`` would throw, and an error where the list is missing, is no array, or
-    /// holds something that is no object.
+    /// Throws what ``JSON/parse(_:maximumDepth:)`` throws, and an error if the list is missing, is not an array, or has
+    /// an element that is not an object.
     package static func scan(
         _ bytes: [UInt8], list key: String = "data", wanted: [String]
     ) throws(JSONError) -> JSONRows {
@@ -26,7 +26,7 @@ package struct JSONRows: Sendable {
         }
         guard found.isWhole else {
             if let flaw = found.flaw, found.rows.count >= JSONRowScanner.maximumRows { throw flaw }
-            // What is malformed the parser explains; the rest is what only a list can have wrong.
+            // The parser explains malformed text; the rest is an error of the list.
             _ = try JSON.parse(bytes)
             throw found.flaw ?? JSONError(path: JSONPath([.key(key)]), detail: "is not a list of objects")
         }
@@ -35,7 +35,7 @@ package struct JSONRows: Sendable {
 }
 
 extension JSONRows: RandomAccessCollection {
-    /// One row: a view of the document, good as long as one likes.
+    /// One row: a view of the document without a limited lifetime.
     package struct Row: Sendable {
         private let rows: JSONRows
         private let index: Int
@@ -45,10 +45,10 @@ extension JSONRows: RandomAccessCollection {
             self.index = index
         }
 
-        /// Where the row's object stands, braces included.
+        /// The range of the row's object, including braces.
         package var range: Range<Int> { rows.rows[index] }
 
-        /// Where the value of `wanted[key]` stands; `nil` if the row has none.
+        /// The range of the value of `wanted[key]`; `nil` if the row has none.
         package func value(_ key: Int) -> Range<Int>? {
             let range = rows.values[index * rows.wanted.count + key]
             return range.isEmpty ? nil : range
@@ -67,12 +67,12 @@ extension JSONRows: RandomAccessCollection {
             return json(key) == .string(text)
         }
 
-        /// The whole row, parsed; here a key that is given twice is an error too.
+        /// The whole row, parsed; a duplicate key is an error here.
         package func json() throws(JSONError) -> JSON { try JSON.parse(rows.bytes[range]) }
 
-        /// Appends the row to `out` with one more member at its beginning: `{"environment":"home",` and the rest.
+        /// Appends the row to `out` with one more member at the start: `{"environment":"home",` and the rest.
         ///
-        /// `member` is key and value as ``JSONRows/member(_:_:)`` makes them, once for all rows.
+        /// `member` is the result of ``JSONRows/member(_:_:)``, made once for all rows.
         package func write(to out: inout [UInt8], first member: [UInt8]) {
             out.append(UInt8(ascii: "{"))
             out.append(contentsOf: member)
@@ -87,7 +87,7 @@ extension JSONRows: RandomAccessCollection {
     package var endIndex: Int { rows.count }
     package subscript(position: Int) -> Row { Row(self, position) }
 
-    /// A member as text, `"environment":"home"`, to be written into rows.
+    /// A member as text, `"environment":"home"`, for ``Row/write(to:first:)``.
     package static func member(_ key: String, _ value: JSON) -> [UInt8] {
         var out: [UInt8] = []
         JSON.writeString(key, to: &out)

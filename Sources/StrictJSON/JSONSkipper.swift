@@ -1,21 +1,21 @@
-/// Walks over JSON text and validates it, keeping nothing.
+/// Skips over JSON text and validates it, without keeping anything.
 ///
-/// Every function stands on the first byte of what it skips, leaves ``at`` behind the last, and answers whether it was
+/// Every function starts on the first byte of what it skips, leaves ``at`` after the last, and returns whether it was
 /// valid. It accepts what ``JSONParser`` accepts, and duplicate keys.
-// SAFETY: it lives within the closure that lends it the buffer, and compares each index with the count before it reads.
+// SAFETY: it lives in the closure that lends it the buffer, and compares each index with the count before it reads.
 @safe struct JSONSkipper {
     let bytes: UnsafeBufferPointer<UInt8>
     private(set) var at = 0
 
     init(_ bytes: UnsafeBufferPointer<UInt8>) { unsafe self.bytes = unsafe bytes }
 
-    /// Whether nothing but space follows.
+    /// Whether only space follows.
     mutating func isAtEndAfterSpace() -> Bool {
         space()
         return unsafe at == bytes.count
     }
 
-    /// The byte here; 0, which no JSON holds outside of strings, at the end.
+    /// The current byte; at the end 0, which JSON does not have outside strings.
     @inline(__always)
     var byte: UInt8 { unsafe at < bytes.count ? bytes[at] : 0 }
 
@@ -36,7 +36,7 @@
         }
     }
 
-    /// Skips any value; `depth` arrays and objects are open around it.
+    /// Skips any value that is inside `depth` arrays and objects.
     mutating func value(depth: Int) -> Bool {
         switch byte {
         case UInt8(ascii: "\""): string()
@@ -76,7 +76,7 @@
         }
     }
 
-    /// Steps over an opening bracket and the space behind it.
+    /// Skips an opening bracket and the space after it.
     @inline(__always)
     mutating func open(_ depth: Int) -> Bool {
         guard depth < JSON.maximumDepth else { return false }
@@ -85,7 +85,7 @@
         return true
     }
 
-    /// Steps over a key and its colon, and says where its text stands; `nil` if it is malformed.
+    /// Skips a key and its colon, and returns the range of its text; `nil` if it is malformed.
     @inline(__always)
     mutating func key() -> Range<Int>? {
         let start = at + 1
@@ -97,7 +97,7 @@
         return range
     }
 
-    /// Steps over the comma after a value, if there is one, and the space around it.
+    /// Skips the comma after a value, if there is one, and the space around it.
     @inline(__always)
     mutating func next() -> Bool {
         space()
@@ -116,7 +116,7 @@ extension JSONSkipper {
         let isZero = byte == UInt8(ascii: "0")
         let whole = digits()
         guard whole > 0, !isZero || whole == 1 else { return false }
-        // No shorter number than these can be too large for a double.
+        // Only numbers at least this long can be too large for a double.
         var isLarge = whole > 300
         if byte == UInt8(ascii: ".") {
             at += 1
@@ -160,15 +160,15 @@ extension JSONSkipper {
         }
     }
 
-    /// Steps over plain ASCII, eight bytes at a time, at least to within eight bytes of what is not.
+    /// Skips plain ASCII, eight bytes at a time, up to the first other byte or the last seven of the text.
     @inline(__always)
     private mutating func plainText() {
         guard let base = unsafe bytes.baseAddress else { return }
         let ones: UInt64 = 0x0101_0101_0101_0101
         while unsafe at + 8 <= bytes.count {
             let word = unsafe UnsafeRawPointer(base + at).loadUnaligned(as: UInt64.self).littleEndian
-            // The high bit of the lowest byte that is a quote, a backslash, a control character or not ASCII is set
-            // here; those of lower bytes are not.
+            // This sets the high bit of the lowest byte that is a quote, a backslash, a control character or not ASCII.
+            // The high bits of lower bytes stay clear.
             let special =
                 (word | (word &- ones &* 0x20) | ((word ^ ones &* 0x22) &- ones) | ((word ^ ones &* 0x5C) &- ones))
                 & ones &* 0x80
@@ -216,7 +216,7 @@ extension JSONSkipper {
         return unit
     }
 
-    /// Steps over one scalar of more than one byte; the bounds are those of table 3-7 of the Unicode standard.
+    /// Skips one multi-byte scalar; the bounds are from table 3-7 of the Unicode standard.
     private mutating func scalar() -> Bool {
         let second: ClosedRange<UInt8>
         let count: Int

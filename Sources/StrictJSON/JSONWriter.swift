@@ -1,9 +1,9 @@
 extension JSON {
-    /// How far a text follows RFC 8785.
+    /// How closely a text follows RFC 8785.
     package enum Form: Sendable, Hashable {
         /// Keys in their own order, integers with all their digits.
         case plain
-        /// As `plain`, but a number that is no integer stays one: `1.0`. What is parsed again is equal.
+        /// As `plain`, but a number that is not an integer stays one: `1.0`. Parsing gives an equal value.
         case exact
         /// Keys in their own order, numbers as RFC 8785 writes them: an integer beyond 2⁵³ as the nearest double.
         case canonicalNumbers
@@ -105,9 +105,9 @@ extension JSON {
 // MARK: - Numbers
 
 extension JSON {
-    /// A number as `Number::toString` of ECMA-262 writes it; Swift's shortest digits are the same digits.
+    /// A number as `Number::toString` of ECMA-262 writes it; Swift's shortest digits are the same.
     ///
-    /// What is not finite has no JSON; it becomes `null`, as in `JSON.stringify`.
+    /// JSON has no non-finite numbers; they become `null`, as in `JSON.stringify`.
     static func ecmaScript(_ value: Double) -> String {
         guard value.isFinite else { return "null" }
         if let integer = Int64(exactly: value), integer.magnitude <= 1 << 53 { return String(integer) }
@@ -124,7 +124,7 @@ extension JSON {
         return "\(sign)0.\(String(repeating: "0", count: -exponent))\(digits)"
     }
 
-    /// Shortest decimal digits and the position of the point: value = 0.digits × 10^exponent.
+    /// The shortest decimal digits and the position of the point: value = 0.digits × 10^exponent.
     private static func decimal(_ value: Double) -> (digits: String, exponent: Int) {
         let text = value.description
         let parts = text.split(separator: "e", maxSplits: 1)

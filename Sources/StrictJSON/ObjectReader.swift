@@ -1,11 +1,11 @@
-/// Everything that is wrong with one document; never empty.
+/// All errors of one document; never empty.
 package struct JSONIssues: Error, Sendable, Hashable {
     package let issues: [JSONError]
 
     package init(_ issues: [JSONError]) { self.issues = issues }
 }
 
-/// Takes the members of an object out one by one, collects what is wrong, and refuses what nobody asked for.
+/// Takes the members of an object one by one, collects errors, and refuses members that were not taken.
 package struct ObjectReader {
     private let object: JSONObject
     package let path: JSONPath
@@ -18,13 +18,13 @@ package struct ObjectReader {
         self.path = path
     }
 
-    /// The raw member, which counts as asked for from now on.
+    /// The raw member, which counts as taken from now on.
     package mutating func value(_ key: String) -> JSON? {
         known.append(key)
         return object[key]
     }
 
-    /// Names keys that cannot be written down one by one, for the error about an unknown one.
+    /// Adds a pattern of keys to the known keys that the error about an unknown one lists.
     package mutating func mention(_ family: String) { mentioned.append(family) }
 
     package mutating func string(_ key: String) -> String? { take(key, "a string", \.string) }
@@ -43,7 +43,7 @@ package struct ObjectReader {
         }
     }
 
-    /// An integer within `bounds`, which the error text names together with `unit`.
+    /// An integer within `bounds`. The error text shows the bounds with `unit`.
     package mutating func integer(_ key: String, in bounds: ClosedRange<Int>, unit: String = "") -> Int? {
         guard let value = value(key) else { return nil }
         if let number = value.integer, let exact = Int(exactly: number), bounds.contains(exact) { return exact }
@@ -53,7 +53,7 @@ package struct ObjectReader {
         return nil
     }
 
-    /// The member as `read` understands it; `read` returns `nil` for text that has not the form named by `expected`.
+    /// The member as `read` parses it. `read` returns `nil` for a text that is not of the form `expected`.
     package mutating func parsed<T>(_ key: String, _ expected: String, _ read: (String) -> T?) -> T? {
         guard let text = string(key) else { return nil }
         if let value = read(text) { return value }
@@ -61,7 +61,7 @@ package struct ObjectReader {
         return nil
     }
 
-    /// Notes that `key` is missing, unless it is there (and then perhaps wrong, which is noted already).
+    /// Reports `key` as missing unless it is present (even with an error, which was reported already).
     package mutating func require(_ key: String, _ expected: String) {
         if object[key] == nil { report(key, "is missing; expected \(expected)") }
     }
@@ -72,22 +72,22 @@ package struct ObjectReader {
 
     package mutating func report(_ more: [JSONError]) { issues += more }
 
-    /// Every member that nobody asked for becomes an issue of its own.
+    /// Reports members that were not taken, at most 16.
     package mutating func refuseUnknown() {
-        // A handful tells the caller as much as thousands would.
+        // A few tell the caller as much as thousands.
         for key in object.keys.filter({ !known.contains($0) }).prefix(16) {
             report(key, "unknown key; known here: \(Set(known + mentioned).sorted().joined(separator: ", "))")
         }
     }
 
-    /// Ends the reading: throws when anything was wrong or left over.
+    /// Ends the reading; throws if anything was wrong or left over.
     package mutating func finish() throws(JSONIssues) {
         refuseUnknown()
         if !issues.isEmpty { throw JSONIssues(issues) }
     }
 
-    /// `got` is how the error shows a value of another form; one in the place of a list or an object may be anything, a
-    /// secret too, and is not repeated.
+    /// `got` shows a value of the wrong form in the error. For a value in place of a list or an object it must not
+    /// repeat the value, which may be a secret.
     private mutating func take<T>(
         _ key: String, _ expected: String, _ form: (JSON) -> T?, got: (JSON) -> String = \.shown
     ) -> T? {
@@ -99,7 +99,7 @@ package struct ObjectReader {
 }
 
 extension JSON {
-    /// The value as an error message shows it: short scalars as they are, else only their kind.
+    /// The value as an error message shows it: short scalars unchanged, else only the kind.
     package var shown: String {
         switch self {
         case .array, .object, .null: return kind
