@@ -2,13 +2,13 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// The rows of `GET /cluster/resources?type=vm`: scanned where they stand, never made into a tree.
+/// The rows of `GET /cluster/resources?type=vm`: scanned in place, never parsed into a tree.
 struct GuestRows {
     private enum Key: Int, CaseIterable {
         case type, status, vmid, node, pool, environment
     }
 
-    /// What planning looks at, of guests and of storages.
+    /// The members of guests and storages that planning uses.
     private static let planned = [
         "id", "type", "vmid", "node", "pool", "status", "template", "tags", "name", "hastate", "lock", "storage",
         "content", "shared", "plugintype", "disk", "maxdisk",
@@ -16,7 +16,7 @@ struct GuestRows {
 
     private let rows: JSONRows
 
-    /// The rows of a list of resources as a tree, with only what planning looks at.
+    /// The rows of a list of resources as a tree, with only the members that planning uses.
     static func tree(_ body: [UInt8]) throws(JSONError) -> JSON {
         let rows = try JSONRows.scan(body, wanted: planned)
         return .array(
@@ -31,7 +31,7 @@ struct GuestRows {
         rows = try JSONRows.scan(body, wanted: Key.allCases.map { "\($0)" })
     }
 
-    /// The rows with their environment in front, separated by commas.
+    /// The rows, each with its environment first, separated by commas.
     func rendered(environment: EnvironmentName, runningOnly: Bool) throws(JSONError) -> RenderedRows {
         let member = JSONRows.member("environment", .string(environment.description))
         var bytes: [UInt8] = []
@@ -42,7 +42,7 @@ struct GuestRows {
             if row.value(Key.environment.rawValue) == nil {
                 row.write(to: &bytes, first: member)
             } else {
-                // PVE has no such member: whatever it says must not speak for another environment.
+                // PVE has no such member. If a row has one, it must not name another environment.
                 var object = try row.json().object ?? [:]
                 object["environment"] = .string(environment.description)
                 JSON.object(object).write(to: &bytes)
@@ -52,13 +52,13 @@ struct GuestRows {
         return RenderedRows(bytes: bytes, count: count)
     }
 
-    /// PVE shows what a machine with a process does: `paused`, `prelaunch`, `io-error` and the like.
+    /// Whether the guest has a process. PVE also reports states such as `paused`, `prelaunch` and `io-error` for that.
     private static func hasProcess(_ row: JSONRows.Row) -> Bool {
         row.value(Key.status.rawValue) != nil
             && !["stopped", "unknown"].contains { row.isString(Key.status.rawValue, $0) }
     }
 
-    /// The node and pool of a guest; `nil` when no row is its own.
+    /// The node and pool of a guest; `nil` if it has no row.
     func place(of guest: GuestRef) -> GuestPlace? {
         let spellings = ["\(guest.id)", "\"\(guest.id)\""].map { Array($0.utf8) }
         for row in rows {

@@ -1,8 +1,8 @@
 import Synchronization
 
-/// Lets only so much of an environment's lists be in memory at the same time.
+/// Limits how many bytes of an environment's lists are in memory at the same time.
 ///
-/// How large the next one is nobody knows before it has come; it is taken to be as large as the last one of its kind.
+/// The size of the next list is unknown until it arrives; it is estimated by the last one of its kind.
 final class LargeReads: Sendable {
     private struct Waiter {
         let number: UInt64
@@ -11,10 +11,10 @@ final class LargeReads: Sendable {
     }
 
     private struct State {
-        /// By what was asked for. Before the first one nobody knows, so that few are read at once.
+        /// The size of the last list of each name. The first estimate is high, so that few are read at once.
         var expected: [String: Int] = [:]
         var used = 0
-        /// What has come and is not done with, and the most that this was.
+        /// The bytes of lists that arrived and are in use, and their maximum so far.
         var held = 0
         var most = 0
         var last: UInt64 = 0
@@ -22,7 +22,7 @@ final class LargeReads: Sendable {
 
         func hasRoom(_ cost: Int) -> Bool { used == 0 || used + cost <= LargeReads.budget }
 
-        /// Lets those in that there is room for, in their order.
+        /// Admits waiters in order while there is room.
         mutating func admit() -> [CheckedContinuation<Bool, Never>] {
             var admitted: [CheckedContinuation<Bool, Never>] = []
             while let first = waiters.first, hasRoom(first.cost) {
@@ -34,13 +34,13 @@ final class LargeReads: Sendable {
         }
     }
 
-    /// Bytes of all together; one may be larger.
+    /// The limit for all lists together, in bytes; a single one may be larger.
     static let budget = 32 << 20
     private static let leastCost = 64 << 10
 
     private let state = Mutex(State())
 
-    /// Waits for room. What it gives goes to ``leave(_:of:found:)``; `nil` where the task was cancelled.
+    /// Waits for room. Pass the result to ``leave(_:of:found:)``; `nil` if the task was cancelled.
     func enter(_ list: String) async -> Int? {
         let (number, cost) = state.withLock { state in
             state.last += 1
@@ -62,7 +62,7 @@ final class LargeReads: Sendable {
         } onCancel: {
             let (left, admitted) = state.withLock { state in
                 let left = state.waiters.firstIndex { $0.number == number }.map { state.waiters.remove(at: $0) }
-                // There may be room for those that stood behind it.
+                // There may be room for the waiters behind it.
                 return (left, state.admit())
             }
             left?.continuation.resume(returning: false)
@@ -71,7 +71,7 @@ final class LargeReads: Sendable {
         return isIn ? cost : nil
     }
 
-    /// An answer of `size` bytes is here.
+    /// Counts an answer of `size` bytes that arrived.
     func hold(_ size: Int) {
         state.withLock { state in
             state.held += size
@@ -79,13 +79,13 @@ final class LargeReads: Sendable {
         }
     }
 
-    /// How many wait for room.
+    /// How many reads wait for room.
     var waiting: Int { state.withLock { $0.waiters.count } }
 
-    /// The most bytes that were here at once.
+    /// The most bytes that were in use at once.
     var most: Int { state.withLock { $0.most } }
 
-    /// `found` is how large it was; `nil` where none came, which says little about the next one.
+    /// `found` is the size of the list; `nil` if none arrived, which keeps the estimate.
     func leave(_ cost: Int, of list: String, found: Int?) {
         let admitted = state.withLock { state in
             state.used -= cost

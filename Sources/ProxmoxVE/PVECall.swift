@@ -1,6 +1,6 @@
 import AgentModel
 
-/// One parameter of an API call, its value as Proxmox VE reads it.
+/// One parameter of an API call, its value in Proxmox VE's form.
 package struct PVEParameter: Sendable, Hashable {
     package let name: String
     package let value: String
@@ -10,13 +10,13 @@ package struct PVEParameter: Sendable, Hashable {
         self.value = value
     }
 
-    /// `1` or `0`: Proxmox VE refuses the words.
+    /// `1` or `0`: Proxmox VE refuses `true` and `false`.
     package init(_ name: String, _ value: Bool) { self.init(name, value ? "1" : "0") }
 
     package init(_ name: String, _ value: some BinaryInteger) { self.init(name, "\(value)") }
 }
 
-/// One call of the Proxmox VE API, before anything is known of where it goes and who asks.
+/// One call of the Proxmox VE API, without its destination and its token.
 package struct PVECall: Sendable, Hashable {
     package enum Method: String, Sendable, Hashable {
         case get = "GET"
@@ -36,8 +36,7 @@ package struct PVECall: Sendable, Hashable {
         self.parameters = parameters
     }
 
-    /// The path, with the parameters where they belong into the query: Proxmox VE answers 501 to a GET or DELETE
-    /// with a body.
+    /// The path, with the parameters of a GET or DELETE as its query: Proxmox VE answers 501 to these with a body.
     var target: String {
         switch method {
         case .get, .delete: parameters.isEmpty ? path.encoded : path.encoded + "?" + encodedParameters

@@ -2,7 +2,7 @@ internal import AgentService
 package import HTTPMessage
 internal import HTTPTypes
 
-/// The Proxmox VE API of one environment: calls in, JSON out. Knows nothing of what the calls mean.
+/// The Proxmox VE API of one environment: calls in, JSON out. Does not know what the calls mean.
 package struct PVEClient: Sendable {
     private let transport: any HTTPTransport
     private let token: PVEToken
@@ -10,7 +10,7 @@ package struct PVEClient: Sendable {
     private let timeout: Duration
     private let retry: PVERetry
 
-    /// `timeout` bounds a whole call, for reads with all its tries and pauses.
+    /// `timeout` limits a whole call, for reads including all tries and pauses.
     package init(
         transport: any HTTPTransport, token: PVEToken, basePath: String = "/api2/json",
         timeout: Duration = .seconds(30), retry: PVERetry = PVERetry()
@@ -22,15 +22,15 @@ package struct PVEClient: Sendable {
         self.retry = retry
     }
 
-    /// The largest answer that is made into a tree, which takes some ten times as much memory; larger lists are scanned.
+    /// The largest answer that is parsed into a tree, which takes about ten times the memory. Larger lists are scanned.
     static let maximumTreeBytes = 8 << 20
 
-    /// Reads, with retries where nothing was reached. `timeout` is for the whole call; the client's own where `nil`.
+    /// Reads, with retries if PVE was not reached. `timeout` is for the whole call; `nil` for the client's own.
     package func get(_ call: PVECall, timeout: Duration? = nil) async throws(PVEError) -> PVEReply {
         try PVEReply(try await getRaw(call, timeout: timeout, maximumBytes: Self.maximumTreeBytes))
     }
 
-    /// Reads as ``get(_:timeout:)`` does, and gives the body as it came: large lists are scanned, not parsed whole.
+    /// Reads like ``get(_:timeout:)``, but returns the raw body, since large lists are scanned and not parsed.
     package func getRaw(
         _ call: PVECall, timeout: Duration? = nil, maximumBytes: Int? = nil
     ) async throws(PVEError) -> [UInt8] {
@@ -42,7 +42,7 @@ package struct PVEClient: Sendable {
             do throws(PVEError) {
                 return try await exchange(call, once: false, timeout: deadline - .now, maximumBytes: maximumBytes)
             } catch {
-                // Less than the whole pause, by chance: callers that failed together do not come back together.
+                // A random part of the pause, so that callers that failed together do not retry together.
                 let pause = backoff.next() * Double.random(in: 0...1)
                 guard number < retry.tries, retry.isWorthwhile(after: error), .now + pause < deadline else {
                     throw error
@@ -53,8 +53,8 @@ package struct PVEClient: Sendable {
         }
     }
 
-    /// Sends a mutation: exactly one try. After an error, ``PVEError/mayHaveExecuted`` tells what is certain.
-    /// `timeout` is as for reads; `gate` is that of ``OutgoingRequest``.
+    /// Sends a mutation, with exactly one try. After an error, ``PVEError/mayHaveExecuted`` tells whether it may have
+    /// been carried out. `timeout` is as for reads; `gate` as in ``OutgoingRequest``.
     package func send(
         _ mutation: PVECall, timeout: Duration? = nil, gate: (@Sendable () -> Bool)? = nil
     ) async throws(PVEError) -> PVEReply {
@@ -65,10 +65,10 @@ package struct PVEClient: Sendable {
                 gate: gate))
     }
 
-    /// As ``HTTPTransport/finishWriting()``.
+    /// See ``HTTPTransport/finishWriting()``.
     package func finishWriting() async { await transport.finishWriting() }
 
-    /// One try: the body of a success.
+    /// One try; returns the body of a success.
     private func exchange(
         _ call: PVECall, once: Bool, timeout: Duration, maximumBytes: Int?, gate: (@Sendable () -> Bool)? = nil
     ) async throws(PVEError) -> [UInt8] {

@@ -1,12 +1,12 @@
 import AgentModel
 
-/// The path of one API endpoint below `/api2/json`, built from its parts; each is percent-encoded as a whole.
+/// The path of one API endpoint below `/api2/json`, built from its parts; each part is percent-encoded as a whole.
 package struct PVEPath: Sendable, Hashable, CustomStringConvertible {
     /// Why a text cannot be part of a path.
     package enum Invalid: Error, Sendable, Hashable {
-        /// Empty, `.` or `..`: it would name another endpoint.
+        /// Empty, `.` or `..`, which would name another endpoint.
         case misleading
-        /// Proxmox VE decodes `%2F` before it looks up the endpoint, so a slash would start another part.
+        /// Proxmox VE decodes `%2F` before it looks up the endpoint, so a slash would begin another part.
         case slash
         /// A control character.
         case control
@@ -22,14 +22,14 @@ package struct PVEPath: Sendable, Hashable, CustomStringConvertible {
         encoded = try Self.join(parts.map(\.description))
     }
 
-    /// Joins `parts` and `rest`, for the endpoints that take all that follows as one name with slashes in it: a volume
-    /// (`local:iso/a.iso`) or a network (`192.0.2.0/24`).
+    /// Joins `parts` and `rest`, for endpoints whose last name may contain slashes: a volume (`local:iso/a.iso`) or a
+    /// network (`192.0.2.0/24`).
     package init(_ parts: any CustomStringConvertible..., rest: String) throws(Invalid) {
         for piece in rest.split(separator: "/", omittingEmptySubsequences: false) { try Self.check(piece) }
         encoded = try Self.join(parts.map(\.description)) + "/" + rest.percentEncoded
     }
 
-    /// Joins `segments`; the last one may hold slashes, as the name of a volume or a network does.
+    /// Joins `segments`; the last one may contain slashes, like the name of a volume or a network.
     init(segments: [String]) throws(Invalid) {
         guard let last = segments.last, last.utf8.contains(UInt8(ascii: "/")) else {
             encoded = try Self.join(segments)

@@ -3,9 +3,9 @@ package import StrictJSON
 
 /// The result of one API call.
 package struct PVEReply: Sendable, Hashable {
-    /// What stands under `data`; null for calls without a result.
+    /// The value of `data`; null for calls without a result.
     package let data: JSON
-    /// How many entries there are in all, where the endpoint pages: `/nodes/{node}/tasks`.
+    /// The total number of entries, if the endpoint pages: `/nodes/{node}/tasks`.
     package let total: Int64?
 
     package init(data: JSON, total: Int64? = nil) {

@@ -1,12 +1,12 @@
 internal import HTTPMessage
 
-/// When a read is tried again. Mutations never are.
+/// When a read is retried. Mutations never are.
 package struct PVERetry: Sendable, Hashable {
-    /// Tries in all, the first included.
+    /// The number of tries, including the first.
     package var tries: Int
     /// The longest pause after the first try; it doubles with each further one.
     package var base: Duration
-    /// The longest pause at all.
+    /// The upper limit of the pause.
     package var cap: Duration
 
     package init(tries: Int = 3, base: Duration = .milliseconds(200), cap: Duration = .seconds(2)) {
@@ -15,7 +15,7 @@ package struct PVERetry: Sendable, Hashable {
         self.cap = cap
     }
 
-    /// Whether another try may find what this one did not: nothing was reached, or a node in between gave up.
+    /// Whether a retry may succeed: PVE was not reached, or a node in between gave up.
     package func isWorthwhile(after error: PVEError) -> Bool {
         switch error {
         case .refused(let refusal): [502, 503, 504, 595, 596].contains(refusal.status)

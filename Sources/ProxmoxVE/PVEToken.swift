@@ -1,12 +1,12 @@
 package import AgentModel
 
-/// An API token: who the agent is to one Proxmox VE.
+/// An API token: the agent's identity at one Proxmox VE.
 package struct PVEToken: Sendable {
-    /// Why a text cannot stand in the `Authorization` line. The text itself is not repeated.
+    /// Why a text cannot be used in the `Authorization` field. The text itself is not repeated.
     package enum Invalid: Error, Sendable, Hashable {
-        /// Not of the form `user@realm!name`, all visible ASCII.
+        /// Not of the form `user@realm!name` in visible ASCII.
         case id
-        /// Empty, or not all visible ASCII.
+        /// Empty, or not only visible ASCII.
         case secret
     }
 

@@ -3,7 +3,7 @@ package import AgentService
 import HTTPMessage
 package import StrictJSON
 
-/// One Proxmox VE behind the service's port.
+/// One Proxmox VE as an implementation of the service's port.
 package struct ProxmoxHypervisor: Hypervisor {
     private let client: PVEClient
     private let environment: EnvironmentName
@@ -32,7 +32,7 @@ package struct ProxmoxHypervisor: Hypervisor {
         try await list(Self.resources) { body throws(JSONError) in try GuestRows(body).place(of: guest) }
     }
 
-    /// Of the resources of one type, which are what planning asks for, only what planning looks at: there may be many.
+    /// Lists of resources, which may be large, are reduced to the members that planning uses.
     package func read(_ call: Call) async throws(HypervisorError) -> JSON {
         guard call.method == .get, call.path == ["cluster", "resources"], !call.parameters.isEmpty else {
             return try await get(call).data
@@ -43,7 +43,7 @@ package struct ProxmoxHypervisor: Hypervisor {
     /// The most bytes of lists that were in memory at once.
     package var mostListBytes: Int { lists.most }
 
-    /// Reads a list that may be large and makes something smaller of it at once.
+    /// Reads a list that may be large, and at once converts it into something smaller.
     private func list<Value: Sendable>(
         _ call: PVECall, _ make: ([UInt8]) throws(JSONError) -> Value
     ) async throws(HypervisorError) -> Value {
@@ -71,7 +71,7 @@ package struct ProxmoxHypervisor: Hypervisor {
             throw HypervisorError(error)
         }
         if let upid = data.string.flatMap(UPID.init) { return .task(upid) }
-        // Something was started that cannot be followed.
+        // A task was started, but it cannot be followed.
         guard !call.startsTask, data.string?.hasPrefix("UPID:") != true else {
             throw .invalid("it names no task: \(data.shown)", mayHaveExecuted: true)
         }
@@ -123,7 +123,7 @@ package struct ProxmoxHypervisor: Hypervisor {
 }
 
 extension PVECall {
-    /// A call as it goes over the wire; here secrets leave their wrapping.
+    /// A call in its wire form; secrets are unwrapped here.
     init(_ call: Call) throws(HypervisorError) {
         let method: Method =
             switch call.method {
@@ -140,7 +140,7 @@ extension PVECall {
                     case .text(let text): [PVEParameter(name, text)]
                     case .list(let texts): texts.map { PVEParameter(name, $0) }
                     case .secret(let secret): [PVEParameter(name, secret.reveal())]
-                    // Whoever sends a call fills its digest in first; an empty one PVE refuses.
+                    // The digest must be filled in before sending; PVE refuses an empty one.
                     case .observedDigest: [PVEParameter(name, "")]
                     }
                 })
