@@ -5,18 +5,18 @@ import HTTPMessage
 import HTTPTypes
 import StrictJSON
 
-/// Why a command that asks an agent has failed: lines for standard error.
+/// Why a client command failed: lines for standard error.
 struct ClientError: Error, Sendable {
     let lines: [String]
-    /// What the agent answered, where it answered.
+    /// The agent's answer, if there was one.
     var answer: AgentClient.Answer?
 
     init(_ lines: [String]) { self.lines = lines }
 }
 
-/// An agent's HTTP API, asked through libcurl.
+/// A client of an agent's HTTP API, through libcurl.
 struct AgentClient: Sendable {
-    /// What the agent answered, as it came and as JSON.
+    /// The agent's answer, as raw text and as JSON.
     struct Answer: Sendable {
         let text: String
         let json: JSON
@@ -24,7 +24,7 @@ struct AgentClient: Sendable {
 
     private let transport: CurlTransport
     private let fields: HTTPFields
-    /// Where what proves the caller's identity came from.
+    /// The source of the caller's credentials.
     private let source: String
 
     init(_ options: ClientOptions) throws(ClientError) {
@@ -33,12 +33,12 @@ struct AgentClient: Sendable {
         let identity = try options.identity(variables, origin)
         let token = try options.token(variables, isNeeded: identity == nil)
         var fields: HTTPFields = [:]
-        // The reveal: a header of this one request, to the agent that the token is for.
+        // Reveals the token: a header of this one request, to the agent that the token is for.
         if let token { fields[.authorization] = "Bearer \(token.token.reveal())" }
         fields[.actorID] = options.actor
         let loop: CurlLoop
         do { loop = try CurlLoop() } catch { throw ClientError(["libcurl: \(error)"]) }
-        // Longer than an agent takes that waits for a PVE which does not answer.
+        // Longer than an agent takes that waits for a PVE without an answer.
         let configuration = CurlConfiguration(
             origin: origin, trust: try options.trust(variables, origin), identity: identity, timeout: .seconds(100),
             userAgent: "proxmox-agent/\(Version.text)")
@@ -51,12 +51,12 @@ struct AgentClient: Sendable {
         .compactMap(\.self).joined(separator: ", ")
     }
 
-    /// Reads; queries without a value are left out.
+    /// Reads; leaves out queries without a value.
     func get(_ path: String, _ query: [(name: String, value: String?)] = []) async throws(ClientError) -> Answer {
         try await send(.get, path, query, nil)
     }
 
-    /// Asks for a change, once.
+    /// Sends a change, once.
     func change(
         _ method: HTTPRequest.Method, _ path: String, _ query: [(name: String, value: String?)] = [],
         _ body: JSON? = nil
@@ -117,7 +117,7 @@ struct AgentClient: Sendable {
         throw error
     }
 
-    /// A problem document in lines: what is wrong, then each place and what has moved.
+    /// A problem document as lines: what is wrong, then each place, and what has moved.
     private static func lines(of problem: JSON, status: Int) -> [String] {
         let code = problem["code"]?.string ?? "status \(status)"
         let errors = (problem["errors"]?.array ?? []).map { issue in

@@ -41,7 +41,7 @@ extension ConfigReading {
             settings: settings, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
     }
 
-    /// The texts of a list, each as `read` understands it.
+    /// The texts of a list, each parsed by `read`.
     private func list<T>(
         _ key: String, _ expected: String, _ reader: inout ObjectReader, _ read: (String) -> T?
     ) -> [T] {
@@ -54,7 +54,7 @@ extension ConfigReading {
         }
     }
 
-    /// The id, which is not repeated where it is wrong: the secret may stand behind it, as in `id=secret`.
+    /// The id. An invalid one is not repeated: it may include the secret, as in `id=secret`.
     private func tokenID(_ reader: inout ObjectReader) -> String? {
         guard let text = reader.string("token_id") else { return nil }
         if Self.isTokenID(text) { return text }
@@ -65,8 +65,8 @@ extension ConfigReading {
         return nil
     }
 
-    /// `user@realm!name`, as PVE takes them (`POST /access/users/{userid}/token/{tokenid}`): realm and name begin with a
-    /// letter and have two characters at least.
+    /// `user@realm!name`, in PVE's form (`POST /access/users/{userid}/token/{tokenid}`): realm and name begin with a
+    /// letter and have at least two characters.
     static func isTokenID(_ text: String) -> Bool {
         let parts = text.split(separator: "!", omittingEmptySubsequences: false)
         guard parts.count == 2, let at = parts[0].lastIndex(of: "@"), at > parts[0].startIndex else { return false }
@@ -107,7 +107,7 @@ extension ConfigReading {
         return trust
     }
 
-    /// The trust as it enters the environment's identity.
+    /// The trust as part of the environment's identity.
     private static func words(for trust: ServerTrust) -> String {
         switch trust {
         case .system: "system"
@@ -155,7 +155,7 @@ extension ConfigReading {
             return nil
         }
         if let file { return secret(file: file, &reader) }
-        // What is no name may be the secret itself, and is not repeated.
+        // An invalid name may be the secret itself, and is not repeated.
         if let variable, !Self.isVariable(variable) {
             reader.report(
                 "token_secret_env",
@@ -167,7 +167,7 @@ extension ConfigReading {
             reader.report("token_secret_env", "\(variable) holds white space or control characters; set it anew")
             return nil
         }
-        // A simulator takes any token, so that a first run needs none.
+        // A simulator accepts any token, so a first run needs none.
         if isSimulated { return Secret("simulator") }
         if let variable {
             reader.report("token_secret_env", "\(variable) is not set; export it, or use token_secret_file")
@@ -188,14 +188,14 @@ extension ConfigReading {
         return nil
     }
 
-    /// What a file holds that not everybody can read, without the newline at its end, and where that file is.
+    /// The text of a file that is not world-readable, without its final newline, and the file's path.
     func secretText(_ file: String, _ key: String, _ reader: inout ObjectReader) -> (path: String, text: String)? {
         bytes(of: file, key, &reader, limit: 4096, isSecret: true).map { path, bytes in
             (path, String(decoding: bytes.last == UInt8(ascii: "\n") ? bytes.dropLast() : bytes[...], as: UTF8.self))
         }
     }
 
-    /// What a file holds that the configuration names, perhaps as one in `$CREDENTIALS_DIRECTORY`, and where it is.
+    /// The bytes of a file that the configuration names, possibly in `$CREDENTIALS_DIRECTORY`, and its path.
     func bytes(
         of file: String, _ key: String, _ reader: inout ObjectReader, limit: Int, isSecret: Bool
     ) -> (path: String, bytes: [UInt8])? {
@@ -215,7 +215,7 @@ extension ConfigReading {
         }
     }
 
-    /// A secret that can stand in a header.
+    /// A secret that is valid in a header.
     static func checked(_ text: String) -> Secret? {
         guard !text.isEmpty, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return nil }
         return Secret(text)

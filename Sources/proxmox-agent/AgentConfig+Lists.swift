@@ -1,11 +1,11 @@
 import AgentModel
 import StrictJSON
 
-/// Names that a configuration gives, for whatever refers to them.
+/// The names that a configuration defines, for references to them.
 struct ConfigNames {
     let all: [String]
 
-    /// Those in the objects of a list; what else is wrong with these is told elsewhere.
+    /// The names of the objects in a list. Other errors in these are reported elsewhere.
     init(_ key: String, of list: JSON?, or fallback: [String] = []) {
         let found = (list?.array ?? []).compactMap { $0[key]?.string }
         all = found.isEmpty ? fallback : found
@@ -13,7 +13,7 @@ struct ConfigNames {
 
     func known(_ text: String) -> String? { all.contains(text) ? text : nil }
 
-    /// What an error text expects in a place for one of these.
+    /// What an error text expects in place of a wrong name.
     func form(of kind: String) -> String {
         let names = all.isEmpty ? "there is none" : all.prefix(10).joined(separator: ", ")
         return "the name of one \(kind) here (\(names)\(all.count > 10 ? ", …" : ""))"
@@ -22,7 +22,7 @@ struct ConfigNames {
 
 /// Reads lists.
 extension ConfigReading {
-    /// Reads each object of an optional list and takes over what is wrong in them.
+    /// Reads each object of an optional list and collects the errors in it.
     func each(_ key: String, _ reader: inout ObjectReader, _ read: (_ index: Int, inout ObjectReader) -> Void) {
         for (index, element) in (reader.array(key) ?? []).enumerated() {
             let path = reader.path.key(key).index(index)
@@ -37,7 +37,7 @@ extension ConfigReading {
         }
     }
 
-    /// Reads an optional list of texts without repetition; an empty one holds for nothing, and is refused.
+    /// Reads an optional list of texts without duplicates. Refuses an empty one, which would match nothing.
     func set<Value: Hashable>(
         _ key: String, _ expected: String, _ reader: inout ObjectReader, _ read: (String) -> Value?
     ) -> Set<Value>? {

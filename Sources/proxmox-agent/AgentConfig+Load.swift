@@ -10,12 +10,12 @@ import Logging
 import StrictJSON
 
 extension AgentConfig {
-    /// The variable that holds the shared token.
+    /// The variable with the shared token.
     static let tokenVariable = "PROXMOX_AGENT_API_TOKEN"
 
-    /// Reads and checks a configuration file. Nothing is opened but the file itself and those that hold secrets.
-    /// `variables` is the process environment. With systemd's credentials, of which it makes private copies whatever the
-    /// modes of their sources, the directory `credentials` beside the file must be closed.
+    /// Reads and checks a configuration file. Opens only the file itself and the files with secrets. `variables` is the
+    /// process environment. systemd makes private copies of credentials, whatever the modes of their sources. So with
+    /// these, the directory `credentials` beside the file must be closed to others.
     init(file: String, variables: [String: String]) throws(ConfigError) {
         let bytes: [UInt8]
         do throws(FileError) { bytes = try readFile(file, limit: 4 << 20) } catch {
@@ -48,7 +48,7 @@ extension AgentConfig {
     }
 }
 
-/// One reading of a configuration; collects everything that is wrong.
+/// One reading of a configuration; collects all errors.
 struct ConfigReading {
     let variables: [String: String]
     var issues: [JSONError] = []
@@ -83,7 +83,7 @@ struct ConfigReading {
         return config
     }
 
-    /// Reads an optional object and takes over what is wrong in it.
+    /// Reads an optional object and collects the errors in it.
     func section(_ key: String, _ reader: inout ObjectReader, _ read: (inout ObjectReader) -> Void) {
         guard let object = reader.object(key) else { return }
         var inner = ObjectReader(object, at: reader.path.key(key))
@@ -117,7 +117,7 @@ struct ConfigReading {
         shares(&reader, &config)
     }
 
-    /// What one caller may take of all this.
+    /// The share of these limits that one caller may use.
     private static func shares(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
         let (bytes, times) = ((1 << 20)...(1 << 40), 1000...3_600_000)
         set(
@@ -161,7 +161,7 @@ struct ConfigReading {
         }
     }
 
-    /// The shared token, which is for those who configure no principals.
+    /// The shared token, for configurations without principals.
     private mutating func token(_ config: inout AgentConfig, isAlone: Bool) {
         let name = AgentConfig.tokenVariable
         guard let text = variables[name], !text.isEmpty else { return }

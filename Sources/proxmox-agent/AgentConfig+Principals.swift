@@ -2,7 +2,7 @@ import AgentModel
 import CurlHTTP
 import StrictJSON
 
-/// Reads who may get in, and what for.
+/// Reads the principals and their roles.
 extension ConfigReading {
     func principals(
         _ reader: inout ObjectReader, _ config: inout AgentConfig, in environments: ConfigNames
@@ -41,7 +41,7 @@ extension ConfigReading {
                 ?? CredentialDigest(text)
         }
         guard let digest else { return nil }
-        // As it was meant: what is wrong with the authorities is said at their own place.
+        // Only if the key is absent: errors in the authorities are reported at their own place.
         if config.document["tls"]?.object?["client_ca_file"] == nil {
             reader.report(
                 "cert_sha256", "needs tls.client_ca_file, the authorities by which certificates of clients count")
@@ -66,14 +66,14 @@ extension ConfigReading {
         return id
     }
 
-    /// Why a well-formed id cannot be that of a principal; `nil` where it can.
+    /// Why a well-formed id is not allowed for a principal; `nil` if it is.
     static func flaw(inID id: String) -> String? {
         Principal.isReserved(id)
             ? "\"\(id)\" is what records call the agent or a stranger; take another" : nil
     }
 
-    /// The one token, whichever way it is given. What stands in the file may be the token itself, by mistake, and is
-    /// not repeated.
+    /// The token, which may be given in one of several ways. A wrong value may be the token itself, by mistake, so it
+    /// is not repeated.
     private func token(_ reader: inout ObjectReader, isNeeded: Bool) -> (key: String, digest: CredentialDigest)? {
         let forms = ["token_sha256", "token_env", "token_file"]
         let given = forms.compactMap { key in reader.value(key).map { (key: key, value: $0) } }

@@ -4,18 +4,18 @@ import AgentPolicy
 import StrictJSON
 
 extension AgentConfig {
-    /// What is put in force while the agent runs; all else needs a restart.
+    /// The keys that take effect without a restart.
     private static let reloadable: Set = ["principals", "policy"]
 
-    /// Whether the same callers get in by the same tokens, under the same rules.
+    /// Whether both have the same callers, with the same tokens, and the same rules.
     func isInForce(after other: AgentConfig) -> Bool {
         Set(credentials) == Set(other.credentials) && policy == other.policy
     }
 
-    /// Where the file of `new` differs from this one's in what takes a restart, as `environments[0].base_url`.
+    /// Where the file of `new` differs from this one's in settings that need a restart, as `environments[0].base_url`.
     func needsRestart(for new: AgentConfig) -> [String] {
         var keys = Set(document.keys + new.document.keys).subtracting(Self.reloadable)
-        // Other certificates are taken over, but not that there are some, or none any more.
+        // New certificates take effect, but switching TLS on or off does not.
         if tls != nil, new.tls != nil { keys.remove("tls") }
         return keys.sorted().flatMap { key in
             Self.differences(document[key] ?? .null, new.document[key] ?? .null, at: JSONPath([.key(key)]))
@@ -35,7 +35,7 @@ extension AgentConfig {
         }
     }
 
-    /// The record of callers and rules that are about to be put in force. It holds nothing of tokens.
+    /// The record of callers and rules that are about to take effect. It has nothing of tokens.
     var recordOfRules: AuditEvent {
         let callers = principals.sorted { $0.principal.id < $1.principal.id }.map { holder -> JSON in
             let environments = holder.principal.environments.map { JSON($0.map(\.description).sorted()) }

@@ -3,7 +3,7 @@ import HTTPMessage
 import MicroHTTPD
 import StrictJSON
 
-/// Reads what the listener speaks TLS with.
+/// Reads the TLS settings of the listener.
 extension ConfigReading {
     func tls(_ reader: inout ObjectReader) -> TLSCredentials? {
         let certificate = file("cert_file", &reader, isSecret: false)
@@ -30,7 +30,7 @@ extension ConfigReading {
     ) -> (path: String, bytes: [UInt8])? {
         reader.parsed(key, "a file's path", { $0.isEmpty ? nil : $0 }).flatMap { file in
             let found = bytes(of: file, key, &reader, limit: 1 << 20, isSecret: isSecret)
-            // A key may stand in the same file.
+            // The same file may contain the key.
             guard !isSecret, let found, String(decoding: found.bytes, as: UTF8.self).contains("PRIVATE KEY-----") else {
                 return found
             }
@@ -40,7 +40,7 @@ extension ConfigReading {
 }
 
 extension AgentConfig {
-    /// What to know about the certificate, one line; `nil` without TLS.
+    /// One line about the certificate; `nil` without TLS.
     var tlsLine: String? {
         tls.map { tls in
             let end = Date(timeIntervalSince1970: Double(tls.validity.upperBound)).formatted(.iso8601)
@@ -48,7 +48,7 @@ extension AgentConfig {
         }
     }
 
-    /// What of the listener at `address` is perhaps not as it was meant, at the time `now`; one line each.
+    /// Warnings about the listener at `address`, at the time `now`; one line each.
     func listenerWarnings(at address: ListenAddress, now: Date = Date()) -> [String] {
         guard let tls else {
             return address.isLoopback

@@ -3,8 +3,8 @@ import AgentPolicy
 import HTTPMessage
 
 extension AgentConfig {
-    /// What is no error, and yet perhaps not as it was meant; one line each. A socket that was handed over is at
-    /// another `address` than the configured one.
+    /// Warnings: what is valid, but maybe not intended; one line each. An inherited socket may have another `address`
+    /// than the configured one.
     func warnings(at address: ListenAddress? = nil) -> [String] {
         callerWarnings + listenerWarnings(at: address ?? listen)
     }
@@ -13,7 +13,7 @@ extension AgentConfig {
         if sharedToken == nil, principals.isEmpty {
             return ["\(Self.tokenVariable) is not set and there are no principals: every /v1 route answers 503"]
         }
-        // With the shared token approvals are declarations, of which there can be any number.
+        // With the shared token approvals are declared, and their number is not limited.
         return sharedToken == nil
             ? environments.compactMap(withoutApprover) + policy.rules.flatMap(tooFewApprovers) : []
     }

@@ -8,9 +8,9 @@ import Logging
 import MicroHTTPD
 import StrictJSON
 
-/// What `serve` and `check` need to know: the configuration file, read and found right.
+/// The settings for `serve` and `check`: the configuration file, read and checked.
 struct AgentConfig: Sendable {
-    /// Where an environment's PVE is.
+    /// The location of an environment's PVE.
     enum Endpoint: Sendable {
         case remote(HTTPOrigin, ServerTrust)
         /// A built-in simulator that the agent starts itself.
@@ -28,7 +28,7 @@ struct AgentConfig: Sendable {
         case text, json
     }
 
-    /// Bounds of the HTTP server.
+    /// The limits of the HTTP server.
     struct Serving: Sendable {
         var maxBodyBytes = 1 << 20
         var maxHeaderBytes = 16_384
@@ -36,22 +36,22 @@ struct AgentConfig: Sendable {
         var idleTimeout = Duration.seconds(60)
         var requestTimeout = Duration.seconds(30)
         var sendTimeout = Duration.seconds(10)
-        /// Requests of one caller that may be under way at once.
+        /// Concurrent requests of one caller.
         var concurrentOfCaller = 128
-        /// Bodies that have not arrived whole, and answers that have not left, in bytes.
+        /// Bodies that are not fully received, and responses that are not fully sent, in bytes.
         var pendingBodyBytes = 16 << 20
         var pendingAnswerBytes = 64 << 20
         var rates = RateLimits()
-        /// Below so much free space nothing new is begun.
+        /// With less free space than this, no new requests are accepted.
         var minFreeBytes = 64 << 20
         var threads: Int?
-        /// How long the answer to a failed authentication waits; longer the more there are of one source.
+        /// The delay of the answer to a failed authentication; longer with more failures of one source.
         var authDelay = Duration.milliseconds(250)
     }
 
-    /// A principal as the file has it.
+    /// A principal as in the file.
     struct Holder: Sendable {
-        /// Its place in the list.
+        /// Its index in the list.
         let index: Int
         let principal: Principal
         let roles: [Role]
@@ -62,35 +62,35 @@ struct AgentConfig: Sendable {
     var listen = ListenAddress.tcp(host: "127.0.0.1", port: 8080)
     var auditLogPath = "./data/audit.log"
     var statePath = "./data/state.db"
-    /// What the listener speaks TLS with; `nil` for plain HTTP.
+    /// The listener's TLS credentials; `nil` for plain HTTP.
     var tls: TLSCredentials?
-    /// While this file is there, no change starts.
+    /// While this file exists, no change starts.
     var freezePath: String?
     var environments: [Environment] = []
     var limits = Limits()
     var serving = Serving()
     var logFormat = LogFormat.text
     var logLevel = Logger.Level.info
-    /// The shared token's; `nil` where none is set.
+    /// The digest of the shared token; `nil` if none is set.
     var sharedToken: CredentialDigest?
     var principals: [Holder] = []
     var policy = Policy()
     /// The file as it was read.
     var document = JSONObject()
 
-    /// Who gets in. With nobody in it every `/v1` route answers 503.
+    /// All valid credentials. If there are none, every `/v1` route answers 503.
     var credentials: [Credentials] {
         (sharedToken.map { [Credentials(.shared, token: $0)] } ?? [])
             + principals.map { Credentials($0.principal, token: $0.token, certificate: $0.certificate) }
     }
 
-    /// What can be put in force while the agent runs.
+    /// What can be replaced while the agent runs.
     var rules: Rules { Rules(directory: Directory(credentials.map(\.principal)), policy: policy) }
 
     var isAllSimulated: Bool { environments.allSatisfy(\.settings.isSimulator) }
 }
 
-/// Everything that is wrong with a configuration, one line each: place and cure.
+/// All errors of a configuration, one line each: place and remedy.
 struct ConfigError: Error, Sendable, Hashable, CustomStringConvertible {
     let lines: [String]
 
@@ -98,7 +98,7 @@ struct ConfigError: Error, Sendable, Hashable, CustomStringConvertible {
 }
 
 extension AgentConfig {
-    /// The settings as `--help`, the documents and error texts name them.
+    /// The settings, as `--help`, the documents and error texts name them.
     static let keys: [(key: String, meaning: String)] = [
         ("listen_addr", "where to listen: host:port, :port, [v6]:port or unix:/path; 127.0.0.1:8080"),
         ("tls.cert_file", "serve TLS with this certificate chain, PEM; plain HTTP"),

@@ -49,7 +49,7 @@ extension AuditCommand {
             }
         }
 
-        /// Records that the log is accepted, and then has the state go on from there.
+        /// Records that the log is accepted, and then makes the state continue from there.
         private func accept(
             _ accepted: AuditHead, _ log: String, _ store: SQLiteStore
         ) async throws(AuditError) -> String {
@@ -75,7 +75,7 @@ extension AuditCommand {
                 try await store.write { records -> Int in
                     let plans = records.plans(PlanFilter(isLive: true))
                     for var plan in plans where plan.move(to: .cancelled, at: now) { records.put(plan) }
-                    // Nobody can tell whether these were sent: the next start looks for them at PVE.
+                    // Whether these were sent is unknown: the next start looks for them at PVE.
                     for var operation in records.operations(OperationFilter(state: .queued))
                     where operation.move(to: .running, at: now) { records.put(operation) }
                     records.put(AuditMark(head: made, settled: made.seq, isOfCopy: true))
@@ -91,7 +91,7 @@ extension AuditCommand {
             do throws(StoreError) { return try await body() } catch { throw AuditError(error.detail) }
         }
 
-        /// Who runs this, and for whom.
+        /// The user who runs this, and who called `sudo`.
         private static var user: String {
             let name = getpwuid(getuid()).map { String(cString: $0.pointee.pw_name) } ?? "uid \(getuid())"
             return environmentVariables()["SUDO_USER"].map { "\($0) as \(name)" } ?? name

@@ -62,7 +62,7 @@ struct AuditCommand: ParsableCommand {
             }
         }
 
-        /// One record on one line: when, who, what, where, how it went. What it holds is data and is quoted.
+        /// One record on one line: time, caller, action, target, result. Its values are data and are quoted.
         private static func readable(_ line: [UInt8]) -> String {
             guard let record = try? JSON.parse(line) else {
                 return "not a record: " + quoted(String(decoding: line, as: UTF8.self))
@@ -81,7 +81,7 @@ struct AuditCommand: ParsableCommand {
 }
 
 extension AuditHead {
-    /// As operators write it; `none` for that of an empty log is not among them.
+    /// In the form that operators write; does not accept `none` for an empty log.
     init(option text: String) throws {
         guard let head = AuditHead(text.lowercased()) else {
             throw ValidationError("--head takes seq:hash, a number and 64 hexadecimal digits")

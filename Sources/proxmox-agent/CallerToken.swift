@@ -2,9 +2,9 @@ import AgentModel
 import FoundationEssentials
 import StrictJSON
 
-/// A token of a caller: what a good one is, and how one is made.
+/// A caller's token: its requirements, and how to make one.
 enum CallerToken {
-    /// Characters that a token has at least.
+    /// The least number of characters.
     static let minimumLength = 20
 
     /// A new token: `pxa_` and 32 random bytes in base64url (RFC 4648, without padding).
@@ -15,7 +15,7 @@ enum CallerToken {
         return "pxa_" + text.compactMap { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 == "=" ? nil : $0 }
     }
 
-    /// The entry of a principal with this token, as the configuration has it.
+    /// The configuration entry of a principal with this token.
     static func entry(
         of token: String, _ id: String, _ roles: [Role], environments: [String] = []
     ) -> JSON {
@@ -26,7 +26,7 @@ enum CallerToken {
         ]
     }
 
-    /// Why `text` is no good as a token; `nil` where it is. Does not repeat it.
+    /// Why `text` is not acceptable as a token; `nil` if it is. Does not repeat it.
     static func flaw(in text: String) -> String? {
         if text.isEmpty { return "is empty" }
         if !text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {

@@ -29,7 +29,7 @@ struct CheckCommand: AsyncParsableCommand {
         print("\(config): well-formed, \(settings.environments.count) environments")
         var isGood = !settings.credentials.isEmpty
         let warnings = settings.warnings()
-        // A warning about the certificate says all of it.
+        // A warning about the certificate repeats the whole line.
         let certificate = settings.tlsLine.flatMap { line in warnings.contains { $0.hasPrefix(line) } ? nil : line }
         for line in settings.callerLines + [certificate].compactMap(\.self) + warnings {
             print(quoted(line))
@@ -56,7 +56,7 @@ struct CheckCommand: AsyncParsableCommand {
 }
 
 extension AgentConfig {
-    /// Who may get in with which roles, and the rules that hold for them, a line each.
+    /// The principals with their roles, and the rules that apply to them, one line each.
     var callerLines: [String] {
         principals.map { holder in
             let roles = holder.roles.map(\.rawValue).joined(separator: ", ")
@@ -66,17 +66,17 @@ extension AgentConfig {
     }
 }
 
-/// What was found about one environment.
+/// The result for one environment.
 struct EnvironmentReport: Sendable {
     let name: EnvironmentName
     private(set) var lines: [String] = []
     private(set) var isGood = true
-    /// Names the cluster by its nodes' certificates; `nil` where they are not shown.
+    /// Identifies the cluster by its nodes' certificates; `nil` if they are not available.
     private(set) var cluster: String?
 
-    /// All that the catalogue's actions need between them on a PVE of this major version, and the actions that need it.
+    /// All privileges that actions need on a PVE of this major version, each with actions that need it.
     static func privileges(on major: Int) -> [(String, String)] {
-        // PVE asks for this one by the network that a guest gets, which no action names.
+        // PVE requires this one for the network of a guest, which no action names.
         var users = ["SDN.Use": ["clone_vm", "create_vm", "configure_vm"]]
         for entry in ActionCatalog.all {
             let asked = entry.privileges.filter { $0.isAsked(by: major) }
@@ -89,12 +89,12 @@ struct EnvironmentReport: Sendable {
         }
     }
 
-    /// The command that makes a role with these and no others.
+    /// The command that creates a role with exactly these privileges.
     static func roleCommand(on major: Int) -> String {
         "pveum role add ProxmoxAgent --privs \"\(privileges(on: major).map(\.0).joined(separator: " "))\""
     }
 
-    /// Asks one environment for its version, its nodes and the token's rights.
+    /// Asks one environment for its version, its nodes and the token's privileges.
     init(looking managed: ManagedEnvironment) async {
         name = managed.settings.name
         do throws(HypervisorError) {
@@ -108,7 +108,7 @@ struct EnvironmentReport: Sendable {
             if nodes.isEmpty { flaw("the token sees no node; give it Sys.Audit on /") } else { add("nodes: \(names)") }
             try await checkPrivileges(managed, on: major)
         } catch {
-            // The text names the environment itself.
+            // The text names the environment already.
             lines.append(ServiceError(error, name, during: "checking").detail)
             isGood = false
         }
@@ -135,7 +135,7 @@ struct EnvironmentReport: Sendable {
         return prints.isEmpty ? nil : prints.joined(separator: " ")
     }
 
-    /// Says which environments turned out to be one and the same cluster.
+    /// Reports which environments turned out to be the same cluster.
     static func sameClusters(_ reports: [EnvironmentReport]) -> [String] {
         let named = reports.filter { $0.cluster != nil }
         return Dictionary(grouping: named) { $0.cluster }.values.filter { $0.count > 1 }.map { same in

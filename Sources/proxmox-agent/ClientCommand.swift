@@ -3,17 +3,17 @@ import ArgumentParser
 import Glibc
 import StrictJSON
 
-/// A command that asks an agent and shows what it answers.
+/// A command that calls an agent and shows the answer.
 protocol ClientCommand: AsyncParsableCommand {
     var client: ClientOptions { get }
 
     func ask(_ agent: AgentClient) async throws(ClientError) -> Shown
 }
 
-/// What a command shows.
+/// The output of a command.
 struct Shown: Sendable {
     let answer: AgentClient.Answer
-    /// The same for a person.
+    /// The same as text for people.
     let lines: [String]
     /// Whether the command exits with 0.
     var isGood = true
@@ -33,7 +33,7 @@ extension ClientCommand {
     }
 }
 
-/// JSON text with what acts on a terminal as `\uXXXX`: the same value.
+/// JSON text with control characters of a terminal as `\uXXXX`: the same value.
 private func escaped(_ json: String) -> String {
     json.unicodeScalars.reduce(into: "") { out, scalar in
         if scalar.value < 0x7F || quoted(String(scalar)) == String(scalar) {
@@ -45,7 +45,7 @@ private func escaped(_ json: String) -> String {
     }
 }
 
-/// The id of a plan or an operation, or the beginning of one, with or without `pln_` or `op_`.
+/// The id of a plan or an operation, or its beginning, with or without `pln_` or `op_`.
 struct Beginning: Sendable {
     let kind: RecordID.Kind
     /// With the prefix.
@@ -65,7 +65,7 @@ struct Beginning: Sendable {
 }
 
 extension AgentClient {
-    /// The one plan or operation whose id begins so, among those that the caller may see.
+    /// The only plan or operation whose id begins with that, among those that the caller may see.
     func id(_ beginning: Beginning) async throws(ClientError) -> RecordID {
         if let whole = RecordID(beginning.text, beginning.kind) { return whole }
         let (name, code) = beginning.kind == .plan ? ("plan", "plan_not_found") : ("operation", "operation_not_found")

@@ -3,13 +3,13 @@ import ArgumentParser
 import CurlHTTP
 import MicroHTTPD
 
-/// Which agent a command asks, under whose token.
+/// Which agent a command calls, with which token.
 struct ClientOptions: ParsableArguments {
-    /// The variable that holds the agent's URL.
+    /// The variable with the agent's URL.
     static let urlVariable = "PROXMOX_AGENT_URL"
-    /// The variable that holds the caller's token.
+    /// The variable with the caller's token.
     static let tokenVariable = "PROXMOX_AGENT_TOKEN"
-    /// The variables that hold the paths of an authority's certificate, of the caller's and of its key.
+    /// The variables with the paths of an authority's certificate, of the caller's certificate and of its key.
     static let authorityVariable = "PROXMOX_AGENT_CA_FILE"
     static let certificateVariable = "PROXMOX_AGENT_CERT_FILE"
     static let keyVariable = "PROXMOX_AGENT_KEY_FILE"
@@ -58,7 +58,7 @@ struct ClientOptions: ParsableArguments {
         }
     }
 
-    /// Where to ask: the option, else the variable, else the address that an agent has by itself.
+    /// The agent's URL: the option, else the variable, else an agent's default address.
     func origin(_ variables: [String: String]) throws(ClientError) -> HTTPOrigin {
         let (text, source) =
             server.map { ($0, "--server") } ?? variables[Self.urlVariable].map { ($0, Self.urlVariable) }
@@ -84,7 +84,7 @@ struct ClientOptions: ParsableArguments {
         }
     }
 
-    /// Whom to believe that it is the agent.
+    /// How the agent must prove its identity.
     func trust(_ variables: [String: String], _ origin: HTTPOrigin) throws(ClientError) -> ServerTrust {
         let given = Self.file(caFile, "--ca-file", Self.authorityVariable, variables)
         guard let (file, source) = given, origin.scheme == .https else { return .system }
@@ -92,14 +92,14 @@ struct ClientOptions: ParsableArguments {
         return .authority(file: file)
     }
 
-    /// The file that an option names, else a variable that is not empty, and which of them did.
+    /// The file that the option names, else the variable if it is not empty; and which of them named it.
     private static func file(
         _ option: String?, _ name: String, _ variable: String, _ variables: [String: String]
     ) -> (path: String, source: String)? {
         option.map { ($0, name) } ?? variables[variable].flatMap { $0.isEmpty ? nil : ($0, variable) }
     }
 
-    /// The certificate that proves who asks; `nil` where none is named.
+    /// The caller's client certificate; `nil` if none is named.
     func identity(_ variables: [String: String], _ origin: HTTPOrigin) throws(ClientError) -> ClientIdentity? {
         let certificate = Self.file(certFile, "--cert-file", Self.certificateVariable, variables)
         let key = Self.file(keyFile, "--key-file", Self.keyVariable, variables)
@@ -111,7 +111,7 @@ struct ClientOptions: ParsableArguments {
             certificate: try Self.read(certificate.path, from: certificate.source),
             key: try Self.read(key.path, from: key.source, isSecret: true)
         )
-        // Looked at here, as libcurl does not say which of them is of no use, and why.
+        // Check here, since libcurl does not say which file cannot be used, and why.
         do throws(TLSError) { _ = try TLSCredentials(certificate: pair.certificate, key: pair.key) } catch {
             switch error {
             case .certificate(let why), .authorities(let why):
@@ -130,7 +130,7 @@ struct ClientOptions: ParsableArguments {
         }
     }
 
-    /// The caller's token, and where it came from; `nil` where there is none and, with a certificate, need not be.
+    /// The caller's token and its source; `nil` if there is none and a certificate makes it unnecessary.
     func token(
         _ variables: [String: String], isNeeded: Bool
     ) throws(ClientError) -> (token: Secret, source: String)? {

@@ -3,10 +3,10 @@ import Glibc
 import SystemFile
 import SystemPackage
 
-/// Writes a line to standard error, waiting until it is taken.
+/// Writes a line to standard error; blocks until it is written.
 func complain(_ line: String) { write(Array((line + "\n").utf8), to: .standardError) }
 
-/// Writes all of `bytes` to a descriptor; there is nobody to tell when that fails.
+/// Writes all of `bytes` to a descriptor; ignores errors, which cannot be reported.
 func write(_ bytes: [UInt8], to descriptor: FileDescriptor) { try? descriptor.writeWhole(bytes) }
 
 /// Ends a command with `message` on standard error and exit status 1.
@@ -29,7 +29,7 @@ func environmentVariables() -> [String: String] {
     return variables
 }
 
-/// Text from elsewhere as a terminal may show it: control and bidirectional characters escaped.
+/// Foreign text for a terminal: control and bidirectional characters are escaped.
 func quoted(_ text: String) -> String {
     if text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) { return text }
     return text.unicodeScalars.reduce(into: "") { out, scalar in

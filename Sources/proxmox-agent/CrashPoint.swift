@@ -2,11 +2,11 @@ import AgentService
 import Glibc
 import Synchronization
 
-/// Ends the process, as a power cut would, at a point of a change's way. Only in debug builds, for the tests of what a
-/// restart makes of it; elsewhere there is nothing of it.
+/// Ends the process at a milestone of a change, like a power cut. Only in debug builds, for tests of what a restart
+/// makes of it; empty in release builds.
 enum CrashPoint {
-    /// The variable that names the point, `consume.after`, or with `#3` behind it the third time that one is passed;
-    /// `*#17` is the seventeenth of all points.
+    /// The variable with the milestone: `consume.after`; with `#3` the third time that it is passed; `*#17` is the
+    /// seventeenth of all milestones.
     static let variable = "PROXMOX_AGENT_CRASH_AT"
 
     #if DEBUG

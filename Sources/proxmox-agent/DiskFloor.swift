@@ -3,7 +3,7 @@ import Glibc
 import Synchronization
 import SystemFile
 
-/// Looks how much space is left where the audit log and the state are written.
+/// Checks how much space is left for the audit log and the state.
 final class DiskFloor: Sendable {
     private struct Place {
         let directory: String
@@ -16,7 +16,7 @@ final class DiskFloor: Sendable {
         var shortage: ServiceError?
     }
 
-    /// How long one look holds.
+    /// How long a result is valid.
     private static let lasts = Duration.seconds(1)
 
     private let places: [Place]
@@ -32,7 +32,7 @@ final class DiskFloor: Sendable {
         self.floor = UInt64(max(0, floor))
     }
 
-    /// What those are told who want something new; `nil` while there is enough space.
+    /// The error for new requests; `nil` while there is enough space.
     func shortage() -> ServiceError? {
         guard floor > 0 else { return nil }
         return last.withLock { last in
@@ -44,7 +44,7 @@ final class DiskFloor: Sendable {
         }
     }
 
-    /// `statvfs(3)`. Where it fails there is no telling; whoever writes there finds out what is wrong.
+    /// `statvfs(3)`. If it fails, no shortage is reported; the next write reports the error.
     private func shortage(at place: Place) -> ServiceError? {
         var info = statvfs()
         guard statvfs(place.directory, &info) == 0 else { return nil }

@@ -1,15 +1,15 @@
 import SystemFile
 import SystemPackage
 
-/// Why a file could not be read; the text names the cure where there is one.
+/// Why a file could not be read; where possible, the text says what to do.
 struct FileError: Error, Sendable, Hashable {
     let detail: String
 }
 
 /// Reads a whole regular file of at most `limit` bytes (`open`, `fstat`, `read`).
-/// A secret is not taken from a file that everybody can read.
+/// Throws on a world-readable file with a secret.
 func readFile(_ path: String, limit: Int, isSecret: Bool = false) throws(FileError) -> [UInt8] {
-    // O_NONBLOCK: a named pipe is opened without waiting for somebody who writes to it, and then refused.
+    // O_NONBLOCK: opens a named pipe without waiting for a writer; it is refused below.
     let file: OpenFile
     do throws(Errno) { file = try OpenFile(path, .readOnly, .nonBlocking) } catch {
         throw FileError(detail: "cannot be opened: \(error)")
@@ -18,7 +18,7 @@ func readFile(_ path: String, limit: Int, isSecret: Bool = false) throws(FileErr
         throw FileError(detail: "is no regular file")
     }
     if isSecret, status.permissions.contains(.otherRead) {
-        // What is somebody else's may be read through its group.
+        // The file of another user may be read through its group.
         throw FileError(detail: "everybody can read it; chmod \(status.isOwn ? "600" : "o-r") \(path)")
     }
     var bytes: [UInt8] = []
@@ -34,8 +34,7 @@ func readFile(_ path: String, limit: Int, isSecret: Bool = false) throws(FileErr
     }
 }
 
-/// Throws where others than its owner may look into the directory, and with that reach what is in it. One that is not
-/// there is closed.
+/// Throws if others than the owner can enter the directory and reach its files. A missing directory is closed.
 func checkClosed(_ directory: String) throws(FileError) {
     if let status = try? Stat(directory), !status.isClosedToOthers {
         throw FileError(detail: "others may look into it; run: chmod 700 \(directory)")

@@ -94,7 +94,7 @@ struct FreezeCommand: ParsableCommand {
     }
 }
 
-/// Where a freeze holds.
+/// The scope of a freeze.
 struct PlaceOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Only in this environment, instead of everywhere.", valueName: "name"))
     var environment: String?

@@ -74,7 +74,7 @@ struct InitCommand: AsyncParsableCommand {
 }
 
 extension InitCommand {
-    /// What was given, else what is asked for on standard error, as standard output is for what is to be kept.
+    /// The given value, or else an answer to a prompt on standard error, since standard output is for results.
     static func answer(
         _ given: String?, _ question: String, _ option: String, default preset: String? = nil
     ) throws(StartError) -> String {
@@ -91,7 +91,7 @@ extension InitCommand {
         return preset
     }
 
-    /// The token's secret: from the file, else typed unseen.
+    /// The token's secret: from the file, or typed without echo.
     func secret() throws(StartError) -> Secret {
         var text: String
         if let secretFile {

@@ -5,7 +5,7 @@ import Logging
 import StrictJSON
 
 extension InitCommand {
-    /// One run of `init`: nothing is written before everything is known and the token has been tried.
+    /// One run of `init`. Writes nothing before everything is known and the token was tested.
     struct Setup {
         let options: InitCommand
         private let system: InstalledSystem
@@ -51,14 +51,14 @@ extension InitCommand {
             }
         }
 
-        /// The host's first label, where that can be a name.
+        /// The host's first label, if it is a valid name.
         private static func name(for origin: HTTPOrigin) -> String {
             let label = origin.host.split(separator: ".").first.map(String.init) ?? ""
             let isAddress = origin.host.contains(":") || origin.host.allSatisfy { $0.isNumber || $0 == "." }
             return EnvironmentName(label) == nil || isAddress ? "home" : label
         }
 
-        /// What makes a token with the privileges that the agent's actions need, and no others.
+        /// Commands that make a token with exactly the privileges that the agent's actions need.
         static func commands(for name: String) -> [String] {
             let roles = PVEVersion.supported.reversed().flatMap { major in
                 ["    # on PVE \(major):", "    " + EnvironmentReport.roleCommand(on: major)]
@@ -75,8 +75,8 @@ extension InitCommand {
             ]
         }
 
-        /// How PVE proves who it is: by the authority that was named, else by the certificate that it shows and somebody
-        /// has compared.
+        /// How PVE proves its identity: by the named authority, else by the certificate that it shows, once a person
+        /// has compared it.
         private func trust(in origin: HTTPOrigin) async throws(StartError) -> ServerTrust {
             if let file = options.caFile { return .authority(file: file) }
             if origin.scheme == .http { return .system }
@@ -100,7 +100,7 @@ extension InitCommand {
             return .pinned(shown)
         }
 
-        /// Asks PVE with the token, and says what was found.
+        /// Calls PVE with the token, and prints the result.
         private func test(
             _ name: EnvironmentName, _ url: String, _ origin: HTTPOrigin, _ tokenID: String, _ secret: Secret,
             _ trust: ServerTrust
@@ -122,7 +122,7 @@ extension InitCommand {
             guard isGood else { throw StartError("fix that and run it again; nothing has been written") }
         }
 
-        /// On the first run one who asks and one who approves.
+        /// On the first run, one operator and one approver.
         private func newCallers() throws(StartError) -> [(id: String, role: Role)] {
             guard document["principals"]?.array?.isEmpty ?? true else { return [] }
             let agent = try answer(options.agent, "Who plans and applies, a name", "--agent", default: "pi-agent")

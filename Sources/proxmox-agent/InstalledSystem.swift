@@ -15,7 +15,7 @@ struct InstalledSystem {
     var unit: String { root + "/etc/systemd/system/proxmox-agent.service.d" }
     var dropIn: String { unit + "/addresses.conf" }
 
-    /// The configuration as it stands; it must be there, and may be written; and no secret may lie open.
+    /// The current configuration. It must exist and be writable, and no secret may be readable by others.
     func readConfig() throws(StartError) -> JSONObject {
         let bytes: [UInt8]
         do throws(FileError) { bytes = try readFile(config, limit: 4 << 20) } catch {
@@ -33,9 +33,9 @@ struct InstalledSystem {
         }
     }
 
-    /// Writes the secret, the drop-in and, last, the configuration that refers to them.
+    /// Writes the secret, the drop-in and finally the configuration that refers to them.
     func write(_ document: JSONObject, credential name: String, _ secret: Secret) throws(StartError) {
-        // The reveal: into the file that only root can read, from where systemd hands it to the service.
+        // Reveals the secret: into a file that only root can read, from which systemd passes it to the service.
         try replace("\(credentials)/\(name)", with: secret.reveal() + "\n", mode: 0o600)
         do throws(Errno) { try PrivateFile.makeDirectory(unit, permissions: FilePermissions(rawValue: 0o755)) } catch {
             throw StartError("\(unit) cannot be made: \(error)")
@@ -44,7 +44,7 @@ struct InstalledSystem {
         try replace(config, with: JSON.object(document).indentedText() + "\n", mode: 0o640)
     }
 
-    /// The drop-in that lets the service reach each PVE of `document` and the DNS servers, and nothing else.
+    /// The drop-in that lets the service reach only the PVEs of `document` and the DNS servers.
     private func addresses(for document: JSONObject) -> String {
         var lines = [
             "# Written by proxmox-agent init: the service reaches these addresses and loopback, and no others.",
@@ -68,7 +68,7 @@ struct InstalledSystem {
 
     private func isLoopback(_ address: String) -> Bool { ListenAddress.tcp(host: address, port: 53).isLoopback }
 
-    /// Puts a file in the place of `path`, whole or not at all, with the owner of the one that was there.
+    /// Replaces the file at `path`, whole or not at all; keeps the owner of the old one.
     private func replace(_ path: String, with text: String, mode: CInterop.Mode) throws(StartError) {
         let new = path + ".new"
         let mode = FilePermissions(rawValue: mode)

@@ -8,18 +8,18 @@ import Synchronization
 import SystemPackage
 import SystemThread
 
-/// Collects log lines and has a thread of its own write them to standard error: whoever logs never waits.
+/// Collects log lines for a separate thread that writes them to standard error, so that logging never blocks.
 ///
-/// Lines are written many at a time, at the latest after a twentieth of a second. When nobody reads standard error,
-/// they are dropped once a mebibyte waits, and their number is told later.
+/// Lines are written in batches, after at most a twentieth of a second. If standard error is not read, lines are
+/// dropped once a mebibyte is pending, and their number is logged later.
 final class LineLog: Sendable {
     private struct State {
         var pending: [UInt8] = []
         var dropped = 0
-        /// The time that `stamp` stands for: milliseconds since 1970.
+        /// The time of `stamp`: milliseconds since 1970.
         var milliseconds = 0
         var stamp = ""
-        /// The beginning of `stamp`, which is good for a second.
+        /// The beginning of `stamp`, valid for one second.
         var second = ""
         var isWriting = false
 
@@ -39,7 +39,7 @@ final class LineLog: Sendable {
     private let format: AgentConfig.LogFormat
     fileprivate let level: Logger.Level
 
-    /// Starts the writer, which lives as long as the process. Lines below `level` are not written.
+    /// Starts the writer, which runs as long as the process. Lines below `level` are not written.
     init(format: AgentConfig.LogFormat, level: Logger.Level) {
         self.format = format
         self.level = level
@@ -56,7 +56,7 @@ final class LineLog: Sendable {
         }
     }
 
-    /// Waits until all is written, at most a second.
+    /// Waits at most a second until all lines are written.
     func flush() async {
         for _ in 0..<100 {
             if state.withLock({ $0.pending.isEmpty && !$0.isWriting }) { return }
@@ -64,7 +64,7 @@ final class LineLog: Sendable {
         }
     }
 
-    /// On the writer's thread alone.
+    /// Only on the writer's thread.
     private func writePending() {
         let bytes = state.withLock { state in
             defer { state.pending.removeAll(keepingCapacity: state.pending.count < 1 << 16) }
@@ -89,7 +89,7 @@ final class LineLog: Sendable {
         }
     }
 
-    /// Adds one line; `write` appends it, given the time.
+    /// Adds one line; `write` appends it and gets the time.
     private func add(_ write: (inout [UInt8], _ time: String) -> Void) {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
@@ -109,7 +109,7 @@ final class LineLog: Sendable {
 }
 
 extension LineLog: AccessLog {
-    /// Writes the line of one request, as level `info`, its keys in the same order as everywhere.
+    /// Writes the line of one request at level `info`, with its keys in the fixed order.
     func answered(_ entry: AccessEntry) {
         guard level <= .info else { return }
         add { [format] out, time in

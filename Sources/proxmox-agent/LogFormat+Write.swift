@@ -1,7 +1,7 @@
 import Logging
 import StrictJSON
 
-/// How a line is put together: `begin`, any number of `add`, `end`.
+/// Builds a line: `begin`, any number of `add`, `end`.
 extension AgentConfig.LogFormat {
     func begin(_ time: String, _ level: Logger.Level, _ message: String, _ out: inout [UInt8]) {
         switch self {

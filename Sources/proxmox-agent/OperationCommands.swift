@@ -71,7 +71,7 @@ struct OperationCommand: ParsableCommand {
             var page = first.json["lines"]?.array ?? []
             while !page.isEmpty {
                 lines += page.map { $0.string ?? "" }
-                // The answer is one page as it is; a person gets all of them.
+                // With `--json` print one page as it is; a person gets all pages.
                 guard !client.json, Int64(lines.count) < first.json["total"]?.integer ?? 0 else { break }
                 page =
                     try await agent.get(path, [("start", "\(lines.count)"), ("limit", "5000")]).json["lines"]?.array
@@ -137,7 +137,7 @@ struct OperationCommand: ParsableCommand {
 extension AgentClient.Answer {
     private var state: OperationState? { json["state"]?.string.flatMap(OperationState.init) }
 
-    /// Whether the operation has ended; one in a state that this program does not know is not waited for.
+    /// Whether the operation has ended. Also true in an unknown state, so that the command does not wait for it.
     fileprivate var isEnded: Bool { state?.isEnded ?? true }
 
     fileprivate var hasSucceeded: Bool { state == .succeeded || state == .succeededWithWarnings }

@@ -2,7 +2,7 @@ import AgentModel
 import FoundationEssentials
 import StrictJSON
 
-/// An operation, as the API answers it, for a person.
+/// An operation from the API, as text for people.
 struct OperationText {
     private let operation: JSON
 
@@ -21,7 +21,7 @@ struct OperationText {
         [id, state, what, "by \(operation["requester"]?.string ?? "")", operation["created_at"]?.string ?? ""]
     }
 
-    /// Where it stands, in one line.
+    /// Its status in one line.
     var standing: String {
         let ending = operation["message"]?.string ?? ""
         return "\(id)  \(what)  \(state)" + (ending.isEmpty ? "" : ": \(PlanText.text(ending))")

@@ -8,7 +8,7 @@ import PVEPlanning
 import PVESimulator
 import ProxmoxVE
 
-/// The ways to all environments, and the simulators that stand in for some.
+/// The connections to all environments, and the simulators that replace some of them.
 final class PVEConnections: Sendable {
     let managedEnvironments: [ManagedEnvironment]
     private let loop: CurlLoop
@@ -36,7 +36,7 @@ final class PVEConnections: Sendable {
             curl.userAgent = "proxmox-agent/\(Version.text)"
             let transport = CurlTransport(curl, loop: loop)
             transports.append(transport)
-            // All of them together leave room in the share of a caller who asks for others, as long as they are few.
+            // All together leave a caller's share room for others, as long as there are few environments.
             let maxWaiting = max(4, min(64, 96 / config.environments.count))
             managedEnvironments.append(try Self.managed(environment, transport, maxWaiting))
         }
@@ -71,7 +71,7 @@ final class PVEConnections: Sendable {
         }
     }
 
-    /// Gives up what still runs and stops the simulators.
+    /// Cancels what still runs and stops the simulators.
     func shutdown(within limit: Duration) async {
         for transport in transports { await transport.shutdown() }
         for simulator in simulators { await simulator.shutdown(within: min(limit, .seconds(1))) }

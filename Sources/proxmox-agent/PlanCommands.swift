@@ -72,7 +72,7 @@ struct ApproveCommand: ClientCommand {
         return try await word.send("approve", plan, to: agent)
     }
 
-    /// Shows the plan and waits for a yes, on standard error, so that standard output holds the answer alone.
+    /// Shows the plan and asks for a yes on standard error, so that standard output only has the answer.
     private static func confirm(_ plan: JSON) throws(ClientError) {
         guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else {
             throw ClientError([
@@ -82,7 +82,7 @@ struct ApproveCommand: ClientCommand {
         }
         for line in PlanText(plan, at: Date()).lines { complain(quoted(line)) }
         write(Array("\napprove? type yes: ".utf8), to: .standardError)
-        // Blocks a thread of the pool, on which nothing else waits.
+        // Blocks a thread of the pool, which is not needed for anything else meanwhile.
         guard readLine() == "yes" else { throw ClientError(["not approved"]) }
     }
 }
@@ -120,7 +120,7 @@ struct CancelCommand: ClientCommand {
     }
 }
 
-/// An approver's word.
+/// The options of an approver's decision.
 struct WordOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("The beginning of the plan_hash that you looked at, at least 8 digits.", valueName: "hex"))
@@ -139,7 +139,7 @@ struct WordOptions: ParsableArguments {
         }
     }
 
-    /// Gives the word on the plan that was fetched, bound to its whole hash.
+    /// Sends the decision on the plan that was fetched, bound to its whole hash.
     func send(_ decision: String, _ plan: JSON, to agent: AgentClient) async throws(ClientError) -> Shown {
         guard let id = plan["plan_id"]?.string.flatMap({ RecordID($0, .plan) }), let whole = plan["plan_hash"]?.string
         else { throw ClientError(["the agent's answer holds no plan_id and plan_hash"]) }
@@ -157,7 +157,7 @@ struct WordOptions: ParsableArguments {
     }
 }
 
-/// What a list shows.
+/// The options of a list.
 struct ListOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Only those in this state, such as awaiting_approval.", valueName: "state"))
     var state: String?
@@ -184,7 +184,7 @@ struct ListOptions: ParsableArguments {
         [("state", state), ("environment", environment), ("limit", "\(limit)"), ("before", before)]
     }
 
-    /// The rows as a table, and where there are more.
+    /// The rows as a table, and where to find more.
     func lines(_ rows: [[String]], of name: String, in answer: JSON) -> [String] {
         if rows.isEmpty { return ["no \(name)"] }
         return table(rows) + (answer["next"]?.string.map { ["", "there are older ones: --before \($0)"] } ?? [])

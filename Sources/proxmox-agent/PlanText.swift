@@ -2,10 +2,10 @@ import AgentModel
 import FoundationEssentials
 import StrictJSON
 
-/// A plan, as the API answers it, for a person.
+/// A plan from the API, as text for people.
 ///
-/// Whoever prints the lines escapes what acts on a terminal; quotation marks tell here what others wrote from what the
-/// agent says.
+/// The code that prints the lines escapes control characters. Quotation marks here separate text from other sources
+/// from the agent's own.
 struct PlanText {
     private let plan: JSON
     private let now: Date
@@ -22,7 +22,7 @@ struct PlanText {
     private var approvals: [JSON] { plan["approvals"]?.array ?? [] }
     private var isAwaiting: Bool { plan["state"]?.string == PlanState.awaitingApproval.rawValue }
 
-    /// All that an approver has to know.
+    /// All that an approver needs to know.
     var lines: [String] {
         let sections = [head, subjects, changes, checks, calls, words]
         return Array(sections.filter { !$0.isEmpty }.joined(separator: [""]))
@@ -36,7 +36,7 @@ struct PlanText {
         ]
     }
 
-    /// Where it stands, in one line.
+    /// Its status in one line.
     var standing: String {
         let by = approvals.compactMap { $0["approver"]?.string }.joined(separator: ", ")
         let given = needed > 0 ? ", approvals: \(approvals.count) of \(needed)" + (by.isEmpty ? "" : " (\(by))") : ""
@@ -46,9 +46,9 @@ struct PlanText {
 
     private var requester: String { plan["requester"]?.string ?? "" }
 
-    /// The action on its target, with the name and the place that were found.
+    /// The action and its target, with the target's current name and place.
     private var what: String {
-        // A list has the name and the place in its summary.
+        // In a list, name and place are in the summary.
         let observed = preview?["observed"] ?? plan["summary"]
         let name = observed?["name"]?.string.map { " " + Self.text($0) } ?? ""
         let node = observed?["node"]?.string.map { "/" + $0 } ?? ""
@@ -60,7 +60,7 @@ struct PlanText {
 
     private var state: String { Self.spaced(plan["state"]?.string ?? "") }
 
-    /// How long the plan can still be applied; `nil` where it cannot.
+    /// How long the plan can still be applied; `nil` if it cannot.
     private var expiry: String? {
         guard let live = plan["state"]?.string.flatMap(PlanState.init), live.isLive,
             let end = plan["expires_at"]?.string.flatMap({ Date(rfc3339: $0) })
@@ -90,7 +90,7 @@ struct PlanText {
         ].compactMap { $0 }
     }
 
-    /// The state of the guest that the plan was made on.
+    /// The state of the guest when the plan was made.
     private var found: String? {
         guard let observed = preview?["observed"], let status = observed["status"]?.string else { return nil }
         let tags = (observed["tags"]?.array ?? []).compactMap(\.string).map(Self.word)
@@ -103,9 +103,9 @@ struct PlanText {
         return "found \(parts.compactMap { $0 }.joined(separator: " · "))"
     }
 
-    /// What the request reaches besides its target, by role, each with the rules that matched it.
+    /// What the request reaches in addition to its target, by role, each with the rules that matched.
     private var subjects: [String] {
-        // Where the target is, is said above.
+        // The target's node is in the lines above.
         let node = preview?["observed"]?["node"]?.string.map { "node/" + $0 }
         let all = (plan["decision"]?["subjects"]?.array ?? []).filter { subject in
             subject["rules"] != nil || (subject["role"] != "target" && subject["name"]?.string != node)
@@ -130,7 +130,7 @@ struct PlanText {
         return table(rows)
     }
 
-    /// A change, or one row for each key in which two structured values differ.
+    /// A change; for two structured values one row for each key that differs.
     private static func rows(_ key: String, from: JSON, to: JSON) -> [[String]] {
         if let before = from.object, let after = to.object {
             let keys = before.keys + after.keys.filter { before[$0] == nil }
@@ -138,7 +138,7 @@ struct PlanText {
                 rows("\(key).\($0)", from: before[$0] ?? .null, to: after[$0] ?? .null)
             }
         }
-        // What exists afterwards, or does not, is the one key whose value says so itself.
+        // `exists` is the one key whose value itself says that something appears or disappears.
         let (goes, comes) = key == "exists" ? (to == false, from == false) : (to.isNull, from.isNull)
         let value = to.isNull ? word(from) : from.isNull ? word(to) : "\(word(from)) → \(word(to))"
         return [["\(goes ? "-" : comes ? "+" : " ") \(word(key))", value]]
@@ -172,19 +172,19 @@ struct PlanText {
         return calls + ["  undo: " + undo] + gaps + point
     }
 
-    /// What a way back leaves, in one line.
+    /// What an undo does not restore, in one line.
     static func gap(_ gap: JSON) -> String {
         "\(gap["key"]?.string ?? ""): \(text(gap["detail"]?.string ?? ""))"
     }
 
-    /// A way back in one line; `nil` where there is none.
+    /// An undo in one line; `nil` if there is none.
     static func undo(_ undo: JSON) -> String? {
         guard !undo.isNull else { return nil }
         let words = [undo["action"]?.string, undo["target"]?.string].compactMap { $0 }
         return (words + pairs(undo["params"])).joined(separator: " ")
     }
 
-    /// Approvals and a rejection, what became of the plan, and how to approve it.
+    /// Approvals and a rejection, the plan's outcome, and how to approve it.
     private var words: [String] {
         var lines: [String] = []
         if needed > 0 { lines.append("approvals: \(approvals.count) of \(needed)") }
@@ -201,7 +201,7 @@ struct PlanText {
         return lines + ["approve:  proxmox-agent approve \(id) --hash \(hash)"]
     }
 
-    /// One person's word.
+    /// One person's decision.
     static func word(of approval: JSON) -> String {
         let parts = [
             "\(approval["approver"]?.string ?? "") (\(approval["assurance"]?.string ?? ""))",
@@ -218,7 +218,7 @@ struct PlanText {
         (object?.object?.members ?? []).map { "\(word($0.key))=\(word($0.value))" }
     }
 
-    /// A value in one word: a plain text as it is, any other in quotation marks, members as `key=value`.
+    /// A value in one word: plain text unchanged, other text in quotation marks, members as `key=value`.
     static func word(_ value: JSON?) -> String {
         switch value {
         case .string(let text): word(text)
@@ -238,14 +238,14 @@ struct PlanText {
         return isPlain && !text.isEmpty ? text : Self.text(text)
     }
 
-    /// What somebody wrote, in quotation marks that it cannot end.
+    /// Text from another source, in quotation marks that it cannot end.
     static func text(_ text: String) -> String { JSON.string(text).text }
 
-    /// A word of the API for people: `awaiting_approval` as `awaiting approval`.
+    /// A word of the API for people, such as `awaiting_approval` as `awaiting approval`.
     static func spaced(_ word: String) -> String { String(word.map { $0 == "_" ? " " : $0 }) }
 }
 
-/// Rows with their columns one under the other, two blanks between them.
+/// Rows with aligned columns, two blanks apart.
 func table(_ rows: [[String]]) -> [String] {
     let count = rows.map(\.count).max() ?? 0
     let widths = (0..<count).map { column in
@@ -259,6 +259,6 @@ func table(_ rows: [[String]]) -> [String] {
 }
 
 extension String {
-    /// With blanks behind it, so that it is at least so many characters long.
+    /// Padded with blanks to at least `width` characters.
     fileprivate func padding(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
 }

@@ -38,7 +38,7 @@ struct Serve: AsyncParsableCommand {
         } catch {
             throw fail("\(error)")
         }
-        // Until it is listened to, a request to open the log anew must not end the program.
+        // SIGHUP must not end the program before it is handled.
         signal(SIGHUP, SIG_IGN)
         let lines = LineLog(format: settings.logFormat, level: settings.logLevel)
         let log = Logger(label: "proxmox-agent") { _ in LineLogHandler(lines) }
@@ -56,15 +56,15 @@ struct Serve: AsyncParsableCommand {
     }
 }
 
-/// The agent as a service with a life: starts once signals are listened to, and serves until it is told to stop.
+/// The agent as a service: starts once signals are handled, and serves until it is told to stop.
 private struct Serving: Service {
     let file: String
     let settings: AgentConfig
     let log: Logger
     let accessLog: LineLog
 
-    /// Ends the process where stopping hangs, on a disk that does not answer, say. What was sent is in the audit log as
-    /// an intent without an outcome.
+    /// Ends the process if stopping hangs, for example on a disk that does not respond. The audit log has what was sent
+    /// as an intent without an outcome.
     private static func giveUp(after seconds: UInt32) {
         try? OwnThread.start {
             sleep(seconds)
@@ -73,8 +73,8 @@ private struct Serving: Service {
         }
     }
 
-    /// The socket that a service manager hands over. What it is bound to only the server finds out, so that the token
-    /// that everybody knows is not taken there.
+    /// The socket that a service manager passes on. Only the server finds out its address, so the well-known token is
+    /// not accepted there.
     private func inherited(_ variables: [String: String]) throws(StartError) -> Int32? {
         let descriptor: Int32?
         do throws(InheritedSocket.Unusable) { descriptor = try InheritedSocket.descriptor(variables) } catch {

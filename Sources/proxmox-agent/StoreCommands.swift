@@ -3,7 +3,7 @@ import AgentStorage
 import ArgumentParser
 import StrictJSON
 
-/// A file's path in a configuration, of which nothing else is read; `nil` where it is not given.
+/// The path of a file in a configuration, without reading the rest; `nil` if it is not set.
 func configuredPath(_ key: String, in config: String) throws(ExitCode) -> String? {
     do throws(FileError) {
         let bytes = try readFile(config, limit: 4 << 20)
@@ -26,7 +26,7 @@ struct StoreCommand: ParsableCommand {
         commandName: "store", abstract: "Check and back up the state: plans, operations, approvals.",
         subcommands: [Check.self, Backup.self])
 
-    /// Which state is meant.
+    /// Selects the state.
     struct Place: ParsableArguments {
         @Option(
             help: ArgumentHelp("The configuration file; only state_path is used.", valueName: "file"),
@@ -40,7 +40,7 @@ struct StoreCommand: ParsableCommand {
             guard config == nil || state == nil else { throw ValidationError("give --config or --state, not both") }
         }
 
-        /// The path that was given. Of a configuration only `state_path` is read: its secrets may be out of reach here.
+        /// The given path. Only reads `state_path` of a configuration: its secrets may not be readable here.
         func path() throws(ExitCode) -> String {
             let usual = AgentConfig().statePath
             guard let config else { return state ?? usual }

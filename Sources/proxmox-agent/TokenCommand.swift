@@ -73,7 +73,7 @@ struct TokenCommand: ParsableCommand {
             print(CredentialDigest(of: text.utf8))
         }
 
-        /// Standard input; no more of it than tells that it is no token.
+        /// Standard input, up to the size that shows that it is not a token.
         static func input() -> [UInt8] {
             var bytes: [UInt8] = []
             var block = [UInt8](repeating: 0, count: 4096)

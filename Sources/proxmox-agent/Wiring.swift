@@ -15,7 +15,7 @@ import Synchronization
 import SystemFile
 import SystemPackage
 
-/// The agent put together: everything that `serve` runs, built once from the configuration.
+/// The assembled agent: everything that `serve` runs, built once from the configuration.
 final class Agent: Sendable {
     let config: AgentConfig
     let log: Logger
@@ -26,15 +26,15 @@ final class Agent: Sendable {
     private let authenticator: Authenticator
     private let upstreams: PVEConnections
     private let failures: AuthFailures
-    /// What was read last and found right.
+    /// The configuration that was last read and valid.
     private let current: Mutex<AgentConfig>
 
     /// Opens the audit log, starts the built-in simulators and listens.
     ///
-    /// `inheriting` is a listening socket that takes the place of the configured address. `accessLog` takes a line for
-    /// each answered request, `log` where it is `nil`; `now` is the clock by which plans expire.
+    /// `inheriting` is a listening socket that replaces the configured address. `accessLog` gets a line for each
+    /// answered request; if it is `nil`, `log` does. `now` is the clock by which plans expire.
     ///
-    /// - Throws: ``StartError`` with one line that says what is in the way and what mends it.
+    /// - Throws: ``StartError`` with one line that says what prevents the start and what to do.
     init(
         _ config: AgentConfig, log: Logger, inheriting descriptor: Int32? = nil, accessLog: (any AccessLog)? = nil,
         now: @escaping @Sendable () -> Date = { Date() }, reached: @escaping @Sendable (Milestone) -> Void = { _ in }
@@ -47,7 +47,7 @@ final class Agent: Sendable {
         }
         let mark: AuditMark?
         do throws(StoreError) { mark = try await store.read { $0.mark } } catch { throw StartError(error.detail) }
-        // Before the log is opened: who opens it has to come as far as storing its head.
+        // Before the log is opened: once it is open, its head must get stored.
         upstreams = try PVEConnections(config, log: log)
         do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath, continuing: mark?.head) } catch {
             throw StartError("\(error)")
@@ -66,7 +66,7 @@ final class Agent: Sendable {
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
         }
-        // On a full disk it would only refuse everything, so it does not start.
+        // On a full disk the agent could only refuse everything, so it does not start.
         do throws(ServiceError) { try await service.noteHead() } catch { throw StartError(error.detail) }
         audit.serve()
         failures = AuthFailures(delay: config.serving.authDelay) { [audit] events in
@@ -102,7 +102,7 @@ final class Agent: Sendable {
         await store.close()
     }
 
-    /// Opens the audit log anew, after a rotation, with one record: `event` where there is one. Answers whether that is
+    /// Reopens the audit log, for example after a rotation, with one record: `event`, if given. Returns whether that is
     /// recorded.
     @discardableResult
     func reopen(recording event: AuditEvent? = nil) async -> Bool {
@@ -113,22 +113,22 @@ final class Agent: Sendable {
         } catch {
             log.error("audit log cannot be opened anew: \(error)")
         }
-        // A healthy file from before is written on.
+        // A healthy old file stays in use.
         guard let event, audit.fault == nil else { return false }
         do throws(AuditError) { try await audit.append(event, .now) } catch { return false }
         return true
     }
 
-    /// Returns when the service and the HTTP server have been reached: what does not come back is not alive. Neither
-    /// disk nor network has a say, so that a full disk or a crowd is no reason to end the process.
+    /// Returns once the service and the HTTP server have responded; if it does not return, the process hangs. Does not
+    /// use disk or network, so a full disk or many clients do not end the process.
     func prove() async {
         _ = try? service.checkOpen()
         await server.pulse()
     }
 
-    /// What SIGHUP does, with one audit record: opens the audit log anew, reads the configuration file again, and puts
-    /// callers, policy rules and TLS certificates in force: all of it, or nothing where the file is wrong or that cannot be
-    /// recorded. Says what else has changed and needs a restart.
+    /// Handles SIGHUP, with one audit record: reopens the audit log, reads the configuration file again, and applies
+    /// callers, policy rules and TLS certificates. Applies nothing if the file has errors or that cannot be recorded.
+    /// Logs other changes, which need a restart.
     func reload(_ file: String, variables: [String: String]) async {
         let new: AgentConfig
         do throws(ConfigError) { new = try AgentConfig(file: file, variables: variables) } catch {
@@ -165,7 +165,7 @@ final class Agent: Sendable {
         }
     }
 
-    /// Looks at every environment, all at the same time, and says what is new.
+    /// Probes every environment concurrently, and logs changes.
     func probe() async {
         await withTaskGroup(of: Void.self) { group in
             for managed in service.access.managedEnvironments {
@@ -185,7 +185,7 @@ final class Agent: Sendable {
         }
     }
 
-    /// Reports environments that turn out to be one cluster under several names.
+    /// Logs environments that turn out to be one cluster under several names.
     func reportSameClusters() async {
         let reports = await withTaskGroup(of: EnvironmentReport.self) { group in
             for managed in service.access.managedEnvironments {
@@ -196,8 +196,8 @@ final class Agent: Sendable {
         for line in EnvironmentReport.sameClusters(reports) { log.warning("\(line)") }
     }
 
-    /// Small things that come round: records that were left without their transitions, plans whose time has come, failed
-    /// authentications of the last minute.
+    /// Regular tasks: voids records without transitions, expires plans that are due, removes old records, and records
+    /// the failed authentications of the last minute.
     func housekeeping() async {
         do throws(ServiceError) {
             try await service.voidOrphans()
@@ -218,7 +218,7 @@ final class Agent: Sendable {
     }
 }
 
-/// The freeze that a file stands for while it is there; in doubt it is.
+/// The freeze of the freeze file while it exists; also if that cannot be determined.
 private func freeze(standingFor path: String, _ now: Date) -> Freeze? {
     let isThere: Bool
     do throws(Errno) { isThere = try PrivateFile.stat(path) != nil } catch { isThere = error != .notDirectory }
@@ -228,7 +228,7 @@ private func freeze(standingFor path: String, _ now: Date) -> Freeze? {
         party: "file", setAt: now, endsAt: nil)
 }
 
-/// Why the agent does not start.
+/// Why the agent cannot start.
 struct StartError: Error, CustomStringConvertible {
     let description: String
 
@@ -236,13 +236,13 @@ struct StartError: Error, CustomStringConvertible {
 }
 
 extension AgentConfig {
-    /// The HTTP server's bounds; an exchange may take as long as the longest wait and a slow PVE together.
+    /// The HTTP server's limits. An exchange may take as long as the longest wait and a slow PVE together.
     func serverOptions(_ log: Logger) -> HTTPServer.Options {
         var options = HTTPServer.Options()
         options.maxBodyBytes = serving.maxBodyBytes
         options.maxHeaderBytes = serving.maxHeaderBytes
         options.maxConnections = serving.maxConnections
-        // Somebody else can always connect, and one caller's requests leave room on the connections of its address.
+        // Other addresses can always connect, and one caller's requests leave room for others of its address.
         options.maxConnectionsOfSource = serving.maxConnections * 3 / 4
         options.maxExchanges = min(512, serving.maxConnections / 2)
         options.maxExchangesOfParty = min(serving.concurrentOfCaller, max(2, serving.maxConnections / 8))
@@ -253,7 +253,7 @@ extension AgentConfig {
         options.idleTimeout = serving.idleTimeout
         options.requestTimeout = serving.requestTimeout
         options.sendTimeout = serving.sendTimeout
-        // Who may be silent for that long is not stalled by it.
+        // A client that may be silent for that long must not count as stalled.
         options.transferTimeout = max(options.transferTimeout, serving.idleTimeout)
         if let threads = serving.threads { options.threads = threads }
         let slowest = environments.map(\.timeout).max() ?? .seconds(30)
