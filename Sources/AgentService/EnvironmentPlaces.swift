@@ -4,7 +4,7 @@ import Synchronization
 ///
 /// A single party may take all places. Once all are taken, a party with fewer than its equal share waits, and the next
 /// free place goes to the waiting party with the fewest. A party that has its share is refused at once. So a flood from
-/// one caller delays another's request by at most one request.
+/// one caller delays another's request by one request's time at most.
 final class EnvironmentPlaces: Sendable {
     private struct Waiter {
         let number: UInt64

@@ -64,7 +64,7 @@ package final class IdempotencyService: Sendable {
     /// Looks a key up; if it is new, holds it until ``end(_:)``.
     ///
     /// - Throws: `idempotency_in_progress` while the first answer is being made, `idempotency_key_reused` for another
-    ///   payload, or the code of a caller who may not see the result of the key.
+    ///   payload, or the code for a caller who may not see what the key created.
     package func begin(
         _ key: IdempotencyKey, payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState {

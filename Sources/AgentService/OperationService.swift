@@ -194,7 +194,7 @@ package final class OperationService: Sendable {
         return asked
     }
 
-    /// Settles an operation that ended as `unknown` by hand.
+    /// Settles by hand an operation that ended as `unknown`.
     package func resolve(
         _ id: RecordID, succeeded: Bool, reason: String, _ context: Context
     ) async throws(ServiceError) -> Operation {

@@ -3,7 +3,7 @@ import HTTPMessage
 
 /// A `struct MHD_Connection *`.
 // SAFETY: valid from the access handler's call until libmicrohttpd completes the request, and as long as the connection
-// is suspended. Only the thread that is in the access handler uses it, or, while suspended, whoever takes it out of its
+// is suspended. Only the thread in the access handler uses it or, while suspended, the code that takes it out of its
 // exchange under the exchange's lock.
 @safe struct ConnectionHandle: @unchecked Sendable {
     private let raw: OpaquePointer
