@@ -1,8 +1,8 @@
 package import AgentModel
 package import StrictJSON
 
-/// The parts of plans and operations as answers show them. The names are the API's alone: the audit log and the store have
-/// forms of their own.
+/// The parts of plans and operations in the API's answers. Its field names are independent of those in the audit log
+/// and the store.
 extension Views {
     /// With defaults filled in and secrets redacted.
     static func request(_ request: ActionRequest) -> JSON {
@@ -16,7 +16,7 @@ extension Views {
         ]
     }
 
-    /// A request that is ready to be planned.
+    /// A request that is ready for planning.
     static func request(_ followUp: FollowUp) -> JSON {
         [
             "environment": .string(followUp.environment.description), "action": .string(followUp.action),
@@ -65,7 +65,7 @@ extension Views {
         ]
     }
 
-    /// Secrets stand as `<redacted>`.
+    /// Secrets are shown as `<redacted>`.
     private static func call(_ call: Call) -> JSON {
         [
             "method": .string(call.method.rawValue), "path": .string(call.shownPath),
@@ -75,7 +75,7 @@ extension Views {
 
     // MARK: How it went
 
-    /// Every call of the plan, in order, and what became of it.
+    /// Every call of the plan, in order, with its result.
     static func steps(_ operation: Operation) -> JSON {
         .array(
             operation.calls.enumerated().map { index, call in
@@ -88,7 +88,7 @@ extension Views {
             })
     }
 
-    /// Why an operation stopped, where a part was carried out.
+    /// Why an operation stopped, if part of it was carried out.
     static func cause(_ operation: Operation) -> JSON? {
         operation.partial.map { partial in
             [
@@ -98,13 +98,13 @@ extension Views {
         }
     }
 
-    /// Fields that are not as they were planned; `nil` where there are none.
+    /// Fields that differ from the plan; `nil` if there are none.
     static func moved(_ moved: [StateDrift]) -> JSON? {
         guard !moved.isEmpty else { return nil }
         return .array(moved.map { ["field": .string($0.field), "planned": $0.planned, "found": $0.found] })
     }
 
-    /// What a way back does not bring back; `nil` where there is nothing.
+    /// What an undo does not restore; `nil` if it restores everything.
     static func leaves(_ gaps: [UndoGap]?) -> JSON? {
         guard let gaps, !gaps.isEmpty else { return nil }
         return .array(gaps.map(gap))

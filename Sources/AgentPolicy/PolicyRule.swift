@@ -86,7 +86,7 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         return scope.targets?.contains { $0.description != "*" && $0.matches(mark) } == true
     }
 
-    /// The rule as it enters the hash that is part of the policy's version.
+    /// The rule as part of the hash in the policy's version.
     var canonicalForm: JSON {
         [
             "id": .string(id), "effect": .string(effect.rawValue), "approvals": JSON(approvals),

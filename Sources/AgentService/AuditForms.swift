@@ -3,9 +3,8 @@ import AgentModel
 import FoundationEssentials
 import StrictJSON
 
-// What audit records hold of requests, decisions, calls and results. A name here is that of a field in the log, for
-// good: `audit verify` and `Replay` read what was written years ago. Answers have theirs in AgentAPI, stored documents
-// in AgentStorage.
+// The forms of requests, decisions, calls and results in audit records. Never rename a field here: `audit verify` and
+// `Replay` read records from years ago. AgentAPI has the forms of answers, AgentStorage those of stored documents.
 
 extension ActionRequest {
     /// With defaults filled in and secrets redacted.
@@ -36,7 +35,7 @@ extension Decision {
 }
 
 extension Call {
-    /// Secrets stand as `<redacted>`.
+    /// Secrets are shown as `<redacted>`.
     fileprivate var auditForm: JSON {
         ["method": .string(method.rawValue), "path": .string(shownPath), "params": .object(shownParameters)]
     }
@@ -53,7 +52,7 @@ extension Plan {
         ]
     }
 
-    /// The result of an intent: what is about to be sent, and who allowed it.
+    /// The result of an intent: what is about to be sent, and who approved it.
     var auditIntent: JSON {
         [
             "plan_hash": .string(planHash), "calls": .array(preview.calls.map(\.auditForm)),
@@ -85,7 +84,7 @@ extension Freeze {
 }
 
 extension ReadResult {
-    /// How a read went and how much there was, never the data.
+    /// The status of a read and how much it returned, never the data.
     var auditForm: JSON {
         var shown: JSONObject = ["status": .string(status.rawValue)]
         switch content {
@@ -127,13 +126,13 @@ extension Operation {
         ]
     }
 
-    /// Takes over what the record of its end, written at `time`, says; of its calls those that are not known as well.
+    /// Takes the end from a record of it, written at `time`. Takes its calls too, if they are not known.
     mutating func take(outcome result: JSON, at time: Date) {
         message = result["message"]?.string ?? ""
         code = result["code"]?.string
         logTail = result["log_tail"]?.array?.compactMap(\.string) ?? []
         takeSteps(of: result, at: time)
-        // Records of before name the task alone.
+        // Records of earlier versions name the task alone.
         if let upid = result["upid"]?.string.flatMap(UPID.init), self.upid == nil {
             steps = steps.dropLast() + [Step(sentAt: steps.last?.sentAt ?? time, upid: upid, state: .done)]
         }

@@ -192,7 +192,7 @@ extension JSON {
 }
 
 extension Plan {
-    /// About how many bytes a store keeps of it.
+    /// The approximate size in the store in bytes.
     package var size: Int {
         let preview = preview
         let calls = preview.calls.reduce(0) { $0 + $1.shownPath.utf8.count + JSON.object($1.shownParameters).size + 64 }
