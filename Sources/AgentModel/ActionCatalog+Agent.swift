@@ -30,6 +30,6 @@ extension ActionCatalog {
             checks: [.commandAllowed, .running, .agentEnabled], changes: .command,
             needs: [Privilege("/vms/{vmid}", "VM.GuestAgent.Unrestricted", version: 9), monitors],
             answer: .process,
-            example: ["command": ["uptime"]]),
+            examples: [["command": ["uptime"]]]),
     ]
 }

@@ -57,7 +57,7 @@ extension ActionCatalog {
                 Equivalent("shutdown_*", "stop_*", when: .when("state", "stopped")),
                 Equivalent("start_*", when: .when("state", "started")),
             ],
-            example: ["op": "remove"])
+            examples: [["op": "remove"]])
     }
 
     /// Add, change and remove of one kind of object.
@@ -87,7 +87,7 @@ extension ActionCatalog {
             changes: .node("target"),
             undo: .action("ha_migrate", [.take("target", .observed("node")), .same("mode")]), needs: mayHA,
             also: [Equivalent("migrate_*")], answer: .asked("hamigrate"),
-            example: ["target": "pve2", "mode": "migrate"])
+            examples: [["target": "pve2", "mode": "migrate"]])
     }
 
     private static let job = ParameterDefinition(
@@ -125,7 +125,7 @@ extension ActionCatalog {
                     .told("replicated data", "what was replicated is deleted, and sent anew as a whole"),
                     when: .when("op", "remove").and(.unless("keep")))
             ]), needs: mayReplicate,
-            example: ["op": "remove", "job": 0])
+            examples: [["op": "remove", "job": 0]])
     }
 
     private static var runReplication: ActionDefinition {
@@ -136,6 +136,6 @@ extension ActionCatalog {
             object: .at("/cluster/replication/{vmid}-{job}", fields: ["id", "target", "disable"]),
             checks: [.objectFits], changes: .told("job", key: "replication"),
             needs: mayReplicate,
-            example: ["job": 0])
+            examples: [["job": 0]])
     }
 }

@@ -39,7 +39,7 @@ extension ActionCatalog {
                 Privilege("/storage/{storage}", "Datastore.Allocate", when: .with("prune-backups")),
                 Privilege("/", "Sys.Modify", when: .any(["bwlimit", "ionice"])),
             ], also: [Equivalent("prune_backups", "delete_backup", when: .any(["remove", "prune-backups"]))],
-            example: ["storage": "nas"])
+            examples: [["storage": "nas"]])
     }
 
     private static var restore: ActionDefinition {
@@ -76,7 +76,7 @@ extension ActionCatalog {
                 Equivalent("create_*"), Equivalent("delete_*", when: .flag("overwrite")),
                 Equivalent("start_*", when: starts),
             ],
-            example: ["archive": "nas:backup/vzdump-qemu-101-2026_11_20-03_00_01.vma.zst"])
+            examples: [["archive": "nas:backup/vzdump-qemu-101-2026_11_20-03_00_01.vma.zst"]])
     }
 
     private static var deleteBackup: ActionDefinition {
@@ -87,7 +87,7 @@ extension ActionCatalog {
             object: volumeRow, checks: [.volumeExists("volume", isBackup: true), .volumeUnprotected("volume")],
             changes: .exists(false),
             needs: [Privilege("/storage/{storage}", "Datastore.AllocateSpace", "Datastore.Allocate")],
-            example: ["volume": "nas:backup/vzdump-qemu-101-2026_11_20-03_00_01.vma.zst"])
+            examples: [["volume": "nas:backup/vzdump-qemu-101-2026_11_20-03_00_01.vma.zst"]])
     }
 
     private static var editJob: ActionDefinition {
@@ -129,7 +129,12 @@ extension ActionCatalog {
                 Privilege("/storage/{storage}", "Datastore.Allocate", when: .with("storage")),
                 Privilege("/pool/{pool}", "VM.Backup", when: .with("pool")),
             ],
-            example: ["op": "remove", "id": "nightly"])
+            examples: [
+                ["op": "remove", "id": "nightly"],
+                ["op": "add", "id": "nightly", "schedule": "sun 01:00", "storage": "nas"],
+                ["op": "change", "id": "nightly", "enabled": false],
+                ["op": "change", "id": "nightly", "delete": ["comment"]],
+            ])
     }
 
     private static var prune: ActionDefinition {
@@ -146,6 +151,6 @@ extension ActionCatalog {
             object: .pruned, changes: .pruned,
             needs: [Privilege("/storage/{storage}", "Datastore.AllocateSpace", "Datastore.Allocate")],
             also: [Equivalent("delete_backup")],
-            example: ["prune-backups": "keep-last=3"])
+            examples: [["prune-backups": "keep-last=3"]])
     }
 }

@@ -48,7 +48,7 @@ extension ActionCatalog {
             ] + (kind == .vm ? [touchesAccess, touchesHostDevice] : [touchesConsole]), [config(kind)],
             checks: [.unlocked(), .keysExist("delete"), .diskStorages, .hotplug], changes: .config, undo: .config,
             needs: mayConfigure(kind), safety: true, also: configureEquivalents(kind),
-            example: ["memory": 2048])
+            examples: [["memory": 2048]])
     }
 
     /// What a change of a configuration does that has an action of its own.
@@ -73,7 +73,7 @@ extension ActionCatalog {
             because: "interrupts nothing; policies and scripts may go by tags",
             [config(kind, forwards: [], computed: [.tags])], checks: [.unlocked()], changes: .config, undo: .tags,
             needs: mayConfigure(kind), also: [Equivalent("configure_*")],
-            example: ["add": ["prod"]])
+            examples: [["add": ["prod"]]])
     }
 
     private static var cloudInitAction: ActionDefinition {
@@ -108,6 +108,6 @@ extension ActionCatalog {
             ], risk: .medium, approval: false, because: "keeps what is; interrupts nothing",
             [config(.vm, renames: ["keys": "revert"])], checks: [.unlocked(), .keysPending("keys")], changes: .pending,
             undo: .pending, needs: mayConfigure(.vm), also: [Equivalent("configure_*")],
-            example: ["keys": ["memory"]])
+            examples: [["keys": ["memory"]]])
     }
 }

@@ -59,7 +59,7 @@ extension ActionCatalog {
                     .put, "/nodes/{node}/{kind}/{vmid}/resize", tasks: ["resize"], id: "{vmid}",
                     fixed: ["disk": "{disk}"], digest: true, expectedDrift: ["digest"])
             ], checks: [.unlocked(), .diskExists("disk"), .diskGrows], changes: .size, needs: mayDisk, safety: true,
-            example: ["disk": "scsi0", "size": "+1G"]),
+            examples: [["disk": "scsi0", "size": "+1G"]]),
         .change(
             "move_disk", "Move a guest's disk to another storage", on: guests,
             [
@@ -79,7 +79,7 @@ extension ActionCatalog {
                     id: "{vmid}", fixed: ["volume": "{disk}"], digest: true, expectedDrift: ["digest"]),
             ], checks: [.unlocked(), .diskExists("disk"), .storageActive("storage", content: "disks")], changes: .moved,
             undo: .moveBack, needs: mayDisk + [mayFill], safety: true,
-            example: ["disk": "scsi0", "storage": "nas"]),
+            examples: [["disk": "scsi0", "storage": "nas"]]),
         .change(
             "attach_disk", "Give a guest a new disk, or a volume that is there", on: guests,
             [
@@ -107,7 +107,7 @@ extension ActionCatalog {
                 .storageActive("storage", content: "disks"), .hotplug,
             ], changes: .config, undo: .detach(by: "detach_disk"), needs: mayDisk + [mayFill], safety: true,
             also: [Equivalent("configure_*")],
-            example: ["disk": "scsi5", "storage": "nas", "size": 8]),
+            examples: [["disk": "scsi5", "storage": "nas", "size": 8]]),
         .change(
             "detach_disk", "Take a disk from a guest", on: guests,
             [
@@ -124,6 +124,6 @@ extension ActionCatalog {
             undo: .attach(by: "attach_disk"),
             needs: mayDisk, safety: true,
             also: [Equivalent("delete_volume", "delete_vm", when: .flag("destroy"))],
-            example: ["disk": "scsi1"]),
+            examples: [["disk": "scsi1"]]),
     ]
 }

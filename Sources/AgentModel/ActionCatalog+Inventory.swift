@@ -64,7 +64,7 @@ extension ActionCatalog {
                     .get("/nodes/{node}/rrddata", when: .on(.node)),
                     .get("/nodes/{node}/storage/{storage}/rrddata", when: .on(.storage)),
                 ],
-                example: ["timeframe": "day"]),
+                examples: [["timeframe": "day"]]),
             .read(
                 "read_inventory", "All virtual machines and containers, or only the running ones",
                 on: [.inventoryAll, .inventoryRunning], needs: [Privilege("/vms", "VM.Audit")],

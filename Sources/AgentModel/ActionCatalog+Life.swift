@@ -52,9 +52,11 @@ extension ActionCatalog {
             ],
             changes: .exists(true), undo: .action("delete_\(kind.suffix)"), needs: mayAllocate + [mayFill],
             runs: .flag("start"), also: [Equivalent("start_*", when: .flag("start"))],
-            example: isVM
-                ? ["node": "pve1"]
-                : ["node": "pve1", "ostemplate": "local:vztmpl/debian-13.tar.zst", "unprivileged": true])
+            examples: [
+                isVM
+                    ? ["node": "pve1"]
+                    : ["node": "pve1", "ostemplate": "local:vztmpl/debian-13.tar.zst", "unprivileged": true]
+            ])
     }
 
     private static func clone(_ kind: GuestKind) -> ActionDefinition {
@@ -87,7 +89,7 @@ extension ActionCatalog {
                 Privilege("/vms/{vmid}", "VM.Clone"), Privilege("/vms/{newid}", "VM.Allocate", when: .without("pool")),
                 mayFill,
             ],
-            example: ["newid": 900])
+            examples: [["newid": 900]])
     }
 
     private static func migrate(_ kind: GuestKind) -> ActionDefinition {
@@ -114,7 +116,7 @@ extension ActionCatalog {
             changes: .node("target"),
             undo: .migration,
             needs: [Privilege("/vms/{vmid}", "VM.Migrate")],
-            example: ["target": "pve2"])
+            examples: [["target": "pve2"]])
     }
 
     private static func template(_ kind: GuestKind) -> ActionDefinition {

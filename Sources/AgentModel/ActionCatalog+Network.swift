@@ -26,7 +26,7 @@ extension ActionCatalog {
                 Privilege("/nodes/{node}", "Sys.Modify", when: .on(.firewallNode)),
                 Privilege("/vms/{vmid}", "VM.Config.Network", when: .on(.firewallVM, .firewallContainer)),
             ],
-            example: ["endpoint": "/cluster/firewall/options", "method": "PUT"])
+            examples: [["endpoint": "/cluster/firewall/options", "method": "PUT"]])
     }
 
     /// One of these objects, and one of these operations.
@@ -203,6 +203,9 @@ extension ActionCatalog {
                 CallTemplate(.delete, "/pools", when: .when("op", "remove"), tasks: [], fixed: ["poolid": "{pool}"]),
             ], object: .pool, checks: [.objectFits, .emptied, .members], changes: .pool, undo: .pool,
             needs: [Privilege("/pool/{pool}", "Pool.Allocate")],
-            example: ["op": "remove"])
+            examples: [
+                ["op": "remove"], ["op": "add"], ["op": "change", "comment": "x"], ["op": "join", "vms": [101]],
+                ["op": "leave", "storage": ["nas"]],
+            ])
     }
 }

@@ -29,7 +29,7 @@ extension ActionCatalog {
             because: "moves many guests; may interrupt them",
             checks: [.otherNode("target"), .guestsMove],
             changes: .guestNode("target"), undo: .guests("bulk_migrate"), also: [Equivalent("migrate_*")],
-            example: ["target": "pve2"]),
+            examples: [["target": "pve2"]]),
     ]
 
     private static let row = ObjectRule.row("/nodes", where: "node", is: "{node}", fields: ["node", "status"])
@@ -85,7 +85,7 @@ extension ActionCatalog {
             checks: [.objectFits, .nodeOnline(nil), .dispensable], changes: .service,
             undo: .opposite("command", ["stop": "start", "start": "stop"]),
             needs: [Privilege("/nodes/{node}", "Sys.Modify")],
-            example: ["service": "cron", "command": "restart"])
+            examples: [["service": "cron", "command": "restart"]])
     }
 
     /// The same for the guests of a node and for guests anywhere in the cluster.
@@ -94,7 +94,7 @@ extension ActionCatalog {
         fixed: KeyValuePairs<String, String> = [:], always: KeyValuePairs<String, String> = [:],
         asNode: KeyValuePairs<String, String> = [:], risk: Risk,
         because reason: String, checks: [CheckKind] = [],
-        changes: ChangeRule, undo: UndoRule, also equivalents: [Equivalent], example: JSONObject = [:]
+        changes: ChangeRule, undo: UndoRule, also equivalents: [Equivalent], examples: [JSONObject] = []
     ) -> ActionDefinition {
         // A node's own start of many takes the locks of backups away from all of its guests; a node's own tasks say OK
         // while guests fail.
@@ -119,6 +119,7 @@ extension ActionCatalog {
                 + (asNode.isEmpty
                     ? [cluster(.on(.node, .cluster), always)]
                     : [cluster(.on(.node), asNode), cluster(.on(.cluster), always)]),
-            checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [], also: equivalents, example: example)
+            checks: checks + [.guestsFit], changes: changes, undo: undo, needs: [], also: equivalents,
+            examples: examples)
     }
 }

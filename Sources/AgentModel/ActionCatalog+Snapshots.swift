@@ -30,7 +30,7 @@ extension ActionCatalog {
             ], checks: [.unlocked(), .snapshotIsNew("snapname"), .snapshotsPossible],
             changes: .snapshot("snapname", true), undo: .action("delete_snapshot", [.same("snapname")]),
             needs: [Privilege("/vms/{vmid}", "VM.Snapshot")],
-            example: ["snapname": "before"])
+            examples: [["snapname": "before"]])
     }
 
     static let snapshots: [ActionDefinition] =
@@ -43,7 +43,7 @@ extension ActionCatalog {
                 checks: [.unlocked(), .snapshotExists("snapname")], changes: .rollback,
                 needs: [Privilege("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback")], safety: true,
                 runs: .flag("start"), also: [Equivalent("stop_*")],
-                example: ["snapname": "before"]),
+                examples: [["snapname": "before"]]),
             .change(
                 "delete_snapshot", "Delete a snapshot of a guest", on: guests,
                 [node, snapname, ParameterDefinition("force", .boolean, "forget it even where its disks cannot be")],
@@ -51,6 +51,6 @@ extension ActionCatalog {
                 both(.delete, "/snapshot/{snapname}", task: "delsnapshot"),
                 checks: [.unlocked(), .snapshotExists("snapname")], changes: .snapshot("snapname", false),
                 needs: [Privilege("/vms/{vmid}", "VM.Snapshot")], safety: true,
-                example: ["snapname": "before"]),
+                examples: [["snapname": "before"]]),
         ]
 }

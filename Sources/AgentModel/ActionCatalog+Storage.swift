@@ -36,7 +36,7 @@ extension ActionCatalog {
             checks: [.volumeExists("volume", isBackup: false), .volumeUnprotected("volume"), .volumeUnused("volume")],
             changes: .exists(false),
             needs: [Privilege("/storage/{storage}", "Datastore.Allocate", "Datastore.AllocateSpace")],
-            example: ["volume": "nas:iso/debian-13.iso"])
+            examples: [["volume": "nas:iso/debian-13.iso"]])
     }
 
     private static var download: ActionDefinition {
@@ -66,9 +66,11 @@ extension ActionCatalog {
                 Privilege("/storage/{storage}", "Datastore.AllocateTemplate"),
                 Privilege("/nodes/{node}", "Sys.AccessNetwork", "Sys.Modify"),
             ],
-            example: [
-                "url": "https://example.org/debian-13.iso", "content": "iso", "filename": "debian-13.iso",
-                "checksum": .string(String(repeating: "0f", count: 32)), "checksum-algorithm": "sha256",
+            examples: [
+                [
+                    "url": "https://example.org/debian-13.iso", "content": "iso", "filename": "debian-13.iso",
+                    "checksum": .string(String(repeating: "0f", count: 32)), "checksum-algorithm": "sha256",
+                ]
             ])
     }
 
@@ -84,7 +86,7 @@ extension ActionCatalog {
                 CallTemplate(.delete, "/storage/{storage}", when: .when("op", "remove"), tasks: [], forwards: []),
             ], endpoint: true, object: .call, checks: [.objectFits, .storageUnused], changes: .object, undo: .edit(),
             needs: [Privilege("/storage", "Datastore.Allocate")],
-            example: ["endpoint": "/storage/nas", "method": "PUT"])
+            examples: [["endpoint": "/storage/nas", "method": "PUT"]])
     }
 
     private static var storageKeys: [ParameterDefinition] {

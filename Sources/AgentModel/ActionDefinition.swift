@@ -40,8 +40,9 @@ package struct ActionDefinition: Sendable, Hashable {
     package let canBeOverruled: Bool
     /// A read of a storage shows the guests that have volumes on it.
     package let showsGuests: Bool
-    /// Parameters that, on the first of the targets, make a request; the least of them.
-    package let example: JSONObject
+    /// Parameters that, on the first of the targets, make a request each: the least first, then what it takes to use every
+    /// other parameter. Without any, none is the least.
+    package let examples: [JSONObject]
 
     /// Nothing brings back what this action does.
     package var irreversible: Bool { effect == .change && undo == .none }
@@ -66,7 +67,7 @@ package struct ActionDefinition: Sendable, Hashable {
     static func read(
         _ name: String, _ summary: String, on targets: [TargetForm], _ parameters: [ParameterDefinition] = [],
         rules: [ParameterRule] = [], needs privileges: [Privilege] = [], calls: [CallTemplate],
-        showsGuests: Bool = true, example: JSONObject = [:]
+        showsGuests: Bool = true, examples: [JSONObject] = []
     ) -> Self {
         Self(
             action: Action(name), summary: summary, effect: .read, targets: targets, parameters: parameters,
@@ -74,7 +75,7 @@ package struct ActionDefinition: Sendable, Hashable {
             takesEndpoint: false, expects: .present, object: .none, checks: [], changes: .none, undo: .none,
             privileges: privileges,
             takesSafetySnapshot: false, runs: nil, equivalents: [], answer: .final, canBeOverruled: false,
-            showsGuests: showsGuests, example: example)
+            showsGuests: showsGuests, examples: examples)
     }
 
     static func change(
@@ -85,7 +86,7 @@ package struct ActionDefinition: Sendable, Hashable {
         checks: [CheckKind] = [], changes: ChangeRule = .none, undo: UndoRule = .none, needs privileges: [Privilege],
         safety: Bool = false, runs: Condition? = nil,
         also equivalents: [Equivalent] = [], answer: AnswerRule = .final, canBeOverruled: Bool = false,
-        example: JSONObject = [:]
+        examples: [JSONObject] = []
     ) -> Self {
         Self(
             action: Action(name), summary: summary, effect: .change, targets: targets,
@@ -93,7 +94,7 @@ package struct ActionDefinition: Sendable, Hashable {
             needsApproval: approval, reason: reason, touches: touches, calls: calls, takesEndpoint: endpoint,
             expects: expects, object: object, checks: checks, changes: changes, undo: undo, privileges: privileges,
             takesSafetySnapshot: safety, runs: runs, equivalents: equivalents, answer: answer,
-            canBeOverruled: canBeOverruled, showsGuests: false, example: example)
+            canBeOverruled: canBeOverruled, showsGuests: false, examples: examples)
     }
 }
 

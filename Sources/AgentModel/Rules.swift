@@ -100,6 +100,10 @@ package enum CheckKind: Sendable, Hashable {
     case archive(String)
 
     // Objects, and the agent's own settings.
+    /// Nothing names the object when it goes; whoever does is told of where it changes.
+    case unreferenced([Reference])
+    /// What others have changed in these lists and not applied goes into force with the request.
+    case carriesAlong([PendingList])
     /// The object is there, or is not, as the operation needs.
     case objectFits
     /// The pool that a new guest goes to is there.
@@ -112,6 +116,31 @@ package enum CheckKind: Sendable, Hashable {
     case members
     case commandAllowed
     case downloadAllowed
+}
+
+/// Where PVE names an object, filled as that of a call.
+package enum Reference: Sendable, Hashable {
+    /// The rows of a list in which a field has the value, or all where none is given; and the field with a row's own name.
+    case rows(String, where: String? = nil, is: String = "", name: String)
+    /// The network devices of guests whose bridge it is.
+    case networkDevices(String)
+}
+
+/// A list whose rows tell, with `pending=1`, what is changed and not in force.
+package struct PendingList: Sendable, Hashable {
+    package let path: String
+    /// The field with a row's own name.
+    package let name: String
+    /// Below each row, and the name of its rows.
+    package let part: String?
+    package let partName: String
+
+    init(_ path: String, name: String, part: String? = nil, partName: String = "") {
+        self.path = path
+        self.name = name
+        self.part = part
+        self.partName = partName
+    }
 }
 
 /// What is looked at besides the guests that are named, and must not move until the plan is applied.

@@ -9,8 +9,8 @@ package enum TextForm: Sendable, Hashable {
     case line(Int)
     /// A disk as the kind of guest names it: `scsi0`, `rootfs`.
     case disk(GuestKind)
-    /// ASCII text that the regular expression, which must bound it, matches whole.
-    case shape(String)
+    /// ASCII text that the regular expression, which must bound it, matches whole; and texts that it matches.
+    case shape(String, samples: [String] = [])
 
     /// The form as a regular expression (ECMA 262), for schemas and error texts.
     package var pattern: String {
@@ -29,7 +29,7 @@ package enum TextForm: Sendable, Hashable {
         case .line(let limit): "^[^\\u0000-\\u001f\\u007f]{1,\(limit)}$"
         case .disk(.vm): Self.machineDisk
         case .disk(.container): Self.containerDisk
-        case .shape(let expression): "^\(expression)$"
+        case .shape(let expression, _): "^\(expression)$"
         }
     }
 

@@ -191,6 +191,8 @@ final class PreviewBuilder {
         case .archive(let name): try await archive(text(name))
         case .objectFits: objectFits()
         case .members: try await members()
+        case .unreferenced(let references): try await unreferenced(references)
+        case .carriesAlong(let lists): try await carriesAlong(lists)
         case .commandAllowed: commandAllowed()
         case .downloadAllowed: downloadAllowed()
         }

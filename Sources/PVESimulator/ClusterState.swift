@@ -19,6 +19,8 @@ struct ClusterState: Sendable {
     var replications = Objects<ReplicationJob>()
     /// What can be downloaded, by URL; anything else is taken for a file of no particular content.
     var downloads: [String: Download] = [:]
+    /// Sections of configuration files that nothing else of the simulator looks into, by file and name.
+    var sections: [String: [String: [String: String]]] = [:]
     var clusterName: String?
     var options: [String: String] = [:]
     /// Commands that were run inside guests, and what a test wants them to answer, by their first word.

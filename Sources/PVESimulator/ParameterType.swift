@@ -1,5 +1,6 @@
 /// Type and bounds of a parameter: `bool`, `int(0..5)`, `num`, `str(2..20)`, `enum(a|b)`, `intenum(1|2)`, `array`, or
-/// the name of a ``Format``, a ``PropertyFormat`` or a long enumeration; `^other` behind it demands another parameter.
+/// the name of a ``Format``, a ``PropertyFormat`` or a long enumeration, or `like(NAME=PATTERN)(2..8)` for a form of the schema that
+/// a regular expression tells; `^other` behind it demands another parameter.
 struct ParameterType: Sendable {
     enum Base: String, Sendable { case boolean, integer, number, string, array }
 
@@ -9,6 +10,8 @@ struct ParameterType: Sendable {
     var maximum: Int?
     var choices: [String] = []
     var format: Format?
+    /// A form by the schema's name for it, and what matches it whole.
+    var shape: (name: String, pattern: String)?
     var properties: PropertyFormat?
     /// A parameter that must be there too.
     var requires: String?
@@ -16,11 +19,11 @@ struct ParameterType: Sendable {
     var name: String { base.rawValue }
 
     init(_ text: some StringProtocol) {
-        let halves = text.split(separator: "^", maxSplits: 1)
-        let text = halves[0]
+        let halves = text.hasPrefix("like(") ? [text[...]] : text.split(separator: "^", maxSplits: 1)
+        let text = String(halves[0])
         requires = halves.count > 1 ? String(halves[1]) : nil
         let word = text.prefix { $0 != "(" }
-        let inner = text.dropFirst(word.count + 1).dropLast()
+        var inner = text.dropFirst(word.count + 1).dropLast()
         base = .string
         switch word {
         case "bool": base = .boolean
@@ -32,6 +35,12 @@ struct ParameterType: Sendable {
             choices = Self.words(inner)
         case "enum": choices = Self.words(inner)
         case "str": break
+        case "like":
+            let form = inner
+            let end = form.ranges(of: ")(").last
+            let parts = form[..<(end?.lowerBound ?? form.endIndex)].split(separator: "=", maxSplits: 1)
+            if parts.count == 2 { shape = (String(parts[0]), String(parts[1])) }
+            inner = form[(end?.upperBound ?? form.endIndex)...]
         case _ where Self.enumerations[String(word)] != nil: choices = Self.enumerations[String(word)] ?? []
         default:
             format = Format(rawValue: String(word))
@@ -97,6 +106,9 @@ struct ParameterType: Sendable {
             if let maximum, number > Double(maximum) { return "value must have a maximum value of \(maximum)" }
         case .string:
             if let format, let error = format.error(in: text) { return error }
+            if let shape, let form = try? Regex(shape.pattern), text.wholeMatch(of: form) == nil {
+                return "invalid format - value does not look like a valid \(shape.name)\n"
+            }
             if let properties, let error = PropertyList.error(in: text, named: name, format: properties) {
                 return error
             }

@@ -51,7 +51,7 @@ package enum FormSamples {
         case .storageMap: ["local", "1", "aa:bb,cc:dd"]
         case .disk(.vm): ["ide3", "sata5", "scsi30", "virtio15", "efidisk0", "tpmstate0", "unused255"]
         case .disk(.container): ["rootfs", "mp0", "mp255", "unused7"]
-        case .shape: shapes[form] ?? []
+        case .shape(_, let samples): samples.isEmpty ? shapes[form] ?? [] : samples
         case .node, .storage, .pool, .environment, .snapshot, .dnsName, .word, .label: ["abc", "a-1"]
         }
     }

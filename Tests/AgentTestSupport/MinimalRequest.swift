@@ -1,9 +1,11 @@
 package import AgentModel
 package import StrictJSON
 
-/// The least that each action can be asked for with: the catalogue's example.
+/// The least that each action can be asked for with: the catalogue's first example.
 package enum MinimalRequest {
-    package static func params(of action: Action) -> JSONObject { ActionCatalog.definition(of: action).example }
+    package static func params(of action: Action) -> JSONObject {
+        ActionCatalog.definition(of: action).examples.first ?? [:]
+    }
 
     package static func target(of action: Action) -> String {
         ActionCatalog.definition(of: action).targets[0].example

@@ -22,17 +22,21 @@ package struct Variant: Sendable, CustomStringConvertible {
         return try .sample(action, target, .object(all))
     }
 
-    /// All variants of an action: its least on each target, and what the table below adds.
+    /// All variants of an action: its least on each target, its other examples, and what the table below adds.
     package static func all(of action: Action) -> [Variant] { byAction[action] ?? [] }
 
     private static let byAction = Dictionary(uniqueKeysWithValues: Action.allCases.map { ($0, make($0)) })
 
     private static func make(_ action: Action) -> [Variant] {
         let own = (more[action.rawValue] ?? []).map { Variant(action: action, target: $0.0, params: $0.1) }
-        let least = ActionCatalog.definition(of: action).targets.map { form in
+        let definition = ActionCatalog.definition(of: action)
+        let least = definition.targets.map { form in
             Variant(action: action, target: form.example, params: MinimalRequest.params(of: action))
         }
-        return (least + own).filter { (try? $0.request()) != nil }
+        let examples = definition.examples.dropFirst().map { params in
+            Variant(action: action, target: definition.targets[0].example, params: params)
+        }
+        return (least + examples + own).filter { (try? $0.request()) != nil }
     }
 
     /// What cannot be written as one line in the table.
@@ -69,15 +73,8 @@ package struct Variant: Sendable, CustomStringConvertible {
         delete_backup storage/local-lvm {"volume":"local-lvm:vm-101-disk-0"}
         delete_volume storage/local {"volume":"local:vztmpl/debian-13.tar.zst"}
         delete_volume storage/local-lvm {"volume":"local-lvm:vm-101-disk-0"}
-        backup_job_edit cluster {"op":"add","id":"nightly","schedule":"sun 01:00","storage":"nas"}
-        backup_job_edit cluster {"op":"change","id":"nightly","enabled":false}
-        backup_job_edit cluster {"op":"change","id":"nightly","delete":["comment"]}
         download_to_storage storage/nas {"url":"https://a.org/a","content":"iso","filename":"a","checksum":"SUM96","checksum-algorithm":"sha384"}
         download_to_storage storage/nas {"url":"https://a.org/a","content":"iso","filename":"a","checksum":"SUM128","checksum-algorithm":"sha512"}
-        pool_edit pool/prod {"op":"add"}
-        pool_edit pool/prod {"op":"change","comment":"x"}
-        pool_edit pool/prod {"op":"join","vms":[101]}
-        pool_edit pool/prod {"op":"leave","storage":["nas"]}
         ha_edit vm/101 {"op":"add"}
         ha_edit vm/101 {"op":"change","state":"stopped"}
         ha_edit vm/101 {"op":"change","delete":["comment"]}

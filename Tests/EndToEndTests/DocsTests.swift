@@ -36,8 +36,8 @@ struct DocsTests {
     }
 
     @Test func `the documents give the token the privileges that check looks for`() throws {
-        let commands = try Documents.lines("docs/configuration.md").filter { $0.hasPrefix("pveum role add") }
-        #expect(commands == [9, 8].map(EnvironmentReport.roleCommand(on:)))
+        try Documents.expectLines(
+            "docs/configuration.md", beginning: "pveum role add", [9, 8].map(EnvironmentReport.roleCommand(on:)))
     }
 
     @Test func `the matrix of actions is the catalogue`() throws {

@@ -48,6 +48,20 @@ enum Documents {
         #expect(try Self.rows(path, under: header) == rows, sourceLocation: sourceLocation)
     }
 
+    /// Holds the lines that begin so against `lines`, or puts these in their places where that was asked for.
+    static func expectLines(
+        _ path: String, beginning prefix: String, _ expected: [String],
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        var lines = try lines(path)
+        let places = lines.indices.filter { lines[$0].hasPrefix(prefix) }
+        if GoldenFile.isWriting, places.count == expected.count {
+            for (place, line) in zip(places, expected) { lines[place] = line }
+            try Data(lines.joined(separator: "\n").utf8).write(to: root.appending(path: path))
+        }
+        #expect(places.map { lines[$0] } == expected, sourceLocation: sourceLocation)
+    }
+
     /// Every test, as `File: name`.
     static func tests() throws -> Set<String> {
         let folder = root.appending(path: "Tests").path

@@ -68,7 +68,7 @@ struct UndoTests {
         case "entries": return key.hasPrefix("firewall/") && key.contains(".ipset.")
         case "snapshot": return ["snapshots", "parent"].contains { key == "\(wish.target).\($0)" }
         case _ where name.hasPrefix("rule "): return key.hasPrefix("rule/\(name.dropFirst("rule ".count)).")
-        case _ where wish.action == "backup_job_edit": return key == "job/nightly.\(name)"
+        case _ where wish.target == "cluster": return key.hasSuffix(".\(name)")
         default: return key == "\(wish.target).\(name)"
         }
     }

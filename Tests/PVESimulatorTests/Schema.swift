@@ -123,6 +123,7 @@ extension Simulator.Parameter {
 
     /// Whether `format` stands for what the schema says.
     private func isMeant(_ other: Schema.Parameter) -> Bool {
+        if let format, [other.format, other.pattern].contains(format) { return true }
         guard let meaning = format.flatMap({ Self.meanings[$0] }) else { return false }
         return [other.format, other.pattern].contains { $0.map { meaning.contains($0) } ?? false }
     }

@@ -38,6 +38,11 @@ extension Simulator {
             for (scope, firewall) in world.firewalls {
                 for (key, value) in firewall.settings { found["firewall/\(scope.name).\(key)"] = value }
             }
+            for (file, sections) in world.sections {
+                for (id, options) in sections {
+                    for (key, value) in options { found["\(file)/\(id).\(key)"] = Self.sorted(value) }
+                }
+            }
             return found
         }
     }
