@@ -57,12 +57,6 @@ struct Access: Sendable {
 }
 
 let accessEndpoints: [Endpoint] = [
-    .get("access") { _, _ in
-        .rows(
-            ["users", "groups", "roles", "acl", "domains", "openid", "tfa", "ticket", "password"].map {
-                ["subdir": .string($0)]
-            })
-    },
     .get("access/permissions", "path:str userid:str") { world, call in
         .object(world.permissions(of: call.caller, on: call["path"]))
     },

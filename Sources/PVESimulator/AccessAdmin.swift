@@ -48,8 +48,7 @@ private let userKind = ObjectKind<Directory.User>(
         guard call.caller.may("Realm.AllocateUser", on: realm) else {
             throw Failure.denied("\(realm), Realm.AllocateUser")
         }
-    },
-    unknown: { _, id in Failure("no such user ('\(id)')") },
+    }, unknown: { _, id in Failure("no such user ('\(id)')") },
     taken: { Failure("create user failed: user '\($0)' already exists") },
     show: { _, item, row in
         let tokens = item.old?.tokens.sorted ?? []
@@ -59,9 +58,7 @@ private let userKind = ObjectKind<Directory.User>(
         row["groups"] = JSON(item.old?.groups.sorted() ?? [])
         row["tokens"] =
             tokens.isEmpty
-            ? .null
-            : .object(
-                tokens.reduce(into: JSONObject()) { $0[$1.id] = .object($1.object.row(by: tokenTable)) })
+            ? .null : .object(tokens.reduce(into: JSONObject()) { $0[$1.id] = .object($1.object.row(by: tokenTable)) })
         return true
     },
     check: { _, item in
@@ -78,9 +75,7 @@ private let groupKind = ObjectKind<[String: String]>(
     path: "access/groups", id: "groupid", place: { _ in \.directory.groups },
     reads: "/access/groups Sys.Audit|Group.Allocate", writes: "/access/groups Group.Allocate",
     makes: "comment:str groupid!:groupid", changes: "comment:str",
-    unknown: { verb, id in
-        Failure((verb == .read ? "" : "\(verb) group failed: ") + "group '\(id)' does not exist")
-    },
+    unknown: { verb, id in Failure((verb == .read ? "" : "\(verb) group failed: ") + "group '\(id)' does not exist") },
     taken: { Failure("create group failed: group '\($0)' already exists") },
     show: { world, item, row in
         let members = world.directory.users.sorted.filter { $0.object.groups.contains(item.id) }.map(\.id)
@@ -110,8 +105,7 @@ private let roleKind = ObjectKind<[String: String]>(
         Failure(
             verb == .delete && id.hasPrefix("PVE")
                 ? "auto-generated role '\(id)' cannot be deleted" : "role '\(id)' does not exist")
-    },
-    taken: { Failure("create role failed: role '\($0)' already exists") },
+    }, taken: { Failure("create role failed: role '\($0)' already exists") },
     show: { _, item, row in
         row["special"] = item.old?["special"] == nil ? 0 : 1
         guard item.call["roleid"] != nil else { return true }

@@ -84,7 +84,7 @@ extension ClusterState {
         if wanted.isEmpty { wanted = guestsToBackUp(call.values).filter { $0.node == call.node }.map(\.vmid) }
         let vmids = wanted
         let id = vmids.count == 1 ? String(vmids[0]) : ""
-        var work = Work(type: "vzdump", id: id, node: call.node) { world, log in
+        return run(type: "vzdump", id: id, call) { world, log in
             if let obstacle = world.obstacle(to: storage) { throw Failure(obstacle) }
             log.lines.append("INFO: starting new backup job: vzdump \(call.text("vmid")) --storage \(storage)")
             for vmid in vmids where world.guests[vmid]?.lock == nil { world.lock(vmid, "backup") }
@@ -92,11 +92,9 @@ extension ClusterState {
             let failed = vmids.filter { !world.saveBackup(of: $0, to: storage, call, &log) }
             log.lines.append("INFO: Backup job finished \(failed.isEmpty ? "successfully" : "with errors")")
             if !failed.isEmpty { throw Failure("job errors") }
-        }
-        work.release = { world in
+        } release: { world in
             for vmid in vmids where world.guests[vmid]?.lock == "backup" { world.lock(vmid, nil) }
         }
-        return start(work, by: call.caller)
     }
 
     private mutating func saveBackup(
@@ -155,11 +153,10 @@ extension ClusterState {
         let (privilege, vmid) = (call["vmid"] == nil ? "Datastore.Allocate" : "Datastore.AllocateSpace", call["vmid"])
         guard call.caller.may(privilege, on: "/storage/\(id)") else { throw .denied("/storage/\(id), \(privilege)") }
         if let vmid, !call.caller.may("VM.Backup", on: "/vms/\(vmid)") { throw .denied("/vms/\(vmid), VM.Backup") }
-        let work = Work(type: "prunebackups", id: vmid.map { "\($0)@\(id)" } ?? id, node: call.node) { world, log in
+        return run(type: "prunebackups", id: vmid.map { "\($0)@\(id)" } ?? id, call) { world, log in
             guard let storage = world.storage(id) else { throw Failure("storage '\(id)' does not exist") }
             guard storage.isActive else { throw Failure("storage '\(id)' is not online") }
             world.removePruned(on: storage, call["prune-backups"], kind: call["type"], vmid: call.int("vmid"), &log)
         }
-        return start(work, by: call.caller)
     }
 }

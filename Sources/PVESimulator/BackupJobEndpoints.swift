@@ -30,8 +30,7 @@ let backupJobKind = ObjectKind<[String: String]>(
         case .update: Failure("no such vzdump job")
         default: Failure("400 Parameter verification failed.\nid: No such job '\(id)'")
         }
-    },
-    taken: { Failure("Job '\($0)' already exists") },
+    }, taken: { Failure("Job '\($0)' already exists") },
     show: { world, item, row in
         row["type"] = "vzdump"
         row["enabled"] = row["enabled"] ?? 1
@@ -68,7 +67,6 @@ let backupJobEndpoints: [Endpoint] = [
         }
         return .data(["children": .array(world.guests(in: job).map(\.includedVolumes))])
     },
-    .get("cluster/backup-info") { _, _ in .data(names(["not-backed-up"], key: "subdir")) },
     .get("cluster/backup-info/not-backed-up", needs: "/ Sys.Audit") { world, _ in
         let jobs = world.backupJobs.values.filter { $0["enabled"] != "0" }
         let covered = Set(jobs.flatMap { world.guests(in: $0).map(\.vmid) })

@@ -30,8 +30,6 @@ let bulkPowerEndpoints: [Endpoint] = [
     .post("nodes/{node}/suspendall", "vms:vmid-list" + workers) { world, call in
         try world.onNode(.suspend, call, type: "suspendall")
     },
-    .get("cluster/bulk-action") { _, _ in .data(names(["guest"])) },
-    .get("cluster/bulk-action/guest") { _, _ in .data(names(["start", "shutdown", "migrate", "suspend"])) },
     .post("cluster/bulk-action/guest/start", clusterWorkers + " timeout:int") { world, call in
         try world.onCluster(.start, call)
     },
@@ -69,7 +67,7 @@ extension ClusterState {
     fileprivate mutating func onNode(_ action: BulkPower, _ call: EndpointCall, type: String) throws(Failure) -> Reply {
         let named = Format.list(call.text("vms"))
         try checkPower(named, call)
-        let work = Work(type: type, id: "", node: call.node) { world, log in
+        return run(type: type, id: "", call) { world, log in
             if action == .start { world.removeBackupLocks(on: call.node, &log) }
             let wanted = world.meant(named, on: call.node, onBootOnly: action == .start && !call.flag("force"))
             for guest in action == .start ? wanted : wanted.reversed() {
@@ -81,7 +79,6 @@ extension ClusterState {
             guard action == .start else { return }
             for (name, exit) in world.failures(in: log) { log.lines.append("Starting \(name) failed: \(exit)") }
         }
-        return start(work, by: call.caller)
     }
 
     /// A node that starts takes every lock of a backup for one that a crash left behind.

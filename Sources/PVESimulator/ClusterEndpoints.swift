@@ -1,16 +1,7 @@
 import StrictJSON
 
 let clusterEndpoints: [Endpoint] = [
-    .get("") { _, _ in .data(names(["version", "cluster", "nodes", "storage", "access", "pools"], key: "subdir")) },
     .get("version") { _, _ in .data(["release": "9.2", "repoid": "14a22df3", "simulator": true, "version": "9.2.6"]) },
-    .get("cluster") { _, _ in
-        .data(
-            names([
-                "acme", "backup", "backup-info", "bulk-action", "ceph", "config", "firewall", "ha", "jobs", "log",
-                "mapping", "metrics", "notifications", "nextid", "options", "qemu", "replication", "resources",
-                "status", "tasks", "sdn",
-            ]))
-    },
     .get("cluster/resources", "type:enum(vm|storage|node|sdn)") { world, call in world.resources(call) },
     .get("cluster/status", needs: "/ Sys.Audit") { world, _ in .data(world.clusterStatus) },
     .get("cluster/nextid", "vmid:vmid") { world, call in
@@ -49,10 +40,6 @@ let clusterEndpoints: [Endpoint] = [
         for (key, value) in call.values where key != "delete" { world.options[key] = value }
     },
     .get("cluster/log", "max:int(1..)") { world, call in .rows(world.logRows(call)) },
-    .get("cluster/jobs") { _, _ in .data(names(["schedule-analyze", "realm-sync"], key: "subdir")) },
-    .get("cluster/config", needs: "/ Sys.Audit") { _, _ in
-        .data(names(["nodes", "totem", "join", "qdevice", "apiversion"]))
-    },
     .get("cluster/config/nodes", needs: "/ Sys.Audit") { world, _ in
         guard world.clusterName != nil else { return .data([]) }
         return .rows(
@@ -71,11 +58,6 @@ let clusterEndpoints: [Endpoint] = [
 ]
 
 private let languages = "ar|ca|da|de|en|es|eu|fa|fr|hr|he|it|ja|ka|kr|nb|nl|nn|pl|pt_BR|ru|sl|sv|tr|ukr|zh_CN|zh_TW"
-
-/// An index: `[{"name":…},…]`.
-func names(_ list: [String], key: String = "name") -> JSON {
-    .array(list.map { name in .object([key: .string(name)]) })
-}
 
 /// As the options show it: taken apart.
 private func tagStyle(_ text: String) -> JSON {

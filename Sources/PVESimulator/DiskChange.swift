@@ -3,7 +3,7 @@ extension ClusterState {
     mutating func resizeVM(_ call: EndpointCall) throws(Failure) -> Reply {
         _ = try guest(call)
         let key = call.text("disk")
-        let work = Work(type: "resize", id: String(call.vmid), node: call.node) { world, _ in
+        return run(type: "resize", id: String(call.vmid), call) { world, _ in
             let guest = try world.guest(call)
             if let digest = call["digest"], digest != guest.digest {
                 throw Failure("checksum mismatch (file change by other user?)")
@@ -17,7 +17,6 @@ extension ClusterState {
             world.resize(key, call)
             log.lines.append("Image resized.")
         }
-        return start(work, by: call.caller)
     }
 
     mutating func resizeContainer(_ call: EndpointCall) throws(Failure) -> Reply {
@@ -27,11 +26,10 @@ extension ClusterState {
         let key = call.text("disk")
         guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
         guard Self.newSize(of: disk, call) >= disk.bytes else { throw Failure("unable to shrink disk size") }
-        let work = Work(type: "resize", id: String(call.vmid), node: call.node) { world, log in
+        return run(type: "resize", id: String(call.vmid), call) { world, log in
             world.resize(key, call)
             log.lines.append("Image resized.")
         }
-        return start(work, by: call.caller)
     }
 
     /// What Proxmox VE makes of a mount point that is not there.
@@ -68,7 +66,7 @@ extension ClusterState {
         guard storage != disk.storage || format != disk.format else {
             throw Failure("you can't move to the same storage with same format")
         }
-        let work = Work(type: "qmmove", id: String(call.vmid), node: call.node) { world, log in
+        return run(type: "qmmove", id: String(call.vmid), call) { world, log in
             guard let guest = world.guests[call.vmid] else { throw Failure("disk '\(key)' does not exist") }
             var moved = disk
             moved.volume = world.newVolume(on: storage, for: call.vmid, format: format, besides: guest)
@@ -80,7 +78,6 @@ extension ClusterState {
                 if !call.flag("delete") { guest.addUnused(disk.volume) }
             }
         }
-        return start(work, by: call.caller)
     }
 
     mutating func moveVolume(_ call: EndpointCall) throws(Failure) -> Reply {
@@ -93,7 +90,7 @@ extension ClusterState {
         if let target = call.int("target-vmid") { return try reassign(key, disk, to: target, call) }
         let storage = try definition(call["storage"] ?? disk.storage)
         if let obstacle = obstacle(to: storage.id, on: call.node, for: call.kind) { throw Failure(obstacle) }
-        let work = Work(type: "move_volume", id: String(call.vmid), node: call.node) { world, _ in
+        return run(type: "move_volume", id: String(call.vmid), call) { world, _ in
             var moved = disk
             moved.volume = world.newVolume(on: storage.id, for: call.vmid, format: disk.format, besides: guest)
             world.change(call.vmid) { guest in
@@ -101,7 +98,6 @@ extension ClusterState {
                 if !call.flag("delete") { guest.addUnused(disk.volume) }
             }
         }
-        return start(work, by: call.caller)
     }
 
     private mutating func reassign(
@@ -126,7 +122,7 @@ extension ClusterState {
         }
         let id = "\(call.vmid)-\(key)>\(target)-\(targetKey)"
         let type = call.kind == .vm ? "qmmove" : "move_volume"
-        let work = Work(type: type, id: id, node: call.node) { world, log in
+        return run(type: type, id: id, call) { world, log in
             guard let receiver = world.guests[target] else { throw Failure("VM \(target) does not exist") }
             var moved = disk
             moved.volume = world.newVolume(on: disk.storage, for: target, format: disk.format, besides: receiver)
@@ -134,6 +130,5 @@ extension ClusterState {
             world.change(call.vmid) { $0.config[key] = nil }
             world.change(target) { $0.config[targetKey] = moved.line }
         }
-        return start(work, by: call.caller)
     }
 }

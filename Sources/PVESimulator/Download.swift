@@ -26,10 +26,9 @@ extension ClusterState {
         guard isPlain, Self.endings[content]?.contains(where: { name.hasSuffix($0) }) == true else {
             throw .parameters(["filename": "wrong file extension"])
         }
-        let work = Work(type: "download", id: name, node: call.node) { world, log in
+        return run(type: "download", id: name, call) { world, log in
             try world.save(call, as: "\(id):\(content)/\(name)", &log)
         }
-        return start(work, by: call.caller)
     }
 
     private mutating func save(_ call: EndpointCall, as volume: String, _ log: inout TaskLog) throws(Failure) {

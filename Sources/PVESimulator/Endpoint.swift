@@ -86,73 +86,51 @@ struct EndpointCall: Sendable {
 
 /// Finds endpoints by path.
 struct EndpointTable: Sendable {
-    private final class Branch: Sendable {
-        let children: [String: Branch]
-        let parameter: (name: String, branch: Branch)?
-        /// Name and endpoints of a parameter that takes the rest of the path.
-        let rest: (name: String, methods: [String: Endpoint])?
-        let methods: [String: Endpoint]
+    /// Below a segment of the path; the gaps are `{}` and, where one takes the rest of the path, `{*}`.
+    private struct Branch: Sendable {
+        var children: [Substring: Branch] = [:]
+        var methods: [String: Endpoint] = [:]
 
-        init(_ endpoints: [(segments: ArraySlice<Substring>, endpoint: Endpoint)]) {
-            var groups: [Substring: [(ArraySlice<Substring>, Endpoint)]] = [:]
-            var methods: [String: Endpoint] = [:]
-            for (segments, endpoint) in endpoints {
-                guard let first = segments.first else {
-                    methods[endpoint.method] = endpoint
-                    continue
-                }
-                groups[first, default: []].append((segments.dropFirst(), endpoint))
-            }
-            var children: [String: Branch] = [:]
-            var parameter: (String, Branch)?
-            var rest: (String, [String: Endpoint])?
-            for (segment, group) in groups {
-                if segment.hasSuffix("*}") {
-                    let byMethod = group.reduce(into: [String: Endpoint]()) { $0[$1.1.method] = $1.1 }
-                    rest = (String(segment.dropFirst().dropLast(2)), byMethod)
-                } else if segment.hasPrefix("{") {
-                    parameter = (String(segment.dropFirst().dropLast()), Branch(group))
-                } else {
-                    children[String(segment)] = Branch(group)
-                }
-            }
-            self.children = children
-            self.parameter = parameter
-            self.rest = rest
-            self.methods = methods
-        }
-
-        func find(_ method: String, _ segments: ArraySlice<String>, _ values: inout [String: String]) -> Endpoint? {
-            guard let first = segments.first else { return methods[method] }
-            if let child = children[first] { return child.find(method, segments.dropFirst(), &values) }
-            if let rest {
-                values[rest.name] = segments.joined(separator: "/")
-                return rest.methods[method]
-            }
-            guard let parameter else { return nil }
-            values[parameter.name] = first
-            return parameter.branch.find(method, segments.dropFirst(), &values)
+        mutating func add(_ endpoint: Endpoint, at path: ArraySlice<Substring>) {
+            guard let first = path.first else { return methods[endpoint.method] = endpoint }
+            let key = first.hasSuffix("*}") ? "{*}" : first.hasPrefix("{") ? "{}" : first
+            children[key, default: Branch()].add(endpoint, at: path.dropFirst())
         }
     }
 
-    private let root: Branch
+    private var root = Branch()
 
-    init(_ endpoints: [Endpoint]) { root = Branch(endpoints.map { ($0.path.split(separator: "/")[...], $0) }) }
+    init(_ endpoints: [Endpoint]) {
+        for endpoint in endpoints { root.add(endpoint, at: endpoint.path.split(separator: "/")[...]) }
+    }
 
     /// The endpoint for decoded path segments, with what they gave for its parameters.
     func find(_ method: String, _ segments: [String]) -> (Endpoint, [String: String])? {
+        var branch = root
+        for segment in segments {
+            if let rest = branch.children["{*}"] {
+                branch = rest
+                break
+            }
+            guard let next = branch.children[segment[...]] ?? branch.children["{}"] else { return nil }
+            branch = next
+        }
+        guard let endpoint = branch.methods[method] else { return nil }
         var values: [String: String] = [:]
-        return root.find(method, segments[...], &values).map { ($0, values) }
+        for (index, gap) in endpoint.path.split(separator: "/").enumerated() where gap.hasPrefix("{") {
+            let name = String(gap.dropFirst().dropLast(gap.hasSuffix("*}") ? 2 : 1))
+            values[name] = gap.hasSuffix("*}") ? segments[index...].joined(separator: "/") : segments[index]
+        }
+        return (endpoint, values)
     }
 
     static let list =
         storageKind.endpoints + haRuleKind.endpoints + haResourceKind.endpoints + backupJobKind.endpoints
         + replicationKind.endpoints + clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints
-        + guestConfigEndpoints + snapshotEndpoints
-        + storageEndpoints + firewallEndpoints + haEndpoints + backupEndpoints + backupJobEndpoints
-        + replicationEndpoints + bulkPowerEndpoints + bulkMigrationEndpoints + serviceEndpoints + metricsEndpoints
-        + networkEndpoints + cloudInitEndpoints + guestAgentEndpoints + poolEndpoints + accessEndpoints
-        + accessAdminEndpoints + absentEndpoints
+        + guestConfigEndpoints + snapshotEndpoints + storageEndpoints + firewallEndpoints + haEndpoints
+        + backupEndpoints + backupJobEndpoints + replicationEndpoints + bulkPowerEndpoints + bulkMigrationEndpoints
+        + serviceEndpoints + metricsEndpoints + networkEndpoints + cloudInitEndpoints + guestAgentEndpoints
+        + poolEndpoints + accessEndpoints + accessAdminEndpoints + absentEndpoints + directoryEndpoints
 
     static let all = EndpointTable(list)
 }

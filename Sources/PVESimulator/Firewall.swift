@@ -71,9 +71,7 @@ extension [FirewallRule] {
         return place
     }
 
-    private func checkDigest(_ call: EndpointCall) throws(Failure) {
-        try call.checkDigest(FirewallRule.digest(self))
-    }
+    private func checkDigest(_ call: EndpointCall) throws(Failure) { try call.checkDigest(FirewallRule.digest(self)) }
 
     private static func check(_ fields: [String: String]) throws(Failure) {
         if let macro = fields["macro"], !macros.contains(macro) {

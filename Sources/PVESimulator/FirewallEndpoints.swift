@@ -16,7 +16,6 @@ private struct Level: Sendable {
     var reads: String
     var writes: String
     var options: String
-    var index: [String]
     var scope: @Sendable (EndpointCall) -> FirewallScope
 
     /// Whether it has names for addresses.
@@ -29,7 +28,7 @@ private let levelList: [Level] =
             base: "cluster/firewall", reads: "/ Sys.Audit", writes: "/ Sys.Modify",
             options:
                 "ebtables:bool enable:int(0..) log_ratelimit:log-ratelimit policy_forward:enum(ACCEPT|DROP) \(policies)",
-            index: ["aliases", "rules", "options", "groups", "ipset", "macros", "refs"], scope: { _ in .cluster }),
+            scope: { _ in .cluster }),
         Level(
             base: "nodes/{node}/firewall", reads: "/nodes/{node} Sys.Audit", writes: "/nodes/{node} Sys.Modify",
             options: """
@@ -39,7 +38,7 @@ private let levelList: [Level] =
                 protection_synflood_burst:int protection_synflood_rate:int
                 nftables:bool nosmurfs:bool protection_synflood:bool smurf_log_level:\(levels)
                 tcp_flags_log_level:\(levels) tcpflags:bool
-                """, index: ["rules", "options", "log"], scope: { .node($0.node) }),
+                """, scope: { .node($0.node) }),
     ]
     + ["qemu", "lxc"].map { word in
         Level(
@@ -48,7 +47,7 @@ private let levelList: [Level] =
             options: """
                 dhcp:bool enable:bool ipfilter:bool log_level_in:\(levels) log_level_out:\(levels) macfilter:bool ndp:bool
                 radv:bool \(policies)
-                """, index: ["rules", "aliases", "ipset", "refs", "options"], scope: { .guest($0.vmid) })
+                """, scope: { .guest($0.vmid) })
     }
 
 let firewallEndpoints: [Endpoint] =
@@ -64,7 +63,6 @@ private func optionEndpoints(_ level: Level) -> [Endpoint] {
     let parameters = level.options + " delete:configid-list digest:str(..64)"
     let log = level.base.hasSuffix("{vmid}/firewall") ? "/vms/{vmid} VM.Console" : "/nodes/{node} Sys.Syslog"
     return [
-        .get(level.base) { _, _ in .data(names(level.index)) },
         .get(level.base + "/options", needs: level.reads) { world, call in
             let options = world[firewall: scope(call)].options
             var row = options.row(by: ParameterTable(parameters, path: ""))
@@ -121,8 +119,7 @@ private func addressEndpoints(_ level: Level) -> [Endpoint] {
         place: { call in \.[firewall: scope(call)].sets[known: call.text("name")].entries }, lists: level.reads,
         reads: level.reads, writes: level.writes, makes: "cidr!:fw-addr comment:str nomatch:bool",
         changes: "comment:str digest:str(..64) nomatch:bool", removes: "digest:str(..64)", hasDigest: true,
-        isSorted: false,
-        permit: { world, call in _ = try world[firewall: scope(call)].set(call) },
+        isSorted: false, permit: { world, call in _ = try world[firewall: scope(call)].set(call) },
         unknown: { verb, _ in verb == .delete ? nil : .parameters(["cidr": "no such IP/Network"]) },
         taken: { .parameters(["cidr": "address '\($0)' already exists"]) },
         check: { _, item in
@@ -136,8 +133,7 @@ private func addressEndpoints(_ level: Level) -> [Endpoint] {
         },
         .get(sets, needs: level.reads) { world, call in .rows(world[firewall: scope(call)].sets.rows("name")) },
         .change("POST", sets, "comment:str digest:str(..64) name!:word(2..64) rename:word(2..64)", needs: level.writes)
-        {
-            world, call in
+        { world, call in
             try world[firewall: scope(call)].sets.add(
                 call, "name", unknown: { Failure("IPSet '\($0)' does not exist") },
                 taken: { .parameters(["name": "IPSet '\($0)' already exists"]) })
@@ -155,22 +151,19 @@ private func addressEndpoints(_ level: Level) -> [Endpoint] {
 private func aliasKind(_ level: Level) -> ObjectKind<[String: String]> {
     ObjectKind(
         path: level.base + "/aliases", id: "name", place: { call in \.[firewall: level.scope(call)].aliases },
-        lists: level.reads, reads: level.reads, writes: level.writes,
-        makes: "cidr!:cidr comment:str name!:word(2..64)",
+        lists: level.reads, reads: level.reads, writes: level.writes, makes: "cidr!:cidr comment:str name!:word(2..64)",
         changes: "cidr!:cidr comment:str digest:str(..64) rename:word(2..64)", removes: "digest:str(..64)",
         omits: ["rename"], hasDigest: true,
         name: { world, call in
             let name = call.text("name").lowercased()
             return world[firewall: level.scope(call)].aliases.ids.first { $0.lowercased() == name }
-        },
-        unknown: { verb, _ in verb == .delete ? nil : .parameters(["name": "no such alias"]) },
+        }, unknown: { verb, _ in verb == .delete ? nil : .parameters(["name": "no such alias"]) },
         taken: { .parameters(["name": "alias '\($0)' already exists"]) },
         show: { _, item, row in
             row["ipversion"] = item.old?["cidr"]?.contains(":") == true ? 6 : 4
             if item.call["name"] != nil { row["digest"] = nil }
             return true
-        },
-        check: { _, item in if item.new != nil { item.new?["comment"] = item.call["comment"] } })
+        }, check: { _, item in if item.new != nil { item.new?["comment"] = item.call["comment"] } })
 }
 
 private let group = "cluster/firewall/groups/{group}"
@@ -178,8 +171,7 @@ private let groupEndpoints: [Endpoint] =
     ruleEndpoints(
         group, reads: "/ Sys.Audit", writes: "/ Sys.Modify",
         permit: { world, call in _ = try world.firewallGroup(call) },
-        place: { call in \.[firewall: .cluster].groups[known: call.text("group")].rules })
-    + [
+        place: { call in \.[firewall: .cluster].groups[known: call.text("group")].rules }) + [
         .get("cluster/firewall/groups") { world, _ in .rows(world[firewall: .cluster].groups.rows("group")) },
         .change(
             "POST", "cluster/firewall/groups", "comment:str digest:str(..64) group!:word(2..18) rename:word(2..18)",
@@ -254,8 +246,8 @@ extension Firewall {
         func rows(_ word: String, _ mark: String, _ names: [(String, String?)]) -> [JSON] {
             names.map { name, comment in
                 [
-                    "comment": comment.map { .string($0) }, "name": .string(name),
-                    "ref": .string("\(mark)dc/\(name)"), "scope": "dc", "type": .string(word),
+                    "comment": comment.map { .string($0) }, "name": .string(name), "ref": .string("\(mark)dc/\(name)"),
+                    "scope": "dc", "type": .string(word),
                 ]
             }
         }

@@ -1,11 +1,5 @@
 import StrictJSON
 
-private let commands = [
-    "exec", "exec-status", "file-read", "file-write", "fsfreeze-freeze", "fsfreeze-status", "fsfreeze-thaw", "fstrim",
-    "get-fsinfo", "get-host-name", "get-memory-block-info", "get-memory-blocks", "get-osinfo", "get-time",
-    "get-timezone", "get-users", "get-vcpus", "info", "network-get-interfaces", "ping", "set-user-password", "shutdown",
-    "suspend-disk", "suspend-hybrid", "suspend-ram",
-]
 private let needs = "/vms/{vmid} VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted"
 private let all = "/vms/{vmid} VM.GuestAgent.Unrestricted"
 
@@ -41,7 +35,6 @@ let guestAgentEndpoints: [Endpoint] =
         }
         return method == "GET" ? .get(path, needs: needs, handler) : .post(path, needs: needs, handler)
     } + [
-        .get("nodes/{node}/qemu/{vmid}/agent", needs: needs) { _, _ in .data(names(commands)) },
         .post("nodes/{node}/qemu/{vmid}/agent/ping", needs: needs) { world, call in
             try world.checkAgent(call)
             return .data(["result": [:]])

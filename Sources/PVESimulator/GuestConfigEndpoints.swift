@@ -33,11 +33,10 @@ let guestConfigEndpoints: [Endpoint] =
             needs: vmConfigNeeds
         ) { world, call in
             try world.checkConfigChange(call)
-            let work = world.work("config", call, exclusive: false) { world, log in
+            return world.run("config", call, exclusive: false) { world, log in
                 log.lines.append(world.updateText(call))
                 try world.applyConfigChange(call, &log)
             }
-            return world.start(work, by: call.caller)
         },
         .change("PUT", "nodes/{node}/lxc/{vmid}/config", GuestOptions.container + changes, needs: containerConfigNeeds)
         { world, call in

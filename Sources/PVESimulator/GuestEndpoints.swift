@@ -38,10 +38,6 @@ private func lifecycleEndpoints(_ base: String) -> [Endpoint] {
     let isVM = base.hasSuffix("qemu")
     return [
         .get(base, isVM ? "full:bool" : "") { world, call in .rows(world.list(call)) },
-        .get(guest) { world, call in
-            _ = try world.guest(call)
-            return .data(names(isVM ? vmIndex : containerIndex, key: "subdir"))
-        },
         .delete(
             guest, "destroy-unreferenced-disks:bool purge:bool " + (isVM ? "skiplock:bool" : "force:bool"),
             needs: "/vms/{vmid} VM.Allocate"
@@ -77,10 +73,6 @@ private func powerEndpoints(_ base: String) -> [Endpoint] {
     let isVM = base.hasSuffix("qemu")
     let power = "/vms/{vmid} VM.PowerMgmt"
     return [
-        .get(guest + "/status") { _, _ in
-            let always = ["current", "start", "stop", "shutdown", "reboot"]
-            return .data(names(isVM ? always + ["suspend", "resume", "reset"] : always + ["migrate"], key: "subdir"))
-        },
         .get(guest + "/status/current", needs: "/vms/{vmid} VM.Audit") { world, call in
             .object(world.current(try world.guest(call)))
         },
@@ -106,15 +98,6 @@ private func powerEndpoints(_ base: String) -> [Endpoint] {
         },
     ]
 }
-
-private let vmIndex = [
-    "config", "cloudinit", "pending", "status", "unlink", "vncproxy", "termproxy", "migrate", "resize", "move", "rrd",
-    "rrddata", "monitor", "agent", "snapshot", "spiceproxy", "sendkey", "firewall", "mtunnel", "remote_migrate",
-]
-private let containerIndex = [
-    "config", "pending", "status", "vncproxy", "termproxy", "vncwebsocket", "spiceproxy", "migrate", "clone", "rrd",
-    "rrddata", "firewall", "snapshot", "resize", "interfaces",
-]
 
 extension ClusterState {
     fileprivate func list(_ call: EndpointCall) -> [JSON] {

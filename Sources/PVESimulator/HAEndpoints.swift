@@ -25,12 +25,10 @@ let haResourceKind = ObjectKind<HAResource>(
     path: "cluster/ha/resources", id: "sid", place: { _ in \.haResources }, lists: "/ Sys.Audit", reads: "/ Sys.Audit",
     writes: "/ Sys.Console", filters: "type:enum(ct|vm)", makes: settings + " sid!:ha-resource type:enum(ct|vm)",
     changes: settings + " delete:configid-list(..4096) digest:str(..64)", removes: "purge:bool", omits: ["type"],
-    hasDigest: true,
-    name: { world, call in call.int("sid").flatMap { world.guests[$0]?.haID } },
+    hasDigest: true, name: { world, call in call.int("sid").flatMap { world.guests[$0]?.haID } },
     unknown: { verb, sid in
         Failure(verb == .delete ? "cannot delete service '\(sid)', not HA managed!" : "no such resource '\(sid)'")
-    },
-    taken: { Failure("create resource failed: resource ID '\($0)' already defined") },
+    }, taken: { Failure("create resource failed: resource ID '\($0)' already defined") },
     show: { _, item, row in
         row["type"] = .string(String(item.id.prefix(2)))
         return item.call["type"] == nil || item.id.hasPrefix(item.call.text("type"))
@@ -51,9 +49,6 @@ let haResourceKind = ObjectKind<HAResource>(
     })
 
 let haEndpoints: [Endpoint] = [
-    .get("cluster/ha", needs: "/ Sys.Audit") { _, _ in
-        .data(names(["status", "resources", "groups", "rules"], key: "id"))
-    },
     .post("cluster/ha/resources/{sid}/migrate", "node!:node", needs: "/ Sys.Console") { world, call in
         try world.moveResource(call)
     },
@@ -77,7 +72,6 @@ let haEndpoints: [Endpoint] = [
         "group!:configid nodes!:ha-node-list comment:str(..4096) nofailback:bool restricted:bool type:enum(group)",
         needs: "/ Sys.Console"
     ) { _, _ in throw Failure("cannot create group: ha groups have been migrated to rules") },
-    .get("cluster/ha/status") { _, _ in .data(names(["current", "manager_status"])) },
     .get("cluster/ha/status/current", needs: "/ Sys.Audit") { world, _ in .rows(world.haStatus) },
     .get("cluster/ha/status/manager_status", needs: "/ Sys.Audit") { world, _ in .data(world.managerStatus) },
 ]

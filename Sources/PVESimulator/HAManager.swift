@@ -91,7 +91,7 @@ extension ClusterState {
     mutating func askHA(_ verb: String, _ guest: Guest, _ call: EndpointCall) -> Reply {
         let sid = guest.haID
         let acts = haActs
-        let work = Work(type: "ha\(verb)", id: String(guest.vmid), node: call.node) { world, log in
+        return run(type: "ha\(verb)", id: String(guest.vmid), call) { world, log in
             log.lines.append("Requesting HA \(verb) for \(guest.kind.letters) \(guest.vmid)")
             try world.checkHARequest(verb, sid, call, &log)
             if verb != "migrate" {
@@ -100,7 +100,6 @@ extension ClusterState {
             world.showHAState(sid)
             if acts { world.atNextRound { $0.actAsManager(verb, guest, call) } }
         }
-        return start(work, by: call.caller)
     }
 
     /// `ha-manager` refuses what the manager would not do.

@@ -10,8 +10,7 @@ let haRuleKind = ObjectKind<[String: String]>(
     writes: "/ Sys.Console", filters: "resource:str type:enum(node-affinity|resource-affinity)",
     makes: settings + " resources!:ha-resource-list rule!:configid",
     changes: settings + " resources:ha-resource-list delete:configid-list(..4096) digest:str(..64)", hasDigest: true,
-    isSorted: false,
-    unknown: { verb, name in verb == .delete ? nil : Failure("no such ha rule '\(name)'") },
+    isSorted: false, unknown: { verb, name in verb == .delete ? nil : Failure("no such ha rule '\(name)'") },
     taken: { Failure("create ha rule failed: HA rule '\($0)' already defined") },
     show: { world, item, row in
         row["order"] = JSON((world.haRules.ids.firstIndex(of: item.id) ?? 0) + 1)
@@ -62,8 +61,9 @@ extension ClusterState {
 
     /// The rules of an affinity that are in force.
     private func affinities(_ affinity: String) -> [(name: String, resources: Set<String>)] {
-        haRules.all.filter { $0.object["affinity"] == affinity && $0.object["disable"] != "1" }
-            .map { ($0.id, Set(Format.list($0.object["resources"] ?? ""))) }
+        haRules.all.filter { $0.object["affinity"] == affinity && $0.object["disable"] != "1" }.map {
+            ($0.id, Set(Format.list($0.object["resources"] ?? "")))
+        }
     }
 
     /// Resources that move along with `sid`.

@@ -67,7 +67,7 @@ extension ClusterState {
         of source: Guest, _ config: Config, newID: Int, target: String, full: Bool, _ call: EndpointCall
     ) -> Reply {
         let kind = source.kind
-        var work = work("clone", call, exclusive: false) { world, log in
+        return run("clone", call, exclusive: false) { world, log in
             var clone = Guest(
                 vmid: newID, kind: kind, node: target, profile: Profile(seed: source.profile.seed, name: ""))
             clone.written = Config()
@@ -91,9 +91,9 @@ extension ClusterState {
                 clone.config[key] = copy.line
             }
             world.guests[newID] = clone
+        } release: { world in
+            world.guests[newID] = nil
         }
-        work.release = { world in world.guests[newID] = nil }
-        return start(work, by: call.caller)
     }
 
     /// The configuration of a clone: a name, addresses and an identity of its own.
@@ -136,7 +136,7 @@ extension ClusterState {
                     ? "VM \(call.vmid) is running - destroy failed"
                     : "unable to destroy CT \(call.vmid) - container is running")
         }
-        let work = work("destroy", call) { world, log in
+        return run("destroy", call) { world, log in
             let guest = try world.unlocked(call)
             for (_, disk) in guest.disks where world.isBase(disk.volume, of: guest.vmid) {
                 throw Failure("base volume '\(disk.volume)' is still in use by linked cloned")
@@ -148,7 +148,6 @@ extension ClusterState {
             if call.flag("purge") { world.purge(guest) }
             world.volumes.removeAll { $0.vmid == call.vmid && $0.content != "backup" }
         }
-        return start(work, by: call.caller)
     }
 
     /// Removes `guest` from everything that names it.
@@ -184,7 +183,7 @@ extension ClusterState {
             let whose = guest.kind == .vm ? "VM" : "the CT"
             throw Failure("you can't convert a \(letters) to template if \(whose) is running")
         }
-        let work = work("template", call) { world, _ in
+        let reply = run("template", call) { world, _ in
             world.change(call.vmid) { guest in
                 for (key, disk) in guest.disks {
                     var base = disk
@@ -197,7 +196,6 @@ extension ClusterState {
                 guest.config["template"] = "1"
             }
         }
-        let reply = start(work, by: call.caller)
         return guest.kind == .vm ? reply : .null
     }
 }

@@ -13,16 +13,6 @@ let nodeEndpoints: [Endpoint] = [
                 return .object(row)
             })
     },
-    .get("nodes/{node}") { _, _ in
-        .data(
-            names([
-                "aplinfo", "apt", "capabilities", "ceph", "certificates", "config", "disks", "dns", "firewall",
-                "hardware", "hosts", "journal", "lxc", "migrateall", "netstat", "network", "qemu",
-                "query-oci-repo-tags", "query-url-metadata", "replication", "report", "rrd", "rrddata", "scan", "sdn",
-                "services", "spiceshell", "startall", "status", "stopall", "storage", "subscription", "suspendall",
-                "syslog", "tasks", "termproxy", "time", "version", "vncshell", "vzdump", "wakeonlan",
-            ]))
-    },
     .get("nodes/{node}/status", needs: "/nodes/{node} Sys.Audit") { world, call in .data(world.nodeStatus(call.node)) },
     .change("POST", "nodes/{node}/status", "command!:enum(reboot|shutdown)", needs: "/nodes/{node} Sys.PowerMgmt") {
         world, call in world.switchOffNode(call.node, returns: call["command"] == "reboot")

@@ -5,11 +5,30 @@ extension ClusterState {
     /// A worker of the guest that `call` names.
     func work(
         _ verb: String, _ call: EndpointCall, exclusive: Bool = true, duration: Duration? = nil,
-        begin: @escaping Work.Step = { _, _ in }, finish: @escaping Work.Step
+        begin: @escaping Work.Step = { _, _ in }, finish: @escaping Work.Step, release: @escaping Work.Undo = { _ in }
     ) -> Work {
         Work(
             type: call.kind.taskPrefix + verb, id: String(call.vmid), node: call.node,
-            exclusive: exclusive ? call.vmid : nil, duration: duration, begin: begin, finish: finish)
+            exclusive: exclusive ? call.vmid : nil, duration: duration, begin: begin, finish: finish, release: release)
+    }
+
+    /// Starts one.
+    mutating func run(
+        _ verb: String, _ call: EndpointCall, exclusive: Bool = true, duration: Duration? = nil,
+        begin: @escaping Work.Step = { _, _ in }, finish: @escaping Work.Step, release: @escaping Work.Undo = { _ in }
+    ) -> Reply {
+        start(
+            work(verb, call, exclusive: exclusive, duration: duration, begin: begin, finish: finish, release: release),
+            by: call.caller)
+    }
+
+    /// Starts a worker of the node that `call` names.
+    mutating func run(
+        type: String, id: String, _ call: EndpointCall, begin: @escaping Work.Step = { _, _ in },
+        finish: @escaping Work.Step, release: @escaping Work.Undo = { _ in }
+    ) -> Reply {
+        start(
+            Work(type: type, id: id, node: call.node, begin: begin, finish: finish, release: release), by: call.caller)
     }
 
     func unlocked(_ call: EndpointCall) throws(Failure) -> Guest {
@@ -90,7 +109,7 @@ extension ClusterState {
             return askHA("stop", known, call)
         }
         if call.flag("overrule-shutdown") { abortShutdowns(call) }
-        let work = work("stop", call) { world, _ in
+        return run("stop", call) { world, _ in
             guard let guest = world.guests[call.vmid], guest.node == call.node else {
                 throw Failure("unable to find configuration file for VM \(call.vmid) on node '\(call.node)'")
             }
@@ -98,7 +117,6 @@ extension ClusterState {
         } finish: { world, _ in
             world.switchOff(call.vmid)
         }
-        return start(work, by: call.caller)
     }
 
     /// Ends the shutdowns of the guest that run, those of others only for who may change the node.
@@ -171,14 +189,13 @@ extension ClusterState {
     mutating func reset(_ call: EndpointCall) throws(Failure) -> Reply {
         try refuseSkipLock(call)
         guard try guest(call).power.isOn else { throw Failure("VM \(call.vmid) not running") }
-        let work = work("reset", call) { world, _ in
+        return run("reset", call) { world, _ in
             _ = try world.unlocked(call)
         } finish: { world, _ in
             let second = world.second
             // One that was halted waits for its processors to be let go.
             world.change(call.vmid) { $0.power = $0.power.isHalted ? .prelaunch(second) : .running(second) }
         }
-        return start(work, by: call.caller)
     }
 
     mutating func pause(_ call: EndpointCall) throws(Failure) -> Reply {
@@ -186,13 +203,11 @@ extension ClusterState {
         let known = try guest(call)
         guard known.power.isOn else { throw Failure("\(known.kind.letters) \(call.vmid) not running") }
         let toDisk = call.flag("todisk")
-        let work = work(toDisk ? "suspend" : known.kind == .vm ? "pause" : "suspend", call, exclusive: false) {
-            world, _ in
+        return run(toDisk ? "suspend" : known.kind == .vm ? "pause" : "suspend", call, exclusive: false) { world, _ in
             _ = try world.guest(call)
         } finish: { world, _ in
             world.suspend(call.vmid, toDisk: toDisk)
         }
-        return start(work, by: call.caller)
     }
 
     /// Pauses a guest, or saves its memory and switches it off.
@@ -214,7 +229,7 @@ extension ClusterState {
     /// What was saved of a container is loaded again; where nothing was, the task fails.
     private mutating func resumeContainer(_ known: Guest, _ call: EndpointCall) throws(Failure) -> Reply {
         guard !known.power.isOn else { throw Failure("CT \(call.vmid) already running") }
-        let work = work("resume", call, exclusive: false) { world, log in
+        return run("resume", call, exclusive: false) { world, log in
             guard known.isCheckpointed else {
                 log.lines.append("lxc-checkpoint: \(call.vmid) is not defined")
                 throw Failure(
@@ -223,7 +238,6 @@ extension ClusterState {
         } finish: { world, _ in
             world.switchOn(call.vmid)
         }
-        return start(work, by: call.caller)
     }
 
     mutating func resume(_ call: EndpointCall) throws(Failure) -> Reply {
@@ -231,7 +245,7 @@ extension ClusterState {
         let known = try guest(call)
         if known.kind == .container { return try resumeContainer(known, call) }
         guard known.power.isOn || known.lock == "suspended" else { throw Failure("VM \(call.vmid) not running") }
-        let work = work("resume", call, exclusive: false) { world, log in
+        return run("resume", call, exclusive: false) { world, log in
             guard try world.guest(call).power.isHalted else { return }
             try world.checkBridges(of: known, &log)
         } finish: { world, _ in
@@ -241,6 +255,5 @@ extension ClusterState {
                 guest.power = .running(guest.power.since ?? second)
             }
         }
-        return start(work, by: call.caller)
     }
 }

@@ -29,16 +29,14 @@ let replicationKind = ObjectKind<ReplicationJob>(
             return
         }
         throw Failure("no such job '\(call.text("id"))'")
-    },
-    unknown: { verb, id in verb == .delete ? nil : Failure("no such job '\(id)'") },
+    }, unknown: { verb, id in verb == .delete ? nil : Failure("no such job '\(id)'") },
     taken: { Failure("replication job '\($0)' already exists") },
     show: { world, item, row in
         guard let job = item.old else { return false }
         row = job.row(item.id)
         if item.call["id"] != nil { row["digest"] = .string(world.replications.digest) }
         return item.call["id"] != nil || item.call.caller.may("VM.Audit", on: "/vms/\(job.guest)")
-    },
-    check: { world, item in try world.checkReplication(&item) },
+    }, check: { world, item in try world.checkReplication(&item) },
     settle: { world, item in
         guard item.new?.options["remove_job"] != nil, item.call.endpoint.method == "DELETE" else { return .null }
         // The scheduler removes a marked job a little later.
@@ -56,7 +54,7 @@ let replicationEndpoints: [Endpoint] = [
         }
         return .rows(jobs.map { .object(world.replicationStatus($0, $1)) })
     },
-    .get(one, "id!:replication-id") { _, _ in .data(names(["schedule_now", "log", "status"])) },
+    .get(one, "id!:replication-id") { _, _ in .data([["name": "schedule_now"], ["name": "log"], ["name": "status"]]) },
     .get(one + "/status", "id!:replication-id") { world, call in
         .object(world.replicationStatus(call.text("id"), try world.replication(call)))
     },

@@ -19,7 +19,8 @@ extension ClusterState {
             }
         }
         let before = guests[call.vmid]
-        var work = work("restore", call) { world, log in
+        // What was overwritten is lost on a real node; a task that fails here leaves no half of a guest.
+        return run("restore", call) { world, log in
             guard volume.content == "backup", volume.backupKind == call.kind.word else {
                 throw Failure("'\(archive)' is no backup of a \(letters)")
             }
@@ -31,10 +32,9 @@ extension ClusterState {
             world.guests[call.vmid] = guest
         } finish: { world, log in
             try world.fill(call, from: volume, &log)
+        } release: { world in
+            world.guests[call.vmid] = before
         }
-        // What was overwritten is lost on a real node; a task that fails here leaves no half of a guest.
-        work.release = { world in world.guests[call.vmid] = before }
-        return start(work, by: call.caller)
     }
 
     private mutating func fill(_ call: EndpointCall, from volume: Volume, _ log: inout TaskLog) throws(Failure) {

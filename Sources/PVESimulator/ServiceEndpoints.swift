@@ -8,9 +8,6 @@ let serviceEndpoints: [Endpoint] =
         .get("nodes/{node}/services", needs: "/nodes/{node} Sys.Audit") { world, call in
             .rows(ParameterType.services.map { world.serviceRow($0, on: call.node) })
         },
-        .get(one, needs: "/nodes/{node} Sys.Audit") { _, _ in
-            .data(names(["state", "start", "stop", "restart", "reload"], key: "subdir"))
-        },
         .get(one + "/state", needs: "/nodes/{node} Sys.Audit") { world, call in
             .data(world.serviceRow(call.text("service"), on: call.node))
         },
@@ -18,13 +15,12 @@ let serviceEndpoints: [Endpoint] =
     + ["start", "stop", "restart", "reload"].map { verb in
         .post(one + "/\(verb)", needs: "/nodes/{node} Sys.Modify") { world, call in
             let service = call.text("service")
-            let work = Work(type: "srv\(verb)", id: service, node: call.node) { world, _ in
+            return world.run(type: "srv\(verb)", id: service, call) { world, _ in
                 if verb == "stop", ["pveproxy", "pvedaemon", "pve-cluster"].contains(service) {
                     throw Failure("invalid service cmd '\(service) \(verb)': refusing to stop essential service!")
                 }
                 world.setService(service, on: call.node, isRunning: verb != "stop")
             }
-            return world.start(work, by: call.caller)
         }
     }
 

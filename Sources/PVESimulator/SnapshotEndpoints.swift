@@ -9,7 +9,6 @@ let snapshotEndpoints: [Endpoint] = ["qemu", "lxc"].flatMap { word -> [Endpoint]
             list, "description:str snapname!:configid(..40)" + (word == "qemu" ? " vmstate:bool" : ""),
             needs: "/vms/{vmid} VM.Snapshot"
         ) { world, call in try world.takeSnapshot(call) },
-        .get(one) { _, _ in .data(names(["rollback", "config"], key: "cmd")) },
         .delete(one, "force:bool", needs: "/vms/{vmid} VM.Snapshot") { world, call in world.deleteSnapshot(call) },
         .get(one + "/config", needs: "/vms/{vmid} VM.Snapshot|VM.Snapshot.Rollback|VM.Audit") { world, call in
             let guest = try world.guest(call)
@@ -81,7 +80,7 @@ extension ClusterState {
         let name = call.text("snapname")
         guard name != "current" else { throw Failure("unable to use snapshot name 'current' (reserved name)") }
         _ = try guest(call)
-        var work = work("snapshot", call, exclusive: false) { world, log in
+        return run("snapshot", call, exclusive: false) { world, log in
             let guest = try world.unlocked(call)
             if guest.snapshots.contains(where: { $0.name == name }) {
                 throw Failure("snapshot name '\(name)' already used")
@@ -101,14 +100,14 @@ extension ClusterState {
                         config: config))
                 guest.config["parent"] = name
             }
+        } release: { world in
+            world.lock(call.vmid, nil)
         }
-        work.release = { world in world.lock(call.vmid, nil) }
-        return start(work, by: call.caller)
     }
 
     fileprivate mutating func deleteSnapshot(_ call: EndpointCall) -> Reply {
         let name = call.text("snapname")
-        var work = work("delsnapshot", call, exclusive: false) { world, _ in
+        return run("delsnapshot", call, exclusive: false) { world, _ in
             _ = try world.snapshotGuest(call, needing: name)
             world.lock(call.vmid, "snapshot-delete")
         } finish: { world, _ in
@@ -121,14 +120,14 @@ extension ClusterState {
                 }
                 if guest.config["parent"] == name { guest.config["parent"] = parent }
             }
+        } release: { world in
+            world.lock(call.vmid, nil)
         }
-        work.release = { world in world.lock(call.vmid, nil) }
-        return start(work, by: call.caller)
     }
 
     fileprivate mutating func rollBack(_ call: EndpointCall) -> Reply {
         let name = call.text("snapname")
-        var work = work("rollback", call, exclusive: false) { world, _ in
+        return run("rollback", call, exclusive: false) { world, _ in
             _ = try world.snapshotGuest(call, needing: name)
             world.switchOff(call.vmid)
             world.lock(call.vmid, "rollback")
@@ -144,8 +143,8 @@ extension ClusterState {
                 if guest.kind == .vm { guest.config["vmgenid"] = generation }
             }
             if call.flag("start") { world.startNow(call.vmid, by: call.caller, &log) }
+        } release: { world in
+            world.lock(call.vmid, nil)
         }
-        work.release = { world in world.lock(call.vmid, nil) }
-        return start(work, by: call.caller)
     }
 }

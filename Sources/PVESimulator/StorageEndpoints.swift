@@ -34,8 +34,7 @@ let storageKind = ObjectKind<StorageDefinition>(
     omits: ["type", "password", "encryption-key", "keyring", "master-pubkey"], hasDigest: true, isSorted: false,
     unknown: { verb, id in
         Failure((verb == .read ? "" : "\(verb) storage failed: ") + "storage '\(id)' does not exist")
-    },
-    stale: Failure("update storage failed: \(Failure.staleConfig.reason)"),
+    }, stale: Failure("update storage failed: \(Failure.staleConfig.reason)"),
     taken: { Failure("create storage failed: storage ID '\($0)' already defined") },
     show: { _, item, row in
         guard let storage = item.old else { return false }
@@ -53,10 +52,7 @@ let storageKind = ObjectKind<StorageDefinition>(
         }
         guard let content = item.call["content"] else { return }
         item.new?.options["content"] = Format.list(content).sorted().joined(separator: ",")
-    },
-    settle: { _, item in
-        item.new.map { .data(["storage": .string($0.id), "type": .string($0.type)]) } ?? .null
-    })
+    }, settle: { _, item in item.new.map { .data(["storage": .string($0.id), "type": .string($0.type)]) } ?? .null })
 
 let storageEndpoints: [Endpoint] = [
     .get("nodes/{node}/storage", "content:content-list enabled:bool format:bool storage:storage-id target:node") {
@@ -94,15 +90,6 @@ let storageEndpoints: [Endpoint] = [
         "filename!:str format:enum(raw|qcow2|subvol|vmdk)^size size!:volume-size vmid!:vmid",
         needs: "/storage/{storage} Datastore.AllocateSpace"
     ) { world, call in try world.allocateVolume(call) },
-    .get("nodes/{node}/storage/{storage}", needs: "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace") {
-        _, _ in
-        .data(
-            names(
-                [
-                    "content", "download-url", "file-restore", "import-metadata", "prunebackups", "rrd", "rrddata",
-                    "status", "upload",
-                ], key: "subdir"))
-    },
     .post(
         "nodes/{node}/storage/{storage}/download-url",
         """
@@ -176,7 +163,7 @@ extension ClusterState {
         let storage = call.text("storage")
         let owner = volumes.first { $0.id == volume }?.vmid
         let id = owner.map { "\($0)@\(storage)" } ?? storage
-        let work = Work(type: "imgdel", id: id, node: call.node) { world, log in
+        return run(type: "imgdel", id: id, call) { world, log in
             guard let known = world.volumes.first(where: { $0.id == volume }) else {
                 log.lines.append("disk image '\(volume)' does not exist")
                 log.lines.append("Removed volume '\(volume)'")
@@ -189,6 +176,5 @@ extension ClusterState {
             world.volumes.removeAll { $0.id == volume }
             log.lines.append("Removed volume '\(volume)'")
         }
-        return start(work, by: call.caller)
     }
 }

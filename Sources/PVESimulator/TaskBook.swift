@@ -52,6 +52,7 @@ struct TaskLog {
 
 /// What a worker does: it begins at once, or when the guest's file is free, and has its effect at its end.
 struct Work: Sendable {
+    typealias Undo = @Sendable (inout ClusterState) -> Void
     typealias Step = @Sendable (inout ClusterState, inout TaskLog) throws -> Void
 
     var type: String
@@ -65,7 +66,7 @@ struct Work: Sendable {
     var stages: [Step] = []
     var finish: Step
     /// Undoes what `begin` did, when the task fails or is stopped.
-    var release: @Sendable (inout ClusterState) -> Void = { _ in }
+    var release: Undo = { _ in }
 }
 
 /// What becomes of a task that something goes wrong with.

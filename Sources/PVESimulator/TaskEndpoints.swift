@@ -9,7 +9,6 @@ let taskEndpoints: [Endpoint] = [
         typefilter:str until:int userfilter:str vmid:vmid
         """
     ) { world, call in world.nodeTasks(call) },
-    .get("nodes/{node}/tasks/{upid}") { _, _ in .data(names(["log", "status"])) },
     .change("DELETE", "nodes/{node}/tasks/{upid}") { world, call in
         let task = try world.task(call, privilege: "Sys.Modify")
         world.interrupt(task.upid)
