@@ -2,8 +2,11 @@ import Crypto
 import StrictJSON
 
 /// The keys and values of a configuration file.
-struct Config: Sendable, Hashable {
-    private var values: [String: String] = [:]
+struct Config: Sendable, Hashable, ExpressibleByDictionaryLiteral {
+    private var values: [String: String]
+
+    init(dictionaryLiteral values: (String, String)...) { self.init(Dictionary(uniqueKeysWithValues: values)) }
+    init(_ values: [String: String]) { self.values = values }
 
     subscript(key: String) -> String? {
         get { values[key] }
@@ -24,18 +27,10 @@ struct Config: Sendable, Hashable {
 
     static func json(_ value: String, key: String, of kind: Guest.Kind) -> JSON {
         if key == "cipassword" { return "**********" }
-        if integers.contains(key) || (kind == .container && containerIntegers.contains(key)), let number = Int(value) {
-            return JSON(number)
-        }
-        return .string(value)
+        let type = (kind == .vm ? GuestOptions.vmTable : GuestOptions.containerTable).type(of: key)
+        let isNumber = key == "snaptime" || type.map { $0.base == .boolean || $0.base == .integer } ?? false
+        return isNumber ? Int(value).map { JSON($0) } ?? .string(value) : .string(value)
     }
-
-    private static let integers: Set<String> = [
-        "acpi", "autostart", "balloon", "ciupgrade", "cores", "cpuunits", "debug", "freeze", "keephugepages", "kvm",
-        "localtime", "migrate_speed", "numa", "onboot", "protection", "reboot", "shares", "smp", "snaptime", "sockets",
-        "tablet", "tdf", "template", "unprivileged", "vcpus", "console", "tty", "swap", "allow-ksm",
-    ]
-    private static let containerIntegers: Set<String> = ["memory"]
 }
 
 /// A disk or mount point as its configuration line names it: `local:110/vm-110-disk-0.qcow2,size=1G`.

@@ -177,9 +177,7 @@ extension ClusterState {
     mutating func unlink(_ keys: [String], _ call: EndpointCall) throws(Failure) {
         let guest = try guest(call)
         if let text = guest.lockedText { throw Failure(text) }
-        var change = call
-        change.values = ["delete": keys.joined(separator: ","), "force": call["force"] ?? "0"]
-        for key in ["node", "vmid"] { change.values[key] = call[key] }
+        let change = call.setting(["delete": keys.joined(separator: ","), "force": call["force"] ?? "0"])
         var log = TaskLog()
         try applyConfigChange(change, &log)
     }

@@ -72,11 +72,7 @@ extension ClusterState {
         let kind = call.kind
         let options = call.values.filter { !Self.createOnly.contains($0.key) }
         var work = work("create", call) { world, _ in
-            var guest = Guest(vmid: call.vmid, kind: kind, node: call.node, profile: Profile(seed: 0, name: ""))
-            guest.written = Config()
-            guest.written?["lock"] = "create"
-            guest.pool = call["pool"]
-            world.guests[call.vmid] = guest
+            world.guests[call.vmid] = Guest(call.vmid, kind, on: call.node, lock: "create", pool: call["pool"])
         } finish: { world, log in
             world.change(call.vmid) { guest in
                 for (key, value) in base { guest.config[key] = value }
@@ -84,10 +80,7 @@ extension ClusterState {
             }
             let second = world.second
             if boot { world.change(call.vmid) { $0.config["meta"] = "creation-qemu=10.1.2,ctime=\(second)" } }
-            var set = call
-            set.values = options
-            set.values["vmid"] = String(call.vmid)
-            set.values["node"] = call.node
+            var set = call.setting(options)
             if kind == .container { set.values["rootfs"] = options["rootfs"] ?? "\(call["storage"] ?? "local"):4" }
             try world.applyConfigChange(set, &log)
             if boot { world.change(call.vmid) { $0.writeBootOrder() } }

@@ -79,6 +79,13 @@ struct EndpointCall: Sendable {
         if let seen = self["digest"], seen != digest { throw failure }
     }
 
+    /// The same call with other options.
+    func setting(_ options: [String: String]) -> EndpointCall {
+        var other = self
+        other.values = options.merging(values.filter { $0.key == "node" || $0.key == "vmid" }) { $1 }
+        return other
+    }
+
     var node: String { text("node") }
     var vmid: Int { int("vmid") ?? 0 }
     var kind: Guest.Kind { endpoint.path.hasPrefix("nodes/{node}/lxc") ? .container : .vm }

@@ -70,6 +70,15 @@ enum Reply {
     case bytes([UInt8])
 
     static let null = Reply.data(.null)
+
+    /// The lines of a log that a call asks for.
+    static func lines(_ lines: [String], _ call: EndpointCall) -> Reply {
+        let limit = call.int("limit") ?? 50
+        let page = lines.enumerated().dropFirst(call.int("start") ?? 0).prefix(limit == 0 ? lines.count : limit)
+        return .page(.array(page.map { ["n": JSON($0.offset + 1), "t": .string($0.element)] }), total: lines.count)
+    }
+
+    static let noLog = Reply.page([["n": 1, "t": "unable to open file - No such file or directory"]], total: 1)
     static func object(_ members: JSONObject) -> Reply { .data(.object(members)) }
     static func rows(_ rows: [JSON]) -> Reply { .data(.array(rows)) }
     static func text(_ text: String) -> Reply { .data(.string(text)) }

@@ -74,7 +74,7 @@ private func optionEndpoints(_ level: Level) -> [Endpoint] {
             world[firewall: scope(call)].options.take(call)
         },
         .get(level.base + "/log", "limit:int(0..) start:int(0..) since:int(0..) until:int(0..)", needs: log) { _, _ in
-            .page([["n": 1, "t": "unable to open file - No such file or directory"]], total: 1)
+            .noLog
         },
     ].filter { level.base != "cluster/firewall" || !$0.path.hasSuffix("/log") }
 }

@@ -60,6 +60,19 @@ struct Guest: Sendable {
     /// What plugging a device into it ends with while it runs; `nil` where it works.
     var hotplugProblem: String?
 
+    init(
+        vmid: Int, kind: Kind, node: String, profile: Profile = Profile(seed: 0, name: ""), power: Power = .stopped
+    ) {
+        (self.vmid, self.kind, self.node, self.profile, self.power) = (vmid, kind, node, profile, power)
+    }
+
+    /// One that a task is about to make.
+    init(_ vmid: Int, _ kind: Kind, on node: String, lock: String, pool: String?) {
+        self.init(vmid: vmid, kind: kind, node: node)
+        written = ["lock": lock]
+        self.pool = pool
+    }
+
     var config: Config {
         get { written ?? profile.config(of: kind) }
         set { written = newValue }
@@ -122,38 +135,29 @@ struct Profile: Sendable {
     func config(of kind: Guest.Kind) -> Config {
         var random = SeededRandom(seed: seed)
         let mac = random.macAddress()
-        var config = Config()
+        let (first, second) = (random.uuid(), random.uuid())
+        let volume = "\(storage):\(isTemplate ? "base" : "vm")-\(number)-disk-0,size=\(diskGiB)G"
+        var config: Config =
+            switch kind {
+            case .vm:
+                [
+                    "name": name, "agent": "enabled=1", "boot": "order=scsi0;net0", "cpu": "x86-64-v2-AES",
+                    "meta": "creation-qemu=10.1.2,ctime=\(1_750_000_000 + Int(seed % 20_000_000))",
+                    "net0": "virtio=\(mac),bridge=vmbr0,firewall=1", "numa": "0", "ostype": "l26", "scsi0": volume,
+                    "scsihw": "virtio-scsi-single", "smbios1": "uuid=\(first)", "sockets": "1", "vmgenid": second,
+                ]
+            case .container:
+                [
+                    "hostname": name, "arch": "amd64", "features": "nesting=1", "ostype": "debian", "rootfs": volume,
+                    "net0": "name=eth0,bridge=vmbr0,firewall=1,hwaddr=\(mac),ip=dhcp,type=veth", "swap": "512",
+                    "unprivileged": "1",
+                ]
+            }
         config["cores"] = String(cores)
         config["memory"] = String(memoryMiB)
-        if !tags.isEmpty { config["tags"] = tags }
-        if onBoot { config["onboot"] = "1" }
-        if isTemplate { config["template"] = "1" }
-        let volume = "\(storage):\(isTemplate ? "base" : "vm")-\(number)-disk-0,size=\(diskGiB)G"
-        switch kind {
-        case .vm:
-            config["name"] = name
-            config["agent"] = "enabled=1"
-            config["boot"] = "order=scsi0;net0"
-            config["cpu"] = "x86-64-v2-AES"
-            config["meta"] = "creation-qemu=10.1.2,ctime=\(1_750_000_000 + Int(seed % 20_000_000))"
-            config["net0"] = "virtio=\(mac),bridge=vmbr0,firewall=1"
-            config["numa"] = "0"
-            config["ostype"] = "l26"
-            config["scsi0"] = volume
-            config["scsihw"] = "virtio-scsi-single"
-            config["smbios1"] = "uuid=\(random.uuid())"
-            config["sockets"] = "1"
-            config["vmgenid"] = random.uuid()
-        case .container:
-            config["hostname"] = name
-            config["arch"] = "amd64"
-            config["features"] = "nesting=1"
-            config["net0"] = "name=eth0,bridge=vmbr0,firewall=1,hwaddr=\(mac),ip=dhcp,type=veth"
-            config["ostype"] = "debian"
-            config["rootfs"] = volume
-            config["swap"] = "512"
-            config["unprivileged"] = "1"
-        }
+        config["tags"] = tags.isEmpty ? nil : tags
+        config["onboot"] = onBoot ? "1" : nil
+        config["template"] = isTemplate ? "1" : nil
         return config
     }
 

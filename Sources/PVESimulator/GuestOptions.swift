@@ -1,5 +1,8 @@
 /// What the configuration of guests may hold, in the words of ``ParameterTable``.
 enum GuestOptions {
+    static let vmTable = ParameterTable(vm, path: "")
+    static let containerTable = ParameterTable(container, path: "")
+
     static let vm = """
         acpi:bool affinity:str agent:agent allow-ksm:bool amd-sev:str arch:enum(x86_64|aarch64) args:str audio0:audio
         autostart:bool balloon:int(0..) bios:enum(seabios|ovmf) boot:boot bootdisk:bootdisk cdrom:ide cicustom:cicustom

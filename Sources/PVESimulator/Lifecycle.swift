@@ -68,11 +68,8 @@ extension ClusterState {
     ) -> Reply {
         let kind = source.kind
         return run("clone", call, exclusive: false) { world, log in
-            var clone = Guest(
-                vmid: newID, kind: kind, node: target, profile: Profile(seed: source.profile.seed, name: ""))
-            clone.written = Config()
-            clone.written?["lock"] = kind == .vm ? "clone" : "create"
-            clone.pool = call["pool"]
+            var clone = Guest(newID, kind, on: target, lock: kind == .vm ? "clone" : "create", pool: call["pool"])
+            clone.profile.seed = source.profile.seed
             clone.answersShutdown = source.answersShutdown
             world.guests[newID] = clone
             log.lines.append("creating a clone of \(kind.letters) \(call.vmid) with ID \(newID)")
@@ -109,14 +106,19 @@ extension ClusterState {
         } else {
             config["hostname"] = call["hostname"] ?? "Copy-of-CT-\(name)"
         }
-        for (key, value) in source.sorted where key.hasPrefix("net") && Int(key.dropFirst(3)) != nil {
+        drawAddresses(for: &config)
+        return config
+    }
+
+    /// Gives network cards new addresses.
+    mutating func drawAddresses(for config: inout Config) {
+        for (key, value) in config.sorted where key.hasPrefix("net") && Int(key.dropFirst(3)) != nil {
             var list = PropertyList(value, leading: "model")
             for item in list.items where item.value.split(separator: ":").count == 6 {
                 list[item.key] = random.macAddress()
             }
             config[key] = list.text
         }
-        return config
     }
 
     mutating func destroy(_ call: EndpointCall) throws(Failure) -> Reply {

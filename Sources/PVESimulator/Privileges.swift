@@ -182,15 +182,8 @@ extension ClusterState {
         let wanted = name(volume)
         if let found = volumes.first(where: { name($0.id) == wanted }) { return found.bytes }
         let configs = guests.values.flatMap { guest in
-            [guest.config] + guest.snapshots.map(\.fullConfig) + [Config(guest.pending)]
+            [guest.config] + guest.snapshots.map(\.fullConfig) + [Config(guest.pending.compactMapValues { $0 })]
         }
         return configs.flatMap(\.sorted).lazy.compactMap { Disk($0.value) }.first { name($0.volume) == wanted }?.bytes
-    }
-}
-
-extension Config {
-    fileprivate init(_ pending: [String: String?]) {
-        self.init()
-        for (key, value) in pending { self[key] = value }
     }
 }

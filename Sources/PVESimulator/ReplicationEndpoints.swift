@@ -59,9 +59,7 @@ let replicationEndpoints: [Endpoint] = [
         .object(world.replicationStatus(call.text("id"), try world.replication(call)))
     },
     .get(one + "/log", "id!:replication-id limit:int(0..) start:int(0..)") { world, call in
-        let lines = try world.replication(call).log
-        let page = lines.enumerated().dropFirst(call.int("start") ?? 0).prefix(call.int("limit") ?? 50)
-        return .page(.array(page.map { ["n": JSON($0.offset + 1), "t": .string($0.element)] }), total: lines.count)
+        .lines(try world.replication(call).log, call)
     },
     .post(one + "/schedule_now", "id!:replication-id", needs: needs) { world, call in
         _ = try world.replication(call)

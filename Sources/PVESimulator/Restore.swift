@@ -25,11 +25,8 @@ extension ClusterState {
                 throw Failure("'\(archive)' is no backup of a \(letters)")
             }
             log.lines.append("restore \(volume.backupKind) archive: \(archive)")
-            var guest = Guest(vmid: call.vmid, kind: call.kind, node: call.node, profile: Profile(seed: 0, name: ""))
-            guest.written = Config()
-            guest.written?["lock"] = "create"
-            guest.pool = call["pool"] ?? before?.pool
-            world.guests[call.vmid] = guest
+            world.guests[call.vmid] = Guest(
+                call.vmid, call.kind, on: call.node, lock: "create", pool: call["pool"] ?? before?.pool)
         } finish: { world, log in
             try world.fill(call, from: volume, &log)
         } release: { world in
@@ -54,35 +51,19 @@ extension ClusterState {
         if guest.kind == .vm { guest.config["vmgenid"] = random.uuid() }
         if call.flag("unique") { makeUnique(&guest) }
         guests[call.vmid] = guest
-        var set = call
-        set.values = call.values.filter { !Self.createOnly.contains($0.key) }
-        set.values["vmid"] = String(call.vmid)
-        set.values["node"] = call.node
-        try applyConfigChange(set, &log)
+        try applyConfigChange(call.setting(call.values.filter { !Self.createOnly.contains($0.key) }), &log)
         finishCreation(call, &log)
     }
 
     private mutating func makeUnique(_ guest: inout Guest) {
         if guest.kind == .vm { guest.config["smbios1"] = "uuid=\(random.uuid())" }
-        for (key, value) in guest.config.sorted where key.hasPrefix("net") && Int(key.dropFirst(3)) != nil {
-            var list = PropertyList(value, leading: "model")
-            for item in list.items where item.value.split(separator: ":").count == 6 {
-                list[item.key] = random.macAddress()
-            }
-            guest.config[key] = list.text
-        }
+        drawAddresses(for: &guest.config)
     }
 
     /// For a backup that a test has put there without saying of what.
     private mutating func bareConfig(of guest: Guest, named name: String) -> Config {
-        var config = Config()
-        config["memory"] = "512"
-        if guest.kind == .vm {
-            config["name"] = name
-            config["smbios1"] = "uuid=\(random.uuid())"
-        } else {
-            config["hostname"] = name
-        }
-        return config
+        guest.kind == .container
+            ? ["memory": "512", "hostname": name]
+            : ["memory": "512", "name": name, "smbios1": "uuid=\(random.uuid())"]
     }
 }

@@ -126,13 +126,11 @@ extension ClusterState {
         let task: SimulatedTask
         do throws(Failure) { task = try self.task(call, privilege: "Sys.Audit") } catch {
             guard error.errors["upid"] == "no such task" else { throw error }
-            return .page([["n": 1, "t": "unable to open file - No such file or directory"]], total: 1)
+            return .noLog
         }
         var lines = task.log
         if task.end == nil { lines = tasks.active.first { $0.upid == task.upid }?.log.lines ?? [] }
         if lines.isEmpty { lines = ["no content"] }
-        let limit = call.int("limit") ?? 50
-        let page = lines.enumerated().dropFirst(call.int("start") ?? 0).prefix(limit == 0 ? lines.count : limit)
-        return .page(.array(page.map { ["n": JSON($0.offset + 1), "t": .string($0.element)] }), total: lines.count)
+        return .lines(lines, call)
     }
 }

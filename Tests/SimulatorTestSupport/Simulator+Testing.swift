@@ -79,7 +79,7 @@ extension Simulator {
         change { world in
             var guest = Guest(
                 vmid: vmid, kind: isContainer ? .container : .vm, node: node, profile: Profile(seed: 0, name: ""))
-            guest.written = Config()
+            guest.written = [:]
             for (key, value) in config { guest.config[key] = value }
             if isRunning { guest.power = .running(world.second) }
             world.guests[vmid] = guest
