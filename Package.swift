@@ -142,7 +142,8 @@ let agent: [Target] = [
     .testTarget(
         name: "PVESimulatorTests",
         dependencies: [
-            "PVESimulator", "SimulatorTestSupport", "AgentModel", "HTTPMessage", "StrictJSON", "AgentTestSupport", "WireTestSupport", httpTypes,
+            "PVESimulator", "SimulatorTestSupport", "AgentModel", "HTTPMessage", "StrictJSON", "AgentTestSupport",
+            "WireTestSupport", httpTypes,
         ],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(

@@ -1,5 +1,7 @@
 import AgentService
+internal import Dispatch
 internal import SQLite
+internal import Synchronization
 
 extension StoreRecords {
     /// Runs one statement without values, despite an earlier failure. Returns its error, if any.
@@ -71,4 +73,88 @@ final class StoreReading {
     }
 
     func close() { records = nil }
+}
+
+/// Bodies that wait for the thread that runs them.
+final class StoreQueue: Sendable {
+    /// A body, with the calls that resume its caller.
+    struct Job: Sendable {
+        /// Runs the body. The result resumes the caller, with the body's value or with the error that voids it.
+        let run: @Sendable (StoreRecords) -> @Sendable (StoreError?) -> Void
+        /// Resumes the caller with an error because the body did not run.
+        let refuse: @Sendable (StoreError) -> Void
+    }
+
+    private struct State {
+        var jobs: [Job] = []
+        var isClosed = false
+        var closers: [CheckedContinuation<Void, Never>] = []
+        var isDone = false
+        var counters = SQLiteStore.Counters()
+    }
+
+    private let state = Mutex(State())
+    private let bell = DispatchSemaphore(value: 0)
+    private let path: String
+
+    init(_ path: String) { self.path = path }
+
+    var counters: SQLiteStore.Counters {
+        state.withLock { state in
+            var counters = state.counters
+            counters.waiting = state.jobs.count
+            return counters
+        }
+    }
+
+    func put(_ job: Job) {
+        let (isOpen, wasEmpty) = state.withLock { state in
+            guard !state.isClosed else { return (false, false) }
+            state.jobs.append(job)
+            return (true, state.jobs.count == 1)
+        }
+        guard isOpen else { return job.refuse(StoreError("state \(path): is closed; the agent is stopping")) }
+        if wasEmpty { bell.signal() }
+    }
+
+    /// Takes no more jobs. The thread ends once it has run those that wait.
+    func close() {
+        state.withLock { $0.isClosed = true }
+        bell.signal()
+    }
+
+    /// Waits until the thread has ended, after ``close()``.
+    func end() async {
+        await withCheckedContinuation { waiter in
+            let isDone = state.withLock { state in
+                if !state.isDone { state.closers.append(waiter) }
+                return state.isDone
+            }
+            if isDone { waiter.resume() }
+        }
+    }
+
+    /// Runs on the thread: calls `run` with all waiting jobs until the queue is closed and empty, then `finish`.
+    func serve(_ run: ([Job]) -> Void, finish: () -> Void) {
+        while true {
+            bell.wait()
+            let (jobs, isClosed) = state.withLock { state in
+                defer { state.jobs = [] }
+                if !state.jobs.isEmpty {
+                    state.counters.batches += 1
+                    state.counters.bodies += state.jobs.count
+                }
+                return (state.jobs, state.isClosed)
+            }
+            if !jobs.isEmpty { run(jobs) }
+            if isClosed { break }
+        }
+        finish()
+        let closers = state.withLock { state in
+            state.isDone = true
+            defer { state.closers = [] }
+            return state.closers
+        }
+        for closer in closers { closer.resume() }
+    }
 }

@@ -20,7 +20,8 @@ extension AuditCommand {
                 """)
 
         @Option(
-            help: ArgumentHelp("The configuration file; only audit_log_path and state_path are used.", valueName: "file"),
+            help: ArgumentHelp(
+                "The configuration file; only audit_log_path and state_path are used.", valueName: "file"),
             completion: .file())
         var config: String
 

@@ -6,7 +6,8 @@ import StrictJSON
 /// `proxmox-agent audit`
 struct AuditCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "audit", abstract: "Verify and read the audit log.", subcommands: [Verify.self, Tail.self, Accept.self])
+        commandName: "audit", abstract: "Verify and read the audit log.",
+        subcommands: [Verify.self, Tail.self, Accept.self])
 
     /// `proxmox-agent audit verify`
     struct Verify: ParsableCommand {

@@ -23,7 +23,8 @@ struct FreezeCommand: ParsableCommand {
         @Option(help: ArgumentHelp("Why; shown to every caller who is refused.", valueName: "text"))
         var reason: String
 
-        @Option(help: ArgumentHelp("How long it lasts, in seconds; without it, until it is lifted.", valueName: "seconds"))
+        @Option(
+            help: ArgumentHelp("How long it lasts, in seconds; without it, until it is lifted.", valueName: "seconds"))
         var ttl: Int?
 
         @OptionGroup var client: ClientOptions
@@ -59,7 +60,8 @@ struct FreezeCommand: ParsableCommand {
 
         @OptionGroup var place: PlaceOptions
 
-        @Option(help: ArgumentHelp("The one that this caller set, where several have the same scope.", valueName: "name"))
+        @Option(
+            help: ArgumentHelp("The one that this caller set, where several have the same scope.", valueName: "name"))
         var by: String?
 
         @OptionGroup var client: ClientOptions

@@ -25,7 +25,9 @@ struct TokenCommand: ParsableCommand {
             help: ArgumentHelp("viewer, operator, approver or auditor; may be repeated.", valueName: "role"))
         var role: [String] = ["viewer"]
 
-        @Option(help: ArgumentHelp("An environment where the roles apply, instead of all; may be repeated.", valueName: "name"))
+        @Option(
+            help: ArgumentHelp(
+                "An environment where the roles apply, instead of all; may be repeated.", valueName: "name"))
         var environment: [String] = []
 
         @Flag(help: "Print one JSON object with token and principal.")
