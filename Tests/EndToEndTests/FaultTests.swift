@@ -79,11 +79,11 @@ struct FaultTests {
     /// What becomes of a call that starts no task and whose answer is lost, and what PVE shows of it.
     @Test(
         arguments: [
-            (.executeThenReset, ["tags": ["new"]], ["all that was wanted is there", "tags is"]),
-            (.reset, ["tags": ["new"]], ["PVE shows nothing of it"]),
+            (.executeThenReset, ["tags": ["new"]], ["everything that was planned is there", "tags is"]),
+            (.reset, ["tags": ["new"]], ["PVE shows no trace of it"]),
             (
                 .executeThenReset, ["memory": 96, "net0": "name=eth0,bridge=vmbr99"],
-                ["of what was wanted this is there", "memory is 96"]
+                ["part of what was planned is there", "memory is 96"]
             ),
         ] as [(Fault.Effect, JSONObject, [String])])
     func `of a lost answer without a task PVE's state is told, and the outcome stays unknown`(

@@ -154,7 +154,7 @@ struct InitTests {
     @Test func `an environment of that name, a secret that all can read, or no answer end it`() async throws {
         let installed = try await Installed()
         let silent = try await installed.run(["--name", "home"])
-        #expect(silent.status == 1 && silent.err.contains("give --token-id"), "\(silent)")
+        #expect(silent.status == 1 && silent.err.contains("use --token-id"), "\(silent)")
         chmod(installed.root + "/secret", 0o644)
         let open = try await installed.run(Self.all)
         #expect(open.status == 1 && open.err.contains("chmod 600"), "\(open)")
