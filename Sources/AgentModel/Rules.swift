@@ -102,6 +102,8 @@ package enum CheckKind: Sendable, Hashable {
     // Objects, and the agent's own settings.
     /// Nothing names the object when it goes; whoever does is told of where it changes.
     case unreferenced([Reference])
+    /// What the parameter names is there, at this path.
+    case present(String, at: String)
     /// What others have changed in these lists and not applied goes into force with the request.
     case carriesAlong([PendingList])
     /// The object is there, or is not, as the operation needs.

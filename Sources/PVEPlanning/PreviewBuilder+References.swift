@@ -37,6 +37,19 @@ extension PreviewBuilder {
         }
     }
 
+    /// What the parameter names is there.
+    func present(_ parameter: String, at template: String) async throws(HypervisorError) -> [Check] {
+        guard request.params[parameter] != nil else { return [] }
+        let path = request.path(template, findings.callContext)
+        do throws(HypervisorError) {
+            _ = try await read(path)
+            return []
+        } catch {
+            guard case .refused(let upstream) = error, upstream.saysAbsent else { throw error }
+            return [Check("absent", .block, "there is no \(Call(.get, path).shownPath), which \(parameter) names")]
+        }
+    }
+
     /// What is changed and not in force yet, by others or for another reason: the request's last call applies it as well.
     /// It must not change until then, unless the request does it.
     func carriesAlong(_ lists: [PendingList]) async throws(HypervisorError) -> [Check] {

@@ -192,6 +192,7 @@ final class PreviewBuilder {
         case .objectFits: objectFits()
         case .members: try await members()
         case .unreferenced(let references): try await unreferenced(references)
+        case .present(let name, let path): try await present(name, at: path)
         case .carriesAlong(let lists): try await carriesAlong(lists)
         case .commandAllowed: commandAllowed()
         case .downloadAllowed: downloadAllowed()

@@ -158,7 +158,10 @@ package final class PVESchema {
             "pve-ha-resource-id-list": "(vm|ct):[0-9]+(,(vm|ct):[0-9]+)*",
             "pve-ha-node-list": "\(label)(:[0-9]+)?(,\(label)(:[0-9]+)?)*",
             "pve-replication-job-id": "[1-9][0-9]{2,8}-[0-9]{1,9}",
-            "pve-ct-timezone": "[A-Za-z0-9_+/-]+",
+            "pve-ct-timezone": "[A-Za-z0-9_+/-]+", "mac-addr": "[a-fA-F0-9]{2}(:[a-fA-F0-9]{2}){5}",
+            "ip-list": "[0-9A-Fa-f.:]+([,; ][0-9A-Fa-f.:]+)*", "pve-sdn-zone-id": "[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9]",
+            "pve-sdn-vnet-id": "[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9]",
+            "pve-sdn-fabric-id": "[a-zA-Z0-9][a-zA-Z0-9-]{0,6}[a-zA-Z0-9]?",
         ]
     }()
 
@@ -169,6 +172,7 @@ package final class PVESchema {
         "pve-qemu-sev-fmt", "pve-qemu-tdx-fmt", "lxc-ip-with-ll-iface-list", "dns-name-list",
         "pve-storage-content-list", "pve-node-list", "pve-storage-server", "pve-storage-path", "pve-storage-vgname",
         "pve-storage-portal-dns", "pve-storage-portal-dns-list", "pve-storage-options", "pve-dir-override-list",
+        "pve-sdn-bgp-rt-list",
     ]
 
     private func fits(_ text: String, _ format: String) -> Bool {
