@@ -4,7 +4,7 @@ package enum ActionCatalog {
     package static let all: [ActionDefinition] =
         reads + GuestKind.allCases.flatMap(power) + GuestKind.allCases.flatMap(life)
         + GuestKind.allCases.flatMap(configuration) + disks + snapshots + backups + storage + network + availability
-        + nodes + guestAgent
+        + nodes + guestAgent + sdn
 
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.action.rawValue, $0) })
 

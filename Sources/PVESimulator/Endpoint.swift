@@ -136,8 +136,8 @@ struct EndpointTable: Sendable {
         + replicationKind.endpoints + clusterEndpoints + nodeEndpoints + taskEndpoints + guestEndpoints
         + guestConfigEndpoints + snapshotEndpoints + storageEndpoints + firewallEndpoints + haEndpoints
         + backupEndpoints + backupJobEndpoints + replicationEndpoints + bulkPowerEndpoints + bulkMigrationEndpoints
-        + serviceEndpoints + metricsEndpoints + networkEndpoints + cloudInitEndpoints + guestAgentEndpoints
-        + poolEndpoints + accessEndpoints + accessAdminEndpoints + absentEndpoints + directoryEndpoints
+        + serviceEndpoints + sdnEndpoints + metricsEndpoints + networkEndpoints + cloudInitEndpoints
+        + guestAgentEndpoints        + poolEndpoints + accessEndpoints + accessAdminEndpoints + absentEndpoints + directoryEndpoints
 
     static let all = EndpointTable(list)
 }

@@ -145,7 +145,24 @@ extension ChangeScenario {
                 $0.setPool(136, nil)
             }, disturb: { $0.setPool(136, "lab") }
         ) { try await $0.read("/pools?poolid=lab") == .null },
+        ChangeScenario(
+            "sdn_zone_edit", "cluster", ["op": "add", "zone": "lab", "type": "vlan", "bridge": "vmbr0", "mtu": 1400],
+            disturb: { try await $0.make("POST", "/cluster/sdn/zones", "zone=lab&type=simple") }, calls: 2
+        ) { try await $0.read("/cluster/sdn/zones/lab?running=1")["mtu"] == 1400 },
+        ChangeScenario(
+            "sdn_zone_edit", "cluster", ["op": "change", "zone": "lab", "nodes": ["pve1", "pve2"], "delete": ["mtu"]],
+            given: zone, disturb: { try await $0.make("PUT", "/cluster/sdn/zones/lab", "mtu=1280") }, calls: 2
+        ) { try await $0.read("/cluster/sdn/zones/lab?running=1")["nodes"] == "pve1,pve2" },
+        ChangeScenario(
+            "sdn_zone_edit", "cluster", ["op": "remove", "zone": "lab"], given: zone,
+            disturb: { try await $0.make("POST", "/cluster/sdn/zones", "zone=other&type=simple") }, calls: 2
+        ) { try await $0.read("/cluster/sdn/zones?running=1") == [] },
     ]
+
+    private static let zone: Step = {
+        try await $0.make("POST", "/cluster/sdn/zones", "zone=lab&type=vlan&bridge=vmbr0&mtu=1400")
+        try await $0.make("PUT", "/cluster/sdn")
+    }
 
     private static let alias: Step = {
         try await $0.make("POST", "/cluster/firewall/aliases", "name=home&cidr=192.0.2.1")
