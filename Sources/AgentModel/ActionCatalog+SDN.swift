@@ -3,7 +3,7 @@ import StrictJSON
 /// The software-defined network of the cluster. What is changed there comes into force when it is applied, with all else
 /// that is changed and not applied yet.
 extension ActionCatalog {
-    static let sdn: [ActionDefinition] = [editZone]
+    static let sdn: [ActionDefinition] = [editZone, editNetwork]
 
     private static let set = Condition.when("op", "add", "change")
     /// What PVE keeps pending until the configuration is applied.
@@ -53,6 +53,36 @@ extension ActionCatalog {
                 ["op": "add", "zone": "lab", "type": "evpn", "controller": "c1", "vrf-vxlan": 4000],
                 ["op": "add", "zone": "lab", "type": "qinq", "bridge": "vmbr0", "tag": 10],
                 ["op": "change", "zone": "lab", "mtu": 1400], ["op": "change", "zone": "lab", "delete": ["mtu"]],
+            ])
+    }
+
+    private static var editNetwork: ActionDefinition {
+        .change(
+            "sdn_vnet_edit", "Add, change or remove a network (VNet) of a zone, and apply that", on: [.cluster],
+            [
+                op, ParameterDefinition("vnet", .text(sdnID), required: true, identity: .name, "the network's name"),
+                ParameterDefinition(
+                    "zone", .text(sdnID), requiredWhen: .when("op", "add"), when: set, "the zone that it is in"),
+                ParameterDefinition("tag", .integer(1...16_777_215), when: set, "its VLAN, or its VNI"),
+                ParameterDefinition("alias", .text(.line(256)), when: set, "a name for people"),
+                ParameterDefinition("vlanaware", .boolean, when: set, "let guests' VLANs pass"),
+                ParameterDefinition("isolate-ports", .boolean, when: set, "keep its guests from each other"),
+                removals.only(.when("op", "change")),
+            ],
+            rules: [.notSetAndListed("delete"), .changesSomething], risk: .high, approval: true,
+            because:
+                "reloads the network of every node, in tasks that are not waited for; guests on it may lose theirs",
+            edits("/cluster/sdn/vnets", "vnet"), object: .at("/cluster/sdn/vnets/{vnet}"),
+            checks: [
+                .objectFits, .present("zone", at: "/cluster/sdn/zones/{zone}"),
+                .unreferenced([
+                    .rows("/cluster/sdn/vnets/{vnet}/subnets", name: "subnet"), .networkDevices("{vnet}"),
+                ]), .carriesAlong(pending),
+            ], changes: .object, undo: .edit(),
+            needs: [Privilege("/sdn/zones/{zone}", "SDN.Allocate"), Privilege("/sdn", "SDN.Allocate")],
+            examples: [
+                ["op": "remove", "vnet": "web"], ["op": "add", "vnet": "web", "zone": "lab", "tag": 10],
+                ["op": "change", "vnet": "web", "alias": "x"], ["op": "change", "vnet": "web", "delete": ["alias"]],
             ])
     }
 

@@ -50,6 +50,28 @@ struct SDNTests {
         }
     }
 
+    @Test func `a network with guests or subnets on it does not go, and needs its zone`() async throws {
+        try await withAgent(ChangeScenario.setup) { agent in
+            let pve = try agent.pve()
+            let add = PlanRequest("sdn_vnet_edit", "cluster", ["op": "add", "vnet": "web", "zone": "lab"])
+            #expect(checks("absent", try await agent.plan(add)).first?["level"] == "block")
+            try await pve.make("POST", "/cluster/sdn/zones", "zone=lab&type=simple")
+            #expect(try await agent.plan(add)["decision"]?["allowed"] == true)
+            try await pve.make("POST", "/cluster/sdn/vnets", "vnet=web&zone=lab")
+            try await pve.make("PUT", "/cluster/sdn")
+            let remove = PlanRequest("sdn_vnet_edit", "cluster", ["op": "remove", "vnet": "web"])
+            #expect(try await agent.plan(remove)["decision"]?["allowed"] == true)
+            pve.setConfig(136, "net1", "virtio=BC:24:11:00:00:99,bridge=web")
+            pve.setConfig(118, "net1", "name=eth1,bridge=web,hwaddr=BC:24:11:00:00:98,type=veth")
+            try await pve.make("POST", "/cluster/sdn/vnets/web/subnets", "subnet=192.0.2.0/24&type=subnet")
+            let check = try #require(checks("in-use", try await agent.plan(remove)).first)
+            #expect(check["level"] == "block")
+            for user in ["vm/136", "lxc/118", "lab-192.0.2.0-24"] {
+                #expect(check["detail"]?.string?.contains(user) == true, "\(check)")
+            }
+        }
+    }
+
     @Test func `a configuration that somebody has locked is left alone`() async throws {
         try await withAgent(ChangeScenario.setup) { agent in
             let pve = try agent.pve()

@@ -157,8 +157,25 @@ extension ChangeScenario {
             "sdn_zone_edit", "cluster", ["op": "remove", "zone": "lab"], given: zone,
             disturb: { try await $0.make("POST", "/cluster/sdn/zones", "zone=other&type=simple") }, calls: 2
         ) { try await $0.read("/cluster/sdn/zones?running=1") == [] },
+        ChangeScenario(
+            "sdn_vnet_edit", "cluster", ["op": "add", "vnet": "web", "zone": "lab", "tag": 10], given: zone,
+            disturb: { try await $0.make("POST", "/cluster/sdn/vnets", "zone=lab&vnet=web&tag=11") }, calls: 2
+        ) { try await $0.read("/cluster/sdn/vnets/web?running=1")["tag"] == 10 },
+        ChangeScenario(
+            "sdn_vnet_edit", "cluster", ["op": "change", "vnet": "web", "tag": 11, "delete": ["alias"]], given: vnet,
+            disturb: { try await $0.make("PUT", "/cluster/sdn/vnets/web", "alias=y") }, calls: 2
+        ) { try await $0.read("/cluster/sdn/vnets/web?running=1")["tag"] == 11 },
+        ChangeScenario(
+            "sdn_vnet_edit", "cluster", ["op": "remove", "vnet": "web"], given: vnet,
+            disturb: { try await $0.make("PUT", "/cluster/sdn/vnets/web", "alias=y") }, calls: 2
+        ) { try await $0.read("/cluster/sdn/vnets?running=1") == [] },
     ]
 
+    private static let vnet: Step = {
+        try await zone($0)
+        try await $0.make("POST", "/cluster/sdn/vnets", "zone=lab&vnet=web&tag=10&alias=x")
+        try await $0.make("PUT", "/cluster/sdn")
+    }
     private static let zone: Step = {
         try await $0.make("POST", "/cluster/sdn/zones", "zone=lab&type=vlan&bridge=vmbr0&mtu=1400")
         try await $0.make("PUT", "/cluster/sdn")
