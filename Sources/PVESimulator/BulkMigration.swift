@@ -12,8 +12,10 @@ let bulkMigrationEndpoints: [Endpoint] = [
         max-workers:int(1..64) maxworkers:int(1..64) online:bool target!:node vms:array with-local-disks:bool
         """
     ) { world, call in
-        let (vmids, node) = try world.clusterGuests(call, privilege: "VM.Migrate")
-        return world.start(world.migrationsOnCluster(vmids, call, node: node), by: call.caller)
+        let named = call.lists["vms"] ?? []
+        try world.checkGuests(named, call, privilege: "VM.Migrate")
+        let vmids = named.isEmpty ? world.sortedGuests.map(\.vmid) : named.compactMap { Int($0) }
+        return world.start(world.migrationsOnCluster(vmids, call), by: call.caller)
     },
 ]
 
@@ -39,23 +41,22 @@ extension ClusterState {
             guard !log.children.isEmpty else { throw Failure("no migrations worker started...") }
             log.lines.append("All jobs finished, used \(log.children.count) workers in total.")
         }
-        for vmid in vmids {
-            let stage: Work.Step = { world, log in world.migrateOnNode(vmid, call, &log) }
-            work.stages.append(stage)
-        }
+        work.stages = vmids.map { vmid in { world, log in world.migrateOnNode(vmid, call, &log) } }
         return work
     }
 
     private mutating func migrateOnNode(_ vmid: Int, _ call: EndpointCall, _ log: inout TaskLog) {
         guard let guest = guests[vmid] else { return }
         let name = "\(guest.kind.letters) \(vmid)"
-        let single = call.migration(of: guest, online: true)
-        if let why = precondition(of: guest, single) {
+        let options = call.migration(of: guest, online: true)
+        if let why = precondition(of: guest, self.call(for: guest, options, by: call.caller)) {
             log.lines += ["Check \(name): skip \(name) - precondition check failed:", "  \(why)"]
             return
         }
         log.lines += ["Check \(name): precondition check passed", "Migrating \(name)"]
-        do throws(Failure) { try migrateChild(guest, single, &log) } catch { log.lines.append(error.reason) }
+        do throws(Failure) { try startChild("migrate", guest, options, call, &log) } catch {
+            log.lines.append(error.reason)
+        }
     }
 
     /// Why a node does not even try to move a guest.
@@ -69,17 +70,14 @@ extension ClusterState {
         return found?["local_resources"]?.array?.isEmpty == false ? "Has local resources: " : nil
     }
 
-    fileprivate func migrationsOnCluster(_ vmids: [Int], _ call: EndpointCall, node: String) -> Work {
+    fileprivate func migrationsOnCluster(_ vmids: [Int], _ call: EndpointCall) -> Work {
         let target = call.text("target")
-        var work = Work(type: "bulk-migrate", id: "", node: node) { _, log in
+        var work = Work(type: "bulk-migrate", id: "", node: nodes.first?.name ?? "") { _, log in
             log.lines.append("Migrating guests to \(target): \(vmids.map { String($0) }.joined(separator: ", "))")
         } finish: { world, log in
             try world.endOnCluster("Migrating", "migrate", &log)
         }
-        for vmid in vmids {
-            let stage: Work.Step = { world, log in world.migrateOnCluster(vmid, call, &log) }
-            work.stages.append(stage)
-        }
+        work.stages = vmids.map { vmid in { world, log in world.migrateOnCluster(vmid, call, &log) } }
         return work
     }
 
@@ -90,32 +88,18 @@ extension ClusterState {
         guard guest.node != target else { return log.warn("\(name) already on \(target), skipping.") }
         log.lines.append("Migrating \(name)")
         do throws(Failure) {
-            try migrateChild(guest, call.migration(of: guest, online: call.flag("online")), &log)
+            try startChild("migrate", guest, call.migration(of: guest, online: call.flag("online")), call, &log)
         } catch {
-            log.warn("\(error.status) \(error.reason)")
-            log.children.append((vmid, ""))
+            log.note(error, of: vmid, onCluster: true)
         }
-    }
-
-    /// Moves one guest of many, one after the other.
-    private mutating func migrateChild(_ guest: Guest, _ call: EndpointCall, _ log: inout TaskLog) throws(Failure) {
-        if isUnreachable(guest.node) { throw Failure(status: 595, message: "No route to host", body: .none) }
-        let upid = try startInside { (world) throws(Failure) in try world.migrate(call) }
-        if let upid { log.children.append((guest.vmid, upid)) }
     }
 }
 
 extension EndpointCall {
-    /// The request that moves one guest of many: containers are restarted where machines move while they run.
-    fileprivate func migration(of guest: Guest, online: Bool) -> EndpointCall {
-        var single = self
-        single.endpoint.path = "nodes/{node}/\(guest.kind.word)/{vmid}/migrate"
-        single.lists = [:]
-        single.values = [
-            "node": guest.node, "vmid": String(guest.vmid), "target": text("target"),
-            "with-local-disks": self["with-local-disks"] ?? "0",
-        ]
-        if online, guest.power.isOn { single.values[guest.kind == .vm ? "online" : "restart"] = "1" }
-        return single
+    /// What moves one guest of many: containers are restarted where machines move while they run.
+    fileprivate func migration(of guest: Guest, online: Bool) -> [String: String] {
+        var options = ["target": text("target"), "with-local-disks": self["with-local-disks"] ?? "0"]
+        if online, guest.power.isOn { options[guest.kind == .vm ? "online" : "restart"] = "1" }
+        return options
     }
 }

@@ -22,34 +22,24 @@ private let clusterWorkers = "vms:array maxworkers:int(1..64)" + workers
 /// As pve-manager does it (PVE/API2/Nodes.pm and PVE/API2/Cluster/BulkAction/Guest.pm).
 let bulkPowerEndpoints: [Endpoint] = [
     .post("nodes/{node}/startall", "force:bool vms:vmid-list" + workers) { world, call in
-        try world.onNode(.start, call, type: "startall")
+        try world.bulk(.start, call)
     },
     .post("nodes/{node}/stopall", "force-stop:bool timeout:int(0..7200) vms:vmid-list" + workers) { world, call in
-        try world.onNode(.shutdown, call, type: "stopall")
+        try world.bulk(.shutdown, call)
     },
-    .post("nodes/{node}/suspendall", "vms:vmid-list" + workers) { world, call in
-        try world.onNode(.suspend, call, type: "suspendall")
-    },
+    .post("nodes/{node}/suspendall", "vms:vmid-list" + workers) { world, call in try world.bulk(.suspend, call) },
     .post("cluster/bulk-action/guest/start", clusterWorkers + " timeout:int") { world, call in
-        try world.onCluster(.start, call)
+        try world.bulk(.start, call)
     },
     .post("cluster/bulk-action/guest/shutdown", clusterWorkers + " force-stop:bool timeout:int") { world, call in
-        try world.onCluster(.shutdown, call)
+        try world.bulk(.shutdown, call)
     },
     .post("cluster/bulk-action/guest/suspend", clusterWorkers + " statestorage:storage-id^to-disk to-disk:bool") {
-        world, call in try world.onCluster(.suspend, call)
+        world, call in try world.bulk(.suspend, call)
     },
 ]
 
 extension ClusterState {
-    private func checkPower(_ vmids: [String], _ call: EndpointCall) throws(Failure) {
-        guard !call.caller.may("VM.PowerMgmt", on: "/") else { return }
-        guard !vmids.isEmpty else { throw .denied("/, VM.PowerMgmt") }
-        for vmid in vmids where !call.caller.may("VM.PowerMgmt", on: "/vms/\(vmid)") {
-            throw .denied("/vms/\(vmid), VM.PowerMgmt")
-        }
-    }
-
     /// The guests that are meant, in the order of their `startup`; templates never are, and guests that the HA manager
     /// looks after only where they are named.
     private func meant(_ named: [String], on node: String?, onBootOnly: Bool) -> [Guest] {
@@ -64,21 +54,37 @@ extension ClusterState {
         return wanted.sorted { (order($0), $0.vmid) < (order($1), $1.vmid) }
     }
 
-    fileprivate mutating func onNode(_ action: BulkPower, _ call: EndpointCall, type: String) throws(Failure) -> Reply {
-        let named = Format.list(call.text("vms"))
-        try checkPower(named, call)
-        return run(type: type, id: "", call) { world, log in
-            if action == .start { world.removeBackupLocks(on: call.node, &log) }
-            let wanted = world.meant(named, on: call.node, onBootOnly: action == .start && !call.flag("force"))
+    /// Starts the task for many guests: of one node where the call names one, else of all.
+    fileprivate mutating func bulk(_ action: BulkPower, _ call: EndpointCall) throws(Failure) -> Reply {
+        let node = call["node"]
+        let named = node == nil ? call.lists["vms"] ?? [] : Format.list(call.text("vms"))
+        try checkGuests(named, call, privilege: "VM.PowerMgmt")
+        let type = node == nil ? "bulk-\(action.rawValue)" : (action == .shutdown ? "stop" : action.rawValue) + "all"
+        let work = Work(type: type, id: "", node: node ?? nodes.first?.name ?? "") { world, log in
+            if node == nil {
+                let whom = named.isEmpty ? "all guests" : "guests: " + named.joined(separator: ", ")
+                log.lines.append("\(action.doing) \(whom)")
+            } else if action == .start {
+                world.removeBackupLocks(on: call.node, &log)
+            }
+            let onBootOnly = node != nil && action == .start && !call.flag("force")
+            let wanted = world.meant(named, on: node, onBootOnly: onBootOnly)
             for guest in action == .start ? wanted : wanted.reversed() {
-                do throws(Failure) { try world.actOnNode(action, guest, call, &log) } catch {
-                    log.lines.append(error.reason)
+                do throws(Failure) { try world.act(action, guest, call, &log) } catch {
+                    log.note(error, of: guest.vmid, onCluster: node == nil)
                 }
             }
         } finish: { world, log in
-            guard action == .start else { return }
-            for (name, exit) in world.failures(in: log) { log.lines.append("Starting \(name) failed: \(exit)") }
+            guard node != nil else {
+                let isStart = action == .start
+                return try world.endOnCluster(
+                    isStart ? "Starting" : "Stopping", action.rawValue + (isStart ? ":" : ""), &log)
+            }
+            for (name, exit) in world.failures(in: log) where action == .start {
+                log.lines.append("Starting \(name) failed: \(exit)")
+            }
         }
+        return start(work, by: call.caller)
     }
 
     /// A node that starts takes every lock of a backup for one that a crash left behind.
@@ -89,32 +95,48 @@ extension ClusterState {
         }
     }
 
-    private mutating func actOnNode(
+    private mutating func act(
         _ action: BulkPower, _ guest: Guest, _ call: EndpointCall, _ log: inout TaskLog
     ) throws(Failure) {
         let name = "\(guest.kind.letters) \(guest.vmid)"
-        var values: [String: String] = [:]
+        let isOnCluster = call["node"] == nil
+        // Of a guest whose node does not answer nothing is known: it is tried.
+        let isKnown = !isUnreachable(guest.node)
+        let (isOn, isOff) = (isKnown && guest.power.isOn, isKnown && !guest.power.isOn)
+        var (verb, values) = (action.rawValue, [String: String]())
+        func skip(_ why: String) { if isOnCluster { log.warn("Skipping \(name), \(why).") } }
         switch action {
         case .start:
-            guard !guest.power.isOn else { return }
+            if isOn {
+                // Of a container nothing tells that it needs no resuming, which fails.
+                let isResumed = isOnCluster && (guest.kind == .container || guest.qmpStatus == "paused")
+                guard isResumed else { return skip("already running") }
+                verb = "resume"
+            }
             log.lines.append("Starting \(name)")
         case .shutdown:
-            guard guest.power.isOn else { return }
-            values = [
-                "timeout": guest.shutdownTimeout ?? call["timeout"] ?? "180", "forceStop": call["force-stop"] ?? "1",
-            ]
-            log.lines.append("Stopping \(name) (timeout = \(values["timeout"] ?? "") seconds)")
+            if isOff { return skip("not running") }
+            if isOnCluster, isKnown, guest.qmpStatus == "paused", call["force-stop"] == "0" {
+                return skip("resume paused VM before shutdown")
+            }
+            let timeout = guest.shutdownTimeout ?? call["timeout"] ?? "180"
+            values = ["timeout": timeout, "forceStop": call["force-stop"] ?? "1"]
+            log.lines.append(
+                isOnCluster
+                    ? "Shutting down \(name) (Timeout = \(timeout) seconds)"
+                    : "Stopping \(name) (timeout = \(timeout) seconds)")
         case .suspend:
             guard guest.kind == .vm else { return log.warn("skipping \(guest.vmid), only VMs can be suspended") }
-            guard guest.power.isOn else { return log.lines.append("VM \(guest.vmid) not running, skipping suspension") }
-            values = ["todisk": "1"]
+            if isOff, !isOnCluster { log.lines.append("VM \(guest.vmid) not running, skipping suspension") }
+            if isOff { return skip("not running") }
+            values = ["todisk": isOnCluster ? call["to-disk"] ?? "0" : "1"]
             log.lines.append("Suspending \(name)")
         }
-        try startChild(action.rawValue, guest, values, call, &log)
+        try startChild(verb, guest, values, call, &log)
     }
 
     /// Asks for the same that a request for this one guest would.
-    private mutating func startChild(
+    mutating func startChild(
         _ verb: String, _ guest: Guest, _ values: [String: String], _ call: EndpointCall, _ log: inout TaskLog
     ) throws(Failure) {
         if isUnreachable(guest.node) { throw Failure(status: 595, message: "No route to host", body: .none) }
@@ -123,6 +145,7 @@ extension ClusterState {
             switch verb {
             case "start": try world.powerOn(single)
             case "resume": try world.resume(single)
+            case "migrate": try world.migrate(single)
             case "suspend": try world.pause(single)
             default: try world.shutdown(single)
             }
@@ -157,9 +180,8 @@ extension ClusterState {
         throw Failure("Some guests failed to \(verb) \(list)")
     }
 
-    /// The guests of the whole cluster that are meant, all that there are where none is named, and the node that works.
-    func clusterGuests(_ call: EndpointCall, privilege: String) throws(Failure) -> (vmids: [Int], node: String) {
-        let named = call.lists["vms"] ?? []
+    /// Refuses a caller who may not do this to all guests that are named, or to any where none is.
+    func checkGuests(_ named: [String], _ call: EndpointCall, privilege: String) throws(Failure) {
         if let place = named.indices.first(where: { Int(named[$0]) == nil }) {
             throw .parameters(["vms[\(place)]": "type check ('integer') failed - got '\(named[place])'"])
         }
@@ -167,62 +189,15 @@ extension ClusterState {
         for vmid in named where !call.caller.may(privilege, on: "/vms/\(vmid)") {
             throw .denied("/vms/\(vmid), \(privilege)")
         }
-        return (named.isEmpty ? sortedGuests.map(\.vmid) : named.compactMap { Int($0) }, nodes.first?.name ?? "")
     }
+}
 
-    fileprivate mutating func onCluster(_ action: BulkPower, _ call: EndpointCall) throws(Failure) -> Reply {
-        let named = call.lists["vms"] ?? []
-        let (_, node) = try clusterGuests(call, privilege: "VM.PowerMgmt")
-        let work = Work(type: "bulk-\(action.rawValue)", id: "", node: node) { world, log in
-            let whom = named.isEmpty ? "all guests" : "guests: " + named.joined(separator: ", ")
-            log.lines.append("\(action.doing) \(whom)")
-            let wanted = world.meant(named, on: nil, onBootOnly: false)
-            for guest in action == .start ? wanted : wanted.reversed() {
-                do throws(Failure) { try world.actOnCluster(action, guest, call, &log) } catch {
-                    log.warn("\(error.status) \(error.reason)")
-                    log.children.append((guest.vmid, ""))
-                }
-            }
-        } finish: { world, log in
-            let isStart = action == .start
-            try world.endOnCluster(isStart ? "Starting" : "Stopping", action.rawValue + (isStart ? ":" : ""), &log)
-        }
-        return start(work, by: call.caller)
-    }
-
-    private mutating func actOnCluster(
-        _ action: BulkPower, _ guest: Guest, _ call: EndpointCall, _ log: inout TaskLog
-    ) throws(Failure) {
-        let name = "\(guest.kind.letters) \(guest.vmid)"
-        var (verb, values) = (action.rawValue, [String: String]())
-        // Of a guest whose node does not answer nothing is known: it is tried.
-        let isKnown = !isUnreachable(guest.node)
-        switch action {
-        case .start:
-            if isKnown, guest.power.isOn {
-                // Of a container nothing tells that it needs no resuming, which fails.
-                guard guest.kind == .container || guest.qmpStatus == "paused" else {
-                    return log.warn("Skipping \(name), already running.")
-                }
-                verb = "resume"
-            }
-            log.lines.append("Starting \(name)")
-        case .shutdown:
-            guard !isKnown || guest.power.isOn else { return log.warn("Skipping \(name), not running.") }
-            if isKnown, guest.qmpStatus == "paused", call["force-stop"] == "0" {
-                return log.warn("Skipping \(name), resume paused VM before shutdown.")
-            }
-            values = [
-                "timeout": guest.shutdownTimeout ?? call["timeout"] ?? "180", "forceStop": call["force-stop"] ?? "1",
-            ]
-            log.lines.append("Shutting down \(name) (Timeout = \(values["timeout"] ?? "") seconds)")
-        case .suspend:
-            guard guest.kind == .vm else { return log.warn("skipping \(guest.vmid), only VMs can be suspended") }
-            guard !isKnown || guest.power.isOn else { return log.warn("Skipping \(name), not running.") }
-            values = ["todisk": call["to-disk"] ?? "0"]
-            log.lines.append("Suspending \(name)")
-        }
-        try startChild(verb, guest, values, call, &log)
+extension TaskLog {
+    /// Notes a guest that could not be tried: the whole cluster's task fails for it.
+    mutating func note(_ failure: Failure, of vmid: Int, onCluster: Bool) {
+        guard onCluster else { return lines.append(failure.reason) }
+        warn("\(failure.status) \(failure.reason)")
+        children.append((vmid, ""))
     }
 }
 

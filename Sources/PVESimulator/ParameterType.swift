@@ -43,9 +43,9 @@ struct ParameterType: Sendable {
             inner = form[(end?.upperBound ?? form.endIndex)...]
         case _ where Self.enumerations[String(word)] != nil: choices = Self.enumerations[String(word)] ?? []
         default:
-            format = Format(rawValue: String(word))
+            format = Format.all[String(word)]
             properties = PropertyFormat.all[String(word)]
-            if format == .vmid { base = .integer }
+            if word == "vmid" { base = .integer }
         }
         guard choices.isEmpty else { return }
         let bounds = inner.split(separator: ".", omittingEmptySubsequences: false)
@@ -55,27 +55,13 @@ struct ParameterType: Sendable {
 
     private static func words(_ text: some StringProtocol) -> [String] { text.split(separator: "|").map { String($0) } }
 
-    init(pathParameter name: String) {
-        switch name {
-        case "vmid": self.init("vmid")
-        case "node": self.init("node")
-        case "pos": self.init("int(0..)")
-        case "snapname": self.init("configid(..40)")
-        case "service": self.init("service")
-        case "storage": self.init("storage-id")
-        case "poolid": self.init("poolid")
-        case "userid": self.init("str(..64)")
-        case "name": self.init("word(2..64)")
-        case "groupid": self.init("groupid")
-        case "roleid": self.init("roleid")
-        case "group": self.init("word(2..18)")
-        case "rule": self.init("configid")
-        case "sid": self.init("ha-resource")
-        case "cidr": self.init("fw-addr")
-        default: self.init("str")
-        }
-    }
+    init(pathParameter name: String) { self.init(Self.inPaths[name] ?? "str") }
 
+    private static let inPaths = [
+        "vmid": "vmid", "node": "node", "pos": "int(0..)", "snapname": "configid(..40)", "service": "service",
+        "storage": "storage-id", "poolid": "poolid", "userid": "str(..64)", "name": "word(2..64)", "groupid": "groupid",
+        "roleid": "roleid", "group": "word(2..18)", "rule": "configid", "sid": "ha-resource", "cidr": "fw-addr",
+    ]
     private static let attached: [String] =
         (0...3).map { "ide\($0)" } + (0...30).map { "scsi\($0)" } + (0...15).map { "virtio\($0)" }
         + (0...5).map { "sata\($0)" } + ["efidisk0", "tpmstate0"]

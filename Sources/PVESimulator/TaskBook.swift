@@ -207,10 +207,7 @@ extension ClusterState {
             switch task.phase {
             case .waiting:
                 end(task, error: "can't lock file '/var/lock/qemu-server/lock-\(task.work.id).conf' - got timeout")
-            case .working where task.stagesDone < task.work.stages.count: runStage(of: task)
-            case .working:
-                finish(task)
-                startWaiting(for: task.work.exclusive)
+            case .working: goOn(task)
             }
         }
     }
@@ -220,36 +217,29 @@ extension ClusterState {
         return due.min { (tasks.active[$0].event ?? time) < (tasks.active[$1].event ?? time) }
     }
 
-    private mutating func runStage(of task: ActiveTask) {
+    /// Does what comes next of a task: a stage, or its end.
+    private mutating func goOn(_ task: ActiveTask) {
         var task = task
+        let stages = task.work.stages
         do {
             // One that is to fail gets no further than to its preparations.
             if case .fails(let text) = task.fault { throw Failure(text) }
-            try task.work.stages[task.stagesDone](&self, &task.log)
+            guard task.stagesDone == stages.count else {
+                try stages[task.stagesDone](&self, &task.log)
+                task.stagesDone += 1
+                proceed(&task)
+                return tasks.active.append(task)
+            }
+            try task.work.finish(&self, &task.log)
+            if case .warns(let count) = task.fault {
+                for number in 0..<count { task.log.warn("simulated warning \(number + 1)") }
+            }
+            end(task, error: nil)
         } catch {
             task.work.release(&self)
             end(task, error: Failure.taskText(of: error))
-            return startWaiting(for: task.work.exclusive)
         }
-        task.stagesDone += 1
-        proceed(&task)
-        tasks.active.append(task)
-    }
-
-    private mutating func finish(_ task: ActiveTask) {
-        var task = task
-        if case .fails(let text) = task.fault {
-            task.work.release(&self)
-            return end(task, error: text)
-        }
-        do { try task.work.finish(&self, &task.log) } catch {
-            task.work.release(&self)
-            return end(task, error: Failure.taskText(of: error))
-        }
-        if case .warns(let count) = task.fault {
-            for number in 0..<count { task.log.warn("simulated warning \(number + 1)") }
-        }
-        end(task, error: nil)
+        startWaiting(for: task.work.exclusive)
     }
 
     private mutating func startWaiting(for vmid: Int?) {

@@ -47,7 +47,7 @@ extension Simulator.Parameter {
     fileprivate init(_ type: ParameterType, isRequired: Bool) {
         self.init(
             type: type.name, isRequired: isRequired, choices: type.choices, minimum: type.minimum,
-            maximum: type.maximum, format: type.format?.rawValue ?? type.properties?.name ?? type.shape?.name,
+            maximum: type.maximum, format: type.format?.word ?? type.properties?.name ?? type.shape?.name,
             keys: type.properties?.keys,
             requires: type.requires)
     }
