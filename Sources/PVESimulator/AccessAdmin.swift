@@ -45,9 +45,7 @@ private let userKind = ObjectKind<Directory.User>(
             throw Failure("value '\(id)' does not look like a valid user name")
         }
         let realm = "/access/realm/\(id[id.index(after: at)...])"
-        guard call.caller.may("Realm.AllocateUser", on: realm) else {
-            throw Failure.denied("\(realm), Realm.AllocateUser")
-        }
+        try call.caller.need("Realm.AllocateUser", on: realm)
     }, unknown: { _, id in Failure("no such user ('\(id)')") },
     taken: { Failure("create user failed: user '\($0)' already exists") },
     show: { _, item, row in
@@ -195,7 +193,7 @@ extension Directory.Grant {
 extension ClusterState {
     fileprivate mutating func grant(_ call: EndpointCall) throws(Failure) {
         let path = call.text("path")
-        guard call.caller.may("Permissions.Modify", on: path) else { throw .denied("\(path), Permissions.Modify") }
+        try call.caller.need("Permissions.Modify", on: path)
         let roots = ["access", "mapping", "nodes", "pool", "sdn", "storage", "vms"]
         guard path == "/" || roots.contains(String(path.split(separator: "/").first ?? "")) else {
             throw .parameters(["path": "invalid ACL path '\(path)'"])

@@ -70,13 +70,9 @@ extension ClusterState {
     fileprivate mutating func backUp(_ call: EndpointCall) throws(Failure) -> Reply {
         let storage = call["storage"] ?? "local"
         let isTuned = ["bwlimit", "ionice", "performance"].contains { call[$0] != nil }
-        if isTuned, !call.caller.may("Sys.Modify", on: "/") { throw .denied("/, Sys.Modify") }
-        if call["prune-backups"] != nil, !call.caller.may("Datastore.Allocate", on: "/storage/\(storage)") {
-            throw .denied("/storage/\(storage), Datastore.Allocate")
-        }
-        guard call.caller.may("Datastore.AllocateSpace", on: "/storage/\(storage)") else {
-            throw .denied("/storage/\(storage), Datastore.AllocateSpace")
-        }
+        if isTuned { try call.caller.need("Sys.Modify", on: "/") }
+        if call["prune-backups"] != nil { try call.caller.need("Datastore.Allocate", on: "/storage/\(storage)") }
+        try call.caller.need("Datastore.AllocateSpace", on: "/storage/\(storage)")
         guard call["vmid"] != nil || call.flag("all") || call["pool"] != nil else {
             throw .parameters(["vmid": "property is missing"])
         }
@@ -151,8 +147,8 @@ extension ClusterState {
     fileprivate mutating func prune(_ call: EndpointCall) throws(Failure) -> Reply {
         let id = call.text("storage")
         let (privilege, vmid) = (call["vmid"] == nil ? "Datastore.Allocate" : "Datastore.AllocateSpace", call["vmid"])
-        guard call.caller.may(privilege, on: "/storage/\(id)") else { throw .denied("/storage/\(id), \(privilege)") }
-        if let vmid, !call.caller.may("VM.Backup", on: "/vms/\(vmid)") { throw .denied("/vms/\(vmid), VM.Backup") }
+        try call.caller.need(privilege, on: "/storage/\(id)")
+        if let vmid { try call.caller.need("VM.Backup", on: "/vms/\(vmid)") }
         return run(type: "prunebackups", id: vmid.map { "\($0)@\(id)" } ?? id, call) { world, log in
             guard let storage = world.storage(id) else { throw Failure("storage '\(id)' does not exist") }
             guard storage.isActive else { throw Failure("storage '\(id)' is not online") }

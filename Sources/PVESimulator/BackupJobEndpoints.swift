@@ -106,8 +106,6 @@ extension ClusterState {
         where !call.caller.may("Datastore.Allocate", on: "/storage/\(storage)") {
             throw .denied("/storage/\(storage), Datastore.Allocate")
         }
-        if let pool = call["pool"], !call.caller.may("VM.Backup", on: "/pool/\(pool)") {
-            throw .denied("/pool/\(pool), VM.Backup")
-        }
+        if let pool = call["pool"] { try call.caller.need("VM.Backup", on: "/pool/\(pool)") }
     }
 }

@@ -89,9 +89,7 @@ extension ClusterState {
         log.lines.append("Migrating \(name)")
         do throws(Failure) {
             try startChild("migrate", guest, call.migration(of: guest, online: call.flag("online")), call, &log)
-        } catch {
-            log.note(error, of: vmid, onCluster: true)
-        }
+        } catch { log.note(error, of: vmid, onCluster: true) }
     }
 }
 

@@ -185,10 +185,8 @@ extension ClusterState {
         if let place = named.indices.first(where: { Int(named[$0]) == nil }) {
             throw .parameters(["vms[\(place)]": "type check ('integer') failed - got '\(named[place])'"])
         }
-        if named.isEmpty, !call.caller.may(privilege, on: "/") { throw .denied("/, \(privilege)") }
-        for vmid in named where !call.caller.may(privilege, on: "/vms/\(vmid)") {
-            throw .denied("/vms/\(vmid), \(privilege)")
-        }
+        if named.isEmpty { try call.caller.need(privilege, on: "/") }
+        for vmid in named { try call.caller.need(privilege, on: "/vms/\(vmid)") }
     }
 }
 

@@ -135,4 +135,11 @@ struct Caller: Sendable, Hashable {
     }
 
     func may(_ privilege: String, on path: String) -> Bool { may([privilege], on: path) }
+
+    /// Refuses a caller who has none of `"VM.Audit|VM.Console"` on `path`.
+    func need(_ privileges: String, on path: String) throws(Failure) {
+        guard may(privileges.split(separator: "|").map { String($0) }, on: path) else {
+            throw .denied("\(path), \(privileges)")
+        }
+    }
 }

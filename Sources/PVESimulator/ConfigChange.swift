@@ -5,7 +5,6 @@ extension ClusterState {
     ]
 
     func checkConfigChange(_ call: EndpointCall) throws(Failure) {
-        if call.flag("skiplock") { throw .parameters(["skiplock": "Only root may use this option."]) }
         if call.kind == .vm { try Self.checkKeys(call) }
         let deleted = Format.list(call.text("delete"))
         for key in ["lock", "args"] where call[key] != nil || deleted.contains(key) {

@@ -44,6 +44,7 @@ struct Endpoint: Sendable {
     }
 
     func answer(_ call: EndpointCall, in world: inout ClusterState) throws(Failure) -> Reply {
+        if call.flag("skiplock") { throw .parameters(["skiplock": "Only root may use this option."]) }
         do { return try handler(&world, call) } catch { throw error as? Failure ?? Failure("\(error)") }
     }
 

@@ -42,14 +42,12 @@ struct Format: Sendable {
             Format("storage-id-list", "storage ID '%' contains illegal characters", by: blanks, isStorage),
             Format("storage-pair-list", "storage ID '%' contains illegal characters", by: blanks + ":") {
                 $0 == "1" || isStorage($0)
-            },
-            Format("volume-id", "unable to parse volume ID '%'") { $0.contains(":") },
+            }, Format("volume-id", "unable to parse volume ID '%'") { $0.contains(":") },
             Format("dns", "value does not look like a valid DNS name", isDNSName),
             Format("dns-list", "value does not look like a valid DNS name", by: blanks, isDNSName),
             Format("tags", "invalid characters in tag", by: blanks) {
                 $0.wholeMatch(of: /[a-zA-Z0-9_][a-zA-Z0-9_\-+.]*/) != nil
-            },
-            Format("fw-addr", "invalid IP address: Invalid chars in IP %", by: ",", isAddress),
+            }, Format("fw-addr", "invalid IP address: Invalid chars in IP %", by: ",", isAddress),
             Format("fw-port", "invalid port '%'", by: ",:") { Int($0).map { (0...65535).contains($0) } ?? true },
             Format("cidr", "value does not look like a valid IP address or CIDR", isAddress),
             Format("content", "invalid content type '%'", isContent),
@@ -65,23 +63,20 @@ struct Format: Sendable {
             },
             Format("replication-id", "invalid replication job id '%'") {
                 $0.wholeMatch(of: /[1-9][0-9]{2,8}-\d{1,9}/) != nil
-            },
-            Format("ha-resource", "value does not look like a valid ha resource id", isHAResource),
+            }, Format("ha-resource", "value does not look like a valid ha resource id", isHAResource),
             Format("ha-resource-list", "value does not look like a valid ha resource id", by: blanks, isHAResource),
             Format("ha-node-list", "value does not look like a valid ha node id", by: blanks) {
                 $0.wholeMatch(of: /[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(:\d+)?/) != nil
             },
             Format("startup", "unable to parse startup options") {
                 $0.wholeMatch(of: /(order=)?\d+(,(up|down)=\d+)*|(up|down)=\d+(,(order|up|down)=\d+)*/) != nil
-            },
-            Format("storage-path", "value '%' does not look like a valid absolute path") { $0.hasPrefix("/") },
+            }, Format("storage-path", "value '%' does not look like a valid absolute path") { $0.hasPrefix("/") },
             Format("privileges", "invalid privilege '%'", by: blanks) { Access.privileges.contains($0) },
             Format("userid-list", "value '%' does not look like a valid user name", by: blanks) { $0.contains("@") },
             Format("tokenid-list", "value '%' does not look like a valid user name", by: blanks) { $0.contains("@") },
             Format("hotplug", "value does not look like a valid hotplug features") { text in
                 ["0", "1"].contains(text) || list(text).allSatisfy { hotplugFeatures.contains($0) }
-            },
-            Format(pattern: "size") { $0.wholeMatch(of: /\+?\d+(\.\d+)?[KMGT]?/) != nil },
+            }, Format(pattern: "size") { $0.wholeMatch(of: /\+?\d+(\.\d+)?[KMGT]?/) != nil },
             Format(pattern: "volume-size") { $0.wholeMatch(of: /\d+[MG]?/) != nil },
             Format(pattern: "word") { $0.wholeMatch(of: /[A-Za-z][A-Za-z0-9_-]+/) != nil },
             Format(pattern: "keys") { $0.wholeMatch(of: /[0-9a-zA-Z!=]{0,4096}/) != nil },
@@ -89,19 +84,15 @@ struct Format: Sendable {
             Format(pattern: "time") { $0.wholeMatch(of: /\d{1,2}:\d{1,2}/) != nil },
             Format(pattern: "uuid") {
                 $0.wholeMatch(of: /[a-fA-F0-9]{8}(-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}|[01]/) != nil
-            },
-            Format(pattern: "bootdisk") { $0.wholeMatch(of: /(ide|sata|scsi|virtio)\d+/) != nil },
+            }, Format(pattern: "bootdisk") { $0.wholeMatch(of: /(ide|sata|scsi|virtio)\d+/) != nil },
             Format(pattern: "serial") { $0.wholeMatch(of: /\/dev\/.+|socket/) != nil },
             Format(pattern: "parallel") { $0.wholeMatch(of: /\/dev\/parport\d+|\/dev\/usb\/lp\d+/) != nil },
             Format(pattern: "startdate") {
                 $0.wholeMatch(of: /now|\d{4}-\d{1,2}-\d{1,2}(T\d{1,2}:\d{1,2}:\d{1,2})?/) != nil
-            },
-            Format(pattern: "fingerprint") { $0.wholeMatch(of: /([A-Fa-f0-9]{2}:){31}[A-Fa-f0-9]{2}/) != nil },
+            }, Format(pattern: "fingerprint") { $0.wholeMatch(of: /([A-Fa-f0-9]{2}:){31}[A-Fa-f0-9]{2}/) != nil },
         ]
         + ["groupid", "groupid-list", "roleid", "roleid-list"].map { word in
-            Format(word, "'%' contains invalid characters", by: blanks) {
-                $0.wholeMatch(of: /[A-Za-z0-9.\-_]+/) != nil
-            }
+            Format(word, "'%' contains invalid characters", by: blanks) { $0.wholeMatch(of: /[A-Za-z0-9.\-_]+/) != nil }
         }
 
     private static let hotplugFeatures = ["cloudinit", "cpu", "disk", "memory", "network", "usb"]
@@ -137,8 +128,7 @@ struct Format: Sendable {
 
     @Sendable private static func isDNSName(_ text: String) -> Bool {
         text.wholeMatch(
-            of: /[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*/)
-            != nil
+            of: /[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*/) != nil
     }
 
     @Sendable private static func isContent(_ text: String) -> Bool { contentTypes.contains(text) }

@@ -60,9 +60,7 @@ struct Guest: Sendable {
     /// What plugging a device into it ends with while it runs; `nil` where it works.
     var hotplugProblem: String?
 
-    init(
-        vmid: Int, kind: Kind, node: String, profile: Profile = Profile(seed: 0, name: ""), power: Power = .stopped
-    ) {
+    init(vmid: Int, kind: Kind, node: String, profile: Profile = Profile(seed: 0, name: ""), power: Power = .stopped) {
         (self.vmid, self.kind, self.node, self.profile, self.power) = (vmid, kind, node, profile, power)
     }
 

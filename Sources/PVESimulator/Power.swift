@@ -37,12 +37,7 @@ extension ClusterState {
         return guest
     }
 
-    private func refuseSkipLock(_ call: EndpointCall) throws(Failure) {
-        if call.flag("skiplock") { throw .parameters(["skiplock": "Only root may use this option."]) }
-    }
-
     mutating func powerOn(_ call: EndpointCall) throws(Failure) -> Reply {
-        try refuseSkipLock(call)
         let known = guests[call.vmid]
         if call.kind == .container, let known, known.kind == .container, known.power.isOn {
             throw Failure("CT \(call.vmid) already running")
@@ -97,7 +92,6 @@ extension ClusterState {
     }
 
     mutating func powerOff(_ call: EndpointCall) throws(Failure) -> Reply {
-        try refuseSkipLock(call)
         if call.kind == .container {
             let isOn = guests[call.vmid].map { $0.node == call.node && $0.power.isOn } ?? false
             guard isOn else { throw Failure("CT \(call.vmid) not running") }
@@ -129,7 +123,6 @@ extension ClusterState {
     }
 
     mutating func shutdown(_ call: EndpointCall) throws(Failure) -> Reply {
-        try refuseSkipLock(call)
         let known = try guest(call)
         if isManaged(known) { return askHA("stop", known, call) }
         if call.kind == .container, !known.power.isOn { throw Failure("CT \(call.vmid) not running") }
@@ -187,7 +180,6 @@ extension ClusterState {
     }
 
     mutating func reset(_ call: EndpointCall) throws(Failure) -> Reply {
-        try refuseSkipLock(call)
         guard try guest(call).power.isOn else { throw Failure("VM \(call.vmid) not running") }
         return run("reset", call) { world, _ in
             _ = try world.unlocked(call)
@@ -199,7 +191,6 @@ extension ClusterState {
     }
 
     mutating func pause(_ call: EndpointCall) throws(Failure) -> Reply {
-        try refuseSkipLock(call)
         let known = try guest(call)
         guard known.power.isOn else { throw Failure("\(known.kind.letters) \(call.vmid) not running") }
         let toDisk = call.flag("todisk")
@@ -241,7 +232,6 @@ extension ClusterState {
     }
 
     mutating func resume(_ call: EndpointCall) throws(Failure) -> Reply {
-        try refuseSkipLock(call)
         let known = try guest(call)
         if known.kind == .container { return try resumeContainer(known, call) }
         guard known.power.isOn || known.lock == "suspended" else { throw Failure("VM \(call.vmid) not running") }

@@ -25,8 +25,8 @@ extension ClusterState {
             if let value = set[key], Disk.isKey(key, of: call.kind) { try checkVolumes(value, call) }
             for value in [guest?.config[key], set[key]] { try checkBridge(key, value, call) }
         }
-        if call.kind == .container, guest == nil, call["unprivileged"] == "0", !call.caller.may("Sys.Modify", on: "/") {
-            throw .denied("/, Sys.Modify")
+        if call.kind == .container, guest == nil, call["unprivileged"] == "0" {
+            try call.caller.need("Sys.Modify", on: "/")
         }
     }
 
@@ -37,18 +37,16 @@ extension ClusterState {
         let device = PropertyList(value, leading: "model")
         guard let bridge = device["bridge"] else { return }
         let path = "/sdn/zones/localnetwork/\(bridge)" + (device["tag"].map { "/\($0)" } ?? "")
-        guard call.caller.may("SDN.Use", on: path) else { throw .denied("\(path), SDN.Use") }
+        try call.caller.need("SDN.Use", on: path)
     }
 
     private func checkMachineOption(_ key: String, _ value: String?, _ call: EndpointCall) throws(Failure) {
         let stem = String(key.prefix { !$0.isNumber })
-        if key == "startup", !call.caller.may("Sys.Modify", on: "/") { throw .denied("/, Sys.Modify") }
+        if key == "startup" { try call.caller.need("Sys.Modify", on: "/") }
         // `smbios1` and the like have a number in their names.
         if Self.rootOnly.contains(key) || stem == "parallel" { throw Failure("only root can set '\(key)' config") }
         guard let value, stem != key else { return }
-        if let mapped = Self.mapping(stem, value), !call.caller.may("Mapping.Use", on: "/mapping/\(mapped)") {
-            throw .denied("/mapping/\(mapped), Mapping.Use")
-        }
+        if let mapped = Self.mapping(stem, value) { try call.caller.need("Mapping.Use", on: "/mapping/\(mapped)") }
         if stem == "unused" {
             guard value.contains(":"), !value.hasPrefix("/") else {
                 throw .parameters([key: "not a valid volid: \(value)"])
@@ -119,14 +117,14 @@ extension ClusterState {
         let list = PropertyList(value, leading: "file")
         if let source = list["import-from"] {
             if let owner = Self.owner(of: source), source.contains(":") {
-                guard call.caller.may("VM.Clone", on: "/vms/\(owner)") else { throw .denied("/vms/\(owner), VM.Clone") }
+                try call.caller.need("VM.Clone", on: "/vms/\(owner)")
             } else {
                 try checkAccess(to: source, call)
             }
         }
         guard let volume = list["file"] ?? list["volume"], volume != "none" else { return }
         guard volume != "cdrom" else {
-            guard call.caller.may("Sys.Console", on: "/") else { throw .denied("/, Sys.Console") }
+            try call.caller.need("Sys.Console", on: "/")
             return
         }
         if let disk = Disk(value), Double(disk.path) != nil || disk.path == "cloudinit" { return }
@@ -142,10 +140,8 @@ extension ClusterState {
         let storage = "/storage/\(volume[..<colon])"
         if call.caller.may("Datastore.Allocate", on: storage) { return }
         if let saved = Self.savedGuest(of: volume) {
-            guard call.caller.may("Datastore.AllocateSpace", on: storage) else {
-                throw .denied("\(storage), Datastore.AllocateSpace")
-            }
-            guard call.caller.may("VM.Backup", on: "/vms/\(saved)") else { throw .denied("/vms/\(saved), VM.Backup") }
+            try call.caller.need("Datastore.AllocateSpace", on: storage)
+            try call.caller.need("VM.Backup", on: "/vms/\(saved)")
             return
         }
         guard let owner = Self.owner(of: volume) else {
@@ -155,10 +151,8 @@ extension ClusterState {
             return
         }
         if owner == call.vmid { return }
-        guard call.caller.may("Datastore.Audit", on: storage) else { throw .denied("\(storage), Datastore.Audit") }
-        guard call.caller.may("VM.Config.Disk", on: "/vms/\(owner)") else {
-            throw .denied("/vms/\(owner), VM.Config.Disk")
-        }
+        try call.caller.need("Datastore.Audit", on: storage)
+        try call.caller.need("VM.Config.Disk", on: "/vms/\(owner)")
     }
 
     /// The guest whose number a volume has in its name: `local:900/base-900-disk-0.qcow2/101/vm-101-disk-0.qcow2` is 101's.

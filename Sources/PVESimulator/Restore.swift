@@ -63,7 +63,6 @@ extension ClusterState {
     /// For a backup that a test has put there without saying of what.
     private mutating func bareConfig(of guest: Guest, named name: String) -> Config {
         guest.kind == .container
-            ? ["memory": "512", "hostname": name]
-            : ["memory": "512", "name": name, "smbios1": "uuid=\(random.uuid())"]
+            ? ["memory": "512", "hostname": name] : ["memory": "512", "name": name, "smbios1": "uuid=\(random.uuid())"]
     }
 }

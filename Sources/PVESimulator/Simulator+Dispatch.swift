@@ -85,9 +85,7 @@ extension Simulator {
             path += "/\(value)"
         }
         if path.isEmpty { path = "/" }
-        guard caller.may(privileges.split(separator: "|").map { String($0) }, on: path) else {
-            throw .denied("\(path), \(privileges)")
-        }
+        try caller.need(String(privileges), on: path)
     }
 }
 

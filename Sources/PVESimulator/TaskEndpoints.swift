@@ -64,9 +64,7 @@ extension ClusterState {
         guard parts.count == 9, parts[0] == "UPID", parts[2].count == 8, parts[3].count >= 8, parts[4].count == 8 else {
             throw .parameters(["upid": "unable to parse worker upid"])
         }
-        if parts[7] != call.caller.identity, !call.caller.may(privilege, on: "/nodes/\(call.node)") {
-            throw .denied("/nodes/\(call.node), \(privilege)")
-        }
+        if parts[7] != call.caller.identity { try call.caller.need(privilege, on: "/nodes/\(call.node)") }
         guard let task = tasks.all[upid], task.node == call.node else { throw .parameters(["upid": "no such task"]) }
         return task
     }
