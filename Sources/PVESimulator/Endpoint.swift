@@ -138,7 +138,8 @@ struct EndpointTable: Sendable {
         + guestConfigEndpoints + snapshotEndpoints + storageEndpoints + firewallEndpoints + haEndpoints
         + backupEndpoints + backupJobEndpoints + replicationEndpoints + bulkPowerEndpoints + bulkMigrationEndpoints
         + serviceEndpoints + sdnEndpoints + metricsEndpoints + networkEndpoints + cloudInitEndpoints
-        + guestAgentEndpoints        + poolEndpoints + accessEndpoints + accessAdminEndpoints + absentEndpoints + directoryEndpoints
+        + guestAgentEndpoints + poolEndpoints + accessEndpoints + accessAdminEndpoints + absentEndpoints
+        + directoryEndpoints
 
     static let all = EndpointTable(list)
 }

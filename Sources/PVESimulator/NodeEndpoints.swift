@@ -86,3 +86,126 @@ extension ClusterState {
         ]
     }
 }
+
+/// Nodes going down and coming back.
+extension ClusterState {
+    /// Whether requests for `name` would have to go to a node that is down.
+    func isUnreachable(_ name: String) -> Bool { name != nodes.first?.name && node(name)?.isOnline == false }
+
+    /// Stops all guests of a node and the node with them. The first node is the one that answers: it goes on answering.
+    mutating func switchOffNode(_ name: String, returns: Bool) {
+        for guest in sortedGuests where guest.node == name && guest.power.isOn { switchOff(guest.vmid) }
+        guard let index = nodes.firstIndex(where: { $0.name == name }) else { return }
+        nodes[index].isOnline = index == 0
+        nodes[index].uptime = 0
+        nodes[index].returnsAt = returns ? now + taskDuration : nil
+        bringBackNodes()
+    }
+
+    /// Starts a node; it starts the guests that are to start with it.
+    mutating func switchOnNode(_ name: String) {
+        guard let index = nodes.firstIndex(where: { $0.name == name }) else { return }
+        nodes[index].isOnline = true
+        nodes[index].returnsAt = nil
+        for guest in sortedGuests where guest.node == name && guest.config["onboot"] == "1" && !guest.power.isOn {
+            switchOn(guest.vmid)
+        }
+    }
+
+    /// Lets nodes whose reboot is over come back.
+    mutating func bringBackNodes() {
+        for node in nodes where node.returnsAt.map({ $0 <= now }) == true { switchOnNode(node.name) }
+    }
+}
+
+private let kinds =
+    "bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|any_bridge|any_local_bridge|include_sdn"
+
+/// The network interfaces of a node: one card, and the bridges on it.
+let networkEndpoints: [Endpoint] = [
+    .get("nodes/{node}/network", "type:enum(\(kinds))") { world, call in
+        let rows = world.interfaces(of: call.node)
+        guard let type = call["type"], type != "include_sdn" else { return .rows(rows.map { .object($0.row) }) }
+        let wanted = type.hasPrefix("any_") ? "bridge" : type
+        return .rows(rows.filter { $0.row["type"]?.string == wanted }.map { .object($0.row) })
+    },
+    .get("nodes/{node}/network/{iface}", "iface!:iface(2..20)", needs: "/nodes/{node} Sys.Audit") { world, call in
+        guard var row = world.interfaces(of: call.node).first(where: { $0.name == call["iface"] })?.row else {
+            throw Failure.parameters(["iface": "interface does not exist"])
+        }
+        row["iface"] = nil
+        return .object(row)
+    },
+]
+
+extension ClusterState {
+    fileprivate func interfaces(of name: String) -> [(name: String, row: JSONObject)] {
+        guard let node = node(name) else { return [] }
+        // The configuration names one bridge at least, whether it is up or not.
+        let bridges: [(String, JSONObject)] = node.bridges.union(["vmbr0"]).sorted().map { bridge in
+            let isUp = node.bridges.contains(bridge)
+            let row: JSONObject = [
+                "active": isUp ? .some(1) : .none, "address": .string(node.address), "autostart": 1, "bridge_fd": "0",
+                "bridge_ports": isUp ? "eth0" : "", "exists": isUp ? .some(1) : .none, "bridge_stp": "off",
+                "cidr": .string(node.address + "/24"), "families": ["inet"], "iface": .string(bridge),
+                "method": "static", "method6": "manual", "netmask": "24", "priority": 3, "type": "bridge",
+            ]
+            return (bridge, row)
+        }
+        let card: JSONObject = [
+            "active": 1, "exists": 1, "families": ["inet"], "iface": "eth0", "method": "manual", "method6": "manual",
+            "type": "eth",
+        ]
+        return bridges + [("eth0", card)]
+    }
+}
+
+private let one = "nodes/{node}/services/{service}"
+
+/// The services of a node, and starting and stopping them.
+let serviceEndpoints: [Endpoint] =
+    [
+        .get("nodes/{node}/services", needs: "/nodes/{node} Sys.Audit") { world, call in
+            .rows(ParameterType.services.map { world.serviceRow($0, on: call.node) })
+        },
+        .get(one + "/state", needs: "/nodes/{node} Sys.Audit") { world, call in
+            .data(world.serviceRow(call.text("service"), on: call.node))
+        },
+    ]
+    + ["start", "stop", "restart", "reload"].map { verb in
+        .post(one + "/\(verb)", needs: "/nodes/{node} Sys.Modify") { world, call in
+            let service = call.text("service")
+            return world.run(type: "srv\(verb)", id: service, call) { world, _ in
+                if verb == "stop", ["pveproxy", "pvedaemon", "pve-cluster"].contains(service) {
+                    throw Failure("invalid service cmd '\(service) \(verb)': refusing to stop essential service!")
+                }
+                world.setService(service, on: call.node, isRunning: verb != "stop")
+            }
+        }
+    }
+
+extension ClusterState {
+    private func isRunning(_ service: String, on node: String) -> Bool {
+        if service == "corosync", clusterName == nil { return false }
+        return self.node(node)?.stoppedServices.contains(service) != true
+    }
+
+    fileprivate func serviceRow(_ service: String, on node: String) -> JSON {
+        let isRunning = isRunning(service, on: node)
+        return [
+            "active-state": isRunning ? "active" : "inactive", "desc": .string("\(service) service"),
+            "name": .string(service), "service": .string(service), "state": isRunning ? "running" : "dead",
+            "unit-state": "enabled",
+        ]
+    }
+
+    fileprivate mutating func setService(_ service: String, on name: String, isRunning: Bool) {
+        for index in nodes.indices where nodes[index].name == name {
+            if isRunning {
+                nodes[index].stoppedServices.remove(service)
+            } else {
+                nodes[index].stoppedServices.insert(service)
+            }
+        }
+    }
+}

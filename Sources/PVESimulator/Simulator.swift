@@ -1,6 +1,7 @@
 import Glibc
 package import HTTPMessage
 import HTTPTypes
+package import MicroHTTPD
 import StrictJSON
 import Synchronization
 
@@ -157,4 +158,74 @@ package struct Execution: Sendable, Hashable {
     package var caller: String
     /// Since 1970, by the simulator's clock.
     package var time: Duration
+}
+
+/// The door through which another process learns what was executed.
+extension Simulator {
+    /// Beside Proxmox VE's own paths, and open: whoever reaches a simulator may ask it. Faults do not strike here.
+    static let executedPath = "/sim/executed"
+
+    /// `GET /sim/executed`: the requests that changed something, oldest first, as `executed`, and in `counts` how many
+    /// there were of each method and pattern. Only the newest 10,000 are shown; all are counted.
+    func executedAnswer(to request: Request) -> Response {
+        guard request.method == .get else {
+            return Wire.failure(.server(501, "method '\(request.method.rawValue)' not available"))
+        }
+        let (executed, counts) = state.withLock { ($0.executed, $0.counts) }
+        let numbers = counts.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = JSON($1.value) }
+        let answer: JSON = ["executed": .array(executed.map(\.json)), "counts": .object(numbers)]
+        return Wire.success(answer.bytes)
+    }
+}
+
+extension Execution {
+    /// Parameters that are secrets, which are not shown.
+    private static let secrets: Set<String> = ["password", "cipassword", "confirmation-password", "encryption-key"]
+
+    fileprivate var json: JSON {
+        var params = JSONObject()
+        for (name, value) in parameters.sorted(by: { $0.key < $1.key }) {
+            params[name] = .string(Self.secrets.contains(name) ? "**********" : value)
+        }
+        for (name, items) in lists.sorted(by: { $0.key < $1.key }) { params[name] = JSON(items) }
+        let (seconds, attoseconds) = time.components
+        return [
+            "method": .string(method), "path": .string(path), "params": .object(params), "caller": .string(caller),
+            "upid": upid.map { .string($0) }, "at": JSON(Double(seconds) + Double(attoseconds) / 1e18),
+        ]
+    }
+}
+
+/// A simulator served over HTTP on a loopback port.
+package struct SimulatorServer: Sendable {
+    package let simulator: Simulator
+    /// Where it listens, with the real port.
+    package var address: ListenAddress { server.address }
+    private let server: HTTPServer
+
+    /// Starts to listen on `address`; port 0 lets the kernel choose one.
+    package init(
+        _ simulator: Simulator, on address: ListenAddress = .tcp(host: "127.0.0.1", port: 0),
+        serving options: HTTPServer.Options = Self.defaultOptions
+    ) throws(ServerError) {
+        self.simulator = simulator
+        server = try HTTPServer(listening: address, options: options, handler: simulator)
+    }
+
+    /// One thread, and patience with faults that keep an answer back.
+    package static var defaultOptions: HTTPServer.Options {
+        var options = HTTPServer.Options()
+        options.threads = 1
+        options.exchangeDeadline = .seconds(600)
+        return options
+    }
+
+    /// `http://127.0.0.1:40123`; empty for a Unix socket.
+    package var baseURL: String {
+        guard case .tcp(let host, let port) = address else { return "" }
+        return "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+    }
+
+    /// Stops; what still runs after `limit` is cut off.
+    package func shutdown(within limit: Duration = .milliseconds(200)) async { await server.shutdown(within: limit) }
 }
