@@ -1,3 +1,5 @@
+import FoundationEssentials
+
 /// What a backup holds of a guest.
 struct Archive: Sendable {
     var kind: Guest.Kind
@@ -26,7 +28,7 @@ struct Retention: Sendable {
         for (rule, span) in Self.spans {
             guard let count = keep[rule], count > 0 else { continue }
             let before = Set(times.indices.filter { marks[$0] == true }.map { span(times[$0]) })
-            var new: Set<Int> = []
+            var new: Set<String> = []
             for index in times.indices where marks[index] == nil && !before.contains(span(times[index])) {
                 if new.contains(span(times[index])) {
                     // A coarser rule does not look at it again.
@@ -42,42 +44,16 @@ struct Retention: Sendable {
         return marks.map { $0 ?? false }
     }
 
-    /// What backups have in common that one rule looks at: hours and days since 1970, weeks from Monday, and so on.
-    private static let spans: [(String, @Sendable (Int) -> Int)] = [
-        ("keep-hourly", { $0 / 3600 }), ("keep-daily", { $0 / 86400 }), ("keep-weekly", { ($0 / 86400 + 3) / 7 }),
-        ("keep-monthly", { CivilDate($0).year * 12 + CivilDate($0).month }), ("keep-yearly", { CivilDate($0).year }),
+    /// What backups have in common that one rule looks at: the hour, the day, the week from Monday, and so on.
+    private static let spans: [(String, @Sendable (Int) -> String)] = [
+        ("keep-hourly", { String($0 / 3600) }), ("keep-daily", { String($0 / 86400) }),
+        ("keep-weekly", { String(($0 / 86400 + 3) / 7) }), ("keep-monthly", { String(utc($0).prefix(7)) }),
+        ("keep-yearly", { String(utc($0).prefix(4)) }),
     ]
 }
 
-/// A second since 1970 as date and time in UTC, by the days-from-civil algorithm.
-struct CivilDate: Sendable {
-    var year: Int
-    var month: Int
-    var day: Int
-    var secondOfDay: Int
-
-    init(_ second: Int) {
-        secondOfDay = second % 86400
-        let days = second / 86400 + 719_468
-        let era = days / 146_097
-        let dayOfEra = days % 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        day = dayOfYear - (153 * shifted + 2) / 5 + 1
-        month = shifted < 10 ? shifted + 3 : shifted - 9
-        year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-    }
-
-    /// `2026_11_20-03_00_01`, as the names of backups have it.
-    var stamp: String {
-        let parts = [month, day].map { Self.two($0) }
-        let clock = [secondOfDay / 3600, secondOfDay / 60 % 60, secondOfDay % 60].map { Self.two($0) }
-        return "\(year)_\(parts.joined(separator: "_"))-\(clock.joined(separator: "_"))"
-    }
-
-    private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : String(number) }
-}
+/// A second since 1970 as `2026-11-20T03:00:01Z`.
+private func utc(_ second: Int) -> String { Date(timeIntervalSince1970: TimeInterval(second)).formatted(.iso8601) }
 
 extension ClusterState {
     /// The guests that a backup job or call names, on all nodes.
@@ -94,7 +70,8 @@ extension ClusterState {
     mutating func addBackup(of guest: Guest, to storage: StorageDefinition, _ call: EndpointCall) -> String {
         let compression = ["zstd": ".zst", "1": ".lzo", "lzo": ".lzo", "gzip": ".gz"][call["compress"] ?? "0"] ?? ""
         let format = (guest.kind == .vm ? "vma" : "tar") + compression
-        let name = "vzdump-\(guest.kind.word)-\(guest.vmid)-\(CivilDate(second).stamp).\(format)"
+        let time = String(utc(second).map { $0 == "T" ? "-" : $0 == "-" || $0 == ":" ? "_" : $0 }.dropLast())
+        let name = "vzdump-\(guest.kind.word)-\(guest.vmid)-\(time).\(format)"
         let notes = call["notes-template"].map { template in
             template.replacing("{{guestname}}", with: guest.name).replacing("{{vmid}}", with: String(guest.vmid))
                 .replacing("{{node}}", with: guest.node).replacing("{{cluster}}", with: clusterName ?? "")

@@ -60,7 +60,7 @@ struct Guest: Sendable {
     /// What plugging a device into it ends with while it runs; `nil` where it works.
     var hotplugProblem: String?
 
-    init(vmid: Int, kind: Kind, node: String, profile: Profile = Profile(seed: 0, name: ""), power: Power = .stopped) {
+    init(vmid: Int, kind: Kind, node: String, profile: Profile = Profile(), power: Power = .stopped) {
         (self.vmid, self.kind, self.node, self.profile, self.power) = (vmid, kind, node, profile, power)
     }
 
@@ -120,15 +120,17 @@ struct Guest: Sendable {
 
 /// What a guest's configuration follows from while nobody has written to it.
 struct Profile: Sendable {
-    var seed: UInt64
-    var name: String
-    var tags = ""
+    var name = ""
     var cores: UInt8 = 1
     var memoryMiB: Int32 = 2048
     var diskGiB: Int32 = 32
+    var tags = ""
     var storage = "local-lvm"
     var isTemplate = false
     var onBoot = true
+    var seed: UInt64 = 0
+    /// The guest's number, which the names of its disks hold.
+    var number = 0
 
     func config(of kind: Guest.Kind) -> Config {
         var random = SeededRandom(seed: seed)
@@ -159,8 +161,6 @@ struct Profile: Sendable {
         return config
     }
 
-    /// The guest's number, which the names of its disks hold.
-    var number: Int = 0
 }
 
 /// A snapshot of a guest's configuration and disks.

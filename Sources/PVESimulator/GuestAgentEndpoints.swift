@@ -1,71 +1,62 @@
 import StrictJSON
 
-private let needs = "/vms/{vmid} VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted"
-private let all = "/vms/{vmid} VM.GuestAgent.Unrestricted"
+private let audit = "Audit|VM.GuestAgent.Unrestricted"
+private let files = "FileSystemMgmt|VM.GuestAgent.Unrestricted"
 
-/// Commands without parameters, what they need beside the right to everything, and what they answer.
-private let simple: [(method: String, command: String, privilege: String, answer: JSON)] = [
-    ("POST", "fsfreeze-status", "Audit|VM.GuestAgent.FileSystemMgmt", "thawed"),
-    ("POST", "fsfreeze-freeze", "FileSystemMgmt", 1), ("POST", "fsfreeze-thaw", "FileSystemMgmt", 1),
-    ("GET", "get-host-name", "Audit", ["host-name": "guest"]),
+/// The QEMU guest agent of a system in which every command succeeds and says nothing.
+let guestAgentEndpoints: [Endpoint] =
+    simple.map { method, command, needs, answer in agent(method, command, needs) { _, _ in ["result": answer] } } + [
+        agent("POST", "shutdown", "Unrestricted", needs: "/vms/{vmid} VM.PowerMgmt|VM.GuestAgent.Unrestricted") {
+            world, call in
+            world.switchOff(call.vmid)
+            return ["result": [:]]
+        },
+        agent("POST", "fstrim", files) { world, call in ["result": ["paths": .array(world.trimmed(call.vmid))]] },
+        agent("POST", "exec", "Unrestricted", "command!:array input-data:str(..65536)") { world, call in
+            ["pid": JSON(world.run(call))]
+        },
+        agent("GET", "exec-status", "Unrestricted", "pid!:int") { world, call in try world.outcome(call) },
+        agent("GET", "network-get-interfaces", audit) { world, call in
+            ["result": .array(try world.guest(call).interfaces)]
+        },
+    ]
+
+/// Commands without parameters, what they need, and what they answer.
+private let simple: [(method: String, command: String, needs: String, answer: JSON)] = [
+    ("POST", "ping", audit, [:]), ("POST", "fsfreeze-status", "Audit|VM.GuestAgent." + files, "thawed"),
+    ("POST", "fsfreeze-freeze", files, 1), ("POST", "fsfreeze-thaw", files, 1),
+    ("GET", "get-host-name", audit, ["host-name": "guest"]),
     (
-        "GET", "get-osinfo", "Audit",
+        "GET", "get-osinfo", audit,
         ["id": "debian", "kernel-release": "6.12.57", "name": "Debian GNU/Linux", "version-id": "13"]
     ),
     (
-        "GET", "get-fsinfo", "Audit",
+        "GET", "get-fsinfo", audit,
         [
             [
                 "mountpoint": "/", "name": "sda1", "total-bytes": 34_359_738_368, "type": "ext4",
                 "used-bytes": 4_294_967_296,
             ]
         ]
-    ), ("GET", "get-timezone", "Audit", ["offset": 0, "zone": "UTC"]), ("GET", "get-users", "Audit", []),
-    ("GET", "info", "Audit", ["supported_commands": [], "version": "10.0.5"]),
+    ),
+    ("GET", "get-timezone", audit, ["offset": 0, "zone": "UTC"]), ("GET", "get-users", audit, []),
+    ("GET", "info", audit, ["supported_commands": [], "version": "10.0.5"]),
 ]
 
-/// The QEMU guest agent of a system in which every command succeeds and says nothing.
-let guestAgentEndpoints: [Endpoint] =
-    simple.map { method, command, privilege, answer in
-        let path = "nodes/{node}/qemu/{vmid}/agent/\(command)"
-        let needs = "/vms/{vmid} VM.GuestAgent.\(privilege)|VM.GuestAgent.Unrestricted"
-        let handler: Endpoint.Handler = { world, call in
-            try world.checkAgent(call)
-            return .data(["result": answer])
-        }
-        return method == "GET" ? .get(path, needs: needs, handler) : .post(path, needs: needs, handler)
-    } + [
-        .post("nodes/{node}/qemu/{vmid}/agent/ping", needs: needs) { world, call in
-            try world.checkAgent(call)
-            return .data(["result": [:]])
-        },
-        .post("nodes/{node}/qemu/{vmid}/agent/shutdown", needs: "/vms/{vmid} VM.PowerMgmt|VM.GuestAgent.Unrestricted") {
-            world, call in
-            try world.checkAgent(call)
-            world.switchOff(call.vmid)
-            return .data(["result": [:]])
-        },
-        .post(
-            "nodes/{node}/qemu/{vmid}/agent/fstrim",
-            needs: "/vms/{vmid} VM.GuestAgent.FileSystemMgmt|VM.GuestAgent.Unrestricted"
-        ) { world, call in
-            try world.checkAgent(call)
-            return .data(["result": ["paths": .array(world.trimmed(call.vmid))]])
-        },
-        .post("nodes/{node}/qemu/{vmid}/agent/exec", "command!:array input-data:str(..65536)", needs: all) {
-            world, call in
-            try world.checkAgent(call)
-            return .data(["pid": JSON(world.run(call))])
-        },
-        .get("nodes/{node}/qemu/{vmid}/agent/exec-status", "pid!:int", needs: all) { world, call in
-            try world.checkAgent(call)
-            return .data(try world.outcome(call))
-        },
-        .get("nodes/{node}/qemu/{vmid}/agent/network-get-interfaces", needs: needs) { world, call in
-            try world.checkAgent(call)
-            return .data(["result": .array(try world.guest(call).interfaces)])
-        },
-    ]
+/// A command that only an agent that runs takes.
+private func agent(
+    _ method: String, _ command: String, _ privileges: String, _ parameters: String = "", needs: String? = nil,
+    _ answer: @escaping @Sendable (inout ClusterState, EndpointCall) throws -> JSON
+) -> Endpoint {
+    let path = "nodes/{node}/qemu/{vmid}/agent/\(command)"
+    let needs = needs ?? "/vms/{vmid} VM.GuestAgent.\(privileges)"
+    let handler: Endpoint.Handler = { world, call in
+        try world.checkAgent(call)
+        return .data(try answer(&world, call))
+    }
+    return method == "GET"
+        ? .get(path, parameters, needs: needs, handler) : .post(path, parameters, needs: needs, handler)
+}
 
 extension Guest {
     /// The network cards as the system inside sees them, with addresses that follow from the guest's number.

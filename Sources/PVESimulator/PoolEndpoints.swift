@@ -1,40 +1,38 @@
 import StrictJSON
 
-let poolEndpoints: [Endpoint] = [
-    .get("pools", "poolid:poolid type:enum(qemu|lxc|storage)^poolid") { world, call in
-        if let id = call["poolid"] { return .data([.object(try world.poolRow(id, call))]) }
-        return .rows(
-            world.pools.sorted { $0.key < $1.key }.compactMap { id, pool in
-                guard call.caller.may("Pool.Audit", on: "/pool/\(id)") else { return nil }
-                return ["comment": pool.comment.map { .string($0) }, "poolid": .string(id)]
-            })
-    },
-    .get("pools/{poolid}", "type:enum(qemu|lxc|storage)", needs: "/pool/{poolid} Pool.Audit") { world, call in
-        .object(try world.poolRow(call.text("poolid"), call))
-    },
-    .change("POST", "pools", "comment:str poolid!:poolid", needs: "/pool/{poolid} Pool.Allocate") { world, call in
-        let id = call.text("poolid")
-        guard world.pools[id] == nil else { throw Failure("create pool failed: pool '\(id)' already exists") }
-        if let parent = id.split(separator: "/").dropLast().first.map({ String($0) }), world.pools[parent] == nil {
-            throw Failure("create pool failed: parent '\(parent)' of pool '\(id)' does not exist")
-        }
-        world.pools[id] = Pool(comment: call["comment"])
-    },
-    .change(
-        "PUT", "pools", "allow-move:bool comment:str delete:bool poolid!:poolid storage:storage-id-list vms:vmid-list",
-        needs: "/pool/{poolid} Pool.Allocate"
-    ) { world, call in try world.changePool(call) },
-    .change(
-        "PUT", "pools/{poolid}", "allow-move:bool comment:str delete:bool storage:storage-id-list vms:vmid-list",
-        needs: "/pool/{poolid} Pool.Allocate"
-    ) { world, call in try world.changePool(call) },
-    .change("DELETE", "pools", "poolid!:poolid", needs: "/pool/{poolid} Pool.Allocate") { world, call in
-        try world.deletePool(call)
-    },
-    .change("DELETE", "pools/{poolid}", needs: "/pool/{poolid} Pool.Allocate") { world, call in
-        try world.deletePool(call)
-    },
-]
+private let changes = "allow-move:bool comment:str delete:bool storage:storage-id-list vms:vmid-list"
+
+let poolEndpoints: [Endpoint] =
+    [
+        .get("pools", "poolid:poolid type:enum(qemu|lxc|storage)^poolid") { world, call in
+            if let id = call["poolid"] { return .rows([.object(try world.poolRow(id, call))]) }
+            return .rows(
+                world.pools.sorted { $0.key < $1.key }.filter { call.caller.may("Pool.Audit", on: "/pool/\($0.key)") }
+                    .map { ["comment": $0.value.comment.map { .string($0) }, "poolid": .string($0.key)] })
+        },
+        .get("pools/{poolid}", "type:enum(qemu|lxc|storage)", needs: "/pool/{poolid} Pool.Audit") { world, call in
+            .object(try world.poolRow(call.text("poolid"), call))
+        },
+        .change("POST", "pools", "comment:str poolid!:poolid", needs: "/pool/{poolid} Pool.Allocate") { world, call in
+            let id = call.text("poolid")
+            guard world.pools[id] == nil else { throw Failure("create pool failed: pool '\(id)' already exists") }
+            if let parent = id.split(separator: "/").dropLast().first.map({ String($0) }), world.pools[parent] == nil {
+                throw Failure("create pool failed: parent '\(parent)' of pool '\(id)' does not exist")
+            }
+            world.pools[id] = Pool(comment: call["comment"])
+        },
+    ]
+    // The older form names the pool in a parameter.
+    + [("pools", " poolid!:poolid"), ("pools/{poolid}", "")].flatMap { path, name -> [Endpoint] in
+        [
+            .change("PUT", path, changes + name, needs: "/pool/{poolid} Pool.Allocate") { world, call in
+                try world.changePool(call)
+            },
+            .change("DELETE", path, name, needs: "/pool/{poolid} Pool.Allocate") { world, call in
+                try world.deletePool(call)
+            },
+        ]
+    }
 
 extension ClusterState {
     fileprivate func poolRow(_ id: String, _ call: EndpointCall) throws(Failure) -> JSONObject {

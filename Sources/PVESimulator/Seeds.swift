@@ -47,31 +47,16 @@ extension ClusterState {
         id: "ceph", type: "rbd", options: ["pool": "vm", "content": "images,rootdir", "krbd": "0"], size: 40 << 40,
         used: 17 << 40)
 
-    /// One guest of a starting state.
-    private struct Seed {
-        var vmid: Int
-        var kind: Guest.Kind
-        var name: String
-        var cores: UInt8
-        var memoryMiB: Int32
-        var diskGiB: Int32
-        var tags = ""
-        var isRunning = true
-        var isTemplate = false
-        var node = 0
-        var storage = "local-lvm"
-    }
-
-    private mutating func add(_ seed: Seed, at now: Duration) {
-        var random = SeededRandom("\(nodes[seed.node].name)/\(seed.vmid)/\(seed.name)")
+    /// Adds a guest, which runs where it is to start with its node.
+    private mutating func add(_ vmid: Int, _ kind: Guest.Kind, _ seed: Profile, node: Int = 0, at now: Duration) {
+        var random = SeededRandom("\(nodes[node].name)/\(vmid)/\(seed.name)")
         let uptime = 3600 + random.below(6_000_000)
-        let profile = Profile(
-            seed: random.next() | 1, name: seed.name, tags: seed.tags, cores: seed.cores, memoryMiB: seed.memoryMiB,
-            diskGiB: seed.diskGiB, storage: seed.storage, isTemplate: seed.isTemplate, onBoot: seed.isRunning,
-            number: seed.vmid)
-        guests[seed.vmid] = Guest(
-            vmid: seed.vmid, kind: seed.kind, node: nodes[seed.node].name, profile: profile,
-            power: seed.isRunning ? .running(Int(now.components.seconds) - uptime) : .stopped)
+        var profile = seed
+        profile.seed = random.next() | 1
+        profile.number = vmid
+        guests[vmid] = Guest(
+            vmid: vmid, kind: kind, node: nodes[node].name, profile: profile,
+            power: seed.onBoot ? .running(Int(now.components.seconds) - uptime) : .stopped)
     }
 
     private static func home(at now: Duration) -> ClusterState {
@@ -79,21 +64,17 @@ extension ClusterState {
             name: "pve", number: 0, address: "192.0.2.10", cores: 8, memory: 64 << 30, disk: 470 << 30,
             uptime: 4_120_337)
         var world = ClusterState(nodes: [node], storages: [local, thin])
-        let seeds = [
-            Seed(vmid: 100, kind: .vm, name: "router", cores: 2, memoryMiB: 2048, diskGiB: 16, tags: "network"),
-            Seed(vmid: 101, kind: .vm, name: "nas", cores: 4, memoryMiB: 16384, diskGiB: 64, tags: "storage"),
-            Seed(vmid: 102, kind: .vm, name: "homeassistant", cores: 2, memoryMiB: 4096, diskGiB: 32, tags: "iot"),
-            Seed(
-                vmid: 103, kind: .vm, name: "sandbox", cores: 2, memoryMiB: 4096, diskGiB: 32, tags: "lab",
-                isRunning: false),
-            Seed(vmid: 110, kind: .container, name: "pihole", cores: 1, memoryMiB: 512, diskGiB: 8, tags: "network"),
-            Seed(vmid: 111, kind: .container, name: "jellyfin", cores: 4, memoryMiB: 4096, diskGiB: 32, tags: "media"),
-            Seed(vmid: 112, kind: .container, name: "wiki", cores: 1, memoryMiB: 1024, diskGiB: 8, isRunning: false),
-            Seed(
-                vmid: 900, kind: .vm, name: "debian-13", cores: 1, memoryMiB: 2048, diskGiB: 8, tags: "template",
-                isRunning: false, isTemplate: true),
+        let seeds: [(Int, Guest.Kind, Profile)] = [
+            (100, .vm, Profile(name: "router", cores: 2, diskGiB: 16, tags: "network")),
+            (101, .vm, Profile(name: "nas", cores: 4, memoryMiB: 16384, diskGiB: 64, tags: "storage")),
+            (102, .vm, Profile(name: "homeassistant", cores: 2, memoryMiB: 4096, tags: "iot")),
+            (103, .vm, Profile(name: "sandbox", cores: 2, memoryMiB: 4096, tags: "lab", onBoot: false)),
+            (110, .container, Profile(name: "pihole", memoryMiB: 512, diskGiB: 8, tags: "network")),
+            (111, .container, Profile(name: "jellyfin", cores: 4, memoryMiB: 4096, tags: "media")),
+            (112, .container, Profile(name: "wiki", memoryMiB: 1024, diskGiB: 8, onBoot: false)),
+            (900, .vm, Profile(name: "debian-13", diskGiB: 8, tags: "template", isTemplate: true, onBoot: false)),
         ]
-        for seed in seeds { world.add(seed, at: now) }
+        for (vmid, kind, seed) in seeds { world.add(vmid, kind, seed, at: now) }
         return world
     }
 
@@ -117,21 +98,22 @@ extension ClusterState {
         for role in roles {
             for number in 1...role.count {
                 let isStaging = number == role.count && role.count > 2
-                world.add(
-                    Seed(
-                        vmid: vmid, kind: role.kind, name: "\(role.name)\(number)", cores: role.cores,
-                        memoryMiB: role.memory, diskGiB: role.disk,
-                        tags: isStaging ? "\(role.name);staging" : "production;\(role.name)",
-                        isRunning: !(role.name == "ci" && number == 2), node: vmid % 3,
-                        storage: role.name == "ci" ? "local-lvm" : "ceph"), at: now)
+                let seed = Profile(
+                    name: "\(role.name)\(number)",
+                    cores: role.cores,
+                    memoryMiB: role.memory, diskGiB: role.disk,
+                    tags: isStaging ? "\(role.name);staging" : "production;\(role.name)",
+                    storage: role.name == "ci" ? "local-lvm" : "ceph",
+                    onBoot: !(role.name == "ci" && number == 2))
+                world.add(vmid, role.kind, seed, node: vmid % 3, at: now)
                 world.guests[vmid]?.pool = isStaging ? "staging" : "production"
                 vmid += 1
             }
         }
-        world.add(
-            Seed(
-                vmid: 9000, kind: .vm, name: "debian-13-cloud", cores: 2, memoryMiB: 2048, diskGiB: 8, tags: "template",
-                isRunning: false, isTemplate: true, storage: "ceph"), at: now)
+        let template = Profile(
+            name: "debian-13-cloud", cores: 2, diskGiB: 8, tags: "template", storage: "ceph", isTemplate: true,
+            onBoot: false)
+        world.add(9000, .vm, template, at: now)
         return world
     }
 
@@ -160,13 +142,13 @@ extension ClusterState {
         let names = ["web", "app", "db", "cache", "queue", "mail", "build", "log", "auth", "files"]
         let tags = ["", "prod", "staging", "prod;web", "lab"]
         for vmid in 100..<(100 + count) {
-            add(
-                Seed(
-                    vmid: vmid, kind: random.below(3) == 0 ? .container : .vm,
-                    name: "\(names[random.below(names.count)])-\(vmid)", cores: UInt8(1 << random.below(4)),
-                    memoryMiB: Int32(1024 << random.below(5)), diskGiB: Int32(8 << random.below(5)),
-                    tags: tags[random.below(tags.count)], isRunning: random.below(4) != 0, node: vmid % nodes.count,
-                    storage: storage), at: now)
+            // The order of the draws is part of what a name stands for.
+            let kind: Guest.Kind = random.below(3) == 0 ? .container : .vm
+            let seed = Profile(
+                name: "\(names[random.below(names.count)])-\(vmid)", cores: UInt8(1 << random.below(4)),
+                memoryMiB: Int32(1024 << random.below(5)), diskGiB: Int32(8 << random.below(5)),
+                tags: tags[random.below(tags.count)], storage: storage, onBoot: random.below(4) != 0)
+            add(vmid, kind, seed, node: vmid % nodes.count, at: now)
         }
     }
 }

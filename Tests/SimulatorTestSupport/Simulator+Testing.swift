@@ -78,7 +78,7 @@ extension Simulator {
     ) {
         change { world in
             var guest = Guest(
-                vmid: vmid, kind: isContainer ? .container : .vm, node: node, profile: Profile(seed: 0, name: ""))
+                vmid: vmid, kind: isContainer ? .container : .vm, node: node)
             guest.written = [:]
             for (key, value) in config { guest.config[key] = value }
             if isRunning { guest.power = .running(world.second) }
