@@ -24,9 +24,7 @@ extension ClusterState {
         }
         let guest = try guest(call)
         try checkPrivileges(set, deleted: deleted, call, for: guest)
-        if let digest = call["digest"], digest != guest.digest {
-            throw guest.kind == .vm ? Failure("checksum mismatch (file change by other user?)") : .staleConfig
-        }
+        try call.checkDigest(guest.digest, guest.stale)
         if let text = guest.lockedText { throw Failure(text) }
         for (key, value) in set.sorted(by: { $0.key < $1.key }) { try checkOption(key, value, of: guest) }
     }

@@ -1,41 +1,37 @@
 /// Changing the disks of guests.
 extension ClusterState {
-    mutating func resizeVM(_ call: EndpointCall) throws(Failure) -> Reply {
-        _ = try guest(call)
-        let key = call.text("disk")
+    /// What a container's request is refused for fails the task of a VM.
+    mutating func resize(_ call: EndpointCall) throws(Failure) -> Reply {
+        let isVM = try guest(call).kind == .vm
+        if !isVM { try checkResize(call) }
         return run(type: "resize", id: String(call.vmid), call) { world, _ in
-            let guest = try world.guest(call)
-            if let digest = call["digest"], digest != guest.digest {
-                throw Failure("checksum mismatch (file change by other user?)")
-            }
-            if let text = guest.lockedText { throw Failure(text) }
-            guard let disk = guest.config[key].flatMap({ Disk($0) }) else {
-                throw Failure("disk '\(key)' does not exist")
-            }
-            guard Self.newSize(of: disk, call) >= disk.bytes else { throw Failure("shrinking disks is not supported") }
+            if isVM { try world.checkResize(call) }
         } finish: { world, log in
-            world.resize(key, call)
+            world.change(call.vmid) { guest in
+                guard var disk = guest.config[call.text("disk")].flatMap({ Disk($0) }) else { return }
+                disk.options["size"] = Disk.sizeText(Self.newSize(of: disk, call))
+                guest.config[call.text("disk")] = disk.line
+            }
             log.lines.append("Image resized.")
         }
     }
 
-    mutating func resizeContainer(_ call: EndpointCall) throws(Failure) -> Reply {
+    private func checkResize(_ call: EndpointCall) throws(Failure) {
         let guest = try guest(call)
+        try call.checkDigest(guest.digest, guest.stale)
         if let text = guest.lockedText { throw Failure(text) }
-        try call.checkDigest(guest.digest)
-        let key = call.text("disk")
-        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
-        guard Self.newSize(of: disk, call) >= disk.bytes else { throw Failure("unable to shrink disk size") }
-        return run(type: "resize", id: String(call.vmid), call) { world, log in
-            world.resize(key, call)
-            log.lines.append("Image resized.")
+        let disk = try disk(call.text("disk"), of: guest)
+        guard Self.newSize(of: disk, call) >= disk.bytes else {
+            throw Failure(guest.kind == .vm ? "shrinking disks is not supported" : "unable to shrink disk size")
         }
     }
 
-    /// What Proxmox VE makes of a mount point that is not there.
-    private static var noVolume: Failure {
+    /// The disk of a guest; a mount point that is not there is refused in Proxmox VE's own way.
+    private func disk(_ key: String, of guest: Guest) throws(Failure) -> Disk {
+        if let disk = guest.config[key].flatMap({ Disk($0) }) { return disk }
+        guard guest.kind == .container else { throw Failure("disk '\(key)' does not exist") }
         let missing = "property is missing and it is not optional"
-        return Failure(status: 500, message: "format error\n", errors: ["mp": missing, "volume": missing])
+        throw Failure(status: 500, message: "format error\n", errors: ["mp": missing, "volume": missing])
     }
 
     private static func newSize(of disk: Disk, _ call: EndpointCall) -> Int {
@@ -44,29 +40,22 @@ extension ClusterState {
         return disk.bytes + (Disk.bytes(String(size.dropFirst())) ?? 0)
     }
 
-    private mutating func resize(_ key: String, _ call: EndpointCall) {
-        change(call.vmid) { guest in
-            guard var disk = guest.config[key].flatMap({ Disk($0) }) else { return }
-            disk.options["size"] = Disk.sizeText(Self.newSize(of: disk, call))
-            guest.config[key] = disk.line
-        }
-    }
-
     mutating func moveDisk(_ call: EndpointCall) throws(Failure) -> Reply {
         let guest = try guest(call)
-        let key = call.text("disk")
+        let isVM = guest.kind == .vm
+        let key = call["disk"] ?? call.text("volume")
         try call.checkDigest(guest.digest)
         if let text = guest.lockedText { throw Failure(text) }
-        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Failure("disk '\(key)' does not exist") }
+        let disk = try disk(key, of: guest)
+        if !isVM, guest.power.isOn { throw Failure("cannot move volumes of a running container") }
         if let target = call.int("target-vmid") { return try reassign(key, disk, to: target, call) }
-        let storage = call["storage"] ?? disk.storage
+        let storage = try definition(call["storage"] ?? disk.storage).id
         let format = call["format"] ?? disk.format
-        _ = try definition(storage)
         if let obstacle = obstacle(to: storage, on: call.node, for: call.kind) { throw Failure(obstacle) }
-        guard storage != disk.storage || format != disk.format else {
+        guard !isVM || storage != disk.storage || format != disk.format else {
             throw Failure("you can't move to the same storage with same format")
         }
-        return run(type: "qmmove", id: String(call.vmid), call) { world, log in
+        return run(type: isVM ? "qmmove" : "move_volume", id: String(call.vmid), call) { world, log in
             guard let guest = world.guests[call.vmid] else { throw Failure("disk '\(key)' does not exist") }
             var moved = disk
             moved.volume = world.newVolume(on: storage, for: call.vmid, format: format, besides: guest)
@@ -74,28 +63,7 @@ extension ClusterState {
                 "copying volume '\(disk.volume)' from current storage '\(disk.storage)' to target storage '\(storage)'")
             world.change(call.vmid) { guest in
                 guest.config[key] = moved.line
-                if key.hasPrefix("unused") { return }
-                if !call.flag("delete") { guest.addUnused(disk.volume) }
-            }
-        }
-    }
-
-    mutating func moveVolume(_ call: EndpointCall) throws(Failure) -> Reply {
-        let guest = try guest(call)
-        try call.checkDigest(guest.digest)
-        if let text = guest.lockedText { throw Failure(text) }
-        let key = call.text("volume")
-        guard let disk = guest.config[key].flatMap({ Disk($0) }) else { throw Self.noVolume }
-        if guest.power.isOn { throw Failure("cannot move volumes of a running container") }
-        if let target = call.int("target-vmid") { return try reassign(key, disk, to: target, call) }
-        let storage = try definition(call["storage"] ?? disk.storage)
-        if let obstacle = obstacle(to: storage.id, on: call.node, for: call.kind) { throw Failure(obstacle) }
-        return run(type: "move_volume", id: String(call.vmid), call) { world, _ in
-            var moved = disk
-            moved.volume = world.newVolume(on: storage.id, for: call.vmid, format: disk.format, besides: guest)
-            world.change(call.vmid) { guest in
-                guest.config[key] = moved.line
-                if !call.flag("delete") { guest.addUnused(disk.volume) }
+                if !call.flag("delete"), !key.hasPrefix("unused") { guest.addUnused(disk.volume) }
             }
         }
     }

@@ -106,7 +106,8 @@ struct Guest: Sendable {
         }
     }
 
-    var configPath: String { "nodes/\(node)/\(kind.folder)/\(vmid).conf" }
+    /// What a change is refused with whose digest is not the guest's.
+    var stale: Failure { kind == .vm ? Failure("checksum mismatch (file change by other user?)") : .staleConfig }
     var lockedText: String? { lock.map { "\(kind.letters) is locked (\($0))" } }
 
     /// 40 hex digits over everything that stands in the configuration file.

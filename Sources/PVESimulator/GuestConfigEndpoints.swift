@@ -64,11 +64,11 @@ let guestConfigEndpoints: [Endpoint] =
         .put(
             "nodes/{node}/qemu/{vmid}/resize", "digest:str(..40) disk!:disk size!:size skiplock:bool",
             needs: "/vms/{vmid} VM.Config.Disk"
-        ) { world, call in try world.resizeVM(call) },
+        ) { world, call in try world.resize(call) },
         .put(
             "nodes/{node}/lxc/{vmid}/resize", "digest:str(..40) disk!:volume size!:size",
             needs: "/vms/{vmid} VM.Config.Disk"
-        ) { world, call in try world.resizeContainer(call) },
+        ) { world, call in try world.resize(call) },
         .post(
             "nodes/{node}/qemu/{vmid}/move_disk",
             """
@@ -82,7 +82,7 @@ let guestConfigEndpoints: [Endpoint] =
             bwlimit:num(0..) delete:bool digest:str(..40) storage:storage-id target-digest:str(..40) target-vmid:vmid
             target-volume:anyvolume volume!:anyvolume
             """, needs: "/vms/{vmid} VM.Config.Disk"
-        ) { world, call in try world.moveVolume(call) },
+        ) { world, call in try world.moveDisk(call) },
         .change(
             "PUT", "nodes/{node}/qemu/{vmid}/unlink", "force:bool idlist!:configid-list",
             needs: "/vms/{vmid} VM.Config.Disk"
