@@ -24,54 +24,54 @@ private let address = "[0-9a-fA-F:.]+"
 /// The software-defined network: what is configured, what runs, and the task that makes the one the other.
 let sdnEndpoints: [Endpoint] = [
     .put("cluster/sdn", "lock-token:str release-lock:bool", needs: "/sdn SDN.Allocate") {
-        (world, call) throws(Failure) in try world.applySDN(call)
+        world, call in try world.applySDN(call)
     },
-    .post("cluster/sdn/lock", "allow-pending:bool", needs: "/sdn SDN.Allocate") { (world, call) throws(Failure) in
+    .post("cluster/sdn/lock", "allow-pending:bool", needs: "/sdn SDN.Allocate") { world, call in
         try world.lockSDN(call, "could not acquire lock for SDN config")
         let isPending = SDNList.all.contains { !world.pending($0).allSatisfy { $0.value["state"] == nil } }
         guard call.flag("allow-pending") || !isPending else {
-            throw .plain("could not acquire lock for SDN config: configuration has pending changes")
+            throw Failure("could not acquire lock for SDN config: configuration has pending changes")
         }
         let token = world.random.uuid()
         world.sections["sdn/lock"] = ["": ["token": token]]
         return .data(.string(token))
     },
     .get("cluster/sdn/zones", views + " type:enum(evpn|faucet|qinq|simple|vlan|vxlan)") {
-        (world, call) throws(Failure) in world.list(.zones, call)
+        world, call in world.list(.zones, call)
     },
     .get(zone, views + " " + zoneID.dropFirst("lock-token:str ".count), needs: "/sdn/zones/{zone} SDN.Allocate") {
-        (world, call) throws(Failure) in try world.show(.zones, call)
+        world, call in try world.show(.zones, call)
     },
     .post(
         "cluster/sdn/zones", zoneOptions + " type!:enum(evpn|faucet|qinq|simple|vlan|vxlan)",
         needs: "/sdn/zones SDN.Allocate"
-    ) { (world, call) throws(Failure) in try world.add(.zones, call) },
+    ) { world, call in try world.add(.zones, call) },
     .put(zone, zoneOptions + " delete:configid-list(..4096) digest:str(..64)", needs: "/sdn/zones/{zone} SDN.Allocate")
     {
-        (world, call) throws(Failure) in try world.change(.zones, call)
+        world, call in try world.change(.zones, call)
     },
-    .delete(zone, zoneID, needs: "/sdn/zones/{zone} SDN.Allocate") { (world, call) throws(Failure) in
+    .delete(zone, zoneID, needs: "/sdn/zones/{zone} SDN.Allocate") { world, call in
         try world.remove(.zones, call)
     },
-    .get("cluster/sdn/vnets", views) { (world, call) throws(Failure) in world.list(.vnets, call) },
+    .get("cluster/sdn/vnets", views) { world, call in world.list(.vnets, call) },
     .post("cluster/sdn/vnets", vnetOptions + " type:enum(vnet) zone!:str", needs: "/sdn/zones/{zone} SDN.Allocate") {
-        (world, call) throws(Failure) in try world.add(.vnets, call)
+        world, call in try world.add(.vnets, call)
     },
-    .get(vnet, views + " " + vnetID.dropFirst("lock-token:str ".count)) { (world, call) throws(Failure) in
+    .get(vnet, views + " " + vnetID.dropFirst("lock-token:str ".count)) { world, call in
         try world.permit(["SDN.Audit", "SDN.Allocate"], call)
         return try world.show(.vnets, call)
     },
     .put(vnet, vnetOptions + " zone:str delete:configid-list(..4096) digest:str(..64)") {
-        (world, call) throws(Failure) in
+        world, call in
         try world.permit(["SDN.Allocate"], call)
         return try world.change(.vnets, call)
     },
-    .delete(vnet, vnetID) { (world, call) throws(Failure) in
+    .delete(vnet, vnetID) { world, call in
         try world.permit(["SDN.Allocate"], call)
         return try world.remove(.vnets, call)
     },
     .get(vnet + "/subnets", views + " vnet!:like(pve-sdn-vnet-id=[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9])") {
-        (world, call) throws(Failure) in
+        world, call in
         try world.permit(["SDN.Audit", "SDN.Allocate"], call)
         return world.list(.subnets, call)
     },
@@ -81,11 +81,11 @@ let sdnEndpoints: [Endpoint] = [
         dhcp-dns-server:like(ip=\(address)) dhcp-range:array dnszoneprefix:dns gateway:like(ip=\(address)) lock-token:str
         snat:bool subnet!:like(pve-sdn-subnet-id=\(address)/[0-9]+) type!:enum(subnet) vnet!:str
         """
-    ) { (world, call) throws(Failure) in
+    ) { world, call in
         try world.permit(["SDN.Allocate"], call)
         return try world.addSubnet(call)
     },
-    .get("cluster/sdn/controllers", views + " type:enum(bgp|evpn|faucet|isis)") { (_, _) throws(Failure) in
+    .get("cluster/sdn/controllers", views + " type:enum(bgp|evpn|faucet|isis)") { _, _ in
         .data([])
     },
 ]
@@ -184,11 +184,11 @@ extension ClusterState {
     }
 
     /// Refuses who has none of the privileges on the network that the call names.
-    fileprivate func permit(_ privileges: [String], _ call: EndpointCall) throws(Failure) {
+    fileprivate func permit(_ privileges: [String], _ call: EndpointCall) throws {
         let id = call.text("vnet")
         guard configured(.vnets)[id] != nil else { throw Self.missing(.vnets, id) }
         guard may(privileges, .vnets, id, call) else {
-            throw .denied("\(place(.vnets, id)), \(privileges.joined(separator: "|"))")
+            throw Failure.denied("\(place(.vnets, id)), \(privileges.joined(separator: "|"))")
         }
     }
 
@@ -205,48 +205,48 @@ extension ClusterState {
                     .filter { call["type"] == nil || $0["type"]?.string == call["type"] }.map { .object($0) }))
     }
 
-    fileprivate func show(_ list: SDNList, _ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate func show(_ list: SDNList, _ call: EndpointCall) throws -> Reply {
         let id = call.text(list.id)
         guard let row = row(list, id, call) else { throw Self.missing(list, id) }
         return .data(.object(row))
     }
 
     private static func missing(_ list: SDNList, _ id: String, during what: String = "") -> Failure {
-        .plain("\(what)sdn \(list.id == "vnet" ? "vnet " : "")'\(id)' does not exist")
+        Failure("\(what)sdn \(list.id == "vnet" ? "vnet " : "")'\(id)' does not exist")
     }
 
     /// Refuses who does not have the token, where somebody has locked the configuration.
-    fileprivate func lockSDN(_ call: EndpointCall, _ what: String) throws(Failure) {
+    fileprivate func lockSDN(_ call: EndpointCall, _ what: String) throws {
         guard let token = sections["sdn/lock"]?[""]?["token"], token != call["lock-token"] else { return }
-        throw .plain("\(what): invalid lock token provided!")
+        throw Failure("\(what): invalid lock token provided!")
     }
 
     private static func options(of call: EndpointCall, _ list: SDNList) -> [String: String] {
         call.values.filter { ![list.id, "lock-token", "digest", "delete"].contains($0.key) }
     }
 
-    fileprivate mutating func add(_ list: SDNList, _ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func add(_ list: SDNList, _ call: EndpointCall) throws -> Reply {
         let (id, what) = (call.text(list.id), "create \(list.noun) failed: ")
         var options = Self.options(of: call, list)
         for key in list.required[options["type"] ?? ""] ?? [] where options[key] == nil {
-            throw .plain("missing value for required option '\(key)'")
+            throw Failure("missing value for required option '\(key)'")
         }
         try lockSDN(call, String(what.dropLast(2)))
-        guard configured(list)[id] == nil else { throw .plain("\(what)\(list.noun) ID '\(id)' already defined") }
+        guard configured(list)[id] == nil else { throw Failure("\(what)\(list.noun) ID '\(id)' already defined") }
         if list.id == "vnet" { try completeVNet(id, &options, during: what) }
         sections["sdn/\(list.name)", default: [:]][id] = options
         return .null
     }
 
     /// What the kind of zone asks of a network in it.
-    private func completeVNet(_ id: String, _ options: inout [String: String], during what: String) throws(Failure) {
+    private func completeVNet(_ id: String, _ options: inout [String: String], during what: String) throws {
         func refusal(_ key: String, _ text: String) -> Failure {
-            .plain("\(what)400 Parameter verification failed.\n\(key): \(text)")
+            Failure("\(what)400 Parameter verification failed.\n\(key): \(text)")
         }
         options["type"] = "vnet"
         let (zone, tag) = (options["zone"] ?? "", options["tag"])
         switch configured(.zones)[zone]?["type"] {
-        case nil: throw .plain("\(what)cannot lookup undefined type!")
+        case nil: throw Failure("\(what)cannot lookup undefined type!")
         case "simple": if tag != nil { throw refusal("tag", "vlan tag is not allowed on simple zone") }
         case "vlan": if tag == nil { throw refusal("tag", "missing vlan tag") }
         case "vxlan", "evpn": if tag == nil { throw refusal("tag", "missing vxlan tag") }
@@ -256,14 +256,14 @@ extension ClusterState {
         if let tag, let other = others.keys.min() { throw refusal("tag", "tag \(tag) already exist in vnet \(other)") }
     }
 
-    fileprivate mutating func change(_ list: SDNList, _ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func change(_ list: SDNList, _ call: EndpointCall) throws -> Reply {
         let (id, what) = (call.text(list.id), "update \(list.noun) failed: ")
         try lockSDN(call, String(what.dropLast(2)))
-        if let seen = call["digest"], seen != digest(list) { throw .plain(what + Failure.staleConfig.reason) }
+        if let seen = call["digest"], seen != digest(list) { throw Failure(what + Failure.staleConfig.reason) }
         guard var options = configured(list)[id] else { throw Self.missing(list, id, during: what) }
         for key in Format.list(call.text("delete")) {
             if list.required[options["type"] ?? ""]?.contains(key) == true {
-                throw .plain("\(what)unable to delete required option '\(key)'")
+                throw Failure("\(what)unable to delete required option '\(key)'")
             }
             options[key] = nil
         }
@@ -273,13 +273,13 @@ extension ClusterState {
         return .null
     }
 
-    fileprivate mutating func addSubnet(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func addSubnet(_ call: EndpointCall) throws -> Reply {
         let zone = configured(.vnets)[call.text("vnet")]?["zone"] ?? ""
         let id = "\(zone)-\(call.text("subnet").replacing("/", with: "-"))"
         let what = "create sdn subnet object failed"
         try lockSDN(call, what)
         guard configured(.subnets)[id] == nil else {
-            throw .plain("\(what): sdn subnet object ID '\(id)' already defined")
+            throw Failure("\(what): sdn subnet object ID '\(id)' already defined")
         }
         var options = Self.options(of: call, .subnets)
         options["zone"] = zone
@@ -287,37 +287,34 @@ extension ClusterState {
         return .null
     }
 
-    fileprivate mutating func remove(_ list: SDNList, _ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func remove(_ list: SDNList, _ call: EndpointCall) throws -> Reply {
         let (id, what) = (call.text(list.id), "delete \(list.noun) failed: ")
         try lockSDN(call, String(what.dropLast(2)))
         guard configured(list)[id] != nil else { throw Self.missing(list, id, during: what) }
         if list.id == "zone",
             let user = configured(.vnets).sorted(by: { $0.key < $1.key }).first(where: { $0.value["zone"] == id })
         {
-            throw .plain("\(what)zone \(id) is used by vnet \(user.key)")
+            throw Failure("\(what)zone \(id) is used by vnet \(user.key)")
         }
         if list.id == "vnet", configured(.subnets).contains(where: { $0.value["vnet"] == id }) {
-            throw .plain("\(what)400 Parameter verification failed.\nvnet: Can't delete vnet if subnets exists")
+            throw Failure("\(what)400 Parameter verification failed.\nvnet: Can't delete vnet if subnets exists")
         }
         sections["sdn/\(list.name)"]?[id] = nil
         return .null
     }
 
     /// What is configured runs from now on; a task tells each node to reload its network.
-    fileprivate mutating func applySDN(_ call: EndpointCall) throws(Failure) -> Reply {
+    fileprivate mutating func applySDN(_ call: EndpointCall) throws -> Reply {
         try lockSDN(call, "could not commit SDN config")
         for list in SDNList.all { sections["sdn/running/\(list.name)"] = configured(list) }
         if call["lock-token"] != nil, call["release-lock"] != "0" { sections["sdn/lock"] = nil }
         let online = nodes.filter(\.isOnline)
-        let work = Work(type: "reloadnetworkall", id: "", node: online.first?.name ?? "") {
-            (world, log) throws(TaskFailure) in
+        let work = Work(type: "reloadnetworkall", id: "", node: online.first?.name ?? "") { world, log in
             for node in online {
                 log.lines.append("\(node.name): reloading network config")
-                let reload = Work(type: "srvreload", id: "networking", node: node.name) { (_, _) throws(TaskFailure) in
-                }
+                let reload = Work(type: "srvreload", id: "networking", node: node.name) { _, _ in }
                 _ = world.start(reload, by: Caller(user: "root@pam"))
             }
-        } finish: { (_, _) throws(TaskFailure) in
         }
         return start(work, by: call.caller)
     }

@@ -1,4 +1,5 @@
 import PVESimulator
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 
