@@ -36,8 +36,7 @@ let clusterEndpoints: [Endpoint] = [
         replication:replication tag-style:tag-style u2f:u2f user-tag-access:user-tag-access webauthn:webauthn
         """, needs: "/ Sys.Modify"
     ) { world, call in
-        for key in Format.list(call.text("delete")) { world.options[key] = nil }
-        for (key, value) in call.values where key != "delete" { world.options[key] = value }
+        world.options.take(call)
     },
     .get("cluster/log", "max:int(1..)") { world, call in .rows(world.logRows(call)) },
     .get("cluster/config/nodes", needs: "/ Sys.Audit") { world, _ in

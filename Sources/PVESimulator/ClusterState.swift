@@ -57,6 +57,11 @@ struct ClusterState: Sendable {
 
     func node(_ name: String) -> Node? { nodes.first { $0.name == name } }
 
+    /// Changes the node `name`, if it is there.
+    mutating func changeNode(_ name: String, _ body: (inout Node) -> Void) {
+        if let index = nodes.firstIndex(where: { $0.name == name }) { body(&nodes[index]) }
+    }
+
     /// The guest `call` is about.
     func guest(_ call: EndpointCall) throws(Failure) -> Guest {
         guard let guest = guests[call.vmid], guest.kind == call.kind, guest.node == call.node else {

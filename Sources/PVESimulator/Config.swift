@@ -17,6 +17,8 @@ struct Config: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     var keys: some Collection<String> { values.keys }
     var fileText: String { sorted.reduce(into: "") { $0 += "\($1.key): \($1.value)\n" } }
 
+    var withoutUnused: Config { Config(values.filter { !$0.key.hasPrefix("unused") }) }
+
     /// Whether a disk of it is `volume`.
     func holds(_ volume: String) -> Bool { values.values.contains { Disk($0)?.volume == volume } }
 

@@ -163,9 +163,8 @@ extension ClusterState {
 
     private mutating func fill(_ call: EndpointCall, from volume: Volume, _ log: inout TaskLog) throws(Failure) {
         guard var guest = guests[call.vmid] else { throw Failure("unable to find guest \(call.vmid)") }
-        guest.config = volume.archive?.config ?? bareConfig(of: guest, named: "restored-\(call.vmid)")
+        guest.config = volume.archive?.config.withoutUnused ?? bareConfig(of: guest, named: "restored-\(call.vmid)")
         guest.config["template"] = nil
-        for key in Array(guest.config.keys) where key.hasPrefix("unused") { guest.config[key] = nil }
         for (key, disk) in guest.disks {
             let target = call["storage"] ?? disk.storage
             if let obstacle = obstacle(to: target, on: call.node, for: call.kind) { throw Failure(obstacle) }

@@ -12,6 +12,8 @@ struct Endpoint: Sendable {
     /// `"/vms/{vmid} VM.Audit|VM.Console"`: one of the privileges on the path; empty where any token may call.
     var needs: String
     var handler: Handler
+    /// Where the parameters of the path are.
+    var gaps: [(index: Int, name: String, isRest: Bool)]
 
     /// Whether any node answers for the node that is named.
     var isLocal: Bool { ["nodes/{node}", "nodes/{node}/wakeonlan"].contains(path) }
@@ -55,6 +57,10 @@ struct Endpoint: Sendable {
         self.parameters = ParameterTable(parameters, path: path)
         self.needs = needs
         self.handler = handler
+        gaps = path.split(separator: "/").enumerated().filter { $0.element.hasPrefix("{") }.map { index, gap in
+            let isRest = gap.hasSuffix("*}")
+            return (index, String(gap.dropFirst().dropLast(isRest ? 2 : 1)), isRest)
+        }
     }
 }
 
@@ -125,9 +131,8 @@ struct EndpointTable: Sendable {
         }
         guard let endpoint = branch.methods[method] else { return nil }
         var values: [String: String] = [:]
-        for (index, gap) in endpoint.path.split(separator: "/").enumerated() where gap.hasPrefix("{") {
-            let name = String(gap.dropFirst().dropLast(gap.hasSuffix("*}") ? 2 : 1))
-            values[name] = gap.hasSuffix("*}") ? segments[index...].joined(separator: "/") : segments[index]
+        for (index, name, isRest) in endpoint.gaps {
+            values[name] = isRest ? segments[index...].joined(separator: "/") : segments[index]
         }
         return (endpoint, values)
     }

@@ -61,11 +61,12 @@ let firewallEndpoints: [Endpoint] =
 private func optionEndpoints(_ level: Level) -> [Endpoint] {
     let scope = level.scope
     let parameters = level.options + " delete:configid-list digest:str(..64)"
+    let table = ParameterTable(parameters, path: "")
     let log = level.base.hasSuffix("{vmid}/firewall") ? "/vms/{vmid} VM.Console" : "/nodes/{node} Sys.Syslog"
     return [
         .get(level.base + "/options", needs: level.reads) { world, call in
             let options = world[firewall: scope(call)].options
-            var row = options.row(by: ParameterTable(parameters, path: ""))
+            var row = options.row(by: table)
             row["digest"] = .string(options.digest)
             return .object(row)
         },

@@ -94,10 +94,7 @@ extension ClusterState {
         let guest = try guest(call)
         var config = guest.config
         if let name = call["snapshot"] {
-            guard let snapshot = guest.snapshots.first(where: { $0.name == name }) else {
-                throw Failure("snapshot '\(name)' does not exist")
-            }
-            config = snapshot.fullConfig
+            config = try guest.snapshot(name).fullConfig
         } else if !call.flag("current") {
             for (key, value) in guest.pending { config[key] = value }
         }

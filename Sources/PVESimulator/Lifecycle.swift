@@ -33,13 +33,7 @@ extension ClusterState {
         for (key, value) in source.config.sorted { try checkBridge(key, value, call) }
         try checkPool(call)
         let full = call["full"].map { $0 == "1" } ?? !source.isTemplate
-        var config = source.config
-        if let name = call["snapname"] {
-            guard let snapshot = source.snapshots.first(where: { $0.name == name }) else {
-                throw Failure("snapshot '\(name)' does not exist")
-            }
-            config = snapshot.fullConfig
-        }
+        let config = try call["snapname"].map { (name) throws(Failure) in try source.snapshot(name).fullConfig }
         if !full {
             for key in ["storage", "format"] where call[key] != nil {
                 throw Failure("parameter '\(key)' not allowed for linked clones")
@@ -49,7 +43,7 @@ extension ClusterState {
             throw Failure("Cannot do full clones on a running container without snapshots")
         }
         if let storage = call["storage"] { _ = try self.definition(storage) }
-        return startClone(of: source, config, newID: newID, target: target, full: full, call)
+        return startClone(of: source, config ?? source.config, newID: newID, target: target, full: full, call)
     }
 
     private func checkLinkedClone(_ source: Guest) throws(Failure) {
@@ -95,9 +89,8 @@ extension ClusterState {
 
     /// The configuration of a clone: a name, addresses and an identity of its own.
     private mutating func identity(of source: Config, newID: Int, name: String, _ call: EndpointCall) -> Config {
-        var config = source
+        var config = source.withoutUnused
         for key in ["lock", "parent", "template", "snaptime", "vmstate", "protection"] { config[key] = nil }
-        for key in Array(config.keys) where key.hasPrefix("unused") { config[key] = nil }
         if let text = call["description"] { config["description"] = call.kind == .vm ? text : text + "\n" }
         if call.kind == .vm {
             config["name"] = call["name"] ?? "Copy-of-VM-\(name)"

@@ -41,11 +41,10 @@ let nodeEndpoints: [Endpoint] = [
         digest:str(..40) startall-onboot-delay:int(0..300) wakeonlan:wakeonlan
         """, needs: "/ Sys.Modify"
     ) { world, call in
-        guard let index = world.nodes.firstIndex(where: { $0.name == call.node }) else { return }
-        try call.checkDigest(world.nodes[index].optionsDigest)
-        for key in Format.list(call.text("delete")) { world.nodes[index].options[key] = nil }
-        for (key, value) in call.values where !["delete", "digest", "node"].contains(key) {
-            world.nodes[index].options[key] = key == "description" ? value + "\n" : value
+        try call.checkDigest(world.node(call.node)?.optionsDigest)
+        world.changeNode(call.node) { node in
+            node.options.take(call)
+            if let text = call["description"] { node.options["description"] = text + "\n" }
         }
     },
     .get("nodes/{node}/dns", needs: "/nodes/{node} Sys.Audit") { _, _ in .data(["dns1": "198.51.100.53"]) },
@@ -54,8 +53,7 @@ let nodeEndpoints: [Endpoint] = [
 extension Node {
     /// `nil` while there is no configuration file.
     fileprivate var optionsDigest: String? {
-        guard !options.isEmpty else { return nil }
-        return Digest.sha1(options.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined())
+        options.isEmpty ? nil : options.digest
     }
 }
 
@@ -95,18 +93,14 @@ extension ClusterState {
     /// Stops all guests of a node and the node with them. The first node is the one that answers: it goes on answering.
     mutating func switchOffNode(_ name: String, returns: Bool) {
         for guest in sortedGuests where guest.node == name && guest.power.isOn { switchOff(guest.vmid) }
-        guard let index = nodes.firstIndex(where: { $0.name == name }) else { return }
-        nodes[index].isOnline = index == 0
-        nodes[index].uptime = 0
-        nodes[index].returnsAt = returns ? now + taskDuration : nil
+        let (isFirst, back) = (name == nodes.first?.name, returns ? now + taskDuration : nil)
+        changeNode(name) { ($0.isOnline, $0.uptime, $0.returnsAt) = (isFirst, 0, back) }
         bringBackNodes()
     }
 
     /// Starts a node; it starts the guests that are to start with it.
     mutating func switchOnNode(_ name: String) {
-        guard let index = nodes.firstIndex(where: { $0.name == name }) else { return }
-        nodes[index].isOnline = true
-        nodes[index].returnsAt = nil
+        changeNode(name) { ($0.isOnline, $0.returnsAt) = (true, nil) }
         for guest in sortedGuests where guest.node == name && guest.config["onboot"] == "1" && !guest.power.isOn {
             switchOn(guest.vmid)
         }
@@ -179,7 +173,13 @@ let serviceEndpoints: [Endpoint] =
                 if verb == "stop", ["pveproxy", "pvedaemon", "pve-cluster"].contains(service) {
                     throw Failure("invalid service cmd '\(service) \(verb)': refusing to stop essential service!")
                 }
-                world.setService(service, on: call.node, isRunning: verb != "stop")
+                world.changeNode(call.node) { node in
+                    if verb == "stop" {
+                        node.stoppedServices.insert(service)
+                    } else {
+                        node.stoppedServices.remove(service)
+                    }
+                }
             }
         }
     }
@@ -197,15 +197,5 @@ extension ClusterState {
             "name": .string(service), "service": .string(service), "state": isRunning ? "running" : "dead",
             "unit-state": "enabled",
         ]
-    }
-
-    fileprivate mutating func setService(_ service: String, on name: String, isRunning: Bool) {
-        for index in nodes.indices where nodes[index].name == name {
-            if isRunning {
-                nodes[index].stoppedServices.remove(service)
-            } else {
-                nodes[index].stoppedServices.insert(service)
-            }
-        }
     }
 }

@@ -12,12 +12,12 @@ let snapshotEndpoints: [Endpoint] = ["qemu", "lxc"].flatMap { word -> [Endpoint]
         .delete(one, "force:bool", needs: "/vms/{vmid} VM.Snapshot") { world, call in world.deleteSnapshot(call) },
         .get(one + "/config", needs: "/vms/{vmid} VM.Snapshot|VM.Snapshot.Rollback|VM.Audit") { world, call in
             let guest = try world.guest(call)
-            return .object(try guest.snapshot(call).fullConfig.json(of: guest.kind))
+            return .object(try guest.snapshot(call.text("snapname")).fullConfig.json(of: guest.kind))
         },
         .change("PUT", one + "/config", "description:str", needs: "/vms/{vmid} VM.Snapshot") { world, call in
             let guest = try world.guest(call)
             if let text = guest.lockedText { throw Failure(text) }
-            _ = try guest.snapshot(call)
+            _ = try guest.snapshot(call.text("snapname"))
             world.change(call.vmid) { guest in
                 for index in guest.snapshots.indices where guest.snapshots[index].name == call["snapname"] {
                     guest.snapshots[index].description = call.text("description")
@@ -31,12 +31,19 @@ let snapshotEndpoints: [Endpoint] = ["qemu", "lxc"].flatMap { word -> [Endpoint]
 }
 
 extension Guest {
-    fileprivate func snapshot(_ call: EndpointCall) throws(Failure) -> Snapshot {
-        let name = call.text("snapname")
+    func snapshot(_ name: String) throws(Failure) -> Snapshot {
         guard let snapshot = snapshots.first(where: { $0.name == name }) else {
             throw Failure("snapshot '\(name)' does not exist")
         }
         return snapshot
+    }
+
+    mutating func takeSnapshot(_ name: String, _ description: String, at second: Int) {
+        var saved = config.withoutUnused
+        saved["parent"] = nil
+        snapshots.append(
+            Snapshot(name: name, description: description, time: second, parent: config["parent"], config: saved))
+        config["parent"] = name
     }
 
     fileprivate var snapshotRows: [JSON] {
@@ -68,14 +75,6 @@ extension Snapshot {
 }
 
 extension ClusterState {
-    private func snapshotGuest(_ call: EndpointCall, needing name: String?) throws(Failure) -> Guest {
-        let guest = try unlocked(call)
-        if let name, !guest.snapshots.contains(where: { $0.name == name }) {
-            throw Failure("snapshot '\(name)' does not exist")
-        }
-        return guest
-    }
-
     fileprivate mutating func takeSnapshot(_ call: EndpointCall) throws(Failure) -> Reply {
         let name = call.text("snapname")
         guard name != "current" else { throw Failure("unable to use snapshot name 'current' (reserved name)") }
@@ -92,13 +91,7 @@ extension ClusterState {
             let second = world.second
             world.change(call.vmid) { guest in
                 guest.config["lock"] = nil
-                var config = guest.config
-                for key in Array(config.keys) where key == "parent" || key.hasPrefix("unused") { config[key] = nil }
-                guest.snapshots.append(
-                    Snapshot(
-                        name: name, description: call.text("description"), time: second, parent: guest.config["parent"],
-                        config: config))
-                guest.config["parent"] = name
+                guest.takeSnapshot(name, call.text("description"), at: second)
             }
         } release: { world in
             world.lock(call.vmid, nil)
@@ -108,7 +101,7 @@ extension ClusterState {
     fileprivate mutating func deleteSnapshot(_ call: EndpointCall) -> Reply {
         let name = call.text("snapname")
         return run("delsnapshot", call, exclusive: false) { world, _ in
-            _ = try world.snapshotGuest(call, needing: name)
+            _ = try world.unlocked(call).snapshot(name)
             world.lock(call.vmid, "snapshot-delete")
         } finish: { world, _ in
             world.change(call.vmid) { guest in
@@ -128,7 +121,7 @@ extension ClusterState {
     fileprivate mutating func rollBack(_ call: EndpointCall) -> Reply {
         let name = call.text("snapname")
         return run("rollback", call, exclusive: false) { world, _ in
-            _ = try world.snapshotGuest(call, needing: name)
+            _ = try world.unlocked(call).snapshot(name)
             world.switchOff(call.vmid)
             world.lock(call.vmid, "rollback")
         } finish: { world, log in

@@ -62,11 +62,7 @@ extension Simulator {
 
     /// The network bridges of a node; a guest whose bridge is missing does not start.
     package func setBridges(_ bridges: Set<String>, on node: String) {
-        change { world in
-            for index in world.nodes.indices where world.nodes[index].name == node {
-                world.nodes[index].bridges = bridges
-            }
-        }
+        change { $0.changeNode(node) { $0.bridges = bridges } }
     }
 
     /// How full a storage is; `used` of at least `size` leaves no room for anything.
@@ -92,12 +88,7 @@ extension Simulator {
     /// Whether a node is up; requests that would have to go to one that is down are answered with 595. The first node
     /// is the one that answers.
     package func setNodeOnline(_ name: String, _ isOnline: Bool) {
-        change { world in
-            for index in world.nodes.indices where world.nodes[index].name == name {
-                world.nodes[index].isOnline = isOnline
-                world.nodes[index].returnsAt = nil
-            }
-        }
+        change { $0.changeNode(name) { ($0.isOnline, $0.returnsAt) = (isOnline, nil) } }
     }
 
     /// Whether the node that answers belongs to a majority; without, the cluster's file system cannot be written.
@@ -128,14 +119,7 @@ extension Simulator {
     package func addSnapshot(_ name: String, of vmid: Int) {
         change { world in
             let second = world.second
-            world.change(vmid) { guest in
-                var config = guest.config
-                for key in Array(config.keys) where key == "parent" || key.hasPrefix("unused") { config[key] = nil }
-                guest.snapshots.append(
-                    Snapshot(
-                        name: name, description: "", time: second, parent: guest.config["parent"], config: config))
-                guest.config["parent"] = name
-            }
+            world.change(vmid) { $0.takeSnapshot(name, "", at: second) }
         }
     }
 
