@@ -1,69 +1,59 @@
 import StrictJSON
 
-/// What directories of the API list: their paths, the key of the names, what reading them needs, and the names.
-private let directories: [(path: String, key: String, needs: String, names: String)] = [
-    ("", "subdir", "", "version cluster nodes storage access pools"),
-    ("access", "subdir", "", "users groups roles acl domains openid tfa ticket password"),
-    (
-        "cluster", "name", "",
-        """
-        acme backup backup-info bulk-action ceph config firewall ha jobs log mapping metrics notifications nextid
-        options qemu replication resources status tasks sdn
-        """
-    ), ("cluster/backup-info", "subdir", "", "not-backed-up"), ("cluster/bulk-action", "name", "", "guest"),
-    ("cluster/bulk-action/guest", "name", "", "start shutdown migrate suspend"),
-    ("cluster/config", "name", "/ Sys.Audit", "nodes totem join qdevice apiversion"),
-    ("cluster/firewall", "name", "", "aliases rules options groups ipset macros refs"),
-    ("cluster/ha", "id", "/ Sys.Audit", "status resources groups rules"),
-    ("cluster/ha/status", "name", "", "current manager_status"),
-    ("cluster/jobs", "subdir", "", "schedule-analyze realm-sync"),
-    (
-        "nodes/{node}", "name", "",
-        """
-        aplinfo apt capabilities ceph certificates config disks dns firewall hardware hosts journal lxc migrateall netstat
-        network qemu query-oci-repo-tags query-url-metadata replication report rrd rrddata scan sdn services spiceshell
-        startall status stopall storage subscription suspendall syslog tasks termproxy time version vncshell vzdump
-        wakeonlan
-        """
-    ), ("nodes/{node}/firewall", "name", "", "rules options log"),
-    ("nodes/{node}/lxc/{vmid}/firewall", "name", "", "rules aliases ipset refs options"),
-    ("nodes/{node}/lxc/{vmid}/snapshot/{snapname}", "cmd", "", "rollback config"),
-    ("nodes/{node}/lxc/{vmid}/status", "subdir", "", "current start stop shutdown reboot migrate"),
-    (
-        "nodes/{node}/lxc/{vmid}", "subdir", "",
-        """
-        config pending status vncproxy termproxy vncwebsocket spiceproxy migrate clone rrd rrddata firewall snapshot resize
-        interfaces
-        """
-    ),
-    (
-        "nodes/{node}/qemu/{vmid}", "subdir", "",
-        """
-        config cloudinit pending status unlink vncproxy termproxy migrate resize move rrd rrddata monitor agent snapshot
-        spiceproxy sendkey firewall mtunnel remote_migrate
-        """
-    ),
-    (
-        "nodes/{node}/qemu/{vmid}/agent", "name", "/vms/{vmid} VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted",
-        """
-        exec exec-status file-read file-write fsfreeze-freeze fsfreeze-status fsfreeze-thaw fstrim get-fsinfo
-        get-host-name get-memory-block-info get-memory-blocks get-osinfo get-time get-timezone get-users get-vcpus info
-        network-get-interfaces ping set-user-password shutdown suspend-disk suspend-hybrid suspend-ram
-        """
-    ), ("nodes/{node}/qemu/{vmid}/firewall", "name", "", "rules aliases ipset refs options"),
-    ("nodes/{node}/qemu/{vmid}/snapshot/{snapname}", "cmd", "", "rollback config"),
-    ("nodes/{node}/qemu/{vmid}/status", "subdir", "", "current start stop shutdown reboot suspend resume reset"),
-    ("nodes/{node}/services/{service}", "subdir", "/nodes/{node} Sys.Audit", "state start stop restart reload"),
-    (
-        "nodes/{node}/storage/{storage}", "subdir", "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace",
-        "content download-url file-restore import-metadata prunebackups rrd rrddata status upload"
-    ), ("nodes/{node}/tasks/{upid}", "name", "", "log status"),
+/// What directories of the API list: a line has the path, the key of the names, and the names.
+private let directories = """
+    / subdir version cluster nodes storage access pools
+    access subdir users groups roles acl domains openid tfa ticket password
+    cluster name acme backup backup-info bulk-action ceph config firewall ha jobs log mapping metrics notifications \
+        nextid options qemu replication resources status tasks sdn
+    cluster/backup-info subdir not-backed-up
+    cluster/bulk-action name guest
+    cluster/bulk-action/guest name start shutdown migrate suspend
+    cluster/config name nodes totem join qdevice apiversion
+    cluster/firewall name aliases rules options groups ipset macros refs
+    cluster/ha id status resources groups rules
+    cluster/ha/status name current manager_status
+    cluster/jobs subdir schedule-analyze realm-sync
+    nodes/{node} name aplinfo apt capabilities ceph certificates config disks dns firewall hardware hosts journal \
+        lxc migrateall netstat network qemu query-oci-repo-tags query-url-metadata replication report rrd rrddata \
+        scan sdn services spiceshell startall status stopall storage subscription suspendall syslog tasks termproxy \
+        time version vncshell vzdump wakeonlan
+    nodes/{node}/firewall name rules options log
+    nodes/{node}/lxc/{vmid} subdir config pending status vncproxy termproxy vncwebsocket spiceproxy migrate clone \
+        rrd rrddata firewall snapshot resize interfaces
+    nodes/{node}/lxc/{vmid}/firewall name rules aliases ipset refs options
+    nodes/{node}/lxc/{vmid}/snapshot/{snapname} cmd rollback config
+    nodes/{node}/lxc/{vmid}/status subdir current start stop shutdown reboot migrate
+    nodes/{node}/qemu/{vmid} subdir config cloudinit pending status unlink vncproxy termproxy migrate resize move \
+        rrd rrddata monitor agent snapshot spiceproxy sendkey firewall mtunnel remote_migrate
+    nodes/{node}/qemu/{vmid}/agent name exec exec-status file-read file-write fsfreeze-freeze fsfreeze-status \
+        fsfreeze-thaw fstrim get-fsinfo get-host-name get-memory-block-info get-memory-blocks get-osinfo get-time \
+        get-timezone get-users get-vcpus info network-get-interfaces ping set-user-password shutdown suspend-disk \
+        suspend-hybrid suspend-ram
+    nodes/{node}/qemu/{vmid}/firewall name rules aliases ipset refs options
+    nodes/{node}/qemu/{vmid}/snapshot/{snapname} cmd rollback config
+    nodes/{node}/qemu/{vmid}/status subdir current start stop shutdown reboot suspend resume reset
+    nodes/{node}/services/{service} subdir state start stop restart reload
+    nodes/{node}/storage/{storage} subdir content download-url file-restore import-metadata prunebackups rrd \
+        rrddata status upload
+    nodes/{node}/tasks/{upid} name log status
+    """
+
+/// What reading some of them needs.
+private let directoryNeeds = [
+    "cluster/config": "/ Sys.Audit", "cluster/ha": "/ Sys.Audit",
+    "nodes/{node}/qemu/{vmid}/agent": "/vms/{vmid} VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted",
+    "nodes/{node}/services/{service}": "/nodes/{node} Sys.Audit",
+    "nodes/{node}/storage/{storage}": "/storage/{storage} Datastore.Audit|Datastore.AllocateSpace",
 ]
 
-let directoryEndpoints: [Endpoint] = directories.map { path, key, needs, names in
-    .get(path, needs: needs) { world, call in
+let directoryEndpoints: [Endpoint] = directories.split(separator: "\n").map { line in
+    let words = line.split(separator: " ").map { String($0) }
+    let path = words[0] == "/" ? "" : words[0]
+    let rows: [JSON] = words.dropFirst(2).map { .object([words[1]: .string($0)]) }
+    return .get(path, needs: directoryNeeds[path] ?? "") { world, call in
         if path.hasSuffix("{vmid}") { _ = try world.guest(call) }
-        return .rows(names.split(whereSeparator: \.isWhitespace).map { .object([key: .string(String($0))]) })
+        return .rows(rows)
     }
 }
 

@@ -133,11 +133,14 @@ extension ClusterState {
 extension Guest {
     var haID: String { "\(kind == .vm ? "vm" : "ct"):\(vmid)" }
 
-    /// The disks and mount points it uses, by key.
-    var disks: [(key: String, disk: Disk)] {
+    /// The volumes that it uses, by key, the images in its drives among them.
+    var volumes: [(key: String, disk: Disk)] {
         config.sorted.compactMap { key, value in
-            guard Disk.isKey(key, of: kind), let disk = Disk(value), !disk.isCDROM else { return nil }
+            guard Disk.isKey(key, of: kind), let disk = Disk(value) else { return nil }
             return (key, disk)
         }
     }
+
+    /// The disks and mount points it uses, by key.
+    var disks: [(key: String, disk: Disk)] { volumes.filter { !$0.disk.isCDROM } }
 }

@@ -176,14 +176,6 @@ extension ClusterState {
 }
 
 extension Guest {
-    /// The volumes that it uses, by key, the images in its drives among them.
-    var volumes: [(key: String, disk: Disk)] {
-        config.sorted.compactMap { key, value in
-            guard Disk.isKey(key, of: kind), let disk = Disk(value) else { return nil }
-            return (key, disk)
-        }
-    }
-
     /// Keys of devices that only its node has.
     fileprivate var localDevices: [String] {
         guard kind == .vm else { return [] }

@@ -29,11 +29,6 @@ struct PropertyList: Sendable, Hashable {
 
     var text: String { items.map { "\($0.key)=\($0.value)" }.joined(separator: ",") }
 
-    /// The text with the value of `key` standing alone in front.
-    func text(leading key: String) -> String {
-        items.map { $0.key == key ? $0.value : "\($0.key)=\($0.value)" }.joined(separator: ",")
-    }
-
     static let networkModels: Set<String> = [
         "e1000", "e1000-82540em", "e1000-82544gc", "e1000-82545em", "e1000e", "i82551", "i82557b", "i82559er",
         "ne2k_isa", "ne2k_pci", "pcnet", "rtl8139", "virtio", "vmxnet3",

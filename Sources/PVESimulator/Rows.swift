@@ -22,32 +22,19 @@ extension ClusterState {
     /// A guest as `/cluster/resources` lists it.
     func resource(_ guest: Guest) -> JSONObject {
         let load = load(of: guest)
-        var row = JSONObject()
-        row["cpu"] = JSON(load.cpu)
-        row["disk"] = JSON(load.disk)
-        row["diskread"] = JSON(load.diskRead)
-        row["diskwrite"] = JSON(load.diskWrite)
-        row["hastate"] = guest.haState.map { .string($0) }
-        row["id"] = .string("\(guest.kind.word)/\(guest.vmid)")
-        row["lock"] = guest.lock.map { .string($0) }
-        row["maxcpu"] = JSON(guest.cores)
-        row["maxdisk"] = JSON(guest.diskBytes)
-        row["maxmem"] = JSON(guest.memoryMiB << 20)
-        row["mem"] = JSON(load.memory)
-        row["memhost"] = JSON(load.memory)
-        row["name"] = .string(guest.name)
-        row["netin"] = JSON(load.netIn)
-        row["netout"] = JSON(load.netOut)
-        row["node"] = .string(guest.node)
-        row["pool"] = guest.pool.map { .string($0) }
         let isKnown = node(guest.node)?.isOnline != false
-        row["status"] = .string(isKnown ? guest.power.isOn ? "running" : "stopped" : "unknown")
-        if !guest.tags.isEmpty { row["tags"] = .string(guest.tags) }
-        row["template"] = guest.isTemplate ? 1 : 0
-        row["type"] = .string(guest.kind.word)
-        row["uptime"] = JSON(load.uptime)
-        row["vmid"] = JSON(guest.vmid)
-        return row
+        return [
+            "cpu": JSON(load.cpu), "disk": JSON(load.disk), "diskread": JSON(load.diskRead),
+            "diskwrite": JSON(load.diskWrite), "hastate": guest.haState.map { .string($0) },
+            "id": .string("\(guest.kind.word)/\(guest.vmid)"), "lock": guest.lock.map { .string($0) },
+            "maxcpu": JSON(guest.cores), "maxdisk": JSON(guest.diskBytes), "maxmem": JSON(guest.memoryMiB << 20),
+            "mem": JSON(load.memory), "memhost": JSON(load.memory), "name": .string(guest.name),
+            "netin": JSON(load.netIn), "netout": JSON(load.netOut), "node": .string(guest.node),
+            "pool": guest.pool.map { .string($0) },
+            "status": .string(isKnown ? guest.power.isOn ? "running" : "stopped" : "unknown"),
+            "tags": guest.tags.isEmpty ? nil : .string(guest.tags), "template": guest.isTemplate ? 1 : 0,
+            "type": .string(guest.kind.word), "uptime": JSON(load.uptime), "vmid": JSON(guest.vmid),
+        ]
     }
 
     /// A guest as its node lists it; `full` adds what takes a look into the running process.
