@@ -35,9 +35,7 @@ let clusterEndpoints: [Endpoint] = [
         migration:migration migration_unsecure:bool next-id:next-id notify:notify registered-tags:str
         replication:replication tag-style:tag-style u2f:u2f user-tag-access:user-tag-access webauthn:webauthn
         """, needs: "/ Sys.Modify"
-    ) { world, call in
-        world.options.take(call)
-    },
+    ) { world, call in world.options.take(call) },
     .get("cluster/log", "max:int(1..)") { world, call in .rows(world.logRows(call)) },
     .get("cluster/config/nodes", needs: "/ Sys.Audit") { world, _ in
         guard world.clusterName != nil else { return .data([]) }

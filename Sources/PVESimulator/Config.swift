@@ -2,7 +2,7 @@ import Crypto
 import StrictJSON
 
 /// The keys and values of a configuration file.
-struct Config: Sendable, Hashable, ExpressibleByDictionaryLiteral {
+struct Config: Sendable, ExpressibleByDictionaryLiteral {
     private var values: [String: String]
 
     init(dictionaryLiteral values: (String, String)...) { self.init(Dictionary(uniqueKeysWithValues: values)) }
@@ -36,7 +36,7 @@ struct Config: Sendable, Hashable, ExpressibleByDictionaryLiteral {
 }
 
 /// A disk or mount point as its configuration line names it: `local:110/vm-110-disk-0.qcow2,size=1G`.
-struct Disk: Sendable, Hashable {
+struct Disk: Sendable {
     var volume: String
     var options: PropertyList
 

@@ -10,12 +10,10 @@ let guestAgentEndpoints: [Endpoint] =
             world, call in
             world.switchOff(call.vmid)
             return ["result": [:]]
-        },
-        agent("POST", "fstrim", files) { world, call in ["result": ["paths": .array(world.trimmed(call.vmid))]] },
+        }, agent("POST", "fstrim", files) { world, call in ["result": ["paths": .array(world.trimmed(call.vmid))]] },
         agent("POST", "exec", "Unrestricted", "command!:array input-data:str(..65536)") { world, call in
             ["pid": JSON(world.run(call))]
-        },
-        agent("GET", "exec-status", "Unrestricted", "pid!:int") { world, call in try world.outcome(call) },
+        }, agent("GET", "exec-status", "Unrestricted", "pid!:int") { world, call in try world.outcome(call) },
         agent("GET", "network-get-interfaces", audit) { world, call in
             ["result": .array(try world.guest(call).interfaces)]
         },
@@ -38,8 +36,7 @@ private let simple: [(method: String, command: String, needs: String, answer: JS
                 "used-bytes": 4_294_967_296,
             ]
         ]
-    ),
-    ("GET", "get-timezone", audit, ["offset": 0, "zone": "UTC"]), ("GET", "get-users", audit, []),
+    ), ("GET", "get-timezone", audit, ["offset": 0, "zone": "UTC"]), ("GET", "get-users", audit, []),
     ("GET", "info", audit, ["supported_commands": [], "version": "10.0.5"]),
 ]
 

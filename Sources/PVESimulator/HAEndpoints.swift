@@ -100,8 +100,8 @@ let haRuleKind = ObjectKind<[String: String]>(
     writes: "/ Sys.Console", filters: "resource:str type:enum(node-affinity|resource-affinity)",
     makes: ruleSettings + " resources!:ha-resource-list rule!:configid",
     changes: ruleSettings + " resources:ha-resource-list delete:configid-list(..4096) digest:str(..64)",
-    hasDigest: true,
-    isSorted: false, unknown: { verb, name in verb == .delete ? nil : Failure("no such ha rule '\(name)'") },
+    hasDigest: true, isSorted: false,
+    unknown: { verb, name in verb == .delete ? nil : Failure("no such ha rule '\(name)'") },
     taken: { Failure("create ha rule failed: HA rule '\($0)' already defined") },
     show: { world, item, row in
         row["order"] = JSON((world.haRules.ids.firstIndex(of: item.id) ?? 0) + 1)

@@ -52,9 +52,7 @@ let nodeEndpoints: [Endpoint] = [
 
 extension Node {
     /// `nil` while there is no configuration file.
-    fileprivate var optionsDigest: String? {
-        options.isEmpty ? nil : options.digest
-    }
+    fileprivate var optionsDigest: String? { options.isEmpty ? nil : options.digest }
 }
 
 extension ClusterState {

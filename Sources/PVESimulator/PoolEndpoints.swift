@@ -21,8 +21,7 @@ let poolEndpoints: [Endpoint] =
             }
             world.pools[id] = Pool(comment: call["comment"])
         },
-    ]
-    // The older form names the pool in a parameter.
+    ]  // The older form names the pool in a parameter.
     + [("pools", " poolid!:poolid"), ("pools/{poolid}", "")].flatMap { path, name -> [Endpoint] in
         [
             .change("PUT", path, changes + name, needs: "/pool/{poolid} Pool.Allocate") { world, call in

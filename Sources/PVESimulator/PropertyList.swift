@@ -1,9 +1,6 @@
 /// Values such as `virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1`.
-struct PropertyList: Sendable, Hashable {
+struct PropertyList: Sendable {
     var items: [(key: String, value: String)]
-
-    static func == (a: PropertyList, b: PropertyList) -> Bool { a.text == b.text }
-    func hash(into hasher: inout Hasher) { hasher.combine(text) }
 
     /// Parses `text`; an item without `=` gets the key `leading` where it stands first.
     init(_ text: String, leading: String) {

@@ -99,12 +99,9 @@ extension ClusterState {
             for number in 1...role.count {
                 let isStaging = number == role.count && role.count > 2
                 let seed = Profile(
-                    name: "\(role.name)\(number)",
-                    cores: role.cores,
-                    memoryMiB: role.memory, diskGiB: role.disk,
+                    name: "\(role.name)\(number)", cores: role.cores, memoryMiB: role.memory, diskGiB: role.disk,
                     tags: isStaging ? "\(role.name);staging" : "production;\(role.name)",
-                    storage: role.name == "ci" ? "local-lvm" : "ceph",
-                    onBoot: !(role.name == "ci" && number == 2))
+                    storage: role.name == "ci" ? "local-lvm" : "ceph", onBoot: !(role.name == "ci" && number == 2))
                 world.add(vmid, role.kind, seed, node: vmid % 3, at: now)
                 world.guests[vmid]?.pool = isStaging ? "staging" : "production"
                 vmid += 1
