@@ -17,6 +17,14 @@ struct Config: Sendable, ExpressibleByDictionaryLiteral {
     var keys: some Collection<String> { values.keys }
     var fileText: String { sorted.reduce(into: "") { $0 += "\($1.key): \($1.value)\n" } }
 
+    /// Its network cards, by number.
+    var cards: [(number: Int, card: PropertyList)] {
+        sorted.compactMap { key, value in
+            let number = key.hasPrefix("net") ? Int(key.dropFirst(3)) : nil
+            return number.map { ($0, PropertyList(value, leading: "model")) }
+        }
+    }
+
     var withoutUnused: Config { Config(values.filter { !$0.key.hasPrefix("unused") }) }
 
     /// Whether a disk of it is `volume`.

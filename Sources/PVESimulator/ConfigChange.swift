@@ -147,15 +147,16 @@ extension ClusterState {
     /// What PVE finds when a container's file is written already: a card whose bridge is missing.
     func checkBridges(_ call: EndpointCall) throws(Failure) {
         let guest = try guest(call)
-        for number in guest.cardNumbers {
-            guard let bridge = missingBridge(in: guest.config["net\(number)"] ?? "", on: guest.node) else { continue }
-            throw Failure("bridge '\(bridge)' does not exist")
+        for (_, card) in guest.config.cards {
+            if let bridge = missingBridge(in: card, on: guest.node) {
+                throw Failure("bridge '\(bridge)' does not exist")
+            }
         }
     }
 
     /// The bridge that a network card names and its node has not.
-    func missingBridge(in card: String, on name: String) -> String? {
-        guard let bridge = PropertyList(card, leading: "model")["bridge"] else { return nil }
+    func missingBridge(in card: PropertyList, on name: String) -> String? {
+        guard let bridge = card["bridge"] else { return nil }
         return node(name)?.bridges.contains(bridge) == true ? nil : bridge
     }
 

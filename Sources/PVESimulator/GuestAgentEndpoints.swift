@@ -58,9 +58,8 @@ private func agent(
 extension Guest {
     /// The network cards as the system inside sees them, with addresses that follow from the guest's number.
     var addresses: [(name: String, mac: String, address: String)] {
-        config.sorted.filter { $0.key.hasPrefix("net") && Int($0.key.dropFirst(3)) != nil }.enumerated().map {
-            index, line in
-            let list = PropertyList(line.value, leading: "model")
+        config.cards.enumerated().map { index, element in
+            let list = element.card
             let mac = list.items.first { $0.value.split(separator: ":").count == 6 }?.value ?? ""
             let fixed = list["ip"].flatMap { $0.contains("/") ? String($0.prefix { $0 != "/" }) : nil }
             let address = fixed ?? "198.18.\(vmid / 250 % 250).\(vmid % 250 + 1 + index)"

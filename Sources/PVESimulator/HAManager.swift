@@ -56,11 +56,10 @@ extension ClusterState {
 
     /// The request that the manager makes for a guest.
     private func managerCall(for guest: Guest, target: String? = nil) -> EndpointCall {
-        var values = ["node": guest.node, "vmid": String(guest.vmid), "online": "1", "with-local-disks": "0"]
+        var values = ["online": "1", "with-local-disks": "0"]
         if guest.kind == .container { values["restart"] = "1" }
         values["target"] = target
-        let endpoint = Endpoint.get("nodes/{node}/\(guest.kind.word)/{vmid}") { _, _ in .null }
-        return EndpointCall(endpoint: endpoint, caller: Caller(user: "root@pam"), values: values)
+        return call(for: guest, values, by: Caller(user: "root@pam"))
     }
 
     /// Asks the manager to bring a resource to another node: running, or stopped and started again. It is not asked

@@ -89,7 +89,8 @@ extension ClusterState {
             }
             guard guest.answersShutdown else { return "error on hot-unplugging device '\(key)' - still busy in guest?" }
         }
-        guard isCard, let value, let bridge = missingBridge(in: value, on: guest.node) else { return nil }
+        guard isCard, let value, let bridge = missingBridge(in: PropertyList(value, leading: "model"), on: guest.node)
+        else { return nil }
         return "bridge '\(bridge)' does not exist"
     }
 
@@ -138,7 +139,10 @@ extension ClusterState {
             let isReplugged = ["bridge", "tag", "firewall", "link_down"].contains { old[$0] != new[$0] }
             guard isReplugged else { return nil }
         }
-        return guest.hotplugProblem ?? missingBridge(in: value, on: guest.node).map { "bridge '\($0)' does not exist" }
+        return guest.hotplugProblem
+            ?? missingBridge(in: PropertyList(value, leading: "model"), on: guest.node).map {
+                "bridge '\($0)' does not exist"
+            }
     }
 }
 

@@ -105,12 +105,12 @@ extension ClusterState {
 
     /// Gives network cards new addresses.
     mutating func drawAddresses(for config: inout Config) {
-        for (key, value) in config.sorted where key.hasPrefix("net") && Int(key.dropFirst(3)) != nil {
-            var list = PropertyList(value, leading: "model")
-            for item in list.items where item.value.split(separator: ":").count == 6 {
+        for (number, card) in config.cards {
+            var list = card
+            for item in card.items where item.value.split(separator: ":").count == 6 {
                 list[item.key] = random.macAddress()
             }
-            config[key] = list.text
+            config["net\(number)"] = list.text
         }
     }
 

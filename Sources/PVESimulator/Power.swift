@@ -62,12 +62,11 @@ extension ClusterState {
 
     /// A bridge that is missing stops a start; a network device without one only draws a warning.
     private func checkBridges(of guest: Guest, _ log: inout TaskLog) throws(Failure) {
-        for (key, value) in guest.config.sorted where key.hasPrefix("net") && key.count <= 5 && key != "nets" {
-            guard let number = Int(key.dropFirst(3)) else { continue }
-            if let bridge = missingBridge(in: value, on: guest.node) {
+        for (number, card) in guest.config.cards {
+            if let bridge = missingBridge(in: card, on: guest.node) {
                 throw Failure("bridge '\(bridge)' does not exist")
             }
-            if guest.kind == .vm, PropertyList(value, leading: "model")["bridge"] == nil {
+            if guest.kind == .vm, card["bridge"] == nil {
                 log.warn("Interface 'tap\(guest.vmid)i\(number)' not attached to any bridge.")
             }
         }

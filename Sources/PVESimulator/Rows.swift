@@ -113,11 +113,7 @@ extension ClusterState {
 
 extension Guest {
     /// The numbers of its network cards that hang on a bridge.
-    var cardNumbers: [Int] {
-        config.sorted.filter { PropertyList($0.value, leading: "model")["bridge"] != nil }.compactMap { key, _ in
-            key.hasPrefix("net") ? Int(key.dropFirst(3)) : nil
-        }
-    }
+    var cardNumbers: [Int] { config.cards.filter { $0.card["bridge"] != nil }.map(\.number) }
 
     var qmpStatus: String {
         switch power {
