@@ -154,6 +154,13 @@ let agent: [Target] = [
         ],
         swiftSettings: strict),
     .testTarget(
+        name: "ProgramTests",
+        dependencies: [
+            "proxmox-agent", "AgentAPI", "AgentModel", "AgentPolicy", "AgentService", "AgentTestSupport", "HTTPMessage",
+            "StrictJSON", logging,
+        ],
+        swiftSettings: strict),
+    .testTarget(
         name: "EndToEndTests",
         dependencies: [
             "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",

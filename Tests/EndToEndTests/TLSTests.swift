@@ -265,7 +265,12 @@ struct TLSTests {
         func wrong(_ tls: JSONObject?, _ principal: JSONObject? = nil) -> [String] {
             var document: JSONObject = ["tls": tls.map { .object($0) }]
             document["principals"] = principal.map { [.object($0)] }
-            return ConfigTests.wrong(JSON.object(document).text, ["CREDENTIALS_DIRECTORY": path])
+            do throws(ConfigError) {
+                _ = try AgentConfig(bytes: JSON.object(document).bytes, variables: ["CREDENTIALS_DIRECTORY": path])
+                return []
+            } catch {
+                return error.lines
+            }
         }
         func changed(_ key: String, _ file: String) -> JSONObject {
             var tls = papers.mutualTLS
@@ -311,7 +316,7 @@ struct TLSTests {
     @Test func `what may not be as it was meant is a warning`() async throws {
         let papers = try await TestCertificates()
         func config(_ document: JSONObject) throws -> AgentConfig {
-            try ConfigTests.config(JSON.object(document).text, [:])
+            try AgentConfig(bytes: JSON.object(document).bytes, variables: [:])
         }
         let config = try config(["listen_addr": "0.0.0.0:8443", "tls": .object(papers.tls)])
         #expect(config.tlsLine?.hasPrefix("tls: certificate of localhost, valid until ") == true)
@@ -337,8 +342,9 @@ struct TLSTests {
 
     /// The warnings about a listener without TLS.
     private func plain(_ address: String, handedOver other: String? = nil) throws -> [String] {
-        let config = try ConfigTests.config(
-            #"{"listen_addr":"\#(address)"}"#, ["PROXMOX_AGENT_API_TOKEN": Person.bob.token])
+        let config = try AgentConfig(
+            bytes: Array(#"{"listen_addr":"\#(address)"}"#.utf8),
+            variables: ["PROXMOX_AGENT_API_TOKEN": Person.bob.token])
         return config.warnings(at: try other.map { try #require(ListenAddress($0)) })
     }
 }

@@ -12,7 +12,7 @@ import Testing
 
 @testable import proxmox_agent
 
-struct ConfigTests {
+struct AgentConfigTests {
     static func config(
         _ text: String, _ variables: [String: String] = ["S": "s3cr3t-of-home"]
     ) throws(ConfigError) -> AgentConfig {

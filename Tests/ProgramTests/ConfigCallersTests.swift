@@ -9,7 +9,7 @@ import Testing
 
 @testable import proxmox_agent
 
-/// Principals and policy rules in the configuration.
+/// Principals and policy rules in the configuration, as it is read.
 struct ConfigCallersTests {
     static let token = "s3cr3t-token-of-a-principal"
     static let digest = CredentialDigest(of: token.utf8).description
@@ -32,7 +32,7 @@ struct ConfigCallersTests {
     @Test func `principals are read with their tokens, roles and environments`() throws {
         let directory = try TemporaryDirectory()
         try write("s3cr3t-token-from-a-file\n", to: "\(directory.path)/carol")
-        let config = try ConfigTests.config(
+        let config = try AgentConfigTests.config(
             Self.document(
                 principals: """
                     {"id":"pi-agent","token_env":"T","roles":["operator"]},
@@ -62,15 +62,15 @@ struct ConfigCallersTests {
     }
 
     @Test func `without principals the directory is the shared token's, or nobody's`() throws {
-        let shared = try ConfigTests.config("{}", ["PROXMOX_AGENT_API_TOKEN": "0123456789abcdef"])
+        let shared = try AgentConfigTests.config("{}", ["PROXMOX_AGENT_API_TOKEN": "0123456789abcdef"])
         #expect(shared.rules.directory == .shared)
-        let nobody = try ConfigTests.config(#"{"principals":[]}"#, [:])
+        let nobody = try AgentConfigTests.config(#"{"principals":[]}"#, [:])
         #expect(nobody.rules.directory.isEmpty && !nobody.rules.directory.isShared)
         #expect(nobody.credentials.isEmpty)
     }
 
     @Test func `rules are read with all their conditions`() throws {
-        let config = try ConfigTests.config(
+        let config = try AgentConfigTests.config(
             Self.document(
                 rules: """
                     {"id":"two-for-home","effect":"require_approval","approvals":2,"reason":"two pairs of eyes",
@@ -101,7 +101,7 @@ struct ConfigCallersTests {
     // MARK: What is no error but said
 
     @Test func `too few approvers for what rules ask is said, environment by environment`() throws {
-        let config = try ConfigTests.config(
+        let config = try AgentConfigTests.config(
             Self.document(
                 principals: """
                     {"id":"pi-agent","token_env":"T","roles":["operator"]},
@@ -122,10 +122,10 @@ struct ConfigCallersTests {
     @Test func `with the shared token nothing is said of approvers, and without any token that nobody gets in`() throws
     {
         let text = Self.document(rules: #"{"id":"two","effect":"require_approval","approvals":2}"#)
-        let shared = try ConfigTests.config(
+        let shared = try AgentConfigTests.config(
             text, Self.variables.merging(["PROXMOX_AGENT_API_TOKEN": "0123456789abcdef"]) { $1 })
         #expect(shared.warnings().isEmpty)
-        let nobody = try ConfigTests.config(text, Self.variables)
+        let nobody = try AgentConfigTests.config(text, Self.variables)
         #expect(
             nobody.warnings() == [
                 "PROXMOX_AGENT_API_TOKEN is not set and there are no principals: every /v1 route answers 503"
@@ -304,7 +304,7 @@ struct ConfigCallersTests {
             variables["PVE"] = Self.token
             variables["S"] = Self.token
         }
-        let lines = ConfigTests.wrong(given.text, variables)
+        let lines = AgentConfigTests.wrong(given.text, variables)
         #expect(lines == [given.line])
         #expect(!lines.joined().contains("s3cr3t"))
     }
@@ -314,16 +314,16 @@ struct ConfigCallersTests {
         let line =
             "PROXMOX_AGENT_API_TOKEN: is set, and so are principals: two ways to get in; unset it, or take principals out"
         let good = Self.document(principals: Self.alice + #""token_env":"T"}"#)
-        #expect(ConfigTests.wrong(good, variables) == [line])
-        #expect(ConfigTests.wrong(Self.document(principals: Self.alice + #""token_env":"X"}"#), variables).count == 2)
-        #expect(ConfigTests.wrong(Self.document(), variables).isEmpty)
+        #expect(AgentConfigTests.wrong(good, variables) == [line])
+        #expect(AgentConfigTests.wrong(Self.document(principals: Self.alice + #""token_env":"X"}"#), variables).count == 2)
+        #expect(AgentConfigTests.wrong(Self.document(), variables).isEmpty)
     }
 
     @Test func `rules name principals that are configured, and no others`() {
         let principals = Self.alice + #""token_env":"T"}"#
         func wrong(_ name: String) -> [String] {
             let rules = #"{"id":"x","effect":"deny","principals":["\#(name)"]}"#
-            return ConfigTests.wrong(Self.document(principals: principals, rules: rules), Self.variables)
+            return AgentConfigTests.wrong(Self.document(principals: principals, rules: rules), Self.variables)
         }
         #expect(wrong("alice").isEmpty)
         for name in ["operator", "Alice", "bob"] {

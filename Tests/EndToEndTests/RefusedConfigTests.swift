@@ -4,7 +4,7 @@ import Testing
 
 /// A configuration that is wrong: one message that names the place and the cure, exit status 1, and nothing started.
 @Suite(.timeLimit(.minutes(1)))
-struct ConfigurationTests {
+struct RefusedConfigTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var testDescription: String
         var change: @Sendable (inout JSONObject) -> Void
