@@ -17,7 +17,7 @@ package struct Action: RawRepresentable, Sendable, Hashable, CaseIterable, Custo
     package var description: String { rawValue }
 }
 
-/// The actions that code speaks of; all others are known by their definitions alone.
+/// Names for the actions that code and tests speak of. What an action is and does is in its definition alone.
 extension Action {
     package static let readVM = Action("read_vm")
     package static let readInventory = Action("read_inventory")

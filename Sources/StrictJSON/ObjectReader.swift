@@ -1,4 +1,4 @@
-/// All errors of one document; never empty.
+/// All errors of one document, in the order in which they were found. The type does not ensure that there is one.
 package struct JSONIssues: Error, Sendable, Hashable {
     package let issues: [JSONError]
 
