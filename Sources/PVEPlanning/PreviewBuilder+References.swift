@@ -28,12 +28,18 @@ extension PreviewBuilder {
             }.map { "\(name) \($0[name]?.string ?? $0[name]?.text ?? "?")" }.sorted()
         case .networkDevices(let value):
             let wanted = request.fill(value, findings.callContext)
-            return try await configurations().filter { _, config in
+            let found = try await configurations().filter { _, config in
                 (config.object?.members ?? []).contains { member in
                     "net[n]".names(member.key)
                         && PropertyString.settings(member.key, member.value.string ?? "")?["bridge"]?.string == wanted
                 }
-            }.map(\.0).sorted().map(\.description)
+            }.map(\.0).sorted()
+            // Who must not be disconnected is for rules to say, by name, tag and pool.
+            try await add(found.map { ($0.id, .affected) }, observing: .nothing)
+            if try await granted(on: "/vms")?.contains("VM.Audit") != true {
+                block("the request may reach guests that the token does not see: it needs VM.Audit on /vms")
+            }
+            return found.map(\.description)
         }
     }
 

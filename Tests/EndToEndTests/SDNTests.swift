@@ -70,6 +70,10 @@ struct SDNTests {
             for user in ["vm/136", "lxc/118", "lab-192.0.2.0-24"] {
                 #expect(check["detail"]?.string?.contains(user) == true, "\(check)")
             }
+            let change = PlanRequest("sdn_vnet_edit", "cluster", ["op": "change", "vnet": "web", "alias": "x"])
+            let planned = try await agent.plan(change)
+            let reached = (planned["decision"]?["subjects"]?.array ?? []).compactMap { $0["name"]?.string }
+            #expect(reached.contains("vm/136") && reached.contains("lxc/118"), "rules judge them: \(reached)")
         }
     }
 
