@@ -10,7 +10,7 @@ extension ActionCatalog {
             "agent_fstrim", "Let the guest agent give unused blocks of file systems back", on: [.vm], [node],
             risk: .medium, approval: false,
             because: "uses the disks for a while",
-            [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/fstrim", tasks: [])],
+            [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/fstrim", tasks: [], quorum: nil)],
             checks: [.running, .agentEnabled],
             changes: .none,
             needs: [
@@ -26,7 +26,7 @@ extension ActionCatalog {
                     "the program and its arguments; must begin like one of the configured agent_exec_allow"),
                 ParameterDefinition("input-data", .text(65_536), "what the command reads"),
             ], risk: .high, approval: true, because: "does anything that the command can do",
-            [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/exec", tasks: [])],
+            [CallTemplate(.post, "/nodes/{node}/qemu/{vmid}/agent/exec", tasks: [], quorum: nil)],
             checks: [.commandAllowed, .running, .agentEnabled], changes: .command,
             needs: [Privilege("/vms/{vmid}", "VM.GuestAgent.Unrestricted", version: 9), monitors],
             answer: .process,

@@ -68,7 +68,7 @@ extension ActionCatalog {
             .read(
                 "read_inventory", "All virtual machines and containers, or only the running ones",
                 on: [.inventoryAll, .inventoryRunning], needs: [Privilege("/vms", "VM.Audit")],
-                calls: [.get("/cluster/resources")]),
+                calls: [.get("/cluster/resources")], answer: .guests),
         ]
 
     private static let nodeReads: [ActionDefinition] = [
@@ -168,7 +168,7 @@ extension ActionCatalog {
                 .get("/cluster/tasks", when: .without("node"), forwards: []),
                 // PVE leaves the running ones out of this list unless it is asked for them.
                 .get("/nodes/{node}/tasks", when: .with("node"), fixed: ["source": "all", "limit": "50"]),
-            ]),
+            ], answer: .newest("limit", else: 50)),
         .read(
             "read_task_status", "State and exit status of one task", on: [.task],
             calls: [.get("/nodes/{node}/tasks/{upid}/status")]),

@@ -131,7 +131,9 @@ extension ActionCatalog {
 
     private static var firewallCalls: [CallTemplate] {
         func edits(
-            _ object: String, add: String, item: String, change: Bool = true, pass added: [String]?, set: [String]?
+            _ object: String, add: String, item: String, change: Bool = true, replaces: Bool = false,
+            pass added: [String]?,
+            set: [String]?
         )
             -> [CallTemplate]
         {
@@ -145,7 +147,8 @@ extension ActionCatalog {
                 + (change
                     ? [
                         CallTemplate(
-                            .put, item, when: firewall(object, op: "change"), tasks: [], forwards: set, digest: true)
+                            .put, item, when: firewall(object, op: "change"), tasks: [], forwards: set,
+                            replaces: replaces, digest: true)
                     ]
                     : [])
         }
@@ -160,11 +163,12 @@ extension ActionCatalog {
                 "group-rule", add: "{firewall}/groups/{group}", item: "{firewall}/groups/{group}/{pos}",
                 pass: rules.filter { $0 != "moveto" }, set: rules.filter { $0 != "pos" } + ["delete"])
             + edits(
-                "alias", add: "{firewall}/aliases", item: "{firewall}/aliases/{name}",
+                "alias", add: "{firewall}/aliases", item: "{firewall}/aliases/{name}", replaces: true,
                 pass: ["name", "cidr", "comment"],
                 set: ["cidr", "rename", "comment"])
             + edits(
                 "ipset-entry", add: "{firewall}/ipset/{name}", item: "{firewall}/ipset/{name}/{cidr}",
+                replaces: true,
                 pass: ["cidr", "nomatch", "comment"], set: ["nomatch", "comment"])
             + edits(
                 "ipset", add: "{firewall}/ipset", item: "{firewall}/ipset/{name}", change: false,

@@ -39,7 +39,8 @@ extension ActionCatalog {
         .change(
             "\(command)_node", summary, on: [.node], [], risk: .high, approval: true,
             because: "interrupts every guest on the node",
-            [CallTemplate(.post, "/nodes/{node}/status", tasks: [], fixed: ["command": command])], object: row,
+            [CallTemplate(.post, "/nodes/{node}/status", tasks: [], fixed: ["command": command], quorum: nil)],
+            object: row,
             checks: [.nodeOnline(nil), .quorateWithout, .guestsOnNode],
             changes: command == "reboot" ? .restarted : .nodeStatus("offline"),
             undo: command == "reboot" ? .none : .wake(by: "wake_node"), needs: mayPower,
@@ -49,7 +50,8 @@ extension ActionCatalog {
     private static var wake: ActionDefinition {
         .change(
             "wake_node", "Wake a node over the network", on: [.node], [], risk: .medium, approval: false,
-            because: "uses power, interrupts nothing", [CallTemplate(.post, "/nodes/{node}/wakeonlan", tasks: [])],
+            because: "uses power, interrupts nothing",
+            [CallTemplate(.post, "/nodes/{node}/wakeonlan", tasks: [], quorum: nil)],
             object: row,
             checks: [.nodeOffline], changes: .nodeStatus("online"), undo: .action("shutdown_node"), needs: mayPower)
     }
@@ -80,7 +82,7 @@ extension ActionCatalog {
             commands.map { command in
                 CallTemplate(
                     .post, "/nodes/{node}/services/{service}/\(command)", when: .when("command", command),
-                    tasks: ["srv\(command)"], id: "{service}")
+                    tasks: ["srv\(command)"], id: "{service}", quorum: nil)
             }, object: .at("/nodes/{node}/services/{service}/state", fields: ["name", "state", "unit-state"]),
             checks: [.objectFits, .nodeOnline(nil), .dispensable], changes: .service,
             undo: .opposite("command", ["stop": "start", "start": "stop"]),
@@ -114,7 +116,8 @@ extension ActionCatalog {
             [
                 CallTemplate(
                     .post, "/nodes/{node}/\(nodeCall)", when: .on(.node), tasks: [nodeCall], id: "",
-                    fixed: always.isEmpty ? fixed : always, computed: [.guests], bulk: false)
+                    fixed: always.isEmpty ? fixed : always, computed: [.guests],
+                    quorum: nodeCall == "stopall" ? nil : .always, bulk: false)
             ]
                 + (asNode.isEmpty
                     ? [cluster(.on(.node, .cluster), always)]

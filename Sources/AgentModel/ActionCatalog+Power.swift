@@ -13,7 +13,7 @@ extension ActionCatalog {
             change(
                 "start", "Start a \(kind.noun)", kind, waiting, approval: false,
                 because: "uses resources, interrupts nothing",
-                ha: "start",
+                ha: "start", quorum: .always,
                 // A start is how PVE wakes a machine that was put to sleep on disk.
                 checks: [.unlocked(except: isVM ? ["suspended"] : []), .notTemplate, .notRunningYet],
                 .status("running"),
@@ -30,7 +30,8 @@ extension ActionCatalog {
                 also: [Equivalent("stop_*", when: .flag("forceStop"))], canBeOverruled: true),
             change(
                 "reboot", "Shut a \(kind.noun) down and start it again, with pending changes", kind, [node, timeout],
-                approval: true, because: interrupts, checks: [.unlocked(), .running, .notPaused], .restarted,
+                approval: true, because: interrupts, quorum: .always, checks: [.unlocked(), .running, .notPaused],
+                .restarted,
                 runs: .always, also: [Equivalent("shutdown_*", "start_*")]),
             suspend(kind),
             change(
@@ -50,14 +51,19 @@ extension ActionCatalog {
 
     private static func change(
         _ verb: String, _ summary: String, _ kind: GuestKind, _ parameters: [ParameterDefinition],
-        approval: Bool, because reason: String, ha: String? = nil, checks: [CheckKind], _ changes: ChangeRule,
+        approval: Bool, because reason: String, ha: String? = nil, quorum: Condition? = nil, checks: [CheckKind],
+        _ changes: ChangeRule,
         undo: UndoRule = .none, runs: Condition? = nil, also equivalents: [Equivalent] = [],
         canBeOverruled: Bool = false
     ) -> ActionDefinition {
         .change(
             "\(verb)_\(kind.suffix)", summary, on: [kind.form], parameters, risk: .medium, approval: approval,
             because: reason,
-            [CallTemplate(.post, "\(kind.path)/status/\(verb)", tasks: kind.tasks(verb, ha: ha), id: "{vmid}")],
+            [
+                CallTemplate(
+                    .post, "\(kind.path)/status/\(verb)", tasks: kind.tasks(verb, ha: ha), id: "{vmid}",
+                    quorum: quorum)
+            ],
             checks: checks, changes: changes, undo: undo, needs: mayPower, runs: runs, also: equivalents,
             canBeOverruled: canBeOverruled)
     }
@@ -78,7 +84,7 @@ extension ActionCatalog {
             [
                 CallTemplate(
                     .post, "\(kind.path)/status/suspend", tasks: isVM ? ["qmpause", "qmsuspend"] : ["vzsuspend"],
-                    id: "{vmid}")
+                    id: "{vmid}", quorum: .flag("todisk"))
             ], checks: [.unlocked(), .running], changes: .suspended, undo: .action("resume_\(kind.suffix)"),
             needs: mayPower,
             also: [Equivalent("stop_*", when: .flag("todisk"))])

@@ -67,14 +67,14 @@ package struct ActionDefinition: Sendable, Hashable {
     static func read(
         _ name: String, _ summary: String, on targets: [TargetForm], _ parameters: [ParameterDefinition] = [],
         rules: [ParameterRule] = [], needs privileges: [Privilege] = [], calls: [CallTemplate],
-        showsGuests: Bool = true, examples: [JSONObject] = []
+        showsGuests: Bool = true, answer: AnswerRule = .final, examples: [JSONObject] = []
     ) -> Self {
         Self(
             action: Action(name), summary: summary, effect: .read, targets: targets, parameters: parameters,
             rules: rules, risk: .low, needsApproval: false, reason: "changes nothing", touches: [], calls: calls,
             takesEndpoint: false, expects: .present, object: .none, checks: [], changes: .none, undo: .none,
             privileges: privileges,
-            takesSafetySnapshot: false, runs: nil, equivalents: [], answer: .final, canBeOverruled: false,
+            takesSafetySnapshot: false, runs: nil, equivalents: [], answer: answer, canBeOverruled: false,
             showsGuests: showsGuests, examples: examples)
     }
 

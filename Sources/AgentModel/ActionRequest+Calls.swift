@@ -36,8 +36,19 @@ extension ActionRequest {
     /// Throws when `params.endpoint` is not below the target.
     package func calls(in place: CallContext) throws(EndpointError) -> [Call] {
         if spellsEndpoint { return [try endpointCall()] }
-        let fitting = templates.filter { $0.bulk == nil || $0.bulk == place.hasBulkActions }
-        return (safetySnapshot(in: place).map { [$0] } ?? []) + fitting.map { call($0, place) }
+        return (safetySnapshot(in: place).map { [$0] } ?? []) + templates(in: place).map { call($0, place) }
+    }
+
+    private func templates(in place: CallContext) -> [CallTemplate] {
+        templates.filter { $0.bulk == nil || $0.bulk == place.hasBulkActions }
+    }
+
+    /// Whether PVE does it only with a majority of the cluster's votes.
+    package func needsQuorum(in place: CallContext) -> Bool {
+        spellsEndpoint || safetyName(in: place) != nil
+            || templates(in: place).contains { template in
+                template.method != .get && template.quorum?.holds(for: params, on: target) == true
+            }
     }
 
     /// The snapshot that is taken first, where the request wants one.

@@ -104,17 +104,6 @@ package struct Call: Sendable {
         return shown
     }
 
-    /// Whether the node writes to the cluster's file system for it, which takes a majority of the votes. Guests are
-    /// stopped, paused and reset without.
-    package var needsQuorum: Bool {
-        guard method != .get, path.first == "nodes", path.count > 2 else { return method != .get }
-        if ["services", "status", "wakeonlan", "stopall"].contains(path[2]) { return false }
-        guard GuestKind(rawValue: path[2]) != nil else { return true }
-        if path.contains("agent") { return false }
-        guard path.suffix(2).first == "status", let verb = path.last else { return true }
-        return !["stop", "shutdown", "reset", "resume"].contains(verb) && !(verb == "suspend" && self["todisk"] != "1")
-    }
-
     /// The numbers of all guests that the call names, in its path or its parameters.
     package var guestIDs: Set<VMID> {
         var ids: Set<VMID> = []

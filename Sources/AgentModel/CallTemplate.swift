@@ -31,6 +31,10 @@ package struct CallTemplate: Sendable, Hashable {
     /// Parameters whose name at PVE is another.
     package let renames: [String: String]
     package let computed: [Computed]
+    /// Where the node writes to the cluster's file system for it, which takes a majority of the votes; `nil` for nowhere.
+    package let quorum: Condition?
+    /// PVE puts what is given in the place of all that was there.
+    package let replaces: Bool
     /// PVE compares the object's digest with the one that was observed.
     package let digest: Bool
     /// Under which name a read that makes several calls answers this one.
@@ -48,7 +52,8 @@ package struct CallTemplate: Sendable, Hashable {
     init(
         _ method: CallMethod, _ path: String, when: Condition = .always, tasks: [String], id: String? = nil,
         fixed: KeyValuePairs<String, String> = [:], forwards: [String]? = nil, renames: [String: String] = [:],
-        computed: [Computed] = [], digest: Bool = false, name: String? = nil, expectedDrift: [String] = [],
+        computed: [Computed] = [], quorum: Condition? = .always, replaces: Bool = false, digest: Bool = false,
+        name: String? = nil, expectedDrift: [String] = [],
         bulk: Bool? = nil
     ) {
         self.method = method
@@ -60,6 +65,8 @@ package struct CallTemplate: Sendable, Hashable {
         self.forwards = forwards
         self.renames = renames
         self.computed = computed
+        self.quorum = quorum
+        self.replaces = replaces
         self.digest = digest
         self.name = name
         self.expectedDrift = expectedDrift

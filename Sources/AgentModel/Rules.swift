@@ -204,7 +204,7 @@ package enum ChangeRule: Sendable, Hashable {
     case told(String, key: String)
 }
 
-/// What PVE's answer to the call leaves open, where that starts no task.
+/// What PVE's answer to the call is, and leaves open, where that starts no task.
 package enum AnswerRule: Sendable, Hashable {
     /// Nothing: it is done.
     case final
@@ -212,6 +212,10 @@ package enum AnswerRule: Sendable, Hashable {
     case process
     /// It says of each file system what became of it.
     case fileSystems
+    /// It is the list of guests, which is passed on row by row.
+    case guests
+    /// It is a list, newest first, of which as many are wanted as the parameter says, else so many.
+    case newest(String, else: Int)
     /// The HA manager was asked, for what it does in tasks of this type; the call is done when the guest is there.
     case asked(String)
 }

@@ -89,7 +89,7 @@ package final class ReadService: Sendable {
     private func fetch(
         _ request: ActionRequest, _ calls: [Call], _ managed: ManagedEnvironment
     ) async throws(HypervisorError) -> ReadResult {
-        if request.action == .readInventory {
+        if request.definition.answer == .guests {
             let running = request.target == .inventoryRunning
             let rows = try await shared.inventory(of: managed, runningOnly: running)
             var message = "\(rows.count) \(running ? "running " : "")guests in \(request.environment)"
@@ -104,7 +104,10 @@ package final class ReadService: Sendable {
         }
         var data = found.first?.data ?? .null
         if case .array(let rows) = data {
-            let limit = request.action == .readTasks ? request.params["limit"]?.integer.map { Int($0) } ?? 50 : .max
+            var limit = Int.max
+            if case .newest(let name, let count) = request.definition.answer {
+                limit = request.params[name]?.integer.map { Int($0) } ?? count
+            }
             data = .array(Array(rows.prefix(limit)))
             if rows.isEmpty, let why = try await managed.planning.blindness(of: request) {
                 return ReadResult(message: "nothing found; \(why)", content: .json(data))

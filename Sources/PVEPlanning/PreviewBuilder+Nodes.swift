@@ -50,7 +50,7 @@ extension PreviewBuilder {
     /// What PVE does not do without quorum. Guests can be stopped; where HA manages them, it has to be asked.
     func quorum() async throws(HypervisorError) -> [Check] {
         let asksHA = isManaged
-        let needsIt = calls.contains(where: \.needsQuorum)
+        let needsIt = request.needsQuorum(in: findings.callContext)
         guard needsIt || asksHA, !calls.isEmpty else { return [] }
         do throws(HypervisorError) {
             guard let said = try await votes(), said.flag != true else { return [] }

@@ -65,7 +65,7 @@ extension PreviewBuilder {
     }
 
     /// PVE puts what is given in the place of all that was there.
-    var replacesWhole: Bool { ["ipset-entry", "alias"].contains(request.params["object"]?.string) }
+    var replacesWhole: Bool { request.templates.contains(where: \.replaces) }
 
     /// A rule goes back to its place.
     private func undoPlace() -> FollowUp? {
