@@ -7,10 +7,7 @@ extension ClusterState {
     ]
 
     private func checkCreation(_ call: EndpointCall) throws(Failure) {
-        guard
-            call.caller.may("VM.Allocate", on: "/vms/\(call.vmid)")
-                || call["pool"].map({ pool in call.caller.may("VM.Allocate", on: "/pool/\(pool)") }) == true
-        else { throw .denied() }
+        guard call.mayMake(call.vmid) else { throw .denied() }
         try checkPool(call)
         if call.kind == .vm { try Self.checkKeys(call) }
         try checkPrivileges(call.values.filter { !Self.createOnly.contains($0.key) }, call)
@@ -88,6 +85,14 @@ extension ClusterState {
         }
         work.release = { world in world.guests[call.vmid] = nil }
         return work
+    }
+}
+
+extension EndpointCall {
+    /// Whether the caller may make a guest of this number, by itself or in the pool that is named.
+    func mayMake(_ vmid: Int) -> Bool {
+        let paths = ["/vms/\(vmid)"] + (self["pool"].map { ["/pool/\($0)"] } ?? [])
+        return paths.contains { caller.may("VM.Allocate", on: $0) }
     }
 }
 

@@ -4,10 +4,7 @@ import StrictJSON
 extension ClusterState {
     mutating func clone(_ call: EndpointCall) throws(Failure) -> Reply {
         let newID = call.int("newid") ?? 0
-        guard
-            call.caller.may("VM.Allocate", on: "/vms/\(newID)")
-                || call["pool"].map({ pool in call.caller.may("VM.Allocate", on: "/pool/\(pool)") }) == true
-        else { throw .denied("/vms/\(newID), VM.Allocate") }
+        guard call.mayMake(newID) else { throw .denied("/vms/\(newID), VM.Allocate") }
         guard let source = guests[call.vmid], source.kind == call.kind, source.node == call.node else {
             throw Failure(
                 "unable to find configuration file for \(call.kind.letters) \(call.vmid) on node '\(call.node)'")

@@ -43,10 +43,26 @@ struct RefusalTests {
             "Parameter verification failed."
         ),
         ("POST", "/cluster/firewall/rules", "type=in&action=NOSUCH", "Parameter verification failed."),
+        (
+            "PUT", "/access/roles/PVEAuditor", "privs=VM.Audit",
+            "auto-generated role 'PVEAuditor' cannot be modified"
+        ),
+        ("DELETE", "/access/roles/PVEAuditor", "", "auto-generated role 'PVEAuditor' cannot be deleted"),
+        ("PUT", "/nodes/pve/qemu/103/config", "memory=512&skiplock=1", "Parameter verification failed."),
     ])
     func `these are refused`(method: String, path: String, form: String, reason: String) async {
         #expect(await home.refusal(method, path, form) == reason)
         #expect(home.simulator.guest(200) == nil)
+    }
+
+    @Test
+    func `a group is listed with its members, who leave it when it goes`() async throws {
+        _ = try await home.data("POST", "/access/groups", "groupid=ops")
+        _ = try await home.data("POST", "/access/users", "userid=eve%40pve&groups=ops")
+        #expect(try await home.data("GET", "/access/groups").array?.first?["users"] == "eve@pve")
+        _ = try await home.data("DELETE", "/access/groups/ops")
+        #expect(try await home.data("GET", "/access/users/eve@pve")["groups"] == [])
+        #expect(try await home.data("GET", "/access/groups") == [])
     }
 
     @Test(arguments: [
