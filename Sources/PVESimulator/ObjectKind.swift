@@ -111,8 +111,11 @@ struct ObjectKind<Object: ConfigObject>: Sendable {
         var new: Object?
     }
 
-    var endpoints: [Endpoint] {
-        let one = path + "/{\(id)}"
+    var endpoints: [Endpoint] { reading + changing }
+
+    private var one: String { path + "/{\(id)}" }
+
+    private var reading: [Endpoint] {
         let kind = self
         let table = ParameterTable(makes + " " + changes, path: one)
         return [
@@ -131,6 +134,12 @@ struct ObjectKind<Object: ConfigObject>: Sendable {
                 guard let object = objects[id] else { throw kind.unknown(.read, id) ?? .missing }
                 return .object(try kind.row(world, Item(id: id, call: call, old: object, new: object), table) ?? [:])
             },
+        ]
+    }
+
+    private var changing: [Endpoint] {
+        let kind = self
+        return [
             .post(path, makes, needs: writes) { world, call in
                 let id = try kind.find(&world, call).id
                 var item = Item(id: id, call: call, old: nil, new: Object())
