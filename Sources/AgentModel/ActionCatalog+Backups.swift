@@ -22,7 +22,7 @@ extension ActionCatalog {
                 ParameterDefinition("remove", .boolean, "delete older backups by the rule of storage or prune-backups"),
                 retention, bandwidth, ParameterDefinition("ionice", .integer(0...8), "IO priority; 8 is idle"),
             ], risk: .medium, approval: false, because: "uses storage, interrupts little",
-            touches: [
+            escalations: [
                 RiskEscalation(
                     "touches-running", when: .when("mode", "suspend", "stop"), risk: .medium,
                     because: "interrupts what runs in it"),

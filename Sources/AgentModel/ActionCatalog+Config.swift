@@ -43,7 +43,7 @@ extension ActionCatalog {
                     ] : []),
             rules: [.atLeastOne(keys(of: kind).map(\.name) + ["delete"]), .notSetAndListed("delete")],
             risk: .medium, approval: false, because: "changes a guest, perhaps not before it is started again",
-            touches: [
+            escalations: [
                 touchesHost, touchesIdentity, touchesDisks(kind), touchesDevices, touchesProtection, touchesFirewall,
             ] + (kind == .vm ? [touchesAccess, touchesHostDevice] : [touchesConsole]), [config(kind)],
             checks: [.unlocked(), .keysExist("delete"), .diskStorages, .hotplug], changes: .config, undo: .config,
@@ -85,7 +85,7 @@ extension ActionCatalog {
                     "delete", .list(.text(.cloudInitKey), upTo: 64), "keys that go back to their defaults")
             ], rules: [.notSetAndListed("delete")], risk: .medium, approval: false,
             because: "changes users and addresses at the next start",
-            touches: [
+            escalations: [
                 RiskEscalation(
                     "touches-access", ["ciuser", "cipassword", "sshkeys", "delete"],
                     because: "decides who can get into the machine")

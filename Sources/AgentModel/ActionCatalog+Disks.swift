@@ -98,7 +98,7 @@ extension ActionCatalog {
                     "where the container sees it"),
             ] + diskOptions, rules: [.diskOfKind("disk")], risk: .medium, approval: false,
             because: "uses storage, takes nothing away",
-            touches: [
+            escalations: [
                 RiskEscalation(
                     "touches-volume", ["volume"], because: "gives the guest data that may be somebody else's")
             ], GuestKind.allCases.map { config($0, forwards: [], computed: [.disk]) },

@@ -29,7 +29,7 @@ extension ActionCatalog {
                         ParameterDefinition("ssh-public-keys", .text(32_768), "for its root, one a line"),
                     ]),
             risk: .medium, approval: false, because: "uses resources, takes nothing away",
-            touches: [touchesHost, touchesVolumes(kind)]
+            escalations: [touchesHost, touchesVolumes(kind)]
                 + (isVM
                     ? [touchesHostDevice]
                     : [
@@ -76,7 +76,7 @@ extension ActionCatalog {
                 ParameterDefinition("snapname", .text(.snapshot), "copy this snapshot instead of the present state"),
                 bandwidth,
             ], risk: .medium, approval: false, because: "uses storage, leaves the source as it is",
-            touches: [
+            escalations: [
                 RiskEscalation(
                     "touches-host", live: .copiesHost, because: "makes another guest with the same hold on its node")
             ],

@@ -74,7 +74,7 @@ extension ActionCatalog {
                 ParameterDefinition("service", .choice((vital + others).sorted()), required: true, "the service"),
                 ParameterDefinition("command", .choice(commands), required: true, agentOnly: true, "what to do"),
             ], risk: .medium, approval: true, because: "interrupts what the service does",
-            touches: [
+            escalations: [
                 RiskEscalation(
                     "touches-vital", when: .when("command", "stop").and(.among("service", vital + ["corosync"])),
                     because: "the node may be out of reach, or out of the cluster, without it")

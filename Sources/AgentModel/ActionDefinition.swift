@@ -17,7 +17,7 @@ package struct ActionDefinition: Sendable, Hashable {
     /// Why it has this risk and this need of approval.
     package let reason: String
     /// What makes it riskier than that.
-    package let touches: [RiskEscalation]
+    package let escalations: [RiskEscalation]
     /// In order; those whose conditions do not hold are left out.
     package let calls: [CallTemplate]
     /// The request may spell a call out in `params {endpoint, method, params}`, bounded by the target.
@@ -71,7 +71,7 @@ package struct ActionDefinition: Sendable, Hashable {
     ) -> Self {
         Self(
             action: Action(name), summary: summary, effect: .read, targets: targets, parameters: parameters,
-            rules: rules, risk: .low, needsApproval: false, reason: "changes nothing", touches: [], calls: calls,
+            rules: rules, risk: .low, needsApproval: false, reason: "changes nothing", escalations: [], calls: calls,
             takesEndpoint: false, expects: .present, object: .none, checks: [], changes: .none, undo: .none,
             privileges: privileges,
             takesSafetySnapshot: false, runs: nil, equivalents: [], answer: answer, canBeOverruled: false,
@@ -81,7 +81,7 @@ package struct ActionDefinition: Sendable, Hashable {
     static func change(
         _ name: String, _ summary: String, on targets: [TargetForm], _ parameters: [ParameterDefinition],
         rules: [ParameterRule] = [], risk: Risk, approval: Bool, because reason: String,
-        touches: [RiskEscalation] = [], _ calls: [CallTemplate], endpoint: Bool = false,
+        escalations: [RiskEscalation] = [], _ calls: [CallTemplate], endpoint: Bool = false,
         expects: Presence = .present, object: ObjectRule = .none,
         checks: [CheckKind] = [], changes: ChangeRule = .none, undo: UndoRule = .none, needs privileges: [Privilege],
         safety: Bool = false, runs: Condition? = nil,
@@ -91,7 +91,7 @@ package struct ActionDefinition: Sendable, Hashable {
         Self(
             action: Action(name), summary: summary, effect: .change, targets: targets,
             parameters: parameters + (safety ? [.safetySnapshot] : []), rules: rules, risk: risk,
-            needsApproval: approval, reason: reason, touches: touches, calls: calls, takesEndpoint: endpoint,
+            needsApproval: approval, reason: reason, escalations: escalations, calls: calls, takesEndpoint: endpoint,
             expects: expects, object: object, checks: checks, changes: changes, undo: undo, privileges: privileges,
             takesSafetySnapshot: safety, runs: runs, equivalents: equivalents, answer: answer,
             canBeOverruled: canBeOverruled, showsGuests: false, examples: examples)
@@ -119,7 +119,8 @@ extension ActionRequest {
         var assessment = RiskAssessment(
             risk: definition.risk, needsApproval: definition.needsApproval, reason: definition.reason,
             rules: ["base:\(action.rawValue)"])
-        for touch in definition.touches where touch.live == nil ? touch.applies(to: self) : live.contains(touch.id) {
+        for touch in definition.escalations where touch.live == nil ? touch.applies(to: self) : live.contains(touch.id)
+        {
             if touch.risk > assessment.risk || (touch.needsApproval && !assessment.needsApproval) {
                 assessment.reason = touch.reason
             }

@@ -40,13 +40,13 @@ package struct Reach: Sendable, Hashable {
     /// The target first; each name once.
     package private(set) var subjects: [Subject]
     /// Ids of the touch rules that hold because of the target as it is now.
-    package var touches: [String]
+    package var liveEscalations: [String]
     /// Tags and pools that guests lose, `tag/web` and `pool/prod`.
     package var losses: [String]
 
-    package init(subjects: [Subject] = [], touches: [String] = [], losses: [String] = []) {
+    package init(subjects: [Subject] = [], liveEscalations: [String] = [], losses: [String] = []) {
         self.subjects = subjects
-        self.touches = touches
+        self.liveEscalations = liveEscalations
         self.losses = losses
     }
 

@@ -20,7 +20,7 @@ package struct Policy: Sendable, Hashable {
                 "action": .string(entry.action.rawValue), "effect": .string(entry.effect.rawValue),
                 "risk": .string(entry.risk.rawValue), "approval": .bool(entry.needsApproval),
                 "touches": .array(
-                    entry.touches.map { touch in
+                    entry.escalations.map { touch in
                         [
                             "id": .string(touch.id), "parameters": JSON(touch.parameters),
                             "value": .string(touch.value.rawValue), "live": touch.live.map { .string($0.rawValue) },
@@ -43,7 +43,7 @@ package struct Policy: Sendable, Hashable {
     ) -> Decision {
         let known = reach ?? Reach()
         let reach = known.subjects.isEmpty ? Reach(request.target) : known
-        let assessment = request.assessment(live: reach.touches)
+        let assessment = request.assessment(live: reach.liveEscalations)
         var decision = Decision(
             allowed: true, risk: assessment.risk, requiresApproval: assessment.needsApproval && request.changes,
             reason: assessment.reason, rules: assessment.rules,
@@ -53,7 +53,8 @@ package struct Policy: Sendable, Hashable {
         }
         if let loss = ruledLoss(of: reach, in: environment), request.changes { decision.guardLoss(loss) }
         var actions = request.equivalents
-        actions.formUnion(request.definition.touches.filter { reach.touches.contains($0.id) }.compactMap(\.equivalent))
+        actions.formUnion(
+            request.definition.escalations.filter { reach.liveEscalations.contains($0.id) }.compactMap(\.equivalent))
         for rule in rules where rule.covers(request, doing: actions, by: requester) {
             let matched = reach.subjects.indices.filter { rule.matches(reach.subjects[$0]) }
             guard !matched.isEmpty else { continue }

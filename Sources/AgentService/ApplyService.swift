@@ -274,7 +274,7 @@ extension ApplyService {
         do throws(ServiceError) {
             let queue = AuditEvent(
                 .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
-                result: ["status": "queued", "ahead": JSON(ticket.ahead)])
+                result: AuditEvent.queued(ahead: ticket.ahead))
             let body = { @Sendable (records: any StoreTransaction) -> Operation? in
                 guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else {
                     return nil

@@ -14,11 +14,9 @@ extension ApprovalGate {
         guard plan.state == .approved, let lack = lack(of: plan, decision, settings) else { return nil }
         let now = ports.now()
         let directory = access.currentRules.directory
-        var result: JSONObject = ["status": "refused", "code": .string(lack.code.rawValue)]
-        result["state"] = .string(PlanState.awaitingApproval.rawValue)
         let refusal = AuditEvent(
             .refuse, context, environment: settings.name, plan: plan.id, request: plan.request.auditForm,
-            decision: plan.decision.auditForm, result: .object(result))
+            decision: plan.decision.auditForm, result: lack.auditForm(leaving: .awaitingApproval))
         _ = try await audited.commit(refusal) { records -> Bool? in
             guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else { return nil }
             let before = plan
@@ -53,11 +51,7 @@ extension ApprovalGate {
         let approval = Approval(approver: approver, assurance: .declared, at: ports.now())
         let event = AuditEvent(
             .approve, context, environment: plan.request.environment, plan: plan.id,
-            result: [
-                "plan_hash": .string(plan.planHash), "approver": .string(approver),
-                "assurance": .string(Assurance.declared.rawValue),
-                "approvals": .string("\(plan.approvals.count + 1)/\(needed)"),
-            ])
+            result: approval.auditDeclaration(for: plan, needing: needed))
         let approved = try await audited.commit(event) { records -> Plan? in
             guard var plan = records.plan(plan.id), plan.approve(approval, needing: needed) else { return nil }
             records.put(plan)

@@ -94,17 +94,10 @@ package final class ApprovalGate: Sendable {
             approver: context.principal.isShared ? context.caller.actor : context.principal.id,
             assurance: context.principal.isShared ? .declared : .verified, at: now, reason: approval.reason,
             ticket: approval.ticket)
-        var result: JSONObject = [
-            "plan_hash": .string(plan.planHash), "assurance": .string(word.assurance.rawValue),
-            "reason": approval.reason.map { .string($0) }, "ticket": approval.ticket.map { .string($0) },
-        ]
-        if approval.verdict == .approve {
-            result["approvals"] = .string("\(plan.approvals.count + 1)/\(needed)")
-        }
+        let isYes = approval.verdict == .approve
         let event = AuditEvent(
-            approval.verdict == .approve ? .approve : .reject, context, environment: plan.request.environment,
-            plan: plan.id,
-            decision: plan.decision.auditForm, result: .object(result))
+            isYes ? .approve : .reject, context, environment: plan.request.environment, plan: plan.id,
+            decision: plan.decision.auditForm, result: word.auditVerdict(on: plan, needing: isYes ? needed : nil))
         let stored = try await audited.commit(event) { records -> Plan? in
             guard var plan = records.plan(plan.id), plan.operationID == nil else { return nil }
             guard approval.verdict == .approve ? plan.approve(word, needing: needed) : plan.reject(word) else {

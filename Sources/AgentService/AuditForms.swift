@@ -97,6 +97,64 @@ extension ReadResult {
     }
 }
 
+extension ServiceError {
+    /// The result of a refusal. `state` is the plan's state after it, if the refusal changes that.
+    func auditForm(leaving state: PlanState?) -> JSON {
+        [
+            "status": "refused", "code": .string(code.rawValue), "state": state.map { .string($0.rawValue) },
+            "pointers": issues.isEmpty ? nil : JSON(issues.map(\.path.pointer)),
+            "moved": moved.isEmpty ? nil : JSON(moved.map(\.field)),
+        ]
+    }
+}
+
+extension Approval {
+    /// The result of an approver's verdict. `needed` is how many approvals the plan needs; `nil` for a rejection.
+    func auditVerdict(on plan: Plan, needing needed: Int?) -> JSON {
+        [
+            "plan_hash": .string(plan.planHash), "assurance": .string(assurance.rawValue),
+            "reason": reason.map { .string($0) }, "ticket": ticket.map { .string($0) },
+            "approvals": needed.map { .string("\(plan.approvals.count + 1)/\($0)") },
+        ]
+    }
+
+    /// The result of an approval that the applier declares.
+    func auditDeclaration(for plan: Plan, needing needed: Int) -> JSON {
+        [
+            "plan_hash": .string(plan.planHash), "approver": .string(approver),
+            "assurance": .string(assurance.rawValue), "approvals": .string("\(plan.approvals.count + 1)/\(needed)"),
+        ]
+    }
+}
+
+extension AuditEvent {
+    /// The result of an operation's place in the queue.
+    static func queued(ahead: Int) -> JSON { ["status": "queued", "ahead": JSON(ahead)] }
+
+    /// The result of a cancel that ended an operation while it was queued.
+    static let cancelled: JSON = ["status": "cancelled"]
+
+    /// The result of a request to PVE to stop a task.
+    static func asked(toStop upid: UPID) -> JSON { ["status": "asked", "upid": .string(upid.description)] }
+
+    /// The result of a stop that overrules a shutdown.
+    static func asked(by stop: RecordID) -> JSON { ["status": "asked", "overruled_by": .string(stop.description)] }
+
+    /// The result of an unknown outcome that was settled.
+    static func settled(as outcome: OperationState, _ reason: String) -> JSON {
+        ["status": .string(outcome.rawValue), "reason": .string(reason)]
+    }
+
+    /// The result of a record that voids the one of the number `seq`. An intent that is voided by a later process was
+    /// not executed.
+    static func voiding(_ kind: AuditKind, _ seq: UInt64, atOnce: Bool) -> JSON {
+        [
+            "status": kind == .applyIntent && !atOnce ? "not_executed" : "not_done",
+            "kind": .string(kind.rawValue), "voids": JSON(Int(clamping: seq)),
+        ]
+    }
+}
+
 // MARK: - Outcomes, written and read
 
 extension Operation {

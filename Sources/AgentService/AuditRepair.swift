@@ -33,10 +33,7 @@ extension AuditEvent {
             principal: atOnce ? event.principal : agent.principal,
             label: atOnce ? event.label : nil, requestID: atOnce ? event.requestID : nil,
             environment: event.environment, planID: event.planID, operationID: event.operationID,
-            result: [
-                "status": event.kind == .applyIntent && !atOnce ? "not_executed" : "not_done",
-                "kind": .string(event.kind.rawValue), "voids": JSON(Int(clamping: seq)),
-            ])
+            result: Self.voiding(event.kind, seq, atOnce: atOnce))
     }
 
     /// The number of the record that this one voids.

@@ -121,15 +121,11 @@ final class AuditedStore: Sendable {
     func record(
         refusal error: ServiceError, _ context: Context, _ subject: RefusedSubject, leaving state: PlanState? = nil
     ) async throws(ServiceError) {
-        var result: JSONObject = ["status": "refused", "code": .string(error.code.rawValue)]
-        result["state"] = state.map { .string($0.rawValue) }
-        if !error.issues.isEmpty { result["pointers"] = JSON(error.issues.map(\.path.pointer)) }
-        if !error.moved.isEmpty { result["moved"] = JSON(error.moved.map(\.field)) }
         let (shown, plan) = (subject.request ?? subject.plan?.request, subject.plan)
         try await record(
             AuditEvent(
                 .refuse, context, environment: shown?.environment, plan: plan?.id, operation: error.operationID,
-                request: plan == nil ? shown?.auditForm : nil, result: .object(result)))
+                request: plan == nil ? shown?.auditForm : nil, result: error.auditForm(leaving: state)))
     }
 
     // MARK: Records that are written apart from their transitions

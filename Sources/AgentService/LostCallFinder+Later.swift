@@ -74,7 +74,7 @@ extension LostCallFinder {
             let reason = "found at PVE later: \(upid)"
             let resolve = AuditEvent(
                 .resolve, .agent, environment: found.environment, plan: found.planID, operation: found.id,
-                result: ["status": .string(outcome.rawValue), "reason": .string(reason)])
+                result: AuditEvent.settled(as: outcome, reason))
             let now = ports.now()
             return try await audited.commit(resolve) { records -> Bool? in
                 guard var operation = records.operation(found.id), operation.state == .unknown else { return nil }

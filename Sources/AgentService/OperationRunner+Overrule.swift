@@ -5,14 +5,8 @@ import Synchronization
 
 /// A stop with `overrule-shutdown`: it does not wait for the shutdown that it ends.
 extension OperationRunner {
-    /// A place in the queue for everything that the plan's calls work on, ahead of the shutdown that it overrules.
-    func enter(for plan: Plan, _ id: RecordID) async -> TargetLocks.Ticket {
-        guard let shutdown = await shutdownUnderWay(overruledBy: plan) else { return registry.enter(for: plan) }
-        return registry.enter(for: plan, id, overruling: shutdown)
-    }
-
     /// The running operation that shuts the same guest down and already has a task at PVE.
-    private func shutdownUnderWay(overruledBy plan: Plan) async -> RecordID? {
+    func shutdownUnderWay(overruledBy plan: Plan) async -> RecordID? {
         let request = plan.request
         guard request.overrulesShutdown, let guest = request.target.guest else { return nil }
         let running = OperationFilter(environments: [request.environment], state: .running)
@@ -30,7 +24,7 @@ extension OperationRunner {
         else { return }
         let ask = AuditEvent(
             .cancel, .agent, environment: found.environment, plan: found.planID, operation: shutdown,
-            result: ["status": "asked", "overruled_by": .string(stop.id.description)])
+            result: AuditEvent.asked(by: stop.id))
         let actor = stop.requester.actor
         let asked = try await audited.commit(ask) { records -> Bool? in
             guard var operation = records.operation(shutdown), operation.state == .running else { return nil }

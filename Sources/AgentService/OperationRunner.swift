@@ -27,6 +27,12 @@ final class OperationRunner: Sendable {
 
     var ports: Ports { audited.ports }
 
+    /// A place in the queue for everything that the plan's calls work on, ahead of the shutdown that it overrules.
+    func enter(for plan: Plan, _ id: RecordID) async -> TargetLocks.Ticket {
+        guard let shutdown = await shutdownUnderWay(overruledBy: plan) else { return registry.enter(for: plan) }
+        return registry.enter(for: plan, id, overruling: shutdown)
+    }
+
     /// Starts an operation; it runs to its end whether anyone waits or not. False if the agent is stopping.
     func start(_ operation: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) -> Bool {
         registry.start(operation.id, ticket) { await self.run(operation, ticket, context) }

@@ -128,7 +128,7 @@ package final class OperationService: Sendable {
         guard let ticket, ticket.ahead > 0 else { throw aboutToStart }
         let cancel = AuditEvent(
             .cancel, context, environment: operation.environment, plan: operation.planID,
-            operation: operation.id, result: ["status": "cancelled"])
+            operation: operation.id, result: AuditEvent.cancelled)
         let now = ports.now()
         let actor = context.caller.actor
         // Record first: if the log fails later, an operation that has left the queue cannot go back.
@@ -168,7 +168,7 @@ package final class OperationService: Sendable {
     {
         let ask = AuditEvent(
             .cancel, context, environment: operation.environment, plan: operation.planID,
-            operation: operation.id, result: ["status": "asked", "upid": .string(upid.description)])
+            operation: operation.id, result: AuditEvent.asked(toStop: upid))
         let actor = context.caller.actor
         let asked = try await audited.commit(ask) { records -> Operation? in
             guard var operation = records.operation(operation.id), operation.state == .running else { return nil }
@@ -214,7 +214,7 @@ package final class OperationService: Sendable {
                 let outcome: OperationState = succeeded ? .succeeded : .failed
                 let resolve = AuditEvent(
                     .resolve, context, environment: operation.environment, plan: operation.planID, operation: id,
-                    result: ["status": .string(outcome.rawValue), "reason": .string(reason)])
+                    result: AuditEvent.settled(as: outcome, reason))
                 let now = ports.now()
                 let resolved = try await audited.commit(resolve) { records -> Operation? in
                     guard var operation = records.operation(id), operation.move(to: outcome, at: now) else {

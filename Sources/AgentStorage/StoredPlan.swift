@@ -107,12 +107,12 @@ extension Preview: Stored {
 
 extension Reach: Stored {
     var stored: JSON {
-        ["subjects": JSON(subjects), "touches": JSON(touches), "losses": JSON(losses)]
+        ["subjects": JSON(subjects), "touches": JSON(liveEscalations), "losses": JSON(losses)]
     }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
-            subjects: try fields.list("subjects"), touches: try fields.texts("touches"),
+            subjects: try fields.list("subjects"), liveEscalations: try fields.texts("touches"),
             losses: try fields.texts("losses"))
     }
 }

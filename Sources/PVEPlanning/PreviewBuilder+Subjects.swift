@@ -21,10 +21,12 @@ extension PreviewBuilder {
         if reachesAllFirewalls { try await addAll(.affected, firewalls: true) }
         try await addDependents()
         findings.reach.losses = try await losses()
-        findings.reach.touches = request.definition.touches.filter { touch in
+        findings.reach.liveEscalations = request.definition.escalations.filter { touch in
             touch.live.map { touch.applies(to: request) && holds($0) } ?? false
         }.map(\.id)
-        if let guest, request.definition.touches.contains(where: dropsFirewall) { addAliases(["firewall/\(guest)"]) }
+        if let guest, request.definition.escalations.contains(where: dropsFirewall) {
+            addAliases(["firewall/\(guest)"])
+        }
         guard !findings.guestStates.isEmpty else { return }
         let states = findings.guestStates.sorted { $0.key < $1.key }
         findings.observed.shown["guests"] = .object(
@@ -33,7 +35,7 @@ extension PreviewBuilder {
     }
 
     private func dropsFirewall(_ touch: RiskEscalation) -> Bool {
-        touch.live == .dropsFirewall && findings.reach.touches.contains(touch.id)
+        touch.live == .dropsFirewall && findings.reach.liveEscalations.contains(touch.id)
     }
 
     /// What a read is about; with `resolving`, the tags and pools of the guests among it, and all guests where it may show

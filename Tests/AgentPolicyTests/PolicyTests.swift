@@ -88,9 +88,9 @@ struct PolicyTests {
 
     @Test func `what a request touches raises its risk as written down`() throws {
         var lines: [String] = []
-        for action in Action.allCases where !ActionCatalog.definition(of: action).touches.isEmpty {
+        for action in Action.allCases where !ActionCatalog.definition(of: action).escalations.isEmpty {
             let definition = ActionCatalog.definition(of: action)
-            let names = definition.touches.flatMap(\.parameters)
+            let names = definition.escalations.flatMap(\.parameters)
             for variant in Variant.all(of: action) {
                 lines.append(line(try variant.request()))
                 for parameter in definition.parameters where names.contains(parameter.name) {

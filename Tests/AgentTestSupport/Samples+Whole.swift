@@ -59,7 +59,7 @@ extension Plan {
                 subjects: [
                     Subject(.target, "vm/101", aliases: ["pool/a", "é"], tags: ["web"]), Subject(.source, "vm/7"),
                 ],
-                touches: ["touches-firewall"], losses: ["tag/web", "pool/a"]))
+                liveEscalations: ["touches-firewall"], losses: ["tag/web", "pool/a"]))
         preview.digest = "abc"
         preview.undoLeaves = [UndoGap("unused0", "stays"), UndoGap("", "é")]
         return Plan(

@@ -67,7 +67,7 @@ struct DocsTests {
 
     @Test func `the table of what raises the risk is the catalogue`() throws {
         let rows = ActionCatalog.all.flatMap { entry in
-            entry.touches.map { touch in
+            entry.escalations.map { touch in
                 let own = Set(entry.parameters.map(\.name))
                 let names = touch.parameters.filter(own.contains).map { "`\($0)`" }.joined(separator: ", ")
                 let value = Self.words[touch.live?.rawValue ?? touch.value.rawValue] ?? ""

@@ -3,6 +3,7 @@ import AgentModel
 import AgentPolicy
 import AgentService
 import AgentTestSupport
+import FoundationEssentials
 import Glibc
 import StrictJSON
 import Testing
@@ -31,7 +32,10 @@ struct ConfigCallersTests {
 
     @Test func `principals are read with their tokens, roles and environments`() throws {
         let directory = try TemporaryDirectory()
-        try write("s3cr3t-token-from-a-file\n", to: "\(directory.path)/carol")
+        let isWritten = FileManager.default.createFile(
+            atPath: "\(directory.path)/carol", contents: Data("s3cr3t-token-from-a-file\n".utf8),
+            attributes: [.posixPermissions: 0o600])
+        try #require(isWritten)
         let config = try AgentConfigTests.config(
             Self.document(
                 principals: """
@@ -315,7 +319,8 @@ struct ConfigCallersTests {
             "PROXMOX_AGENT_API_TOKEN: is set, and so are principals: two ways to get in; unset it, or take principals out"
         let good = Self.document(principals: Self.alice + #""token_env":"T"}"#)
         #expect(AgentConfigTests.wrong(good, variables) == [line])
-        #expect(AgentConfigTests.wrong(Self.document(principals: Self.alice + #""token_env":"X"}"#), variables).count == 2)
+        #expect(
+            AgentConfigTests.wrong(Self.document(principals: Self.alice + #""token_env":"X"}"#), variables).count == 2)
         #expect(AgentConfigTests.wrong(Self.document(), variables).isEmpty)
     }
 
