@@ -7,17 +7,16 @@ private let zoneOptions = """
     exitnodes-primary:node fabric:like(pve-sdn-fabric-id=[a-zA-Z0-9][a-zA-Z0-9-]{0,6}[a-zA-Z0-9]?) ipam:str lock-token:str
     mac:like(mac-addr=([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}) mtu:int nodes:node-list peers:like(ip-list=[0-9a-fA-F:.,;]+)
     reversedns:str rt-import:like(pve-sdn-bgp-rt-list=\\d+:\\d+([,;]\\d+:\\d+)*) tag:int(0..)
-    vlan-protocol:enum(802.1q|802.1ad) vrf-vxlan:int(1..16777215) vxlan-port:int(1..65536)
-    zone!:like(pve-sdn-zone-id=[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9])
+    vlan-protocol:enum(802.1q|802.1ad) vrf-vxlan:int(1..16777215) vxlan-port:int(1..65536) \(zoneName)
     """
-private let zoneID = "lock-token:str zone!:like(pve-sdn-zone-id=[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9])"
+private let zoneName = "zone!:like(pve-sdn-zone-id=[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9])"
+private let types = "enum(evpn|faucet|qinq|simple|vlan|vxlan)"
 private let zone = "cluster/sdn/zones/{zone}"
 private let vnetOptions = """
     alias:like((?^i:[\\(\\)-_.\\w\\d\\s]{0,256})=[()_.\\w\\d\\s-]*)(..256) isolate-ports:bool lock-token:str tag:int(1..16777215)
-    vlanaware:bool vnet!:like(pve-sdn-vnet-id=[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9])
+    vlanaware:bool \(vnetName)
     """
-
-private let vnetID = "lock-token:str vnet!:like(pve-sdn-vnet-id=[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9])"
+private let vnetName = "vnet!:like(pve-sdn-vnet-id=[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9])"
 private let vnet = "cluster/sdn/vnets/{vnet}"
 private let address = "[0-9a-fA-F:.]+"
 
@@ -36,28 +35,29 @@ let sdnEndpoints: [Endpoint] = [
         world.sections["sdn/lock"] = ["": ["token": token]]
         return .data(.string(token))
     },
-    .get("cluster/sdn/zones", views + " type:enum(evpn|faucet|qinq|simple|vlan|vxlan)") {
+    .get("cluster/sdn/zones", views + " type:" + types) {
         world, call in world.list(.zones, call)
     },
-    .get(zone, views + " " + zoneID.dropFirst("lock-token:str ".count), needs: "/sdn/zones/{zone} SDN.Allocate") {
+    .get(zone, views + " " + zoneName, needs: "/sdn/zones/{zone} SDN.Allocate") {
         world, call in try world.show(.zones, call)
     },
     .post(
-        "cluster/sdn/zones", zoneOptions + " type!:enum(evpn|faucet|qinq|simple|vlan|vxlan)",
+        "cluster/sdn/zones", zoneOptions + " type!:" + types,
         needs: "/sdn/zones SDN.Allocate"
     ) { world, call in try world.add(.zones, call) },
     .put(zone, zoneOptions + " delete:configid-list(..4096) digest:str(..64)", needs: "/sdn/zones/{zone} SDN.Allocate")
     {
         world, call in try world.change(.zones, call)
     },
-    .delete(zone, zoneID, needs: "/sdn/zones/{zone} SDN.Allocate") { world, call in
+    .delete(zone, "lock-token:str " + zoneName, needs: "/sdn/zones/{zone} SDN.Allocate") {
+        world, call in
         try world.remove(.zones, call)
     },
     .get("cluster/sdn/vnets", views) { world, call in world.list(.vnets, call) },
     .post("cluster/sdn/vnets", vnetOptions + " type:enum(vnet) zone!:str", needs: "/sdn/zones/{zone} SDN.Allocate") {
         world, call in try world.add(.vnets, call)
     },
-    .get(vnet, views + " " + vnetID.dropFirst("lock-token:str ".count)) { world, call in
+    .get(vnet, views + " " + vnetName) { world, call in
         try world.permit(["SDN.Audit", "SDN.Allocate"], call)
         return try world.show(.vnets, call)
     },
@@ -66,11 +66,11 @@ let sdnEndpoints: [Endpoint] = [
         try world.permit(["SDN.Allocate"], call)
         return try world.change(.vnets, call)
     },
-    .delete(vnet, vnetID) { world, call in
+    .delete(vnet, "lock-token:str " + vnetName) { world, call in
         try world.permit(["SDN.Allocate"], call)
         return try world.remove(.vnets, call)
     },
-    .get(vnet + "/subnets", views + " vnet!:like(pve-sdn-vnet-id=[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA-Z0-9])") {
+    .get(vnet + "/subnets", views + " " + vnetName) {
         world, call in
         try world.permit(["SDN.Audit", "SDN.Allocate"], call)
         return world.list(.subnets, call)
@@ -239,7 +239,9 @@ extension ClusterState {
     }
 
     /// What the kind of zone asks of a network in it.
-    private func completeVNet(_ id: String, _ options: inout [String: String], during what: String) throws {
+    private mutating func completeVNet(
+        _ id: String, _ options: inout [String: String], during what: String
+    ) throws {
         func refusal(_ key: String, _ text: String) -> Failure {
             Failure("\(what)400 Parameter verification failed.\n\(key): \(text)")
         }
@@ -247,7 +249,9 @@ extension ClusterState {
         let (zone, tag) = (options["zone"] ?? "", options["tag"])
         switch configured(.zones)[zone]?["type"] {
         case nil: throw Failure("\(what)cannot lookup undefined type!")
-        case "simple": if tag != nil { throw refusal("tag", "vlan tag is not allowed on simple zone") }
+        case "simple":
+            if tag != nil { throw refusal("tag", "vlan tag is not allowed on simple zone") }
+            options["mac"] = options["mac"] ?? random.macAddress()
         case "vlan": if tag == nil { throw refusal("tag", "missing vlan tag") }
         case "vxlan", "evpn": if tag == nil { throw refusal("tag", "missing vxlan tag") }
         default: break

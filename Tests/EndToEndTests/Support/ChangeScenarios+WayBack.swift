@@ -182,5 +182,14 @@ extension ChangeScenario {
         ChangeScenario("node_service", "node/pve1", ["service": "cron", "command": "stop"]) {
             $0.last?.path == "/nodes/pve1/services/cron/stop"
         },
+        // PVE gives a network of a simple zone an address, and the next one another.
+        ChangeScenario(
+            "sdn_vnet_edit", "cluster", ["op": "remove", "vnet": "web"],
+            given: {
+                try await $0.make("POST", "/cluster/sdn/zones", "zone=lab&type=simple")
+                try await $0.make("POST", "/cluster/sdn/vnets", "zone=lab&vnet=web&alias=x")
+                try await $0.make("PUT", "/cluster/sdn")
+            }, calls: 2
+        ) { try await $0.read("/cluster/sdn/vnets?running=1") == [] },
     ]
 }
