@@ -13,8 +13,8 @@ let strict: [SwiftSetting] = [
 /// Every target that holds raw pointers; every unsafe expression in them is marked.
 let wrapper: [SwiftSetting] = strict + [.strictMemorySafety()]
 
-/// A leaf that all tests spend much of their time in: optimised in debug builds as well, where it takes a third otherwise.
-let optimised: [SwiftSetting] = wrapper + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+/// For targets that tests spend most of their processor time in: optimised in debug builds as well.
+let optimised: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
@@ -59,10 +59,10 @@ let wrappers: [Target] = [
 
 let agent: [Target] = [
     .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
-    .target(name: "StrictJSON", swiftSettings: optimised),
+    .target(name: "StrictJSON", swiftSettings: wrapper + optimised),
     .target(name: "SystemFile", dependencies: [system], swiftSettings: wrapper),
     .target(name: "SystemService", swiftSettings: wrapper),
-    .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
+    .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict + optimised),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
     .target(name: "AgentAudit", dependencies: ["AgentModel", "StrictJSON", crypto], swiftSettings: strict),
     .target(
@@ -87,7 +87,7 @@ let agent: [Target] = [
         swiftSettings: strict),
     .target(
         name: "PVESimulator", dependencies: ["HTTPMessage", "MicroHTTPD", "StrictJSON", crypto, httpTypes],
-        swiftSettings: strict),
+        swiftSettings: strict + optimised),
     .executableTarget(
         name: "proxmox-agent",
         dependencies: [

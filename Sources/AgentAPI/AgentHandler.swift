@@ -11,7 +11,6 @@ package struct AgentHandler: HTTPHandler {
     private let authenticator: Authenticator
     private let router: Router<Route>
     private let accessLog: any AccessLog
-    private let ids = RequestIDs()
     private let failures: AuthFailures
     private let throttle: Throttle
 
@@ -208,8 +207,14 @@ extension AgentHandler {
                 default: false
                 }
             })
-        else { return ids.next() }
+        else { return Self.newID() }
         return given
+    }
+
+    /// A new request id: `req_` and 16 hexadecimal digits.
+    private static func newID() -> String {
+        let digits = String(UInt64.random(in: .min ... .max), radix: 16)
+        return "req_" + String(repeating: "0", count: 16 - digits.utf8.count) + digits
     }
 
     /// Adds the fields that every answer carries, and writes the line of the access log.
