@@ -197,10 +197,7 @@ package final class FreezeService: Sendable {
     private func inTurn<Value: Sendable>(
         _ body: () async throws(ServiceError) -> Value
     ) async throws(ServiceError) -> Value {
-        let turn = turns.enter(["freezes"])
-        _ = await turns.wait(for: turn)
-        defer { turns.leave(turn) }
-        return try await body()
+        try await turns.holding(["freezes"], body)
     }
 
     private func change(

@@ -89,10 +89,7 @@ extension PlanWorkflow {
     func withPlan<Value: Sendable>(
         _ id: RecordID, _ body: () async throws(ServiceError) -> Value
     ) async throws(ServiceError) -> Value {
-        let turn = turns.enter([id.description])
-        _ = await turns.wait(for: turn)
-        defer { turns.leave(turn) }
-        return try await body()
+        try await turns.holding([id.description], body)
     }
 
     /// Cancels a live plan that no operation has claimed. Its requester and approvers may.

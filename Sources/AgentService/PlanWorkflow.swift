@@ -40,11 +40,11 @@ package final class PlanWorkflow: Sendable {
             subject.request = request
             let plan = try await makePlan(request, context)
             // Count and store a principal's plans of changes one after the other, or they could exceed the cap.
-            let turn = turns.enter(request.changes ? ["plans of \(context.caller.principal)"] : [])
-            _ = await turns.wait(for: turn)
-            defer { turns.leave(turn) }
-            try await checkRoom(for: plan)
-            try await keep(plan, kept, context)
+            try await turns.holding(request.changes ? ["plans of \(context.caller.principal)"] : []) {
+                () async throws(ServiceError) in
+                try await checkRoom(for: plan)
+                try await keep(plan, kept, context)
+            }
             return plan
         }
     }

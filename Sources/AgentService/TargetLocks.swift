@@ -96,6 +96,16 @@ final class TargetLocks: Sendable {
         return withdrawn.0
     }
 
+    /// Runs `body` with all of `names` held.
+    func holding<Value: Sendable>(
+        _ names: Set<String>, _ body: () async throws(ServiceError) -> Value
+    ) async throws(ServiceError) -> Value {
+        let ticket = enter(names)
+        _ = await wait(for: ticket)
+        defer { leave(ticket) }
+        return try await body()
+    }
+
     /// Frees what a granted ticket holds and lets the next ones in.
     func leave(_ ticket: Ticket) {
         let granted = state.withLock { state in
