@@ -1,4 +1,4 @@
-/// What can be asked for: one of the catalogue's names. There is no other way to make one.
+/// What a caller can ask for: one of the catalogue's names. Only the catalogue makes values of this type.
 package struct Action: RawRepresentable, Sendable, Hashable, CaseIterable, CustomStringConvertible {
     /// The one spelling, everywhere: `start_vm`.
     package let rawValue: String

@@ -51,7 +51,7 @@ extension ActionCatalog {
             examples: [["memory": 2048]])
     }
 
-    /// What a change of a configuration does that has an action of its own.
+    /// Other actions that a change of the configuration amounts to.
     private static func configureEquivalents(_ kind: GuestKind) -> [Equivalent] {
         let gone = Condition.lists("delete", disks(of: kind) + ["unused[n]"])
         return [

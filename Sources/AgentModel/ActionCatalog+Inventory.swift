@@ -7,7 +7,7 @@ extension ActionCatalog {
     private static let audits = [Privilege("/", "Sys.Audit")]
     private static let seesStorage = [Privilege("/storage/{storage}", "Datastore.Audit", "Datastore.AllocateSpace")]
 
-    /// Reads that show how something is set up. Who may not make one does not get the same from a plan's preview.
+    /// Reads that show settings. A caller who may not make one does not see the same settings in a plan's preview.
     package static let settingReads: Set<Action> = [
         Action("read_vm"), Action("read_container"), Action("read_config"), Action("read_snapshots"),
         Action("read_node"), Action("read_storage"), Action("read_storage_content"), Action("read_backups"),

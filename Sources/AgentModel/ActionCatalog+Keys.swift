@@ -1,6 +1,6 @@
 /// The keys of guests' configurations, with PVE's names and bounds.
 extension ActionCatalog {
-    /// A family `name0`, `name1`, … of so many.
+    /// A family `name0`, `name1`, … with `count` members.
     private static func family(_ stem: String, _ count: Int, _ summary: String) -> ParameterDefinition {
         ParameterDefinition("\(stem)[n]", .text(.line(1024)), count: count, summary)
     }
@@ -24,7 +24,7 @@ extension ActionCatalog {
     static let description = ParameterDefinition("description", .text(8192), "a note kept with the guest")
     static let tags = ParameterDefinition("tags", .list(.text(.tag), upTo: 64), "the guest's tags, all of them")
 
-    /// What both kinds of guest have.
+    /// Keys that both kinds of guest have.
     private static let common: [ParameterDefinition] = [
         description, tags, flag("onboot", "start it with its node"),
         flag("protection", "refuse to delete it or its disks"), line("startup", "order=,up=,down="),
@@ -136,10 +136,10 @@ extension ActionCatalog {
     /// Keys that name disks.
     static func disks(of kind: GuestKind) -> [String] { (kind == .vm ? machineDisks : containerDisks).map(\.name) }
 
-    /// What reaches from the guest into the node.
+    /// Keys that give the guest access to the node.
     static let touchesHost = RiskEscalation(
         "touches-host", (machineHost + containerHost).map(\.name), because: "gives the guest a hold on its node")
-    /// Whether a key of a guest's configuration reaches into the node.
+    /// Whether a key of a guest's configuration gives it access to the node.
     package static func isHostKey(_ key: String) -> Bool {
         (machineHost + containerHost).contains { $0.matches(key) }
     }
@@ -159,7 +159,7 @@ extension ActionCatalog {
         also: .firewallEdit)
     static let touchesDevices = RiskEscalation(
         "touches-devices", ["delete"], because: "removes settings or devices from the guest")
-    /// Of a guest that is made.
+    /// For a new guest.
     static func touchesVolumes(_ kind: GuestKind) -> RiskEscalation {
         RiskEscalation(
             "touches-volumes", disks(of: kind), value: .existingDisk,

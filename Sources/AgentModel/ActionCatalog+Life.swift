@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// How guests come to be, move and go.
+/// Creating, moving and deleting guests.
 extension ActionCatalog {
     static func life(_ kind: GuestKind) -> [ActionDefinition] {
         [create(kind), clone(kind), migrate(kind), template(kind), delete(kind)]

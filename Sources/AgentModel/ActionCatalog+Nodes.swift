@@ -98,8 +98,8 @@ extension ActionCatalog {
         because reason: String, checks: [CheckKind] = [],
         changes: ChangeRule, undo: UndoRule, also equivalents: [Equivalent], examples: [JSONObject] = []
     ) -> ActionDefinition {
-        // A node's own start of many takes the locks of backups away from all of its guests; a node's own tasks say OK
-        // while guests fail.
+        // A node's own bulk start removes the backup locks of all its guests. A node's own bulk tasks report OK even
+        // when guests fail.
         func cluster(_ when: Condition, _ fixed: KeyValuePairs<String, String>) -> CallTemplate {
             CallTemplate(
                 .post, "/cluster/bulk-action/guest/\(verb)", when: when, tasks: ["bulk-\(verb)"], id: "", fixed: fixed,

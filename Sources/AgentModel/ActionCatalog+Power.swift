@@ -14,7 +14,7 @@ extension ActionCatalog {
                 "start", "Start a \(kind.noun)", kind, waiting, approval: false,
                 because: "uses resources, interrupts nothing",
                 ha: "start", quorum: .always,
-                // A start is how PVE wakes a machine that was put to sleep on disk.
+                // PVE wakes a machine that sleeps on disk by starting it.
                 checks: [.unlocked(except: isVM ? ["suspended"] : []), .notTemplate, .notRunningYet],
                 .status("running"),
                 undo: .action("stop_\(kind.suffix)", asleep: isVM ? "suspend_vm" : nil)),

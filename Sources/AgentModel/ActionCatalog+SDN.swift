@@ -1,7 +1,7 @@
 import StrictJSON
 
-/// The software-defined network of the cluster. What is changed there comes into force when it is applied, with all else
-/// that is changed and not applied yet.
+/// The cluster's software-defined network. A change takes effect when it is applied, together with all other pending
+/// changes.
 extension ActionCatalog {
     static let sdn: [ActionDefinition] = [editZone, editNetwork]
 

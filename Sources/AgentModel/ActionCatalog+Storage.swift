@@ -14,7 +14,7 @@ extension ActionCatalog {
         "/nodes/{node}/storage/{storage}/content", where: "volid", is: "{volume}",
         fields: ["volid", "content", "format", "size", "vmid", "ctime", "protected"])
 
-    /// One PVE call in its own terms, as long as it stays below the target.
+    /// One PVE call that the caller spells out. Its path must stay below the target.
     static let endpoint = [
         ParameterDefinition(
             "endpoint", .text(.text(512)), requiredWhen: .without("op"), agentOnly: true, when: .without("op"),

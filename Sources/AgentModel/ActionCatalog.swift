@@ -1,4 +1,4 @@
-/// Every action there is. Adding one is an entry in the file of its topic, and its tests.
+/// Every action. To add one, add an entry to the file of its topic, and tests.
 package enum ActionCatalog {
     /// All entries, topic by topic.
     package static let all: [ActionDefinition] =
@@ -11,7 +11,7 @@ package enum ActionCatalog {
     /// Whether there is an action of that name.
     static func has(_ name: String) -> Bool { byName[name] != nil }
 
-    /// The entry of `action`; total, for whoever has an action has it from here.
+    /// The entry of `action`. It always exists, because every action comes from the catalogue.
     package static func definition(of action: Action) -> ActionDefinition {
         guard let entry = byName[action.rawValue] else { preconditionFailure("no entry for \(action)") }
         return entry
@@ -33,11 +33,11 @@ extension GuestKind {
     var path: String { "/nodes/{node}/\(rawValue)/{vmid}" }
     /// The suffix of its actions.
     var suffix: String { self == .vm ? "vm" : "container" }
-    /// Its action of that verb: `start_vm`.
+    /// The action of this kind of guest for a verb: `start_vm`.
     package func action(_ verb: String) -> String { "\(verb)_\(suffix)" }
-    /// Its types of task for a verb, and what the HA manager calls the same.
+    /// The types of task for a verb, and the HA manager's type for the same.
     func tasks(_ verb: String, ha: String? = nil) -> [String] { [taskPrefix + verb] + (ha.map { ["ha" + $0] } ?? []) }
 
-    /// A machine's is not called as its others are.
+    /// A virtual machine's migration task has an irregular name.
     var migrationTasks: [String] { [self == .vm ? "qmigrate" : "vzmigrate", "hamigrate"] }
 }

@@ -1,6 +1,6 @@
 package import StrictJSON
 
-/// One entry of the catalogue: all that validation, planning, execution, `GET /v1/actions` and the documents know.
+/// One entry of the catalogue. Validation, planning, execution, `GET /v1/actions` and the documents use only this.
 package struct ActionDefinition: Sendable, Hashable {
     package enum Effect: String, Sendable, Hashable {
         case read, change
@@ -14,15 +14,15 @@ package struct ActionDefinition: Sendable, Hashable {
     package let rules: [ParameterRule]
     package let risk: Risk
     package let needsApproval: Bool
-    /// Why it has this risk and this need of approval.
+    /// Why it has this risk, and why it does or does not need approval.
     package let reason: String
-    /// What makes it riskier than that.
+    /// What raises the risk above that.
     package let escalations: [RiskEscalation]
-    /// In order; those whose conditions do not hold are left out.
+    /// In order. Calls whose conditions do not hold are left out.
     package let calls: [CallTemplate]
     /// The request may spell a call out in `params {endpoint, method, params}`, bounded by the target.
     package let takesEndpoint: Bool
-    /// Whether the target guest is there before.
+    /// Whether the target guest must exist before the action.
     package let expects: Presence
     package let object: ObjectRule
     package let checks: [CheckKind]
@@ -31,23 +31,23 @@ package struct ActionDefinition: Sendable, Hashable {
     package let privileges: [Privilege]
     /// `params.safety_snapshot` takes a snapshot first.
     package let takesSafetySnapshot: Bool
-    /// Where the action is done only when the guest runs, which a second task of PVE's brings about; `nil` where it never is.
+    /// When the action is done only once the guest runs, which takes a second PVE task; `nil` for never.
     package let runs: Condition?
-    /// What it does as well, by other names.
+    /// Other actions that this one amounts to.
     package let equivalents: [Equivalent]
     package let answer: AnswerRule
-    /// Another action may end it while PVE is at it, with `overrule-shutdown`.
+    /// Another action may end it while PVE is still running it, with `overrule-shutdown`.
     package let canBeOverruled: Bool
     /// A read of a storage shows the guests that have volumes on it.
     package let showsGuests: Bool
-    /// Parameters that, on the first of the targets, make a request each: the least first, then what it takes to use every
-    /// other parameter. Without any, none is the least.
+    /// Example parameters, one request each, on the first of the targets. The first example is the minimum; the others
+    /// together use every other parameter. Without examples, the minimum is no parameters.
     package let examples: [JSONObject]
 
-    /// Nothing brings back what this action does.
+    /// This action cannot be undone.
     package var irreversible: Bool { effect == .change && undo == .none }
 
-    /// The action that takes this one back.
+    /// The action that undoes this one.
     package var inverse: Action? {
         switch undo {
         case .none: nil
@@ -57,7 +57,7 @@ package struct ActionDefinition: Sendable, Hashable {
         }
     }
 
-    /// The calls as documents show them, each once, with their places in braces.
+    /// The calls as documents show them, without duplicates and with placeholders in braces.
     package var shownCalls: [String] {
         let all = calls.map { "\($0.method.rawValue) \($0.path)" }
         return all.enumerated().filter { !all[..<$0.offset].contains($0.element) }.map(\.element)
@@ -103,7 +103,7 @@ extension ParameterDefinition {
         "safety_snapshot", .boolean, agentOnly: true, "take a snapshot first, when the storage can")
 }
 
-/// How risky one request is, and who says so.
+/// How risky one request is, and the rules that say so.
 package struct RiskAssessment: Sendable, Hashable {
     package var risk: Risk
     package var needsApproval: Bool
@@ -113,8 +113,8 @@ package struct RiskAssessment: Sendable, Hashable {
 }
 
 extension ActionRequest {
-    /// The class that the catalogue gives the action, raised by what the parameters touch and, with `live`, by the touch
-    /// rules that planning found to hold.
+    /// The risk that the catalogue gives the action, raised by the parameters and by the touch rules in `live`, which
+    /// planning found to hold.
     package func assessment(live: [String] = []) -> RiskAssessment {
         var assessment = RiskAssessment(
             risk: definition.risk, needsApproval: definition.needsApproval, reason: definition.reason,
@@ -133,7 +133,7 @@ extension ActionRequest {
 }
 
 extension RiskEscalation {
-    /// Whether what the request says is enough for the rule; where it has a ``live`` test, that has to hold as well.
+    /// Whether the request itself meets the rule. A rule with a ``live`` test must pass that test as well.
     package func applies(to request: ActionRequest) -> Bool {
         guard when.holds(for: request.params, on: request.target) else { return false }
         guard !parameters.isEmpty else { return true }

@@ -1,14 +1,14 @@
 package import StrictJSON
 
-/// What the calls of a request depend on besides the request.
+/// What the calls of a request depend on, apart from the request.
 package struct CallContext: Sendable {
-    /// Where the guest is, or which node serves the target.
+    /// The node that the guest is on, or that serves the target.
     package var node: NodeName?
     /// The guest's configuration.
     package var config: JSON?
-    /// The guests that a request for many means.
+    /// The guests that a bulk request is for.
     package var guests: [GuestRef] = []
-    /// PVE has actions on many guests of its own: version 9 and later.
+    /// PVE has bulk actions of its own: version 9 and later.
     package var hasBulkActions: Bool
     /// How the cluster writes tags.
     package var tagStyle: TagStyle
@@ -26,7 +26,7 @@ package struct CallContext: Sendable {
 }
 
 extension ActionRequest {
-    /// As ``calls(in:)``, where nothing but the node matters.
+    /// Like ``calls(in:)``, for requests whose calls depend only on the node.
     package func calls(onNode node: NodeName?) throws(EndpointError) -> [Call] {
         try calls(in: CallContext(node: node))
     }
@@ -43,7 +43,7 @@ extension ActionRequest {
         templates.filter { $0.bulk == nil || $0.bulk == place.hasBulkActions }
     }
 
-    /// Whether PVE does it only with a majority of the cluster's votes.
+    /// Whether PVE carries it out only with a majority of the cluster's votes.
     package func needsQuorum(in place: CallContext) -> Bool {
         spellsEndpoint || safetyName(in: place) != nil
             || templates(in: place).contains { template in
@@ -51,9 +51,9 @@ extension ActionRequest {
             }
     }
 
-    /// The snapshot that is taken first, where the request wants one.
+    /// The call that takes the safety snapshot, if the request asks for one.
     ///
-    /// Its name follows from the request and from the configuration as it is, so that the same plan names the same one.
+    /// Its name is derived from the request and the current configuration, so the same plan always gives the same name.
     private func safetySnapshot(in place: CallContext) -> Call? {
         guard let guest = target.guest, let name = safetyName(in: place) else { return nil }
         return Call(
@@ -63,7 +63,7 @@ extension ActionRequest {
             taskID: guest.id.description, expectedDrift: ["digest"])
     }
 
-    /// The name of the snapshot that is taken first; `nil` where none is.
+    /// The name of the safety snapshot; `nil` if there is none.
     package func safetyName(in place: CallContext) -> String? {
         guard definition.takesSafetySnapshot, params["safety_snapshot"] == true, target.guest != nil else { return nil }
         let hash = PlanDigest.hash([
@@ -73,7 +73,7 @@ extension ActionRequest {
         return "safety-" + hash.prefix(12)
     }
 
-    /// Numbers that guests get which are not there yet.
+    /// The numbers of guests that the request creates.
     package var claimedIDs: [VMID] {
         var ids: [VMID] = definition.expects == .absent ? [target.guest?.id].compactMap(\.self) : []
         if case .newGuest(let name) = definition.changes, let id = params[name].flatMap({ VMID($0.text) }) {
@@ -87,10 +87,10 @@ extension ActionRequest {
         definition.calls.filter { $0.when.holds(for: params, on: target) }
     }
 
-    /// Whether it is done only when the guest runs.
+    /// Whether the request is done only once the guest runs.
     package var endsRunning: Bool { definition.runs?.holds(for: params, on: target) ?? false }
 
-    /// Whether it is to end a shutdown of the same guest that is under way.
+    /// Whether the request ends a shutdown of the same guest that is under way.
     package var overrulesShutdown: Bool { params["overrule-shutdown"] == true }
 
     /// Whether it starts, stops or moves many guests at once.
@@ -101,7 +101,7 @@ extension ActionRequest {
         }
     }
 
-    /// Whether the one call is spelt out by the caller.
+    /// Whether the caller spells out the one call.
     package var spellsEndpoint: Bool { definition.takesEndpoint && params["endpoint"] != nil }
 
     private func call(_ template: CallTemplate, _ place: CallContext) -> Call {
@@ -136,7 +136,7 @@ extension ActionRequest {
         }
     }
 
-    /// A text of a template with its places filled; what is not known stays as it is.
+    /// A template's text with its placeholders filled. Unknown placeholders stay as they are.
     package func fill(_ text: String, _ place: CallContext) -> String {
         guard let open = text.firstIndex(of: "{"), let close = text[open...].firstIndex(of: "}") else { return text }
         let name = String(text[text.index(after: open)..<close])
@@ -194,14 +194,14 @@ extension ActionRequest {
         }
     }
 
-    /// The guest's tags as the call sends them: those that it has, less those in `remove`, and those in `add`.
+    /// The guest's tags as the call sends them: the current tags without those in `remove`, plus those in `add`.
     package func tags(in place: CallContext) -> [String] {
         func list(_ name: String) -> [String] { (params[name]?.array ?? []).compactMap(\.string) }
         return place.tagStyle.tags(
             TagStyle.list(place.config?["tags"]?.string ?? ""), adding: list("add"), removing: list("remove"))
     }
 
-    /// A slot's value in PVE's syntax: a volume that is there, or a new one of so many GiB.
+    /// A slot's value in PVE's syntax: an existing volume, or a new one with its size in GiB.
     private var diskText: String {
         var text = params["volume"]?.string ?? ""
         if text.isEmpty { text = "\(params["storage"]?.string ?? ""):\(params["size"]?.text ?? "")" }
@@ -217,7 +217,7 @@ extension ActionRequest {
 // MARK: Calls that the caller spells out
 
 extension ActionRequest {
-    /// The node that `params.endpoint` names, for a guest's firewall; checked when the guest has been found.
+    /// The node that `params.endpoint` names for a guest's firewall. It is checked once the guest has been found.
     package var endpointNode: NodeName? {
         guard spellsEndpoint else { return nil }
         return (try? endpoint())?.node

@@ -1,10 +1,10 @@
 import FoundationEssentials
 package import StrictJSON
 
-/// Why a request is no wish that could be planned.
+/// Why a request cannot be planned.
 package enum RequestError: Error, Sendable, Hashable {
     case unknownAction(String)
-    /// The target has not the form, or not one of the forms, that the action takes.
+    /// The target does not have a form that the action takes.
     case invalidTarget(String)
     case invalid(JSONIssues)
 }
@@ -18,8 +18,8 @@ extension ActionRequest {
 
     /// Reads a request from what a caller sent.
     ///
-    /// - Throws: ``RequestError`` that names every wrong field with its pointer; an unknown action and a target of
-    ///   the wrong form have cases of their own, as they have codes of their own.
+    /// - Throws: ``RequestError`` that lists every wrong field with its pointer. An unknown action and a target of the
+    ///   wrong form have their own cases, because they have their own codes.
     package init(parsing object: JSONObject) throws(RequestError) {
         var reader = ObjectReader(object)
         let environment = reader.parsed("environment", "an environment's name", EnvironmentName.init)
@@ -44,7 +44,7 @@ extension ActionRequest {
             notes, reader.issues)
     }
 
-    /// What was asked for, held against the catalogue; `issues` are what is wrong with it already.
+    /// Checks a request against the catalogue. `issues` are the problems found so far.
     ///
     /// - Throws: ``RequestError``, as ``init(parsing:)`` does.
     package init(
@@ -72,7 +72,7 @@ extension ActionRequest {
 }
 
 extension ObjectReader {
-    /// The name of somebody who approved: one that a principal could have.
+    /// The name of an approver. It must be a valid name of a principal.
     package mutating func approver(_ key: String) -> String? {
         parsed(key, "a person's name of 3 to 128 of A-Z a-z 0-9 . _ : @ / -, none that records give to the agent") {
             TextForm.label.matches($0) && !Principal.isReserved($0) ? $0 : nil

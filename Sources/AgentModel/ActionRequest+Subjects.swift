@@ -1,12 +1,12 @@
 import StrictJSON
 
-/// What a request names, by its parameters and by the calls that carry it out. Who owns it and what state it is in
-/// takes a look at PVE.
+/// What a request names, by its parameters and by the calls that carry it out. The owner and the state of these objects
+/// are known only to PVE.
 extension ActionRequest {
-    /// Nodes, storages and pools that parameters name, in the order of the catalogue. The parameters' forms tell which do,
-    /// so that one that is added to the catalogue is not forgotten.
+    /// Nodes, storages and pools that parameters name, in the order of the catalogue. They are recognised by the form
+    /// of the parameter, so a parameter that is new in the catalogue is included.
     package var namedSubjects: [Subject] {
-        // The parameters of an endpoint that is spelled out have the names of the others.
+        // The parameters of a spelled-out endpoint have the same names as the others.
         let members = params.members + (params["params"]?.object?.members ?? [])
         var found: [Subject] = []
         for parameter in definition.parameters where !isPlace(parameter) {
@@ -20,7 +20,7 @@ extension ActionRequest {
         return found
     }
 
-    /// Guests that parameters name by their numbers: the members that the request is about, and those that are yet to be.
+    /// Guests that parameters name by number: those that the request is about, and those that it creates.
     package var namedGuests: [(id: VMID, role: Subject.Role)] {
         definition.parameters.flatMap { parameter -> [(id: VMID, role: Subject.Role)] in
             let isNew = if case .newGuest(parameter.name) = definition.changes { true } else { false }
@@ -41,7 +41,7 @@ extension ActionRequest {
         }
     }
 
-    /// A parameter that tells where the target is, not what is changed.
+    /// Whether the parameter says where the target is, not what to change.
     private func isPlace(_ parameter: ParameterDefinition) -> Bool {
         guard parameter.name == "node", parameter.agentOnly, definition.expects == .present else { return false }
         if case .tasksAll = target { return false }
@@ -71,7 +71,7 @@ extension ActionRequest {
         }
     }
 
-    /// Volumes and storages in a value such as `scsi0` has.
+    /// Volumes and storages that the value of a key such as `scsi0` names.
     private static func subjects(inSettings text: String, of key: String) -> [Subject] {
         guard PropertyString.holdsVolume(key) else { return [] }
         return text.split(separator: ",").flatMap { part -> [Subject] in
@@ -83,7 +83,7 @@ extension ActionRequest {
         }
     }
 
-    /// The volume and its storage; of a volume that is yet to be made only the storage.
+    /// The volume and its storage; for a volume that does not exist yet, only the storage.
     private static func subjects(_ volume: VolumeName) -> [Subject] {
         let isNew = volume.storage != nil && volume.name.utf8.allSatisfy { TextForm.isDigit($0) || $0 == 0x2E }
         return (volume.storage.map { [Subject(.affected, "storage/\($0)")] } ?? [])
@@ -103,7 +103,7 @@ extension Call {
             switch value {
             case .text(let text): texts.append(Self.withoutLabels(text))
             case .list(let list): texts += list
-            // A text that is secret only for the user name in a URL may name a volume as well.
+            // A text that is secret only because of the user name in a URL may also name a volume.
             case .secret(let secret) where !ParameterDefinition.isSecret(name): texts.append(secret.reveal())
             case .secret, .observedDigest: break
             }
@@ -111,7 +111,7 @@ extension Call {
         return texts
     }
 
-    /// A setting without its parts that only say what the guest calls a disk.
+    /// The setting without the parts that are only the guest's labels for a disk.
     private static func withoutLabels(_ text: String) -> String {
         let labels = ["mp=", "serial=", "wwn=", "name="]
         return text.split(separator: ",").filter { part in !labels.contains { part.hasPrefix($0) } }
@@ -120,7 +120,7 @@ extension Call {
 }
 
 extension ParameterDefinition {
-    /// Parameters whose texts are notes, names, or addresses of networks: what looks like a volume there is none.
+    /// Parameters that hold notes, names or network addresses. A text there that looks like a volume is not one.
     package static func namesNothing(_ name: String) -> Bool {
         ["ipconfig[n]", "net[n]", "usb[n]"].contains { $0.names(name) } || silent.contains(name)
     }

@@ -1,12 +1,12 @@
 package import FoundationEssentials
 package import StrictJSON
 
-/// One validated wish: what `POST /v1/actions/plan` takes.
+/// One validated request: what `POST /v1/actions/plan` takes.
 package struct ActionRequest: Sendable {
     package let environment: EnvironmentName
     package let action: Action
     package let target: Target
-    /// The parameters as given, but with `<redacted>` where a secret stood.
+    /// The parameters as given, with `<redacted>` in place of secrets.
     package let params: JSONObject
     /// The secrets, by their place below `params`.
     package private(set) var secrets: [JSONPath: Secret]
@@ -20,7 +20,7 @@ package struct ActionRequest: Sendable {
     /// Whether applying this may change anything: no read and no dry run.
     package var changes: Bool { definition.effect == .change && !dryRun }
 
-    /// A request that is known to be right: reads that the server makes for a simple route.
+    /// A request that needs no validation: a read that the server makes for a simple route.
     package init(reading action: Action, on target: Target, in environment: EnvironmentName, params: JSONObject = [:]) {
         self.environment = environment
         self.action = action
@@ -34,7 +34,7 @@ package struct ActionRequest: Sendable {
         approvedBy = nil
     }
 
-    /// A request that was found right before: by the parser, or as a store has it.
+    /// A request that has been validated before: by the parser, or before it was stored.
     package init(
         environment: EnvironmentName, action: Action, target: Target, params: JSONObject,
         secrets: [JSONPath: Secret], dryRun: Bool, notes: Notes
@@ -68,10 +68,10 @@ package struct ActionRequest: Sendable {
         }
     }
 
-    /// Drops the secrets; done when the plan ends.
+    /// Erases the secrets. Called when the plan ends.
     package mutating func eraseSecrets() { secrets = [:] }
 
-    /// A ready plan request for the same target, or another one, of the same environment.
+    /// A ready plan request in the same environment, for the same target or for another one.
     package func followUp(_ action: String, _ params: JSONObject, on target: String? = nil) -> FollowUp {
         FollowUp(environment: environment, action: action, target: target ?? self.target.description, params: params)
     }
@@ -80,7 +80,7 @@ package struct ActionRequest: Sendable {
     package var node: NodeName? { params["node"]?.string.flatMap(NodeName.init) }
 }
 
-/// A request that somebody may send next, such as one that takes a change back.
+/// A request that a caller may send next, such as one that undoes a change.
 package struct FollowUp: Sendable, Hashable {
     package let environment: EnvironmentName
     package let action: String

@@ -14,10 +14,10 @@ package struct Call: Sendable {
 
     package enum Value: Sendable {
         case text(String)
-        /// An array: PVE takes the parameter once for each.
+        /// An array: PVE takes the parameter once for each value.
         case list([String])
         case secret(Secret)
-        /// The digest of the object as it is when the plan is applied; PVE refuses when it has changed since.
+        /// The object's digest at the time the plan is applied. PVE refuses the call if the object has changed since.
         case observedDigest
     }
 
@@ -25,16 +25,16 @@ package struct Call: Sendable {
     /// Decoded path segments; an adapter encodes each one.
     package let path: [String]
     package let parameters: [Parameter]
-    /// PVE's types of task (`qmstart`; `hastart` where HA manages the guest), one of which the call starts. Empty where
-    /// it is done when it is answered.
+    /// The types of PVE task (`qmstart`; `hastart` where HA manages the guest), one of which the call starts. Empty for
+    /// a call that is done when PVE answers.
     package let taskTypes: [String]
-    /// What the task's id in its UPID is, such as `101`; `nil` where that cannot be told beforehand.
+    /// The id within the task's UPID, such as `101`; `nil` if it cannot be known beforehand.
     package let taskID: String?
-    /// The compared fields of the observed state that the call itself moves: the next call of the plan finds them
-    /// changed, and no others.
+    /// The compared fields of the observed state that the call itself changes. Before the next call of the plan, only
+    /// these fields may differ.
     package let expectedDrift: [String]
 
-    /// PVE answers with a task, and nothing is done before that has ended.
+    /// PVE answers with a task, and the call is done only when that task has ended.
     package var startsTask: Bool { !taskTypes.isEmpty }
 
     package init(
@@ -49,7 +49,7 @@ package struct Call: Sendable {
         self.expectedDrift = expectedDrift
     }
 
-    /// The call with `digest` where its place is; without the parameter where there is none.
+    /// The call with `digest` in its place; without the parameter if `digest` is `nil`.
     package func filled(digest: String?) -> Call {
         with(
             parameters.compactMap { parameter in
@@ -58,12 +58,12 @@ package struct Call: Sendable {
             })
     }
 
-    /// Whether a parameter is a secret, also one that has been erased.
+    /// Whether any parameter is a secret, including an erased one.
     package var carriesSecret: Bool {
         parameters.contains { if case .secret = $0.value { true } else { false } }
     }
 
-    /// The call with nothing left of its secrets.
+    /// The call with its secrets erased.
     func withoutSecrets() -> Call {
         with(
             parameters.map { parameter in
@@ -77,7 +77,7 @@ package struct Call: Sendable {
         Call(method, path, parameters, tasks: taskTypes, taskID: taskID, expectedDrift: expectedDrift)
     }
 
-    /// The text that goes out under `name`; `nil` for none, for lists and for what is not to be seen.
+    /// The text that is sent under `name`; `nil` if there is none, and for lists and secrets.
     package subscript(name: String) -> String? {
         for parameter in parameters where parameter.name == name {
             if case .text(let text) = parameter.value { return text }
@@ -90,7 +90,7 @@ package struct Call: Sendable {
         path.map { "/" + $0.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "%2F") }.joined()
     }
 
-    /// PVE's parameters for people: secrets stand as `<redacted>`.
+    /// PVE's parameters for people, with `<redacted>` in place of secrets.
     package var shownParameters: JSONObject {
         var shown = JSONObject()
         for (name, value) in parameters {

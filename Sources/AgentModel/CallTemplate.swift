@@ -1,37 +1,38 @@
-/// A call of a catalogue entry, to be filled from the target and the parameters.
+/// A call of a catalogue entry, filled in from the target and the parameters.
 ///
 /// In `path` and in fixed values `{node}`, `{vmid}`, `{storage}`, `{pool}`, `{upid}`, `{sid}` (`vm:101`) and `{kind}`
 /// come from the target and from where the guest is, `{firewall}` is the target's part of the firewall, and any other
 /// `{name}` is the parameter of that name.
 package struct CallTemplate: Sendable, Hashable {
-    /// A parameter of the call that follows from more than one of the request.
+    /// A parameter of the call that is computed from more than one parameter of the request.
     package enum Computed: Sendable, Hashable {
-        /// The guest's tags, less those in `remove`, and those in `add`.
+        /// The guest's current tags without those in `remove`, plus those in `add`.
         case tags
-        /// The slot that `disk` names, with what `volume`, `storage`, `size`, `path` and `options` make of it.
+        /// The slot that `disk` names, with the value that `volume`, `storage`, `size`, `path` and `options` give.
         case disk
-        /// The numbers of the guests that are meant, as a list in one text.
+        /// The numbers of the selected guests, as a list in one text.
         case guests
-        /// The same, each as a value of its own.
+        /// The same numbers, each as a separate value.
         case guestList
     }
 
     package let method: CallMethod
     package let path: String
-    /// Where this call is made.
+    /// When this call is made.
     package let when: Condition
-    /// PVE's types of task, one of which the call starts; none for a call that is done when it is answered.
+    /// The types of PVE task, one of which the call starts; none for a call that is done when PVE answers.
     package let tasks: [String]
-    /// What the task's id holds between its colons; `nil` where that cannot be told beforehand.
+    /// The id within the task's UPID; `nil` if it cannot be known beforehand.
     package let taskID: String?
-    /// Parameters that the request does not give, or not as they are; one of the same name in the request wins.
+    /// Parameters that the request does not give, or gives in another form. The request's parameter of the same name
+    /// wins.
     package let fixed: [Fixed]
     /// The request's parameters that are passed on, or all that are not its own; `when`s that do not hold pass none.
     package let forwards: [String]?
-    /// Parameters whose name at PVE is another.
+    /// Parameters that have another name in PVE.
     package let renames: [String: String]
     package let computed: [Computed]
-    /// Where the node writes to the cluster's file system for it, which takes a majority of the votes; `nil` for nowhere.
+    /// When the node must write to the cluster's file system, which takes a majority of the votes; `nil` for never.
     package let quorum: Condition?
     /// PVE puts what is given in the place of all that was there.
     package let replaces: Bool
