@@ -1,64 +1,64 @@
-/// Whether the target is there before the action.
+/// Whether the target must exist before the action.
 package enum Presence: Sendable, Hashable {
     case present, absent, either
 }
 
-/// Something that planning looks at before it allows an action; the service knows how. A text is the name of a
-/// parameter; where the request does not give that, there is nothing to check.
+/// A check that planning makes before it allows an action. The service implements it. A text is the name of a
+/// parameter; if the request does not give that parameter, there is nothing to check.
 package enum CheckKind: Sendable, Hashable {
-    // The guest as it is.
-    /// No lock but these.
+    // The guest's state.
+    /// It has no lock other than these.
     case unlocked(except: [String] = [])
     case notTemplate
     case unprotected
     /// It must be stopped.
     case stopped
-    /// It must run.
+    /// It must be running.
     case running
     case notPaused
-    /// Whether it runs already; only a warning, for nothing would happen.
+    /// Whether it is running already. This is only a warning, because the action would have no effect.
     case notRunningYet
-    /// Whether it is stopped already: a warning for machines; PVE refuses it for containers.
+    /// Whether it is stopped already: a warning for virtual machines. PVE refuses it for containers.
     case notStoppedYet
     /// It must be paused, or asleep on disk.
     case paused
     case managedByHA
     /// The guest agent is enabled in its configuration.
     case agentEnabled
-    /// A copy that shares its source's disks can be made of it.
+    /// It can be cloned into a guest that shares its disks.
     case linkedClone
-    /// HA does not manage it, or forgets it with the same call.
+    /// HA does not manage it, or the same call removes it from HA.
     case outOfHA
-    /// No other guest's disks are built on its own.
+    /// No other guest's disks are based on its disks.
     case notLinked
-    /// A guest that is there may be replaced, or there is none.
+    /// The existing guest may be replaced, or no guest exists.
     case replaceable
 
     // What the guest has.
     case snapshotExists(String)
     case snapshotIsNew(String)
-    /// Its disks can be snapshot at all.
+    /// Its disks support snapshots.
     case snapshotsPossible
     case noSnapshots
-    /// The parameter names a disk that it has.
+    /// The parameter names one of its disks.
     case diskExists(String)
     case slotIsFree(String)
-    /// It is not what the guest starts from.
+    /// The guest does not boot from it.
     case notRoot(String)
     case diskGrows
-    /// What the parameter lists is in the configuration.
+    /// The configuration has every key that the parameter lists.
     case keysExist(String)
-    /// What the parameter lists has a change that is pending.
+    /// Every key that the parameter lists has a pending change.
     case keysPending(String)
     /// The storages that new disks name are active.
     case diskStorages
-    /// What takes effect only when the guest is started again.
+    /// Which changes take effect only when the guest is started again.
     case hotplug
 
     // Numbers, nodes and the cluster.
-    /// No guest has the number that the parameter gives, or the target.
+    /// No guest has the number given by the parameter, or by the target.
     case idIsFree(String?)
-    /// The node is one of the cluster, online, and not where the guest is.
+    /// The node is in the cluster, is online, and is not the guest's current node.
     case otherNode(String)
     /// The node that the parameter names, or the target, is online.
     case nodeOnline(String?)
@@ -67,50 +67,50 @@ package enum CheckKind: Sendable, Hashable {
     case quorateWithout
     /// Which guests run on the node.
     case guestsOnNode
-    /// What PVE's own preconditions for a migration say.
+    /// The result of PVE's own preconditions for a migration.
     case migration
-    /// The guests that are meant are there.
+    /// The selected guests exist.
     case guestsFit
-    /// The same preconditions for each guest that is meant.
+    /// The same preconditions for each selected guest.
     case guestsMove
-    /// A job of replication that is added has volumes to replicate, all of them on storages that can.
+    /// The guest of a new replication job has volumes to replicate, and all of them are on storages that support it.
     case replicable
-    /// No rule of HA moves the guest away again from the node that the parameter names.
+    /// No HA rule moves the guest away again from the node that the parameter names.
     case ruleAllows(String)
-    /// A rule of HA is about guests and nodes that HA has, and means something.
+    /// An HA rule names guests and nodes that HA has, and is meaningful.
     case ruleFits
 
     // Storage.
-    /// The storage that the parameter names, or the target, is active where it is needed, and takes the content.
+    /// The storage given by the parameter, or by the target, is active where it is needed and accepts the content.
     case storageActive(String, content: String?)
-    /// No guest's disk is on the storage, when its definition goes.
+    /// No guest has a disk on the storage whose definition is deleted.
     case storageUnused
     /// The volume that the parameter names is on the target's storage.
     case volumeExists(String, isBackup: Bool)
     case volumeUnprotected(String)
     /// No other guest's configuration names the volume.
     case volumeUnused(String)
-    /// A volume of another storage that the parameter names is there.
+    /// The volume that the parameter names, on another storage, exists.
     case volumeIsThere(String)
-    /// What the storage's rule keeps leaves room for another backup.
+    /// The storage's retention rule leaves room for another backup.
     case backupRoom
     /// No volume has the name yet.
     case volumeIsNew
-    /// The archive is there, and of the target's kind.
+    /// The archive exists and is of the target's kind.
     case archive(String)
 
     // Objects, and the agent's own settings.
-    /// Nothing names the object when it goes; whoever does is told of where it changes.
+    /// An object that is deleted has no references. For a change, the check only reports the references.
     case unreferenced([Reference])
-    /// What the parameter names is there, at this path.
+    /// The object that the parameter names exists at this path.
     case present(String, at: String)
-    /// What others have changed in these lists and not applied goes into force with the request.
+    /// Pending changes that others made in these lists take effect with the request.
     case carriesAlong([PendingList])
-    /// The object is there, or is not, as the operation needs.
+    /// The object exists, or does not exist, as the operation requires.
     case objectFits
-    /// The pool that a new guest goes to is there.
+    /// The pool that a new guest joins exists.
     case poolExists
-    /// A pool, a set or a group that goes has nothing in it any more.
+    /// A pool, a set or a group that is deleted is empty.
     case emptied
     /// The service may be stopped.
     case dispensable
@@ -120,15 +120,15 @@ package enum CheckKind: Sendable, Hashable {
     case downloadAllowed
 }
 
-/// Where PVE names an object, filled as that of a call.
+/// Where PVE refers to an object. The path is filled like a call's path.
 package enum Reference: Sendable, Hashable {
     /// The rows of a list in which a field has the value, or all where none is given; and the field with a row's own name.
     case rows(String, where: String? = nil, is: String = "", name: String)
-    /// The network devices of guests whose bridge it is.
+    /// The network devices of guests that use it as their bridge.
     case networkDevices(String)
 }
 
-/// A list whose rows tell, with `pending=1`, what is changed and not in force.
+/// A list whose rows, with `pending=1`, show what is changed and not in force yet.
 package struct PendingList: Sendable, Hashable {
     package let path: String
     /// The field with a row's own name.
@@ -145,23 +145,23 @@ package struct PendingList: Sendable, Hashable {
     }
 }
 
-/// What is looked at besides the guests that are named, and must not move until the plan is applied.
+/// What planning observes besides the named guests. It must not change until the plan is applied.
 package enum ObjectRule: Sendable, Hashable {
     case none
     /// The object that the first call changes, or the list that it adds to.
     case call
-    /// What is read from a path, filled as that of a call.
+    /// The answer to a read of this path, which is filled like a call's path.
     case at(String, fields: [String]? = nil)
     /// The row of a list in which a field has a value.
     case row(String, where: String, is: String, fields: [String])
     case pool
-    /// A resource or a rule of HA.
+    /// An HA resource or rule.
     case ha
-    /// What a rule of retention marks for removal.
+    /// What a retention rule marks for removal.
     case pruned
 }
 
-/// How to tell what would be different.
+/// How to determine what would change.
 package enum ChangeRule: Sendable, Hashable {
     case none
     /// The guest's status becomes this.
@@ -169,20 +169,20 @@ package enum ChangeRule: Sendable, Hashable {
     case restarted
     case suspended
     case resumed
-    /// The target is there afterwards, or is not.
+    /// The target exists afterwards, or does not.
     case exists(Bool)
     case template
     case restored
     /// The guest moves to the node that the parameter names.
     case node(String)
-    /// The snapshot that the parameter names is there afterwards, or is not.
+    /// The snapshot that the parameter names exists afterwards, or does not.
     case snapshot(String, Bool)
     case rollback
-    /// A guest of the number that the parameter gives comes to be.
+    /// A guest with the number given by the parameter is created.
     case newGuest(String)
     /// The keys of the guest's configuration that the calls set.
     case config
-    /// Pending changes that go.
+    /// Pending changes that are dropped.
     case pending
     case size
     /// A disk's storage.
@@ -194,38 +194,38 @@ package enum ChangeRule: Sendable, Hashable {
     /// A service's state.
     case service
     case nodeStatus(String)
-    /// The status of every guest that is meant.
+    /// The status of every selected guest.
     case guestStatus(String)
     case guestNode(String)
     case pruned
     case downloaded
     case command
-    /// The parameter's value under a key of its own; what it is now is not known.
+    /// The parameter's value under a key of its own. The present value is not known.
     case told(String, key: String)
 }
 
-/// What PVE's answer to the call is, and leaves open, where that starts no task.
+/// What PVE's answer means for a call that starts no task, and what remains to wait for.
 package enum AnswerRule: Sendable, Hashable {
-    /// Nothing: it is done.
+    /// Nothing remains: the call is done.
     case final
-    /// It is the number of a process in the guest, and the call is done when that has ended.
+    /// It is the number of a process in the guest. The call is done when that process has ended.
     case process
-    /// It says of each file system what became of it.
+    /// It gives the result for each file system.
     case fileSystems
     /// It is the list of guests, which is passed on row by row.
     case guests
-    /// It is a list, newest first, of which as many are wanted as the parameter says, else so many.
+    /// It is a list, newest first. The parameter says how many rows to keep; `else` applies without the parameter.
     case newest(String, else: Int)
-    /// The HA manager was asked, for what it does in tasks of this type; the call is done when the guest is there.
+    /// PVE asked the HA manager, which works in tasks of this type. The call is done when the guest has arrived.
     case asked(String)
 }
 
-/// A privilege that PVE asks for: one of several, on a path with places as in a call's.
+/// A privilege that PVE requires: one of several, on a path with placeholders like a call's.
 package struct Privilege: Sendable, Hashable {
     package let path: String
     package let anyOf: [String]
     package let when: Condition
-    /// The one major version of PVE that asks for it; `nil` where all do.
+    /// The only major version of PVE that requires it; `nil` if all do.
     private let version: Int?
 
     init(_ path: String, _ anyOf: String..., when: Condition = .always, version: Int? = nil) {
@@ -235,11 +235,11 @@ package struct Privilege: Sendable, Hashable {
         self.version = version
     }
 
-    /// Whether a PVE of this major version asks for it.
+    /// Whether this major version of PVE requires it.
     package func isAsked(by major: Int) -> Bool { version.map { $0 == major } ?? true }
 }
 
-/// Makes an action riskier by what it touches.
+/// Raises the risk of an action because of what it touches.
 package struct RiskEscalation: Sendable, Hashable {
     /// Named in decisions as `base:ID`.
     package let id: String
@@ -249,33 +249,33 @@ package struct RiskEscalation: Sendable, Hashable {
     package let value: ValueTest
     /// …and this holds.
     package let when: Condition
-    /// What must be true of the target as it is, which planning looks at.
+    /// What must be true of the target's present state. Planning checks it.
     package let live: LiveTest?
     package let risk: Risk
     package let needsApproval: Bool
     package let reason: String
-    /// An action that the request does as well where a ``live`` rule holds.
+    /// An action that the request amounts to as well, if a ``live`` rule holds.
     package let equivalent: Action?
 
     /// Which values of the parameters count.
     package enum ValueTest: String, Sendable, Hashable {
         case any
-        /// A disk that is there, or a copy of one: no new one, no empty drive, no image to install from.
+        /// An existing disk, or a copy of one: not a new disk, an empty drive or an installation image.
         case existingDisk = "existing_disk"
-        /// No template of containers.
+        /// Not a container template.
         case noTemplate = "no_template"
         case off
         /// Off, or not given.
         case notOn = "not_on"
-        /// A device that works with the node's: its graphics card, its source of random numbers.
+        /// A device backed by one of the node's: its graphics card, its random number source.
         case hostDevice = "host_device"
     }
 
-    /// What planning finds out about the target.
+    /// What planning determines about the target.
     package enum LiveTest: String, Sendable, Hashable {
-        /// A network device would be without the firewall that it, or another of the guest's, has.
+        /// A network device would lose the firewall that it, or another network device of the guest, has.
         case dropsFirewall = "drops_firewall"
-        /// The guest reaches into its node, or is a privileged container, and a copy would as well.
+        /// The guest has access to its node, or is a privileged container, and so would a copy.
         case copiesHost = "copies_host"
     }
 

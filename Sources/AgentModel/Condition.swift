@@ -1,15 +1,15 @@
 package import StrictJSON
 
-/// What a request must say for a part of a definition to apply: certain parameters, and a target of certain forms.
+/// What a request must contain for a part of a definition to apply: certain parameters, and a target of certain forms.
 package struct Condition: Sendable, Hashable {
     package enum Test: Sendable, Hashable {
         case given
         case missing
-        /// The parameter is a flag, and set.
+        /// The parameter is a flag that is set.
         case set
-        /// The parameter is no flag that is set.
+        /// The parameter is not a flag that is set.
         case notSet
-        /// The parameter is a list that has one of these names, or of these families.
+        /// The parameter is a list that contains one of these names or a member of one of these families.
         case lists([String])
         /// The parameter is one of these words.
         case among([String])
@@ -17,11 +17,11 @@ package struct Condition: Sendable, Hashable {
 
     /// By the parameter's name; all must hold.
     private var tests: [String: Test] = [:]
-    /// One of these parameters, or of these families, is given; empty where that does not matter.
+    /// One of these parameters, or of these families, is given. Empty for no such requirement.
     private var given: [String] = []
-    /// Empty where any form will do.
+    /// Empty for any form.
     package private(set) var targets: Set<TargetForm> = []
-    /// One of these holds; empty where that does not matter.
+    /// One of these holds. Empty for no such requirement.
     private var alternatives: [Condition] = []
 
     package static let always = Condition()
@@ -87,7 +87,7 @@ package struct Condition: Sendable, Hashable {
 }
 
 extension String {
-    /// Whether this is the parameter's name, or that of its family: `net[n]` names `net0`.
+    /// Whether this is the parameter's name or the name of its family: `net[n]` names `net0`.
     package func names(_ key: String) -> Bool {
         guard hasSuffix("[n]") else { return key == self }
         let stem = dropLast("[n]".count)

@@ -1,15 +1,15 @@
 internal import Crypto
 
-/// The SHA-256 of what a caller is known by, a token or a certificate: all that is kept of it.
+/// The SHA-256 of the credential that identifies a caller: a token or a certificate. Only this digest is kept.
 package struct CredentialDigest: Sendable, Hashable, CustomStringConvertible {
     private var words = SIMD4<UInt64>()
 
-    /// The digest of a token, given as its bytes in UTF-8.
+    /// The digest of a token, given as UTF-8 bytes.
     package init(of token: some Sequence<UInt8>) {
         take(SHA256.hash(data: Array(token)))
     }
 
-    /// Takes the 32 bytes of a digest; `nil` for any other number.
+    /// Takes the 32 bytes of a digest; `nil` for any other number of bytes.
     package init?(bytes: [UInt8]) {
         guard bytes.count == 32 else { return nil }
         take(bytes)
@@ -29,7 +29,7 @@ package struct CredentialDigest: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// All ones where `other` is the same digest, else zero; takes the same time for any two.
+    /// All ones if `other` is the same digest, else zero. The time does not depend on the digests.
     package func mask(of other: CredentialDigest) -> UInt {
         let parts = words ^ other.words
         let difference = parts[0] | parts[1] | parts[2] | parts[3]

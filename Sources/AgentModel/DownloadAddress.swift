@@ -1,6 +1,6 @@
-/// The address of a file to fetch, in parts that compare: two spellings of one place are equal.
+/// The address of a file to download, in comparable parts: two spellings of one location are equal.
 ///
-/// What a server could read in more than one way is no address: dot segments however they are encoded, encoded slashes,
+/// An address that a server could read in more than one way is refused: dot segments in any encoding, encoded slashes,
 /// double encoding, empty segments, a user name.
 package struct DownloadAddress: Sendable, Hashable {
     /// `http` or `https`.
@@ -57,7 +57,7 @@ package struct DownloadAddress: Sendable, Hashable {
         return (host, port)
     }
 
-    /// A host's name or IPv4 address; other spellings of an address are other hosts.
+    /// A host name or IPv4 address. Another spelling of an address counts as another host.
     private static func name(_ text: Substring) -> String? {
         let name = text.hasSuffix(".") ? text.dropLast() : text
         let labels = name.split(separator: ".", omittingEmptySubsequences: false)
@@ -65,13 +65,13 @@ package struct DownloadAddress: Sendable, Hashable {
         return name.lowercased()
     }
 
-    /// A segment, decoded; `nil` where a server could take it for something else.
+    /// A segment, decoded; `nil` if a server could read it in another way.
     private static func segment(_ text: Substring) -> String? {
         guard !text.isEmpty, let decoded = decoded(text), isName(decoded) else { return nil }
         return decoded
     }
 
-    /// Whether a query holds nothing that a server which takes it for a path could be led out by.
+    /// Whether a query is safe even on a server that treats it as a path: it has no backslash and no dot segment.
     private static func isPlain(_ query: String) -> Bool {
         decoded(query[...]).map { text in
             !text.utf8.contains(UInt8(ascii: "\\"))
@@ -79,7 +79,7 @@ package struct DownloadAddress: Sendable, Hashable {
         } ?? false
     }
 
-    /// The text with its `%XX` decoded once; `nil` for one that is broken, no text, or encoded twice.
+    /// The text with its `%XX` decoded once; `nil` if that is malformed, not text, or encoded twice.
     private static func decoded(_ text: Substring) -> String? {
         var bytes: [UInt8] = []
         var rest = Array(text.utf8)[...]
@@ -107,7 +107,7 @@ package struct DownloadAddress: Sendable, Hashable {
         text.prefix { $0 != UInt8(ascii: ";") }.allSatisfy { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: " ") }
     }
 
-    /// What some servers make dots, slashes and backslashes of.
+    /// Characters that some servers convert to dots, slashes and backslashes.
     private static let lookalikes: Set<Unicode.Scalar> = [
         "\u{2024}", "\u{2025}", "\u{2026}", "\u{3002}", "\u{FE52}", "\u{FF0E}", "\u{FF61}", "\u{2044}", "\u{2215}",
         "\u{29F8}", "\u{FF0F}", "\u{29F5}", "\u{FF3C}",

@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// What policy and planning know of an environment.
+/// What policy and planning know about an environment.
 package struct EnvironmentSettings: Sendable, Hashable {
     package let name: EnvironmentName
     /// The address as configured: `https://pve.lan:8006` or `simulator://home`.
@@ -11,12 +11,12 @@ package struct EnvironmentSettings: Sendable, Hashable {
     /// Every mutation is denied.
     package let readOnly: Bool
     package let isSimulator: Bool
-    /// `approved_by` without a second token counts here.
+    /// `approved_by` is accepted here without a second token.
     package let acceptsDeclaredApprovals: Bool
     package let labels: [String: String]
-    /// Beginnings of commands that `agent_exec` may run, word by word; empty forbids it.
+    /// Prefixes of commands that `agent_exec` may run, compared word by word. Empty forbids the action.
     package let allowedCommands: [[String]]
-    /// Beginnings of addresses that `download_to_storage` may fetch from; empty forbids it.
+    /// Prefixes of addresses that `download_to_storage` may fetch from. Empty forbids the action.
     package let allowedDownloads: [String]
 
     /// `trust` is the configured TLS trust in words, such as `system`, `ca:/path` or `sha256:AA:…`.

@@ -1,6 +1,7 @@
-/// Actions that an action does as well, by another name: a rule against them is one against it.
+/// Other actions that an action amounts to. A rule against one of them applies to this action too.
 package struct Equivalent: Sendable, Hashable {
-    /// `delete_backup`; `stop_*` is that of the target's kind of guest, or of both where the target is none.
+    /// `delete_backup`; `stop_*` means the action for the target's kind of guest, or for both kinds if the target is
+    /// not a guest.
     private let names: [String]
     private let when: Condition
 
@@ -19,7 +20,7 @@ package struct Equivalent: Sendable, Hashable {
 }
 
 extension ActionRequest {
-    /// The action, and those that the request does as well.
+    /// The action and the other actions that the request amounts to.
     package var equivalents: Set<Action> {
         Set(definition.equivalents.flatMap { $0.actions(in: self) }).union([action])
     }

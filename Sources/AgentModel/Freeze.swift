@@ -1,20 +1,20 @@
 package import FoundationEssentials
 
-/// Blocks all mutations, everywhere or in one environment, until it is lifted or its time is over.
+/// Blocks all changes, everywhere or in one environment, until it is lifted or expires.
 ///
-/// Freezes add up: one for each who sets one and each scope.
+/// Freezes add up: each party can have one for each scope.
 package struct Freeze: Sendable, Hashable {
-    /// `nil` for the one that a file stands for, which no request lifts.
+    /// `nil` for the freeze by a file, which no request can lift.
     package let id: RecordID?
     /// `nil` for all environments.
     package let environment: EnvironmentName?
     package let reason: String
-    /// Who set it, as records name them.
+    /// The name, as in records, of the caller that set it.
     package let by: String
-    /// The ``Caller/party`` that set it; theirs to replace and to lift.
+    /// The ``Caller/party`` that set it. That party can replace and lift it.
     package let party: String
     package let setAt: Date
-    /// `nil` for one that holds until it is lifted.
+    /// `nil` for a freeze that holds until it is lifted.
     package let endsAt: Date?
 
     package init(
@@ -30,10 +30,10 @@ package struct Freeze: Sendable, Hashable {
         self.endsAt = endsAt
     }
 
-    /// Whether it takes the place of `other`: the same party's, of the same scope.
+    /// Whether it replaces `other`: both have the same party and the same scope.
     package func replaces(_ other: Freeze) -> Bool { party == other.party && environment == other.environment }
 
-    /// Whether it is about `environment`.
+    /// Whether it applies to `environment`.
     package func covers(_ environment: EnvironmentName) -> Bool {
         self.environment.map { $0 == environment } ?? true
     }

@@ -57,11 +57,11 @@ package enum GuestKind: String, Sendable, Hashable, CaseIterable {
 
     /// The word our targets use: `vm/101`, `lxc/200`.
     package var targetWord: String { self == .vm ? "vm" : "lxc" }
-    /// What people call it.
+    /// The word for people.
     package var noun: String { self == .vm ? "virtual machine" : "container" }
-    /// How the names of its tasks begin.
+    /// The prefix of its task types.
     var taskPrefix: String { self == .vm ? "qm" : "vz" }
-    /// What a storage takes that takes its disks.
+    /// The content type that a storage must accept to hold its disks.
     package var diskContent: String { self == .vm ? "images" : "rootdir" }
     var form: TargetForm { self == .vm ? .vm : .container }
 }
@@ -85,7 +85,7 @@ package struct UPID: Sendable, Hashable, CustomStringConvertible {
     package let description: String
     package let node: NodeName
     package let type: String
-    /// What the task works on, such as `101`; may be empty and may hold `>` and `@`.
+    /// The object that the task works on, such as `101`; may be empty and may contain `>` and `@`.
     package let id: String
     package let user: String
     /// Seconds since 1970.
@@ -107,7 +107,7 @@ package struct UPID: Sendable, Hashable, CustomStringConvertible {
         self.startTime = startTime
     }
 
-    /// PVE takes all but spaces, colons and slashes for the name of a user.
+    /// PVE allows all characters except spaces, colons and slashes in a user name.
     private static func mayStand(_ scalar: Unicode.Scalar) -> Bool {
         scalar.value > 0x20 && scalar != "/" && scalar.value != 0x7F && !scalar.properties.isWhitespace
             && ![.control, .format, .surrogate].contains(scalar.properties.generalCategory)

@@ -1,7 +1,7 @@
 import Crypto
 import FoundationEssentials
 
-/// The key of this installation: seals the secrets of stored plans and keys their hashes.
+/// The key of this installation. It seals the secrets of stored plans and keys their hashes.
 ///
 /// Each use has a key of its own, derived by HKDF-SHA256 (RFC 5869). Sealing is ChaCha20-Poly1305 (RFC 8439) with a
 /// random nonce, bound to the record that the secret belongs to.
@@ -11,7 +11,7 @@ package struct InstallationKey: Sendable {
 
     private let sealing: SymmetricKey
     private let hashing: SymmetricKey
-    /// Tells one key from another and nothing about it: 16 hexadecimal digits.
+    /// Identifies a key without revealing anything about it: 16 hexadecimal digits.
     package let fingerprint: String
 
     /// `nil` unless there are ``length`` bytes.
@@ -32,7 +32,7 @@ package struct InstallationKey: Sendable {
                 .prefix(16))
     }
 
-    /// A new one, for the time of this process.
+    /// A new key that lasts as long as this process.
     package static func random() -> InstallationKey { InstallationKey(SymmetricKey(size: .bits256)) }
 
     /// Bytes for a new key, from the system's random generator.
@@ -43,14 +43,14 @@ package struct InstallationKey: Sendable {
     /// Seals `plain` so that it opens under the same `record` only.
     package func seal(_ plain: [UInt8], for record: RecordID) -> [UInt8] {
         let aad = Array(record.description.utf8)
-        // Fails only for a nonce of the wrong length, and this one is made by the library.
+        // This fails only for a nonce of the wrong length, and the library makes this nonce.
         guard let box = try? ChaChaPoly.seal(plain, using: sealing, authenticating: aad) else {
             preconditionFailure("ChaCha20-Poly1305 took no data")
         }
         return Array(box.combined)
     }
 
-    /// What ``seal(_:for:)`` sealed; `nil` when it was changed, or sealed for another record or under another key.
+    /// Opens what ``seal(_:for:)`` sealed; `nil` if it was changed, or sealed for another record or under another key.
     package func open(_ sealed: [UInt8], for record: RecordID) -> [UInt8]? {
         guard let box = try? ChaChaPoly.SealedBox(combined: sealed),
             let plain = try? ChaChaPoly.open(box, using: sealing, authenticating: Array(record.description.utf8))

@@ -1,14 +1,14 @@
-/// What PVE asks for before it lets a key of a guest's configuration be set or deleted.
+/// The privilege that PVE requires to set or delete a key of a guest's configuration.
 package enum KeyPrivilege: Sendable, Hashable {
     /// One of these, on the guest.
     case anyOf([String])
-    /// Nobody but root@pam itself, and no token.
+    /// Only root@pam itself, without a token.
     case rootOnly
-    /// What is asked for shows in the value.
+    /// The privilege depends on the value.
     case byValue
 }
 
-/// As qemu-server and pve-container have it; what they do not know is root's.
+/// As in qemu-server and pve-container. Keys that they do not know are reserved for root.
 extension ActionCatalog {
     private static let machinePrivileges: [(String, [String])] = [
         ("VM.Config.CPU", ["cores", "cpu", "cpulimit", "cpuunits", "numa", "numa[n]", "sockets", "vcpus"]),

@@ -1,14 +1,14 @@
-/// What a machine does, in the words of `qmpstatus`, and what can be done with it.
+/// The state of a virtual machine, in the words of `qmpstatus`, and what can be done with it.
 ///
-/// As qemu-server has it: a start refuses whatever has a process, a shutdown whatever does not run its system.
+/// As in qemu-server: a start fails if the machine has a process; a shutdown fails if its system is not running.
 package enum MachineState: Sendable, Hashable {
     case stopped
     case running
-    /// Has a process that stands still and goes on when it is told to: a resume.
+    /// Has a process that is paused and continues on a resume.
     case halted
-    /// Has a process that only a reset brings back.
+    /// Has a process that only a reset makes run again.
     case broken
-    /// Has a process that is busy with something else, or of which nobody knows what it does.
+    /// Has a process that is busy with something else, or whose state is unknown.
     case busy
 
     package init(_ qmpstatus: String) {
@@ -23,10 +23,10 @@ package enum MachineState: Sendable, Hashable {
             }
     }
 
-    /// Whether it uses memory and processors: all that PVE calls running.
+    /// Whether it uses memory and processors. PVE calls all of these running.
     package var hasProcess: Bool { self != .stopped }
 
-    /// What to do with one that has a process and is wanted to run.
+    /// How to make a machine run that already has a process.
     package var cure: String {
         switch self {
         case .stopped: "start it with start_vm"

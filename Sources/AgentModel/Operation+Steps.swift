@@ -1,18 +1,19 @@
 import FoundationEssentials
 import StrictJSON
 
-/// What became of one of a plan's calls.
+/// The outcome of one of a plan's calls.
 package enum StepState: String, Sendable, Hashable, CaseIterable {
-    /// PVE has not received it, and will not.
+    /// PVE has not received it and never will.
     case notSent = "not_sent"
     case done
     /// PVE refused it, or its task ended with an error.
     case failed
-    /// It was sent, or may have been, and its end is not known: not yet, while the operation runs.
+    /// It was sent, or may have been, and its outcome is unknown. While the operation runs, the outcome may still
+    /// arrive.
     case unknown
 }
 
-/// A call as steps name it.
+/// A call as the steps show it.
 package struct CallName: Sendable, Hashable {
     package let method: CallMethod
     /// The path for people.
@@ -26,16 +27,16 @@ package struct CallName: Sendable, Hashable {
     package init(_ call: Call) { self.init(method: call.method, path: call.shownPath) }
 }
 
-/// Why an operation stopped after a part of it had been carried out, and the way back.
+/// Why an operation stopped after part of it had been carried out, and how to undo that part.
 package struct PartialOutcome: Sendable, Hashable {
-    /// The code that the operation would have had if nothing had been done; `nil` for a task that failed.
+    /// The code that the operation would have if no call had been carried out; `nil` for a task that failed.
     package let code: String?
     package let detail: String
-    /// What stayed of the call that failed, as PVE was found afterwards.
+    /// The effects that remain from the call that failed, as found in PVE afterwards.
     package let left: [StateDrift]
-    /// A ready plan request that takes back what was done; `nil` where there is none.
+    /// A ready plan request that undoes what was done; `nil` if there is none.
     package let undo: FollowUp?
-    /// What ``undo`` does not bring back.
+    /// What ``undo`` does not restore.
     package let undoLeaves: [UndoGap]
 
     package init(code: String?, detail: String, left: [StateDrift] = [], undo: FollowUp?, undoLeaves: [UndoGap] = []) {
@@ -48,16 +49,16 @@ package struct PartialOutcome: Sendable, Hashable {
 }
 
 extension Operation {
-    /// The code of operations of which a part was carried out and the rest was not.
+    /// The code of operations of which only a part was carried out.
     package static let partiallyApplied = "partially_applied"
-    /// The code of operations whose command ran in the guest and ended with another exit code than 0.
+    /// The code of operations whose command ran in the guest and ended with an exit code other than 0.
     package static let commandFailed = "command_failed"
 
-    /// What became of the call with that number in the plan.
+    /// The outcome of the call with that number in the plan.
     package func state(ofCall index: Int) -> StepState { index < steps.count ? steps[index].state : .notSent }
 
-    /// Makes it an operation that was carried out in part, where a call of it was, or where `left` stayed of one that
-    /// failed, which `undo` takes back: then nothing may say that nothing was done.
+    /// Marks the operation as partly carried out if a call was carried out, or if a failed call had the effects in
+    /// `left`, which `undo` takes back. The operation must then not report that nothing was done.
     package mutating func notePartlyDone(_ plan: Plan, left: [StateDrift] = [], undo: FollowUp? = nil) {
         let done = steps.indices.filter { steps[$0].isDone }
         guard !done.isEmpty || !left.isEmpty, partial == nil else { return }
@@ -80,9 +81,9 @@ extension Operation {
             + "the rest was not carried out: \(detail)"
     }
 
-    /// The way back from the calls that were carried out.
+    /// The request that undoes the calls that were carried out.
     private func undo(of done: [Int], in plan: Plan) -> FollowUp? {
-        // Another guest has taken the place of the one that was changed.
+        // Another guest has replaced the one that was changed.
         guard !moved.contains(where: { ["kind", "uuid", "ctime", "hwaddrs"].contains($0.field) }) else { return nil }
         let calls = done.filter { $0 < plan.preview.calls.count }.map { plan.preview.calls[$0] }
         guard calls.count == 1, let snapshot = calls.first.flatMap(plan.takesSnapshot) else { return plan.preview.undo }
@@ -91,7 +92,7 @@ extension Operation {
 }
 
 extension Plan {
-    /// The name of the safety snapshot where that is what the call takes.
+    /// The name of the safety snapshot, if the call takes one.
     fileprivate func takesSnapshot(_ call: Call) -> String? {
         guard request.params["safety_snapshot"] == true, call.method == .post, call.path.last == "snapshot" else {
             return nil
@@ -101,7 +102,7 @@ extension Plan {
 }
 
 extension Operation {
-    /// As it is shown to somebody who may, by these rules, not read the settings of what it is about.
+    /// The form for a caller whom these rules forbid to read the settings of the operation's target.
     package func hidingSettings(by rules: [String]) -> Operation {
         let why = "hidden by \(rules.joined(separator: ", "))"
         var hidden = self

@@ -7,7 +7,7 @@ package enum TaskExit: Sendable, Hashable {
     case warnings(Int)
     case failed(String)
 
-    /// PVE's words for a task whose worker died without a last word.
+    /// PVE's text for a task whose worker died without reporting a status.
     package static let killed = "unexpected status"
 
     /// Reads PVE's text: `OK`, `WARNINGS: 3`, or the error itself.
@@ -22,7 +22,7 @@ package enum TaskExit: Sendable, Hashable {
     }
 }
 
-/// What PVE says of a task.
+/// What PVE reports about a task.
 package enum TaskStatus: Sendable, Hashable {
     case running
     case stopped(TaskExit)
@@ -30,11 +30,11 @@ package enum TaskStatus: Sendable, Hashable {
 
 /// One call of an operation that was sent, or may have been.
 package struct Step: Sendable, Hashable {
-    /// Stored before the call leaves; from then on it counts as sent.
+    /// When the call was about to be sent. This is stored first, and from then on the call counts as sent.
     package let sentAt: Date
     /// PVE's task, where it answered with one.
     package var upid: UPID?
-    /// What became of it.
+    /// The call's outcome.
     package var state: StepState
 
     package init(sentAt: Date, upid: UPID? = nil, state: StepState = .unknown) {
@@ -43,7 +43,7 @@ package struct Step: Sendable, Hashable {
         self.state = state
     }
 
-    /// PVE answered, and nothing of this step is left to wait for: a call that is no task, or a task that ended well.
+    /// The step is done: PVE answered a call that starts no task, or the task ended well.
     package var isDone: Bool { state == .done }
 }
 
@@ -62,33 +62,33 @@ package struct Operation: Sendable {
     package private(set) var endedAt: Date?
     /// The plan's calls, in order.
     package var calls: [CallName]
-    /// The calls as far as they were sent, in order.
+    /// The calls sent so far, in order.
     package var steps: [Step] = []
-    /// A step's task ended well, but not without warnings.
+    /// A step's task ended well, but with warnings.
     package var hasWarnings = false
-    /// Tasks that looked like the first call's before it was sent, and so are not its own.
+    /// Tasks that matched the first call before it was sent, and so do not belong to it.
     package var knownTasks: [UPID] = []
-    /// A stable code where the operation was refused or failed before or at the call.
+    /// A stable code if the operation was refused, or failed before or at the call.
     package var code: String?
     /// Why the operation stopped after a call had been carried out; only with the code ``partiallyApplied``.
     package var partial: PartialOutcome?
-    /// What happened, for people; PVE's own text where PVE said it.
+    /// What happened, for people. If PVE gave a text, it is that text.
     package var message = ""
-    /// What PVE answered to a call that is no task.
+    /// PVE's answer to a call that starts no task.
     package var data: JSON?
     package var logTail: [String] = []
-    /// The log of the newest task without the secrets that its call carried, as far as it is kept; only where it carried
-    /// any. Once the plan has ended nobody could take them out of PVE's log any more.
+    /// The log of the newest task without the secrets that its call carried, as far as it is kept. Only set if the call
+    /// carried secrets. After the plan has ended, these secrets are erased and can no longer be removed from PVE's log.
     package var keptLog: [String] = []
     package var moved: [StateDrift] = []
-    /// What PVE said where it refused.
+    /// PVE's answer when it refused.
     package var upstream: PVERejection?
     package var approvals: [Approval]
     package var cancelRequestedBy: String?
-    /// How many operations stand before this one; 0 when none does.
+    /// How many operations wait ahead of this one; 0 for none.
     package var queuePosition = 0
 
-    /// A new one, which waits for its turn.
+    /// A new operation, which waits for its turn.
     package init(id: RecordID, plan: Plan, approvals: [Approval], createdAt: Date) {
         self.init(
             id: id, planID: plan.id, environment: plan.request.environment, action: plan.request.action,
@@ -96,7 +96,7 @@ package struct Operation: Sendable {
             approvals: approvals, createdAt: createdAt)
     }
 
-    /// As a store has it.
+    /// An operation from a store.
     package init(
         id: RecordID, planID: RecordID, environment: EnvironmentName, action: Action, target: Target,
         requester: Caller, calls: [CallName] = [], approvals: [Approval], createdAt: Date,
@@ -120,7 +120,7 @@ package struct Operation: Sendable {
     /// PVE's newest task of this operation.
     package var upid: UPID? { steps.last { $0.upid != nil }?.upid }
 
-    /// Moves on. Returns false, changing nothing, when the table has no such step.
+    /// Changes the state. Returns false, and changes nothing, if the table does not allow the transition.
     package mutating func move(to next: OperationState, at now: Date) -> Bool {
         guard state.successors.contains(next) else { return false }
         state = next
