@@ -1,9 +1,9 @@
-/// What PVE itself said when it refused.
+/// PVE's own answer when it refused.
 package struct PVERejection: Sendable, Hashable {
     package let status: Int
-    /// PVE's text, of the body or, where that has none, of the status line.
+    /// PVE's text: from the body or, if that has none, from the status line.
     package let reason: String
-    /// What it said of single parameters.
+    /// PVE's errors for single parameters.
     package let errors: [String: String]
 
     package init(status: Int, reason: String, errors: [String: String] = [:]) {
@@ -12,9 +12,9 @@ package struct PVERejection: Sendable, Hashable {
         self.errors = errors
     }
 
-    /// Whether the node that was asked lost another node or process on the way: what was asked may have happened.
+    /// Whether the node that received the call lost another node or process on the way. The call may have taken effect.
     package var isFromGateway: Bool { status == 502 || status == 504 || (595...599).contains(status) }
 
-    /// Whether what was asked never got to the node, or to its daemon: nobody there has refused anything.
+    /// Whether the call never reached its node, or that node's daemon. That node has not refused anything.
     package var isUnreachable: Bool { (502...504).contains(status) || (595...599).contains(status) }
 }

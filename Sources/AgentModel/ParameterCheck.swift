@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// Parameters held against their definitions.
+/// Checks parameters against their definitions.
 struct ParameterCheck {
     private(set) var params = JSONObject()
     private(set) var secrets: [JSONPath: Secret] = [:]
@@ -32,9 +32,9 @@ struct ParameterCheck {
         }
     }
 
-    /// All parameters of one request together; PVE takes no more than half a megabyte.
+    /// The limit for all parameters of one request together. PVE takes no more than half a megabyte.
     private static let maximumBytes = 128 << 10
-    /// Members of one object of parameters.
+    /// The limit for the members of one object of parameters.
     private static let maximumMembers = 256
 
     private mutating func check(
@@ -85,10 +85,10 @@ struct ParameterCheck {
         return found.isEmpty ? .array(elements) : nil
     }
 
-    /// In a list there is no place to keep one apart.
+    /// A secret in a list cannot be stored separately.
     private static let noUserinfo = "holds a URL with a user name or password in it, which is not taken here"
 
-    /// A parameter passed to PVE as it is: a plain name, and a scalar whose text PVE can take.
+    /// A parameter passed to PVE unchanged: a plain name, and a scalar whose text PVE accepts.
     private static func issue(with member: JSONObject.Member, at path: JSONPath) -> JSONError? {
         guard TextForm.word.matches(member.key) else {
             return JSONError(path: path, detail: "a PVE parameter's name is of the form \(TextForm.word.pattern)")
@@ -108,7 +108,7 @@ struct ParameterCheck {
         }
     }
 
-    /// Takes secrets out of a value, leaving a mark in their place.
+    /// Takes secrets out of a value and leaves a mark in their place.
     private mutating func hide(_ value: JSON, at path: JSONPath) -> JSON {
         if case .key(let name)? = path.steps.last, ParameterDefinition.isSecret(name), value.object == nil {
             secrets[path] = Secret(value.string ?? value.text)
@@ -126,7 +126,8 @@ struct ParameterCheck {
 }
 
 extension ParameterDefinition.Form {
-    /// What is wrong with a scalar, for the caller; `nil` where it has the form. A secret's value is not repeated.
+    /// What is wrong with a scalar, for the caller; `nil` if it has the form. The text does not repeat a secret's
+    /// value.
     func problem(with value: JSON, isSecret: Bool) -> String? {
         let got = isSecret ? "another value, which is not repeated" : value.shown.withoutUserinfo
         switch self {

@@ -5,29 +5,29 @@ package struct ParameterDefinition: Sendable, Hashable {
     package indirect enum Form: Sendable, Hashable {
         case boolean
         case integer(ClosedRange<Int>)
-        /// A number with a fraction, perhaps.
+        /// A number that may have a fraction.
         case number(ClosedRange<Double>)
         case text(TextForm)
         case choice([String])
-        /// At least one and at most so many of the form.
+        /// A list of values of the form: at least one, and at most the given number.
         case list(Form, upTo: Int)
-        /// Names and scalar values, passed to PVE as they are.
+        /// Names and scalar values, passed to PVE unchanged.
         case object
     }
 
-    /// How the value goes out to PVE.
+    /// How the value is sent to PVE.
     package enum Encoding: Sendable, Hashable {
         case plain
-        /// A list, each value as a parameter of its own.
+        /// A list, with each value sent as a separate parameter.
         case repeated
-        /// A secret that PVE decodes once more after it has decoded the form.
+        /// A secret that PVE decodes a second time, after the form.
         case percent
     }
 
-    /// How the parameter tells which object an edit is about.
+    /// How the parameter identifies the object that an edit is about.
     package enum Identity: Sendable, Hashable {
         case name
-        /// A place in a list; what is added goes first unless it has one.
+        /// A position in a list. A new entry without one goes first.
         case place
     }
 
@@ -35,15 +35,15 @@ package struct ParameterDefinition: Sendable, Hashable {
     package let name: String
     package let form: Form
     package let summary: String
-    /// Read by the agent; not passed on as a parameter of the call.
+    /// Read by the agent and not passed on as a parameter of the call.
     package let agentOnly: Bool
-    /// Where it may be given.
+    /// When it may be given.
     package let when: Condition
-    /// Where it must be given; `nil` where it never must.
+    /// When it must be given; `nil` for never.
     package let requiredWhen: Condition?
-    /// How many there are of a family; `nil` for a single one.
+    /// The number of members of a family; `nil` for a single parameter.
     package let count: Int?
-    /// What it tells of the object that is edited; `nil` where it is one of the object's settings.
+    /// How it identifies the edited object; `nil` if it is one of the object's settings.
     package let identity: Identity?
     package let encoding: Encoding
 
@@ -66,22 +66,22 @@ package struct ParameterDefinition: Sendable, Hashable {
     /// Whether every request must have it.
     package var required: Bool { requiredWhen == .always }
 
-    /// Whether `key` is this parameter, or one of this family.
+    /// Whether `key` is this parameter or a member of this family.
     package func matches(_ key: String) -> Bool {
         guard let count else { return key == name }
         return name.names(key) && Int(key.dropFirst(name.count - "[n]".count)).map { $0 < count } ?? false
     }
 
-    /// The same where another condition holds.
+    /// The same definition with another condition.
     func only(_ when: Condition, required: Condition? = nil) -> Self {
         Self(
             name, form, requiredWhen: required ?? requiredWhen?.and(when), agentOnly: agentOnly, when: when,
             count: count, identity: identity, encoding: encoding, summary)
     }
 
-    /// Names whose values are secrets wherever they turn up among parameters.
+    /// Names whose values are secrets wherever they occur among parameters.
     ///
-    /// `input-data` and `env` may hold anything; of the others PVE hides the values when they are read.
+    /// `input-data` and `env` may hold anything. PVE itself hides the values of the others in reads.
     package static let secretNames: Set<String> = [
         "password", "cipassword", "keyring", "encryption-key", "master-pubkey", "sshkeys", "secret", "token",
         "token-value", "private-key", "input-data", "env",
@@ -90,12 +90,12 @@ package struct ParameterDefinition: Sendable, Hashable {
     /// Whether the key is one of a guest's network devices.
     package static func isNetworkDevice(_ key: String) -> Bool { "net[n]".names(key) }
 
-    /// Parts of names that nothing but a secret has: also one that is misspelt, and that PVE will refuse, is shown nowhere.
+    /// Parts of names that only secrets have. A misspelt name, which PVE will refuse, is therefore hidden as well.
     private static let secretParts = [
         "passw", "passphrase", "secret", "keyring", "private-key", "api-key", "credential",
     ]
 
-    /// Whether a parameter of this name holds a secret, however it is spelt.
+    /// Whether a parameter of this name holds a secret, in any spelling.
     package static func isSecret(_ name: String) -> Bool {
         let name = name.lowercased().replacing("_", with: "-")
         return secretNames.contains(name) || secretParts.contains { name.contains($0) }
@@ -103,12 +103,12 @@ package struct ParameterDefinition: Sendable, Hashable {
 }
 
 extension ParameterDefinition.Form {
-    /// Free text of at most so many characters.
+    /// Free text with a maximum number of characters.
     static func text(_ limit: Int) -> Self { .text(.text(limit)) }
 
-    /// The value for a request, out of how PVE shows it; `nil` where it shows something else.
+    /// The value for a request, converted from the value that PVE shows; `nil` if PVE shows something else.
     package func value(shownByPVE shown: JSON) -> JSON? {
-        // Some texts come taken apart: `{"keep-last": "3"}`.
+        // PVE returns some texts already split: `{"keep-last": "3"}`.
         let settings = shown.object?.members.map { "\($0.key)=\($0.value.string ?? $0.value.text)" }
         let text = shown.string ?? settings?.sorted().joined(separator: ",") ?? shown.text
         switch self {

@@ -1,27 +1,27 @@
 import StrictJSON
 
-/// What parameters must be to each other; each broken one is an issue with a pointer.
+/// A rule about parameters in relation to each other. Each violation is an issue with a pointer.
 package enum ParameterRule: Sendable, Hashable {
     /// At most one of them.
     case notTogether(String, String)
     case atLeastOne([String])
-    /// No key is set and in this list as well.
+    /// No key is both set and in this list.
     case notSetAndListed(String)
-    /// The disk is one that the target's kind of guest can have.
+    /// The target's kind of guest can have the disk.
     case diskOfKind(String)
-    /// Nothing is in both lists.
+    /// No value is in both lists.
     case disjoint(String, String)
     /// The volume is on the target.
     case onTarget(String)
-    /// An edit with `op` change changes something.
+    /// An edit with `op` change gives at least one setting.
     case changesSomething
     case checksumFits
-    /// The object of a firewall is one that the target has, and can be edited so.
+    /// The target has this kind of firewall object, and the object supports the operation.
     case firewallObject
-    /// Somebody joins or leaves.
+    /// At least one member joins or leaves.
     case membersGiven
 
-    /// Reports what breaks the rule, with a pointer to it.
+    /// Reports each violation of the rule, with a pointer to it.
     func check(_ params: JSONObject, of definition: ActionDefinition, on target: Target, _ reader: inout ObjectReader) {
         func names(_ list: String) -> [String] { (params[list]?.array ?? []).compactMap(\.string) }
         switch self {

@@ -1,7 +1,8 @@
 extension String {
-    /// Every byte of the UTF-8 text but RFC 3986's unreserved ones as `%XX`.
+    /// Encodes every byte of the UTF-8 text as `%XX`, except RFC 3986's unreserved characters.
     ///
-    /// Proxmox VE splits forms at `;` as well as `&`, and cuts a value at a second `=`, so nothing reserved may stay.
+    /// Proxmox VE splits forms at `;` as well as `&`, and cuts a value at a second `=`, so all reserved characters must
+    /// be encoded.
     package var percentEncoded: String {
         let digits = Array("0123456789ABCDEF".utf8)
         var out: [UInt8] = []

@@ -1,6 +1,6 @@
 package import FoundationEssentials
 
-/// A stored wish: what it would do, what policy says, and where it stands. Only ``standing`` ever changes.
+/// A stored plan: what it would do, the policy's decision, and its progress. Only ``standing`` ever changes.
 package struct Plan: Sendable {
     package let id: RecordID
     package private(set) var request: ActionRequest
@@ -16,11 +16,11 @@ package struct Plan: Sendable {
     package let expiresAt: Date
     package private(set) var standing: Standing
 
-    /// What becomes of a plan.
+    /// The part of a plan that changes.
     package struct Standing: Sendable, Hashable {
         package var state: PlanState
         package var approvals: [Approval]
-        /// The no of an approver, where there is one.
+        /// An approver's rejection, if there is one.
         package var rejection: Approval?
         /// The operation that claimed the plan.
         package var operationID: RecordID?
@@ -38,7 +38,7 @@ package struct Plan: Sendable {
         }
     }
 
-    /// `standing` is where a store has it; `nil` for a new plan, whose decision says where it begins.
+    /// `standing` comes from a store; `nil` for a new plan, whose decision determines its first state.
     package init(
         id: RecordID, request: ActionRequest, requestHash: String, planHash: String, requester: Caller,
         environmentIdentity: String, policyVersion: String, decision: Decision, preview: Preview,
@@ -67,7 +67,7 @@ package struct Plan: Sendable {
     package var operationID: RecordID? { standing.operationID }
     package var endedAt: Date? { standing.endedAt }
 
-    /// Moves on. Returns false, changing nothing, when the table has no such step.
+    /// Changes the state. Returns false, and changes nothing, if the table does not allow the transition.
     package mutating func move(to next: PlanState, at now: Date) -> Bool {
         guard state.successors.contains(next) else { return false }
         standing.state = next
@@ -75,8 +75,9 @@ package struct Plan: Sendable {
         return true
     }
 
-    /// Adds a yes and moves to `approved` when it was the last one needed: as many as the plan requires, and as rules
-    /// that came later ask for. False, changing nothing, when none is awaited or this approver has given theirs.
+    /// Adds an approval, and moves to `approved` if no more are needed. The plan needs as many as it requires itself,
+    /// or as many as later rules require if that is more. Returns false, and changes nothing, if the plan does not
+    /// await approval or this approver has approved already.
     package mutating func approve(_ approval: Approval, needing later: Int = 0) -> Bool {
         guard state == .awaitingApproval, !approvals.contains(where: { $0.isBy(approval.approver) }) else {
             return false
@@ -85,20 +86,21 @@ package struct Plan: Sendable {
         return approvals.count < max(requires.approvals, later) || move(to: .approved, at: approval.at)
     }
 
-    /// Ends the plan by an approver's no. False, changing nothing, when no word is awaited.
+    /// Ends the plan by an approver's rejection. Returns false, and changes nothing, if the state table does not allow
+    /// it.
     package mutating func reject(_ rejection: Approval) -> Bool {
         guard move(to: .rejected, at: rejection.at) else { return false }
         standing.rejection = rejection
         return true
     }
 
-    /// Takes back the approvals that do not count any more; an approved plan awaits others from here on.
+    /// Removes the approvals that no longer count. An approved plan then awaits approval again.
     package mutating func withdraw(at now: Date, keeping counts: (Approval) -> Bool) {
         standing.approvals.removeAll { !counts($0) }
         if state == .approved { _ = move(to: .awaitingApproval, at: now) }
     }
 
-    /// As it is shown to somebody who may, by these rules, not read the settings of what it reaches.
+    /// The form for a caller whom these rules forbid to read the settings of what the plan reaches.
     package func hidingSettings(by rules: [String]) -> Plan {
         var decision = decision
         if let check = decision.rules.first(where: { $0.hasPrefix("check:") }), !decision.allowed {
@@ -114,7 +116,7 @@ package struct Plan: Sendable {
     /// Binds the plan to the operation that carries it out.
     package mutating func claim(by operation: RecordID) { standing.operationID = operation }
 
-    /// Frees the plan from its operation, so that it can be applied again.
+    /// Releases the plan from its operation, so that it can be applied again.
     package mutating func release() { standing.operationID = nil }
 
     private mutating func end(at now: Date) {

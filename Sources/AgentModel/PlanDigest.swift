@@ -2,12 +2,12 @@ import Crypto
 import FoundationEssentials
 package import StrictJSON
 
-/// The hashes that bind an approval to what was shown.
+/// The hashes that bind an approval to what the approver saw.
 ///
-/// The forms that are hashed are written here and nowhere else. They never change: a field that is renamed in an answer,
-/// a record or a stored document keeps its name here, or the hashes of plans that are under way would not be theirs.
+/// The hashed forms are written only here, and they never change. A field that is renamed in an answer, a record or a
+/// stored document keeps its old name here. Otherwise the hashes of plans under way would no longer match.
 package struct PlanDigest: Sendable {
-    /// Keys the hashes of secrets, so that a hash gives no hint of a short password.
+    /// Keys the hashes of secrets, so that a hash reveals nothing about a short password.
     private let key: InstallationKey
 
     package init(key: InstallationKey) { self.key = key }
@@ -15,7 +15,7 @@ package struct PlanDigest: Sendable {
     /// Lower-case hex SHA-256 of the RFC 8785 canonical form.
     package static func hash(_ value: JSON) -> String { hexadecimal(SHA256.hash(data: value.canonicalBytes)) }
 
-    /// A hash of what a caller sent, which may hold secrets: for telling whether it was sent again.
+    /// A hash of the caller's request, which may hold secrets. It shows whether the same request is sent again.
     package func payloadHash(_ value: JSON) -> String { key.authenticate(value.canonicalBytes) }
 
     /// The hash of `{environment, action, target, params, dry_run}`, defaults filled in, secrets as an HMAC.

@@ -1,12 +1,12 @@
 package import FoundationEssentials
 package import StrictJSON
 
-/// Who asks: the authenticated principal, and the label that was sent along.
+/// The caller: the authenticated principal, and the label that the request carried.
 package struct Caller: Sendable, Hashable {
     package let principal: String
-    /// `X-Actor-ID` as it was sent.
+    /// `X-Actor-ID` as the caller sent it.
     package let label: String?
-    /// Came with the one shared token: then the label is all that tells callers apart.
+    /// The request came with the one shared token. Only the label then distinguishes callers.
     package let isShared: Bool
 
     package init(principal: String, label: String?, isShared: Bool = false) {
@@ -15,26 +15,26 @@ package struct Caller: Sendable, Hashable {
         self.isShared = isShared
     }
 
-    /// The name in records: the principal; with the shared token the label where there is one.
+    /// The name in records: the principal or, with the shared token, the label if there is one.
     package var actor: String { isShared ? label ?? principal : principal }
 
-    /// The same text for the same party: its plans are its own.
+    /// Identifies a party. A party owns the plans that it made.
     package var party: String { isShared ? "label:\(label ?? "")" : "principal:\(principal)" }
 
     package func isSameParty(as other: Caller) -> Bool { party == other.party }
 }
 
-/// What policy says about a request.
+/// The policy's decision on a request.
 package struct Decision: Sendable, Hashable {
     package var allowed: Bool
     package var risk: Risk
     package var requiresApproval: Bool
     package var reason: String
-    /// The rules that said so: `base:start_vm`, `env:read_only`, `check:guest-exists`, `rule:two-for-prod`.
+    /// The rules behind the decision: `base:start_vm`, `env:read_only`, `check:guest-exists`, `rule:two-for-prod`.
     package var rules: [String]
-    /// How many approvals, where any is required.
+    /// The number of approvals, if any are required.
     package var approvals: Int
-    /// Everything that was judged, and by which of the configured rules.
+    /// Every subject that was judged, and the configured rules that matched it.
     package var subjects: [JudgedSubject]
 
     package init(
@@ -51,7 +51,7 @@ package struct Decision: Sendable, Hashable {
     }
 }
 
-/// A subject as a decision names it, with the configured rules that matched it.
+/// A subject as a decision shows it, with the configured rules that matched it.
 package struct JudgedSubject: Sendable, Hashable {
     package let role: Subject.Role
     package let name: String
@@ -64,7 +64,7 @@ package struct JudgedSubject: Sendable, Hashable {
     }
 }
 
-/// One thing that planning looked at.
+/// The result of one check during planning.
 package struct Check: Sendable, Hashable {
     package enum Level: String, Sendable, Hashable {
         case ok, warn, block
@@ -72,7 +72,7 @@ package struct Check: Sendable, Hashable {
 
     package let id: String
     package let level: Level
-    /// What was found and, for a block, the cure.
+    /// What was found and, for a block, how to fix it.
     package let detail: String
 
     package init(_ id: String, _ level: Level, _ detail: String) {
@@ -82,7 +82,7 @@ package struct Check: Sendable, Hashable {
     }
 }
 
-/// A difference that the plan would make.
+/// A change that the plan would make.
 package struct Change: Sendable, Hashable {
     package let key: String
     package let from: JSON
@@ -95,9 +95,9 @@ package struct Change: Sendable, Hashable {
     }
 }
 
-/// Something that an undo does not bring back.
+/// Something that an undo does not restore.
 package struct UndoGap: Sendable, Hashable {
-    /// The key of a change, where it is about one; else a word for what it is.
+    /// The key of the change that it is about; otherwise a word for what it is.
     package let key: String
     package let detail: String
 
@@ -107,11 +107,11 @@ package struct UndoGap: Sendable, Hashable {
     }
 }
 
-/// The live state a plan was made on.
+/// The live state that a plan is based on.
 package struct Observed: Sendable, Hashable {
-    /// All that was seen, as the preview shows it.
+    /// Everything that was observed, as the preview shows it.
     package var shown: JSONObject
-    /// The fields that must be the same at apply.
+    /// The fields that must be unchanged when the plan is applied.
     package var compared: [String]
 
     package init(shown: JSONObject = [:], compared: [String] = []) {
@@ -119,9 +119,10 @@ package struct Observed: Sendable, Hashable {
         self.compared = compared
     }
 
-    /// The compared fields that differ now; of objects, such as the other guests that are named, their own fields.
+    /// The compared fields that have changed. For objects, such as the other named guests, it lists the objects'
+    /// fields.
     package func moved(to found: Observed) -> [StateDrift] {
-        // What only one of them has to compare has come, or gone.
+        // A field that only one of the two states compares has appeared or disappeared.
         let fields = compared + found.compared.filter { !compared.contains($0) }
         return fields.flatMap { Self.moved($0, shown[$0] ?? .null, found.shown[$0] ?? .null) }
     }
@@ -142,7 +143,7 @@ package struct Observed: Sendable, Hashable {
     }
 }
 
-/// A field of the observed state that is no longer what was planned on.
+/// A field of the observed state that has changed since planning.
 package struct StateDrift: Sendable, Hashable {
     package let field: String
     package let planned: JSON
@@ -155,22 +156,22 @@ package struct StateDrift: Sendable, Hashable {
     }
 }
 
-/// What applying a plan would do, from live state.
+/// What applying a plan would do, derived from live state.
 package struct Preview: Sendable {
     package var calls: [Call]
     package var observed: Observed
     package var changes: [Change]
     package var noop: Bool
-    /// Nothing brings back what the action is about.
+    /// The action cannot be undone.
     package var irreversible: Bool
-    /// A ready plan request that takes the change back; `nil` where there is none.
+    /// A ready plan request that undoes the change; `nil` if there is none.
     package var undo: FollowUp?
-    /// What ``undo`` does not bring back.
+    /// What ``undo`` does not restore.
     package var undoLeaves: [UndoGap] = []
     package var checks: [Check]
     /// The digest of the object that an edit names, as PVE gave it.
     package var digest: String?
-    /// What policy judges.
+    /// What the policy judges.
     package var reach: Reach
 
     package init(
@@ -189,8 +190,8 @@ package struct Preview: Sendable {
 }
 
 extension Preview {
-    /// What is left of it without anything that was read from PVE: the calls without their parameters, which may hold what
-    /// was there before, and what was checked without the details.
+    /// The preview without anything that was read from PVE. Calls lose their parameters, which may contain earlier
+    /// settings, and checks lose their details.
     func hidingSettings(by rules: [String]) -> Preview {
         let detail = "hidden by \(rules.joined(separator: ", "))"
         return Preview(
@@ -200,15 +201,15 @@ extension Preview {
     }
 }
 
-/// How much an approval is worth.
+/// How strong an approval is.
 package enum Assurance: String, Sendable, Hashable {
-    /// A name in the body of the apply request, vouched for by the holder of the shared token.
+    /// A name in the body of the apply request. The holder of the shared token vouches for it.
     case declared
     /// Given under the approver's own token.
     case verified
 }
 
-/// How many approvals a plan needs, and of which worth.
+/// How many approvals a plan needs, and how strong they must be.
 package struct Requirement: Sendable, Hashable {
     package var approvals: Int
     package var assurance: Assurance
@@ -219,13 +220,13 @@ package struct Requirement: Sendable, Hashable {
     }
 }
 
-/// An approver's word on one plan.
+/// An approver's decision on one plan.
 package struct Approval: Sendable, Hashable {
     package let approver: String
     package let assurance: Assurance
     package let at: Date
     package let reason: String?
-    /// A reference to where the decision was made, such as a ticket's number.
+    /// A reference to where the decision was made, such as a ticket number.
     package let ticket: String?
 
     package init(approver: String, assurance: Assurance, at: Date, reason: String? = nil, ticket: String? = nil) {
@@ -236,6 +237,6 @@ package struct Approval: Sendable, Hashable {
         self.ticket = ticket
     }
 
-    /// Whether that is the approver's name; one person has it in any case, and with any token.
+    /// Whether this is the approver's name. Upper and lower case, or another token, do not make another person.
     package func isBy(_ name: String) -> Bool { approver.lowercased() == name.lowercased() }
 }

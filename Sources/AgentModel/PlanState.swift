@@ -1,10 +1,10 @@
-/// Where a plan stands.
+/// The state of a plan.
 package enum PlanState: String, Sendable, Hashable, CaseIterable {
     case denied
     case awaitingApproval = "awaiting_approval"
     case approved, rejected, expired, cancelled, stale, applying, applied, failed, unknown
 
-    /// Every state that may follow this one; the whole table, nothing else is possible.
+    /// Every state that may follow this one. No other transition is possible.
     package var successors: Set<PlanState> {
         switch self {
         case .awaitingApproval: [.approved, .rejected, .expired, .cancelled]
@@ -15,14 +15,14 @@ package enum PlanState: String, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// Nothing follows but, for `unknown`, a word by hand.
+    /// No state follows, except that `unknown` can be settled by hand.
     package var isEnded: Bool { successors.isEmpty || self == .unknown }
 
     /// Whether the plan could still be applied.
     package var isLive: Bool { self == .awaitingApproval || self == .approved }
 }
 
-/// Where an operation stands.
+/// The state of an operation.
 package enum OperationState: String, Sendable, Hashable, CaseIterable {
     case queued, running, succeeded
     case succeededWithWarnings = "succeeded_with_warnings"
@@ -40,7 +40,7 @@ package enum OperationState: String, Sendable, Hashable, CaseIterable {
 
     package var isEnded: Bool { self != .queued && self != .running }
 
-    /// The state that an operation's end gives its plan, once the plan has been consumed.
+    /// The state of the plan when its operation ends, once the plan has been consumed.
     package var planState: PlanState? {
         switch self {
         case .queued, .running: nil

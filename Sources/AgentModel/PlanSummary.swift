@@ -1,21 +1,21 @@
 import StrictJSON
 
-/// A plan as lists show it: all but what its preview holds.
+/// A plan as lists show it: everything except the contents of its preview.
 package struct PlanSummary: Sendable {
-    /// With the outline of its preview, and without secrets.
+    /// The plan with the outline of its preview, and without secrets.
     package let plan: Plan
     /// How many calls and changes its preview has.
     package let calls: Int
     package let changes: Int
 
     package init(_ plan: Plan) {
-        // Of what it reaches only what a rule matched: there may be hundreds.
+        // A plan may reach hundreds of subjects. Only those that a rule matched are kept.
         var decision = plan.decision
         decision.subjects.removeAll { $0.role != .target && $0.rules.isEmpty }
         self.init(plan.outline(decision), calls: plan.preview.calls.count, changes: plan.preview.changes.count)
     }
 
-    /// As a store has it.
+    /// A summary from a store.
     package init(_ outline: Plan, calls: Int, changes: Int) {
         plan = outline
         self.calls = calls
@@ -24,8 +24,8 @@ package struct PlanSummary: Sendable {
 }
 
 extension Plan {
-    /// The same plan, whose preview only tells what the target is called and what stands in the way. All that is kept of
-    /// a read or a dry run.
+    /// The same plan with a preview that has only the target's name and the blocks. Of a read or a dry run, only this
+    /// is kept.
     package var outline: Plan { outline(decision) }
 
     fileprivate func outline(_ decision: Decision) -> Plan {
@@ -48,7 +48,8 @@ extension Preview {
 }
 
 extension Operation {
-    /// The same operation without what can be large: PVE's answer, the end of the task's log, what has moved.
+    /// The same operation without the parts that can be large: PVE's answer, the end of the task's log, the changed
+    /// fields.
     package var outline: Operation {
         var outline = self
         outline.data = nil

@@ -1,20 +1,20 @@
-/// One thing that a caller may do in an environment.
+/// A right that a caller may have in an environment.
 package enum Right: String, Sendable, Hashable, CaseIterable {
-    /// Look: environments, inventory, plans, operations; reads and dry runs.
+    /// Read environments, inventory, plans and operations; make reads and dry runs.
     case view
-    /// Ask for changes, and apply and cancel what one asked for.
+    /// Request changes, and apply and cancel one's own plans.
     case change
-    /// Approve, reject and cancel what others asked for; settle unknown outcomes.
+    /// Approve, reject and cancel other callers' plans; settle unknown outcomes.
     case approve
     /// Read the audit records.
     case audit
     /// Set a freeze.
     case freeze
-    /// Lift one.
+    /// Lift a freeze.
     case unfreeze
 }
 
-/// What a principal is there for; the names are those of the configuration.
+/// The role of a principal, with its name in the configuration.
 package enum Role: String, Sendable, Hashable, CaseIterable {
     case viewer, `operator`, approver, auditor
 
@@ -28,11 +28,11 @@ package enum Role: String, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// Somebody with a token: an agent, a person or a script, and what they may do where.
+/// The holder of a token: an agent, a person or a script, with its rights and their environments.
 package struct Principal: Sendable, Hashable {
     package let id: String
     package let rights: Set<Right>
-    /// `nil` for all environments, those of tomorrow too.
+    /// `nil` for all environments, including future ones.
     package let environments: Set<EnvironmentName>?
     /// The holder of the one shared token, whose approvals are declarations.
     package let isShared: Bool
@@ -51,13 +51,13 @@ package struct Principal: Sendable, Hashable {
         isShared = true
     }
 
-    /// Who holds the shared token: everything, but no verified approval.
+    /// The holder of the shared token: all rights, but its approvals are not verified.
     package static let shared = Principal(sharedAs: "operator")
-    /// Nobody; has no rights.
+    /// An unauthenticated caller. It has no rights.
     package static let nobody = Principal(id: "anonymous", roles: [])
 
-    /// Whether records give this name, in any case, to the agent itself, to somebody it does not know, or to a freeze by a
-    /// file: no caller, label or approver can have it.
+    /// Whether records use this name, in upper or lower case, for the agent itself, for an unknown caller or for a
+    /// freeze by a file. No caller, label or approver can have such a name.
     package static func isReserved(_ name: String) -> Bool {
         ["proxmox-agent", "anonymous", "unauthenticated", "file"].contains(name.lowercased())
     }
@@ -66,17 +66,17 @@ package struct Principal: Sendable, Hashable {
         rights.contains(right) && environments?.contains(environment) ?? true
     }
 
-    /// Whether nothing but the roles bounds the right, as a global freeze and its end need.
+    /// Whether the right holds in every environment. Setting and lifting a global freeze require that.
     package func mayEverywhere(_ right: Right) -> Bool { rights.contains(right) && environments == nil }
 }
 
-/// All who may get in, by id.
+/// All principals, by id.
 package struct Directory: Sendable, Hashable {
     private let principals: [String: Principal]
-    /// Nobody but the holder of the shared token: approvals are declared in the apply request.
+    /// Only the holder of the shared token. Approvals are declared in the apply request.
     package let isShared: Bool
 
-    /// - Parameter principals: with unique ids; of two with one id the first counts.
+    /// - Parameter principals: with unique ids. Of two with the same id, the first counts.
     package init(_ principals: [Principal]) {
         self.principals = Dictionary(principals.map { ($0.id, $0) }) { first, _ in first }
         isShared = principals.contains(where: \.isShared)
@@ -87,7 +87,7 @@ package struct Directory: Sendable, Hashable {
 
     package var isEmpty: Bool { principals.isEmpty }
 
-    /// The principal behind a caller as things stand now; `nil` when there is none such any more.
+    /// The principal behind a caller at present; `nil` if it no longer exists.
     package func principal(of caller: Caller) -> Principal? {
         principals[caller.principal].flatMap { $0.isShared == caller.isShared ? $0 : nil }
     }

@@ -1,9 +1,9 @@
 package import StrictJSON
 
-/// PVE's syntax for several settings in one text, `virtio=BC:24:11:4A:0F:A2,bridge=vmbr0,tag=5`, taken apart.
+/// PVE's syntax for several settings in one text, `virtio=BC:24:11:4A:0F:A2,bridge=vmbr0,tag=5`, split into its parts.
 package enum PropertyString {
-    /// What a text without a key is, by the key of the configuration that holds it; a machine's network device has the
-    /// model in the key's place.
+    /// The name of the setting that a text without a key gives, by the configuration key. A virtual machine's network
+    /// device has the model in place of the key.
     private static let leading: [String: String] = [
         "ide[n]": "volume", "sata[n]": "volume", "scsi[n]": "volume", "virtio[n]": "volume", "efidisk0": "volume",
         "tpmstate0": "volume", "unused[n]": "volume", "rootfs": "volume", "mp[n]": "volume", "cpu": "cputype",
@@ -13,7 +13,7 @@ package enum PropertyString {
         "numa[n]": "", "dev[n]": "path", "virtiofs[n]": "dirid", "net[n]": "", "ivshmem": "", "spice_enhancements": "",
     ]
 
-    /// The settings of a value of the key `key`; `nil` where the key holds a single one.
+    /// The settings in a value of the key `key`; `nil` if the key holds a single value.
     package static func settings(_ key: String, _ text: String) -> JSONObject? {
         guard let first = leading.first(where: { $0.key.names(key) })?.value else { return nil }
         var settings = JSONObject()

@@ -1,19 +1,19 @@
 package import StrictJSON
 
-/// Takes secrets out of what came from elsewhere: PVE's errors, logs and answers may repeat what they were sent.
+/// Takes secrets out of text from other systems. PVE's errors, logs and answers may repeat what was sent to PVE.
 package struct Redaction: Sendable {
-    /// UTF-8 of everything to look for, the longest first.
+    /// Everything to look for as UTF-8, the longest first.
     private let wanted: [[UInt8]]
     private static let mark = Array(Secret("").description.utf8)
 
-    /// Knows the secrets of `calls`: whole, without white space around them, line by line, what is behind a `=`, and all of
-    /// that percent-encoded.
+    /// Finds the secrets of `calls` as a whole, without surrounding white space, line by line, and as the part after a
+    /// `=`. It finds all of these percent-encoded as well.
     package init(_ calls: [Call]) {
         var texts: Set<String> = []
         for case .secret(let secret) in calls.flatMap(\.parameters).map(\.value) {
             let text = secret.reveal()
             let lines = text.split(whereSeparator: \.isNewline).map(Self.trimmed)
-            // Of `NAME=value`, which is how environments are written, the value alone may be repeated.
+            // Environment variables are written `NAME=value`, and PVE may repeat the value alone.
             let values = lines.compactMap { line in
                 line.firstIndex(of: "=").map { String(line[line.index(after: $0)...]) }
             }
@@ -31,8 +31,8 @@ package struct Redaction: Sendable {
         return String(decoding: bytes, as: UTF8.self).withoutUserinfo
     }
 
-    /// The same for every text in `value`; members that are secrets by their name are taken out whole, and so are the
-    /// values of rows that name one in `key`.
+    /// Redacts every text in `value`. Members with a secret's name are taken out whole, and so are the values of rows
+    /// whose `key` is such a name.
     package func callAsFunction(_ value: JSON) -> JSON {
         switch value {
         case .string(let text): return .string(self(text))
@@ -63,7 +63,7 @@ package struct Redaction: Sendable {
                 out += mark
                 at += secret.count
             } else if bytes.count - at >= 4, bytes[at] == secret[0], secret.starts(with: bytes[at...]) {
-                // The beginning of one, where a text was cut.
+                // The beginning of a secret, where a text was cut.
                 out += mark
                 at = bytes.count
             } else {
@@ -82,7 +82,7 @@ package struct Redaction: Sendable {
 }
 
 extension String {
-    /// The text with `<redacted>` for every user name and password in a URL, `https://user:pass@host/`.
+    /// The text with `<redacted>` in place of every user name and password in a URL, `https://user:pass@host/`.
     package var withoutUserinfo: String {
         guard contains("://"), contains("@") else { return self }
         var out: [UInt8] = []
@@ -98,7 +98,7 @@ extension String {
         return String(decoding: out + rest, as: UTF8.self)
     }
 
-    /// Whether a byte cannot stand in the part of a URL that names user, host and port.
+    /// Whether a byte cannot occur in the part of a URL that contains user, host and port.
     private static func endsAuthority(_ byte: UInt8) -> Bool {
         byte <= 0x20 || byte == 0x7F || #"/?#\"<>"#.utf8.contains(byte)
     }

@@ -1,12 +1,12 @@
 /// Text that must not be seen: a token, a password, a key.
 ///
-/// It prints and mirrors as `<redacted>`, cannot be encoded, and gives its text only to ``reveal()``.
+/// It prints and mirrors as `<redacted>` and cannot be encoded. Only ``reveal()`` returns its text.
 package struct Secret: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     private let text: String
 
     package init(_ text: String) { self.text = text }
 
-    /// The text itself; call it where the text leaves the process, nowhere else.
+    /// The text itself. Call this only where the text leaves the process.
     package func reveal() -> String { text }
 
     package var description: String { "<redacted>" }

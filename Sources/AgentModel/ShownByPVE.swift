@@ -1,8 +1,9 @@
 package import StrictJSON
 
-/// What PVE and its plugins mean by a value: one sends numbers where the other sends texts, and Perl knows no booleans.
+/// Reads values in the forms that PVE and its plugins use. Some send numbers where others send texts, and Perl has no
+/// booleans.
 extension JSON {
-    /// A boolean in any of PVE's spellings; `nil` for what is none.
+    /// A boolean in any of PVE's spellings; `nil` for any other value.
     package var flag: Bool? {
         switch self {
         case .bool(let value): value
@@ -17,7 +18,8 @@ extension JSON {
         }
     }
 
-    /// A whole number, as a number or as a text of digits; `nil` for what is none or does not fit 64 bits.
+    /// A whole number, given as a number or as digits; `nil` for any other value, and for one that does not fit 64
+    /// bits.
     package var whole: Int64? {
         switch self {
         case .integer(let value): value
@@ -27,7 +29,7 @@ extension JSON {
         }
     }
 
-    /// A number of bytes, or of anything else there can be very many of; `nil` for what is none.
+    /// A number of bytes, or another count that can be very large; `nil` for any other value.
     package var amount: UInt64? {
         switch self {
         case .integer(let value): UInt64(exactly: value)

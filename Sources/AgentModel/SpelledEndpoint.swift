@@ -1,13 +1,13 @@
 import StrictJSON
 
-/// The PVE path that `storage_edit` and `firewall_edit` spell out, parsed and held to the target.
+/// The PVE path that the caller of `storage_edit` or `firewall_edit` spells out, parsed and bounded by the target.
 ///
-/// A path is never pasted into a URL: it is taken apart here, matched against what the target allows, and put
-/// together again from its parts.
+/// A path is never pasted into a URL. It is split here, matched against what the target allows, and rebuilt from its
+/// parts.
 struct SpelledEndpoint {
     let path: [String]
 
-    /// What may follow the firewall's own path; `*` is one name, `**` an address with an optional `/bits`.
+    /// What may follow the firewall's own path. `*` is one name, `**` an address with an optional `/bits`.
     private static let rules: [(CallMethods, [String])] = [
         ([.put], ["options"]), ([.post], ["rules"]), ([.put, .delete], ["rules", "*"]),
     ]
@@ -20,7 +20,7 @@ struct SpelledEndpoint {
     ]
     private typealias CallMethods = Set<CallMethod>
 
-    /// Takes `text` apart. Throws what is wrong with it as a sentence for the caller.
+    /// Parses `text`. Throws a sentence for the caller that says what is wrong.
     init(_ text: String, _ method: CallMethod, for target: Target, params: JSONObject) throws(EndpointError) {
         var parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         guard parts.first == "", parts.count > 1 else { throw EndpointError("must start with /") }
@@ -38,10 +38,10 @@ struct SpelledEndpoint {
         }
     }
 
-    /// The node that the path names, where it names one.
+    /// The node that the path names, if any.
     var node: NodeName? { path.first == "nodes" && path.count > 1 ? NodeName(path[1]) : nil }
 
-    /// Whether PVE compares a `digest` before it changes what this path names.
+    /// Whether PVE compares a `digest` before it changes the object at this path.
     func takesDigest(_ method: CallMethod) -> Bool {
         switch method {
         case .put: return true

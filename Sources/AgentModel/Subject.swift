@@ -1,22 +1,22 @@
-/// A guest, volume, storage, pool or node that a request reaches, and what it is to the request.
+/// A guest, volume, storage, pool or node that a request reaches, and its role in the request.
 package struct Subject: Sendable, Hashable {
     package enum Role: String, Sendable, Hashable, CaseIterable {
-        /// What the request names as its target.
+        /// The request's target.
         case target
-        /// Where data or an identity comes from: the owner of a volume or of an archive.
+        /// The source of data or of an identity: the owner of a volume or of an archive.
         case source
         /// One of several that the request is about, such as the guests of a bulk action or of a pool.
         case member
-        /// What the request changes beside that, such as the guests on a node that goes down.
+        /// Something else that the request changes, such as the guests on a node that shuts down.
         case affected
     }
 
     package let role: Role
     /// `vm/101`, `storage/local`, `volume/local-lvm:vm-101-disk-0`: as decisions and previews show it.
     package let name: String
-    /// Other names that rules may mean it by: the pools that a guest is in, the guest of a firewall.
+    /// Other names by which rules may refer to it: the pools of a guest, the guest of a firewall.
     package var aliases: [String]
-    /// A guest's tags in lower case; of a guest that is yet to be made, those that it gets.
+    /// A guest's tags in lower case; for a guest that does not exist yet, the tags that it will have.
     package var tags: Set<String>
 
     package init(_ role: Role, _ name: String, aliases: [String] = [], tags: Set<String> = []) {
@@ -26,20 +26,20 @@ package struct Subject: Sendable, Hashable {
         self.tags = tags
     }
 
-    /// The target by its names alone, for what is decided without looking at PVE.
+    /// The target with only its names, for decisions made without reading from PVE.
     package init(_ target: Target) {
         self.init(.target, target.description, aliases: target.subjectAliases)
     }
 
-    /// Every name that the pattern of a rule is held against.
+    /// Every name that a rule's pattern is matched against.
     package var names: [String] { [name] + aliases }
 }
 
-/// What policy judges beside the request itself, as planning saw it.
+/// What the policy judges besides the request itself, as planning observed it.
 package struct Reach: Sendable, Hashable {
-    /// The target first; each name once.
+    /// The target first, and each name once.
     package private(set) var subjects: [Subject]
-    /// Ids of the touch rules that hold because of the target as it is now.
+    /// Ids of the touch rules that hold because of the target's present state.
     package var liveEscalations: [String]
     /// Tags and pools that guests lose, `tag/web` and `pool/prod`.
     package var losses: [String]
@@ -50,13 +50,13 @@ package struct Reach: Sendable, Hashable {
         self.losses = losses
     }
 
-    /// Of a request that nothing is known of but its target.
+    /// For a request of which only the target is known.
     package init(_ target: Target) { self.init(subjects: [Subject(target)]) }
 
-    /// Adds a subject whose name is new.
+    /// Adds a subject unless its name is already present.
     package mutating func append(_ subject: Subject) { subjects.append(subject) }
 
-    /// Gives the subject at `index` the aliases and tags of the other as well.
+    /// Adds the other subject's aliases and tags to the subject at `index`.
     package mutating func merge(_ subject: Subject, at index: Int) {
         subjects[index].tags.formUnion(subject.tags)
         for alias in subject.aliases where !subjects[index].aliases.contains(alias) {
@@ -66,7 +66,7 @@ package struct Reach: Sendable, Hashable {
 }
 
 extension Target {
-    /// What rules call the same thing as well.
+    /// Other names by which rules refer to the same thing.
     package var subjectAliases: [String] {
         if case .firewall(.guest(let guest)) = self { return [guest.description] }
         if case .firewall(.node(let node)) = self { return ["node/\(node)"] }
@@ -75,7 +75,7 @@ extension Target {
 }
 
 extension PoolName {
-    /// The pool and those that it is nested in, as rules name them: `pool/a/b`, `pool/a`.
+    /// The pool and its parent pools, as rules name them: `pool/a/b`, `pool/a`.
     package var subjectNames: [String] {
         let parts = description.split(separator: "/")
         return (1...max(1, parts.count)).reversed().map { "pool/" + parts.prefix($0).joined(separator: "/") }

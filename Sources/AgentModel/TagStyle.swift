@@ -2,14 +2,14 @@ package import StrictJSON
 
 /// How a cluster writes the tags of its guests: `tag-style` of its options.
 package struct TagStyle: Sendable, Hashable {
-    /// `Prod` and `prod` are two tags; without, PVE writes all in lower case.
+    /// `Prod` and `prod` are two tags. Otherwise PVE writes all tags in lower case.
     package var isCaseSensitive = false
-    /// They stay in the order in which they are given; without, PVE sorts them.
+    /// Tags keep the order in which they are given. Otherwise PVE sorts them.
     package var keepsOrder = false
 
     package init() {}
 
-    /// The value of `tag-style` as `GET /cluster/options` has it: taken apart, or in one text.
+    /// The value of `tag-style` as in `GET /cluster/options`: already split, or one text.
     package init(shownByPVE shown: JSON?) {
         var fields = shown?.object ?? [:]
         for part in (shown?.string ?? "").split(separator: ",") {
@@ -20,12 +20,12 @@ package struct TagStyle: Sendable, Hashable {
         keepsOrder = fields["ordering"] == "config"
     }
 
-    /// The tags of a text, as they stand there.
+    /// The tags in a text, as written.
     package static func list(_ text: String) -> [String] {
         text.split(whereSeparator: { ";, ".contains($0) }).map(String.init)
     }
 
-    /// What is the same for PVE.
+    /// The form in which PVE compares tags.
     package func name(of tag: String) -> String { isCaseSensitive ? tag : tag.lowercased() }
 
     /// The tags as PVE writes them into a configuration.
@@ -35,8 +35,8 @@ package struct TagStyle: Sendable, Hashable {
         return (keepsOrder ? names : names.sorted()).filter { seen.insert($0).inserted }
     }
 
-    /// `tags` without those in `removed`, and with those in `added` that are not there: in the order and the spelling that
-    /// they have.
+    /// `tags` without those in `removed`, plus those in `added` that are missing. Tags that are kept keep their order
+    /// and spelling.
     package func tags(_ tags: [String], adding added: [String], removing removed: [String]) -> [String] {
         let gone = Set(removed.map(name))
         var seen: Set<String> = []

@@ -1,11 +1,11 @@
-/// Which part of an environment's firewall.
+/// Part of an environment's firewall.
 package enum FirewallScope: Sendable, Hashable {
     case cluster
     case node(NodeName)
     case guest(GuestRef)
 }
 
-/// What an action works on. A value of this type is well-formed; whether it exists is another question.
+/// What an action works on. A value of this type is well-formed, but the object may not exist.
 package enum Target: Sendable, Hashable {
     case guest(GuestRef)
     case node(NodeName)
@@ -19,7 +19,7 @@ package enum Target: Sendable, Hashable {
     case task(UPID)
     case firewall(FirewallScope)
 
-    /// Parses the one spelling that each target has: `vm/101`, `firewall/node/pve1`, …
+    /// Parses the only spelling of each target: `vm/101`, `firewall/node/pve1`, …
     package init?(_ text: String) {
         guard let slash = text.firstIndex(of: "/") else {
             guard text == "cluster" else { return nil }
@@ -85,7 +85,7 @@ package enum Target: Sendable, Hashable {
         }
     }
 
-    /// The guest that this target names, itself or by its firewall.
+    /// The guest that this target names, directly or by its firewall.
     package var guest: GuestRef? {
         switch self {
         case .guest(let guest), .firewall(.guest(let guest)): guest
@@ -116,7 +116,7 @@ extension Target: CustomStringConvertible {
     }
 }
 
-/// The forms that targets have; the raw value is how documents and errors write the form.
+/// The forms of targets. The raw value is how documents and errors write the form.
 package enum TargetForm: String, Sendable, Hashable, CaseIterable {
     case vm = "vm/ID"
     case container = "lxc/ID"

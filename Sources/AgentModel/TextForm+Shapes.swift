@@ -1,6 +1,6 @@
-/// Formats of PVE's that a regular expression tells whole.
+/// PVE formats that a regular expression describes completely.
 extension TextForm {
-    /// Where a virtual machine's disks go.
+    /// The slots for a virtual machine's disks.
     static let machineDisk = "^(\(machineSlots))$"
     static let containerDisk = "^(\(containerSlots))$"
     private static let machineSlots =
@@ -8,18 +8,18 @@ extension TextForm {
     private static let containerSlots = "rootfs|mp\(upTo255)|unused\(upTo255)"
     private static let upTo255 = "([0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
 
-    /// What PVE compares to know that nothing changed in between.
+    /// The digest that PVE compares to detect a change in between.
     package static let digest = shape("[0-9A-Fa-f]{40,64}")
-    /// The name of a key in a configuration.
+    /// The name of a configuration key.
     package static let configKey = shape("[A-Za-z][A-Za-z0-9_-]{0,39}")
-    /// A key of a configuration that cloud-init is told by.
+    /// A configuration key that cloud-init uses.
     package static let cloudInitKey = shape(
         "(ciuser|cipassword|sshkeys|ciupgrade|citype|nameserver|searchdomain|ipconfig([0-9]|[12][0-9]|3[01]))")
-    /// A name such as jobs and rules have (`pve-configid`).
+    /// The name of a job or rule (`pve-configid`).
     package static let configID = shape("[A-Za-z][A-Za-z0-9_-]{1,49}")
     /// A guest's tag (`pve-tag`).
     package static let tag = shape("[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
-    /// `+10G`, `32G`: more, or as much as this.
+    /// `+10G`, `32G`: an increase, or a total.
     package static let size = shape(#"\+?[0-9]{1,9}(\.[0-9]{1,3})?[KMGT]?"#)
     /// `local:iso/debian.iso`: storage and volume (`pve-volume-id`).
     package static let volume = shape(
@@ -42,15 +42,15 @@ extension TextForm {
         + "([0-9A-Fa-f]{1,4})?::([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,5})?)(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
     /// An address or a network, `192.0.2.0/24` (`IPorCIDR`).
     package static let network = shape("(\(version4)|\(version6))")
-    /// The same, or the name of an alias (`IPorCIDRorAlias`).
+    /// The same, or an alias's name (`IPorCIDRorAlias`).
     package static let networkOrAlias = shape("(\(version4)|\(version6)|((dc|guest)/)?[A-Za-z][A-Za-z0-9_-]{1,63})")
     /// Addresses, ranges, aliases and sets of a rule (`pve-fw-addr-spec`).
     package static let addresses = shape("[A-Za-z0-9+][A-Za-z0-9.,:/+_-]{0,510}[A-Za-z0-9]")
     /// `80,443`, `8000:8010` (`pve-fw-dport-spec`).
     package static let ports = shape("[A-Za-z0-9][A-Za-z0-9:,-]{0,254}")
-    /// The name of an alias, a set.
+    /// The name of an alias or a set.
     package static let firewallName = shape("[A-Za-z][A-Za-z0-9_-]{1,63}")
-    /// The name of a group of rules.
+    /// The name of a rule group.
     package static let groupName = shape("[A-Za-z][A-Za-z0-9_-]{1,17}")
     /// `ACCEPT`, or a group's name.
     package static let ruleAction = shape("[A-Za-z][A-Za-z0-9_-]{1,19}")
@@ -64,7 +64,7 @@ extension TextForm {
     package static let fingerprint = shape("([A-Fa-f0-9]{2}:){31}[A-Fa-f0-9]{2}")
     /// A resource of HA.
     package static let resource = shape("(vm|ct):[1-9][0-9]{2,8}")
-    /// A node, perhaps with its priority: `pve1:2`.
+    /// A node with an optional priority: `pve1:2`.
     package static let rankedNode = shape("[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(:[0-9]{1,4})?")
     /// A disk of either kind of guest.
     package static let slot = shape("(\(machineSlots)|\(containerSlots))")
@@ -73,18 +73,18 @@ extension TextForm {
     /// A disk's world-wide name.
     package static let worldWideName = shape("0x[0-9A-Fa-f]{16}")
     private static let mountOption = "(discard|lazytime|noatime|nodev|noexec|nosuid)"
-    /// How a container's volume is mounted: `noatime;nosuid`.
+    /// A container volume's mount options: `noatime;nosuid`.
     package static let mountOptions = shape("\(mountOption)(;\(mountOption)){0,5}")
-    /// Where a container sees a volume.
+    /// The path of a volume inside a container.
     package static let directory = shape("/[A-Za-z0-9._/-]{1,255}")
     /// A path of PVE's access control, `/vms/100`.
     package static let accessPath = shape("/[A-Za-z0-9._/-]{0,255}")
     package static let serial = shape("(/dev/[A-Za-z0-9._/-]{1,200}|socket)")
     package static let parallel = shape("(/dev/parport[0-9]{1,3}|/dev/usb/lp[0-9]{1,3})")
-    /// A password that is typed: printable ASCII.
+    /// A password for typing: printable ASCII.
     package static let password = shape("[ -~]{5,1024}")
     package static let startDate = shape(
         "(now|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(T[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2})?)")
-    /// `host`, or a name as `Europe/Berlin`.
+    /// `host`, or a time zone such as `Europe/Berlin`.
     package static let timeZone = shape("[A-Za-z][A-Za-z0-9_+/-]{0,63}")
 }

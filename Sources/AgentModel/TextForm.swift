@@ -1,15 +1,17 @@
-/// A form that text from outside must have; the name of a PVE format where there is one.
+/// A form required of text from outside. It has the name of the PVE format if there is one.
 package enum TextForm: Sendable, Hashable {
     case node, storage, pool, environment, snapshot, dnsName, word, label
-    /// Storages or pairs of them, separated by commas, `local-lvm` or `nas:ceph,local:ceph`; `1` is every storage as it is.
+    /// Storages or pairs of storages, separated by commas: `local-lvm` or `nas:ceph,local:ceph`. `1` maps each storage
+    /// to itself.
     case storageMap
-    /// Any text of at most this many code points, without control characters but newline and tab.
+    /// Any text up to this many code points, without control characters except newline and tab.
     case text(Int)
-    /// One line of 1 to so many code points: text without control characters.
+    /// One line from 1 to this many code points, without control characters.
     case line(Int)
-    /// A disk as the kind of guest names it: `scsi0`, `rootfs`.
+    /// A disk, with a name that the kind of guest uses: `scsi0`, `rootfs`.
     case disk(GuestKind)
-    /// ASCII text that the regular expression, which must bound it, matches whole; and texts that it matches.
+    /// ASCII text that the regular expression matches as a whole, and examples that it matches. The expression must
+    /// bound the length.
     case shape(String, samples: [String] = [])
 
     /// The form as a regular expression (ECMA 262), for schemas and error texts.

@@ -2,15 +2,15 @@ package import FoundationEssentials
 
 /// A moment as answers and records write it: RFC 3339, UTC, milliseconds, `2026-11-22T21:16:40.008Z`.
 ///
-/// It has its own arithmetic because one is formatted for every audit record, and because reading must be exact:
-/// Foundation's parser takes an hour 25 and a 30th of February, and its formatter loses a millisecond now and then.
+/// It has its own arithmetic for two reasons. Every audit record formats one, and reading must be exact: Foundation's
+/// parser accepts an hour 25 and a 30th of February, and its formatter sometimes loses a millisecond.
 package struct Timestamp: Sendable, Hashable, Comparable {
     /// Since 1970-01-01T00:00:00Z; negative before it. Always within the years 0 to 9999.
     package let milliseconds: Int64
 
     private static let bounds: ClosedRange<Int64> = -62_167_219_200_000...253_402_300_799_999
 
-    /// The millisecond nearest to `date`; a date beyond the years 0 to 9999 becomes the nearest one within.
+    /// The millisecond nearest to `date`. A date outside the years 0 to 9999 becomes the nearest one inside.
     package init(_ date: Date) {
         let exact = (date.timeIntervalSince1970 * 1000).rounded()
         let bounded = min(max(exact, Double(Self.bounds.lowerBound)), Double(Self.bounds.upperBound))
@@ -23,7 +23,7 @@ package struct Timestamp: Sendable, Hashable, Comparable {
 
     package static func < (a: Timestamp, b: Timestamp) -> Bool { a.milliseconds < b.milliseconds }
 
-    /// The minute that the moment lies in, counted since 1970.
+    /// The minute that contains the moment, counted since 1970.
     package var minute: Int64 { milliseconds.flooredDivision(by: 60_000).quotient }
 }
 
@@ -58,7 +58,7 @@ extension Timestamp: LosslessStringConvertible {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// Reads exactly the form that ``description`` writes; `nil` for any other, and for days that do not exist.
+    /// Reads only the form that ``description`` writes; `nil` for any other, and for days that do not exist.
     package init?(_ description: String) {
         self.init(rfc3339: description)
         guard self.description == description else { return nil }
@@ -141,7 +141,8 @@ extension Date {
 }
 
 extension Int64 {
-    /// Quotient rounded towards minus infinity and the remainder, never negative; for a positive `divisor`.
+    /// The quotient, rounded towards minus infinity, and the remainder, which is never negative. `divisor` must be
+    /// positive.
     fileprivate func flooredDivision(by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
         let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
         return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)

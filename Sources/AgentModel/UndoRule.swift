@@ -1,29 +1,29 @@
-/// A plan request that takes an action back.
+/// How to make a plan request that undoes an action.
 package enum UndoRule: Sendable, Hashable {
-    /// Nothing brings back what was.
+    /// The action cannot be undone.
     case none
-    /// An action on the same target, or on another, with parameters of this request or of what was observed; `asleep`
-    /// instead where this one wakes a machine that sleeps on disk, whose memory would be lost.
+    /// An action on the same target, or on another, with parameters from this request or from the observed state.
+    /// `asleep` replaces it if this action wakes a machine that sleeps on disk, because its memory would be lost.
     case action(String, on: String? = nil, [Argument] = [], asleep: String? = nil)
-    /// An action that wakes the node, where it can be woken.
+    /// An action that wakes the node, if it can be woken.
     case wake(by: String)
-    /// The same action with a parameter's word turned round; none for words that have no opposite.
+    /// The same action with the opposite of a parameter's word; none for words that have no opposite.
     case opposite(String, [String: String])
     /// The same action with the configuration's old values.
     case config
     case tags
     case pending
-    /// Back to where it was, with its disks.
+    /// Moves the guest back to its node, with its disks.
     case migration
-    /// The disk is attached again by the action, or by the configuration.
+    /// Attaches the disk again, by the action or by the configuration.
     case attach(by: String)
     case detach(by: String)
-    /// The disk goes back to its storage.
+    /// Moves the disk back to its storage.
     case moveBack
-    /// The same edit the other way round, and what that does not bring back.
+    /// The opposite edit, and what that does not restore.
     case edit([EditGap] = [])
     case pool
-    /// Deletes a guest that was not there before.
+    /// Deletes a guest that did not exist before.
     case restored
     /// An action on the guests that were changed.
     case guests(String)
@@ -32,7 +32,7 @@ package enum UndoRule: Sendable, Hashable {
         package enum Source: Sendable, Hashable {
             case parameter
             case observed(String)
-            /// True where the guest has this status; else it is left out.
+            /// True if the guest has this status; otherwise the parameter is left out.
             case flag(ifStatus: String)
             case text(String)
         }
@@ -44,12 +44,12 @@ package enum UndoRule: Sendable, Hashable {
     }
 }
 
-/// What an edit does besides, which its opposite does not take back.
+/// A side effect of an edit that the opposite edit does not undo.
 package struct EditGap: Sendable, Hashable {
     package enum Kind: Sendable, Hashable {
         /// The entries of a set.
         case entries
-        /// The guest's places in rules of HA.
+        /// The guest's entries in HA rules.
         case rules
         /// What HA starts or stops.
         case guestState

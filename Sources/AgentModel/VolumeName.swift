@@ -1,7 +1,7 @@
-/// A volume, archive or device by what it is, however it is spelled.
+/// A volume, archive or device, identified independently of its spelling.
 ///
 /// `local:900/base-900-disk-0.qcow2/101/vm-101-disk-0.qcow2` and `local:101/vm-101-disk-0.raw` are the same image: the
-/// base that it is built on, directory and format are no part of the name.
+/// base image, the directory and the format are not part of the name.
 package struct VolumeName: Sendable, Hashable {
     /// `nil` for a path of the node.
     package let storage: StorageName?
@@ -22,7 +22,7 @@ package struct VolumeName: Sendable, Hashable {
         guard !rest.isEmpty else { return nil }
         self.storage = storage
         let folders = rest.split(separator: "/")
-        // Files that only their whole name tells apart.
+        // Files that only their full name distinguishes.
         if folders.count > 1, ["iso", "vztmpl", "snippets", "backup", "import"].contains(folders[0]) {
             name = String(rest)
             return
@@ -35,7 +35,7 @@ package struct VolumeName: Sendable, Hashable {
 
     package var description: String { storage.map { "\($0):\(name)" } ?? name }
 
-    /// The guest to which the volume belongs by its name: the last that the name holds.
+    /// The guest that owns the volume according to its name: the last one in the name.
     package var owner: VMID? { Self.owners(in: description).last }
 
     // MARK: Owners
@@ -43,9 +43,10 @@ package struct VolumeName: Sendable, Hashable {
     private static let stems: Set<Substring> = ["vm", "base", "subvol", "basevol"]
     private static let archives: Set<Substring> = ["qemu", "lxc", "openvz"]
 
-    /// The guests that a text names by volumes, archives, or files and directories of theirs, in the text's order:
-    /// `vm-101-disk-0`, `base-101-…`, `vzdump-qemu-101-…`, `…/101/…`, `backup/vm/101/…`, and how the device mapper
-    /// writes `vm--101--disk--0`. What only looks like one is found as well: rules are strict rather than blind.
+    /// The guests that a text names by their volumes, archives, files or directories, in the text's order:
+    /// `vm-101-disk-0`, `base-101-…`, `vzdump-qemu-101-…`, `…/101/…`, `backup/vm/101/…`, and the device mapper's form
+    /// `vm--101--disk--0`. It also finds texts that only look like one of these, because a rule should rather be too
+    /// strict than miss a guest.
     package static func owners(in text: String) -> [VMID] {
         var found: [VMID] = []
         for word in text.split(whereSeparator: { ",=; \t\n\"'".contains($0) }) {
@@ -61,7 +62,7 @@ package struct VolumeName: Sendable, Hashable {
         return found
     }
 
-    /// The number in `vm-101-disk-0`, wherever the name has it.
+    /// The number in `vm-101-disk-0`, anywhere in the name.
     private static func owner(byName part: Substring) -> VMID? {
         let words = part.split(whereSeparator: { !($0.isASCII && ($0.isLetter || $0.isNumber)) })
         for (index, word) in words.enumerated().dropLast(2) {
@@ -73,8 +74,9 @@ package struct VolumeName: Sendable, Hashable {
         return nil
     }
 
-    /// Whether the value of a key of a guest's configuration makes a new disk, or names no data of anybody's: an empty
-    /// drive, an image to install from in a CD drive, a drive for cloud-init. All else is a volume, a path or a device that is there.
+    /// Whether the value of a guest's configuration key makes a new disk, or names no existing guest data: an empty
+    /// drive, an installation image in a CD drive, a cloud-init drive. Any other value is an existing volume, path or
+    /// device.
     package static func isNewDisk(_ text: String) -> Bool {
         let parts = text.split(separator: ",")
         let isCDROM = parts.contains("media=cdrom")
