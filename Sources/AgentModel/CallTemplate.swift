@@ -27,22 +27,24 @@ package struct CallTemplate: Sendable, Hashable {
     /// Parameters that the request does not give, or gives in another form. The request's parameter of the same name
     /// wins.
     package let fixed: [Fixed]
-    /// The request's parameters that are passed on, or all that are not its own; `when`s that do not hold pass none.
+    /// The request's parameters that the call passes on; `nil` for all that neither the path nor ``fixed`` takes. What only
+    /// the agent reads is never passed on. A call whose ``when`` does not hold passes none.
     package let forwards: [String]?
     /// Parameters that have another name in PVE.
     package let renames: [String: String]
     package let computed: [Computed]
     /// When the node must write to the cluster's file system, which takes a majority of the votes; `nil` for never.
     package let quorum: Condition?
-    /// PVE puts what is given in the place of all that was there.
+    /// PVE replaces everything that was there with what the call gives.
     package let replaces: Bool
-    /// PVE compares the object's digest with the one that was observed.
+    /// PVE compares the object's digest with the observed one.
     package let digest: Bool
-    /// Under which name a read that makes several calls answers this one.
+    /// The name of this call's answer in a read that makes several calls.
     package let name: String?
-    /// The fields of the observed state that the call itself moves; only these may differ before the next one.
+    /// The fields of the observed state that the call itself changes. Only these may differ before the next call.
     package let expectedDrift: [String]
-    /// Made only where PVE has actions on many guests of its own (9 and later), or only where it has none; `nil` for both.
+    /// True for a call made only where PVE has its own bulk actions (9 and later), false for one made only where it has
+    /// none; `nil` for both.
     package let bulk: Bool?
 
     package struct Fixed: Sendable, Hashable {
@@ -74,7 +76,7 @@ package struct CallTemplate: Sendable, Hashable {
         self.bulk = bulk
     }
 
-    /// One that reads, and starts no task.
+    /// A call that reads and starts no task.
     static func get(
         _ path: String, when: Condition = .always, fixed: KeyValuePairs<String, String> = [:],
         forwards: [String]? = nil, name: String? = nil
@@ -82,7 +84,7 @@ package struct CallTemplate: Sendable, Hashable {
         Self(.get, path, when: when, tasks: [], fixed: fixed, forwards: forwards, name: name)
     }
 
-    /// The names that stand in braces in the path.
+    /// The names in braces in the path.
     package var placeholders: [String] {
         path.split(separator: "{").compactMap { part in part.firstIndex(of: "}").map { String(part[..<$0]) } }
     }
