@@ -2,16 +2,16 @@ package import AgentModel
 package import AgentService
 import StrictJSON
 
-/// What a call that failed has left behind: a write that PVE refused may still have written.
+/// Finds what a failed call has changed: PVE may have written something even where it refused the call.
 extension PVEPlanner {
-    /// Looks at everything that the plan was made on once more, and at what the last call would have changed.
+    /// Reads again everything that the plan was made on, and everything that the last call would have changed.
     package func aftermath(
         of operation: Operation, _ plan: Plan, watching watched: Set<VMID>
     ) async -> Aftermath {
         let index = operation.steps.count - 1
         guard plan.preview.calls.indices.contains(index) else { return .unseen("the call is not known any more") }
         let call = plan.preview.calls[index]
-        // Before PVE compares digests it writes nothing; what moved is somebody else's.
+        // PVE compares digests before it writes anything, so another client made any change.
         if Self.saysMoved(operation.message) { return .unchanged }
         let now: Preview
         var pending: [StateDrift] = []
@@ -36,7 +36,7 @@ extension PVEPlanner {
         ).fields
         guard !left.isEmpty else { return .unchanged }
         let planned = plan.preview.changes.filter { $0.from != $0.to }
-        // A status that is neither the old one nor the new one is nothing that was planned.
+        // A status that is neither the old nor the new one was not planned.
         let isAll = planned.allSatisfy { change in
             left.contains { $0.field == change.key && (change.key != "status" || $0.found == change.to) }
         }
@@ -45,12 +45,12 @@ extension PVEPlanner {
             isAll: isAll && !planned.isEmpty, undo: plan.undo(of: left))
     }
 
-    /// PVE's words for a write that it did not begin because somebody else had written meanwhile.
+    /// Whether PVE refused to begin the write because another client had written in the meantime.
     private static func saysMoved(_ text: String) -> Bool {
         text.contains("checksum mismatch") || text.contains("detected modified configuration")
     }
 
-    /// What of the call waits for the guest's next start.
+    /// The changes of the call that wait for the guest's next start.
     private func pending(_ call: Call, _ observed: Observed) async throws(ServiceError) -> [StateDrift] {
         let read = Call(.get, call.path.dropLast() + ["pending"])
         let keys = call.touchedKeys
@@ -67,8 +67,8 @@ extension PVEPlanner {
         }
     }
 
-    /// The guest that a task was to make and that is there now: PVE had kept its number for it. Where PVE refused at once
-    /// a guest of that number is somebody else's.
+    /// The new guest of a task that was to make it: PVE had reserved its number. Where PVE refused the call at once,
+    /// another client made the guest of that number.
     private func made(by operation: Operation, _ plan: Plan) async throws(ServiceError) -> StateDrift? {
         guard operation.steps.last?.upid != nil, let kind = plan.request.target.guest?.kind else { return nil }
         for id in plan.request.claimedIDs {
@@ -84,20 +84,20 @@ extension PVEPlanner {
     }
 }
 
-/// What a failed call has changed of what its plan was made on.
+/// The fields of the plan's state that a failed call has changed.
 private struct Leftover {
     let fields: [StateDrift]
 
-    /// What tells that something was written, and not what.
+    /// Fields that show that something was written, but not what.
     private static let traces: Set<String> = ["digest"]
-    /// What a call changes beside what its plan names.
+    /// Fields that a call may change besides those in its plan.
     private static let besides: Set<String> = ["status", "lock", "node", "exists"]
 
-    /// `keys` are those that the call names, where calls before it have changed others.
+    /// `keys` are the keys that the call names; they matter where earlier calls have changed others.
     init(_ plan: Plan, _ now: Preview, _ moved: [StateDrift], pending: [StateDrift], keys: Set<String>?, hasTask: Bool)
     {
         if let exists = moved.first(where: { $0.field == "exists" }) {
-            // A guest of that number that no task of ours made is somebody else's.
+            // Another client made a guest of that number unless a task of ours made it.
             fields = exists.found == true && !hasTask ? [] : [exists]
             return
         }
@@ -106,7 +106,7 @@ private struct Leftover {
         let named = plan.preview.changes.compactMap { change -> StateDrift? in
             let key = change.key.prefix { $0 != "." }
             guard !now.changes.isEmpty, !waiting.contains(key), keys?.contains(String(key)) ?? true else { return nil }
-            // What is as it was to be is no change any more.
+            // A field that has its old value again has not changed.
             let value = found[change.key] ?? change.to
             guard value != change.from else { return nil }
             return StateDrift(field: change.key, planned: change.from, found: value)
@@ -127,9 +127,9 @@ extension Call {
 }
 
 extension Plan {
-    /// A ready plan request that takes back what stayed of a call; `nil` where there is none.
+    /// A ready plan request that reverts the remaining changes of a call; `nil` where there is none.
     fileprivate func undo(of left: [StateDrift]) -> FollowUp? {
-        // Another guest has taken the place of the one that was changed.
+        // Another guest has replaced the one that was changed.
         guard !left.contains(where: { ["kind", "uuid", "ctime"].contains($0.field) }) else { return nil }
         let pending = left.compactMap { $0.field.hasPrefix("pending.") ? String($0.field.dropFirst(8)) : nil }
         if request.target.guest?.kind == .vm, pending.count == left.count {
@@ -155,7 +155,7 @@ extension Plan {
 }
 
 extension ActionRequest {
-    /// A start, for a guest that ran before and does not any more.
+    /// A request to start a guest that ran before and has stopped.
     func restart(after left: [StateDrift]) -> FollowUp? {
         guard let guest = target.guest,
             left.contains(where: { $0.field == "status" && $0.planned != "stopped" && $0.found == "stopped" })

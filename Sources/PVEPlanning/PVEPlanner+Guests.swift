@@ -2,7 +2,7 @@ package import AgentModel
 package import AgentService
 package import StrictJSON
 
-/// How guests are doing, and what runs in them.
+/// Reads the guests' state and what runs in them.
 extension PVEPlanner {
     package func sightings(of guests: [GuestRef], withStatus: Bool) async -> [GuestRef: GuestSighting] {
         let list = Call(.get, ["cluster", "resources"], [(name: "type", value: .text("vm"))])
@@ -45,7 +45,7 @@ extension PVEPlanner {
             isCut: [shown["out-truncated"], shown["err-truncated"]].contains { $0?.flag == true })
     }
 
-    /// The guest agent's answer to a trim is no error, whatever became of each file system.
+    /// The guest agent's answer to a trim is no error, even where the trim of a file system failed.
     package func flaw(in answer: JSON, of request: ActionRequest) -> (message: String, isTotal: Bool)? {
         guard request.definition.answer == .fileSystems else { return nil }
         guard let paths = answer["result"]?["paths"]?.array else {

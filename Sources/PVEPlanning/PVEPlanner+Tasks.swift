@@ -2,7 +2,7 @@ package import AgentModel
 package import AgentService
 import StrictJSON
 
-/// PVE's tasks: which one a call has started, and what their ends leave open.
+/// Finds the PVE task that a call has started, and checks what a finished task leaves open.
 extension PVEPlanner {
     package func candidateTasks(for call: Call) async throws(HypervisorError) -> [UPID] {
         guard let list = call.taskList else { return [] }
@@ -12,25 +12,26 @@ extension PVEPlanner {
         }
     }
 
-    /// A task of the HA manager only asks: what was asked for is there when the guest is where it should be.
+    /// A task of the HA manager only makes a request: the request is fulfilled once the guest is in the requested
+    /// state.
     package func isConfirmed(_ type: String, _ request: ActionRequest) async -> Bool? {
         guard ["hastart", "hastop", "hamigrate"].contains(type), let guest = request.target.guest else { return nil }
         do throws(HypervisorError) {
             guard let node = try await hypervisor.locate(guest)?.node else { return false }
             if type == "hamigrate" {
                 guard node.description == request.params["target"]?.string else { return false }
-                // The lock stays for a moment after the move.
+                // The lock remains for a moment after the move.
                 return try await status(of: guest, on: node)["lock"] == nil
             }
             return try await status(of: guest, on: node)["status"]?.string
                 == (type == "hastart" ? "running" : "stopped")
         } catch {
-            // Not yet, when PVE cannot say.
+            // Not confirmed yet while PVE cannot tell.
             return false
         }
     }
 
-    /// Where the token may not see the task there is none.
+    /// Returns `nil` where the token may not see the task.
     package func startTask(of guest: GuestRef, after first: UPID) async throws(HypervisorError) -> UPID? {
         let list = Call(
             .get, ["nodes", "\(first.node)", "tasks"],
@@ -62,7 +63,7 @@ extension PVEPlanner {
 }
 
 extension Call {
-    /// The list of tasks that shows what this call starts; `nil` where it starts none.
+    /// The list of tasks that shows the task of this call; `nil` where the call starts none.
     fileprivate var taskList: Call? {
         guard startsTask, path.count > 1 else { return nil }
         guard path[0] == "nodes" else { return Call(.get, ["cluster", "tasks"]) }

@@ -2,8 +2,8 @@ package import AgentModel
 package import AgentService
 package import StrictJSON
 
-/// What is known of Proxmox VE beyond its API, at work for one environment: it reads the state that a plan is made on, reads
-/// it again before the plan is applied, and tells what came of it.
+/// Plans changes in one Proxmox VE environment with knowledge that its API does not give: reads the state that a plan
+/// is made on, reads it again before the plan is applied, and reports the outcome.
 package struct PVEPlanner: PlanningEngine {
     let settings: EnvironmentSettings
     let hypervisor: any Hypervisor
@@ -41,7 +41,7 @@ package struct PVEPlanner: PlanningEngine {
         try await look.findTarget()
         try await look.findTagStyle()
         guard look.findings.isThere else {
-            // Nothing would be called; what would be is judged all the same.
+            // There is no call to make, but policy judges the calls that the request would make.
             look.calls = (try? request.calls(in: look.findings.callContext)) ?? []
             try await look.attempt { () throws(HypervisorError) in try await look.findSubjects() }
             return Preview(observed: look.findings.observed, checks: look.findings.checks, reach: look.findings.reach)
@@ -62,7 +62,7 @@ package struct PVEPlanner: PlanningEngine {
         }
         preview.undoLeaves = preview.undo == nil ? look.noUndo.map { [$0] } ?? [] : look.gaps
         preview.irreversible = !preview.noop && (preview.undo == nil || look.losesThePoint)
-        // Those that came up while something else was looked for are among the findings.
+        // The findings hold the checks that other reads produced on the way.
         preview.checks = look.findings.checks + checks
         return preview
     }

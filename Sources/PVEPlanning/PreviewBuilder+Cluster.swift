@@ -24,7 +24,7 @@ extension PreviewBuilder {
         return try await nodeOnline(wanted)
     }
 
-    /// The node of that name, or the target, is one of the cluster and online.
+    /// Checks that the node of that name, or the target, belongs to the cluster and is online.
     func nodeOnline(_ name: String?) async throws(HypervisorError) -> [Check] {
         var wanted = name ?? ""
         if name == nil, case .node(let own) = request.target { wanted = own.description }
@@ -58,7 +58,7 @@ extension PreviewBuilder {
         return [Check("guests-on-node", .warn, "\(names.count) guests run on \(own) and are interrupted: \(shown)")]
     }
 
-    /// Every guest that was named is there, and there is one at all.
+    /// Checks that at least one guest is meant, and that every named guest exists.
     func guestsFit() async throws(HypervisorError) -> [Check] {
         let named = (request.params["vms"]?.array ?? []).compactMap { $0.integer.map { UInt32(clamping: $0) } }
         let found = findings.leftOut.union(findings.guests.map(\.id.rawValue))
@@ -88,8 +88,8 @@ extension PreviewBuilder {
             + locked.map { Check("locked", .block, "\($0.key) is locked (\($0.value["lock"]?.string ?? ""))") }
     }
 
-    /// Guests of the node, beside those that are meant, with the lock of a backup: a node's own start of many takes it away
-    /// from all of them.
+    /// The node's other guests that a backup has locked: the node's own start of many guests removes that lock from all
+    /// of its guests.
     private func backupLocks() async throws(HypervisorError) -> [Check] {
         guard case .node(let own) = request.target, request.definition.changes == .guestStatus("running") else {
             return []

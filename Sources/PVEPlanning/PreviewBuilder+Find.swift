@@ -4,7 +4,7 @@ import StrictJSON
 
 /// Finds what a request is about.
 extension PreviewBuilder {
-    /// Only where the target is; for reads, which look at the rest themselves.
+    /// Finds only the location of the target, for reads; they read the rest themselves.
     func findPlace() async throws(HypervisorError) {
         if let guest {
             findings.node = request.node
@@ -43,7 +43,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// How the cluster writes tags, where the request changes any.
+    /// How the cluster writes tags; read only where the request changes tags.
     func findTagStyle() async throws(HypervisorError) {
         let isAboutTags =
             request.params["tags"] != nil || request.templates.contains { $0.computed.contains(.tags) }
@@ -59,7 +59,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// Whether any guest has the number: machines and containers share them.
+    /// Whether a guest of any kind has the number: machines and containers share the numbers.
     private func isTaken(_ id: VMID) async throws(HypervisorError) -> Bool {
         try await guestRows().contains { $0["vmid"]?.guestID == id }
     }
@@ -126,7 +126,7 @@ extension PreviewBuilder {
         findings.checks.append(Check("storage", .block, cure))
     }
 
-    /// The guests that a request for many means: those it names, or all of the node that it fits.
+    /// The guests that a request for many means: those that it names, or all guests of the node that it fits.
     private func findGuests() async throws(HypervisorError) {
         let rows = try await guestRows()
         let wanted = request.params["vms"]?.array.map { Set($0.compactMap { $0.integer.map { Int($0) } }) }
@@ -150,8 +150,8 @@ extension PreviewBuilder {
         }
     }
 
-    /// The cluster's start of many fails for containers that run already, and passes over machines that do. One that is
-    /// paused it resumes.
+    /// The cluster's start of many guests fails for containers that already run. It skips machines that run, and
+    /// resumes machines that are paused.
     private func leaveOutRunning(_ rows: [JSON]) async throws(HypervisorError) {
         for row in rows where Self.hasProcess(row) {
             guard let guest = GuestRef(row: row), findings.guests.contains(guest), let node = row["node"]?.string
@@ -188,7 +188,7 @@ extension PreviewBuilder {
         return rows
     }
 
-    /// The same by the guests' numbers.
+    /// All guests of the cluster that the token may see, by number.
     func rowsByID() async throws(HypervisorError) -> [VMID: JSON] {
         try await guestRows().reduce(into: [:]) { rows, row in
             if let guest = GuestRef(row: row) { rows[guest.id] = row }
@@ -223,13 +223,13 @@ extension GuestRef {
 }
 
 extension PVERejection {
-    /// PVE's words for a guest, or a node, that is not there.
+    /// Whether PVE's message says that a guest or a node does not exist.
     var saysMissing: Bool {
         status == 500
             && ["does not exist", "hostname lookup", "no such cluster node"].contains { reason.contains($0) }
     }
 
-    /// PVE's words for an object that is not there; any other refusal says nothing about that.
+    /// Whether PVE's message says that an object does not exist; no other refusal tells that.
     var saysAbsent: Bool {
         (status == 500 || status == 400)
             && ([reason] + errors.values).contains { text in

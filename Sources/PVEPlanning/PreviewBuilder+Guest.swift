@@ -2,7 +2,7 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// Checks on the guest as it is.
+/// Checks on the guest's present state.
 extension PreviewBuilder {
     func unlocked(_ except: [String]) -> [Check] {
         guard let guest, let lock = findings.observed.shown["lock"]?.string, !except.contains(lock) else { return [] }
@@ -51,7 +51,7 @@ extension PreviewBuilder {
 
     func paused() -> [Check] {
         guard let guest else { return [] }
-        // PVE stops a container that is suspended, and shows nothing of what it saved.
+        // PVE stops a suspended container and does not show the state that it saved.
         if guest.kind == .container {
             guard status != "stopped" else {
                 return [
@@ -87,7 +87,7 @@ extension PreviewBuilder {
         return [Check("agent", .block, "\(guest) has no guest agent enabled; set agent: 1 and install it there")]
     }
 
-    /// A base volume that other guests' disks are built on cannot go.
+    /// A base volume cannot be deleted while the disks of other guests are built on it.
     func notLinked() async throws(HypervisorError) -> [Check] {
         guard let guest, let node, isTemplate else { return [] }
         var clones: Set<VMID> = []
@@ -105,7 +105,7 @@ extension PreviewBuilder {
         return [Check("linked-clones", .block, "disks of \(names) are built on its own; delete those first")]
     }
 
-    /// A restore puts a guest where none is, or in place of a stopped one that may go.
+    /// A restore needs a free number, or a stopped guest that it may replace.
     func replaceable() -> [Check] {
         guard let guest, isThere else { return [] }
         guard request.params["overwrite"] == true else {
@@ -156,7 +156,7 @@ extension PreviewBuilder {
         return [Check("snapshots-possible", .block, "a disk of \(guest) is on a storage that takes no snapshots")]
     }
 
-    /// Whether the snapshot that is wanted first can be taken, and be of use.
+    /// Checks that the safety snapshot can be taken and would be useful.
     func safety() async throws(HypervisorError) -> [Check] {
         guard let name = request.safetyName(in: findings.callContext), let guest else { return [] }
         switch request.definition.changes {

@@ -6,7 +6,7 @@ import StrictJSON
 extension PreviewBuilder {
     private var sid: String { request.fill("{sid}", findings.callContext) }
 
-    /// Whether the manager has given the guest up: then it takes nothing but to be disabled.
+    /// Whether the HA manager has given the guest up (state `error`): it then only accepts a request to disable it.
     func canBeAsked() -> [Check] {
         guard let guest, isManaged, findings.observed.shown["ha"]?["state"] == "error"
         else { return [] }
@@ -30,7 +30,7 @@ extension PreviewBuilder {
     /// A place where HA wants the guest, out of a rule or, on PVE 8, of its group.
     private struct Preference {
         let name: String
-        /// With their priorities: the highest that is online is taken.
+        /// The nodes with their priorities: HA chooses the highest priority among those online.
         let nodes: [String: Int]
         let isStrict: Bool
         let goesBack: Bool
@@ -47,7 +47,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// Warns of rules that take the guest away again from where it is to go.
+    /// Warns of rules that would move the guest away from its new place.
     func ruleAllows(_ target: String) async throws(HypervisorError) -> [Check] {
         guard let guest, isManaged else { return [] }
         let preferences: [Preference]
@@ -100,7 +100,7 @@ extension PreviewBuilder {
 
     private static func name(of rule: JSON) -> String { "rule \(rule["rule"]?.string ?? "?")" }
 
-    /// All rules; `nil` where this PVE knows groups instead.
+    /// All rules; `nil` where this PVE version has groups instead.
     private func haRules() async throws(HypervisorError) -> [JSON]? {
         do throws(HypervisorError) { return try await read(["cluster", "ha", "rules"]).array ?? [] } catch {
             guard error.isUnknownPath else { throw error }
@@ -110,7 +110,7 @@ extension PreviewBuilder {
 
     // MARK: Rules themselves
 
-    /// What PVE refuses in a rule, said beforehand.
+    /// Checks for what PVE would refuse in a rule.
     func ruleFits() async throws(HypervisorError) -> [Check] {
         guard request.target == .cluster, request.params["op"] != "remove" else { return [] }
         guard let rules = try await haRules() else {
@@ -139,7 +139,7 @@ extension PreviewBuilder {
         return checks + contradictions(to: resources, isApart: isApart, among: rules)
     }
 
-    /// Rules in force that want the opposite for two of the guests.
+    /// Active rules that require the opposite for two of the guests.
     private func contradictions(to resources: Set<String>, isApart: Bool, among rules: [JSON]) -> [Check] {
         rules.filter { rule in
             rule["type"] == "resource-affinity" && !flag(rule, "disable", of: Self.name(of: rule))
@@ -152,7 +152,7 @@ extension PreviewBuilder {
 }
 
 extension HypervisorError {
-    /// PVE has no such path: it is of another version.
+    /// This PVE version has no such path.
     var isUnknownPath: Bool {
         guard case .refused(let upstream) = self else { return false }
         return upstream.status == 501

@@ -2,7 +2,8 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// What a running guest takes at once; the rest waits for its next start (`vmconfig_hotplug_pending` of PVE's two kinds).
+/// Keys that a running guest applies at once; others wait for its next start (`vmconfig_hotplug_pending` of both
+/// kinds).
 extension PreviewBuilder {
     func hotplug() -> [Check] {
         guard let guest, guest.kind == .vm ? machine.hasProcess : status == "running" else { return [] }
@@ -24,7 +25,7 @@ extension PreviewBuilder {
         ]
     }
 
-    /// Whether a machine that runs takes the key's new value, or that it goes, at once.
+    /// Whether a running machine applies the key's new value, or its deletion, at once.
     private func machineTakes(_ key: String, _ next: String?) -> Bool {
         let text = config["hotplug"].map { $0.string ?? $0.text } ?? "1"
         let enabled = text == "1" ? ["network", "disk", "usb"] : text.split(separator: ",").map(String.init)
@@ -32,7 +33,7 @@ extension PreviewBuilder {
         case "net": return enabled.contains("network")
         case "scsi", "virtio": return enabled.contains("disk")
         case "ide", "sata":
-            // These are never plugged in or out; a medium is changed.
+            // PVE does not hotplug these; it only changes their medium.
             return Self.isCDROM(key, config[key]?.string ?? "") && next.map { Self.isCDROM(key, $0) } == true
         case "usb": return enabled.contains("usb")
         case "memory": return enabled.contains("memory")

@@ -2,7 +2,7 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// What PVE asks for before it lets a guest's keys be set or deleted: a privilege each, or to be root@pam itself.
+/// What PVE requires before it sets or deletes a guest's keys: a privilege for each, or that root@pam itself does it.
 extension PreviewBuilder {
     /// A key that a call sets, with its value, or deletes.
     private struct Touch {
@@ -10,7 +10,7 @@ extension PreviewBuilder {
         let value: String?
     }
 
-    /// The keys of the target's configuration that the calls set and delete, those of a guest to be made included.
+    /// The keys of the target's configuration that the calls set and delete, including those of a guest to be made.
     private var touchedKeys: [Touch] {
         guard let kind = guest?.kind else { return [] }
         return calls.filter { $0.path.first == "nodes" }.flatMap { call -> [Touch] in
@@ -44,8 +44,8 @@ extension PreviewBuilder {
         return needs
     }
 
-    /// What PVE asks for besides, elsewhere than on the guest: the order of starts is the nodes', a privileged container
-    /// reaches into its node, and a bridge belongs to a zone.
+    /// Privileges that PVE requires on paths other than the guest's: the order of starts belongs to the nodes, a
+    /// privileged container reaches into its node, and a bridge belongs to a zone.
     func placeNeeds() -> [(path: String, anyOf: [String])] {
         guard let guest else { return [] }
         let isOrdered = guest.kind == .vm && touchedKeys.contains { $0.key == "startup" }
@@ -55,7 +55,7 @@ extension PreviewBuilder {
             + bridges.map { ("/sdn/zones/localnetwork/\($0)", ["SDN.Use"]) }
     }
 
-    /// Those that the calls set or delete, as they are and as they will be; all of a guest that is copied.
+    /// The devices that the calls set or delete, with old and new values; for a copy, all devices of the copied guest.
     private var networkDevices: [JSONObject] {
         let touched = touchedKeys.filter { ParameterDefinition.isNetworkDevice($0.key) }
         let isCopied = calls.contains { $0.path.last == "clone" }
@@ -81,7 +81,7 @@ extension PreviewBuilder {
         if touch.key == "features" { return "VM.Allocate" }
         guard TextForm.disk(kind).matches(touch.key) else { return "VM.Config.HWType" }
         let value = touch.value ?? config[touch.key]?.string ?? ""
-        // Making a guest asks only for the space of its disks.
+        // Making a guest only needs the privilege to allocate space for its disks.
         if !isThere { return "VM.Allocate" }
         return Self.isCDROM(touch.key, value) ? "VM.Config.CDROM" : "VM.Config.Disk"
     }
@@ -90,7 +90,7 @@ extension PreviewBuilder {
         PropertyString.settings(slot, value)?["media"] == "cdrom"
     }
 
-    /// What no token may set, whatever its privileges.
+    /// Blocks the keys that no token may set, whatever its privileges.
     func rootOnly() -> [Check] {
         guard let guest else { return [] }
         let command = guest.kind == .vm ? "qm set \(guest.id)" : "pct set \(guest.id)"
@@ -103,7 +103,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// Why a way back of the guest's is none: PVE would refuse it to a token.
+    /// Why there is no undo for the guest: PVE would refuse it to a token.
     func rootOnly(in undo: FollowUp) -> UndoGap? {
         guard let guest, undo.action.hasPrefix("configure_") else { return nil }
         let known = ActionCatalog.configureKeys(of: guest.kind)
@@ -118,7 +118,7 @@ extension PreviewBuilder {
         }.first
     }
 
-    /// Why only root may; `nil` where others may as well. A device that is there counts as much as the one in its place.
+    /// Why only root may; `nil` where others may as well. A replaced device counts as much as its replacement.
     private func reason(_ touch: Touch, of guest: GuestRef) -> String? {
         let isDevice = ["serial", "usb", "hostpci"].contains { touch.key.hasPrefix($0) }
         if isDevice, touch.value != nil, config[touch.key] != nil,
@@ -147,7 +147,7 @@ extension PreviewBuilder {
         return guest.kind == .container && isPath ? " to a directory or device of the node's" : nil
     }
 
-    /// A privileged container's features are root's, and of another one's all but nesting.
+    /// Only root may set the features of a privileged container, and those of an unprivileged one except nesting.
     private func reasonOfFeatures(_ next: String?) -> String? {
         let isUnprivileged = isThere ? config["unprivileged"]?.flag : request.params["unprivileged"]?.flag ?? true
         guard isUnprivileged == true else { return " of a privileged container" }

@@ -3,9 +3,9 @@ import AgentService
 import FoundationEssentials
 import StrictJSON
 
-/// What goes for good with what an action destroys.
+/// What an action destroys for good.
 extension PreviewBuilder {
-    /// Everything that is there now and not afterwards, besides the object itself.
+    /// Everything that exists now and not afterwards, besides the object itself.
     func lost() async throws(HypervisorError) -> [Change] {
         if guest != nil, request.definition.object == .none { return try await lostWithGuest() }
         guard request.definition.effect == .change else { return [] }
@@ -34,7 +34,7 @@ extension PreviewBuilder {
         return changes
     }
 
-    /// Fields that say nothing of the object, or what its path says as well.
+    /// Fields that do not describe the object, or that repeat its path.
     private static let moving: Set<String> = [
         "digest", "next-run", "last_sync", "last_try", "next_sync", "fail_count", "pos", "ipversion", "used",
     ]
@@ -68,7 +68,7 @@ extension PreviewBuilder {
 
     // MARK: Guests
 
-    /// Its volumes with their sizes, its snapshots, and what replicates it.
+    /// The guest's volumes with their sizes, its snapshots, and its replication jobs.
     private func lostWithGuest() async throws(HypervisorError) -> [Change] {
         guard isThere, let guest else { return [] }
         var changes: [Change] = []
@@ -99,7 +99,7 @@ extension PreviewBuilder {
         return changes
     }
 
-    /// What storages show of a volume whose configuration does not tell its size.
+    /// What storages report of a volume whose size the configuration does not give.
     private func storedSize(_ disk: Disk) async throws(HypervisorError) -> JSON? {
         guard let node, let storage = disk.storage else { return nil }
         let path = ["nodes", node.description, "storage", storage, "content"]
@@ -128,7 +128,7 @@ extension PreviewBuilder {
         return changes
     }
 
-    /// A list that is told where it can be; a warning where it cannot.
+    /// A list where PVE gives it; otherwise a warning.
     private func optional(
         _ what: String, _ path: [String], _ query: [String: String] = [:]
     ) async throws(HypervisorError) -> [JSON] {
@@ -139,19 +139,19 @@ extension PreviewBuilder {
         }
     }
 
-    // MARK: Going back
+    // MARK: Rollback
 
-    /// What going back to a snapshot stops and changes.
+    /// What a rollback to a snapshot stops and changes.
     func rollbackChanges() async throws(HypervisorError) -> [Change] {
         let name = text("snapname")
         var changes = [Change("state", from: "as it is", to: .string("snapshot \(name)"))]
         let old: JSON
         do throws(HypervisorError) { old = try await readGuest("config", query: ["snapshot": name]) } catch {
-            // One that is not there is the checks' to tell.
+            // The checks report a missing snapshot.
             guard case .refused(let upstream) = error, upstream.saysAbsent else { throw error }
             return changes
         }
-        // A machine goes on where its memory was saved; everything else is stopped.
+        // A machine whose memory was saved continues to run; every other guest is stopped.
         let next = request.params["start"] == true || (guest?.kind == .vm && old["vmstate"] != nil)
         let after = next ? "running" : "stopped"
         if status != after || status != "stopped" {
@@ -168,7 +168,7 @@ extension PreviewBuilder {
         return changes
     }
 
-    /// What a snapshot's configuration has of its own, and what is never the same.
+    /// Keys that only a snapshot's configuration has, and keys that always differ.
     private static let ofSnapshot: Set<String> = [
         "snaptime", "snapstate", "description", "parent", "vmstate", "digest", "lock", "vmgenid", "runningmachine",
         "runningcpu", "runningcpus", "running-nets-host-mtu",
@@ -176,7 +176,7 @@ extension PreviewBuilder {
 
     // MARK: Checks
 
-    /// What is left to go back to, and since when that is.
+    /// Reports what remains to go back to, and its age.
     func lossChecks() async throws(HypervisorError) -> [Check] {
         switch request.definition.changes {
         case .rollback, .snapshot(_, false): return try await snapshotAge()
@@ -213,7 +213,7 @@ extension PreviewBuilder {
         return [Check("snapshot", .ok, "snapshot \(name) was taken \(taken)\(loss)")]
     }
 
-    /// A storage on a node.
+    /// A storage on one node.
     private struct Place {
         let storage: String
         let node: String
@@ -221,7 +221,7 @@ extension PreviewBuilder {
         let isAvailable: Bool
     }
 
-    /// Where there are storages that take one of the contents; a shared one once.
+    /// The places of storages that take one of the contents; a shared storage is listed once.
     private func places(with contents: [String]) async throws(HypervisorError) -> [Place] {
         var found: [Place] = []
         for row in try await read(["cluster", "resources"], ["type": "storage"]).array ?? [] {
@@ -240,7 +240,7 @@ extension PreviewBuilder {
         return found.sorted { ($0.storage, $0.node) < ($1.storage, $1.node) }
     }
 
-    /// The newest backup that remains, or that there is none.
+    /// Reports the newest backup that remains, or that none does.
     private func backupsLeft(of id: VMID?) async throws(HypervisorError) -> [Check] {
         guard let id else { return [] }
         var (newest, unseen): ((volume: String, time: Int64)?, [String]) = (nil, [])
@@ -275,7 +275,7 @@ extension PreviewBuilder {
         ]
     }
 
-    /// A guest that little tells from another.
+    /// Warns of a guest that a new one with the same name and configuration could be mistaken for.
     func identityChecks() -> [Check] {
         guard let guest, isThere, request.target == .guest(guest) else { return [] }
         let shown = findings.observed.shown
