@@ -2,14 +2,14 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// Checks on what the token may do, and what the agent's own settings allow.
+/// Checks on the token's privileges, and on the agent's own settings.
 extension PreviewBuilder {
     /// The privileges that the request needs and the token lacks.
     func privileges() async throws(HypervisorError) -> [Check] {
         var checks = rootOnly()
         for (path, wanted) in try await needs() {
             guard var granted = try await granted(on: path) else { return checks }
-            // For a guest that is to be made its pool will do.
+            // For a guest to be made, privileges on its pool suffice.
             if let pool = request.params["pool"]?.string, guest.map({ path == "/vms/\($0.id)" }) == true, !isThere {
                 granted.formUnion(try await self.granted(on: "/pool/\(pool)") ?? [])
             }
@@ -50,7 +50,8 @@ extension PreviewBuilder {
         return needs.filter { !$0.path.contains("{") }
     }
 
-    /// A scheduled backup is changed only by who may allocate on its storage as it is, and on the one that it goes back to.
+    /// A change of a scheduled backup needs Datastore.Allocate on its present storage, and on `local` where it falls
+    /// back to it.
     private func jobNeeds() -> [(path: String, anyOf: [String])] {
         guard let call = calls.first, call.method == .put, call.path.starts(with: ["cluster", "backup"]),
             let job = findings.object?.object
@@ -60,7 +61,7 @@ extension PreviewBuilder {
         return storages.map { ("/storage/\($0)", ["Datastore.Allocate"]) }
     }
 
-    /// The token's privileges on one path; `nil`, and a warning, where PVE does not tell.
+    /// The token's privileges on one path; `nil`, with a warning, where PVE does not tell them.
     func granted(on path: String) async throws(HypervisorError) -> Set<String>? {
         do throws(HypervisorError) {
             let found = try await read(["access", "permissions"], ["path": path])
@@ -72,7 +73,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// What a read that found nothing may not have been allowed to see.
+    /// Why a read that found nothing may be incomplete: the privilege that the token lacks; `nil` where it lacks none.
     func blindness() async throws(HypervisorError) -> String? {
         for (path, wanted) in try await needs() {
             guard let granted = try await granted(on: path), wanted.allSatisfy({ !granted.contains($0) }) else {
@@ -83,7 +84,7 @@ extension PreviewBuilder {
         return nil
     }
 
-    /// The command begins with the words of one that the configuration allows.
+    /// Checks that the command begins with the words of a command that the configuration allows.
     func commandAllowed() -> [Check] {
         let words = (request.params["command"]?.array ?? []).compactMap(\.string)
         let allowed = planner.settings.allowedCommands

@@ -2,7 +2,7 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// What would be different afterwards, as far as it can be told beforehand.
+/// What a request would change, as far as the planner can tell beforehand.
 extension PreviewBuilder {
     func changes() async throws(HypervisorError) -> [Change] {
         let now = JSON.string(status)
@@ -65,7 +65,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// What a guest that comes to be is like.
+    /// The properties of a guest that is created.
     private func created() -> [Change] {
         guard request.definition.expects == .absent, let call = calls.first else { return [] }
         let shown = call.shownParameters
@@ -83,7 +83,7 @@ extension PreviewBuilder {
 
     // MARK: Configurations
 
-    /// A value of the key as people read it: numbers and flags by their form, settings taken apart.
+    /// A key's value in readable form: numbers and flags by the key's form, settings split into parts.
     func value(_ key: String, _ shown: JSON) -> JSON {
         let text = shown.string ?? shown.text
         if let settings = PropertyString.settings(key, text) { return .object(settings) }
@@ -93,7 +93,7 @@ extension PreviewBuilder {
         return form?.value(shownByPVE: shown) ?? shown
     }
 
-    /// Without the white space at its end, which PVE adds or takes away.
+    /// The text without trailing white space, which PVE adds or removes.
     static func trimmed(_ text: String) -> String {
         String(text.reversed().drop(while: \.isWhitespace).reversed())
     }
@@ -138,7 +138,7 @@ extension PreviewBuilder {
         return differing.isEmpty ? changes : differing
     }
 
-    /// The tags as PVE would write them; none that differ only for who reads them.
+    /// The tags as PVE would write them. Spellings that PVE treats as the same tags are no change.
     private func tagChange(_ sent: String) -> Change {
         let now = TagStyle.list(config["tags"]?.string ?? "")
         let next = findings.tagStyle.written(TagStyle.list(sent))
@@ -146,7 +146,7 @@ extension PreviewBuilder {
         return Change("tags", from: JSON(now), to: JSON(isSame ? now : next))
     }
 
-    /// A setting that is there before and after differs in its parts.
+    /// A setting that exists before and after is compared part by part.
     func difference(_ key: String, from: JSON, to: JSON) -> [Change] {
         guard let before = from.object, var after = to.object else { return [Change(key, from: from, to: to)] }
         if before["mac"] != nil, after["mac"] == nil { after["mac"] = "made by PVE" }
@@ -200,7 +200,7 @@ extension PreviewBuilder {
         let shown = call.shownParameters
         guard call.method != .delete else { return [Change("exists", from: true, to: false)] }
         let deleted = (shown["delete"]?.string ?? "").split(whereSeparator: { ", ;".contains($0) }).map(String.init)
-        // What is not given goes, where the whole is replaced.
+        // A call that replaces the whole object removes the fields that it does not give.
         let dropped = replacesWhole && call.method == .put ? ["comment", "nomatch"].filter { shown[$0] == nil } : []
         let removals = deleted + dropped.filter { findings.object?[$0] != nil }
         return removals.map { key in
@@ -211,7 +211,7 @@ extension PreviewBuilder {
                     return Change(member.key, from: .null, to: member.value)
                 }
                 let hidden = ParameterDefinition.isSecret(member.key)
-                // PVE answers numbers and texts where it was sent texts: one that reads the same is no change.
+                // PVE may answer with a number where it was sent a text: values that read the same are no change.
                 let same = same(member.key, now, member.value)
                 return Change(member.key, from: hidden ? .null : same ? member.value : now, to: member.value)
             }
@@ -253,6 +253,6 @@ extension PreviewBuilder {
 }
 
 extension Change {
-    /// Whether it is one. What PVE hides may differ, however it is shown.
+    /// Whether the change has an effect. A hidden value may differ even where both sides look the same.
     var changesSomething: Bool { from != to || ParameterDefinition.isSecret(key) }
 }

@@ -15,9 +15,9 @@ extension PreviewBuilder {
         var isCDROM: Bool { settings["media"] == "cdrom" }
         /// A drive that PVE writes from the configuration.
         var isCloudInit: Bool { VolumeName(volume)?.name.hasSuffix("cloudinit") == true }
-        /// PVE keeps the volume as unused when it is taken from its slot.
+        /// Whether PVE keeps the volume as unused when it is removed from its slot.
         var isKept: Bool { storage != nil && !isCDROM && !isCloudInit && !slot.hasPrefix("unused") }
-        /// What the file's name, or an option, says; a volume without either is raw.
+        /// The format from the file's name or from an option; `raw` for a volume with neither.
         var format: String {
             let named = volume.split(separator: "/").last?.split(separator: ".").dropFirst().last.map(String.init)
             return settings["format"]?.string ?? named ?? "raw"
@@ -26,13 +26,13 @@ extension PreviewBuilder {
         var isFile: Bool { volume.contains("/") }
     }
 
-    /// The disk that a value of the slot is; `nil` where the key is no disk's.
+    /// The disk in a slot with that value; `nil` where the key is no disk's.
     func disk(_ slot: String, _ text: String) -> Disk? {
         guard let kind = guest?.kind, TextForm.disk(kind).matches(slot) else { return nil }
         return PropertyString.settings(slot, text).map { Disk(slot: slot, settings: $0) }
     }
 
-    /// The guest's disks, drives without a medium left out.
+    /// The guest's disks, without empty drives.
     func disks(in config: JSON? = nil) -> [Disk] {
         ((config ?? self.config).object?.members ?? []).compactMap { member in
             guard let disk = member.value.string.flatMap({ self.disk(member.key, $0) }), disk.volume != "none" else {

@@ -2,7 +2,7 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// Checks on what moves to another node.
+/// Checks on migrations to another node.
 extension PreviewBuilder {
     func migration() async throws(HypervisorError) -> [Check] {
         guard let guest, let node, isThere, findings.observed.shown["lock"]?.string == nil,
@@ -10,7 +10,7 @@ extension PreviewBuilder {
         else { return [] }
         let isOn = status != "stopped"
         var checks: [Check] = []
-        // HA moves what runs while it runs, or stops it and starts it there, as it is told.
+        // HA migrates a running guest live, or stops it and starts it on the target, as the request says.
         let asksHA = request.params["mode"] != nil
         if isOn, !asksHA {
             let flag = guest.kind == .vm ? "online" : "restart"
@@ -22,7 +22,7 @@ extension PreviewBuilder {
         return checks + (try await targetStorages())
     }
 
-    /// The same for each of many, and what PVE leaves where it is.
+    /// The same checks for each of many guests, and for guests that PVE does not move.
     func guestsMove() async throws(HypervisorError) -> [Check] {
         let target = text("target")
         guard try await canAskForPreconditions(target) else { return [] }
@@ -50,13 +50,13 @@ extension PreviewBuilder {
         return checks
     }
 
-    /// Without quorum, and of a node that is off, other checks tell enough.
+    /// Whether to ask PVE: without quorum, or for a node that is offline, other checks report the problem.
     private func canAskForPreconditions(_ target: String) async throws(HypervisorError) -> Bool {
         guard await isQuorate() else { return false }
         return try await !nodeOnline(target).contains { $0.level == .block }
     }
 
-    /// What PVE says against moving the guest, beside what the request allows.
+    /// What PVE reports against the migration, except what the request allows.
     private func obstacles(
         to guest: GuestRef, on node: String, isOn: Bool, takesDisks: Bool
     ) async throws(HypervisorError) -> [Check] {
@@ -94,7 +94,7 @@ extension PreviewBuilder {
         return checks + reasons(against: guest, found)
     }
 
-    /// A node that PVE lists here cannot take the guest, and this is why.
+    /// The reason that PVE lists for a node that cannot take the guest.
     private func reasons(against guest: GuestRef, _ found: JSON) -> [Check] {
         let target = text("target")
         let refused = found["not_allowed_nodes"] ?? found["not-allowed-nodes"]
@@ -114,9 +114,10 @@ extension PreviewBuilder {
             ["nodes", node, guest.kind.rawValue, guest.id.description, "migrate"], ["target": text("target")])
     }
 
-    // MARK: Storages at the other end
+    // MARK: Storages of the target
 
-    /// The storages that take the disks are active on the target. PVE tells nothing of a container's beforehand.
+    /// Checks that the storages for the disks are active on the target. PVE does not report them for containers
+    /// beforehand.
     private func targetStorages() async throws(HypervisorError) -> [Check] {
         guard let guest, let target = NodeName(text("target")) else { return [] }
         let content = guest.kind == .vm ? "images" : "rootdir"
@@ -129,7 +130,7 @@ extension PreviewBuilder {
         return checks
     }
 
-    /// The request that moves a guest back: as it moved, and its disks to the storages where they are now.
+    /// The request that moves a guest back in the same way, with its disks to the storages where they are now.
     func undoMigration() -> JSONObject? {
         guard let guest else { return nil }
         let isVM = guest.kind == .vm
@@ -139,7 +140,7 @@ extension PreviewBuilder {
         let map = StorageMap(request)
         var back: [String: String] = [:]
         for storage in Set(disks().filter { !$0.isImage }.compactMap(\.storage)).sorted() {
-            // Two that became one cannot be told apart any more.
+            // Disks from two storages that went to the same one cannot be told apart any more.
             if let other = back.updateValue(storage, forKey: map[storage]), other != storage { return nil }
         }
         let pairs = back.filter { $0.key != $0.value }.map { "\($0.key):\($0.value)" }.sorted()
@@ -148,7 +149,7 @@ extension PreviewBuilder {
     }
 }
 
-/// Where a migration brings what lies on a storage: `a:b` maps one, `b` all others, `1` leaves them.
+/// The target storage of each source storage: `a:b` maps one, `b` all others, `1` keeps the names.
 private struct StorageMap {
     private var pairs: [String: String] = [:]
     private var rest: String?
@@ -167,6 +168,6 @@ private struct StorageMap {
 }
 
 extension PreviewBuilder.Disk {
-    /// An image in a drive: it lies where it is for all who use it.
+    /// Whether the disk is an image in a drive: it stays where it is, as other guests may use it.
     fileprivate var isImage: Bool { settings["media"] == "cdrom" && !volume.contains("cloudinit") }
 }

@@ -2,9 +2,9 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// Nodes that do not answer, and the cluster's votes.
+/// Checks on nodes that do not answer, and on the cluster's votes.
 extension PreviewBuilder {
-    /// Why the node gave no answer, where that is what the error says.
+    /// Why the node did not answer; `nil` where the error has another cause.
     func silence(of node: String, _ error: HypervisorError) async -> String? {
         guard case .refused(let upstream) = error, error.isSilence else { return nil }
         let rows = (try? await read(["nodes"]))?.array ?? []
@@ -15,14 +15,14 @@ extension PreviewBuilder {
         return "node \(node) is \(status)"
     }
 
-    /// The check that stops a request which needs a node that does not answer.
+    /// The check that blocks a request because a node that it needs does not answer.
     func silenceCheck(of node: String, _ error: HypervisorError) async -> Check? {
         await silence(of: node, error).map { Check("node-answers", .block, $0) }
     }
 
     static let silenceID = "node-answers"
 
-    /// The nodes that the calls go to are online.
+    /// Checks that the nodes of the calls are online.
     func nodesOnline(for calls: [Call]) async throws(HypervisorError) -> [Check] {
         let names = Set(calls.filter { $0.path.first == "nodes" && $0.path.count > 1 }.map { $0.path[1] })
         guard !names.isEmpty else { return [] }
@@ -35,19 +35,20 @@ extension PreviewBuilder {
 
     // MARK: Votes
 
-    /// What the cluster says of its quorum; `nil` for a node that stands alone.
+    /// The cluster's own report on its quorum; `nil` for a node outside a cluster.
     private func votes() async throws(HypervisorError) -> JSON? {
         let rows = try await read(["cluster", "status"]).array ?? []
         return rows.first { $0["type"] == "cluster" }.map { $0["quorate"] ?? .null }
     }
 
-    /// Whether PVE can be asked for what it tells only with quorum.
+    /// Whether PVE can answer questions that need quorum.
     func isQuorate() async -> Bool {
         guard let said = try? await votes() else { return true }
         return said.flag == true
     }
 
-    /// What PVE does not do without quorum. Guests can be stopped; where HA manages them, it has to be asked.
+    /// Blocks what PVE does not do without quorum. Guests can be stopped, but a guest that HA manages needs a request
+    /// to HA.
     func quorum() async throws(HypervisorError) -> [Check] {
         let asksHA = isManaged
         let needsIt = request.needsQuorum(in: findings.callContext)
@@ -66,7 +67,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// Whether the others still have the majority when the target is down.
+    /// Checks that the other nodes keep the majority when the target is down.
     func quorateWithout() async throws(HypervisorError) -> [Check] {
         guard case .node(let own) = request.target, let said = try await votes() else { return [] }
         guard said.flag == true else {
@@ -104,12 +105,12 @@ extension PreviewBuilder {
         }
     }
 
-    /// Whether something besides the nodes votes, as far as PVE tells.
+    /// Whether anything other than the nodes has a vote, as far as PVE tells.
     private func hasOtherVotes() async throws(HypervisorError) -> Bool {
         try await tell("whether a QDevice votes", ["cluster", "config", "qdevice"])?.object.map { !$0.isEmpty } ?? true
     }
 
-    /// A read that PVE may refuse, which is a warning.
+    /// A read that PVE may refuse; a refusal becomes a warning.
     private func tell(_ what: String, _ path: [String]) async throws(HypervisorError) -> JSON? {
         do throws(HypervisorError) { return try await read(path) } catch {
             guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
@@ -120,7 +121,7 @@ extension PreviewBuilder {
 }
 
 extension HypervisorError {
-    /// The node that was asked did not get through to the one that it was to ask.
+    /// Whether the node that received the request failed to reach the node that should answer it.
     var isSilence: Bool {
         guard case .refused(let upstream) = self else { return false }
         return (595...599).contains(upstream.status)

@@ -2,9 +2,9 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// The object that an edit is about, besides guests.
+/// Finds and checks the object of an edit that is not about a guest.
 extension PreviewBuilder {
-    /// Reads it, and keeps a hash that does not move with counters and times.
+    /// Reads the object, and keeps a hash that counters and times do not change.
     func findObject() async throws(HypervisorError) {
         let place = findings.callContext
         switch request.definition.object {
@@ -40,7 +40,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// What a call changes: the object of its path, or the list that it adds to.
+    /// What a call changes: the object at its path, or the list that it adds to.
     private func findEdited() async throws(HypervisorError) {
         guard let call = calls.first else { return }
         if call.path.first == "nodes", findings.node == nil { findings.node = NodeName(call.path[1]) }
@@ -56,7 +56,7 @@ extension PreviewBuilder {
             if path.dropLast().last == "aliases" { found = try await withDigest(found, of: path) }
             note(name, found, fields: fields)
         } catch {
-            // A rule of HA on a PVE that has no rules: a check says so.
+            // This PVE version has no HA rules; a check reports that.
             guard case .refused(let upstream) = error,
                 upstream.saysAbsent || (error.isUnknownPath && path.starts(with: ["cluster", "ha", "rules"]))
             else { throw error }
@@ -64,7 +64,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// PVE shows an alias without the digest that it compares; that is in the list only.
+    /// PVE compares the digest of an alias, but shows that digest only in the list of aliases.
     private func withDigest(_ alias: JSON, of path: [String]) async throws(HypervisorError) -> JSON {
         let rows = try await read(path.dropLast()).array ?? []
         let own = rows.first { $0["name"]?.string?.lowercased() == path.last?.lowercased() }
@@ -81,7 +81,7 @@ extension PreviewBuilder {
         findings.observed.compared.append("object")
     }
 
-    /// The object without what moves by itself.
+    /// The object without the fields that change by themselves.
     private static func stable(_ value: JSON, _ fields: [String]?) -> JSON {
         switch value {
         case .array(let elements): return .array(elements.map { stable($0, fields) })
@@ -100,7 +100,7 @@ extension PreviewBuilder {
     private static let volatile: Set<String> = [
         "digest", "next-run", "last_sync", "last_try", "next_sync", "fail_count",
     ]
-    /// Lists in one text whose order means nothing.
+    /// Lists in one text whose order has no meaning.
     private static let unordered: Set<String> = ["content", "nodes", "vmid", "exclude", "resources"]
 
     private static func sorted(_ value: JSON) -> JSON {
@@ -110,7 +110,7 @@ extension PreviewBuilder {
 
     // MARK: Checks
 
-    /// Whether it is there, or is not, as the operation needs.
+    /// Checks that the object exists, or does not exist, as the operation needs.
     func objectFits() -> [Check] {
         guard let call = calls.first, let object = findings.observed.shown["object"], let path = object["path"]?.string
         else { return [] }
@@ -128,7 +128,7 @@ extension PreviewBuilder {
         return []
     }
 
-    /// Members that join a pool are in none; those that leave are in it.
+    /// Checks that joining guests are in no other pool unless they may move, and that leaving guests are in the pool.
     func members() async throws(HypervisorError) -> [Check] {
         guard let op = request.params["op"]?.string, op == "join" || op == "leave" else { return [] }
         let pool = request.fill("{pool}", CallContext())

@@ -2,13 +2,13 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// What an action brings along: owners and users of volumes, members of objects, guests on what goes down, and what is lost.
+/// Finds what else an action affects: owners and users of volumes, members of objects, guests on a node, and losses.
 extension PreviewBuilder {
-    /// Texts may name so many guests by volumes.
+    /// The most guests whose volumes a request may name.
     private static let maximumOwners = 200
 
-    /// The owners of volumes and archives: those in the calls, those of the guest's own disks and of its snapshots', and
-    /// that of the object. An archive's owner may be out of reach; it is known by its row.
+    /// Adds the owners of volumes and archives: of those in the calls, of the disks of the guest and its snapshots, and
+    /// of the object. The token may not see an archive's owner; the row of the cluster's list identifies it.
     func addOwners() async throws(HypervisorError) {
         var (whole, known): ([VMID], [VMID]) = ([], [])
         for text in calls.flatMap(\.ownerTexts) {
@@ -19,7 +19,7 @@ extension PreviewBuilder {
         whole += try await snapshotOwners()
         switch findings.object {
         case .array(let rows)?:
-            // Backups that a rule of retention marks.
+            // The backups that a retention rule marks for removal.
             for row in rows where row["mark"] == "remove" { known += Self.owners(row) }
         case let row? where row["volid"] != nil:
             if row["content"] == "backup" { known += Self.owners(row) } else { whole += Self.owners(row) }
@@ -32,13 +32,13 @@ extension PreviewBuilder {
         try await add(known.map { ($0, .source) }, observing: .row(["name"]))
     }
 
-    /// The guests that a row of a storage's content belongs to.
+    /// The guests that own a row of a storage's content.
     static func owners(_ row: JSON) -> [VMID] {
         VolumeName.owners(in: row["volid"]?.string ?? "")
             + (row["vmid"].flatMap { VMID($0.string ?? $0.text) }.map { [$0] } ?? [])
     }
 
-    /// Owners of the disks that a snapshot has: of the one that is named, or of all where the guest goes.
+    /// The owners of the disks in the named snapshot, or in all snapshots where the guest is deleted.
     private func snapshotOwners() async throws(HypervisorError) -> [VMID] {
         guard guest != nil, isThere else { return [] }
         var names: [String] = []
@@ -54,21 +54,21 @@ extension PreviewBuilder {
                 let config = try await readGuest("config", query: ["snapshot": name])
                 owners += disks(in: config).compactMap { VolumeName($0.volume)?.owner }
             } catch {
-                // One that is not there is the checks' to tell.
+                // The checks report a missing snapshot.
                 guard case .refused(let upstream) = error, upstream.saysAbsent else { throw error }
             }
         }
         return owners
     }
 
-    /// Guests other than the target that have a volume in their configuration which the request names.
+    /// Adds guests other than the target whose configuration has a volume that the request names.
     func addVolumeUsers() async throws(HypervisorError) {
         for volume in existingVolumes {
             for user in try await users(of: volume) { add(Subject(.affected, user)) }
         }
     }
 
-    /// Volumes of guests that the request deletes or attaches.
+    /// Existing volumes that the request deletes or attaches.
     private var existingVolumes: [String] {
         var volumes = disks(in: .object(request.params)).filter { disk in
             request.params[disk.slot]?.string.map { !VolumeName.isNewDisk($0) } ?? false
@@ -79,7 +79,7 @@ extension PreviewBuilder {
 
     // MARK: Members
 
-    /// Guests that a pool, a rule of HA or a backup job has now, or gets.
+    /// Adds the guests that a pool, an HA rule or a backup job has now, or gets.
     func addObjectMembers() async throws(HypervisorError) {
         let object = findings.object ?? .null
         switch request.definition.object {
@@ -114,14 +114,14 @@ extension PreviewBuilder {
         }
     }
 
-    /// A list as requests have it, or in one text as PVE writes it.
+    /// The elements of a list: an array as in requests, or one text as PVE writes it.
     static func list(_ value: JSON?) -> [String] {
         (value?.array ?? value.map { [$0] } ?? []).flatMap { element in
             (element.string ?? element.text).split(whereSeparator: { ",; ".contains($0) }).map(String.init)
         }
     }
 
-    /// Those that go down with their node.
+    /// Adds the guests that go down with their node.
     func addRunningGuests() async throws(HypervisorError) {
         guard case .node(let node) = request.target else { return }
         try await addAll(.affected, fields: ["name", "node", "status"]) { row in
@@ -129,8 +129,8 @@ extension PreviewBuilder {
         }
     }
 
-    /// Those whose disks or backups are on a storage whose definition changes or goes. Where it cannot be looked into
-    /// everywhere, configurations tell.
+    /// Adds the guests with disks or backups on a storage whose definition is changed or deleted. Where a node cannot
+    /// show the storage's content, their configurations tell.
     func addGuestsOnStorage() async throws(HypervisorError) {
         guard let call = calls.first, call.method != .post, case .storage(let own) = request.target else { return }
         do throws(HypervisorError) {
@@ -146,13 +146,13 @@ extension PreviewBuilder {
         }
     }
 
-    /// Aliases, sets, groups and options of the cluster's firewall are those of every guest; its rules are the nodes' own.
+    /// Aliases, sets, groups and options of the cluster's firewall apply to every guest; its rules apply to nodes only.
     var reachesAllFirewalls: Bool {
         guard request.target == .firewall(.cluster) else { return false }
         return calls.contains { $0.path.count > 2 && $0.path[2] != "rules" }
     }
 
-    /// Guests that HA keeps together with those that move.
+    /// Adds the guests that HA keeps together with those that move.
     func addDependents() async throws(HypervisorError) {
         switch request.definition.changes {
         case .node:
@@ -176,7 +176,7 @@ extension PreviewBuilder {
         guard await isQuorate() else { return }
         let found: JSON
         do throws(HypervisorError) { found = try await preconditions(of: guest, on: node) } catch {
-            // That it does not tell is a check's to say.
+            // A check reports that PVE does not tell.
             guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
             return
         }
@@ -186,9 +186,9 @@ extension PreviewBuilder {
             observing: .row(["name", "node", "status"]))
     }
 
-    // MARK: What is lost, and what only the target tells
+    // MARK: Losses, and facts that only the target shows
 
-    /// Tags and pools that guests do not have any more afterwards.
+    /// Tags and pools that guests lose.
     func losses() async throws(HypervisorError) -> [String] {
         var losses: [String] = []
         let now = Set(Self.tags(config["tags"]?.string ?? ""))
@@ -218,7 +218,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// Whether a network device that is set would be without a firewall, on a guest that has one on it or on another.
+    /// Whether the request sets a network device without a firewall on a guest that has a device with one.
     private var dropsFirewall: Bool {
         func devices(_ object: JSONObject?) -> [JSONObject] {
             (object?.members ?? []).filter { ParameterDefinition.isNetworkDevice($0.key) }
@@ -230,7 +230,7 @@ extension PreviewBuilder {
         return isGuarded && devices(request.params).contains { $0["firewall"]?.flag != true }
     }
 
-    /// Whether the guest has a hold on its node, which a copy would have as well.
+    /// Whether the guest has access to its node, which a copy would have too.
     private var copiesHost: Bool {
         guard let guest else { return false }
         if guest.kind == .container, config["unprivileged"]?.flag != true { return true }

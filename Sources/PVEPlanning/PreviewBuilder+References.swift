@@ -2,9 +2,9 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// What hangs together with the object that an edit is about.
+/// Checks on objects that are connected with the object of an edit.
 extension PreviewBuilder {
-    /// Who names the object: nothing may when it goes, and where it changes they are told of.
+    /// Finds the users of the object: they block its deletion, and a change warns of them.
     func unreferenced(_ references: [Reference]) async throws(HypervisorError) -> [Check] {
         guard let call = calls.first, call.method != .post, findings.object != nil else { return [] }
         var users: [String] = []
@@ -34,7 +34,7 @@ extension PreviewBuilder {
                         && PropertyString.settings(member.key, member.value.string ?? "")?["bridge"]?.string == wanted
                 }
             }.map(\.0).sorted()
-            // Who must not be disconnected is for rules to say, by name, tag and pool.
+            // Policy rules protect guests from a disconnection, by name, tag and pool.
             try await add(found.map { ($0.id, .affected) }, observing: .nothing)
             if try await granted(on: "/vms")?.contains("VM.Audit") != true {
                 block("the request may reach guests that the token does not see: it needs VM.Audit on /vms")
@@ -43,7 +43,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// What the parameter names is there.
+    /// Checks that what the parameter names exists.
     func present(_ parameter: String, at template: String) async throws(HypervisorError) -> [Check] {
         guard request.params[parameter] != nil else { return [] }
         let path = request.path(template, findings.callContext)
@@ -56,8 +56,8 @@ extension PreviewBuilder {
         }
     }
 
-    /// What is changed and not in force yet, by others or for another reason: the request's last call applies it as well.
-    /// It must not change until then, unless the request does it.
+    /// Changes that are not in force yet, by others or for another reason: the request's last call applies them too.
+    /// They must not change until then, unless the request itself changes them.
     func carriesAlong(_ lists: [PendingList]) async throws(HypervisorError) -> [Check] {
         let own = findings.observed.shown["object"]?["path"]?.string
         var found: [String] = []
@@ -91,7 +91,7 @@ extension PreviewBuilder {
         ]
     }
 
-    /// The rows of a list, pending changes shown; none where this PVE has no such list.
+    /// The rows of a list, with pending changes; empty where this PVE version has no such list.
     private func pendingRows(of path: [String], _ name: String) async throws(HypervisorError) -> [(String, JSON)] {
         do throws(HypervisorError) {
             return (try await read(path, ["pending": "1"]).array ?? []).compactMap { row in

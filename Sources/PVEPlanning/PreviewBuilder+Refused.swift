@@ -2,12 +2,12 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// What PVE would refuse for reasons of its own, seen beforehand.
+/// Checks for what PVE would refuse for reasons of its own.
 extension PreviewBuilder {
-    /// Whether the guest of a row of the list has a process: PVE shows there what a machine does.
+    /// Whether the guest in a row of the cluster's list has a process: the row shows a machine's actual run state.
     static func hasProcess(_ row: JSON) -> Bool { row["status"] != "unknown" && row["status"] != "stopped" }
 
-    /// Only a template, or a snapshot on some storages, shares its disks with a copy; that has no storage of its own.
+    /// Only a template, or a snapshot on some storages, can share its disks with a copy. Such a copy takes no storage.
     func linkedClone() -> [Check] {
         guard let guest else { return [] }
         let isLinked = request.params["full"]?.flag.map { !$0 } ?? isTemplate
@@ -47,12 +47,12 @@ extension PreviewBuilder {
         }
     }
 
-    /// A volume that is taken as it is: a template of containers, a disk, an image in a drive.
+    /// Checks that a volume exists that the request uses unchanged: a container template, a disk, an image in a drive.
     func volumeIsThere(_ volume: String) async throws(HypervisorError) -> [Check] {
         guard let node, let wanted = VolumeName(volume), let storage = wanted.storage,
             !VolumeName.isNewDisk(volume) || wanted.name.contains("/"), wanted.name != "cloudinit"
         else { return [] }
-        // What the guest has, or has as unused, is there.
+        // The guest's own volumes exist, including unused ones.
         guard !disks().contains(where: { VolumeName($0.volume) == wanted }) else { return [] }
         let rows = try await volumes(on: "\(storage)", of: node.description)
         guard !rows.contains(where: { $0["volid"]?.string.flatMap { VolumeName($0) } == wanted }) else { return [] }
@@ -61,7 +61,7 @@ extension PreviewBuilder {
         ]
     }
 
-    /// PVE removes no pool, set or group with something in it.
+    /// PVE does not delete a pool, set or group that is not empty.
     func emptied() -> [Check] {
         guard let call = calls.first, call.method == .delete, call["force"] != "1", let object = findings.object else {
             return []
@@ -80,14 +80,14 @@ extension PreviewBuilder {
         ]
     }
 
-    /// PVE would be out of its own reach.
+    /// Blocks stopping a service without which PVE could not be reached.
     func dispensable() -> [Check] {
         let service = text("service")
         guard text("command") == "stop", ["pvedaemon", "pveproxy", "pve-cluster"].contains(service) else { return [] }
         return [Check("service", .block, "PVE does not stop \(service) through itself; restart it instead")]
     }
 
-    /// A storage that keeps so many backups of a guest takes no more unless older ones may go.
+    /// A storage with a limit on a guest's backups takes no more at the limit, unless older ones may be removed.
     func backupRoom() async throws(HypervisorError) -> [Check] {
         guard let guest, let node, request.params["remove"] != true else { return [] }
         guard request.params["prune-backups"] == nil else {

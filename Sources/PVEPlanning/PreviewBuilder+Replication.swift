@@ -2,10 +2,10 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// Checks on what a guest's replication takes along.
+/// Checks on the volumes that a guest's replication includes.
 extension PreviewBuilder {
-    /// PVE replicates every volume of the guest but those on shared storages and those with `replicate=0`, in snapshots as
-    /// well, and begins no job where one of them cannot be.
+    /// PVE replicates all volumes of the guest and of its snapshots, except those on shared storages and those with
+    /// `replicate=0`. It begins no job where it cannot replicate one of them.
     func replicable() async throws(HypervisorError) -> [Check] {
         guard request.params["op"] == "add", let guest, let node, isThere else { return [] }
         let rows = (try await read(["cluster", "resources"], ["type": "storage"]).array ?? []).filter {
@@ -59,7 +59,7 @@ extension PreviewBuilder {
         !disk.isCDROM && flag(.object(disk.settings), "replicate", of: "\(disk.slot) of \(guest)", absent: true)
     }
 
-    /// The configuration as it is, and as each snapshot has it, with their names.
+    /// The present configuration and the configuration of each snapshot, with their names.
     private func configsWithSnapshots() async throws(HypervisorError) -> [(place: String, config: JSON)] {
         guard let guest else { return [] }
         var found = [(place: "\(guest)", config: config)]

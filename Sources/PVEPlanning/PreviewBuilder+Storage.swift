@@ -2,7 +2,7 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// Checks on storages and what is kept on them.
+/// Checks on storages and their content.
 extension PreviewBuilder {
     /// The type of every storage that the token may see.
     func storageTypes() async throws(HypervisorError) -> [String: String] {
@@ -17,12 +17,12 @@ extension PreviewBuilder {
         if case .storage(let own) = request.target { return try await active("\(own)", on: node, content: content) }
         let name = text(parameter)
         guard !name.isEmpty else { return [] }
-        // A clone goes to the node that it names.
+        // A clone may name another node as its target.
         let place = request.params["target"]?.string.flatMap(NodeName.init) ?? node
         return try await active(name, on: place, content: content)
     }
 
-    /// Whether the storage is there on the node, switched on, and takes the content.
+    /// Checks that the storage is available and enabled on the node, and takes the content.
     func active(_ name: String, on node: NodeName?, content: String?) async throws(HypervisorError) -> [Check] {
         guard let node else { return [] }
         let known = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
@@ -55,7 +55,7 @@ extension PreviewBuilder {
         return space(row, of: what, name) + [Check("storage", .ok, "storage \(name) is active on node \(node)")]
     }
 
-    /// Some types of storage cannot tell how large they are, and say 0.
+    /// Some types of storage cannot report their size, and report 0.
     private func space(_ row: JSON, of what: String, _ name: String) -> [Check] {
         let isListed = row["status"] != nil
         guard let total = amount(row, isListed ? "maxdisk" : "total", of: what), total > 0,
@@ -68,8 +68,9 @@ extension PreviewBuilder {
         return [Check("storage-space", .warn, "storage \(name) is more than nine tenths full")]
     }
 
-    /// Has PVE reach for this storage alone: its status is told only after all of the node's were asked, and one that hangs
-    /// holds that up. What it takes none of is not looked for; where only the volumes tell, they are.
+    /// Makes PVE activate this storage alone: PVE reports its status only after it has asked all storages of the node,
+    /// and one that hangs delays that. The read asks for content that the storage does not take, or for volumes where
+    /// only they tell.
     private func activate(
         _ name: String, on node: NodeName, _ type: JSON?, _ takes: [String]
     ) async throws(HypervisorError) {
@@ -78,7 +79,7 @@ extension PreviewBuilder {
         _ = try await read(["nodes", "\(node)", "storage", name, "content"], ["content": content])
     }
 
-    /// What PVE finds when it asks all storages of the node; `nil` where there is none of the name.
+    /// PVE's report on the storage after it has asked all storages of the node; `nil` where it has none of that name.
     private func status(of name: String, on node: NodeName) async throws(HypervisorError) -> JSON? {
         do throws(HypervisorError) {
             let rows = try await read(["nodes", "\(node)", "storage"], ["storage": name]).array ?? []
@@ -89,7 +90,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// A definition that goes takes the disks out of reach.
+    /// Deleting a storage's definition makes the disks on it unavailable.
     func storageUnused() async throws(HypervisorError) -> [Check] {
         guard let call = calls.first, call.method == .delete, case .storage(let own) = request.target else { return [] }
         let disks = try await storedVolumes(on: own).filter { $0["content"] == "images" || $0["content"] == "rootdir" }
@@ -101,7 +102,7 @@ extension PreviewBuilder {
         return [Check("storage-used", .block, "disks of guests \(shown) are on storage \(own); move them first")]
     }
 
-    /// What of the storage cannot be looked at, for a change that may concern it.
+    /// Warns of places where the storage's content cannot be read, for a change that may concern it.
     func storageSeen() async throws(HypervisorError) -> [Check] {
         guard let call = calls.first, call.method != .post, case .storage(let own) = request.target else { return [] }
         return try await unseenPlaces(of: own).map { place in
@@ -109,7 +110,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// Where the storage should be, and is not to be looked into.
+    /// The places where the storage should be but is not available.
     func unseenPlaces(of storage: StorageName) async throws(HypervisorError) -> [String] {
         let rows = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
         let places = rows.filter { $0["storage"]?.string == storage.description }
@@ -126,7 +127,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// What is on a storage, on all nodes where it is available.
+    /// The content of a storage on all nodes where it is available.
     func storedVolumes(on storage: StorageName) async throws(HypervisorError) -> [JSON] {
         let rows = try await read(["cluster", "resources"], ["type": "storage"]).array ?? []
         let able = rows.filter { $0["storage"]?.string == storage.description && $0["status"] == "available" }
@@ -164,7 +165,7 @@ extension PreviewBuilder {
     func volumeUnused(_ volume: String) async throws(HypervisorError) -> [Check] {
         guard !volume.isEmpty else { return [] }
         let users = try await users(of: volume)
-        // A guest may attach what it has as unused.
+        // A guest may attach its own unused volume.
         let others = users.filter { $0 != guest?.description || !isUnused(volume) }
         guard !others.isEmpty else { return [] }
         return [Check("volume-used", .block, "\(volume) is used by \(others.joined(separator: ", "))")]
@@ -181,7 +182,7 @@ extension PreviewBuilder {
         ]
     }
 
-    /// A backup that is there, and is one of the target's kind of guest.
+    /// Checks that the backup exists, and is of the target's kind of guest.
     func archive(_ volume: String) async throws(HypervisorError) -> [Check] {
         guard let guest, let node, let colon = volume.firstIndex(of: ":") else { return [] }
         let storage = String(volume[..<colon])

@@ -2,9 +2,9 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// Flags and numbers that PVE shows. One that cannot be understood is a block, for a check must not pass on it.
+/// Flags and numbers that PVE shows. One that cannot be parsed is a block, because a check must not pass on it.
 extension PreviewBuilder {
-    /// The flag of that name, `absent` where there is none.
+    /// The flag of that name; `absent` where it is missing.
     func flag(_ object: JSON?, _ key: String, of what: String, absent: Bool = false) -> Bool {
         guard let value = object?[key] else { return absent }
         if let flag = value.flag { return flag }
@@ -12,7 +12,7 @@ extension PreviewBuilder {
         return absent
     }
 
-    /// How many of something there are; `nil` where PVE does not tell.
+    /// The amount in that field; `nil` where PVE does not tell.
     func amount(_ object: JSON?, _ key: String, of what: String) -> UInt64? {
         guard let value = object?[key] else { return nil }
         if let amount = value.amount { return amount }
