@@ -4,8 +4,8 @@ import StrictJSON
 
 /// Everything that a request reaches, so that policy can judge it.
 ///
-/// The guests among it are observed: those that the calls name, or whose volumes they use, as the target is; the others,
-/// which an action brings along, by the rows of the cluster's list.
+/// It reads the state of guests that the calls name, or whose volumes they use, as fully as the target's. For guests
+/// that an action only affects, it takes the rows of the cluster's list.
 extension PreviewBuilder {
     func findSubjects() async throws(HypervisorError) {
         addTarget()
@@ -38,8 +38,8 @@ extension PreviewBuilder {
         touch.live == .dropsFirewall && findings.reach.liveEscalations.contains(touch.id)
     }
 
-    /// What a read is about; with `resolving`, the tags and pools of the guests among it, and all guests where it may show
-    /// any.
+    /// Finds what a read is about. `resolving` adds the tags and pools of the guests among it, and all guests where the
+    /// read may show any.
     func findReadSubjects(resolving: Bool) async throws(HypervisorError) {
         addTarget()
         for subject in request.namedSubjects { add(subject) }
@@ -67,7 +67,7 @@ extension PreviewBuilder {
 
     // MARK: The list
 
-    /// Adds a subject. One that is there keeps its role, and gets the aliases and tags of the other as well.
+    /// Adds a subject. A subject that is already listed keeps its role, and gains the new aliases and tags.
     func add(_ subject: Subject) {
         if let place = subjectPlaces[subject.name] {
             findings.reach.merge(subject, at: place)
@@ -77,7 +77,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// Names that the target has as well.
+    /// Adds names to the target.
     private func addAliases(_ aliases: [String]) { findings.reach.merge(Subject(.target, "", aliases: aliases), at: 0) }
 
     private func addTarget() {
@@ -93,8 +93,8 @@ extension PreviewBuilder {
 
     static func pools(_ name: String?) -> [String] { name.flatMap(PoolName.init)?.subjectNames ?? [] }
 
-    /// Nodes on which calls are made, nodes and storages of the object that is edited, and the storages of the disks that
-    /// are worked on.
+    /// Adds the nodes of the calls, the nodes and storages of the edited object, and the storages of the disks that the
+    /// calls work on.
     private func addPlaces() {
         let object = findings.object ?? .null
         for call in calls where call.path.first == "nodes" && call.path.count > 1 {
@@ -113,7 +113,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// The guest's disks that the calls work on: one that is named, those whose slots change, or all.
+    /// The guest's disks that the calls work on: the named disk, those whose slots change, or all.
     private var touchedDisks: [Disk] {
         guard guest != nil, isThere else { return [] }
         let all = disks()
@@ -130,16 +130,16 @@ extension PreviewBuilder {
 
     // MARK: Guests by their numbers
 
-    /// How much of a guest's state a plan holds for.
+    /// How much of a guest's state must not change for a plan to remain valid.
     enum Depth {
-        /// All that is compared of a target.
+        /// Everything that is compared for a target.
         case whole
-        /// Who it is, and the fields of its row.
+        /// The guest's identity, and these fields of its row.
         case row([String])
         case nothing
     }
 
-    /// Adds guests; one that should be there and cannot be looked at is a block.
+    /// Adds guests; a guest that should exist but cannot be read is a block.
     func add(
         _ ids: [(id: VMID, role: Subject.Role)], observing depth: Depth
     ) async throws(HypervisorError) {
@@ -164,7 +164,7 @@ extension PreviewBuilder {
             role, guest.description, aliases: pools(row["pool"]?.string), tags: Set(tags(row["tags"]?.string ?? "")))
     }
 
-    /// A guest that the cluster does not list: one that is yet to be, one that is gone, or one that is not shown.
+    /// A guest that the cluster does not list: it does not exist yet, does not exist any more, or is hidden.
     private func unseen(_ id: VMID, _ role: Subject.Role) -> Subject {
         let kinds = GuestKind.allCases.map { GuestRef(kind: $0, id: id).description }
         let isNew = request.claimedIDs.contains(id)
@@ -181,7 +181,7 @@ extension PreviewBuilder {
 
     func block(_ detail: String, as id: String = "subject") { note(id, detail, .block) }
 
-    /// Something that came up while something else was looked for.
+    /// Records a check that a read for another purpose produced.
     func note(_ id: String, _ detail: String, _ level: Check.Level = .warn) {
         let check = Check(id, level, detail)
         if !findings.checks.contains(check) { findings.checks.append(check) }
@@ -202,7 +202,7 @@ extension PreviewBuilder {
                 let (config, status) = try await planner.state(of: guest, on: node)
                 let view = GuestView(guest, on: node, config: config, status: status, pool: row["pool"]?.string)
                     .observed
-                // The list is some seconds behind; the configuration is not.
+                // The list lags some seconds behind the configuration.
                 add(Subject(.affected, guest.description, tags: Set(Self.tags(config["tags"]?.string ?? ""))))
                 findings.guestStates[guest.description] = .object(
                     view.shown.members.filter { view.compared.contains($0.key) }
@@ -220,8 +220,8 @@ extension PreviewBuilder {
         block("\(guest), which the request reaches, cannot be read: \(why)")
     }
 
-    /// All guests that the token sees, or those that `isMeant` picks. Where it may not see all, that is a block.
-    /// `path` is where PVE's access control tells whether all are seen.
+    /// Adds all guests that the token sees, or those that `isMeant` picks. It is a block where the token may not see
+    /// all guests. PVE's access control on `path` tells whether it does.
     func addAll(
         _ role: Subject.Role, fields: [String] = ["name"], firewalls: Bool = false, path: String = "/vms",
         where isMeant: (JSON) -> Bool = { _ in true }
@@ -242,7 +242,7 @@ extension PreviewBuilder {
         if !seesAll {
             block("the request may reach guests that the token does not see: it needs VM.Audit on \(path)")
         }
-        // What rules name by number has to be found, or not to be there.
+        // A guest that rules name by number must be visible, or must not exist.
         let rows = try await rowsByID()
         for id in watched.sorted() where rows[id] == nil { try await noteUnseen(id) }
     }

@@ -2,15 +2,15 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// The request that takes a change back, ready to be planned.
+/// The request that reverts a change, ready to be planned.
 extension PreviewBuilder {
-    /// `nil` where nothing does. What it does not bring back is in ``gaps``.
+    /// Returns `nil` where no request reverts the change. ``gaps`` lists what the undo does not restore.
     func undo() async throws(HypervisorError) -> FollowUp? {
         let name = request.safetyName(in: findings.callContext)
         var undo = try await undone().flatMap(acceptable)
         if let found = undo, let reason = rootOnly(in: found) { (undo, noUndo) = (nil, reason) }
         if undo == nil, let name, request.definition.changes != .exists(false) {
-            // What was taken first is a way back where there is no other.
+            // The safety snapshot is the undo where there is no other.
             gaps = []
             losesThePoint = false
             undo = wish(
@@ -27,7 +27,7 @@ extension PreviewBuilder {
         if !gaps.contains(gap) { gaps.append(gap) }
     }
 
-    /// A request that would be refused is no way back.
+    /// A request that would be refused is no undo.
     private func acceptable(_ undo: FollowUp) -> FollowUp? {
         (try? ActionRequest(undo)) == nil ? nil : undo
     }
@@ -73,7 +73,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// Moves guests back to the one node that they came from; `nil` where there were several.
+    /// Moves guests back to the node that they came from; `nil` where they came from several.
     private func wayBack(
         of ids: [JSON], by action: String, from node: String, to origins: Set<JSON>
     ) -> FollowUp? {
@@ -96,7 +96,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// Whether the node's configuration has the address that a wake-up is sent to.
+    /// Whether the node's configuration has the address for a wake-up.
     private func canWake() async throws(HypervisorError) -> Bool {
         guard case .node(let node) = request.target else { return false }
         do throws(HypervisorError) {
@@ -108,7 +108,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// What a stop ends for good, and what it puts in force.
+    /// Notes what a stop ends for good, and which pending changes it applies.
     private func notePower() async throws(HypervisorError) {
         switch request.definition.changes {
         case .status("stopped"):
@@ -130,7 +130,7 @@ extension PreviewBuilder {
     /// The action that sets any key of the guest's configuration.
     var configure: String { (guest?.kind ?? .container).action("configure") }
 
-    /// The old values of all that was set or deleted; none where one of them is not to be seen, or not to be set.
+    /// Restores the old values of all keys that were set or deleted; `nil` where one of them cannot be read or set.
     func undoConfig(by action: String) -> FollowUp? {
         guard let kind = guest?.kind else { return nil }
         let known = ActionCatalog.configureKeys(of: kind)
@@ -162,7 +162,7 @@ extension PreviewBuilder {
         return params.isEmpty ? nil : wish(action, params)
     }
 
-    /// A key's old value as a request gives it; `nil` where no token may give it.
+    /// A key's old value in the form of a request; `nil` where no token may set it.
     private func oldValue(
         _ key: String, _ old: JSON, _ form: ParameterDefinition.Form, isGone: Bool
     ) -> JSON? {
@@ -198,7 +198,7 @@ extension PreviewBuilder {
         return params.isEmpty ? nil : wish(request.action.rawValue, params)
     }
 
-    /// PVE writes all tags anew whenever any are set.
+    /// PVE rewrites all tags whenever any tag is set.
     private func noteTags() {
         let now = TagStyle.list(config["tags"]?.string ?? "")
         let style = findings.tagStyle

@@ -2,10 +2,10 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// The way back for disks, and what follows from taking one away.
+/// The undo for disks, and the effects of removing a disk.
 extension PreviewBuilder {
-    /// The order in which the machine looks for a system as PVE keeps it: without the devices that the call deletes, with the
-    /// CD drives that it sets; `nil` where it stays as it is.
+    /// The boot order after the call: PVE removes the devices that the call deletes, and appends the CD drives that it
+    /// sets; `nil` where the order does not change.
     func boot(after call: Call) -> String? {
         guard guest?.kind == .vm, let boot = config["boot"]?.string, call["boot"] == nil else { return nil }
         let parts = boot.split(separator: ",").map(String.init)
@@ -20,7 +20,7 @@ extension PreviewBuilder {
         return left.isEmpty ? "" : "order=\(left.joined(separator: ";"))"
     }
 
-    /// The disk that the request names, as it is.
+    /// The present disk in the slot that the request names.
     private var named: Disk? { disks().first { $0.slot == text("disk") } }
 
     func undoAttach(by action: String) -> FollowUp {
@@ -37,12 +37,12 @@ extension PreviewBuilder {
         return named.flatMap { attach($0, by: action) } ?? undoConfig(by: configure)
     }
 
-    /// Attached again with all its options, where that is all there is to it.
+    /// Attaches the disk again with all its options; `nil` where that is not enough.
     private func attach(_ now: Disk, by action: String) -> FollowUp? {
         guard let call = calls.last, boot(after: call) == nil, now.isKept else { return nil }
         var params: JSONObject = ["disk": .string(now.slot), "volume": .string(now.volume)]
         if let path = now.settings["mp"] { params["path"] = path }
-        // The size is the volume's own.
+        // The size belongs to the volume, not to the request.
         for option in now.settings.members where !["volume", "mp", "size"].contains(option.key) {
             guard let form = ActionCatalog.diskOptions.first(where: { $0.name == option.key })?.form,
                 let value = form.value(shownByPVE: option.value)
@@ -53,7 +53,7 @@ extension PreviewBuilder {
         return wish(action, params)
     }
 
-    /// The volume as it was, where it stays; a running guest, which works on the copy, takes that along.
+    /// Restores the old volume where PVE keeps it. A running guest works on the copy, so the undo moves that copy back.
     func undoMove() -> FollowUp? {
         guard let now = named, let storage = now.storage, let kind = guest?.kind else { return nil }
         let isUnused = now.slot.hasPrefix("unused")
@@ -77,7 +77,7 @@ extension PreviewBuilder {
         return wish(configure, [now.slot: old])
     }
 
-    /// Compares what is unused now with what is after a call and its way back.
+    /// Compares the unused volumes of now with those after the call and its undo.
     func noteUnused(after call: Call) {
         let (deleted, set) = call.configKeys
         func now(_ key: String) -> Disk? {
@@ -88,7 +88,7 @@ extension PreviewBuilder {
         let before = slots.volumes
         for old in deleted.compactMap(now) { slots.add(old.volume) }
         for disk in new { slots.replace(now(disk.slot)?.volume, by: disk.volume) }
-        // The way back: what was new is deleted, then everything else is as it was.
+        // The undo first deletes the new keys, then restores the old values.
         func name(_ disk: Disk) -> String {
             VolumeName.isNewDisk(disk.volume) ? "the new volume of \(disk.slot)" : disk.volume
         }
@@ -108,7 +108,7 @@ extension PreviewBuilder {
     }
 }
 
-/// The places of a guest's volumes that are in no slot.
+/// The unused volumes of a guest, by their numbers.
 struct UnusedSlots {
     private(set) var volumes: [Int: String] = [:]
 
@@ -123,7 +123,7 @@ struct UnusedSlots {
         one == other || (VolumeName(one).map { $0 == VolumeName(other) } ?? false)
     }
 
-    /// The place that PVE gives a volume: the first that is free.
+    /// Adds a volume at the first free number, as PVE does.
     @discardableResult
     mutating func add(_ volume: String) -> Int {
         let place = (0...volumes.count).first { volumes[$0] == nil } ?? volumes.count
@@ -131,7 +131,7 @@ struct UnusedSlots {
         return place
     }
 
-    /// One volume takes another's slot.
+    /// Puts one volume into the slot of another.
     mutating func replace(_ old: String?, by new: String) {
         remove(new)
         if let old, !Self.same(old, new) { add(old) }

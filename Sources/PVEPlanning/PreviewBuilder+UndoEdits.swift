@@ -2,15 +2,16 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// The way back for edits of objects.
+/// The undo for edits of objects.
 extension PreviewBuilder {
-    /// The same edit the other way round: added is removed, changed gets its old values, removed is added again.
+    /// The opposite edit: it removes what was added, restores the old values of changes, and adds again what was
+    /// removed.
     func undoEdit(_ gaps: [EditGap]) async throws(HypervisorError) -> FollowUp? {
         guard let op = request.params["op"]?.string else { return nil }
         if request.params["moveto"] != nil { return undoPlace() }
         let definition = request.definition
         let inPath = Set(request.templates.flatMap(\.placeholders))
-        // What tells which object it is; a new rule goes first unless it has a place.
+        // The parameters that identify the object. A new rule is first unless the request gives its position.
         var params = request.params.members.filter { member in
             inPath.contains(member.key) || definition.parameters.contains { $0.matches(member.key) && $0.agentOnly }
         }.reduce(into: JSONObject()) { $0[$1.key] = $1.value }
@@ -40,18 +41,18 @@ extension PreviewBuilder {
         return wish(request.action.rawValue, params)
     }
 
-    /// Puts the old values of what was changed in; false where one cannot be given.
+    /// Adds the old values of the changed fields; false where a request cannot give one of them.
     private func undoChange(_ params: inout JSONObject) -> Bool {
         let set = request.params.keys.filter { params[$0] == nil }
         let deleted = (request.params["delete"]?.array ?? []).compactMap(\.string)
         if (set + deleted).contains(where: ParameterDefinition.isSecret) { return false }
         if replacesWhole {
             guard fill(&params, { _ in true }) else { return false }
-            // One that says nothing is refused.
+            // The agent refuses an entry without any setting.
             if request.params["object"] == "ipset-entry", params["nomatch"] == nil { params["nomatch"] = false }
         } else {
             let touched = Set(set + deleted)
-            // Of the ways to say which guests a job means, a new one takes the place of the old.
+            // A job selects its guests in one of these ways; setting another way replaces the old one.
             let ways: Set<String> = ["all", "vmid", "pool", "exclude"]
             let wanted = touched.isDisjoint(with: ways) ? touched : touched.union(ways)
             guard fill(&params, wanted.contains) else { return false }
@@ -64,14 +65,14 @@ extension PreviewBuilder {
         return true
     }
 
-    /// PVE puts what is given in the place of all that was there.
+    /// Whether PVE replaces the whole object with what the call gives.
     var replacesWhole: Bool { request.templates.contains(where: \.replaces) }
 
-    /// A rule goes back to its place.
+    /// Moves a rule back to its old position.
     private func undoPlace() -> FollowUp? {
         guard let from = request.params["pos"]?.integer, let to = request.params["moveto"]?.integer else { return nil }
         var params = request.params
-        // PVE counts the places with the rule still in its old one.
+        // PVE counts positions with the rule still at its old one.
         params["pos"] = JSON(Int(to > from ? to - 1 : to))
         params["moveto"] = JSON(Int(to > from ? from : from + 1))
         return wish(request.action.rawValue, params)
@@ -105,17 +106,17 @@ extension PreviewBuilder {
         }
     }
 
-    /// The entries of the address set that is edited.
+    /// The entries of the edited address set.
     var members: [String] { (findings.object?.array ?? []).compactMap { $0["cidr"]?.string } }
 
-    /// The rules of HA that name the guest, and whom they name besides.
+    /// The HA rules that name the guest, and the other resources that they name.
     func haRules() async throws(HypervisorError) -> [(name: String, others: [String])] {
         guard let guest, request.params["purge"] != false else { return [] }
         let sid = request.fill("{sid}", findings.callContext)
         let rows: [JSON]
         do throws(HypervisorError) { rows = try await read(["cluster", "ha", "rules"]).array ?? [] } catch {
             guard case .refused(let upstream) = error, !upstream.isFromGateway else { throw error }
-            // Before PVE 9 there were none.
+            // There are no HA rules before PVE 9.
             if upstream.status != 501 {
                 note("ha-rules", "the rules of HA that name \(guest) cannot be read: \(upstream.reason)")
             }
@@ -128,7 +129,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// The row of an address set, or of a group, in the list of all: it has what the object itself does not show.
+    /// The row of an address set or group in the list of all; it has fields that the object itself does not show.
     func listed() async throws(HypervisorError) -> JSON? {
         guard let call = calls.last, call.method == .delete,
             ["ipset", "group"].contains(request.params["object"]?.string),
@@ -138,13 +139,13 @@ extension PreviewBuilder {
         return rows.first { ($0["name"] ?? $0["group"])?.string == name }
     }
 
-    /// Fields that name the object, or follow from others.
+    /// Fields that identify the object, or that follow from others.
     private static let derived: Set<String> = [
         "digest", "storage", "sid", "rule", "order", "id", "guest", "jobnum", "source", "remove_job", "type", "pos",
         "ipversion", "name", "next-run", "schedule-next", "last_sync", "last_try", "next_sync", "fail_count",
     ]
 
-    /// Puts the object's present values in; false where one has no form that a request takes.
+    /// Adds the object's present values; false where a request has no form for one of them.
     private func fill(_ params: inout JSONObject, _ wanted: (String) -> Bool) -> Bool {
         for member in findings.object?.object?.members ?? [] where params[member.key] == nil && wanted(member.key) {
             guard
@@ -162,7 +163,7 @@ extension PreviewBuilder {
         return true
     }
 
-    /// PVE shows no passwords and keys: what has any cannot be made again from what is seen.
+    /// PVE does not show passwords and keys, so an object that has any cannot be made again from what PVE shows.
     private var hidesSecrets: Bool {
         ["cifs", "pbs", "rbd", "cephfs", "esxi", "iscsi"].contains(findings.object?["type"]?.string ?? "")
             || (findings.object?.object?.keys ?? []).contains(where: ParameterDefinition.isSecret)
@@ -182,7 +183,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// Only those that really join or leave; guests that come from another pool go back to it.
+    /// Reverts only actual joins and leaves; guests that came from another pool return to it.
     private func undoMembers() async throws(HypervisorError) -> FollowUp? {
         let isJoin = request.params["op"] == "join"
         let members = (findings.object?["members"]?.array ?? []).compactMap(\.string)
@@ -192,7 +193,7 @@ extension PreviewBuilder {
         let rows = try await rowsByID()
         let origins = Set(isJoin ? vms.map { id in VMID(id.text).flatMap { rows[$0]?["pool"]?.string } ?? "" } : [])
         if let origin = origins.first, !origin.isEmpty {
-            // One request has one pool.
+            // A request can name only one pool.
             guard origins.count == 1, storage.isEmpty else { return nil }
             return wish(
                 request.action.rawValue, ["op": "join", "vms": .array(vms), "allow-move": true], on: "pool/\(origin)")

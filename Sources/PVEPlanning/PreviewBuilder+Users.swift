@@ -2,9 +2,9 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// Who uses a volume: every configuration and every snapshot that could name it.
+/// Finds the users of a volume in every configuration and every snapshot that could name it.
 extension PreviewBuilder {
-    /// The guests whose configuration, or that of one of whose snapshots, names the volume or an image built on it.
+    /// The guests that name the volume, or an image built on it, in their configuration or in that of a snapshot.
     func users(of volume: String) async throws(HypervisorError) -> [String] {
         guard let wanted = VolumeName(volume) else { return [] }
         var users: Set<String> = []
@@ -14,7 +14,7 @@ extension PreviewBuilder {
         return users.sorted()
     }
 
-    /// Whether a value of the configuration is the volume, or has it as the base that it is built on.
+    /// Whether a value of the configuration is the volume, or an image that is built on it.
     private static func names(_ wanted: VolumeName, _ config: JSON) -> Bool {
         (config.object?.members ?? []).contains { member in
             guard !ParameterDefinition.namesNothing(member.key), let text = member.value.string else { return false }
@@ -47,7 +47,7 @@ extension PreviewBuilder {
         return found
     }
 
-    /// The configurations of all guests; whoever's cannot be read may have anything in it, which is a block.
+    /// The configurations of all guests. An unreadable configuration may name anything, so it is a block.
     func configurations() async throws(HypervisorError) -> [(GuestRef, JSON)] {
         let rows = try await guestRows()
         guard rows.count <= Self.maximumScanned else {
@@ -73,6 +73,6 @@ extension PreviewBuilder {
         block("\(other) cannot be read, and may use what the request is about: \(why)")
     }
 
-    /// How many configurations are read in search of a volume or a storage.
+    /// The most configurations that a search for a volume or a storage reads.
     private static let maximumScanned = 2000
 }

@@ -2,27 +2,27 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// One look at everything that a request would touch: what is there, whether it can be done, what would be different.
+/// Collects all that a preview needs: the present state of everything in reach, checks on the request, and its changes.
 ///
-/// Lives as long as one preview is made, and reads nothing twice.
+/// A builder serves one preview, and reads nothing twice.
 final class PreviewBuilder {
     let planner: PVEPlanner
     let request: ActionRequest
     var findings = Findings()
-    /// The calls that would carry the request out.
+    /// The calls that would carry out the request.
     var calls: [Call] = []
-    /// Where each subject stands in the list.
+    /// The index of each subject in the list.
     var subjectPlaces: [String: Int] = [:]
-    /// What the undo does not bring back.
+    /// What the undo does not restore.
     var gaps: [UndoGap] = []
-    /// Why there is no undo, where that is PVE's doing.
+    /// Why there is no undo, where PVE is the reason.
     var noUndo: UndoGap?
-    /// Whether that is what the request is about.
+    /// Whether the undo fails to restore what the request is about.
     var losesThePoint = false
     /// Guests that rules name by number.
     var watched: Set<VMID> = []
     private var lastRead = ""
-    /// The node that the newest read did not get through to.
+    /// The node that did not answer the latest read.
     private(set) var silentNode: String?
     private var answers: [String: Result<JSON, HypervisorError>] = [:]
 
@@ -30,25 +30,25 @@ final class PreviewBuilder {
     struct Findings: Sendable {
         var node: NodeName?
         var observed = Observed()
-        /// The guest's configuration, as PVE has it; `nil` where there is no guest to look at.
+        /// The guest's configuration in PVE's form; `nil` where there is no guest to read.
         var config: JSON?
         var checks: [Check] = []
-        /// The object that an edit names, as it is now.
+        /// The present state of the object that an edit names.
         var object: JSON?
         /// The guests that a request for many means.
         var guests: [GuestRef] = []
-        /// Those that a request for many names, and that are left out, since they are as they are to be.
+        /// Guests that a request for many names but that it leaves out, because they already are in the wanted state.
         var leftOut: Set<UInt32> = []
-        /// PVE has actions on many guests of its own.
+        /// Whether PVE has actions of its own on many guests.
         var hasBulkActions = true
         /// How the cluster writes tags.
         var tagStyle = TagStyle()
-        /// What policy judges.
+        /// The subjects that policy judges.
         var reach = Reach()
-        /// What was seen of guests other than the target.
+        /// The observed state of guests other than the target.
         var guestStates: [String: JSON] = [:]
 
-        /// What is to be looked at could be found.
+        /// Whether everything that planning needs was found.
         var isThere: Bool { checks.allSatisfy { $0.level != .block } }
         var callContext: CallContext {
             CallContext(
@@ -78,7 +78,7 @@ final class PreviewBuilder {
         request.params[parameter].map { $0.string ?? $0.text } ?? ""
     }
 
-    /// What PVE answers to a read, asked once.
+    /// PVE's answer to a read; each read is made once.
     func read(_ path: [String], _ query: [String: String] = [:]) async throws(HypervisorError) -> JSON {
         let call = Call(.get, path, query.sorted { $0.key < $1.key }.map { ($0.key, .text($0.value)) })
         let name = call.shownPath + JSON.object(call.shownParameters).text
@@ -95,13 +95,13 @@ final class PreviewBuilder {
         }
     }
 
-    /// What is read below the guest's own path.
+    /// Reads a path below the guest's own.
     func readGuest(_ rest: String..., query: [String: String] = [:]) async throws(HypervisorError) -> JSON {
         guard let guest, let node else { return .null }
         return try await read(["nodes", node.description, guest.kind.rawValue, guest.id.description] + rest, query)
     }
 
-    /// All that the definition wants checked, and what holds for every request.
+    /// Runs all checks of the action's definition, and those that apply to every request.
     func checks() async throws(HypervisorError) -> [Check] {
         var checks = canBeAsked()
         try await attempt { () throws(HypervisorError) in checks += try await quorum() }
@@ -118,7 +118,7 @@ final class PreviewBuilder {
         return checks
     }
 
-    /// Looks at something. Where PVE refuses to show it, or does not answer to this one read, that is a block.
+    /// Runs reads. It is a block where PVE refuses to show something, or does not answer this one read.
     func attempt(_ look: () async throws(HypervisorError) -> Void) async throws(HypervisorError) {
         do throws(HypervisorError) { try await look() } catch {
             switch error {
