@@ -1,7 +1,7 @@
 import AgentModel
 import StrictJSON
 
-/// A guest's identity and state, out of its configuration and status.
+/// A guest's identity and state, from its configuration and status.
 struct GuestView {
     let observed: Observed
 

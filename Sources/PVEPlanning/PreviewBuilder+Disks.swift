@@ -26,7 +26,7 @@ extension PreviewBuilder {
         var isFile: Bool { volume.contains("/") }
     }
 
-    /// The disk in a slot with that value; `nil` where the key is no disk's.
+    /// The disk that this value puts in the slot; `nil` where the key cannot hold a disk.
     func disk(_ slot: String, _ text: String) -> Disk? {
         guard let kind = guest?.kind, TextForm.disk(kind).matches(slot) else { return nil }
         return PropertyString.settings(slot, text).map { Disk(slot: slot, settings: $0) }
@@ -119,7 +119,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// The storages on which new disks are to be made.
+    /// The storages on which the calls make new disks.
     func diskStorages() async throws(HypervisorError) -> [Check] {
         guard let kind = guest?.kind else { return [] }
         var checks: [Check] = []

@@ -27,7 +27,7 @@ extension PreviewBuilder {
 
     // MARK: Where rules want the guest
 
-    /// A place where HA wants the guest, out of a rule or, on PVE 8, of its group.
+    /// The nodes on which HA wants the guest, from a rule or, on PVE 8, from its group.
     private struct Preference {
         let name: String
         /// The nodes with their priorities: HA chooses the highest priority among those online.

@@ -51,7 +51,7 @@ extension PreviewBuilder {
         }
     }
 
-    /// A key without the number that makes it one of its family.
+    /// A key without its number: `net` for `net0`.
     private static func stem(of key: String) -> String {
         String(key.reversed().drop { $0.isASCII && $0.isNumber }.reversed())
     }

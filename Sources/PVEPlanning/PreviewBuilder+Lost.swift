@@ -56,7 +56,7 @@ extension PreviewBuilder {
         return Date(timeIntervalSince1970: TimeInterval(seconds)).rfc3339
     }
 
-    /// Bytes as people read them: `32G`.
+    /// A number of bytes in readable form: `32G`.
     private static func size(_ bytes: Double) -> String {
         for (unit, factor) in [("T", 1_099_511_627_776.0), ("G", 1_073_741_824), ("M", 1_048_576), ("K", 1024)]
         where bytes >= factor && bytes < 1e18 {
@@ -151,7 +151,7 @@ extension PreviewBuilder {
             guard case .refused(let upstream) = error, upstream.saysAbsent else { throw error }
             return changes
         }
-        // A machine whose memory was saved continues to run; every other guest is stopped.
+        // A machine whose memory was saved runs afterwards; other guests are stopped unless the request starts them.
         let next = request.params["start"] == true || (guest?.kind == .vm && old["vmstate"] != nil)
         let after = next ? "running" : "stopped"
         if status != after || status != "stopped" {
@@ -275,7 +275,7 @@ extension PreviewBuilder {
         ]
     }
 
-    /// Warns of a guest that a new one with the same name and configuration could be mistaken for.
+    /// Warns where a new guest with the same name and configuration could not be told from this one.
     func identityChecks() -> [Check] {
         guard let guest, isThere, request.target == .guest(guest) else { return [] }
         let shown = findings.observed.shown

@@ -22,7 +22,7 @@ extension PreviewBuilder {
         return checks + (try await targetStorages())
     }
 
-    /// The same checks for each of many guests, and for guests that PVE does not move.
+    /// The same checks for each of many guests. PVE leaves a guest that is on the target already, so that is a block.
     func guestsMove() async throws(HypervisorError) -> [Check] {
         let target = text("target")
         guard try await canAskForPreconditions(target) else { return [] }

@@ -87,7 +87,7 @@ extension PreviewBuilder {
         return [Check("service", .block, "PVE does not stop \(service) through itself; restart it instead")]
     }
 
-    /// A storage with a limit on a guest's backups takes no more at the limit, unless older ones may be removed.
+    /// A storage that limits a guest's backups refuses one above the limit, unless older ones may be removed.
     func backupRoom() async throws(HypervisorError) -> [Check] {
         guard let guest, let node, request.params["remove"] != true else { return [] }
         guard request.params["prune-backups"] == nil else {

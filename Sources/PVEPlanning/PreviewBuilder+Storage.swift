@@ -69,8 +69,8 @@ extension PreviewBuilder {
     }
 
     /// Makes PVE activate this storage alone: PVE reports its status only after it has asked all storages of the node,
-    /// and one that hangs delays that. The read asks for content that the storage does not take, or for volumes where
-    /// only they tell.
+    /// and one that hangs delays that. PVE looks for no volumes where the read asks for content that the storage does
+    /// not take; RBD shows its state only when PVE lists its volumes.
     private func activate(
         _ name: String, on node: NodeName, _ type: JSON?, _ takes: [String]
     ) async throws(HypervisorError) {

@@ -4,7 +4,7 @@ import StrictJSON
 
 /// Finds the users of a volume in every configuration and every snapshot that could name it.
 extension PreviewBuilder {
-    /// The guests that name the volume, or an image built on it, in their configuration or in that of a snapshot.
+    /// The guests whose configuration, or that of one of their snapshots, names the volume or an image built on it.
     func users(of volume: String) async throws(HypervisorError) -> [String] {
         guard let wanted = VolumeName(volume) else { return [] }
         var users: Set<String> = []

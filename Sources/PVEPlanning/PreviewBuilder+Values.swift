@@ -28,7 +28,7 @@ extension PreviewBuilder {
         return nil
     }
 
-    /// Whether a row of the list of guests is a template's.
+    /// Whether a row of the list of guests belongs to a template.
     func isTemplate(_ row: JSON) -> Bool { flag(row, "template", of: GuestRef(row: row)?.description ?? "a guest") }
 
     func unclear(_ what: String, _ key: String, _ value: JSON, _ why: String) {

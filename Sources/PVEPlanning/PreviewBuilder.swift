@@ -26,7 +26,7 @@ final class PreviewBuilder {
     private(set) var silentNode: String?
     private var answers: [String: Result<JSON, HypervisorError>] = [:]
 
-    /// What planning needs to know of a request's target.
+    /// What planning needs to know about a request's target.
     struct Findings: Sendable {
         var node: NodeName?
         var observed = Observed()
@@ -70,7 +70,7 @@ final class PreviewBuilder {
     var isManaged: Bool {
         flag(findings.observed.shown["ha"], "managed", of: "HA of \(guest?.description ?? "the guest")")
     }
-    /// Whether the guest that is the target is there.
+    /// Whether the target guest exists.
     var isThere: Bool { findings.config != nil }
 
     /// A parameter's text; empty where it is not given.
