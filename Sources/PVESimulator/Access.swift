@@ -2,7 +2,7 @@ import HTTPMessage
 import HTTPTypes
 import StrictJSON
 
-/// Who may call, and what they may do.
+/// Authenticates callers and lists their privileges.
 struct Access: Sendable {
     var tokens = Simulator.Tokens.any
 
@@ -17,7 +17,7 @@ struct Access: Sendable {
         return try caller(presenting: header)
     }
 
-    /// The caller that `PVEAPIToken=…` stands for.
+    /// The caller that the header `PVEAPIToken=…` names.
     func caller(presenting header: String) throws(Failure) -> Caller {
         let value = header.dropFirst("PVEAPIToken".count).drop { $0 == "=" || $0 == " " }
         let parts = value.split(separator: "=", maxSplits: 1)
@@ -34,7 +34,7 @@ struct Access: Sendable {
         }
     }
 
-    /// `root@pam!agent` in its two parts.
+    /// `root@pam!agent`, split into its two parts.
     private static func split(_ id: Substring) -> (user: String, name: String)? {
         let parts = id.split(separator: "!", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2, Format.isConfigID(String(parts[1])) else { return nil }
@@ -96,7 +96,8 @@ let builtInRoles: [(String, [String])] = [
 ]
 
 extension ClusterState {
-    /// What `caller` may do, by path; who may do everything sees it on the well-known paths and those with an ACL.
+    /// The privileges of `caller`, by path. A caller with all privileges gets them on the well-known paths and on those
+    /// with an ACL.
     fileprivate func permissions(of caller: Caller, on path: String?) -> JSONObject {
         var paths: Set<String> = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"]
         if case .list(let tokens) = access.tokens {
@@ -114,7 +115,7 @@ extension ClusterState {
         }
     }
 
-    /// The tokens of a user: those that were made, and those that the simulator was given.
+    /// The tokens of a user: those made through the API, and those that the simulator was given.
     fileprivate func tokens(of user: String) -> [(id: String, options: [String: String])] {
         let made = directory.users[user]?.tokens
         guard case .list(let tokens) = access.tokens else { return made?.sorted.map { ($0.id, $0.object) } ?? [] }

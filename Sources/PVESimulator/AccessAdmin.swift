@@ -1,7 +1,7 @@
 import StrictJSON
 
-/// Users, groups, roles and what they may do where, as their administration shows them. What a caller may do follows
-/// from the tokens that the simulator was given, not from these.
+/// Users, groups, roles and ACLs, as the administration endpoints show them. A caller's privileges follow from the
+/// tokens that the simulator was given, not from these.
 struct Directory: Sendable {
     struct User: ConfigObject {
         var options: [String: String] = [:]
@@ -10,7 +10,7 @@ struct Directory: Sendable {
         var groups: Set<String> { Set(Format.list(options["groups"] ?? "")) }
     }
 
-    /// What somebody may do on a path and below it.
+    /// An ACL entry: it applies to a path and everything below it.
     struct Grant: Sendable, Hashable {
         var path: String
         /// `user`, `group` or `token`.
@@ -165,7 +165,7 @@ extension EndpointCall {
     fileprivate var noSuchUser: Failure { Failure("no such user ('\(text("userid"))')") }
     fileprivate var noSuchToken: Failure { Failure("no such token '\(text("tokenid"))' for user '\(text("userid"))'") }
 
-    /// Refuses who may not see, or give tokens to, the user that the call is about.
+    /// Refuses a caller who may not see the user that the call names, or may not give that user tokens.
     fileprivate func checkUser() throws(Failure) {
         guard text("userid") == caller.user || caller.may(["User.Modify", "Sys.Audit"], on: "/access/groups") else {
             throw .denied("/access/groups, User.Modify")

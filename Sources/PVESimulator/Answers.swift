@@ -2,7 +2,7 @@ import HTTPMessage
 import HTTPTypes
 import StrictJSON
 
-/// How answers look on the wire.
+/// The wire format of answers.
 enum Wire {
     static let json = "application/json;charset=UTF-8"
     private static let headers: [(HTTPField.Name, String)] = [
@@ -15,8 +15,8 @@ enum Wire {
         return Response(status: .ok, fields: fields, body: Response.Body(bytes))
     }
 
-    /// Proxmox VE puts its error text into the status line and closes the connection. An HTTP server library cannot do
-    /// the first, so the whole answer goes out as it is.
+    /// Proxmox VE puts its error text into the status line and closes the connection. An HTTP server library cannot
+    /// write such a status line, so the simulator sends the whole answer itself.
     static func failure(_ failure: Failure) -> Response {
         var body: [UInt8] = []
         switch failure.body {
@@ -70,7 +70,7 @@ struct Failure: Error {
         (self.status, self.message, self.errors, self.body) = (status, message, errors, body)
     }
 
-    /// What most calls are refused with.
+    /// The text of most refusals.
     init(_ message: String) { self.init(status: 500, message: message + "\n") }
 
     var reason: String {
@@ -78,7 +78,7 @@ struct Failure: Error {
         return String(message[..<end])
     }
 
-    /// As a task ends that fails on it: everything in one line.
+    /// The text with which a task ends when it fails on this error: everything in one line.
     static func taskText(of error: any Error) -> String {
         guard let failure = error as? Failure else { return "\(error)" }
         let details = failure.errors.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined()
@@ -103,7 +103,7 @@ struct Failure: Error {
 
     static func server(_ status: Int, _ text: String) -> Failure { Failure(status: status, message: text, body: .text) }
 
-    /// What most of the cluster's calls say without quorum.
+    /// The answer of most cluster calls without quorum.
     static let notReady = Failure("cluster not ready - no quorum?")
 
     static let missing = Failure("no such object")

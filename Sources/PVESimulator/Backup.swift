@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// What a backup holds of a guest.
+/// The part of a guest that a backup holds.
 struct Archive: Sendable {
     var kind: Guest.Kind
     var config: Config
@@ -10,18 +10,18 @@ struct Archive: Sendable {
 struct Retention: Sendable {
     private var keep: [String: Int]
 
-    /// `keep-last=3,keep-daily=7`; what says nothing keeps all.
+    /// Parses `keep-last=3,keep-daily=7`; an empty rule keeps all backups.
     init(_ text: String?) {
         keep = PropertyList(text ?? "keep-all=1", leading: "").items.reduce(into: [:]) { $0[$1.key] = Int($1.value) }
     }
 
-    /// How many backups of a guest it keeps at most; 0 for any number.
+    /// The maximum number of backups kept per guest; 0 means no limit.
     var limit: Int {
         keep["keep-all"] ?? 0 == 0 ? keep.values.reduce(0) { $0.addingReportingOverflow($1).partialValue } : 0
     }
 
-    /// For each backup of one guest, newest first, whether it is kept: the first of each hour, day, week, month or
-    /// year counts, once those that a finer rule keeps are left out.
+    /// For each backup of one guest, newest first, whether it is kept. The first of each hour, day, week, month or year
+    /// counts, once those that a finer rule keeps are left out.
     func keeps(_ times: [Int]) -> [Bool] {
         guard keep["keep-all"] ?? 0 == 0, !keep.isEmpty else { return times.map { _ in true } }
         var marks: [Bool?] = times.indices.map { $0 < keep["keep-last"] ?? 0 ? true : nil }
@@ -31,7 +31,7 @@ struct Retention: Sendable {
             var new: Set<String> = []
             for index in times.indices where marks[index] == nil && !before.contains(span(times[index])) {
                 if new.contains(span(times[index])) {
-                    // A coarser rule does not look at it again.
+                    // A coarser rule does not consider it again.
                     marks[index] = false
                 } else if new.count < count {
                     new.insert(span(times[index]))
@@ -44,7 +44,7 @@ struct Retention: Sendable {
         return marks.map { $0 ?? false }
     }
 
-    /// What backups have in common that one rule looks at: the hour, the day, the week from Monday, and so on.
+    /// The period that one rule groups backups by: the hour, the day, the week from Monday, and so on.
     private static let spans: [(String, @Sendable (Int) -> String)] = [
         ("keep-hourly", { String($0 / 3600) }), ("keep-daily", { String($0 / 86400) }),
         ("keep-weekly", { String(($0 / 86400 + 3) / 7) }), ("keep-monthly", { String(utc($0).prefix(7)) }),
@@ -66,7 +66,7 @@ extension ClusterState {
         }
     }
 
-    /// Saves a backup; the name of its volume.
+    /// Saves a backup and returns the name of its volume.
     mutating func addBackup(of guest: Guest, to storage: StorageDefinition, _ call: EndpointCall) -> String {
         let compression = ["zstd": ".zst", "1": ".lzo", "lzo": ".lzo", "gzip": ".gz"][call["compress"] ?? "0"] ?? ""
         let format = (guest.kind == .vm ? "vma" : "tar") + compression
@@ -115,6 +115,6 @@ extension Volume {
     /// `qemu` or `lxc`, by the name of a backup.
     var backupKind: String { id.contains("vzdump-lxc-") ? "lxc" : "qemu" }
 
-    /// Whether it has kept the name that a backup gets.
+    /// Whether the backup still has the name that PVE gave it.
     fileprivate var hasBackupName: Bool { id.contains(/vzdump-(qemu|lxc)-\d+-\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d\./) }
 }

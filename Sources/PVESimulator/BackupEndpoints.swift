@@ -50,7 +50,7 @@ extension ClusterState {
         return row
     }
 
-    /// Why nothing can be saved on `storage`, if so.
+    /// Why no backup can be saved on `storage`; `nil` if one can.
     private func obstacle(to storage: String) -> String? {
         guard let definition = self.storage(storage) else {
             let missing = "storage '\(storage)' does not exist"
@@ -127,7 +127,7 @@ extension ClusterState {
         return true
     }
 
-    /// How many backups of a guest there are that could be removed.
+    /// The number of a guest's backups that could be removed.
     private func count(of guest: Guest, on storage: String) -> Int {
         volumes.count { volume in
             volume.storage == storage && volume.content == "backup" && volume.vmid == guest.vmid

@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// What `vzdump` understands, as a job or as a single call.
+/// The parameters of `vzdump`, for a job or a single call.
 let backupOptions = """
     all:bool bwlimit:int(0..) compress:enum(0|1|gzip|lzo|zstd) dumpdir:str exclude:vmid-list exclude-path:array
     fleecing:fleecing ionice:int(0..8) lockwait:int(0..) mailnotification:enum(always|failure) mailto:str
@@ -15,7 +15,7 @@ private let jobOptions =
          comment:str(..512) dow:str^starttime enabled:bool node:node repeat-missed:bool schedule:str(..128) starttime:time
         """
 
-/// What is to be backed up is named in one of these ways.
+/// The ways to select the guests of a backup.
 private let ways = ["vmid", "all", "pool"]
 
 /// Backup jobs as `jobs.cfg` defines them.
@@ -45,7 +45,7 @@ let backupJobKind = ObjectKind<[String: String]>(
     check: { world, item in
         guard var job = item.new else { return }
         try world.checkJob([job["storage"]] + (item.old.map { [$0["storage"]] } ?? []), item.call)
-        // A new way of naming the guests takes the place of the old one.
+        // A new way of selecting guests replaces the old one.
         if ways.contains(where: { item.call[$0] != nil }) {
             for key in ways + ["exclude"] { job[key] = item.call[key] }
         }
@@ -70,7 +70,7 @@ let backupJobEndpoints: [Endpoint] = [
     .get("cluster/backup-info/not-backed-up", needs: "/ Sys.Audit") { world, _ in
         let jobs = world.backupJobs.values.filter { $0["enabled"] != "0" }
         let covered = Set(jobs.flatMap { world.guests(in: $0).map(\.vmid) })
-        // A VM that a job leaves out by name has been thought of.
+        // A VM that a job excludes by name does not count as forgotten.
         let known = covered.union(jobs.flatMap { Format.list($0["exclude"] ?? "").compactMap { Int($0) } })
         return .rows(
             world.sortedGuests.filter { !known.contains($0.vmid) }.map {
@@ -100,7 +100,7 @@ extension ClusterState {
         guestsToBackUp(job).filter { guest in job["node"].map { $0 == guest.node } ?? true }
     }
 
-    /// Who may not allocate on a job's storage may not have it fill that.
+    /// A caller who may not allocate on a storage may not let a job write to it.
     fileprivate func checkJob(_ storages: [String?], _ call: EndpointCall) throws(Failure) {
         for storage in storages.map({ $0 ?? "local" })
         where !call.caller.may("Datastore.Allocate", on: "/storage/\(storage)") {
@@ -117,7 +117,7 @@ enum CalendarEvent {
         "semi-annually",
     ]
 
-    /// Refuses a schedule that cannot be read.
+    /// Refuses a schedule that does not parse.
     static func check(_ call: EndpointCall) throws(Failure) {
         guard let text = call["schedule"], !isValid(text) else { return }
         throw .parameters([
@@ -125,7 +125,7 @@ enum CalendarEvent {
         ])
     }
 
-    /// Whether the parts are such as a schedule has, in their order: days, a date, a time.
+    /// Whether the parts form a schedule in the right order: days, a date, a time.
     static func isValid(_ text: String) -> Bool {
         let text = text.lowercased()
         if words.contains(text) { return true }

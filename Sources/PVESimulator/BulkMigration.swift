@@ -35,7 +35,7 @@ extension ClusterState {
         return start(migrationsOfNode(wanted, call), by: call.caller)
     }
 
-    /// Ends well as long as one guest was tried, whatever became of it.
+    /// Succeeds if it tried at least one guest, even if that guest failed.
     private func migrationsOfNode(_ vmids: [Int], _ call: EndpointCall) -> Work {
         var work = Work(type: "migrateall", id: "", node: call.node) { _, log in
             guard !log.children.isEmpty else { throw Failure("no migrations worker started...") }
@@ -59,7 +59,7 @@ extension ClusterState {
         }
     }
 
-    /// Why a node does not even try to move a guest.
+    /// The reason why a node does not even try to move a guest.
     private func precondition(of guest: Guest, _ call: EndpointCall) -> String? {
         if let text = guest.lockedText { return text }
         let found = try? migrationPreconditions(call)
@@ -94,7 +94,7 @@ extension ClusterState {
 }
 
 extension EndpointCall {
-    /// What moves one guest of many: containers are restarted where machines move while they run.
+    /// The options for one guest of a bulk migration: running VMs move live, and running containers restart.
     fileprivate func migration(of guest: Guest, online: Bool) -> [String: String] {
         var options = ["target": text("target"), "with-local-disks": self["with-local-disks"] ?? "0"]
         if online, guest.power.isOn { options[guest.kind == .vm ? "online" : "restart"] = "1" }

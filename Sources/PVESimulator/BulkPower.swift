@@ -3,7 +3,7 @@ import StrictJSON
 private enum BulkPower: String, Sendable {
     case start, shutdown, suspend
 
-    /// What a line of the log begins with.
+    /// The prefix of a log line.
     var doing: String {
         switch self {
         case .start: "Starting"
@@ -16,8 +16,8 @@ private enum BulkPower: String, Sendable {
 private let workers = " max-workers:int(1..64)"
 private let clusterWorkers = "vms:array maxworkers:int(1..64)" + workers
 
-/// Starting, stopping and suspending many guests at once, of one node or of all. Each guest gets a task of its own, and
-/// the bulk task ends when all of these have: a node's always well, the cluster's not if one of them failed.
+/// Starts, stops or suspends many guests at once, on one node or on all. Each guest gets its own task, and the bulk
+/// task ends after all of these. A node's bulk task always succeeds; the cluster's fails if one of them failed.
 ///
 /// As pve-manager does it (PVE/API2/Nodes.pm and PVE/API2/Cluster/BulkAction/Guest.pm).
 let bulkPowerEndpoints: [Endpoint] = [
@@ -40,8 +40,8 @@ let bulkPowerEndpoints: [Endpoint] = [
 ]
 
 extension ClusterState {
-    /// The guests that are meant, in the order of their `startup`; templates never are, and guests that the HA manager
-    /// looks after only where they are named.
+    /// The selected guests, in the order of their `startup`. Templates are never among them, and guests under the HA
+    /// manager only if the call names them.
     private func meant(_ named: [String], on node: String?, onBootOnly: Bool) -> [Guest] {
         func order(_ guest: Guest) -> Int {
             guest.config["startup"].flatMap { PropertyList($0, leading: "order")["order"] }.flatMap { Int($0) } ?? .max
@@ -54,7 +54,7 @@ extension ClusterState {
         return wanted.sorted { (order($0), $0.vmid) < (order($1), $1.vmid) }
     }
 
-    /// Starts the task for many guests: of one node where the call names one, else of all.
+    /// Starts the task for many guests: on one node if the call names one, else on all.
     fileprivate mutating func bulk(_ action: BulkPower, _ call: EndpointCall) throws(Failure) -> Reply {
         let node = call["node"]
         let named = node == nil ? call.lists["vms"] ?? [] : Format.list(call.text("vms"))
@@ -87,7 +87,7 @@ extension ClusterState {
         return start(work, by: call.caller)
     }
 
-    /// A node that starts takes every lock of a backup for one that a crash left behind.
+    /// A node that starts treats every backup lock as one left behind by a crash.
     private mutating func removeBackupLocks(on node: String, _ log: inout TaskLog) {
         for guest in sortedGuests where guest.node == node && guest.lock == "backup" {
             lock(guest.vmid, nil)
@@ -100,7 +100,7 @@ extension ClusterState {
     ) throws(Failure) {
         let name = "\(guest.kind.letters) \(guest.vmid)"
         let isOnCluster = call["node"] == nil
-        // Of a guest whose node does not answer nothing is known: it is tried.
+        // The state of a guest on an unreachable node is unknown, so the task tries it.
         let isKnown = !isUnreachable(guest.node)
         let (isOn, isOff) = (isKnown && guest.power.isOn, isKnown && !guest.power.isOn)
         var (verb, values) = (action.rawValue, [String: String]())
@@ -135,7 +135,7 @@ extension ClusterState {
         try startChild(verb, guest, values, call, &log)
     }
 
-    /// Asks for the same that a request for this one guest would.
+    /// Makes the same call as a request for this one guest.
     mutating func startChild(
         _ verb: String, _ guest: Guest, _ values: [String: String], _ call: EndpointCall, _ log: inout TaskLog
     ) throws(Failure) {
@@ -160,7 +160,7 @@ extension ClusterState {
         return EndpointCall(endpoint: endpoint, caller: caller, values: values)
     }
 
-    /// The tasks of single guests that failed: whose, and how they ended.
+    /// The failed tasks of single guests: the guest of each, and its exit status.
     private func failures(in log: TaskLog) -> [(name: String, exit: String)] {
         log.children.compactMap { vmid, upid in
             guard let exit = tasks.all[upid]?.end?.exit, exit != "OK", !exit.hasPrefix("WARNINGS: ") else { return nil }
@@ -168,7 +168,7 @@ extension ClusterState {
         }
     }
 
-    /// Says which guests failed, and fails the task of the whole cluster for them.
+    /// Lists the guests that failed, and fails the cluster's task because of them.
     func endOnCluster(_ doing: String, _ verb: String, _ log: inout TaskLog) throws(Failure) {
         let failures = failures(in: log)
         for (name, exit) in failures { log.warn("\(doing) \(name) failed: \(exit)") }
@@ -180,7 +180,7 @@ extension ClusterState {
         throw Failure("Some guests failed to \(verb) \(list)")
     }
 
-    /// Refuses a caller who may not do this to all guests that are named, or to any where none is.
+    /// Refuses a caller who may not do this to all named guests, or to any guest if the call names none.
     func checkGuests(_ named: [String], _ call: EndpointCall, privilege: String) throws(Failure) {
         if let place = named.indices.first(where: { Int(named[$0]) == nil }) {
             throw .parameters(["vms[\(place)]": "type check ('integer') failed - got '\(named[place])'"])
@@ -191,7 +191,7 @@ extension ClusterState {
 }
 
 extension TaskLog {
-    /// Notes a guest that could not be tried: the whole cluster's task fails for it.
+    /// Records a guest that could not be tried; the cluster's task fails because of it.
     mutating func note(_ failure: Failure, of vmid: Int, onCluster: Bool) {
         guard onCluster else { return lines.append(failure.reason) }
         warn("\(failure.status) \(failure.reason)")
@@ -200,7 +200,7 @@ extension TaskLog {
 }
 
 extension Guest {
-    /// What `startup` says of how long a shutdown may take.
+    /// The shutdown timeout that `startup` gives.
     fileprivate var shutdownTimeout: String? {
         config["startup"].flatMap { PropertyList($0, leading: "order")["down"] }
     }

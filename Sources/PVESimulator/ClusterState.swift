@@ -10,44 +10,44 @@ struct ClusterState: Sendable {
     var pools: [String: Pool] = [:]
     var firewalls: [FirewallScope: Firewall] = [:]
     var haResources = Objects<HAResource>()
-    /// Where resources are, and what the manager says of them, that it has not let go of yet.
+    /// Resources that the HA manager still tracks: their node and state.
     var haLeaving: [String: (node: String, crmState: String)] = [:]
     var haRules = Objects<[String: String]>()
-    /// Groups of HA, by name; a PVE that has them, as PVE 8 does, has no rules.
+    /// HA groups, by name. A PVE with groups, such as PVE 8, has no rules.
     var haGroups: [String: [String: String]]?
     var backupJobs = Objects<[String: String]>()
     var replications = Objects<ReplicationJob>()
-    /// What can be downloaded, by URL; anything else is taken for a file of no particular content.
+    /// Downloadable files, by URL; any other URL counts as a file of no particular content.
     var downloads: [String: Download] = [:]
-    /// Sections of configuration files that nothing else of the simulator looks into, by file and name.
+    /// Configuration sections that no other part of the simulator reads, by file and name.
     var sections: [String: [String: [String: String]]] = [:]
     var clusterName: String?
     var options: [String: String] = [:]
-    /// Commands that were run inside guests, and what a test wants them to answer, by their first word.
+    /// Commands that were run inside guests, and the results that a test sets for them, by their first word.
     var commands: [(vmid: Int, words: [String], start: Duration)] = []
     var commandResults: [String: CommandResult] = [:]
-    /// File systems inside guests, and why they cannot be trimmed, where they cannot; `/` alone where nothing is set.
+    /// File systems inside guests, and the reason if one cannot be trimmed. Without an entry a guest has only `/`.
     var trims: [Int: [String: String?]] = [:]
     var access = Access()
     var directory = Directory()
-    /// Whether the kernel tells how much containers wait for what they need.
+    /// Whether the kernel reports how long containers wait for resources (pressure stall information).
     var reportsPressure = true
     var tasks = TaskBook()
     var random = SeededRandom(seed: 0)
     /// Wall-clock time since 1970, set at the start of every request.
     var now: Duration = .zero
     var taskDuration: Duration
-    /// Whether an HA manager acts on what it is asked.
+    /// Whether an HA manager acts on requests.
     var haActs = true
     /// Whether the node that answers belongs to a majority of the cluster.
     var isQuorate = true
-    /// Whether a device that is no node has a vote as well.
+    /// Whether a device that is not a node also has a vote.
     var hasQDevice = false
-    /// Whether the nodes have a name server that answers.
+    /// Whether the nodes have a working name server.
     var resolvesNames = true
     /// Tasks started while this is set do not end by themselves.
     var holdsTasks = false
-    /// What a fault demands of the tasks that the current request starts.
+    /// What a fault does to the tasks that the current request starts.
     var taskFault: TaskFault?
     /// The serialised answer of `/cluster/resources?type=vm` for callers who may see everything.
     var guestRows: (bytes: [UInt8], at: Duration)?
@@ -81,7 +81,7 @@ struct ClusterState: Sendable {
     /// Sets or clears the lock in the configuration of `vmid`.
     mutating func lock(_ vmid: Int, _ lock: String?) { change(vmid) { $0.config["lock"] = lock } }
 
-    /// "VM 110 already exists on node 'pve1'", if so.
+    /// "VM 110 already exists on node 'pve1'", if that number is taken.
     func existsText(_ vmid: Int) -> String? {
         guests[vmid].map { "\($0.kind.letters) \(vmid) already exists on node '\($0.node)'" }
     }
@@ -101,10 +101,10 @@ struct Node: Sendable {
     var uptime = 1_234_567
     var bridges: Set<String> = ["vmbr0"]
     var isOnline = true
-    /// When it is back from a reboot.
+    /// The moment when it is back from a reboot.
     var returnsAt: Duration?
     var stoppedServices: Set<String> = []
-    /// Of the certificate it would have: `AA:BB:…`, 32 bytes.
+    /// The fingerprint of its made-up certificate: `AA:BB:…`, 32 bytes.
     var fingerprint = ""
     var options: [String: String] = [:]
 }
@@ -115,7 +115,7 @@ struct Pool: Sendable {
     var storages: Set<String> = []
 }
 
-/// Who calls.
+/// The caller of a request.
 struct Caller: Sendable, Hashable {
     /// `root@pam`
     var user: String
@@ -123,7 +123,7 @@ struct Caller: Sendable, Hashable {
     /// Privileges by path; `nil` means all on every path.
     var grants: [String: Set<String>]?
 
-    /// As it stands in a UPID.
+    /// The form used in a UPID.
     var identity: String { token.map { "\(user)!\($0)" } ?? user }
 
     /// Whether the caller has one of `privileges` on `path`: the nearest path above with a grant decides.

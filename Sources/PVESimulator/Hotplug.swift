@@ -1,9 +1,9 @@
-/// What a guest that runs takes over at once; the rest of a change waits for its next start.
+/// The changes that a running guest applies at once; the others wait for its next start.
 ///
 /// As qemu-server does it (src/PVE/QemuServer.pm: vmconfig_hotplug_pending) and pve-container
 /// (src/PVE/LXC/Config.pm: vmconfig_hotplug_pending).
 extension ClusterState {
-    /// Options of a VM that need no look into the process.
+    /// Options of a VM that change without access to the process.
     private static let fast: Set<String> = [
         "cicustom", "cipassword", "citype", "ciupgrade", "ciuser", "description", "hookscript", "lock",
         "migrate_downtime", "migrate_speed", "name", "nameserver", "onboot", "protection", "searchdomain", "shares",
@@ -15,7 +15,8 @@ extension ClusterState {
         "protection", "startup", "swap", "tags",
     ]
 
-    /// Takes over what a running VM can, of the keys in `changed`; what goes wrong stays pending and is told by key.
+    /// Applies those of the `changed` keys that a running VM can apply. Keys that fail stay pending; the result has
+    /// their errors by key.
     func hotplug(_ guest: inout Guest, _ changed: Set<String>, _ force: Bool) -> [String: String] {
         var errors: [String: String] = [:]
         let waiting = guest.pending.sorted { ($0.value != nil ? 1 : 0, $0.key) < ($1.value != nil ? 1 : 0, $1.key) }
@@ -34,7 +35,7 @@ extension ClusterState {
         return errors
     }
 
-    /// Whether a running VM can take over a change of `key` at all; others wait without a word.
+    /// Whether a running VM can apply a change of `key` at all; other changes stay pending without an error.
     private func isHotplugged(_ key: String, to value: String?, of guest: Guest) -> Bool {
         let stem = key.prefix { !$0.isNumber }
         let old = guest.config[key]
@@ -46,7 +47,7 @@ extension ClusterState {
         case "net": return guest.hotplugs("network") || old.map { !Self.needsReplugging($0, value ?? "") } ?? false
         case "scsi", "virtio", "ide", "sata":
             if let new = value.flatMap({ Disk($0) }), let old = old.flatMap({ Disk($0) }) {
-                // A medium is changed in any drive; of a disk that stays, only its limits can be.
+                // Any drive can change its medium; a disk that stays can only change its limits.
                 if old.isCDROM || new.volume == old.volume { return old.isCDROM || !Self.needsRestart(old, new) }
             } else if let value, PropertyList(value, leading: "file")["media"] == "cdrom", old != nil {
                 return true
@@ -62,7 +63,7 @@ extension ClusterState {
         }
     }
 
-    /// Whether the card has to be taken out and put in again.
+    /// Whether the card must be unplugged and plugged in again.
     private static func needsReplugging(_ old: String, _ new: String) -> Bool {
         let (old, new) = (PropertyList(old, leading: "model"), PropertyList(new, leading: "model"))
         let isSameCard =
@@ -71,7 +72,7 @@ extension ClusterState {
             || new["bridge"] == nil
     }
 
-    /// Why a device cannot be taken out of a running VM, put into it or changed in it.
+    /// Why a running VM cannot unplug, plug in or change a device.
     private func obstacle(toPlugging key: String, _ value: String?, into guest: Guest) -> String? {
         let old = guest.config[key]
         let isCard = key.hasPrefix("net") && key != "nets"
@@ -83,7 +84,7 @@ extension ClusterState {
             ? old.map { old in value.map { Self.needsReplugging(old, $0) } ?? true } ?? false
             : old.flatMap { Disk($0) }.map { !$0.isCDROM && value.flatMap { Disk($0) }?.volume != $0.volume } ?? false
         if isReplaced {
-            // The boot order as it stands, not as it is meant to be.
+            // The current boot order, not the pending one.
             if isDisk, guest.bootOrder.contains(key) || guest.bootDiskKey == key {
                 return "can't unplug bootdisk '\(key)'"
             }
@@ -94,9 +95,9 @@ extension ClusterState {
         return "bridge '\(bridge)' does not exist"
     }
 
-    /// Takes over what a running container can, of the keys in `changed`; what goes wrong is told by key. With an error PVE
-    /// does not write the outcome, but a card that was plugged or pulled on the way was: `written` is what the file
-    /// held then, all that waited noted as pending.
+    /// Applies those of the `changed` keys that a running container can apply; the result has the errors by key. After
+    /// an error PVE does not write the outcome, except for a card that was plugged or unplugged on the way: `written`
+    /// is the file at that moment, with all waiting changes noted as pending.
     func hotplugContainer(_ guest: inout Guest, _ changed: Set<String>, written: inout Guest?) -> [String: String] {
         var errors: [String: String] = [:]
         func turn(_ key: String, _ value: String?) -> (Int, String) {
@@ -114,7 +115,7 @@ extension ClusterState {
             if let problem {
                 errors[key] = "unable to hotplug \(key): \(problem)\n"
                 guard let old, let value, Self.isAnotherCard(old, value) else { continue }
-                // The old card has gone before the new one could come.
+                // The old card is removed before the new one is added.
                 guest.config[key] = nil
                 written = guest
             } else {
@@ -125,13 +126,13 @@ extension ClusterState {
         return errors
     }
 
-    /// Whether a card of a container is taken out for the new one.
+    /// Whether a container's card must be removed to make way for the new one.
     private static func isAnotherCard(_ old: String, _ new: String) -> Bool {
         let (old, new) = (PropertyList(old, leading: "name"), PropertyList(new, leading: "name"))
         return ["hwaddr", "name"].contains { old[$0] != new[$0] }
     }
 
-    /// Why a card cannot be put into a running container, taken out of it or changed in it.
+    /// Why a running container cannot add, remove or change a card.
     private func obstacle(toPlugging key: String, _ value: String?, in guest: Guest) -> String? {
         guard let value else { return guest.hotplugProblem }
         if let old = guest.config[key], !Self.isAnotherCard(old, value) {
@@ -147,7 +148,7 @@ extension ClusterState {
 }
 
 extension Guest {
-    /// Whether devices of a kind are plugged into a running VM.
+    /// Whether a running VM hotplugs devices of a kind.
     fileprivate func hotplugs(_ feature: String) -> Bool {
         switch config["hotplug"] ?? "1" {
         case "0": false
@@ -165,16 +166,16 @@ extension Guest {
 
     static func bootText(_ order: [String]) -> String { order.isEmpty ? " " : "order=" + order.joined(separator: ";") }
 
-    /// Forgets what waits and would change nothing.
+    /// Drops pending changes that would change nothing.
     mutating func forgetIdlePending() { pending = pending.filter { config[$0.key] != $0.value } }
 
-    /// Takes over everything that waits.
+    /// Applies all pending changes.
     mutating func applyPending(force: Bool = false) {
         for key in pending.keys.sorted() where pending[key] == .some(nil) { applyPending(key, force: force) }
         for key in pending.keys.sorted() { applyPending(key, force: force) }
     }
 
-    /// Takes over what waits for `key`; a disk that goes is unused from then on, unless it goes with force.
+    /// Applies the pending change of `key`. A removed disk becomes unused, unless it is removed with force.
     mutating func applyPending(_ key: String, force: Bool) {
         guard let value = pending.removeValue(forKey: key) else { return }
         if Disk.isKey(key, of: kind) {

@@ -23,7 +23,7 @@ extension [String: String]: ConfigObject {
         }
     }
 
-    /// Takes over what `call` deletes and sets.
+    /// Applies the options that `call` deletes and sets.
     mutating func take(_ call: EndpointCall, omitting omitted: Set<String> = []) {
         for key in Format.list(call.text("delete")) { self[key] = nil }
         for (key, value) in call.sent where !omitted.contains(key) { self[key] = value }
@@ -46,7 +46,7 @@ struct Objects<Object: ConfigObject>: Sendable {
         }
     }
 
-    /// For an object that is known to be there.
+    /// For an object that is known to exist.
     subscript(known id: String) -> Object {
         get { byID[id] ?? Object() }
         set { self[id] = newValue }
@@ -59,19 +59,19 @@ struct Objects<Object: ConfigObject>: Sendable {
     var digest: String { Digest.sha1(all.map { "\($0.id)\n\($0.object.options.digest)" }.joined(separator: "\n")) }
 }
 
-/// Objects of one kind that the API lists, reads, makes, changes and removes, as data: where they are, what they take,
-/// who may, and in what words they are refused.
+/// Objects of one kind that the API lists, reads, creates, changes and removes, as data: their paths, parameters,
+/// privileges and error texts.
 struct ObjectKind<Object: ConfigObject>: Sendable {
     enum Verb: String, Sendable { case read, create, update, delete }
     typealias Place = WritableKeyPath<ClusterState, Objects<Object>> & Sendable
 
-    /// Of the list; one object is below it.
+    /// The path of the list; each object is one segment below it.
     var path: String
-    /// The parameter that names one.
+    /// The parameter that names an object.
     var id: String
-    /// Where they are kept.
+    /// Where the objects are kept.
     var place: @Sendable (EndpointCall) -> any Place
-    /// What listing, reading and changing them needs.
+    /// The privileges for listing, reading and changing them.
     var lists = ""
     var reads = ""
     var writes = ""
@@ -81,29 +81,30 @@ struct ObjectKind<Object: ConfigObject>: Sendable {
     var makes: String
     var changes: String
     var removes = ""
-    /// Parameters that are no options.
+    /// Parameters that are not options.
     var omits: Set<String> = []
     /// Whether rows show the digest of the whole file.
     var hasDigest = false
     /// Whether the list is sorted by name; otherwise the oldest comes first.
     var isSorted = true
-    /// Refuses a call before anything is looked for.
+    /// Refuses a call before any lookup.
     var permit: @Sendable (inout ClusterState, EndpointCall) throws -> Void = { _, _ in }
-    /// The name of the object that a call is about, where the parameter is not it.
+    /// The name of the object that a call is about, if it differs from the parameter.
     var name: @Sendable (inout ClusterState, EndpointCall) -> String? = { _, _ in nil }
-    /// How an object is refused that is not there; `nil` where nobody minds.
+    /// The refusal for a missing object; `nil` if a missing object is no error.
     var unknown: @Sendable (Verb, String) -> Failure?
-    /// How a change of a file is refused that is not as it was.
+    /// The refusal for a change with an outdated digest.
     var stale = Failure.staleConfig
     var taken: @Sendable (String) -> Failure
     /// Completes a row; false leaves it out of the list.
     var show: @Sendable (ClusterState, Item, inout JSONObject) throws -> Bool = { _, _, _ in true }
-    /// Refuses or completes what becomes of an object.
+    /// Refuses or completes the new state of an object.
     var check: @Sendable (inout ClusterState, inout Item) throws -> Void = { _, _ in }
-    /// What follows when it is done.
+    /// Runs after the change.
     var settle: @Sendable (inout ClusterState, Item) throws -> Reply = { _, _ in .null }
 
-    /// What a call does with one object: it is made where there was none, and removed where there is none then.
+    /// The change that a call makes to one object: it creates a missing object, and removes one if there is none
+    /// afterwards.
     struct Item {
         let id: String
         let call: EndpointCall
@@ -175,7 +176,7 @@ struct ObjectKind<Object: ConfigObject>: Sendable {
         ]
     }
 
-    /// The parameter, without the star of one that takes the rest of the path.
+    /// The parameter's name, without the star of a parameter that takes the rest of the path.
     private var key: String { String(id.prefix { $0 != "*" }) }
 
     private func find(
