@@ -10,7 +10,7 @@ struct Archive: Sendable {
 struct Retention: Sendable {
     private var keep: [String: Int]
 
-    /// Parses `keep-last=3,keep-daily=7`; an empty rule keeps all backups.
+    /// Parses `keep-last=3,keep-daily=7`; `nil` keeps all backups.
     init(_ text: String?) {
         keep = PropertyList(text ?? "keep-all=1", leading: "").items.reduce(into: [:]) { $0[$1.key] = Int($1.value) }
     }

@@ -27,7 +27,7 @@ struct Config: Sendable, ExpressibleByDictionaryLiteral {
 
     var withoutUnused: Config { Config(values.filter { !$0.key.hasPrefix("unused") }) }
 
-    /// Whether a disk of it is `volume`.
+    /// Whether one of its disks is `volume`.
     func holds(_ volume: String) -> Bool { values.values.contains { Disk($0)?.volume == volume } }
 
     /// As a JSON object, with numbers where Proxmox VE's schema has integers and booleans.
@@ -48,7 +48,7 @@ struct Disk: Sendable {
     var volume: String
     var options: PropertyList
 
-    /// `nil` for a value that names no volume.
+    /// `nil` if the value names no volume.
     init?(_ line: String) {
         let list = PropertyList(line, leading: "file")
         guard let volume = list["file"] ?? list["volume"], volume.contains(":") else { return nil }
@@ -59,7 +59,7 @@ struct Disk: Sendable {
     }
 
     var storage: String { String(volume.prefix { $0 != ":" }) }
-    /// The part after the storage's name.
+    /// The part after the name of the storage.
     var path: String { String(volume.drop { $0 != ":" }.dropFirst()) }
     var isCDROM: Bool { options["media"] == "cdrom" }
     var bytes: Int { options["size"].flatMap { Disk.bytes($0) } ?? 0 }
@@ -102,9 +102,9 @@ enum Digest {
     }
 }
 
-/// Values of a configuration as they are written into its file.
+/// Converts configuration values to the form that the file holds.
 extension ClusterState {
-    /// `value` as it will stand in the file: tags sorted, volumes allocated, addresses drawn.
+    /// `value` in the form that the file holds: tags sorted, volumes allocated, addresses drawn.
     mutating func store(_ key: String, _ value: String, for guest: inout Guest, _ log: inout TaskLog) -> String? {
         switch key {
         case "tags":
@@ -119,7 +119,7 @@ extension ClusterState {
         }
     }
 
-    /// Each tag once, as `tag-style` says: in lower case and sorted, where it says nothing else.
+    /// Each tag once, as `tag-style` demands; by default in lower case and sorted.
     private func tagsAsWritten(_ value: String) -> [String] {
         let style = options["tag-style"].map { PropertyList($0, leading: "") }
         let isCaseSensitive = style?["case-sensitive"].map { ["1", "on", "yes", "true"].contains($0) } ?? false
@@ -152,7 +152,7 @@ extension ClusterState {
         guard var disk = Disk(value) else { return value }
         let isCloudInit = disk.path == "cloudinit"
         guard isCloudInit || Double(disk.path) != nil else {
-            // An image that is there is looked at for its size.
+            // An existing image determines the size.
             guard disk.options["size"] == nil, let size = guest.detachedSizes[disk.volume] else { return value }
             disk.options["size"] = size
             return disk.line

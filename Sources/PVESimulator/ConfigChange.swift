@@ -1,4 +1,4 @@
-/// What a change of a guest's configuration checks and does.
+/// Checks and applies a change of a guest's configuration.
 extension ClusterState {
     private static let control: Set<String> = [
         "node", "vmid", "digest", "delete", "revert", "force", "skiplock", "background_delay", "import-working-storage",
@@ -41,8 +41,8 @@ extension ClusterState {
         }
     }
 
-    /// Applies the change. What was noted before an error stays noted: of a VM as pending, of a container only what an
-    /// error finds written already.
+    /// Applies the change. After an error, a VM keeps the changes noted so far as pending. A container keeps only those
+    /// that PVE had already written to its file.
     mutating func applyConfigChange(_ call: EndpointCall, _ log: inout TaskLog) throws(Failure) {
         guard var guest = guests[call.vmid] else { return }
         var changed: Set<String> = []
@@ -61,7 +61,7 @@ extension ClusterState {
         try applyToContainer(guest, changed)
     }
 
-    /// Notes as pending what `call` deletes and sets; `changed` are the keys it is about.
+    /// Notes the changes of `call` as pending; `changed` receives their keys.
     private mutating func note(
         _ call: EndpointCall, in guest: inout Guest, _ changed: inout Set<String>, _ log: inout TaskLog
     ) throws(Failure) {
@@ -89,7 +89,7 @@ extension ClusterState {
             changed.insert(key)
             let stored = store(key, value, for: &guest, &log)
             guest.pending[key] = .some(stored)
-            // A new CD drive can be booted from where an order is given.
+            // A new CD drive becomes bootable if there is a boot order.
             if guest.kind == .vm, !order.isEmpty, !order.contains(key), Disk.isKey(key, of: .vm),
                 PropertyList(value, leading: "file")["media"] == "cdrom"
             {
@@ -121,14 +121,14 @@ extension ClusterState {
             guest.pending[key] = nil
             return
         }
-        // A disk that only waited to be attached is left over.
+        // A disk that was only pending becomes unused.
         if isDrive, case .some(.some(let waiting)) = guest.pending[key], let disk = Disk(waiting), !disk.isCDROM {
             guest.addUnused(disk.volume, size: disk.options["size"])
         }
         guest.pending[key] = .some(nil)
     }
 
-    /// A running container takes over what can be changed at once, a stopped one everything that is meant.
+    /// A running container applies the changes that it can make at once; a stopped one applies all.
     private mutating func applyToContainer(_ noted: Guest, _ changed: Set<String>) throws(Failure) {
         var guest = noted
         if guest.power.isOn {
@@ -144,7 +144,7 @@ extension ClusterState {
         guests[guest.vmid] = guest
     }
 
-    /// What PVE finds when a container's file is written already: a card whose bridge is missing.
+    /// The check that PVE makes after it has written a container's file: it fails if a card's bridge is missing.
     func checkBridges(_ call: EndpointCall) throws(Failure) {
         let guest = try guest(call)
         for (_, card) in guest.config.cards {
@@ -154,13 +154,13 @@ extension ClusterState {
         }
     }
 
-    /// The bridge that a network card names and its node has not.
+    /// The bridge that a network card names, if the node lacks it.
     func missingBridge(in card: PropertyList, on name: String) -> String? {
         guard let bridge = card["bridge"] else { return nil }
         return node(name)?.bridges.contains(bridge) == true ? nil : bridge
     }
 
-    /// Why no new volume can be made for `key`, if one is wanted.
+    /// Why no new volume can be made for `key`, if the value asks for one.
     private func obstacle(to key: String, _ value: String, for guest: Guest) -> Failure? {
         guard Disk.isKey(key, of: guest.kind), let disk = Disk(value) else { return nil }
         for volume in [disk.options["import-from"], Double(disk.path) == nil ? disk.volume : nil] {
@@ -171,7 +171,7 @@ extension ClusterState {
         return obstacle(to: disk.storage, on: guest.node, for: guest.kind).map { Failure($0) }
     }
 
-    /// Takes disks off a guest; with `force` their volumes go too.
+    /// Detaches disks from a guest; `force` also removes their volumes.
     mutating func unlink(_ keys: [String], _ call: EndpointCall) throws(Failure) {
         let guest = try guest(call)
         if let text = guest.lockedText { throw Failure(text) }

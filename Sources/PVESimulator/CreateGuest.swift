@@ -20,13 +20,13 @@ extension ClusterState {
         }
     }
 
-    /// Refuses a pool that is not there.
+    /// Refuses a pool that does not exist.
     func checkPool(_ call: EndpointCall) throws(Failure) {
         guard let pool = call["pool"], pools[pool] == nil else { return }
         throw .denied("pool '\(pool)' does not exist")
     }
 
-    /// Refuses keys for cloud-init that are no public keys of SSH.
+    /// Refuses cloud-init keys that are not SSH public keys.
     static func checkKeys(_ call: EndpointCall) throws(Failure) {
         let lines = FormDecoder.decode(call.text("sshkeys")).split(whereSeparator: \.isNewline)
         let kinds = ["ssh-", "ecdsa-", "sk-"]
@@ -89,7 +89,7 @@ extension ClusterState {
 }
 
 extension EndpointCall {
-    /// Whether the caller may make a guest of this number, by itself or in the pool that is named.
+    /// Whether the caller may create a guest with this number: through the guest's path, or through the named pool.
     func mayMake(_ vmid: Int) -> Bool {
         let paths = ["/vms/\(vmid)"] + (self["pool"].map { ["/pool/\($0)"] } ?? [])
         return paths.contains { caller.may("VM.Allocate", on: $0) }
@@ -97,12 +97,12 @@ extension EndpointCall {
 }
 
 extension ClusterState {
-    /// What comes last when a guest was made: its place with the HA manager, and a task of its own that starts it. How that
-    /// one ends says nothing about this one.
+    /// The last steps of creating a guest: put it under the HA manager, and start it by a separate task. The result of
+    /// that task does not affect this one.
     mutating func finishCreation(_ call: EndpointCall, _ log: inout TaskLog) {
         let isNewMachine = call.kind == .vm && call["archive"] == nil
         let isStarted = call.flag("start")
-        // A new VM is in the manager's care before it starts, everything else comes there afterwards.
+        // The manager takes over a new VM before its start, and all other guests after it.
         if isNewMachine, call.flag("ha-managed") { manage(call.vmid, isStarted: isStarted) }
         if isStarted {
             if call.kind == .vm { log.lines.append("Execute autostart") }
@@ -111,7 +111,7 @@ extension ClusterState {
         if !isNewMachine, call.flag("ha-managed") { manage(call.vmid, isStarted: isStarted) }
     }
 
-    /// Starts a guest from within a task, by a task of its own that nobody waits for.
+    /// Starts a guest from within a task, by a separate task; the outer task does not wait for it.
     mutating func startNow(_ vmid: Int, by caller: Caller, _ log: inout TaskLog) {
         guard let guest = guests[vmid] else { return }
         let single = call(for: guest, [:], by: caller)
@@ -151,7 +151,7 @@ extension ClusterState {
             }
         }
         let before = guests[call.vmid]
-        // What was overwritten is lost on a real node; a task that fails here leaves no half of a guest.
+        // A real node loses the overwritten guest. Here a failed task restores it and leaves no partial guest.
         return run("restore", call) { world, log in
             guard volume.content == "backup", volume.backupKind == call.kind.word else {
                 throw Failure("'\(archive)' is no backup of a \(letters)")
@@ -191,7 +191,7 @@ extension ClusterState {
         drawAddresses(for: &guest.config)
     }
 
-    /// For a backup that a test has put there without saying of what.
+    /// For a backup that a test added without a guest configuration.
     private mutating func bareConfig(of guest: Guest, named name: String) -> Config {
         guest.kind == .container
             ? ["memory": "512", "hostname": name] : ["memory": "512", "name": name, "smbios1": "uuid=\(random.uuid())"]

@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// What directories of the API list: a line has the path, the key of the names, and the names.
+/// The directory listings of the API. Each line has the path, the key of the names, and the names.
 private let directories = """
     / subdir version cluster nodes storage access pools
     access subdir users groups roles acl domains openid tfa ticket password
@@ -39,7 +39,7 @@ private let directories = """
     nodes/{node}/tasks/{upid} name log status
     """
 
-/// What reading some of them needs.
+/// The privileges for reading some of them.
 private let directoryNeeds = [
     "cluster/config": "/ Sys.Audit", "cluster/ha": "/ Sys.Audit",
     "nodes/{node}/qemu/{vmid}/agent": "/vms/{vmid} VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted",
@@ -60,7 +60,7 @@ let directoryEndpoints: [Endpoint] = directories.split(separator: "\n").map { li
 private let noCeph: Endpoint.Handler = { _, _ in throw Failure("binary not installed: /usr/bin/ceph-mon") }
 private let cephNeeds = "/ Sys.Audit|Datastore.Audit"
 
-/// What a node says of things that it does not have, and of those that it has from its emulator.
+/// A node's answers about features that it does not have, and about those that its emulator provides.
 let absentEndpoints: [Endpoint] = [
     .get("nodes/{node}/ceph/status", needs: cephNeeds, noCeph), .get("nodes/{node}/ceph/osd", needs: cephNeeds, noCeph),
     .get("cluster/ceph/status", needs: cephNeeds, noCeph),

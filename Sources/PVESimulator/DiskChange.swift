@@ -1,6 +1,6 @@
 /// Changing the disks of guests.
 extension ClusterState {
-    /// What a container's request is refused for fails the task of a VM.
+    /// An invalid request is refused for a container; for a VM the task fails instead.
     mutating func resize(_ call: EndpointCall) throws(Failure) -> Reply {
         let isVM = try guest(call).kind == .vm
         if !isVM { try checkResize(call) }
@@ -26,7 +26,7 @@ extension ClusterState {
         }
     }
 
-    /// The disk of a guest; a mount point that is not there is refused in Proxmox VE's own way.
+    /// The disk of a guest. A missing mount point gets Proxmox VE's own error text.
     private func disk(_ key: String, of guest: Guest) throws(Failure) -> Disk {
         if let disk = guest.config[key].flatMap({ Disk($0) }) { return disk }
         guard guest.kind == .container else { throw Failure("disk '\(key)' does not exist") }

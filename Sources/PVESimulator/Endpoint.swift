@@ -6,16 +6,17 @@ struct Endpoint: Sendable {
     typealias Handler = @Sendable (inout ClusterState, EndpointCall) throws -> Reply
 
     var method: String
-    /// Segments below `/api2/json`; `{name}` takes one segment, `{name*}` all that follow.
+    /// Segments below `/api2/json`; `{name}` takes one segment, `{name*}` all remaining ones.
     var path: String
     var parameters: ParameterTable
-    /// `"/vms/{vmid} VM.Audit|VM.Console"`: one of the privileges on the path; empty where any token may call.
+    /// `"/vms/{vmid} VM.Audit|VM.Console"`: the caller needs one of the privileges on the path. Empty if any token may
+    /// call.
     var needs: String
     var handler: Handler
-    /// Where the parameters of the path are.
+    /// The positions of the path's parameters.
     var gaps: [(index: Int, name: String, isRest: Bool)]
 
-    /// Whether any node answers for the node that is named.
+    /// Whether any node answers on behalf of the named node.
     var isLocal: Bool { ["nodes/{node}", "nodes/{node}/wakeonlan"].contains(path) }
 
     static func get(
@@ -34,7 +35,7 @@ struct Endpoint: Sendable {
         _ path: String, _ parameters: String = "", needs: String = "", _ handler: @escaping Handler
     ) -> Endpoint { Endpoint("DELETE", path, parameters, needs, handler) }
 
-    /// One that answers nothing.
+    /// An endpoint with an empty answer.
     static func change(
         _ method: String, _ path: String, _ parameters: String = "", needs: String = "",
         _ change: @escaping @Sendable (inout ClusterState, EndpointCall) throws -> Void
@@ -64,7 +65,7 @@ struct Endpoint: Sendable {
     }
 }
 
-/// A request that has found its endpoint and passed the parameter check.
+/// A request with its endpoint, after the parameter check.
 struct EndpointCall: Sendable {
     var endpoint: Endpoint
     var caller: Caller
@@ -76,12 +77,12 @@ struct EndpointCall: Sendable {
     func text(_ name: String) -> String { values[name] ?? "" }
     func int(_ name: String) -> Int? { values[name].flatMap { Int($0) } }
     func flag(_ name: String) -> Bool { values[name] == "1" }
-    /// What the call sets: all but what says where and how.
+    /// The options that the call sets: all parameters except those of the path, `delete` and `digest`.
     var sent: [String: String] {
         values.filter { !endpoint.parameters.captured.contains($0.key) && !["delete", "digest"].contains($0.key) }
     }
 
-    /// Refuses to change what is not as it was when the caller looked.
+    /// Refuses a change if the caller's digest is outdated.
     func checkDigest(_ digest: String?, _ failure: Failure = .staleConfig) throws(Failure) {
         if let seen = self["digest"], seen != digest { throw failure }
     }
@@ -118,7 +119,7 @@ struct EndpointTable: Sendable {
         for endpoint in endpoints { root.add(endpoint, at: endpoint.path.split(separator: "/")[...]) }
     }
 
-    /// The endpoint for decoded path segments, with what they gave for its parameters.
+    /// The endpoint for decoded path segments, and the values of its path parameters.
     func find(_ method: String, _ segments: [String]) -> (Endpoint, [String: String])? {
         var branch = root
         for segment in segments {

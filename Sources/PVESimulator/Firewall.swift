@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// Whose firewall it is.
+/// The owner of a firewall.
 enum FirewallScope: Sendable, Hashable {
     case cluster
     case node(String)
@@ -53,7 +53,7 @@ struct FirewallRule: Sendable {
     static func digest(_ rules: [FirewallRule]) -> String { Digest.sha1(rules.map(\.text).joined(separator: "\n")) }
 }
 
-/// The rules of a scope or of a group, and what may be done to them.
+/// The rules of a scope or of a group, and the operations on them.
 extension [FirewallRule] {
     func list() -> JSON {
         let digest = FirewallRule.digest(self)
@@ -85,7 +85,7 @@ extension [FirewallRule] {
         }
     }
 
-    /// New rules go to `pos` or in front; a digest is not looked at.
+    /// Inserts a new rule at `pos` or at the front; the digest is ignored.
     mutating func add(_ call: EndpointCall) throws(Failure) {
         var fields = call.values.filter { FirewallRule.names.contains($0.key) }
         try Self.check(fields)
@@ -113,7 +113,7 @@ extension [FirewallRule] {
     }
 }
 
-/// Names of services that stand for protocol and port.
+/// Names of services, with their protocol and port.
 let macros: Set<String> = [
     "Amanda", "Auth", "BGP", "BitTorrent", "BitTorrent32", "CVS", "Ceph", "Citrix", "DAAP", "DCC", "DHCPfwd", "DHCPv6",
     "DNS", "Distcc", "FTP", "Finger", "GNUnet", "GRE", "Git", "HKP", "HTTP", "HTTP/3", "HTTPS", "ICPV2", "ICQ", "IMAP",

@@ -10,7 +10,7 @@ private let changedRule =
     optional + " action:word(2..20) type:enum(in|out|forward|group) moveto:int(0..) delete:configid-list"
 private let policies = "policy_in:enum(ACCEPT|REJECT|DROP) policy_out:enum(ACCEPT|REJECT|DROP)"
 
-/// One of the three levels at which there are rules.
+/// One of the three levels that have rules.
 private struct Level: Sendable {
     var base: String
     var reads: String
@@ -18,7 +18,7 @@ private struct Level: Sendable {
     var options: String
     var scope: @Sendable (EndpointCall) -> FirewallScope
 
-    /// Whether it has names for addresses.
+    /// Whether it has aliases for addresses.
     var hasAddresses: Bool { !base.hasPrefix("nodes/{node}/firewall") }
 }
 
@@ -148,7 +148,7 @@ private func addressEndpoints(_ level: Level) -> [Endpoint] {
     ]
 }
 
-/// Names for addresses: large and small letters are the same, and a change says everything anew.
+/// Aliases for addresses. Their names ignore case, and a change replaces the whole alias.
 private func aliasKind(_ level: Level) -> ObjectKind<[String: String]> {
     ObjectKind(
         path: level.base + "/aliases", id: "name", place: { call in \.[firewall: level.scope(call)].aliases },
@@ -210,7 +210,7 @@ extension ClusterState {
     }
 }
 
-/// Address sets and groups: what lists show, and making them.
+/// Lists and creates address sets and groups.
 extension Objects {
     fileprivate func rows(_ key: String) -> [JSON] {
         sorted.map { id, object in
@@ -218,7 +218,7 @@ extension Objects {
         }
     }
 
-    /// Adds one; with `rename` it takes the place of the one named there.
+    /// Adds an object; with `rename` it replaces the object of that name.
     fileprivate mutating func add(
         _ call: EndpointCall, _ key: String, unknown: (String) -> Failure, taken: (String) -> Failure
     ) throws(Failure) {
@@ -242,7 +242,7 @@ extension Firewall {
         return set
     }
 
-    /// What rules may refer to.
+    /// The names that rules may refer to.
     fileprivate func references(_ type: String?) -> [JSON] {
         func rows(_ word: String, _ mark: String, _ names: [(String, String?)]) -> [JSON] {
             names.map { name, comment in

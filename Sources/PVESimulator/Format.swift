@@ -1,10 +1,10 @@
 /// A string format of Proxmox VE's schema that the simulator checks.
 struct Format: Sendable {
-    /// What parameter tables call it.
+    /// Its name in parameter tables.
     var word: String
-    /// Proxmox VE's words about a text that is not so; `%` is the text.
+    /// Proxmox VE's error text for an invalid value; `%` is the value.
     private var complaint: String
-    /// What parts the items that are looked at one by one; `nil` where the whole text is.
+    /// The separator of the items, each of which is checked; `nil` if the whole text is checked at once.
     private var separators: String?
     private var isValid: @Sendable (String) -> Bool
 
@@ -21,7 +21,7 @@ struct Format: Sendable {
         complaint = "value does not match the regex pattern"
     }
 
-    /// What is wrong with `text`, in Proxmox VE's words.
+    /// The error for `text`, in Proxmox VE's words.
     func error(in text: String) -> String? {
         let items = separators.map { marks in text.split { marks.contains($0) }.map { String($0) } } ?? [text]
         return items.first { !isValid($0) }.map { complaint.replacing("%", with: $0) }
@@ -100,7 +100,7 @@ struct Format: Sendable {
         "images", "rootdir", "vztmpl", "iso", "backup", "snippets", "import", "none",
     ]
 
-    /// The items of a list parameter, which commas, semicolons, blanks and NULs part.
+    /// The items of a list parameter, separated by commas, semicolons, blanks and NULs.
     static func list(_ text: String) -> [String] { text.split { blanks.contains($0) }.map { String($0) } }
 
     static func isAlphanumeric(_ character: Character) -> Bool {

@@ -8,7 +8,7 @@ struct Guest: Sendable {
         /// The word in API paths and in `type`.
         var word: String { self == .vm ? "qemu" : "lxc" }
         var letters: String { self == .vm ? "VM" : "CT" }
-        /// What task types begin with.
+        /// The prefix of its task types.
         var taskPrefix: String { self == .vm ? "qm" : "vz" }
         var folder: String { self == .vm ? "qemu-server" : "lxc" }
     }
@@ -18,11 +18,11 @@ struct Guest: Sendable {
         /// Running since this second.
         case running(Int)
         case paused(Int)
-        /// Started, but its processors have not begun to run.
+        /// Started, but its processors are not yet running.
         case prelaunch(Int)
 
         var isOn: Bool { self != .stopped }
-        /// Whether there is a process whose system does not run.
+        /// Whether there is a process, but the system in it is not running.
         var isHalted: Bool {
             switch self {
             case .stopped, .running: false
@@ -42,29 +42,29 @@ struct Guest: Sendable {
     var node: String
     var profile: Profile
     var power = Power.stopped
-    /// The configuration once it was written to; before, it follows from the profile.
+    /// The configuration after the first write; before, it follows from the profile.
     var written: Config?
     var snapshots: [Snapshot] = []
-    /// Changes that wait for the next start: `nil` deletes.
+    /// Changes that wait for the next start; `nil` deletes the option.
     var pending: [String: String?] = [:]
-    /// What the cloud-init drive of a running VM was made of.
+    /// The options from which the cloud-init drive of a running VM was made.
     var cloudInitDrive: [String: String]?
-    /// How large its unused volumes are.
+    /// The sizes of its unused volumes.
     var detachedSizes: [String: String] = [:]
     var pool: String?
     var haState: String?
-    /// Whether the container was saved while it ran, so that it can be resumed.
+    /// Whether the container has a saved running state, so that it can be resumed.
     var isCheckpointed = false
-    /// Whether the system inside reacts to a request to shut down or to give up a device.
+    /// Whether the guest's system reacts to a request to shut down or to release a device.
     var answersShutdown = true
-    /// What plugging a device into it ends with while it runs; `nil` where it works.
+    /// The error when a device is plugged into the running guest; `nil` if that works.
     var hotplugProblem: String?
 
     init(vmid: Int, kind: Kind, node: String, profile: Profile = Profile(), power: Power = .stopped) {
         (self.vmid, self.kind, self.node, self.profile, self.power) = (vmid, kind, node, profile, power)
     }
 
-    /// One that a task is about to make.
+    /// A guest that a task is about to create.
     init(_ vmid: Int, _ kind: Kind, on node: String, lock: String, pool: String?) {
         self.init(vmid: vmid, kind: kind, node: node)
         written = ["lock": lock]
@@ -106,11 +106,11 @@ struct Guest: Sendable {
         }
     }
 
-    /// What a change is refused with whose digest is not the guest's.
+    /// The refusal of a change whose digest is not the guest's.
     var stale: Failure { kind == .vm ? Failure("checksum mismatch (file change by other user?)") : .staleConfig }
     var lockedText: String? { lock.map { "\(kind.letters) is locked (\($0))" } }
 
-    /// 40 hex digits over everything that stands in the configuration file.
+    /// 40 hex digits over the whole content of the configuration file.
     var digest: String {
         var text = config.fileText
         for (key, value) in pending.sorted(by: { $0.key < $1.key }) { text += "[PENDING]\(key): \(value ?? "-")\n" }
@@ -119,7 +119,7 @@ struct Guest: Sendable {
     }
 }
 
-/// What a guest's configuration follows from while nobody has written to it.
+/// Determines a guest's configuration until the first write to it.
 struct Profile: Sendable {
     var name = ""
     var cores: UInt8 = 1
@@ -130,7 +130,7 @@ struct Profile: Sendable {
     var isTemplate = false
     var onBoot = true
     var seed: UInt64 = 0
-    /// The guest's number, which the names of its disks hold.
+    /// The guest's number, which is part of its disks' names.
     var number = 0
 
     func config(of kind: Guest.Kind) -> Config {

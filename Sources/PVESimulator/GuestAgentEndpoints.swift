@@ -3,7 +3,7 @@ import StrictJSON
 private let audit = "Audit|VM.GuestAgent.Unrestricted"
 private let files = "FileSystemMgmt|VM.GuestAgent.Unrestricted"
 
-/// The QEMU guest agent of a system in which every command succeeds and says nothing.
+/// The QEMU guest agent of a system in which every command succeeds without output.
 let guestAgentEndpoints: [Endpoint] =
     simple.map { method, command, needs, answer in agent(method, command, needs) { _, _ in ["result": answer] } } + [
         agent("POST", "shutdown", "Unrestricted", needs: "/vms/{vmid} VM.PowerMgmt|VM.GuestAgent.Unrestricted") {
@@ -19,7 +19,7 @@ let guestAgentEndpoints: [Endpoint] =
         },
     ]
 
-/// Commands without parameters, what they need, and what they answer.
+/// Commands without parameters, with their privileges and answers.
 private let simple: [(method: String, command: String, needs: String, answer: JSON)] = [
     ("POST", "ping", audit, [:]), ("POST", "fsfreeze-status", "Audit|VM.GuestAgent." + files, "thawed"),
     ("POST", "fsfreeze-freeze", files, 1), ("POST", "fsfreeze-thaw", files, 1),
@@ -40,7 +40,7 @@ private let simple: [(method: String, command: String, needs: String, answer: JS
     ("GET", "info", audit, ["supported_commands": [], "version": "10.0.5"]),
 ]
 
-/// A command that only an agent that runs takes.
+/// A command that needs a running agent.
 private func agent(
     _ method: String, _ command: String, _ privileges: String, _ parameters: String = "", needs: String? = nil,
     _ answer: @escaping @Sendable (inout ClusterState, EndpointCall) throws -> JSON
@@ -56,7 +56,7 @@ private func agent(
 }
 
 extension Guest {
-    /// The network cards as the system inside sees them, with addresses that follow from the guest's number.
+    /// The network cards as the guest's system sees them, with addresses that follow from the guest's number.
     var addresses: [(name: String, mac: String, address: String)] {
         config.cards.enumerated().map { index, element in
             let list = element.card
@@ -67,7 +67,7 @@ extension Guest {
         }
     }
 
-    /// The same as a container's node sees them; a card for which no address is meant has none.
+    /// The same as a container's node sees them; a card without a configured address has none.
     var containerInterfaces: [JSON] {
         let loopback: JSON = [
             "hardware-address": "00:00:00:00:00:00", "hwaddr": "00:00:00:00:00:00", "ip-addresses": [], "name": "lo",
@@ -104,10 +104,10 @@ extension Guest {
     }
 }
 
-/// How a command ends that is run inside a guest.
+/// The result of a command that is run inside a guest.
 struct CommandResult: Sendable {
     var code = 0
-    /// The signal that ended it, instead of a code of its own.
+    /// The signal that ended it, in place of an exit code.
     var signal: Int?
     var output = ""
     var errorOutput = ""
@@ -115,7 +115,8 @@ struct CommandResult: Sendable {
 }
 
 extension ClusterState {
-    /// Runs a command inside: it ends with what a test has set, or at once and with nothing. Its process number.
+    /// Runs a command inside a guest and returns its process number. The result is the one that a test has set; by
+    /// default the command ends at once without output.
     fileprivate mutating func run(_ call: EndpointCall) -> Int {
         let pid = 4711 + commands.count
         commands.append((call.vmid, call.lists["command"] ?? [], now))
@@ -136,7 +137,7 @@ extension ClusterState {
         ]
     }
 
-    /// What became of each file system: one that could not be trimmed has an error, and no amounts.
+    /// The result for each file system: one that could not be trimmed has an error and no amounts.
     fileprivate func trimmed(_ vmid: Int) -> [JSON] {
         (trims[vmid] ?? ["/": nil]).sorted { $0.key < $1.key }.map { path, error in
             error.map { ["error": .string($0), "path": .string(path)] } ?? [

@@ -129,7 +129,7 @@ extension Guest {
     }
 }
 
-/// What the configuration of guests may hold, in the words of ``ParameterTable``.
+/// The options of a guest's configuration, as a ``ParameterTable``.
 enum GuestOptions {
     static let vmTable = ParameterTable(vm, path: "")
     static let containerTable = ParameterTable(container, path: "")
@@ -168,7 +168,7 @@ enum GuestOptions {
         "de|de-ch|da|en-gb|en-us|es|fi|fr|fr-be|fr-ca|fr-ch|hu|is|it|ja|lt|mk|nl|no|pl|pt|pt-br|sv|sl|tr"
 }
 
-/// Options of which the cloud-init drive is made.
+/// The options from which the cloud-init drive is made.
 private let options = [
     "cicustom", "cipassword", "citype", "ciupgrade", "ciuser", "nameserver", "searchdomain", "sshkeys",
 ]
@@ -204,7 +204,7 @@ let cloudInitEndpoints: [Endpoint] = [
 ]
 
 extension Guest {
-    /// Makes the cloud-init drive anew, if there is one.
+    /// Regenerates the cloud-init drive, if there is one.
     mutating func writeCloudInitDrive() {
         let config = config
         guard config.sorted.contains(where: { $0.value.contains("cloudinit") && $0.value.contains("media=cdrom") })

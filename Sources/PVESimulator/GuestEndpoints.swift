@@ -119,7 +119,7 @@ extension ClusterState {
         return row
     }
 
-    /// Whether all disks of `guest` can do `feature`.
+    /// Whether all disks of `guest` support `feature`.
     func has(_ feature: String, _ guest: Guest) -> Bool {
         let disks = guest.disks.map(\.disk)
         return switch feature {
@@ -133,7 +133,7 @@ extension ClusterState {
 extension Guest {
     var haID: String { "\(kind == .vm ? "vm" : "ct"):\(vmid)" }
 
-    /// The volumes that it uses, by key, the images in its drives among them.
+    /// The volumes that it uses, by key, including the images in its drives.
     var volumes: [(key: String, disk: Disk)] {
         config.sorted.compactMap { key, value in
             guard Disk.isKey(key, of: kind), let disk = Disk(value) else { return nil }

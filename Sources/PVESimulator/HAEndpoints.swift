@@ -1,9 +1,9 @@
 import StrictJSON
 
-/// A guest under the care of the HA manager.
+/// A guest that the HA manager manages.
 struct HAResource: ConfigObject {
     var options: [String: String] = [:]
-    /// What the manager says; `nil` until it has looked.
+    /// The state that the manager reports; `nil` before its first round.
     var crmState: String?
 
     init() {}
@@ -121,7 +121,7 @@ let haRuleKind = ObjectKind<[String: String]>(
     })
 
 extension ClusterState {
-    /// Refuses a rule about nodes or guests that the HA manager does not have, and one that means nothing.
+    /// Refuses a rule that names nodes or guests unknown to the HA manager, and a rule without effect.
     fileprivate func checkHARule(_ name: String, _ rule: [String: String], _ verb: String) throws(Failure) {
         let missing = Format.list(rule["nodes"] ?? "").map { String($0.prefix { $0 != ":" }) }.filter {
             node($0) == nil
@@ -150,7 +150,7 @@ extension ClusterState {
         return isContradicted ? "rule shares two or more resources with a negative resource affinity rule" : nil
     }
 
-    /// The rules of an affinity that are in force.
+    /// The enabled rules of an affinity.
     private func affinities(_ affinity: String) -> [(name: String, resources: Set<String>)] {
         haRules.all.filter { $0.object["affinity"] == affinity && $0.object["disable"] != "1" }.map {
             ($0.id, Set(Format.list($0.object["resources"] ?? "")))
@@ -163,7 +163,7 @@ extension ClusterState {
         return Set(together.flatMap(\.resources)).subtracting([sid]).sorted()
     }
 
-    /// Resources on a node that `sid` must not join.
+    /// Resources on a node that may not share a node with `sid`.
     func blockers(of sid: String, on node: String) -> [String] {
         let apart = affinities("negative").filter { $0.resources.contains(sid) }
         return Set(apart.flatMap(\.resources)).subtracting([sid]).filter { haGuest($0)?.node == node }.sorted()
@@ -171,7 +171,7 @@ extension ClusterState {
 }
 
 extension ClusterState {
-    /// Takes `sid` out of all rules; a rule that is about nothing else goes too.
+    /// Removes `sid` from all rules, and deletes the rules that name only `sid`.
     mutating func purgeRules(of sid: String) {
         for (name, rule) in haRules.all {
             let resources = Format.list(rule["resources"] ?? "")

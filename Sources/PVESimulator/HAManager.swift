@@ -1,46 +1,46 @@
 import StrictJSON
 
-/// What the HA manager does.
+/// The actions of the HA manager.
 extension ClusterState {
-    /// Whether the manager answers for the guest: requests to start, stop and move it are its to carry out.
+    /// Whether the HA manager manages the guest. If so, it carries out the requests to start, stop and move it.
     func isManaged(_ guest: Guest) -> Bool { haResources[guest.haID].map { $0.wanted != "ignored" } ?? false }
 
-    /// Puts a guest into the manager's care.
+    /// Puts a guest under the HA manager.
     mutating func manage(_ vmid: Int, isStarted: Bool) {
         guard let guest = guests[vmid] else { return }
         haResources[guest.haID] = HAResource(wanted: isStarted ? "started" : "stopped")
         showHAState(guest.haID)
     }
 
-    /// What lists of guests show of its resource.
+    /// Updates the resource state that lists of guests show.
     mutating func showHAState(_ sid: String) {
         guard let vmid = sid.split(separator: ":").last.flatMap({ Int($0) }) else { return }
         let state = haResources[sid]?.wanted
         change(vmid) { $0.haState = state }
     }
 
-    /// Lets the manager act a little later, when it looks at its resources again.
+    /// Lets the manager act a little later, in its next round.
     mutating func atNextRound(_ act: @escaping @Sendable (inout ClusterState) -> Void) {
         let work = Work(type: "", id: "", node: "") { world, _ in act(&world) }
-        // No task: nobody is told of it.
+        // An empty UPID: no task is visible.
         tasks.active.append(ActiveTask(upid: "", phase: .working(until: now + taskDuration), work: work))
         tasks.nextEvent = tasks.active.compactMap(\.event).min()
     }
 
-    /// The manager lets go of a resource that is no longer there in its next round.
+    /// The manager drops a removed resource in its next round.
     mutating func forget(_ sid: String, _ resource: HAResource) {
         guard haActs, let state = resource.crmState, let guest = haGuest(sid) else { return }
         haLeaving[sid] = (guest.node, state)
         atNextRound { $0.haLeaving[sid] = nil }
     }
 
-    /// A resource in error takes nothing but to be disabled.
+    /// A resource in the error state can only be disabled.
     func checkHAState(_ sid: String) throws(Failure) {
         guard haResources[sid]?.crmState == "error" else { return }
         throw Failure("service '\(sid)' in error state, must be disabled and fixed first")
     }
 
-    /// What the manager does when a resource is not as it is wanted.
+    /// Brings a resource to its wanted state.
     mutating func enforce(_ sid: String) {
         guard haActs, let resource = haResources[sid], let guest = haGuest(sid) else { return }
         switch resource.wanted {
@@ -62,8 +62,8 @@ extension ClusterState {
         return call(for: guest, values, by: Caller(user: "root@pam"))
     }
 
-    /// Asks the manager to bring a resource to another node: running, or stopped and started again. It is not asked
-    /// whether there is such a node.
+    /// Asks the manager to move a resource to another node: live, or by stopping and starting it.
+    /// It does not check that the node exists.
     mutating func moveResource(_ call: EndpointCall) throws(Failure) -> Reply {
         let (sid, target) = (call.text("sid"), call.text("node"))
         guard haResources[sid] != nil else { throw Failure("resource '\(sid)' is not HA managed") }
@@ -86,7 +86,7 @@ extension ClusterState {
         return .object(reply)
     }
 
-    /// What a request for a managed guest does: it asks the HA manager, which acts a little later.
+    /// Handles a request for a managed guest: it asks the HA manager, which acts a little later.
     mutating func askHA(_ verb: String, _ guest: Guest, _ call: EndpointCall) -> Reply {
         let sid = guest.haID
         let acts = haActs
@@ -101,7 +101,7 @@ extension ClusterState {
         }
     }
 
-    /// `ha-manager` refuses what the manager would not do.
+    /// `ha-manager` refuses requests that the manager would not carry out.
     private func checkHARequest(
         _ verb: String, _ sid: String, _ call: EndpointCall, _ log: inout TaskLog
     ) throws(Failure) {
@@ -144,7 +144,7 @@ extension ClusterState {
         haResources[guest.haID]?.crmState = verb == "stop" ? "stopped" : "started"
     }
 
-    /// Moves a guest back that a strict rule wants elsewhere.
+    /// Moves a guest back if a strict rule demands another node.
     private mutating func obeyRules(_ vmid: Int) {
         guard let guest = guests[vmid] else { return }
         for rule in haRules.values
@@ -159,7 +159,7 @@ extension ClusterState {
     }
 }
 
-/// What the manager says.
+/// The status that the manager reports.
 extension ClusterState {
     private var master: String { nodes.first { $0.isOnline }?.name ?? "" }
 
@@ -211,7 +211,7 @@ extension ClusterState {
             "max_restart": number("max_restart"), "node": .string(guest.node),
             "request_state": .string(resource.wanted), "sid": .string(sid),
             "comment": resource.options["comment"].map { .string($0) },
-            // The manager forgets a resource that it is to ignore.
+            // The manager drops a resource whose wanted state is `ignored`.
             "crm_state": resource.wanted == "ignored" ? nil : resource.crmState.map { .string($0) },
             "state": .string(state), "status": .string("\(sid) (\(guest.node), \(state))"), "type": "service",
         ]

@@ -16,7 +16,7 @@ extension ClusterState {
                 "can't clone \(source.kind.letters) to node '\(target)' (\(source.kind.letters) uses local storage)")
         }
         if let other = guests[newID], other.node != call.node {
-            // Only the cluster's file system knows of that one.
+            // Only the cluster's file system detects this conflict.
             return start(
                 work("clone", call, exclusive: false) { _, _ in
                     let file = "/etc/pve/nodes/\(call.node)/\(call.kind.folder)/\(newID).conf"
@@ -142,7 +142,7 @@ extension ClusterState {
         }
     }
 
-    /// Removes `guest` from everything that names it.
+    /// Removes every reference to `guest`.
     private mutating func purge(_ guest: Guest) {
         haResources[guest.haID] = nil
         purgeRules(of: guest.haID)

@@ -2,8 +2,8 @@ import StrictJSON
 
 private let frames = "hour|day|week|month|year"
 
-/// What the round-robin databases remember. Nothing is recorded: the newest tenth of the rows holds the present figures,
-/// and the first of them what a guest that is off had when it ran.
+/// The round-robin databases. The simulator records nothing: the newest tenth of the rows holds the present figures.
+/// For a stopped guest, only the first of these rows has the figures from its last run.
 let metricsEndpoints: [Endpoint] =
     ["qemu", "lxc"].map { word in
         .get(
@@ -25,7 +25,7 @@ let metricsEndpoints: [Endpoint] =
     ]
 
 extension ClusterState {
-    /// Rows from the oldest to the newest, as far apart as Proxmox VE keeps them for the time asked for.
+    /// Rows from the oldest to the newest, at Proxmox VE's interval for the requested time frame.
     fileprivate func history(_ call: EndpointCall, _ figures: JSONObject, first: JSONObject = [:]) -> JSON {
         let (step, count) =
             switch call["timeframe"] {
@@ -46,7 +46,7 @@ extension ClusterState {
             })
     }
 
-    /// What only a guest that is on has figures for.
+    /// Figures that only a running guest has.
     fileprivate var running: JSONObject {
         let names = ["cpu", "mem", "netin", "netout", "memhost"]
         let pressures = ["cpu", "io", "memory"].flatMap { ["pressure\($0)full", "pressure\($0)some"] }
