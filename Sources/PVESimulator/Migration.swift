@@ -8,7 +8,7 @@ extension ClusterState {
         return start(migrateWork(call, to: call.text("target")), by: call.caller)
     }
 
-    /// What is refused before a task begins; the guest otherwise.
+    /// Refuses what Proxmox VE refuses before the task begins; otherwise returns the guest.
     func checkMigrationRequest(_ call: EndpointCall) throws(Failure) -> Guest {
         let target = call.text("target")
         guard isQuorate else { throw .notReady }
@@ -22,7 +22,7 @@ extension ClusterState {
                 throw Failure("can't migrate running container without --online or --restart")
             }
         }
-        // A container's volumes are looked at by the task.
+        // The task checks a container's volumes.
         let volumes = guest.kind == .vm ? guest.volumes : []
         for id in call.storageMap.targets + volumes.map({ call.storage(for: $0.disk.storage) }) {
             guard let storage = storage(id) else { throw Failure("storage '\(id)' does not exist") }
@@ -56,7 +56,7 @@ extension ClusterState {
         return work
     }
 
-    /// Takes the lock away. A container that was shut down for its move is started where it is now.
+    /// Removes the lock. A container that was shut down for the migration starts on its current node.
     private mutating func endMigration(_ call: EndpointCall, wasRunning: Bool) {
         lock(call.vmid, nil)
         guard call.kind == .container, wasRunning, let guest = guests[call.vmid], !guest.power.isOn else { return }
@@ -64,7 +64,7 @@ extension ClusterState {
         switchOn(call.vmid)
     }
 
-    /// What only the task finds out.
+    /// The checks that only the task makes.
     func checkMigration(of guest: Guest, to target: String, _ call: EndpointCall, _ log: inout TaskLog) throws(Failure)
     {
         func abort(_ why: String) -> Failure {
@@ -98,7 +98,7 @@ extension ClusterState {
         }
     }
 
-    /// The guest belongs to the other node from now on, locked still.
+    /// Assigns the guest to the other node; it stays locked.
     private mutating func moveOver(_ call: EndpointCall, to target: String) {
         let vmid = call.vmid
         guard var guest = guests[vmid] else { return }
@@ -109,25 +109,25 @@ extension ClusterState {
             guest.config[key] = moved.line
         }
         guest.node = target
-        // There it is a process of its own.
+        // On the other node it is a new process.
         if case .running = guest.power { guest.power = .running(second) }
         guests[vmid] = guest
     }
 }
 
-/// What tells beforehand whether a guest can be moved.
+/// Reports in advance whether a guest can be moved.
 extension ClusterState {
     func migrationPreconditions(_ call: EndpointCall) throws(Failure) -> JSON {
         if call.kind == .vm, !isQuorate { throw .notReady }
         let guest = try guest(call)
         if guest.kind == .vm, let text = guest.lockedText { throw Failure(text) }
-        // Nodes that are off are among them.
+        // Offline nodes are included.
         let others = nodes.map(\.name).filter { $0 != guest.node }
         let reasons = others.reduce(into: [String: JSONObject]()) { $0[$1] = obstacles(to: guest, on: $1) }
         let allowed = JSON(others.filter { reasons[$0]?.isEmpty == true })
         let refused = others.reduce(into: JSONObject()) { object, name in
             let own = reasons[name] ?? [:]
-            // For machines every other node stands here, with nothing to say against most.
+            // For VMs this lists every other node, most of them without an obstacle.
             if guest.kind == .vm || !own.isEmpty { object[name] = .object(own) }
         }
         let running: JSON = guest.power.isOn ? 1 : 0
@@ -176,7 +176,7 @@ extension ClusterState {
 }
 
 extension Guest {
-    /// Keys of devices that only its node has.
+    /// Keys of devices that exist only on its node.
     fileprivate var localDevices: [String] {
         guard kind == .vm else { return [] }
         return config.sorted.compactMap { key, value in
@@ -193,14 +193,14 @@ extension Guest {
 }
 
 extension Disk {
-    /// A drive that the node writes for cloud-init; it moves along.
+    /// A cloud-init drive, which the node generates; it moves with the guest.
     fileprivate var isCloudInit: Bool { isCDROM && path.contains("cloudinit") }
-    /// An image in a drive, which does not.
+    /// An image in a drive; it does not move with the guest.
     fileprivate var isImage: Bool { isCDROM && !isCloudInit }
 }
 
 extension EndpointCall {
-    /// Pairs of storages, and the one for all that have no pair.
+    /// Pairs of source and target storages, and the target for all storages without a pair.
     fileprivate var storageMap: (pairs: [String: String], rest: String?, targets: [String]) {
         var (pairs, rest): ([String: String], String?) = ([:], nil)
         for entry in Format.list(self["targetstorage"] ?? self["target-storage"] ?? "1") where entry != "1" {
@@ -210,6 +210,6 @@ extension EndpointCall {
         return (pairs, rest, pairs.values.sorted() + (rest.map { [$0] } ?? []))
     }
 
-    /// The storage to which a migration brings what lies on `id`.
+    /// The target storage of a migration for volumes on `id`.
     fileprivate func storage(for id: String) -> String { storageMap.pairs[id] ?? storageMap.rest ?? id }
 }

@@ -83,12 +83,12 @@ extension ClusterState {
     }
 }
 
-/// Nodes going down and coming back.
+/// Switches nodes off and on.
 extension ClusterState {
-    /// Whether requests for `name` would have to go to a node that is down.
+    /// Whether `name` is down and is not the first node, which serves the API.
     func isUnreachable(_ name: String) -> Bool { name != nodes.first?.name && node(name)?.isOnline == false }
 
-    /// Stops all guests of a node and the node with them. The first node is the one that answers: it goes on answering.
+    /// Stops a node and all its guests. The first node serves the API, so it stays online.
     mutating func switchOffNode(_ name: String, returns: Bool) {
         for guest in sortedGuests where guest.node == name && guest.power.isOn { switchOff(guest.vmid) }
         let (isFirst, back) = (name == nodes.first?.name, returns ? now + taskDuration : nil)
@@ -96,7 +96,7 @@ extension ClusterState {
         bringBackNodes()
     }
 
-    /// Starts a node; it starts the guests that are to start with it.
+    /// Starts a node and its guests with `onboot`.
     mutating func switchOnNode(_ name: String) {
         changeNode(name) { ($0.isOnline, $0.returnsAt) = (true, nil) }
         for guest in sortedGuests where guest.node == name && guest.config["onboot"] == "1" && !guest.power.isOn {
@@ -104,7 +104,7 @@ extension ClusterState {
         }
     }
 
-    /// Lets nodes whose reboot is over come back.
+    /// Starts the nodes whose reboot is over.
     mutating func bringBackNodes() {
         for node in nodes where node.returnsAt.map({ $0 <= now }) == true { switchOnNode(node.name) }
     }
@@ -113,7 +113,7 @@ extension ClusterState {
 private let kinds =
     "bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|any_bridge|any_local_bridge|include_sdn"
 
-/// The network interfaces of a node: one card, and the bridges on it.
+/// The network interfaces of a node: one card, and its bridges.
 let networkEndpoints: [Endpoint] = [
     .get("nodes/{node}/network", "type:enum(\(kinds))") { world, call in
         let rows = world.interfaces(of: call.node)
@@ -133,7 +133,7 @@ let networkEndpoints: [Endpoint] = [
 extension ClusterState {
     fileprivate func interfaces(of name: String) -> [(name: String, row: JSONObject)] {
         guard let node = node(name) else { return [] }
-        // The configuration names one bridge at least, whether it is up or not.
+        // The configuration names at least one bridge, whether it is up or not.
         let bridges: [(String, JSONObject)] = node.bridges.union(["vmbr0"]).sorted().map { bridge in
             let isUp = node.bridges.contains(bridge)
             let row: JSONObject = [

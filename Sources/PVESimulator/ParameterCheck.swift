@@ -1,11 +1,11 @@
 /// The parameters of one endpoint, written as text: `"newid!:vmid full:bool pos:int(0..) type!:enum(in|out)"`.
 ///
-/// `!` marks required ones, `[n]` stands for a number, and what follows the colon is a ``ParameterType``.
+/// `!` marks required ones, `[n]` is a placeholder for a number, and the part after the colon is a ``ParameterType``.
 struct ParameterTable: Sendable {
     private(set) var named: [String: ParameterType] = [:]
     private(set) var indexed: [String: ParameterType] = [:]
     private var required: [String] = []
-    /// Those that fill a gap in the path.
+    /// The parameters of the path.
     private(set) var captured: Set<String> = []
 
     init(_ text: String, path: String) {
@@ -26,7 +26,7 @@ struct ParameterTable: Sendable {
         }
     }
 
-    /// How many there are of what is numbered from 0; 256 where nothing is said.
+    /// The number of options of each numbered kind, counted from 0; by default 256.
     private static let counts = [
         "ide": 4, "scsi": 31, "sata": 6, "virtio": 16, "net": 32, "ipconfig": 32, "hostpci": 16, "usb": 14, "serial": 4,
         "parallel": 3, "numa": 8, "virtiofs": 10, "acmedomain": 6,
@@ -80,21 +80,21 @@ struct ParameterTable: Sendable {
 }
 
 /// Type and bounds of a parameter: `bool`, `int(0..5)`, `num`, `str(2..20)`, `enum(a|b)`, `intenum(1|2)`, `array`, or
-/// the name of a ``Format``, a ``PropertyFormat`` or a long enumeration, or `like(NAME=PATTERN)(2..8)` for a form of the schema that
-/// a regular expression tells; `^other` behind it demands another parameter.
+/// the name of a ``Format``, a ``PropertyFormat`` or a long enumeration. `like(NAME=PATTERN)(2..8)` is a format of the
+/// schema that a regular expression defines. A suffix `^other` requires another parameter.
 struct ParameterType: Sendable {
     enum Base: String, Sendable { case boolean, integer, number, string, array }
 
     var base: Base
-    /// Of an integer's value or a string's length.
+    /// The bounds of an integer's value or a string's length.
     var minimum: Int?
     var maximum: Int?
     var choices: [String] = []
     var format: Format?
-    /// A form by the schema's name for it, and what matches it whole.
+    /// The schema's name for a format, and a pattern that matches the whole value.
     var shape: (name: String, pattern: String)?
     var properties: PropertyFormat?
-    /// A parameter that must be there too.
+    /// Another parameter that must also be present.
     var requires: String?
 
     var name: String { base.rawValue }
@@ -148,7 +148,7 @@ struct ParameterType: Sendable {
         + (0...5).map { "sata\($0)" } + ["efidisk0", "tpmstate0"]
     private static let mounted: [String] = ["rootfs"] + (0...255).map { "mp\($0)" }
     private static let unused = (0...255).map { "unused\($0)" }
-    /// What the services of a node are called.
+    /// The names of a node's services.
     static let services = [
         "chrony", "corosync", "cron", "ksmtuned", "lxcfs", "postfix", "proxmox-firewall", "pve-cluster", "pve-firewall",
         "pve-ha-crm", "pve-ha-lrm", "pve-lxc-syscalld", "pvedaemon", "pvefw-logger", "pveproxy", "pvescheduler",
@@ -159,7 +159,7 @@ struct ParameterType: Sendable {
         "anyvolume": mounted + unused,
     ]
 
-    /// What is wrong with `text`, in Proxmox VE's words.
+    /// The error for `text`, in Proxmox VE's words.
     func error(in text: String, named name: String) -> String? {
         switch base {
         case .array: return nil

@@ -2,7 +2,7 @@ import StrictJSON
 
 /// Starting and stopping guests.
 extension ClusterState {
-    /// A worker of the guest that `call` names.
+    /// A worker for the guest that `call` names.
     func work(
         _ verb: String, _ call: EndpointCall, exclusive: Bool = true, duration: Duration? = nil,
         begin: @escaping Work.Step = { _, _ in }, finish: @escaping Work.Step, release: @escaping Work.Undo = { _ in }
@@ -12,7 +12,7 @@ extension ClusterState {
             exclusive: exclusive ? call.vmid : nil, duration: duration, begin: begin, finish: finish, release: release)
     }
 
-    /// Starts one.
+    /// Starts a worker for the guest that `call` names.
     mutating func run(
         _ verb: String, _ call: EndpointCall, exclusive: Bool = true, duration: Duration? = nil,
         begin: @escaping Work.Step = { _, _ in }, finish: @escaping Work.Step, release: @escaping Work.Undo = { _ in }
@@ -22,7 +22,7 @@ extension ClusterState {
             by: call.caller)
     }
 
-    /// Starts a worker of the node that `call` names.
+    /// Starts a worker for the node that `call` names.
     mutating func run(
         type: String, id: String, _ call: EndpointCall, begin: @escaping Work.Step = { _, _ in },
         finish: @escaping Work.Step, release: @escaping Work.Undo = { _ in }
@@ -60,7 +60,7 @@ extension ClusterState {
         }
     }
 
-    /// A bridge that is missing stops a start; a network device without one only draws a warning.
+    /// A missing bridge prevents the start; a network device without a bridge only causes a warning.
     private func checkBridges(of guest: Guest, _ log: inout TaskLog) throws(Failure) {
         for (number, card) in guest.config.cards {
             if let bridge = missingBridge(in: card, on: guest.node) {
@@ -112,7 +112,7 @@ extension ClusterState {
         }
     }
 
-    /// Ends the shutdowns of the guest that run, those of others only for who may change the node.
+    /// Aborts the guest's running shutdowns. Those of other users are aborted only if the caller may change the node.
     private mutating func abortShutdowns(_ call: EndpointCall) {
         let all = call.caller.may("Sys.Modify", on: "/nodes/\(call.node)")
         for task in tasks.active where task.work.id == String(call.vmid) {
@@ -132,7 +132,7 @@ extension ClusterState {
         return start(quit("shutdown", known, call), by: call.caller)
     }
 
-    /// A shutdown or reboot; a system that does not react makes it wait for its whole timeout.
+    /// A shutdown or reboot. If the guest's system does not react, it waits for its whole timeout.
     private func quit(_ verb: String, _ known: Guest, _ call: EndpointCall) -> Work {
         let isReboot = verb == "reboot"
         let isDeaf = known.power.isOn && !known.answersShutdown
@@ -159,8 +159,8 @@ extension ClusterState {
         }
     }
 
-    /// The second half of a reboot. A container's worker starts it as well; a VM is started by what cleans up behind it,
-    /// as root and in a task of its own, of whose end the reboot's says nothing.
+    /// The second half of a reboot. A container's worker also starts the container. A VM is started by its cleanup
+    /// process, as root and in a separate task; the reboot's task does not report how that one ends.
     private mutating func startAgain(_ call: EndpointCall, _ log: inout TaskLog) throws(Failure) {
         guard let guest = guests[call.vmid] else { return }
         guard guest.kind == .container else {
@@ -184,7 +184,7 @@ extension ClusterState {
             _ = try world.unlocked(call)
         } finish: { world, _ in
             let second = world.second
-            // One that was halted waits for its processors to be let go.
+            // A halted VM waits until its processors may run.
             world.change(call.vmid) { $0.power = $0.power.isHalted ? .prelaunch(second) : .running(second) }
         }
     }
@@ -200,7 +200,7 @@ extension ClusterState {
         }
     }
 
-    /// Pauses a guest, or saves its memory and switches it off.
+    /// Pauses a guest, or saves its memory and stops it.
     mutating func suspend(_ vmid: Int, toDisk: Bool) {
         change(vmid) { guest in
             guard let since = guest.power.since else { return }
@@ -216,7 +216,7 @@ extension ClusterState {
         }
     }
 
-    /// What was saved of a container is loaded again; where nothing was, the task fails.
+    /// Loads a container's saved state; without one the task fails.
     private mutating func resumeContainer(_ known: Guest, _ call: EndpointCall) throws(Failure) -> Reply {
         guard !known.power.isOn else { throw Failure("CT \(call.vmid) already running") }
         return run("resume", call, exclusive: false) { world, log in

@@ -1,16 +1,17 @@
-/// What only root@pam itself may do with guests, and which volumes a caller may use. A token of root@pam is not root.
+/// The guest options that only root@pam itself may set, and the volumes that a caller may use. A token of root@pam is
+/// not root.
 ///
 /// As qemu-server does it (src/PVE/API2/Qemu.pm: check_vm_modify_config_perm, check_usb_perm, check_hostpci_perm,
 /// check_storage_access), pve-container (src/PVE/LXC.pm: check_ct_modify_config_perm; src/PVE/API2/LXC.pm: create_vm) and
 /// pve-storage (src/PVE/Storage.pm: check_volume_access).
 extension ClusterState {
-    /// Options of a VM that no privilege is enough for.
+    /// Options of a VM that no privilege permits.
     private static let rootOnly: Set<String> = [
         "affinity", "amd-sev", "arch", "args", "hookscript", "hugepages", "intel-tdx", "ivshmem", "keephugepages",
         "lock", "parallel", "spice_enhancements", "vmgenid",
     ]
 
-    /// Refuses options that the caller may not set or delete; `guest` is `nil` for one that is being made.
+    /// Refuses options that the caller may not set or delete; `guest` is `nil` during creation.
     func checkPrivileges(
         _ set: [String: String], deleted: [String] = [], _ call: EndpointCall, for guest: Guest? = nil
     ) throws(Failure) {
@@ -30,8 +31,8 @@ extension ClusterState {
         }
     }
 
-    /// Refuses a network device on a bridge, or with VLANs of it, that the caller may not use. Every bridge here is the
-    /// nodes' own (pve-guest-common: src/PVE/GuestHelpers.pm, check_vnet_access).
+    /// Refuses a network device on a bridge, or with VLANs of it, that the caller may not use. Every simulated bridge
+    /// belongs to the nodes (pve-guest-common: src/PVE/GuestHelpers.pm, check_vnet_access).
     func checkBridge(_ key: String, _ value: String?, _ call: EndpointCall) throws(Failure) {
         guard call.caller.token != nil, key.hasPrefix("net"), Int(key.dropFirst(3)) != nil, let value else { return }
         let device = PropertyList(value, leading: "model")
@@ -59,7 +60,7 @@ extension ClusterState {
         try checkDevice(key, value)
     }
 
-    /// Refuses a device of the node's, the one that is there as well as the one that takes its place.
+    /// Refuses a device of the node: the current one as well as its replacement.
     private func checkDevice(_ key: String, _ value: String) throws(Failure) {
         let host = PropertyList(value, leading: "host")["host"]
         switch String(key.prefix { !$0.isNumber }) {
@@ -71,7 +72,7 @@ extension ClusterState {
         }
     }
 
-    /// The cluster's name for a thing of the node's that the option hands to the guest.
+    /// The cluster-wide mapping of the node's device that the option passes to the guest.
     private static func mapping(_ stem: String, _ value: String) -> String? {
         let settings = PropertyList(value, leading: stem == "virtiofs" ? "dirid" : stem == "rng" ? "source" : "host")
         return switch stem {
@@ -131,7 +132,7 @@ extension ClusterState {
         try checkAccess(to: volume, call)
     }
 
-    /// Refuses a volume that the caller may not use for the guest that the call is about.
+    /// Refuses a volume that the caller may not use for the call's guest.
     func checkAccess(to volume: String, _ call: EndpointCall) throws(Failure) {
         guard call.caller.token != nil else { return }
         guard let colon = volume.firstIndex(of: ":"), !volume.hasPrefix("/") else {
@@ -155,20 +156,20 @@ extension ClusterState {
         try call.caller.need("VM.Config.Disk", on: "/vms/\(owner)")
     }
 
-    /// The guest whose number a volume has in its name: `local:900/base-900-disk-0.qcow2/101/vm-101-disk-0.qcow2` is 101's.
+    /// The guest whose number is in a volume's name: 101 for `local:900/base-900-disk-0.qcow2/101/vm-101-disk-0.qcow2`.
     static func owner(of volume: String) -> Int? {
         let parts = volume.split { "/:".contains($0) }.last?.split(separator: "-") ?? []
         guard parts.count > 2, ["vm", "base", "subvol", "basevol"].contains(parts[0]) else { return nil }
         return Int(parts[1])
     }
 
-    /// The guest that a backup is of: `local:backup/vzdump-qemu-110-2026_11_20-03_00_01.vma.zst`.
+    /// The guest of a backup: `local:backup/vzdump-qemu-110-2026_11_20-03_00_01.vma.zst`.
     private static func savedGuest(of volume: String) -> Int? {
         let parts = volume.split { "/:".contains($0) }.last?.split(separator: "-") ?? []
         return parts.count > 3 && parts[0] == "vzdump" ? Int(parts[2]) : nil
     }
 
-    /// What is known of a volume that a guest names, or that lies on a storage, however it is spelt: its bytes.
+    /// The bytes of a volume that a guest names or that lies on a storage, in any spelling of its name.
     func bytes(of volume: String) -> Int? {
         func name(_ volume: String) -> [Substring] {
             [volume.prefix { $0 != ":" }, volume.split { "/:".contains($0) }.last ?? ""]

@@ -2,7 +2,7 @@
 struct PropertyList: Sendable {
     var items: [(key: String, value: String)]
 
-    /// Parses `text`; an item without `=` gets the key `leading` where it stands first.
+    /// Parses `text`. If the first item has no `=`, it gets the key `leading`.
     init(_ text: String, leading: String) {
         items = text.split(separator: ",").enumerated().map { index, item in
             let parts = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -32,7 +32,7 @@ struct PropertyList: Sendable {
     ]
     private static let diskFormats = ["raw", "qcow", "qed", "qcow2", "vmdk", "cloop"]
 
-    /// What is wrong with a property list, in Proxmox VE's words.
+    /// The error for a property list, in Proxmox VE's words.
     static func error(in text: String, named name: String, format: PropertyFormat) -> String? {
         let list = PropertyList(text, leading: format.leading)
         if format.name == "net" {
@@ -73,17 +73,17 @@ struct PropertyList: Sendable {
     }
 }
 
-/// A kind of property list in Proxmox VE's schema: which keys it takes, and which may stand in front without its name.
+/// A kind of property list in Proxmox VE's schema: its keys, and the key that a first item without a key gets.
 struct PropertyFormat: Sendable, Hashable {
-    /// The word in parameter tables.
+    /// Its name in parameter tables.
     var name: String
     var keys: Set<String>
-    /// Empty where every item needs its key.
+    /// Empty if every item needs its key.
     var leading: String
-    /// Keys that cannot be left out.
+    /// Required keys.
     var required: [String] = []
 
-    /// `name`, `keys` with `*` at the one that may stand alone and `!` at those that cannot be left out.
+    /// `name`, and `keys` with `*` at the one that the first item may omit and `!` at the required ones.
     private init(_ name: String, _ text: String) {
         let words = text.split(whereSeparator: \.isWhitespace)
         self.name = name

@@ -1,10 +1,10 @@
-/// What becomes of a change while the node that answers has no quorum: the cluster's file system is read-only then.
+/// The effect of missing quorum on a change: without it, the cluster's file system is read-only.
 enum WithoutQuorum {
-    /// It touches nothing of it.
+    /// The change does not touch the file system.
     case works
-    /// Refused before it is looked at.
+    /// Refused before any other check.
     case refused(Failure)
-    /// Refused when it comes to writing, after everything else is found right.
+    /// Refused at the write, after all other checks have passed.
     case refusedAtEnd(Failure)
     /// Its task fails with this text.
     case taskFails(String)
@@ -64,7 +64,7 @@ extension Endpoint {
 }
 
 extension Failure {
-    /// A lock of the cluster's file system that cannot be had.
+    /// The error for a lock of the cluster's file system that is unavailable.
     fileprivate static func noLock(_ name: String, _ before: String = "") -> Failure {
         Failure("\(before)cfs-lock '\(name)' error: no quorum!")
     }

@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// A replication job and how its last run went.
+/// A replication job and the result of its last run.
 struct ReplicationJob: ConfigObject {
     var options: [String: String] = [:]
     var lastSync = 0
@@ -93,7 +93,7 @@ extension ClusterState {
         return !kinds.isEmpty && kinds.allSatisfy { $0 == "zfspool" }
     }
 
-    /// Refuses a job for a guest that cannot be replicated; one that is removed is only marked.
+    /// Refuses a job for a guest that cannot be replicated. A job to remove is only marked.
     fileprivate func checkReplication(_ item: inout ObjectKind<ReplicationJob>.Item) throws(Failure) {
         let call = item.call
         try CalendarEvent.check(call)
@@ -111,7 +111,7 @@ extension ClusterState {
         if item.old == nil { item.new?.options.merge(try newReplication(call)) { $1 } }
     }
 
-    /// Whose guest it is and where that is, of a job that can be made.
+    /// The guest and source node of a new job; throws if the job is invalid.
     private func newReplication(_ call: EndpointCall) throws(Failure) -> [String: String] {
         let (id, target) = (call.text("id"), call.text("target"))
         let vmid = id.split(separator: "-").first.flatMap { Int($0) } ?? 0
@@ -154,7 +154,7 @@ extension ClusterState {
         return row
     }
 
-    /// What the scheduler does with a job that is due.
+    /// The scheduler's action for a job that is due.
     fileprivate mutating func runReplication(_ id: String) {
         guard var job = replications[id], let guest = guests[job.guest] else { return }
         let target = job.options["target"] ?? ""

@@ -1,7 +1,7 @@
 import StrictJSON
 
 extension ClusterState {
-    /// How old a cached guest list may be: `pvestatd` refreshes a real node's figures as often.
+    /// The maximum age of a cached guest list: `pvestatd` refreshes a real node's figures as often.
     private static let rowsLifetime: Duration = .seconds(10)
 
     /// The rows of all guests as serialised JSON array elements, shared until something changes.
@@ -37,7 +37,7 @@ extension ClusterState {
         ]
     }
 
-    /// A guest as its node lists it; `full` adds what takes a look into the running process.
+    /// A guest as its node lists it; `full` adds the values that come from the running process.
     func status(_ guest: Guest, full: Bool) -> JSONObject {
         let load = load(of: guest)
         var row: JSONObject = [
@@ -82,7 +82,7 @@ extension ClusterState {
         var memory = 0, disk = 0, uptime = 0, netIn = 0, netOut = 0, diskRead = 0, diskWrite = 0
     }
 
-    /// Figures that look alive: they follow from the guest's seed and the time it has been up.
+    /// Figures that look alive: they follow from the guest's seed and its uptime.
     private func load(of guest: Guest) -> Load {
         guard let since = guest.power.since else { return Load() }
         let uptime = max(0, second - since)
@@ -112,7 +112,7 @@ extension ClusterState {
 }
 
 extension Guest {
-    /// The numbers of its network cards that hang on a bridge.
+    /// The numbers of its network cards on a bridge.
     var cardNumbers: [Int] { config.cards.filter { $0.card["bridge"] != nil }.map(\.number) }
 
     var qmpStatus: String {

@@ -20,7 +20,7 @@ private let vnetName = "vnet!:like(pve-sdn-vnet-id=[a-zA-Z][a-zA-Z0-9]{0,6}[a-zA
 private let vnet = "cluster/sdn/vnets/{vnet}"
 private let address = "[0-9a-fA-F:.]+"
 
-/// The software-defined network: what is configured, what runs, and the task that makes the one the other.
+/// The software-defined network: the configured state, the running state, and the task that applies the configuration.
 let sdnEndpoints: [Endpoint] = [
     .put("cluster/sdn", "lock-token:str release-lock:bool", needs: "/sdn SDN.Allocate") {
         world, call in try world.applySDN(call)
@@ -90,11 +90,11 @@ let sdnEndpoints: [Endpoint] = [
     },
 ]
 
-/// A file of sections, with what it calls them.
+/// A configuration file with sections, and its names in the API.
 private struct SDNList: Sendable {
     let name: String
     let id: String
-    /// Options that each type of section must have.
+    /// The required options of each section type.
     var required: [String: [String]] = [:]
 
     var noun: String { "sdn \(id) object" }
@@ -133,7 +133,7 @@ extension ClusterState {
         }
     }
 
-    /// What runs, with what becomes of it, as `pending` shows both.
+    /// The running sections and their pending changes, as `pending` shows them.
     fileprivate func pending(_ list: SDNList) -> [String: JSONObject] {
         let (next, now) = (configured(list), running(list))
         return Set(next.keys).union(now.keys).reduce(into: [:]) { rows, id in
@@ -175,7 +175,7 @@ extension ClusterState {
         return row
     }
 
-    /// Where access to a section is granted.
+    /// The path on which access to a section is granted.
     private func place(_ list: SDNList, _ id: String) -> String {
         guard list.id != "zone" else { return "/sdn/zones/\(id)" }
         let id = list.id == "subnet" ? (configured(list)[id] ?? running(list)[id])?["vnet"] ?? "" : id
@@ -183,7 +183,7 @@ extension ClusterState {
         return "/sdn/zones/\((configured(list)[id] ?? running(list)[id])?["zone"] ?? "")/\(id)"
     }
 
-    /// Refuses who has none of the privileges on the network that the call names.
+    /// Refuses a caller without any of the privileges on the network that the call names.
     fileprivate func permit(_ privileges: [String], _ call: EndpointCall) throws {
         let id = call.text("vnet")
         guard configured(.vnets)[id] != nil else { throw Self.missing(.vnets, id) }
@@ -215,7 +215,7 @@ extension ClusterState {
         Failure("\(what)sdn \(list.id == "vnet" ? "vnet " : "")'\(id)' does not exist")
     }
 
-    /// Refuses who does not have the token, where somebody has locked the configuration.
+    /// Refuses a call without the lock token if the configuration is locked.
     fileprivate func lockSDN(_ call: EndpointCall, _ what: String) throws {
         guard let token = sections["sdn/lock"]?[""]?["token"], token != call["lock-token"] else { return }
         throw Failure("\(what): invalid lock token provided!")
@@ -238,7 +238,7 @@ extension ClusterState {
         return .null
     }
 
-    /// What the kind of zone asks of a network in it.
+    /// Checks and completes a network as the type of its zone demands.
     private mutating func completeVNet(
         _ id: String, _ options: inout [String: String], during what: String
     ) throws {
@@ -307,7 +307,7 @@ extension ClusterState {
         return .null
     }
 
-    /// What is configured runs from now on; a task tells each node to reload its network.
+    /// The configuration becomes the running state; a task tells each node to reload its network.
     fileprivate mutating func applySDN(_ call: EndpointCall) throws -> Reply {
         try lockSDN(call, "could not commit SDN config")
         for list in SDNList.all { sections["sdn/running/\(list.name)"] = configured(list) }

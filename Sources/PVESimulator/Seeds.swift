@@ -47,7 +47,7 @@ extension ClusterState {
         id: "ceph", type: "rbd", options: ["pool": "vm", "content": "images,rootdir", "krbd": "0"], size: 40 << 40,
         used: 17 << 40)
 
-    /// Adds a guest, which runs where it is to start with its node.
+    /// Adds a guest; it runs if it has `onboot`.
     private mutating func add(_ vmid: Int, _ kind: Guest.Kind, _ seed: Profile, node: Int = 0, at now: Duration) {
         var random = SeededRandom("\(nodes[node].name)/\(vmid)/\(seed.name)")
         let uptime = 3600 + random.below(6_000_000)
@@ -139,7 +139,7 @@ extension ClusterState {
         let names = ["web", "app", "db", "cache", "queue", "mail", "build", "log", "auth", "files"]
         let tags = ["", "prod", "staging", "prod;web", "lab"]
         for vmid in 100..<(100 + count) {
-            // The order of the draws is part of what a name stands for.
+            // The order of the draws determines the state that a name produces.
             let kind: Guest.Kind = random.below(3) == 0 ? .container : .vm
             let seed = Profile(
                 name: "\(names[random.below(names.count)])-\(vmid)", cores: UInt8(1 << random.below(4)),
@@ -150,7 +150,7 @@ extension ClusterState {
     }
 }
 
-/// SplitMix64: the same seed, the same numbers.
+/// SplitMix64: the same seed yields the same numbers.
 struct SeededRandom: RandomNumberGenerator, Sendable {
     private var state: UInt64
 

@@ -4,7 +4,7 @@ import StrictJSON
 import Synchronization
 
 extension Simulator {
-    /// Largest request body a node takes, in bytes.
+    /// The largest request body that a node accepts, in bytes.
     private static let bodyLimit = 512 << 10
 
     /// Runs a request in Proxmox VE's order: method, token, path, privileges, node, parameters, and then the endpoint.
@@ -50,7 +50,7 @@ extension Simulator {
         }
     }
 
-    /// A request for another node is passed on to it.
+    /// Forwards a request for another node to that node.
     private static func checkReach(
         of endpoint: Endpoint, _ captured: [String: String], _ world: ClusterState
     ) throws(Failure) {
@@ -68,7 +68,7 @@ extension Simulator {
         return .server(500, "no such file '\(path)'\n")
     }
 
-    /// Checks `"/vms/{vmid} VM.Audit|VM.Console"`; what fills a gap must look like a part of a path.
+    /// Checks `"/vms/{vmid} VM.Audit|VM.Console"`; the value of a placeholder must look like part of a path.
     private static func check(_ needs: String, _ raw: [String: RawValue], _ caller: Caller) throws(Failure) {
         guard let blank = needs.firstIndex(of: " ") else { return }
         let privileges = needs[needs.index(after: blank)...]
@@ -90,7 +90,7 @@ extension Simulator {
 }
 
 extension Simulator.State {
-    /// Refuses what needs quorum, or sees to it that its task fails.
+    /// Refuses a call that needs quorum, or makes its task fail.
     mutating func withoutQuorum(_ call: EndpointCall) throws(Failure) {
         switch call.endpoint.withoutQuorum(call) {
         case .works: break

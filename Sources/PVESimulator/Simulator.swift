@@ -5,7 +5,7 @@ package import MicroHTTPD
 import StrictJSON
 import Synchronization
 
-/// A stateful Proxmox VE 9 in memory: its API as an HTTP handler, without anything behind it.
+/// A stateful Proxmox VE 9 in memory: its API as an HTTP handler, without a hypervisor.
 ///
 /// It answers as recordings of a real node do: statuses, reason phrases, bodies, tasks and locks. Its starting state
 /// follows from its name alone.
@@ -24,7 +24,7 @@ package final class Simulator: HTTPHandler, Sendable {
             self.privileges = privileges
         }
 
-        /// The token of a line `USER@REALM!NAME=SECRET`; `nil` for one that no request could ever present.
+        /// The token of a line `USER@REALM!NAME=SECRET`; `nil` for a token that no request could present.
         package init?(line: some StringProtocol) {
             guard let equals = line.firstIndex(of: "="), line.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
                 return nil
@@ -47,14 +47,14 @@ package final class Simulator: HTTPHandler, Sendable {
         /// The starting state is a pure function of it. `home` is one node with a few guests, `cloud` three nodes with
         /// some forty guests; any other name gives a small cluster of its own.
         package var name: String
-        /// So many guests instead, spread over the nodes.
+        /// The number of guests that replaces the default, spread over the nodes.
         package var guests: Int?
         package var tokens: Tokens
-        /// How long a task takes.
+        /// The duration of a task.
         package var taskDuration: Duration
         /// Wall-clock time since 1970.
         package var now: @Sendable () -> Duration
-        /// Seeds what is invented at run time: identities of clones, MAC addresses.
+        /// The seed for values that are drawn at run time: identities of clones, MAC addresses.
         package var seed: UInt64?
 
         package init(
@@ -74,11 +74,11 @@ package final class Simulator: HTTPHandler, Sendable {
         var world: ClusterState
         var executed: [Execution] = []
         var interceptor: (any Interceptor)?
-        /// How many requests of each method and pattern were executed, those no longer kept among them.
+        /// The number of executed requests by method and pattern, including those no longer kept.
         var counts: [String: Int] = [:]
     }
 
-    /// The newest executions are kept, up to this number.
+    /// The maximum number of executions that are kept; the oldest are dropped.
     static let executionLimit = 10_000
 
     let options: Options
@@ -100,7 +100,8 @@ package final class Simulator: HTTPHandler, Sendable {
         return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 
-    /// A real node has no words for these either: it refuses what is too large, and else just goes away.
+    /// A real node has no error texts for these either: it refuses a body that is too large, and otherwise just closes
+    /// the connection.
     package func refuse(_ request: Request, because refusal: Refusal) -> Response {
         switch refusal {
         case .bodyTooLarge: Wire.failure(.server(501, "for data too large"))
@@ -134,15 +135,15 @@ package final class Simulator: HTTPHandler, Sendable {
     }
 }
 
-/// What may stand between a request and its answer.
+/// Can change how a request is answered.
 protocol Interceptor: AnyObject, Sendable {
-    /// Answers with what `answer` says or otherwise; `answer` takes what is to become of the tasks that it starts.
+    /// Responds with the result of `answer` or otherwise; `answer` takes the fault for the tasks that it starts.
     func respond(
         to request: Request, at path: String, of simulator: Simulator, _ answer: (TaskFault?) async -> Response
     ) async -> Response
 }
 
-/// A request that really changed something.
+/// A request that changed something.
 package struct Execution: Sendable, Hashable {
     package var method: String
     /// Decoded, below `/api2/json`: `/nodes/pve/qemu/100/status/start`.
@@ -154,19 +155,20 @@ package struct Execution: Sendable, Hashable {
     package var parameters: [String: String]
     /// Parameters that are lists.
     package var lists: [String: [String]]
-    /// Who asked: `root@pam!agent`.
+    /// The caller: `root@pam!agent`.
     package var caller: String
     /// Since 1970, by the simulator's clock.
     package var time: Duration
 }
 
-/// The door through which another process learns what was executed.
+/// An endpoint that tells another process which requests were executed.
 extension Simulator {
-    /// Beside Proxmox VE's own paths, and open: whoever reaches a simulator may ask it. Faults do not strike here.
+    /// It is outside Proxmox VE's own paths and needs no token: anyone who can reach a simulator can read it. Faults do
+    /// not apply here.
     static let executedPath = "/sim/executed"
 
-    /// `GET /sim/executed`: the requests that changed something, oldest first, as `executed`, and in `counts` how many
-    /// there were of each method and pattern. Only the newest 10,000 are shown; all are counted.
+    /// `GET /sim/executed`: in `executed` the requests that changed something, oldest first, and in `counts` their
+    /// number by method and pattern. Only the newest 10,000 are shown; all are counted.
     func executedAnswer(to request: Request) -> Response {
         guard request.method == .get else {
             return Wire.failure(.server(501, "method '\(request.method.rawValue)' not available"))
@@ -179,7 +181,7 @@ extension Simulator {
 }
 
 extension Execution {
-    /// Parameters that are secrets, which are not shown.
+    /// Secret parameters, which are not shown.
     private static let secrets: Set<String> = ["password", "cipassword", "confirmation-password", "encryption-key"]
 
     fileprivate var json: JSON {
@@ -199,7 +201,7 @@ extension Execution {
 /// A simulator served over HTTP on a loopback port.
 package struct SimulatorServer: Sendable {
     package let simulator: Simulator
-    /// Where it listens, with the real port.
+    /// The address where it listens, with the real port.
     package var address: ListenAddress { server.address }
     private let server: HTTPServer
 
@@ -212,7 +214,7 @@ package struct SimulatorServer: Sendable {
         server = try HTTPServer(listening: address, options: options, handler: simulator)
     }
 
-    /// One thread, and patience with faults that keep an answer back.
+    /// One thread, and a long timeout for faults that delay an answer.
     package static var defaultOptions: HTTPServer.Options {
         var options = HTTPServer.Options()
         options.threads = 1
@@ -226,6 +228,6 @@ package struct SimulatorServer: Sendable {
         return "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
     }
 
-    /// Stops; what still runs after `limit` is cut off.
+    /// Stops the server; requests that still run after `limit` are cut off.
     package func shutdown(within limit: Duration = .milliseconds(200)) async { await server.shutdown(within: limit) }
 }

@@ -5,7 +5,7 @@ struct StorageDefinition: ConfigObject {
     var id = ""
     var type = ""
     var options: [String: String] = [:]
-    /// Bytes in all, and in use.
+    /// The total and the used bytes.
     var size = 2 << 40
     var used = 700 << 30
     /// Whether it can be reached.
@@ -48,7 +48,7 @@ struct Volume: Sendable {
     var vmid: Int?
     var notes: String?
     var isProtected = false
-    /// Of a backup.
+    /// Only for a backup.
     var archive: Archive?
 
     var storage: String { String(id.prefix { $0 != ":" }) }
@@ -62,7 +62,7 @@ extension ClusterState {
         return storage
     }
 
-    /// Why no volume can be made on a storage of a node, if so: for a guest of `kind`, or for none.
+    /// Why no volume can be created on a storage of a node, or `nil`: for a guest of `kind`, or without a guest.
     func obstacle(to id: String, on node: String, for kind: Guest.Kind?) -> String? {
         guard let storage = storage(id) else { return "storage '\(id)' does not exist" }
         guard storage.isEnabled else { return "storage '\(id)' is disabled" }
@@ -88,7 +88,7 @@ extension ClusterState {
         ]
     }
 
-    /// What lies on a storage, as seen from `node`.
+    /// The content of a storage, as seen from `node`.
     func contents(of storage: StorageDefinition, on node: String) -> [JSONObject] {
         var rows = volumes.filter { $0.storage == storage.id }.map(row)
         for guest in sortedGuests where guest.node == node || storage.isShared {
@@ -123,9 +123,9 @@ extension ClusterState {
     }
 }
 
-/// Naming and keeping volumes.
+/// Names and records volumes.
 extension ClusterState {
-    /// A name for a new volume of `vmid` that no disk of the guest has.
+    /// An unused name for a new volume of `vmid`.
     mutating func newVolume(on storage: String, for vmid: Int, format: String, besides guest: Guest) -> String {
         let definition = self.storage(storage)
         let used =
@@ -141,7 +141,7 @@ extension ClusterState {
 }
 
 extension Guest {
-    /// Notes a volume that is the guest's and not attached.
+    /// Records a volume that belongs to the guest but is not attached.
     mutating func addUnused(_ volume: String, size: String? = nil) {
         detachedSizes[volume] = size
         let free = (0...).first { config["unused\($0)"] == nil } ?? 0

@@ -2,7 +2,7 @@ import StrictJSON
 
 private let types = "btrfs|cephfs|cifs|dir|esxi|iscsi|iscsidirect|lvm|lvmthin|nfs|pbs|rbd|zfs|zfspool"
 
-/// Options that can be given at creation and later.
+/// Options that can be set at creation and later.
 private let mutable = """
     blocksize:str bwlimit:bwlimits comstar_hg:str comstar_tg:str content:content-list content-dirs:str
     create-base-path:bool create-subdirs:bool data-pool:str disable:bool domain:str(..256) encryption-key:str
@@ -14,13 +14,13 @@ private let mutable = """
     skip-cert-verification:bool smbversion:enum(default|2.0|2.1|3|3.0|3.11) snapshot-as-volume-chain:bool sparse:bool
     subdir:storage-path tagged_only:bool username:str zfs-base-path:storage-path
     """
-/// Options that are settled at creation.
+/// Options that can be set only at creation.
 private let fixed = """
      storage!:storage-id type!:enum(\(types)) authsupported:str path:storage-path export:storage-path share:str vgname:str thinpool:str
      target:str portal:str datastore:str base:volume-id iscsiprovider:str
     """
 
-/// What each type cannot do without.
+/// The required options of each type.
 private let required: [String: [String]] = [
     "dir": ["path"], "nfs": ["server", "export"], "cifs": ["server", "share"], "lvm": ["vgname"],
     "lvmthin": ["thinpool", "vgname"], "zfspool": ["pool"], "pbs": ["server", "datastore"], "btrfs": ["path"],
@@ -179,7 +179,7 @@ extension ClusterState {
     }
 }
 
-/// What lies behind a URL.
+/// The file at a URL.
 struct Download: Sendable {
     var bytes: Int
     /// By the name of the algorithm.

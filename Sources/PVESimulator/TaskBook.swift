@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// Every task the cluster remembers.
+/// All tasks that the cluster remembers.
 struct TaskBook: Sendable {
     /// Ended tasks beyond this number are forgotten, oldest first.
     static let archiveLimit = 5000
@@ -10,7 +10,7 @@ struct TaskBook: Sendable {
     var order: [String] = []
     var active: [ActiveTask] = []
     var nextPID = 0x1000
-    /// The earliest moment at which an active task moves on.
+    /// The earliest moment at which an active task continues.
     var nextEvent: Duration?
 
     mutating func forgetOldest() {
@@ -37,11 +37,11 @@ struct SimulatedTask: Sendable {
     var identity: String { token.map { "\(user)!\($0)" } ?? user }
 }
 
-/// What a worker writes while it runs.
+/// The log that a worker writes while it runs.
 struct TaskLog {
     var lines: [String] = []
     var warnings = 0
-    /// The tasks that it started and waits for.
+    /// The tasks that it started and now waits for.
     var children: [(vmid: Int, upid: String)] = []
 
     mutating func warn(_ text: String) {
@@ -50,7 +50,7 @@ struct TaskLog {
     }
 }
 
-/// What a worker does: it begins at once, or when the guest's file is free, and has its effect at its end.
+/// The work of a task. It begins at once, or when the guest's lock file is free, and takes effect at its end.
 struct Work: Sendable {
     typealias Undo = @Sendable (inout ClusterState) -> Void
     typealias Step = @Sendable (inout ClusterState, inout TaskLog) throws -> Void
@@ -58,32 +58,32 @@ struct Work: Sendable {
     var type: String
     var id: String
     var node: String
-    /// The guest whose file the worker keeps locked against other such workers.
+    /// The guest whose lock file the worker holds; other such workers for that guest wait.
     var exclusive: Int?
     var duration: Duration?
     var begin: Step = { _, _ in }
-    /// What it does in between, one after the other, spread evenly over its time.
+    /// The steps in between, in order, spread evenly over its duration.
     var stages: [Step] = []
     var finish: Step
-    /// Undoes what `begin` did, when the task fails or is stopped.
+    /// Undoes `begin` when the task fails or is stopped.
     var release: Undo = { _ in }
 }
 
-/// What becomes of a task that something goes wrong with.
+/// The effect of a fault on a task.
 enum TaskFault: Sendable, Hashable {
     case neverEnds
-    /// At its end, without its effect.
+    /// The task fails at its end, without its effect.
     case fails(String)
-    /// So many times.
+    /// The number of warnings.
     case warns(Int)
 }
 
 /// A task that has not ended.
 struct ActiveTask: Sendable {
     enum Phase: Sendable, Hashable {
-        /// For the guest's file, until this moment.
+        /// Waits for the guest's lock file until this moment.
         case waiting(until: Duration)
-        /// `nil`: for ever.
+        /// `nil` means without end.
         case working(until: Duration?)
     }
 
@@ -92,9 +92,9 @@ struct ActiveTask: Sendable {
     var work: Work
     var log = TaskLog()
     var fault: TaskFault?
-    /// How many of its worker's stages are over.
+    /// The number of completed stages.
     var stagesDone = 0
-    /// Whether a test wants it not to end by itself.
+    /// Whether a test keeps it from ending by itself.
     var isHeld = false
 
     var event: Duration? {
@@ -106,7 +106,7 @@ struct ActiveTask: Sendable {
 }
 
 extension ClusterState {
-    /// Gives a worker its UPID.
+    /// Assigns a UPID to a worker.
     private mutating func enrol(_ work: Work, by caller: Caller) -> String {
         let pid = tasks.nextPID
         tasks.nextPID += 1 + random.below(9)
@@ -124,14 +124,14 @@ extension ClusterState {
         return upid
     }
 
-    /// Notes a task that a worker made on `node` by a command of its own, as root, and that has ended well.
+    /// Records a successful task on `node` that a worker started through a separate command, as root.
     mutating func note(_ type: String, _ id: Int, on node: String) {
         let work = Work(type: type, id: String(id), node: node) { _, _ in }
         let upid = enrol(work, by: Caller(user: "root@pam"))
         end(ActiveTask(upid: upid, phase: .working(until: now), work: work), error: nil)
     }
 
-    /// Starts a worker; the answer is its UPID.
+    /// Starts a worker and answers with its UPID.
     mutating func start(_ work: Work, by caller: Caller) -> Reply {
         let upid = enrol(work, by: caller)
         var active = ActiveTask(upid: upid, phase: .waiting(until: now + .seconds(10)), work: work, fault: taskFault)
@@ -152,7 +152,7 @@ extension ClusterState {
         }
     }
 
-    /// Lets a worker begin; false when it fails on the spot.
+    /// Begins a worker's task; returns false if it fails at once.
     private mutating func begin(_ task: inout ActiveTask) -> Bool {
         do { try task.work.begin(&self, &task.log) } catch {
             end(task, error: Failure.taskText(of: error))
@@ -163,7 +163,7 @@ extension ClusterState {
         return true
     }
 
-    /// Sets when a worker moves on; one that does not end stands at its first stage.
+    /// Sets when a worker continues; one that never ends stays at its first stage.
     private func proceed(_ task: inout ActiveTask) {
         let steps = task.work.stages.count + 1
         let isEndless = task.isHeld || task.fault == .neverEnds
@@ -176,7 +176,7 @@ extension ClusterState {
         task.log.children.contains { tasks.all[$0.upid].map { $0.end == nil } ?? false }
     }
 
-    /// Lets workers go on that waited for the task that has just ended.
+    /// Wakes the workers that waited for the task that has just ended.
     private mutating func wakeParents(of upid: String) {
         for index in tasks.active.indices where tasks.active[index].log.children.contains(where: { $0.upid == upid }) {
             let parent = tasks.active[index]
@@ -185,7 +185,7 @@ extension ClusterState {
         }
     }
 
-    /// Starts a worker for another one; faults that are meant for the request do not strike it.
+    /// Starts a worker from within another one; faults for the request do not apply to it.
     mutating func startInside(_ body: (inout ClusterState) throws(Failure) -> Reply) throws(Failure) -> String? {
         let fault = taskFault
         taskFault = nil
@@ -194,7 +194,7 @@ extension ClusterState {
         return upid
     }
 
-    /// Lets all tasks end whose time has come, in order.
+    /// Runs all due tasks, in order.
     mutating func advance() {
         let present = now
         defer {
@@ -217,12 +217,12 @@ extension ClusterState {
         return due.min { (tasks.active[$0].event ?? time) < (tasks.active[$1].event ?? time) }
     }
 
-    /// Does what comes next of a task: a stage, or its end.
+    /// Runs the next step of a task: a stage, or its end.
     private mutating func goOn(_ task: ActiveTask) {
         var task = task
         let stages = task.work.stages
         do {
-            // One that is to fail gets no further than to its preparations.
+            // A task with this fault only makes its preparations.
             if case .fails(let text) = task.fault { throw Failure(text) }
             guard task.stagesDone == stages.count else {
                 try stages[task.stagesDone](&self, &task.log)

@@ -26,7 +26,7 @@ let taskEndpoints: [Endpoint] = [
 ]
 
 extension SimulatedTask {
-    /// What status and lists have in common.
+    /// The fields that status and lists share.
     fileprivate var row: JSONObject {
         [
             "id": .string(id), "node": .string(node), "pid": JSON(pid), "pstart": JSON(pstart),
@@ -81,7 +81,7 @@ extension ClusterState {
                 row["saved"] = "0"
             } else {
                 row["pid"] = nil
-                // A number where the list has not been read again since its end.
+                // A number until the list is read again after the task's end.
                 let isNew = task.upid == newest && running.isEmpty
                 row["saved"] = isNew ? 1 : "1"
             }
