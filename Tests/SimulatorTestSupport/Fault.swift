@@ -1,4 +1,4 @@
-/// Something that goes wrong on demand.
+/// A failure that a test injects.
 package struct Fault: Sendable, Hashable {
     /// What happens to a request, or to the task it starts.
     package enum Effect: Sendable, Hashable {
@@ -8,15 +8,15 @@ package struct Fault: Sendable, Hashable {
         case reset
         /// Nothing is done; the answer has this status and reason, and no body.
         case status(Int, reason: String)
-        /// The answer of a node in between, whose peer does what was asked later: ``Simulator/carryOutLate()``.
+        /// Answers like a proxying node whose peer carries out the request only later: ``Simulator/carryOutLate()``.
         case late(Int, reason: String)
-        /// Does what was asked, then sends half of the answer.
+        /// Carries out the request, then sends half of the answer.
         case cutBody
-        /// Does what was asked, then answers with text that is no JSON.
+        /// Carries out the request, then answers with text that is not JSON.
         case wrongJSON
-        /// Does what was asked, then answers with a web page.
+        /// Carries out the request, then answers with a web page.
         case html
-        /// Does what was asked, then closes the connection without an answer.
+        /// Carries out the request, then closes the connection without an answer.
         case executeThenReset
         /// Nothing is done, and no answer comes until the request is cancelled.
         case hang
@@ -24,16 +24,16 @@ package struct Fault: Sendable, Hashable {
         case neverEndingTask
         /// The task started by the request fails at its end, without its effect.
         case taskError(String)
-        /// The task started by the request ends with so many warnings.
+        /// The task started by the request ends with this number of warnings.
         case taskWarnings(Int)
     }
 
     package var effect: Effect
-    /// The method it waits for; `nil` for any.
+    /// The method that it matches; `nil` for any.
     package var method: String?
-    /// The beginning of the path below `/api2/json`: `/nodes/pve/qemu/100`.
+    /// The prefix of the path below `/api2/json` that it matches: `/nodes/pve/qemu/100`.
     package var path: String
-    /// How many requests it hits.
+    /// The number of requests that it hits.
     package var count: Int
 
     package init(_ effect: Effect, method: String? = nil, path: String = "/", count: Int = 1) {

@@ -4,11 +4,11 @@ import Synchronization
 
 @testable import PVESimulator
 
-/// The faults that wait for their requests, and the storages that keep everybody waiting.
+/// The pending faults, and the storages that hang.
 final class FaultBook: Interceptor {
     struct State {
         var faults: [Fault] = []
-        /// Requests that are to be carried out later.
+        /// Requests to carry out later.
         var late: [Request] = []
         var hangingStorages: Set<String> = []
     }
@@ -33,7 +33,7 @@ final class FaultBook: Interceptor {
         return damage(await answer(fault?.ofTask), by: fault)
     }
 
-    /// What is left of an answer on its way.
+    /// The answer after the fault has damaged it.
     private func damage(_ answer: Response, by fault: Fault.Effect?) -> Response {
         switch fault {
         case .executeThenReset: return Response(status: .badGateway, ending: .reset)
@@ -71,8 +71,8 @@ final class FaultBook: Interceptor {
         }
     }
 
-    /// Whether a read reaches for a storage that hangs: one names it, or asks for the status of any, for which PVE
-    /// reaches for all of the node's. `content` leaves out those that take none of it; `storage` does not.
+    /// Whether a read accesses a storage that hangs. It does if it names one. A status list also does, because PVE then
+    /// queries all storages of the node; `content` excludes those without such content, `storage` does not.
     private func hangs(_ request: Request, path: String, _ simulator: Simulator) -> Bool {
         let named = state.withLock { $0.hangingStorages }
         let parts = path.split(separator: "/").dropFirst(2).map(String.init)

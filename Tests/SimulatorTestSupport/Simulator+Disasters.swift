@@ -2,10 +2,10 @@ import Synchronization
 
 @testable package import PVESimulator
 
-/// What tests do to nodes, storages and the cluster behind the caller's back.
+/// Changes to nodes, storages and the cluster that tests make without the API.
 extension Simulator {
-    /// Makes it a cluster of these nodes, in their order; without a name for the cluster it is no cluster. Guests stay
-    /// where they were.
+    /// Makes these nodes, in this order, the cluster; without a cluster name there is no cluster. Guests stay on their
+    /// nodes.
     package func setNodes(_ names: [String], cluster: String? = nil) {
         change { world in
             world.clusterName = cluster
@@ -18,13 +18,13 @@ extension Simulator {
         }
     }
 
-    /// Whether the nodes have a name server that answers; without, they cannot tell that there is no such node.
+    /// Whether the nodes have a working name server; without one, they cannot tell that a node does not exist.
     package func setResolvesNames(_ resolves: Bool) { change { $0.resolvesNames = resolves } }
 
-    /// Whether the kernel tells how much containers wait for what they need.
+    /// Whether the kernel reports how long containers wait for resources (pressure stall information).
     package func setReportsPressure(_ reports: Bool) { change { $0.reportsPressure = reports } }
 
-    /// A task that nobody asked for by a call: it was started on the node's command line.
+    /// A task without an API call: it was started on the node's command line.
     package func addTask(_ upid: String, exit: String) {
         let parts = upid.split(separator: ":", omittingEmptySubsequences: false).map { String($0) }
         guard parts.count == 9, let pid = Int(parts[2], radix: 16), let pstart = Int(parts[3], radix: 16),
@@ -53,7 +53,7 @@ extension Simulator {
     /// Removes all volumes that no guest names.
     package func removeVolumes() { change { $0.volumes = [] } }
 
-    /// Defines a storage; without `type` the definition is removed.
+    /// Defines a storage; without `type` it removes the definition.
     package func setStorage(_ id: String, type: String?, options: [String: String] = [:]) {
         change { world in
             world.storageFile[id] = type.map { StorageDefinition(id: id, type: $0, options: options) }
@@ -65,7 +65,7 @@ extension Simulator {
         change { $0.changeNode(node) { $0.bridges = bridges } }
     }
 
-    /// How full a storage is; `used` of at least `size` leaves no room for anything.
+    /// Sets the usage of a storage; `used` of at least `size` leaves no free space.
     package func setStorageUse(_ id: String, used: Int, of size: Int? = nil) {
         change { world in
             world.storageFile[id]?.used = used
@@ -73,35 +73,34 @@ extension Simulator {
         }
     }
 
-    /// Whether a storage can be reached.
+    /// Sets whether a storage can be reached.
     package func setStorageOnline(_ id: String, _ isOnline: Bool) {
         change { $0.storageFile[id]?.isOnline = isOnline }
     }
 
-    /// Whether a storage keeps everybody waiting who reaches for it. What the nodes told of it before stays known.
+    /// Sets whether every access to a storage hangs. Figures that the nodes reported earlier stay known.
     package func setStorageHangs(_ id: String, _ hangs: Bool) {
         faultBook.state.withLock { state in
             if hangs { state.hangingStorages.insert(id) } else { state.hangingStorages.remove(id) }
         }
     }
 
-    /// Whether a node is up; requests that would have to go to one that is down are answered with 595. The first node
-    /// is the one that answers.
+    /// Sets whether a node is up. Requests to a node that is down are answered with 595. The first node serves the API.
     package func setNodeOnline(_ name: String, _ isOnline: Bool) {
         change { $0.changeNode(name) { ($0.isOnline, $0.returnsAt) = (isOnline, nil) } }
     }
 
-    /// Whether the node that answers belongs to a majority; without, the cluster's file system cannot be written.
+    /// Sets whether the answering node has quorum; without it, the cluster's file system is read-only.
     package func setQuorate(_ isQuorate: Bool) { change { $0.isQuorate = isQuorate } }
 
-    /// Whether a device that is no node has a vote as well.
+    /// Sets whether a device that is not a node also has a vote.
     package func setQDevice(_ isThere: Bool) { change { $0.hasQDevice = isThere } }
 
     /// Gives the HA manager groups in place of rules, as PVE 8 has them: `nodes`, `restricted`, `nofailback`.
     package func setHAGroups(_ groups: [String: [String: String]]) { change { $0.haGroups = groups } }
 
-    /// Puts a guest under the HA manager, or takes it out with `nil`: what is wanted of it, `started` or `stopped`, and
-    /// what the manager says of it, `started`, `error`, `fence`, `freeze` and the like.
+    /// Puts a guest under the HA manager, or removes it with `nil`. The wanted state is `started` or `stopped`; the
+    /// state that the manager reports is `started`, `error`, `fence`, `freeze` and the like.
     package func setHA(_ vmid: Int, wanted: String?, says: String? = nil) {
         change { world in
             guard let guest = world.guests[vmid] else { return }
@@ -110,7 +109,7 @@ extension Simulator {
         }
     }
 
-    /// Writes a replication job into its file, whatever the API would say of it.
+    /// Writes a replication job into its file, even one that the API would refuse.
     package func addReplication(_ id: String, _ options: [String: String]) {
         change { $0.replications[id] = ReplicationJob(options: options) }
     }
@@ -123,7 +122,7 @@ extension Simulator {
         }
     }
 
-    /// Puts a guest into a pool, which is made if it is not there; `nil` takes it out.
+    /// Puts a guest into a pool, and creates the pool if needed; `nil` removes the guest from its pool.
     package func setPool(_ vmid: Int, _ pool: String?) {
         change { world in
             if let pool, world.pools[pool] == nil { world.pools[pool] = Pool(comment: nil) }
@@ -131,7 +130,7 @@ extension Simulator {
         }
     }
 
-    /// Saves a backup of a guest on a storage without a task; the name of its volume.
+    /// Saves a backup of a guest on a storage without a task, and returns the name of its volume.
     @discardableResult
     package func addBackup(of vmid: Int, on storage: String) -> String? {
         change { world in
@@ -143,12 +142,12 @@ extension Simulator {
         }
     }
 
-    /// What lies behind a URL: its size, and its checksums in hexadecimal by the name of the algorithm.
+    /// Sets the file at a URL: its size, and its checksums in hexadecimal by the name of the algorithm.
     package func setDownload(_ url: String, bytes: Int, checksums: [String: String] = [:]) {
         change { $0.downloads[url] = Download(bytes: bytes, checksums: checksums) }
     }
 
-    /// How a command ends that is run inside a guest, by its first word; with a signal it has no code of its own.
+    /// Sets the result of a command inside a guest, by the command's first word; with a signal there is no exit code.
     package func setCommand(
         _ word: String, exits code: Int, output: String = "", errorOutput: String = "", signal: Int? = nil,
         after duration: Duration = .zero
@@ -159,7 +158,7 @@ extension Simulator {
         }
     }
 
-    /// The file systems inside a guest, and why each cannot be trimmed; `nil` for those that can.
+    /// Sets the file systems inside a guest, and the reason why each cannot be trimmed; `nil` for those that can.
     package func setTrims(_ vmid: Int, _ paths: [String: String?]) { change { $0.trims[vmid] = paths } }
 
     /// The commands that were run inside a guest, oldest first.

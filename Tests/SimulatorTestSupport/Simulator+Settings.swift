@@ -1,9 +1,9 @@
 @testable package import PVESimulator
 
-/// Everything that an administrator can see to be set, to compare two moments by.
+/// All settings that an administrator can see, so that a test can compare two moments.
 extension Simulator {
-    /// By what it is of: `vm/101.memory`, `storage/nas.content`, `firewall/cluster.alias.home`. Neither times nor what only
-    /// follows from the rest.
+    /// Values by setting: `vm/101.memory`, `storage/nas.content`, `firewall/cluster.alias.home`. Times and derived
+    /// values are left out.
     package var settings: [String: String] {
         change { world in
             var found: [String: String] = [:]

@@ -1,15 +1,16 @@
 @testable package import PVESimulator
 
-/// What the simulator serves, as data, to be held against Proxmox VE's schema.
+/// The simulator's API as data, for a comparison with Proxmox VE's schema.
 extension Simulator {
     /// One method of one path.
     package struct Method: Sendable, Hashable {
         package var method: String
         /// `/nodes/{node}/qemu`
         package var path: String
-        /// By name; numbered ones as `net[n]`.
+        /// By name; numbered parameters as `net[n]`.
         package var parameters: [String: Parameter]
-        /// `"/vms/{vmid} VM.Audit|VM.Console"`: one of the privileges on the path; empty where the handler decides.
+        /// `"/vms/{vmid} VM.Audit|VM.Console"`: the caller needs one of the privileges on the path. Empty if the
+        /// handler decides.
         package var needs: String
     }
 
@@ -18,14 +19,14 @@ extension Simulator {
         package var type: String
         package var isRequired: Bool
         package var choices: [String]
-        /// Of an integer's value or a string's length.
+        /// The bounds of an integer's value or a string's length.
         package var minimum: Int?
         package var maximum: Int?
-        /// The word for its format or for its kind of property list.
+        /// The name of its format or of its kind of property list.
         package var format: String?
         /// The keys of a property list.
         package var keys: Set<String>?
-        /// A parameter that must be there too.
+        /// Another parameter that must also be present.
         package var requires: String?
     }
 

@@ -3,9 +3,9 @@ import Synchronization
 
 @testable package import PVESimulator
 
-/// What tests do behind the caller's back.
+/// Changes that tests make without the API.
 extension Simulator {
-    /// What a guest is right now.
+    /// The current state of a guest.
     package struct GuestState: Sendable, Hashable {
         package var vmid: Int
         /// `qemu` or `lxc`.
@@ -19,10 +19,10 @@ extension Simulator {
         package var snapshots: [String]
     }
 
-    /// From now on the next requests that match meet `fault`; faults are tried in the order they were injected.
+    /// Applies `fault` to the next matching requests; faults are tried in the order of injection.
     package func inject(_ fault: Fault) { faultBook.state.withLock { $0.faults.append(fault) } }
 
-    /// Made when a test first asks for it.
+    /// Created on first use.
     var faultBook: FaultBook {
         state.withLock { state in
             if let book = state.interceptor as? FaultBook { return book }
@@ -32,7 +32,7 @@ extension Simulator {
         }
     }
 
-    /// Carries out what came in late: the node that hung goes on.
+    /// Carries out the late requests, as if the node that hung had resumed.
     package func carryOutLate() async {
         let requests = faultBook.state.withLock { state in
             defer { state.late = [] }
@@ -41,18 +41,18 @@ extension Simulator {
         for request in requests { _ = await respond(to: request) }
     }
 
-    /// Forgets all faults that have not struck.
+    /// Drops all faults that have not struck.
     package func clearFaults() { faultBook.state.withLock { $0.faults = [] } }
 
     /// All requests that changed something, oldest first; the newest 10,000 are kept.
     package var executed: [Execution] { state.withLock { $0.executed } }
 
-    /// How many requests of `method` on a path that begins with `prefix` were executed.
+    /// The number of executed requests with `method` and a path that begins with `prefix`.
     package func executions(_ method: String, _ prefix: String = "/") -> Int {
         state.withLock { state in state.executed.count { $0.method == method && $0.path.hasPrefix(prefix) } }
     }
 
-    /// Starts counting anew.
+    /// Forgets all executed requests and resets the counts.
     package func forgetExecutions() {
         state.withLock { state in
             state.executed = []
@@ -60,7 +60,7 @@ extension Simulator {
         }
     }
 
-    /// The guest `vmid` right now, `nil` if there is none; tasks whose time has come have had their effect.
+    /// The current state of the guest `vmid`, `nil` if there is none; all due tasks have taken effect.
     package func guest(_ vmid: Int) -> GuestState? {
         change { world in
             world.guests[vmid].map { guest in
@@ -89,12 +89,12 @@ extension Simulator {
     /// Removes a guest without a task, as deleting its configuration file does.
     package func removeGuest(_ vmid: Int) { change { $0.guests[vmid] = nil } }
 
-    /// Sets or removes one line of a guest's configuration: its lock, for one.
+    /// Sets or removes one line of a guest's configuration, such as its lock.
     package func setConfig(_ vmid: Int, _ key: String, _ value: String?) {
         change { world in world.change(vmid) { $0.config[key] = value } }
     }
 
-    /// Makes it another guest under the same number and name: removed and created anew.
+    /// Replaces the guest with a new one of the same number and name, as if it was removed and created again.
     package func swapIdentity(_ vmid: Int) {
         change { world in
             let (uuid, generation, mac) = (world.random.uuid(), world.random.uuid(), world.random.macAddress())
@@ -123,21 +123,21 @@ extension Simulator {
         change { isRunning ? $0.switchOn(vmid) : $0.switchOff(vmid) }
     }
 
-    /// Whether the system inside reacts to a request to shut down or to give up a device; without, the request times
-    /// out.
+    /// Sets whether the guest's system reacts to a request to shut down or to release a device; if not, the request
+    /// times out.
     package func setAnswersShutdown(_ vmid: Int, _ answers: Bool) {
         change { world in world.change(vmid) { $0.answersShutdown = answers } }
     }
 
-    /// What plugging a device into the running guest ends with from now on; with `nil` it works.
+    /// Sets the error for plugging a device into the running guest; with `nil` it works.
     package func setHotplugProblem(_ vmid: Int, _ problem: String?) {
         change { world in world.change(vmid) { $0.hotplugProblem = problem } }
     }
 
-    /// Replaces the tokens that are accepted.
+    /// Replaces the accepted tokens.
     package func setTokens(_ tokens: Tokens) { change { $0.access.tokens = tokens } }
 
-    /// Whether an HA manager acts on what it is asked; without, requests for managed guests change nothing.
+    /// Sets whether an HA manager acts on requests; without one, requests for managed guests change nothing.
     package func setHAActs(_ acts: Bool) {
         change { world in
             world.haActs = acts
@@ -149,7 +149,7 @@ extension Simulator {
     /// Tasks started from now on do not end before ``releaseTasks()``.
     package func holdTasks() { change { $0.holdsTasks = true } }
 
-    /// Lets held tasks end now.
+    /// Lets the held tasks end now.
     package func releaseTasks() {
         change { world in
             world.holdsTasks = false
