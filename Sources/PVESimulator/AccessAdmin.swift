@@ -138,7 +138,7 @@ let accessAdminEndpoints: [Endpoint] =
             guard var options = world.directory[tokenOf: call] else { throw call.noSuchToken }
             options.take(call)
             world.directory[tokenOf: call] = options
-            // What was just sent comes back as it came.
+            // The options that were just sent come back unchanged.
             var row = options.row(by: tokenTable)
             for (key, value) in call.sent { row[key] = .string(value) }
             return .object(row)

@@ -111,7 +111,7 @@ struct Failure: Error {
     static let staleConfig = Failure("detected modified configuration - file changed by other user? Try again.")
 }
 
-/// What a handler answers with status 200.
+/// A handler's answer with status 200.
 enum Reply {
     case data(JSON)
     /// A list of which `data` is one page; `total` is left out where Proxmox VE leaves it out.

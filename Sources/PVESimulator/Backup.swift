@@ -87,7 +87,7 @@ extension ClusterState {
         return volume.id
     }
 
-    /// What pruning would do with each backup on a storage: `keep`, `remove`, `protected` or `renamed`.
+    /// The action that pruning would take for each backup on a storage: `keep`, `remove`, `protected` or `renamed`.
     func pruneMarks(
         on storage: StorageDefinition, _ keep: String?, kind: String?, vmid: Int?
     ) -> [(volume: Volume, mark: String)] {

@@ -108,7 +108,7 @@ extension ClusterState {
         switch action {
         case .start:
             if isOn {
-                // Of a container nothing tells that it needs no resuming, which fails.
+                // The cluster-wide start also resumes running containers, which fails: PVE cannot tell they need none.
                 let isResumed = isOnCluster && (guest.kind == .container || guest.qmpStatus == "paused")
                 guard isResumed else { return skip("already running") }
                 verb = "resume"

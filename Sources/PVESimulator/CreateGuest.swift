@@ -102,7 +102,7 @@ extension ClusterState {
     mutating func finishCreation(_ call: EndpointCall, _ log: inout TaskLog) {
         let isNewMachine = call.kind == .vm && call["archive"] == nil
         let isStarted = call.flag("start")
-        // The manager takes over a new VM before its start, and all other guests after it.
+        // A new VM comes under the manager before its start, every other guest after its start.
         if isNewMachine, call.flag("ha-managed") { manage(call.vmid, isStarted: isStarted) }
         if isStarted {
             if call.kind == .vm { log.lines.append("Execute autostart") }

@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// What one section of a configuration file holds.
+/// The content of one section of a configuration file.
 protocol ConfigObject: Sendable {
     init()
     var options: [String: String] { get set }

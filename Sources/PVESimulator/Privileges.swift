@@ -2,8 +2,8 @@
 /// not root.
 ///
 /// As qemu-server does it (src/PVE/API2/Qemu.pm: check_vm_modify_config_perm, check_usb_perm, check_hostpci_perm,
-/// check_storage_access), pve-container (src/PVE/LXC.pm: check_ct_modify_config_perm; src/PVE/API2/LXC.pm: create_vm) and
-/// pve-storage (src/PVE/Storage.pm: check_volume_access).
+/// check_storage_access), pve-container (src/PVE/LXC.pm: check_ct_modify_config_perm; src/PVE/API2/LXC.pm: create_vm)
+/// and pve-storage (src/PVE/Storage.pm: check_volume_access).
 extension ClusterState {
     /// Options of a VM that no privilege permits.
     private static let rootOnly: Set<String> = [
