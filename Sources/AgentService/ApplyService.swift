@@ -70,7 +70,7 @@ package final class ApplyService: Sendable {
         var request: ActionRequest?
         if let whole = wanted.request {
             request = try await audited.recordingRefusals(of: context) {
-                (_: inout RefusedSubject) async throws(ServiceError) in try workflow.parse(whole)
+                () async throws(ServiceError) in try workflow.parse(whole)
             }
         }
         if wanted.planID == nil, let request, !request.changes {
@@ -114,7 +114,7 @@ package final class ApplyService: Sendable {
         var plan: Plan?
         do throws(ServiceError) {
             return try await audited.recordingRefusals(of: context, about: request) {
-                (_: inout RefusedSubject) async throws(ServiceError) in
+                () async throws(ServiceError) in
                 let made = try await workflow.makePlan(request, context)
                 plan = made
                 return try await applyHarmless(made, context, isStored: false)
@@ -223,7 +223,7 @@ package final class ApplyService: Sendable {
     /// The outcome of an apply whose own answer was lost: the current state of its operation.
     package func outcome(of operation: Operation, _ context: Context) async throws(ServiceError) -> ApplyOutcome {
         let plan = try await audited.recordingRefusals(of: context) {
-            (_: inout RefusedSubject) async throws(ServiceError) in try await workflow.load(operation.planID)
+            () async throws(ServiceError) in try await workflow.load(operation.planID)
         }
         return try await outcome(of: operation, plan, wait: .zero)
     }

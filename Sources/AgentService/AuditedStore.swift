@@ -116,6 +116,15 @@ final class AuditedStore: Sendable {
         }
     }
 
+    /// The same, for a body that learns nothing more about its subject.
+    func recordingRefusals<Value: Sendable>(
+        of context: Context, about request: ActionRequest? = nil, _ body: () async throws(ServiceError) -> Value
+    ) async throws(ServiceError) -> Value {
+        try await recordingRefusals(of: context, about: request) {
+            (_: inout RefusedSubject) async throws(ServiceError) in try await body()
+        }
+    }
+
     /// Records that something was refused. `state` is the plan's state after that. The plan's own record has its
     /// request and its decision.
     func record(

@@ -42,9 +42,7 @@ package final class ControlPlane: Sendable {
     package func recordingRefusals<Value: Sendable>(
         of context: Context, _ body: () async throws(ServiceError) -> Value
     ) async throws(ServiceError) -> Value {
-        try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
-            try await body()
-        }
+        try await audited.recordingRefusals(of: context, body)
     }
 
     /// The environment of that name, if the caller has the right there. An unknown name is recorded as a refusal.

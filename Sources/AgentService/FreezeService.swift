@@ -90,7 +90,7 @@ package final class FreezeService: Sendable {
     /// sent any more. Calls that had passed the gate are written, and answered unless PVE takes longer than
     /// ``settleTime``.
     package func freeze(_ request: FreezeRequest, _ context: Context) async throws(ServiceError) -> Freeze {
-        try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
+        try await audited.recordingRefusals(of: context) { () async throws(ServiceError) in
             let environment = try scope(request.environment, .freeze, context)
             let now = ports.now()
             let freeze = Freeze(
@@ -130,7 +130,7 @@ package final class FreezeService: Sendable {
 
     /// Lifts one freeze; `nil` if none holds in the scope. Without the right to unfreeze, only the caller's own.
     package func unfreeze(_ choice: FreezeChoice, _ context: Context) async throws(ServiceError) -> Freeze? {
-        try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
+        try await audited.recordingRefusals(of: context) { () async throws(ServiceError) in
             try await inTurn { () async throws(ServiceError) in
                 try audited.checkSpace()
                 guard let freeze = try chosen(choice, context) else { return nil }

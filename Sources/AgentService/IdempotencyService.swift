@@ -68,7 +68,7 @@ package final class IdempotencyService: Sendable {
     package func begin(
         _ key: IdempotencyKey, payloadHash: String, _ context: Context
     ) async throws(ServiceError) -> KeyState {
-        try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
+        try await audited.recordingRefusals(of: context) { () async throws(ServiceError) in
             try await hold(key, payloadHash, context)
         }
     }

@@ -198,7 +198,7 @@ package final class OperationService: Sendable {
     package func resolve(
         _ id: RecordID, succeeded: Bool, reason: String, _ context: Context
     ) async throws(ServiceError) -> Operation {
-        try await audited.recordingRefusals(of: context) { (_: inout RefusedSubject) async throws(ServiceError) in
+        try await audited.recordingRefusals(of: context) { () async throws(ServiceError) in
             let found = try await operation(id, context)
             try access.check(.approve, in: found.environment, context)
             return try await workflow.withPlan(found.planID) { () async throws(ServiceError) in

@@ -54,7 +54,7 @@ package final class ReadService: Sendable {
         _ request: ActionRequest, _ context: Context
     ) async throws(ServiceError) -> (plan: Plan, result: ReadResult) {
         try await audited.recordingRefusals(of: context, about: request) {
-            (_: inout RefusedSubject) async throws(ServiceError) in
+            () async throws(ServiceError) in
             if let fault = ports.audit.fault {
                 throw ServiceError(.auditUnavailable, "the audit log cannot be written: \(fault)")
             }
