@@ -128,10 +128,11 @@ package struct AgentHandler: HTTPHandler {
             }
             let (caller, isAuthenticated) = (context, principal != nil)
             let exchange = try await asked(on: route, caller) { () throws(ServiceError) in
+                let query = try Self.query(of: request, route)
                 try route.checkRight(of: caller.principal)
                 return APIExchange(
                     request: request, context: caller, isAuthenticated: isAuthenticated, captures: captures,
-                    query: try Self.query(of: request, route))
+                    query: query)
             }
             return (try await route.handle(handlers, exchange), principal.map { _ in context.caller.actor })
         } catch {
