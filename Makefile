@@ -111,6 +111,12 @@ check-full: ## check, and: release build, AddressSanitizer, what is linked, test
 	@$(MAKE) --no-print-directory asan
 	scripts/test -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
 
+.PHONY: conformance
+conformance: ## let clients, generators and validators of others use the agent (PARTS="mcp …" for some; needs PyPI)
+	@scripts/require build conformance
+	@swift build --product proxmox-agent $(DEBUG_FLAGS) --quiet
+	@scripts/conformance $(PARTS)
+
 ##@ Package
 .PHONY: deb
 deb: ## build the Debian package into .build-deb/packages, and let lintian look at it
