@@ -179,8 +179,8 @@ package struct AgentHandler: HTTPHandler {
         do throws(QueryError) { items = try QueryItems(text) } catch {
             throw ServiceError(.invalidRequest, "the query is not well-formed: \(error)")
         }
-        if let unknown = items.names.first(where: { !route.query.contains($0) }) {
-            let known = route.query.isEmpty ? "none" : route.query.joined(separator: ", ")
+        if let unknown = items.names.first(where: { name in !route.query.contains { $0.name == name } }) {
+            let known = route.query.isEmpty ? "none" : route.query.map(\.name).joined(separator: ", ")
             throw ServiceError(
                 .invalidRequest, "unknown query parameter \(JSON.string(unknown).shown); known here: \(known)")
         }

@@ -8,7 +8,7 @@ import StrictJSON
 /// Freezes and the audit log.
 extension Handlers {
     func freezes(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        .json(.ok, ["freezes": .array(service.freezes.inForce(exchange.context).map(Views.freeze))])
+        .json(.ok, ["freezes": .array(service.freezes.inForce(exchange.context).map { Views.freeze($0) })])
     }
 
     func freeze(_ exchange: APIExchange) async throws(ServiceError) -> Response {
@@ -23,7 +23,8 @@ extension Handlers {
             id: exchange.query["id"], environment: exchange.query["environment"], by: exchange.query["by"])
         let lifted = try await service.freezes.unfreeze(choice, exchange.context)
         let left = service.freezes.inForce(exchange.context)
-        return .json(.ok, ["lifted": lifted.map(Views.freeze) ?? .null, "freezes": .array(left.map(Views.freeze))])
+        return .json(
+            .ok, ["lifted": lifted.map { Views.freeze($0) } ?? .null, "freezes": .array(left.map { Views.freeze($0) })])
     }
 
     func audit(_ exchange: APIExchange) async throws(ServiceError) -> Response {

@@ -42,7 +42,8 @@ struct Handlers: Sendable {
                 })
         }
         if exchange.isAuthenticated {
-            body["environments"] = .array(service.access.visibleEnvironments(exchange.context).map(Views.environment))
+            body["environments"] = .array(
+                service.access.visibleEnvironments(exchange.context).map { Views.environment($0) })
         }
         return .json(missing.isEmpty ? .ok : .serviceUnavailable, .object(body))
     }
@@ -52,7 +53,7 @@ struct Handlers: Sendable {
         return environmentList.response(
             of: managedEnvironments.map { EnvironmentRow(name: $0.settings.name, probe: $0.probe) }
         ) {
-            .json(.ok, ["environments": .array(managedEnvironments.map(Views.environment))])
+            .json(.ok, ["environments": .array(managedEnvironments.map { Views.environment($0) })])
         }
     }
 
@@ -60,7 +61,12 @@ struct Handlers: Sendable {
         Self.catalogue
     }
 
-    private static let catalogue = Response.json(.ok, ["actions": .array(ActionCatalog.all.map(Views.action))])
+    private static let catalogue = Response.json(.ok, ["actions": .array(ActionCatalog.all.map { Views.action($0) })])
+
+    /// The description of the API.
+    func openAPI(_ exchange: APIExchange) async throws(ServiceError) -> Response { Self.description }
+
+    private static let description = Response.json(.ok, OpenAPI.document(of: Route.all))
 
     // MARK: Reads
 

@@ -87,13 +87,13 @@ package enum Problem {
         ]
         body["plan_id"] = error.planID.map { .string($0.description) }
         body["operation_id"] = error.operationID.map { .string($0.description) }
-        body["operation"] = error.operation.map(Views.operation)
+        body["operation"] = error.operation.map { Views.operation($0) }
         if !error.issues.isEmpty {
             body["errors"] = .array(
                 error.issues.map { ["pointer": .string($0.path.pointer), "detail": .string($0.detail)] })
         }
         body["moved"] = Views.moved(error.moved)
-        body["upstream"] = error.upstream.map(Views.upstream)
+        body["upstream"] = error.upstream.map { Views.upstream($0) }
         var fields: HTTPFields = [.contentType: "application/problem+json"]
         if error.code == .unauthenticated { fields[.wwwAuthenticate] = "Bearer" }
         if status == .serviceUnavailable || error.code == .rateLimited {

@@ -23,24 +23,36 @@ package struct Route: Sendable {
     /// Which of the server's places it uses.
     package let lane: Admission.Lane
     package let summary: String
+    /// The name of the operation in OpenAPI, from which generated clients take the names of their functions.
+    package let name: String
     /// The query parameters of the route; all others are refused.
-    package let query: [String]
-    private let body: @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
+    package let query: [QueryParameter]
+    /// The body that it takes; `nil` for none.
+    let body: Schema?
+    /// Its answers that are no errors.
+    let answers: [Answer]
+    /// Its errors, besides those that every route has.
+    let errors: [ErrorCode]
+    private let handler: @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
 
     init(
-        _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right? = nil,
-        lane: Admission.Lane = .ordinary, query: [String] = [],
-        _ summary: String,
-        _ handle: @escaping @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
+        _ method: HTTPRequest.Method, _ path: String, _ name: String, _ access: Access, needs right: Right? = nil,
+        lane: Admission.Lane = .ordinary, query: [QueryParameter] = [], body: Schema? = nil, gives answers: [Answer],
+        fails errors: [ErrorCode] = [], _ summary: String,
+        _ handler: @escaping @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
     ) {
         self.method = method
         self.path = path
+        self.name = name
         self.access = access
         self.right = right
         self.lane = lane
         self.query = query
+        self.body = body
+        self.answers = answers
+        self.errors = errors
         self.summary = summary
-        body = handle
+        self.handler = handler
     }
 
     /// Throws if no role of the principal allows what the route does.
@@ -52,71 +64,142 @@ package struct Route: Sendable {
 
     /// Handles a request whose principal passed ``checkRight(of:)``.
     func handle(_ handlers: Handlers, _ exchange: APIExchange) async throws(ServiceError) -> Response {
-        try await body(handlers)(exchange)
+        try await handler(handlers)(exchange)
     }
 
     /// All routes.
     package static let all: [Route] = [
-        Route(.get, "/healthz", .open, lane: .health, "the process serves", Handlers.health),
-        Route(.get, "/livez", .open, lane: .health, "the same", Handlers.health),
         Route(
-            .get, "/readyz", .open, lane: .health,
+            .get, "/healthz", "get_health", .open, lane: .health, gives: [.json(Envelopes.health, "it serves")],
+            "the process serves", Handlers.health),
+        Route(
+            .get, "/livez", "get_liveness", .open, lane: .health, gives: [.json(Envelopes.health, "it serves")],
+            "the same", Handlers.health),
+        Route(
+            .get, "/readyz", "get_readiness", .open, lane: .health,
+            gives: [
+                .json(Envelopes.ready, "it can do its work"),
+                .json(Envelopes.ready, "something is missing", status: .serviceUnavailable),
+            ],
             "whether it can do its work; environments are shown to callers with a token", Handlers.ready),
         Route(
-            .get, "/v1/environments", .read, "all environments, and how they were when last looked at",
-            Handlers.environments),
-        Route(.get, "/v1/actions", .read, "the catalogue of actions", Handlers.actions),
+            .get, "/openapi.json", "get_openapi", .open,
+            gives: [.json(.object, "this description")], "this API as OpenAPI 3.1", Handlers.openAPI),
         Route(
-            .get, "/v1/inventory", .read, needs: .view, query: ["environment", "state"],
-            "guests of one environment, or of all", Handlers.inventory),
+            .get, "/v1/environments", "list_environments", .read,
+            gives: [.json(Envelopes.environments, "the environments that the caller may see")],
+            "all environments, and how they were when last looked at", Handlers.environments),
         Route(
-            .get, "/v1/nodes", .read, needs: .view, query: ["environment"], "nodes of an environment", Handlers.nodes),
+            .get, "/v1/actions", "list_actions", .read, gives: [.json(Envelopes.actions, "the catalogue")],
+            "the catalogue of actions", Handlers.actions),
         Route(
-            .get, "/v1/tasks", .read, needs: .view, query: ["environment", "node", "limit"],
+            .get, "/v1/inventory", "list_guests", .read, needs: .view,
+            query: [.environment, .init("state", .words(["all", "running"]), "all guests, or the running ones")],
+            gives: [.json(Envelopes.inventory, "the guests, as PVE lists them; `partial` if an environment failed")],
+            fails: .reading, "guests of one environment, or of all", Handlers.inventory),
+        Route(
+            .get, "/v1/nodes", "list_nodes", .read, needs: .view, query: [.environment.required],
+            gives: [.json(Envelopes.read, "the nodes, as PVE lists them")], fails: .reading, "nodes of an environment",
+            Handlers.nodes),
+        Route(
+            .get, "/v1/tasks", "list_tasks", .read, needs: .view,
+            query: [
+                .environment.required, .init("node", Schema(TextForm.node), "one node"), .limit(1...1000, 50),
+            ], gives: [.json(Envelopes.read, "the tasks, as PVE lists them")], fails: .reading,
             "recent tasks of an environment", Handlers.tasks),
         Route(
-            .get, "/v1/tasks/status", .read, needs: .view, query: ["environment", "upid"], "state of one task",
+            .get, "/v1/tasks/status", "get_task_status", .read, needs: .view,
+            query: [.environment.required, QueryParameter("upid", Envelopes.upid, "the task").required],
+            gives: [.json(Envelopes.read, "the task, as PVE shows it")], fails: .reading, "state of one task",
             Handlers.taskStatus),
         Route(
-            .post, "/v1/actions/plan", .change, needs: .view, "plan an action: decision, preview, hash", Handlers.plan),
+            .post, "/v1/actions/plan", "plan_action", .change, needs: .view, body: Envelopes.planRequest,
+            gives: [.json(Views.plan.schema, "the plan; `denied` if policy or a check forbids it")], fails: .planning,
+            "plan an action: decision, preview, hash", Handlers.plan),
         Route(
-            .post, "/v1/actions/apply", .change, needs: .view, "apply a plan, or a read or dry run in one step",
-            Handlers.apply),
+            .post, "/v1/actions/apply", "apply_plan", .change, needs: .view, body: Envelopes.applyRequest,
+            gives: [
+                .json(Envelopes.applied, "how it ended"), .json(Envelopes.applied, "it goes on", status: .accepted),
+            ],
+            fails: .planning + .reading + [
+                .planNotFound, .planRequired, .planConsumed, .planStale, .planRejected, .planCancelled, .planExpired,
+                .requestHashMismatch, .approvalRequired, .selfApproval, .frozen,
+            ], "apply a plan, or a read or dry run in one step", Handlers.apply),
         Route(
-            .get, "/v1/plans", .read, needs: .view, query: ["state", "environment", "limit", "before"],
-            "plans, newest first", Handlers.plans),
-        Route(.get, "/v1/plans/{id}", .read, needs: .view, "one plan", Handlers.onePlan),
-        Route(.delete, "/v1/plans/{id}", .change, needs: .view, lane: .urgent, "cancel a plan", Handlers.cancelPlan),
+            .get, "/v1/plans", "list_plans", .read, needs: .view,
+            query: [.state(PlanState.self), .environment, .limit(1...500, 100), .before(.plan)],
+            gives: [.json(Envelopes.plans, "a page of plans")],
+            fails: [.unknownEnvironment, .planNotFound, .storeUnavailable], "plans, newest first", Handlers.plans),
         Route(
-            .post, "/v1/plans/{id}/approvals", .change, needs: .approve, lane: .urgent,
-            "approve or reject what the plan shows", Handlers.decidePlan),
+            .get, "/v1/plans/{id}", "get_plan", .read, needs: .view, gives: [.json(Views.plan.schema, "the plan")],
+            fails: [.planNotFound, .storeUnavailable], "one plan", Handlers.onePlan),
         Route(
-            .get, "/v1/operations", .read, needs: .view, query: ["state", "environment", "plan_id", "limit", "before"],
-            "operations, newest first", Handlers.operations),
+            .delete, "/v1/plans/{id}", "cancel_plan", .change, needs: .view, lane: .urgent,
+            gives: [.json(Views.plan.schema, "the cancelled plan")],
+            fails: .storing + [.planNotFound, .notCancellable, .planConsumed, .planExpired, .planRejected],
+            "cancel a plan", Handlers.cancelPlan),
         Route(
-            .get, "/v1/operations/{id}", .read, needs: .view, query: ["wait"],
+            .post, "/v1/plans/{id}/approvals", "decide_plan", .change, needs: .approve, lane: .urgent,
+            body: Envelopes.decision, gives: [.json(Views.plan.schema, "the plan, with the approval or rejection")],
+            fails: .storing + [
+                .planNotFound, .planHashMismatch, .selfApproval, .alreadyApproved, .planExpired, .planRejected,
+                .planCancelled, .planConsumed, .planStale, .policyDenied,
+            ], "approve or reject what the plan shows", Handlers.decidePlan),
+        Route(
+            .get, "/v1/operations", "list_operations", .read, needs: .view,
+            query: [
+                .state(OperationState.self), .environment, .init("plan_id", .id(.plan), "only those of this plan"),
+                .limit(1...500, 100), .before(.operation),
+            ], gives: [.json(Envelopes.operations, "a page of operations")],
+            fails: [.unknownEnvironment, .operationNotFound, .storeUnavailable], "operations, newest first",
+            Handlers.operations),
+        Route(
+            .get, "/v1/operations/{id}", "get_operation", .read, needs: .view,
+            query: [.init("wait", .integer(0...60), "seconds to wait for its end")],
+            gives: [.json(Views.operation.schema, "the operation")], fails: [.operationNotFound, .storeUnavailable],
             "one operation; wait=N waits up to N s for its end", Handlers.oneOperation),
         Route(
-            .get, "/v1/operations/{id}/log", .read, needs: .view, query: ["start", "limit"], "PVE's log of its task",
+            .get, "/v1/operations/{id}/log", "get_operation_log", .read, needs: .view,
+            query: [
+                .init("start", .integer(0...10_000_000), "the number of the first line"), .limit(1...5000, 500),
+            ], gives: [.json(Envelopes.log, "lines of the log")],
+            fails: .reading + [.operationNotFound, .notFound, .storeUnavailable], "PVE's log of its task",
             Handlers.operationLog),
         Route(
-            .post, "/v1/operations/{id}/cancel", .change, needs: .view, lane: .urgent,
-            "cancel it, or ask PVE to stop its task", Handlers.cancelOperation),
+            .post, "/v1/operations/{id}/cancel", "cancel_operation", .change, needs: .view, lane: .urgent,
+            gives: [
+                .json(Views.operation.schema, "it has ended"),
+                .json(Views.operation.schema, "PVE was asked to stop", status: .accepted),
+            ],
+            fails: .pve + .storing + [.operationNotFound, .notCancellable], "cancel it, or ask PVE to stop its task",
+            Handlers.cancelOperation),
         Route(
-            .post, "/v1/operations/{id}/resolve", .change, needs: .approve, "settle an unknown outcome by hand",
-            Handlers.resolveOperation),
-        Route(.get, "/v1/freeze", .read, needs: .view, "what is frozen", Handlers.freezes),
+            .post, "/v1/operations/{id}/resolve", "resolve_operation", .change, needs: .approve,
+            body: Envelopes.resolve, gives: [.json(Views.operation.schema, "the settled operation")],
+            fails: .storing + [.operationNotFound], "settle an unknown outcome by hand", Handlers.resolveOperation),
         Route(
-            .post, "/v1/freeze", .change, needs: .freeze, lane: .urgent,
+            .get, "/v1/freeze", "list_freezes", .read, needs: .view,
+            gives: [.json(Envelopes.freezes, "the freezes that hold")], "what is frozen", Handlers.freezes),
+        Route(
+            .post, "/v1/freeze", "set_freeze", .change, needs: .freeze, lane: .urgent, body: Envelopes.freeze,
+            gives: [.json(Views.freeze.schema, "the freeze")], fails: .storing + [.unknownEnvironment],
             "let nothing change, everywhere or in one environment", Handlers.freeze),
         Route(
-            .delete, "/v1/freeze", .change, needs: .freeze, query: ["id", "environment", "by"], "lift a freeze",
-            Handlers.unfreeze),
+            .delete, "/v1/freeze", "lift_freeze", .change, needs: .freeze,
+            query: [
+                .init("id", .text, "this freeze"), .environment,
+                .init("by", .text, "who set it"),
+            ], gives: [.json(Envelopes.lifted, "the lifted freeze, and those that still hold")],
+            fails: .storing + [.unknownEnvironment, .notFound], "lift a freeze", Handlers.unfreeze),
         Route(
-            .get, "/v1/audit", .read, needs: .audit, query: ["after", "limit"], "audit records, oldest first",
-            Handlers.audit),
+            .get, "/v1/audit", "list_audit_records", .read, needs: .audit,
+            query: [
+                .init("after", .integer(0...Int.max), "`next` of the page before"), .limit(1...1000, 100),
+            ], gives: [.json(Envelopes.audit, "a page of records")], fails: [.auditUnavailable],
+            "audit records, oldest first", Handlers.audit),
         Route(
-            .get, "/v1/audit/head", .read, needs: .audit, "number and hash of the newest synced audit record",
-            Handlers.auditHead),
+            .get, "/v1/audit/head", "get_audit_head", .read, needs: .audit,
+            gives: [.json(Envelopes.auditHead, "the head of the log")],
+            "number and hash of the newest synced audit record", Handlers.auditHead),
     ]
 }

@@ -2,7 +2,7 @@ package import StrictJSON
 
 /// One entry of the catalogue. Validation, planning, execution, `GET /v1/actions` and the documents use only this.
 package struct ActionDefinition: Sendable, Hashable {
-    package enum Effect: String, Sendable, Hashable {
+    package enum Effect: String, Sendable, Hashable, CaseIterable {
         case read, change
     }
 

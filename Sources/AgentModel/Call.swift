@@ -1,7 +1,7 @@
 package import StrictJSON
 
 /// HTTP methods that PVE's API knows.
-package enum CallMethod: String, Sendable, Hashable {
+package enum CallMethod: String, Sendable, Hashable, CaseIterable {
     case get = "GET"
     case post = "POST"
     case put = "PUT"

@@ -66,7 +66,7 @@ package struct JudgedSubject: Sendable, Hashable {
 
 /// The result of one check during planning.
 package struct Check: Sendable, Hashable {
-    package enum Level: String, Sendable, Hashable {
+    package enum Level: String, Sendable, Hashable, CaseIterable {
         case ok, warn, block
     }
 
@@ -202,7 +202,7 @@ extension Preview {
 }
 
 /// How strong an approval is.
-package enum Assurance: String, Sendable, Hashable {
+package enum Assurance: String, Sendable, Hashable, CaseIterable {
     /// A name in the body of the apply request. The holder of the shared token vouches for it.
     case declared
     /// Given under the approver's own token.

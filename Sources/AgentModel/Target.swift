@@ -157,3 +157,19 @@ extension TargetForm {
         }
     }
 }
+
+extension TargetForm {
+    /// A regular expression (ECMA 262) that all targets of this form match as a whole.
+    package var expression: String {
+        func inner(_ form: TextForm) -> String { String(form.pattern.dropFirst().dropLast()) }
+        switch self {
+        case .vm, .container, .firewallVM, .firewallContainer:
+            return "\(rawValue.dropLast("ID".count))[1-9][0-9]{2,8}"
+        case .node, .firewallNode: return "\(rawValue.dropLast("N".count))\(inner(.node))"
+        case .storage: return "storage/\(inner(.storage))"
+        case .pool: return #"pool/(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,2}"#
+        case .task: return #"task/UPID:[^:/\s]{1,63}(:[0-9A-Fa-f]{8,9}){3}:[^:/\s]+:[^:/\s]*:[^:/\s]+:"#
+        case .nodesAll, .cluster, .inventoryAll, .inventoryRunning, .tasksAll, .firewallCluster: return rawValue
+        }
+    }
+}

@@ -57,7 +57,7 @@ struct RightsTests {
                 path, "environment=\(environment)&upid=UPID:pve1:0002C1B4:0187B2D5:6B01A2F3:qmstart:101:root@pam:", nil
             )
         default:
-            let named = route.query.contains("environment")
+            let named = route.query.contains { $0.name == "environment" }
             return (path, named ? "environment=\(environment)" : nil, route.method == .post ? [:] : nil)
         }
     }

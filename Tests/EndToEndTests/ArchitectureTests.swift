@@ -96,7 +96,7 @@ struct ArchitectureTests {
         #expect(try files("AgentModel").isEmpty && files("AgentPolicy").isEmpty && files("PVEPlanning").isEmpty)
         #expect(try files("AgentService") == ["AuditForms.swift"])
         #expect(try files("AgentStorage") == ["StoredOperation.swift", "StoredPlan.swift"])
-        #expect(try files("AgentAPI") == ["Views.swift"])
+        #expect(try files("AgentAPI") == ["Views+Parts.swift", "Views.swift"])
     }
 
     @Test(arguments: [

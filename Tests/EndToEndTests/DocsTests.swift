@@ -18,7 +18,7 @@ struct DocsTests {
 
     @Test func `the documents list every route as the program knows it`() throws {
         let expected = Route.all.map { route in
-            let query = route.query.map { "`\($0)`" }.joined(separator: ", ")
+            let query = route.query.map { "`\($0.name)`" }.joined(separator: ", ")
             return
                 "| `\(route.method.rawValue) \(route.path)` | \(query) | \(route.access.rawValue) | \(route.summary) |"
         }

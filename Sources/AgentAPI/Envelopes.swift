@@ -1,0 +1,169 @@
+import AgentModel
+import StrictJSON
+
+/// The schemas of bodies and of answers that hold more than one view.
+enum Envelopes {
+    static let health = Schema.object(["ok": .boolean])
+
+    static let ready = Schema.object(
+        [
+            "ok": .boolean,
+            "missing": .list(.object(["code": .text, "detail": .text], optional: ["detail"])),
+            "environments": .list(Views.environment.schema),
+        ], optional: ["missing", "environments"])
+
+    static let environments = Schema.object(["environments": .list(Views.environment.schema)])
+    static let actions = Schema.object(["actions": .list(Views.action.schema)])
+
+    // MARK: Reads
+
+    private static let status = Schema.words(["ok", "partial", "failed"])
+
+    /// One environment of several.
+    private static let part = Schema.object(
+        [
+            "name": Schema(TextForm.environment), "status": .words(["ok", "failed"]), "fetched_at": .time,
+            "count": .integer(), "error": .object(["code": .text, "detail": .text]),
+        ], optional: ["error"])
+
+    static let read = Schema.object([
+        "request": Views.request.schema, "plan": Views.unstored.schema,
+        "result": .object(["status": status, "message": .text, "data": .any]),
+    ])
+
+    static let inventory = Schema.object(
+        [
+            "request": .object, "plan": Views.unstored.schema,
+            "result": .object(
+                [
+                    "status": status, "message": .text, "environments": .list(part),
+                    "data": .list(.object(["environment": Schema(TextForm.environment)])),
+                ], optional: ["environments"]),
+        ], optional: ["plan"])
+
+    /// A task's id. PVE's own rules are stricter.
+    static let upid = Schema.pattern("^UPID:[^:/\\s]{1,63}(:[0-9A-Fa-f]{8,9}){3}:[^:/\\s]+:[^:/\\s]*:[^:/\\s]+:$")
+
+    // MARK: Plans and operations
+
+    static let plans = page("plans", Views.summary.schema)
+    static let operations = page("operations", Views.operation.schema)
+
+    private static func page(_ name: String, _ row: Schema) -> Schema {
+        .object([name: .list(row), "next": Schema.text.orNull.described("the next page's `before`; null on the last")])
+    }
+
+    static let applied = Schema.object(
+        [
+            "request": Views.request.schema, "decision": Views.decision.schema, "plan_id": .id(.plan),
+            "result": .object(
+                [
+                    "status": .words(
+                        ["ok", "partial", "failed", "planned"]
+                            + OperationState.allCases.map(\.rawValue).filter { $0 != "failed" }),
+                    "message": .text, "data": .any,
+                ]),
+            "operation": Views.operation.schema,
+        ], optional: ["plan_id", "operation"])
+
+    static let log = Schema.object(["start": .integer(), "total": .integer(), "lines": .list(.text)])
+
+    static let decision = Schema.object(
+        [
+            "decision": .words(["approve", "reject"]),
+            "plan_hash": Schema.hash.described("the `plan_hash` of the plan that was looked at"),
+            "reason": Schema(TextForm.text(4096)), "ticket": Schema(TextForm.text(256)),
+        ], optional: ["reason", "ticket"], isOpen: false)
+
+    static let resolve = Schema.object(
+        [
+            "outcome": .words(["succeeded", "failed"]), "reason": note.described("why you know"),
+        ], isOpen: false)
+
+    /// A reason that must be given.
+    private static let note: Schema = {
+        var schema = Schema(TextForm.text(4096))
+        schema.json["minLength"] = 1
+        return schema
+    }()
+
+    // MARK: Freezes and the audit log
+
+    static let freezes = Schema.object(["freezes": .list(Views.freeze.schema)])
+    static let lifted = Schema.object([
+        "lifted": Views.freeze.schema.orNull, "freezes": .list(Views.freeze.schema),
+    ])
+
+    static let freeze = Schema.object(
+        [
+            "environment": Schema(TextForm.environment), "reason": note.described("why nothing may change"),
+            "ttl": Schema.integer(1...2_592_000).described("seconds until it ends by itself"),
+        ], optional: ["environment", "ttl"], isOpen: false)
+
+    static let audit = Schema.object([
+        "records": .list(.object(["v": .integer(), "seq": .integer(), "ts": .text, "kind": .text, "hash": .hash])),
+        "next": Schema.integer().orNull.described("the next page's `after`; null at the end"),
+    ])
+
+    static let auditHead = Schema.object(["seq": .integer(), "hash": .hash])
+
+    // MARK: Requests of actions
+
+    static let planRequest = Schema.named("PlanRequest")
+    static let applyRequest = Schema.named("ApplyRequest")
+
+    /// The components that request bodies are made of: one for each action, and their union.
+    static let requests: [(name: String, schema: Schema)] = {
+        let actions = ActionCatalog.all.map { (name: name(of: $0.action), schema: request($0)) }
+        let references = actions.map { JSON.object(Schema.named($0.name).json) }
+        let mapping = zip(ActionCatalog.all, actions).reduce(into: JSONObject()) {
+            $0.append($1.0.action.rawValue, .string("#/components/schemas/\($1.1.name)"))
+        }
+        let union = Schema([
+            "description": "What to plan. `action` decides which parameters there are.", "oneOf": .array(references),
+            "discriminator": ["propertyName": "action", "mapping": .object(mapping)],
+        ])
+        let byID = Schema.object(
+            ["plan_id": .id(.plan), "approved_by": approver], optional: ["approved_by"], isOpen: false)
+        return actions + [
+            ("PlanRequest", union), ("ApplyPlanRequest", byID.described("Applies a plan.")),
+            (
+                "ApplyRequest",
+                Schema.anyOf([.named("ApplyPlanRequest"), planRequest]).described(
+                    "A plan by its id, or the whole request of a read, of a dry run, or of a change that was planned.")
+            ),
+        ]
+    }()
+
+    private static let approver = Schema(TextForm.label).described("who approved it; only with the one shared token")
+
+    /// `migrate_vm` is `MigrateVmRequest`.
+    private static func name(of action: Action) -> String {
+        action.rawValue.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined() + "Request"
+    }
+
+    private static func request(_ entry: ActionDefinition) -> Schema {
+        let parameters = Views.parameters(entry)
+        let isRequired = entry.parameters.contains(where: \.required)
+        var schema = Schema.object(
+            [
+                "environment": Schema(TextForm.environment), "action": .constant(entry.action.rawValue),
+                "target": .pattern("^(\(entry.targets.map(\.expression).joined(separator: "|")))$"),
+                "params": parameters, "dry_run": .boolean, "reason": Schema(TextForm.text(4096)),
+                "expires_at": .time, "approval_ticket": Schema(TextForm.text(256)), "approved_by": approver,
+            ],
+            optional: Set(
+                ["dry_run", "reason", "expires_at", "approval_ticket", "approved_by"] + (isRequired ? [] : ["params"])),
+            isOpen: false
+        ).described("\(entry.summary). Risk \(entry.risk.rawValue): \(entry.reason).")
+        let target = entry.targets.first?.example ?? ""
+        schema.json["examples"] = .array(
+            (entry.examples.isEmpty ? [[:]] : Array(entry.examples.prefix(2))).map { params in
+                [
+                    "environment": "home", "action": .string(entry.action.rawValue), "target": .string(target),
+                    "params": params.isEmpty ? nil : .object(params),
+                ]
+            })
+        return schema
+    }
+}

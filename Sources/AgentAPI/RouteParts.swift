@@ -1,0 +1,74 @@
+import AgentModel
+import AgentService
+import HTTPTypes
+import StrictJSON
+
+/// A query parameter of a route.
+package struct QueryParameter: Sendable {
+    package let name: String
+    let schema: Schema
+    let summary: String
+    var isRequired = false
+
+    init(_ name: String, _ schema: Schema, _ summary: String) {
+        self.name = name
+        self.schema = schema
+        self.summary = summary
+    }
+
+    /// The same parameter, which the route cannot do without.
+    var required: QueryParameter {
+        var parameter = self
+        parameter.isRequired = true
+        return parameter
+    }
+
+    static let environment = QueryParameter("environment", Schema(TextForm.environment), "one environment")
+
+    static func limit(_ bounds: ClosedRange<Int>, _ standard: Int) -> QueryParameter {
+        var schema = Schema.integer(bounds)
+        schema.json["default"] = JSON(standard)
+        return QueryParameter("limit", schema, "the most rows of the answer")
+    }
+
+    static func before(_ kind: RecordID.Kind) -> QueryParameter {
+        QueryParameter("before", .id(kind), "`next` of the page before")
+    }
+
+    static func state<State: RawRepresentable<String> & CaseIterable>(_ type: State.Type) -> QueryParameter {
+        QueryParameter("state", .words(type), "only those in this state")
+    }
+}
+
+/// An answer of a route that is no error.
+struct Answer: Sendable {
+    let status: HTTPResponse.Status
+    let schema: Schema
+    let summary: String
+    let mediaType: String
+
+    static func json(_ schema: Schema, _ summary: String, status: HTTPResponse.Status = .ok) -> Answer {
+        Answer(status: status, schema: schema, summary: summary, mediaType: "application/json")
+    }
+}
+
+/// The codes of errors that several routes share.
+extension [ErrorCode] {
+    /// A read at PVE.
+    static let reading: Self = pve + [.policyDenied, .auditUnavailable]
+    static let pve: Self = [
+        .unknownEnvironment, .upstreamRefused, .upstreamUnreachable, .upstreamInvalid, .upstreamTimeout,
+    ]
+    /// A change of what the agent has stored.
+    static let storing: Self = [.storeUnavailable, .auditUnavailable]
+    static let planning: Self =
+        pve + storing + [.invalidTarget, .unknownAction, .idempotencyInProgress, .idempotencyKeyReused]
+    /// What every route may answer.
+    static let everywhere: Self = [
+        .invalidRequest, .bodyTooLarge, .rateLimited, .overloaded, .shuttingDown, .internalError,
+    ]
+    /// What every route that requires a token may answer.
+    static let withToken: Self = [.unauthenticated, .forbidden, .authNotConfigured]
+    /// What every route with a body may answer.
+    static let withBody: Self = [.unsupportedMediaType]
+}
