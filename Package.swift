@@ -62,6 +62,7 @@ let agent: [Target] = [
     .target(name: "StrictJSON", swiftSettings: wrapper + optimised),
     .target(name: "SystemFile", dependencies: [system], swiftSettings: wrapper),
     .target(name: "SystemService", swiftSettings: wrapper),
+    .target(name: "Metrics", swiftSettings: wrapper),
     .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict + optimised),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
     .target(name: "AgentAudit", dependencies: ["AgentModel", "StrictJSON", crypto], swiftSettings: strict),
@@ -92,8 +93,8 @@ let agent: [Target] = [
         name: "proxmox-agent",
         dependencies: [
             "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CProcess",
-            "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVEPlanning", "PVESimulator", "ProxmoxVE", "StrictJSON",
-            "SystemFile", "SystemService", "SystemThread", crypto, httpTypes, logging, system,
+            "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "PVEPlanning", "PVESimulator", "ProxmoxVE",
+            "StrictJSON", "SystemFile", "SystemService", "SystemThread", crypto, httpTypes, logging, system,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -108,6 +109,9 @@ let agent: [Target] = [
     .testTarget(name: "SystemFileTests", dependencies: ["SystemFile", system], swiftSettings: strict),
     .testTarget(
         name: "SystemServiceTests", dependencies: ["SystemService", "WireTestSupport"], swiftSettings: strict),
+    .testTarget(
+        name: "MetricsTests", dependencies: ["Metrics", "AgentTestSupport"], exclude: ["Golden"],
+        swiftSettings: strict),
     .testTarget(
         name: "AgentModelTests", dependencies: ["AgentModel", "AgentTestSupport", "StrictJSON"],
         exclude: ["Golden"], swiftSettings: strict),
