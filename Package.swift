@@ -168,8 +168,8 @@ let agent: [Target] = [
         name: "EndToEndTests",
         dependencies: [
             "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
-            "AgentTestSupport", "CurlHTTP", "HTTPMessage", "MicroHTTPD", "PVEPlanning", "PVESimulator", "ProxmoxVE",
-            "SimulatorTestSupport", "StrictJSON", "WireTestSupport", httpTypes, logging,
+            "AgentTestSupport", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "PVEPlanning", "PVESimulator",
+            "ProxmoxVE", "SimulatorTestSupport", "StrictJSON", "WireTestSupport", httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),
 ]

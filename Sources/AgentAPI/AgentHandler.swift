@@ -9,39 +9,53 @@ import StrictJSON
 package struct AgentHandler: HTTPHandler {
     private let handlers: Handlers
     private let authenticator: Authenticator
-    private let router: Router<Route>
+    private let router: Router<Int>
     private let accessLog: any AccessLog
     private let failures: AuthFailures
     private let throttle: Throttle
+    private let meter: any Meter
 
     package init(
         service: ControlPlane, authenticator: Authenticator, accessLog: any AccessLog, failures: AuthFailures,
-        throttle: Throttle = Throttle(RateLimits())
+        throttle: Throttle = Throttle(RateLimits()), meter: any Meter = NoMeter()
     ) {
         self.throttle = throttle
-        handlers = Handlers(service: service, authenticator: authenticator)
+        self.meter = meter
+        handlers = Handlers(service: service, authenticator: authenticator, meter: meter)
         self.authenticator = authenticator
         self.accessLog = accessLog
         self.failures = failures
-        router = Router(Route.all.map { .init($0.method, $0.path, $0) })
+        router = Router(Route.all.enumerated().map { .init($1.method, $1.path, $0) })
     }
 
     package func respond(to request: Request) async -> Response {
         let start = ContinuousClock.now
+        meter.began()
+        defer { meter.answered() }
         let id = requestID(of: request)
-        let quota = throttle.take(admission(of: request))
+        let match = router.find(request.method, request.path)
+        let quota = throttle.take(admission(of: request, match))
         if let exceeded = quota.exceeded {
-            return finish(Self.refusal(exceeded, quota, id), request, id, nil, start)
+            meter.refused(exceeded.policy.reason)
+            return finish(Self.refusal(exceeded, quota, id), request, match, id, nil, start)
         }
-        var (response, actor) = await answer(request, id)
+        var (response, actor) = await answer(request, match, id)
         response.fields.append(contentsOf: quota.fields)
-        return finish(response, request, id, actor, start)
+        return finish(response, request, match, id, actor, start)
     }
 
     /// The lane and party of a request. Only principals with the route's right use the places for urgent requests.
     package func admission(of request: Request) -> Admission {
-        guard case .matched(let route, _) = router.find(request.method, request.path) else {
-            return Admission(.source(request.source))
+        admission(of: request, router.find(request.method, request.path))
+    }
+
+    private func admission(of request: Request, _ match: Router<Int>.Match) -> Admission {
+        guard case .matched(let number, _) = match else { return Admission(.source(request.source)) }
+        let route = Route.all[number]
+        if route.access == .scrape {
+            var lane = route.lane
+            do throws(ServiceError) { _ = try authenticator.checkMayScrape(request) } catch { lane = .ordinary }
+            return Admission(.source(request.source), lane)
         }
         if route.lane == .health {
             // A wrong token makes the answer wait. That must not take up a place for probes.
@@ -91,13 +105,17 @@ package struct AgentHandler: HTTPHandler {
                     .invalidRequest, "the client closed its side of the connection before the response was ready")
             case .shuttingDown: ServiceError(.shuttingDown, "the agent is stopping; try again when it is back")
             }
+        meter.refused(refusal.reason)
         let id = requestID(of: request)
+        let match = router.find(request.method, request.path)
         let status: HTTPResponse.Status? = if case .headTooLarge = refusal { .requestHeaderFieldsTooLarge } else { nil }
-        return finish(Problem.response(to: error, requestID: id, status: status), request, id, nil, .now)
+        return finish(Problem.response(to: error, requestID: id, status: status), request, match, id, nil, .now)
     }
 
-    private func answer(_ request: Request, _ id: String) async -> (Response, actor: String?) {
-        switch router.find(request.method, request.path) {
+    private func answer(
+        _ request: Request, _ match: Router<Int>.Match, _ id: String
+    ) async -> (Response, actor: String?) {
+        switch match {
         case .notFound, .badPath:
             let path = JSON.string(request.path).shown
             return (problem(.notFound, "no route matches \(path); docs/api.md lists the routes", id), nil)
@@ -107,8 +125,8 @@ package struct AgentHandler: HTTPHandler {
             var response = problem(.methodNotAllowed, "\(request.path) takes \(methods)", id)
             response.fields.append(contentsOf: Self.allow(allow))
             return (response, nil)
-        case .matched(let route, let captures):
-            return await serve(route, captures, request, id)
+        case .matched(let number, let captures):
+            return await serve(Route.all[number], captures, request, id)
         }
     }
 
@@ -150,10 +168,15 @@ package struct AgentHandler: HTTPHandler {
 
     /// The principal; `nil` on an open route without valid credentials. The answer to a failure is delayed.
     private func authenticate(_ request: Request, for route: Route) async throws(ServiceError) -> Principal? {
-        do throws(ServiceError) { return try authenticator.principal(of: request) } catch {
+        do throws(ServiceError) {
+            guard route.access == .scrape else { return try authenticator.principal(of: request) }
+            return try authenticator.checkMayScrape(request)
+        } catch {
             let isGuess = request.fields[.authorization] != nil
             if error.code == .unauthenticated, isGuess || route.access != .open {
+                meter.unauthenticated(isGuess: isGuess)
                 guard await failures.wait(for: request.peer) else {
+                    meter.refused(.authentications)
                     throw ServiceError(
                         .rateLimited, "too many requests without a valid token at once; ask again later, with one")
                 }
@@ -220,7 +243,8 @@ extension AgentHandler {
 
     /// Adds the fields that every answer carries, and writes the line of the access log.
     private func finish(
-        _ answer: Response, _ request: Request, _ id: String, _ actor: String?, _ start: ContinuousClock.Instant
+        _ answer: Response, _ request: Request, _ match: Router<Int>.Match, _ id: String, _ actor: String?,
+        _ start: ContinuousClock.Instant
     ) -> Response {
         var response = answer
         // No handler sets any of these.
@@ -228,11 +252,15 @@ extension AgentHandler {
         response.fields.reserveCapacity(Self.onEveryAnswer.count + answer.fields.count + 1)
         response.fields.append(HTTPField(name: .requestID, value: id))
         for field in answer.fields { response.fields.append(field) }
+        let time = start.duration(to: .now)
+        let route: Int? = if case .matched(let number, _) = match { number } else { nil }
+        meter.count(
+            CountedAnswer(route: route, method: request.method, status: response.status.code, time: time))
         accessLog.answered(
             AccessEntry(
                 method: request.method.rawValue, path: request.path, status: response.status.code,
-                bytes: response.body.count, microseconds: start.duration(to: .now).microseconds, peer: request.peer,
-                requestID: id, actor: actor))
+                bytes: response.body.count, microseconds: time.microseconds, peer: request.peer, requestID: id,
+                actor: actor))
         return response
     }
 

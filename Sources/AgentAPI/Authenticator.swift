@@ -21,15 +21,32 @@ package struct Credentials: Sendable, Hashable {
 /// Identifies callers. Knows credentials only by their SHA-256; they can be replaced at run time.
 package final class Authenticator: Sendable {
     private let entries: Mutex<[Credentials]>
+    private let scrapeToken: Mutex<CredentialDigest?>
 
-    /// - Parameter credentials: all valid credentials; without any, no request is authenticated. No two principals
-    ///   share a token or a certificate.
-    package init(_ credentials: [Credentials]) { entries = Mutex(credentials) }
+    /// - Parameters:
+    ///   - credentials: all valid credentials; without any, no request is authenticated. No two principals share a
+    ///     token or a certificate.
+    ///   - scrapeToken: the token that may read figures, and nothing else.
+    package init(_ credentials: [Credentials], scrapeToken: CredentialDigest? = nil) {
+        entries = Mutex(credentials)
+        self.scrapeToken = Mutex(scrapeToken)
+    }
 
     package var isConfigured: Bool { entries.withLock { !$0.isEmpty } }
 
     /// Replaces all credentials, from the next request on.
-    package func replace(_ credentials: [Credentials]) { entries.withLock { $0 = credentials } }
+    package func replace(_ credentials: [Credentials], scrapeToken: CredentialDigest? = nil) {
+        entries.withLock { $0 = credentials }
+        self.scrapeToken.withLock { $0 = scrapeToken }
+    }
+
+    var currentScrapeToken: CredentialDigest? { scrapeToken.withLock { $0 } }
+
+    /// Whether a header has that token; in constant time.
+    static func isToken(_ token: CredentialDigest, in header: String) -> Bool {
+        guard let sent = bearerToken(in: header) else { return false }
+        return token.mask(of: CredentialDigest(of: sent)) != 0
+    }
 
     /// The principal behind `Authorization: Bearer …` (RFC 6750), the client's certificate, or both.
     package func principal(of request: Request) throws(ServiceError) -> Principal {
@@ -141,7 +158,7 @@ extension HTTPField.Name {
     static var referrerPolicy: Self { constant("Referrer-Policy") }
 
     /// A name that is a valid token, as all literals here are.
-    private static func constant(_ name: String) -> Self {
+    static func constant(_ name: String) -> Self {
         guard let name = Self(name) else { preconditionFailure("\(name) is no field name") }
         return name
     }

@@ -10,6 +10,7 @@ struct Handlers: Sendable {
     let service: ControlPlane
 
     let authenticator: Authenticator
+    let meter: any Meter
 
     private struct EnvironmentRow: Hashable {
         let name: EnvironmentName
@@ -18,9 +19,10 @@ struct Handlers: Sendable {
 
     private let environmentList = ResponseCache<[EnvironmentRow]>()
 
-    init(service: ControlPlane, authenticator: Authenticator) {
+    init(service: ControlPlane, authenticator: Authenticator, meter: any Meter) {
         self.service = service
         self.authenticator = authenticator
+        self.meter = meter
     }
 
     /// Answers that the process is serving.
@@ -46,6 +48,11 @@ struct Handlers: Sendable {
                 service.access.visibleEnvironments(exchange.context).map { Views.environment($0) })
         }
         return .json(missing.isEmpty ? .ok : .serviceUnavailable, .object(body))
+    }
+
+    func metrics(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let page = await meter.page(accepting: exchange.request.fields[.accept])
+        return Response(status: .ok, fields: [.contentType: page.contentType], body: .init(page.body))
     }
 
     func environments(_ exchange: APIExchange) async throws(ServiceError) -> Response {

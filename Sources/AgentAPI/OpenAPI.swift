@@ -83,13 +83,22 @@ package enum OpenAPI {
             "description": route.right.map {
                 .string("Requires \(AccessControl.roles(for: $0)), in an environment that the request concerns.")
             },
-            "security": route.access == .open ? [] : nil,
+            "security": security(route.access),
             "parameters": .array(parameters),
             "requestBody": route.body.map {
                 ["required": true, "content": ["application/json": ["schema": .object($0.json)]]]
             },
             "responses": .object(responses(route)),
         ]
+    }
+
+    /// What differs from the whole API's.
+    private static func security(_ access: Route.Access) -> JSON? {
+        switch access {
+        case .open: []
+        case .scrape: [["token": []], [:]]
+        case .read, .change: nil
+        }
     }
 
     private static func parameters(inPath path: String) -> JSONObject {
@@ -113,7 +122,10 @@ package enum OpenAPI {
                 "\(answer.status.code)",
                 [
                     "description": .string(answer.summary), "headers": fields(route, answer.status),
-                    "content": [answer.mediaType: ["schema": .object(answer.schema.json)]],
+                    "content": .object(
+                        answer.mediaTypes.reduce(into: JSONObject()) {
+                            $0.append($1, ["schema": .object(answer.schema.json)])
+                        }),
                     "links": links(route),
                 ])
         }

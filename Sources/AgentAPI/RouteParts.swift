@@ -45,10 +45,14 @@ struct Answer: Sendable {
     let status: HTTPResponse.Status
     let schema: Schema
     let summary: String
-    let mediaType: String
+    let mediaTypes: [String]
 
     static func json(_ schema: Schema, _ summary: String, status: HTTPResponse.Status = .ok) -> Answer {
-        Answer(status: status, schema: schema, summary: summary, mediaType: "application/json")
+        Answer(status: status, schema: schema, summary: summary, mediaTypes: ["application/json"])
+    }
+
+    static func text(_ mediaTypes: [String], _ summary: String) -> Answer {
+        Answer(status: .ok, schema: .text, summary: summary, mediaTypes: mediaTypes)
     }
 }
 

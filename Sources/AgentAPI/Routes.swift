@@ -9,6 +9,8 @@ package struct Route: Sendable {
     package enum Access: String, Sendable {
         /// Nothing.
         case open
+        /// What ``Authenticator/checkMayScrape(_:)`` asks for.
+        case scrape
         /// A valid token; reads.
         case read
         /// A valid token; requests or makes a change.
@@ -85,6 +87,10 @@ package struct Route: Sendable {
         Route(
             .get, "/openapi.json", "get_openapi", .open,
             gives: [.json(.object, "this description")], "this API as OpenAPI 3.1", Handlers.openAPI),
+        Route(
+            .get, "/metrics", "get_metrics", .scrape, lane: .health,
+            gives: [.text(["text/plain", "application/openmetrics-text"], "the figures")],
+            "figures for Prometheus, as its text or as OpenMetrics", Handlers.metrics),
         Route(
             .get, "/v1/environments", "list_environments", .read,
             gives: [.json(Envelopes.environments, "the environments that the caller may see")],

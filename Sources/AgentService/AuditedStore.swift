@@ -21,8 +21,10 @@ final class AuditedStore: Sendable {
         do throws(AuditError) {
             let head = try await ports.audit.append(event, durability)
             ports.wrote(event.principal, event.size)
+            ports.observed(.recorded(event.kind))
             return head
         } catch {
+            ports.observed(.unrecorded)
             ports.log.error(
                 "audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
             throw error
@@ -109,6 +111,7 @@ final class AuditedStore: Sendable {
     ) async throws(ServiceError) -> Value {
         var subject = RefusedSubject(request: request)
         do throws(ServiceError) { return try await body(&subject) } catch {
+            ports.observed(.refused(error.code))
             guard error.code != .auditUnavailable else { throw error }
             try checkSpace()
             try await record(refusal: error, context, subject)

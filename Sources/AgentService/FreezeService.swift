@@ -63,7 +63,7 @@ package final class FreezeService: Sendable {
     }
 
     /// The stored freezes, and the one from the freeze file.
-    private var allFreezes: [Freeze] {
+    package var allFreezes: [Freeze] {
         let now = ports.now()
         return freezes.inForce(at: now, ports.uptime()) + (ports.frozenByFile(now).map { [$0] } ?? [])
     }

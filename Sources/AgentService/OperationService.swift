@@ -152,6 +152,7 @@ package final class OperationService: Sendable {
             }
             guard let cancelled else { throw aboutToStart }
             workflow.deadlines.forget(operation.planID)
+            ports.observed(.ended(cancelled))
             registry.hub.publish(operation.id)
             return cancelled
         } catch {

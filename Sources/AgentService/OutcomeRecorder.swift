@@ -85,6 +85,7 @@ final class OutcomeRecorder: Sendable {
         ports.reached(.outcomeRecorded)
         guard await store(endOf: final, at: now) else { return nil }
         audited.close(ticket)
+        ports.observed(.ended(final))
         ports.reached(.outcomeStored)
         return final
     }
@@ -128,8 +129,9 @@ final class OutcomeRecorder: Sendable {
         let (refusal, mayMove) = (noted, isRecorded)
         let settings = (try? access.managedEnvironment(queued.environment))?.settings
         let directory = access.currentRules.directory
+        var ended: Operation?
         let isStored = await registry.persistently("a refusal") { () async throws(ServiceError) in
-            try await self.audited.write { records in
+            ended = try await self.audited.write { records in
                 if var plan = records.plan(queued.planID), plan.operationID == queued.id {
                     plan.release()
                     let before = plan
@@ -143,12 +145,15 @@ final class OutcomeRecorder: Sendable {
                     }
                     records.put(plan)
                 }
-                guard var operation = records.operation(queued.id) else { return }
+                guard var operation = records.operation(queued.id) else { return nil }
                 operation.note(refusal)
-                if operation.move(to: .failed, at: now) { records.put(operation) }
+                guard operation.move(to: .failed, at: now) else { return nil }
+                records.put(operation)
+                return operation
             }
         }
         if isStored { audited.close(ticket) }
+        if let ended { ports.observed(.ended(ended)) }
     }
 
     /// The state of a plan whose operation was refused with that code: still approved, if the plan is not at fault.

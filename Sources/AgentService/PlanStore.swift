@@ -158,6 +158,17 @@ package struct StoredPage<Row: Sendable>: Sendable {
     }
 }
 
+/// How many plans and operations there are.
+package struct StoreTally: Sendable, Hashable {
+    /// By state; states without a plan are missing.
+    package var plans: [PlanState: Int] = [:]
+    package var operations: [OperationState: Int] = [:]
+    /// When the oldest plan that awaits approval was made.
+    package var oldestAwaiting: Date?
+
+    package init() {}
+}
+
 /// The storage that a caller's keys use.
 package struct KeyUse: Sendable, Hashable {
     package var count: Int
@@ -184,6 +195,8 @@ package protocol StoreReader {
     /// What ``operations(_:)`` returns, likewise.
     func summaries(_ filter: OperationFilter, bytes: Int) -> StoredPage<Operation>
     func keyUse(of principal: String) -> KeyUse
+    /// Counts all plans and operations, without reading them.
+    func tally() -> StoreTally
     /// All freezes, ended ones too: global ones first, then by environment, older before newer.
     func freezes() -> [Freeze]
     /// `nil` until the first write that has one.

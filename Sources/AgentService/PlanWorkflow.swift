@@ -68,6 +68,7 @@ package final class PlanWorkflow: Sendable {
         preview.checks += try await reservations(of: request, caller, now)
         let decision = rules.policy.evaluate(
             request, by: caller, in: managed.settings, reach: preview.reach, checks: preview.checks)
+        ports.observed(.decided(request.action, decision))
         let requires = rules.policy.requirement(of: decision, in: managed.settings, among: rules.directory)
         let expiresAt = try expiry(of: request, decision, now)
         let id = ports.newID(.plan)

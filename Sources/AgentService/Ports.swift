@@ -20,6 +20,8 @@ package struct Ports: Sendable {
     package var wrote: @Sendable (_ principal: String, _ bytes: Int) -> Void
     /// Reports each milestone of a change. Does nothing except in tests that stop the process there.
     package var reached: @Sendable (Milestone) -> Void
+    /// Reports what figures are kept about. Called often, on any thread; must not block.
+    package var observed: @Sendable (Observation) -> Void
 
     package init(
         audit: any AuditSink, store: any PlanStore, log: Logger, now: @escaping @Sendable () -> Date = { Date() },
@@ -28,6 +30,7 @@ package struct Ports: Sendable {
         shortage: @escaping @Sendable () -> ServiceError? = { nil },
         wrote: @escaping @Sendable (_ principal: String, _ bytes: Int) -> Void = { _, _ in },
         reached: @escaping @Sendable (Milestone) -> Void = { _ in },
+        observed: @escaping @Sendable (Observation) -> Void = { _ in },
         newID: @escaping @Sendable (RecordID.Kind) -> RecordID = { kind in
             var random = SystemRandomNumberGenerator()
             return RecordID(kind, using: &random)
@@ -42,6 +45,7 @@ package struct Ports: Sendable {
         self.shortage = shortage
         self.wrote = wrote
         self.reached = reached
+        self.observed = observed
         self.newID = newID
     }
 }

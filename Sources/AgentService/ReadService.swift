@@ -168,6 +168,7 @@ package final class ReadService: Sendable {
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: failure), nil)
         }
         let decision = policy.evaluate(request, by: caller, in: managed.settings, reach: reach)
+        ports.observed(.decided(request.action, decision))
         guard decision.allowed else {
             let denial = ServiceError(.policyDenied, decision.reason)
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: denial), nil)

@@ -67,6 +67,7 @@ struct Recovery: Sendable {
             }
             return true
         }
+        ports.observed(.ended(final))
     }
 
     /// The code of operations that ended before anything was sent.

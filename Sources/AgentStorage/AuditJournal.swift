@@ -16,12 +16,13 @@ final class AuditJournal {
         /// The last write failed; counts the records that were refused since.
         case full(AuditError, refused: Int)
         /// Nothing is written until the file is reopened.
-        case broken(AuditError)
+        case broken(AuditError, FileAuditSink.FaultCause)
     }
 
     private let path: String
     private let now: @Sendable () -> Date
     private let timing: FileAuditSink.Timing
+    private let synced: (Duration) -> Void
     private var file: AuditLogFile?
     /// Its head is the newest record in the file, synced or not.
     private var chain: AuditChain
@@ -48,11 +49,12 @@ final class AuditJournal {
     /// the agent stored elsewhere. An `accepted` log only has to end at that head.
     init(
         path: String, saved: AuditHead?, accepted: AuditHead? = nil, now: @escaping @Sendable () -> Date,
-        timing: FileAuditSink.Timing
+        timing: FileAuditSink.Timing, synced: @escaping (Duration) -> Void = { _ in }
     ) throws(AuditError) {
         self.path = path
         self.now = now
         self.timing = timing
+        self.synced = synced
         var file = try AuditLogFile.open(path: path)
         let tail = try file.tail()
         let found = tail.record?.head
@@ -76,7 +78,7 @@ final class AuditJournal {
         write([])
         switch health {
         case .good: break
-        case .full(let error, _), .broken(let error): throw error
+        case .full(let error, _), .broken(let error, _): throw error
         }
     }
 
@@ -98,7 +100,7 @@ final class AuditJournal {
         guard file?.identity == identity else { return }
         sync()
         distrusted = (identity, error)
-        health = .broken(error)
+        health = .broken(error, .chain)
     }
 
     /// Why a record would be refused now.
@@ -106,7 +108,16 @@ final class AuditJournal {
         switch health {
         case .good: nil
         case .full(let error, _): AuditError("\(error); writing resumes by itself")
-        case .broken(let error): error
+        case .broken(let error, _): error
+        }
+    }
+
+    /// The kind of ``fault``.
+    var faultCause: FileAuditSink.FaultCause? {
+        switch health {
+        case .good: nil
+        case .full: .full
+        case .broken(_, let cause): cause
         }
     }
 }
@@ -155,7 +166,7 @@ extension AuditJournal {
     /// The error that prevents all writing; `nil` if there is none.
     private func obstacle() -> AuditError? {
         look()
-        guard case .broken(let error) = health else { return nil }
+        guard case .broken(let error, _) = health else { return nil }
         return error
     }
 
@@ -167,7 +178,7 @@ extension AuditJournal {
             try file?.append(batch.bytes)
         } catch {
             let refused = if case .full(_, let count) = health { count } else { 0 }
-            health = error.heals ? .full(error.error, refused: refused) : .broken(error.error)
+            health = error.heals ? .full(error.error, refused: refused) : .broken(error.error, .unusable)
             return
         }
         health = .good
@@ -186,14 +197,16 @@ extension AuditJournal {
     /// Syncs all that is written to stable storage and moves the head there.
     private func sync() {
         guard unsyncedSince != nil, file != nil else { return }
+        let start = ContinuousClock.now
         do throws(AuditError) {
             try file?.sync()
+            synced(start.duration(to: .now))
             counters.syncs += 1
             head = chain.head
             unsyncedSince = nil
         } catch {
             // A second sync would report success: the kernel reports lost pages only once.
-            health = .broken(error)
+            health = .broken(error, .unusable)
             unsyncedSince = nil
         }
     }
@@ -229,7 +242,7 @@ extension AuditJournal {
         do throws(AuditError) {
             try file?.checkUntouched()
         } catch {
-            health = .broken(error)
+            health = .broken(error, .changed)
         }
     }
 
@@ -254,7 +267,7 @@ extension AuditJournal {
             history = AuditHistory(of: new, tail)
             file = consume new
         } catch {
-            if file == nil { health = .broken(error) }
+            if file == nil { health = .broken(error, .unusable) }
             throw error
         }
         distrusted = nil
@@ -281,8 +294,8 @@ extension AuditJournal {
         sync()
         let last = health
         file = nil
-        health = .broken(AuditError("audit log \(path): is closed; the agent is stopping"))
-        if case .broken(let error) = last { throw error }
+        health = .broken(AuditError("audit log \(path): is closed; the agent is stopping"), .unusable)
+        if case .broken(let error, _) = last { throw error }
     }
 
     /// Sets a torn end aside, and describes the state of the file.

@@ -34,6 +34,20 @@ package final class FileAuditSink: AuditSink {
         package var records = 0
         package var writes = 0
         package var syncs = 0
+        /// The jobs that are waiting now.
+        package var waiting = 0
+    }
+
+    /// Why the log takes no record.
+    package enum FaultCause: String, Sendable, Hashable, CaseIterable {
+        /// The disk is full; writing resumes by itself.
+        case full
+        /// A sync failed, or the file cannot be used.
+        case unusable
+        /// The file was cut, edited, replaced or deleted underneath the agent.
+        case changed
+        /// The chain at the start of the file is broken.
+        case chain
     }
 
     private let queue: AuditQueue
@@ -50,15 +64,16 @@ package final class FileAuditSink: AuditSink {
     /// `saved` is the newest head known from elsewhere. The log, with the rotated files beside it, must have that
     /// record and continue it without a break. The file's part before it is verified in the background; a break there
     /// is a ``fault`` of that file. An `accepted` log is taken as it is if that is its head, `.empty` for an empty one.
-    /// Throws with what to do about the file.
+    /// Throws with what to do about the file. `synced` gets the time that each sync took, on the writer's thread.
     package init(
         path: String, continuing saved: AuditHead? = nil, accepting accepted: AuditHead? = nil,
         timing: Timing = Timing(),
-        now: @escaping @Sendable () -> Date = { Date() }
+        now: @escaping @Sendable () -> Date = { Date() }, synced: @escaping @Sendable (Duration) -> Void = { _ in }
     ) throws(AuditError) {
         // Makes `write` return an error at the file size limit, as for a full disk.
         signal(SIGXFSZ, SIG_IGN)
-        let journal = try AuditJournal(path: path, saved: saved, accepted: accepted, now: now, timing: timing)
+        let journal = try AuditJournal(
+            path: path, saved: saved, accepted: accepted, now: now, timing: timing, synced: synced)
         let queue = AuditQueue(head: journal.head)
         self.queue = queue
         self.path = path
@@ -106,7 +121,15 @@ package final class FileAuditSink: AuditSink {
 
     package var fault: AuditError? { queue.state.withLock { $0.fault } }
 
-    package var counters: Counters { queue.state.withLock { $0.counters } }
+    package var faultCause: FaultCause? { queue.state.withLock { $0.faultCause } }
+
+    package var counters: Counters {
+        queue.state.withLock { state in
+            var counters = state.counters
+            counters.waiting = state.jobs.count
+            return counters
+        }
+    }
 
     /// Syncs and opens the path anew, as on SIGHUP: after a rotation, or to clear a fault.
     ///
@@ -178,11 +201,12 @@ extension AuditQueue {
 
     /// Publishes the journal's state.
     fileprivate func learn(from journal: AuditJournal) {
-        let (head, fault, counters) = (journal.head, journal.fault, journal.counters)
+        let (head, fault, cause, counters) = (journal.head, journal.fault, journal.faultCause, journal.counters)
         if head.seq > 0 { anchors.note(head) }
         state.withLock { state in
             state.head = head
             state.fault = fault
+            state.faultCause = cause
             state.counters = counters
         }
     }
@@ -204,6 +228,7 @@ final class AuditQueue: Sendable {
         var jobs: [Job] = []
         var head: AuditHead
         var fault: AuditError?
+        var faultCause: FileAuditSink.FaultCause?
         var counters = FileAuditSink.Counters()
         var isClosed = false
     }

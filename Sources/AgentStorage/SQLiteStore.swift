@@ -29,13 +29,16 @@ package final class SQLiteStore: PlanStore {
     ///
     /// Locks it against other processes and migrates an older one to the current schema. Throws, with the place and
     /// what to do, if the state is damaged, locked, read-only, not private, of another program or a newer version, made
-    /// under another key, or without its key. Nothing was changed then.
-    package init(path: String, schema: StateSchema = .current) throws(StoreError) {
+    /// under another key, or without its key. Nothing was changed then. `committed` gets the time that each commit of
+    /// the writer took, on its thread.
+    package init(
+        path: String, schema: StateSchema = .current, committed: @escaping @Sendable (Duration) -> Void = { _ in }
+    ) throws(StoreError) {
         // Makes `write` return an error at the file size limit, as for a full disk.
         signal(SIGXFSZ, SIG_IGN)
         let file = try StateFile(path: path, schema: schema)
         let (place, key) = (file.place, file.key)
-        let writing = StoreWriting(file)
+        let writing = StoreWriting(file, committed)
         let reading = StoreReading(StoreRecords(try place.open(isReadOnly: true), key, place))
         self.key = key
         self.place = place

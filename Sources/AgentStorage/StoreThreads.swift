@@ -16,9 +16,11 @@ extension StoreRecords {
 final class StoreWriting {
     private var file: StateFile?
     private var records: StoreRecords?
+    private let committed: (Duration) -> Void
 
-    init(_ file: StateFile) {
+    init(_ file: StateFile, _ committed: @escaping (Duration) -> Void) {
         self.file = file
+        self.committed = committed
         records = StoreRecords(file.database, file.key, file.place)
     }
 
@@ -40,7 +42,11 @@ final class StoreWriting {
             lost = (lost ?? records.attempt("RELEASE body")).map { failure ?? $0 }
             ended.append((tell, failure))
         }
-        if lost == nil { lost = records.attempt("COMMIT") }
+        if lost == nil {
+            let start = ContinuousClock.now
+            lost = records.attempt("COMMIT")
+            if lost == nil { committed(start.duration(to: .now)) }
+        }
         if records.isInTransaction { _ = records.attempt("ROLLBACK") }
         for (tell, failure) in ended { tell(failure ?? lost) }
     }

@@ -75,6 +75,7 @@ struct ConfigReading {
         environments(declared, &reader, &config)
         let environments = ConfigNames("name", of: object["environments"])
         principals(&reader, &config, in: environments)
+        section("metrics", &reader) { scrapeToken(&$0, &config) }
         let names = ConfigNames("id", of: object["principals"], or: [Principal.shared.id])
         section("policy", &reader) { config.policy = Policy(rules: rules(&$0, in: environments, by: names)) }
         reader.refuseUnknown()
@@ -186,5 +187,8 @@ struct ConfigReading {
             issues.append(JSONError(path: path, detail: detail))
         }
         config.sharedToken = CredentialDigest(of: text.utf8)
+        if config.sharedToken == config.scrapeToken {
+            issues.append(JSONError(path: path, detail: "is the token of metrics as well; give metrics its own"))
+        }
     }
 }

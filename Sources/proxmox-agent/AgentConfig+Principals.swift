@@ -10,7 +10,10 @@ extension ConfigReading {
         each("principals", &reader) { index, reader in
             let id = self.id(&reader, among: config.principals)
             let certificate = self.certificate(&reader, config)
-            let token = self.token(&reader, isNeeded: reader.value("cert_sha256") == nil)
+            let token = self.token(
+                &reader,
+                missing: reader.value("cert_sha256") != nil
+                    ? nil : "is missing; proxmox-agent token new ID makes a token and prints this key")
             let roles = set("roles", Self.roleForm, &reader, Role.init(rawValue:))
             reader.require("roles", "a list, each " + Self.roleForm)
             let limit = self.environments(&reader, among: environments)
@@ -32,6 +35,22 @@ extension ConfigReading {
                     roles: Role.allCases.filter { roles?.contains($0) ?? false }, token: token?.digest,
                     certificate: certificate))
         }
+    }
+
+    /// The token of `metrics`, which is nobody else's.
+    func scrapeToken(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
+        let token = token(&reader, missing: "is missing; openssl rand -hex 32 > FILE makes a token for token_file")
+        guard let token else { return }
+        if let other = config.principals.first(where: { $0.token == token.digest }) {
+            reader.report(token.key, "is the token of principals[\(other.index)] too; give metrics its own")
+        }
+        if config.environments.contains(where: { environment in
+            !environment.settings.isSimulator
+                && CredentialDigest(of: environment.secret.reveal().utf8) == token.digest
+        }) {
+            reader.report(token.key, "is a PVE token's secret as well; give metrics its own")
+        }
+        config.scrapeToken = token.digest
     }
 
     private func certificate(_ reader: inout ObjectReader, _ config: AgentConfig) -> CredentialDigest? {
@@ -74,13 +93,13 @@ extension ConfigReading {
 
     /// The token, which may be given in one of several ways. A wrong value may be the token itself, by mistake, so it
     /// is not repeated.
-    private func token(_ reader: inout ObjectReader, isNeeded: Bool) -> (key: String, digest: CredentialDigest)? {
+    private func token(
+        _ reader: inout ObjectReader, missing: String?
+    ) -> (key: String, digest: CredentialDigest)? {
         let forms = ["token_sha256", "token_env", "token_file"]
         let given = forms.compactMap { key in reader.value(key).map { (key: key, value: $0) } }
         guard let (key, value) = given.first else {
-            if isNeeded {
-                reader.report(forms[0], "is missing; proxmox-agent token new ID makes a token and prints this key")
-            }
+            if let missing { reader.report(forms[0], missing) }
             return nil
         }
         guard given.count == 1 else {

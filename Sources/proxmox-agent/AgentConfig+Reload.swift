@@ -5,11 +5,11 @@ import StrictJSON
 
 extension AgentConfig {
     /// The keys that take effect without a restart.
-    private static let reloadable: Set = ["principals", "policy"]
+    private static let reloadable: Set = ["principals", "policy", "metrics"]
 
-    /// Whether both have the same callers, with the same tokens, and the same rules.
+    /// Whether both have the same callers, with the same tokens, the same rules, and the same scrape token.
     func isInForce(after other: AgentConfig) -> Bool {
-        Set(credentials) == Set(other.credentials) && policy == other.policy
+        Set(credentials) == Set(other.credentials) && policy == other.policy && scrapeToken == other.scrapeToken
     }
 
     /// Where the file of `new` differs from this one's in settings that need a restart, as `environments[0].base_url`.

@@ -74,6 +74,8 @@ struct AgentConfig: Sendable {
     /// The digest of the shared token; `nil` if none is set.
     var sharedToken: CredentialDigest?
     var principals: [Holder] = []
+    /// The digest of the token that may read figures; `nil` if none is set.
+    var scrapeToken: CredentialDigest?
     var policy = Policy()
     /// The file as it was read.
     var document = JSONObject()
@@ -127,6 +129,9 @@ extension AgentConfig {
         ("principals[].cert_sha256", "the SHA-256 of their client certificate, instead of a token or beside it"),
         ("principals[].roles", "one or more of viewer, operator, approver, auditor; required"),
         ("principals[].environments", "where the roles apply; everywhere"),
+        ("metrics.token_sha256", "the SHA-256 of the token for GET /metrics; without one, loopback needs none"),
+        ("metrics.token_env", "or the variable that holds the token"),
+        ("metrics.token_file", "or the file that does; $CREDENTIALS_DIRECTORY is understood"),
         ("policy.rules[].id", "the rule's name in decisions, 1 to 64 of a-z 0-9 - _ .; required"),
         ("policy.rules[].effect", "deny or require_approval; required"),
         ("policy.rules[].approvals", "how many approvals require_approval asks for, 1 to 10; 1"),

@@ -8,6 +8,8 @@ final class DiskFloor: Sendable {
     private struct Place {
         let directory: String
         let name: String
+        /// The name as a label.
+        let label: String
         let code: ErrorCode
     }
 
@@ -26,8 +28,10 @@ final class DiskFloor: Sendable {
     /// With a `floor` of 0 bytes there is never a shortage.
     init(auditLog: String, state: String, floor: Int) {
         places = [
-            Place(directory: PrivateFile.directory(of: auditLog), name: "audit log", code: .auditUnavailable),
-            Place(directory: PrivateFile.directory(of: state), name: "state", code: .storeUnavailable),
+            Place(
+                directory: PrivateFile.directory(of: auditLog), name: "audit log", label: "audit_log",
+                code: .auditUnavailable),
+            Place(directory: PrivateFile.directory(of: state), name: "state", label: "state", code: .storeUnavailable),
         ]
         self.floor = UInt64(max(0, floor))
     }
@@ -44,12 +48,24 @@ final class DiskFloor: Sendable {
         }
     }
 
-    /// `statvfs(3)`. If it fails, no shortage is reported; the next write reports the error.
-    private func shortage(at place: Place) -> ServiceError? {
+    var floorBytes: Int { Int(clamping: floor) }
+
+    /// The free bytes of each place, as far as they can be determined.
+    func free() -> [(place: String, bytes: Int?)] {
+        places.map { place in (place.label, Self.free(in: place.directory).map { Int(clamping: $0) }) }
+    }
+
+    /// `statvfs(3)`; `nil` if it fails.
+    private static func free(in directory: String) -> UInt64? {
         var info = statvfs()
-        guard statvfs(place.directory, &info) == 0 else { return nil }
+        guard statvfs(directory, &info) == 0 else { return nil }
         let (free, overflows) = UInt64(info.f_bavail).multipliedReportingOverflow(by: UInt64(info.f_frsize))
-        guard !overflows, free < floor else { return nil }
+        return overflows ? .max : free
+    }
+
+    /// If the space cannot be determined, no shortage is reported; the next write reports the error.
+    private func shortage(at place: Place) -> ServiceError? {
+        guard let free = Self.free(in: place.directory), free < floor else { return nil }
         return ServiceError(
             place.code,
             "\(free) bytes are free on the file system of the \(place.name), and limits.min_free_bytes is \(floor): until "

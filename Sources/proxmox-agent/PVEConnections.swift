@@ -15,12 +15,12 @@ final class PVEConnections: Sendable {
     private let transports: [CurlTransport]
     private let simulators: [SimulatorServer]
 
-    init(_ config: AgentConfig, log: Logger) throws(StartError) {
+    init(_ config: AgentConfig, countedBy figures: AgentFigures? = nil, log: Logger) throws(StartError) {
         do { loop = try CurlLoop() } catch { throw StartError("libcurl: \(error)") }
         var managedEnvironments: [ManagedEnvironment] = []
         var transports: [CurlTransport] = []
         var simulators: [SimulatorServer] = []
-        for environment in config.environments {
+        for (number, environment) in config.environments.enumerated() {
             var curl: CurlConfiguration
             switch environment.endpoint {
             case .remote(let origin, let trust): curl = CurlConfiguration(origin: origin, trust: trust)
@@ -38,7 +38,8 @@ final class PVEConnections: Sendable {
             transports.append(transport)
             // All together leave a caller's share room for others, as long as there are few environments.
             let maxWaiting = max(4, min(64, 96 / config.environments.count))
-            managedEnvironments.append(try Self.managed(environment, transport, maxWaiting))
+            let counted = figures.map { MeteredTransport(transport, $0, environment: number) }
+            managedEnvironments.append(try Self.managed(environment, counted ?? transport, maxWaiting))
         }
         self.managedEnvironments = managedEnvironments
         self.transports = transports
@@ -56,7 +57,7 @@ final class PVEConnections: Sendable {
     }
 
     private static func managed(
-        _ environment: AgentConfig.Environment, _ transport: CurlTransport, _ maxWaiting: Int
+        _ environment: AgentConfig.Environment, _ transport: any HTTPTransport, _ maxWaiting: Int
     ) throws(StartError) -> ManagedEnvironment {
         let name = environment.settings.name
         do throws(PVEToken.Invalid) {

@@ -8,6 +8,7 @@ import CurlHTTP
 import FoundationEssentials
 import HTTPMessage
 import Logging
+import Metrics
 import MicroHTTPD
 import PVESimulator
 import ProxmoxVE
@@ -26,6 +27,7 @@ final class Agent: Sendable {
     private let authenticator: Authenticator
     private let upstreams: PVEConnections
     private let failures: AuthFailures
+    private let figures: AgentFigures
     /// The configuration that was last read and valid.
     private let current: Mutex<AgentConfig>
 
@@ -42,14 +44,21 @@ final class Agent: Sendable {
         self.config = config
         self.log = log
         current = Mutex(config)
-        do throws(StoreError) { store = try SQLiteStore(path: config.statePath) } catch {
+        let figures = AgentFigures(config)
+        self.figures = figures
+        do throws(StoreError) {
+            store = try SQLiteStore(path: config.statePath, committed: { figures.storeCommit.add($0) })
+        } catch {
             throw StartError(error.detail)
         }
         let mark: AuditMark?
         do throws(StoreError) { mark = try await store.read { $0.mark } } catch { throw StartError(error.detail) }
         // Before the log is opened: once it is open, its head must get stored.
-        upstreams = try PVEConnections(config, log: log)
-        do throws(AuditError) { audit = try FileAuditSink(path: config.auditLogPath, continuing: mark?.head) } catch {
+        upstreams = try PVEConnections(config, countedBy: figures, log: log)
+        do throws(AuditError) {
+            audit = try FileAuditSink(
+                path: config.auditLogPath, continuing: mark?.head, synced: { figures.auditSync.add($0) })
+        } catch {
             throw StartError("\(error)")
         }
         let throttle = Throttle(config.serving.rates)
@@ -58,11 +67,12 @@ final class Agent: Sendable {
         let ports = Ports(
             audit: audit, store: store, log: log, now: now,
             frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },
-            shortage: { disk.shortage() }, wrote: { throttle.wrote($1, for: $0) }, reached: reached)
+            shortage: { disk.shortage() }, wrote: { throttle.wrote($1, for: $0) }, reached: reached,
+            observed: { figures.count($0) })
         service = ControlPlane(
             managedEnvironments: upstreams.managedEnvironments, ports: ports, rules: config.rules, key: store.key,
             limits: config.limits)
-        authenticator = Authenticator(config.credentials)
+        authenticator = Authenticator(config.credentials, scrapeToken: config.scrapeToken)
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
         }
@@ -74,7 +84,7 @@ final class Agent: Sendable {
         }
         let handler = AgentHandler(
             service: service, authenticator: authenticator, accessLog: accessLog ?? LoggedAccess(log: log),
-            failures: failures, throttle: throttle)
+            failures: failures, throttle: throttle, meter: AgentMeter(figures, service, store, audit, disk))
         do throws(ServerError) {
             let options = config.serverOptions(log)
             server =
@@ -145,7 +155,7 @@ final class Agent: Sendable {
                 return
             }
             service.access.replace(new.rules)
-            authenticator.replace(new.credentials)
+            authenticator.replace(new.credentials, scrapeToken: new.scrapeToken)
             current.withLock { $0 = new }
             log.notice(
                 "configuration put in force",
@@ -156,6 +166,7 @@ final class Agent: Sendable {
         }
         if let tls = new.tls {
             server.replace(tls)
+            figures.certificateEnd.withLock { if $0 != nil { $0 = tls.validity.upperBound } }
             log.info("\(new.tlsLine ?? "")")
         }
         for warning in new.warnings(at: server.address) { log.warning("\(warning)") }

@@ -65,6 +65,7 @@ struct AuditFullDiskTests {
         await #expect(throws: AuditError.self) { try await sink.append(Self.large(8000), .now) }
         await #expect(throws: AuditError.self) { try await sink.append(Self.large(8000), .soon) }
         let fault = try #require(sink.fault)
+        #expect(sink.faultCause == .full)
         #expect(fault.description.contains("No space left on device"))
         #expect(sink.head == head)
         #expect(try place.read(place.log).count == size, "what was written of it is cut off")

@@ -45,6 +45,7 @@ struct AuditRotationTests {
         await #expect(throws: AuditError.self) { try await sink.append(.sample(8), .now) }
         await #expect(throws: AuditError.self) { try await sink.append(.sample(9), .soon) }
         let fault = try #require(sink.fault)
+        #expect(sink.faultCause == .changed)
         #expect(fault.description.contains("underneath the running agent"))
         #expect(fault.description.contains(place.log))
         #expect(sink.head == head)

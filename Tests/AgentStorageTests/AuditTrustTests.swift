@@ -82,6 +82,7 @@ struct AuditTrustTests {
         let sink = try place.sink(continuing: head)
         #expect(try await eventually { sink.fault != nil })
         #expect(sink.fault?.description.contains("\(place.log):10: does not continue record 9") == true)
+        #expect(sink.faultCause == .chain)
         await #expect(throws: AuditError.self) { try await sink.append(.sample(1), .now) }
         await #expect(throws: AuditError.self) { try await sink.reopen() }
         #expect(sink.fault != nil, "the same file is as broken as before")

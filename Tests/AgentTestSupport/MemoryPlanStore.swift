@@ -91,6 +91,15 @@ package final class MemoryPlanStore: PlanStore {
             }
         }
 
+        func tally() -> StoreTally {
+            var tally = StoreTally()
+            let all = plans(PlanFilter())
+            tally.plans = Dictionary(grouping: all, by: \.state).mapValues(\.count)
+            tally.operations = Dictionary(grouping: operations(OperationFilter()), by: \.state).mapValues(\.count)
+            tally.oldestAwaiting = all.last { $0.state == .awaitingApproval }?.createdAt
+            return tally
+        }
+
         func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date) {
             let plans = plans(PlanFilter()).filter { $0.state.isEnded && $0.state != .unknown }
             for id in Self.forgotten(plans.map { ($0.id, $0.endedAt) }, endedBefore: date, keeping: count) {

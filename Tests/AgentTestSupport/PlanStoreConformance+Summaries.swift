@@ -1,5 +1,6 @@
 internal import AgentModel
 internal import AgentService
+internal import FoundationEssentials
 internal import StrictJSON
 
 /// Lists in outline, and what keys take up.
@@ -60,6 +61,34 @@ extension PlanStoreConformance {
         let use = try await store.read { ($0.keyUse(of: "bot"), $0.keyUse(of: "nobody")) }
         try require(use.0 == KeyUse(count: 2, bytes: 150), "keys are counted by principal")
         try require(use.1 == KeyUse(count: 0, bytes: 0), "who has none has none")
+        try await clear()
+    }
+}
+
+/// Counting everything.
+extension PlanStoreConformance {
+    func checkTally() async throws {
+        try require(try await store.read { $0.tally() } == StoreTally(), "an empty store counts nothing")
+        let first = Date.sample.addingTimeInterval(-100)
+        let awaiting = try [(1, Date.sample), (2, first), (3, Date.sample)].map { number, createdAt in
+            Plan.sample(
+                try .sample(.stopVM, "vm/101"), number: UInt64(number), approvals: 1, createdAt: createdAt)
+        }
+        let approved = try Self.plan(4)
+        let operation = Operation(
+            id: .sample(1, .operation), plan: approved, approvals: [], createdAt: .sample)
+        try await store.write { records in
+            for plan in awaiting + [approved] { records.put(plan) }
+            var ended = awaiting[0]
+            _ = ended.move(to: .cancelled, at: .sample)
+            records.put(ended)
+            records.put(operation)
+        }
+        let tally = try await store.read { $0.tally() }
+        try require(
+            tally.plans == [.awaitingApproval: 2, .approved: 1, .cancelled: 1], "plans are counted by state")
+        try require(tally.operations == [.queued: 1], "operations are counted by state")
+        try require(tally.oldestAwaiting == first, "the oldest plan that waits is known, not one that waited before")
         try await clear()
     }
 }

@@ -25,6 +25,7 @@ package struct PlanStoreConformance {
         try await checkWholeOperations()
         try await checkRequests()
         try await checkSummaries()
+        try await checkTally()
         try await checkFreezes()
         try await checkMark()
         try await checkStandings()

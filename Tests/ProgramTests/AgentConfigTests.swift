@@ -124,7 +124,8 @@ struct AgentConfigTests {
         "policy.rules[].approvals": 10, "policy.rules[].reason": "because", "policy.rules[].environments": ["home"],
         "policy.rules[].actions": ["start_vm"], "policy.rules[].targets": ["vm/*", "vm/101", "*"],
         "policy.rules[].tags": ["Prod"], "policy.rules[].principals": ["operator"],
-        "limits.environment_operations": 1000, "limits.auth_delay_ms": 0,
+        "metrics.token_sha256": .string(ConfigCallersTests.digest), "metrics.token_env": "S",
+        "metrics.token_file": "/dev/null", "limits.environment_operations": 1000, "limits.auth_delay_ms": 0,
         "environments[].base_url": "https://pve.lan", "environments[].token_id": "agent@pve!home",
         "environments[].token_secret_env": "S", "environments[].token_secret_file": "/dev/null",
         "environments[].tls.ca_file": .string(authority),
@@ -183,7 +184,10 @@ struct AgentConfigTests {
     }
 
     @Test func `each key that is taken is documented`() throws {
-        let sections = [("", ""), ("tls", "tls."), ("plans", "plans."), ("limits", "limits."), ("log", "log.")]
+        let sections = [
+            ("", ""), ("tls", "tls."), ("plans", "plans."), ("limits", "limits."), ("log", "log."),
+            ("metrics", "metrics."),
+        ]
         var taken: Set<String> = []
         func collect(_ text: String, _ prefix: String) throws {
             let line = try #require(Self.wrong(text).first { $0.contains("unknown key; known here: ") })
@@ -200,7 +204,7 @@ struct AgentConfigTests {
         try collect(#"{"policy":{"rules":[{"nonsense":1}]}}"#, "policy.rules[].")
         let groups: Set = [
             "tls", "environments", "plans", "limits", "log", "environments[].tls", "principals", "policy",
-            "policy.rules",
+            "policy.rules", "metrics",
         ]
         #expect(taken.subtracting(groups) == Set(AgentConfig.keys.map(\.key)))
     }

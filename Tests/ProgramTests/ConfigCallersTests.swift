@@ -28,6 +28,48 @@ struct ConfigCallersTests {
 
     private static func name(_ text: String) throws -> EnvironmentName { try #require(EnvironmentName(text)) }
 
+    // MARK: The scrape token
+
+    @Test func `the scrape token is read, and belongs to nobody else`() throws {
+        func document(_ metrics: String, principals: String = "") -> String {
+            Self.document(principals: principals).dropLast(1) + ",\"metrics\":\(metrics)}"
+        }
+        func wrong(_ text: String, _ more: [String: String] = [:]) -> [String] {
+            AgentConfigTests.wrong(text, Self.variables.merging(more) { $1 })
+        }
+        let config = try AgentConfigTests.config(document(#"{"token_env":"T"}"#), Self.variables)
+        #expect(config.scrapeToken == CredentialDigest(of: Self.token.utf8))
+        #expect(config.credentials.isEmpty)
+        #expect(try AgentConfigTests.config(Self.document(), Self.variables).scrapeToken == nil)
+        #expect(
+            wrong(document("{}")) == [
+                "metrics.token_sha256: is missing; openssl rand -hex 32 > FILE makes a token for token_file"
+            ])
+        let alice = #"{"id":"alice","roles":["viewer"],"token_env":"T"}"#
+        #expect(
+            wrong(document(#"{"token_sha256":"\#(Self.digest)"}"#, principals: alice)) == [
+                "metrics.token_sha256: is the token of principals[0] too; give metrics its own"
+            ])
+        #expect(
+            wrong(document(#"{"token_env":"P"}"#), ["S": Self.token, "P": Self.token]) == [
+                "metrics.token_env: is a PVE token's secret as well; give metrics its own"
+            ])
+        #expect(
+            wrong(document(#"{"token_env":"T"}"#), [AgentConfig.tokenVariable: Self.token]) == [
+                "\(AgentConfig.tokenVariable): is the token of metrics as well; give metrics its own"
+            ])
+    }
+
+    @Test func `another scrape token takes effect without a restart`() throws {
+        let configs = try ["T", "U"].map { name in
+            try AgentConfigTests.config(
+                Self.document().dropLast(1) + #","metrics":{"token_env":"\#(name)"}}"#, Self.variables)
+        }
+        let (old, new) = (configs[0], configs[1])
+        #expect(!new.isInForce(after: old) && old.isInForce(after: old))
+        #expect(old.needsRestart(for: new).isEmpty)
+    }
+
     // MARK: What is right
 
     @Test func `principals are read with their tokens, roles and environments`() throws {

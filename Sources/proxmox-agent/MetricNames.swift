@@ -1,0 +1,107 @@
+import Metrics
+
+/// Every metric that the agent shows. docs/monitoring lists them by this table.
+enum MetricNames {
+    // MARK: Requests
+
+    static let requests = MetricFamily(
+        "proxmox_agent_http_requests", .counter, ["route", "method", "status"],
+        "Answers, by the route's template; none for paths and methods without a route")
+    static let requestTime = MetricFamily(
+        "proxmox_agent_http_request_duration_seconds", .histogram, ["route", "method"],
+        "Time from the complete request to its answer")
+    static let inFlight = MetricFamily(
+        "proxmox_agent_http_requests_in_flight", .gauge, [], "Requests that have no answer yet, with this one")
+    static let httpRefusals = MetricFamily(
+        "proxmox_agent_http_refusals", .counter, ["reason"],
+        "Requests refused before a route was asked; requests, urgent_requests and stored_bytes are the limits of one caller"
+    )
+    static let authFailures = MetricFamily(
+        "proxmox_agent_auth_failures", .counter, ["credentials"],
+        "Failed authentications, with wrong credentials or with none")
+
+    // MARK: Decisions and changes
+
+    static let refusals = MetricFamily(
+        "proxmox_agent_refusals", .counter, ["code"], "Requests that the service refused, by error code")
+    static let decisions = MetricFamily(
+        "proxmox_agent_decisions", .counter, ["action", "risk", "outcome"],
+        "What policy said to new requests: allowed, approval_required or denied")
+    static let plans = MetricFamily(
+        "proxmox_agent_plans", .gauge, ["state"], "Stored plans, with those of reads and dry runs")
+    static let oldestAwaiting = MetricFamily(
+        "proxmox_agent_approval_oldest_age_seconds", .gauge, [],
+        "Age of the oldest plan that awaits approval; 0 if none does")
+    static let operations = MetricFamily("proxmox_agent_operations", .gauge, ["state"], "Stored operations")
+    static let operationTime = MetricFamily(
+        "proxmox_agent_operation_duration_seconds", .histogram, ["environment", "action", "result"],
+        "Time from the apply to the end of an operation, by the state that it ended in")
+    static let freezes = MetricFamily("proxmox_agent_freezes", .gauge, [], "Freezes in force")
+    static let isFrozen = MetricFamily(
+        "proxmox_agent_environment_frozen", .gauge, ["environment"], "Whether a freeze covers the environment")
+
+    // MARK: Proxmox VE
+
+    static let callTime = MetricFamily(
+        "proxmox_agent_pve_call_duration_seconds", .histogram, ["environment", "class"],
+        "Time of one request to PVE, each try alone: read, change, or probe")
+    static let callErrors = MetricFamily(
+        "proxmox_agent_pve_call_errors", .counter, ["environment", "class", "reason"],
+        "Requests to PVE that failed; refused are those with a status over 399")
+    static let isUp = MetricFamily(
+        "proxmox_agent_environment_up", .gauge, ["environment"], "Whether PVE answered the last probe")
+    static let probedAt = MetricFamily(
+        "proxmox_agent_environment_probe_timestamp_seconds", .gauge, ["environment"], "When PVE was last probed")
+    static let environment = MetricFamily(
+        "proxmox_agent_environment", .info, ["environment", "pve_version", "simulator"],
+        "What PVE said that it is, at the last probe that it answered")
+
+    // MARK: Audit log and state
+
+    static let auditRecords = MetricFamily(
+        "proxmox_agent_audit_records", .counter, ["kind"], "Records in the audit log, without those of the log itself")
+    static let auditFailures = MetricFamily(
+        "proxmox_agent_audit_append_failures", .counter, [], "Records that the audit log did not take")
+    static let auditSync = MetricFamily(
+        "proxmox_agent_audit_sync_duration_seconds", .histogram, [], "Time of one sync of the audit log")
+    static let auditQueue = MetricFamily(
+        "proxmox_agent_audit_queue_length", .gauge, [], "Records that wait for the audit log's writer")
+    static let auditHead = MetricFamily(
+        "proxmox_agent_audit_head_sequence", .gauge, [], "Number of the newest synced record")
+    static let auditFault = MetricFamily(
+        "proxmox_agent_audit_fault", .gauge, ["cause"],
+        "Whether the audit log takes no records, and why: full, unusable, changed by others, or a broken chain")
+    static let storeUp = MetricFamily(
+        "proxmox_agent_store_up", .gauge, [], "Whether the state could be read for this scrape")
+    static let storeCommit = MetricFamily(
+        "proxmox_agent_store_commit_duration_seconds", .histogram, [], "Time of one commit to the state")
+    static let storeWrites = MetricFamily(
+        "proxmox_agent_store_writes", .counter, [], "Writes to the state; several share one commit")
+    static let storeQueue = MetricFamily(
+        "proxmox_agent_store_queue_length", .gauge, [], "Writes that wait for the state's writer")
+
+    // MARK: The process and its machine
+
+    static let diskFree = MetricFamily(
+        "proxmox_agent_disk_free_bytes", .gauge, ["place"], "Free space on the file systems of audit log and state")
+    static let diskFloor = MetricFamily(
+        "proxmox_agent_disk_floor_bytes", .gauge, [], "Free space below which nothing new starts, limits.min_free_bytes"
+    )
+    static let certificateEnd = MetricFamily(
+        "proxmox_agent_certificate_expiry_timestamp_seconds", .gauge, [],
+        "When the listener's certificate expires; missing without TLS")
+    static let build = MetricFamily("proxmox_agent_build", .info, ["version"], "The version of the program")
+    static let cpu = MetricFamily("process_cpu_seconds", .counter, [], "Time on processors, user and system")
+    static let resident = MetricFamily("process_resident_memory_bytes", .gauge, [], "Resident memory")
+    static let virtual = MetricFamily("process_virtual_memory_bytes", .gauge, [], "Virtual memory")
+    static let openFiles = MetricFamily("process_open_fds", .gauge, [], "Open file descriptors")
+    static let maxFiles = MetricFamily("process_max_fds", .gauge, [], "Largest number of open file descriptors")
+    static let startedAt = MetricFamily("process_start_time_seconds", .gauge, [], "When the process started")
+
+    static let all = [
+        requests, requestTime, inFlight, httpRefusals, authFailures, refusals, decisions, plans, oldestAwaiting,
+        operations, operationTime, freezes, isFrozen, callTime, callErrors, isUp, probedAt, environment, auditRecords,
+        auditFailures, auditSync, auditQueue, auditHead, auditFault, storeUp, storeCommit, storeWrites, storeQueue,
+        diskFree, diskFloor, certificateEnd, build, cpu, resident, virtual, openFiles, maxFiles, startedAt,
+    ]
+}
