@@ -190,12 +190,23 @@ struct MetricsTests {
         }
     }
 
-    @Test func `every metric is in the documents`() throws {
+    @Test func `every metric is in the documents, and what dashboard and alerts name is there`() throws {
         let rows = MetricNames.all.map { family in
             let labels = family.labels.map { "`\($0)`" }.joined(separator: ", ")
             return "| `\(family.sampleName)` | \(family.kind.rawValue) | \(labels) | \(family.help) |"
         }
         try Documents.expectTable("docs/monitoring/README.md", under: "| metric | type | labels | meaning |", rows)
         #expect(Set(MetricNames.all.map(\.name)).count == MetricNames.all.count)
+        let known = Set(
+            MetricNames.all.flatMap { family in
+                family.kind == .histogram
+                    ? ["_bucket", "_sum", "_count"].map { family.name + $0 } : [family.sampleName]
+            })
+        for file in ["grafana-dashboard.json", "alerts.yml", "alerts_test.yml"] {
+            let text = try Documents.text("docs/monitoring/\(file)")
+            let named = Set(text.matches(of: /\b(proxmox_agent|process)_[a-z0-9_]+/).map { String($0.output.0) })
+            #expect(named.count > 5, "\(file)")
+            #expect(named.subtracting(known) == [], "\(file)")
+        }
     }
 }
