@@ -29,7 +29,7 @@ include-name = "DELETE /v1/freeze"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
 END
 python schemathesis schemathesis==4.32.5
-cd "$work"
+cd "$work" || exit
 "$venv/bin/schemathesis" --config-file "$work/schemathesis.toml" run "$work/openapi.json" --url "$base" \
     --header "Authorization: Bearer $operator_token" --checks all --mode all --max-examples "${EXAMPLES:-100}" \
     --workers 2 --continue-on-failure --generation-database none --no-color >"$work/report" || {
