@@ -44,6 +44,18 @@ cmhd_watch_next(int watch, uint64_t numbers[64]) {
     return count;
 }
 
+/* MHD_SIZE_UNKNOWN is a macro with a cast: not visible in Swift. */
+static inline struct MHD_Response *
+cmhd_create_stream(size_t block, MHD_ContentReaderCallback read, void *cls, MHD_ContentReaderFreeCallback done) {
+    return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, block, read, cls, done);
+}
+
+/* MHD_set_response_options is variadic. Without chunks the body ends with the connection. */
+static inline void
+cmhd_forbid_chunks(struct MHD_Response *response) {
+    (void) MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+}
+
 /* MHD_start_daemon is variadic: not callable from Swift. Every option goes into one array. */
 static inline struct MHD_Daemon *
 cmhd_start_daemon(unsigned int flags, MHD_AccessHandlerCallback handler, void *cls,

@@ -57,7 +57,7 @@ package final class Throttle: Sendable {
         switch admission.lane {
         case .health: return Quota(items: [], exceeded: nil)
         case .urgent: return state.withLock { take(.urgent, admission.party, &$0) }
-        case .ordinary:
+        case .ordinary, .stream:
             return state.withLock { state in
                 let stored = item(.storedBytes, admission.party, &state, taking: 0)
                 guard stored.remaining > 0 else { return Quota(items: [stored], exceeded: stored) }

@@ -30,6 +30,8 @@ package struct Admission: Sendable, Hashable {
         case urgent
         /// Health checks of the process.
         case health
+        /// Requests whose response may be a stream; a stream keeps its place to its end.
+        case stream
     }
 
     package let party: Party

@@ -5,6 +5,8 @@ package struct Response: Sendable {
     package var status: HTTPResponse.Status
     package var fields: HTTPFields
     package var body: Body
+    /// What is sent instead of ``body``, for as long as the stream goes on. The connection is closed afterwards.
+    package var stream: ResponseStream?
     /// What happens to the connection; anything but `.keep` is for simulators and refusals.
     package var ending: Ending
 

@@ -18,6 +18,8 @@ final class Connection: Sendable {
         case answering
         /// A response is being sent.
         case sending
+        /// A stream is being sent. It ends by itself, or falls behind and is cut off.
+        case streaming
     }
 
     /// Valid until `ConnectionRegistry.remove` returns, which is what the registry's lock is for.
@@ -66,7 +68,7 @@ final class Connection: Sendable {
     func isStalled(at now: UInt64, _ options: HTTPServer.Options) -> Bool {
         func isPast(_ limit: Duration, since start: UInt64) -> Bool { now > start &+ UInt64(limit.nanoseconds) }
         switch phase {
-        case .answering: return false
+        case .answering, .streaming: return false
         case .receiving:
             return isPast(options.transferTimeout, since: start)
                 || (isPast(options.requestTimeout, since: start) && !hasUnread)
@@ -85,7 +87,7 @@ final class Connection: Sendable {
     /// Since when it can be closed without harm: it is idle, or its client reads nothing; `nil` while it is needed.
     func idleSince(at now: UInt64) -> UInt64? {
         switch phase {
-        case .answering: return nil
+        case .answering, .streaming: return nil
         case .waiting, .receiving: return start
         case .sending:
             let moved = moved.load(ordering: .relaxed)

@@ -32,10 +32,11 @@ import HTTPMessage
         Int(unsafe MHD_get_connection_values_n(raw, .HEADER_KIND, visit, context))
     }
 
-    /// `MHD_suspend_connection`: only in the access handler, which then returns `MHD_YES`.
+    /// `MHD_suspend_connection`: only in the access handler, which then returns `MHD_YES`, or while a stream is read,
+    /// which then returns 0.
     func suspend() { unsafe MHD_suspend_connection(raw) }
 
-    /// `MHD_resume_connection`: exactly once after each `suspend`; the access handler is then called again.
+    /// `MHD_resume_connection`: exactly once after each `suspend`; what suspended is then called again.
     func resume() { unsafe MHD_resume_connection(raw) }
 
     /// `MHD_queue_response`; `MHD_NO` if the connection is in no state to be answered.
@@ -55,6 +56,22 @@ import HTTPMessage
     init?(_ body: Response.Body, to connection: Connection) {
         let made = unsafe body.count > Self.copiedBodyBytes ? Self.reading(body, connection) : Self.copying(body.bytes)
         guard let made = unsafe made else { return nil }
+        unsafe raw = unsafe made
+    }
+
+    /// A body of unknown length; the reply to HEAD has none. Fails if memory is short.
+    init?(_ stream: ResponseStream, through reader: StreamReader, toHead: Bool) {
+        // Released in `StreamReader.free`, which libmicrohttpd calls after the last use of the response.
+        let context = unsafe Unmanaged.passRetained(reader).toOpaque()
+        // The block is only used for HTTP/1.0, which knows no chunks.
+        let made = unsafe cmhd_create_stream(1024, StreamReader.read, context, StreamReader.free)
+        guard let made = unsafe made else {
+            unsafe StreamReader.free(context)
+            return nil
+        }
+        // libmicrohttpd (0.9.75) sends the end of the chunks even in reply to HEAD.
+        if toHead { unsafe cmhd_forbid_chunks(made) }
+        stream.begin(on: reader)
         unsafe raw = unsafe made
     }
 

@@ -81,6 +81,11 @@ final class ConnectionRegistry: Sendable {
         }
     }
 
+    /// Cuts a connection off, unless it is closed already.
+    func cut(_ connection: Connection) {
+        state.withLock { if $0.open[connection.descriptor] === connection { $0.cut(connection) } }
+    }
+
     /// Cuts off connections that are idle.
     func cutIdle() { state.withLock { _ = Self.cutIdle(&$0, of: nil, except: nil) } }
 
@@ -161,7 +166,7 @@ final class ConnectionRegistry: Sendable {
 
     var count: Int { state.withLock { $0.open.count } }
 
-    /// Connections whose request is being handled or whose response is being sent.
+    /// Connections whose request is being handled or whose response is being sent, without streams.
     var busy: Int {
         state.withLock { $0.open.values.count { $0.phase == .answering || $0.phase == .sending } }
     }

@@ -22,6 +22,8 @@ final class Exchange: @unchecked Sendable {
         var isAdmitted = false
         /// The response is chosen, or the request is gone: a later result of the handler is dropped.
         var isOver = false
+        /// The response, if it is a stream that is being sent, and its number.
+        var stream: (body: ResponseStream, number: UInt64)?
     }
 
     private let core: ServerCore
@@ -76,7 +78,16 @@ final class Exchange: @unchecked Sendable {
 
     /// The request is over, answered or not.
     func completed() {
-        state.withLock { $0.isOver = true }
+        let (unsent, stream) = state.withLock { state in
+            state.isOver = true
+            return (state.answer.take()?.stream, state.stream.take())
+        }
+        unsent?.close()
+        if let stream {
+            core.unwatch(connection)
+            core.forget(stream: stream.number)
+            stream.body.close()
+        }
         connection.chunked.withLock { $0 = nil }
         leave()
         core.shares.returnBody(heldBytes, of: .source(connection.source))
@@ -182,6 +193,7 @@ final class Exchange: @unchecked Sendable {
     }
 
     private func send(_ answer: Response, on handle: ConnectionHandle) -> MHD_Result {
+        if let stream = answer.stream { return send(answer, stream, on: handle) }
         connection.enter(.sending)
         if let refusal = core.shares.takeAnswer(answer.body.count, of: admission.party) {
             return core.send(core.refusal(refusal, of: request), on: handle, connection)
@@ -190,12 +202,34 @@ final class Exchange: @unchecked Sendable {
         return core.send(answer, on: handle, connection)
     }
 
+    private func send(_ answer: Response, _ stream: ResponseStream, on handle: ConnectionHandle) -> MHD_Result {
+        guard let number = core.add(stream: self) else {
+            stream.close()
+            return refuse(handle, .shuttingDown, unread: false)
+        }
+        connection.enter(.streaming)
+        state.withLock { $0.stream = (stream, number) }
+        core.watch(connection, number)
+        // Added before the stream is noted, it may have missed the server's end.
+        if core.isDraining { stream.finish() }
+        return core.send(answer, stream, on: handle, connection, toHead: request.method == .head)
+    }
+
     // MARK: From any thread
+
+    /// Ends the stream that is being sent: after what was given to it, or at once.
+    func endStream(atOnce: Bool) {
+        guard let stream = state.withLock({ $0.stream?.body }) else { return }
+        if atOnce { stream.close() } else { stream.finish() }
+    }
 
     /// Takes the response, unless another came first, and resumes the connection if it is suspended.
     private func offer(_ answer: Response) {
         let parked = state.withLock { state -> UInt64? in
-            guard !state.isOver else { return nil }
+            guard !state.isOver else {
+                answer.stream?.close()
+                return nil
+            }
             state.isOver = true
             state.answer = answer
             guard let handle = state.suspended.take() else { return nil }
@@ -206,7 +240,7 @@ final class Exchange: @unchecked Sendable {
             return state.number
         }
         if let parked { core.unpark(parked) }
-        leave()
+        if answer.stream == nil { leave() }
     }
 
     /// Gives the place of its party back, once.

@@ -38,8 +38,12 @@ extension HTTPServer {
         package var maxExchanges = 512
         /// The same for one party.
         package var maxExchangesOfParty = Int.max
-        /// The same in each of the other lanes; one party may use a quarter.
+        /// The same in the urgent lane and in that of health checks; one party may use a quarter.
         package var reservedExchanges = 64
+        /// Streams that may be open at the same time, with exchanges of their lane that may become one.
+        package var maxStreams = 2048
+        /// The same for one party.
+        package var maxStreamsOfParty = Int.max
         /// Credentials to serve TLS 1.2 and 1.3 instead of plain TCP; ``HTTPServer/replace(_:)`` changes them.
         package var tls: TLSCredentials?
         /// The current time in seconds since 1970, for the expiry of connected clients' certificates.
@@ -68,6 +72,8 @@ extension HTTPServer.Options {
         options.exchangeDeadline = max(exchangeDeadline, .milliseconds(1))
         options.maxExchanges = max(maxExchanges, 1)
         options.maxExchangesOfParty = max(maxExchangesOfParty, 1)
+        options.maxStreams = max(maxStreams, 1)
+        options.maxStreamsOfParty = max(maxStreamsOfParty, 1)
         options.maxConnectionsOfSource = max(maxConnectionsOfSource, 1)
         return options
     }

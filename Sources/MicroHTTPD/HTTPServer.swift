@@ -69,7 +69,7 @@ package final class HTTPServer: Sendable {
         core.credentials.withLock { if $0 != nil { $0 = credentials } }
     }
 
-    /// Stops accepting, lets running exchanges finish, answers those that still run after `limit` with
+    /// Stops accepting, ends streams, lets running exchanges finish, answers those that still run after `limit` with
     /// `Refusal.shuttingDown`, then closes every connection. Returns when all threads of the server have ended.
     ///
     /// A second call waits for the first one's end. The caller's cancellation has no effect.
@@ -86,6 +86,9 @@ package final class HTTPServer: Sendable {
     /// The number of open connections.
     package var openConnections: Int { core.connections.count }
 
+    /// The number of streams that are being sent.
+    package var openStreams: Int { core.streams }
+
     /// Bytes of request bodies that are held.
     package var heldBodyBytes: Int { core.shares.heldBodyBytes }
 
@@ -98,7 +101,11 @@ package final class HTTPServer: Sendable {
         let end = ContinuousClock.now + limit
         core.drain()
         await core.onClock { acceptor.stop() }
-        while core.connections.busy > 0 && .now < end { await core.pause(.milliseconds(2)) }
+        // A client that reads its stream slowly must not delay the exit.
+        let farewell = min(end, .now + .seconds(1))
+        while (core.connections.busy > 0 && .now < end) || (core.streams > 0 && .now < farewell) {
+            await core.pause(.milliseconds(2))
+        }
         core.stop()
         // The last responses are being sent; a slow client must not delay the exit.
         let grace = ContinuousClock.now + .seconds(1)

@@ -118,10 +118,26 @@ extension ServerCore {
         }
     }
 
+    /// Queues `answer`, whose body is `stream`. The connection is closed afterwards.
+    func send(
+        _ answer: Response, _ stream: ResponseStream, on handle: ConnectionHandle, _ connection: Connection,
+        toHead: Bool
+    ) -> MHD_Result {
+        let reader = StreamReader(stream, handle, connection, in: connections)
+        guard let response = ResponseHandle(stream, through: reader, toHead: toHead) else { return .NO }
+        return queue(answer, response, on: handle, closing: true)
+    }
+
     private func queue(
         _ answer: Response, on handle: ConnectionHandle, _ connection: Connection, closing: Bool
     ) -> MHD_Result {
         guard let response = ResponseHandle(answer.body, to: connection) else { return .NO }
+        return queue(answer, response, on: handle, closing: closing)
+    }
+
+    private func queue(
+        _ answer: Response, _ response: borrowing ResponseHandle, on handle: ConnectionHandle, closing: Bool
+    ) -> MHD_Result {
         for field in answer.fields where !Self.ownedByServer.contains(field.name) {
             if !response.add(field.name.rawName, Self.clean(field.value)) {
                 note("dropped the field \(field.name) of an answer: empty, or out of memory")

@@ -10,6 +10,8 @@ final class ServerCore: Sendable {
         var stage = Stage.serving
         /// Exchanges whose connections are suspended, by number.
         var parked: [UInt64: Exchange] = [:]
+        /// Exchanges whose responses are streams, by number.
+        var streams: [UInt64: Exchange] = [:]
         var lastNumber: UInt64 = 0
         var expiryArmed = false
     }
@@ -48,8 +50,11 @@ final class ServerCore: Sendable {
     func unwatch(_ connection: Connection) { watch.withLock { $0?.remove(connection) } }
 
     private func clientsLeft(_ numbers: [UInt64]) {
-        let gone = state.withLock { state in numbers.compactMap { state.parked[$0] } }
-        gone.forEach { $0.cut(.clientLeft) }
+        let (parked, streams) = state.withLock { state in
+            (numbers.compactMap { state.parked[$0] }, numbers.compactMap { state.streams[$0] })
+        }
+        parked.forEach { $0.cut(.clientLeft) }
+        streams.forEach { $0.endStream(atOnce: true) }
     }
 
     /// Why a complete request must not reach the handler now; `nil` if it may.
@@ -79,13 +84,34 @@ final class ServerCore: Sendable {
 
     func unpark(_ number: UInt64) { state.withLock { $0.parked[number] = nil } }
 
-    /// Only while the connection is suspended.
+    /// Notes that the response to `exchange` is a stream, until ``forget(stream:)``; returns its number, or `nil` if no
+    /// stream may begin any more.
+    func add(stream exchange: Exchange) -> UInt64? {
+        state.withLock { state in
+            guard state.stage == .serving else { return nil }
+            state.lastNumber += 1
+            state.streams[state.lastNumber] = exchange
+            return state.lastNumber
+        }
+    }
+
+    func forget(stream number: UInt64) { state.withLock { $0.streams[number] = nil } }
+
+    /// The number of streams.
+    var streams: Int { state.withLock { $0.streams.count } }
+
+    /// Only while the connection is suspended, or a stream is sent on it.
     func watch(_ connection: Connection, _ number: UInt64) { watch.withLock { $0?.add(connection, number) } }
 
-    /// Refuses new requests from now on; running ones continue.
+    /// Refuses new requests from now on; running ones continue, but streams end. From then on no stream suspends its
+    /// connection any more.
     func drain() {
         draining.store(true, ordering: .sequentiallyConsistent)
-        state.withLock { if $0.stage == .serving { $0.stage = .draining } }
+        let streams = state.withLock { state in
+            if state.stage == .serving { state.stage = .draining }
+            return Array(state.streams.values)
+        }
+        streams.forEach { $0.endStream(atOnce: false) }
     }
 
     /// Refuses all exchanges that still wait for their handlers, so that no connection is suspended any more.

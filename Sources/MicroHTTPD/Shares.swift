@@ -98,10 +98,18 @@ final class Shares: Sendable {
 
 extension HTTPServer.Options {
     fileprivate func exchanges(in lane: Admission.Lane) -> Int {
-        lane == .ordinary ? maxExchanges : reservedExchanges
+        switch lane {
+        case .ordinary: maxExchanges
+        case .stream: maxStreams
+        case .urgent, .health: reservedExchanges
+        }
     }
 
     fileprivate func exchangesOfParty(in lane: Admission.Lane) -> Int {
-        lane == .ordinary ? maxExchangesOfParty : max(1, reservedExchanges / 4)
+        switch lane {
+        case .ordinary: maxExchangesOfParty
+        case .stream: maxStreamsOfParty
+        case .urgent, .health: max(1, reservedExchanges / 4)
+        }
     }
 }

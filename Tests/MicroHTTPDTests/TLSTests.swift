@@ -70,6 +70,30 @@ extension Serving {
             }
         }
 
+        @Test func `sends streams through TLS`() async throws {
+            let stream = ResponseStream()
+            let handler = Handler { _ in
+                var answer = Response(status: .ok)
+                answer.stream = stream
+                return answer
+            }
+            try await TestCertificates.with { papers in
+                let tls = try papers.credentials()
+                try await withServer(handler, { $0.tls = tls }) { server in
+                    async let got = papers.curl(server)
+                    while server.openStreams == 0 { await Latch().wait(within: .milliseconds(1)) }
+                    for number in 0..<200 {
+                        stream.send(Array("part \(number)\n".utf8))
+                        await Latch().wait(within: .milliseconds(number % 50 == 0 ? 20 : 0))
+                    }
+                    stream.finish()
+                    let text = (0..<200).map { "part \($0)\n" }.joined()
+                    let sent = try await got
+                    #expect(sent.text == text)
+                }
+            }
+        }
+
         @Test(arguments: [("-tls1", false), ("-tls1_1", false), ("-tls1_2", true), ("-tls1_3", true)])
         func `takes TLS 1.2 and 1.3 and nothing older`(_ version: String, isTaken: Bool) async throws {
             try await TestCertificates.with { papers in

@@ -56,7 +56,7 @@ struct MessageReader {
         }
     }
 
-    private mutating func line(
+    mutating func line(
         endingWith end: [UInt8], more: () throws(WireError) -> [UInt8]
     ) throws(WireError) -> String {
         while true {

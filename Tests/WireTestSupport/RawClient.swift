@@ -50,6 +50,18 @@ package final class RawClient: Sendable {
         return try await response(toHead: text.hasPrefix("HEAD "), within: limit)
     }
 
+    /// Reads until `text` has come, and returns what came before it: for responses that go on.
+    package func read(through text: String, within limit: Duration = .seconds(5)) async throws(WireError) -> String {
+        try await onQueue { () throws(WireError) in
+            let deadline = ContinuousClock.now + limit
+            return try self.withReader { (reader: inout MessageReader) throws(WireError) in
+                try reader.line(endingWith: Array(text.utf8)) { () throws(WireError) in
+                    try self.socket.read(until: deadline)
+                }
+            }
+        }
+    }
+
     /// Reads until the server ends the connection.
     package func end(within limit: Duration = .seconds(5)) async throws(WireError) -> End {
         try await onQueue { () throws(WireError) in
