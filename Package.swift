@@ -78,6 +78,10 @@ let agent: [Target] = [
         ],
         swiftSettings: strict),
     .target(
+        name: "AgentMCP",
+        dependencies: ["AgentAPI", "AgentService", "AgentModel", "HTTPMessage", "StrictJSON", httpTypes],
+        swiftSettings: strict),
+    .target(
         name: "ProxmoxVE", dependencies: ["AgentService", "AgentModel", "HTTPMessage", "StrictJSON", httpTypes],
         swiftSettings: strict),
     .target(
@@ -92,9 +96,10 @@ let agent: [Target] = [
     .executableTarget(
         name: "proxmox-agent",
         dependencies: [
-            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage", "CProcess",
-            "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "PVEPlanning", "PVESimulator", "ProxmoxVE",
-            "StrictJSON", "SystemFile", "SystemService", "SystemThread", crypto, httpTypes, logging, system,
+            "AgentAPI", "AgentAudit", "AgentMCP", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
+            "CProcess", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "PVEPlanning", "PVESimulator",
+            "ProxmoxVE", "StrictJSON", "SystemFile", "SystemService", "SystemThread", crypto, httpTypes, logging,
+            system,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -133,6 +138,13 @@ let agent: [Target] = [
             "StrictJSON", httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(
+        name: "AgentMCPTests",
+        dependencies: [
+            "AgentMCP", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentTestSupport",
+            "HTTPMessage", "StrictJSON", httpTypes, logging,
+        ],
+        swiftSettings: strict),
     .testTarget(
         name: "AgentStorageTests",
         dependencies: [

@@ -1,25 +1,30 @@
-import AgentModel
-import AgentService
-import HTTPMessage
-import HTTPTypes
+package import AgentModel
+package import AgentService
+package import HTTPMessage
+package import HTTPTypes
 import StrictJSON
 
 /// One request on its way through a handler. Authenticated, except on an open route.
-struct APIExchange: Sendable {
-    let request: Request
-    let context: Context
+package struct APIExchange: Sendable {
+    package let request: Request
+    package let context: Context
     /// False only on open routes, for callers without a valid token.
     let isAuthenticated: Bool
     let captures: PathCaptures
     let query: QueryItems
 
-    /// The body as a JSON object.
-    func object() throws(ServiceError) -> JSONObject {
+    /// Throws unless the body says that it is JSON; an empty one need not.
+    package func checkMediaType() throws(ServiceError) {
         let media = request.fields[.contentType]?.split(separator: ";").first ?? ""
         let type = media.filter { $0 != " " && $0 != "\t" }
         guard type.lowercased() == "application/json" || (type.isEmpty && request.body.isEmpty) else {
             throw ServiceError(.unsupportedMediaType, "send Content-Type: application/json")
         }
+    }
+
+    /// The body as a JSON object.
+    func object() throws(ServiceError) -> JSONObject {
+        try checkMediaType()
         let value: JSON
         do throws(JSONError) { value = try JSON.parse(request.body) } catch {
             let place = error.offset.map { " at byte \($0)" } ?? ""
@@ -76,5 +81,19 @@ struct APIExchange: Sendable {
             }
         }
         return nil
+    }
+}
+
+extension Route {
+    /// A route of another face of the same service, which ``AgentHandler`` serves beside its own. `screen` refuses a
+    /// request before it is known who sends it.
+    package init(
+        _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right, _ summary: String,
+        screen: @escaping @Sendable (Request) -> Response?,
+        _ handle: @escaping @Sendable (APIExchange) async throws(ServiceError) -> Response
+    ) {
+        self.init(
+            method, path, "post\(path)", access, needs: right, gives: [], summary, screen: screen
+        ) { _ in handle }
     }
 }

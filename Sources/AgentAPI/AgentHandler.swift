@@ -10,14 +10,17 @@ package struct AgentHandler: HTTPHandler {
     private let handlers: Handlers
     private let authenticator: Authenticator
     private let router: Router<Int>
+    /// By the numbers that the router finds.
+    private let routes: [Route]
     private let accessLog: any AccessLog
     private let failures: AuthFailures
     private let throttle: Throttle
     private let meter: any Meter
 
+    /// `others` are the routes of other faces of the service.
     package init(
         service: ControlPlane, authenticator: Authenticator, accessLog: any AccessLog, failures: AuthFailures,
-        throttle: Throttle = Throttle(RateLimits()), meter: any Meter = NoMeter()
+        throttle: Throttle = Throttle(RateLimits()), meter: any Meter = NoMeter(), and others: [Route] = []
     ) {
         self.throttle = throttle
         self.meter = meter
@@ -25,7 +28,8 @@ package struct AgentHandler: HTTPHandler {
         self.authenticator = authenticator
         self.accessLog = accessLog
         self.failures = failures
-        router = Router(Route.all.enumerated().map { .init($1.method, $1.path, $0) })
+        routes = Route.all + others
+        router = Router(routes.enumerated().map { .init($1.method, $1.path, $0) })
     }
 
     package func respond(to request: Request) async -> Response {
@@ -51,7 +55,7 @@ package struct AgentHandler: HTTPHandler {
 
     private func admission(of request: Request, _ match: Router<Int>.Match) -> Admission {
         guard case .matched(let number, _) = match else { return Admission(.source(request.source)) }
-        let route = Route.all[number]
+        let route = routes[number]
         if route.access == .scrape {
             var lane = route.lane
             do throws(ServiceError) { _ = try authenticator.checkMayScrape(request) } catch { lane = .ordinary }
@@ -126,13 +130,14 @@ package struct AgentHandler: HTTPHandler {
             response.fields.append(contentsOf: Self.allow(allow))
             return (response, nil)
         case .matched(let number, let captures):
-            return await serve(Route.all[number], captures, request, id)
+            return await serve(routes[number], captures, request, id)
         }
     }
 
     private func serve(
         _ route: Route, _ captures: PathCaptures, _ request: Request, _ id: String
     ) async -> (Response, actor: String?) {
+        if let refusal = route.screen?(request) { return (refusal, nil) }
         let principal: Principal?
         do throws(ServiceError) { principal = try await authenticate(request, for: route) } catch {
             return (Problem.response(to: error, requestID: id), nil)

@@ -26,7 +26,7 @@ package protocol Meter: Sendable {
 
 /// One answer, as far as it is counted.
 package struct CountedAnswer: Sendable {
-    /// The number of its route in ``Route/all``; `nil` if none matched.
+    /// The number of its route among ``Route/all`` and those of other faces; `nil` if none matched.
     package let route: Int?
     package let method: HTTPRequest.Method
     package let status: Int

@@ -2,7 +2,7 @@ import AgentModel
 package import AgentService
 package import HTTPMessage
 package import HTTPTypes
-import StrictJSON
+package import StrictJSON
 
 /// Turns errors into RFC 9457 problem documents. Only this type knows their statuses.
 package enum Problem {
@@ -80,11 +80,28 @@ package enum Problem {
         to error: ServiceError, requestID: String, status given: HTTPResponse.Status? = nil
     ) -> Response {
         let status = given ?? Self.status(of: error.code)
-        var body: JSONObject = [
+        let body: JSONObject = [
             "type": .string("/docs/errors#\(error.code.rawValue)"), "title": .string(title(of: error.code)),
             "status": JSON(status.code), "code": .string(error.code.rawValue),
             "detail": .string(error.detail), "request_id": .string(requestID),
         ]
+        var fields: HTTPFields = [.contentType: "application/problem+json"]
+        if error.code == .unauthenticated { fields[.wwwAuthenticate] = "Bearer" }
+        if error.code == .forbidden { fields[.wwwAuthenticate] = "Bearer error=\"insufficient_scope\"" }
+        if status == .serviceUnavailable || error.code == .rateLimited {
+            fields[.retryAfter] = "\(error.retryAfter ?? 5)"
+        }
+        return Response(status: status, fields: fields, body: .init(JSON.object(adding(to: body, error)).bytes))
+    }
+
+    /// `{code, detail, …}`: an error without its place in HTTP.
+    package static func summary(of error: ServiceError) -> JSONObject {
+        adding(to: ["code": .string(error.code.rawValue), "detail": .string(error.detail)], error)
+    }
+
+    /// Adds what an error has beside its text.
+    private static func adding(to members: JSONObject, _ error: ServiceError) -> JSONObject {
+        var body = members
         body["plan_id"] = error.planID.map { .string($0.description) }
         body["operation_id"] = error.operationID.map { .string($0.description) }
         body["operation"] = error.operation.map { Views.operation($0) }
@@ -94,11 +111,6 @@ package enum Problem {
         }
         body["moved"] = Views.moved(error.moved)
         body["upstream"] = error.upstream.map { Views.upstream($0) }
-        var fields: HTTPFields = [.contentType: "application/problem+json"]
-        if error.code == .unauthenticated { fields[.wwwAuthenticate] = "Bearer" }
-        if status == .serviceUnavailable || error.code == .rateLimited {
-            fields[.retryAfter] = "\(error.retryAfter ?? 5)"
-        }
-        return Response(status: status, fields: fields, body: .init(JSON.object(body).bytes))
+        return body
     }
 }

@@ -35,12 +35,15 @@ package struct Route: Sendable {
     let answers: [Answer]
     /// Its errors, besides those that every route has.
     let errors: [ErrorCode]
+    /// Refuses a request before it is known who sends it; `nil` lets it pass.
+    let screen: (@Sendable (Request) -> Response?)?
     private let handler: @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
 
     init(
         _ method: HTTPRequest.Method, _ path: String, _ name: String, _ access: Access, needs right: Right? = nil,
         lane: Admission.Lane = .ordinary, query: [QueryParameter] = [], body: Schema? = nil, gives answers: [Answer],
         fails errors: [ErrorCode] = [], _ summary: String,
+        screen: (@Sendable (Request) -> Response?)? = nil,
         _ handler: @escaping @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
     ) {
         self.method = method
@@ -54,6 +57,7 @@ package struct Route: Sendable {
         self.answers = answers
         self.errors = errors
         self.summary = summary
+        self.screen = screen
         self.handler = handler
     }
 

@@ -40,6 +40,13 @@ package enum ListenAddress: Sendable, Hashable {
         }
     }
 
+    /// Whether the host is an address, IPv4 or IPv6, and no name.
+    package var isNumeric: Bool {
+        guard case .tcp(let host, _) = self else { return false }
+        var four = in_addr()
+        return unsafe inet_pton(AF_INET, host, &four) == 1 || Self.isIPv6(host)
+    }
+
     private static func isLoopback(_ host: String) -> Bool {
         var four = in_addr()
         if unsafe inet_pton(AF_INET, host, &four) == 1 { return UInt32(bigEndian: four.s_addr) >> 24 == 127 }

@@ -71,6 +71,7 @@ struct ConfigReading {
         let declared = reader.bool("accept_declared_approvals") ?? false
         section("plans", &reader) { Self.plans(&$0, &config) }
         section("limits", &reader) { Self.limits(&$0, &config) }
+        section("mcp", &reader) { Self.mcp(&$0, &config) }
         section("log", &reader) { Self.log(&$0, &config) }
         environments(declared, &reader, &config)
         let environments = ConfigNames("name", of: object["environments"])
@@ -135,6 +136,12 @@ struct ConfigReading {
         set(&config.limits.keys, reader.integer("keys_per_caller", in: 1...1_000_000))
         set(&config.limits.keyBytes, reader.integer("key_bytes_per_caller", in: bytes, unit: "bytes"))
         set(&config.serving.minFreeBytes, reader.integer("min_free_bytes", in: 0...(1 << 40), unit: "bytes"))
+    }
+
+    private static func mcp(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
+        set(&config.mcp.isEnabled, reader.bool("enabled"))
+        set(&config.mcp.allowedHosts, reader.strings("allowed_hosts"))
+        set(&config.mcp.allowedOrigins, reader.strings("allowed_origins"))
     }
 
     private static func log(_ reader: inout ObjectReader, _ config: inout AgentConfig) {

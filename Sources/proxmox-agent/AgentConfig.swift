@@ -49,6 +49,15 @@ struct AgentConfig: Sendable {
         var authDelay = Duration.milliseconds(250)
     }
 
+    /// The Model Context Protocol at `/mcp`.
+    struct MCP: Sendable {
+        var isEnabled = true
+        /// Names of this agent beside the loopback names and the address that it listens on.
+        var allowedHosts: [String] = []
+        /// Origins of web pages that may ask.
+        var allowedOrigins: [String] = []
+    }
+
     /// A principal as in the file.
     struct Holder: Sendable {
         /// Its index in the list.
@@ -69,6 +78,7 @@ struct AgentConfig: Sendable {
     var environments: [Environment] = []
     var limits = Limits()
     var serving = Serving()
+    var mcp = MCP()
     var logFormat = LogFormat.text
     var logLevel = Logger.Level.info
     /// The digest of the shared token; `nil` if none is set.
@@ -165,6 +175,9 @@ extension AgentConfig {
         ("limits.auth_delay_ms", "how long the answer to a first wrong token waits, 0 to 10000; 250"),
         ("limits.threads", "serving threads, 1 to 16; the number of cores"),
         ("limits.share_reads", "let identical reads at the same time share one fetch; true"),
+        ("mcp.enabled", "serve the Model Context Protocol at POST /mcp; true"),
+        ("mcp.allowed_hosts", "names under which clients reach /mcp, beside localhost and listen_addr; none"),
+        ("mcp.allowed_origins", "web pages that may use /mcp, as https://host:port; those of this agent"),
         ("log.format", "text or json; text"),
         ("log.level", "trace, debug, info, notice, warning, error or critical; info"),
     ]

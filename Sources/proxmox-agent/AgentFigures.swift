@@ -1,5 +1,6 @@
 import AgentAPI
 import AgentAudit
+import AgentMCP
 import AgentModel
 import AgentService
 import FoundationEssentials
@@ -21,7 +22,7 @@ final class AgentFigures: Sendable {
         case unreachable, withheld, timeout, broken, tooLarge = "too_large", cancelled, refused
     }
 
-    let requests = RequestFigures()
+    let requests: RequestFigures
     let httpRefusals = CounterTable(MetricNames.httpRefusals, RefusalReason.allCases.map { [$0.rawValue] })
     let authFailures = CounterTable(MetricNames.authFailures, [["none"], ["wrong"]])
     let refusals = CounterTable(MetricNames.refusals, ErrorCode.allCases.map { [$0.rawValue] }, hidesZeros: true)
@@ -45,6 +46,7 @@ final class AgentFigures: Sendable {
     private static let reasons = indices(of: RefusalReason.allCases)
 
     init(_ config: AgentConfig) {
+        requests = RequestFigures(and: config.mcp.isEnabled ? [(.post, MCPEndpoint.path)] : [])
         let names = config.environments.map(\.settings.name.description)
         let classes = names.flatMap { name in CallClass.allCases.map { [name, $0.rawValue] } }
         callTime = HistogramTable(
@@ -103,10 +105,15 @@ struct RequestFigures: Sendable {
     private let answers: CounterTable
     private let times: HistogramTable
     private let inFlight = AtomicCounters(1)
+    /// The number of routes.
+    private let count: Int
 
-    init() {
+    /// `others` are the routes that are served after those of ``Route/all``.
+    init(and others: [(method: HTTPRequest.Method, path: String)]) {
+        let served = Route.all.map { ($0.method, $0.path) } + others
+        count = served.count
         let routes =
-            Route.all.map { [$0.path, $0.method.rawValue] } + Route.all.map { [$0.path, "HEAD"] }
+            served.map { [$1, $0.rawValue] } + served.map { [$1, "HEAD"] }
             + (Self.methods.map(\.rawValue) + ["other"]).map { ["none", $0] }
         let columns = Self.statuses.map(String.init) + ["other"]
         answers = CounterTable(
@@ -120,15 +127,15 @@ struct RequestFigures: Sendable {
     func answered() { inFlight.add(-1, at: 0) }
 
     func count(_ answer: CountedAnswer) {
-        let row = Self.row(of: answer.route, answer.method)
+        let row = row(of: answer.route, answer.method)
         let column = Self.columns.indices.contains(answer.status) ? Self.columns[answer.status] : Self.statuses.count
         answers.add(at: row * (Self.statuses.count + 1) + column)
         times.add(answer.time, at: row)
     }
 
-    private static func row(of route: Int?, _ method: HTTPRequest.Method) -> Int {
-        guard let route else { return Route.all.count * 2 + (methods.firstIndex(of: method) ?? methods.count) }
-        return method == .head ? Route.all.count + route : route
+    private func row(of route: Int?, _ method: HTTPRequest.Method) -> Int {
+        guard let route else { return count * 2 + (Self.methods.firstIndex(of: method) ?? Self.methods.count) }
+        return method == .head ? count + route : route
     }
 
     func write(to text: inout Exposition) {

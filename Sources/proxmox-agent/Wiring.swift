@@ -1,5 +1,6 @@
 import AgentAPI
 import AgentAudit
+import AgentMCP
 import AgentModel
 import AgentPolicy
 import AgentService
@@ -84,7 +85,8 @@ final class Agent: Sendable {
         }
         let handler = AgentHandler(
             service: service, authenticator: authenticator, accessLog: accessLog ?? LoggedAccess(log: log),
-            failures: failures, throttle: throttle, meter: AgentMeter(figures, service, store, audit, disk))
+            failures: failures, throttle: throttle, meter: AgentMeter(figures, service, store, audit, disk),
+            and: config.otherFaces(of: service))
         do throws(ServerError) {
             let options = config.serverOptions(log)
             server =
@@ -247,6 +249,16 @@ struct StartError: Error, CustomStringConvertible {
 }
 
 extension AgentConfig {
+    /// The routes beside those of REST.
+    fileprivate func otherFaces(of service: ControlPlane) -> [Route] {
+        guard mcp.isEnabled else { return [] }
+        let surroundings = Surroundings(listening: listen, hosts: mcp.allowedHosts, origins: mcp.allowedOrigins)
+        let endpoint = MCPEndpoint(
+            service: service, surroundings: surroundings, version: Version.text,
+            retentionSeconds: limits.retentionSeconds)
+        return [endpoint.route]
+    }
+
     /// The HTTP server's limits. An exchange may take as long as the longest wait and a slow PVE together.
     func serverOptions(_ log: Logger) -> HTTPServer.Options {
         var options = HTTPServer.Options()

@@ -21,6 +21,7 @@ package final class FakeHypervisor: Hypervisor {
         var statusFailure: HypervisorError?
         var stopFailure: HypervisorError?
         var inventories = 0
+        var inventory = RenderedRows(bytes: [], count: 0)
         var abandoned = 0
         var gate = Gate(isOpen: true)
         var way: @Sendable () async -> Void = {}
@@ -67,6 +68,12 @@ package final class FakeHypervisor: Hypervisor {
 
     /// Of these, how many nobody waited for any more when they came to their end.
     package var abandoned: Int { state.withLock { $0.abandoned } }
+
+    /// What every inventory is made of: rows with their environment.
+    package func put(inventory rows: [JSON]) {
+        let bytes = Array(rows.map(\.bytes).joined(separator: [UInt8(ascii: ",")]))
+        state.withLock { $0.inventory = RenderedRows(bytes: bytes, count: rows.count) }
+    }
 
     /// Makes every inventory wait for `gate`.
     package func holdInventory(until gate: Gate) { state.withLock { $0.gate = gate } }
@@ -122,7 +129,7 @@ package final class FakeHypervisor: Hypervisor {
             throw .invalid("the call was given up", mayHaveExecuted: false)
         }
         if let failure { throw failure }
-        return RenderedRows(bytes: [], count: 0)
+        return state.withLock { $0.inventory }
     }
 
     package func locate(_ guest: GuestRef) async throws(HypervisorError) -> GuestPlace? {

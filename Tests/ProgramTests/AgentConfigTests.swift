@@ -142,7 +142,8 @@ struct AgentConfigTests {
         "limits.stored_bytes_per_minute": 1_048_576, "limits.keys_per_caller": 1,
         "limits.key_bytes_per_caller": 1_048_576, "limits.min_free_bytes": 0,
         "limits.max_operations": 1, "limits.threads": 1, "limits.share_reads": false, "log.format": "json",
-        "log.level": "debug",
+        "log.level": "debug", "mcp.enabled": false, "mcp.allowed_hosts": ["agent.lan"],
+        "mcp.allowed_origins": ["https://agent.lan"],
     ]
 
     @Test(arguments: AgentConfig.keys.map(\.key))
@@ -185,7 +186,7 @@ struct AgentConfigTests {
 
     @Test func `each key that is taken is documented`() throws {
         let sections = [
-            ("", ""), ("tls", "tls."), ("plans", "plans."), ("limits", "limits."), ("log", "log."),
+            ("", ""), ("tls", "tls."), ("plans", "plans."), ("limits", "limits."), ("log", "log."), ("mcp", "mcp."),
             ("metrics", "metrics."),
         ]
         var taken: Set<String> = []
@@ -203,7 +204,7 @@ struct AgentConfigTests {
         try collect(#"{"policy":{"nonsense":1}}"#, "policy.")
         try collect(#"{"policy":{"rules":[{"nonsense":1}]}}"#, "policy.rules[].")
         let groups: Set = [
-            "tls", "environments", "plans", "limits", "log", "environments[].tls", "principals", "policy",
+            "tls", "environments", "plans", "limits", "log", "mcp", "environments[].tls", "principals", "policy",
             "policy.rules", "metrics",
         ]
         #expect(taken.subtracting(groups) == Set(AgentConfig.keys.map(\.key)))
