@@ -82,6 +82,20 @@ struct AgentClient: Sendable {
         return try read(response)
     }
 
+    /// Sends a body as it is, once, and gives the answer, whatever it is.
+    func forward(
+        _ body: [UInt8], to path: String, _ more: HTTPFields
+    ) async throws(ClientError) -> IncomingResponse {
+        var fields = fields
+        for field in more { fields[field.name] = field.value }
+        do throws(TransportError) {
+            return try await transport.send(
+                OutgoingRequest(method: .post, target: path, fields: fields, body: body, once: true))
+        } catch {
+            throw ClientError([Self.wording(of: error, origin, isChange: true)])
+        }
+    }
+
     private var origin: HTTPOrigin { transport.configuration.origin }
 
     private static func wording(of error: TransportError, _ origin: HTTPOrigin, isChange: Bool) -> String {
@@ -118,7 +132,7 @@ struct AgentClient: Sendable {
     }
 
     /// A problem document as lines: what is wrong, then each place, and what has moved.
-    private static func lines(of problem: JSON, status: Int) -> [String] {
+    static func lines(of problem: JSON, status: Int) -> [String] {
         let code = problem["code"]?.string ?? "status \(status)"
         let errors = (problem["errors"]?.array ?? []).map { issue in
             "  \(issue["pointer"]?.string ?? ""): \(issue["detail"]?.string ?? "")"

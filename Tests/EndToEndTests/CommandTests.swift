@@ -27,7 +27,7 @@ struct CommandTests {
         ["reject"],
         ["cancel"], ["operations"], ["operation"], ["operation", "show"], ["operation", "log"],
         ["operation", "cancel"],
-        ["operation", "resolve"], ["freeze"], ["freeze", "set"], ["freeze", "lift"], ["freeze", "show"],
+        ["operation", "resolve"], ["freeze"], ["freeze", "set"], ["freeze", "lift"], ["freeze", "show"], ["mcp"],
     ])
     func `every command explains itself`(command: [String]) async throws {
         let result = try await Program(command + ["--help"]).end()
@@ -50,7 +50,7 @@ struct CommandTests {
         ["token", "new", "alice", "bob"], ["token", "hash", "a-token-as-an-argument-3f1c"],
         ["init", "--name", "a b"], ["init", "--fingerprint", "AA"], ["init", "--fingerprint", "AA", "--ca-file", "f"],
         ["audit", "verify", "--head", "43"], ["audit", "verify", "--head", "43:xyz"], ["store", "backup"],
-        ["store", "check", "--config", "a", "--state", "b"],
+        ["store", "check", "--config", "a", "--state", "b"], ["mcp", "--token-file", "-"], ["mcp", "file"],
     ])
     func `wrong usage exits with 64 and shows the right one`(arguments: [String]) async throws {
         let result = try await Program(arguments).end()

@@ -119,11 +119,13 @@ final class Program: Sendable {
             dumpedCore: signal != 0 && status & 0x80 != 0)
     }
 
-    /// The first whole line on standard error for which `matches` holds.
-    func line(within limit: Duration = .seconds(20), _ matches: (Substring) -> Bool) async throws -> String {
+    /// The first whole line on standard error, or on standard output, for which `matches` holds.
+    func line(
+        within limit: Duration = .seconds(20), ofOutput: Bool = false, _ matches: (Substring) -> Bool
+    ) async throws -> String {
         let deadline = ContinuousClock.now + limit
         while true {
-            let now = err.now
+            let now = (ofOutput ? out : err).now
             let lines = now.text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
             if let line = lines.first(where: matches) { return String(line) }
             guard !now.isWhole, await now.next.wait(within: deadline - .now) else {
