@@ -10,6 +10,7 @@ package struct MCPEndpoint: Sendable {
     let service: ControlPlane
     private let surroundings: Surroundings
     private let server: JSON
+    private let guestLists = GuestLists()
     /// How long an operation is kept after its end.
     private let retentionSeconds: Int
 
@@ -82,7 +83,7 @@ package struct MCPEndpoint: Sendable {
             if params["requestState"] != nil || params["inputResponses"] != nil {
                 throw .rpc(.badParameters("requestState is not of this server, which asks for no input"))
             }
-            let answer = try await call(params, context)
+            let answer = try await call(params, context, declaresTasks: declaresTasks)
             if declaresTasks, let operation = answer.operation {
                 return taskObject(operation).merging(["resultType": "task", "_meta": meta])
             }
@@ -167,7 +168,9 @@ package struct MCPEndpoint: Sendable {
 
     private static let tools = JSON.array(Tool.all.map(\.json))
 
-    private func call(_ params: JSONObject, _ context: Context) async throws(Failure) -> ToolResult {
+    private func call(
+        _ params: JSONObject, _ context: Context, declaresTasks: Bool = false
+    ) async throws(Failure) -> ToolResult {
         guard let name = params["name"]?.string, let tool = Tool.all.first(where: { $0.name == name }) else {
             let names = Tool.all.map(\.name).joined(separator: ", ")
             throw .rpc(.badParameters("there is no such tool; there are: \(names)"))
@@ -176,7 +179,8 @@ package struct MCPEndpoint: Sendable {
             throw .rpc(.badParameters("params.arguments must be an object"))
         }
         let call = ToolCall(
-            service: service, context: context, isChange: !tool.hints.isReadOnly,
+            service: service, context: context, guestLists: guestLists, isChange: !tool.hints.isReadOnly,
+            declaresTasks: declaresTasks,
             arguments: params["arguments"]?.object ?? [:])
         do throws(ServiceError) { return try await tool.run(call)() } catch {
             if Self.isRoleTooSmall(error, context) { throw .service(error) }
@@ -194,7 +198,9 @@ package struct MCPEndpoint: Sendable {
     private func task(
         _ method: String, _ params: JSONObject, _ context: Context
     ) async throws(Failure) -> JSONObject {
-        let call = ToolCall(service: service, context: context, isChange: method == "tasks/cancel", arguments: [:])
+        let call = ToolCall(
+            service: service, context: context, guestLists: guestLists, isChange: method == "tasks/cancel",
+            arguments: [:])
         do throws(ServiceError) {
             guard let id = params["taskId"]?.string.flatMap({ RecordID($0, .operation) }) else {
                 throw ServiceError(.operationNotFound, "")

@@ -43,7 +43,16 @@ struct Page {
             let shorter = cut(.object(object), text, count)
             if let object = shorter.object, hasRoom(for: object) { return object.merging(["cut": true]) }
         }
-        return ["cut": true]
+        // So many members that none has room: what is short stays, and the schema is kept.
+        var rest: JSONObject = ["cut": true]
+        for member in object.members {
+            switch member.value {
+            case .array: rest[member.key] = []
+            case .object: rest[member.key] = [:]
+            case .null, .bool, .integer, .number, .string: rest[member.key] = cut(member.value, 200, 0)
+            }
+        }
+        return rest
     }
 
     private static func cut(_ value: JSON, _ text: Int, _ count: Int) -> JSON {

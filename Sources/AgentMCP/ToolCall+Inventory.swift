@@ -2,72 +2,6 @@ import AgentModel
 import AgentService
 import StrictJSON
 
-/// Which guests a caller asks for.
-struct GuestFilter: Sendable {
-    var node: String?
-    var status: String?
-    var tag: String?
-    /// A part of the name, in upper or lower case.
-    var name: String?
-
-    /// Whether a row of the inventory is one of them.
-    func matches(_ row: GuestRow) -> Bool {
-        if let node, !row.isString(.node, node) { return false }
-        if let status, !row.isString(.status, status) { return false }
-        if let tag, !row.tags.contains(tag) { return false }
-        if let name, !(row.text(.name) ?? "").lowercased().contains(name.lowercased()) { return false }
-        return true
-    }
-}
-
-/// A row of the inventory, as the list of an environment has it.
-struct GuestRow: Sendable {
-    enum Key: Int, CaseIterable {
-        case environment, type, vmid, name, node, status, tags
-    }
-
-    private let row: JSONRows.Row
-    let environment: String
-    let guest: GuestRef
-
-    /// All rows of several lists, by environment and id.
-    static func all(in lists: [RenderedRows]) throws(JSONError) -> [GuestRow] {
-        var found: [GuestRow] = []
-        for list in lists {
-            let document = Array("{\"data\":[".utf8) + list.bytes + Array("]}".utf8)
-            found += try JSONRows.scan(document, wanted: Key.allCases.map { "\($0)" }).compactMap(GuestRow.init)
-        }
-        return found.sorted { ($0.environment, $0.guest.id) < ($1.environment, $1.guest.id) }
-    }
-
-    private init?(_ row: JSONRows.Row) {
-        guard let environment = row.json(Key.environment.rawValue)?.string,
-            let kind = GuestKind.allCases.first(where: { row.isString(Key.type.rawValue, $0.rawValue) }),
-            let number = row.json(Key.vmid.rawValue)?.integer, let id = VMID("\(number)")
-        else { return nil }
-        self.row = row
-        self.environment = environment
-        guest = GuestRef(kind: kind, id: id)
-    }
-
-    func isString(_ key: Key, _ text: String) -> Bool { row.isString(key.rawValue, text) }
-    func text(_ key: Key) -> String? { row.json(key.rawValue)?.string }
-
-    var tags: [String] {
-        (text(.tags) ?? "").split { ";, ".contains($0) }.map(String.init)
-    }
-
-    func shown(_ detail: Detail) -> JSON {
-        let own: JSONObject = ["environment": .string(environment), "guest": .string("\(guest)")]
-        if detail == .full { return .object(own.merging((try? row.json())?.object ?? [:])) }
-        return .object(
-            own.merging([
-                "name": row.json(Key.name.rawValue), "node": row.json(Key.node.rawValue),
-                "status": row.json(Key.status.rawValue), "tags": tags.isEmpty ? nil : JSON(tags),
-            ]))
-    }
-}
-
 extension ToolCall {
     /// Where a page ended.
     private struct Cursor {
@@ -132,19 +66,30 @@ extension ToolCall {
             content = result.content
         }
         guard case .rows(let lists) = content else { return ([], failed) }
-        do throws(JSONError) { return (try GuestRow.all(in: lists), failed) } catch {
+        do throws(JSONError) { return (try guestLists.rows(of: lists), failed) } catch {
             throw ServiceError(.upstreamInvalid, "the list of guests is not valid: \(error.detail)")
         }
     }
 
     private static func counts(_ rows: [GuestRow]) -> JSON {
-        var (status, environment) = ([String: Int](), [String: Int]())
+        var (status, environment) = ([(name: String, count: Int)](), [(name: String, count: Int)]())
         for row in rows {
-            status[row.text(.status) ?? "unknown", default: 0] += 1
-            environment[row.environment, default: 0] += 1
+            if let place = status.firstIndex(where: { row.isString(.status, $0.name) }) {
+                status[place].count += 1
+            } else {
+                status.append((row.text(.status) ?? "", 1))
+            }
+            if environment.last?.name == row.environment {
+                environment[environment.count - 1].count += 1
+            } else {
+                environment.append((row.environment, 1))
+            }
         }
-        func object(_ counts: [String: Int]) -> JSON {
-            .object(counts.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = JSON($1.value) })
+        func object(_ counts: [(name: String, count: Int)]) -> JSON {
+            .object(
+                counts.sorted { $0.name < $1.name }.reduce(into: JSONObject()) {
+                    $0[$1.name] = JSON($1.count + Int($0[$1.name]?.integer ?? 0))
+                })
         }
         return ["status": object(status), "environment": object(environment)]
     }

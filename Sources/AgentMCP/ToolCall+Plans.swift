@@ -49,7 +49,7 @@ extension ToolCall {
         }
         let outcome: ApplyOutcome
         do throws(ServiceError) {
-            let wait = wait.map { Duration.seconds($0) }
+            let wait = declaresTasks ? .zero : wait.map { Duration.seconds($0) }
             outcome = try await service.applies.apply(ApplyRequest(planID: id), context, wait: wait)
         } catch {
             guard let operation = error.operation else { throw error }

@@ -25,8 +25,11 @@ struct ToolResult: Sendable {
 struct ToolCall: Sendable {
     let service: ControlPlane
     let context: Context
+    let guestLists: GuestLists
     /// Whether a refusal to read the arguments is recorded.
     let isChange: Bool
+    /// Whether an operation is followed as a task, so that nobody waits for it here.
+    var declaresTasks = false
     let arguments: JSONObject
 
     /// Reads the arguments with `read`; refuses unknown ones.

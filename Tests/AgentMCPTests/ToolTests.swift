@@ -148,6 +148,19 @@ struct ToolTests {
         for key in ["next", "state"] { #expect(plan.content[key]?.string?.contains("ignore") == false) }
     }
 
+    @Test(arguments: [(300, 50), (300, 4000), (3000, 10)])
+    func `a guest with a giant configuration is shortened, and the schema kept`(count: Int, length: Int) async throws {
+        let desk = try Desk()
+        let note = JSON.string(String(repeating: "\"", count: length))
+        desk.pve.put(
+            .object((0..<count).reduce(into: JSONObject()) { $0["note\($1)"] = note }), at: "nodes", "pve1", "qemu",
+            "101", "config")
+        let answer = await desk.call("guest_get", ["environment": "home", "guest": "vm/101"])
+        #expect(answer.isError == false && answer.text.utf8.count <= 20_000, "\(answer.text.utf8.count)")
+        #expect(answer.content["cut"] == true && answer.content["config"]?.object != nil)
+        #expect(answer.content["status"]?.object != nil)
+    }
+
     @Test func `the catalogue gives names first, and one schema on request`() async throws {
         let desk = try Desk()
         var names: [String] = []
