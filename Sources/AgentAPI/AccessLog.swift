@@ -1,3 +1,4 @@
+package import AgentModel
 package import Logging
 
 /// Writes one line for each answered request.
@@ -22,6 +23,8 @@ package struct AccessEntry: Sendable {
     /// The peer: `127.0.0.1:40112`, `[::1]:40112` or `unix`.
     package let peer: String
     package let requestID: String
+    /// The trace that the request belongs to.
+    package let trace: TraceContext
     /// The caller; `nil` if unknown.
     package let actor: String?
 }
@@ -33,12 +36,12 @@ package struct LoggedAccess: AccessLog {
     package init(log: Logger) { self.log = log }
 
     package func answered(_ entry: AccessEntry) {
-        log.info(
-            "request",
-            metadata: [
-                "method": "\(entry.method)", "path": "\(entry.path)", "status": "\(entry.status)",
-                "bytes": "\(entry.bytes)", "us": "\(entry.microseconds)", "peer": "\(entry.peer)",
-                "request_id": "\(entry.requestID)", "actor": "\(entry.actor ?? "-")",
-            ])
+        var metadata: Logger.Metadata = [
+            "method": "\(entry.method)", "path": "\(entry.path)", "status": "\(entry.status)",
+            "bytes": "\(entry.bytes)", "us": "\(entry.microseconds)", "peer": "\(entry.peer)",
+            "request_id": "\(entry.requestID)", "actor": "\(entry.actor ?? "-")", "trace_id": "\(entry.trace.traceID)",
+        ]
+        metadata["parent_id"] = entry.trace.parentID.map { "\($0)" }
+        log.info("request", metadata: metadata)
     }
 }

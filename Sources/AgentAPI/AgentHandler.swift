@@ -16,6 +16,7 @@ package struct AgentHandler: HTTPHandler {
     private let failures: AuthFailures
     private let throttle: Throttle
     private let meter: any Meter
+    private let traces = TraceSource()
 
     /// `others` are the routes of other faces of the service.
     package init(
@@ -37,15 +38,16 @@ package struct AgentHandler: HTTPHandler {
         meter.began()
         defer { meter.answered() }
         let id = requestID(of: request)
+        let trace = traces.trace(of: request)
         let match = router.find(request.method, request.path)
         let quota = throttle.take(admission(of: request, match))
         if let exceeded = quota.exceeded {
             meter.refused(exceeded.policy.reason)
-            return finish(Self.refusal(exceeded, quota, id), request, match, id, nil, start)
+            return finish(Self.refusal(exceeded, quota, id), request, match, id, trace, nil, start)
         }
-        var (response, actor) = await answer(request, match, id)
+        var (response, actor) = await answer(request, match, id, trace)
         response.fields.append(contentsOf: quota.fields)
-        return finish(response, request, match, id, actor, start)
+        return finish(response, request, match, id, trace, actor, start)
     }
 
     /// The lane and party of a request. Only principals with the route's right use the places for urgent requests.
@@ -113,11 +115,12 @@ package struct AgentHandler: HTTPHandler {
         let id = requestID(of: request)
         let match = router.find(request.method, request.path)
         let status: HTTPResponse.Status? = if case .headTooLarge = refusal { .requestHeaderFieldsTooLarge } else { nil }
-        return finish(Problem.response(to: error, requestID: id, status: status), request, match, id, nil, .now)
+        let response = Problem.response(to: error, requestID: id, status: status)
+        return finish(response, request, match, id, traces.trace(of: request), nil, .now)
     }
 
     private func answer(
-        _ request: Request, _ match: Router<Int>.Match, _ id: String
+        _ request: Request, _ match: Router<Int>.Match, _ id: String, _ trace: TraceContext
     ) async -> (Response, actor: String?) {
         switch match {
         case .notFound, .badPath:
@@ -130,23 +133,23 @@ package struct AgentHandler: HTTPHandler {
             response.fields.append(contentsOf: Self.allow(allow))
             return (response, nil)
         case .matched(let number, let captures):
-            return await serve(routes[number], captures, request, id)
+            return await serve(routes[number], captures, request, id, trace)
         }
     }
 
     private func serve(
-        _ route: Route, _ captures: PathCaptures, _ request: Request, _ id: String
+        _ route: Route, _ captures: PathCaptures, _ request: Request, _ id: String, _ trace: TraceContext
     ) async -> (Response, actor: String?) {
         if let refusal = route.screen?(request) { return (refusal, nil) }
         let principal: Principal?
         do throws(ServiceError) { principal = try await authenticate(request, for: route) } catch {
             return (Problem.response(to: error, requestID: id), nil)
         }
-        var context = Context(principal ?? .nobody, requestID: id)
+        var context = Context(principal ?? .nobody, requestID: id, trace: trace)
         do throws(ServiceError) {
             if let principal {
                 context = try await asked(on: route, context) { () throws(ServiceError) in
-                    try Self.context(request, by: principal, on: route, id)
+                    try Self.context(request, by: principal, on: route, id, trace)
                 }
             }
             let (caller, isAuthenticated) = (context, principal != nil)
@@ -192,11 +195,13 @@ package struct AgentHandler: HTTPHandler {
     }
 
     private static func context(
-        _ request: Request, by principal: Principal, on route: Route, _ id: String
+        _ request: Request, by principal: Principal, on route: Route, _ id: String, _ trace: TraceContext
     ) throws(ServiceError) -> Context {
-        do throws(ServiceError) { return try Authenticator.context(request, by: principal, requestID: id) } catch {
+        do throws(ServiceError) {
+            return try Authenticator.context(request, by: principal, requestID: id, trace: trace)
+        } catch {
             // An open route answers every caller.
-            if route.access == .open { return Context(principal, requestID: id) }
+            if route.access == .open { return Context(principal, requestID: id, trace: trace) }
             throw error
         }
     }
@@ -248,8 +253,8 @@ extension AgentHandler {
 
     /// Adds the fields that every answer carries, and writes the line of the access log.
     private func finish(
-        _ answer: Response, _ request: Request, _ match: Router<Int>.Match, _ id: String, _ actor: String?,
-        _ start: ContinuousClock.Instant
+        _ answer: Response, _ request: Request, _ match: Router<Int>.Match, _ id: String, _ trace: TraceContext,
+        _ actor: String?, _ start: ContinuousClock.Instant
     ) -> Response {
         var response = answer
         // No handler sets any of these.
@@ -265,7 +270,7 @@ extension AgentHandler {
             AccessEntry(
                 method: request.method.rawValue, path: request.path, status: response.status.code,
                 bytes: response.body.count, microseconds: time.microseconds, peer: request.peer, requestID: id,
-                actor: actor))
+                trace: trace, actor: actor))
         return response
     }
 

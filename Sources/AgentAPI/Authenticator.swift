@@ -114,7 +114,7 @@ package final class Authenticator: Sendable {
 
     /// The context of a request: its principal, its id, and the label in `X-Actor-ID` if there is one.
     package static func context(
-        _ request: Request, by principal: Principal, requestID: String
+        _ request: Request, by principal: Principal, requestID: String, trace: TraceContext? = nil
     ) throws(ServiceError) -> Context {
         let label = request.fields[.actorID]
         guard label.map(TextForm.label.matches) ?? true else {
@@ -125,7 +125,7 @@ package final class Authenticator: Sendable {
             throw ServiceError(
                 .invalidRequest, "X-Actor-ID is a name that records give to the agent or to a stranger; take another")
         }
-        return Context(principal, label: label, requestID: requestID)
+        return Context(principal, label: label, requestID: requestID, trace: trace)
     }
 
     /// The part after `Bearer` and blanks; `nil` for another scheme.
@@ -138,10 +138,10 @@ package final class Authenticator: Sendable {
 
 extension Context {
     /// A request by `principal` with the label `label`.
-    init(_ principal: Principal, label: String? = nil, requestID: String) {
+    init(_ principal: Principal, label: String? = nil, requestID: String, trace: TraceContext?) {
         self.init(
             caller: Caller(principal: principal.id, label: label, isShared: principal.isShared), principal: principal,
-            requestID: requestID)
+            requestID: requestID, trace: trace)
     }
 }
 

@@ -71,6 +71,8 @@ extension AuditRecord {
         object.append("principal", .string(event.principal))
         if let label = event.label { object.append("label", .string(label)) }
         object.append("request_id", event.requestID.map { .string($0) } ?? .null)
+        if let trace = event.trace { object.append("trace_id", .string(trace.traceID)) }
+        if let parent = event.trace?.parentID { object.append("parent_id", .string(parent)) }
         object.append("environment", event.environment.map { .string($0) } ?? .null)
         if let id = event.planID { object.append("plan_id", .string(id)) }
         if let id = event.operationID { object.append("operation_id", .string(id)) }
@@ -165,6 +167,18 @@ extension AuditRecord {
             return text
         }
 
+        private mutating func trace() throws(Flaw) -> TraceContext? {
+            let parent = try optional("parent_id")
+            guard let id = try optional("trace_id") else {
+                guard parent == nil else { throw .shape("has a 'parent_id' without a 'trace_id'") }
+                return nil
+            }
+            guard let trace = TraceContext(traceID: id, parentID: parent) else {
+                throw .shape("needs ids of a trace in 'trace_id' and 'parent_id'")
+            }
+            return trace
+        }
+
         mutating func record() throws(Flaw) -> AuditRecord {
             guard let seq = UInt64(exactly: try integer("seq")), seq > 0 else { throw .shape("needs a 'seq' over 0") }
             guard let time = Timestamp(try string("ts")) else { throw .shape("needs a UTC time in 'ts'") }
@@ -173,7 +187,7 @@ extension AuditRecord {
             let event = AuditEvent(
                 kind: kind, actor: try string("actor"), principal: try string("principal"),
                 label: try optional("label"), requestID: try nullable("request_id"),
-                environment: try nullable("environment"), planID: try optional("plan_id"),
+                trace: try trace(), environment: try nullable("environment"), planID: try optional("plan_id"),
                 operationID: try optional("operation_id"), request: take("request"), decision: take("decision"),
                 result: take("result"))
             let record = AuditRecord(

@@ -1,3 +1,4 @@
+package import AgentModel
 package import StrictJSON
 
 /// What a record is about.
@@ -33,6 +34,8 @@ package struct AuditEvent: Sendable {
     package var principal: String
     package var label: String?
     package var requestID: String?
+    /// The trace of that request.
+    package var trace: TraceContext?
     package var environment: String?
     package var planID: String?
     package var operationID: String?
@@ -42,7 +45,8 @@ package struct AuditEvent: Sendable {
 
     package init(
         kind: AuditKind, actor: String, principal: String, label: String? = nil, requestID: String? = nil,
-        environment: String? = nil, planID: String? = nil, operationID: String? = nil, request: JSON? = nil,
+        trace: TraceContext? = nil, environment: String? = nil, planID: String? = nil, operationID: String? = nil,
+        request: JSON? = nil,
         decision: JSON? = nil, result: JSON? = nil
     ) {
         self.kind = kind
@@ -50,6 +54,7 @@ package struct AuditEvent: Sendable {
         self.principal = principal
         self.label = label
         self.requestID = requestID
+        self.trace = trace
         self.environment = environment
         self.planID = planID
         self.operationID = operationID

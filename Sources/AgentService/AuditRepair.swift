@@ -32,7 +32,8 @@ extension AuditEvent {
             kind: .void, actor: atOnce ? event.actor : agent.actor,
             principal: atOnce ? event.principal : agent.principal,
             label: atOnce ? event.label : nil, requestID: atOnce ? event.requestID : nil,
-            environment: event.environment, planID: event.planID, operationID: event.operationID,
+            trace: atOnce ? event.trace : nil, environment: event.environment, planID: event.planID,
+            operationID: event.operationID,
             result: Self.voiding(event.kind, seq, atOnce: atOnce))
     }
 

@@ -26,7 +26,8 @@ final class AuditedStore: Sendable {
         } catch {
             ports.observed(.unrecorded)
             ports.log.error(
-                "audit log refused a record", metadata: ["error": "\(error)", "kind": "\(event.kind.rawValue)"])
+                "audit log refused a record",
+                metadata: event.logged(["error": "\(error)", "kind": "\(event.kind.rawValue)"]))
             throw error
         }
     }
@@ -92,7 +93,8 @@ final class AuditedStore: Sendable {
             watermark.close(ticket)
         } catch {
             watermark.abandon(ticket, event)
-            ports.log.error("an audit record has no transition in the store yet", metadata: ["seq": "\(head.seq)"])
+            ports.log.error(
+                "an audit record has no transition in the store yet", metadata: event.logged(["seq": "\(head.seq)"]))
         }
         if let failure { throw failure }
         return nil
@@ -177,12 +179,21 @@ extension AuditEvent {
     ) {
         self.init(
             kind: kind, actor: context.caller.actor, principal: context.caller.principal, label: context.caller.label,
-            requestID: context.requestID, environment: environment?.description, planID: plan?.description,
-            operationID: operation?.description, request: request, decision: decision, result: result)
+            requestID: context.requestID, trace: context.trace, environment: environment?.description,
+            planID: plan?.description, operationID: operation?.description, request: request, decision: decision,
+            result: result)
     }
 }
 
 extension AuditEvent {
+    /// What a log line about this event says, with the ids of its request.
+    fileprivate func logged(_ metadata: Logger.Metadata) -> Logger.Metadata {
+        var metadata = metadata
+        metadata["request_id"] = requestID.map { "\($0)" }
+        metadata["trace_id"] = trace.map { "\($0.traceID)" }
+        return metadata
+    }
+
     /// The approximate size of its record in bytes.
     fileprivate var size: Int { [request, decision, result].reduce(512) { $0 + ($1?.size ?? 0) } }
 }

@@ -1,4 +1,5 @@
 import AgentAPI
+import AgentModel
 import Dispatch
 import FoundationEssentials
 import Glibc
@@ -117,10 +118,12 @@ extension LineLog: AccessLog {
             format.add("actor", entry.actor ?? "-", &out)
             format.add("bytes", entry.bytes, &out)
             format.add("method", entry.method, &out)
+            if let parent = entry.trace.parentID { format.add("parent_id", parent, &out) }
             format.add("path", entry.path, &out)
             format.add("peer", entry.peer, &out)
             format.add("request_id", entry.requestID, &out)
             format.add("status", entry.status, &out)
+            format.add("trace_id", entry.trace.traceID, &out)
             format.add("us", entry.microseconds, &out)
             format.end(&out)
         }

@@ -21,6 +21,16 @@ struct AuditRecordTests {
             + #""request_id":null,"environment":null,"#
             + #""prev":"0684ddc53d88943e7e677854cf9ce81f6991a01c251628e8a9758162e101741f","#
             + #""hash":"71187cbcb51d6e0230a1876b3405f95b0543ab300d1b58e002c2af452ce88597"}"#,
+        #"{"v":1,"seq":3,"ts":"2026-11-22T21:16:40.008Z","kind":"cancel","actor":"pi-agent","principal":"pi-agent","#
+            + #""request_id":"req_3","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","parent_id":"00f067aa0ba902b7","#
+            + #""environment":"home","#
+            + #""prev":"71187cbcb51d6e0230a1876b3405f95b0543ab300d1b58e002c2af452ce88597","#
+            + #""hash":"4c1a1abc2043b87b256f240cc0b9926b8ab5aced359b75cd5aaca5c1f27cabfe"}"#,
+        #"{"v":1,"seq":4,"ts":"2026-11-22T21:16:40.008Z","kind":"expire","actor":"proxmox-agent","#
+            + #""principal":"proxmox-agent","request_id":"req_4","trace_id":"00000000000000000000000000000001","#
+            + #""environment":null,"#
+            + #""prev":"4c1a1abc2043b87b256f240cc0b9926b8ab5aced359b75cd5aaca5c1f27cabfe","#
+            + #""hash":"ebea5de2de5173cb8a02dfcd8c3c5d5e6803c7bf8a428c7a108e38de767ba5ff"}"#,
     ]
 
     @Test func `writes the lines that the contract shows`() {
@@ -34,7 +44,16 @@ struct AuditRecordTests {
                 ]), at: Timestamp(moment))
         let second = chain.extend(
             with: AuditEvent(kind: .read, actor: "operator", principal: "operator"), at: Timestamp(moment))
-        #expect([first, second].map { String(decoding: $0.line, as: UTF8.self) } == Self.golden)
+        let third = chain.extend(
+            with: AuditEvent(
+                kind: .cancel, actor: "pi-agent", principal: "pi-agent", requestID: "req_3",
+                trace: TraceContext(traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+                environment: "home"), at: Timestamp(moment))
+        let fourth = chain.extend(
+            with: AuditEvent(
+                kind: .expire, actor: "proxmox-agent", principal: "proxmox-agent", requestID: "req_4",
+                trace: TraceContext(random: 0, 1)), at: Timestamp(moment))
+        #expect([first, second, third, fourth].map { String(decoding: $0.line, as: UTF8.self) } == Self.golden)
     }
 
     @Test(arguments: golden)
@@ -64,6 +83,24 @@ struct AuditRecordTests {
     ])
     func `refuses a line that was changed`(old: String, new: String, flaw: AuditRecord.Flaw) throws {
         let line = Self.golden[0]
+        let changed = line.replacing(old, with: new, maxReplacements: 1)
+        try #require(changed != line)
+        #expect(throws: flaw) { try AuditRecord(line: Array(changed.utf8)) }
+    }
+
+    @Test(arguments: [
+        (#""trace_id":"4bf9"#, #""trace_id":"4bf8"#, AuditRecord.Flaw.hash),
+        (#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","#, "", .shape("has a 'parent_id' without a 'trace_id'")),
+        (#""parent_id":"00f067aa0ba902b7","#, "", .hash),
+        (#""trace_id":"4bf9"#, #""trace_id":"4BF9"#, .shape("needs ids of a trace in 'trace_id' and 'parent_id'")),
+        (
+            #""parent_id":"00f067aa0ba902b7""#, #""parent_id":"0000000000000000""#,
+            .shape("needs ids of a trace in 'trace_id' and 'parent_id'")
+        ),
+        (#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736""#, #""trace_id":7"#, .shape("needs a string in 'trace_id'")),
+    ])
+    func `refuses a changed trace`(old: String, new: String, flaw: AuditRecord.Flaw) throws {
+        let line = Self.golden[2]
         let changed = line.replacing(old, with: new, maxReplacements: 1)
         try #require(changed != line)
         #expect(throws: flaw) { try AuditRecord(line: Array(changed.utf8)) }

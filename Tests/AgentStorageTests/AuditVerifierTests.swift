@@ -153,7 +153,12 @@ struct AuditVerifierTests {
                     with: AuditEvent(
                         kind: AuditKind.allCases.randomElement(using: &random.generator) ?? .read,
                         actor: random.text(), principal: random.text(), label: random.maybe { $0.text() },
-                        requestID: random.maybe { $0.text() }, environment: random.maybe { $0.text() },
+                        requestID: random.maybe { $0.text() },
+                        trace: random.maybe { random in
+                            TraceContext(
+                                random: .random(in: .min ... .max, using: &random.generator),
+                                .random(in: .min ... .max, using: &random.generator))
+                        }, environment: random.maybe { $0.text() },
                         planID: random.maybe { $0.text() }, operationID: random.maybe { $0.text() },
                         request: random.maybe { $0.value() }, decision: random.maybe { $0.value() },
                         result: random.maybe { $0.value() }),
