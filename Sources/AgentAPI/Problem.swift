@@ -18,7 +18,7 @@ package enum Problem {
         case .bodyTooLarge: .contentTooLarge
         case .unsupportedMediaType: .unsupportedMediaType
         case .planRequired, .planConsumed, .planStale, .planRejected, .planCancelled, .planHashMismatch,
-            .requestHashMismatch, .alreadyApproved, .idempotencyInProgress, .notCancellable:
+            .requestHashMismatch, .alreadyApproved, .idempotencyInProgress, .notCancellable, .eventsGone:
             .conflict
         case .idempotencyKeyReused: .unprocessableContent
         case .rateLimited: .tooManyRequests
@@ -60,6 +60,7 @@ package enum Problem {
         case .idempotencyInProgress: "The same request is being carried out"
         case .idempotencyKeyReused: "The key came with another request before"
         case .notCancellable: "The operation cannot be cancelled"
+        case .eventsGone: "Events that old are gone"
         case .rateLimited: "Too many requests"
         case .internalError: "The agent failed"
         case .upstreamRefused: "Proxmox VE refused"
@@ -109,6 +110,7 @@ package enum Problem {
             body["errors"] = .array(
                 error.issues.map { ["pointer": .string($0.path.pointer), "detail": .string($0.detail)] })
         }
+        body["oldest_id"] = error.oldestID.map { JSON(Int(clamping: $0)) }
         body["moved"] = Views.moved(error.moved)
         body["upstream"] = error.upstream.map { Views.upstream($0) }
         return body

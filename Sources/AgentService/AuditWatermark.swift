@@ -23,6 +23,13 @@ final class AuditWatermark: Sendable {
     }
 
     private let state = Mutex(State())
+    private let told = Mutex<(@Sendable () -> Void)?>(nil)
+
+    /// Calls `body` whenever a record may have been settled.
+    func whenSettled(_ body: @escaping @Sendable () -> Void) { told.withLock { $0 = body } }
+
+    /// A record without a transition was written, or the transition of one was stored.
+    func settled() { told.withLock { $0 }?() }
 
     /// Notes that a record is about to be written behind `head`. Pass the result to ``close(_:)``.
     func open(behind head: AuditHead) -> UInt64 {
@@ -39,6 +46,7 @@ final class AuditWatermark: Sendable {
             state.open[ticket] = nil
             state.orphans[ticket] = nil
         }
+        settled()
     }
 
     /// Notes that there will be no transition, and that the record, which may be written, could not be voided.

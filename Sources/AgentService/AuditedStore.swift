@@ -15,6 +15,7 @@ final class AuditedStore: Sendable {
     /// Writes a record; throws if the log cannot be written.
     func record(_ event: AuditEvent, _ durability: AuditDurability = .now) async throws(ServiceError) {
         do throws(AuditError) { _ = try await append(event, durability) } catch { throw Self.unavailable(error) }
+        if durability == .now { watermark.settled() }
     }
 
     private func append(_ event: AuditEvent, _ durability: AuditDurability) async throws(AuditError) -> AuditHead {

@@ -10,6 +10,7 @@ package final class ControlPlane: Sendable {
     package let operations: OperationService
     package let freezes: FreezeService
     package let reads: ReadService
+    package let events: EventFeed
     package let idempotency: IdempotencyService
     let audited: AuditedStore
     private let registry: OperationRegistry
@@ -23,6 +24,7 @@ package final class ControlPlane: Sendable {
         let digest = PlanDigest(key: key)
         access = AccessControl(managedEnvironments, rules)
         audited = AuditedStore(ports)
+        events = EventFeed(audited, access)
         registry = OperationRegistry(ports, limits)
         freezes = FreezeService(audited, access)
         idempotency = IdempotencyService(audited, access, limits, digest)

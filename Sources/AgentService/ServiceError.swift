@@ -28,6 +28,7 @@ package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     case alreadyApproved = "already_approved"
     case idempotencyInProgress = "idempotency_in_progress"
     case notCancellable = "not_cancellable"
+    case eventsGone = "events_gone"
     case idempotencyKeyReused = "idempotency_key_reused"
     case rateLimited = "rate_limited"
     case internalError = "internal"
@@ -54,6 +55,8 @@ package struct ServiceError: Error, Sendable {
     /// The operation that was refused or failed, in its current state.
     package var operation: Operation?
     package var moved: [StateDrift] = []
+    /// The oldest event that there still is.
+    package var oldestID: UInt64?
     /// Seconds after which a retry makes sense, if known.
     package var retryAfter: Int?
 
