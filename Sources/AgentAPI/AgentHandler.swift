@@ -33,6 +33,9 @@ package struct AgentHandler: HTTPHandler {
         router = Router(routes.enumerated().map { .init($1.method, $1.path, $0) })
     }
 
+    /// The open event streams.
+    package var events: EventStreams { handlers.streams }
+
     package func respond(to request: Request) async -> Response {
         let start = ContinuousClock.now
         meter.began()

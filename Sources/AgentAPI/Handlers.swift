@@ -12,6 +12,8 @@ struct Handlers: Sendable {
     let authenticator: Authenticator
     let meter: any Meter
 
+    let streams: EventStreams
+
     private struct EnvironmentRow: Hashable {
         let name: EnvironmentName
         let probe: Probe?
@@ -23,6 +25,7 @@ struct Handlers: Sendable {
         self.service = service
         self.authenticator = authenticator
         self.meter = meter
+        streams = EventStreams(service.events)
     }
 
     /// Answers that the process is serving.

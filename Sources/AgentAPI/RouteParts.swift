@@ -25,6 +25,16 @@ package struct QueryParameter: Sendable {
 
     static let environment = QueryParameter("environment", Schema(TextForm.environment), "one environment")
 
+    /// Kinds of events.
+    static let kinds: QueryParameter = {
+        let kinds = AgentEvent.Kind.allCases
+        let names = Set(kinds.map(\.subject)).sorted() + kinds.map { $0.rawValue.replacing(".", with: #"\."#) }
+        let name = "(\(names.joined(separator: "|")))"
+        return QueryParameter(
+            "kind", .pattern("^\(name)(,\(name))*$"),
+            "only these kinds, or what stands before their dots, with commas between them")
+    }()
+
     static func limit(_ bounds: ClosedRange<Int>, _ standard: Int) -> QueryParameter {
         var schema = Schema.integer(bounds)
         schema.json["default"] = JSON(standard)

@@ -188,6 +188,15 @@ package struct Route: Sendable {
             body: Envelopes.resolve, gives: [.json(Views.operation.schema, "the settled operation")],
             fails: .storing + [.operationNotFound], "settle an unknown outcome by hand", Handlers.resolveOperation),
         Route(
+            .get, "/v1/events", "stream_events", .read, needs: .view, lane: .stream,
+            query: [
+                .init("after", .integer(0...Int.max), "the `id` of the event behind which to begin"), .environment,
+                .kinds,
+                .init("plan", .id(.plan), "only those of this plan"),
+            ], gives: [.text(["text/event-stream"], "events, until the client leaves or the agent stops")],
+            fails: [.unknownEnvironment, .planNotFound, .eventsGone, .auditUnavailable],
+            "what happens from now on, or from an earlier event on: server-sent events", Handlers.events),
+        Route(
             .get, "/v1/freeze", "list_freezes", .read, needs: .view,
             gives: [.json(Envelopes.freezes, "the freezes that hold")], "what is frozen", Handlers.freezes),
         Route(

@@ -131,6 +131,8 @@ struct ConfigReading {
         set(&config.serving.pendingBodyBytes, reader.integer("pending_body_bytes", in: bytes, unit: "bytes"))
         set(&config.serving.pendingAnswerBytes, reader.integer("pending_answer_bytes", in: bytes, unit: "bytes"))
         set(&config.serving.concurrentOfCaller, reader.integer("concurrent_per_caller", in: 2...10_000))
+        set(&config.serving.maxStreams, reader.integer("max_streams", in: 1...100_000))
+        set(&config.serving.streamsOfCaller, reader.integer("streams_per_caller", in: 1...100_000))
         set(&config.serving.rates.requests, reader.integer("requests_per_minute", in: 60...1_000_000_000))
         set(&config.serving.rates.storedBytes, reader.integer("stored_bytes_per_minute", in: bytes, unit: "bytes"))
         set(&config.limits.keys, reader.integer("keys_per_caller", in: 1...1_000_000))

@@ -38,6 +38,9 @@ struct AgentConfig: Sendable {
         var sendTimeout = Duration.seconds(10)
         /// Concurrent requests of one caller.
         var concurrentOfCaller = 128
+        /// Event streams, and those of one caller.
+        var maxStreams = 2048
+        var streamsOfCaller = 256
         /// Bodies that are not fully received, and responses that are not fully sent, in bytes.
         var pendingBodyBytes = 16 << 20
         var pendingAnswerBytes = 64 << 20
@@ -165,6 +168,8 @@ extension AgentConfig {
         ("limits.pending_body_bytes", "request bodies on their way, a quarter for one address; 16777216"),
         ("limits.pending_answer_bytes", "answers not yet read, half for one caller; 67108864"),
         ("limits.concurrent_per_caller", "requests of one caller under way at once, 2 to 10000; 128"),
+        ("limits.max_streams", "event streams open at once, at most half of the connections, 1 to 100000; 2048"),
+        ("limits.streams_per_caller", "event streams of one caller open at once, 1 to 100000; 256"),
         ("limits.requests_per_minute", "requests of one caller, 60 to 1000000000; 12000"),
         ("limits.stored_bytes_per_minute", "bytes that one caller makes the agent write, 1048576 or more; 33554432"),
         ("limits.keys_per_caller", "requests with an Idempotency-Key in a day, 1 to 1000000; 20000"),

@@ -124,6 +124,9 @@ private struct Serving: Service {
             group.addTask {
                 while (try? await Task.sleep(for: .seconds(10))) != nil { await agent.housekeeping() }
             }
+            group.addTask {
+                while (try? await Task.sleep(for: .seconds(15))) != nil { await agent.beat() }
+            }
             try? await gracefulShutdown()
             log.notice("stopping")
             manager?.tell(.stopping)

@@ -25,6 +25,7 @@ final class Agent: Sendable {
     let audit: FileAuditSink
     let service: ControlPlane
     let server: HTTPServer
+    private let events: EventStreams
     private let authenticator: Authenticator
     private let upstreams: PVEConnections
     private let failures: AuthFailures
@@ -87,6 +88,7 @@ final class Agent: Sendable {
             service: service, authenticator: authenticator, accessLog: accessLog ?? LoggedAccess(log: log),
             failures: failures, throttle: throttle, meter: AgentMeter(figures, service, store, audit, disk),
             and: config.otherFaces(of: service))
+        events = handler.events
         do throws(ServerError) {
             let options = config.serverOptions(log)
             server =
@@ -100,7 +102,8 @@ final class Agent: Sendable {
         }
     }
 
-    /// Stops accepting, finishes what runs within `limit`, leaves the rest to the next start, and closes log and state.
+    /// Stops accepting, ends event streams, finishes what runs within `limit`, leaves the rest to the next start, and
+    /// closes log and state.
     func shutdown(within limit: Duration) async {
         let deadline = ContinuousClock.now + limit
         failures.stop()
@@ -158,6 +161,7 @@ final class Agent: Sendable {
             }
             service.access.replace(new.rules)
             authenticator.replace(new.credentials, scrapeToken: new.scrapeToken)
+            await events.endAll()
             current.withLock { $0 = new }
             log.notice(
                 "configuration put in force",
@@ -186,6 +190,9 @@ final class Agent: Sendable {
                     let before = managed.probe
                     let probe = await managed.look { Date() }
                     guard before?.error != probe.error || before == nil else { return }
+                    if before == nil || (before?.error == nil) != (probe.error == nil) {
+                        self.service.events.tell(AgentEvent(managed.settings.name, probe))
+                    }
                     if let error = probe.error {
                         self.log.warning("environment does not answer", metadata: ["error": "\(error)"])
                     } else {
@@ -197,6 +204,9 @@ final class Agent: Sendable {
             }
         }
     }
+
+    /// Sends a sign of life on every event stream.
+    func beat() async { await events.beat() }
 
     /// Logs environments that turn out to be one cluster under several names.
     func reportSameClusters() async {
@@ -268,6 +278,8 @@ extension AgentConfig {
         // Other addresses can always connect, and one caller's requests leave room for others of its address.
         options.maxConnectionsOfSource = serving.maxConnections * 3 / 4
         options.maxExchanges = min(512, serving.maxConnections / 2)
+        options.maxStreams = min(serving.maxStreams, serving.maxConnections / 2)
+        options.maxStreamsOfParty = serving.streamsOfCaller
         options.maxExchangesOfParty = min(serving.concurrentOfCaller, max(2, serving.maxConnections / 8))
         options.maxBufferedBytes = serving.pendingBodyBytes
         options.maxBufferedBytesOfParty = serving.pendingBodyBytes / 4

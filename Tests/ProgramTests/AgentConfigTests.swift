@@ -139,6 +139,7 @@ struct AgentConfigTests {
         "plans.reserved_ids_per_caller": 1, "limits.request_timeout_ms": 1000, "limits.send_timeout_ms": 1000,
         "limits.pending_body_bytes": 1_048_576, "limits.pending_answer_bytes": 1_048_576,
         "limits.concurrent_per_caller": 2, "limits.requests_per_minute": 60,
+        "limits.max_streams": 100, "limits.streams_per_caller": 10,
         "limits.stored_bytes_per_minute": 1_048_576, "limits.keys_per_caller": 1,
         "limits.key_bytes_per_caller": 1_048_576, "limits.min_free_bytes": 0,
         "limits.max_operations": 1, "limits.threads": 1, "limits.share_reads": false, "log.format": "json",

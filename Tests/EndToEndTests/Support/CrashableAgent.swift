@@ -17,6 +17,7 @@ final class CrashableAgent: AgentUnderTest {
     private let variables: [String: String]
     private let document: JSON
     private let life = Mutex<(program: Program, client: Client)?>(nil)
+    private let place = Mutex<ListenAddress?>(nil)
 
     init(_ setup: Setup = Setup()) throws {
         directory = try TemporaryDirectory()
@@ -35,9 +36,14 @@ final class CrashableAgent: AgentUnderTest {
         let program = try Program(["--config", config], variables: variables)
         let line = try await program.line { $0.contains("listening") }
         let word = try #require(line.split { !"0123456789.:".contains($0) }.first { $0.hasPrefix("127.0.0.1:") })
-        let client = try Client(of: try #require(ListenAddress(String(word))))
+        let address = try #require(ListenAddress(String(word)))
+        let client = try Client(of: address)
+        place.withLock { $0 = address }
         life.withLock { $0 = (program, client) }
     }
+
+    /// Where it listens, or did.
+    var address: ListenAddress? { place.withLock { $0 } }
 
     /// Changes its configuration, for the next start.
     func configure(_ change: (inout JSONObject) -> Void) throws {

@@ -1,0 +1,169 @@
+import AgentModel
+package import AgentService
+import HTTPMessage
+import StrictJSON
+import Synchronization
+
+/// The open event streams: all get what is new from one reading of the log, encoded once.
+///
+/// A stream that resumes reads the log by itself, until it has caught up with the others.
+package actor EventStreams: EventFollower {
+    private struct Listener {
+        let stream: ResponseStream
+        let filter: EventFilter
+        /// Events up to this one it has had.
+        let start: UInt64
+    }
+
+    private let feed: EventFeed
+    private var listeners: [Listener] = []
+    /// The last record that all listeners know of. Never goes back.
+    private var position: UInt64 = 0
+    private var isLooking = false
+    /// Raised when all streams have to end, also those that are catching up.
+    private var generation = 0
+    private nonisolated let isWatched = Atomic(false)
+    /// A look at the log is due, and nobody else has to ask for one.
+    private nonisolated let isDue = Atomic(false)
+
+    init(_ feed: EventFeed) {
+        self.feed = feed
+        feed.follow(by: self)
+    }
+
+    // MARK: Streams
+
+    /// A stream of the events behind record `seq`, or of those that happen from now on.
+    ///
+    /// - Throws: if the log no longer has those events, or cannot be read.
+    func open(_ filter: EventFilter, after seq: UInt64?) async throws(ServiceError) -> ResponseStream {
+        let stream = ResponseStream()
+        guard let seq else {
+            if listeners.isEmpty { position = max(position, feed.newest) }
+            stream.send(EventText.begin(at: position))
+            join(Listener(stream: stream, filter: filter, start: position))
+            return stream
+        }
+        let generation = generation
+        let page = try await feed.page(after: seq, upTo: position)
+        stream.send(EventText.begin(at: seq))
+        Task { await catchUp(stream, filter, from: page, generation) }
+        return stream
+    }
+
+    /// Sends what happened before, as fast as the client reads.
+    private func catchUp(
+        _ stream: ResponseStream, _ filter: EventFilter, from first: EventFeed.Page, _ generation: Int
+    ) async {
+        var page = first
+        while generation == self.generation, !stream.isOver {
+            for event in page.events where filter.matches(event) {
+                guard await stream.room() else { return }
+                stream.send(EventText.bytes(of: event))
+            }
+            // Behind the others it would lose what they have had.
+            if page.isEnd, position <= page.last, generation == self.generation {
+                if listeners.isEmpty { position = page.last }
+                stream.send(EventText.mark(page.last))
+                return join(Listener(stream: stream, filter: filter, start: page.last))
+            }
+            do throws(ServiceError) { page = try await feed.page(after: page.last, upTo: position) } catch { break }
+        }
+        // The client asks again, and learns why.
+        stream.finish()
+    }
+
+    private func join(_ listener: Listener) {
+        listeners.append(listener)
+        isWatched.store(true, ordering: .sequentiallyConsistent)
+        // What was settled since the log was read has woken nobody.
+        recordsSettled()
+    }
+
+    /// Ends all streams: their callers' rights must be judged again.
+    package func endAll() {
+        generation += 1
+        for listener in listeners { listener.stream.finish() }
+        listeners = []
+        isWatched.store(false, ordering: .sequentiallyConsistent)
+    }
+
+    /// Sends a sign of life on every stream, with the place to resume from, so that the place of a stream whose filter
+    /// lets little through does not grow old.
+    package func beat() {
+        let common = EventText.mark(position)
+        send { $0.start > position ? EventText.mark($0.start) : common }
+    }
+
+    // MARK: New events
+
+    package nonisolated func recordsSettled() {
+        guard isWatched.load(ordering: .sequentiallyConsistent),
+            !isDue.exchange(true, ordering: .sequentiallyConsistent)
+        else { return }
+        Task { await look() }
+    }
+
+    package nonisolated func happened(_ event: AgentEvent) {
+        guard isWatched.load(ordering: .sequentiallyConsistent) else { return }
+        Task { await deliver([event]) }
+    }
+
+    /// Reads what is new in the log, one page after the other.
+    private func look() async {
+        // The one under way sees that another is due.
+        guard !isLooking else { return }
+        isLooking = true
+        defer { isLooking = false }
+        while isDue.exchange(false, ordering: .sequentiallyConsistent) {
+            while !listeners.isEmpty {
+                let page: EventFeed.Page
+                do throws(ServiceError) { page = try await feed.page(after: position) } catch { return endAll() }
+                if page.last > position {
+                    position = page.last
+                    deliver(page.events)
+                }
+                if page.isEnd { break }
+            }
+        }
+    }
+
+    private func deliver(_ events: [AgentEvent]) {
+        for event in events {
+            var bytes: [UInt8]?
+            send { listener in
+                if let id = event.id, id <= listener.start { return [] }
+                guard listener.filter.matches(event) else { return [] }
+                if bytes == nil { bytes = EventText.bytes(of: event) }
+                return bytes ?? []
+            }
+        }
+    }
+
+    /// Sends what `part` makes, if it is not empty. Forgets streams that are over.
+    private func send(_ part: (Listener) -> [UInt8]) {
+        var isAnyOver = false
+        for listener in listeners {
+            let bytes = part(listener)
+            if bytes.isEmpty ? listener.stream.isOver : !listener.stream.send(bytes) { isAnyOver = true }
+        }
+        guard isAnyOver else { return }
+        listeners.removeAll { $0.stream.isOver }
+        if listeners.isEmpty { isWatched.store(false, ordering: .sequentiallyConsistent) }
+    }
+}
+
+/// Events as `text/event-stream` (WHATWG HTML, 9.2).
+enum EventText {
+    static func bytes(of event: AgentEvent) -> [UInt8] {
+        let id = event.id.map { "id: \($0)\n" } ?? ""
+        // JSON text has no line breaks.
+        return Array("\(id)event: \(event.kind.rawValue)\ndata: \(Views.event(event).text)\n\n".utf8)
+    }
+
+    /// The beginning of a stream: when to come back, and from where if nothing comes.
+    static func begin(at id: UInt64) -> [UInt8] { Array("retry: 2000\nid: \(id)\n\n".utf8) }
+
+    /// A comment, and the place to resume from. Without data it is no event for the client.
+    static func mark(_ id: UInt64) -> [UInt8] { Array(": \(id)\nid: \(id)\n\n".utf8) }
+}
