@@ -42,6 +42,8 @@ let wrappers: [Target] = [
     .target(
         name: "CurlHTTP", dependencies: ["CCurl", "HTTPMessage", "SystemThread", httpTypes], swiftSettings: wrapper),
     .target(name: "SQLite", dependencies: ["CSQLite"], swiftSettings: wrapper),
+    .systemLibrary(name: "CZlib", path: "Modules/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: wrapper),
     .target(
         name: "WireTestSupport", dependencies: ["HTTPMessage", "MicroHTTPD", httpTypes],
         path: "Tests/WireTestSupport", swiftSettings: strict),
@@ -55,6 +57,7 @@ let wrappers: [Target] = [
         dependencies: ["CurlHTTP", "MicroHTTPD", "HTTPMessage", "WireTestSupport", httpTypes],
         swiftSettings: strict),
     .testTarget(name: "SQLiteTests", dependencies: ["SQLite"], swiftSettings: strict),
+    .testTarget(name: "GzipTests", dependencies: ["CZlib", "Gzip"], swiftSettings: wrapper),
 ]
 
 let agent: [Target] = [
@@ -74,7 +77,7 @@ let agent: [Target] = [
     .target(
         name: "AgentAPI",
         dependencies: [
-            "AgentAudit", "AgentService", "AgentModel", "HTTPMessage", "StrictJSON", crypto, httpTypes, logging,
+            "AgentAudit", "AgentService", "AgentModel", "Gzip", "HTTPMessage", "StrictJSON", crypto, httpTypes, logging,
         ],
         swiftSettings: strict),
     .target(

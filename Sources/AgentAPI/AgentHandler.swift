@@ -260,11 +260,18 @@ extension AgentHandler {
         _ actor: String?, _ start: ContinuousClock.Instant
     ) -> Response {
         var response = answer
-        // No handler sets any of these.
         response.fields = Self.onEveryAnswer
         response.fields.reserveCapacity(Self.onEveryAnswer.count + answer.fields.count + 1)
         response.fields.append(HTTPField(name: .requestID, value: id))
-        for field in answer.fields { response.fields.append(field) }
+        for field in answer.fields {
+            // A handler may be stricter, or laxer, than what is sent with every answer.
+            if [.cacheControl, .contentSecurityPolicy].contains(field.name) {
+                response.fields[field.name] = field.value
+            } else {
+                response.fields.append(field)
+            }
+        }
+        response = Negotiation.encoded(response, for: request)
         let time = start.duration(to: .now)
         let route: Int? = if case .matched(let number, _) = match { number } else { nil }
         meter.count(

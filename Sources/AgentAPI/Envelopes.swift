@@ -3,17 +3,22 @@ import StrictJSON
 
 /// The schemas of bodies and of answers that hold more than one view.
 enum Envelopes {
-    static let health = Schema.object(["ok": .boolean])
+    static let health = Component(
+        "Health", Schema.object(["ok": .boolean]))
 
-    static let ready = Schema.object(
-        [
-            "ok": .boolean,
-            "missing": .list(.object(["code": .text, "detail": .text], optional: ["detail"])),
-            "environments": .list(Views.environment.schema),
-        ], optional: ["missing", "environments"])
+    static let ready = Component(
+        "Readiness",
+        Schema.object(
+            [
+                "ok": .boolean,
+                "missing": .list(.object(["code": .text, "detail": .text], optional: ["detail"])),
+                "environments": .list(Views.environment.schema),
+            ], optional: ["missing", "environments"]))
 
-    static let environments = Schema.object(["environments": .list(Views.environment.schema)])
-    static let actions = Schema.object(["actions": .list(Views.action.schema)])
+    static let environments = Component(
+        "EnvironmentList", Schema.object(["environments": .list(Views.environment.schema)]))
+    static let actions = Component(
+        "ActionList", Schema.object(["actions": .list(Views.action.schema)]))
 
     // MARK: Reads
 
@@ -26,59 +31,74 @@ enum Envelopes {
             "count": .integer(), "error": .object(["code": .text, "detail": .text]),
         ], optional: ["error"])
 
-    static let read = Schema.object([
-        "request": Views.request.schema, "plan": Views.unstored.schema,
-        "result": .object(["status": status, "message": .text, "data": .any]),
-    ])
+    static let read = Component(
+        "ReadResult",
+        Schema.object([
+            "request": Views.request.schema, "plan": Views.unstored.schema,
+            "result": .object(["status": status, "message": .text, "data": .any]),
+        ]))
 
-    static let inventory = Schema.object(
-        [
-            "request": .object, "plan": Views.unstored.schema,
-            "result": .object(
-                [
-                    "status": status, "message": .text, "environments": .list(part),
-                    "data": .list(.object(["environment": Schema(TextForm.environment)])),
-                ], optional: ["environments"]),
-        ], optional: ["plan"])
+    static let inventory = Component(
+        "Inventory",
+        Schema.object(
+            [
+                "request": .object, "plan": Views.unstored.schema,
+                "result": .object(
+                    [
+                        "status": status, "message": .text, "environments": .list(part),
+                        "matched": Schema.integer().described("how many guests match, on all pages"),
+                        "next": Schema.text.orNull.described("the next page's `after`; null on the last"),
+                        "data": .list(.object(["environment": Schema(TextForm.environment)])),
+                    ], optional: ["environments", "matched", "next"]),
+            ], optional: ["plan"]))
 
     /// A task's id. PVE's own rules are stricter.
     static let upid = Schema.pattern("^UPID:[^:/\\s]{1,63}(:[0-9A-Fa-f]{8,9}){3}:[^:/\\s]+:[^:/\\s]*:[^:/\\s]+:$")
 
     // MARK: Plans and operations
 
-    static let plans = page("plans", Views.summary.schema)
-    static let operations = page("operations", Views.operation.schema)
+    static let plans = Component(
+        "PlanPage", page("plans", Views.summary.schema))
+    static let operations = Component(
+        "OperationPage", page("operations", Views.operation.schema))
 
     private static func page(_ name: String, _ row: Schema) -> Schema {
         .object([name: .list(row), "next": Schema.text.orNull.described("the next page's `before`; null on the last")])
     }
 
-    static let applied = Schema.object(
-        [
-            "request": Views.request.schema, "decision": Views.decision.schema, "plan_id": .id(.plan),
-            "result": .object(
-                [
-                    "status": .words(
-                        ["ok", "partial", "failed", "planned"]
-                            + OperationState.allCases.map(\.rawValue).filter { $0 != "failed" }),
-                    "message": .text, "data": .any,
-                ]),
-            "operation": Views.operation.schema,
-        ], optional: ["plan_id", "operation"])
+    static let applied = Component(
+        "ApplyResult",
+        Schema.object(
+            [
+                "request": Views.request.schema, "decision": Views.decision.schema, "plan_id": .id(.plan),
+                "result": .object(
+                    [
+                        "status": .words(
+                            ["ok", "partial", "failed", "planned"]
+                                + OperationState.allCases.map(\.rawValue).filter { $0 != "failed" }),
+                        "message": .text, "data": .any,
+                    ]),
+                "operation": Views.operation.schema,
+            ], optional: ["plan_id", "operation"]))
 
-    static let log = Schema.object(["start": .integer(), "total": .integer(), "lines": .list(.text)])
+    static let log = Component(
+        "OperationLog", Schema.object(["start": .integer(), "total": .integer(), "lines": .list(.text)]))
 
-    static let decision = Schema.object(
-        [
-            "decision": .words(["approve", "reject"]),
-            "plan_hash": Schema.hash.described("the `plan_hash` of the plan that was looked at"),
-            "reason": Schema(TextForm.text(4096)), "ticket": Schema(TextForm.text(256)),
-        ], optional: ["reason", "ticket"], isOpen: false)
+    static let decision = Component(
+        "PlanDecision",
+        Schema.object(
+            [
+                "decision": .words(["approve", "reject"]),
+                "plan_hash": Schema.hash.described("the `plan_hash` of the plan that was looked at"),
+                "reason": Schema(TextForm.text(4096)), "ticket": Schema(TextForm.text(256)),
+            ], optional: ["reason", "ticket"], isOpen: false))
 
-    static let resolve = Schema.object(
-        [
-            "outcome": .words(["succeeded", "failed"]), "reason": note.described("why you know"),
-        ], isOpen: false)
+    static let resolve = Component(
+        "Resolution",
+        Schema.object(
+            [
+                "outcome": .words(["succeeded", "failed"]), "reason": note.described("why you know"),
+            ], isOpen: false))
 
     /// A reason that must be given.
     private static let note: Schema = {
@@ -89,28 +109,42 @@ enum Envelopes {
 
     // MARK: Freezes and the audit log
 
-    static let freezes = Schema.object(["freezes": .list(Views.freeze.schema)])
-    static let lifted = Schema.object([
-        "lifted": Views.freeze.schema.orNull, "freezes": .list(Views.freeze.schema),
-    ])
+    static let freezes = Component(
+        "FreezeList", Schema.object(["freezes": .list(Views.freeze.schema)]))
+    static let lifted = Component(
+        "LiftedFreeze",
+        Schema.object([
+            "lifted": Views.freeze.schema.orNull, "freezes": .list(Views.freeze.schema),
+        ]))
 
-    static let freeze = Schema.object(
-        [
-            "environment": Schema(TextForm.environment), "reason": note.described("why nothing may change"),
-            "ttl": Schema.integer(1...2_592_000).described("seconds until it ends by itself"),
-        ], optional: ["environment", "ttl"], isOpen: false)
+    static let freeze = Component(
+        "FreezeRequest",
+        Schema.object(
+            [
+                "environment": Schema(TextForm.environment), "reason": note.described("why nothing may change"),
+                "ttl": Schema.integer(1...2_592_000).described("seconds until it ends by itself"),
+            ], optional: ["environment", "ttl"], isOpen: false))
 
-    static let audit = Schema.object([
-        "records": .list(.object(["v": .integer(), "seq": .integer(), "ts": .text, "kind": .text, "hash": .hash])),
-        "next": Schema.integer().orNull.described("the next page's `after`; null at the end"),
-    ])
+    static let audit = Component(
+        "AuditPage",
+        Schema.object([
+            "records": .list(.object(["v": .integer(), "seq": .integer(), "ts": .text, "kind": .text, "hash": .hash])),
+            "next": Schema.integer().orNull.described("the next page's `after`; null at the end"),
+        ]))
 
-    static let auditHead = Schema.object(["seq": .integer(), "hash": .hash])
+    static let auditHead = Component(
+        "AuditHead", Schema.object(["seq": .integer(), "hash": .hash]))
 
     // MARK: Requests of actions
 
     static let planRequest = Schema.named("PlanRequest")
     static let applyRequest = Schema.named("ApplyRequest")
+
+    /// All of them, in the order of the document.
+    static let all: [Component] = [
+        health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, resolve,
+        freezes, lifted, freeze, audit, auditHead,
+    ]
 
     /// The components that request bodies are made of: one for each action, and their union.
     static let requests: [(name: String, schema: Schema)] = {

@@ -19,6 +19,7 @@ struct Handlers: Sendable {
         let probe: Probe?
     }
 
+    private let guestLists = GuestLists()
     private let environmentList = ResponseCache<[EnvironmentRow]>()
 
     init(service: ControlPlane, authenticator: Authenticator, meter: any Meter) {
@@ -68,13 +69,19 @@ struct Handlers: Sendable {
     }
 
     func actions(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        Self.catalogue
+        Negotiation.tagged(Self.catalogue, for: exchange.request)
     }
 
     private static let catalogue = Response.json(.ok, ["actions": .array(ActionCatalog.all.map { Views.action($0) })])
 
     /// The description of the API.
-    func openAPI(_ exchange: APIExchange) async throws(ServiceError) -> Response { Self.description }
+    func openAPI(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        Negotiation.tagged(Self.description, for: exchange.request)
+    }
+
+    func docs(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        Negotiation.tagged(DocsPage.response, for: exchange.request)
+    }
 
     private static let description = Response.json(.ok, OpenAPI.document(of: Route.all))
 
@@ -82,20 +89,36 @@ struct Handlers: Sendable {
 
     func inventory(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let running = try exchange.query("state", "all or running") { ["all": false, "running": true][$0] } ?? false
+        let page = try inventoryPage(exchange)
         guard let name = exchange.query["environment"] else {
             let result = try await service.reads.inventoryOfAll(runningOnly: running, exchange.context)
             let request: JSON = [
                 "action": .string(Action.readInventory.rawValue),
                 "target": .string("\(running ? Target.inventoryRunning : .inventoryAll)"),
             ]
-            return ReadEnvelope(head: ["request": request], result: result).response()
+            return try page.response(of: ReadEnvelope(head: ["request": request], result: result), guestLists)
         }
         let environment = try await service.environment(named: name, .view, exchange.context)
-        return try await read(
+        let envelope = try await envelope(
             ActionRequest(
                 reading: .readInventory, on: running ? .inventoryRunning : .inventoryAll, in: environment),
-            exchange
-        )
+            exchange)
+        return try page.response(of: envelope, guestLists)
+    }
+
+    private func inventoryPage(_ exchange: APIExchange) throws(ServiceError) -> InventoryPage {
+        var page = InventoryPage()
+        page.filter.node = try exchange.query("node", "a node's name", NodeName.init).map { "\($0)" }
+        page.filter.tag = exchange.query["tag"]
+        page.filter.name = exchange.query["name"]
+        page.filter.kind = try exchange.query("type", "qemu or lxc", GuestKind.init(rawValue:))
+        page.filter.pool = try exchange.query("pool", "a pool's name", PoolName.init).map { "\($0)" }
+        page.after = try exchange.query("after", "`next` of the page before", GuestRow.Cursor.init)
+        page.limit = try exchange.query("limit", in: 1...10_000)
+        page.fields = try exchange.query("fields", "names with commas between them, such as name,node,status") {
+            InventoryPage.fieldsForm.matches($0) ? $0.split(separator: ",").map(String.init) : nil
+        }
+        return page
     }
 
     func nodes(_ exchange: APIExchange) async throws(ServiceError) -> Response {
@@ -128,9 +151,14 @@ struct Handlers: Sendable {
     }
 
     private func read(_ request: ActionRequest, _ exchange: APIExchange) async throws(ServiceError) -> Response {
+        try await envelope(request, exchange).response()
+    }
+
+    private func envelope(
+        _ request: ActionRequest, _ exchange: APIExchange
+    ) async throws(ServiceError) -> ReadEnvelope {
         let (plan, result) = try await service.reads.read(request, exchange.context)
         return ReadEnvelope(head: ["request": Views.request(request), "plan": Views.unstored(plan)], result: result)
-            .response()
     }
 
     // MARK: Plan and apply
@@ -241,7 +269,8 @@ struct Handlers: Sendable {
     }
 
     func onePlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        .json(.ok, shown(try await service.workflow.plan(try exchange.id(.plan), exchange.context), to: exchange))
+        let plan = try await service.workflow.plan(try exchange.id(.plan), exchange.context)
+        return Negotiation.tagged(.json(.ok, shown(plan, to: exchange)), for: exchange.request)
     }
 
     func decidePlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {

@@ -1,5 +1,6 @@
 import AgentModel
 import AgentService
+import HTTPMessage
 import HTTPTypes
 package import StrictJSON
 
@@ -77,6 +78,7 @@ package enum OpenAPI {
         if route.access != .open { parameters.append(reference("parameters", "ActorID")) }
         parameters.append(reference("parameters", "RequestID"))
         if isRepeatable { parameters.append(reference("parameters", "IdempotencyKey")) }
+        if route.isTagged { parameters.append(reference("parameters", "IfNoneMatch")) }
         if route.name == "apply_plan" { parameters.append(reference("parameters", "Prefer")) }
         return [
             "operationId": .string(route.name), "summary": .string(route.summary), "tags": [.string(tag(route))],
@@ -122,11 +124,13 @@ package enum OpenAPI {
                 "\(answer.status.code)",
                 [
                     "description": .string(answer.summary), "headers": fields(route, answer.status),
-                    "content": .object(
-                        answer.mediaTypes.reduce(into: JSONObject()) {
-                            $0.append($1, ["schema": .object(answer.schema.json)])
-                        }),
-                    "links": links(route),
+                    "content": answer.schema.map { schema in
+                        .object(
+                            answer.mediaTypes.reduce(into: JSONObject()) {
+                                $0.append($1, ["schema": .object(schema.json)])
+                            })
+                    },
+                    "links": answer.schema == nil ? nil : links(route),
                 ])
         }
         var codes = [ErrorCode].everywhere + route.errors
@@ -150,7 +154,8 @@ package enum OpenAPI {
 
     private static func fields(_ route: Route, _ status: HTTPResponse.Status) -> JSON {
         var names = ["X-Request-ID"]
-        if route.access != .open { names += ["RateLimit", "RateLimit-Policy"] }
+        if route.lane != .health { names += ["RateLimit", "RateLimit-Policy"] }
+        if route.isTagged, status.code < 400 { names.append("ETag") }
         switch status {
         case .unauthorized: names.append("WWW-Authenticate")
         case .tooManyRequests, .serviceUnavailable: names.append("Retry-After")
@@ -212,7 +217,7 @@ package enum OpenAPI {
             Views.gap.component,
             Views.upstream.component, Views.freeze.component, Views.action.component, Views.environment.component,
             ("Problem", Problem.schema),
-        ] + Envelopes.requests
+        ] + Envelopes.all.map { ($0.name, $0.form) } + Envelopes.requests
 
     private static let headers: JSON = {
         func header(_ summary: String, _ schema: Schema = .text) -> JSON {
@@ -222,6 +227,7 @@ package enum OpenAPI {
             "X-Request-ID": header("The request's id, as in the access log and in audit records."),
             "RateLimit": header("What is left of the caller's rate limits (draft-ietf-httpapi-ratelimit-headers)."),
             "RateLimit-Policy": header("The caller's rate limits."),
+            "ETag": header("Names this form of the answer, for `If-None-Match`."),
             "Retry-After": header("Seconds after which to ask again.", .integer()),
             "WWW-Authenticate": header("`Bearer` (RFC 6750)."),
             "Location": header("Where the operation is found."),
@@ -245,6 +251,8 @@ package enum OpenAPI {
             "IdempotencyKey": header(
                 "Idempotency-Key", .pattern("^[!-~]{1,255}$"),
                 "The same request under the same key gets the same answer for 24 hours."),
+            "IfNoneMatch": header(
+                "If-None-Match", .text, "The `ETag` of an earlier answer; 304 says that it is still right."),
             "Prefer": header(
                 "Prefer", .text, "`wait=N` waits up to N s, at most 60, for the operation's end (RFC 7240)."),
         ]

@@ -12,13 +12,20 @@ import StrictJSON
 struct ReadEnvelope {
     /// The members before `result`.
     var head: JSONObject
-    let result: ReadResult
+    var result: ReadResult
+    /// How many guests match, and where the next page starts; `nil` if all are sent.
+    var matched: Int?
+    var next: String?
 
     func response() -> Response {
         let status: HTTPResponse.Status = result.status == .failed ? .badGateway : .ok
         var fields = JSONObject()
         fields["status"] = .string(result.status.rawValue)
         fields["message"] = .string(result.message)
+        if let matched {
+            fields["matched"] = JSON(matched)
+            fields["next"] = next.map { .string($0) } ?? .null
+        }
         if !result.parts.isEmpty { fields["environments"] = .array(result.parts.map(part)) }
         switch result.content {
         case .json(let data):

@@ -28,7 +28,8 @@ package struct QueryParameter: Sendable {
     /// Kinds of events.
     static let kinds: QueryParameter = {
         let kinds = AgentEvent.Kind.allCases
-        let names = Set(kinds.map(\.subject)).sorted() + kinds.map { $0.rawValue.replacing(".", with: #"\."#) }
+        let names =
+            Set(kinds.map { String($0.subject) }).sorted() + kinds.map { $0.rawValue.replacing(".", with: #"\."#) }
         let name = "(\(names.joined(separator: "|")))"
         return QueryParameter(
             "kind", .pattern("^\(name)(,\(name))*$"),
@@ -53,13 +54,18 @@ package struct QueryParameter: Sendable {
 /// An answer of a route that is no error.
 struct Answer: Sendable {
     let status: HTTPResponse.Status
-    let schema: Schema
+    /// Of the body; `nil` for an answer without one.
+    let schema: Schema?
     let summary: String
     let mediaTypes: [String]
 
     static func json(_ schema: Schema, _ summary: String, status: HTTPResponse.Status = .ok) -> Answer {
         Answer(status: status, schema: schema, summary: summary, mediaTypes: ["application/json"])
     }
+
+    /// To a client that has the current form already; see ``Negotiation/tagged(_:for:)``.
+    static let unchanged = Answer(
+        status: .notModified, schema: nil, summary: "it is as `If-None-Match` says", mediaTypes: [])
 
     static func text(_ mediaTypes: [String], _ summary: String) -> Answer {
         Answer(status: .ok, schema: .text, summary: summary, mediaTypes: mediaTypes)

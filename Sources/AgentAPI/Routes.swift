@@ -61,6 +61,9 @@ package struct Route: Sendable {
         self.handler = handler
     }
 
+    /// Its answers have an `ETag`.
+    var isTagged: Bool { answers.contains { $0.status == .notModified } }
+
     /// Throws if no role of the principal allows what the route does.
     func checkRight(of principal: Principal) throws(ServiceError) {
         guard let right, !principal.rights.contains(right) else { return }
@@ -76,51 +79,70 @@ package struct Route: Sendable {
     /// All routes.
     package static let all: [Route] = [
         Route(
-            .get, "/healthz", "get_health", .open, lane: .health, gives: [.json(Envelopes.health, "it serves")],
+            .get, "/healthz", "get_health", .open, lane: .health, gives: [.json(Envelopes.health.schema, "it serves")],
             "the process serves", Handlers.health),
         Route(
-            .get, "/livez", "get_liveness", .open, lane: .health, gives: [.json(Envelopes.health, "it serves")],
+            .get, "/livez", "get_liveness", .open, lane: .health, gives: [.json(Envelopes.health.schema, "it serves")],
             "the same", Handlers.health),
         Route(
             .get, "/readyz", "get_readiness", .open, lane: .health,
             gives: [
-                .json(Envelopes.ready, "it can do its work"),
-                .json(Envelopes.ready, "something is missing", status: .serviceUnavailable),
+                .json(Envelopes.ready.schema, "it can do its work"),
+                .json(Envelopes.ready.schema, "something is missing", status: .serviceUnavailable),
             ],
             "whether it can do its work; environments are shown to callers with a token", Handlers.ready),
         Route(
             .get, "/openapi.json", "get_openapi", .open,
-            gives: [.json(.object, "this description")], "this API as OpenAPI 3.1", Handlers.openAPI),
+            gives: [.json(.object, "this description"), .unchanged], "this API as OpenAPI 3.1", Handlers.openAPI),
+        Route(
+            .get, "/docs", "get_docs", .open, gives: [.text(["text/html"], "the page"), .unchanged],
+            "the same as a page to read", Handlers.docs),
+        Route(
+            .get, "/docs/errors", "get_docs_of_errors", .open, gives: [.text(["text/html"], "the page"), .unchanged],
+            "the same page; the `type` of a problem document names a place in it", Handlers.docs),
         Route(
             .get, "/metrics", "get_metrics", .scrape, lane: .health,
             gives: [.text(["text/plain", "application/openmetrics-text"], "the figures")],
             "figures for Prometheus, as its text or as OpenMetrics", Handlers.metrics),
         Route(
             .get, "/v1/environments", "list_environments", .read,
-            gives: [.json(Envelopes.environments, "the environments that the caller may see")],
+            gives: [.json(Envelopes.environments.schema, "the environments that the caller may see")],
             "all environments, and how they were when last looked at", Handlers.environments),
         Route(
-            .get, "/v1/actions", "list_actions", .read, gives: [.json(Envelopes.actions, "the catalogue")],
+            .get, "/v1/actions", "list_actions", .read,
+            gives: [.json(Envelopes.actions.schema, "the catalogue"), .unchanged],
             "the catalogue of actions", Handlers.actions),
         Route(
             .get, "/v1/inventory", "list_guests", .read, needs: .view,
-            query: [.environment, .init("state", .words(["all", "running"]), "all guests, or the running ones")],
-            gives: [.json(Envelopes.inventory, "the guests, as PVE lists them; `partial` if an environment failed")],
+            query: [
+                .environment, .init("state", .words(["all", "running"]), "all guests, or the running ones"),
+                .init("node", Schema(TextForm.node), "those on this node"), .init("tag", .text, "those with this tag"),
+                .init("name", .text, "those with this in their name, in upper or lower case"),
+                .init("type", .words(GuestKind.self), "virtual machines or containers"),
+                .init("pool", Schema(TextForm.pool), "those in this pool"),
+                .init("fields", Schema(InventoryPage.fieldsForm), "only these members, and what names the guest"),
+                .init("limit", .integer(1...10_000), "the most rows of the answer; all of them without it"),
+                .init("after", InventoryPage.cursorForm, "`next` of the page before"),
+            ],
+            gives: [
+                .json(Envelopes.inventory.schema, "the guests, as PVE lists them; `partial` if an environment failed")
+            ],
             fails: .reading, "guests of one environment, or of all", Handlers.inventory),
         Route(
             .get, "/v1/nodes", "list_nodes", .read, needs: .view, query: [.environment.required],
-            gives: [.json(Envelopes.read, "the nodes, as PVE lists them")], fails: .reading, "nodes of an environment",
+            gives: [.json(Envelopes.read.schema, "the nodes, as PVE lists them")], fails: .reading,
+            "nodes of an environment",
             Handlers.nodes),
         Route(
             .get, "/v1/tasks", "list_tasks", .read, needs: .view,
             query: [
                 .environment.required, .init("node", Schema(TextForm.node), "one node"), .limit(1...1000, 50),
-            ], gives: [.json(Envelopes.read, "the tasks, as PVE lists them")], fails: .reading,
+            ], gives: [.json(Envelopes.read.schema, "the tasks, as PVE lists them")], fails: .reading,
             "recent tasks of an environment", Handlers.tasks),
         Route(
             .get, "/v1/tasks/status", "get_task_status", .read, needs: .view,
             query: [.environment.required, QueryParameter("upid", Envelopes.upid, "the task").required],
-            gives: [.json(Envelopes.read, "the task, as PVE shows it")], fails: .reading, "state of one task",
+            gives: [.json(Envelopes.read.schema, "the task, as PVE shows it")], fails: .reading, "state of one task",
             Handlers.taskStatus),
         Route(
             .post, "/v1/actions/plan", "plan_action", .change, needs: .view, body: Envelopes.planRequest,
@@ -129,7 +151,8 @@ package struct Route: Sendable {
         Route(
             .post, "/v1/actions/apply", "apply_plan", .change, needs: .view, body: Envelopes.applyRequest,
             gives: [
-                .json(Envelopes.applied, "how it ended"), .json(Envelopes.applied, "it goes on", status: .accepted),
+                .json(Envelopes.applied.schema, "how it ended"),
+                .json(Envelopes.applied.schema, "it goes on", status: .accepted),
             ],
             fails: .planning + .reading + [
                 .planNotFound, .planRequired, .planConsumed, .planStale, .planRejected, .planCancelled, .planExpired,
@@ -138,10 +161,11 @@ package struct Route: Sendable {
         Route(
             .get, "/v1/plans", "list_plans", .read, needs: .view,
             query: [.state(PlanState.self), .environment, .limit(1...500, 100), .before(.plan)],
-            gives: [.json(Envelopes.plans, "a page of plans")],
+            gives: [.json(Envelopes.plans.schema, "a page of plans")],
             fails: [.unknownEnvironment, .planNotFound, .storeUnavailable], "plans, newest first", Handlers.plans),
         Route(
-            .get, "/v1/plans/{id}", "get_plan", .read, needs: .view, gives: [.json(Views.plan.schema, "the plan")],
+            .get, "/v1/plans/{id}", "get_plan", .read, needs: .view,
+            gives: [.json(Views.plan.schema, "the plan"), .unchanged],
             fails: [.planNotFound, .storeUnavailable], "one plan", Handlers.onePlan),
         Route(
             .delete, "/v1/plans/{id}", "cancel_plan", .change, needs: .view, lane: .urgent,
@@ -150,7 +174,8 @@ package struct Route: Sendable {
             "cancel a plan", Handlers.cancelPlan),
         Route(
             .post, "/v1/plans/{id}/approvals", "decide_plan", .change, needs: .approve, lane: .urgent,
-            body: Envelopes.decision, gives: [.json(Views.plan.schema, "the plan, with the approval or rejection")],
+            body: Envelopes.decision.schema,
+            gives: [.json(Views.plan.schema, "the plan, with the approval or rejection")],
             fails: .storing + [
                 .planNotFound, .planHashMismatch, .selfApproval, .alreadyApproved, .planExpired, .planRejected,
                 .planCancelled, .planConsumed, .planStale, .policyDenied,
@@ -160,7 +185,7 @@ package struct Route: Sendable {
             query: [
                 .state(OperationState.self), .environment, .init("plan_id", .id(.plan), "only those of this plan"),
                 .limit(1...500, 100), .before(.operation),
-            ], gives: [.json(Envelopes.operations, "a page of operations")],
+            ], gives: [.json(Envelopes.operations.schema, "a page of operations")],
             fails: [.unknownEnvironment, .operationNotFound, .storeUnavailable], "operations, newest first",
             Handlers.operations),
         Route(
@@ -172,7 +197,7 @@ package struct Route: Sendable {
             .get, "/v1/operations/{id}/log", "get_operation_log", .read, needs: .view,
             query: [
                 .init("start", .integer(0...10_000_000), "the number of the first line"), .limit(1...5000, 500),
-            ], gives: [.json(Envelopes.log, "lines of the log")],
+            ], gives: [.json(Envelopes.log.schema, "lines of the log")],
             fails: .reading + [.operationNotFound, .notFound, .storeUnavailable], "PVE's log of its task",
             Handlers.operationLog),
         Route(
@@ -185,7 +210,7 @@ package struct Route: Sendable {
             Handlers.cancelOperation),
         Route(
             .post, "/v1/operations/{id}/resolve", "resolve_operation", .change, needs: .approve,
-            body: Envelopes.resolve, gives: [.json(Views.operation.schema, "the settled operation")],
+            body: Envelopes.resolve.schema, gives: [.json(Views.operation.schema, "the settled operation")],
             fails: .storing + [.operationNotFound], "settle an unknown outcome by hand", Handlers.resolveOperation),
         Route(
             .get, "/v1/events", "stream_events", .read, needs: .view, lane: .stream,
@@ -198,9 +223,9 @@ package struct Route: Sendable {
             "what happens from now on, or from an earlier event on: server-sent events", Handlers.events),
         Route(
             .get, "/v1/freeze", "list_freezes", .read, needs: .view,
-            gives: [.json(Envelopes.freezes, "the freezes that hold")], "what is frozen", Handlers.freezes),
+            gives: [.json(Envelopes.freezes.schema, "the freezes that hold")], "what is frozen", Handlers.freezes),
         Route(
-            .post, "/v1/freeze", "set_freeze", .change, needs: .freeze, lane: .urgent, body: Envelopes.freeze,
+            .post, "/v1/freeze", "set_freeze", .change, needs: .freeze, lane: .urgent, body: Envelopes.freeze.schema,
             gives: [.json(Views.freeze.schema, "the freeze")], fails: .storing + [.unknownEnvironment],
             "let nothing change, everywhere or in one environment", Handlers.freeze),
         Route(
@@ -208,17 +233,17 @@ package struct Route: Sendable {
             query: [
                 .init("id", .text, "this freeze"), .environment,
                 .init("by", .text, "who set it"),
-            ], gives: [.json(Envelopes.lifted, "the lifted freeze, and those that still hold")],
+            ], gives: [.json(Envelopes.lifted.schema, "the lifted freeze, and those that still hold")],
             fails: .storing + [.unknownEnvironment, .notFound], "lift a freeze", Handlers.unfreeze),
         Route(
             .get, "/v1/audit", "list_audit_records", .read, needs: .audit,
             query: [
                 .init("after", .integer(0...Int.max), "`next` of the page before"), .limit(1...1000, 100),
-            ], gives: [.json(Envelopes.audit, "a page of records")], fails: [.auditUnavailable],
+            ], gives: [.json(Envelopes.audit.schema, "a page of records")], fails: [.auditUnavailable],
             "audit records, oldest first", Handlers.audit),
         Route(
             .get, "/v1/audit/head", "get_audit_head", .read, needs: .audit,
-            gives: [.json(Envelopes.auditHead, "the head of the log")],
+            gives: [.json(Envelopes.auditHead.schema, "the head of the log")],
             "number and hash of the newest synced audit record", Handlers.auditHead),
     ]
 }

@@ -169,3 +169,17 @@ package struct View<Value>: Sendable {
         return (name, schema.described(summary))
     }
 }
+
+/// A schema that the description of the API lists by its name.
+struct Component: Sendable {
+    let name: String
+    let form: Schema
+
+    init(_ name: String, _ form: Schema) {
+        self.name = name
+        self.form = form
+    }
+
+    /// A reference to it.
+    var schema: Schema { .named(name) }
+}

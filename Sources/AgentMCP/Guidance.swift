@@ -49,6 +49,7 @@ extension ToolCall {
         case .forbidden: "your token may not do that; ask the operator"
         case .selfApproval, .approvalRequired: "an approver decides, not you; look with plan_get"
         case .policyDenied: "policy does not allow it: ask for less, or ask a person to change the rule"
+        case .eventsGone: "call plan_get or operation_get: events that old are gone"
         case .notFound, .planNotFound: "call plan_create, and use the plan_id that it gives"
         case .operationNotFound: "call plan_get: operation_id has the operation of a plan"
         case .methodNotAllowed, .unsupportedMediaType, .bodyTooLarge: "send a smaller, well-formed request"

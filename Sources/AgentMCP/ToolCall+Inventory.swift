@@ -1,32 +1,30 @@
+import AgentAPI
 import AgentModel
 import AgentService
 import StrictJSON
 
-extension ToolCall {
-    /// Where a page ended.
-    private struct Cursor {
-        let environment: String
-        let id: VMID
-
-        init?(_ text: String) {
-            let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-            guard parts.count == 2, EnvironmentName(String(parts[0])) != nil, let id = VMID(parts[1]) else {
-                return nil
-            }
-            environment = String(parts[0])
-            self.id = id
-        }
-
-        func isBefore(_ row: GuestRow) -> Bool { (environment, id) < (row.environment, row.guest.id) }
+extension GuestRow {
+    func shown(_ detail: Detail) -> JSON {
+        let own: JSONObject = ["environment": .string(environment), "guest": .string("\(guest)")]
+        if detail == .full { return .object(own.merging(whole)) }
+        return .object(
+            own.merging([
+                "name": json(.name), "node": json(.node), "status": json(.status),
+                "tags": tags.isEmpty ? nil : JSON(tags),
+            ]))
     }
+}
 
+extension ToolCall {
     func inventory() async throws(ServiceError) -> ToolResult {
         let (environment, filter, cursor, detail) = try await read { reader throws(ServiceError) in
             let environment = reader.string("environment")
-            let filter = GuestFilter(
-                node: reader.string("node"), status: reader.string("status"), tag: reader.string("tag"),
-                name: reader.string("name"))
-            let cursor = reader.parsed("cursor", "next_cursor of an answer", Cursor.init)
+            var filter = GuestFilter()
+            filter.node = reader.string("node")
+            filter.status = reader.string("status")
+            filter.tag = reader.string("tag")
+            filter.name = reader.string("name")
+            let cursor = reader.parsed("cursor", "next_cursor of an answer", GuestRow.Cursor.init)
             return (environment, filter, cursor, reader.detail())
         }
         let (rows, failed) = try await guests(in: environment)
@@ -38,7 +36,7 @@ extension ToolCall {
             guard page.add(row.shown(detail)) else { break }
             last = row
         }
-        let next = page.rows.count < rest.count ? last.map { JSON.string("\($0.environment):\($0.guest.id)") } : nil
+        let next = page.rows.count < rest.count ? last.map { JSON.string($0.cursor) } : nil
         return ToolResult(content: [
             "matched": JSON(matching.count), "counts": Self.counts(matching), "guests": .array(page.rows),
             "next_cursor": next, "failed": failed.isEmpty ? nil : .array(failed),
@@ -66,9 +64,7 @@ extension ToolCall {
             content = result.content
         }
         guard case .rows(let lists) = content else { return ([], failed) }
-        do throws(JSONError) { return (try guestLists.rows(of: lists), failed) } catch {
-            throw ServiceError(.upstreamInvalid, "the list of guests is not valid: \(error.detail)")
-        }
+        return (try guestLists.rows(of: lists), failed)
     }
 
     private static func counts(_ rows: [GuestRow]) -> JSON {

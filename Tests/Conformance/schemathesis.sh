@@ -2,7 +2,7 @@
 # Schemathesis holds the live agent against its own description: positive and negative data, all checks, and the links
 # from plan to approval, apply and operation. EXAMPLES sets how many examples each route gets; 2000 is for a night.
 #
-# The served description cannot name the environments and the machines, so the copy that data is made from does.
+# Event streams have no end, so they are left out. The served description cannot name the environments and the machines, so the copy that data is made from does.
 serve '.limits.requests_per_minute = 1000000000
     | .principals |= map(if .id == "operator" then .roles = ["operator", "approver", "auditor"] else . end)'
 curl --silent --show-error --fail --noproxy '*' "$base/openapi.json" | jq '
@@ -31,7 +31,7 @@ END
 python schemathesis schemathesis==4.32.5
 cd "$work" || exit
 "$venv/bin/schemathesis" --config-file "$work/schemathesis.toml" run "$work/openapi.json" --url "$base" \
-    --header "Authorization: Bearer $operator_token" --checks all --mode all --max-examples "${EXAMPLES:-100}" \
+    --exclude-path /v1/events --header "Authorization: Bearer $operator_token" --checks all --mode all --max-examples "${EXAMPLES:-100}" \
     --workers 2 --continue-on-failure --generation-database none --no-color >"$work/report" || {
     cat "$work/report"
     fail "schemathesis found something"

@@ -1,0 +1,151 @@
+package import AgentModel
+package import AgentService
+import HTTPMessage
+package import StrictJSON
+import Synchronization
+
+/// Which guests a caller asks for.
+package struct GuestFilter: Sendable, Hashable {
+    package var node: String?
+    package var status: String?
+    package var tag: String?
+    /// A part of the name, in upper or lower case.
+    package var name: String?
+    package var kind: GuestKind?
+    package var pool: String?
+
+    package init() {}
+
+    /// Whether a row of the inventory is one of them.
+    package func matches(_ row: GuestRow) -> Bool {
+        if let node, !row.isString(.node, node) { return false }
+        if let status, !row.isString(.status, status) { return false }
+        if let kind, row.guest.kind != kind { return false }
+        if let pool, !row.isString(.pool, pool) { return false }
+        if let tag, !row.tags.contains(tag) { return false }
+        if let name, !(row.text(.name) ?? "").lowercased().contains(name.lowercased()) { return false }
+        return true
+    }
+}
+
+/// A row of the inventory, as the list of an environment has it: a view of the list's bytes.
+package struct GuestRow: Sendable {
+    package enum Key: Int, CaseIterable, Sendable {
+        case environment, type, vmid, name, node, status, tags, pool
+    }
+
+    /// A place in the order of rows, for pages: `home:101`.
+    package struct Cursor: Sendable, Hashable {
+        package let environment: String
+        package let id: VMID
+
+        package init?(_ text: String) {
+            let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+            guard parts.count == 2, EnvironmentName(String(parts[0])) != nil, let id = VMID(parts[1]) else {
+                return nil
+            }
+            environment = String(parts[0])
+            self.id = id
+        }
+
+        package func isBefore(_ row: GuestRow) -> Bool { (environment, id) < (row.environment, row.guest.id) }
+    }
+
+    private let rows: JSONRows
+    private let index: Int
+    package let environment: String
+    package let guest: GuestRef
+
+    /// The rows of the list of one environment, by id.
+    fileprivate static func all(in list: RenderedRows) throws(JSONError) -> [GuestRow] {
+        let document = Array("{\"data\":[".utf8) + list.bytes + Array("]}".utf8)
+        let rows = try JSONRows.scan(document, wanted: Key.allCases.map { "\($0)" })
+        guard let environment = rows.first?.json(Key.environment.rawValue)?.string else { return [] }
+        return rows.indices.compactMap { GuestRow(rows, $0, environment) }.sorted { $0.guest.id < $1.guest.id }
+    }
+
+    private init?(_ rows: JSONRows, _ index: Int, _ environment: String) {
+        let row = rows[index]
+        guard let kind = GuestKind.allCases.first(where: { row.isString(Key.type.rawValue, $0.rawValue) }),
+            let digits = row.value(Key.vmid.rawValue),
+            let id = VMID(String(decoding: rows.bytes[digits], as: UTF8.self))
+        else { return nil }
+        (self.rows, self.index, self.environment) = (rows, index, environment)
+        guest = GuestRef(kind: kind, id: id)
+    }
+
+    package func isString(_ key: Key, _ text: String) -> Bool { rows[index].isString(key.rawValue, text) }
+    package func json(_ key: Key) -> JSON? { rows[index].json(key.rawValue) }
+    package func text(_ key: Key) -> String? { json(key)?.string }
+
+    package var tags: [String] { (text(.tags) ?? "").split { ";, ".contains($0) }.map(String.init) }
+
+    /// All members, as PVE sent them.
+    package var whole: JSONObject { (try? rows[index].json())?.object ?? [:] }
+
+    package var cursor: String { "\(environment):\(guest.id)" }
+}
+
+/// Keeps the rows found in the last list of each environment while that list stays the same, as it does for reads that
+/// share a fetch.
+package final class GuestLists: Sendable {
+    private let last = Mutex<[String: (list: RenderedRows, rows: [GuestRow])]>([:])
+
+    package init() {}
+
+    /// The rows of several lists, by environment and id. Throws if a list is none, though each was checked when it came.
+    package func rows(of lists: [RenderedRows]) throws(ServiceError) -> [GuestRow] {
+        var found: [[GuestRow]] = []
+        for list in lists where list.count > 0 { found.append(try rows(of: list)) }
+        return Array(found.sorted { ($0.first?.environment ?? "") < ($1.first?.environment ?? "") }.joined())
+    }
+
+    private func rows(of list: RenderedRows) throws(ServiceError) -> [GuestRow] {
+        let known = last.withLock { $0.values.first { $0.list == list } }
+        if let known { return known.rows }
+        let rows: [GuestRow]
+        do throws(JSONError) { rows = try GuestRow.all(in: list) } catch {
+            throw ServiceError(.upstreamInvalid, "the list of guests is not valid: \(error.detail)")
+        }
+        if let environment = rows.first?.environment { last.withLock { $0[environment] = (list, rows) } }
+        return rows
+    }
+}
+
+/// A part of an inventory: the guests that match, from a place on, with some of their members.
+struct InventoryPage {
+    var filter = GuestFilter()
+    var after: GuestRow.Cursor?
+    var limit: Int?
+    /// The members to show, beside those that name the guest; `nil` for all.
+    var fields: [String]?
+
+    var isWhole: Bool { filter == GuestFilter() && after == nil && limit == nil && fields == nil }
+
+    /// Members that every row has.
+    private static let naming = ["environment", "type", "vmid"]
+
+    static let fieldsForm = TextForm.shape("[A-Za-z0-9_-]{1,64}(,[A-Za-z0-9_-]{1,64}){0,63}", samples: ["name,node"])
+    static let cursorForm = Schema.pattern("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}:[1-9][0-9]{2,8}$")
+
+    /// The answer with the rows of this page in place of all.
+    func response(of whole: ReadEnvelope, _ lists: GuestLists) throws(ServiceError) -> Response {
+        var envelope = whole
+        guard !isWhole, case .rows(let rows) = envelope.result.content else { return envelope.response() }
+        let matching = try lists.rows(of: rows).filter(filter.matches)
+        let rest = after.map { after in matching.drop { !after.isBefore($0) } } ?? matching[...]
+        let page = rest.prefix(limit ?? rest.count)
+        var bytes: [UInt8] = []
+        for (index, row) in page.enumerated() {
+            if index > 0 { bytes.append(UInt8(ascii: ",")) }
+            let whole = row.whole
+            let names = fields.map { fields in Self.naming + fields.filter { !Self.naming.contains($0) } } ?? whole.keys
+            let shown = names.reduce(into: JSONObject()) { $0[$1] = whole[$1] }
+            JSON.object(shown).write(to: &bytes)
+        }
+        envelope.result.content = .rows([RenderedRows(bytes: bytes, count: page.count)])
+        envelope.matched = matching.count
+        envelope.next = page.count < rest.count ? page.last?.cursor : nil
+        return envelope.response()
+    }
+}
