@@ -51,37 +51,47 @@ package struct GuestRow: Sendable {
         package func isBefore(_ row: GuestRow) -> Bool { (environment, id) < (row.environment, row.guest.id) }
     }
 
-    private let rows: JSONRows
+    /// The list of an environment: one reference for all its rows.
+    private final class List: Sendable {
+        let rows: JSONRows
+        let environment: String
+
+        init(_ rows: JSONRows, _ environment: String) { (self.rows, self.environment) = (rows, environment) }
+    }
+
+    private let list: List
     private let index: Int
-    package let environment: String
     package let guest: GuestRef
+    package var environment: String { list.environment }
+    private var row: JSONRows.Row { list.rows[index] }
 
     /// The rows of the list of one environment, by id.
     fileprivate static func all(in list: RenderedRows) throws(JSONError) -> [GuestRow] {
         let document = Array("{\"data\":[".utf8) + list.bytes + Array("]}".utf8)
         let rows = try JSONRows.scan(document, wanted: Key.allCases.map { "\($0)" })
         guard let environment = rows.first?.json(Key.environment.rawValue)?.string else { return [] }
-        return rows.indices.compactMap { GuestRow(rows, $0, environment) }.sorted { $0.guest.id < $1.guest.id }
+        let own = List(rows, environment)
+        return rows.indices.compactMap { GuestRow(own, $0) }.sorted { $0.guest.id < $1.guest.id }
     }
 
-    private init?(_ rows: JSONRows, _ index: Int, _ environment: String) {
-        let row = rows[index]
+    private init?(_ list: List, _ index: Int) {
+        let row = list.rows[index]
         guard let kind = GuestKind.allCases.first(where: { row.isString(Key.type.rawValue, $0.rawValue) }),
             let digits = row.value(Key.vmid.rawValue),
-            let id = VMID(String(decoding: rows.bytes[digits], as: UTF8.self))
+            let id = VMID(String(decoding: list.rows.bytes[digits], as: UTF8.self))
         else { return nil }
-        (self.rows, self.index, self.environment) = (rows, index, environment)
+        (self.list, self.index) = (list, index)
         guest = GuestRef(kind: kind, id: id)
     }
 
-    package func isString(_ key: Key, _ text: String) -> Bool { rows[index].isString(key.rawValue, text) }
-    package func json(_ key: Key) -> JSON? { rows[index].json(key.rawValue) }
+    package func isString(_ key: Key, _ text: String) -> Bool { row.isString(key.rawValue, text) }
+    package func json(_ key: Key) -> JSON? { row.json(key.rawValue) }
     package func text(_ key: Key) -> String? { json(key)?.string }
 
     package var tags: [String] { (text(.tags) ?? "").split { ";, ".contains($0) }.map(String.init) }
 
     /// All members, as PVE sent them.
-    package var whole: JSONObject { (try? rows[index].json())?.object ?? [:] }
+    package var whole: JSONObject { (try? row.json())?.object ?? [:] }
 
     package var cursor: String { "\(environment):\(guest.id)" }
 }
@@ -101,7 +111,7 @@ package final class GuestLists: Sendable {
     }
 
     private func rows(of list: RenderedRows) throws(ServiceError) -> [GuestRow] {
-        let known = last.withLock { $0.values.first { $0.list == list } }
+        let known = last.withLock { $0.values.first { $0.list.bytes == list.bytes } }
         if let known { return known.rows }
         let rows: [GuestRow]
         do throws(JSONError) { rows = try GuestRow.all(in: list) } catch {
