@@ -124,6 +124,12 @@ configuration unshared $((base + 3)) false
 configuration start $((base + 4)) true
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench \
     -keyout "$out/key.pem" -out "$out/cert.pem" 2>/dev/null
+# A hundred environments, all of them the small PVE, each with a token of its own.
+for ((i = 1; i <= 100; i++)); do declare -x "SECRET_$i=00000000-0000-4000-8000-0000000001$(printf %02d "$((i % 100))")"; done
+configuration many $((base + 6)) true
+jq '.environments = (.environments[0] as $one | [range(1; 101)] | map($one + {name: "pve\(.)", token_secret_env: "SECRET_\(.)"}))' \
+    "$out/many.json" >"$out/many.json.new"
+mv "$out/many.json.new" "$out/many.json"
 configuration tls $((base + 5)) true "\"tls\": {\"cert_file\": \"$out/cert.pem\", \"key_file\": \"$out/key.pem\"},"
 
 {
@@ -147,7 +153,10 @@ spawn /dev/null "$agent" --config "$out/unshared.json"
 unshared=$spawned
 spawn /dev/null "$agent" --config "$out/tls.json"
 tls=$spawned
+spawn /dev/null "$agent" --config "$out/many.json"
+many=$spawned
 wait_for "http://127.0.0.1:$base/readyz"
+wait_for "http://127.0.0.1:$((base + 6))/readyz"
 wait_for "https://127.0.0.1:$((base + 5))/readyz"
 wait_for "http://127.0.0.1:$((base + 3))/readyz"
 sleep 2
@@ -159,6 +168,7 @@ idle=$(memory "$shared" VmRSS)
 } | tee -a "$out/table.md"
 pair 'GET /healthz' 64 /healthz "$shared" "$base"
 pair 'GET /v1/environments' 64 /v1/environments "$shared" "$base"
+pair 'GET /metrics, 100 environments, one client' 1 /metrics "$many" $((base + 6))
 TLS=1 pair 'GET /v1/environments over TLS' 64 /v1/environments "$tls" $((base + 5))
 TLS=1 pair 'the same, a handshake for each' 64 /v1/environments "$tls" $((base + 5)) --header 'Connection: close'
 for size in small:1,000 large:10,000; do

@@ -1,5 +1,7 @@
 import AgentModel
+import AgentStorage
 import AgentTestSupport
+import Dispatch
 import FoundationEssentials
 import HTTPTypes
 import Metrics
@@ -143,6 +145,36 @@ struct MetricsTests {
                 #expect(scrape.grown(since: before).keys.allSatisfy { !$0.contains("pve_call") })
             }
             #expect(try #require(times.min()) < .milliseconds(50), "\(times)")
+        }
+    }
+
+    @Test func `a state that does not answer leaves its figures out, and holds up one scrape only briefly`()
+        async throws
+    {
+        try await withAgent { agent in
+            let (begun, gate) = (Latch(), DispatchSemaphore(value: 0))
+            let stuck = Task {
+                try await agent.agent.store.read { _ in
+                    begun.open()
+                    gate.wait()
+                }
+            }
+            #expect(await begun.wait())
+            for limit in [Duration.seconds(5), .milliseconds(400)] {
+                let start = ContinuousClock.now
+                let scrape = try await agent.scrape()
+                #expect(start.duration(to: .now) < limit)
+                #expect(scrape["\(Self.p)store_up"] == 0)
+                #expect(scrape["\(Self.p)plans{state=\"approved\"}"] == nil)
+                #expect(scrape["\(Self.p)operations{state=\"unknown\"}"] == nil)
+                #expect(scrape["\(Self.p)audit_head_sequence"] == 1)
+            }
+            gate.signal()
+            try await stuck.value
+            let deadline = ContinuousClock.now + .seconds(10)
+            var scrape = try await agent.scrape()
+            while scrape["\(Self.p)store_up"] == 0, .now < deadline { scrape = try await agent.scrape() }
+            #expect(scrape["\(Self.p)plans{state=\"approved\"}"] == 0)
         }
     }
 
