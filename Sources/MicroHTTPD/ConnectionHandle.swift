@@ -64,7 +64,7 @@ import HTTPMessage
         // Released in `StreamReader.free`, which libmicrohttpd calls after the last use of the response.
         let context = unsafe Unmanaged.passRetained(reader).toOpaque()
         // The block is only used for HTTP/1.0, which knows no chunks.
-        let made = unsafe cmhd_create_stream(1024, StreamReader.read, context, StreamReader.free)
+        let made = unsafe cmhd_create_stream(256, StreamReader.read, context, StreamReader.free)
         guard let made = unsafe made else {
             unsafe StreamReader.free(context)
             return nil

@@ -7,7 +7,8 @@ import HTTPTypes
 /// Retained in `ServerCore.requestStarted` (libmicrohttpd keeps it as the request's context), released in
 /// `ServerCore.requestCompleted`, which libmicrohttpd calls exactly once for it.
 // SAFETY: the receiving half (`request`, `bodyCount`, `stage`) is touched only by libmicrohttpd's thread of this
-// connection until the handler starts, and not written afterwards; everything later is behind `state`.
+// connection until the handler starts, and written afterwards only when a stream begins, like everything later behind
+// `state`.
 final class Exchange: @unchecked Sendable {
     private enum Stage { case head, body, answering }
 
@@ -212,7 +213,10 @@ final class Exchange: @unchecked Sendable {
         core.watch(connection, number)
         // Added before the stream is noted, it may have missed the server's end.
         if core.isDraining { stream.finish() }
-        return core.send(answer, stream, on: handle, connection, toHead: request.method == .head)
+        let isHead = request.method == .head
+        // Nobody asks for it any more, and a stream may be open for days.
+        state.withLock { _ in request = Request(method: .get, path: "", source: connection.source) }
+        return core.send(answer, stream, on: handle, connection, toHead: isHead)
     }
 
     // MARK: From any thread
@@ -254,7 +258,7 @@ final class Exchange: @unchecked Sendable {
 
     /// Answers with `refusal` in place of the handler, and cancels the handler. Has no effect if there is a response.
     func cut(_ refusal: Refusal) {
-        guard let task = state.withLock({ $0.task }) else { return }
+        guard let (task, request) = state.withLock({ state in state.task.map { ($0, self.request) } }) else { return }
         offer(core.refusal(refusal, of: request))
         task.cancel()
     }
