@@ -130,12 +130,15 @@ package actor EventStreams: EventFollower {
 
     private func deliver(_ events: [AgentEvent]) {
         for event in events {
-            var bytes: [UInt8]?
+            var whole: [UInt8]?
+            var hidden: [UInt8]?
             send { listener in
                 if let id = event.id, id <= listener.start { return [] }
                 guard listener.filter.matches(event) else { return [] }
-                if bytes == nil { bytes = EventText.bytes(of: event) }
-                return bytes ?? []
+                let hides = listener.filter.hidesText(of: event)
+                let bytes = (hides ? hidden : whole) ?? EventText.bytes(of: hides ? event.withoutText : event)
+                if hides { hidden = bytes } else { whole = bytes }
+                return bytes
             }
         }
     }

@@ -151,6 +151,15 @@ extension Views {
             .maybe("upstream", upstream.schema) { $0.upstream.map { upstream($0) } },
         ])
 
+    static let progress = View<Progress>(
+        "Progress", "How far PVE's task is, by its log.",
+        [
+            .maybe("percent", .integer(0...100), "left out if the log does not say how much there is to do") {
+                $0.percent.map { JSON($0) }
+            },
+            .always("text", .text, "PVE's own words") { .string($0.text) },
+        ])
+
     static let drift = View<StateDrift>(
         "StateDrift", "A field that differs from the plan.",
         [

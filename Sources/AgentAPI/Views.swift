@@ -96,6 +96,7 @@ package enum Views {
             .maybe("queue_position", .integer(1...Int(Int32.max)), "its place among those that wait") {
                 $0.queuePosition > 0 ? JSON($0.queuePosition) : nil
             },
+            .maybe("progress", progress.schema, "how far PVE's task is") { $0.progress.map { progress($0) } },
             .always("approvals", .list(approval.schema)) { .array($0.approvals.map { approval($0) }) },
             .maybe("cancel_requested_by", .text) { $0.cancelRequestedBy.map { .string($0) } },
             .maybe("data", .any, "what PVE answered, or what the agent found") { $0.data },
@@ -105,6 +106,10 @@ package enum Views {
             .maybe("moved", .list(drift.schema), "fields that differed from the plan") { moved($0.moved) },
             .maybe("upstream", upstream.schema) { $0.upstream.map { upstream($0) } },
         ])
+
+    private static func progress(_ progress: Progress) -> JSON {
+        ["percent": progress.percent.map { JSON($0) }, "text": .string(progress.text)]
+    }
 
     /// The result data of an operation that was partly carried out.
     package static let partial = View<Operation>(

@@ -114,6 +114,7 @@ extension Operation {
         hidden.upstream = nil
         hidden.data = nil
         hidden.logTail = []
+        hidden.progress = progress.map { Progress(percent: $0.percent, text: why) }
         return hidden
     }
 }

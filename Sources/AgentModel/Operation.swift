@@ -47,6 +47,18 @@ package struct Step: Sendable, Hashable {
     package var isDone: Bool { state == .done }
 }
 
+/// How far a task is, as its log says.
+package struct Progress: Sendable, Hashable {
+    /// 0 to 100; `nil` if the log does not say how much there is to do.
+    package let percent: Int?
+    package let text: String
+
+    package init(percent: Int? = nil, text: String) {
+        self.percent = percent
+        self.text = text
+    }
+}
+
 /// One attempt to carry out a plan, followed until PVE's task has ended.
 package struct Operation: Sendable {
     package let id: RecordID
@@ -87,6 +99,8 @@ package struct Operation: Sendable {
     package var cancelRequestedBy: String?
     /// How many operations wait ahead of this one; 0 for none.
     package var queuePosition = 0
+    /// How far its task is, while this process follows it. Not stored.
+    package var progress: Progress?
 
     /// A new operation, which waits for its turn.
     package init(id: RecordID, plan: Plan, approvals: [Approval], createdAt: Date) {

@@ -1,5 +1,6 @@
 import AgentAudit
 package import AgentModel
+import FoundationEssentials
 package import StrictJSON
 
 /// Something that happened to a plan, an operation, a freeze, the rules or an environment, for those who watch.
@@ -66,6 +67,24 @@ package struct AgentEvent: Sendable {
             Self.object([
                 "pve_version": probe.version.map { .string($0) }, "error": probe.error.map { .string($0) },
             ]))
+    }
+
+    /// How far an operation's task is.
+    init(_ operation: Operation, _ progress: Progress, at now: Date) {
+        self.init(
+            .operationProgress, nil, Timestamp(now), environment: operation.environment.description,
+            planID: operation.planID.description, operationID: operation.id.description,
+            Self.object([
+                "state": "running", "percent": progress.percent.map { JSON($0) }, "text": .string(progress.text),
+            ]))
+    }
+
+    /// The event for a caller from whom rules hide settings: a text tells the sizes of disks.
+    package var withoutText: AgentEvent {
+        var details = details
+        details["text"] = nil
+        return AgentEvent(
+            kind, id, at, environment: environment, planID: planID, operationID: operationID, actor: actor, details)
     }
 
     private static func object(_ members: KeyValuePairs<String, JSON?>) -> JSONObject {
@@ -150,14 +169,23 @@ package struct EventFilter: Sendable {
     private let environment: String?
     private let kinds: Set<AgentEvent.Kind>?
     private let plan: String?
+    /// The environments where rules hide something from the caller.
+    private let hiding: Set<String>
 
     init(
-        visible: Set<EnvironmentName>?, environment: EnvironmentName?, kinds: Set<AgentEvent.Kind>?, plan: RecordID?
+        visible: Set<EnvironmentName>?, environment: EnvironmentName?, kinds: Set<AgentEvent.Kind>?, plan: RecordID?,
+        hiding: Set<EnvironmentName> = []
     ) {
         self.visible = visible.map { Set($0.map(\.description)) }
         self.environment = environment?.description
         self.kinds = kinds
         self.plan = plan?.description
+        self.hiding = Set(hiding.map(\.description))
+    }
+
+    /// Whether the caller gets the event ``AgentEvent/withoutText``.
+    package func hidesText(of event: AgentEvent) -> Bool {
+        event.kind == .operationProgress && event.environment.map(hiding.contains) == true
     }
 
     /// An event without an environment concerns all of them.

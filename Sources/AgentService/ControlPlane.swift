@@ -33,7 +33,7 @@ package final class ControlPlane: Sendable {
         approvals = ApprovalGate(audited, access, workflow)
         let outcomes = OutcomeRecorder(audited, access, freezes, workflow, registry)
         operations = OperationService(audited, access, workflow, registry, outcomes)
-        let follower = TaskFollower(audited, access, registry, limits)
+        let follower = TaskFollower(audited, access, registry, events, limits)
         let lost = LostCallFinder(workflow, outcomes, follower, registry)
         let runner = OperationRunner(workflow, approvals, freezes, registry, outcomes, follower, lost)
         applies = ApplyService(workflow, approvals, freezes, reads, runner, operations, digest)

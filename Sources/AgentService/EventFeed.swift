@@ -1,5 +1,6 @@
 import AgentAudit
 package import AgentModel
+import AgentPolicy
 import Synchronization
 
 /// Who wants to know when there are events.
@@ -54,8 +55,13 @@ package final class EventFeed: Sendable {
         environment: EnvironmentName? = nil, kinds: Set<AgentEvent.Kind>? = nil, plan: RecordID? = nil,
         _ context: Context
     ) -> EventFilter {
-        EventFilter(
-            visible: access.environments(.view, context), environment: environment, kinds: kinds, plan: plan)
+        let policy = access.currentRules.policy
+        let hiding = access.managedEnvironments.map(\.settings.name).filter {
+            !policy.rulesHidingAnything(in: $0, from: context.caller).isEmpty
+        }
+        return EventFilter(
+            visible: access.environments(.view, context), environment: environment, kinds: kinds, plan: plan,
+            hiding: Set(hiding))
     }
 
     /// The last record whose event can be told.

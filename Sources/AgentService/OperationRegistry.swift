@@ -22,6 +22,8 @@ final class OperationRegistry: Sendable {
         var overruled: [RecordID: RecordID] = [:]
         /// Searches for what calls with an unknown outcome may have started.
         var searches: [RecordID: Task<Void, Never>] = [:]
+        /// How far the tasks of operations are.
+        var progress: [RecordID: Progress] = [:]
         var isDraining = false
         /// How many outcomes cannot be written at the moment.
         var stuck = 0
@@ -45,6 +47,7 @@ final class OperationRegistry: Sendable {
                     state.tickets[operation] = nil
                     state.stops[operation] = nil
                     state.overruled[operation] = nil
+                    state.progress[operation] = nil
                 }
             }
             return true
@@ -139,8 +142,22 @@ final class OperationRegistry: Sendable {
 
     func ticket(of operation: RecordID) -> TargetLocks.Ticket? { state.withLock { $0.tickets[operation] } }
 
-    /// The operation with its current place in the queue.
+    /// Notes how far the operation's task is; false if that is known already.
+    func note(_ progress: Progress?, of operation: RecordID) -> Bool {
+        state.withLock { state in
+            guard state.progress[operation] != progress else { return false }
+            state.progress[operation] = progress
+            return true
+        }
+    }
+
+    /// The operation with its current place in the queue, or with how far it is.
     func placed(_ operation: Operation) -> Operation {
+        if operation.state == .running, let progress = state.withLock({ $0.progress[operation.id] }) {
+            var operation = operation
+            operation.progress = progress
+            return operation
+        }
         guard operation.state == .queued, let ticket = ticket(of: operation.id) else { return operation }
         var operation = operation
         operation.queuePosition = locks.position(of: ticket)

@@ -64,6 +64,13 @@ package protocol PlanningEngine: Sendable {
     /// The data of a read of tasks, without the secrets of these tasks' calls.
     func hiding(_ secrets: [UPID: TaskSecrets], in data: JSON, of request: ActionRequest) -> JSON
 
+    /// Whether tasks of this type write into their logs how far they are.
+    func reportsProgress(_ type: String) -> Bool
+
+    /// The newest of these lines of a task's log that tells how far the task is; `nil` if none does. Its text names
+    /// nothing but amounts and disks.
+    func progress(in lines: [String]) -> Progress?
+
     /// Whether PVE reports with this text that a task was stopped on request.
     func isInterruption(_ exit: String) -> Bool
 }

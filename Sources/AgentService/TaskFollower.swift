@@ -35,10 +35,14 @@ final class TaskFollower: Sendable {
     private let registry: OperationRegistry
     private let texts: TaskTexts
     private let ports: Ports
+    private let events: EventFeed
     let limits: Limits
 
-    init(_ audited: AuditedStore, _ access: AccessControl, _ registry: OperationRegistry, _ limits: Limits) {
-        (self.access, self.registry, self.limits) = (access, registry, limits)
+    init(
+        _ audited: AuditedStore, _ access: AccessControl, _ registry: OperationRegistry, _ events: EventFeed,
+        _ limits: Limits
+    ) {
+        (self.access, self.registry, self.events, self.limits) = (access, registry, events, limits)
         (texts, ports) = (TaskTexts(audited: audited), audited.ports)
     }
 
@@ -47,7 +51,7 @@ final class TaskFollower: Sendable {
     func conclude(
         _ upid: UPID, _ operation: inout Operation, _ plan: Plan, at managed: ManagedEnvironment
     ) async -> OperationState? {
-        guard let followed = await follow(upid, at: managed),
+        guard let followed = await follow(upid, at: managed, for: operation),
             var end = await settle(followed, upid.type, plan, at: managed)
         else { return nil }
         ports.reached(.taskEnded)
@@ -108,8 +112,14 @@ final class TaskFollower: Sendable {
     /// While PVE reports the task as running, the wait has no limit. Silence has a deadline, and a PVE that refuses to
     /// answer is not asked for ever. `nil` if the agent stops meanwhile: PVE continues the task, and the next start
     /// follows it.
-    func follow(_ upid: UPID, at managed: ManagedEnvironment) async -> TaskEnd? {
+    ///
+    /// With `operation`, tells how far the task is.
+    func follow(
+        _ upid: UPID, at managed: ManagedEnvironment, for operation: Operation? = nil
+    ) async -> TaskEnd? {
         var heard = ContinuousClock.now
+        var line = 0
+        defer { if let operation { _ = registry.note(nil, of: operation.id) } }
         var refusals = 0
         var backoff = Backoff(from: .milliseconds(200))
         while true {
@@ -119,6 +129,7 @@ final class TaskFollower: Sendable {
                 }
                 heard = .now
                 refusals = 0
+                if let operation { await noteProgress(of: upid, from: &line, operation, at: managed) }
             } catch {
                 if case .refused(let upstream) = error, !upstream.isFromGateway { refusals += 1 }
                 ports.log.warning(
@@ -130,6 +141,22 @@ final class TaskFollower: Sendable {
             }
             guard await backoff.wait() else { return nil }
         }
+    }
+
+    /// Reads what is new in the log of a running task, from line number `line` on. A log that cannot be read now is read
+    /// with the next look.
+    private func noteProgress(
+        of upid: UPID, from line: inout Int, _ operation: Operation, at managed: ManagedEnvironment
+    ) async {
+        guard managed.planning.reportsProgress(upid.type),
+            let log = try? await managed.hypervisor.log(of: upid, from: line, limit: 500)
+        else { return }
+        // Of a log that grows faster than that only the end counts.
+        line = max(min(line + log.lines.count, log.total), log.total - 500)
+        guard let progress = managed.planning.progress(in: log.lines), registry.note(progress, of: operation.id) else {
+            return
+        }
+        events.tell(AgentEvent(operation, progress, at: ports.now()))
     }
 
     /// Waits until the state that `type`, a task or call, requested is reached; `nil` if the agent stopped meanwhile.

@@ -80,7 +80,12 @@ extension ClusterState {
         if wanted.isEmpty { wanted = guestsToBackUp(call.values).filter { $0.node == call.node }.map(\.vmid) }
         let vmids = wanted
         let id = vmids.count == 1 ? String(vmids[0]) : ""
-        return run(type: "vzdump", id: id, call) { world, log in
+        let machines = vmids.compactMap { guests[$0] }.filter { $0.kind == .vm }
+        let half: Work.Step = { _, log in
+            guard let bytes = machines.first?.disks.reduce(0, { $0 + $1.disk.bytes }), bytes > 0 else { return }
+            log.lines.append(ProgressLine.backedUp(bytes, 50))
+        }
+        return run(type: "vzdump", id: id, call, stages: machines.isEmpty ? [] : [half]) { world, log in
             if let obstacle = world.obstacle(to: storage) { throw Failure(obstacle) }
             log.lines.append("INFO: starting new backup job: vzdump \(call.text("vmid")) --storage \(storage)")
             for vmid in vmids where world.guests[vmid]?.lock == nil { world.lock(vmid, "backup") }

@@ -152,7 +152,8 @@ extension ClusterState {
         }
         let before = guests[call.vmid]
         // A real node loses the overwritten guest. Here a failed task restores it and leaves no partial guest.
-        return run("restore", call) { world, log in
+        let half: Work.Step = { _, log in log.lines.append(ProgressLine.restored(volume.bytes, 50)) }
+        return run("restore", call, stages: call.kind == .vm ? [half] : []) { world, log in
             guard volume.content == "backup", volume.backupKind == call.kind.word else {
                 throw Failure("'\(archive)' is no backup of a \(letters)")
             }

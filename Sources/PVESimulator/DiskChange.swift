@@ -55,12 +55,17 @@ extension ClusterState {
         guard !isVM || storage != disk.storage || format != disk.format else {
             throw Failure("you can't move to the same storage with same format")
         }
-        return run(type: isVM ? "qmmove" : "move_volume", id: String(call.vmid), call) { world, log in
+        let drive = guest.power.isOn ? key : nil
+        let half: Work.Step = { _, log in log.lines.append(ProgressLine.copied(disk, 50, drive: drive)) }
+        return run(
+            type: isVM ? "qmmove" : "move_volume", id: String(call.vmid), call, stages: isVM ? [half] : []
+        ) { world, log in
             guard let guest = world.guests[call.vmid] else { throw Failure("disk '\(key)' does not exist") }
             var moved = disk
             moved.volume = world.newVolume(on: storage, for: call.vmid, format: format, besides: guest)
             log.lines.append(
                 "copying volume '\(disk.volume)' from current storage '\(disk.storage)' to target storage '\(storage)'")
+            if isVM { log.lines.append(ProgressLine.copied(disk, 100, drive: drive)) }
             world.change(call.vmid) { guest in
                 guest.config[key] = moved.line
                 if !call.flag("delete"), !key.hasPrefix("unused") { guest.addUnused(disk.volume) }

@@ -58,7 +58,13 @@ extension ClusterState {
         of source: Guest, _ config: Config, newID: Int, target: String, full: Bool, _ call: EndpointCall
     ) -> Reply {
         let kind = source.kind
-        return run("clone", call, exclusive: false) { world, log in
+        let drive = kind == .vm && source.power.isOn
+        let tells = kind == .vm && full
+        let half: Work.Step = { _, log in
+            guard let (key, disk) = source.disks.first else { return }
+            log.lines.append(ProgressLine.copied(disk, 50, drive: drive ? key : nil))
+        }
+        return run("clone", call, exclusive: false, stages: tells ? [half] : []) { world, log in
             var clone = Guest(newID, kind, on: target, lock: kind == .vm ? "clone" : "create", pool: call["pool"])
             clone.profile.seed = source.profile.seed
             clone.answersShutdown = source.answersShutdown
@@ -77,6 +83,7 @@ extension ClusterState {
                 var copy = disk
                 copy.volume = full ? volume : "\(disk.volume)/\(volume.drop { $0 != ":" }.dropFirst())"
                 clone.config[key] = copy.line
+                if tells { log.lines.append(ProgressLine.copied(disk, 100, drive: drive ? key : nil)) }
             }
             world.guests[newID] = clone
         } release: { world in

@@ -48,7 +48,10 @@ extension ClusterState {
             }
             log.lines.append("starting migration of \(call.kind.letters) \(call.vmid) to node '\(target)'")
             world.lock(call.vmid, "migrate")
-            if call.kind == .vm, wasRunning { world.note("qmstart", call.vmid, on: target) }
+            guard call.kind == .vm, wasRunning else { return }
+            world.note("qmstart", call.vmid, on: target)
+            let memory = world.guests[call.vmid]?.config["memory"].flatMap { Int($0) } ?? 512
+            log.lines.append(ProgressLine.migrated(memory))
         }
         let moveOver: Work.Step = { world, _ in world.moveOver(call, to: target) }
         work.stages = [beginMoving, moveOver]

@@ -15,20 +15,24 @@ extension ClusterState {
     /// Starts a worker for the guest that `call` names.
     mutating func run(
         _ verb: String, _ call: EndpointCall, exclusive: Bool = true, duration: Duration? = nil,
-        begin: @escaping Work.Step = { _, _ in }, finish: @escaping Work.Step, release: @escaping Work.Undo = { _ in }
+        stages: [Work.Step] = [], begin: @escaping Work.Step = { _, _ in }, finish: @escaping Work.Step,
+        release: @escaping Work.Undo = { _ in }
     ) -> Reply {
-        start(
-            work(verb, call, exclusive: exclusive, duration: duration, begin: begin, finish: finish, release: release),
-            by: call.caller)
+        var work = work(
+            verb, call, exclusive: exclusive, duration: duration, begin: begin, finish: finish, release: release)
+        work.stages = stages
+        return start(work, by: call.caller)
     }
 
     /// Starts a worker for the node that `call` names.
     mutating func run(
-        type: String, id: String, _ call: EndpointCall, begin: @escaping Work.Step = { _, _ in },
-        finish: @escaping Work.Step, release: @escaping Work.Undo = { _ in }
+        type: String, id: String, _ call: EndpointCall, stages: [Work.Step] = [],
+        begin: @escaping Work.Step = { _, _ in }, finish: @escaping Work.Step, release: @escaping Work.Undo = { _ in }
     ) -> Reply {
         start(
-            Work(type: type, id: id, node: call.node, begin: begin, finish: finish, release: release), by: call.caller)
+            Work(
+                type: type, id: id, node: call.node, begin: begin, stages: stages, finish: finish, release: release),
+            by: call.caller)
     }
 
     func unlocked(_ call: EndpointCall) throws(Failure) -> Guest {

@@ -207,7 +207,9 @@ extension ClusterState {
         guard isPlain, Self.endings[content]?.contains(where: { name.hasSuffix($0) }) == true else {
             throw .parameters(["filename": "wrong file extension"])
         }
-        return run(type: "download", id: name, call) { world, log in
+        let bytes = downloads[call.text("url")]?.bytes ?? 100 << 20
+        let half: Work.Step = { _, log in log.lines.append(ProgressLine.downloaded(bytes, 50)) }
+        return run(type: "download", id: name, call, stages: [half]) { world, log in
             try world.save(call, as: "\(id):\(content)/\(name)", &log)
         }
     }

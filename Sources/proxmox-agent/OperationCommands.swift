@@ -36,7 +36,9 @@ struct OperationCommand: ParsableCommand {
     struct Show: ClientCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show the state of an operation.",
-            discussion: "With --wait the exit status is 0 only if it succeeded, with or without warnings.")
+            discussion:
+                "With --wait it shows on standard error how far PVE's task is, where its log tells; the exit status is 0 only if it succeeded, with or without warnings."
+        )
 
         @Argument(help: .operationID, transform: { try Beginning($0, .operation) })
         var id: Beginning
@@ -48,8 +50,13 @@ struct OperationCommand: ParsableCommand {
 
         func ask(_ agent: AgentClient) async throws(ClientError) -> Shown {
             let path = "/v1/operations/\(try await agent.id(id))"
-            var answer = try await agent.get(path, [("wait", wait ? "30" : nil)])
-            while wait, !answer.isEnded { answer = try await agent.get(path, [("wait", "30")]) }
+            var answer = try await agent.get(path, [])
+            var progress = ProgressLine()
+            while wait, !answer.isEnded {
+                if !client.json { progress.show(answer.json) }
+                answer = try await agent.get(path, [("wait", "2")])
+            }
+            progress.end()
             return Shown(
                 answer: answer, lines: OperationText(answer.json).lines, isGood: !wait || answer.hasSucceeded)
         }

@@ -101,4 +101,8 @@ package final class FakePlanningEngine: PlanningEngine {
     package func hiding(_ secrets: [UPID: TaskSecrets], in data: JSON, of request: ActionRequest) -> JSON { data }
 
     package func isInterruption(_ exit: String) -> Bool { false }
+
+    package func reportsProgress(_ type: String) -> Bool { false }
+
+    package func progress(in lines: [String]) -> Progress? { nil }
 }

@@ -4,6 +4,8 @@ import SimulatorTestSupport
 import StrictJSON
 import Testing
 
+@testable import proxmox_agent
+
 /// Operations on the command line.
 @Suite(.timeLimit(.minutes(2)))
 struct ClientOperationTests {
@@ -37,6 +39,37 @@ struct ClientOperationTests {
             let late = try await Person.alice.run("operation", "cancel", id, at: agent)
             #expect(late.status == 1 && late.err.hasPrefix("not_cancellable: operation \(id) "), "\(late)")
         }
+    }
+
+    @Test func `waiting shows how far the task is`() async throws {
+        try await withAgent(Person.setup()) { agent in
+            try agent.pve().holdTasks()
+            let clone = PlanRequest("clone_vm", "vm/9000", ["newid": 500, "full": true])
+            let reply = try await Person.agent.apply(try await Person.agent.planID(clone, at: agent), at: agent)
+            let id = try #require(reply["operation"]?["operation_id"]?.string, "\(reply)")
+            let waiting = try Person.alice.start(["operation", "show", id, "--wait"], at: agent)
+            _ = try await waiting.line { $0.hasPrefix(" 50%  ") }
+            try agent.pve().releaseTasks()
+            let end = try await waiting.end()
+            #expect(end.status == 0 && end.out.contains("  succeeded\n") && !end.out.contains("50%"), "\(end)")
+        }
+    }
+
+    @Test(
+        arguments: [
+            (nil, "", ""),
+            (
+                ["percent": 45, "text": "1.4 GiB of 3.0 GiB"],
+                "[#############-----------------]  45%  1.4 GiB of 3.0 GiB", " 45%  1.4 GiB of 3.0 GiB"
+            ),
+            (["percent": 0, "text": "x"], "[------------------------------]   0%  x", "  0%  x"),
+            (["percent": 100, "text": "x"], "[##############################] 100%  x", "100%  x"),
+            (["text": "5 bytes copied"], "5 bytes copied", "5 bytes copied"),
+            (["percent": 900, "text": "\u{1b}[31m"], "\\u{1b}[31m", "\\u{1b}[31m"),
+        ] as [(JSON?, String, String)])
+    func `progress is a bar on a terminal and a line elsewhere`(progress: JSON?, bar: String, line: String) {
+        #expect(ProgressLine.text(progress, isTerminal: true) == bar)
+        #expect(ProgressLine.text(progress, isTerminal: false) == line)
     }
 
     @Test func `an unknown outcome is named as such and settled by hand`() async throws {

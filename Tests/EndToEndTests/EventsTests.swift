@@ -6,6 +6,7 @@ import Glibc
 import HTTPMessage
 import HTTPTypes
 import MicroHTTPD
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 import WireTestSupport
@@ -167,6 +168,50 @@ struct EventsTests {
             await agent.probe()
             let up = try await watcher.next()
             #expect(up["kind"] == "environment.up" && up["pve_version"] != nil && up["error"] == nil)
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("clone_vm", "vm/9000", ["newid": 500, "full": true], "of"),
+            ("backup_vm", "vm/100", ["storage": "local"], "of"),
+            ("migrate_vm", "vm/100", ["target": "pve1", "online": true], "memory: "),
+        ] as [(String, String, JSONObject, String)])
+    func `how far a task is is shown by its operation and told by events, without what rules hide`(
+        action: String, target: String, params: JSONObject, words: String
+    ) async throws {
+        let rules: JSON = [
+            ["id": "blind", "effect": "deny", "actions": ["read_vm", "read_config"], "principals": ["watcher"]]
+        ]
+        try await withAgent(TestPrincipals.setup(rules: rules)) { agent in
+            try agent.pve().holdTasks()
+            let seeing = try await Watcher(
+                agent.address, "?kind=operation.progress", token: TestPrincipals.alice.token)
+            let blind = try await Watcher(
+                agent.address, "?kind=operation.progress", token: TestPrincipals.watcher.token)
+            let wish = PlanRequest(action, target, params)
+            let plan = try await agent.send(.post, "/v1/actions/plan", wish.json, by: .agent)
+            let id = try #require(plan["plan_id"]?.string, "\(plan)")
+            if plan["state"] == "awaiting_approval" {
+                let word: JSON = ["decision": "approve", "plan_hash": plan["plan_hash"]]
+                _ = try await agent.send(.post, "/v1/plans/\(id)/approvals", word, by: .alice)
+            }
+            let reply = try await agent.send(.post, "/v1/actions/apply", ["plan_id": .string(id)], by: .agent)
+            let operation = try #require(reply["operation"]?["operation_id"]?.string, "\(reply)")
+            let event = try await seeing.next()
+            #expect(
+                event["percent"] == 50 && event["operation_id"]?.string == operation && event["plan_id"]?.string == id)
+            #expect(event["text"]?.string?.contains(words) == true, "\(event)")
+            let hidden = try await blind.next()
+            #expect(hidden["percent"] == 50 && hidden["text"] == nil)
+            let path = "/v1/operations/\(operation)"
+            let shown = try await agent.send(.get, path, by: .alice)
+            #expect(shown["progress"]?["percent"] == 50 && shown["progress"]?["text"] == event["text"], "\(shown)")
+            let unseen = try await agent.send(.get, path, by: .watcher)
+            #expect(unseen["progress"] == ["percent": 50, "text": "hidden by rule:blind"], "\(unseen)")
+            try agent.pve().releaseTasks()
+            let end = try await agent.send(.get, path + "?wait=20", by: .alice)
+            #expect(end["state"] == "succeeded" && end["progress"] == nil, "\(end)")
         }
     }
 
