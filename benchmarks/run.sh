@@ -99,7 +99,7 @@ pair() {
 configuration() {
     cat >"$out/$1.json" <<END
 {
-  "listen_addr": "127.0.0.1:$2", "audit_log_path": "$out/$1.audit.log", "state_path": "$out/$1.state.db", "limits": {"share_reads": $3, "requests_per_minute": 1000000000, "stored_bytes_per_minute": 1099511627776, "pending_answer_bytes": 1073741824},${4-}
+  "listen_addr": "127.0.0.1:$2", "audit_log_path": "$out/$1.audit.log", "state_path": "$out/$1.state.db", "limits": {"share_reads": $3, "requests_per_minute": 1000000000, "stored_bytes_per_minute": 1099511627776, "pending_answer_bytes": 1073741824, "max_connections": 8192, "streams_per_caller": 4096},${4-}
   "environments": [
     {"name": "small", "base_url": "http://127.0.0.1:$((base + 1))",
      "token_id": "agent@pve!bench", "token_secret_env": "SMALL_SECRET"},
@@ -116,12 +116,14 @@ mkdir -p "$out"
 read -ra microhttpd < <(pkg-config --cflags --libs libmicrohttpd)
 gcc -O2 -Wall -o "$out/plain" benchmarks/plain.c "${microhttpd[@]}"
 gcc -O2 -Wall -o "$out/start" benchmarks/start.c
+gcc -O2 -Wall -o "$out/listen" benchmarks/listen.c
 
 spawn "$out/simulators.log" "$agent" simulate --listen "127.0.0.1:$((base + 1))" --name small --guests 1000
 spawn "$out/simulators.log" "$agent" simulate --listen "127.0.0.1:$((base + 2))" --name large --guests 10000
 configuration shared "$base" true
 configuration unshared $((base + 3)) false
 configuration start $((base + 4)) true
+configuration events $((base + 6)) true
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench \
     -keyout "$out/key.pem" -out "$out/cert.pem" 2>/dev/null
 # A hundred environments, all of them the small PVE, each with a token of its own.
@@ -183,8 +185,19 @@ PLAN_BODY=$(jq --compact-output \
 export PLAN_BODY
 pair 'plan of start_vm, a dry run' 64 /v1/actions/plan "$shared" "$base" --script benchmarks/plan.lua
 
+# A fresh process: memory that others gave back would make streams look cheaper.
+streams=2000
+spawn /dev/null "$agent" --config "$out/events.json"
+wait_for "http://127.0.0.1:$((base + 6))/readyz"
+sleep 1
+mapfile -t heard < <("$out/listen" $((base + 6)) "$spawned" "$streams" 20 "$authorization")
+((${#heard[@]} == 41)) || fail "not all streams got all events"
+mapfile -t delays < <(printf '%s\n' "${heard[@]:1}" | cut -d' ' -f1)
+
 {
     echo
+    echo "One event to $streams streams: the last has it $(median "${delays[@]}") ms after the request that causes it was sent (median of" \
+        "${#delays[@]}; worst $(printf '%s\n' "${delays[@]}" | sort -g | tail -1)). A stream costs ${heard[0]} kB."
     echo "First answer after start: $(median "${times[@]}") ms (median of $starts; best $(printf '%s\n' "${times[@]}" | sort -g | head -1))."
     echo "Resident when idle, before any request but /readyz: $idle MB; at the end: $(memory "$shared" VmRSS) MB."
 } | tee -a "$out/table.md"
