@@ -25,6 +25,8 @@ package actor EventStreams: EventFollower {
     private nonisolated let isWatched = Atomic(false)
     /// A look at the log is due, and nobody else has to ask for one.
     private nonisolated let isDue = Atomic(false)
+    /// Events without a record that are to be sent.
+    private nonisolated let happenings = Mutex<[AgentEvent]>([])
 
     init(_ feed: EventFeed) {
         self.feed = feed
@@ -106,7 +108,17 @@ package actor EventStreams: EventFollower {
 
     package nonisolated func happened(_ event: AgentEvent) {
         guard isWatched.load(ordering: .sequentiallyConsistent) else { return }
-        Task { await deliver([event]) }
+        happenings.withLock { $0.append(event) }
+        // Whichever of these tasks runs first takes all, in order.
+        Task { await deliverHappenings() }
+    }
+
+    private func deliverHappenings() {
+        deliver(
+            happenings.withLock { events in
+                defer { events = [] }
+                return events
+            })
     }
 
     /// Reads what is new in the log, one page after the other.

@@ -258,7 +258,14 @@ struct EventsTests {
         let begin = ContinuousClock.now
         #expect(try await agent.stop().status == 0)
         #expect(begin.duration(to: .now) < .seconds(5))
-        for watcher in watchers { #expect(try await watcher.end() == .closed([])) }
+        for watcher in watchers {
+            // Signs of life may have come meanwhile.
+            guard case .closed(let rest) = try await watcher.end() else {
+                Issue.record("a stream was reset")
+                continue
+            }
+            #expect(!String(decoding: rest, as: UTF8.self).contains("data"))
+        }
     }
 
     @Test func `streams have places of their own`() async throws {
