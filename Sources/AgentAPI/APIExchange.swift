@@ -86,14 +86,14 @@ package struct APIExchange: Sendable {
 
 extension Route {
     /// A route of another face of the same service, which ``AgentHandler`` serves beside its own. `screen` refuses a
-    /// request before it is known who sends it.
+    /// request before it is known who sends it; `trace` finds the trace in a body.
     package init(
         _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right, _ summary: String,
-        screen: @escaping @Sendable (Request) -> Response?,
+        screen: @escaping @Sendable (Request) -> Response?, trace: @escaping @Sendable (Request) -> TraceContext?,
         _ handle: @escaping @Sendable (APIExchange) async throws(ServiceError) -> Response
     ) {
         self.init(
-            method, path, "post\(path)", access, needs: right, gives: [], summary, screen: screen
+            method, path, "post\(path)", access, needs: right, gives: [], summary, screen: screen, trace: trace
         ) { _ in handle }
     }
 }

@@ -41,8 +41,8 @@ package struct AgentHandler: HTTPHandler {
         meter.began()
         defer { meter.answered() }
         let id = requestID(of: request)
-        let trace = traces.trace(of: request)
         let match = router.find(request.method, request.path)
+        let trace = trace(of: request, match)
         let quota = throttle.take(admission(of: request, match))
         if let exceeded = quota.exceeded {
             meter.refused(exceeded.policy.reason)
@@ -51,6 +51,11 @@ package struct AgentHandler: HTTPHandler {
         var (response, actor) = await answer(request, match, id, trace)
         response.fields.append(contentsOf: quota.fields)
         return finish(response, request, match, id, trace, actor, start)
+    }
+
+    private func trace(of request: Request, _ match: Router<Int>.Match) -> TraceContext {
+        if case .matched(let number, _) = match, let trace = routes[number].trace?(request) { return trace }
+        return traces.trace(of: request)
     }
 
     /// The lane and party of a request. Only principals with the route's right use the places for urgent requests.

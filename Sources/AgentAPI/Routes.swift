@@ -37,13 +37,15 @@ package struct Route: Sendable {
     let errors: [ErrorCode]
     /// Refuses a request before it is known who sends it; `nil` lets it pass.
     let screen: (@Sendable (Request) -> Response?)?
+    /// Finds the trace that a body names; `nil` for the one in the header.
+    let trace: (@Sendable (Request) -> TraceContext?)?
     private let handler: @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
 
     init(
         _ method: HTTPRequest.Method, _ path: String, _ name: String, _ access: Access, needs right: Right? = nil,
         lane: Admission.Lane = .ordinary, query: [QueryParameter] = [], body: Schema? = nil, gives answers: [Answer],
         fails errors: [ErrorCode] = [], _ summary: String,
-        screen: (@Sendable (Request) -> Response?)? = nil,
+        screen: (@Sendable (Request) -> Response?)? = nil, trace: (@Sendable (Request) -> TraceContext?)? = nil,
         _ handler: @escaping @Sendable (Handlers) -> (APIExchange) async throws(ServiceError) -> Response
     ) {
         self.method = method
@@ -58,6 +60,7 @@ package struct Route: Sendable {
         self.errors = errors
         self.summary = summary
         self.screen = screen
+        self.trace = trace
         self.handler = handler
     }
 

@@ -27,8 +27,17 @@ package struct MCPEndpoint: Sendable {
     /// For ``AgentHandler``, which knows callers, limits and logs.
     package var route: Route {
         Route(
-            .post, Self.path, .change, needs: .view, "the Model Context Protocol", screen: surroundings.refusal(of:)
+            .post, Self.path, .change, needs: .view, "the Model Context Protocol", screen: surroundings.refusal(of:),
+            trace: Self.trace(of:)
         ) { exchange async throws(ServiceError) in try await respond(exchange) }
+    }
+
+    /// The trace that a message names in its metadata. The header may be that of a proxy's own request.
+    private static func trace(of request: Request) -> TraceContext? {
+        guard request.body.count <= 65_536, request.body.firstRange(of: Array(Meta.trace.utf8)) != nil,
+            let message = try? Message(parsing: request.body), case .request(_, _, let params) = message
+        else { return nil }
+        return params["_meta"]?[Meta.trace]?.string.flatMap(TraceContext.init(traceparent:))
     }
 
     /// Why a request has no result.

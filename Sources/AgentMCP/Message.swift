@@ -41,6 +41,8 @@ enum Extension {
 enum Meta {
     static let version = "io.modelcontextprotocol/protocolVersion"
     static let capabilities = "io.modelcontextprotocol/clientCapabilities"
+    /// W3C Trace Context.
+    static let trace = "traceparent"
     static let server = "io.modelcontextprotocol/serverInfo"
 }
 

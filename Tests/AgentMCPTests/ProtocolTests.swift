@@ -1,3 +1,4 @@
+import AgentAudit
 import AgentMCP
 import AgentModel
 import AgentTestSupport
@@ -8,6 +9,30 @@ import Testing
 
 /// What the protocol asks of every request, and what each flaw gets.
 struct ProtocolTests {
+    @Test(arguments: [
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" as JSON, true), ("nonsense", false), (5, false),
+    ])
+    func `the trace in the metadata of a message is in its audit record`(traceparent: JSON, isTaken: Bool) async throws
+    {
+        let desk = try Desk()
+        var body = Desk.body(
+            "tools/call",
+            [
+                "name": "plan_create",
+                "arguments": ["environment": "home", "action": "start_vm", "target": "vm/102"],
+            ])
+        var params = try #require(body["params"]?.object)
+        var meta = try #require(params["_meta"]?.object)
+        meta["traceparent"] = traceparent
+        params["_meta"] = .object(meta)
+        body = ["jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": .object(params)]
+        let answer = await desk.send(body.bytes, Desk.fields("tools/call", "plan_create"))
+        #expect(answer.isError == false, "\(answer)")
+        let traces = desk.audit.events.map { $0.trace?.traceID }
+        #expect(!traces.isEmpty)
+        #expect(traces.allSatisfy { ($0 == "4bf92f3577b34da6a3ce929d0e0e4736") == isTaken && $0 != nil })
+    }
+
     /// A request, what is done to it, and what it gets.
     struct Flaw: CustomTestStringConvertible, Sendable {
         let testDescription: String
