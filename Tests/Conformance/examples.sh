@@ -83,7 +83,9 @@ decide() {
     holds '.state == "awaiting_approval"' "$approver_token" "/v1/plans/$plan"
     holds '.plan_hash' "$approver_token" "/v1/plans/$plan/approvals" \
         "$(ask "$approver_token" "/v1/plans/$plan" | jq --arg decision "$1" '{decision: $decision, plan_hash, reason: "not tonight"}')"
+    local decided=$SECONDS
     wait "$loop" || status=$?
+    ((SECONDS - decided < 25)) || fail "agent_loop.py heard of the decision only when its patience ended"
     sed 's/^/   /' "$work/out"
     [[ $status == "$2" ]] || fail "agent_loop.py ended with $status"
     grep --quiet '^← approval_required' "$work/out" || fail "the first apply was not refused"
