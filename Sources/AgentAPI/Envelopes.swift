@@ -53,7 +53,7 @@ enum Envelopes {
             ], optional: ["plan"]))
 
     /// A task's id. PVE's own rules are stricter.
-    static let upid = Schema.pattern("^UPID:[^:/\\s]{1,63}(:[0-9A-Fa-f]{8,9}){3}:[^:/\\s]+:[^:/\\s]*:[^:/\\s]+:$")
+    static let upid = Schema.pattern("^\(UPID.expression)$")
 
     // MARK: Plans and operations
 

@@ -28,7 +28,7 @@ extension Handlers {
     }
 
     func audit(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let after = try exchange.query("after", in: 0...Int.max) ?? 0
+        let after = try exchange.query("after", in: Schema.recordNumbers) ?? 0
         let limit = try exchange.query("limit", in: 1...1000) ?? 100
         let (records, next) = try await service.reads.auditRecords(after: UInt64(after), limit: limit, exchange.context)
         var parts: [[UInt8]] = [Array("{\"records\":[".utf8)]

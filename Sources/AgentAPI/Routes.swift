@@ -119,8 +119,8 @@ package struct Route: Sendable {
             .get, "/v1/inventory", "list_guests", .read, needs: .view,
             query: [
                 .environment, .init("state", .words(["all", "running"]), "all guests, or the running ones"),
-                .init("node", Schema(TextForm.node), "those on this node"), .init("tag", .text, "those with this tag"),
-                .init("name", .text, "those with this in their name, in upper or lower case"),
+                .init("node", Schema(TextForm.node), "those on this node"), .init("tag", .line, "those with this tag"),
+                .init("name", .line, "those with this in their name, in upper or lower case"),
                 .init("type", .words(GuestKind.self), "virtual machines or containers"),
                 .init("pool", Schema(TextForm.pool), "those in this pool"),
                 .init("fields", Schema(InventoryPage.fieldsForm), "only these members, and what names the guest"),
@@ -218,7 +218,7 @@ package struct Route: Sendable {
         Route(
             .get, "/v1/events", "stream_events", .read, needs: .view, lane: .stream,
             query: [
-                .init("after", .integer(0...Int.max), "the `id` of the event behind which to begin"), .environment,
+                .init("after", .recordNumber, "the `id` of the event behind which to begin"), .environment,
                 .kinds,
                 .init("plan", .id(.plan), "only those of this plan"),
             ], gives: [.text(["text/event-stream"], "events, until the client leaves or the agent stops")],
@@ -234,14 +234,14 @@ package struct Route: Sendable {
         Route(
             .delete, "/v1/freeze", "lift_freeze", .change, needs: .freeze,
             query: [
-                .init("id", .text, "this freeze"), .environment,
-                .init("by", .text, "who set it"),
+                .init("id", .line, "this freeze"), .environment,
+                .init("by", .line, "who set it"),
             ], gives: [.json(Envelopes.lifted.schema, "the lifted freeze, and those that still hold")],
             fails: .storing + [.unknownEnvironment, .notFound], "lift a freeze", Handlers.unfreeze),
         Route(
             .get, "/v1/audit", "list_audit_records", .read, needs: .audit,
             query: [
-                .init("after", .integer(0...Int.max), "`next` of the page before"), .limit(1...1000, 100),
+                .init("after", .recordNumber, "`next` of the page before"), .limit(1...1000, 100),
             ], gives: [.json(Envelopes.audit.schema, "a page of records")], fails: [.auditUnavailable],
             "audit records, oldest first", Handlers.audit),
         Route(

@@ -11,6 +11,11 @@ package struct Schema: Sendable, Hashable {
     static let any = Schema([:])
     static let boolean = Schema(["type": "boolean"])
     static let text = Schema(["type": "string"])
+    /// Text in a query, where control characters are refused.
+    static let line = pattern(#"^[^\u0000-\u001f\u007f]*$"#)
+    /// The number of an audit record: no more than every reader of JSON can hold (RFC 8259, 6).
+    static let recordNumber = integer(recordNumbers)
+    static let recordNumbers = 0...9_007_199_254_740_991
     /// RFC 3339, in UTC, with milliseconds.
     static let time = Schema(["type": "string", "format": "date-time"])
     /// SHA-256 in lower-case hexadecimal digits.

@@ -107,6 +107,11 @@ package struct UPID: Sendable, Hashable, CustomStringConvertible {
         self.startTime = startTime
     }
 
+    /// A regular expression (ECMA 262) for ids, though not for every character that no user's name has.
+    package static let expression =
+        "UPID:\(TextForm.node.pattern.dropFirst().dropLast()):[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}"
+        + #":[!-.0-9;-~]+:[!-.0-9;-~]*:[^:/\s\u0000-\u001f\u007f-\u009f]+:"#
+
     /// PVE allows all characters except spaces, colons and slashes in a user name.
     private static func mayStand(_ scalar: Unicode.Scalar) -> Bool {
         scalar.value > 0x20 && scalar != "/" && scalar.value != 0x7F && !scalar.properties.isWhitespace

@@ -168,7 +168,7 @@ extension TargetForm {
         case .node, .firewallNode: return "\(rawValue.dropLast("N".count))\(inner(.node))"
         case .storage: return "storage/\(inner(.storage))"
         case .pool: return #"pool/(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,2}"#
-        case .task: return #"task/UPID:[^:/\s]{1,63}(:[0-9A-Fa-f]{8,9}){3}:[^:/\s]+:[^:/\s]*:[^:/\s]+:"#
+        case .task: return "task/\(UPID.expression)"
         case .nodesAll, .cluster, .inventoryAll, .inventoryRunning, .tasksAll, .firewallCluster: return rawValue
         }
     }

@@ -70,13 +70,16 @@ extension ServerCore {
             count = min(max(Int(length), 0), buffer.count - 1)
         }
         let text = String(decoding: line.lazy.map(UInt8.init(bitPattern:)).prefix { $0 != 0x0A }, as: UTF8.self)
-        // A client that has left is not worth a line.
-        if text.hasPrefix("Failed to send the response") { return }
+        // A client that has left is not worth a line, nor is a stream that was ended for it.
+        if text.hasPrefix("Failed to send the response") || text == brokenStream { return }
         core.note(text == failedHandshake ? "a TLS handshake failed" : text)
     }
 
     /// All that libmicrohttpd (0.9.75) logs when a client does not trust the certificate, or does not speak TLS.
     private static let failedHandshake = "Error: received handshake message out of context."
+
+    /// What libmicrohttpd (0.9.75) logs when the reader of a response ends it with an error.
+    private static let brokenStream = "Closing connection (application error generating response)."
 
     private static func text(_ pointer: UnsafePointer<CChar>?) -> String {
         guard let pointer = unsafe pointer else { return "" }

@@ -46,7 +46,7 @@ package struct ObjectReader {
     /// An integer within `bounds`. The error text shows the bounds with `unit`.
     package mutating func integer(_ key: String, in bounds: ClosedRange<Int>, unit: String = "") -> Int? {
         guard let value = value(key) else { return nil }
-        if let number = value.integer, let exact = Int(exactly: number), bounds.contains(exact) { return exact }
+        if let exact = value.wholeNumber, bounds.contains(exact) { return exact }
         let suffix = unit.isEmpty ? "" : " (\(unit))"
         report(
             key, "expected an integer from \(bounds.lowerBound) to \(bounds.upperBound)\(suffix), got \(value.shown)")
@@ -105,6 +105,17 @@ extension JSON {
         case .array, .object, .null: return kind
         case .bool, .integer, .number: return text
         case .string(let string): return string.utf8.count <= 80 ? text : "a string of \(string.utf8.count) bytes"
+        }
+    }
+}
+
+extension JSON {
+    /// An integer in any spelling: `5`, `5.0` and `5e0` are the same number (JSON Schema 2020-12, 6.1.1).
+    fileprivate var wholeNumber: Int? {
+        switch self {
+        case .integer(let number): Int(exactly: number)
+        case .number(let number): Int(exactly: number)
+        default: nil
         }
     }
 }

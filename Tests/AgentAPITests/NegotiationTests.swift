@@ -6,11 +6,13 @@ import Testing
 @testable import AgentAPI
 
 struct NegotiationTests {
-    @Test(arguments: [
-        (nil, false), ("", false), ("gzip", true), ("br, gzip", true), ("GZIP", true), ("x-gzip", true), ("*", true),
-        ("gzip;q=0", false), ("gzip; q=0.5", true), ("*;q=0", false), ("gzip;q=0, *", false), ("*;q=0, gzip", true),
-        ("gzip;q=2", false), ("gzip;q=x", false), ("identity", false), ("gzip2", false),
-    ] as [(String?, Bool)])
+    @Test(
+        arguments: [
+            (nil, false), ("", false), ("gzip", true), ("br, gzip", true), ("GZIP", true), ("x-gzip", true),
+            ("*", true),
+            ("gzip;q=0", false), ("gzip; q=0.5", true), ("*;q=0", false), ("gzip;q=0, *", false), ("*;q=0, gzip", true),
+            ("gzip;q=2", false), ("gzip;q=x", false), ("identity", false), ("gzip2", false),
+        ] as [(String?, Bool)])
     func `a client gets gzip if it says that it takes it`(field: String?, isTaken: Bool) {
         #expect(Negotiation.takesGzip(field) == isTaken)
     }

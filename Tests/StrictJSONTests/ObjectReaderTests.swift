@@ -89,4 +89,16 @@ struct JSONPathTests {
         #expect(JSONPath(steps).pointer.unicodeScalars.elementsEqual(pointer.unicodeScalars))
         #expect(JSONPath(steps).dotted.unicodeScalars.elementsEqual(dotted.unicodeScalars))
     }
+
+    @Test(
+        arguments: [
+            ("5", 5), ("5.0", 5), ("5e0", 5), ("50e-1", 5), ("-0.0", 0), ("5.5", nil), ("1e30", nil), ("11.0", nil),
+            ("\"5\"", nil), ("9223372036854775808", nil),
+        ] as [(String, Int?)])
+    func `an integer is one in any spelling`(text: String, number: Int?) throws {
+        let object = try #require(try JSON.parse(Array("{\"n\":\(text)}".utf8)).object)
+        var reader = ObjectReader(object)
+        #expect(reader.integer("n", in: 0...10) == number)
+        #expect(reader.issues.isEmpty == (number != nil))
+    }
 }
