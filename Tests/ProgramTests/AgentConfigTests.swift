@@ -247,8 +247,8 @@ struct AgentConfigTests {
         Wrong(
             #"{"limits":{"threads":0}}"#, "limits.threads: expected an integer from 1 to 16, got 0"),
         Wrong(
-            #"{"limits":{"max_body_bytes":1e4}}"#,
-            "limits.max_body_bytes: expected an integer from 1024 to 16777216 (bytes), got 10000"),
+            #"{"limits":{"max_body_bytes":10000.5}}"#,
+            "limits.max_body_bytes: expected an integer from 1024 to 16777216 (bytes), got 10000.5"),
         Wrong(#"{"log":{"format":"xml"}}"#, #"log.format: expected text or json, got "xml""#),
         Wrong(
             #"{"log":{"level":"loud"}}"#,
