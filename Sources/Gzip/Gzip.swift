@@ -2,9 +2,7 @@ internal import CZlib
 
 /// The gzip format (RFC 1952), by zlib.
 package enum Gzip {
-    /// The bytes of all parts as one gzip member; `nil` if zlib has no memory.
-    ///
-    /// - Parameter level: 1 for speed, to 9 for size.
+    /// The bytes of all parts as one gzip member; `nil` if zlib has no memory. `level` is 1, for speed, to 9, for size.
     package static func compress(_ parts: [[UInt8]], level: Int32 = 1) -> [UInt8]? {
         var stream = unsafe z_stream()
         guard unsafe czlib_gzip_init(&stream, min(max(level, 1), 9)) == Z_OK else { return nil }
