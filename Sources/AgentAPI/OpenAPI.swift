@@ -46,7 +46,7 @@ package enum OpenAPI {
         """
 
     private static let tags = [
-        (name: "health", summary: "Whether the agent serves, and can do its work."),
+        (name: "health", summary: "Whether the agent serves, its figures, and what there is to ask."),
         (name: "reads", summary: "What the environments hold."),
         (name: "plans", summary: "Plan, approve, apply."),
         (name: "operations", summary: "What is, or was, carried out."),
@@ -54,9 +54,8 @@ package enum OpenAPI {
     ]
 
     private static func tag(_ route: Route) -> String {
-        let part = route.path.split(separator: "/").dropFirst().first
-        switch part {
-        case nil: return "health"
+        guard [.read, .change].contains(route.access) else { return "health" }
+        switch route.path.split(separator: "/").dropFirst().first {
         case "plans": return "plans"
         case "actions": return route.method == .get ? "reads" : "plans"
         case "operations": return "operations"
