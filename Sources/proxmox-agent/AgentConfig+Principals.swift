@@ -18,15 +18,8 @@ extension ConfigReading {
             reader.require("roles", "a list, each " + Self.roleForm)
             let limit = self.environments(&reader, among: environments)
             if let token {
-                if let other = config.principals.first(where: { $0.token == token.digest }) {
-                    reader.report(token.key, "is the token of principals[\(other.index)] too; give each its own")
-                }
-                if config.environments.contains(where: { environment in
-                    !environment.settings.isSimulator
-                        && CredentialDigest(of: environment.secret.reveal().utf8) == token.digest
-                }) {
-                    reader.report(token.key, "is a PVE token's secret as well; give the caller a token of its own")
-                }
+                checkIsOwn(
+                    token.digest, token.key, &reader, config, "give each its own", "give the caller a token of its own")
             }
             guard let id, token != nil || certificate != nil else { return }
             config.principals.append(
@@ -41,16 +34,23 @@ extension ConfigReading {
     func scrapeToken(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
         let token = token(&reader, missing: "is missing; openssl rand -hex 32 > FILE makes a token for token_file")
         guard let token else { return }
-        if let other = config.principals.first(where: { $0.token == token.digest }) {
-            reader.report(token.key, "is the token of principals[\(other.index)] too; give metrics its own")
+        checkIsOwn(token.digest, token.key, &reader, config, "give metrics its own", "give metrics its own")
+        config.scrapeToken = token.digest
+    }
+
+    /// Reports a token that is a principal's or an environment's already, each with its cure.
+    private func checkIsOwn(
+        _ digest: CredentialDigest, _ key: String, _ reader: inout ObjectReader, _ config: AgentConfig,
+        _ cure: String, _ cureAtPVE: String
+    ) {
+        if let other = config.principals.first(where: { $0.token == digest }) {
+            reader.report(key, "is the token of principals[\(other.index)] too; \(cure)")
         }
         if config.environments.contains(where: { environment in
-            !environment.settings.isSimulator
-                && CredentialDigest(of: environment.secret.reveal().utf8) == token.digest
+            !environment.settings.isSimulator && CredentialDigest(of: environment.secret.reveal().utf8) == digest
         }) {
-            reader.report(token.key, "is a PVE token's secret as well; give metrics its own")
+            reader.report(key, "is a PVE token's secret as well; \(cureAtPVE)")
         }
-        config.scrapeToken = token.digest
     }
 
     private func certificate(_ reader: inout ObjectReader, _ config: AgentConfig) -> CredentialDigest? {
