@@ -12,6 +12,8 @@ package final class ControlPlane: Sendable {
     package let reads: ReadService
     package let events: EventFeed
     package let idempotency: IdempotencyService
+    /// What this installation is called.
+    package let installation: Installation
     let audited: AuditedStore
     private let registry: OperationRegistry
     private let recovery: Recovery
@@ -24,6 +26,7 @@ package final class ControlPlane: Sendable {
         let digest = PlanDigest(key: key)
         access = AccessControl(managedEnvironments, rules)
         audited = AuditedStore(ports)
+        installation = ports.installation
         events = EventFeed(audited, access)
         registry = OperationRegistry(ports, limits)
         freezes = FreezeService(audited, access)

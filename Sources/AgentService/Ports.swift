@@ -22,6 +22,8 @@ package struct Ports: Sendable {
     package var reached: @Sendable (Milestone) -> Void
     /// Reports what figures are kept about. Called often, on any thread; must not block.
     package var observed: @Sendable (Observation) -> Void
+    /// What this installation is called.
+    package var installation: Installation
 
     package init(
         audit: any AuditSink, store: any PlanStore, log: Logger, now: @escaping @Sendable () -> Date = { Date() },
@@ -31,6 +33,7 @@ package struct Ports: Sendable {
         wrote: @escaping @Sendable (_ principal: String, _ bytes: Int) -> Void = { _, _ in },
         reached: @escaping @Sendable (Milestone) -> Void = { _ in },
         observed: @escaping @Sendable (Observation) -> Void = { _ in },
+        installation: Installation = Installation(origin: "proxmox-agent/localhost/0"),
         newID: @escaping @Sendable (RecordID.Kind) -> RecordID = { kind in
             var random = SystemRandomNumberGenerator()
             return RecordID(kind, using: &random)
@@ -46,6 +49,7 @@ package struct Ports: Sendable {
         self.wrote = wrote
         self.reached = reached
         self.observed = observed
+        self.installation = installation
         self.newID = newID
     }
 }

@@ -22,6 +22,8 @@ package final class SQLiteStore: PlanStore {
     /// The installation's key, stored beside the file.
     package let key: InstallationKey
     package let place: StatePlace
+    /// The id of the installation, made with the state: 16 hexadecimal digits.
+    package let installation: String
     private let writer: StoreQueue
     private let reader: StoreQueue
 
@@ -41,6 +43,7 @@ package final class SQLiteStore: PlanStore {
         let writing = StoreWriting(file, committed)
         let reading = StoreReading(StoreRecords(try place.open(isReadOnly: true), key, place))
         self.key = key
+        installation = file.installation
         self.place = place
         let (writer, reader) = (StoreQueue(place.database), StoreQueue(place.database))
         self.writer = writer

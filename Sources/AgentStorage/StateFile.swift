@@ -7,6 +7,8 @@ final class StateFile {
     let place: StatePlace
     let key: InstallationKey
     let database: Database
+    /// The id of the installation: 16 hexadecimal digits.
+    let installation: String
     private let lock: StateLock
 
     /// Opens the state at `path`, or creates one if the file does not exist or is empty.
@@ -39,7 +41,11 @@ final class StateFile {
             }
             self.key = key
         }
-        database = try Self.open(place, key, schema)
+        let database = try Self.open(place, key, schema)
+        self.database = database
+        installation = try place.naming { () throws(SQLiteError) in
+            try database.value("SELECT value FROM meta WHERE name = 'installation'")?.text ?? ""
+        }
     }
 
     private static func open(

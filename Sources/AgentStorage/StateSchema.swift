@@ -7,7 +7,7 @@ package struct StateSchema: Sendable {
     /// Each step is SQL that migrates the version before it to the next. Never edit a released step.
     package var steps: [String]
 
-    package static let current = StateSchema(steps: [first, summaries, freezesOfSetters])
+    package static let current = StateSchema(steps: [first, summaries, freezesOfSetters, installation])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
 
@@ -77,6 +77,11 @@ package struct StateSchema: Sendable {
         DROP TABLE freezes_before;
 
         ALTER TABLE audit_mark ADD COLUMN copy INTEGER NOT NULL DEFAULT 0;
+        """
+
+    /// The id of the installation, which copies of the state have too.
+    private static let installation = """
+        INSERT INTO meta VALUES ('installation', lower(hex(randomblob(8))));
         """
 }
 

@@ -53,6 +53,12 @@ package struct HTTPOrigin: Sendable, Hashable, CustomStringConvertible {
         "\(scheme.rawValue)://\(host.contains(":") ? "[\(host)]" : host):\(port)"
     }
 
+    /// As browsers write it (RFC 6454): with a port only if it is not the scheme's.
+    package var webOrigin: String {
+        let isUsual = port == (scheme == .https ? 443 : 80)
+        return "\(scheme.rawValue)://\(host.contains(":") ? "[\(host)]" : host)" + (isUsual ? "" : ":\(port)")
+    }
+
     /// Whether the host names this machine, without asking a resolver.
     package var isLoopback: Bool {
         if host == "localhost" { return true }

@@ -60,6 +60,11 @@ struct ConfigReading {
         if let listen = reader.parsed("listen_addr", "host:port, :port, [v6]:port or unix:/path", ListenAddress.init) {
             config.listen = listen
         }
+        config.publicURL = publicURL(&reader)
+        Self.set(&config.hasConsole, reader.bool("ui"))
+        config.auditOrigin = reader.parsed("audit_origin", "1 to 200 of A-Z a-z 0-9 . _ ~ : / -, without a scheme") {
+            Installation.isOrigin($0) ? $0 : nil
+        }
         if let path = reader.parsed("audit_log_path", "a file's path", { $0.isEmpty ? nil : $0 }) {
             config.auditLogPath = path
         }
@@ -83,6 +88,20 @@ struct ConfigReading {
         issues += reader.issues
         token(&config, isAlone: object["principals"]?.array?.isEmpty ?? true)
         return config
+    }
+
+    private func publicURL(_ reader: inout ObjectReader) -> HTTPOrigin? {
+        guard let text = reader.parsed("public_url", "a URL", { $0 }) else { return nil }
+        do throws(HTTPOrigin.Invalid) { return try HTTPOrigin(parsing: text) } catch {
+            let detail =
+                switch error {
+                case .plaintextBeyondLoopback: "http:// is for loopback only; use https://"
+                case .notOnlyOrigin: "must be scheme, host and port alone: https://agent.example:8443"
+                case .scheme, .host, .port: "must be https://host or https://host:port"
+                }
+            reader.report("public_url", detail)
+            return nil
+        }
     }
 
     /// Reads an optional object and collects the errors in it.

@@ -76,6 +76,12 @@ struct AgentConfig: Sendable {
     var statePath = "./data/state.db"
     /// The listener's TLS credentials; `nil` for plain HTTP.
     var tls: TLSCredentials?
+    /// Where people reach the agent; `nil` to follow from `listen`.
+    var publicURL: HTTPOrigin?
+    /// The name in signatures and checkpoints; `nil` for one made of the machine's name and the state's id.
+    var auditOrigin: String?
+    /// Serve the console.
+    var hasConsole = true
     /// While this file exists, no change starts.
     var freezePath: String?
     var environments: [Environment] = []
@@ -119,7 +125,10 @@ extension AgentConfig {
         ("tls.cert_file", "serve TLS with this certificate chain, PEM; plain HTTP"),
         ("tls.key_file", "its key, PEM; $CREDENTIALS_DIRECTORY is understood"),
         ("tls.client_ca_file", "authorities for client certificates, PEM; clients may then present one"),
+        ("public_url", "where people reach the agent, https://host[:port]; made from listen_addr"),
+        ("ui", "serve the web console at /ui/; true"),
         ("audit_log_path", "the audit log, made with mode 0600; ./data/audit.log"),
+        ("audit_origin", "the agent's name in signatures and checkpoints; proxmox-agent/HOSTNAME/ID"),
         ("state_path", "plans, operations and approvals, made with mode 0600; ./data/state.db"),
         ("freeze_path", "a file whose presence blocks all changes; none"),
         ("environments[].name", "the environment's name; required"),

@@ -70,7 +70,7 @@ final class Agent: Sendable {
             audit: audit, store: store, log: log, now: now,
             frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },
             shortage: { disk.shortage() }, wrote: { throttle.wrote($1, for: $0) }, reached: reached,
-            observed: { figures.count($0) })
+            observed: { figures.count($0) }, installation: config.installation(id: store.installation))
         service = ControlPlane(
             managedEnvironments: upstreams.managedEnvironments, ports: ports, rules: config.rules, key: store.key,
             limits: config.limits)

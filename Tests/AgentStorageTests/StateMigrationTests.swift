@@ -39,6 +39,21 @@ struct StateMigrationTests {
         await store.close()
     }
 
+    @Test func `the installation's id is made with the state, and stays`() async throws {
+        let place = try StateDirectory()
+        let store = try place.open(StateSchema(steps: Array(StateSchema.current.steps.prefix(3))))
+        #expect(store.installation.isEmpty, "a state of before has none")
+        await store.close()
+        var ids: Set<String> = []
+        for _ in 1...2 {
+            let store = try place.open()
+            ids.insert(store.installation)
+            await store.close()
+        }
+        let id = try #require(ids.first)
+        #expect(ids.count == 1 && id.count == 16 && id.allSatisfy { $0.isHexDigit && !$0.isUppercase })
+    }
+
     // MARK: What earlier versions wrote
 
     /// The key of the states that are kept as SQL.

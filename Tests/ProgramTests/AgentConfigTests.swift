@@ -144,7 +144,8 @@ struct AgentConfigTests {
         "limits.key_bytes_per_caller": 1_048_576, "limits.min_free_bytes": 0,
         "limits.max_operations": 1, "limits.threads": 1, "limits.share_reads": false, "log.format": "json",
         "log.level": "debug", "mcp.enabled": false, "mcp.allowed_hosts": ["agent.lan"],
-        "mcp.allowed_origins": ["https://agent.lan"],
+        "mcp.allowed_origins": ["https://agent.lan"], "public_url": "https://agent.lan:8443", "ui": false,
+        "audit_origin": "agent.lan/home",
     ]
 
     @Test(arguments: AgentConfig.keys.map(\.key))
