@@ -185,6 +185,21 @@ PLAN_BODY=$(jq --compact-output \
 export PLAN_BODY
 pair 'plan of start_vm, a dry run' 64 /v1/actions/plan "$shared" "$base" --script benchmarks/plan.lua
 
+# mcp NAME PORT: the inventory of 1,000 guests over MCP beside the same read over REST, turn and turn about; a line.
+mcp() {
+    local url=http://127.0.0.1:$2 rest tool ratios=() tools=() round
+    for ((round = 0; round < rounds; round++)); do
+        rest=$(rate 8 "$url/v1/inventory?environment=small")
+        tool=$(rate 8 "$url/mcp" --script benchmarks/inventory.lua)
+        tools+=("$tool")
+        ratios+=("$(awk "BEGIN { print $tool / $rest }")")
+    done
+    printf 'tools/call inventory of 1,000 guests, %s: %.0f /s, %.2f of the same read over REST.\n' \
+        "$1" "$(median "${tools[@]}")" "$(median "${ratios[@]}")" >>"$out/mcp.txt"
+}
+mcp 'reads shared' "$base"
+mcp 'each its own' $((base + 3))
+
 # A fresh process: memory that others gave back would make streams look cheaper.
 streams=2000
 spawn /dev/null "$agent" --config "$out/events.json"
@@ -196,6 +211,7 @@ mapfile -t delays < <(printf '%s\n' "${heard[@]:1}" | cut -d' ' -f1)
 
 {
     echo
+    cat "$out/mcp.txt"
     echo "One event to $streams streams: the last has it $(median "${delays[@]}") ms after the request that causes it was sent (median of" \
         "${#delays[@]}; worst $(printf '%s\n' "${delays[@]}" | sort -g | tail -1)). A stream costs ${heard[0]} kB."
     echo "First answer after start: $(median "${times[@]}") ms (median of $starts; best $(printf '%s\n' "${times[@]}" | sort -g | head -1))."

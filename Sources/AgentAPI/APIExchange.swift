@@ -1,7 +1,7 @@
 package import AgentModel
 package import AgentService
 package import HTTPMessage
-package import HTTPTypes
+import HTTPTypes
 import StrictJSON
 
 /// One request on its way through a handler. Authenticated, except on an open route.
@@ -85,15 +85,31 @@ package struct APIExchange: Sendable {
 }
 
 extension Route {
-    /// A route of another face of the same service, which ``AgentHandler`` serves beside its own. `screen` refuses a
-    /// request before it is known who sends it; `trace` finds the trace in a body.
-    package init(
-        _ method: HTTPRequest.Method, _ path: String, _ access: Access, needs right: Right, _ summary: String,
-        screen: @escaping @Sendable (Request) -> Response?, trace: @escaping @Sendable (Request) -> TraceContext?,
-        _ handle: @escaping @Sendable (APIExchange) async throws(ServiceError) -> Response
-    ) {
-        self.init(
-            method, path, "post\(path)", access, needs: right, gives: [], summary, screen: screen, trace: trace
-        ) { _ in handle }
+    /// The Model Context Protocol, another face of the same service, which ``AgentHandler`` serves beside its own
+    /// routes. `screen` refuses a request before it is known who sends it; `trace` finds the trace in a body. Both faces
+    /// know the same lists of guests.
+    package static func mcp(
+        screen: (@Sendable (Request) -> Response?)? = nil, trace: (@Sendable (Request) -> TraceContext?)? = nil,
+        _ handle: @escaping @Sendable (APIExchange, GuestLists) async throws(ServiceError) -> Response
+    ) -> Route {
+        Route(
+            .post, mcpPath, "call_mcp", .change, needs: .view, body: Envelopes.rpcMessage,
+            gives: [
+                .json(Envelopes.rpcAnswer.schema, "the result, or an error that the protocol sends with this status"),
+                Answer(status: .accepted, schema: nil, summary: "a notification was taken", mediaTypes: []),
+                .json(Envelopes.rpcAnswer.schema, "the message has a flaw", status: .badRequest),
+                .json(Envelopes.rpcAnswer.schema, "there is no such method", status: .notFound),
+            ], "the Model Context Protocol, unless the configuration switches it off", screen: screen, trace: trace
+        ) { handlers in
+            { exchange async throws(ServiceError) in try await handle(exchange, handlers.guestLists) }
+        }
     }
+
+    package static let mcpPath = "/mcp"
+
+    /// All routes that there can be.
+    package static let described =
+        all + [
+            mcp { _, _ throws(ServiceError) in throw ServiceError(.notFound, "the protocol is not served here") }
+        ]
 }

@@ -16,7 +16,7 @@ enum DocsPage {
                 .contentType: "text/html; charset=utf-8",
                 .contentSecurityPolicy: "default-src 'none'; style-src 'sha256-\(hash)'; frame-ancestors 'none'",
             ],
-            body: .init(Array(page(of: OpenAPI.document(of: Route.all)).utf8)))
+            body: .init(Array(page(of: OpenAPI.document(of: Route.described)).utf8)))
     }()
 
     private static func page(of document: JSON) -> String {

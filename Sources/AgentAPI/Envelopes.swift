@@ -143,8 +143,25 @@ enum Envelopes {
     /// All of them, in the order of the document.
     static let all: [Component] = [
         health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, resolve,
-        freezes, lifted, freeze, audit, auditHead,
+        freezes, lifted, freeze, audit, auditHead, rpcAnswer,
     ]
+
+    // MARK: The Model Context Protocol
+
+    private static let number = Schema(["type": "integer"])
+    private static let rpcID: Schema = .anyOf([.text, number])
+
+    /// A message of JSON-RPC 2.0. What `params` hold depends on the method; the protocol's own schema has it.
+    static let rpcMessage = Schema.object(
+        ["jsonrpc": .words(["2.0"]), "id": rpcID, "method": .text, "params": .object], optional: ["id", "params"])
+
+    static let rpcAnswer = Component(
+        "MCPResponse",
+        Schema.object(
+            [
+                "jsonrpc": .words(["2.0"]), "id": rpcID, "result": .object,
+                "error": .object(["code": number, "message": .text, "data": .any], optional: ["data"]),
+            ], optional: ["id", "result", "error"]))
 
     /// The components that request bodies are made of: one for each action, and their union.
     static let requests: [(name: String, schema: Schema)] = {

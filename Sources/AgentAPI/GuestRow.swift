@@ -66,12 +66,14 @@ package struct GuestRow: Sendable {
     private var row: JSONRows.Row { list.rows[index] }
 
     /// The rows of the list of one environment, by id.
-    fileprivate static func all(in list: RenderedRows) throws(JSONError) -> [GuestRow] {
+    fileprivate static func all(in list: RenderedRows) throws(JSONError) -> GuestList? {
         let document = Array("{\"data\":[".utf8) + list.bytes + Array("]}".utf8)
         let rows = try JSONRows.scan(document, wanted: Key.allCases.map { "\($0)" })
-        guard let environment = rows.first?.json(Key.environment.rawValue)?.string else { return [] }
+        guard let environment = rows.first?.json(Key.environment.rawValue)?.string else { return nil }
         let own = List(rows, environment)
-        return rows.indices.compactMap { GuestRow(own, $0) }.sorted { $0.guest.id < $1.guest.id }
+        return GuestList(
+            environment: environment,
+            rows: rows.indices.compactMap { GuestRow(own, $0) }.sorted { $0.guest.id < $1.guest.id })
     }
 
     private init?(_ list: List, _ index: Int) {
@@ -88,7 +90,11 @@ package struct GuestRow: Sendable {
     package func json(_ key: Key) -> JSON? { row.json(key.rawValue) }
     package func text(_ key: Key) -> String? { json(key)?.string }
 
-    package var tags: [String] { (text(.tags) ?? "").split { ";, ".contains($0) }.map(String.init) }
+    package var tags: [String] {
+        guard let text = text(.tags) else { return [] }
+        return text.utf8.split { [UInt8(ascii: ";"), UInt8(ascii: ","), UInt8(ascii: " ")].contains($0) }
+            .map { String(Substring($0)) }
+    }
 
     /// All members, as PVE sent them.
     package var whole: JSONObject { (try? row.json())?.object ?? [:] }
@@ -96,29 +102,58 @@ package struct GuestRow: Sendable {
     package var cursor: String { "\(environment):\(guest.id)" }
 }
 
-/// Keeps the rows found in the last list of each environment while that list stays the same, as it does for reads that
-/// share a fetch.
+/// The guests of one environment, by id.
+package struct GuestList: Sendable {
+    package let environment: String
+    package let rows: [GuestRow]
+    /// How many there are of each status.
+    package let statuses: [(status: String, count: Int)]
+
+    fileprivate init(environment: String, rows: [GuestRow]) {
+        self.environment = environment
+        self.rows = rows
+        var statuses: [(status: String, count: Int)] = []
+        for row in rows {
+            if let place = statuses.firstIndex(where: { row.isString(.status, $0.status) }) {
+                statuses[place].count += 1
+            } else {
+                statuses.append((row.text(.status) ?? "", 1))
+            }
+        }
+        self.statuses = statuses
+    }
+
+    package func matching(_ filter: GuestFilter) -> GuestList {
+        filter == GuestFilter() ? self : GuestList(environment: environment, rows: rows.filter(filter.matches))
+    }
+}
+
+/// Keeps the rows found in the last list of each environment while that list stays the same, so that each is taken
+/// apart once.
 package final class GuestLists: Sendable {
-    private let last = Mutex<[String: (list: RenderedRows, rows: [GuestRow])]>([:])
+    private let last = Mutex<[String: (list: RenderedRows, guests: GuestList)]>([:])
 
     package init() {}
 
-    /// The rows of several lists, by environment and id. Throws if a list is none, though each was checked when it came.
-    package func rows(of lists: [RenderedRows]) throws(ServiceError) -> [GuestRow] {
-        var found: [[GuestRow]] = []
-        for list in lists where list.count > 0 { found.append(try rows(of: list)) }
-        return Array(found.sorted { ($0.first?.environment ?? "") < ($1.first?.environment ?? "") }.joined())
+    /// What each list holds, by environment; empty ones are left out. Throws if one is no list, though each was checked
+    /// when it came.
+    package func lists(of rendered: [RenderedRows]) throws(ServiceError) -> [GuestList] {
+        var found: [GuestList] = []
+        for list in rendered where list.count > 0 {
+            if let guests = try guests(of: list) { found.append(guests) }
+        }
+        return found.sorted { $0.environment < $1.environment }
     }
 
-    private func rows(of list: RenderedRows) throws(ServiceError) -> [GuestRow] {
-        let known = last.withLock { $0.values.first { $0.list.bytes == list.bytes } }
-        if let known { return known.rows }
-        let rows: [GuestRow]
-        do throws(JSONError) { rows = try GuestRow.all(in: list) } catch {
+    private func guests(of list: RenderedRows) throws(ServiceError) -> GuestList? {
+        let known = last.withLock { $0.values.first { $0.list.bytes.isSame(as: list.bytes) } }
+        if let known { return known.guests }
+        let guests: GuestList?
+        do throws(JSONError) { guests = try GuestRow.all(in: list) } catch {
             throw ServiceError(.upstreamInvalid, "the list of guests is not valid: \(error.detail)")
         }
-        if let environment = rows.first?.environment { last.withLock { $0[environment] = (list, rows) } }
-        return rows
+        if let guests { last.withLock { $0[guests.environment] = (list, guests) } }
+        return guests
     }
 }
 
@@ -142,7 +177,7 @@ struct InventoryPage {
     func response(of whole: ReadEnvelope, _ lists: GuestLists) throws(ServiceError) -> Response {
         var envelope = whole
         guard !isWhole, case .rows(let rows) = envelope.result.content else { return envelope.response() }
-        let matching = try lists.rows(of: rows).filter(filter.matches)
+        let matching = try lists.lists(of: rows).flatMap { $0.matching(filter).rows }
         let rest = after.map { after in matching.drop { !after.isBefore($0) } } ?? matching[...]
         let page = rest.prefix(limit ?? rest.count)
         var bytes: [UInt8] = []

@@ -83,7 +83,7 @@ struct Handlers: Sendable {
         Negotiation.tagged(DocsPage.response, for: exchange.request)
     }
 
-    private static let description = Response.json(.ok, OpenAPI.document(of: Route.all))
+    private static let description = Response.json(.ok, OpenAPI.document(of: Route.described))
 
     // MARK: Plan and apply
 

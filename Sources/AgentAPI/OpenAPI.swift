@@ -50,12 +50,14 @@ package enum OpenAPI {
         (name: "reads", summary: "What the environments hold."),
         (name: "plans", summary: "Plan, approve, apply."),
         (name: "operations", summary: "What is, or was, carried out."),
+        (name: "agents", summary: "The Model Context Protocol."),
         (name: "control", summary: "Freezes and the audit log."),
     ]
 
     private static func tag(_ route: Route) -> String {
         guard [.read, .change].contains(route.access) else { return "health" }
         switch route.path.split(separator: "/").dropFirst().first {
+        case nil: return "agents"
         case "plans": return "plans"
         case "actions": return route.method == .get ? "reads" : "plans"
         case "operations": return "operations"
@@ -79,6 +81,7 @@ package enum OpenAPI {
         if isRepeatable { parameters.append(reference("parameters", "IdempotencyKey")) }
         if route.isTagged { parameters.append(reference("parameters", "IfNoneMatch")) }
         if route.name == "apply_plan" { parameters.append(reference("parameters", "Prefer")) }
+        if route.name == "call_mcp" { parameters.append(reference("parameters", "ProtocolVersion")) }
         return [
             "operationId": .string(route.name), "summary": .string(route.summary), "tags": [.string(tag(route))],
             "description": route.right.map {
@@ -136,11 +139,22 @@ package enum OpenAPI {
         if route.access != .open { codes += .withToken }
         if route.body != nil { codes += .withBody }
         let byStatus = Dictionary(grouping: ErrorCode.allCases.filter(codes.contains)) { Problem.status(of: $0).code }
-        for (status, codes) in byStatus.sorted(by: { $0.key < $1.key }) where responses["\(status)"] == nil {
-            responses.append("\(status)", problem(HTTPResponse.Status(code: status), codes, route))
+        for (status, codes) in byStatus.sorted(by: { $0.key < $1.key }) {
+            let problem = problem(HTTPResponse.Status(code: status), codes, route)
+            responses["\(status)"] = responses["\(status)"].map { merged($0, problem) } ?? problem
         }
         responses.append("431", problem(.requestHeaderFieldsTooLarge, [.invalidRequest], route))
         return responses
+    }
+
+    /// An answer that is an error of another form, or a problem document.
+    private static func merged(_ answer: JSON, _ problem: JSON) -> JSON {
+        var merged = answer.object ?? [:]
+        merged["description"] = .string(
+            "\(answer["description"]?.string ?? ""); or \(problem["description"]?.string ?? "")")
+        let contents = [answer, problem].flatMap { $0["content"]?.object?.members ?? [] }
+        merged["content"] = .object(contents.reduce(into: JSONObject()) { $0[$1.key] = $1.value })
+        return .object(merged)
     }
 
     private static func problem(_ status: HTTPResponse.Status, _ codes: [ErrorCode], _ route: Route) -> JSON {
@@ -244,6 +258,9 @@ package enum OpenAPI {
             ]
         }
         return [
+            "ProtocolVersion": header(
+                "MCP-Protocol-Version", .pattern("^20[0-9]{2}-[0-9]{2}-[0-9]{2}$"),
+                "The revision of the protocol; the newest also takes `Mcp-Method` and `Mcp-Name`."),
             "ActorID": header(
                 "X-Actor-ID", Schema(TextForm.label), "Who is behind the request; a label, not an identity."),
             "RequestID": header(

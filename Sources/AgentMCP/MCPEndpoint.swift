@@ -10,7 +10,7 @@ package struct MCPEndpoint: Sendable {
     let service: ControlPlane
     private let surroundings: Surroundings
     private let server: JSON
-    private let guestLists = GuestLists()
+    private var guestLists = GuestLists()
     /// How long an operation is kept after its end.
     private let retentionSeconds: Int
 
@@ -22,14 +22,13 @@ package struct MCPEndpoint: Sendable {
         self.retentionSeconds = retentionSeconds
     }
 
-    package static let path = "/mcp"
-
     /// For ``AgentHandler``, which knows callers, limits and logs.
     package var route: Route {
-        Route(
-            .post, Self.path, .change, needs: .view, "the Model Context Protocol", screen: surroundings.refusal(of:),
-            trace: Self.trace(of:)
-        ) { exchange async throws(ServiceError) in try await respond(exchange) }
+        .mcp(screen: surroundings.refusal(of:), trace: Self.trace(of:)) { exchange, lists async throws(ServiceError) in
+            var endpoint = self
+            endpoint.guestLists = lists
+            return try await endpoint.respond(exchange)
+        }
     }
 
     /// The trace that a message names in its metadata. The header may be that of a proxy's own request.

@@ -9,10 +9,14 @@ struct Page {
 
     private(set) var rows: [JSON] = []
     private var used = Page.head
+    /// Where the cost of a row is counted.
+    private var scratch: [UInt8] = []
 
     /// Adds a row if there is room, or if it is the first.
     mutating func add(_ row: JSON) -> Bool {
-        let cost = Self.cost(of: row)
+        scratch.removeAll(keepingCapacity: true)
+        row.write(to: &scratch)
+        let cost = Self.cost(of: scratch)
         guard rows.isEmpty || used + cost <= Self.limit else { return false }
         used += cost
         rows.append(row)
@@ -28,13 +32,12 @@ struct Page {
     }
 
     /// The bytes that a value takes as JSON and, behind backslashes, as text.
-    static func cost(of value: JSON) -> Int {
-        let bytes = value.bytes
-        return 2 * bytes.count + bytes.count { $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") } + 2
+    private static func cost(of bytes: [UInt8]) -> Int {
+        2 * bytes.count + bytes.count { $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") } + 2
     }
 
     /// Whether an answer can hold all of it.
-    static func hasRoom(for object: JSONObject) -> Bool { cost(of: .object(object)) <= limit - head }
+    static func hasRoom(for object: JSONObject) -> Bool { cost(of: JSON.object(object).bytes) <= limit - head }
 
     /// The object as an answer can hold it: with long texts and lists cut, and `cut: true`, where it is too large.
     static func fitted(_ object: JSONObject) -> JSONObject {

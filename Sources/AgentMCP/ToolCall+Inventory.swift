@@ -27,24 +27,24 @@ extension ToolCall {
             let cursor = reader.parsed("cursor", "next_cursor of an answer", GuestRow.Cursor.init)
             return (environment, filter, cursor, reader.detail())
         }
-        let (rows, failed) = try await guests(in: environment)
-        let matching = rows.filter(filter.matches)
+        let (lists, failed) = try await guests(in: environment)
+        let matching = lists.map { $0.matching(filter) }
         var page = Page()
-        var last: GuestRow?
-        let rest = cursor.map { cursor in matching.drop { !cursor.isBefore($0) } } ?? matching[...]
-        for row in rest {
-            guard page.add(row.shown(detail)) else { break }
+        var (last, isCut): (GuestRow?, Bool) = (nil, false)
+        for row in matching.lazy.flatMap(\.rows) where cursor?.isBefore(row) ?? true {
+            isCut = !page.add(row.shown(detail))
+            if isCut { break }
             last = row
         }
-        let next = page.rows.count < rest.count ? last.map { JSON.string($0.cursor) } : nil
         return ToolResult(content: [
-            "matched": JSON(matching.count), "counts": Self.counts(matching), "guests": .array(page.rows),
-            "next_cursor": next, "failed": failed.isEmpty ? nil : .array(failed),
+            "matched": JSON(matching.reduce(0) { $0 + $1.rows.count }), "counts": Self.counts(matching),
+            "guests": .array(page.rows), "next_cursor": isCut ? last.map { .string($0.cursor) } : nil,
+            "failed": failed.isEmpty ? nil : .array(failed),
         ])
     }
 
     /// All guests of one environment, or of all that the caller may see, and which of these did not answer.
-    private func guests(in environment: String?) async throws(ServiceError) -> ([GuestRow], failed: [JSON]) {
+    private func guests(in environment: String?) async throws(ServiceError) -> ([GuestList], failed: [JSON]) {
         let content: ReadResult.Content
         var failed: [JSON] = []
         if let environment {
@@ -64,29 +64,19 @@ extension ToolCall {
             content = result.content
         }
         guard case .rows(let lists) = content else { return ([], failed) }
-        return (try guestLists.rows(of: lists), failed)
+        return (try guestLists.lists(of: lists), failed)
     }
 
-    private static func counts(_ rows: [GuestRow]) -> JSON {
-        var (status, environment) = ([(name: String, count: Int)](), [(name: String, count: Int)]())
-        for row in rows {
-            if let place = status.firstIndex(where: { row.isString(.status, $0.name) }) {
-                status[place].count += 1
-            } else {
-                status.append((row.text(.status) ?? "", 1))
-            }
-            if environment.last?.name == row.environment {
-                environment[environment.count - 1].count += 1
-            } else {
-                environment.append((row.environment, 1))
-            }
-        }
+    private static func counts(_ lists: [GuestList]) -> JSON {
         func object(_ counts: [(name: String, count: Int)]) -> JSON {
             .object(
                 counts.sorted { $0.name < $1.name }.reduce(into: JSONObject()) {
                     $0[$1.name] = JSON($1.count + Int($0[$1.name]?.integer ?? 0))
                 })
         }
-        return ["status": object(status), "environment": object(environment)]
+        return [
+            "status": object(lists.flatMap(\.statuses).map { ($0.status, $0.count) }),
+            "environment": object(lists.filter { !$0.rows.isEmpty }.map { ($0.environment, $0.rows.count) }),
+        ]
     }
 }

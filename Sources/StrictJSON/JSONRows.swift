@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// The rows of a large list, `{"data":[{…},{…}]}`, found in one pass without building a tree.
 ///
 /// Validates the whole document as strictly as ``JSON/parse(_:maximumDepth:)``, except for duplicate keys: it refuses
@@ -94,5 +96,18 @@ extension JSONRows: RandomAccessCollection {
         out.append(UInt8(ascii: ":"))
         value.write(to: &out)
         return out
+    }
+}
+
+extension [UInt8] {
+    /// Whether both hold the same bytes. `==` looks at them one by one, which takes ten times as long.
+    package func isSame(as other: [UInt8]) -> Bool {
+        guard count == other.count else { return false }
+        return unsafe withUnsafeBytes { own in
+            unsafe other.withUnsafeBytes { other in
+                guard let first = own.baseAddress, let second = other.baseAddress else { return true }
+                return unsafe memcmp(first, second, own.count) == 0
+            }
+        }
     }
 }

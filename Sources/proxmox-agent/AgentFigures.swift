@@ -1,6 +1,5 @@
 import AgentAPI
 import AgentAudit
-import AgentMCP
 import AgentModel
 import AgentService
 import FoundationEssentials
@@ -46,7 +45,7 @@ final class AgentFigures: Sendable {
     private static let reasons = indices(of: RefusalReason.allCases)
 
     init(_ config: AgentConfig) {
-        requests = RequestFigures(and: config.mcp.isEnabled ? [(.post, MCPEndpoint.path)] : [])
+        requests = RequestFigures(and: config.mcp.isEnabled ? [(.post, Route.mcpPath)] : [])
         let names = config.environments.map(\.settings.name.description)
         let classes = names.flatMap { name in CallClass.allCases.map { [name, $0.rawValue] } }
         callTime = HistogramTable(

@@ -24,6 +24,11 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404",
 include-name = "POST /v1/actions/apply"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409", "410", "422", "502", "504"]
 
+# What a method takes, the protocol's own schema says.
+[[operations]]
+include-name = "POST /mcp"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
+
 # An id goes without environment and by; without an id, freezes that are not there are unknown.
 [[operations]]
 include-name = "DELETE /v1/freeze"
