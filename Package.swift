@@ -66,6 +66,7 @@ let agent: [Target] = [
     .target(name: "SystemFile", dependencies: [system], swiftSettings: wrapper),
     .target(name: "SystemService", swiftSettings: wrapper),
     .target(name: "Metrics", swiftSettings: wrapper),
+    .target(name: "Signatures", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
     .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict + optimised),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
     .target(name: "AgentAudit", dependencies: ["AgentModel", "StrictJSON", crypto], swiftSettings: strict),
@@ -119,6 +120,10 @@ let agent: [Target] = [
         name: "SystemServiceTests", dependencies: ["SystemService", "WireTestSupport"], swiftSettings: strict),
     .testTarget(
         name: "MetricsTests", dependencies: ["Metrics", "AgentTestSupport"], exclude: ["Golden"],
+        swiftSettings: strict),
+    .testTarget(
+        name: "SignaturesTests",
+        dependencies: ["Signatures", "AgentTestSupport", "StrictJSON", "WireTestSupport", crypto],
         swiftSettings: strict),
     .testTarget(
         name: "AgentModelTests", dependencies: ["AgentModel", "AgentTestSupport", "StrictJSON"],
