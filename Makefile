@@ -24,7 +24,7 @@ SHELL_SCRIPTS := .ci/run $(wildcard scripts/* benchmarks/*.sh docs/*.sh docs/exa
 
 ##@ Use
 .PHONY: run
-run: ## serve config.example.json on loopback, against built-in simulators (CONFIG=FILE for another)
+run: ## serve config.example.json on loopback, against built-in simulators, with the console (CONFIG=FILE for another)
 	@scripts/require build
 	@echo "Building proxmox-agent. The first time takes a minute or two."
 	@swift build --product proxmox-agent $(DEBUG_FLAGS) $(QUIET) </dev/null

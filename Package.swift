@@ -62,6 +62,9 @@ let wrappers: [Target] = [
 
 let agent: [Target] = [
     .systemLibrary(name: "CProcess", path: "Modules/CProcess"),
+    // Takes files/ in by #embed, which is C23.
+    .target(name: "CConsole", exclude: ["files"], cSettings: [.unsafeFlags(["-std=gnu23"])]),
+    .target(name: "ConsoleFiles", dependencies: ["CConsole"], swiftSettings: wrapper),
     .target(name: "StrictJSON", swiftSettings: wrapper + optimised),
     .target(name: "SystemFile", dependencies: [system], swiftSettings: wrapper),
     .target(name: "SystemService", swiftSettings: wrapper),
@@ -78,7 +81,8 @@ let agent: [Target] = [
     .target(
         name: "AgentAPI",
         dependencies: [
-            "AgentAudit", "AgentService", "AgentModel", "Gzip", "HTTPMessage", "StrictJSON", crypto, httpTypes, logging,
+            "AgentAudit", "AgentService", "AgentModel", "ConsoleFiles", "Gzip", "HTTPMessage", "StrictJSON", crypto,
+            httpTypes, logging,
         ],
         swiftSettings: strict),
     .target(
@@ -142,8 +146,8 @@ let agent: [Target] = [
     .testTarget(
         name: "AgentAPITests",
         dependencies: [
-            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentTestSupport", "HTTPMessage",
-            "StrictJSON", httpTypes, logging,
+            "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentTestSupport", "ConsoleFiles",
+            "HTTPMessage", "StrictJSON", httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(

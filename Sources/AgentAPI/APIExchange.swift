@@ -10,14 +10,14 @@ package struct APIExchange: Sendable {
     package let context: Context
     /// False only on open routes, for callers without a valid token.
     let isAuthenticated: Bool
+    /// The caller's session; `nil` for a token or a certificate.
+    let session: Session?
     let captures: PathCaptures
     let query: QueryItems
 
     /// Throws unless the body says that it is JSON; an empty one need not.
     package func checkMediaType() throws(ServiceError) {
-        let media = request.fields[.contentType]?.split(separator: ";").first ?? ""
-        let type = media.filter { $0 != " " && $0 != "\t" }
-        guard type.lowercased() == "application/json" || (type.isEmpty && request.body.isEmpty) else {
+        guard request.isJSON || (request.fields[.contentType] ?? "" == "" && request.body.isEmpty) else {
             throw ServiceError(.unsupportedMediaType, "send Content-Type: application/json")
         }
     }
@@ -45,6 +45,7 @@ package struct APIExchange: Sendable {
         case .plan: throw ServiceError(.planNotFound, "there is no plan \(JSON.string(text).shown)")
         case .operation: throw ServiceError(.operationNotFound, "there is no operation \(JSON.string(text).shown)")
         case .freeze: throw ServiceError(.notFound, "there is no freeze \(JSON.string(text).shown)")
+        case .session: throw ServiceError(.notFound, "you have no session \(JSON.string(text).shown)")
         }
     }
 
@@ -81,6 +82,14 @@ package struct APIExchange: Sendable {
             }
         }
         return nil
+    }
+}
+
+extension Request {
+    /// Whether the body says that it is JSON.
+    var isJSON: Bool {
+        let media = fields[.contentType]?.split(separator: ";").first ?? ""
+        return media.filter { $0 != " " && $0 != "\t" }.lowercased() == "application/json"
     }
 }
 

@@ -13,7 +13,6 @@ package struct AgentHandler: HTTPHandler {
     /// By the numbers that the router finds.
     private let routes: [Route]
     private let accessLog: any AccessLog
-    private let failures: AuthFailures
     private let throttle: Throttle
     private let meter: any Meter
     private let traces = TraceSource()
@@ -25,10 +24,9 @@ package struct AgentHandler: HTTPHandler {
     ) {
         self.throttle = throttle
         self.meter = meter
-        handlers = Handlers(service: service, authenticator: authenticator, meter: meter)
+        handlers = Handlers(service: service, authenticator: authenticator, meter: meter, failures: failures)
         self.authenticator = authenticator
         self.accessLog = accessLog
-        self.failures = failures
         routes = Route.all + others
         router = Router(routes.enumerated().map { .init($1.method, $1.path, $0) })
     }
@@ -77,7 +75,7 @@ package struct AgentHandler: HTTPHandler {
                 request.fields[.authorization] != nil && (try? authenticator.principal(of: request)) == nil
             return Admission(.source(request.source), isGuess ? .ordinary : .health)
         }
-        guard let principal = try? authenticator.principal(of: request) else {
+        guard let principal = try? authenticator.identity(of: request, byCookie: route.takesCookie).principal else {
             return Admission(.source(request.source))
         }
         let mayUse = route.right.map(principal.rights.contains) ?? true
@@ -149,10 +147,11 @@ package struct AgentHandler: HTTPHandler {
         _ route: Route, _ captures: PathCaptures, _ request: Request, _ id: String, _ trace: TraceContext
     ) async -> (Response, actor: String?) {
         if let refusal = route.screen?(request) { return (refusal, nil) }
-        let principal: Principal?
-        do throws(ServiceError) { principal = try await authenticate(request, for: route) } catch {
+        let identity: Identity?
+        do throws(ServiceError) { identity = try await authenticate(request, for: route) } catch {
             return (Problem.response(to: error, requestID: id), nil)
         }
+        let principal = identity?.principal
         var context = Context(principal ?? .nobody, requestID: id, trace: trace)
         do throws(ServiceError) {
             if let principal {
@@ -160,13 +159,13 @@ package struct AgentHandler: HTTPHandler {
                     try Self.context(request, by: principal, on: route, id, trace)
                 }
             }
-            let (caller, isAuthenticated) = (context, principal != nil)
+            let (caller, isAuthenticated, session) = (context, principal != nil, identity?.session)
             let exchange = try await asked(on: route, caller) { () throws(ServiceError) in
                 let query = try Self.query(of: request, route)
                 try route.checkRight(of: caller.principal)
                 return APIExchange(
-                    request: request, context: caller, isAuthenticated: isAuthenticated, captures: captures,
-                    query: query)
+                    request: request, context: caller, isAuthenticated: isAuthenticated, session: session,
+                    captures: captures, query: query)
             }
             return (try await route.handle(handlers, exchange), principal.map { _ in context.caller.actor })
         } catch {
@@ -183,21 +182,23 @@ package struct AgentHandler: HTTPHandler {
     }
 
     /// The principal; `nil` on an open route without valid credentials. The answer to a failure is delayed.
-    private func authenticate(_ request: Request, for route: Route) async throws(ServiceError) -> Principal? {
+    private func authenticate(_ request: Request, for route: Route) async throws(ServiceError) -> Identity? {
         do throws(ServiceError) {
-            guard route.access == .scrape else { return try authenticator.principal(of: request) }
-            return try authenticator.checkMayScrape(request)
+            guard route.access == .scrape else {
+                let identity = try authenticator.identity(of: request, byCookie: route.takesCookie)
+                // A stream that a page keeps open does not show that somebody is there.
+                return route.lane == .stream ? identity : authenticator.used(identity, by: request)
+            }
+            return try authenticator.checkMayScrape(request).map { Identity(principal: $0, session: nil) }
         } catch {
             let isGuess = request.fields[.authorization] != nil
-            if error.code == .unauthenticated, isGuess || route.access != .open {
-                meter.unauthenticated(isGuess: isGuess)
-                guard await failures.wait(for: request.peer) else {
-                    meter.refused(.authentications)
-                    throw ServiceError(
-                        .rateLimited, "too many requests without a valid token at once; ask again later, with one")
-                }
+            let isOpen = [.open, .visitor].contains(route.access)
+            if error.code == .unauthenticated, isGuess || !isOpen {
+                try await handlers.holdBack(request, isGuess: isGuess)
             }
-            if route.access == .open { return nil }
+            if route.access == .open || (route.access == .visitor && error.code == .unauthenticated && !isGuess) {
+                return nil
+            }
             throw error
         }
     }

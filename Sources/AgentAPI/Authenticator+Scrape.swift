@@ -48,6 +48,5 @@ extension Request {
 }
 
 extension HTTPField.Name {
-    fileprivate static var host: Self { constant("Host") }
     fileprivate static let ofProxies = ["Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"].map(constant)
 }

@@ -22,23 +22,32 @@ package struct Credentials: Sendable, Hashable {
 package final class Authenticator: Sendable {
     private let entries: Mutex<[Credentials]>
     private let scrapeToken: Mutex<CredentialDigest?>
+    /// `nil` if there is no console.
+    package let sessions: Sessions?
 
     /// - Parameters:
     ///   - credentials: all valid credentials; without any, no request is authenticated. No two principals share a
     ///     token or a certificate.
     ///   - scrapeToken: the token that may read figures, and nothing else.
-    package init(_ credentials: [Credentials], scrapeToken: CredentialDigest? = nil) {
+    ///   - sessions: the sessions of the console, if there is one.
+    package init(
+        _ credentials: [Credentials], scrapeToken: CredentialDigest? = nil, sessions: Sessions? = nil
+    ) {
         entries = Mutex(credentials)
+        self.sessions = sessions
         self.scrapeToken = Mutex(scrapeToken)
     }
 
     package var isConfigured: Bool { entries.withLock { !$0.isEmpty } }
 
-    /// Replaces all credentials, from the next request on.
+    /// Replaces all credentials, from the next request on. Sessions of others end.
     package func replace(_ credentials: [Credentials], scrapeToken: CredentialDigest? = nil) {
         entries.withLock { $0 = credentials }
         self.scrapeToken.withLock { $0 = scrapeToken }
+        sessions?.end { present($0) != nil }
     }
+
+    var currentEntries: [Credentials] { entries.withLock { $0 } }
 
     var currentScrapeToken: CredentialDigest? { scrapeToken.withLock { $0 } }
 
@@ -74,7 +83,7 @@ package final class Authenticator: Sendable {
     }
 
     /// The holder of the certificate; `nil` if it is unknown or absent.
-    private static func holder(
+    static func holder(
         of certificate: ClientCertificate?, among entries: [Credentials]
     ) throws(ServiceError) -> Credentials? {
         switch certificate {
@@ -89,7 +98,12 @@ package final class Authenticator: Sendable {
 
     /// The holder of the token in a header; `nil` for an unknown token or another scheme.
     private static func holder(of header: String, among entries: [Credentials]) -> Credentials? {
-        guard let token = bearerToken(in: header) else { return nil }
+        bearerToken(in: header).flatMap { holder(ofToken: $0, among: entries) }
+    }
+
+    func holder(ofToken token: [UInt8]) -> Credentials? { Self.holder(ofToken: token, among: currentEntries) }
+
+    private static func holder(ofToken token: [UInt8], among entries: [Credentials]) -> Credentials? {
         let digest = CredentialDigest(of: token)
         // Compare with all entries in constant time, so that the time reveals nothing about a token.
         var place: UInt = 0

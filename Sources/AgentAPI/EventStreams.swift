@@ -1,4 +1,4 @@
-import AgentModel
+package import AgentModel
 package import AgentService
 import HTTPMessage
 import StrictJSON
@@ -13,6 +13,8 @@ package actor EventStreams: EventFollower {
         let filter: EventFilter
         /// Events up to this one it has had.
         let start: UInt64
+        /// The session that it ends with; `nil` for the stream of a token.
+        let session: RecordID?
     }
 
     private let feed: EventFeed
@@ -37,37 +39,43 @@ package actor EventStreams: EventFollower {
 
     /// A stream of the events behind record `seq`, or of those that happen from now on.
     ///
+    /// It ends with `session`, if there is one; `isOpen` tells whether that has not ended yet.
+    ///
     /// - Throws: if the log no longer has those events, or cannot be read.
-    func open(_ filter: EventFilter, after seq: UInt64?) async throws(ServiceError) -> ResponseStream {
+    func open(
+        _ filter: EventFilter, after seq: UInt64?, of session: RecordID? = nil,
+        isOpen: @escaping @Sendable () -> Bool = { true }
+    ) async throws(ServiceError) -> ResponseStream {
         let stream = ResponseStream()
         guard let seq else {
             if listeners.isEmpty { position = max(position, feed.newest) }
             stream.send(EventText.begin(at: position))
-            join(Listener(stream: stream, filter: filter, start: position))
+            join(Listener(stream: stream, filter: filter, start: position, session: session))
             return stream
         }
         let generation = generation
         let page = try await feed.page(after: seq, upTo: position)
         stream.send(EventText.begin(at: seq))
-        Task { await catchUp(stream, filter, from: page, generation) }
+        Task { await catchUp(stream, filter, of: session, from: page, generation, isOpen) }
         return stream
     }
 
     /// Sends what happened before, as fast as the client reads.
     private func catchUp(
-        _ stream: ResponseStream, _ filter: EventFilter, from first: EventFeed.Page, _ generation: Int
+        _ stream: ResponseStream, _ filter: EventFilter, of session: RecordID?, from first: EventFeed.Page,
+        _ generation: Int, _ isOpen: @Sendable () -> Bool
     ) async {
         var page = first
-        while generation == self.generation, !stream.isOver {
+        while generation == self.generation, !stream.isOver, isOpen() {
             for event in page.events where filter.matches(event) {
                 guard await stream.room() else { return }
                 stream.send(EventText.bytes(of: event))
             }
             // Behind the others it would lose what they have had.
-            if page.isEnd, position <= page.last, generation == self.generation {
+            if page.isEnd, position <= page.last, generation == self.generation, isOpen() {
                 if listeners.isEmpty { position = page.last }
                 stream.send(EventText.mark(page.last))
-                return join(Listener(stream: stream, filter: filter, start: page.last))
+                return join(Listener(stream: stream, filter: filter, start: page.last, session: session))
             }
             do throws(ServiceError) { page = try await feed.page(after: page.last, upTo: position) } catch { break }
         }
@@ -88,6 +96,13 @@ package actor EventStreams: EventFollower {
         for listener in listeners { listener.stream.finish() }
         listeners = []
         isWatched.store(false, ordering: .sequentiallyConsistent)
+    }
+
+    /// Ends the streams of a session that has ended.
+    package func end(of session: RecordID) {
+        for listener in listeners where listener.session == session { listener.stream.finish() }
+        listeners.removeAll { $0.session == session }
+        if listeners.isEmpty { isWatched.store(false, ordering: .sequentiallyConsistent) }
     }
 
     /// Sends a sign of life on every stream, with the place to resume from, so that the place of a stream whose filter

@@ -11,10 +11,13 @@ extension Handlers {
             environment: try await environments(exchange)?.first, kinds: try kinds(exchange),
             plan: try await plan(exchange), exchange.context)
         let start = try start(exchange)
-        let stream = try await streams.open(filter, after: start)
+        let stream = try await streams.open(filter, after: start, of: exchange.session?.id) { [authenticator] in
+            exchange.session.map { authenticator.sessions?.isOpen($0.id) ?? false } ?? true
+        }
         // The caller's rights may have changed before the stream was there to be ended.
         do throws(ServiceError) {
-            guard try authenticator.principal(of: exchange.request) == exchange.context.principal else {
+            let identity = try authenticator.identity(of: exchange.request, byCookie: true)
+            guard identity.principal == exchange.context.principal else {
                 throw ServiceError(.shuttingDown, "the rules have just changed; ask again")
             }
         } catch {

@@ -11,6 +11,7 @@ struct Handlers: Sendable {
 
     let authenticator: Authenticator
     let meter: any Meter
+    let failures: AuthFailures
 
     let streams: EventStreams
 
@@ -22,10 +23,11 @@ struct Handlers: Sendable {
     let guestLists = GuestLists()
     private let environmentList = ResponseCache<[EnvironmentRow]>()
 
-    init(service: ControlPlane, authenticator: Authenticator, meter: any Meter) {
+    init(service: ControlPlane, authenticator: Authenticator, meter: any Meter, failures: AuthFailures) {
         self.service = service
         self.authenticator = authenticator
         self.meter = meter
+        self.failures = failures
         streams = EventStreams(service.events)
     }
 

@@ -25,7 +25,7 @@ package enum OpenAPI {
                 "description": .string(introduction), "license": ["name": "Apache-2.0", "identifier": "Apache-2.0"],
             ],
             "servers": [["url": "/"]],
-            "security": [["token": []], ["certificate": []]],
+            "security": [["token": []], ["certificate": []], ["session": []]],
             "tags": .array(tags.map { ["name": .string($0.name), "description": .string($0.summary)] }),
             "paths": .object(paths.reduce(into: JSONObject()) { $0.append($1.path, .object($1.operations)) }),
             "components": [
@@ -34,6 +34,11 @@ package enum OpenAPI {
                 "securitySchemes": [
                     "token": ["type": "http", "scheme": "bearer", "description": "The token of a principal."],
                     "certificate": ["type": "mutualTLS", "description": "The client certificate of a principal."],
+                    "session": [
+                        "type": "apiKey", "in": "cookie", "name": .string(Sessions.cookieName),
+                        "description":
+                            "A session of the console. Changes need `Sec-Fetch-Site: same-origin`, or an `Origin` of the agent.",
+                    ],
                 ],
                 "headers": headers, "parameters": sharedParameters,
             ],
@@ -52,16 +57,18 @@ package enum OpenAPI {
         (name: "operations", summary: "What is, or was, carried out."),
         (name: "agents", summary: "The Model Context Protocol."),
         (name: "control", summary: "Freezes and the audit log."),
+        (name: "sessions", summary: "Who is signed in at the console."),
     ]
 
     private static func tag(_ route: Route) -> String {
-        guard [.read, .change].contains(route.access) else { return "health" }
+        guard route.takesCookie else { return "health" }
         switch route.path.split(separator: "/").dropFirst().first {
         case nil: return "agents"
         case "plans": return "plans"
         case "actions": return route.method == .get ? "reads" : "plans"
         case "operations": return "operations"
         case "freeze", "audit": return "control"
+        case "session", "sessions": return "sessions"
         default: return "reads"
         }
     }
@@ -101,6 +108,7 @@ package enum OpenAPI {
         switch access {
         case .open: []
         case .scrape: [["token": []], [:]]
+        case .visitor: [["token": []], ["certificate": []], ["session": []], [:]]
         case .read, .change: nil
         }
     }
@@ -108,7 +116,8 @@ package enum OpenAPI {
     private static func parameters(inPath path: String) -> JSONObject {
         let names = path.split(separator: "/").filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
         guard !names.isEmpty else { return [:] }
-        let kind: RecordID.Kind = path.hasPrefix("/v1/operations") ? .operation : .plan
+        let kind: RecordID.Kind =
+            path.hasPrefix("/v1/operations") ? .operation : path.hasPrefix("/v1/sessions") ? .session : .plan
         return [
             "parameters": .array(
                 names.map {
@@ -136,7 +145,8 @@ package enum OpenAPI {
                 ])
         }
         var codes = [ErrorCode].everywhere + route.errors
-        if route.access != .open { codes += .withToken }
+        if [.scrape, .read, .change].contains(route.access) { codes += .withToken }
+        if route.takesCookie { codes += .withCookie }
         if route.body != nil { codes += .withBody }
         let byStatus = Dictionary(grouping: ErrorCode.allCases.filter(codes.contains)) { Problem.status(of: $0).code }
         for (status, codes) in byStatus.sorted(by: { $0.key < $1.key }) {
@@ -229,7 +239,8 @@ package enum OpenAPI {
             Views.step.component, Views.partial.component, Views.cause.component, Views.progress.component,
             Views.drift.component,
             Views.gap.component,
-            Views.upstream.component, Views.freeze.component, Views.action.component, Views.environment.component,
+            Views.upstream.component, Views.freeze.component, Views.identity.component, Views.session.component,
+            Views.action.component, Views.environment.component,
             ("Problem", Problem.schema),
         ] + Envelopes.all.map { ($0.name, $0.form) } + Envelopes.requests
 

@@ -11,7 +11,7 @@ package enum Problem {
         switch code {
         case .invalidRequest, .invalidTarget, .unknownEnvironment, .unknownAction: .badRequest
         case .unauthenticated: .unauthorized
-        case .forbidden, .selfApproval, .approvalRequired, .policyDenied: .forbidden
+        case .forbidden, .foreignOrigin, .tlsRequired, .selfApproval, .approvalRequired, .policyDenied: .forbidden
         case .notFound, .planNotFound, .operationNotFound: .notFound
         case .methodNotAllowed: .methodNotAllowed
         case .planExpired: .gone
@@ -39,6 +39,8 @@ package enum Problem {
         case .unknownAction: "There is no such action"
         case .unauthenticated: "A valid token is needed"
         case .forbidden: "You may not do this"
+        case .foreignOrigin: "A session counts only for pages of this agent"
+        case .tlsRequired: "A session needs TLS"
         case .selfApproval: "Nobody approves their own plan"
         case .approvalRequired: "The plan needs an approval"
         case .policyDenied: "Policy denies this"

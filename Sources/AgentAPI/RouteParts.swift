@@ -67,6 +67,10 @@ struct Answer: Sendable {
     static let unchanged = Answer(
         status: .notModified, schema: nil, summary: "it is as `If-None-Match` says", mediaTypes: [])
 
+    static func nothing(_ summary: String) -> Answer {
+        Answer(status: .noContent, schema: nil, summary: summary, mediaTypes: [])
+    }
+
     static func text(_ mediaTypes: [String], _ summary: String) -> Answer {
         Answer(status: .ok, schema: .text, summary: summary, mediaTypes: mediaTypes)
     }
@@ -89,6 +93,8 @@ extension [ErrorCode] {
     ]
     /// What every route that requires a token may answer.
     static let withToken: Self = [.unauthenticated, .forbidden, .authNotConfigured]
+    /// What every route that takes a session may answer.
+    static let withCookie: Self = [.foreignOrigin, .tlsRequired, .unsupportedMediaType]
     /// What every route with a body may answer.
     static let withBody: Self = [.unsupportedMediaType]
 }

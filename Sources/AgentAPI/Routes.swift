@@ -11,6 +11,8 @@ package struct Route: Sendable {
         case open
         /// What ``Authenticator/checkMayScrape(_:)`` asks for.
         case scrape
+        /// Nothing, but who sends it matters; for sessions that begin.
+        case visitor
         /// A valid token; reads.
         case read
         /// A valid token; requests or makes a change.
@@ -64,6 +66,9 @@ package struct Route: Sendable {
         self.handler = handler
     }
 
+    /// A session counts as much as a token.
+    var takesCookie: Bool { path.hasPrefix("/v1/") }
+
     /// Its answers have an `ETag`.
     var isTagged: Bool { answers.contains { $0.status == .notModified } }
 
@@ -80,7 +85,9 @@ package struct Route: Sendable {
     }
 
     /// All routes.
-    package static let all: [Route] = [
+    package static let all = table + sessions
+
+    private static let table: [Route] = [
         Route(
             .get, "/healthz", "get_health", .open, lane: .health, gives: [.json(Envelopes.health.schema, "it serves")],
             "the process serves", Handlers.health),

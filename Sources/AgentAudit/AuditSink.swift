@@ -17,6 +17,8 @@ package enum AuditKind: String, Sendable, Hashable, CaseIterable {
     case expire
     /// Callers and rules that are about to take effect, after the configuration was read again.
     case config
+    /// A session of the console began or ended, or a one-time code for a sign-in was made.
+    case session
     /// Failed authentications of one source and minute.
     case authFailures = "auth_failures"
     /// The writer's own events: opened, continued after rotation, set a torn line aside.

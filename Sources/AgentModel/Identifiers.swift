@@ -141,11 +141,13 @@ package struct RecordID: Sendable, Hashable, CustomStringConvertible {
         case plan = "pln_"
         case operation = "op_"
         case freeze = "frz_"
+        case session = "ses_"
     }
 
     package let description: String
     package let kind: Kind
-    private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz")
+    /// Crockford's base32, in lower case.
+    package static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz")
 
     package init?(_ text: String, _ kind: Kind) {
         let tail = text.dropFirst(kind.rawValue.count)

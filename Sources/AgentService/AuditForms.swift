@@ -279,3 +279,18 @@ extension PVERejection {
             errors: (form["errors"]?.object?.members ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.string })
     }
 }
+
+extension SessionChange {
+    var auditForm: JSON {
+        switch self {
+        case .signedIn(let id, let method, let others):
+            [
+                "status": "signed_in", "session_id": .string(id.description), "method": .string(method.rawValue),
+                "ended": others.isEmpty ? nil : JSON(others.map(\.description)),
+            ]
+        case .signedOut(let id): ["status": "signed_out", "session_id": .string(id.description)]
+        case .ended(let id): ["status": "ended", "session_id": .string(id.description)]
+        case .codeMade: ["status": "code_made"]
+        }
+    }
+}

@@ -8,6 +8,8 @@ package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     case unknownEnvironment = "unknown_environment"
     case unknownAction = "unknown_action"
     case unauthenticated, forbidden
+    case foreignOrigin = "foreign_origin"
+    case tlsRequired = "tls_required"
     case selfApproval = "self_approval"
     case approvalRequired = "approval_required"
     case policyDenied = "policy_denied"

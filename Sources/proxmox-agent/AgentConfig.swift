@@ -93,6 +93,8 @@ struct AgentConfig: Sendable {
     /// The digest of the shared token; `nil` if none is set.
     var sharedToken: CredentialDigest?
     var principals: [Holder] = []
+    /// The credentials of principals that no file names; see ``Demonstration``.
+    var demonstration: [Credentials] = []
     /// The digest of the token that may read figures; `nil` if none is set.
     var scrapeToken: CredentialDigest?
     var policy = Policy()
@@ -102,7 +104,7 @@ struct AgentConfig: Sendable {
     /// All valid credentials. If there are none, every `/v1` route answers 503.
     var credentials: [Credentials] {
         (sharedToken.map { [Credentials(.shared, token: $0)] } ?? [])
-            + principals.map { Credentials($0.principal, token: $0.token, certificate: $0.certificate) }
+            + principals.map { Credentials($0.principal, token: $0.token, certificate: $0.certificate) } + demonstration
     }
 
     /// What can be replaced while the agent runs.

@@ -45,7 +45,9 @@ final class AgentFigures: Sendable {
     private static let reasons = indices(of: RefusalReason.allCases)
 
     init(_ config: AgentConfig) {
-        requests = RequestFigures(and: config.mcp.isEnabled ? [(.post, Route.mcpPath)] : [])
+        requests = RequestFigures(
+            and: (config.mcp.isEnabled ? [(.post, Route.mcpPath)] : [])
+                + (config.hasConsole ? Route.consolePaths.map { (.get, $0) } : []))
         let names = config.environments.map(\.settings.name.description)
         let classes = names.flatMap { name in CallClass.allCases.map { [name, $0.rawValue] } }
         callTime = HistogramTable(
@@ -94,7 +96,8 @@ extension Decision {
 struct RequestFigures: Sendable {
     /// The statuses that have a column; all others share the last one.
     private static let statuses = [
-        200, 202, 204, 304, 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 422, 429, 431, 500, 502, 503, 504,
+        200, 201, 202, 204, 304, 308, 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 422, 429, 431, 500, 502, 503,
+        504,
     ]
     private static let methods: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete, .options]
     /// The column of each status up to 599.

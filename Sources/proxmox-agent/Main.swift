@@ -25,7 +25,8 @@ struct ProxmoxAgent: AsyncParsableCommand {
                 name: "Client",
                 subcommands: [
                     PlansCommand.self, PlanCommand.self, ApproveCommand.self, RejectCommand.self, CancelCommand.self,
-                    OperationsCommand.self, OperationCommand.self, FreezeCommand.self, MCPCommand.self,
+                    OperationsCommand.self, OperationCommand.self, FreezeCommand.self, SignInCodeCommand.self,
+                    MCPCommand.self,
                 ])
         ],
         defaultSubcommand: Serve.self)

@@ -29,14 +29,25 @@ struct Serve: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"), completion: .file())
     var config: String
 
+    @Flag(
+        help: """
+            Add two principals, demo-approver and demo-operator, and print one-time codes with which they sign in at the \
+            console. For simulators on loopback.
+            """)
+    var demo = false
+
     func run() async throws {
         Memory.keepSmall()
         guard Memory.keepSecret() else { throw fail("proxmox-agent: core dumps cannot be forbidden; not starting") }
-        let settings: AgentConfig
+        var settings: AgentConfig
         do throws(ConfigError) {
             settings = try AgentConfig(file: config, variables: environmentVariables())
         } catch {
             throw fail("\(error)")
+        }
+        if demo {
+            if let flaw = Demonstration.flaw(in: settings) { throw fail("proxmox-agent: \(flaw)") }
+            settings.demonstration = Demonstration.credentials()
         }
         // SIGHUP must not end the program before it is handled.
         signal(SIGHUP, SIG_IGN)
@@ -99,6 +110,7 @@ private struct Serving: Service {
                 "address": "\(agent.server.address)", "version": "\(Version.text)",
                 "environments": "\(settings.environments.map(\.settings.name.description).joined(separator: ","))",
             ])
+        if !settings.demonstration.isEmpty { Demonstration.announce(agent) }
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 for await _ in await UnixSignalsSequence(trapping: .sighup) {

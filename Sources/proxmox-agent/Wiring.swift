@@ -74,7 +74,11 @@ final class Agent: Sendable {
         service = ControlPlane(
             managedEnvironments: upstreams.managedEnvironments, ports: ports, rules: config.rules, key: store.key,
             limits: config.limits)
-        authenticator = Authenticator(config.credentials, scrapeToken: config.scrapeToken)
+        let browsers = BrowserRules(
+            listening: config.listen, publicURL: ports.installation.publicURL, hasTLS: config.tls != nil)
+        authenticator = Authenticator(
+            config.credentials, scrapeToken: config.scrapeToken,
+            sessions: config.hasConsole ? Sessions(browsers, now: now) : nil)
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
         }
@@ -87,7 +91,7 @@ final class Agent: Sendable {
         let handler = AgentHandler(
             service: service, authenticator: authenticator, accessLog: accessLog ?? LoggedAccess(log: log),
             failures: failures, throttle: throttle, meter: AgentMeter(figures, service, store, audit, disk),
-            and: config.otherFaces(of: service))
+            and: config.otherFaces(of: service) + (config.hasConsole ? Route.console(browsers) : []))
         events = handler.events
         do throws(ServerError) {
             let options = config.serverOptions(log)
@@ -145,12 +149,13 @@ final class Agent: Sendable {
     /// callers, policy rules and TLS certificates. Applies nothing if the file has errors or that cannot be recorded.
     /// Logs other changes, which need a restart.
     func reload(_ file: String, variables: [String: String]) async {
-        let new: AgentConfig
+        var new: AgentConfig
         do throws(ConfigError) { new = try AgentConfig(file: file, variables: variables) } catch {
             for line in error.lines { log.error("configuration not taken over: \(line)") }
             await reopen()
             return
         }
+        new.demonstration = config.demonstration
         if new.isInForce(after: current.withLock { $0 }) {
             await reopen()
             log.info("configuration read again: callers and rules are as they were")
@@ -219,9 +224,13 @@ final class Agent: Sendable {
         for line in EnvironmentReport.sameClusters(reports) { log.warning("\(line)") }
     }
 
-    /// Regular tasks: voids records without transitions, expires plans that are due, removes old records, and records
+    /// A one-time code for a principal, to sign in at the console with; `nil` if there is no such principal.
+    func makeSignInCode(for id: String) -> Secret? { authenticator.makeCode(for: id) }
+
+    /// Regular tasks: ends sessions that are due, voids records without transitions, expires plans that are due, removes old records, and records
     /// the failed authentications of the last minute.
     func housekeeping() async {
+        for id in authenticator.sessions?.endDue() ?? [] { await events.end(of: id) }
         do throws(ServiceError) {
             try await service.voidOrphans()
             try await service.workflow.expireDue()

@@ -1,3 +1,4 @@
+import AgentAPI
 import AgentAudit
 import AgentMCP
 import AgentModel

@@ -1,8 +1,7 @@
 package import HTTPMessage
 import HTTPTypes
-import StrictJSON
 
-/// Which `Host` and `Origin` a request may have, so that no web page reaches the agent through a browser.
+/// The names of the agent: which `Host` and `Origin` a browser's request may have.
 package struct Surroundings: Sendable {
     private let hosts: Set<String>
     private let origins: Set<String>
@@ -22,24 +21,14 @@ package struct Surroundings: Sendable {
         isAnyAddressOurs = isAny
     }
 
-    /// Why the request is refused, as an answer; `nil` if it passes.
-    func refusal(of request: Request) -> Response? {
-        let host = request.fields[values: Self.host]
-        guard host.count == 1, isOurs(host[0]) else {
-            return Self.refusal("this Host is not the agent's; mcp.allowed_hosts in its configuration names more")
-        }
-        let origin = request.fields[values: Self.origin]
-        guard origin.allSatisfy(isAllowed) else {
-            return Self.refusal("this Origin is not allowed; mcp.allowed_origins in the configuration names more")
-        }
-        return nil
+    /// The agent's own name that the request was sent to, in lower case; `nil` if it was sent to another.
+    package func host(of request: Request) -> String? {
+        let host = request.fields[values: .host]
+        return host.count == 1 && isOurs(host[0]) ? host[0].lowercased() : nil
     }
 
-    private static func refusal(_ why: String) -> Response {
-        RPCError(code: 403, message: why, status: .forbidden).response(id: nil)
-    }
-
-    private func isAllowed(_ origin: String) -> Bool {
+    /// Whether a page of that origin may use the agent: a page of the agent's own, or one that is named.
+    package func isAllowed(_ origin: String) -> Bool {
         let origin = origin.lowercased()
         if origins.contains(origin) { return true }
         guard let scheme = ["http://", "https://"].first(where: origin.hasPrefix) else { return false }
@@ -55,12 +44,8 @@ package struct Surroundings: Sendable {
         else { return false }
         return address.isLoopback || hosts.contains(host) || (isAnyAddressOurs && address.isNumeric)
     }
+}
 
-    private static let host = name("Host")
-    private static let origin = name("Origin")
-
-    private static func name(_ text: String) -> HTTPField.Name {
-        guard let name = HTTPField.Name(text) else { preconditionFailure("\(text) is no field name") }
-        return name
-    }
+extension HTTPField.Name {
+    static var host: Self { constant("Host") }
 }

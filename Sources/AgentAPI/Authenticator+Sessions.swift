@@ -1,0 +1,82 @@
+package import AgentModel
+import AgentService
+import HTTPMessage
+import HTTPTypes
+
+/// Who sends a request.
+package struct Identity: Sendable {
+    package let principal: Principal
+    /// The session that says so; `nil` for a token or a certificate.
+    package let session: Session?
+}
+
+/// Sessions, and what they begin with.
+extension Authenticator {
+    /// Who sends the request: by its token or certificate, or, if `byCookie`, by its session. With a token the cookie
+    /// does not count.
+    func identity(of request: Request, byCookie: Bool) throws(ServiceError) -> Identity {
+        guard byCookie, let sessions, request.fields[.authorization] == nil,
+            let cookie = Sessions.cookie(in: request)
+        else { return Identity(principal: try principal(of: request), session: nil) }
+        try sessions.rules.checkSession(request)
+        guard let session = sessions.session(of: cookie), let entry = present(session.credentials) else {
+            throw ServiceError(.unauthenticated, "the session has ended; sign in again")
+        }
+        try checkCertificate(of: entry, request)
+        return Identity(principal: entry.principal, session: session)
+    }
+
+    /// Notes that the session is used. Returns it as it is then.
+    func used(_ identity: Identity, by request: Request) -> Identity {
+        guard identity.session != nil, let cookie = Sessions.cookie(in: request) else { return identity }
+        return Identity(principal: identity.principal, session: sessions?.use(cookie) ?? identity.session)
+    }
+
+    /// The credentials of a principal with that token, which are all that it needs.
+    func credentials(ofToken token: String, _ request: Request) throws(ServiceError) -> Credentials {
+        guard let known = holder(ofToken: Array(token.utf8)) else {
+            throw ServiceError(.unauthenticated, "the token is not valid")
+        }
+        try checkCertificate(of: known, request)
+        return known
+    }
+
+    /// The credentials of the principal for whom a code was made.
+    func credentials(ofCode code: String, _ request: Request) throws(ServiceError) -> Credentials {
+        let wrong = ServiceError(.unauthenticated, "the code is not valid, or was used, or has run out; get a new one")
+        switch sessions?.codes.take(code) {
+        case .valid(let credentials):
+            guard let known = present(credentials) else { throw wrong }
+            try checkCertificate(of: known, request)
+            return known
+        case .wrong, nil: throw wrong
+        case .notTried:
+            var error = ServiceError(.rateLimited, "too many wrong codes were tried; wait a minute, or use a token")
+            error.retryAfter = 60
+            throw error
+        }
+    }
+
+    /// The principal's credentials, if they are as they were; with what it may do now.
+    func present(_ credentials: Credentials) -> Credentials? { currentEntries.first { $0.isSame(as: credentials) } }
+
+    func entry(of principal: Principal) -> Credentials? { currentEntries.first { $0.principal == principal } }
+
+    /// Throws if the principal needs a certificate that the client has not shown, or if it shows another's.
+    private func checkCertificate(of entry: Credentials, _ request: Request) throws(ServiceError) {
+        let shown = try Self.holder(of: request.certificate, among: currentEntries)
+        if entry.certificate != nil, shown == nil {
+            throw ServiceError(
+                .unauthenticated, "this principal signs in only together with its client certificate")
+        }
+        guard shown == nil || shown == entry else {
+            throw ServiceError(.unauthenticated, "the client certificate is that of another principal")
+        }
+    }
+
+    /// A one-time code for a principal of that id, for who starts the agent. Only this once is it seen.
+    package func makeCode(for id: String) -> Secret? {
+        guard let entry = currentEntries.first(where: { $0.principal.id == id }) else { return nil }
+        return sessions?.codes.make(for: entry).code
+    }
+}

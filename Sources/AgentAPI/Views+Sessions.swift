@@ -1,0 +1,80 @@
+import AgentModel
+import AgentService
+import StrictJSON
+
+/// Who is signed in, as `GET /v1/session` shows it.
+struct IdentityRow {
+    let principal: Principal
+    let session: Session?
+    let installation: Installation
+    let rpID: String
+}
+
+/// A session, and whether it is the caller's own.
+struct SessionRow {
+    let session: Session
+    let isOwn: Bool
+
+    init(_ session: Session, isOwn: Bool = true) {
+        self.session = session
+        self.isOwn = isOwn
+    }
+}
+
+extension Views {
+    static let identity = View<IdentityRow>(
+        "Identity", "Who sends a request, and what they may do.",
+        [
+            .always("principal", .text) { .string($0.principal.id) },
+            .always("shared", .boolean, "it is the one shared token, whose approvals are only declared") {
+                .bool($0.principal.isShared)
+            },
+            .always("rights", .list(.words(Right.self))) { row in
+                JSON(Right.allCases.filter(row.principal.rights.contains).map(\.rawValue))
+            },
+            .always("environments", Schema.list(Schema(TextForm.environment)).orNull, "null for all") {
+                $0.principal.environments.map { JSON($0.map(\.description).sorted()) } ?? .null
+            },
+            .always("origin", .text, "the agent's name in signatures and checkpoints") {
+                .string($0.installation.origin)
+            },
+            .always("public_url", Schema.text.orNull, "where people reach the agent") {
+                $0.installation.publicURL.map { .string($0) } ?? .null
+            },
+            .always("rp_id", .text, "the relying party of passkeys (WebAuthn)") { .string($0.rpID) },
+            .always("session", Schema.named("Session").orNull, "null for a token") {
+                $0.session.map { session(SessionRow($0)) } ?? .null
+            },
+        ])
+
+    static let session = View<SessionRow>(
+        "Session", "A signed-in browser.",
+        [
+            .always("id", .id(.session)) { .string($0.session.id.description) },
+            .always("current", .boolean, "the request itself uses it") { .bool($0.isOwn) },
+            .always("created_at", .time) { .string($0.session.createdAt.rfc3339) },
+            .always("last_used_at", .time) { .string($0.session.lastUsedAt.rfc3339) },
+            .always("expires_at", .time, "when it ends in any case") { .string($0.session.expiresAt.rfc3339) },
+            .always("idle_expires_at", .time, "when it ends if it is not used") {
+                .string($0.session.idleExpiresAt.rfc3339)
+            },
+            .always("user_agent", .text, "what the browser calls itself") { .string($0.session.userAgent) },
+        ])
+}
+
+extension Envelopes {
+    static let sessions = Component("SessionList", Schema.object(["sessions": .list(Views.session.schema)]))
+    static let signIn = Component(
+        "SignIn",
+        Schema.object(
+            [
+                "token": Schema.text.described("the token of a principal"),
+                "code": Schema.text.described("a one-time code"),
+            ], optional: ["token", "code"], isOpen: false
+        ).described("One of its members."))
+    static let signInCode = Component(
+        "SignInCode",
+        Schema.object([
+            "code": .text, "expires_at": .time, "url": Schema.text.orNull.described("where to enter it"),
+        ]))
+}
