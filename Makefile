@@ -117,6 +117,12 @@ conformance: ## let clients, generators and validators of others use the agent (
 	@swift build --product proxmox-agent $(DEBUG_FLAGS) --quiet
 	@scripts/conformance $(PARTS)
 
+.PHONY: console-test
+console-test: ## try the web console in a real browser (ARGS="-k passkey" for some of it; needs PyPI)
+	@scripts/require build console
+	@swift build --product proxmox-agent $(DEBUG_FLAGS) --quiet
+	@scripts/console-test $(ARGS)
+
 ##@ Package
 .PHONY: deb
 deb: ## build the Debian package into .build-deb/packages, and let lintian look at it
