@@ -143,7 +143,7 @@ enum Envelopes {
     /// All of them, in the order of the document.
     static let all: [Component] = [
         health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, resolve,
-        freezes, lifted, freeze, audit, auditHead, rpcAnswer, sessions, signIn, signInCode,
+        freezes, lifted, freeze, audit, auditHead, policy, rpcAnswer, sessions, signIn, signInCode,
     ]
 
     // MARK: The Model Context Protocol

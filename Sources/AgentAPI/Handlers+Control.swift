@@ -30,13 +30,24 @@ extension Handlers {
     func audit(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let after = try exchange.query("after", in: Schema.recordNumbers) ?? 0
         let limit = try exchange.query("limit", in: 1...1000) ?? 100
-        let (records, next) = try await service.reads.auditRecords(after: UInt64(after), limit: limit, exchange.context)
+        var filter = AuditFilter()
+        filter.kind = try exchange.query("kind", states(AuditKind.self), AuditKind.init)
+        filter.principal = exchange.query["principal"]
+        filter.planID = try exchange.query("plan_id", "a plan's id") { RecordID($0, .plan)?.description }
+        filter.environment = exchange.query["environment"]
+        let (records, next) = try await service.reads.auditRecords(
+            filter, after: UInt64(after), limit: limit, exchange.context)
         var parts: [[UInt8]] = [Array("{\"records\":[".utf8)]
         for (index, record) in records.enumerated() {
             parts.append((index > 0 ? [UInt8(ascii: ",")] : []) + record.line)
         }
         parts.append(Array("],\"next\":\(next.map { "\($0)" } ?? "null")}".utf8))
         return Response(status: .ok, fields: [.contentType: "application/json"], body: .init(parts: parts))
+    }
+
+    func policy(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let (version, rules) = service.access.rulesInForce(exchange.context)
+        return .json(.ok, ["version": .string(version), "rules": .array(rules.map { Views.rule($0) })])
     }
 
     func auditHead(_ exchange: APIExchange) async throws(ServiceError) -> Response {

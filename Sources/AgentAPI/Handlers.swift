@@ -190,7 +190,10 @@ struct Handlers: Sendable {
         filter.before = try exchange.query("before", "a plan's id") { RecordID($0, .plan) }
         filter.environments = try await environments(exchange)
         if let before = filter.before { _ = try await service.workflow.plan(before, exchange.context) }
-        let found = try await service.workflow.plans(filter, exchange.context)
+        let found =
+            try exchange.query("awaiting", "me", { $0 == "me" ? true : nil }) == nil
+            ? try await service.workflow.plans(filter, exchange.context)
+            : try await service.workflow.plansAwaiting(filter, exchange.context)
         return page("plans", found.rows.map { ($0.plan.id, Views.summary($0)) }, limit, isCut: found.isCut)
     }
 

@@ -67,7 +67,7 @@ package enum OpenAPI {
         case "plans": return "plans"
         case "actions": return route.method == .get ? "reads" : "plans"
         case "operations": return "operations"
-        case "freeze", "audit": return "control"
+        case "freeze", "audit", "policy": return "control"
         case "session", "sessions": return "sessions"
         default: return "reads"
         }
@@ -240,6 +240,7 @@ package enum OpenAPI {
             Views.drift.component,
             Views.gap.component,
             Views.upstream.component, Views.freeze.component, Views.identity.component, Views.session.component,
+            Views.rule.component,
             Views.action.component, Views.environment.component,
             ("Problem", Problem.schema),
         ] + Envelopes.all.map { ($0.name, $0.form) } + Envelopes.requests

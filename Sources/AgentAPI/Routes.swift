@@ -1,3 +1,4 @@
+import AgentAudit
 package import AgentModel
 import AgentService
 package import HTTPMessage
@@ -170,7 +171,11 @@ package struct Route: Sendable {
             ], "apply a plan, or a read or dry run in one step", Handlers.apply),
         Route(
             .get, "/v1/plans", "list_plans", .read, needs: .view,
-            query: [.state(PlanState.self), .environment, .limit(1...500, 100), .before(.plan)],
+            query: [
+                .state(PlanState.self),
+                .init("awaiting", .words(["me"]), "only those that the caller could approve now"),
+                .environment, .limit(1...500, 100), .before(.plan),
+            ],
             gives: [.json(Envelopes.plans.schema, "a page of plans")],
             fails: [.unknownEnvironment, .planNotFound, .storeUnavailable], "plans, newest first", Handlers.plans),
         Route(
@@ -246,9 +251,16 @@ package struct Route: Sendable {
             ], gives: [.json(Envelopes.lifted.schema, "the lifted freeze, and those that still hold")],
             fails: .storing + [.unknownEnvironment, .notFound], "lift a freeze", Handlers.unfreeze),
         Route(
+            .get, "/v1/policy", "get_policy", .read, needs: .view,
+            gives: [.json(Envelopes.policy.schema, "the rules, beside what the catalogue says")],
+            "the policy rules in force", Handlers.policy),
+        Route(
             .get, "/v1/audit", "list_audit_records", .read, needs: .audit,
             query: [
                 .init("after", .recordNumber, "`next` of the page before"), .limit(1...1000, 100),
+                .init("kind", .words(AuditKind.self), "only records of this kind"),
+                .init("principal", Schema(TextForm.label), "only what this principal did"),
+                .init("plan_id", .id(.plan), "only those of this plan"), .environment,
             ], gives: [.json(Envelopes.audit.schema, "a page of records")], fails: [.auditUnavailable],
             "audit records, oldest first", Handlers.audit),
         Route(

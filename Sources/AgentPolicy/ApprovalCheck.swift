@@ -47,6 +47,11 @@ package enum ApprovalCheck {
         guard !plan.approvals.contains(where: { $0.isBy(approver.id) }) else { throw .again(approver.id) }
     }
 
+    /// Whether `plan` awaits an approval that `approver` could give.
+    package static func awaits(_ approver: Principal, _ plan: Plan) -> Bool {
+        plan.state == .awaitingApproval && (try? verified(by: approver, for: plan)) != nil
+    }
+
     /// Names are compared without case, since principals' ids are unique without it.
     private static func isName(_ name: String, of callers: Caller...) -> Bool {
         callers.flatMap { [$0.principal, $0.label] }.contains { $0?.lowercased() == name.lowercased() }

@@ -23,6 +23,25 @@ extension PlanWorkflow {
         return page
     }
 
+    /// The plans of ``plans(_:_:)`` that await the caller: those that the caller could approve now.
+    package func plansAwaiting(
+        _ filter: PlanFilter, _ context: Context
+    ) async throws(ServiceError) -> StoredPage<PlanSummary> {
+        var filter = filter
+        filter.state = .awaitingApproval
+        filter.environments = access.narrowed(filter.environments, to: .approve, context)
+        var found = StoredPage<PlanSummary>()
+        while true {
+            let page = try await plans(filter, context)
+            for row in page.rows where ApprovalCheck.awaits(context.principal, row.plan) {
+                guard found.rows.count < filter.limit else { return found }
+                found.rows.append(row)
+            }
+            guard page.isCut || page.rows.count == filter.limit, let last = page.rows.last else { return found }
+            filter.before = last.plan.id
+        }
+    }
+
     /// One plan by its id. A plan that is due expires first.
     package func plan(_ id: RecordID, _ context: Context) async throws(ServiceError) -> Plan {
         let plan = try await visible(id, context)
