@@ -8,7 +8,8 @@ export default async function account(page) {
   const view = { sessions: [], message: null, line: null };
   view.draw = () => page.draw("Account", ...body(view));
   view.load = async () => {
-    [state.session, view.sessions] = await Promise.all([get("/v1/session"), get("/v1/sessions").then((answer) => answer.sessions ?? answer, () => [])]);
+    [state.session, view.sessions] = await Promise.all([get("/v1/session"),
+      get("/v1/sessions").then((answer) => answer.sessions ?? answer, () => [])]);
     view.draw();
   };
   await view.load();
@@ -30,10 +31,12 @@ function body(view) {
     h("h1", { tabindex: "-1" }, "Account"),
     h("div", { id: "message" }, view.message?.()),
     h("p", "Signed in as ", h("strong", t(session.principal)), session.roles && [" · ", session.roles.join(", ")]),
-    h("p", "Rights: ", session.rights.join(", ") || "none", " · ", session.environments ? ["in ", session.environments.map((name) => [t(name), " "])] : "in all environments"),
+    h("p", "Rights: ", session.rights.join(", ") || "none", " · ",
+      session.environments ? ["in ", session.environments.map((name) => [t(name), " "])] : "in all environments"),
     session.session && h("p.muted", "This session ends ", when(session.session.expires_at), ", or after 30 minutes without use."),
     h("p", h("button", { type: "button", onclick: signOut }, "Sign out")),
-    h("section", h("h2", "Sessions"), view.sessions.length ? h("ul.rows", view.sessions.map((entry) => row(view, entry))) : h("p.muted", "None are listed.")),
+    h("section", h("h2", "Sessions"), view.sessions.length ? h("ul.rows",
+      view.sessions.map((entry) => row(view, entry))) : h("p.muted", "None are listed.")),
     h("section", h("h2", "Keys that sign approvals"), keys(), adding(view)),
   ];
 }
@@ -42,18 +45,21 @@ function row(view, entry) {
   const own = entry.id === state.session.session?.id;
   const end = async () => {
     if (own) return signOut();
-    try { await api("DELETE", `/v1/sessions/${encodeURIComponent(entry.id)}`); await view.load(); } catch (problem) { failed(view, problem.message); }
+    try { await api("DELETE", `/v1/sessions/${encodeURIComponent(entry.id)}`); await view.load(); } catch (problem) { failed(view,
+      problem.message); }
     return undefined;
   };
   return h("li", { "data-key": entry.id }, own ? h("strong", "This one") : "Another", entry.user_agent && [" · ", t(entry.user_agent)],
-    h("p.muted", "begun ", when(entry.created_at), entry.last_used_at && [" · used ", when(entry.last_used_at)], " · ends ", when(entry.expires_at)),
+    h("p.muted", "begun ", when(entry.created_at), entry.last_used_at && [" · used ", when(entry.last_used_at)], " · ends ",
+      when(entry.expires_at)),
     !own && h("button", { type: "button", onclick: end }, "End it"));
 }
 
 function keys() {
   const list = state.session.approval_keys ?? [];
   if (!list.length) return h("p", "You have none: your approvals count by your session alone. Where a rule asks for signed approvals, add a key.");
-  return h("ul.rows", list.map((key) => h("li", { "data-key": key.fingerprint }, h("strong", key.kind), " ", key.comment && t(key.comment), key.hardware && " · hardware",
+  return h("ul.rows", list.map((key) => h("li", { "data-key": key.fingerprint }, h("strong", key.kind), " ",
+    key.comment && t(key.comment), key.hardware && " · hardware",
     h("p.muted", h("code", t(key.fingerprint))))));
 }
 
@@ -73,9 +79,11 @@ function adding(view) {
   const copy = () => navigator.clipboard?.writeText(view.line).catch(() => {});
   return [
     h("form", { "data-key": "passkey", onsubmit: make }, h("h3", "Add a passkey"),
-      field("Name of the device", h("input", { name: "comment", maxlength: 60, pattern: "[A-Za-z0-9 ._\\-]*", autocomplete: "off" }), { hint: "Letters, digits, blanks, dots and dashes." }),
+      field("Name of the device", h("input", { name: "comment", maxlength: 60, pattern: "[A-Za-z0-9 ._\\-]*",
+        autocomplete: "off" }), { hint: "Letters, digits, blanks, dots and dashes." }),
       h("button", "Make a passkey")),
-    view.line && notice("good", h("p", "The passkey is made. It counts once the person who runs the agent has added this line to ", h("code", "approval_keys"), " of ", t(state.session.principal), ":"),
+    view.line && notice("good", h("p", "The passkey is made. It counts once the person who runs the agent has added this line to ",
+      h("code", "approval_keys"), " of ", t(state.session.principal), ":"),
       h("pre", { id: "key-line", tabindex: "-1" }, view.line), h("button", { type: "button", onclick: copy }, "Copy")),
   ];
 }

@@ -15,7 +15,12 @@ export class Problem extends Error {
 export const bus = new EventTarget();
 const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
 
+let sessions = 0;
+/** Says that another session has begun: late answers to the one before end nothing any more. */
+export const beginSession = () => { sessions += 1; };
+
 async function request(method, path, body, { signal, headers } = {}) {
+  const mine = sessions;
   let response;
   try {
     response = await fetch(path, {
@@ -31,7 +36,7 @@ async function request(method, path, body, { signal, headers } = {}) {
   if (response.ok) return response;
   let problem = {};
   try { problem = await response.json(); } catch { /* not one of the agent's answers */ }
-  if (response.status === 401 && !(method === "POST" && path.startsWith("/v1/session"))) emit("signed-out");
+  if (response.status === 401 && mine === sessions && !(method === "POST" && path.startsWith("/v1/session"))) emit("signed-out");
   throw new Problem(response.status, problem);
 }
 
@@ -130,7 +135,8 @@ async function stream(signal, tell, seen) {
     const heard = () => { clearTimeout(silence); silence = setTimeout(stop, 40_000); };
     try {
       heard();
-      const response = await request("GET", `/v1/events${seen.last && `?after=${seen.last}`}`, undefined, { signal: link.signal, headers: { Accept: "text/event-stream" } });
+      const response = await request("GET", `/v1/events${seen.last && `?after=${seen.last}`}`, undefined,
+        { signal: link.signal, headers: { Accept: "text/event-stream" } });
       failures = 0;
       tell("link", "live");
       if (!seen.last) tell("resync");

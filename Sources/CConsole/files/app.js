@@ -1,5 +1,5 @@
 // Starts the console: session, navigation, and which page is shown.
-import { bus, get, listen } from "./api.js";
+import { beginSession, bus, get, listen } from "./api.js";
 import { h, morph, notice, now, plain, say, t, when } from "./dom.js";
 import { loadFreezes, loadInbox, may, state } from "./state.js";
 
@@ -89,15 +89,16 @@ async function show(moved = true) {
     /** Calls `handler` for each event that `wants` accepts, and when events may have been missed. */
     live(wants, handler) {
       let timer;
-      const soon = () => { clearTimeout(timer); timer = setTimeout(() => guard(handler), 120); };
+      const soon = (_, pause = 120) => { clearTimeout(timer); timer = setTimeout(() => guard(handler, () => soon(null, 3000)), pause); };
       bus.addEventListener("event", ({ detail }) => wants(detail) && soon(), { signal: ended.signal });
       bus.addEventListener("resync", soon, { signal: ended.signal });
     },
   };
-  const guard = async (work) => {
+  const guard = async (work, again) => {
     try { await work(); } catch (problem) {
-      if (ended.signal.aborted || problem.name === "AbortError") return;
-      if (problem.status === 401) return;
+      if (ended.signal.aborted || problem.name === "AbortError" || problem.status === 401) return;
+      // What is on the page stays there while the agent is away or busy.
+      if (again && (problem.status === 0 || problem.status === 429 || problem.status >= 500)) return void again();
       if (!problem.status && !problem.code) console.error(problem);
       morph(main, [h("h1", { tabindex: "-1" }, mine.title || "Console"), problemText(problem)]);
     }
@@ -106,7 +107,8 @@ async function show(moved = true) {
   drawNavigation();
   if (!route) return mine.draw("Not found", h("h1", { tabindex: "-1" }, "There is no such page"), h("p", h("a", { href: "#/" }, "Inbox")));
   if (route[1] && !may(route[1])) {
-    return mine.draw(route[3], h("h1", { tabindex: "-1" }, route[3] ?? "Console"), notice("bad", h("p", `Your role does not have the right "${route[1]}".`)));
+    return mine.draw(route[3], h("h1", { tabindex: "-1" }, route[3] ?? "Console"),
+      notice("bad", h("p", `Your role does not have the right "${route[1]}".`)));
   }
   await guard(async () => {
     const module = await import(`./${route[2]}.js`);
@@ -140,6 +142,7 @@ function drawLink(link) {
 
 /** Begins with a session; after signing in the heading of the page is focused. */
 function start(session, signedIn = true) {
+  beginSession();
   state.session = session;
   others.postMessage(session.principal);
   listening?.abort();
@@ -156,7 +159,13 @@ bus.addEventListener("freezes", drawBanner);
 bus.addEventListener("link", ({ detail }) => drawLink(detail));
 bus.addEventListener("signed-out", () => { if (state.session) signIn("Your session has ended. Sign in to go on where you were."); });
 bus.addEventListener("sign-out", () => signIn("You have signed out."));
-let timers = {};
+/** Rights may have changed: who is signed in is read anew, and then the page. */
+async function loadSession() {
+  state.session = await get("/v1/session");
+  drawNavigation();
+  bus.dispatchEvent(new CustomEvent("resync"));
+}
+const timers = {};
 const later = (name, work) => { clearTimeout(timers[name]); timers[name] = setTimeout(() => work().catch(() => {}), 120); };
 const refresh = (event) => {
   const kind = event?.kind ?? "";
@@ -168,13 +177,14 @@ const refresh = (event) => {
     const fresh = state.inbox.filter((plan) => !before.has(plan.plan_id));
     if (!first && fresh.length) say(`${fresh.length === 1 ? "A plan awaits" : `${fresh.length} plans await`} your approval.`);
   });
-  if (kind === "policy.replaced") get("/v1/session").then((session) => { state.session = session; drawNavigation(); }).catch(() => {});
+  if (kind === "policy.replaced") later("session", loadSession);
 };
 bus.addEventListener("event", ({ detail }) => refresh(detail));
 bus.addEventListener("resync", () => refresh());
 
 // Plans that expire leave the inbox without an event of their own at that moment.
-setInterval(() => { if (state.session && document.visibilityState === "visible" && state.inbox.some((plan) => Date.parse(plan.expires_at) <= now())) loadInbox().catch(() => {}); }, 5000);
+setInterval(() => { if (state.session && document.visibilityState === "visible"
+  && state.inbox.some((plan) => Date.parse(plan.expires_at) <= now())) loadInbox().catch(() => {}); }, 5000);
 
 menu.onclick = () => {
   const open = nav.classList.toggle("open");

@@ -8,7 +8,8 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 function rows(key, from, to) {
   if (isObject(from) && isObject(to)) {
     const keys = [...new Set([...Object.keys(from), ...Object.keys(to)])];
-    return keys.filter((name) => !same(from[name], to[name])).flatMap((name) => rows(`${key}.${name}`, from[name] ?? null, to[name] ?? null));
+    return keys.filter((name) => !same(from[name], to[name])).flatMap((name) => rows(`${key}.${name}`, from[name] ?? null,
+      to[name] ?? null));
   }
   return [{ key, from, to }];
 }
@@ -21,8 +22,10 @@ const comes = (row) => (row.key === "exists" ? row.from === false : row.from ===
 
 /** One change in words: "status running → stopped". */
 const inWords = (row, name) => [
-  h("span.visually-hidden", goes(row) ? "removed: " : comes(row) ? "new: " : ""), row.key === "exists" ? null : [h("span.key", t(row.key)), " "],
-  goes(row) ? h("del", row.key === "exists" ? [name, "is deleted"] : show(row.from)) : comes(row) ? h("ins", row.key === "exists" ? [name, "is made"] : show(row.to))
+  h("span.visually-hidden", goes(row) ? "removed: " : comes(row) ? "new: " : ""),
+    row.key === "exists" ? null : [h("span.key", t(row.key)), " "],
+  goes(row) ? h("del", row.key === "exists" ? [name, "is deleted"] : show(row.from)) : comes(row) ? h("ins",
+    row.key === "exists" ? [name, "is made"] : show(row.to))
     : [h("del", show(row.from)), h("span.arrow", { "aria-label": "becomes", role: "img" }, " → "), h("ins", show(row.to))],
 ];
 

@@ -30,8 +30,10 @@ export function decisionPanel(view) {
   case "denied":
     return [h("h2", "Denied"), h("p", t(plan.decision.reason), "."), h("p", "Nobody can apply this plan.")];
   default:
-    return [h("h2", "Nothing to decide"), count, plan.rejection && h("p", "Rejected by ", t(plan.rejection.approver), plan.rejection.reason && [": ", quote(plan.rejection.reason)]),
-      plan.operation_id ? h("p", h("a.button", { href: `#/operations/${plan.operation_id}` }, "Open its operation")) : h("p", "This plan has ended. Nothing was done.")];
+    return [h("h2", "Nothing to decide"), count,
+      plan.rejection && h("p", "Rejected by ", t(plan.rejection.approver), plan.rejection.reason && [": ", quote(plan.rejection.reason)]),
+      plan.operation_id ? h("p", h("a.button", { href: `#/operations/${plan.operation_id}` }, "Open its operation")) : h("p",
+        "This plan has ended. Nothing was done.")];
   }
 }
 
@@ -52,18 +54,25 @@ function decisionForm(view) {
   const canSign = keys.length > 0 && available();
   const keep = (name) => (event) => { draft[name] = event.target.value; };
   // The form belongs to what was drawn: its hash is the one that is sent.
-  return h("form.decide", { "data-key": `decide-${plan.plan_hash}`, onsubmit: (event) => submit(event, view, plan, { word, draft }), novalidate: true },
-    field("Reason", h("textarea", { id: "reason", name: "reason", rows: 2, maxlength: 4096, value: draft.reason, oninput: keep("reason") }), { hint: "Kept in the audit log. Say why when you reject." }),
+  return h("form.decide", { "data-key": `decide-${plan.plan_hash}`, onsubmit: (event) => submit(event, view, plan, { word, draft }),
+    novalidate: true },
+    field("Reason", h("textarea", { id: "reason", name: "reason", rows: 2, maxlength: 4096, value: draft.reason,
+      oninput: keep("reason") }), { hint: "Kept in the audit log. Say why when you reject." }),
     word && field(["Type ", h("code.word", plain(word)), " to approve"],
-      h("input", { id: "typed", name: "typed", autocomplete: "off", autocapitalize: "off", spellcheck: "false", value: draft.typed, oninput: keep("typed") }), { hint: "This change has a high risk." }),
+      h("input", { id: "typed", name: "typed", autocomplete: "off", autocapitalize: "off", spellcheck: "false", value: draft.typed,
+        oninput: keep("typed") }), { hint: "This change has a high risk." }),
     canSign && h("label.check", h("input", { type: "checkbox", id: "sign", checked: true, disabled: mustSign }), " Sign with my passkey"),
-    mustSign && !canSign && notice("warn", h("p", plan.requires.assurance === "hardware" ? "This plan takes an approval that is signed with a security key. Sign in a terminal:"
-      : ["This plan takes a signed approval, and you have no passkey here. ", h("a", { href: "#/account" }, "Add a passkey"), ", or sign in a terminal:"]), h("pre", `proxmox-agent approve ${plan.plan_id} --sign`)),
+    mustSign && !canSign && notice("warn", h("p",
+      plan.requires.assurance === "hardware" ? "This plan takes an approval that is signed with a security key. Sign in a terminal:"
+      : ["This plan takes a signed approval, and you have no passkey here. ", h("a", { href: "#/account" }, "Add a passkey"),
+        ", or sign in a terminal:"]), h("pre", `proxmox-agent approve ${plan.plan_id} --sign`)),
     h("div", { id: "decide-problem" }),
     h("div.actions",
-      h("button.approve", { name: "decision", value: "approve", disabled: mustSign && !canSign }, canSign ? "Approve with passkey" : "Approve"),
+      h("button.approve", { name: "decision", value: "approve", disabled: mustSign && !canSign },
+        canSign ? "Approve with passkey" : "Approve"),
       h("button.reject", { name: "decision", value: "reject" }, "Reject")),
-    h("p.muted", "An approval carries nothing out by itself: ", t(plan.requester), " applies the plan. It covers exactly what this page shows (hash ", h("code", plan.plan_hash.slice(0, 8)), ")."));
+    h("p.muted", "An approval carries nothing out by itself: ", t(plan.requester),
+      " applies the plan. It covers exactly what this page shows (hash ", h("code", plan.plan_hash.slice(0, 8)), ")."));
 }
 
 async function submit(event, view, plan, { word, draft }) {
@@ -79,7 +88,8 @@ async function submit(event, view, plan, { word, draft }) {
   };
   place.replaceChildren();
   for (const control of [form.reason, form.typed]) control?.removeAttribute("aria-invalid");
-  if (decision === "approve" && word && form.typed.value.trim() !== word) return fail(form.typed, `Type ${plain(word)} first: this change has a high risk.`);
+  if (decision === "approve" && word && form.typed.value.trim() !== word) return fail(form.typed,
+    `Type ${plain(word)} first: this change has a high risk.`);
   if (decision === "reject" && !reason) return fail(form.reason, "Say why you reject it.");
   const buttons = form.querySelectorAll("button");
   for (const button of buttons) button.disabled = true;
@@ -87,7 +97,8 @@ async function submit(event, view, plan, { word, draft }) {
     const body = { decision, plan_hash: plan.plan_hash, ...(reason && { reason }) };
     if (form.querySelector("#sign")?.checked) {
       const { session } = state;
-      const text = approvalText({ origin: session.origin, plan: plan.plan_id, hash: plan.plan_hash, decision, principal: session.principal, reason });
+      const text = approvalText({ origin: session.origin, plan: plan.plan_id, hash: plan.plan_hash, decision,
+        principal: session.principal, reason });
       try {
         body.signature = { passkey: await signApproval(text, keysFor(plan), session.rp_id) };
       } catch (error) {
@@ -99,7 +110,8 @@ async function submit(event, view, plan, { word, draft }) {
     drafts.delete(plan.plan_id);
     const open = answer.requires.approvals - answer.approvals.length;
     view.decided(answer, decision === "reject" ? "You rejected this plan. It cannot be applied any more."
-      : open > 0 ? `Your approval counts. ${open} more ${open === 1 ? "is" : "are"} needed.` : `You approved this plan. ${plain(answer.requester)} can apply it now.`);
+      : open > 0 ? `Your approval counts. ${open} more ${open === 1 ? "is" : "are"} needed.`
+        : `You approved this plan. ${plain(answer.requester)} can apply it now.`);
   } catch (problem) {
     view.mine = false;
     if (problem.status === 401) return;
@@ -135,7 +147,8 @@ function applyDeclared(view) {
   const { plan } = view;
   if (plan.requires.assurance !== "declared" || !may("change")) return null;
   return h("form", { "data-key": "declared", onsubmit: (event) => send(event, view, { approved_by: event.target.by.value.trim() }) },
-    field("Approved by", h("input", { name: "by", required: true, minlength: 3, maxlength: 128, autocomplete: "off" }), { hint: "The person who saw this plan and approved it. With the one shared token this is your declaration." }),
+    field("Approved by", h("input", { name: "by", required: true, minlength: 3, maxlength: 128, autocomplete: "off" }),
+      { hint: "The person who saw this plan and approved it. With the one shared token this is your declaration." }),
     h("div", { id: "apply-problem" }), h("div.actions", h("button.approve", "Apply now")));
 }
 

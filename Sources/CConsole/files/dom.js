@@ -65,10 +65,14 @@ export const block = (value) => h("bdi.block", { multiline: true }, value);
 export const reason = (value) => h("q", h("bdi", { multiline: true }, value));
 
 const flat = (value) => (Array.isArray(value) ? value.map(flat).join(", ")
-  : value !== null && typeof value === "object" ? Object.entries(value).map(([name, part]) => `${name}=${flat(part)}`).join(", ") : value === "" ? '""' : String(value));
+  : value !== null && typeof value === "object" ? Object.entries(value).map(([name, part]) => `${name}=${flat(part)}`).join(", ")
+    : value === "" ? '""' : String(value));
 
 /** A value of JSON in one line. */
 export const show = (value) => (value === null || value === undefined ? h("span.none", "none") : t(flat(value) || "none"));
+
+/** Names and values, one below the other. */
+export const pairList = (object) => h("dl.params", Object.entries(object).map(([name, value]) => [h("dt", t(name)), h("dd", show(value))]));
 
 const handlers = ["onclick", "onsubmit", "oninput", "onchange"];
 
@@ -170,7 +174,8 @@ export const select = (props, options, chosen) =>
 
 /** Words for machine names: `stop_vm` is "Stop VM". */
 export function words(name) {
-  const text = String(name).replace(/_/g, " ").replace(/\b(vm|ha|sdn|vnet|id)\b/g, (word) => (word === "vnet" ? "VNet" : word.toUpperCase()));
+  const text = String(name).replace(/_/g, " ").replace(/\b(vm|ha|sdn|vnet|id)\b/g,
+    (word) => (word === "vnet" ? "VNet" : word.toUpperCase()));
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
@@ -199,6 +204,7 @@ export function bytes(n) {
 export function meter(label, share) {
   const part = Math.max(0, Math.min(1, Number(share) || 0));
   const percent = Math.round(part * 100);
-  return svg("svg", { class: `meter ${part > 0.9 ? "bad" : part > 0.7 ? "warn" : ""}`, viewBox: "0 0 100 8", preserveAspectRatio: "none", role: "img", "aria-label": `${label} ${percent} %` },
+  return svg("svg", { class: `meter ${part > 0.9 ? "bad" : part > 0.7 ? "warn" : ""}`, viewBox: "0 0 100 8",
+    preserveAspectRatio: "none", role: "img", "aria-label": `${label} ${percent} %` },
     svg("rect", { class: "track", width: 100, height: 8, rx: 2 }), svg("rect", { class: "part", width: percent, height: 8, rx: 2 }));
 }

@@ -17,7 +17,8 @@ export default async function environments(page) {
     view.list = chosen ? all.filter((environment) => environment.name === chosen) : all;
     if (chosen && !view.list.length) throw Object.assign(new Error(), { status: 404 });
     view.draw();
-    await Promise.all([loadGuests(view, chosen), ...view.list.filter((environment) => environment.reachable !== false).map((environment) => loadNodes(view, environment.name))]);
+    await Promise.all([loadGuests(view, chosen),
+      ...view.list.filter((environment) => environment.reachable !== false).map((environment) => loadNodes(view, environment.name))]);
     view.draw();
   };
   await view.load();
@@ -60,15 +61,19 @@ function body(view, chosen) {
 
 function card(view, environment) {
   const nodes = view.nodes.get(environment.name) ?? [];
-  const standing = environment.reachable === null ? badge("calm", "not looked at yet") : environment.reachable ? badge("approved", "answers") : badge("failed", "does not answer");
+  const standing = environment.reachable === null ? badge("calm", "not looked at yet") : environment.reachable ? badge("approved",
+    "answers") : badge("failed", "does not answer");
   return h("li.card", { "data-key": environment.name },
     h("div.badges", standing, environment.read_only && badge("calm", "read only"), environment.simulator && badge("calm", "simulator")),
     h("h2", h("a", { href: `#/environments/${environment.name}` }, t(environment.name))),
-    h("p.where", environment.pve_version && ["PVE ", t(environment.pve_version), " · "], environment.checked_at && ["looked at ", when(environment.checked_at)]),
+    h("p.where", environment.pve_version && ["PVE ", t(environment.pve_version), " · "],
+      environment.checked_at && ["looked at ", when(environment.checked_at)]),
     environment.error && h("p.error", t(environment.error)),
     nodes.length > 0 && h("ul.nodes", [...nodes].sort((a, b) => (a.node < b.node ? -1 : 1)).map((node) => h("li",
-      h("a", { href: `#/environments/${environment.name}/node/${node.node}` }, t(node.node)), " ", node.status === "online" ? null : badge("failed", t(node.status)),
-      h("span.gauge", h("span", "CPU"), meter("CPU", node.cpu)), h("span.gauge", h("span", "Memory"), meter("Memory", node.mem / node.maxmem))))));
+      h("a", { href: `#/environments/${environment.name}/node/${node.node}` }, t(node.node)), " ",
+        node.status === "online" ? null : badge("failed", t(node.status)),
+      h("span.gauge", h("span", "CPU"), meter("CPU", node.cpu)),
+        h("span.gauge", h("span", "Memory"), meter("Memory", node.mem / node.maxmem))))));
 }
 
 function matching(view) {
@@ -82,11 +87,15 @@ function guestList(view, chosen) {
   const shown = found.slice(0, most);
   return [
     h("form.filters", { role: "search", onsubmit: (event) => event.preventDefault() },
-      h("label", "Search ", h("input", { type: "search", id: "search", placeholder: "name, id, node, tag", autocomplete: "off", spellcheck: "false", oninput: (event) => { view.query = event.target.value; view.draw(); } })),
-      h("label", "State ", select({ onchange: (event) => { view.only = event.target.value; view.draw(); } }, [["", "all"], ["running", "running"], ["stopped", "stopped"], ["paused", "paused"]], view.only))),
-    h("p.muted", { role: "status" }, found.length === view.guests.length ? `${found.length} guests` : `${found.length} of ${view.guests.length} guests`, found.length > most && `; the first ${most} are shown`),
+      h("label", "Search ", h("input", { type: "search", id: "search", placeholder: "name, id, node, tag", autocomplete: "off",
+        spellcheck: "false", oninput: (event) => { view.query = event.target.value; view.draw(); } })),
+      h("label", "State ", select({ onchange: (event) => { view.only = event.target.value; view.draw(); } },
+        [["", "all"], ["running", "running"], ["stopped", "stopped"], ["paused", "paused"]], view.only))),
+    h("p.muted", { role: "status" }, found.length === view.guests.length ? `${found.length} guests`
+      : `${found.length} of ${view.guests.length} guests`, found.length > most && `; the first ${most} are shown`),
     h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Guests" }, h("table.guests",
-      h("thead", h("tr", ["Guest", "State", ...(chosen ? [] : ["Environment"]), "Node", "CPU", "Memory", "Tags"].map((name) => h("th", { scope: "col" }, name)))),
+      h("thead", h("tr", ["Guest", "State", ...(chosen ? [] : ["Environment"]), "Node", "CPU", "Memory",
+        "Tags"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", shown.map((guest) => guestRow(guest, chosen))))),
   ];
 }
@@ -94,10 +103,13 @@ function guestList(view, chosen) {
 function guestRow(guest, chosen) {
   const running = guest.status === "running";
   return h("tr", { "data-key": `${guest.environment}/${targetOf(guest)}` },
-    h("th", { scope: "row" }, h("a", { href: `#/environments/${guest.environment}/${targetOf(guest)}` }, t(guest.name ?? targetOf(guest))), " ", h("span.id", t(targetOf(guest)))),
-    h("td", badge(running ? "approved" : "calm", t(guest.status)), running && guest.uptime > 0 && h("span.muted", ` ${span(guest.uptime * 1000)}`), guest.template === 1 && h("span.muted", " template"),
+    h("th", { scope: "row" }, h("a", { href: `#/environments/${guest.environment}/${targetOf(guest)}` },
+      t(guest.name ?? targetOf(guest))), " ", h("span.id", t(targetOf(guest)))),
+    h("td", badge(running ? "approved" : "calm", t(guest.status)),
+      running && guest.uptime > 0 && h("span.muted", ` ${span(guest.uptime * 1000)}`), guest.template === 1 && h("span.muted", " template"),
       guest.lock && [" ", badge("medium", ["locked: ", t(guest.lock)])]),
     !chosen && h("td", t(guest.environment)), h("td", t(guest.node)),
-    h("td", running && meter("CPU", guest.cpu)), h("td", running && [meter("Memory", guest.mem / guest.maxmem), h("span.muted", ` ${bytes(guest.maxmem)}`)]),
+    h("td", running && meter("CPU", guest.cpu)),
+      h("td", running && [meter("Memory", guest.mem / guest.maxmem), h("span.muted", ` ${bytes(guest.maxmem)}`)]),
     h("td", String(guest.tags ?? "").split(";").filter(Boolean).map((tag) => [h("span.tag", t(tag)), " "])));
 }

@@ -8,7 +8,9 @@ function control(name, schema, given) {
   if (schema.enum) return select(props, [["", "–"], ...schema.enum.map((value) => [String(value), String(value)])], given ?? "");
   switch (schema.type) {
   case "boolean": return select(props, [["", "–"], ["true", "yes"], ["false", "no"]], given ?? "");
-  case "integer": case "number": return h("input", { ...props, type: "number", min: schema.minimum, max: schema.maximum, step: schema.type === "integer" ? 1 : "any", inputmode: "decimal" });
+  case "integer": case "number": return h("input",
+    { ...props, type: "number", min: schema.minimum, max: schema.maximum, step: schema.type === "integer" ? 1 : "any",
+    inputmode: "decimal" });
   case "array": case "object": return h("textarea", { ...props, rows: 2 });
   default: return /password/.test(name) ? h("input", { ...props, type: "password", autocomplete: "new-password" })
     : (schema.maxLength ?? 0) > 1024 ? h("textarea", { ...props, rows: 2 }) : h("input", { ...props, maxlength: schema.maxLength });
@@ -16,7 +18,8 @@ function control(name, schema, given) {
 }
 
 const hints = { array: "One on each line.", object: "As JSON." };
-const hint = (schema) => [schema.description && schema.description.charAt(0).toUpperCase() + schema.description.slice(1), hints[schema.type],
+const hint = (schema) => [schema.description && schema.description.charAt(0).toUpperCase() + schema.description.slice(1),
+  hints[schema.type],
   schema.minimum !== undefined && schema.maximum !== undefined && `${schema.minimum} to ${schema.maximum}`].filter(Boolean).join(" · ");
 
 /** What was typed, as the schema's type. What it does not understand is sent as it is: the agent says what is wrong. */
@@ -25,7 +28,8 @@ function parse(text, schema) {
   switch (schema.type) {
   case "boolean": return text === "true";
   case "integer": case "number": return number(text);
-  case "array": return text.split("\n").map((part) => part.trim()).filter(Boolean).map((part) => (["integer", "number"].includes(schema.items?.type) ? number(part) : part));
+  case "array": return text.split("\n").map((part) => part.trim()).filter(Boolean).map((part) => (["integer",
+    "number"].includes(schema.items?.type) ? number(part) : part));
   case "object": try { return JSON.parse(text); } catch { return text; }
   default: return text;
   }
@@ -33,12 +37,15 @@ function parse(text, schema) {
 
 export function actionForm(action, environment, target, query) {
   const { properties = {}, patternProperties = {}, required = [] } = action.params;
-  const one = (name) => h("div", { "data-field": name }, field([plain(name), required.includes(name) && h("span.required", " required")], control(name, properties[name], query.get(name)), { hint: hint(properties[name]) }));
+  const one = (name) => h("div", { "data-field": name },
+    field([plain(name), required.includes(name) && h("span.required", " required")],
+    control(name, properties[name], query.get(name)), { hint: hint(properties[name]) }));
   const names = Object.keys(properties);
   const further = names.filter((name) => !required.includes(name));
   const some = Object.values(patternProperties);
   const place = h("div", { id: "form-problem", tabindex: "-1" });
-  const details = (...content) => (required.length || further.length > 6 ? h("details", { open: further.length <= 6 }, h("summary", `${further.length} further settings`), content) : content);
+  const details = (...content) => (required.length || further.length > 6 ? h("details", { open: further.length <= 6 },
+    h("summary", `${further.length} further settings`), content) : content);
   return h("form.action", { novalidate: true, onsubmit: (event) => submit(event, { action, environment, target, place }) },
     h("p", `${action.summary}. `, risk(action.risk_level), " ", action.reason.charAt(0).toUpperCase() + action.reason.slice(1), "."),
     required.map(one),
@@ -72,7 +79,8 @@ async function submit(event, { action, environment, target, place }) {
   const button = event.submitter ?? form.querySelector("button");
   button.disabled = true;
   try {
-    const plan = await api("POST", "/v1/actions/plan", { environment, action: action.name, target, params, ...(reason && { reason }), ...(ticket && { approval_ticket: ticket }) });
+    const plan = await api("POST", "/v1/actions/plan",
+      { environment, action: action.name, target, params, ...(reason && { reason }), ...(ticket && { approval_ticket: ticket }) });
     location.hash = `#/plans/${plan.plan_id}`;
   } catch (problem) {
     button.disabled = false;

@@ -28,10 +28,13 @@ function body(view, names) {
     h("div", { id: "message" }, view.message?.()),
     may("freeze") && form(view, names),
     h("h2", "In force"),
-    freezes.length === 0 ? h("p.empty", "Nothing is frozen.") : h("ul.rows", freezes.map((freeze) => h("li", { "data-key": freeze.id ?? "file" },
-      h("strong", freeze.environment ? t(freeze.environment) : "Everything"), " by ", t(freeze.by), freeze.reason && [": ", reason(freeze.reason)],
+    freezes.length === 0 ? h("p.empty", "Nothing is frozen.") : h("ul.rows",
+      freezes.map((freeze) => h("li", { "data-key": freeze.id ?? "file" },
+      h("strong", freeze.environment ? t(freeze.environment) : "Everything"), " by ", t(freeze.by),
+        freeze.reason && [": ", reason(freeze.reason)],
       h("p.muted", "since ", exact(freeze.set_at), freeze.ends_at ? [" · ends ", when(freeze.ends_at)] : " · until it is lifted"),
-      freeze.id ? (may("unfreeze") || (isMe(freeze.by) && may("freeze"))) && lift(view, freeze) : h("p", "Set by a file on the agent's machine: remove the file to lift it.")))),
+      freeze.id ? (may("unfreeze") || (isMe(freeze.by) && may("freeze"))) && lift(view, freeze) : h("p",
+        "Set by a file on the agent's machine: remove the file to lift it.")))),
   ];
 }
 
@@ -43,7 +46,8 @@ function form(view, names) {
     if (!reason) { form.reason.setAttribute("aria-invalid", "true"); form.reason.focus(); return; }
     const ttl = Number(form.ttl.value);
     try {
-      await api("POST", "/v1/freeze", { reason, ...(form.environment.value && { environment: form.environment.value }), ...(ttl && { ttl }) });
+      await api("POST", "/v1/freeze", { reason, ...(form.environment.value && { environment: form.environment.value }),
+        ...(ttl && { ttl }) });
       form.reset();
       view.message = () => notice("good", h("p", "Frozen. No call that changes something leaves from now on."));
       await loadFreezes();

@@ -2,20 +2,26 @@
 import { bus, get } from "./api.js";
 import { badge, h, reason, risk, t, when, words } from "./dom.js";
 import { changeLine, rowsOf } from "./changes.js";
-import { isMe, loadInbox, may, state } from "./state.js";
+import { isMe, loadInbox, may, owns, state } from "./state.js";
 
 const details = new Map();
 let unknown = [];
+let ready = [];
 
 export default async function inbox(page) {
   const draw = () => { if (state.waiting) page.draw("Inbox", ...body()); };
   bus.addEventListener("inbox", () => { draw(); loadDetails(draw, page.signal); }, { signal: page.signal });
-  page.live((event) => event.kind.startsWith("operation."), async () => { await loadUnknown(); draw(); });
-  await Promise.all([loadInbox(), loadUnknown().then(draw)]);
+  page.live((event) => event.kind.startsWith("operation.") || event.kind.startsWith("plan."), async () => { await loadOthers(); draw(); });
+  await Promise.all([loadInbox(), loadOthers().then(draw)]);
 }
 
-async function loadUnknown() {
-  unknown = may("approve") ? (await get("/v1/operations?state=unknown&limit=50")).operations : [];
+/** Reads what else the caller may have to do: settle outcomes, apply what was approved. */
+async function loadOthers() {
+  [unknown, ready] = await Promise.all([
+    may("approve") ? get("/v1/operations?state=unknown&limit=50").then((answer) => answer.operations) : [],
+    may("change") ? get("/v1/plans?state=approved&limit=100").then((answer) => answer.plans.filter((plan) => owns(plan.requester)
+      && !plan.request.dry_run)) : [],
+  ]);
 }
 
 /** Reads what the plans on top would change. */
@@ -35,14 +41,18 @@ function body() {
   const given = (state.waiting ?? []).filter((plan) => plan.approvals.some((approval) => isMe(approval.approver)));
   const none = may("approve")
     ? h("div.empty", h("p", h("strong", "Nothing waits for you.")), h("p", "New requests appear here by themselves."))
-    : h("div.empty", h("p", "Your role does not approve plans. Plans that you asked for are under ", h("a", { href: "#/plans" }, "Plans"), "."));
+    : h("div.empty", h("p", "Your role does not approve plans. Plans that you asked for are under ",
+      h("a", { href: "#/plans" }, "Plans"), "."));
   return [
     h("h1", { tabindex: "-1" }, "Inbox"),
-    waiting.length > 0 && h("p.lead", waiting.length === 1 ? "One plan waits for your decision." : `${waiting.length} plans wait for your decision. The riskiest come first.`),
+    waiting.length > 0 && h("p.lead", waiting.length === 1 ? "One plan waits for your decision."
+      : `${waiting.length} plans wait for your decision. The riskiest come first.`),
     waiting.length ? h("ul.cards", { "aria-label": "Plans that wait for you" }, waiting.map(card)) : none,
     unknown.length > 0 && [h("h2", "Outcomes to settle"), h("ul.rows", unknown.map((operation) =>
-      h("li", { "data-key": operation.operation_id }, h("a", { href: `#/operations/${operation.operation_id}` }, words(operation.action), " ", t(operation.target)),
+      h("li", { "data-key": operation.operation_id },
+        h("a", { href: `#/operations/${operation.operation_id}` }, words(operation.action), " ", t(operation.target)),
         " in ", t(operation.environment), " ", badge("unknown"), h("p.muted", t(operation.message)))))],
+    ready.length > 0 && [h("h2", "Yours, ready to apply"), short(ready)],
     own.length > 0 && [h("h2", "Yours, waiting for others"), short(own)],
     given.length > 0 && [h("h2", "Approved by you, waiting for others"), short(given)],
   ];

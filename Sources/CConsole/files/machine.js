@@ -1,6 +1,6 @@
 // A guest or a node: load, actions, snapshots, plans, operations.
 import { actions, get, pages, read } from "./api.js";
-import { badge, bytes, exact, h, meter, notice, risk, select, show, span, svg, t, words } from "./dom.js";
+import { badge, bytes, exact, h, meter, notice, pairList, risk, select, span, svg, t, words } from "./dom.js";
 import { targetOf } from "./environments.js";
 import { operationRows } from "./operations.js";
 import { planRows } from "./plans.js";
@@ -20,8 +20,10 @@ export default async function machine(page) {
     view.draw();
   };
   const lists = () => Promise.all([
-    own("plans", async () => (await pages(`/v1/plans?environment=${environment}`, "plans", 1000)).filter((plan) => plan.request.target === target)),
-    own("operations", async () => (await pages(`/v1/operations?environment=${environment}`, "operations", 1000)).filter((operation) => operation.target === target)),
+    own("plans", async () => (await pages(`/v1/plans?environment=${environment}`, "plans",
+      1000)).filter((plan) => plan.request.target === target)),
+    own("operations", async () => (await pages(`/v1/operations?environment=${environment}`, "operations",
+      1000)).filter((operation) => operation.target === target)),
   ]);
   view.loadLoad = () => own("load", async () => (await read(environment, "read_metrics", target, { timeframe: view.frame })).data);
   const facts = () => Promise.all([
@@ -32,10 +34,9 @@ export default async function machine(page) {
   const kind = `${target.split("/")[0]}/`;
   await Promise.all([facts(), lists(), view.loadLoad(), own("catalogue", async () => (await actions()).filter((entry) =>
     entry.effect === "change" && !entry.name.startsWith("create_") && entry.targets.some((form) => form.startsWith(kind))))]);
-  page.live((event) => event.environment === environment && (event.kind.startsWith("plan.") || event.kind === "operation.ended" || event.kind === "operation.started"), async () => {
-    await lists();
-    await facts();
-  });
+  page.live((event) => event.environment === environment && /^(plan|operation)\.(?!progress)/.test(event.kind), lists);
+  // What is there is read from Proxmox VE, and each read is recorded.
+  page.live((event) => event.environment === environment && event.kind === "operation.ended", facts);
 }
 
 async function nodeFacts({ environment, target }) {
@@ -46,7 +47,7 @@ async function nodeFacts({ environment, target }) {
 }
 
 async function guestFacts({ environment, target }) {
-  const { result } = await get(`/v1/inventory?environment=${environment}`);
+  const { result } = await get(`/v1/inventory?environment=${environment}&fields=name,status,node,cpu,mem,disk,maxcpu,maxmem,maxdisk,uptime,template,lock`);
   const guest = result.data.find((row) => targetOf(row) === target);
   if (!guest) throw new Error("There is no such guest.");
   return guest;
@@ -56,16 +57,18 @@ function body(view) {
   const { environment, target, facts } = view;
   return [
     h("header.page",
-      facts && h("div.badges", badge(["running", "online"].includes(facts.status) ? "approved" : "calm", t(facts.status)), facts.template === 1 && badge("calm", "template"), facts.lock && badge("medium", ["locked: ", t(facts.lock)])),
+      facts && h("div.badges", badge(["running", "online"].includes(facts.status) ? "approved" : "calm", t(facts.status)),
+        facts.template === 1 && badge("calm", "template"), facts.lock && badge("medium", ["locked: ", t(facts.lock)])),
       h("h1", { tabindex: "-1" }, t(facts?.name ?? target)),
       h("p.where", t(target), " in ", h("a", { href: `#/environments/${environment}` }, t(environment)),
-        facts?.node && !view.isNode && [" on ", h("a", { href: `#/environments/${environment}/node/${facts.node}` }, t(facts.node))], facts?.uptime > 0 && ` · up ${span(facts.uptime * 1000)}`)),
+        facts?.node && !view.isNode && [" on ", h("a", { href: `#/environments/${environment}/node/${facts.node}` },
+          t(facts.node))], facts?.uptime > 0 && ` · up ${span(facts.uptime * 1000)}`)),
     view.problem && notice("bad", h("p", t(view.problem))),
     h("div.columns",
       facts && h("section", h("h2", "Load"), gauges(facts), picture(view)),
       view.catalogue.length > 0 && may("change") && covers(environment) && actionList(view),
       view.snapshots && snapshots(view),
-      view.config && h("section", h("h2", "Configuration"), h("details", h("summary", "Settings"), h("dl.params", Object.entries(view.config.config ?? {}).map(([name, value]) => [h("dt", t(name)), h("dd", show(value))])))),
+      view.config && h("section", h("h2", "Configuration"), h("details", h("summary", "Settings"), pairList(view.config.config ?? {}))),
       h("section", h("h2", "Plans"), view.plans.length ? planRows(view.plans.slice(0, 20)) : h("p.muted", "None.")),
       h("section", h("h2", "Operations"), view.operations.length ? operationRows(view.operations.slice(0, 20)) : h("p.muted", "None."))),
   ];
@@ -88,13 +91,17 @@ function picture(view) {
   const end = view.load?.at(-1)?.time ?? 1;
   const line = (share) => rows.map((row) => [row.time, share(row)]).filter(([, value]) => Number.isFinite(value))
     .map(([time, value]) => `${(300 * (time - begin) / Math.max(1, end - begin)).toFixed(1)},${(60 - 60 * Math.min(1, Math.max(0, value))).toFixed(1)}`).join(" ");
-  const mean = (share) => { const values = rows.map(share).filter(Number.isFinite); return values.length ? `${(100 * values.reduce((a, b) => a + b, 0) / values.length).toFixed(0)} %` : "not known"; };
+  const mean = (share) => { const values = rows.map(share).filter(Number.isFinite); return values.length
+    ? `${(100 * values.reduce((a, b) => a + b, 0) / values.length).toFixed(0)} %` : "not known"; };
   const cpu = (row) => row.cpu;
   return h("div.picture",
-    h("label", "Last ", select({ onchange: (event) => { view.frame = event.target.value; view.loadLoad(); } }, frames.map((frame) => [frame, frame]), view.frame)),
+    h("label", "Last ", select({ onchange: (event) => { view.frame = event.target.value; view.loadLoad(); } },
+      frames.map((frame) => [frame, frame]), view.frame)),
     rows.length < 2 ? h("p.muted", view.load ? "Proxmox VE has no figures for this time yet." : "Loading …")
-      : [svg("svg", { viewBox: "0 0 300 60", preserveAspectRatio: "none", role: "img", "aria-label": `Last ${view.frame}: CPU ${mean(cpu)}, memory ${mean(memory)} on average` },
-        svg("path", { class: "grid", d: "M0 15H300M0 30H300M0 45H300" }), svg("polyline", { class: "cpu", points: line(cpu) }), svg("polyline", { class: "memory", points: line(memory) })),
+      : [svg("svg", { viewBox: "0 0 300 60", preserveAspectRatio: "none", role: "img",
+        "aria-label": `Last ${view.frame}: CPU ${mean(cpu)}, memory ${mean(memory)} on average` },
+        svg("path", { class: "grid", d: "M0 15H300M0 30H300M0 45H300" }), svg("polyline", { class: "cpu", points: line(cpu) }),
+          svg("polyline", { class: "memory", points: line(memory) })),
       h("p.legend", h("span.cpu", "CPU"), " ", mean(cpu), " · ", h("span.memory", "Memory"), " ", mean(memory), " on average")]);
 }
 
@@ -102,7 +109,8 @@ function actionList(view) {
   const order = { low: 0, medium: 1, high: 2 };
   return h("section", h("h2", "Actions"), h("p.muted", "Each makes a plan first; nothing happens before it is applied."),
     h("ul.actions-list", [...view.catalogue].sort((a, b) => order[a.risk_level] - order[b.risk_level]).map((entry) =>
-      h("li", h("a", { href: requestHash(view.environment, view.target, entry.name), title: entry.summary }, words(entry.name)), entry.risk_level === "high" && [" ", risk("high")]))));
+      h("li", h("a", { href: requestHash(view.environment, view.target, entry.name), title: entry.summary }, words(entry.name)),
+        entry.risk_level === "high" && [" ", risk("high")]))));
 }
 
 function snapshots(view) {

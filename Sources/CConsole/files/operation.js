@@ -20,7 +20,8 @@ export default async function operationPage(page) {
   await view.load();
   page.live((event) => event.operation_id === id, view.load);
   // The log grows between events.
-  const timer = setInterval(() => { if (isOpen(view.operation) && document.visibilityState === "visible") view.load().catch(() => {}); }, 2000);
+  const timer = setInterval(() => { if (isOpen(view.operation)
+    && document.visibilityState === "visible") view.load().catch(() => {}); }, 2000);
   page.signal.addEventListener("abort", () => clearInterval(timer));
 }
 
@@ -30,6 +31,10 @@ async function readLog(id, view) {
       const log = await get(`/v1/operations/${id}/log?start=${view.start + view.lines.length}&limit=1000`);
       // Proxmox VE's words for a log that is empty as yet.
       if (log.lines.length === 1 && log.lines[0] === "no content") break;
+      if (!view.lines.length && log.total > view.start + longest) {
+        view.start = log.total - longest;
+        continue;
+      }
       view.lines.push(...log.lines);
       view.total = log.total;
       more = log.lines.length > 0 && view.start + view.lines.length < log.total;
@@ -44,7 +49,8 @@ async function readLog(id, view) {
 
 const outcomes = {
   succeeded: "It succeeded.", succeeded_with_warnings: "It succeeded, with warnings.", failed: "It failed.", cancelled: "It was cancelled.",
-  unknown: "Its outcome is not known. The agent sends nothing again and does not guess.", queued: "It waits for its turn.", running: "It is under way.",
+  unknown: "Its outcome is not known. The agent sends nothing again and does not guess.", queued: "It waits for its turn.",
+    running: "It is under way.",
 };
 
 function body(view) {
@@ -53,18 +59,22 @@ function body(view) {
   return [
     h("header.page", h("div.badges", badge(operation.state), operation.code && h("code", operation.code)),
       h("h1", { tabindex: "-1" }, words(operation.action), " ", t(operation.target)),
-      h("p.where", href ? h("a", { href }, t(operation.target)) : t(operation.target), " in ", t(operation.environment), " · asked by ", t(operation.requester), " · ",
+      h("p.where", href ? h("a", { href }, t(operation.target)) : t(operation.target), " in ", t(operation.environment),
+        " · asked by ", t(operation.requester), " · ",
         h("a", { href: `#/plans/${operation.plan_id}` }, "its plan"))),
     h("div", { id: "message", tabindex: "-1" }, view.message?.()),
-    h("section", h("h2", "Outcome"), h("p", { class: "outcome" }, h("strong", outcomes[operation.state]), " ", operation.message && operation.message !== "OK" && t(operation.message)),
+    h("section", h("h2", "Outcome"), h("p", { class: "outcome" }, h("strong", outcomes[operation.state]), " ",
+      operation.message && operation.message !== "OK" && t(operation.message)),
       progress(operation), operation.cancel_requested_by && h("p", "Asked to stop by ", t(operation.cancel_requested_by), "."),
       operation.upstream && h("p", "Proxmox VE said: ", t(operation.upstream.reason)),
       operation.cause && h("p", "Cause: ", t(operation.cause.detail)),
       drift("What stayed changed", operation.left), drift("What differed from the plan", operation.moved),
       operation.undo && undo(view), stop(view)),
     settle(view),
-    operation.data !== undefined && operation.data !== null && h("details", h("summary", "What the agent found"), h("pre", block(JSON.stringify(operation.data, null, 2)))),
-    h("section", h("h2", "Calls"), h("ol.calls", operation.steps.map((step) => h("li", stepBadge(step, operation), " ", h("code", step.call.method, " ", t(step.call.path)))))),
+    operation.data !== undefined && operation.data !== null && h("details", h("summary", "What the agent found"),
+      h("pre", block(JSON.stringify(operation.data, null, 2)))),
+    h("section", h("h2", "Calls"), h("ol.calls",
+      operation.steps.map((step) => h("li", stepBadge(step, operation), " ", h("code", step.call.method, " ", t(step.call.path)))))),
     h("section", h("h2", "Log"), log(view)),
     h("section", h("h2", "History"), h("ul.history",
       h("li", exact(operation.created_at), " accepted"), operation.started_at && h("li", exact(operation.started_at), " began"),
@@ -74,13 +84,15 @@ function body(view) {
 }
 
 /** What became of a call; while its task runs that is not known yet. */
-const stepBadge = ({ state }, operation) => (state === "done" ? badge("succeeded", "done") : state === "unknown" && isOpen(operation) ? badge("running", "sent") : badge(state));
+const stepBadge = ({ state }, operation) => (state === "done" ? badge("succeeded",
+  "done") : state === "unknown" && isOpen(operation) ? badge("running", "sent") : badge(state));
 
 function log(view) {
   if (view.logProblem && !view.lines.length) return h("p.muted", t(view.logProblem));
   if (!view.lines.length) return h("p.muted", "There is no log yet.");
   return [view.start > 0 && h("p.muted", `${view.start} earlier lines are not shown.`),
-    h("div.log", { tabindex: "0", role: "region", "aria-label": "Log of the task" }, h("ol", { start: view.start + 1 }, view.lines.map((line) => h("li", t(line)))))];
+    h("div.log", { tabindex: "0", role: "region", "aria-label": "Log of the task" },
+      h("ol", { start: view.start + 1 }, view.lines.map((line) => h("li", t(line)))))];
 }
 
 const drift = (title, fields) => fields?.length > 0 && [h("h3", title), h("ul", fields.map((entry) =>
@@ -114,14 +126,16 @@ function stop(view) {
     } catch (problem) { problemShown(view, problem); }
   };
   return h("details.confirm", h("summary", operation.state === "queued" ? "Cancel …" : "Stop its task …"),
-    h("p", operation.state === "queued" ? "Nothing has been sent yet: it ends without effect." : "Proxmox VE is asked to stop the task. What it has done so far stays."),
+    h("p", operation.state === "queued" ? "Nothing has been sent yet: it ends without effect."
+      : "Proxmox VE is asked to stop the task. What it has done so far stays."),
     h("button.reject", { type: "button", onclick: ask }, operation.state === "queued" ? "Cancel it" : "Stop the task"));
 }
 
 function settle(view) {
   const { operation } = view;
   if (operation.state !== "unknown") return null;
-  if (!may("approve") || !covers(operation.environment)) return h("section", h("h2", "Settle"), h("p", "An approver can settle it, after a look at Proxmox VE."));
+  if (!may("approve") || !covers(operation.environment)) return h("section", h("h2", "Settle"),
+    h("p", "An approver can settle it, after a look at Proxmox VE."));
   const submit = async (event) => {
     event.preventDefault();
     const outcome = event.submitter.value;
@@ -133,7 +147,8 @@ function settle(view) {
       await view.load();
     } catch (problem) { problemShown(view, problem); }
   };
-  return h("section", h("h2", "Settle"), h("p", "Look at Proxmox VE: its task list, the machine itself. What you say here changes the record, not the machine."),
+  return h("section", h("h2", "Settle"), h("p",
+    "Look at Proxmox VE: its task list, the machine itself. What you say here changes the record, not the machine."),
     h("form.decide", { "data-key": "settle", onsubmit: submit },
       field("How do you know?", h("textarea", { name: "reason", rows: 2, required: true, maxlength: 4096 })),
       h("div.actions", h("button.approve", { value: "succeeded" }, "It succeeded"), h("button.reject", { value: "failed" }, "It failed"))));

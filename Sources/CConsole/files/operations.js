@@ -11,13 +11,16 @@ export function progress(operation) {
   if (operation.queue_position) return h("p.muted", `Waits for its turn: ${operation.queue_position} before it.`);
   if (!isOpen(operation)) return null;
   const { percent, text } = operation.progress ?? {};
-  return h("div.progress", h("progress", { max: 100, value: percent, "aria-label": "Progress" }), h("span", percent !== undefined && `${percent} % `, text && t(text)));
+  return h("div.progress", h("progress", { max: 100, value: percent, "aria-label": "Progress" }),
+    h("span", percent !== undefined && `${percent} % `, text && t(text)));
 }
 
 export const operationRows = (operations) => h("ul.rows", operations.map((operation) => h("li", { "data-key": operation.operation_id },
-  h("a", { href: `#/operations/${operation.operation_id}` }, words(operation.action), " ", t(operation.target)), " ", badge(operation.state),
+  h("a", { href: `#/operations/${operation.operation_id}` }, words(operation.action), " ", t(operation.target)), " ",
+    badge(operation.state),
   progress(operation),
-  h("p.muted", t(operation.environment), " · ", t(operation.requester), " · ", operation.ended_at ? ["ended ", when(operation.ended_at)] : ["began ", when(operation.started_at ?? operation.created_at)],
+  h("p.muted", t(operation.environment), " · ", t(operation.requester), " · ",
+    operation.ended_at ? ["ended ", when(operation.ended_at)] : ["began ", when(operation.started_at ?? operation.created_at)],
     operation.state !== "succeeded" && operation.message && [" · ", t(operation.message)]))));
 
 export default async function operations(page) {

@@ -18,7 +18,8 @@ export const approvalText = ({ origin, plan, hash, decision, principal, reason }
   `proxmox-agent approval v1\nagent ${origin}\nplan ${plan}\nplan_hash ${hash}\ndecision ${decision}\nprincipal ${principal}\nreason ${JSON.stringify(reason)}\n`;
 
 async function assertion(options) {
-  const { rawId, response } = await navigator.credentials.get({ publicKey: { userVerification: "required", timeout: 120_000, ...options } });
+  const { rawId, response } = await navigator.credentials.get({ publicKey: { userVerification: "required", timeout: 120_000,
+    ...options } });
   return {
     credential_id: base64url(rawId), client_data: base64url(response.clientDataJSON),
     authenticator_data: base64url(response.authenticatorData), signature: base64url(response.signature),

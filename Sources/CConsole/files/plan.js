@@ -1,12 +1,14 @@
 // One plan: what it would do, and the decision about it.
 import { bus, get } from "./api.js";
-import { badge, block, exact, h, notice, now, plain, reason, risk, say, show, t, targetHash, when, words } from "./dom.js";
+import { badge, block, exact, h, notice, now, pairList, plain, reason, risk, say, show, t, targetHash, when, words } from "./dom.js";
 import { changeList, rowsOf } from "./changes.js";
 import { decisionPanel } from "./decide.js";
 
 const ends = {
-  approved: "It is approved.", rejected: "It was rejected.", cancelled: "It was cancelled.", expired: "It has expired.", stale: "What it was made on has changed since.",
-  denied: "Policy does not allow it.", applying: "It is being carried out.", applied: "It was carried out.", failed: "It failed.", unknown: "Its outcome is not known.",
+  approved: "It is approved.", rejected: "It was rejected.", cancelled: "It was cancelled.", expired: "It has expired.",
+    stale: "What it was made on has changed since.",
+  denied: "Policy does not allow it.", applying: "It is being carried out.", applied: "It was carried out.", failed: "It failed.",
+    unknown: "Its outcome is not known.",
 };
 
 export default async function planPage(page) {
@@ -16,7 +18,8 @@ export default async function planPage(page) {
   view.load = async () => {
     const plan = await get(`/v1/plans/${id}`);
     const before = view.plan;
-    if (before && (before.state !== plan.state || before.approvals.length !== plan.approvals.length || before.plan_hash !== plan.plan_hash)) {
+    if (before && (before.state !== plan.state || before.approvals.length !== plan.approvals.length
+      || before.plan_hash !== plan.plan_hash)) {
       view.message = changedMessage(before, plan, view.mine);
     }
     view.mine = false;
@@ -33,11 +36,12 @@ export default async function planPage(page) {
     document.getElementById("message")?.focus();
   };
   await view.load();
-  page.live((event) => event.plan_id === id || event.kind === "policy.replaced", view.load);
+  page.live((event) => event.plan_id === id, view.load);
   bus.addEventListener("freezes", draw, { signal: page.signal });
   // A plan that nobody decides about ends by itself.
   const timer = setInterval(() => {
-    if (["awaiting_approval", "approved"].includes(view.plan.state) && Date.parse(view.plan.expires_at) < now()) view.load().catch(() => {});
+    if (["awaiting_approval", "approved"].includes(view.plan.state)
+      && Date.parse(view.plan.expires_at) < now()) view.load().catch(() => {});
   }, 5000);
   page.signal.addEventListener("abort", () => clearInterval(timer));
 }
@@ -61,10 +65,13 @@ function body(view) {
   const live = ["awaiting_approval", "approved"].includes(plan.state);
   return [
     h("header.page",
-      h("div.badges", badge(plan.state), risk(decision.risk_level), preview.irreversible && badge("high", "cannot be taken back"), request.dry_run && badge("calm", "dry run")),
+      h("div.badges", badge(plan.state), risk(decision.risk_level), preview.irreversible && badge("high", "cannot be taken back"),
+        request.dry_run && badge("calm", "dry run")),
       h("h1", { tabindex: "-1" }, words(request.action), " ", t(nameOf(plan))),
-      h("p.where", href ? h("a", { href }, t(request.target)) : t(request.target), " in ", t(request.environment), observed.node && [" on ", t(observed.node)],
-        observed.status && [" · ", t(observed.status)], observed.lock && [" · locked (", t(observed.lock), ")"], live && [" · expires ", when(plan.expires_at)])),
+      h("p.where", href ? h("a", { href }, t(request.target)) : t(request.target), " in ", t(request.environment),
+        observed.node && [" on ", t(observed.node)],
+        observed.status && [" · ", t(observed.status)], observed.lock && [" · locked (", t(observed.lock), ")"],
+          live && [" · expires ", when(plan.expires_at)])),
     h("div", { id: "message", tabindex: "-1", "aria-live": "assertive" }, view.message?.()),
     h("div.plan",
       h("div.facts", what(plan), asked(plan), reaches(plan), checks(preview), calls(preview), found(observed), history(plan),
@@ -106,14 +113,16 @@ function asked(plan) {
     h("p", t(plan.requester), " asked ", when(plan.created_at), "."),
     asked.reason ? h("blockquote", block(asked.reason)) : h("p.muted", "No reason was given."),
     asked.approval_ticket && h("p", "Ticket ", t(asked.approval_ticket)),
-    h("p", decision.allowed === false ? h("strong", "Denied: ") : plan.requires.approvals > 0 ? "Needs approval: " : "Needs no approval: ", t(decision.reason), "."),
+    h("p", decision.allowed === false ? h("strong",
+      "Denied: ") : plan.requires.approvals > 0 ? "Needs approval: " : "Needs no approval: ", t(decision.reason), "."),
     h("p", "Rules: ", decision.rules.map((rule) => [h("code", t(rule)), " "])));
 }
 
 function reaches({ decision, preview }) {
   const tags = new Map(preview.subjects.map((subject) => [subject.role + subject.name, subject]));
   return section("What it reaches", h("ul.reaches", decision.subjects.map((subject) => h("li",
-    h("code", t(subject.name)), " ", h("span.muted", subject.role), " ", (tags.get(subject.role + subject.name)?.tags ?? []).map((tag) => [h("span.tag", t(tag)), " "]),
+    h("code", t(subject.name)), " ", h("span.muted", subject.role), " ",
+      (tags.get(subject.role + subject.name)?.tags ?? []).map((tag) => [h("span.tag", t(tag)), " "]),
     subject.rules?.length > 0 && [" matched by ", subject.rules.map((rule) => [h("code", t(rule)), " "])]))));
 }
 
@@ -128,15 +137,16 @@ function checks(preview) {
 
 function calls(preview) {
   return section("Exact calls to Proxmox VE", h("ol.calls", preview.calls.map((call) => h("li", h("code", call.method, " ", t(call.path)),
-    Object.keys(call.params).length > 0 && h("dl.params", Object.entries(call.params).map(([name, value]) => [h("dt", t(name)), h("dd", show(value))]))))));
+    Object.keys(call.params).length > 0 && pairList(call.params)))));
 }
 
 function found(observed) {
-  return h("details", h("summary", "The state it is based on"), h("dl.params", Object.entries(observed).map(([name, value]) => [h("dt", t(name)), h("dd", show(value))])));
+  return h("details", h("summary", "The state it is based on"), pairList(observed));
 }
 
 function history(plan) {
-  const word = (entry, verb) => h("li", exact(entry.at), " ", t(entry.approver), ` ${verb}`, entry.assurance && entry.assurance !== "verified" && ` (${entry.assurance})`,
+  const word = (entry, verb) => h("li", exact(entry.at), " ", t(entry.approver), ` ${verb}`,
+    entry.assurance && entry.assurance !== "verified" && ` (${entry.assurance})`,
     entry.reason && [": ", reason(entry.reason)], entry.ticket && [" · ticket ", t(entry.ticket)]);
   return section("History",
     h("ul.history",

@@ -3,12 +3,15 @@ import { get } from "./api.js";
 import { badge, h, reason, risk, select, t, when } from "./dom.js";
 import { title } from "./inbox.js";
 
-const states = ["awaiting_approval", "approved", "applying", "applied", "failed", "unknown", "denied", "rejected", "cancelled", "expired", "stale"];
+const states = ["awaiting_approval", "approved", "applying", "applied", "failed", "unknown", "denied", "rejected", "cancelled",
+  "expired", "stale"];
 
 /** Rows for a list of plans. */
 export const planRows = (plans) => h("ul.rows", plans.map((plan) => h("li", { "data-key": plan.plan_id },
-  h("a", { href: `#/plans/${plan.plan_id}` }, title(plan)), " ", badge(plan.state), " ", risk(plan.decision.risk_level), plan.request.dry_run && [" ", badge("calm", "dry run")],
-  h("p.muted", t(plan.request.environment), plan.summary.node && [" · ", t(plan.summary.node)], " · ", t(plan.requester), " ", when(plan.created_at), plan.request.reason && [" · ", reason(plan.request.reason)]))));
+  h("a", { href: `#/plans/${plan.plan_id}` }, title(plan)), " ", badge(plan.state), " ", risk(plan.decision.risk_level),
+    plan.request.dry_run && [" ", badge("calm", "dry run")],
+  h("p.muted", t(plan.request.environment), plan.summary.node && [" · ", t(plan.summary.node)], " · ", t(plan.requester), " ",
+    when(plan.created_at), plan.request.reason && [" · ", reason(plan.request.reason)]))));
 
 /** Selects that change the query of the address. */
 export function filters(page, base, lists) {
@@ -19,7 +22,8 @@ export function filters(page, base, lists) {
     location.hash = `${base}${query.size ? `?${query}` : ""}`;
   };
   return h("form.filters", { onsubmit: (event) => event.preventDefault() }, Object.entries(lists).map(([name, { label, values }]) =>
-    h("label", label, " ", select({ name, onchange: go(name) }, [["", "all"], ...values.map((value) => [value, value.replace(/_/g, " ")])], page.query.get(name) ?? ""))));
+    h("label", label, " ", select({ name, onchange: go(name) },
+      [["", "all"], ...values.map((value) => [value, value.replace(/_/g, " ")])], page.query.get(name) ?? ""))));
 }
 
 /** A list with pages: reads the newest again when `wants` accepts an event. */

@@ -5,7 +5,8 @@ import { actionForm } from "./forms.js";
 import { environmentNames } from "./plans.js";
 
 /** The address of an action's form. */
-export const requestHash = (environment, target, action, params = {}) => `#/request?${new URLSearchParams({ environment, target, action, ...params })}`;
+export const requestHash = (environment, target, action,
+  params = {}) => `#/request?${new URLSearchParams({ environment, target, action, ...params })}`;
 
 export default async function requestPage(page) {
   const [environment, target, name] = ["environment", "target", "action"].map((key) => page.query.get(key) ?? "");
@@ -41,7 +42,9 @@ function chooser(catalogue, names, environment, target) {
   explain(catalogue[0]?.name);
   return h("form.action", { onsubmit: choose, novalidate: true }, h("div.grid",
     field("Environment", select({ name: "environment" }, names.map((name) => [name, name]), environment)),
-    field("Action", select({ name: "action", onchange: (event) => explain(event.target.value) }, catalogue.map((action) => [action.name, words(action.name)]))),
-    field("Target", h("input", { name: "target", value: target, autocomplete: "off", spellcheck: "false", "aria-describedby": "target-forms" }))),
+    field("Action", select({ name: "action", onchange: (event) => explain(event.target.value) },
+      catalogue.map((action) => [action.name, words(action.name)]))),
+    field("Target", h("input", { name: "target", value: target, autocomplete: "off", spellcheck: "false",
+      "aria-describedby": "target-forms" }))),
   forms, place, h("div.actions", h("button.approve", "Go on")));
 }

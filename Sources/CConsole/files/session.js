@@ -39,7 +39,8 @@ export function drawSignIn(main, message, done) {
     message && notice("warn", h("p", message)),
     place,
     h("form", { onsubmit: withText },
-      field("Your token or one-time code", h("input", { name: "secret", type: "password", autocomplete: "current-password", spellcheck: "false" })),
+      field("Your token or one-time code", h("input",
+        { name: "secret", type: "password", autocomplete: "current-password", spellcheck: "false" })),
       h("button.approve", "Sign in")),
     available() && h("p", h("button", { type: "button", onclick: passkey }, "Sign in with a passkey")),
     h("p.muted", "What you type goes to the agent once, and is not kept in this browser. A session ends after 30 minutes without use.")));

@@ -20,7 +20,8 @@ const levels = { high: 0, medium: 1, low: 2 };
 
 /** Whether the caller's approval is what a plan waits for. */
 export const awaitsMe = (plan) =>
-  plan.state === "awaiting_approval" && may("approve") && !state.session.shared && covers(plan.request.environment) && !isMe(plan.requester) &&
+  plan.state === "awaiting_approval" && may("approve") && !state.session.shared && covers(plan.request.environment)
+    && !isMe(plan.requester) &&
   !plan.approvals.some((approval) => isMe(approval.approver)) && Date.parse(plan.expires_at) > now();
 
 const changed = (name) => bus.dispatchEvent(new CustomEvent(name));
