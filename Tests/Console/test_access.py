@@ -117,6 +117,7 @@ def test_on_a_phone_it_is_found_understood_and_approved(agent, person):
     expect(page.get_by_text("is deleted")).to_be_in_viewport()
     page.get_by_role("link", name="Decide").tap()
     expect(page.get_by_label("Reason")).to_be_in_viewport()
+    expect(page.get_by_role("link", name="Decide")).to_be_hidden()
     page.get_by_label("Type sandbox to approve").fill("sandbox")
     approve = alice.decision.get_by_role("button", name="Approve")
     approve.tap()

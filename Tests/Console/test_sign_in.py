@@ -32,6 +32,8 @@ def test_signing_out_ends_the_session(agent, person):
     alice.go("#/account")
     alice.page.get_by_role("button", name="Sign out").click()
     alice.heading("Sign in")
+    expect(alice.page.get_by_role("navigation")).to_be_hidden()
+    expect(alice.page.get_by_role("button", name="Menu")).to_be_hidden()
     alice.page.reload()
     alice.heading("Sign in")
 

@@ -38,6 +38,10 @@ export default async function planPage(page) {
   await view.load();
   page.live((event) => event.plan_id === id, view.load);
   bus.addEventListener("freezes", draw, { signal: page.signal });
+  // The link to the decision is of no use where that is in sight.
+  const sight = new IntersectionObserver(([entry]) => document.body.classList.toggle("at-decision", entry.isIntersecting));
+  sight.observe(document.getElementById("decision"));
+  page.signal.addEventListener("abort", () => { sight.disconnect(); document.body.classList.remove("at-decision"); });
   // A plan that nobody decides about ends by itself.
   const timer = setInterval(() => {
     if (["awaiting_approval", "approved"].includes(view.plan.state)
