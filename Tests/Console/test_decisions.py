@@ -179,3 +179,29 @@ def test_an_auditor_finds_an_approval_in_the_log(agent, person):
     expect(records).to_have_count(1)
     records.locator("summary").click()
     expect(records).to_contain_text(plan["plan_hash"])
+
+
+def test_from_a_plan_to_its_records(agent, person):
+    plan = agent.plan("stop_vm", "vm/102")
+    agent.decide("alice", plan)
+    agent.plan("stop_vm", "vm/101")
+    otto = person().sign_in("otto").open_plan(plan)
+    otto.page.get_by_role("link", name="Its records in the audit log").click()
+    otto.heading("Audit")
+    records = otto.page.locator("ul.records > li")
+    expect(records).to_have_count(2)
+    assert [text.split()[1] for text in records.all_inner_texts()] == ["approve", "plan"]
+    otto.page.get_by_label("Kind").select_option("approve")
+    expect(records).to_have_count(1)
+    expect(records).to_contain_text("alice")
+
+
+def test_the_rules_in_force_are_shown(agent, person):
+    carol = person().sign_in("carol")
+    carol.go("#/policy").heading("Policy")
+    rules = carol.page.get_by_role("listitem")
+    expect(rules.filter(has_text="keep-nas")).to_contain_text("the storage of all others")
+    expect(rules.filter(has_text="two-for-production")).to_contain_text("2 approvals")
+    agent.config["policy"]["rules"].append({"id": "new-one", "effect": "deny", "targets": ["vm/103"]})
+    agent.reload()
+    expect(rules.filter(has_text="new-one")).to_contain_text("vm/103")

@@ -2,69 +2,103 @@
 import { get, getText } from "./api.js";
 import { block, exact, h, notice, select, t } from "./dom.js";
 
-const step = 500;
+// How many numbers of records are looked at in one step, how many steps one search takes, and how many records are enough.
+const step = 1000;
+const steps = 25;
+const enough = 200;
 
 export default async function audit(page) {
-  const view = { head: null, records: [], from: 0, checkpoint: undefined, query: "", kind: "", message: null };
+  const filter = new URLSearchParams([...page.query].filter(([name]) => ["kind", "principal", "plan_id"].includes(name)));
+  const view = { filter, head: null, records: [], from: 0, to: 0, checkpoint: undefined, query: "" };
   view.draw = () => page.draw("Audit", ...body(view));
+  view.older = async () => {
+    for (let i = 0, found = 0; i < steps && view.from > 0 && found < enough; i += 1) {
+      const begin = Math.max(0, view.from - step);
+      const records = await range(filter, begin, view.from);
+      view.records.unshift(...records);
+      view.from = begin;
+      found += records.length;
+    }
+    view.draw();
+  };
   let reading = false;
-  view.newest = async () => {
+  view.newer = async () => {
     if (reading) return;
     reading = true;
-    try { await newest(); } finally { reading = false; }
-  };
-  const newest = async () => {
-    view.head = await get("/v1/audit/head");
-    const after = view.records.at(-1)?.seq ?? Math.max(0, view.head.seq - step);
-    if (!view.records.length) view.from = after;
-    view.records.push(...await range(after, Infinity));
+    try {
+      view.head = await get("/v1/audit/head");
+      view.records.push(...await range(filter, view.to, view.head.seq));
+      view.to = view.head.seq;
+    } finally { reading = false; }
     view.draw();
   };
-  view.older = async () => {
-    const begin = Math.max(0, view.from - step);
-    view.records.unshift(...await range(begin, view.from));
-    view.from = begin;
-    view.draw();
-  };
-  await view.newest();
+  view.head = await get("/v1/audit/head");
+  view.from = view.to = view.head.seq;
+  await view.older();
   try { view.checkpoint = await getText("/v1/audit/checkpoint"); } catch { view.checkpoint = null; }
   view.draw();
-  page.live(() => true, view.newest);
+  page.live(() => true, view.newer);
   // Who may read the log may not always listen to events.
-  const timer = setInterval(() => { if (document.visibilityState === "visible") view.newest().catch(() => {}); }, 10_000);
+  const timer = setInterval(() => { if (document.visibilityState === "visible") view.newer().catch(() => {}); }, 10_000);
   page.signal.addEventListener("abort", () => clearInterval(timer));
 }
 
-/** Records after one number, up to and with another. */
-async function range(after, end) {
+/** Records after one number, up to and with another, that the filter accepts. */
+async function range(filter, after, end) {
   const records = [];
   for (let next = after; next !== null && next < end; ) {
-    const answer = await get(`/v1/audit?after=${next}&limit=${Math.min(1000, end - next)}`);
+    const query = new URLSearchParams(filter);
+    query.set("after", next);
+    query.set("limit", Math.min(1000, end - next));
+    const answer = await get(`/v1/audit?${query}`);
     records.push(...answer.records);
+    if (answer.records.at(-1)?.seq >= end) break;
     next = answer.next ?? null;
   }
   return records.filter((record) => record.seq <= end);
 }
 
+const known = ["read", "plan", "refuse", "approve", "reject", "queue", "apply_intent", "apply", "cancel", "resolve", "freeze", "unfreeze",
+  "expire", "void", "config", "auth_failures", "log"];
+
 function body(view) {
   const wanted = view.query.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = view.records.filter((record) => (!view.kind || record.kind === view.kind)
-    && (!wanted.length || wanted.every((word) => JSON.stringify(record).toLowerCase().includes(word)))).reverse();
-  const kinds = [...new Set(view.records.map((record) => record.kind))].sort();
+  const matches = (record) => { const text = JSON.stringify(record).toLowerCase(); return wanted.every((word) => text.includes(word)); };
+  const found = (wanted.length ? view.records.filter(matches) : [...view.records]).reverse();
   return [
     h("h1", { tabindex: "-1" }, "Audit"),
-    h("section.chain", h("h2", "Chain"), h("p", `${view.head.seq} records; the newest has the hash `,
-      h("code.hash", view.head.hash)), linked(view.records), checkpoint(view.checkpoint)),
-    h("h2", "Records"),
-    h("form.filters", { role: "search", onsubmit: (event) => event.preventDefault() },
-      h("label", "Search ", h("input", { type: "search", placeholder: "plan, person, machine, code", autocomplete: "off",
-        spellcheck: "false", oninput: (event) => { view.query = event.target.value; view.draw(); } })),
-      h("label", "Kind ", select({ onchange: (event) => { view.kind = event.target.value; view.draw(); } },
-        [["", "all"], ...kinds.map((kind) => [kind, kind.replace(/_/g, " ")])], view.kind))),
-    h("p.muted", { role: "status" }, `${found.length} of the ${view.records.length} records after number ${view.from}`),
-    h("ul.rows.records", found.slice(0, 500).map(row)),
+    h("section.chain", h("h2", "Chain"), h("p", `${view.head.seq} records; the newest has the hash `, h("code.hash", view.head.hash)),
+      linked(view.records), checkpoint(view.checkpoint)),
+    h("h2", "Records"), search(view),
+    h("p.muted", { role: "status" }, `${found.length} records from number ${view.from + 1} on`, wanted.length > 0 && ` with ${view.query}`),
+    h("ul.rows.records", found.slice(0, 500).map(row)), found.length > 500 && h("p.muted", "The newest 500 are shown: narrow the search."),
     view.from > 0 && h("p", h("button", { type: "button", onclick: () => view.older() }, "Older records")),
   ];
+}
+
+function search(view) {
+  const { filter } = view;
+  const kinds = [...new Set([...known, ...view.records.map((record) => record.kind)])].sort();
+  const find = (event) => {
+    event.preventDefault();
+    const query = new URLSearchParams();
+    for (const name of ["kind", "principal", "plan_id"]) {
+      const value = event.target.elements[name].value.trim();
+      if (value) query.set(name, value);
+    }
+    location.hash = query.size ? `#/audit?${query}` : "#/audit";
+  };
+  const typed = (event) => { view.query = event.target.value; view.draw(); };
+  return h("form.filters", { role: "search", onsubmit: find },
+    h("label", "Search ", h("input", { type: "search", placeholder: "any word of a record", autocomplete: "off",
+      spellcheck: "false", oninput: typed })),
+    h("label", "Kind ", select({ name: "kind", onchange: (event) => event.target.form.requestSubmit() },
+      [["", "all"], ...kinds.map((kind) => [kind, kind.replace(/_/g, " ")])], filter.get("kind") ?? "")),
+    h("label", "Principal ", h("input", { name: "principal", value: filter.get("principal") ?? "", autocomplete: "off",
+      spellcheck: "false" })),
+    h("label", "Plan ", h("input", { name: "plan_id", value: filter.get("plan_id") ?? "", placeholder: "pln_…", autocomplete: "off",
+      spellcheck: "false" })),
+    h("button", "Find"));
 }
 
 /** Whether each record that is here names the one before it. */

@@ -3,6 +3,7 @@ import { bus, get } from "./api.js";
 import { badge, block, exact, h, notice, now, pairList, plain, reason, risk, say, show, t, targetHash, when, words } from "./dom.js";
 import { changeList, rowsOf } from "./changes.js";
 import { decisionPanel } from "./decide.js";
+import { may } from "./state.js";
 
 const ends = {
   approved: "It is approved.", rejected: "It was rejected.", cancelled: "It was cancelled.", expired: "It has expired.",
@@ -158,7 +159,8 @@ function history(plan) {
       plan.approvals.map((approval) => word(approval, "approved")),
       plan.rejection && word(plan.rejection, "rejected"),
       plan.ended_at && h("li", exact(plan.ended_at), " ", ends[plan.state] ?? words(plan.state)),
-      plan.operation_id && h("li", h("a", { href: `#/operations/${plan.operation_id}` }, "Its operation"))),
+      plan.operation_id && h("li", h("a", { href: `#/operations/${plan.operation_id}` }, "Its operation")),
+      may("audit") && h("li", h("a", { href: `#/audit?plan_id=${plan.plan_id}` }, "Its records in the audit log"))),
     h("details", h("summary", "Numbers and hashes"), h("dl.params",
       h("dt", "plan"), h("dd", h("code", plan.plan_id)), h("dt", "plan hash"), h("dd", h("code", plan.plan_hash)),
       h("dt", "request hash"), h("dd", h("code", plan.request_hash)), h("dt", "policy"), h("dd", h("code", t(plan.policy_version))))));
