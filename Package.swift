@@ -72,6 +72,7 @@ let agent: [Target] = [
     .target(name: "Signatures", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
     .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict + optimised),
     .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
+    .target(name: "TransparencyLog", dependencies: [crypto], swiftSettings: strict + optimised),
     .target(name: "AgentAudit", dependencies: ["AgentModel", "StrictJSON", crypto], swiftSettings: strict),
     .target(
         name: "AgentService", dependencies: ["AgentModel", "AgentPolicy", "AgentAudit", "StrictJSON", logging],
@@ -132,6 +133,7 @@ let agent: [Target] = [
     .testTarget(
         name: "AgentModelTests", dependencies: ["AgentModel", "AgentTestSupport", "StrictJSON"],
         exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(name: "TransparencyLogTests", dependencies: ["TransparencyLog", crypto], swiftSettings: strict),
     .testTarget(
         name: "AgentPolicyTests", dependencies: ["AgentPolicy", "AgentModel", "AgentTestSupport", "StrictJSON"],
         exclude: ["Golden"], swiftSettings: strict),
