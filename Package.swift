@@ -87,6 +87,10 @@ let agent: [Target] = [
         ],
         swiftSettings: strict),
     .target(
+        name: "Notifications",
+        dependencies: ["AgentService", "AgentModel", "HTTPMessage", "StrictJSON", crypto, httpTypes],
+        swiftSettings: strict),
+    .target(
         name: "AgentMCP",
         dependencies: ["AgentAPI", "AgentService", "AgentModel", "HTTPMessage", "StrictJSON", httpTypes],
         swiftSettings: strict),
@@ -106,7 +110,7 @@ let agent: [Target] = [
         name: "proxmox-agent",
         dependencies: [
             "AgentAPI", "AgentAudit", "AgentMCP", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
-            "CProcess", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "PVEPlanning", "PVESimulator",
+            "CProcess", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "Notifications", "PVEPlanning", "PVESimulator",
             "ProxmoxVE", "StrictJSON", "SystemFile", "SystemService", "SystemThread", crypto, httpTypes, logging,
             system,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -160,6 +164,13 @@ let agent: [Target] = [
         ],
         swiftSettings: strict),
     .testTarget(
+        name: "NotificationsTests",
+        dependencies: [
+            "Notifications", "AgentModel", "AgentService", "AgentTestSupport", "CurlHTTP", "HTTPMessage", "StrictJSON",
+            "WireTestSupport", crypto, httpTypes,
+        ],
+        exclude: ["Golden"], swiftSettings: strict),
+    .testTarget(
         name: "AgentStorageTests",
         dependencies: [
             "AgentStorage", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "SQLite", "StrictJSON",
@@ -194,7 +205,7 @@ let agent: [Target] = [
         name: "EndToEndTests",
         dependencies: [
             "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
-            "AgentTestSupport", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "PVEPlanning", "PVESimulator",
+            "AgentTestSupport", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "Notifications", "PVEPlanning", "PVESimulator",
             "ProxmoxVE", "SimulatorTestSupport", "StrictJSON", "WireTestSupport", httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),

@@ -46,6 +46,7 @@ package struct APIExchange: Sendable {
         case .operation: throw ServiceError(.operationNotFound, "there is no operation \(JSON.string(text).shown)")
         case .freeze: throw ServiceError(.notFound, "there is no freeze \(JSON.string(text).shown)")
         case .session: throw ServiceError(.notFound, "you have no session \(JSON.string(text).shown)")
+        case .notification: throw ServiceError(.notFound, "there is no notification \(JSON.string(text).shown)")
         }
     }
 

@@ -125,6 +125,17 @@ enum Envelopes {
                 "ttl": Schema.integer(1...2_592_000).described("seconds until it ends by itself"),
             ], optional: ["environment", "ttl"], isOpen: false))
 
+    static let notifications = Component(
+        "NotificationPage", page("notifications", Views.notification.schema))
+    static let notificationTest = Component(
+        "NotificationTest",
+        Schema.object(["target": Schema.text.described("the destination's id in the configuration")], isOpen: false))
+    static let notificationTested = Component(
+        "NotificationTestResult",
+        Schema.object(
+            ["target": .text, "delivered": .boolean, "error": Schema.text.described("why it was not delivered")],
+            optional: ["error"]))
+
     static let audit = Component(
         "AuditPage",
         Schema.object([
@@ -143,7 +154,8 @@ enum Envelopes {
     /// All of them, in the order of the document.
     static let all: [Component] = [
         health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, resolve,
-        freezes, lifted, freeze, audit, auditHead, policy, rpcAnswer, sessions, signIn, signInCode,
+        freezes, lifted, freeze, notifications, notificationTest, notificationTested, audit, auditHead, policy, rpcAnswer,
+        sessions, signIn, signInCode,
     ]
 
     // MARK: The Model Context Protocol

@@ -117,7 +117,10 @@ package enum OpenAPI {
         let names = path.split(separator: "/").filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
         guard !names.isEmpty else { return [:] }
         let kind: RecordID.Kind =
-            path.hasPrefix("/v1/operations") ? .operation : path.hasPrefix("/v1/sessions") ? .session : .plan
+            path.hasPrefix("/v1/operations")
+            ? .operation
+            : path.hasPrefix("/v1/sessions")
+                ? .session : path.hasPrefix("/v1/notifications") ? .notification : .plan
         return [
             "parameters": .array(
                 names.map {
@@ -239,8 +242,8 @@ package enum OpenAPI {
             Views.step.component, Views.partial.component, Views.cause.component, Views.progress.component,
             Views.drift.component,
             Views.gap.component,
-            Views.upstream.component, Views.freeze.component, Views.identity.component, Views.session.component,
-            Views.rule.component,
+            Views.upstream.component, Views.freeze.component, Views.notification.component, Views.identity.component,
+            Views.session.component, Views.rule.component,
             Views.action.component, Views.environment.component,
             ("Problem", Problem.schema),
         ] + Envelopes.all.map { ($0.name, $0.form) } + Envelopes.requests

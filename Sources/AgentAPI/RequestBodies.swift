@@ -77,6 +77,20 @@ struct ResolveRequest {
     }
 }
 
+/// A request to try a destination out.
+struct NotificationTest {
+    let target: String
+
+    /// Of `POST /v1/notifications/test`: `{target}`.
+    init(body: JSONObject) throws(ServiceError) {
+        var reader = ObjectReader(body)
+        let target = reader.string("target")
+        reader.require("target", "a destination's id in the configuration")
+        try reader.close()
+        self.target = target ?? ""
+    }
+}
+
 extension ObjectReader {
     fileprivate mutating func reason() -> String? {
         parsed("reason", "text of 1 to 4096 characters") {

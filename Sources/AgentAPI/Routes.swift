@@ -255,6 +255,24 @@ package struct Route: Sendable {
             gives: [.json(Envelopes.policy.schema, "the rules, beside what the catalogue says")],
             "the policy rules in force", Handlers.policy),
         Route(
+            .get, "/v1/notifications", "list_notifications", .read, needs: .approve,
+            query: [
+                .init("target", .line, "only those to this destination"), .state(QueuedNotice.State.self), .environment,
+                .limit(1...500, 100), .before(.notification),
+            ], gives: [.json(Envelopes.notifications.schema, "a page of notifications")],
+            fails: [.unknownEnvironment, .storeUnavailable], "notifications on their way and given up, newest first",
+            Handlers.notifications),
+        Route(
+            .post, "/v1/notifications/test", "test_notification", .change, needs: .approve,
+            body: Envelopes.notificationTest.schema,
+            gives: [.json(Envelopes.notificationTested.schema, "what became of it")],
+            fails: .storing + [.notFound], "send a test to one destination now", Handlers.testNotification),
+        Route(
+            .post, "/v1/notifications/{id}/retry", "retry_notification", .change, needs: .approve,
+            gives: [.json(Views.notification.schema, "the notification, which waits again")],
+            fails: .storing + [.notFound], "try a notification again that waits or was given up",
+            Handlers.retryNotification),
+        Route(
             .get, "/v1/audit", "list_audit_records", .read, needs: .audit,
             query: [
                 .init("after", .recordNumber, "`next` of the page before"), .limit(1...1000, 100),

@@ -19,6 +19,8 @@ package enum AuditKind: String, Sendable, Hashable, CaseIterable {
     case config
     /// A session of the console began or ended, or a one-time code for a sign-in was made.
     case session
+    /// A notification was tried out, tried again by hand, or given up.
+    case notify
     /// Failed authentications of one source and minute.
     case authFailures = "auth_failures"
     /// The writer's own events: opened, continued after rotation, set a torn line aside.

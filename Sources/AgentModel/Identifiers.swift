@@ -142,6 +142,7 @@ package struct RecordID: Sendable, Hashable, CustomStringConvertible {
         case operation = "op_"
         case freeze = "frz_"
         case session = "ses_"
+        case notification = "ntf_"
     }
 
     package let description: String

@@ -100,6 +100,11 @@ package struct Policy: Sendable, Hashable {
         rules.filter { $0.hidesSettings(in: environment, from: caller) }.map { "rule:\($0.id)" }
     }
 
+    /// Whether a rule denies settings in the environment to anybody. For texts whose readers are not known.
+    package func hidesAnything(in environment: EnvironmentName) -> Bool {
+        rules.contains { $0.hidesSettings(in: environment) }
+    }
+
     /// The first tag or pool that a guest loses and that a rule of that environment names, with the rule.
     private func ruledLoss(of reach: Reach, in environment: EnvironmentSettings) -> (name: String, rule: String)? {
         for loss in reach.losses {

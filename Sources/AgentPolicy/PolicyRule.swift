@@ -66,8 +66,13 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
 
     /// Whether it denies the caller a read of settings in that environment.
     func hidesSettings(in environment: EnvironmentName, from caller: Caller) -> Bool {
+        hidesSettings(in: environment) && concerns(environment, caller)
+    }
+
+    /// Whether it denies anybody a read of settings in that environment.
+    func hidesSettings(in environment: EnvironmentName) -> Bool {
         effect == .deny && scope.actions?.isDisjoint(with: ActionCatalog.settingReads) == false
-            && concerns(environment, caller)
+            && scope.environments?.contains(environment) ?? true
     }
 
     /// Whether the rule covers only some subjects.

@@ -133,7 +133,7 @@ extension AgentEvent {
             )
         case .unfreeze: return (.freezeLifted, object(["freeze_id": result?["freeze_id"]]))
         case .config: return (.policyReplaced, object(["policy_version": result?["policy_version"]]))
-        case .read, .session, .authFailures, .log, .void: return nil
+        case .read, .session, .authFailures, .notify, .log, .void: return nil
         }
     }
 

@@ -11,6 +11,7 @@ package final class ControlPlane: Sendable {
     package let freezes: FreezeService
     package let reads: ReadService
     package let events: EventFeed
+    package let notices: NoticeService
     package let idempotency: IdempotencyService
     /// What this installation is called.
     package let installation: Installation
@@ -21,13 +22,14 @@ package final class ControlPlane: Sendable {
     /// `key` is the installation's. Hashes and sealed secrets are valid only under the same key.
     package init(
         managedEnvironments: [ManagedEnvironment], ports: Ports, rules: Rules = Rules(), key: InstallationKey,
-        limits: Limits = Limits()
+        limits: Limits = Limits(), noticeLimits: NoticeLimits = NoticeLimits()
     ) {
         let digest = PlanDigest(key: key)
         access = AccessControl(managedEnvironments, rules)
         audited = AuditedStore(ports)
         installation = ports.installation
         events = EventFeed(audited, access)
+        notices = NoticeService(audited, access, events, noticeLimits)
         registry = OperationRegistry(ports, limits)
         freezes = FreezeService(audited, access)
         idempotency = IdempotencyService(audited, access, limits, digest)

@@ -26,8 +26,12 @@ package final class EventFeed: Sendable {
         package let isEnd: Bool
     }
 
+    private struct Follower {
+        weak var value: (any EventFollower)?
+    }
+
     private struct State {
-        weak var follower: (any EventFollower)?
+        var followers: [Follower] = []
         /// The records that were searched for voided ones: those behind the first number, up to the second.
         var searched: (low: UInt64, high: UInt64)?
         var voided: Set<UInt64> = []
@@ -39,16 +43,21 @@ package final class EventFeed: Sendable {
 
     init(_ audited: AuditedStore, _ access: AccessControl) {
         (self.audited, self.access) = (audited, access)
-        audited.watermark.whenSettled { [weak self] in self?.follower?.recordsSettled() }
+        audited.watermark.whenSettled { [weak self] in self?.followers.forEach { $0.recordsSettled() } }
     }
 
-    private var follower: (any EventFollower)? { state.withLock { $0.follower } }
+    private var followers: [any EventFollower] { state.withLock { $0.followers.compactMap(\.value) } }
 
-    /// From now on tells `follower`, and nobody else, of new events.
-    package func follow(by follower: any EventFollower) { state.withLock { $0.follower = follower } }
+    /// From now on tells `follower` too of new events, as long as it is there.
+    package func follow(by follower: any EventFollower) {
+        state.withLock { state in
+            state.followers.removeAll { $0.value == nil }
+            state.followers.append(Follower(value: follower))
+        }
+    }
 
     /// Tells of something of which there is no record.
-    package func tell(_ event: AgentEvent) { follower?.happened(event) }
+    package func tell(_ event: AgentEvent) { followers.forEach { $0.happened(event) } }
 
     /// Which events a caller gets who wants those of an environment, of some kinds or of a plan.
     package func filter(

@@ -12,4 +12,6 @@ package enum Observation: Sendable {
     case recorded(AuditKind)
     /// The audit log did not take a record.
     case unrecorded
+    /// A notification was sent to a destination, which took it or did not.
+    case notified(String, isDelivered: Bool)
 }

@@ -165,6 +165,8 @@ package struct StoreTally: Sendable, Hashable {
     package var operations: [OperationState: Int] = [:]
     /// When the oldest plan that awaits approval was made.
     package var oldestAwaiting: Date?
+    /// By destination; those without a notice that waits or was given up are missing.
+    package var notices: [String: NoticeTally] = [:]
 
     package init() {}
 }
@@ -201,6 +203,14 @@ package protocol StoreReader {
     func freezes() -> [Freeze]
     /// `nil` until the first write that has one.
     var mark: AuditMark? { get }
+    func notice(_ id: RecordID) -> QueuedNotice?
+    func notices(_ filter: NoticeFilter) -> [QueuedNotice]
+    /// How many notices match; ignores `before` and `limit`.
+    func countNotices(_ filter: NoticeFilter) -> Int
+    /// The oldest notice that waits for a destination.
+    func nextNotice(for target: String) -> QueuedNotice?
+    /// The record up to which notices were made from the audit log.
+    var noticePosition: UInt64? { get }
 }
 
 /// What a body of ``PlanStore/write(_:)`` works with. Valid only inside that body.
@@ -218,6 +228,15 @@ package protocol StoreTransaction: StoreReader {
     /// Removes the freeze of the same party and scope.
     func remove(_ freeze: Freeze)
     func put(_ mark: AuditMark)
+    /// Adds the notice unless its destination has one of the same key. Returns whether it was added.
+    func add(_ notice: QueuedNotice) -> Bool
+    /// Replaces the notice with its id, which keeps its place.
+    func put(_ notice: QueuedNotice)
+    func putNoticePosition(_ seq: UInt64?)
+    /// Gives up all that wait for other destinations than these.
+    func giveUpNotices(except targets: Set<String>, _ why: String, at now: Date)
+    /// Removes those that ended long ago, and all but the newest of each destination.
+    func pruneNotices(_ limits: NoticeLimits, at now: Date)
     /// Removes plans and operations that ended before `date`, and all but the newest `count` of the ended rest of each.
     /// Keeps unknown outcomes and what is under way. Removes idempotent requests from before `requestsBefore`.
     func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date)

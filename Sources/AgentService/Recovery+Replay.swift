@@ -97,7 +97,8 @@ extension Recovery {
         case .resolve: return operation.map { $0.state == .unknown } ?? false
         // Only a refusal of a queued operation. Other refusals may name an operation, but change nothing.
         case .refuse: return operation?.state == .queued && entry.leaves != nil
-        case .read, .apply, .config, .session, .authFailures, .log, .void, .freeze, .unfreeze: return false
+        case .read, .apply, .config, .session, .authFailures, .notify, .log, .void, .freeze, .unfreeze:
+            return false
         }
     }
 }

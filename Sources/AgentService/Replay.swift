@@ -74,7 +74,7 @@ struct Replay: Sendable {
             if let upid = entry.event.result?["upid"]?.string.flatMap(UPID.init) { tasks.append(upid) }
             entries.append(entry)
         case .approve, .reject, .cancel, .refuse, .queue, .resolve, .expire: entries.append(entry)
-        case .read, .config, .session, .authFailures: break
+        case .read, .config, .session, .authFailures, .notify: break
         }
     }
 

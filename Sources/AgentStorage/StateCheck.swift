@@ -40,6 +40,8 @@ extension StatePlace {
             report.lines.append("of an older version: freezes and mark are looked at when the agent has opened it")
             return report
         }
+        let waiting = records.countNotices(NoticeFilter(state: .waiting))
+        report.lines.append("notifications: \(records.countNotices(NoticeFilter())), \(waiting) waiting")
         let mark = records.mark
         report.lines.append(mark.map { "audit log: settled to \($0.settled), head \($0.head)" } ?? "audit log: no mark")
         return report
@@ -89,6 +91,7 @@ extension StoreRecords {
             look { _ = summaries(PlanFilter(), bytes: .max) }
             look { _ = summaries(OperationFilter(), bytes: .max) }
             look { _ = freezes() }
+            look { _ = notices(NoticeFilter()) }
             look { _ = mark }
         }
         failure = nil

@@ -7,7 +7,7 @@ package struct StateSchema: Sendable {
     /// Each step is SQL that migrates the version before it to the next. Never edit a released step.
     package var steps: [String]
 
-    package static let current = StateSchema(steps: [first, summaries, freezesOfSetters, installation])
+    package static let current = StateSchema(steps: [first, summaries, freezesOfSetters, installation, notices])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
 
@@ -82,6 +82,18 @@ package struct StateSchema: Sendable {
     /// The id of the installation, which copies of the state have too.
     private static let installation = """
         INSERT INTO meta VALUES ('installation', lower(hex(randomblob(8))));
+        """
+
+    /// Notifications on their way, and the audit record up to which they were made.
+    private static let notices = """
+        CREATE TABLE notices (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, target TEXT NOT NULL,
+            key TEXT NOT NULL, state TEXT NOT NULL, environment TEXT, queued_at INTEGER NOT NULL,
+            next_at INTEGER NOT NULL, attempts INTEGER NOT NULL, ended_at INTEGER, error TEXT,
+            document TEXT NOT NULL, UNIQUE (target, key)
+        ) STRICT;
+        CREATE INDEX notices_state ON notices (target, state, number);
+        CREATE TABLE notice_position (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
         """
 }
 

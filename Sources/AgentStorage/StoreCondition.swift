@@ -35,6 +35,13 @@ struct SQLCondition {
         add(before: filter.before, in: "operations")
     }
 
+    init(_ filter: NoticeFilter) {
+        add("target = ?", filter.target.map { .text($0) })
+        add("state = ?", filter.state.map { .text($0.rawValue) })
+        add(filter.environments)
+        add(before: filter.before, in: "notices")
+    }
+
     private mutating func add(_ term: String, _ value: Value?) {
         guard let value else { return }
         terms.append(term)

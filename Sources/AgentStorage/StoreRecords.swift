@@ -30,7 +30,7 @@ final class StoreRecords {
     }
 
     /// Applies `read` to each row; empty after a failure. The first column identifies the row in errors.
-    private func records<T>(
+    func records<T>(
         _ table: String, _ sql: String, _ values: [Value] = [], _ read: ([Value]) throws(RowDecodingError) -> T
     ) -> [T] {
         var found: [T] = []
@@ -90,7 +90,7 @@ final class StoreRecords {
         }
     }
 
-    private static func document<T: Stored>(_ type: T.Type, _ value: Value) throws(RowDecodingError) -> T {
+    static func document<T: Stored>(_ type: T.Type, _ value: Value) throws(RowDecodingError) -> T {
         guard let text = value.text else { throw RowDecodingError(detail: "its document is no text") }
         let json: JSON
         // PVE's answers may themselves have the parser's full depth.

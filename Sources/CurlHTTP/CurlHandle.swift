@@ -27,6 +27,7 @@ struct CurlError: Error, Sendable, Hashable {
     let raw: UnsafeMutableRawPointer
     private let errorText: UnsafeMutablePointer<CChar>
     private var headers: UnsafeMutablePointer<curl_slist>?
+    private var recipients: UnsafeMutablePointer<curl_slist>?
 
     /// `curl_easy_init`.
     init() throws(CurlError) {
@@ -35,11 +36,13 @@ struct CurlError: Error, Sendable, Hashable {
         unsafe errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
         unsafe errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
         unsafe headers = nil
+        unsafe recipients = nil
     }
 
     deinit {
         unsafe curl_easy_cleanup(raw)
         unsafe curl_slist_free_all(headers)
+        unsafe curl_slist_free_all(recipients)
         unsafe errorText.deallocate()
     }
 
@@ -104,13 +107,24 @@ struct CurlError: Error, Sendable, Hashable {
 
     /// Header lines in libcurl's form: `Name: value`, `Name;` for an empty value, `Name:` to remove one.
     mutating func setHeaders(_ lines: [String]) throws(CurlError) {
-        for line in lines {
-            guard let longer = unsafe curl_slist_append(headers, line) else {
-                throw CurlError(CURLE_OUT_OF_MEMORY, operation: "curl_slist_append")
-            }
-            unsafe headers = longer
-        }
+        for line in lines { unsafe headers = try Self.appending(line, to: headers) }
         try unsafe set(CURLOPT_HTTPHEADER, pointer: headers)
+    }
+
+    /// Those who get a mail: `<name@host>`.
+    mutating func setRecipients(_ addresses: [String]) throws(CurlError) {
+        for address in addresses { unsafe recipients = try Self.appending(address, to: recipients) }
+        try unsafe set(CURLOPT_MAIL_RCPT, pointer: recipients)
+    }
+
+    /// The list with a copy of `text` at its end. A failure leaves the list as it was.
+    @unsafe private static func appending(
+        _ text: String, to list: UnsafeMutablePointer<curl_slist>?
+    ) throws(CurlError) -> UnsafeMutablePointer<curl_slist>? {
+        guard let longer = unsafe curl_slist_append(list, text) else {
+            throw CurlError(CURLE_OUT_OF_MEMORY, operation: "curl_slist_append")
+        }
+        return unsafe longer
     }
 
     private func check(_ code: CURLcode, _ option: CURLoption) throws(CurlError) {
@@ -152,13 +166,18 @@ extension CurlHandle {
 
         try set(CURLOPT_SSLCERT, configuration.identity?.certificateFile)
         try set(CURLOPT_SSLKEY, configuration.identity?.keyFile)
+        try unsafe apply(configuration.trust, pin: pin)
+    }
+
+    /// How the server must prove its identity.
+    @unsafe func apply(_ trust: ServerTrust, pin: UnsafeMutableRawPointer?) throws(CurlError) {
         // With a wrong passphrase, OpenSSL does not ask for one on the terminal and block the loop's thread.
         try set(CURLOPT_KEYPASSWD, "")
         // Seconds until a changed file of authorities is read again.
         try set(CURLOPT_CA_CACHE_TIMEOUT, 300)
         try set(CURLOPT_SSL_VERIFYPEER, 1)
         try set(CURLOPT_SSL_VERIFYHOST, 2)
-        switch configuration.trust {
+        switch trust {
         case .system:
             // With a directory beside the file, libcurl reads all authorities again for each connection, which delays
             // the other environments.

@@ -83,7 +83,7 @@ extension ConfigReading {
             }
     }
 
-    private func trust(_ reader: inout ObjectReader) -> ServerTrust {
+    func trust(_ reader: inout ObjectReader) -> ServerTrust {
         var trust = ServerTrust.system
         section("tls", &reader) { tls in
             let file = tls.string("ca_file")

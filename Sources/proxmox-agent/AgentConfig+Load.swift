@@ -82,6 +82,7 @@ struct ConfigReading {
         let environments = ConfigNames("name", of: object["environments"])
         principals(&reader, &config, in: environments)
         section("metrics", &reader) { scrapeToken(&$0, &config) }
+        notify(&reader, &config, in: environments)
         let names = ConfigNames("id", of: object["principals"], or: [Principal.shared.id])
         section("policy", &reader) { config.policy = Policy(rules: rules(&$0, in: environments, by: names)) }
         reader.refuseUnknown()

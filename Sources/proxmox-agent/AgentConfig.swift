@@ -95,6 +95,8 @@ struct AgentConfig: Sendable {
     var principals: [Holder] = []
     /// The credentials of principals that no file names; see ``Demonstration``.
     var demonstration: [Credentials] = []
+    /// Where people are told what happens.
+    var notify: [NotifyTarget] = []
     /// The digest of the token that may read figures; `nil` if none is set.
     var scrapeToken: CredentialDigest?
     var policy = Policy()
@@ -156,6 +158,26 @@ extension AgentConfig {
         ("metrics.token_sha256", "the SHA-256 of the token for GET /metrics; without one, loopback needs none"),
         ("metrics.token_env", "or the variable that holds the token"),
         ("metrics.token_file", "or the file that does; $CREDENTIALS_DIRECTORY is understood"),
+        ("notify[].id", "a destination's name, 1 to 64 of A-Z a-z 0-9 _ -; required"),
+        ("notify[].kind", "webhook, ntfy, gotify, slack, discord, mattermost or email; required"),
+        ("notify[].url", "its address, https:// or http:// for loopback; not for slack, discord, mattermost, email"),
+        ("notify[].url_env", "or the variable that holds it, where the address is itself a secret"),
+        ("notify[].url_file", "or the file that does; $CREDENTIALS_DIRECTORY is understood"),
+        ("notify[].secret_env", "webhook: the variable with the secret that signs, whsec_…; several while one changes"),
+        ("notify[].secret_file", "or the file that holds it"),
+        ("notify[].token_env", "gotify, ntfy: the variable with the token"),
+        ("notify[].token_file", "or the file that holds it"),
+        ("notify[].server", "email: smtp://host:587, in clear on loopback without tls, or smtps://host:465; required"),
+        ("notify[].from", "email: the sender's address; required"),
+        ("notify[].to", "email: up to 20 addresses; required"),
+        ("notify[].username", "email: the name to sign in with at the server; none"),
+        ("notify[].password_env", "email: the variable with its password"),
+        ("notify[].password_file", "or the file that holds it"),
+        ("notify[].tls.ca_file", "PEM file of the authority to trust instead of the system's"),
+        ("notify[].tls.fingerprint_sha256", "or the certificate's SHA-256, AA:BB:…; not for email"),
+        ("notify[].events", "what is told there; what somebody has to act on"),
+        ("notify[].environments", "of which environments; of all"),
+        ("notify[].min_risk", "low, medium or high: the least risk of plans and operations that are told; low"),
         ("policy.rules[].id", "the rule's name in decisions, 1 to 64 of a-z 0-9 - _ .; required"),
         ("policy.rules[].effect", "deny or require_approval; required"),
         ("policy.rules[].approvals", "how many approvals require_approval asks for, 1 to 10; 1"),

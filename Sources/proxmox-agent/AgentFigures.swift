@@ -28,6 +28,8 @@ final class AgentFigures: Sendable {
     let decisions = Tally(MetricNames.decisions)
     let operationTime = Tally(
         MetricNames.operationTime, TimeBounds("1.0", "5.0", "15.0", "60.0", "300.0", "1800.0", "7200.0"))
+    let noticesSent = Tally(MetricNames.noticesSent)
+    let noticeFailures = Tally(MetricNames.noticeFailures)
     let callTime: HistogramTable
     let callErrors: CounterTable
     let auditRecords = CounterTable(
@@ -74,6 +76,7 @@ final class AgentFigures: Sendable {
         case .refused(let code): Self.codes[code].map { refusals.add(at: $0) }
         case .recorded(let kind): Self.kinds[kind].map { auditRecords.add(at: $0) }
         case .unrecorded: auditFailures.add()
+        case .notified(let target, let isDelivered): (isDelivered ? noticesSent : noticeFailures).add([target])
         }
     }
 

@@ -48,6 +48,7 @@ final class AgentMeter: Meter {
         figures.callTime.write(to: &text)
         figures.callErrors.write(to: &text)
         environments.write(to: &text)
+        writeNotices(tally, to: &text)
         writeAudit(to: &text)
         writeStore(isUp: tally != nil, to: &text)
         writeProcess(to: &text)
@@ -88,6 +89,26 @@ final class AgentMeter: Meter {
         text.write(MetricNames.oldestAwaiting, Int(max(0, min(age, 1e9))))
         text.write(
             MetricNames.operations, OperationState.allCases.map { ([$0.rawValue], tally.operations[$0] ?? 0) })
+    }
+
+    /// Each destination of the configuration has its row from the start.
+    private func writeNotices(_ tally: StoreTally?, to text: inout Exposition) {
+        figures.noticesSent.write(to: &text)
+        figures.noticeFailures.write(to: &text)
+        guard let tally else { return }
+        let now = Date()
+        let rows = Set(service.notices.targets).union(tally.notices.keys).sorted().map { target in
+            (target: target, tally: tally.notices[target] ?? NoticeTally())
+        }
+        guard !rows.isEmpty else { return }
+        text.write(MetricNames.noticesWaiting, rows.map { ([$0.target], $0.tally.waiting) })
+        text.write(MetricNames.noticesDead, rows.map { ([$0.target], $0.tally.dead) })
+        text.write(
+            MetricNames.oldestNotice,
+            rows.map { row in
+                let age = row.tally.oldestWaiting.map { now.timeIntervalSince($0) } ?? 0
+                return ([row.target], Int(max(0, min(age, 1e9))))
+            })
     }
 
     private func writeAudit(to text: inout Exposition) {

@@ -25,7 +25,8 @@ struct ProxmoxAgent: AsyncParsableCommand {
                 name: "Client",
                 subcommands: [
                     PlansCommand.self, PlanCommand.self, ApproveCommand.self, RejectCommand.self, CancelCommand.self,
-                    OperationsCommand.self, OperationCommand.self, FreezeCommand.self, SignInCodeCommand.self,
+                    OperationsCommand.self, OperationCommand.self, FreezeCommand.self, NotifyCommand.self,
+                    SignInCodeCommand.self,
                     MCPCommand.self,
                 ])
         ],

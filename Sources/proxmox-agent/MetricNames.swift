@@ -56,6 +56,22 @@ enum MetricNames {
         "proxmox_agent_environment", .info, ["environment", "pve_version", "simulator"],
         "What PVE said that it is, at the last probe that it answered")
 
+    // MARK: Notifications
+
+    static let noticesSent = MetricFamily(
+        "proxmox_agent_notifications_sent", .counter, ["target"], "Notifications that their destination took")
+    static let noticeFailures = MetricFamily(
+        "proxmox_agent_notification_failures", .counter, ["target"],
+        "Tries to deliver a notification that failed; most are tried again")
+    static let noticesWaiting = MetricFamily(
+        "proxmox_agent_notifications_waiting", .gauge, ["target"], "Notifications that are not delivered yet")
+    static let noticesDead = MetricFamily(
+        "proxmox_agent_notifications_dead", .gauge, ["target"],
+        "Notifications that were given up, and that nobody has sent again")
+    static let oldestNotice = MetricFamily(
+        "proxmox_agent_notification_oldest_age_seconds", .gauge, ["target"],
+        "Age of the oldest notification that is not delivered yet; 0 if none is")
+
     // MARK: Audit log and state
 
     static let auditRecords = MetricFamily(
@@ -100,7 +116,8 @@ enum MetricNames {
 
     static let all = [
         requests, requestTime, inFlight, httpRefusals, authFailures, refusals, decisions, plans, oldestAwaiting,
-        operations, operationTime, freezes, isFrozen, callTime, callErrors, isUp, probedAt, environment, auditRecords,
+        operations, operationTime, freezes, isFrozen, callTime, callErrors, isUp, probedAt, environment, noticesSent,
+        noticeFailures, noticesWaiting, noticesDead, oldestNotice, auditRecords,
         auditFailures, auditSync, auditQueue, auditHead, auditFault, storeUp, storeCommit, storeWrites, storeQueue,
         diskFree, diskFloor, certificateEnd, build, cpu, resident, virtual, openFiles, maxFiles, startedAt,
     ]

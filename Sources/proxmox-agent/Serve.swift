@@ -17,7 +17,8 @@ struct Serve: AsyncParsableCommand {
         discussion: """
             Reads the configuration, opens the audit log and listens. SIGTERM and SIGINT stop it: it takes no more \
             requests, finishes those that run within 10 seconds, and exits with 0. SIGHUP opens the audit log anew, reads \
-            the configuration again and puts its principals, policy rules and TLS certificates in force.
+            the configuration again and puts its principals, policy rules, destinations of notifications and TLS certificates \
+            in force.
 
             Callers are principals with tokens or client certificates of their own, or share the one token in the variable \
             PROXMOX_AGENT_API_TOKEN. With neither the agent starts, but every /v1 route answers 503.

@@ -28,6 +28,7 @@ final class Agent: Sendable {
     private let events: EventStreams
     private let authenticator: Authenticator
     private let upstreams: PVEConnections
+    private let noticeWays: NoticeWays
     private let failures: AuthFailures
     private let figures: AgentFigures
     /// The configuration that was last read and valid.
@@ -82,6 +83,12 @@ final class Agent: Sendable {
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
         }
+        noticeWays = try NoticeWays()
+        do throws(ServiceError) {
+            try await service.notices.serve(config, through: noticeWays, of: service.installation)
+        } catch {
+            throw StartError("notifications cannot be begun: \(error.detail)")
+        }
         // On a full disk the agent could only refuse everything, so it does not start.
         do throws(ServiceError) { try await service.noteHead() } catch { throw StartError(error.detail) }
         audit.serve()
@@ -114,6 +121,8 @@ final class Agent: Sendable {
         async let drained: Void = service.drain(within: limit * 0.8)
         await server.shutdown(within: limit)
         await drained
+        await service.notices.stop()
+        await noticeWays.shutdown()
         await upstreams.shutdown(within: max(.zero, deadline - .now))
         await failures.drain()
         do throws(AuditError) { try await audit.close() } catch { log.error("\(error)") }
@@ -175,6 +184,11 @@ final class Agent: Sendable {
                     "policy": "\(new.policy.version)",
                 ])
         }
+        do throws(ServiceError) {
+            try await service.notices.serve(new, through: noticeWays, of: service.installation)
+        } catch {
+            log.error("destinations of notifications not taken over: \(error.detail)")
+        }
         if let tls = new.tls {
             server.replace(tls)
             figures.certificateEnd.withLock { if $0 != nil { $0 = tls.validity.upperBound } }
@@ -235,8 +249,9 @@ final class Agent: Sendable {
             try await service.voidOrphans()
             try await service.workflow.expireDue()
             try await service.workflow.prune()
+            try await service.notices.check(auditFault: audit.distrust)
         } catch {
-            log.error("plans cannot be expired: \(error.detail)")
+            log.error("regular work on the state failed: \(error.detail)")
         }
         await failures.flush()
     }
@@ -258,6 +273,27 @@ private func freeze(standingFor path: String, _ now: Date) -> Freeze? {
     return Freeze(
         id: nil, environment: nil, reason: "the file \(path) is there; it ends when that is removed", by: "file",
         party: "file", setAt: now, endsAt: nil)
+}
+
+extension NoticeService {
+    /// Serves the destinations of a configuration from now on.
+    fileprivate func serve(
+        _ config: AgentConfig, through ways: NoticeWays, of installation: Installation
+    ) async throws(ServiceError) {
+        try await serve(
+            config.notify.map(\.subscription),
+            through: ways.courier(to: config.notify, of: installation, hasConsole: config.hasConsole))
+    }
+}
+
+extension FileAuditSink {
+    /// What is wrong with the log itself, rather than with the disk below it.
+    fileprivate var distrust: String? {
+        switch faultCause {
+        case .changed, .chain: fault.map { "\($0)" }
+        case .full, .unusable, nil: nil
+        }
+    }
 }
 
 /// Why the agent cannot start.

@@ -51,6 +51,7 @@ struct RightsTests {
         case "POST /v1/plans/{id}/approvals":
             return (path, nil, ["decision": "approve", "plan_hash": .string(String(repeating: "0", count: 64))])
         case "POST /v1/operations/{id}/resolve": return (path, nil, ["outcome": "failed", "reason": "looked"])
+        case "POST /v1/notifications/test": return (path, nil, ["target": "nobody"])
         case "POST /v1/freeze": return (path, nil, ["environment": .string(environment), "reason": "test"])
         case "GET /v1/tasks/status":
             return (

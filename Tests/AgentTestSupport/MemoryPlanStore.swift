@@ -49,6 +49,20 @@ package final class MemoryPlanStore: PlanStore {
         func remove(_ freeze: Freeze) { frozen.removeAll { freeze.replaces($0) } }
         func put(_ mark: AuditMark) { self.mark = mark }
 
+        private var queue = MemoryNotices()
+        func notice(_ id: RecordID) -> QueuedNotice? { queue.notice(id) }
+        func notices(_ filter: NoticeFilter) -> [QueuedNotice] { queue.notices(filter) }
+        func countNotices(_ filter: NoticeFilter) -> Int { queue.count(filter) }
+        func nextNotice(for target: String) -> QueuedNotice? { queue.next(for: target) }
+        var noticePosition: UInt64? { queue.position }
+        func add(_ notice: QueuedNotice) -> Bool { queue.add(notice) }
+        func put(_ notice: QueuedNotice) { queue.put(notice) }
+        func putNoticePosition(_ seq: UInt64?) { queue.position = seq }
+        func giveUpNotices(except targets: Set<String>, _ why: String, at now: Date) {
+            queue.giveUp(except: targets, why, at: now)
+        }
+        func pruneNotices(_ limits: NoticeLimits, at now: Date) { queue.prune(limits, at: now) }
+
         func freezes() -> [Freeze] {
             func key(_ freeze: Freeze) -> (String, Date, String) {
                 (freeze.environment?.description ?? "", freeze.setAt, freeze.party)
@@ -97,6 +111,7 @@ package final class MemoryPlanStore: PlanStore {
             tally.plans = Dictionary(grouping: all, by: \.state).mapValues(\.count)
             tally.operations = Dictionary(grouping: operations(OperationFilter()), by: \.state).mapValues(\.count)
             tally.oldestAwaiting = all.last { $0.state == .awaitingApproval }?.createdAt
+            tally.notices = queue.tally
             return tally
         }
 

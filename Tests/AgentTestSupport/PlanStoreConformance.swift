@@ -30,6 +30,7 @@ package struct PlanStoreConformance {
         try await checkMark()
         try await checkStandings()
         try await checkPruning()
+        try await checkNotices()
     }
 
     func require(_ condition: Bool, _ promise: String) throws {

@@ -1,0 +1,133 @@
+import AgentModel
+import AgentService
+import FoundationEssentials
+internal import SQLite
+import StrictJSON
+
+/// Notifications on their way.
+extension StoreRecords {
+    private static let noticeColumns =
+        "id, target, key, state, queued_at, next_at, attempts, ended_at, error, document, environment"
+
+    private func notices(where condition: SQLCondition, _ order: String, limit: Int) -> [QueuedNotice] {
+        records(
+            "notices", "SELECT \(Self.noticeColumns) FROM notices \(condition.sql) ORDER BY number \(order) LIMIT ?",
+            condition.limited(limit)
+        ) { row throws(RowDecodingError) in
+            let notice = try Self.document(Notice.self, row[9])
+            guard let id = row[0].text.flatMap({ RecordID($0, .notification) }), let target = row[1].text,
+                let key = row[2].text, let state = row[3].text.flatMap(QueuedNotice.State.init),
+                let queuedAt = Date(row[4]), let nextAt = Date(row[5]), let attempts = row[6].integer,
+                row[10].text == notice.environment?.description
+            else { throw RowDecodingError(detail: "has values of another form") }
+            return QueuedNotice(
+                id: id, target: target, key: key, notice: notice, state: state, queuedAt: queuedAt, nextAt: nextAt,
+                attempts: Int(clamping: attempts), endedAt: Date(row[7]), error: row[8].text)
+        }
+    }
+
+    func notice(_ id: RecordID) -> QueuedNotice? {
+        notices(where: SQLCondition("id = ?", Value(id)), "DESC", limit: 1).first
+    }
+
+    func notices(_ filter: NoticeFilter) -> [QueuedNotice] {
+        notices(where: SQLCondition(filter), "DESC", limit: filter.limit)
+    }
+
+    func countNotices(_ filter: NoticeFilter) -> Int {
+        var filter = filter
+        filter.before = nil
+        let condition = SQLCondition(filter)
+        var count = 0
+        run("SELECT count(*) FROM notices \(condition.sql)", condition.values) {
+            count = Int(clamping: $0[0].integer ?? 0)
+        }
+        return failure == nil ? count : 0
+    }
+
+    func nextNotice(for target: String) -> QueuedNotice? {
+        notices(where: SQLCondition(NoticeFilter(target: target, state: .waiting)), "ASC", limit: 1).first
+    }
+
+    var noticePosition: UInt64? {
+        var position: UInt64?
+        run("SELECT seq FROM notice_position") { position = $0[0].integer.map { UInt64(bitPattern: $0) } }
+        return failure == nil ? position : nil
+    }
+
+    /// By destination, without reading a document.
+    func noticeTally() -> [String: NoticeTally] {
+        var tallies: [String: NoticeTally] = [:]
+        let sql = "SELECT target, state, count(*), min(queued_at) FROM notices GROUP BY target, state"
+        run(sql) { row in
+            guard let target = row[0].text, let state = row[1].text.flatMap(QueuedNotice.State.init) else { return }
+            let count = Int(clamping: row[2].integer ?? 0)
+            switch state {
+            case .waiting:
+                tallies[target, default: NoticeTally()].waiting = count
+                tallies[target, default: NoticeTally()].oldestWaiting = Date(row[3])
+            case .dead: tallies[target, default: NoticeTally()].dead = count
+            case .delivered: break
+            }
+        }
+        return failure == nil ? tallies : [:]
+    }
+
+    // MARK: Writing
+
+    private static func values(_ notice: QueuedNotice) -> [Value] {
+        [
+            Value(notice.id), .text(notice.target), .text(notice.key), .text(notice.state.rawValue),
+            Value(notice.queuedAt), Value(notice.nextAt), .integer(Int64(notice.attempts)), Value(notice.endedAt),
+            Value(notice.error), Value(notice.notice.stored), Value(notice.notice.environment?.description),
+        ]
+    }
+
+    func add(_ notice: QueuedNotice) -> Bool {
+        var isThere = false
+        run("SELECT 1 FROM notices WHERE target = ? AND key = ?", [.text(notice.target), .text(notice.key)]) { _ in
+            isThere = true
+        }
+        guard failure == nil, !isThere else { return false }
+        run(
+            "INSERT INTO notices (\(Self.noticeColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            Self.values(notice))
+        return failure == nil
+    }
+
+    func put(_ notice: QueuedNotice) {
+        run(
+            "UPDATE notices SET state = ?, queued_at = ?, next_at = ?, attempts = ?, ended_at = ?, error = ? WHERE id = ?",
+            Array(Self.values(notice)[3...8]) + [Value(notice.id)])
+    }
+
+    func putNoticePosition(_ seq: UInt64?) {
+        guard let seq else { return run("DELETE FROM notice_position") }
+        run("INSERT OR REPLACE INTO notice_position (one, seq) VALUES (1, ?)", [.integer(Int64(bitPattern: seq))])
+    }
+
+    func giveUpNotices(except targets: Set<String>, _ why: String, at now: Date) {
+        run(
+            "UPDATE notices SET state = 'dead', ended_at = ?, error = ? "
+                + "WHERE state = 'waiting' AND target NOT IN (SELECT value FROM json_each(?))",
+            [Value(now), .text(why), Value(JSON(targets.sorted()))])
+    }
+
+    func pruneNotices(_ limits: NoticeLimits, at now: Date) {
+        for (state, seconds, count) in [
+            ("delivered", limits.deliveredSeconds, limits.delivered), ("dead", limits.deadSeconds, limits.dead),
+        ] {
+            run(
+                "DELETE FROM notices WHERE state = '\(state)' AND ended_at < ?",
+                [Value(now.addingTimeInterval(-seconds))])
+            run(
+                """
+                DELETE FROM notices WHERE number IN (
+                    SELECT number FROM (
+                        SELECT number, row_number() OVER (PARTITION BY target ORDER BY number DESC) AS place
+                        FROM notices WHERE state = '\(state)')
+                    WHERE place > ?)
+                """, [.integer(Int64(max(0, count)))])
+        }
+    }
+}

@@ -1,0 +1,92 @@
+import AgentModel
+import AgentService
+
+/// A notice as text: its title, then a line for each fact, then where to look.
+struct NoticeText {
+    let notice: Notice
+    /// The console's page about it; `nil` if nobody can be sent there.
+    let link: String?
+    /// Which agent sends it.
+    let agent: String
+
+    /// `publicURL` is the address of the console, without a final slash; `nil` if there is none.
+    init(_ notice: Notice, publicURL: String?, agent: String) {
+        self.notice = notice
+        self.agent = agent
+        let page =
+            notice.planID.map { "plans/\($0)" } ?? notice.operationID.map { "operations/\($0)" }
+            ?? {
+                switch notice.event {
+                case .freeze: "freeze"
+                case .auditChainBroken: "audit"
+                case .environmentDown: notice.environment.map { "environments/\($0)" } ?? "environments"
+                case .approvalWanted, .planExpiring, .operationEnded, .unknownOutcome, .test: ""
+                }
+            }()
+        link = publicURL.map { "\($0)/ui/#/\(page)" }
+    }
+
+    /// One fact as a line. A text that is not the agent's own stands in quotation marks and says whose it is.
+    static func line(_ fact: Notice.Fact) -> String {
+        switch fact.source {
+        case .agent: "\(fact.name): \(fact.text)"
+        case .caller: "\(fact.name), in the caller's words: \(quoted(fact.text))"
+        case .guest: "\(fact.name), as Proxmox VE or the guest says: \(quoted(fact.text))"
+        }
+    }
+
+    /// In quotation marks, without addresses that programs make links of.
+    private static func quoted(_ text: String) -> String {
+        let plain = text.replacing("://", with: "[:]//").replacing("\"", with: "\\\"")
+        return "\"\(plain)\""
+    }
+
+    /// The facts, one a line.
+    var facts: [String] { notice.facts.map(Self.line) }
+
+    /// What stands at the end, beside the link.
+    var footer: String { "Sent by \(agent)." + (link == nil ? "" : " Opening the page does not sign you in.") }
+
+    /// All of it, with each line written by `escape`, in at most `limit` code points.
+    func body(
+        title: Bool = true, link isShown: Bool = true, upTo limit: Int, _ escape: (String) -> String = { $0 }
+    ) -> String {
+        let head = title ? [escape(notice.title), ""] : []
+        let tail = (isShown ? link.map { ["", "Look at it: \($0)"] } ?? [] : []) + ["", escape(footer)]
+        var left = limit - (head + tail).reduce(8) { $0 + $1.unicodeScalars.count + 1 }
+        var lines: [String] = []
+        for line in facts.map(escape) {
+            left -= line.unicodeScalars.count + 1
+            guard left >= 0 else {
+                lines.append("…")
+                break
+            }
+            lines.append(line)
+        }
+        return (head + lines + tail).joined(separator: "\n")
+    }
+}
+
+/// The markup of chat programs, taken from texts so that nothing in them acts.
+enum Markup {
+    /// Every character that Discord's or a similar Markdown takes for more than itself, behind a backslash.
+    static func discord(_ text: String) -> String { escaped(text, "\\`*_{}[]()#+-.!|>~<&@:") }
+
+    /// The same for Mattermost; what follows an at sign is no name any more.
+    static func mattermost(_ text: String) -> String {
+        escaped(text, "\\`*_{}[]()#+-.!|>~").replacing("@", with: "@\u{200B}")
+    }
+
+    /// Slack's three (https://docs.slack.dev/messaging/formatting-message-text).
+    static func slack(_ text: String) -> String {
+        text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
+    }
+
+    private static func escaped(_ text: String, _ special: String) -> String {
+        let special = Set(special.unicodeScalars)
+        return text.unicodeScalars.reduce(into: "") { out, scalar in
+            if special.contains(scalar) { out.unicodeScalars.append("\\") }
+            out.unicodeScalars.append(scalar)
+        }
+    }
+}
