@@ -70,19 +70,22 @@ let agent: [Target] = [
     .target(name: "SystemService", swiftSettings: wrapper),
     .target(name: "Metrics", swiftSettings: wrapper),
     .target(name: "Signatures", dependencies: ["StrictJSON", crypto], swiftSettings: strict),
-    .target(name: "AgentModel", dependencies: ["StrictJSON", crypto], swiftSettings: strict + optimised),
-    .target(name: "AgentPolicy", dependencies: ["AgentModel"], swiftSettings: strict),
+    .target(name: "AgentModel", dependencies: ["Signatures", "StrictJSON", crypto], swiftSettings: strict + optimised),
     .target(name: "TransparencyLog", dependencies: [crypto], swiftSettings: strict + optimised),
-    .target(name: "AgentAudit", dependencies: ["AgentModel", "StrictJSON", crypto], swiftSettings: strict),
+    .target(name: "AgentPolicy", dependencies: ["AgentModel", "Signatures"], swiftSettings: strict),
     .target(
-        name: "AgentService", dependencies: ["AgentModel", "AgentPolicy", "AgentAudit", "StrictJSON", logging],
+        name: "AgentAudit", dependencies: ["AgentModel", "Signatures", "StrictJSON", crypto], swiftSettings: strict),
+    .target(
+        name: "AgentService",
+        dependencies: ["AgentModel", "AgentPolicy", "AgentAudit", "Signatures", "StrictJSON", logging],
         swiftSettings: strict),
     .target(
         name: "PVEPlanning", dependencies: ["AgentService", "AgentModel", "StrictJSON"], swiftSettings: strict),
     .target(
         name: "AgentAPI",
         dependencies: [
-            "AgentAudit", "AgentService", "AgentModel", "ConsoleFiles", "Gzip", "HTTPMessage", "StrictJSON", crypto,
+            "AgentAudit", "AgentService", "AgentModel", "ConsoleFiles", "Gzip", "HTTPMessage", "Signatures",
+            "StrictJSON", crypto,
             httpTypes, logging,
         ],
         swiftSettings: strict),
@@ -100,7 +103,9 @@ let agent: [Target] = [
     .target(
         name: "AgentStorage",
         dependencies: [
-            "AgentAudit", "AgentService", "AgentModel", "SQLite", "StrictJSON", "SystemFile", "SystemThread", system,
+            "AgentAudit", "AgentService", "AgentModel", "Signatures", "SQLite", "StrictJSON", "SystemFile",
+            "SystemThread",
+            system,
         ],
         swiftSettings: strict),
     .target(
@@ -110,8 +115,10 @@ let agent: [Target] = [
         name: "proxmox-agent",
         dependencies: [
             "AgentAPI", "AgentAudit", "AgentMCP", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
-            "CProcess", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "Notifications", "PVEPlanning", "PVESimulator",
-            "ProxmoxVE", "StrictJSON", "SystemFile", "SystemService", "SystemThread", crypto, httpTypes, logging,
+            "CProcess", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "Notifications", "PVEPlanning",
+            "PVESimulator", "ProxmoxVE", "Signatures", "StrictJSON", "SystemFile", "SystemService", "SystemThread",
+            crypto, httpTypes,
+            logging,
             system,
             .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -120,7 +127,9 @@ let agent: [Target] = [
         swiftSettings: strict),
     .target(
         name: "AgentTestSupport",
-        dependencies: ["AgentService", "AgentModel", "AgentAudit", "PVEPlanning", "StrictJSON"],
+        dependencies: [
+            "AgentService", "AgentModel", "AgentAudit", "PVEPlanning", "Signatures", "StrictJSON", crypto,
+        ],
         path: "Tests/AgentTestSupport", swiftSettings: strict),
     .testTarget(
         name: "StrictJSONTests", dependencies: ["StrictJSON", "AgentTestSupport"], swiftSettings: strict),
@@ -132,18 +141,21 @@ let agent: [Target] = [
         swiftSettings: strict),
     .testTarget(
         name: "SignaturesTests",
-        dependencies: ["Signatures", "AgentTestSupport", "StrictJSON", "WireTestSupport", crypto],
+        dependencies: ["Signatures", "AgentTestSupport", "StrictJSON", "WireTestSupport"],
         swiftSettings: strict),
     .testTarget(
         name: "AgentModelTests", dependencies: ["AgentModel", "AgentTestSupport", "StrictJSON"],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(name: "TransparencyLogTests", dependencies: ["TransparencyLog", crypto], swiftSettings: strict),
     .testTarget(
-        name: "AgentPolicyTests", dependencies: ["AgentPolicy", "AgentModel", "AgentTestSupport", "StrictJSON"],
+        name: "AgentPolicyTests",
+        dependencies: ["AgentPolicy", "AgentModel", "AgentTestSupport", "Signatures", "StrictJSON"],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "AgentServiceTests",
-        dependencies: ["AgentService", "AgentAudit", "AgentModel", "AgentTestSupport", "StrictJSON", logging],
+        dependencies: [
+            "AgentService", "AgentAudit", "AgentModel", "AgentTestSupport", "Signatures", "StrictJSON", logging,
+        ],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "PVEPlanningTests",
@@ -173,7 +185,8 @@ let agent: [Target] = [
     .testTarget(
         name: "AgentStorageTests",
         dependencies: [
-            "AgentStorage", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "SQLite", "StrictJSON",
+            "AgentStorage", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "Signatures", "SQLite",
+            "StrictJSON",
         ],
         exclude: ["Golden"], swiftSettings: strict),
     // A test target, because it sees the simulator's inside, which only tests are built for.
@@ -197,16 +210,17 @@ let agent: [Target] = [
     .testTarget(
         name: "ProgramTests",
         dependencies: [
-            "proxmox-agent", "AgentAPI", "AgentModel", "AgentPolicy", "AgentService", "AgentTestSupport", "HTTPMessage",
-            "StrictJSON", logging,
+            "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentTestSupport",
+            "HTTPMessage", "Signatures", "StrictJSON", logging,
         ],
         swiftSettings: strict),
     .testTarget(
         name: "EndToEndTests",
         dependencies: [
             "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
-            "AgentTestSupport", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "Notifications", "PVEPlanning", "PVESimulator",
-            "ProxmoxVE", "SimulatorTestSupport", "StrictJSON", "WireTestSupport", httpTypes, logging,
+            "AgentTestSupport", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "Notifications", "PVEPlanning",
+            "PVESimulator", "ProxmoxVE", "Signatures", "SimulatorTestSupport", "StrictJSON", "WireTestSupport",
+            httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),
 ]

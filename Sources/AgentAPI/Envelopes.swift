@@ -91,7 +91,32 @@ enum Envelopes {
                 "decision": .words(["approve", "reject"]),
                 "plan_hash": Schema.hash.described("the `plan_hash` of the plan that was looked at"),
                 "reason": Schema(TextForm.text(4096)), "ticket": Schema(TextForm.text(256)),
-            ], optional: ["reason", "ticket"], isOpen: false))
+                "signature": signature.schema,
+            ], optional: ["reason", "ticket", "signature"], isOpen: false))
+
+    /// As `ApprovalSignature` of Signatures reads it.
+    static let signature = Component(
+        "ApprovalSignature",
+        Schema.anyOf([
+            Schema.object(["ssh": Schema.text.described("what `ssh-keygen -Y sign` wrote")], isOpen: false),
+            Schema.object(
+                [
+                    "passkey": .object(
+                        [
+                            "credential_id": base64URL, "client_data": base64URL, "authenticator_data": base64URL,
+                            "signature": base64URL,
+                        ], isOpen: false)
+                ], isOpen: false),
+        ]).described("a signature of the approval's text, by one of the approver's `approval_keys`"))
+
+    private static let base64URL = Schema.pattern("^[A-Za-z0-9_-]+$")
+
+    static let approvalText = Component(
+        "ApprovalText",
+        Schema.object([
+            "text": Schema.text.described("what an approver signs, to the last newline"),
+            "challenge": base64URL.described("the SHA-256 of the text: the challenge of a passkey"),
+        ]))
 
     static let resolve = Component(
         "Resolution",
@@ -153,9 +178,9 @@ enum Envelopes {
 
     /// All of them, in the order of the document.
     static let all: [Component] = [
-        health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, resolve,
-        freezes, lifted, freeze, notifications, notificationTest, notificationTested, audit, auditHead, policy, rpcAnswer,
-        sessions, signIn, signInCode,
+        health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, signature,
+        approvalText, resolve, freezes, lifted, freeze, notifications, notificationTest, notificationTested, audit,
+        auditHead, policy, rpcAnswer, sessions, signIn, signInCode,
     ]
 
     // MARK: The Model Context Protocol

@@ -3,6 +3,7 @@ import AgentService
 import FoundationEssentials
 import HTTPMessage
 import HTTPTypes
+import Signatures
 import StrictJSON
 
 /// What each route does: decode, call the service once, encode.
@@ -207,6 +208,18 @@ struct Handlers: Sendable {
             (try exchange.id(.plan), try ApprovalRequest(body: try exchange.object()))
         }
         return .json(.ok, shown(try await service.approvals.decide(id, approval, exchange.context), to: exchange))
+    }
+
+    func approvalText(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let verdict = try exchange.query("decision", "approve or reject", ApprovalRequest.Verdict.init)
+        let reason = try exchange.query("reason", "text of at most 4096 characters") {
+            TextForm.text(4096).matches($0) ? $0 : nil
+        }
+        guard let verdict else { throw ServiceError(.invalidRequest, "the query needs decision: approve or reject") }
+        let text = try await service.approvals.text(
+            of: verdict, on: try exchange.id(.plan), reason: reason, exchange.context)
+        return .json(
+            .ok, ["text": .string(text.text), "challenge": .string(Base64.encodeURL(text.challenge))])
     }
 
     func cancelPlan(_ exchange: APIExchange) async throws(ServiceError) -> Response {

@@ -11,7 +11,9 @@ package enum Problem {
         switch code {
         case .invalidRequest, .invalidTarget, .unknownEnvironment, .unknownAction: .badRequest
         case .unauthenticated: .unauthorized
-        case .forbidden, .foreignOrigin, .tlsRequired, .selfApproval, .approvalRequired, .policyDenied: .forbidden
+        case .forbidden, .foreignOrigin, .tlsRequired, .selfApproval, .approvalRequired, .signatureRequired,
+            .signatureInvalid, .policyDenied:
+            .forbidden
         case .notFound, .planNotFound, .operationNotFound: .notFound
         case .methodNotAllowed: .methodNotAllowed
         case .planExpired: .gone
@@ -43,6 +45,8 @@ package enum Problem {
         case .tlsRequired: "A session needs TLS"
         case .selfApproval: "Nobody approves their own plan"
         case .approvalRequired: "The plan needs an approval"
+        case .signatureRequired: "The approval must be signed"
+        case .signatureInvalid: "The signature does not count"
         case .policyDenied: "Policy denies this"
         case .notFound: "There is nothing here"
         case .planNotFound: "There is no such plan"

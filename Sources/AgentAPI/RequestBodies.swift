@@ -1,5 +1,6 @@
 import AgentModel
 import AgentService
+import Signatures
 import StrictJSON
 
 /// The bodies that routes take. AgentModel reads that of an action's request.
@@ -23,7 +24,7 @@ extension ApplyRequest {
 }
 
 extension ApprovalRequest {
-    /// Of `POST /v1/plans/{id}/approvals`: `{decision, plan_hash, reason?, ticket?}`.
+    /// Of `POST /v1/plans/{id}/approvals`: `{decision, plan_hash, reason?, ticket?, signature?}`.
     init(body: JSONObject) throws(ServiceError) {
         var reader = ObjectReader(body)
         let verdict = reader.parsed("decision", "approve or reject", Verdict.init)
@@ -37,11 +38,12 @@ extension ApprovalRequest {
         let ticket = reader.parsed("ticket", "text of at most 256 characters") {
             TextForm.text(256).matches($0) ? $0 : nil
         }
+        let signature = reader.signature()
         reader.require("decision", "approve or reject")
         reader.require("plan_hash", "the plan_hash of the plan that was looked at")
         try reader.close()
         guard let verdict, let hash else { throw ServiceError(.internalError, "reading the body went wrong") }
-        self.init(verdict, planHash: hash, reason: reason, ticket: ticket)
+        self.init(verdict, planHash: hash, reason: reason, ticket: ticket, signature: signature)
     }
 }
 
@@ -92,6 +94,14 @@ struct NotificationTest {
 }
 
 extension ObjectReader {
+    fileprivate mutating func signature() -> ApprovalSignature? {
+        guard let value = value("signature") else { return nil }
+        do throws(SignatureProblem) { return try ApprovalSignature(form: value) } catch {
+            report("signature", "\(error)")
+            return nil
+        }
+    }
+
     fileprivate mutating func reason() -> String? {
         parsed("reason", "text of 1 to 4096 characters") {
             !$0.isEmpty && TextForm.text(4096).matches($0) ? $0 : nil

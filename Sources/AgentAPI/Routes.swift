@@ -188,11 +188,20 @@ package struct Route: Sendable {
             fails: .storing + [.planNotFound, .notCancellable, .planConsumed, .planExpired, .planRejected],
             "cancel a plan", Handlers.cancelPlan),
         Route(
+            .get, "/v1/plans/{id}/approval-text", "approval_text", .read, needs: .approve,
+            query: [
+                QueryParameter("decision", .words(["approve", "reject"]), "what the caller would decide").required,
+                QueryParameter("reason", Schema(TextForm.text(4096)), "the reason that the decision would give"),
+            ], gives: [.json(Envelopes.approvalText.schema, "the text to sign")],
+            fails: [.planNotFound, .storeUnavailable], "the text that signs a decision on the plan",
+            Handlers.approvalText),
+        Route(
             .post, "/v1/plans/{id}/approvals", "decide_plan", .change, needs: .approve, lane: .urgent,
             body: Envelopes.decision.schema,
             gives: [.json(Views.plan.schema, "the plan, with the approval or rejection")],
             fails: .storing + [
-                .planNotFound, .planHashMismatch, .selfApproval, .alreadyApproved, .planExpired, .planRejected,
+                .planNotFound, .planHashMismatch, .selfApproval, .signatureRequired, .signatureInvalid,
+                .alreadyApproved, .planExpired, .planRejected,
                 .planCancelled, .planConsumed, .planStale, .policyDenied,
             ], "approve or reject what the plan shows", Handlers.decidePlan),
         Route(

@@ -1,5 +1,6 @@
 package import AgentModel
 import FoundationEssentials
+import Signatures
 import StrictJSON
 
 /// The parts of plans and operations.
@@ -37,6 +38,9 @@ extension Views {
             .always("requires_approval", .boolean) { .bool($0.requiresApproval) },
             .always("reason", .text) { .string($0.reason) },
             .always("rules", .list(.text), "every rule that took part") { JSON($0.rules) },
+            .maybe("assurance", .words(["signed", "hardware"]), "how rules ask approvals to be signed") {
+                $0.assurance.map { .string($0.rawValue) }
+            },
             .always("subjects", .list(judged.schema), "what was judged") { .array($0.subjects.map { judged($0) }) },
         ])
 
@@ -93,6 +97,15 @@ extension Views {
             .always("at", .time) { .string($0.at.rfc3339) },
             .maybe("reason", .text) { $0.reason.map { .string($0) } },
             .maybe("ticket", .text) { $0.ticket.map { .string($0) } },
+            .maybe("signed", signed.schema) { $0.signed.map { signed($0) } },
+        ])
+
+    static let signed = View<SignedApproval>(
+        "SignedApproval", "What makes an approval one that anybody can check.",
+        [
+            .always("text", .text, "what was signed") { .string($0.text.text) },
+            .always("key", .text, "the public key, as in `approval_keys`") { .string("\($0.key)") },
+            .always("signature", Envelopes.signature.schema) { $0.signature.form },
         ])
 
     static let subject = View<Subject>(

@@ -10,6 +10,7 @@ package struct AuditVerifier: Sendable {
     private var first: (record: UInt64, time: Timestamp)?
     private var last: Timestamp?
     private var records: UInt64 = 0
+    private var signatures: UInt64 = 0
     private var notes: [String] = []
     private var clockSteps: (count: Int, first: String)?
 
@@ -69,7 +70,8 @@ package struct AuditVerifier: Sendable {
             notes.append("the clock went back \(clockSteps.count) times, first at \(clockSteps.first)")
         }
         return AuditSummary(
-            records: records, first: first?.record, from: first?.time, to: last, head: head, notes: notes)
+            records: records, signatures: signatures, first: first?.record, from: first?.time, to: last, head: head,
+            notes: notes)
     }
 
     private func finding(_ reason: String) -> AuditFinding { AuditFinding(file: file, line: line, reason: reason) }
@@ -100,6 +102,11 @@ package struct AuditVerifier: Sendable {
         }
         if let last, record.time < last {
             clockSteps = (1 + (clockSteps?.count ?? 0), clockSteps?.first ?? "\(file):\(line)")
+        }
+        do throws(AuditSignatureFlaw) {
+            if try record.checkSignature() { signatures += 1 }
+        } catch {
+            throw finding(error.words)
         }
         last = record.time
         records += 1
@@ -145,6 +152,8 @@ package struct AuditFinding: Error, Sendable, Hashable, CustomStringConvertible 
 /// The contents of a log without a flaw.
 package struct AuditSummary: Sendable, Hashable, CustomStringConvertible {
     package let records: UInt64
+    /// How many approvals and rejections are signed; each signature was checked again.
+    package let signatures: UInt64
     /// Number of the first record; `nil` in an empty log.
     package let first: UInt64?
     package let from: Timestamp?
@@ -158,8 +167,10 @@ package struct AuditSummary: Sendable, Hashable, CustomStringConvertible {
         guard let from, let to else { return "no records" }
         let (start, end) = (Self.seconds(from), Self.seconds(to))
         let sameDay = start.prefix(10) == end.prefix(10)
+        let signed =
+            signatures == 0 ? "" : "\(signatures) signature\(signatures == 1 ? "" : "s") good, "
         return "\(records) record\(records == 1 ? "" : "s"), \(start) – \(sameDay ? String(end.dropFirst(11)) : end), "
-            + "chain whole, head \(head)"
+            + "chain whole, \(signed)head \(head)"
     }
 
     private static func seconds(_ time: Timestamp) -> String { time.description.prefix(19) + "Z" }

@@ -47,7 +47,8 @@ extension ToolCall {
         case .unknownAction: "call action_catalog"
         case .unauthenticated, .authNotConfigured: "ask the operator for a token that is valid"
         case .forbidden, .foreignOrigin, .tlsRequired: "your token may not do that; ask the operator"
-        case .selfApproval, .approvalRequired: "an approver decides, not you; look with plan_get"
+        case .selfApproval, .approvalRequired, .signatureRequired, .signatureInvalid:
+            "an approver decides, not you; look with plan_get"
         case .policyDenied: "policy does not allow it: ask for less, or ask a person to change the rule"
         case .eventsGone: "call plan_get or operation_get: events that old are gone"
         case .notFound, .planNotFound: "call plan_create, and use the plan_id that it gives"

@@ -1,4 +1,5 @@
 package import FoundationEssentials
+package import Signatures
 package import StrictJSON
 
 /// The caller: the authenticated principal, and the label that the request carried.
@@ -34,12 +35,14 @@ package struct Decision: Sendable, Hashable {
     package var rules: [String]
     /// The number of approvals, if any are required.
     package var approvals: Int
+    /// How they must be signed; `nil` if no rule asks for a signature.
+    package var assurance: Assurance?
     /// Every subject that was judged, and the configured rules that matched it.
     package var subjects: [JudgedSubject]
 
     package init(
         allowed: Bool, risk: Risk, requiresApproval: Bool, reason: String, rules: [String], approvals: Int = 1,
-        subjects: [JudgedSubject] = []
+        assurance: Assurance? = nil, subjects: [JudgedSubject] = []
     ) {
         self.allowed = allowed
         self.risk = risk
@@ -47,6 +50,7 @@ package struct Decision: Sendable, Hashable {
         self.reason = reason
         self.rules = rules
         self.approvals = approvals
+        self.assurance = assurance
         self.subjects = subjects
     }
 }
@@ -201,12 +205,44 @@ extension Preview {
     }
 }
 
-/// How strong an approval is.
-package enum Assurance: String, Sendable, Hashable, CaseIterable {
+/// How strong an approval is: the later, the stronger.
+package enum Assurance: String, Sendable, Hashable, CaseIterable, Comparable {
     /// A name in the body of the apply request. The holder of the shared token vouches for it.
     case declared
     /// Given under the approver's own token.
     case verified
+    /// Also signed with a key of the approver.
+    case signed
+    /// Signed with a security key, which somebody touched.
+    case hardware
+
+    package static func < (a: Assurance, b: Assurance) -> Bool { a.rank < b.rank }
+
+    private var rank: Int {
+        switch self {
+        case .declared: 0
+        case .verified: 1
+        case .signed: 2
+        case .hardware: 3
+        }
+    }
+
+    /// Approvals of this strength, in words: `approval`, `signed approvals`.
+    package func noun(_ count: Int) -> String {
+        let word = count == 1 ? "approval" : "approvals"
+        return switch self {
+        case .declared, .verified: word
+        case .signed: "signed \(word)"
+        case .hardware: "\(word) signed with \(count == 1 ? "a security key" : "security keys")"
+        }
+    }
+
+    /// One of them, with its article.
+    package var one: String { (self == .signed ? "a " : "an ") + noun(1) }
+}
+
+extension SignedApproval {
+    package var assurance: Assurance { key.isHardware ? .hardware : .signed }
 }
 
 /// How many approvals a plan needs, and how strong they must be.
@@ -218,6 +254,14 @@ package struct Requirement: Sendable, Hashable {
         self.approvals = approvals
         self.assurance = assurance
     }
+
+    /// `2 signed approvals`.
+    package var phrase: String { "\(approvals) \(assurance.noun(approvals))" }
+
+    /// What meets both.
+    package func tightened(by other: Requirement) -> Requirement {
+        Requirement(approvals: max(approvals, other.approvals), assurance: max(assurance, other.assurance))
+    }
 }
 
 /// An approver's decision on one plan.
@@ -228,13 +272,19 @@ package struct Approval: Sendable, Hashable {
     package let reason: String?
     /// A reference to where the decision was made, such as a ticket number.
     package let ticket: String?
+    /// What makes it one that anybody can check; `nil` if it was not signed.
+    package let signed: SignedApproval?
 
-    package init(approver: String, assurance: Assurance, at: Date, reason: String? = nil, ticket: String? = nil) {
+    package init(
+        approver: String, assurance: Assurance, at: Date, reason: String? = nil, ticket: String? = nil,
+        signed: SignedApproval? = nil
+    ) {
         self.approver = approver
         self.assurance = assurance
         self.at = at
         self.reason = reason
         self.ticket = ticket
+        self.signed = signed
     }
 
     /// Whether this is the approver's name. Upper and lower case, or another token, do not make another person.

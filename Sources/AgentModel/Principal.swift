@@ -1,3 +1,5 @@
+package import Signatures
+
 /// A right that a caller may have in an environment.
 package enum Right: String, Sendable, Hashable, CaseIterable {
     /// Read environments, inventory, plans and operations; make reads and dry runs.
@@ -34,13 +36,18 @@ package struct Principal: Sendable, Hashable {
     package let rights: Set<Right>
     /// `nil` for all environments, including future ones.
     package let environments: Set<EnvironmentName>?
+    /// The public keys that sign its approvals; no other principal has one of them.
+    package let approvalKeys: [ApprovalKey]
     /// The holder of the one shared token, whose approvals are declarations.
     package let isShared: Bool
 
-    package init(id: String, roles: Set<Role>, environments: Set<EnvironmentName>? = nil) {
+    package init(
+        id: String, roles: Set<Role>, environments: Set<EnvironmentName>? = nil, approvalKeys: [ApprovalKey] = []
+    ) {
         self.id = id
         rights = roles.reduce(into: []) { $0.formUnion($1.rights) }
         self.environments = environments
+        self.approvalKeys = approvalKeys
         isShared = false
     }
 
@@ -48,6 +55,7 @@ package struct Principal: Sendable, Hashable {
         self.id = id
         rights = Set(Right.allCases)
         environments = nil
+        approvalKeys = []
         isShared = true
     }
 
@@ -95,5 +103,10 @@ package struct Directory: Sendable, Hashable {
     /// Whether a principal of that id may approve there.
     package func isApprover(_ id: String, in environment: EnvironmentName) -> Bool {
         principals[id].map { !$0.isShared && $0.may(.approve, in: environment) } ?? false
+    }
+
+    /// Whether a principal of that id has this key.
+    package func isKey(_ key: ApprovalKey, of id: String) -> Bool {
+        principals[id]?.approvalKeys.contains(key) ?? false
     }
 }

@@ -118,9 +118,11 @@ package struct Policy: Sendable, Hashable {
     package func requirement(
         of decision: Decision, in environment: EnvironmentSettings, among directory: Directory
     ) -> Requirement {
-        Requirement(
-            approvals: decision.allowed && decision.requiresApproval ? decision.approvals : 0,
-            assurance: directory.isShared && environment.acceptsDeclaredApprovals ? .declared : .verified)
+        let least: Assurance = directory.isShared && environment.acceptsDeclaredApprovals ? .declared : .verified
+        let isNeeded = decision.allowed && decision.requiresApproval
+        return Requirement(
+            approvals: isNeeded ? decision.approvals : 0,
+            assurance: isNeeded ? max(least, decision.assurance ?? least) : least)
     }
 }
 
@@ -155,14 +157,16 @@ extension Decision {
         case .requireApproval:
             rules.append(name)
             guard request.changes else { return }
-            let tightens = !requiresApproval || rule.approvals > approvals
-            if tightens, allowed {
-                let count = max(approvals, rule.approvals)
-                reason =
-                    rule.reason ?? "rule \(rule.id) asks for \(count == 1 ? "an approval" : "\(count) approvals")"
+            let before = Requirement(approvals: approvals, assurance: assurance ?? .verified)
+            let needed = before.tightened(
+                by: Requirement(approvals: rule.approvals, assurance: rule.assurance ?? .verified))
+            if !requiresApproval || needed != before, allowed {
+                let what = needed.approvals == 1 ? needed.assurance.one : needed.phrase
+                reason = rule.reason ?? "rule \(rule.id) asks for \(what)"
             }
             requiresApproval = true
-            approvals = max(approvals, rule.approvals)
+            approvals = needed.approvals
+            assurance = needed.assurance > .verified ? needed.assurance : nil
         }
     }
 }

@@ -13,6 +13,8 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
     package let effect: Effect
     /// How many approvals ``Effect/requireApproval`` requires.
     package let approvals: Int
+    /// How they must be signed: ``Assurance/signed`` or ``Assurance/hardware``; `nil` if they need no signature.
+    package let assurance: Assurance?
     package let reason: String?
     /// What the rule is about; `nil` is everything, an empty set nothing.
     package let scope: Scope
@@ -31,10 +33,14 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         package init() {}
     }
 
-    package init(id: String, effect: Effect, approvals: Int = 1, reason: String? = nil, scope: Scope = Scope()) {
+    package init(
+        id: String, effect: Effect, approvals: Int = 1, assurance: Assurance? = nil, reason: String? = nil,
+        scope: Scope = Scope()
+    ) {
         self.id = id
         self.effect = effect
         self.approvals = approvals
+        self.assurance = assurance
         self.reason = reason
         self.scope = scope
     }
@@ -45,7 +51,8 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
             list("in", scope.environments?.map(\.description)), list("for", scope.actions?.map(\.rawValue)),
             list("on", scope.targets?.map(\.description)), list("tagged", scope.tags), list("by", scope.principals),
         ].compactMap(\.self)
-        return ([effect == .deny ? "\(id): deny" : "\(id): require_approval (\(approvals))"] + conditions)
+        let number = assurance.map { "\(approvals), \($0.rawValue)" } ?? "\(approvals)"
+        return ([effect == .deny ? "\(id): deny" : "\(id): require_approval (\(number))"] + conditions)
             .joined(separator: " ")
     }
 
@@ -95,6 +102,7 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
     var canonicalForm: JSON {
         [
             "id": .string(id), "effect": .string(effect.rawValue), "approvals": JSON(approvals),
+            "assurance": assurance.map { .string($0.rawValue) },
             "environments": scope.environments.map { JSON($0.map(\.description).sorted()) },
             "actions": scope.actions.map { JSON($0.map(\.rawValue).sorted()) },
             "targets": scope.targets.map { JSON($0.map(\.description).sorted()) },

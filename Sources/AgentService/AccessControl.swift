@@ -31,6 +31,20 @@ package final class AccessControl: Sendable {
     /// Replaces the rules, for example after the configuration was read again. Later checks use the new ones.
     package func replace(_ new: Rules) { rules.withLock { $0 = new } }
 
+    /// The approvals that the plan needs: never fewer or weaker ones than it was shown to require, and more or stronger
+    /// ones if the decision by the current rules asks for them.
+    func requirement(of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> Requirement {
+        let rules = currentRules
+        return plan.requires.tightened(by: rules.policy.requirement(of: decision, in: settings, among: rules.directory))
+    }
+
+    /// The same, by a decision on what the plan found.
+    func requirement(of plan: Plan, in settings: EnvironmentSettings) -> Requirement {
+        let decision = currentRules.policy.evaluate(
+            plan.request, by: plan.requester, in: settings, reach: plan.preview.reach)
+        return requirement(of: plan, decision, settings)
+    }
+
     /// The configured environment of that name, without a check of rights. For what the agent does by itself.
     func managedEnvironment(_ name: EnvironmentName) throws(ServiceError) -> ManagedEnvironment {
         if let managed = managedEnvironments.first(where: { $0.settings.name == name }) { return managed }

@@ -248,7 +248,7 @@ extension ApplyService {
             if let lack = try await approvals.withdrawApprovals(of: fresh, decision, settings, context) {
                 return .refused(lack)
             }
-            let needed = approvals.approvalsNeeded(by: fresh, decision, settings)
+            let needed = access.requirement(of: fresh, decision, settings)
             do throws(ApprovalRefusal) {
                 try ApprovalCheck.declared(
                     approvedBy, for: fresh, needing: needed, appliedBy: context.caller, in: settings)

@@ -14,13 +14,16 @@ extension ApprovalGate {
         guard plan.state == .approved, let lack = lack(of: plan, decision, settings) else { return nil }
         let now = ports.now()
         let directory = access.currentRules.directory
+        let needed = access.requirement(of: plan, decision, settings)
         let refusal = AuditEvent(
             .refuse, context, environment: settings.name, plan: plan.id, request: plan.request.auditForm,
             decision: plan.decision.auditForm, result: lack.auditForm(leaving: .awaitingApproval))
         _ = try await audited.commit(refusal) { records -> Bool? in
             guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else { return nil }
             let before = plan
-            plan.withdraw(at: now) { ApprovalCheck.stillCounts($0, for: before, in: settings, among: directory) }
+            plan.withdraw(at: now) {
+                ApprovalCheck.stillCounts($0, for: before, needing: needed, in: settings, among: directory)
+            }
             records.put(plan)
             return true
         }
@@ -29,31 +32,28 @@ extension ApprovalGate {
 
     /// What an approved plan lacks by the current rules; `nil` if it lacks nothing.
     func lack(of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> ServiceError? {
-        let needed = approvalsNeeded(by: plan, decision, settings)
+        let needed = access.requirement(of: plan, decision, settings)
         let directory = access.currentRules.directory
-        let good = plan.approvals.count { ApprovalCheck.stillCounts($0, for: plan, in: settings, among: directory) }
-        guard good < needed else { return nil }
+        let good = plan.approvals.count {
+            ApprovalCheck.stillCounts($0, for: plan, needing: needed, in: settings, among: directory)
+        }
+        guard good < needed.approvals else { return nil }
         return wording(of: .missing(have: good, need: needed), plan)
-    }
-
-    /// How many approvals the plan needs: never fewer than it was shown to require, and more if the current rules do.
-    func approvalsNeeded(by plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> Int {
-        let rules = access.currentRules
-        let requirement = rules.policy.requirement(of: decision, in: settings, among: rules.directory)
-        return max(requirement.approvals, plan.requires.approvals)
     }
 
     /// Records and stores an approval that the applier declares on behalf of the approver.
     func declare(
-        _ approver: String?, _ plan: Plan, _ needed: Int, _ context: Context
+        _ approver: String?, _ plan: Plan, _ needed: Requirement, _ context: Context
     ) async throws(ServiceError) -> Plan {
         guard let approver else { return plan }
         let approval = Approval(approver: approver, assurance: .declared, at: ports.now())
         let event = AuditEvent(
             .approve, context, environment: plan.request.environment, plan: plan.id,
-            result: approval.auditDeclaration(for: plan, needing: needed))
+            result: approval.auditDeclaration(for: plan, needing: needed.approvals))
         let approved = try await audited.commit(event) { records -> Plan? in
-            guard var plan = records.plan(plan.id), plan.approve(approval, needing: needed) else { return nil }
+            guard var plan = records.plan(plan.id), plan.approve(approval, needing: needed.approvals) else {
+                return nil
+            }
             records.put(plan)
             return plan
         }

@@ -2,6 +2,7 @@ import AgentAudit
 package import AgentModel
 import AgentPolicy
 import FoundationEssentials
+package import Signatures
 import StrictJSON
 
 /// An approver's decision on a plan.
@@ -15,12 +16,18 @@ package struct ApprovalRequest: Sendable {
     package let planHash: String
     package let reason: String?
     package let ticket: String?
+    /// Of the approval's text, for the plan with this hash.
+    package let signature: ApprovalSignature?
 
-    package init(_ verdict: Verdict, planHash: String, reason: String? = nil, ticket: String? = nil) {
+    package init(
+        _ verdict: Verdict, planHash: String, reason: String? = nil, ticket: String? = nil,
+        signature: ApprovalSignature? = nil
+    ) {
         self.verdict = verdict
         self.planHash = planHash
         self.reason = reason
         self.ticket = ticket
+        self.signature = signature
     }
 }
 
@@ -28,12 +35,16 @@ package struct ApprovalRequest: Sendable {
 package final class ApprovalGate: Sendable {
     let audited: AuditedStore
     let access: AccessControl
-    private let workflow: PlanWorkflow
+    let workflow: PlanWorkflow
+    let passkeys: PasskeyCounters
 
-    init(_ audited: AuditedStore, _ access: AccessControl, _ workflow: PlanWorkflow) {
+    init(
+        _ audited: AuditedStore, _ access: AccessControl, _ workflow: PlanWorkflow, _ passkeys: PasskeyCounters
+    ) {
         self.audited = audited
         self.access = access
         self.workflow = workflow
+        self.passkeys = passkeys
     }
 
     var ports: Ports { audited.ports }
@@ -70,7 +81,7 @@ package final class ApprovalGate: Sendable {
             do throws(ApprovalRefusal) { try ApprovalCheck.verified(by: context.principal, for: plan) } catch {
                 // Report a repeated approval before anything else about the plan.
                 if case .again = error, !plan.state.isLive { try workflow.checkState(of: plan) }
-                throw wording(of: error, plan)
+                throw wording(of: error, plan, context.principal)
             }
         }
         try workflow.checkState(of: plan)
@@ -88,20 +99,30 @@ package final class ApprovalGate: Sendable {
     private func store(
         _ approval: ApprovalRequest, on plan: Plan, _ context: Context
     ) async throws(ServiceError) -> Plan {
-        let now = ports.now()
-        let needed = approval.verdict == .approve ? try approvalsNeeded(by: plan) : 0
+        let isYes = approval.verdict == .approve
+        let settings = try access.managedEnvironment(plan.request.environment).settings
+        let needed = isYes ? access.requirement(of: plan, in: settings) : plan.requires
+        let (signed, count) = try await checkSignature(of: approval, on: plan, context)
         let word = Approval(
             approver: context.principal.isShared ? context.caller.actor : context.principal.id,
-            assurance: context.principal.isShared ? .declared : .verified, at: now, reason: approval.reason,
-            ticket: approval.ticket)
-        let isYes = approval.verdict == .approve
+            assurance: signed?.assurance ?? (context.principal.isShared ? .declared : .verified), at: ports.now(),
+            reason: approval.reason, ticket: approval.ticket, signed: signed)
+        if isYes {
+            do throws(ApprovalRefusal) { try ApprovalCheck.strength(word.assurance, for: needed) } catch {
+                throw wording(of: error, plan, context.principal)
+            }
+        }
         let event = AuditEvent(
             isYes ? .approve : .reject, context, environment: plan.request.environment, plan: plan.id,
-            decision: plan.decision.auditForm, result: word.auditVerdict(on: plan, needing: isYes ? needed : nil))
+            decision: plan.decision.auditForm,
+            result: word.auditVerdict(on: plan, needing: isYes ? needed.approvals : nil))
         let stored = try await audited.commit(event) { records -> Plan? in
             guard var plan = records.plan(plan.id), plan.operationID == nil else { return nil }
-            guard approval.verdict == .approve ? plan.approve(word, needing: needed) : plan.reject(word) else {
-                return nil
+            guard isYes ? plan.approve(word, needing: needed.approvals) : plan.reject(word) else { return nil }
+            // Another request may have come first.
+            if let count {
+                guard count.isForward(from: records.signatureCount(of: count.key)) else { return nil }
+                records.put(count)
             }
             records.put(plan)
             return plan
@@ -113,26 +134,19 @@ package final class ApprovalGate: Sendable {
         return stored
     }
 
-    private func approvalsNeeded(by plan: Plan) throws(ServiceError) -> Int {
-        let settings = try access.managedEnvironment(plan.request.environment).settings
-        let decision = access.currentRules.policy.evaluate(
-            plan.request, by: plan.requester, in: settings, reach: plan.preview.reach)
-        return approvalsNeeded(by: plan, decision, settings)
-    }
-
     /// The error for an approval that does not count; its text says what to do instead.
-    func wording(of refusal: ApprovalRefusal, _ plan: Plan) -> ServiceError {
+    func wording(of refusal: ApprovalRefusal, _ plan: Plan, _ approver: Principal? = nil) -> ServiceError {
         let request = plan.request
         let subject = "\(request.action.rawValue) on \(request.target)"
         switch refusal {
         case .missing(let have, let need):
             let cure =
-                plan.requires.assurance == .declared
+                need.assurance == .declared
                 ? "Apply it with approved_by: the name of another person who approved it."
                 : "An approver sends POST /v1/plans/\(plan.id)/approvals."
             return ServiceError(
                 .approvalRequired,
-                "\(subject) needs \(need) approval\(need == 1 ? "" : "s") by \(need == 1 ? "another principal" : "others")"
+                "\(subject) needs \(need.phrase) by \(need.approvals == 1 ? "another principal" : "others")"
                     + "; plan \(plan.id) has \(have). \(cure)", planID: plan.id)
         case .declaredNotAccepted:
             let cure =
@@ -159,6 +173,10 @@ package final class ApprovalGate: Sendable {
         case .again(let name):
             return ServiceError(
                 .alreadyApproved, "\(name) has already approved plan \(plan.id); each approver counts once",
+                planID: plan.id)
+        case .tooWeak(_, let needs):
+            return ServiceError(
+                .signatureRequired, "\(subject) needs \(needs.one); \(cure(of: needs, plan, approver))",
                 planID: plan.id)
         }
     }

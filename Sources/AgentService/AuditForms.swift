@@ -1,6 +1,7 @@
 import AgentAudit
 import AgentModel
 import FoundationEssentials
+import Signatures
 import StrictJSON
 
 // The forms of requests, decisions, calls and results in audit records. Never rename a field here: `audit verify` and
@@ -23,6 +24,7 @@ extension Decision {
         [
             "allowed": .bool(allowed), "risk_level": .string(risk.rawValue),
             "requires_approval": .bool(requiresApproval), "reason": .string(reason), "rules": JSON(rules),
+            "assurance": assurance.map { .string($0.rawValue) },
             "subjects": .array(
                 subjects.map {
                     [
@@ -57,7 +59,12 @@ extension Plan {
         [
             "plan_hash": .string(planHash), "calls": .array(preview.calls.map(\.auditForm)),
             "approvals": .array(
-                approvals.map { ["approver": .string($0.approver), "assurance": .string($0.assurance.rawValue)] }),
+                approvals.map {
+                    [
+                        "approver": .string($0.approver), "assurance": .string($0.assurance.rawValue),
+                        "key": $0.signed.map { .string($0.key.fingerprint) },
+                    ]
+                }),
         ]
     }
 
@@ -114,7 +121,7 @@ extension Approval {
         [
             "plan_hash": .string(plan.planHash), "assurance": .string(assurance.rawValue),
             "reason": reason.map { .string($0) }, "ticket": ticket.map { .string($0) },
-            "approvals": needed.map { .string("\(plan.approvals.count + 1)/\($0)") },
+            "approvals": needed.map { .string("\(plan.approvals.count + 1)/\($0)") }, "signed": signed?.form,
         ]
     }
 

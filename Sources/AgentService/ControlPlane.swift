@@ -13,6 +13,7 @@ package final class ControlPlane: Sendable {
     package let events: EventFeed
     package let notices: NoticeService
     package let idempotency: IdempotencyService
+    package let passkeys: PasskeyCounters
     /// What this installation is called.
     package let installation: Installation
     let audited: AuditedStore
@@ -35,7 +36,8 @@ package final class ControlPlane: Sendable {
         idempotency = IdempotencyService(audited, access, limits, digest)
         workflow = PlanWorkflow(audited, access, idempotency, limits, digest)
         reads = ReadService(audited, access, workflow, limits)
-        approvals = ApprovalGate(audited, access, workflow)
+        passkeys = PasskeyCounters(audited)
+        approvals = ApprovalGate(audited, access, workflow, passkeys)
         let outcomes = OutcomeRecorder(audited, access, freezes, workflow, registry)
         operations = OperationService(audited, access, workflow, registry, outcomes)
         let follower = TaskFollower(audited, access, registry, events, limits)

@@ -137,8 +137,10 @@ final class OutcomeRecorder: Sendable {
                     let before = plan
                     if mayMove, next == .awaitingApproval {
                         plan.withdraw(at: now) { approval in
-                            settings.map { ApprovalCheck.stillCounts(approval, for: before, in: $0, among: directory) }
-                                ?? true
+                            guard let settings else { return true }
+                            return ApprovalCheck.stillCounts(
+                                approval, for: before, needing: self.access.requirement(of: before, in: settings),
+                                in: settings, among: directory)
                         }
                     } else if mayMove {
                         _ = plan.move(to: next, at: now)

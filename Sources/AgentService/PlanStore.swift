@@ -201,6 +201,8 @@ package protocol StoreReader {
     func tally() -> StoreTally
     /// All freezes, ended ones too: global ones first, then by environment, older before newer.
     func freezes() -> [Freeze]
+    /// The newest count of signatures by the passkey with this fingerprint; `nil` if there is none.
+    func signatureCount(of key: String) -> UInt32?
     /// `nil` until the first write that has one.
     var mark: AuditMark? { get }
     func notice(_ id: RecordID) -> QueuedNotice?
@@ -237,6 +239,8 @@ package protocol StoreTransaction: StoreReader {
     func giveUpNotices(except targets: Set<String>, _ why: String, at now: Date)
     /// Removes those that ended long ago, and all but the newest of each destination.
     func pruneNotices(_ limits: NoticeLimits, at now: Date)
+    /// Adds the count, or replaces the one of its key.
+    func put(_ count: SignatureCount)
     /// Removes plans and operations that ended before `date`, and all but the newest `count` of the ended rest of each.
     /// Keeps unknown outcomes and what is under way. Removes idempotent requests from before `requestsBefore`.
     func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date)

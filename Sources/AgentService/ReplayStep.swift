@@ -1,6 +1,7 @@
 import AgentAudit
 import AgentModel
 import FoundationEssentials
+import Signatures
 import StrictJSON
 
 /// Applies records to a state, one after the other, in one transaction.
@@ -49,7 +50,8 @@ struct ReplayStep {
             Approval(
                 approver: entry.event.actor,
                 assurance: result?["assurance"]?.string.flatMap(Assurance.init) ?? .declared, at: entry.time,
-                reason: result?["reason"]?.string, ticket: result?["ticket"]?.string))
+                reason: result?["reason"]?.string, ticket: result?["ticket"]?.string,
+                signed: result?["signed"].flatMap { try? SignedApproval(form: $0) }))
         records.put(plan)
     }
 

@@ -12,6 +12,8 @@ package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     case tlsRequired = "tls_required"
     case selfApproval = "self_approval"
     case approvalRequired = "approval_required"
+    case signatureRequired = "signature_required"
+    case signatureInvalid = "signature_invalid"
     case policyDenied = "policy_denied"
     case notFound = "not_found"
     case planNotFound = "plan_not_found"

@@ -7,7 +7,9 @@ package struct StateSchema: Sendable {
     /// Each step is SQL that migrates the version before it to the next. Never edit a released step.
     package var steps: [String]
 
-    package static let current = StateSchema(steps: [first, summaries, freezesOfSetters, installation, notices])
+    package static let current = StateSchema(steps: [
+        first, summaries, freezesOfSetters, installation, notices, passkeys,
+    ])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
 
@@ -94,6 +96,11 @@ package struct StateSchema: Sendable {
         ) STRICT;
         CREATE INDEX notices_state ON notices (target, state, number);
         CREATE TABLE notice_position (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
+        """
+
+    /// How many signatures each passkey has made, by its fingerprint.
+    private static let passkeys = """
+        CREATE TABLE passkeys (key TEXT NOT NULL PRIMARY KEY, count INTEGER NOT NULL) STRICT;
         """
 }
 

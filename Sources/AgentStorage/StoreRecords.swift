@@ -247,6 +247,16 @@ extension StoreRecords: StoreReader {
         }
     }
 
+    func signatureCount(of key: String) -> UInt32? {
+        records("passkeys", "SELECT key, count FROM passkeys WHERE key = ?", [.text(key)]) {
+            row throws(RowDecodingError) in
+            guard let count = row[1].integer.flatMap({ UInt32(exactly: $0) }) else {
+                throw RowDecodingError(detail: "has values of another form")
+            }
+            return count
+        }.first
+    }
+
     var mark: AuditMark? {
         records("audit_mark", "SELECT hash, seq, settled, copy FROM audit_mark") { row throws(RowDecodingError) in
             guard let hash = row[0].text, let seq = row[1].integer, let settled = row[2].integer else {
@@ -324,6 +334,10 @@ extension StoreRecords: StoreTransaction {
                 .integer(Int64(bitPattern: mark.head.seq)), .text(mark.head.hash),
                 .integer(Int64(bitPattern: mark.settled)), Value(mark.isOfCopy),
             ])
+    }
+
+    func put(_ count: SignatureCount) {
+        run("INSERT OR REPLACE INTO passkeys VALUES (?, ?)", [.text(count.key), .integer(Int64(count.number))])
     }
 
     func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date) {

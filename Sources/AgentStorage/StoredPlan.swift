@@ -1,5 +1,6 @@
 import AgentModel
 import FoundationEssentials
+import Signatures
 import StrictJSON
 
 extension Plan: Stored {
@@ -212,7 +213,7 @@ extension Decision: Stored {
         [
             "allowed": .bool(allowed), "risk": JSON(risk), "requires_approval": .bool(requiresApproval),
             "reason": .string(reason), "rules": JSON(rules), "approvals": JSON(approvals),
-            "subjects": JSON(subjects),
+            "assurance": assurance.map { JSON($0) }, "subjects": JSON(subjects),
         ]
     }
 
@@ -220,7 +221,8 @@ extension Decision: Stored {
         self.init(
             allowed: try fields.flag("allowed"), risk: try fields.parsed("risk", Risk.init),
             requiresApproval: try fields.flag("requires_approval"), reason: try fields.text("reason"),
-            rules: try fields.texts("rules"), approvals: try fields.number("approvals"))
+            rules: try fields.texts("rules"), approvals: try fields.number("approvals"),
+            assurance: try fields.findParsed("assurance", Assurance.init))
         // Decisions of earlier versions have none.
         if let list = try fields.find("subjects", \.array) {
             for element in list { subjects.append(try StoredFields.read(JudgedSubject.self, element)) }
@@ -280,7 +282,7 @@ extension Approval: Stored {
     var stored: JSON {
         [
             "approver": .string(approver), "assurance": JSON(assurance), "at": JSON(at),
-            "reason": reason.map { .string($0) }, "ticket": ticket.map { .string($0) },
+            "reason": reason.map { .string($0) }, "ticket": ticket.map { .string($0) }, "signed": signed?.form,
         ]
     }
 
@@ -288,6 +290,7 @@ extension Approval: Stored {
         self.init(
             approver: try fields.text("approver"), assurance: try fields.parsed("assurance", Assurance.init),
             at: try fields.date("at"), reason: try fields.find("reason", \.string),
-            ticket: try fields.find("ticket", \.string))
+            ticket: try fields.find("ticket", \.string),
+            signed: try fields.find("signed") { try? SignedApproval(form: $0) })
     }
 }

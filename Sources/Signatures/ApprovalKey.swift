@@ -68,6 +68,11 @@ package struct ApprovalKey: Sendable, CustomStringConvertible {
         [.control, .format, .lineSeparator, .paragraphSeparator].contains(scalar.properties.generalCategory)
     }
 
+    /// Whether this is the same key, or a passkey with the same credential id.
+    package func isSame(as other: ApprovalKey) -> Bool {
+        self == other || (credentialID != nil && credentialID == other.credentialID)
+    }
+
     /// The kind of key: an SSH key's type, or `passkey`.
     package var kind: String {
         switch material {

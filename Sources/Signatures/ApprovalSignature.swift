@@ -14,13 +14,15 @@ package enum ApprovalSignature: Sendable, Hashable {
         }
     }
 
-    /// Reads ``form``.
+    /// Reads ``form``. What an SSH signature holds is read when it is checked.
     package init(form: JSON) throws(SignatureProblem) {
         guard let object = form.object, object.count == 1 else {
             throw .malformed("the signature must be an object with either ssh or passkey")
         }
         if let armour = object["ssh"]?.string {
-            _ = try SSHSignature(armoured: armour)
+            guard armour.utf8.count <= SSHSignature.maximumBytes else {
+                throw .malformed("the SSH signature is too long")
+            }
             self = .ssh(armour)
         } else if let parts = object["passkey"]?.object {
             self = .passkey(try PasskeyAssertion(form: parts))
@@ -30,10 +32,10 @@ package enum ApprovalSignature: Sendable, Hashable {
     }
 
     /// The one of `keys` that it says it was made with; `nil` if there is none.
-    package func key(among keys: [ApprovalKey]) -> ApprovalKey? {
+    package func key(among keys: [ApprovalKey]) throws(SignatureProblem) -> ApprovalKey? {
         switch self {
         case .ssh(let armour):
-            guard let signature = try? SSHSignature(armoured: armour) else { return nil }
+            let signature = try SSHSignature(armoured: armour)
             return keys.first { $0.material == .ssh(signature.key) }
         case .passkey(let assertion):
             return keys.first { key in
@@ -65,6 +67,39 @@ package enum ApprovalSignature: Sendable, Hashable {
             ).counter
         case (.ssh, .passkey), (.passkey, .ssh): throw .otherKey
         }
+    }
+}
+
+/// An approval that was signed, with all that anybody needs to check it: the text, the key and the signature.
+package struct SignedApproval: Sendable, Hashable {
+    package let text: ApprovalText
+    package let key: ApprovalKey
+    package let signature: ApprovalSignature
+
+    package init(_ text: ApprovalText, by key: ApprovalKey, _ signature: ApprovalSignature) {
+        self.text = text
+        self.key = key
+        self.signature = signature
+    }
+
+    /// `{text, key, signature}`, as answers, audit records and the store have it.
+    package var form: JSON {
+        ["text": .string(text.text), "key": .string("\(key)"), "signature": signature.form]
+    }
+
+    /// Reads ``form``. The signature is not checked.
+    package init(form: JSON) throws(SignatureProblem) {
+        guard let object = form.object, object.count == 3, let text = object["text"]?.string,
+            let line = object["key"]?.string, let signature = object["signature"]
+        else { throw .malformed("a signed approval is an object with text, key and signature") }
+        guard let text = ApprovalText(reading: text) else { throw .malformed("the text is not that of an approval") }
+        self.init(text, by: try ApprovalKey(line: line), try ApprovalSignature(form: signature))
+    }
+
+    /// Checks the signature, as ``ApprovalSignature/check(_:by:at:)`` does.
+    @discardableResult
+    package func check(at place: SigningPlace? = nil) throws(SignatureProblem) -> UInt32? {
+        try signature.check(text, by: key, at: place)
     }
 }
 

@@ -18,6 +18,12 @@ extension ConfigReading {
             if approvals != nil, effect == .deny {
                 reader.report("approvals", "is for require_approval; what is denied cannot be approved")
             }
+            let assurance = reader.parsed("assurance", "signed or hardware") {
+                ["signed": Assurance.signed, "hardware": .hardware][$0]
+            }
+            if assurance != nil, effect == .deny {
+                reader.report("assurance", "is for require_approval; what is denied cannot be approved")
+            }
             let reason = reader.parsed("reason", "a text of 1 to 500 characters on one line") {
                 !$0.isEmpty && TextForm.text(500).matches($0) && !$0.contains("\n") ? $0 : nil
             }
@@ -29,7 +35,9 @@ extension ConfigReading {
             }
             guard let id, let effect else { return }
             rules.append(
-                PolicyRule(id: id, effect: effect, approvals: approvals ?? 1, reason: reason, scope: scope))
+                PolicyRule(
+                    id: id, effect: effect, approvals: approvals ?? 1, assurance: assurance, reason: reason,
+                    scope: scope))
         }
         return rules
     }

@@ -1,5 +1,6 @@
 import AgentModel
 import CurlHTTP
+import Signatures
 import StrictJSON
 
 /// Reads the principals and their roles.
@@ -17,6 +18,7 @@ extension ConfigReading {
             let roles = set("roles", Self.roleForm, &reader, Role.init(rawValue:))
             reader.require("roles", "a list, each " + Self.roleForm)
             let limit = self.environments(&reader, among: environments)
+            let keys = approvalKeys(&reader, config)
             if let token {
                 checkIsOwn(
                     token.digest, token.key, &reader, config, "give each its own", "give the caller a token of its own")
@@ -24,10 +26,38 @@ extension ConfigReading {
             guard let id, token != nil || certificate != nil else { return }
             config.principals.append(
                 AgentConfig.Holder(
-                    index: index, principal: Principal(id: id, roles: roles ?? [], environments: limit),
+                    index: index,
+                    principal: Principal(id: id, roles: roles ?? [], environments: limit, approvalKeys: keys),
                     roles: Role.allCases.filter { roles?.contains($0) ?? false }, token: token?.digest,
                     certificate: certificate))
         }
+    }
+
+    /// The public keys that sign a principal's approvals, each only once in the file.
+    private func approvalKeys(_ reader: inout ObjectReader, _ config: AgentConfig) -> [ApprovalKey] {
+        var keys: [ApprovalKey] = []
+        for (index, element) in (reader.array("approval_keys") ?? []).enumerated() {
+            let path = reader.path.key("approval_keys").index(index)
+            // A wrong value may be a private key, by mistake, so it is not repeated.
+            func report(_ detail: String) { reader.report([JSONError(path: path, detail: detail)]) }
+            guard let line = element.string else {
+                report("expected the line of a public key, got \(element.kind)")
+                continue
+            }
+            do throws(SignatureProblem) {
+                let key = try ApprovalKey(line: line)
+                if keys.contains(where: key.isSame(as:)) { report("stands there already; name it once") }
+                if let other = config.principals.first(where: {
+                    $0.principal.approvalKeys.contains(where: key.isSame(as:))
+                }) {
+                    report("is a key of principals[\(other.index)] too; a key says who signed, so give each their own")
+                }
+                keys.append(key)
+            } catch {
+                report("\(error)")
+            }
+        }
+        return keys
     }
 
     /// The token of `metrics`, which is nobody else's.

@@ -1,6 +1,7 @@
 import AgentAudit
 import AgentModel
 import AgentPolicy
+import Signatures
 import StrictJSON
 
 extension AgentConfig {
@@ -39,10 +40,14 @@ extension AgentConfig {
     var recordOfRules: AuditEvent {
         let callers = principals.sorted { $0.principal.id < $1.principal.id }.map { holder -> JSON in
             let environments = holder.principal.environments.map { JSON($0.map(\.description).sorted()) }
+            let keys = holder.principal.approvalKeys.map(\.fingerprint)
             return [
                 "id": .string(holder.principal.id), "roles": JSON(holder.roles.map(\.rawValue)),
-                "environments": environments ?? .null,
+                "environments": environments ?? .null, "approval_keys": keys.isEmpty ? nil : JSON(keys.sorted()),
             ]
+        }
+        let signers = callers.reduce(into: JSONObject()) { signers, caller in
+            if let id = caller["id"]?.string, let keys = caller["approval_keys"] { signers.append(id, keys) }
         }
         return AuditEvent(
             kind: .config, actor: "proxmox-agent", principal: "proxmox-agent",
@@ -50,6 +55,7 @@ extension AgentConfig {
                 "status": "in_force", "principals": JSON(principals.count),
                 "principals_digest": .string(PlanDigest.hash(.array(callers))), "rules": JSON(policy.rules.count),
                 "policy_version": .string(policy.version),
+                "approval_keys": signers.isEmpty ? nil : .object(signers),
             ])
     }
 }

@@ -1,6 +1,7 @@
 import AgentModel
 import AgentPolicy
 import HTTPMessage
+import Signatures
 
 extension AgentConfig {
     /// Warnings: what is valid, but maybe not intended; one line each. An inherited socket may have another `address`
@@ -15,11 +16,18 @@ extension AgentConfig {
         }
         // With the shared token approvals are declared, and their number is not limited.
         return sharedToken == nil
-            ? environments.compactMap(withoutApprover) + policy.rules.flatMap(tooFewApprovers) : []
+            ? environments.compactMap(withoutApprover) + policy.rules.flatMap(tooFewApprovers)
+            : policy.rules.filter { $0.assurance != nil }.map { rule in
+                "rule \(rule.id) asks for signed approvals, which only principals can give: what it is about cannot be applied"
+            }
     }
 
-    private func approvers(in environment: EnvironmentName) -> Int {
-        principals.count { $0.principal.may(.approve, in: environment) }
+    private func approvers(in environment: EnvironmentName, signing assurance: Assurance? = nil) -> Int {
+        principals.count { holder in
+            let keys = holder.principal.approvalKeys
+            return holder.principal.may(.approve, in: environment)
+                && (assurance == nil || keys.contains { assurance != .hardware || $0.isHardware })
+        }
     }
 
     private func withoutApprover(_ environment: Environment) -> String? {
@@ -32,10 +40,18 @@ extension AgentConfig {
         guard rule.effect == .requireApproval else { return [] }
         return environments.map(\.settings.name).filter { rule.scope.environments?.contains($0) ?? true }.compactMap {
             name in
-            let count = approvers(in: name)
-            guard (1..<rule.approvals).contains(count) else { return nil }
-            return "rule \(rule.id) asks for \(rule.approvals) approvals, but \(name) has \(count) approver"
-                + "\(count == 1 ? "" : "s"): what it is about cannot be applied there"
+            let count = approvers(in: name, signing: rule.assurance)
+            // Without any approver there is another warning.
+            guard count < rule.approvals, approvers(in: name) > 0 else { return nil }
+            let needed = Requirement(approvals: rule.approvals, assurance: rule.assurance ?? .verified)
+            let keys =
+                switch rule.assurance {
+                case .hardware: " with a security key in approval_keys"
+                case .signed: " with approval_keys"
+                case .declared, .verified, nil: ""
+                }
+            return "rule \(rule.id) asks for \(needed.phrase), but \(name) has \(count) approver"
+                + "\(count == 1 ? "" : "s")\(keys): what it is about cannot be applied there"
         }
     }
 }

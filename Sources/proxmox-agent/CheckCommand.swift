@@ -3,6 +3,7 @@ import AgentPolicy
 import AgentService
 import ArgumentParser
 import Logging
+import Signatures
 import StrictJSON
 
 /// `proxmox-agent check`
@@ -58,10 +59,14 @@ struct CheckCommand: AsyncParsableCommand {
 extension AgentConfig {
     /// The principals with their roles, and the rules that apply to them, one line each.
     var callerLines: [String] {
-        principals.map { holder in
+        principals.flatMap { holder in
             let roles = holder.roles.map(\.rawValue).joined(separator: ", ")
             let places = holder.principal.environments.map { $0.map(\.description).sorted().joined(separator: ", ") }
-            return "principal \(holder.principal.id): \(roles) in \(places ?? "all environments")"
+            let keys = holder.principal.approvalKeys.map { key in
+                ["  approval key:", key.kind, key.fingerprint, key.comment].filter { !$0.isEmpty }.joined(
+                    separator: " ")
+            }
+            return ["principal \(holder.principal.id): \(roles) in \(places ?? "all environments")"] + keys
         } + policy.rules.map { "rule \($0)" }
     }
 }

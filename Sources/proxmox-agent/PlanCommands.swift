@@ -3,6 +3,7 @@ import ArgumentParser
 import FoundationEssentials
 import Glibc
 import HTTPTypes
+import Signatures
 import StrictJSON
 import SystemPackage
 
@@ -56,6 +57,9 @@ struct ApproveCommand: ClientCommand {
         discussion: """
             With --hash, the beginning of the plan_hash of the plan that you looked at: if the plan is another one, it is not \
             approved. Without it, on a terminal, shows the plan and asks.
+
+            With --sign, signs the approval with an SSH key, through ssh-keygen: anybody can check it later. Rules can ask \
+            for that; see docs/approvals.md.
 
             Who asked for a plan cannot approve it. Nothing happens before who asked for it applies it.
             """)
@@ -132,7 +136,19 @@ struct WordOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Where it was decided, such as a ticket number.", valueName: "text"))
     var ticket: String?
 
+    @Flag(help: "Sign it with an SSH key that the configuration lists in your approval_keys.")
+    var sign = false
+
+    @Option(
+        help: ArgumentHelp(
+            "The key to sign with; the .pub file of one that ssh-agent holds.",
+            discussion:
+                "Otherwise \(SSHSigner.variable), or the first of ~/.ssh/id_ed25519_sk, id_ecdsa_sk, id_ed25519, id_ecdsa.",
+            valueName: "file"), completion: .file())
+    var key: String?
+
     func validate() throws {
+        if key != nil, !sign { throw ValidationError("--key is for --sign") }
         guard let hash else { return }
         guard (8...64).contains(hash.utf8.count), hash.allSatisfy({ $0.isASCII && $0.isHexDigit }) else {
             throw ValidationError("--hash takes 8 to 64 hexadecimal digits, the beginning of the plan's plan_hash")
@@ -151,9 +167,26 @@ struct WordOptions: ParsableArguments {
         let body: JSON = [
             "decision": .string(decision), "plan_hash": .string(whole), "reason": reason.map { .string($0) },
             "ticket": ticket.map { .string($0) },
+            "signature": sign ? try await signature(decision, id, whole, agent) : nil,
         ]
         let answer = try await agent.change(.post, "/v1/plans/\(id)/approvals", [], body)
         return Shown(answer: answer, lines: [PlanText(answer.json, at: Date()).standing])
+    }
+
+    /// Signs the decision on the plan with this hash, and nothing else.
+    private func signature(
+        _ decision: String, _ id: RecordID, _ hash: String, _ agent: AgentClient
+    ) async throws(ClientError) -> JSON {
+        let signer = try SSHSigner(key, environmentVariables())
+        let query = [("decision", decision), ("reason", reason)]
+        let answer = try await agent.get("/v1/plans/\(id)/approval-text", query)
+        guard let text = answer.json["text"]?.string.flatMap(ApprovalText.init(reading:)), text.plan == id.description,
+            text.planHash == hash, text.decision == decision, text.reason == reason ?? ""
+        else {
+            throw ClientError(["not signed: the agent's text is not that of a decision on the plan that it showed"])
+        }
+        for line in text.text.split(separator: "\n") { complain("signing: " + quoted(String(line))) }
+        return ["ssh": .string(try await signer.sign(text))]
     }
 }
 

@@ -187,7 +187,7 @@ struct PlanText {
     /// Approvals and a rejection, the plan's outcome, and how to approve it.
     private var words: [String] {
         var lines: [String] = []
-        if needed > 0 { lines.append("approvals: \(approvals.count) of \(needed)") }
+        if needed > 0 { lines.append("approvals: \(approvals.count) of \(needed)\(strength.map { ", \($0)" } ?? "")") }
         lines += approvals.map { "  " + Self.word(of: $0) }
         if let rejection = plan["rejection"] { lines.append("rejected by \(Self.word(of: rejection))") }
         if let operation = plan["operation_id"]?.string {
@@ -198,7 +198,16 @@ struct PlanText {
             return lines + ["approve:  \(requester) names another person in approved_by when applying it"]
         }
         let hash = plan["plan_hash"]?.string?.prefix(8) ?? ""
-        return lines + ["approve:  proxmox-agent approve \(id) --hash \(hash)"]
+        return lines + ["approve:  proxmox-agent approve \(id) --hash \(hash)\(strength == nil ? "" : " --sign")"]
+    }
+
+    /// How approvals must be signed; `nil` if they need no signature.
+    private var strength: String? {
+        switch plan["requires"]?["assurance"]?.string.flatMap(Assurance.init) {
+        case .signed: "signed"
+        case .hardware: "signed with a security key"
+        case .declared, .verified, nil: nil
+        }
     }
 
     /// One person's decision.

@@ -1,7 +1,12 @@
 import AgentModel
 import AgentPolicy
 import AgentTestSupport
+import Signatures
 import Testing
+
+extension Requirement {
+    fileprivate static let one = Requirement(approvals: 1, assurance: .declared)
+}
 
 struct ApprovalCheckTests {
     struct Case: Sendable, CustomTestStringConvertible {
@@ -19,7 +24,7 @@ struct ApprovalCheckTests {
     }
 
     @Test(arguments: [
-        Case(approvedBy: nil, refusal: .missing(have: 0, need: 1)),
+        Case(approvedBy: nil, refusal: .missing(have: 0, need: .one)),
         Case(approvedBy: "bob"),
         Case(approvedBy: "alice", refusal: .selfApproval("alice")),
         Case(approvedBy: "ALICE", refusal: .selfApproval("ALICE")),
@@ -32,7 +37,9 @@ struct ApprovalCheckTests {
         Case(approvedBy: "bob", environment: "https://pve.lan:8006", refusal: .declaredNotAccepted),
         Case(approvedBy: "bob", environment: "https://pve.lan:8006", declared: true),
         Case(approvedBy: "alice", environment: "https://pve.lan:8006", refusal: .selfApproval("alice")),
-        Case(approvedBy: nil, environment: "https://pve.lan:8006", declared: true, refusal: .missing(have: 0, need: 1)),
+        Case(
+            approvedBy: nil, environment: "https://pve.lan:8006", declared: true, refusal: .missing(have: 0, need: .one)
+        ),
         Case(approvedBy: nil, needed: 0), Case(approvedBy: "alice", needed: 0),
     ])
     func `a declared approval counts where and from whom it may`(given: Case) throws {
@@ -45,7 +52,7 @@ struct ApprovalCheckTests {
         var refusal: ApprovalRefusal?
         do throws(ApprovalRefusal) {
             try ApprovalCheck.declared(
-                given.approvedBy, for: plan, needing: given.needed,
+                given.approvedBy, for: plan, needing: Requirement(approvals: given.needed, assurance: .declared),
                 appliedBy: Caller(principal: "operator", label: given.applier), in: settings)
         } catch {
             refusal = error
@@ -61,7 +68,38 @@ struct ApprovalCheckTests {
             name: try #require(EnvironmentName("home")), baseURL: "https://pve.lan:8006", tokenID: "t@pve!x",
             trust: "system")
         #expect(throws: Never.self) {
-            try ApprovalCheck.declared(nil, for: plan, needing: 1, appliedBy: plan.requester, in: settings)
+            try ApprovalCheck.declared(nil, for: plan, needing: .one, appliedBy: plan.requester, in: settings)
         }
+    }
+
+    /// A signed approval by a key of that name's, or by none.
+    private static func signed(_ key: ApprovalKey, by approver: String = "bob") throws -> Approval {
+        let text = ApprovalText(
+            agent: "a", plan: "p", planHash: "h", decision: "approve", principal: approver, reason: "")
+        return Approval(
+            approver: approver, assurance: key.isHardware ? .hardware : .signed, at: .sample,
+            signed: SignedApproval(text, by: key, .ssh("not looked at here")))
+    }
+
+    @Test(arguments: Assurance.allCases, Assurance.allCases)
+    func `an approval counts as long as it is strong enough and its key is the approver's`(
+        given: Assurance, needed: Assurance
+    ) throws {
+        let settings = EnvironmentSettings(
+            name: try #require(EnvironmentName("home")), baseURL: "simulator://home", tokenID: "t@pve!x",
+            trust: "system")
+        let key = try ApprovalKey(line: SoftwareToken.ed25519.sshLine(isSecurityKey: given == .hardware))
+        let approval =
+            given >= .signed ? try Self.signed(key) : Approval(approver: "bob", assurance: given, at: .sample)
+        func counts(_ keys: [ApprovalKey]) -> Bool {
+            let directory =
+                given == .declared
+                ? Directory.shared : Directory([Principal(id: "bob", roles: [.approver], approvalKeys: keys)])
+            return ApprovalCheck.stillCounts(
+                approval, for: .sample(try! .sample(.stopVM, "vm/101")),
+                needing: Requirement(approvals: 1, assurance: needed), in: settings, among: directory)
+        }
+        #expect(counts([key]) == (given >= needed))
+        #expect(!counts([]) || given < .signed, "a key that was taken out signs for nobody")
     }
 }

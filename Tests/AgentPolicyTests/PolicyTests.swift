@@ -80,6 +80,42 @@ struct PolicyTests {
         }
     }
 
+    @Test(
+        arguments: [
+            ([(1, nil)], nil, 1, "rule r0 asks for an approval"),
+            ([(1, .signed)], .signed, 1, "rule r0 asks for a signed approval"),
+            ([(2, nil), (1, .hardware)], .hardware, 2, "rule r1 asks for 2 approvals signed with security keys"),
+            ([(1, .hardware), (1, .signed)], .hardware, 1, "rule r0 asks for an approval signed with a security key"),
+            ([(1, .signed), (3, nil)], .signed, 3, "rule r1 asks for 3 signed approvals"),
+        ] as [([(Int, Assurance?)], Assurance?, Int, String)])
+    func `of rules about signatures the most restrictive wins`(
+        row: (rules: [(Int, Assurance?)], assurance: Assurance?, approvals: Int, reason: String)
+    ) throws {
+        let rules = row.rules.enumerated().map { number, rule in
+            PolicyRule(id: "r\(number)", effect: .requireApproval, approvals: rule.0, assurance: rule.1)
+        }
+        let (_, settings) = try #require(Self.environments.first)
+        let policy = Policy(rules: rules)
+        let team = Directory([Principal(id: "alice", roles: [.approver])])
+        let request = try MinimalRequest.request(.startVM)
+        let decision = policy.evaluate(request, by: .labelled("alice"), in: settings)
+        #expect(decision.assurance == row.assurance && decision.reason == row.reason)
+        #expect(
+            policy.requirement(of: decision, in: settings, among: team)
+                == Requirement(approvals: row.approvals, assurance: row.assurance ?? .verified))
+        // A dry run is bound by none of them.
+        let dry = policy.evaluate(
+            try MinimalRequest.request(.startVM, dryRun: true), by: .labelled("alice"), in: settings)
+        #expect(dry.assurance == nil && policy.requirement(of: dry, in: settings, among: team).approvals == 0)
+    }
+
+    @Test func `asking for a signature makes another version of the policy`() {
+        let versions = [nil, Assurance.signed, .hardware].map { assurance in
+            Policy(rules: [PolicyRule(id: "a", effect: .requireApproval, assurance: assurance)]).version
+        }
+        #expect(Set(versions).count == 3)
+    }
+
     @Test func `the version of the policy is one for one matrix`() {
         #expect(Policy().version == Policy().version)
         #expect(Policy().version.hasPrefix("base@"))

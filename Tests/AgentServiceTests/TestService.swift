@@ -48,6 +48,9 @@ struct TestService {
         }
     }
 
+    static let installation = Installation(
+        origin: "proxmox-agent/test/1", publicURL: "https://agent.example:8443")
+
     let pve: FakeHypervisor
     let audit: FlakyAuditSink
     let store: FlakyPlanStore
@@ -82,7 +85,8 @@ struct TestService {
             managedEnvironments: [ManagedEnvironment(settings: settings, hypervisor: pve)],
             ports: Ports(
                 audit: audit, store: store, log: log, now: { clock.now }, uptime: { clock.uptime },
-                frozenByFile: { clock.frozenByFile($0) }, shortage: { clock.shortage }),
+                frozenByFile: { clock.frozenByFile($0) }, shortage: { clock.shortage },
+                installation: Self.installation),
             rules: rules, key: .sample, limits: limits)
     }
 

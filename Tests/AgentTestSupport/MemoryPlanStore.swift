@@ -28,6 +28,7 @@ package final class MemoryPlanStore: PlanStore {
         private var operations = Table<Operation>()
         private var requests: [IdempotencyKey: IdempotentRequest] = [:]
         private var frozen: [Freeze] = []
+        private var counts: [String: UInt32] = [:]
         private(set) var mark: AuditMark?
 
         func plan(_ id: RecordID) -> Plan? { plans.rows[id] }
@@ -48,6 +49,8 @@ package final class MemoryPlanStore: PlanStore {
         }
         func remove(_ freeze: Freeze) { frozen.removeAll { freeze.replaces($0) } }
         func put(_ mark: AuditMark) { self.mark = mark }
+        func signatureCount(of key: String) -> UInt32? { counts[key] }
+        func put(_ count: SignatureCount) { counts[count.key] = count.number }
 
         private var queue = MemoryNotices()
         func notice(_ id: RecordID) -> QueuedNotice? { queue.notice(id) }

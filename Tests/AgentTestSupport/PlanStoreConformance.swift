@@ -28,6 +28,7 @@ package struct PlanStoreConformance {
         try await checkTally()
         try await checkFreezes()
         try await checkMark()
+        try await checkSignatureCounts()
         try await checkStandings()
         try await checkPruning()
         try await checkNotices()
@@ -56,6 +57,18 @@ package struct PlanStoreConformance {
         _ number: UInt64, _ action: Action = .startVM, environment: String = "home", by label: String = "alice"
     ) throws -> Plan {
         .sample(try .sample(action, "vm/101", environment: environment), number: number, requester: .labelled(label))
+    }
+
+    private func checkSignatureCounts() async throws {
+        let counts = [SignatureCount(key: "SHA256:a", number: 7), SignatureCount(key: "SHA256:b", number: .max)]
+        try await store.write { records in
+            for count in [SignatureCount(key: "SHA256:a", number: 9)] + counts.reversed() { records.put(count) }
+        }
+        try await clear()
+        let kept = try await store.read { records in counts.map { records.signatureCount(of: $0.key) } }
+        try require(kept == [7, .max], "the newest count of each key is kept")
+        let other = try await store.read { $0.signatureCount(of: "SHA256:c") }
+        try require(other == nil, "a key that was never used has no count")
     }
 
     private func checkRows() async throws {

@@ -1,10 +1,12 @@
 import AgentAPI
+import AgentAudit
 import AgentModel
 import AgentPolicy
 import AgentService
 import AgentTestSupport
 import FoundationEssentials
 import Glibc
+import Signatures
 import StrictJSON
 import Testing
 
@@ -232,7 +234,7 @@ struct ConfigCallersTests {
             "[0].environments: is empty; expected the name of one environment here (home, lab)"),
         principal(
             alice + #""token_env":"T","role":"viewer"}"#,
-            "[0].role: unknown key; known here: cert_sha256, environments, id, \(known)"),
+            "[0].role: unknown key; known here: approval_keys, cert_sha256, environments, id, \(known)"),
     ]
 
     static let tokens: [Wrong] = [
@@ -314,6 +316,12 @@ struct ConfigCallersTests {
             deny + #""approvals":2}"#,
             "[0].approvals: is for require_approval; what is denied cannot be approved"),
         rule(
+            #"{"id":"x","effect":"require_approval","assurance":"verified"}"#,
+            #"[0].assurance: expected signed or hardware, got "verified""#),
+        rule(
+            deny + #""assurance":"signed"}"#,
+            "[0].assurance: is for require_approval; what is denied cannot be approved"),
+        rule(
             deny + #""reason":""}"#, #"[0].reason: expected a text of 1 to 500 characters on one line, got """#),
         rule(
             deny + #""environments":["prod"]}"#,
@@ -338,11 +346,78 @@ struct ConfigCallersTests {
             #"[0].principals[0]: expected the name of one principal here (operator), got "alice""#),
         rule(
             deny + #""when":"always"}"#,
-            "[0].when: unknown key; known here: actions, approvals, effect, environments, id, principals, reason, tags, "
+            "[0].when: unknown key; known here: actions, approvals, assurance, effect, environments, id, principals, reason, tags, "
                 + "targets"),
     ]
 
-    @Test(arguments: principals + tokens + rules)
+    private static func keys(_ list: String, _ line: String) -> Wrong {
+        principal(alice + #""token_env":"T","approval_keys":\#(list)}"#, line)
+    }
+
+    private static let line = SoftwareToken.ed25519.sshLine(isSecurityKey: false)
+    private static let passkey = (try? SoftwareToken.p256.passkey()).map { "\(ApprovalKey(.passkey($0)))" } ?? ""
+    private static let samePasskey = "passkey EdDSA YSBjcmVkZW50aWFs " + Base64.encode(SoftwareToken.ed25519.spki)
+
+    static let approvalKeys: [Wrong] = [
+        keys(#""\#(line)""#, "[0].approval_keys: expected an array, got a string"),
+        keys("[1]", "[0].approval_keys[0]: expected the line of a public key, got an integer"),
+        keys(
+            #"["-----BEGIN OPENSSH PRIVATE KEY----- s3cr3t"]"#,
+            "[0].approval_keys[0]: must be the line of a public key, such as the content of id_ed25519.pub, without "
+                + "options; or passkey, ES256 or EdDSA, credential id and public key"),
+        keys(
+            #"["ssh-rsa AAAAB3NzaC1yc2EA alice"]"#,
+            "[0].approval_keys[0]: RSA keys are not accepted; make one with ssh-keygen -t ed25519, or -t ed25519-sk on a "
+                + "security key"),
+        keys(
+            #"["ssh-dss AAAAB3NzaC1kc3MA"]"#,
+            "[0].approval_keys[0]: DSA keys are not accepted; make one with ssh-keygen -t ed25519, or -t ed25519-sk on a "
+                + "security key"),
+        keys(
+            #"["\#(line)","\#(line) again"]"#, "[0].approval_keys[1]: stands there already; name it once"),
+        keys(
+            #"["\#(passkey)","\#(samePasskey)"]"#, "[0].approval_keys[1]: stands there already; name it once"),
+        principal(
+            alice + #""token_env":"T","approval_keys":["\#(line)"]},"#
+                + #"{"id":"bob","roles":["viewer"],"token_env":"U","approval_keys":["\#(passkey)","\#(line) bob"]}"#,
+            "[1].approval_keys[1]: is a key of principals[0] too; a key says who signed, so give each their own"),
+    ]
+
+    @Test func `approval keys are read, shown by check, and take effect without a restart`() throws {
+        func config(_ keys: [String]) throws -> AgentConfig {
+            let list = keys.map { "\"\($0)\"" }.joined(separator: ",")
+            return try AgentConfigTests.config(
+                Self.document(
+                    principals: #"{"id":"alice","roles":["approver"],"token_env":"T","approval_keys":[\#(list)]}"#,
+                    rules: #"{"id":"sign","effect":"require_approval","assurance":"hardware"}"#), Self.variables)
+        }
+        let (old, new) = (try config([Self.line]), try config([Self.line + " laptop", Self.passkey]))
+        let keys = try #require(new.principals.first?.principal.approvalKeys)
+        #expect(keys.map(\.kind) == ["ssh-ed25519", "passkey"])
+        #expect(
+            new.callerLines == [
+                "principal alice: approver in all environments",
+                "  approval key: ssh-ed25519 \(keys[0].fingerprint) token laptop",
+                "  approval key: passkey \(keys[1].fingerprint)", "rule sign: require_approval (1, hardware)",
+            ])
+        #expect(!new.isInForce(after: old) && old.needsRestart(for: new).isEmpty)
+        #expect(
+            new.recordOfRules.result?["approval_keys"]
+                == ["alice": JSON(keys.map(\.fingerprint).sorted())])
+        #expect(
+            new.warnings()
+                == ["home", "lab"].map { name in
+                    "rule sign asks for 1 approval signed with a security key, but \(name) has 0 approvers with a security "
+                        + "key in approval_keys: what it is about cannot be applied there"
+                })
+        let shared = try AgentConfigTests.config(
+            Self.document(rules: #"{"id":"sign","effect":"require_approval","assurance":"signed"}"#),
+            Self.variables.merging(["PROXMOX_AGENT_API_TOKEN": "0123456789abcdef"]) { $1 })
+        #expect(
+            shared.warnings().first?.hasPrefix("rule sign asks for signed approvals, which only principals") == true)
+    }
+
+    @Test(arguments: principals + tokens + rules + approvalKeys)
     func `what is wrong is told in one line with its place and the cure, and without tokens`(given: Wrong) {
         let more = ["SHORT": "s3cr3t-token-19-lon", "EXAMPLE": "change-me", "BLANK": Self.token + " "]
         var variables = Self.variables.merging(more) { $1 }

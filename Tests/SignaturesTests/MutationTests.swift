@@ -1,3 +1,4 @@
+import AgentTestSupport
 import StrictJSON
 import Testing
 
@@ -32,7 +33,7 @@ struct MutationTests {
     @Test(arguments: [SoftwareToken.ed25519, .p256], [true, false])
     func `of an SSH signature`(token: SoftwareToken, isSecurityKey: Bool) throws {
         let message = SSHSignatureTests.sample.bytes
-        let good = try token.sshSignature(of: message, isSecurityKey: isSecurityKey)
+        let good = try token.sshSignature(of: message) { $0.isSecurityKey = isSecurityKey }
         let key = try SSHPublicKey(blob: token.sshBlob(isSecurityKey: isSecurityKey))
         var generator = Seeded(state: 26)
         for _ in 0..<4000 {

@@ -1,4 +1,4 @@
-import Crypto
+import AgentTestSupport
 import Testing
 
 @testable import Signatures
@@ -16,18 +16,15 @@ struct PasskeyTests {
     func `takes a good assertion, and tells its counter`(token: SoftwareToken) throws {
         let evidence = try check(try token.assertion(), by: token)
         #expect(evidence == .init(counter: 3, isBackupEligible: false))
-        var synced = SoftwareToken.Asked()
-        (synced.flags, synced.counter, synced.extensions) = (0b1001_1101, 0, [0xA0])
-        #expect(try check(try token.assertion(synced), by: token) == .init(counter: 0, isBackupEligible: true))
+        let synced = try token.assertion { ($0.flags, $0.counter, $0.extensions) = (0b1001_1101, 0, [0xA0]) }
+        #expect(try check(synced, by: token) == .init(counter: 0, isBackupEligible: true))
     }
 
     @Test(arguments: tokens, refusals)
     func `refuses any other`(
         token: SoftwareToken, row: (change: @Sendable (inout SoftwareToken.Asked) -> Void, why: SignatureProblem)
     ) throws {
-        var asked = SoftwareToken.Asked()
-        row.change(&asked)
-        #expect(throws: row.why) { try check(try token.assertion(asked), by: token) }
+        #expect(throws: row.why) { try check(try token.assertion(row.change), by: token) }
     }
 
     static let refusals: [(change: @Sendable (inout SoftwareToken.Asked) -> Void, why: SignatureProblem)] = [
@@ -61,7 +58,7 @@ struct PasskeyTests {
             authenticatorData: good.authenticatorData, signature: good.signature)
         #expect(throws: SignatureProblem.wrong) { try check(other, by: .p256) }
         #expect(throws: SignatureProblem.wrong) {
-            try check(good, by: SoftwareToken(key: .p256(.init())))
+            try check(good, by: .newP256())
         }
     }
 

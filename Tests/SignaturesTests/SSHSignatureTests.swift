@@ -44,7 +44,7 @@ struct SSHSignatureTests {
             #expect(shown.text.contains(" \(key.fingerprint) "))
 
             let signature = ApprovalSignature.ssh(armour)
-            #expect(signature.key(among: [key]) == key)
+            #expect(try signature.key(among: [key]) == key)
             try signature.check(Self.sample, by: key, at: nil)
             var other = Self.sample
             other.decision = "reject"
@@ -53,7 +53,7 @@ struct SSHSignatureTests {
                 try SSHSignature(armoured: armour).check(Self.sample.bytes, namespace: "git")
             }
             let stranger = ApprovalKey(.ssh(try SSHPublicKey(blob: SoftwareToken.ed25519.sshBlob())))
-            #expect(signature.key(among: [stranger]) == nil)
+            #expect(try signature.key(among: [stranger]) == nil)
             #expect(throws: SignatureProblem.otherKey) { try signature.check(Self.sample, by: stranger, at: nil) }
         }
     }
@@ -63,7 +63,7 @@ struct SSHSignatureTests {
         token: SoftwareToken, isSecurityKey: Bool
     ) async throws {
         try await inDirectory { directory in
-            let blob = try token.sshSignature(of: Self.sample.bytes, isSecurityKey: isSecurityKey)
+            let blob = try token.sshSignature(of: Self.sample.bytes) { $0.isSecurityKey = isSecurityKey }
             let key = ApprovalKey(.ssh(try SSHPublicKey(blob: token.sshBlob(isSecurityKey: isSecurityKey))))
             try ApprovalSignature.ssh(SoftwareToken.armour(blob)).check(Self.sample, by: key, at: nil)
             #expect(key.isHardware == isSecurityKey)
@@ -80,7 +80,7 @@ struct SSHSignatureTests {
     @Test(arguments: [SoftwareToken.ed25519, .p256])
     func `a security key that saw nobody does not count`(token: SoftwareToken) throws {
         // User verified, but not present.
-        let blob = try token.sshSignature(of: Self.sample.bytes, flags: 0b100)
+        let blob = try token.sshSignature(of: Self.sample.bytes) { $0.flags = 0b100 }
         #expect(throws: SignatureProblem.userNotPresent) {
             try SSHSignature(blob: blob).check(Self.sample.bytes, namespace: ApprovalText.namespace)
         }
@@ -121,13 +121,13 @@ struct SSHSignatureTests {
         huge.replaceSubrange(10..<14, with: [0xFF, 0xFF, 0xFF, 0xFF])
         return [
             ("nothing", []), ("magic alone", Array("SSHSIG".utf8)), ("other magic", [0] + good.dropFirst()),
-            ("version 2", try token.sshSignature(of: sample.bytes, version: 2)),
-            ("version 0", try token.sshSignature(of: sample.bytes, version: 0)),
-            ("md5", try token.sshSignature(of: sample.bytes, hash: "md5")),
-            ("another namespace", try token.sshSignature(of: sample.bytes, namespace: "file")),
+            ("version 2", try token.sshSignature(of: sample.bytes) { $0.version = 2 }),
+            ("version 0", try token.sshSignature(of: sample.bytes) { $0.version = 0 }),
+            ("md5", try token.sshSignature(of: sample.bytes) { $0.hash = "md5" }),
+            ("another namespace", try token.sshSignature(of: sample.bytes) { $0.namespace = "file" }),
             (
                 "a namespace with a zero",
-                try token.sshSignature(of: sample.bytes, namespace: "approval@proxmox-agent\0")
+                try token.sshSignature(of: sample.bytes) { $0.namespace = "approval@proxmox-agent\0" }
             ),
             ("a byte behind it", good + [0]), ("the last byte gone", Array(good.dropLast())),
             ("a length beyond the end", huge),
@@ -142,7 +142,7 @@ struct SSHSignatureTests {
     }
 
     @Test func `what is reserved is part of what is signed, and otherwise ignored`() throws {
-        let blob = try SoftwareToken.ed25519.sshSignature(of: Self.sample.bytes, reserved: [1, 2, 3])
+        let blob = try SoftwareToken.ed25519.sshSignature(of: Self.sample.bytes) { $0.reserved = [1, 2, 3] }
         try SSHSignature(blob: blob).check(Self.sample.bytes, namespace: ApprovalText.namespace)
     }
 
@@ -163,4 +163,11 @@ struct SSHSignatureTests {
         let armour = SoftwareToken.armour(blob).split(separator: "\n").joined(separator: "\r\n")
         #expect(try SSHSignature(armoured: armour) == SSHSignature(blob: blob))
     }
+}
+
+/// Runs it with the path of a directory that is gone afterwards.
+func inDirectory(_ body: (String) async throws -> Void) async throws {
+    let directory = try TemporaryDirectory()
+    try await body(directory.path)
+    withExtendedLifetime(directory) {}
 }
