@@ -159,6 +159,22 @@ def test_a_form_shows_the_agents_errors_beside_its_fields(agent, person):
     otto.heading("Snapshot VM nas")
 
 
+def test_a_snapshot_is_taken_and_rolled_back_from_the_machines_page(agent, person):
+    agent.ended(agent.apply(agent.plan("snapshot_vm", "vm/103", snapname="before", description="kept"))["operation"]["operation_id"])
+    otto = person().sign_in("otto")
+    otto.go("#/environments/home/vm/103").heading("sandbox")
+    snapshot = otto.page.get_by_role("listitem").filter(has_text="before").filter(has_text="kept")
+    snapshot.get_by_role("link", name="Roll back").click()
+    otto.heading("Rollback snapshot vm/103")
+    expect(otto.page.get_by_label("snapname")).to_have_value("before")
+    otto.page.get_by_role("button", name="Make a plan").click()
+    otto.heading("Rollback snapshot sandbox")
+    expect(otto.page.get_by_text("another person has to approve it")).to_be_visible()
+    # A parameter of the same name as the machine that the form is about.
+    otto.go("#/request?environment=home&target=vm/101&action=migrate_vm").heading("Migrate VM vm/101")
+    expect(otto.page.get_by_label("target required")).to_have_value("")
+
+
 def test_what_would_happen_if(agent, person):
     carol = person().sign_in("carol")
     carol.go("#/policy").heading("Policy")

@@ -39,7 +39,7 @@ export function actionForm(action, environment, target, query) {
   const { properties = {}, patternProperties = {}, required = [] } = action.params;
   const one = (name) => h("div", { "data-field": name },
     field([plain(name), required.includes(name) && h("span.required", " required")],
-    control(name, properties[name], query.get(name)), { hint: hint(properties[name]) }));
+    control(name, properties[name], query.get(`p.${name}`)), { hint: hint(properties[name]) }));
   const names = Object.keys(properties);
   const further = names.filter((name) => !required.includes(name));
   const some = Object.values(patternProperties);

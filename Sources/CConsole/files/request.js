@@ -4,9 +4,11 @@ import { field, h, notice, select, t, targetHash, words } from "./dom.js";
 import { actionForm } from "./forms.js";
 import { environmentNames } from "./plans.js";
 
-/** The address of an action's form. */
-export const requestHash = (environment, target, action,
-  params = {}) => `#/request?${new URLSearchParams({ environment, target, action, ...params })}`;
+/** The address of an action's form; a parameter `name` is given as `p.name`. */
+export function requestHash(environment, target, action, params = {}) {
+  const given = Object.entries(params).map(([name, value]) => [`p.${name}`, value]);
+  return `#/request?${new URLSearchParams([["environment", environment], ["target", target], ["action", action], ...given])}`;
+}
 
 export default async function requestPage(page) {
   const [environment, target, name] = ["environment", "target", "action"].map((key) => page.query.get(key) ?? "");
