@@ -47,7 +47,7 @@ struct NoticeWriter {
     /// A plan that awaits approval.
     func wanted(_ event: Notice.Event, _ plan: Plan, at now: Date) -> Notice {
         let lead = event == .planExpiring ? "Still not approved, and expires soon" : "Approval wanted"
-        let minutes = Int(max(0, min(plan.expiresAt.timeIntervalSince(now), 1e9)) / 60)
+        let minutes = Int((max(0, min(plan.expiresAt.timeIntervalSince(now), 1e9)) / 60).rounded())
         let given = "\(plan.approvals.count) of \(plan.requires.approvals)"
         return Notice(
             event, at: now, environment: plan.request.environment, planID: plan.id, risk: plan.decision.risk,

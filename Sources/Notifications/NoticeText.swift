@@ -14,7 +14,7 @@ struct NoticeText {
         self.notice = notice
         self.agent = agent
         let page =
-            notice.planID.map { "plans/\($0)" } ?? notice.operationID.map { "operations/\($0)" }
+            notice.operationID.map { "operations/\($0)" } ?? notice.planID.map { "plans/\($0)" }
             ?? {
                 switch notice.event {
                 case .freeze: "freeze"
@@ -35,10 +35,9 @@ struct NoticeText {
         }
     }
 
-    /// In quotation marks, without addresses that programs make links of.
+    /// In quotation marks, without others in it, and without addresses that programs make links of.
     private static func quoted(_ text: String) -> String {
-        let plain = text.replacing("://", with: "[:]//").replacing("\"", with: "\\\"")
-        return "\"\(plain)\""
+        "\"\(text.replacing("://", with: "[:]//").replacing("\"", with: "'"))\""
     }
 
     /// The facts, one a line.

@@ -1,5 +1,6 @@
 import AgentModel
 import AgentService
+import AgentStorage
 import CurlHTTP
 import Notifications
 
@@ -46,3 +47,24 @@ final class NoticeWays: Sendable {
 }
 
 extension CurlMail: MailTransport {}
+
+extension NoticeService {
+    /// Serves the destinations of a configuration from now on.
+    func serve(
+        _ config: AgentConfig, through ways: NoticeWays, of installation: Installation
+    ) async throws(ServiceError) {
+        try await serve(
+            config.notify.map(\.subscription),
+            through: ways.courier(to: config.notify, of: installation, hasConsole: config.hasConsole))
+    }
+}
+
+extension FileAuditSink {
+    /// What is wrong with the log itself, rather than with the disk below it.
+    var distrust: String? {
+        switch faultCause {
+        case .changed, .chain: fault.map { "\($0)" }
+        case .full, .unusable, nil: nil
+        }
+    }
+}

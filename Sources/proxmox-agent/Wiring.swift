@@ -275,27 +275,6 @@ private func freeze(standingFor path: String, _ now: Date) -> Freeze? {
         party: "file", setAt: now, endsAt: nil)
 }
 
-extension NoticeService {
-    /// Serves the destinations of a configuration from now on.
-    fileprivate func serve(
-        _ config: AgentConfig, through ways: NoticeWays, of installation: Installation
-    ) async throws(ServiceError) {
-        try await serve(
-            config.notify.map(\.subscription),
-            through: ways.courier(to: config.notify, of: installation, hasConsole: config.hasConsole))
-    }
-}
-
-extension FileAuditSink {
-    /// What is wrong with the log itself, rather than with the disk below it.
-    fileprivate var distrust: String? {
-        switch faultCause {
-        case .changed, .chain: fault.map { "\($0)" }
-        case .full, .unusable, nil: nil
-        }
-    }
-}
-
 /// Why the agent cannot start.
 struct StartError: Error, CustomStringConvertible {
     let description: String

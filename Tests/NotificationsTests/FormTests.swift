@@ -45,7 +45,7 @@ struct FormTests {
     @Test func `texts of others stand in quotation marks, which they cannot leave`() {
         let body = Self.text().body(upTo: 4000)
         let lines = body.split(separator: "\n", omittingEmptySubsequences: false)
-        #expect(lines.contains { $0 == #"Ticket, in the caller's words: "\" now outside the quotes \"""# })
+        #expect(lines.contains { $0 == #"Ticket, in the caller's words: "' now outside the quotes '""# })
         #expect(!body.contains("http://evil") && !body.contains("https://evil") && !body.contains("\u{202E}"))
         #expect(lines.filter { $0.contains("Bcc") }.count == 1)
     }

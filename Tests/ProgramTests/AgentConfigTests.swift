@@ -145,7 +145,14 @@ struct AgentConfigTests {
         "limits.max_operations": 1, "limits.threads": 1, "limits.share_reads": false, "log.format": "json",
         "log.level": "debug", "mcp.enabled": false, "mcp.allowed_hosts": ["agent.lan"],
         "mcp.allowed_origins": ["https://agent.lan"], "public_url": "https://agent.lan:8443", "ui": false,
-        "audit_origin": "agent.lan/home",
+        "audit_origin": "agent.lan/home", "notify[].id": "on-call", "notify[].kind": "slack",
+        "notify[].url": "https://hooks.lan/", "notify[].url_env": "S", "notify[].url_file": "/dev/null",
+        "notify[].secret_env": "S", "notify[].secret_file": "/dev/null", "notify[].token_env": "S",
+        "notify[].token_file": "/dev/null", "notify[].server": "smtp://mail.lan", "notify[].from": "a@b.lan",
+        "notify[].to": ["c@d.lan"], "notify[].username": "a", "notify[].password_env": "S",
+        "notify[].password_file": "/dev/null", "notify[].tls.ca_file": .string(authority),
+        "notify[].tls.fingerprint_sha256": .string(Array(repeating: "0f", count: 32).joined(separator: ":")),
+        "notify[].events": ["freeze"], "notify[].environments": ["home"], "notify[].min_risk": "high",
     ]
 
     @Test(arguments: AgentConfig.keys.map(\.key))
@@ -165,12 +172,24 @@ struct AgentConfigTests {
         if key.hasPrefix("policy") {
             document["policy"] = ["rules": [["id": "abc", "effect": "require_approval"]]]
         }
+        if key.hasPrefix("notify") { document["notify"] = [["id": "abc", "kind": .string(Self.kind(taking: key))]] }
         Self.set(value, key.split(separator: ".").map(String.init), in: &document)
         // A second source of a secret is refused, and so are no roles and half of `tls`: that the key is known is enough.
         let wrong = Self.wrong(JSON.object(document).text)
         #expect(wrong.allSatisfy { !$0.contains("unknown key") })
-        if !key.contains("token_") && !key.hasPrefix("principals") && !key.hasPrefix("tls.") { #expect(wrong.isEmpty) }
+        // What a destination needs beside that, NotifyConfigTests says.
+        if !key.contains("token_"), !["principals", "tls.", "notify"].contains(where: key.hasPrefix) {
+            #expect(wrong.isEmpty)
+        }
         if key == "principals[].roles" { #expect(wrong.isEmpty) }
+    }
+
+    /// A kind of destination that has the key.
+    private static func kind(taking key: String) -> String {
+        let isOfMail = ["server", "from", "to", "username", "password_env", "password_file"].contains {
+            key == "notify[].\($0)"
+        }
+        return isOfMail ? "email" : key.contains("token_") ? "gotify" : "webhook"
     }
 
     /// Sets what `steps` lead to, through the first element of a list where a step says so.
@@ -205,8 +224,13 @@ struct AgentConfigTests {
         try collect(#"{"principals":[{"nonsense":1}]}"#, "principals[].")
         try collect(#"{"policy":{"nonsense":1}}"#, "policy.")
         try collect(#"{"policy":{"rules":[{"nonsense":1}]}}"#, "policy.rules[].")
+        for kind in ["webhook", "gotify", "email"] {
+            try collect(#"{"notify":[{"id":"abc","kind":"\#(kind)","nonsense":1}]}"#, "notify[].")
+        }
+        try collect(#"{"notify":[{"tls":{"nonsense":1}}]}"#, "notify[].tls.")
         let groups: Set = [
-            "tls", "environments", "plans", "limits", "log", "mcp", "environments[].tls", "principals", "policy",
+            "notify", "notify[].tls", "tls", "environments", "plans", "limits", "log", "mcp", "environments[].tls",
+            "principals", "policy",
             "policy.rules", "metrics",
         ]
         #expect(taken.subtracting(groups) == Set(AgentConfig.keys.map(\.key)))
