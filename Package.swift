@@ -85,8 +85,7 @@ let agent: [Target] = [
         name: "AgentAPI",
         dependencies: [
             "AgentAudit", "AgentService", "AgentModel", "ConsoleFiles", "Gzip", "HTTPMessage", "Signatures",
-            "StrictJSON", crypto,
-            httpTypes, logging,
+            "StrictJSON", crypto, httpTypes, logging,
         ],
         swiftSettings: strict),
     .target(
@@ -165,7 +164,7 @@ let agent: [Target] = [
         name: "AgentAPITests",
         dependencies: [
             "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentTestSupport", "ConsoleFiles",
-            "HTTPMessage", "StrictJSON", httpTypes, logging,
+            "HTTPMessage", "Signatures", "StrictJSON", crypto, httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(

@@ -2,6 +2,8 @@ package import AgentModel
 import AgentService
 import HTTPMessage
 import HTTPTypes
+import Signatures
+import StrictJSON
 
 /// Who sends a request.
 package struct Identity: Sendable {
@@ -19,7 +21,7 @@ extension Authenticator {
             let cookie = Sessions.cookie(in: request)
         else { return Identity(principal: try principal(of: request), session: nil) }
         try sessions.rules.checkSession(request)
-        guard let session = sessions.session(of: cookie), let entry = present(session.credentials) else {
+        guard let session = sessions.session(of: cookie), let entry = credentials(of: session) else {
             throw ServiceError(.unauthenticated, "the session has ended; sign in again")
         }
         try checkCertificate(of: entry, request)
@@ -57,6 +59,43 @@ extension Authenticator {
         }
     }
 
+    /// The credentials of a session's principal, if they, and the passkey that it began with, are as they were.
+    func credentials(of session: Session) -> Credentials? {
+        guard let entry = present(session.credentials) else { return nil }
+        return session.passkey.map(entry.principal.approvalKeys.contains) ?? true ? entry : nil
+    }
+
+    /// The credentials of the principal who has that passkey, the passkey, and its counter.
+    func credentials(
+        ofPasskey assertion: PasskeyAssertion, _ request: Request
+    ) throws(ServiceError) -> (Credentials, ApprovalKey, counter: UInt32) {
+        guard let sessions, let place = sessions.rules.signingPlace else {
+            throw ServiceError(.unauthenticated, "this agent has no public_url, for which a passkey could sign; set it")
+        }
+        let found = currentEntries.lazy.compactMap { entry in
+            entry.principal.approvalKeys.first { $0.isOf(assertion) }.map { (entry, $0) }
+        }.first
+        guard let (entry, key) = found, case .passkey(let passkey) = key.material else {
+            throw ServiceError(
+                .unauthenticated, "no principal has this passkey; approval_keys in the configuration takes its line")
+        }
+        let challenge = assertion.claimedChallenge ?? []
+        let evidence: PasskeyAssertion.Evidence
+        do throws(SignatureProblem) {
+            evidence = try assertion.check(
+                by: passkey, challenge: challenge, origin: place.origin, rpID: place.rpID)
+        } catch {
+            throw ServiceError(.unauthenticated, "the passkey does not count: \(error)")
+        }
+        // After the signature, so that only holders of a passkey make the agent remember challenges.
+        guard sessions.challenges.use(challenge) else {
+            throw ServiceError(
+                .unauthenticated, "the challenge was used, has run out or is another's; ask for a new one")
+        }
+        try checkCertificate(of: entry, request)
+        return (entry, key, evidence.counter)
+    }
+
     /// The principal's credentials, if they are as they were; with what it may do now.
     func present(_ credentials: Credentials) -> Credentials? { currentEntries.first { $0.isSame(as: credentials) } }
 
@@ -78,5 +117,20 @@ extension Authenticator {
     package func makeCode(for id: String) -> Secret? {
         guard let entry = currentEntries.first(where: { $0.principal.id == id }) else { return nil }
         return sessions?.codes.make(for: entry).code
+    }
+}
+
+extension ApprovalKey {
+    /// Whether it is the passkey that an assertion names.
+    fileprivate func isOf(_ assertion: PasskeyAssertion) -> Bool {
+        guard case .passkey(let passkey) = material else { return false }
+        return passkey.credentialID == assertion.credentialID
+    }
+}
+
+extension PasskeyAssertion {
+    /// The challenge that its client data names. No proof before ``check(by:challenge:origin:rpID:)``.
+    fileprivate var claimedChallenge: [UInt8]? {
+        (try? JSON.parse(clientData))?["challenge"]?.string.flatMap { Base64.decodeURL($0.utf8) }
     }
 }

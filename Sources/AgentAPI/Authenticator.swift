@@ -44,7 +44,7 @@ package final class Authenticator: Sendable {
     package func replace(_ credentials: [Credentials], scrapeToken: CredentialDigest? = nil) {
         entries.withLock { $0 = credentials }
         self.scrapeToken.withLock { $0 = scrapeToken }
-        sessions?.end { present($0) != nil }
+        sessions?.keep { self.credentials(of: $0) != nil }
     }
 
     var currentEntries: [Credentials] { entries.withLock { $0 } }

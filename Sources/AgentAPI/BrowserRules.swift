@@ -1,6 +1,7 @@
 import AgentService
 package import HTTPMessage
 import HTTPTypes
+import Signatures
 
 /// What a request of a browser must look like for a session to begin or to count.
 ///
@@ -20,12 +21,8 @@ package struct BrowserRules: Sendable {
         self.hasTLS = hasTLS
     }
 
-    /// The relying party of passkeys (WebAuthn): the host under which people reach the agent.
-    package var rpID: String {
-        guard let rest = publicURL?.split(separator: "/").last else { return "localhost" }
-        if rest.hasPrefix("[") { return rest.firstIndex(of: "]").map { String(rest[...$0]) } ?? "localhost" }
-        return String(rest.prefix { $0 != ":" })
-    }
+    /// Where passkeys sign: the origin under which people reach the agent, and its host.
+    var signingPlace: SigningPlace? { publicURL.flatMap(SigningPlace.init) }
 
     /// Throws if others could read along: without TLS only this machine gets pages and sessions. A server before the
     /// agent that speaks TLS with browsers is on this machine too.

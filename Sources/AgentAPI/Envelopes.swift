@@ -180,7 +180,7 @@ enum Envelopes {
     static let all: [Component] = [
         health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, signature,
         approvalText, resolve, freezes, lifted, freeze, notifications, notificationTest, notificationTested, audit,
-        auditHead, policy, rpcAnswer, sessions, signIn, signInCode,
+        auditHead, policy, rpcAnswer, sessions, signIn, challenge, signInCode,
     ]
 
     // MARK: The Model Context Protocol

@@ -3,6 +3,7 @@ import AgentService
 import FoundationEssentials
 import HTTPMessage
 import HTTPTypes
+import Signatures
 import StrictJSON
 
 /// Sessions of the console: sign in, sign out, who is signed in.
@@ -11,8 +12,8 @@ extension Handlers {
         let (sessions, request) = (try openSessions(), exchange.request)
         try sessions.rules.checkSignIn(request)
         let wanted = try SignInRequest(body: try exchange.object())
-        let credentials: Credentials
-        do throws(ServiceError) { credentials = try self.credentials(wanted, request) } catch {
+        let (credentials, passkey): (Credentials, ApprovalKey?)
+        do throws(ServiceError) { (credentials, passkey) = try await self.credentials(wanted, request) } catch {
             if error.code == .unauthenticated { try await holdBack(request, isGuess: true) }
             throw error
         }
@@ -20,7 +21,7 @@ extension Handlers {
             request, by: credentials.principal, requestID: exchange.context.requestID, trace: exchange.context.trace)
         var random = SystemRandomNumberGenerator()
         let begun = sessions.begin(
-            RecordID(.session, using: &random), for: credentials, replacing: Sessions.cookie(in: request),
+            RecordID(.session, using: &random), for: credentials, by: passkey, replacing: Sessions.cookie(in: request),
             userAgent: request.fields[.userAgent])
         guard let (session, cookie, ended) = begun else {
             throw ServiceError(.overloaded, "too many sessions are open; try again later")
@@ -39,11 +40,35 @@ extension Handlers {
 
     private func credentials(
         _ wanted: SignInRequest, _ request: Request
-    ) throws(ServiceError) -> Credentials {
+    ) async throws(ServiceError) -> (Credentials, ApprovalKey?) {
         switch wanted {
-        case .token(let token): try authenticator.credentials(ofToken: token.reveal(), request)
-        case .code(let code): try authenticator.credentials(ofCode: code.reveal(), request)
+        case .token(let token): return (try authenticator.credentials(ofToken: token.reveal(), request), nil)
+        case .code(let code): return (try authenticator.credentials(ofCode: code.reveal(), request), nil)
+        case .passkey(let assertion):
+            let (credentials, key, counter) = try authenticator.credentials(ofPasskey: assertion, request)
+            do throws(ServiceError) {
+                try await service.passkeys.take(SignatureCount(key: key.fingerprint, number: counter))
+            } catch {
+                throw error.code == .signatureInvalid ? ServiceError(.unauthenticated, error.detail) : error
+            }
+            return (credentials, key)
         }
+    }
+
+    func challenge(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let sessions = try openSessions()
+        try sessions.rules.checkSignIn(exchange.request)
+        if !exchange.request.body.isEmpty { _ = try exchange.object() }
+        guard let place = sessions.rules.signingPlace else {
+            throw ServiceError(.notFound, "this agent has no public_url, for which a passkey could sign; set it")
+        }
+        let (challenge, endsAt) = sessions.challenges.make()
+        return .json(
+            .ok,
+            [
+                "challenge": .string(Base64.encodeURL(challenge)), "rp_id": .string(place.rpID),
+                "expires_at": .string(endsAt.rfc3339),
+            ])
     }
 
     private func openSessions() throws(ServiceError) -> Sessions {
@@ -72,7 +97,7 @@ extension Handlers {
         Views.identity(
             IdentityRow(
                 principal: principal, session: session, installation: service.installation,
-                rpID: authenticator.sessions?.rules.rpID ?? "localhost"))
+                rpID: authenticator.sessions?.rules.signingPlace?.rpID ?? "localhost"))
     }
 
     func signOut(_ exchange: APIExchange) async throws(ServiceError) -> Response {
@@ -141,24 +166,37 @@ extension Handlers {
 enum SignInRequest: Sendable {
     case token(Secret)
     case code(Secret)
+    case passkey(PasskeyAssertion)
 
     var method: SessionChange.Method {
         switch self {
         case .token: .token
         case .code: .code
+        case .passkey: .passkey
         }
     }
 
-    /// Of `POST /v1/session`: `{token}` or `{code}`. Errors do not repeat the values.
+    /// Of `POST /v1/session`: `{token}`, `{code}` or `{passkey}`. Errors do not repeat the values.
     init(body: JSONObject) throws(ServiceError) {
         var reader = ObjectReader(body)
-        let given = ["token", "code"].compactMap { key in reader.value(key).map { (key: key, value: $0) } }
-        for (key, value) in given where value.string == nil { reader.report(key, "expected a string") }
-        if given.count != 1 { reader.report([JSONError(path: reader.path, detail: "give either token or code")]) }
-        do throws(JSONIssues) { try reader.finish() } catch { throw ServiceError(error) }
-        guard let (key, value) = given.first, let text = value.string else {
-            throw ServiceError(.internalError, "reading the body went wrong")
+        let given = ["token", "code", "passkey"].compactMap { key in reader.value(key).map { (key: key, value: $0) } }
+        if given.count != 1 {
+            reader.report([JSONError(path: reader.path, detail: "give one of token, code and passkey")])
         }
-        self = key == "token" ? .token(Secret(text)) : .code(Secret(text))
+        var request: SignInRequest?
+        for (key, value) in given {
+            switch (key, value) {
+            case ("token", .string(let text)): request = .token(Secret(text))
+            case ("code", .string(let text)): request = .code(Secret(text))
+            case ("passkey", .object(let parts)):
+                do throws(SignatureProblem) { request = .passkey(try PasskeyAssertion(form: parts)) } catch {
+                    reader.report(key, "\(error)")
+                }
+            default: reader.report(key, "expected \(key == "passkey" ? "an object" : "a string")")
+            }
+        }
+        do throws(JSONIssues) { try reader.finish() } catch { throw ServiceError(error) }
+        guard let request else { throw ServiceError(.internalError, "reading the body went wrong") }
+        self = request
     }
 }

@@ -244,7 +244,7 @@ package enum OpenAPI {
             Views.drift.component,
             Views.gap.component,
             Views.upstream.component, Views.freeze.component, Views.notification.component, Views.identity.component,
-            Views.session.component, Views.rule.component,
+            Views.session.component, Views.approvalKey.component, Views.rule.component,
             Views.action.component, Views.environment.component,
             ("Problem", Problem.schema),
         ] + Envelopes.all.map { ($0.name, $0.form) } + Envelopes.requests

@@ -17,7 +17,12 @@ extension Route {
             gives: [.json(Views.identity.schema, "signed in; the cookie is the session", status: .created)],
             fails: [
                 .unauthenticated, .foreignOrigin, .tlsRequired, .notFound, .authNotConfigured, .auditUnavailable,
-            ], "sign in at the console, by a token or a one-time code", Handlers.signIn),
+            ], "sign in at the console, by a token, a one-time code or a passkey", Handlers.signIn),
+        Route(
+            .post, "/v1/session/challenge", "create_sign_in_challenge", .visitor,
+            gives: [.json(Envelopes.challenge.schema, "the challenge")],
+            fails: [.foreignOrigin, .tlsRequired, .notFound, .unsupportedMediaType],
+            "a challenge for a sign-in by passkey", Handlers.challenge),
         Route(
             .delete, "/v1/session", "sign_out", .change, gives: [.nothing("signed out")],
             fails: [.notFound, .auditUnavailable], "sign out", Handlers.signOut),

@@ -3,6 +3,7 @@ import AgentService
 package import FoundationEssentials
 import HTTPMessage
 import HTTPTypes
+import Signatures
 import Synchronization
 
 /// A signed-in browser.
@@ -10,6 +11,8 @@ package struct Session: Sendable {
     package let id: RecordID
     /// Those of its principal when it signed in. The session counts while they are valid.
     let credentials: Credentials
+    /// The passkey that it began with; `nil` for a token or a code. The session counts while its principal has it.
+    let passkey: ApprovalKey?
     let createdAt: Date
     var lastUsedAt: Date
     /// What the browser calls itself, shortened.
@@ -34,6 +37,7 @@ package final class Sessions: Sendable {
 
     package let rules: BrowserRules
     let codes: SignInCodes
+    let challenges: PasskeyChallenges
     private let now: @Sendable () -> Date
     private let sessions = Mutex<[CredentialDigest: Session]>([:])
 
@@ -42,6 +46,7 @@ package final class Sessions: Sendable {
         self.rules = rules
         self.now = now
         codes = SignInCodes(now: now)
+        challenges = PasskeyChallenges(now: now)
     }
 
     // MARK: Begin and end
@@ -49,12 +54,14 @@ package final class Sessions: Sendable {
     /// Begins a session. Returns it with its cookie and with the sessions that it replaces: the one of `old`, a cookie
     /// that the browser had before, and those that are too many. `nil` if there are too many of all principals.
     func begin(
-        _ id: RecordID, for credentials: Credentials, replacing old: String?, userAgent: String?
+        _ id: RecordID, for credentials: Credentials, by passkey: ApprovalKey?, replacing old: String?,
+        userAgent: String?
     ) -> (session: Session, cookie: Secret, ended: [RecordID])? {
         let cookie = Secret(RandomText.make())
         let now = now()
         let session = Session(
-            id: id, credentials: credentials, createdAt: now, lastUsedAt: now, userAgent: Self.short(userAgent ?? ""))
+            id: id, credentials: credentials, passkey: passkey, createdAt: now, lastUsedAt: now,
+            userAgent: Self.short(userAgent ?? ""))
         return sessions.withLock { all in
             var ended: [RecordID] = []
             if let old = all.removeValue(forKey: Self.key(of: old ?? "")) { ended.append(old.id) }
@@ -84,8 +91,8 @@ package final class Sessions: Sendable {
     /// Ends the sessions that are due. Returns all that have ended by that.
     package func endDue() -> Set<RecordID> { end { $0.idleExpiresAt <= now() } }
 
-    /// Ends the sessions whose credentials are no longer valid.
-    func end(unless isValid: (Credentials) -> Bool) { _ = end { !isValid($0.credentials) } }
+    /// Ends the sessions that are no longer valid.
+    func keep(where isValid: (Session) -> Bool) { _ = end { !isValid($0) } }
 
     private func end(where isOver: (Session) -> Bool) -> Set<RecordID> {
         sessions.withLock { all in

@@ -1,5 +1,6 @@
 import AgentModel
 import AgentService
+import Signatures
 import StrictJSON
 
 /// Who is signed in, as `GET /v1/session` shows it.
@@ -41,10 +42,23 @@ extension Views {
             .always("public_url", Schema.text.orNull, "where people reach the agent") {
                 $0.installation.publicURL.map { .string($0) } ?? .null
             },
+            .always("approval_keys", .list(approvalKey.schema), "the keys that sign the caller's approvals") { row in
+                .array(row.principal.approvalKeys.map { approvalKey($0) })
+            },
             .always("rp_id", .text, "the relying party of passkeys (WebAuthn)") { .string($0.rpID) },
             .always("session", Schema.named("Session").orNull, "null for a token") {
                 $0.session.map { session(SessionRow($0)) } ?? .null
             },
+        ])
+
+    static let approvalKey = View<ApprovalKey>(
+        "ApprovalKey", "A public key that signs approvals.",
+        [
+            .always("kind", .text, "an SSH key's type, or `passkey`") { .string($0.kind) },
+            .always("fingerprint", .text) { .string($0.fingerprint) },
+            .maybe("credential_id", .text, "a passkey's, in base64url") { $0.credentialID.map { .string($0) } },
+            .always("hardware", .boolean, "it is on a security key") { .bool($0.isHardware) },
+            .always("comment", .text) { .string($0.comment) },
         ])
 
     static let session = View<SessionRow>(
@@ -70,8 +84,14 @@ extension Envelopes {
             [
                 "token": Schema.text.described("the token of a principal"),
                 "code": Schema.text.described("a one-time code"),
-            ], optional: ["token", "code"], isOpen: false
+                "passkey": Schema.object(
+                    ["credential_id": .text, "client_data": .text, "authenticator_data": .text, "signature": .text],
+                    isOpen: false
+                ).described("the answer of a passkey to a challenge, each part in base64url without padding"),
+            ], optional: ["token", "code", "passkey"], isOpen: false
         ).described("One of its members."))
+    static let challenge = Component(
+        "SignInChallenge", Schema.object(["challenge": .text, "rp_id": .text, "expires_at": .time]))
     static let signInCode = Component(
         "SignInCode",
         Schema.object([
