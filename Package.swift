@@ -74,10 +74,13 @@ let agent: [Target] = [
     .target(name: "TransparencyLog", dependencies: [crypto], swiftSettings: strict + optimised),
     .target(name: "AgentPolicy", dependencies: ["AgentModel", "Signatures"], swiftSettings: strict),
     .target(
-        name: "AgentAudit", dependencies: ["AgentModel", "Signatures", "StrictJSON", crypto], swiftSettings: strict),
+        name: "AgentAudit", dependencies: ["AgentModel", "Signatures", "StrictJSON", "TransparencyLog", crypto],
+        swiftSettings: strict),
     .target(
         name: "AgentService",
-        dependencies: ["AgentModel", "AgentPolicy", "AgentAudit", "Signatures", "StrictJSON", logging],
+        dependencies: [
+            "AgentModel", "AgentPolicy", "AgentAudit", "Signatures", "StrictJSON", "TransparencyLog", logging,
+        ],
         swiftSettings: strict),
     .target(
         name: "PVEPlanning", dependencies: ["AgentService", "AgentModel", "StrictJSON"], swiftSettings: strict),
@@ -103,8 +106,7 @@ let agent: [Target] = [
         name: "AgentStorage",
         dependencies: [
             "AgentAudit", "AgentService", "AgentModel", "Signatures", "SQLite", "StrictJSON", "SystemFile",
-            "SystemThread",
-            system,
+            "SystemThread", "TransparencyLog", system,
         ],
         swiftSettings: strict),
     .target(
@@ -116,6 +118,7 @@ let agent: [Target] = [
             "AgentAPI", "AgentAudit", "AgentMCP", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
             "CProcess", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "Notifications", "PVEPlanning",
             "PVESimulator", "ProxmoxVE", "Signatures", "StrictJSON", "SystemFile", "SystemService", "SystemThread",
+            "TransparencyLog",
             crypto, httpTypes,
             logging,
             system,
@@ -127,7 +130,8 @@ let agent: [Target] = [
     .target(
         name: "AgentTestSupport",
         dependencies: [
-            "AgentService", "AgentModel", "AgentAudit", "PVEPlanning", "Signatures", "StrictJSON", crypto,
+            "AgentService", "AgentModel", "AgentAudit", "PVEPlanning", "Signatures", "StrictJSON", "TransparencyLog",
+            crypto,
         ],
         path: "Tests/AgentTestSupport", swiftSettings: strict),
     .testTarget(
@@ -153,7 +157,8 @@ let agent: [Target] = [
     .testTarget(
         name: "AgentServiceTests",
         dependencies: [
-            "AgentService", "AgentAudit", "AgentModel", "AgentTestSupport", "Signatures", "StrictJSON", logging,
+            "AgentService", "AgentAudit", "AgentModel", "AgentTestSupport", "Signatures", "StrictJSON",
+            "TransparencyLog", logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
@@ -185,7 +190,7 @@ let agent: [Target] = [
         name: "AgentStorageTests",
         dependencies: [
             "AgentStorage", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "Signatures", "SQLite",
-            "StrictJSON",
+            "StrictJSON", "TransparencyLog",
         ],
         exclude: ["Golden"], swiftSettings: strict),
     // A test target, because it sees the simulator's inside, which only tests are built for.
@@ -218,13 +223,23 @@ let agent: [Target] = [
         dependencies: [
             "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
             "AgentTestSupport", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "Notifications", "PVEPlanning",
-            "PVESimulator", "ProxmoxVE", "Signatures", "SimulatorTestSupport", "StrictJSON", "WireTestSupport",
+            "PVESimulator", "ProxmoxVE", "Signatures", "SimulatorTestSupport", "StrictJSON", "TransparencyLog",
+            "WireTestSupport",
             httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),
 ]
 
-let onlyWrappers = Context.environment["PROXMOX_AGENT_PACKAGE"] == "wrappers"
+let benchmarks: [Target] = [
+    .executableTarget(
+        name: "append",
+        dependencies: ["AgentAudit", "AgentModel", "AgentStorage", "StrictJSON", "TransparencyLog"],
+        path: "benchmarks/append", swiftSettings: strict)
+]
+
+/// Which part of it: `wrappers` alone, everything with the `benchmarks`, or the agent.
+let part = Context.environment["PROXMOX_AGENT_PACKAGE"]
+let onlyWrappers = part == "wrappers"
 
 let package = Package(
     name: "proxmox-agent",
@@ -238,5 +253,5 @@ let package = Package(
             .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
             .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         ],
-    targets: onlyWrappers ? wrappers : wrappers + agent
+    targets: onlyWrappers ? wrappers : wrappers + agent + (part == "benchmarks" ? benchmarks : [])
 )

@@ -56,6 +56,26 @@ extension Handlers {
     }
 }
 
+extension Handlers {
+    func auditCheckpoint(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        .text("\(try service.checkpoints.newest())")
+    }
+
+    func auditProof(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let text = exchange.captures["seq"] ?? ""
+        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let seq = UInt64(text) else {
+            throw ServiceError(.notFound, "there is no record \(JSON.string(text).shown); records have numbers")
+        }
+        return .text("\(try await service.checkpoints.proof(of: seq))")
+    }
+}
+
+extension Response {
+    fileprivate static func text(_ text: String) -> Response {
+        Response(status: .ok, fields: [.contentType: "text/plain; charset=utf-8"], body: .init(Array(text.utf8)))
+    }
+}
+
 extension StoredResponse {
     init(_ response: Response) {
         self.init(

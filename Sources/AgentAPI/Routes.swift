@@ -294,5 +294,13 @@ package struct Route: Sendable {
             .get, "/v1/audit/head", "get_audit_head", .read, needs: .audit,
             gives: [.json(Envelopes.auditHead.schema, "the head of the log")],
             "number and hash of the newest synced audit record", Handlers.auditHead),
+        Route(
+            .get, "/v1/audit/checkpoint", "get_audit_checkpoint", .read, needs: .audit,
+            gives: [.text(["text/plain"], "the checkpoint, as a signed note")], fails: [.notFound],
+            "the newest signed checkpoint of the audit log (c2sp.org/tlog-checkpoint)", Handlers.auditCheckpoint),
+        Route(
+            .get, "/v1/audit/proof/{seq}", "get_audit_proof", .read, needs: .audit,
+            gives: [.text(["text/plain"], "the proof, with the checkpoint")], fails: [.notFound, .auditUnavailable],
+            "proves that a record is in the log of the newest checkpoint (c2sp.org/tlog-proof)", Handlers.auditProof),
     ]
 }

@@ -1,5 +1,6 @@
 package import AgentModel
 package import StrictJSON
+package import TransparencyLog
 
 /// What a record is about.
 package enum AuditKind: String, Sendable, Hashable, CaseIterable {
@@ -102,6 +103,30 @@ extension AuditHead: LosslessStringConvertible {
     }
 }
 
+/// The end of the log: its newest synced record, and the tree of all records up to it.
+package struct AuditEnd: Sendable, Hashable {
+    /// Why there is no tree, and so no checkpoint.
+    package enum TreeFlaw: String, Sendable, Hashable, CaseIterable {
+        /// Files with older records are gone, and nothing tells what their tree was.
+        case incomplete
+        /// The records are not those of a checkpoint that was signed.
+        case contradiction
+    }
+
+    /// Seq 0 in an empty log.
+    package var head: AuditHead
+    /// As many leaves as there are records: each is a line without its newline.
+    package var tree: CompactRange?
+    /// Why ``tree`` is `nil`.
+    package var flaw: TreeFlaw?
+
+    package init(head: AuditHead, tree: CompactRange?, flaw: TreeFlaw? = nil) {
+        self.head = head
+        self.tree = tree
+        self.flaw = flaw
+    }
+}
+
 /// Why a record is not in the log. The text names the file and what to do, and has nothing of the record.
 package struct AuditError: Error, Sendable, Hashable, CustomStringConvertible {
     package let description: String
@@ -134,14 +159,26 @@ package protocol AuditSink: Sendable {
     /// If older files were moved away, the records begin later.
     func records(after seq: UInt64, limit: Int, bytes: Int) async throws(AuditError) -> [AuditRecord]
 
-    /// The newest synced record; seq 0 in an empty log.
-    var head: AuditHead { get }
+    /// Where the log ends now. Does no I/O.
+    var end: AuditEnd { get }
+
+    /// The hashes of parts of the tree of the first `size` records, read from the files. Throws if they lack records
+    /// that these need. `known` is what is known of the tree of the records before.
+    func hashes(
+        of parts: [Range<UInt64>], in size: UInt64, from known: CompactRange?
+    ) async throws(AuditError) -> [TreeHash]
+
+    /// Tells of a checkpoint that was signed: unless the log has or gets that very tree, it has none from then on.
+    func expect(_ signed: TreeHead) async
 
     /// Why the log would refuse a record now; `nil` if it would take one. Does no I/O.
     var fault: AuditError? { get }
 }
 
 extension AuditSink {
+    /// The newest synced record; seq 0 in an empty log.
+    package var head: AuditHead { end.head }
+
     /// The same, without a limit of bytes.
     package func records(after seq: UInt64, limit: Int) async throws(AuditError) -> [AuditRecord] {
         try await records(after: seq, limit: limit, bytes: .max)

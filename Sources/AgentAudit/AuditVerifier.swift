@@ -1,4 +1,5 @@
 package import AgentModel
+package import TransparencyLog
 
 /// Checks a log from its bytes, in pieces of any size, in constant memory.
 ///
@@ -6,6 +7,9 @@ package import AgentModel
 /// and ``finish()`` at the end. The first flaw is thrown; do not use the verifier after that.
 package struct AuditVerifier: Sendable {
     private let saved: AuditHead?
+    /// A checkpoint whose tree the log must have.
+    private let signed: TreeHead?
+    private var tree: CompactRange?
     private var chain: AuditChain?
     private var first: (record: UInt64, time: Timestamp)?
     private var last: Timestamp?
@@ -19,8 +23,13 @@ package struct AuditVerifier: Sendable {
     /// The start of a line that is not complete yet.
     private var partial: [UInt8] = []
 
-    /// - Parameter saved: a head noted earlier, which the log must contain; this detects a cut tail.
-    package init(saved: AuditHead? = nil) { self.saved = saved }
+    /// - Parameters:
+    ///   - saved: a head noted earlier, which the log must contain; this detects a cut tail.
+    ///   - signed: the tree of a checkpoint, which the log must have.
+    package init(saved: AuditHead? = nil, signed: TreeHead? = nil) {
+        self.saved = saved
+        self.signed = signed
+    }
 
     /// Starts the next file.
     package mutating func begin(file name: String) throws(AuditFinding) {
@@ -66,6 +75,13 @@ package struct AuditVerifier: Sendable {
             throw AuditFinding(
                 file: file, line: line, reason: "ends at record \(head.seq), but the saved head is \(saved.seq): cut")
         }
+        if let signed {
+            guard signed.size <= head.seq else {
+                let what = "ends at record \(head.seq), but the checkpoint is of \(signed.size) records: cut"
+                throw AuditFinding(file: file, line: line, reason: what)
+            }
+            notes.append("the first \(signed.size) records are those of the checkpoint")
+        }
         if let clockSteps {
             notes.append("the clock went back \(clockSteps.count) times, first at \(clockSteps.first)")
         }
@@ -100,6 +116,7 @@ package struct AuditVerifier: Sendable {
         if let saved, saved.seq == record.seq, saved.hash != record.hash {
             throw finding("is record \(record.seq), but not the one that the saved head names")
         }
+        try checkTree(with: bytes, record.seq)
         if let last, record.time < last {
             clockSteps = (1 + (clockSteps?.count ?? 0), clockSteps?.first ?? "\(file):\(line)")
         }
@@ -110,6 +127,14 @@ package struct AuditVerifier: Sendable {
         }
         last = record.time
         records += 1
+    }
+
+    /// Whether the log up to here has the tree that the checkpoint signs.
+    private mutating func checkTree(with line: [UInt8], _ seq: UInt64) throws(AuditFinding) {
+        guard let signed, seq <= signed.size else { return }
+        tree?.append(.leaf(line))
+        guard seq == signed.size, tree?.root != signed.root else { return }
+        throw finding("ends a log of \(seq) records that is not the one of the checkpoint: records were replaced")
     }
 
     /// The first record defines where the chain begins.
@@ -125,6 +150,16 @@ package struct AuditVerifier: Sendable {
             guard before == .empty else { throw finding("is record 1, but its 'prev' is not 64 zeros") }
         } else {
             notes.append("starts at record \(record.seq); what came before is not in these files")
+        }
+        tree = record.treeBefore
+        if let signed, signed.size > 0 {
+            guard signed.size > before.seq else {
+                throw finding(
+                    "is record \(record.seq), after the checkpoint of \(signed.size): give the older files too")
+            }
+            guard tree != nil else {
+                throw finding("does not tell the tree of the records before it: give the older files too")
+            }
         }
         chain = AuditChain(from: before)
         origin = before

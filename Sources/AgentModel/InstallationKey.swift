@@ -1,7 +1,8 @@
 import Crypto
 import FoundationEssentials
 
-/// The key of this installation. It seals the secrets of stored plans and keys their hashes.
+/// The key of this installation. It seals the secrets of stored plans, keys their hashes, and signs checkpoints of the
+/// audit log.
 ///
 /// Each use has a key of its own, derived by HKDF-SHA256 (RFC 5869). Sealing is ChaCha20-Poly1305 (RFC 8439) with a
 /// random nonce, bound to the record that the secret belongs to.
@@ -11,6 +12,7 @@ package struct InstallationKey: Sendable {
 
     private let sealing: SymmetricKey
     private let hashing: SymmetricKey
+    private let signing: SymmetricKey
     /// Identifies a key without revealing anything about it: 16 hexadecimal digits.
     package let fingerprint: String
 
@@ -27,6 +29,7 @@ package struct InstallationKey: Sendable {
         }
         sealing = derive("seal")
         hashing = derive("hash")
+        signing = derive("checkpoint")
         fingerprint = String(
             hexadecimal(HMAC<SHA256>.authenticationCode(for: Array("fingerprint".utf8), using: derive("name")))
                 .prefix(16))
@@ -57,6 +60,9 @@ package struct InstallationKey: Sendable {
         else { return nil }
         return Array(plain)
     }
+
+    /// The secret half of the Ed25519 key that signs checkpoints of the audit log: ``length`` bytes.
+    package var checkpointSeed: [UInt8] { signing.withUnsafeBytes { Array($0) } }
 
     /// HMAC-SHA256 in lower-case hex: a hash that gives no hint of a short secret.
     package func authenticate(_ bytes: [UInt8]) -> String {

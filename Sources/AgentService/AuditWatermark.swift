@@ -61,8 +61,9 @@ final class AuditWatermark: Sendable {
         }
     }
 
-    /// The mark to store with any write when the log ends at `head`.
-    func mark(_ head: AuditHead) -> AuditMark {
-        state.withLock { AuditMark(head: head, settled: $0.open.values.min() ?? head.seq) }
+    /// The mark to store with any write when the log ends there.
+    func mark(_ end: AuditEnd) -> AuditMark {
+        let settled = state.withLock { $0.open.values.min() } ?? end.head.seq
+        return AuditMark(head: end.head, settled: settled, tree: end.tree)
     }
 }

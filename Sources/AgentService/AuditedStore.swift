@@ -48,7 +48,7 @@ final class AuditedStore: Sendable {
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(ServiceError) -> Value {
-        let mark = watermark.mark(ports.audit.head)
+        let mark = watermark.mark(ports.audit.end)
         do throws(StoreError) {
             return try await ports.store.write { records in
                 records.put(mark)

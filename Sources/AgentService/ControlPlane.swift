@@ -14,6 +14,7 @@ package final class ControlPlane: Sendable {
     package let notices: NoticeService
     package let idempotency: IdempotencyService
     package let passkeys: PasskeyCounters
+    package let checkpoints: CheckpointService
     /// What this installation is called.
     package let installation: Installation
     let audited: AuditedStore
@@ -29,6 +30,7 @@ package final class ControlPlane: Sendable {
         access = AccessControl(managedEnvironments, rules)
         audited = AuditedStore(ports)
         installation = ports.installation
+        checkpoints = CheckpointService(audited)
         events = EventFeed(audited, access)
         notices = NoticeService(audited, access, events, noticeLimits)
         registry = OperationRegistry(ports, limits)

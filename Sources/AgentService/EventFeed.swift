@@ -74,7 +74,7 @@ package final class EventFeed: Sendable {
     }
 
     /// The last record whose event can be told.
-    package var newest: UInt64 { audited.watermark.mark(audited.ports.audit.head).settled }
+    package var newest: UInt64 { audited.watermark.mark(audited.ports.audit.end).settled }
 
     /// The last record in the log.
     package var head: UInt64 { audited.ports.audit.head.seq }

@@ -1,6 +1,7 @@
 package import AgentAudit
 package import AgentModel
 package import FoundationEssentials
+package import TransparencyLog
 
 /// Why an access to the store failed.
 package struct StoreError: Error, Sendable, Hashable {
@@ -130,11 +131,33 @@ package struct AuditMark: Sendable, Hashable {
     package var settled: UInt64
     /// Whether this is a copy of a state, such as a backup: it may then be older than the log by any amount.
     package var isOfCopy: Bool
+    /// The tree of the records up to the head, if it continues every checkpoint that was signed; else `nil`.
+    package var tree: CompactRange?
 
-    package init(head: AuditHead, settled: UInt64, isOfCopy: Bool = false) {
+    package init(head: AuditHead, settled: UInt64, isOfCopy: Bool = false, tree: CompactRange? = nil) {
         self.head = head
         self.settled = settled
         self.isOfCopy = isOfCopy
+        self.tree = tree
+    }
+}
+
+/// The newest checkpoint that was signed for a log.
+package struct SignedCheckpoint: Sendable, Hashable {
+    package let origin: String
+    package let head: TreeHead
+    /// What the tree consisted of; `nil` if only its root is known.
+    package let tree: CompactRange?
+    package let signedAt: Date
+    /// With the signatures of the witnesses that have signed it too.
+    package var note: SignedNote
+
+    package init(origin: String, head: TreeHead, tree: CompactRange?, signedAt: Date, note: SignedNote) {
+        self.origin = origin
+        self.head = head
+        self.tree = tree
+        self.signedAt = signedAt
+        self.note = note
     }
 }
 
@@ -213,6 +236,8 @@ package protocol StoreReader {
     func nextNotice(for target: String) -> QueuedNotice?
     /// The record up to which notices were made from the audit log.
     var noticePosition: UInt64? { get }
+    /// `nil` until the first for this log.
+    func checkpoint(of origin: String) -> SignedCheckpoint?
 }
 
 /// What a body of ``PlanStore/write(_:)`` works with. Valid only inside that body.
@@ -241,6 +266,8 @@ package protocol StoreTransaction: StoreReader {
     func pruneNotices(_ limits: NoticeLimits, at now: Date)
     /// Adds the count, or replaces the one of its key.
     func put(_ count: SignatureCount)
+    /// Replaces the log's checkpoint.
+    func put(_ checkpoint: SignedCheckpoint)
     /// Removes plans and operations that ended before `date`, and all but the newest `count` of the ended rest of each.
     /// Keeps unknown outcomes and what is under way. Removes idempotent requests from before `requestsBefore`.
     func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date)

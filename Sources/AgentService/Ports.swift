@@ -24,6 +24,8 @@ package struct Ports: Sendable {
     package var observed: @Sendable (Observation) -> Void
     /// What this installation is called.
     package var installation: Installation
+    /// What signs checkpoints of the audit log; `nil` to make none.
+    package var checkpoints: CheckpointPorts?
 
     package init(
         audit: any AuditSink, store: any PlanStore, log: Logger, now: @escaping @Sendable () -> Date = { Date() },
@@ -34,6 +36,7 @@ package struct Ports: Sendable {
         reached: @escaping @Sendable (Milestone) -> Void = { _ in },
         observed: @escaping @Sendable (Observation) -> Void = { _ in },
         installation: Installation = Installation(origin: "proxmox-agent/localhost/0"),
+        checkpoints: CheckpointPorts? = nil,
         newID: @escaping @Sendable (RecordID.Kind) -> RecordID = { kind in
             var random = SystemRandomNumberGenerator()
             return RecordID(kind, using: &random)
@@ -50,6 +53,7 @@ package struct Ports: Sendable {
         self.reached = reached
         self.observed = observed
         self.installation = installation
+        self.checkpoints = checkpoints
         self.newID = newID
     }
 }

@@ -4,10 +4,14 @@ import AgentModel
 /// The lines that are written together.
 struct AuditBatch {
     var chain: AuditChain
+    var tree: AuditTree
     var bytes: [UInt8] = []
     var count = 0
 
-    init(_ chain: AuditChain) { self.chain = chain }
+    init(_ chain: AuditChain, _ tree: AuditTree) {
+        self.chain = chain
+        self.tree = tree
+    }
 
     /// Adds a record; `nil` if it is too large for a line.
     @discardableResult
@@ -15,6 +19,7 @@ struct AuditBatch {
         var next = chain
         let line = next.extend(with: event, at: time).line
         guard line.count <= AuditRecord.maximumLineLength else { return nil }
+        tree.append(line)
         bytes += line
         bytes.append(UInt8(ascii: "\n"))
         count += 1

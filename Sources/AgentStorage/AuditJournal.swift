@@ -2,6 +2,7 @@ internal import AgentAudit
 import AgentModel
 internal import FoundationEssentials
 internal import StrictJSON
+internal import TransparencyLog
 
 /// The writer itself: the chain, its file, and its faults. Used on one thread.
 final class AuditJournal {
@@ -26,6 +27,8 @@ final class AuditJournal {
     private var file: AuditLogFile?
     /// Its head is the newest record in the file, synced or not.
     private var chain: AuditChain
+    /// Of the same records.
+    private var tree: AuditTree
     private var health = Health.good
     /// Events of the log itself, written before the next record.
     private var notes: [AuditEvent] = []
@@ -36,7 +39,8 @@ final class AuditJournal {
     /// A file with a broken history, and its error: nothing is written to it any more.
     private var distrusted: (file: AuditLogFile.Identity, error: AuditError)?
 
-    private(set) var head: AuditHead
+    /// The synced end.
+    private(set) var end: AuditEnd
     private(set) var counters = FileAuditSink.Counters()
     private var unsyncedSince: ContinuousClock.Instant?
     private var lastLook = ContinuousClock.now
@@ -47,8 +51,11 @@ final class AuditJournal {
 
     /// Opens the log, verifies it from the saved head on, and writes its first record. `saved` is the newest head that
     /// the agent stored elsewhere. An `accepted` log only has to end at that head.
+    ///
+    /// `stored` is the tree at the saved head, and `signed` the newest checkpoint.
     init(
-        path: String, saved: AuditHead?, accepted: AuditHead? = nil, now: @escaping @Sendable () -> Date,
+        path: String, saved: AuditHead?, stored: CompactRange?, signed: TreeHead?, accepted: AuditHead? = nil,
+        now: @escaping @Sendable () -> Date,
         timing: FileAuditSink.Timing, synced: @escaping (Duration) -> Void = { _ in }
     ) throws(AuditError) {
         self.path = path
@@ -58,6 +65,7 @@ final class AuditJournal {
         var file = try AuditLogFile.open(path: path)
         let tail = try file.tail()
         let found = tail.record?.head
+        let head: AuditHead
         if let accepted {
             guard accepted == found ?? .empty else {
                 throw AuditError("audit log \(path): its head is \(found?.description ?? "none"), not the one named")
@@ -72,7 +80,9 @@ final class AuditJournal {
         try file.sync()
         try file.checkRoom(for: Self.room)
         chain = AuditChain(from: head)
-        notes = [Self.event(try Self.note("opened", on: &file, tail, continuing: head))]
+        tree = AuditTree.opened(path, end: tail.end, at: head, from: saved, stored, signed: signed)
+        end = AuditEnd(head: head, tree: tree.range, flaw: tree.flaw)
+        notes = [Self.event(try Self.note("opened", on: &file, tail, continuing: end))]
         history = AuditHistory(of: file, tail)
         self.file = consume file
         write([])
@@ -93,6 +103,12 @@ final class AuditJournal {
     func takeHistory() -> AuditHistory? {
         defer { history = nil }
         return history
+    }
+
+    /// Tells of a checkpoint that was signed.
+    func expect(_ signed: TreeHead) {
+        tree.expect(signed)
+        if tree.range == nil { end = AuditEnd(head: end.head, tree: nil, flaw: tree.flaw) }
     }
 
     /// Stops writing to a file whose history is broken, until another file is opened.
@@ -130,7 +146,7 @@ extension AuditJournal {
     /// Calls `publish` before it resumes waiters, so that they find the current ``head`` and ``fault``.
     func write(_ entries: [Entry], publish: () -> Void = {}) {
         if let error = obstacle() { return refuse(entries, error, publish) }
-        var batch = AuditBatch(chain)
+        var batch = AuditBatch(chain, tree)
         let time = Timestamp(now())
         var notes = notes
         if case .full(let error, let refused) = health {
@@ -182,7 +198,7 @@ extension AuditJournal {
             return
         }
         health = .good
-        chain = batch.chain
+        (chain, tree) = (batch.chain, batch.tree)
         counters.writes += 1
         counters.records += batch.count
         if unsyncedSince == nil { unsyncedSince = .now }
@@ -202,7 +218,7 @@ extension AuditJournal {
             try file?.sync()
             synced(start.duration(to: .now))
             counters.syncs += 1
-            head = chain.head
+            end = AuditEnd(head: chain.head, tree: tree.range, flaw: tree.flaw)
             unsyncedSince = nil
         } catch {
             // A second sync would report success: the kernel reports lost pages only once.
@@ -263,7 +279,8 @@ extension AuditJournal {
                 throw distrusted.error
             }
             let tail = try new.tail()
-            note = try Self.note("reopened", on: &new, tail, continuing: chain.head, after: before)
+            let last = AuditEnd(head: chain.head, tree: tree.range)
+            note = try Self.note("reopened", on: &new, tail, continuing: last, after: before)
             history = AuditHistory(of: new, tail)
             file = consume new
         } catch {
@@ -300,12 +317,14 @@ extension AuditJournal {
 
     /// Sets a torn end aside, and describes the state of the file.
     private static func note(
-        _ event: String, on file: inout AuditLogFile, _ tail: AuditLogFile.Tail, continuing head: AuditHead,
+        _ event: String, on file: inout AuditLogFile, _ tail: AuditLogFile.Tail, continuing end: AuditEnd,
         after fault: AuditError? = nil
     ) throws(AuditError) -> JSON {
+        let head = end.head
         var note: JSONObject = ["event": .string(event)]
         if head != .empty { note["continued_from"] = .string(head.description) }
         if let found = tail.record?.head, found != head { note["found"] = .string(found.description) }
+        if tail.end == 0, head.seq > 0, let tree = end.tree { note["tree"] = tree.told }
         if let fault { note["fault"] = .string(fault.description) }
         if tail.end < file.length {
             note["torn_bytes"] = .integer(file.length - tail.end)

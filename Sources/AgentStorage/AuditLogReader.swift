@@ -59,6 +59,27 @@ struct AuditLogReader: ~Copyable {
         }
     }
 
+    /// Calls `body` with the whole lines from record `seq` on, without their newlines, until it returns false.
+    func lines(from seq: UInt64, _ body: ([UInt8]) throws(AuditError) -> Bool) throws(AuditError) {
+        var at = try start(after: seq > 0 ? seq - 1 : 0)
+        var line: [UInt8] = []
+        while at < length {
+            let block = try read(at, 4 * Self.block)
+            at += Int64(block.count)
+            var rest = block[...]
+            while let newline = rest.firstIndex(of: UInt8(ascii: "\n")) {
+                line += rest[..<newline]
+                rest = rest[(newline + 1)...]
+                if try !body(line) { return }
+                line.removeAll(keepingCapacity: true)
+            }
+            line += rest
+            guard line.count <= AuditRecord.maximumLineLength else {
+                throw AuditError("audit log \(path): has a line too long for a record; see proxmox-agent audit verify")
+            }
+        }
+    }
+
     /// Whether the file has the record of this number.
     func holds(_ seq: UInt64) throws(AuditError) -> Bool {
         let at = try start(after: seq > 0 ? seq - 1 : 0)
@@ -152,19 +173,32 @@ struct AuditLogReader: ~Copyable {
         return count
     }
 
-    private func line(at offset: Int64) throws(AuditError) -> [UInt8]? {
+    func line(at offset: Int64) throws(AuditError) -> [UInt8]? {
         guard offset < length, let end = try newline(from: offset) else { return nil }
         return try read(offset, Int(end - offset))
     }
 
     /// The `seq` of the record at `offset`, from the start of its line.
     private func number(at offset: Int64) throws(AuditError) -> UInt64 {
-        let beginning = String(decoding: try read(offset, 64), as: UTF8.self)
-        let prefix = "{\"v\":1,\"seq\":"
-        guard beginning.hasPrefix(prefix),
-            let seq = UInt64(beginning.dropFirst(prefix.count).prefix { $0.isASCII && $0.isNumber })
-        else { throw AuditError("audit log \(path): has a line that is no record; see proxmox-agent audit verify") }
+        guard let seq = Self.number(of: try read(offset, 64)) else {
+            throw AuditError("audit log \(path): has a line that is no record; see proxmox-agent audit verify")
+        }
         return seq
+    }
+
+    private static let prefix = Array("{\"v\":1,\"seq\":".utf8)
+
+    /// The `seq` of the record with this beginning; `nil` if it has none.
+    static func number(of line: [UInt8]) -> UInt64? {
+        guard line.starts(with: prefix) else { return nil }
+        var seq: UInt64 = 0
+        var count = 0
+        for byte in line.dropFirst(prefix.count) {
+            guard (0x30...0x39).contains(byte) else { break }
+            guard count < 19 else { return nil }
+            (seq, count) = (seq * 10 + UInt64(byte - 0x30), count + 1)
+        }
+        return count > 0 ? seq : nil
     }
 
     /// At most `count` bytes from `offset` on, and at least one.

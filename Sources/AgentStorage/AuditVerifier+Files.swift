@@ -2,16 +2,18 @@ package import AgentAudit
 internal import Glibc
 internal import SystemFile
 internal import SystemPackage
+package import TransparencyLog
 
 extension AuditVerifier {
     /// Verifies the log in `paths`, rotated files first, in constant memory.
     ///
-    /// `saved` is a head noted earlier, which the log must contain; this detects a cut tail. Throws the first flaw,
+    /// `saved` is a head noted earlier, which the log must contain; this detects a cut tail. `signed` is the tree of a
+    /// checkpoint, which it must have. Throws the first flaw,
     /// with file and line. A file that cannot be read is a flaw too.
     package static func verify(
-        files paths: [String], saved: AuditHead? = nil, ignoringTorn: Bool = false
+        files paths: [String], saved: AuditHead? = nil, signed: TreeHead? = nil, ignoringTorn: Bool = false
     ) throws(AuditFinding) -> AuditSummary {
-        var verifier = AuditVerifier(saved: saved)
+        var verifier = AuditVerifier(saved: saved, signed: signed)
         for path in paths {
             try verifier.begin(file: path)
             let file: OpenFile

@@ -4,6 +4,7 @@ package import FoundationEssentials
 internal import Glibc
 internal import Synchronization
 internal import SystemThread
+package import TransparencyLog
 
 /// The audit log in a file: JSON Lines, mode 0600, one writer, one chain over all rotations.
 ///
@@ -64,17 +65,20 @@ package final class FileAuditSink: AuditSink {
     /// `saved` is the newest head known from elsewhere. The log, with the rotated files beside it, must have that
     /// record and continue it without a break. The file's part before it is verified in the background; a break there
     /// is a ``fault`` of that file. An `accepted` log is taken as it is if that is its head, `.empty` for an empty one.
-    /// Throws with what to do about the file. `synced` gets the time that each sync took, on the writer's thread.
+    /// Throws with what to do about the file. `tree` is the tree of the records up to `saved`, and `signed` the newest
+    /// checkpoint of the log: see ``end``. `synced` gets the time that each sync took, on the writer's thread.
     package init(
-        path: String, continuing saved: AuditHead? = nil, accepting accepted: AuditHead? = nil,
+        path: String, continuing saved: AuditHead? = nil, tree: CompactRange? = nil, signed: TreeHead? = nil,
+        accepting accepted: AuditHead? = nil,
         timing: Timing = Timing(),
         now: @escaping @Sendable () -> Date = { Date() }, synced: @escaping @Sendable (Duration) -> Void = { _ in }
     ) throws(AuditError) {
         // Makes `write` return an error at the file size limit, as for a full disk.
         signal(SIGXFSZ, SIG_IGN)
         let journal = try AuditJournal(
-            path: path, saved: saved, accepted: accepted, now: now, timing: timing, synced: synced)
-        let queue = AuditQueue(head: journal.head)
+            path: path, saved: saved, stored: tree, signed: signed, accepted: accepted, now: now, timing: timing,
+            synced: synced)
+        let queue = AuditQueue(end: journal.end)
         self.queue = queue
         self.path = path
         queue.anchors.add(journal.verified)
@@ -117,7 +121,28 @@ package final class FileAuditSink: AuditSink {
     /// Call it before serving: then a page too far from verified records is refused until these are near.
     package func serve() { patience.withLock { $0 = 4096 } }
 
-    package var head: AuditHead { queue.state.withLock { $0.head } }
+    package var end: AuditEnd { queue.state.withLock { $0.end } }
+
+    /// One after the other, so that many proofs do not read the whole log at the same time.
+    private static let proofs = DispatchQueue(label: "audit tree")
+
+    package func hashes(
+        of parts: [Range<UInt64>], in size: UInt64, from known: CompactRange?
+    ) async throws(AuditError) -> [TreeHash] {
+        let path = path
+        return try await withCheckedContinuation { waiter in
+            Self.proofs.async {
+                waiter.resume(
+                    returning: Result { () throws(AuditError) in
+                        try AuditTrail(path: path).hashes(of: parts, in: size, from: known)
+                    })
+            }
+        }.get()
+    }
+
+    package func expect(_ signed: TreeHead) async {
+        _ = await withCheckedContinuation { queue.put(.expect(signed, $0)) }
+    }
 
     package var fault: AuditError? { queue.state.withLock { $0.fault } }
 
@@ -169,7 +194,12 @@ extension AuditQueue {
                     let result = Result { () throws(AuditError) in try journal.reopen(recording: event) }
                     learn(from: journal)
                     verify(journal.takeHistory())
-                    waiter.resume(returning: result.map { journal.head })
+                    waiter.resume(returning: result.map { journal.end.head })
+                case .expect(let signed, let waiter):
+                    flush()
+                    journal.expect(signed)
+                    learn(from: journal)
+                    waiter.resume(returning: .success(journal.end.head))
                 case .distrust(let file, let error):
                     flush()
                     journal.distrust(file, error)
@@ -178,7 +208,7 @@ extension AuditQueue {
                     flush()
                     let result = Result { () throws(AuditError) in try journal.close() }
                     learn(from: journal)
-                    waiter?.resume(returning: result.map { journal.head })
+                    waiter?.resume(returning: result.map { journal.end.head })
                     isOpen = false
                 }
             }
@@ -201,73 +231,13 @@ extension AuditQueue {
 
     /// Publishes the journal's state.
     fileprivate func learn(from journal: AuditJournal) {
-        let (head, fault, cause, counters) = (journal.head, journal.fault, journal.faultCause, journal.counters)
-        if head.seq > 0 { anchors.note(head) }
+        let (end, fault, cause, counters) = (journal.end, journal.fault, journal.faultCause, journal.counters)
+        if end.head.seq > 0 { anchors.note(end.head) }
         state.withLock { state in
-            state.head = head
+            state.end = end
             state.fault = fault
             state.faultCause = cause
             state.counters = counters
-        }
-    }
-}
-
-/// Connects those who append with the writer's thread: the waiting jobs, and the last known state of the log.
-final class AuditQueue: Sendable {
-    typealias Waiter = CheckedContinuation<Result<AuditHead, AuditError>, Never>
-
-    enum Job {
-        case append(AuditEvent, AuditDurability, Waiter)
-        case reopen(AuditEvent?, Waiter)
-        /// The file's history was verified and found to be broken.
-        case distrust(AuditLogFile.Identity, AuditError)
-        case close(Waiter?)
-    }
-
-    struct State {
-        var jobs: [Job] = []
-        var head: AuditHead
-        var fault: AuditError?
-        var faultCause: FileAuditSink.FaultCause?
-        var counters = FileAuditSink.Counters()
-        var isClosed = false
-    }
-
-    let state: Mutex<State>
-    let anchors = AuditAnchors()
-    private let bell = DispatchSemaphore(value: 0)
-
-    init(head: AuditHead) { state = Mutex(State(head: head)) }
-
-    /// Passes a job to the writer. After a close the waiter gets an error instead.
-    func put(_ job: Job) {
-        let (isOpen, wasEmpty) = state.withLock { state in
-            guard !state.isClosed else { return (false, false) }
-            if case .close = job { state.isClosed = true }
-            state.jobs.append(job)
-            return (true, state.jobs.count == 1)
-        }
-        guard isOpen else { return Self.refuse(job) }
-        if wasEmpty { bell.signal() }
-    }
-
-    private static func refuse(_ job: Job) {
-        let error = AuditError("audit log: is closed; the agent is stopping")
-        switch job {
-        case .append(_, _, let waiter), .reopen(_, let waiter): waiter.resume(returning: .failure(error))
-        case .close(let waiter): waiter?.resume(returning: .failure(error))
-        case .distrust: break
-        }
-    }
-
-    /// Waits at most `timeout` for jobs, and takes all of them. Only for the writer's thread.
-    func take(within timeout: Duration) -> [Job] {
-        let (seconds, attoseconds) = timeout.components
-        let nanoseconds = Int(seconds) * 1_000_000_000 + Int(attoseconds / 1_000_000_000)
-        _ = bell.wait(timeout: .now() + .nanoseconds(max(0, nanoseconds)))
-        return state.withLock { state in
-            defer { state.jobs = [] }
-            return state.jobs
         }
     }
 }

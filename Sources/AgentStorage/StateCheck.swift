@@ -1,6 +1,7 @@
 import AgentModel
 package import AgentService
 internal import SQLite
+internal import TransparencyLog
 
 /// The result of a check of a state, for people.
 package struct StateReport: Sendable {
@@ -44,6 +45,9 @@ extension StatePlace {
         report.lines.append("notifications: \(records.countNotices(NoticeFilter())), \(waiting) waiting")
         let mark = records.mark
         report.lines.append(mark.map { "audit log: settled to \($0.settled), head \($0.head)" } ?? "audit log: no mark")
+        for signed in records.checkpoints() {
+            report.lines.append("checkpoint of \(signed.origin): \(signed.head.size) records")
+        }
         return report
     }
 
@@ -93,6 +97,7 @@ extension StoreRecords {
             look { _ = freezes() }
             look { _ = notices(NoticeFilter()) }
             look { _ = mark }
+            look { _ = checkpoints() }
         }
         failure = nil
         return flaws

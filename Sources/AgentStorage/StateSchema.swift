@@ -8,7 +8,7 @@ package struct StateSchema: Sendable {
     package var steps: [String]
 
     package static let current = StateSchema(steps: [
-        first, summaries, freezesOfSetters, installation, notices, passkeys,
+        first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints,
     ])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
@@ -101,6 +101,16 @@ package struct StateSchema: Sendable {
     /// How many signatures each passkey has made, by its fingerprint.
     private static let passkeys = """
         CREATE TABLE passkeys (key TEXT NOT NULL PRIMARY KEY, count INTEGER NOT NULL) STRICT;
+        """
+
+    /// The tree of the audit log, as the hashes of its largest complete subtrees, and the newest signed checkpoint of
+    /// each origin.
+    private static let checkpoints = """
+        ALTER TABLE audit_mark ADD COLUMN tree BLOB;
+        CREATE TABLE checkpoints (
+            origin TEXT NOT NULL PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, tree BLOB,
+            signed_at INTEGER NOT NULL, note TEXT NOT NULL
+        ) STRICT;
         """
 }
 

@@ -256,17 +256,6 @@ extension StoreRecords: StoreReader {
             return count
         }.first
     }
-
-    var mark: AuditMark? {
-        records("audit_mark", "SELECT hash, seq, settled, copy FROM audit_mark") { row throws(RowDecodingError) in
-            guard let hash = row[0].text, let seq = row[1].integer, let settled = row[2].integer else {
-                throw RowDecodingError(detail: "has values of another form")
-            }
-            return AuditMark(
-                head: AuditHead(seq: UInt64(bitPattern: seq), hash: hash), settled: UInt64(bitPattern: settled),
-                isOfCopy: row[3] != .integer(0))
-        }.first
-    }
 }
 
 // MARK: - Writing
@@ -325,15 +314,6 @@ extension StoreRecords: StoreTransaction {
         run(
             "DELETE FROM freezes WHERE environment = ? AND party = ?",
             [.text(freeze.environment?.description ?? ""), .text(freeze.party)])
-    }
-
-    func put(_ mark: AuditMark) {
-        run(
-            "INSERT OR REPLACE INTO audit_mark (one, seq, hash, settled, copy) VALUES (1, ?, ?, ?, ?)",
-            [
-                .integer(Int64(bitPattern: mark.head.seq)), .text(mark.head.hash),
-                .integer(Int64(bitPattern: mark.settled)), Value(mark.isOfCopy),
-            ])
     }
 
     func put(_ count: SignatureCount) {

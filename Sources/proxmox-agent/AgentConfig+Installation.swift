@@ -13,7 +13,7 @@ extension AgentConfig {
     }
 
     /// The name of this machine, by `gethostname`; `localhost` if it has none.
-    private static var hostName: String {
+    static var hostName: String {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return "localhost" }
         let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }

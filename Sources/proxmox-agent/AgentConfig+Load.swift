@@ -65,6 +65,10 @@ struct ConfigReading {
         config.auditOrigin = reader.parsed("audit_origin", "1 to 200 of A-Z a-z 0-9 . _ ~ : / -, without a scheme") {
             Installation.isOrigin($0) ? $0 : nil
         }
+        Self.set(
+            &config.checkpointInterval,
+            reader.integer("audit_checkpoint_seconds", in: 1...86_400, unit: "s").map { .seconds($0) })
+        witnesses(&reader, &config)
         if let path = reader.parsed("audit_log_path", "a file's path", { $0.isEmpty ? nil : $0 }) {
             config.auditLogPath = path
         }

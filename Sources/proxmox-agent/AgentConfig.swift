@@ -80,6 +80,9 @@ struct AgentConfig: Sendable {
     var publicURL: HTTPOrigin?
     /// The name in signatures and checkpoints; `nil` for one made of the machine's name and the state's id.
     var auditOrigin: String?
+    /// How often a checkpoint of the audit log is signed.
+    var checkpointInterval = Duration.seconds(60)
+    var witnesses: [WitnessSettings] = []
     /// Serve the console.
     var hasConsole = true
     /// While this file exists, no change starts.
@@ -133,6 +136,14 @@ extension AgentConfig {
         ("ui", "serve the web console at /ui/; true"),
         ("audit_log_path", "the audit log, made with mode 0600; ./data/audit.log"),
         ("audit_origin", "the agent's name in signatures and checkpoints; proxmox-agent/HOSTNAME/ID"),
+        ("audit_checkpoint_seconds", "how often the audit log's tree is signed, 1 to 86400; 60"),
+        (
+            "audit_witnesses[].url",
+            "a witness that signs it too, https://host[:port][/path], http:// for loopback; required"
+        ),
+        ("audit_witnesses[].key", "its verifier key, as proxmox-agent witness prints it; required"),
+        ("audit_witnesses[].tls.ca_file", "PEM file of the authority to trust instead of the system's"),
+        ("audit_witnesses[].tls.fingerprint_sha256", "or the certificate's SHA-256, AA:BB:…"),
         ("state_path", "plans, operations and approvals, made with mode 0600; ./data/state.db"),
         ("freeze_path", "a file whose presence blocks all changes; none"),
         ("environments[].name", "the environment's name; required"),

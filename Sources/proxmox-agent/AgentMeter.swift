@@ -6,6 +6,7 @@ import AgentStorage
 import FoundationEssentials
 import Metrics
 import Synchronization
+import TransparencyLog
 
 /// Counts requests, and shows all figures: what was counted, and the state as it is at a scrape.
 ///
@@ -120,6 +121,27 @@ final class AgentMeter: Meter {
         let cause = audit.faultCause
         text.write(
             MetricNames.auditFault, FileAuditSink.FaultCause.allCases.map { ([$0.rawValue], $0 == cause ? 1 : 0) })
+        writeCheckpoints(service.checkpoints.figures, to: &text)
+    }
+
+    private func writeCheckpoints(_ figures: CheckpointFigures, to text: inout Exposition) {
+        text.write(MetricNames.checkpointSize, Int(clamping: figures.newest?.head.size ?? 0))
+        text.write(MetricNames.checkpointAt, figures.newest.map { Int($0.signedAt.timeIntervalSince1970) })
+        text.write(
+            MetricNames.checkpointWithheld,
+            CheckpointService.Withheld.allCases.map { ([$0.rawValue], $0 == figures.withheld ? 1 : 0) })
+        let witnesses = figures.witnesses
+        text.write(MetricNames.witnessSize, witnesses.map { ([$0.name], Int(clamping: $0.figures.size)) })
+        text.write(
+            MetricNames.witnessAt,
+            witnesses.filter { $0.figures.signedAt > 0 }.map { ([$0.name], Int(clamping: $0.figures.signedAt)) })
+        text.write(
+            MetricNames.witnessFailures,
+            witnesses.flatMap { witness in
+                WitnessFailure.allCases.map {
+                    ([witness.name, $0.rawValue], witness.figures.failures[$0] ?? 0)
+                }
+            })
     }
 
     private func writeStore(isUp: Bool, to text: inout Exposition) {

@@ -21,7 +21,7 @@ extension AuditCommand {
 
         @Option(
             help: ArgumentHelp(
-                "The configuration file; only audit_log_path and state_path are used.", valueName: "file"),
+                "The configuration file; only audit_log_path, state_path and audit_origin are used.", valueName: "file"),
             completion: .file())
         var config: String
 
@@ -36,10 +36,12 @@ extension AuditCommand {
             let usual = AgentConfig()
             let log = try configuredPath("audit_log_path", in: config) ?? usual.auditLogPath
             let state = try configuredPath("state_path", in: config) ?? usual.statePath
+            let given = try configuredPath("audit_origin", in: config)
             do throws(StoreError) {
                 let store = try SQLiteStore(path: state)
                 let line: String
-                do throws(AuditError) { line = try await accept(accepted, log, store) } catch {
+                let origin = AgentConfig.origin(given, id: store.installation)
+                do throws(AuditError) { line = try await accept(accepted, log, store, origin) } catch {
                     await store.close()
                     throw StoreError(error.description)
                 }
@@ -52,7 +54,7 @@ extension AuditCommand {
 
         /// Records that the log is accepted, and then makes the state continue from there.
         private func accept(
-            _ accepted: AuditHead, _ log: String, _ store: SQLiteStore
+            _ accepted: AuditHead, _ log: String, _ store: SQLiteStore, _ origin: String
         ) async throws(AuditError) -> String {
             if accepted != .empty {
                 do throws(AuditFinding) { _ = try AuditVerifier.verify(files: [log], ignoringTorn: true) } catch {
@@ -60,8 +62,11 @@ extension AuditCommand {
                         "audit log \(error); keep the file as evidence, move it to another directory, and accept none")
                 }
             }
-            let saved = try await Self.naming { () throws(StoreError) in try await store.read { $0.mark } }
-            let sink = try FileAuditSink(path: log, continuing: saved?.head, accepting: accepted)
+            let (saved, signed) = try await Self.naming { () throws(StoreError) in
+                try await store.read { ($0.mark, $0.checkpoint(of: origin)) }
+            }
+            let sink = try FileAuditSink(
+                path: log, continuing: saved?.head, tree: saved?.tree, signed: signed?.head, accepting: accepted)
             let event = AuditEvent(
                 kind: .log, actor: "proxmox-agent", principal: "proxmox-agent",
                 result: [
@@ -72,6 +77,7 @@ extension AuditCommand {
             let now = Date()
             let made = try await sink.append(event, .now)
             try await sink.close()
+            let tree = sink.end.head == made ? sink.end.tree : nil
             let count = try await Self.naming { () throws(StoreError) in
                 try await store.write { records -> Int in
                     let plans = records.plans(PlanFilter(isLive: true))
@@ -79,7 +85,7 @@ extension AuditCommand {
                     // Whether these were sent is unknown: the next start looks for them at PVE.
                     for var operation in records.operations(OperationFilter(state: .queued))
                     where operation.move(to: .running, at: now) { records.put(operation) }
-                    records.put(AuditMark(head: made, settled: made.seq, isOfCopy: true))
+                    records.put(AuditMark(head: made, settled: made.seq, isOfCopy: true, tree: tree))
                     return plans.count
                 }
             }

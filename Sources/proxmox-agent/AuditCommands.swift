@@ -1,13 +1,15 @@
 import AgentAudit
 import AgentStorage
 import ArgumentParser
+import FoundationEssentials
 import StrictJSON
+import TransparencyLog
 
 /// `proxmox-agent audit`
 struct AuditCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit", abstract: "Verify and read the audit log.",
-        subcommands: [Verify.self, Tail.self, Accept.self])
+        subcommands: [Verify.self, Prove.self, Key.self, Tail.self, Accept.self])
 
     /// `proxmox-agent audit verify`
     struct Verify: ParsableCommand {
@@ -15,7 +17,10 @@ struct AuditCommand: ParsableCommand {
             abstract: "Verify the log: every record, the order and the hash chain.",
             discussion: """
                 Takes the rotated files first, the present one last. Names the first bad line and exits with 1 when \
-                something is wrong. A tail that was cut off cleanly shows only against a head noted earlier: --head.
+                something is wrong. A tail that was cut off cleanly shows only against a head noted earlier (--head), \
+                and records that were replaced by others only against a checkpoint: --checkpoint takes a file with one, \
+                as GET /v1/audit/checkpoint answers, and --key the line that proxmox-agent audit key printed when the \
+                log could still be trusted. With --witness, the witnesses of these keys must have signed it too.
                 """)
 
         @Argument(help: "The log's files, oldest first.", completion: .file())
@@ -24,15 +29,59 @@ struct AuditCommand: ParsableCommand {
         @Option(help: ArgumentHelp("A head that the log must contain, as seq:hash.", valueName: "seq:hash"))
         var head: String?
 
+        @Option(help: ArgumentHelp("A checkpoint that the log must continue.", valueName: "file"), completion: .file())
+        var checkpoint: String?
+
+        @Option(help: ArgumentHelp("The key that signed it.", valueName: "key"))
+        var key: String?
+
+        @Option(
+            name: .customLong("witness"),
+            help: ArgumentHelp("A witness that must have signed it too; repeatable.", valueName: "key"))
+        var witnesses: [String] = []
+
+        func validate() throws {
+            guard (checkpoint == nil) == (key == nil) else {
+                throw ValidationError(
+                    "give --checkpoint and --key together: without its key a checkpoint proves nothing")
+            }
+            guard witnesses.isEmpty || checkpoint != nil else {
+                throw ValidationError("--witness is about a checkpoint: give --checkpoint and --key too")
+            }
+            if let key { _ = try VerifierKey(option: "--key", key, .log) }
+            for witness in witnesses { _ = try VerifierKey(option: "--witness", witness, .witness) }
+        }
+
         func run() throws {
             let saved = try head.map(AuditHead.init(option:))
+            let signed = try signedTree()
             do throws(AuditFinding) {
-                let summary = try AuditVerifier.verify(files: files, saved: saved)
+                let summary = try AuditVerifier.verify(files: files, saved: saved, signed: signed)
                 for note in summary.notes { print(note) }
                 print(summary)
             } catch {
                 throw fail("\(error)")
             }
+        }
+
+        /// The tree of the checkpoint, after its signatures were verified.
+        private func signedTree() throws -> TreeHead? {
+            guard let checkpoint, let key else { return nil }
+            let note = try readNote(checkpoint)
+            let verifier = try VerifierKey(option: "--key", key, .log)
+            let verified: Checkpoint
+            do throws(NoteError) { verified = try Checkpoint.verified(note, by: verifier) } catch {
+                throw fail("\(checkpoint): \(error)")
+            }
+            for text in witnesses {
+                let witness = try VerifierKey(option: "--witness", text, .witness)
+                guard case .good(let time?) = witness.verdict(on: note) else {
+                    throw fail("\(checkpoint): has no good signature of the witness \(witness.name)")
+                }
+                let date = Date(timeIntervalSince1970: Double(time)).formatted(.iso8601)
+                print("witness \(witness.name) signed it at \(date)")
+            }
+            return verified.head
         }
     }
 

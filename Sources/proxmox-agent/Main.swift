@@ -17,8 +17,7 @@ struct ProxmoxAgent: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             Serve.self, InitCommand.self, CheckCommand.self, TokenCommand.self, Simulate.self, AuditCommand.self,
-            StoreCommand.self,
-            VersionCommand.self,
+            StoreCommand.self, WitnessCommand.self, VersionCommand.self,
         ],
         groupedSubcommands: [
             CommandGroup(

@@ -87,6 +87,24 @@ enum MetricNames {
     static let auditFault = MetricFamily(
         "proxmox_agent_audit_fault", .gauge, ["cause"],
         "Whether the audit log takes no records, and why: full, unusable, changed by others, or a broken chain")
+    static let checkpointSize = MetricFamily(
+        "proxmox_agent_audit_checkpoint_size", .gauge, [], "Records in the newest signed checkpoint of the audit log")
+    static let checkpointAt = MetricFamily(
+        "proxmox_agent_audit_checkpoint_timestamp_seconds", .gauge, [],
+        "When that was signed; missing before the first one")
+    static let checkpointWithheld = MetricFamily(
+        "proxmox_agent_audit_checkpoint_withheld", .gauge, ["reason"],
+        "Whether no checkpoint is signed, and why: older files gone, another log than before, shorter than before, or not stored"
+    )
+    static let witnessSize = MetricFamily(
+        "proxmox_agent_audit_witness_size", .gauge, ["witness"],
+        "Records in the newest checkpoint that the witness has signed since the start")
+    static let witnessAt = MetricFamily(
+        "proxmox_agent_audit_witness_timestamp_seconds", .gauge, ["witness"],
+        "When the witness signed that, by its own clock; missing before the first one")
+    static let witnessFailures = MetricFamily(
+        "proxmox_agent_audit_witness_failures", .counter, ["witness", "reason"],
+        "Checkpoints that the witness did not sign; inconsistent and ahead are what a witness of a changed log says")
     static let storeUp = MetricFamily(
         "proxmox_agent_store_up", .gauge, [], "Whether the state could be read for this scrape")
     static let storeCommit = MetricFamily(
@@ -118,7 +136,9 @@ enum MetricNames {
         requests, requestTime, inFlight, httpRefusals, authFailures, refusals, decisions, plans, oldestAwaiting,
         operations, operationTime, freezes, isFrozen, callTime, callErrors, isUp, probedAt, environment, noticesSent,
         noticeFailures, noticesWaiting, noticesDead, oldestNotice, auditRecords,
-        auditFailures, auditSync, auditQueue, auditHead, auditFault, storeUp, storeCommit, storeWrites, storeQueue,
+        auditFailures, auditSync, auditQueue, auditHead, auditFault, checkpointSize, checkpointAt, checkpointWithheld,
+        witnessSize,
+        witnessAt, witnessFailures, storeUp, storeCommit, storeWrites, storeQueue,
         diskFree, diskFloor, certificateEnd, build, cpu, resident, virtual, openFiles, maxFiles, startedAt,
     ]
 }

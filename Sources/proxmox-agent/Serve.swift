@@ -140,6 +140,11 @@ private struct Serving: Service {
             group.addTask {
                 while (try? await Task.sleep(for: .seconds(15))) != nil { await agent.beat() }
             }
+            group.addTask {
+                repeat {
+                    await agent.service.checkpoints.make()
+                } while (try? await Task.sleep(for: settings.checkpointInterval)) != nil
+            }
             try? await gracefulShutdown()
             log.notice("stopping")
             manager?.tell(.stopping)

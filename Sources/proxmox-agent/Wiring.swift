@@ -29,6 +29,7 @@ final class Agent: Sendable {
     private let authenticator: Authenticator
     private let upstreams: PVEConnections
     private let noticeWays: NoticeWays
+    private let witnesses: WitnessConnections
     private let failures: AuthFailures
     private let figures: AgentFigures
     /// The configuration that was last read and valid.
@@ -54,13 +55,23 @@ final class Agent: Sendable {
         } catch {
             throw StartError(error.detail)
         }
-        let mark: AuditMark?
-        do throws(StoreError) { mark = try await store.read { $0.mark } } catch { throw StartError(error.detail) }
+        let installation = config.installation(id: store.installation)
+        let (mark, signed): (AuditMark?, SignedCheckpoint?)
+        do throws(StoreError) {
+            (mark, signed) = try await store.read { ($0.mark, $0.checkpoint(of: installation.origin)) }
+        } catch {
+            throw StartError(error.detail)
+        }
+        guard let checkpointKey = AgentConfig.checkpointKey(store.key, installation.origin) else {
+            throw StartError("audit_origin \(installation.origin): cannot be the name of a key")
+        }
         // Before the log is opened: once it is open, its head must get stored.
         upstreams = try PVEConnections(config, countedBy: figures, log: log)
+        witnesses = try WitnessConnections(config.witnesses)
         do throws(AuditError) {
             audit = try FileAuditSink(
-                path: config.auditLogPath, continuing: mark?.head, synced: { figures.auditSync.add($0) })
+                path: config.auditLogPath, continuing: mark?.head, tree: mark?.tree, signed: signed?.head,
+                synced: { figures.auditSync.add($0) })
         } catch {
             throw StartError("\(error)")
         }
@@ -71,7 +82,8 @@ final class Agent: Sendable {
             audit: audit, store: store, log: log, now: now,
             frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },
             shortage: { disk.shortage() }, wrote: { throttle.wrote($1, for: $0) }, reached: reached,
-            observed: { figures.count($0) }, installation: config.installation(id: store.installation))
+            observed: { figures.count($0) }, installation: installation,
+            checkpoints: CheckpointPorts(key: checkpointKey, witnesses: witnesses.all, newest: signed))
         service = ControlPlane(
             managedEnvironments: upstreams.managedEnvironments, ports: ports, rules: config.rules, key: store.key,
             limits: config.limits)
@@ -126,6 +138,8 @@ final class Agent: Sendable {
         await upstreams.shutdown(within: max(.zero, deadline - .now))
         await failures.drain()
         do throws(AuditError) { try await audit.close() } catch { log.error("\(error)") }
+        await service.checkpoints.finish(within: min(.seconds(2), max(.zero, deadline - .now)))
+        await witnesses.shutdown()
         do throws(ServiceError) { try await service.noteHead() } catch { log.error("\(error.detail)") }
         await store.close()
     }
@@ -137,6 +151,7 @@ final class Agent: Sendable {
         do throws(AuditError) {
             let head = try await audit.reopen(recording: event)
             log.notice("audit log opened anew", metadata: ["seq": "\(head.seq)"])
+            await service.checkpoints.make()
             return true
         } catch {
             log.error("audit log cannot be opened anew: \(error)")

@@ -1,5 +1,6 @@
 package import AgentAudit
 internal import StrictJSON
+internal import TransparencyLog
 
 /// What every ``AuditSink`` has to keep, checked on a real one and on the fake alike.
 package struct AuditSinkConformance {
@@ -15,6 +16,7 @@ package struct AuditSinkConformance {
     package func check() async throws {
         try await checkNumbers()
         try await checkConcurrentAppends()
+        try await checkTree()
     }
 
     private func require(_ condition: Bool, _ promise: String) throws {
@@ -32,6 +34,21 @@ package struct AuditSinkConformance {
         let third = try await sink.append(.sample(3), .now)
         try require(sink.head == third, "the head moves on")
         try require(Set([first.hash, second.hash, third.hash]).count == 3, "each record has its own hash")
+    }
+
+    private func checkTree() async throws {
+        let last = try await sink.append(.sample(65), .now)
+        let end = sink.end
+        try require(end.head == last && end.tree?.size == last.seq, "the tree has a leaf for each record")
+        guard let tree = end.tree, let parts = TreeProof.inclusion(of: 0, in: tree.size) else { return }
+        let path = try await sink.hashes(of: parts, in: tree.size, from: nil)
+        let first = try await sink.records(after: 0, limit: 1)[0]
+        try require(
+            TreeProof.holds(.leaf(first.line), at: 0, path, in: tree.head), "the first record is proven to be in it")
+        await sink.expect(tree.head)
+        try require(sink.end.tree == tree, "a checkpoint that the log has is no contradiction")
+        await sink.expect(TreeHead(size: 1, root: .empty))
+        try require(sink.end.tree == nil && sink.end.flaw == .contradiction, "another one is")
     }
 
     private func checkConcurrentAppends() async throws {

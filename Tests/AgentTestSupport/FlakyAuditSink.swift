@@ -1,5 +1,6 @@
 package import AgentAudit
 internal import Synchronization
+package import TransparencyLog
 
 /// An audit log in memory that refuses what a test tells it to, and is well otherwise.
 package final class FlakyAuditSink: AuditSink {
@@ -46,6 +47,14 @@ package final class FlakyAuditSink: AuditSink {
         try await inner.records(after: seq, limit: limit, bytes: bytes)
     }
 
-    package var head: AuditHead { inner.head }
+    package var end: AuditEnd { inner.end }
+
+    package func hashes(
+        of parts: [Range<UInt64>], in size: UInt64, from known: CompactRange?
+    ) async throws(AuditError) -> [TreeHash] {
+        try await inner.hashes(of: parts, in: size, from: known)
+    }
+
+    package func expect(_ signed: TreeHead) async { await inner.expect(signed) }
     package var fault: AuditError? { inner.fault }
 }

@@ -2,6 +2,7 @@ package import AgentAudit
 internal import AgentModel
 package import FoundationEssentials
 internal import Synchronization
+package import TransparencyLog
 
 /// An audit log in memory, whole chain and all, that can be told to refuse.
 package final class MemoryAuditSink: AuditSink {
@@ -11,6 +12,8 @@ package final class MemoryAuditSink: AuditSink {
         var events: [AuditEvent] = []
         var durabilities: [AuditDurability] = []
         var fault: AuditError?
+        var tree = CompactRange.empty
+        var flaw: AuditEnd.TreeFlaw?
     }
 
     private let state = Mutex(State())
@@ -27,6 +30,7 @@ package final class MemoryAuditSink: AuditSink {
             if let fault = state.fault { return .failure(fault) }
             let record = state.chain.extend(with: event, at: time)
             state.records.append(record)
+            state.tree.append(.leaf(record.line))
             state.events.append(event)
             state.durabilities.append(durability)
             return .success(record.head)
@@ -43,7 +47,26 @@ package final class MemoryAuditSink: AuditSink {
             })
     }
 
-    package var head: AuditHead { state.withLock { $0.chain.head } }
+    package var end: AuditEnd {
+        state.withLock { AuditEnd(head: $0.chain.head, tree: $0.flaw == nil ? $0.tree : nil, flaw: $0.flaw) }
+    }
+
+    package func hashes(
+        of parts: [Range<UInt64>], in size: UInt64, from known: CompactRange?
+    ) async throws(AuditError) -> [TreeHash] {
+        var walk = TreeWalk(parts, from: known ?? .empty)
+        for record in records where record.seq > walk.size && record.seq <= size { walk.append(.leaf(record.line)) }
+        guard let hashes = walk.hashes else { throw AuditError("records are gone") }
+        return hashes
+    }
+
+    /// A tree that is larger, or has another root, is a contradiction.
+    package func expect(_ signed: TreeHead) async {
+        state.withLock { state in
+            guard signed.size <= state.tree.size, state.tree.head != signed else { return }
+            state.flaw = .contradiction
+        }
+    }
 
     /// Set it to make every append throw it; `nil` heals.
     package var fault: AuditError? {

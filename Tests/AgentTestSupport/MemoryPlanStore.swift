@@ -30,6 +30,7 @@ package final class MemoryPlanStore: PlanStore {
         private var frozen: [Freeze] = []
         private var counts: [String: UInt32] = [:]
         private(set) var mark: AuditMark?
+        private var checkpoints: [String: SignedCheckpoint] = [:]
 
         func plan(_ id: RecordID) -> Plan? { plans.rows[id] }
         func put(_ plan: Plan) { plans.put(plan, plan.id) }
@@ -51,6 +52,8 @@ package final class MemoryPlanStore: PlanStore {
         func put(_ mark: AuditMark) { self.mark = mark }
         func signatureCount(of key: String) -> UInt32? { counts[key] }
         func put(_ count: SignatureCount) { counts[count.key] = count.number }
+        func checkpoint(of origin: String) -> SignedCheckpoint? { checkpoints[origin] }
+        func put(_ checkpoint: SignedCheckpoint) { checkpoints[checkpoint.origin] = checkpoint }
 
         private var queue = MemoryNotices()
         func notice(_ id: RecordID) -> QueuedNotice? { queue.notice(id) }

@@ -3,6 +3,7 @@ internal import AgentModel
 internal import AgentService
 internal import FoundationEssentials
 internal import StrictJSON
+internal import TransparencyLog
 
 // Every field of everything comes back as it was put.
 extension PlanStoreConformance {
@@ -165,6 +166,26 @@ extension PlanStoreConformance {
         ] {
             try await store.write { $0.put(mark) }
             try require(try await store.read { $0.mark } == mark, "the newest mark comes back")
+        }
+    }
+
+    func checkCheckpoints() async throws {
+        try require(try await store.read { $0.checkpoint(of: "a") } == nil, "there is no checkpoint before the first")
+        var tree = CompactRange.empty
+        for number in UInt8(1)...5 {
+            tree.append(.leaf([number]))
+            let note = SignedNote(text: "a\n", signatures: [.init(name: "a", keyID: 1, bytes: [number])])
+            for (origin, tree) in [("a", tree), ("b", nil)] {
+                let made = SignedCheckpoint(
+                    origin: origin, head: TreeHead(size: UInt64(number), root: .leaf([number])), tree: tree,
+                    signedAt: .sample, note: note)
+                try await store.write { $0.put(made) }
+                try require(
+                    try await store.read { $0.checkpoint(of: origin) } == made, "a log's newest checkpoint comes back")
+            }
+            let mark = AuditMark(head: AuditHead(seq: UInt64(number), hash: "f00"), settled: 1, tree: tree)
+            try await store.write { $0.put(mark) }
+            try require(try await store.read { $0.mark } == mark, "a mark comes back with its tree")
         }
     }
 }

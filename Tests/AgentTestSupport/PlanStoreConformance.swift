@@ -29,6 +29,7 @@ package struct PlanStoreConformance {
         try await checkFreezes()
         try await checkMark()
         try await checkSignatureCounts()
+        try await checkCheckpoints()
         try await checkStandings()
         try await checkPruning()
         try await checkNotices()

@@ -22,7 +22,8 @@ struct CommandTests {
 
     @Test(arguments: [
         [], ["serve"], ["init"], ["check"], ["token"], ["token", "new"], ["token", "hash"], ["simulate"], ["audit"],
-        ["audit", "verify"], ["audit", "tail"], ["store"], ["store", "check"], ["store", "backup"], ["version"],
+        ["audit", "verify"], ["audit", "tail"], ["audit", "key"], ["audit", "prove"], ["witness"], ["store"],
+        ["store", "check"], ["store", "backup"], ["version"],
         ["plans"], ["plan"], ["plan", "show"], ["approve"],
         ["reject"],
         ["cancel"], ["operations"], ["operation"], ["operation", "show"], ["operation", "log"],
@@ -50,6 +51,12 @@ struct CommandTests {
         ["token", "new", "alice", "bob"], ["token", "hash", "a-token-as-an-argument-3f1c"],
         ["init", "--name", "a b"], ["init", "--fingerprint", "AA"], ["init", "--fingerprint", "AA", "--ca-file", "f"],
         ["audit", "verify", "--head", "43"], ["audit", "verify", "--head", "43:xyz"], ["store", "backup"],
+        ["audit", "verify", "--checkpoint", "f"], ["audit", "verify", "--key", "k"],
+        ["audit", "verify", "--checkpoint", "f", "--key", "no-key"], ["audit", "verify", "--witness", "k"],
+        ["audit", "key"], ["audit", "prove", "1"], ["audit", "prove", "0", "--checkpoint", "f"],
+        ["audit", "prove", "1", "--checkpoint", "f", "--config", "c"], ["witness", "--state", "d"],
+        ["witness", "--state", "d", "--log", "no-key"],
+        ["witness", "--log", "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"],
         ["store", "check", "--config", "a", "--state", "b"], ["mcp", "--token-file", "-"], ["mcp", "file"],
     ])
     func `wrong usage exits with 64 and shows the right one`(arguments: [String]) async throws {

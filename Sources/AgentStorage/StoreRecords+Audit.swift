@@ -1,0 +1,67 @@
+import AgentAudit
+import AgentService
+internal import FoundationEssentials
+internal import SQLite
+internal import TransparencyLog
+
+/// What the state knows of the audit log.
+extension StoreRecords {
+    var mark: AuditMark? {
+        records("audit_mark", "SELECT hash, seq, settled, copy, tree FROM audit_mark") {
+            row throws(RowDecodingError) in
+            guard let hash = row[0].text, let seq = row[1].integer, let settled = row[2].integer else {
+                throw RowDecodingError(detail: "has values of another form")
+            }
+            let head = AuditHead(seq: UInt64(bitPattern: seq), hash: hash)
+            return AuditMark(
+                head: head, settled: UInt64(bitPattern: settled), isOfCopy: row[3] != .integer(0),
+                tree: try row[4].blob.map { bytes throws(RowDecodingError) in try Self.tree(head.seq, bytes) })
+        }.first
+    }
+
+    func checkpoint(of origin: String) -> SignedCheckpoint? {
+        checkpoints("WHERE origin = ?", [.text(origin)]).first
+    }
+
+    /// All of them, of every origin that the log has had.
+    func checkpoints() -> [SignedCheckpoint] { checkpoints("", []) }
+
+    private func checkpoints(_ condition: String, _ values: [Value]) -> [SignedCheckpoint] {
+        let sql = "SELECT origin, size, root, tree, signed_at, note FROM checkpoints \(condition)"
+        return records("checkpoints", sql, values) { row throws(RowDecodingError) in
+            guard let origin = row[0].text, let size = row[1].integer, let root = row[2].blob.flatMap(TreeHash.init),
+                let signedAt = Date(row[4]), let text = row[5].text,
+                let note = try? SignedNote(parsing: Array(text.utf8)), size >= 0
+            else { throw RowDecodingError(detail: "has values of another form") }
+            let head = TreeHead(size: UInt64(size), root: root)
+            let tree = try row[3].blob.map { bytes throws(RowDecodingError) in try Self.tree(head.size, bytes) }
+            return SignedCheckpoint(origin: origin, head: head, tree: tree, signedAt: signedAt, note: note)
+        }
+    }
+
+    private static func tree(_ size: UInt64, _ bytes: [UInt8]) throws(RowDecodingError) -> CompactRange {
+        guard let tree = CompactRange(size: size, bytes: bytes) else {
+            throw RowDecodingError(detail: "its tree has another size")
+        }
+        return tree
+    }
+
+    func put(_ mark: AuditMark) {
+        run(
+            "INSERT OR REPLACE INTO audit_mark (one, seq, hash, settled, copy, tree) VALUES (1, ?, ?, ?, ?, ?)",
+            [
+                .integer(Int64(bitPattern: mark.head.seq)), .text(mark.head.hash),
+                .integer(Int64(bitPattern: mark.settled)), Value(mark.isOfCopy), Value(mark.tree?.bytes),
+            ])
+    }
+
+    func put(_ checkpoint: SignedCheckpoint) {
+        run(
+            "INSERT OR REPLACE INTO checkpoints (origin, size, root, tree, signed_at, note) VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                .text(checkpoint.origin), .integer(Int64(bitPattern: checkpoint.head.size)),
+                .blob(checkpoint.head.root.bytes), Value(checkpoint.tree?.bytes), Value(checkpoint.signedAt),
+                .text(checkpoint.note.description),
+            ])
+    }
+}
