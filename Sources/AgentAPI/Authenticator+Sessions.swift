@@ -17,9 +17,12 @@ extension Authenticator {
     /// Who sends the request: by its token or certificate, or, if `byCookie`, by its session. With a token the cookie
     /// does not count.
     func identity(of request: Request, byCookie: Bool) throws(ServiceError) -> Identity {
-        guard byCookie, let sessions, request.fields[.authorization] == nil,
-            let cookie = Sessions.cookie(in: request)
-        else { return Identity(principal: try principal(of: request), session: nil) }
+        let hasToken = request.fields[.authorization] != nil
+        guard byCookie, let sessions, !hasToken, let cookie = Sessions.cookie(in: request) else {
+            let principal = try principal(of: request)
+            if byCookie, !hasToken { try checkOrigin(ofCertified: request) }
+            return Identity(principal: principal, session: nil)
+        }
         try sessions.rules.checkSession(request)
         guard let session = sessions.session(of: cookie), let entry = credentials(of: session) else {
             throw ServiceError(.unauthenticated, "the session has ended; sign in again")
@@ -28,9 +31,23 @@ extension Authenticator {
         return Identity(principal: entry.principal, session: session)
     }
 
-    /// Notes that the session is used. Returns it as it is then.
+    /// Throws if a browser sends the request for a page of somebody else. Browsers send a client certificate by
+    /// themselves, as they send cookies.
+    private func checkOrigin(ofCertified request: Request) throws(ServiceError) {
+        let isOfBrowser = request.fields[.secFetchSite] != nil || request.fields[.origin] != nil
+        guard isOfBrowser else { return }
+        guard let sessions else {
+            throw ServiceError(
+                .foreignOrigin,
+                "a page in a browser is served only with a token, or at the console, which is switched off")
+        }
+        try sessions.rules.checkSession(request)
+    }
+
+    /// Notes that the session is used, unless a page asks by itself. Returns it as it is then.
     func used(_ identity: Identity, by request: Request) -> Identity {
-        guard identity.session != nil, let cookie = Sessions.cookie(in: request) else { return identity }
+        guard identity.session != nil, request.fields[.background] == nil, let cookie = Sessions.cookie(in: request)
+        else { return identity }
         return Identity(principal: identity.principal, session: sessions?.use(cookie) ?? identity.session)
     }
 

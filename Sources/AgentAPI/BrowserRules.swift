@@ -85,4 +85,6 @@ package struct BrowserRules: Sendable {
 extension HTTPField.Name {
     /// Where a browser's request comes from, relative to where it goes (W3C Fetch Metadata).
     static var secFetchSite: Self { constant("Sec-Fetch-Site") }
+    /// Of a request that a page of the console sends without anybody's doing.
+    static var background: Self { constant("X-Background") }
 }

@@ -139,11 +139,18 @@ package final class Sessions: Sendable {
     static func cookie(in request: Request) -> String? {
         var found: [String] = []
         for pair in request.fields[values: .cookie].flatMap({ $0.split(separator: ";") }) {
-            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2, parts[0].filter({ $0 != " " && $0 != "\t" }) == cookieName else { continue }
-            found.append(String(parts[1].filter { $0 != " " && $0 != "\t" && $0 != "\"" }))
+            let pair = trimmed(pair)
+            // Byte for byte: browsers send names that look like this one from pages that may not set it.
+            guard pair.utf8.starts(with: "\(cookieName)=".utf8) else { continue }
+            found.append(String(pair.dropFirst(cookieName.count + 1)))
         }
         return found.count == 1 ? found[0] : nil
+    }
+
+    private static func trimmed(_ text: Substring) -> Substring {
+        let rest = text.drop { $0 == " " || $0 == "\t" }
+        let end = rest.lastIndex { $0 != " " && $0 != "\t" }
+        return end.map { rest[...$0] } ?? ""
     }
 
     private static let attributes = "; Path=/; Secure; HttpOnly; SameSite=Strict"

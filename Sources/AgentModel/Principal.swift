@@ -100,6 +100,11 @@ package struct Directory: Sendable, Hashable {
         principals[caller.principal].flatMap { $0.isShared == caller.isShared ? $0 : nil }
     }
 
+    /// Whether that is the id, in upper or lower case, of a principal with a token of its own.
+    package func isPrincipal(_ name: String) -> Bool {
+        principals.values.contains { !$0.isShared && $0.id.lowercased() == name.lowercased() }
+    }
+
     /// Whether a principal of that id may approve there.
     package func isApprover(_ id: String, in environment: EnvironmentName) -> Bool {
         principals[id].map { !$0.isShared && $0.may(.approve, in: environment) } ?? false

@@ -22,18 +22,20 @@ package enum ApprovalCheck {
     /// Checks that `approvedBy`, a name in the body of an apply request, is a valid approval of `plan`, when `applier`
     /// applies it in `environment`. `needed` is what a plan that awaits approvals needs by now.
     ///
-    /// Names are compared without case, so that `Alice` cannot approve for `alice`.
+    /// Only the holder of the shared token declares approvals, and not those of a principal of the `directory`, who
+    /// gives them with a token of their own. Names are compared without case, so that `Alice` cannot approve for
+    /// `alice`.
     package static func declared(
         _ approvedBy: String?, for plan: Plan, needing needed: Requirement, appliedBy applier: Caller,
-        in environment: EnvironmentSettings
+        in environment: EnvironmentSettings, among directory: Directory
     ) throws(ApprovalRefusal) {
         guard plan.state == .awaitingApproval else { return }
         guard let approvedBy else { throw .missing(have: plan.approvals.count, need: needed) }
         guard !Principal.isReserved(approvedBy) else { throw .notAnApprover(approvedBy) }
         guard !isName(approvedBy, of: plan.requester, applier) else { throw .selfApproval(approvedBy) }
-        guard needed.assurance == .declared, environment.acceptsDeclaredApprovals else {
-            throw .declaredNotAccepted
-        }
+        guard applier.isShared, needed.assurance == .declared, environment.acceptsDeclaredApprovals,
+            !directory.isPrincipal(approvedBy)
+        else { throw .declaredNotAccepted }
         guard !plan.approvals.contains(where: { $0.isBy(approvedBy) }) else {
             throw .again(approvedBy)
         }

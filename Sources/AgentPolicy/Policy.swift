@@ -113,12 +113,13 @@ package struct Policy: Sendable, Hashable {
         return nil
     }
 
-    /// The approvals that a decision requires: by principals with their own token or, if none has one, by names that
-    /// the holder of the shared token declares.
+    /// The approvals that a decision on what `requester` asks for requires: by principals with their own token or, for
+    /// the holder of the shared token, by names that it declares.
     package func requirement(
-        of decision: Decision, in environment: EnvironmentSettings, among directory: Directory
+        of decision: Decision, for requester: Caller, in environment: EnvironmentSettings, among directory: Directory
     ) -> Requirement {
-        let least: Assurance = directory.isShared && environment.acceptsDeclaredApprovals ? .declared : .verified
+        let mayDeclare = requester.isShared && directory.isShared && environment.acceptsDeclaredApprovals
+        let least: Assurance = mayDeclare ? .declared : .verified
         let isNeeded = decision.allowed && decision.requiresApproval
         return Requirement(
             approvals: isNeeded ? decision.approvals : 0,

@@ -35,7 +35,8 @@ package final class AccessControl: Sendable {
     /// ones if the decision by the current rules asks for them.
     func requirement(of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> Requirement {
         let rules = currentRules
-        return plan.requires.tightened(by: rules.policy.requirement(of: decision, in: settings, among: rules.directory))
+        return plan.requires.tightened(
+            by: rules.policy.requirement(of: decision, for: plan.requester, in: settings, among: rules.directory))
     }
 
     /// The same, by a decision on what the plan found.

@@ -251,7 +251,8 @@ extension ApplyService {
             let needed = access.requirement(of: fresh, decision, settings)
             do throws(ApprovalRefusal) {
                 try ApprovalCheck.declared(
-                    approvedBy, for: fresh, needing: needed, appliedBy: context.caller, in: settings)
+                    approvedBy, for: fresh, needing: needed, appliedBy: context.caller, in: settings,
+                    among: access.currentRules.directory)
             } catch {
                 throw approvals.wording(of: error, fresh)
             }

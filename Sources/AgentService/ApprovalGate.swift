@@ -128,6 +128,8 @@ package final class ApprovalGate: Sendable {
             return plan
         }
         guard let stored else {
+            // With the same counter, for example.
+            if let count { try await passkeys.check(count, planID: plan.id) }
             throw ServiceError(.internalError, "plan \(plan.id) changed in the meantime; look again")
         }
         if stored.state.isEnded { workflow.deadlines.forget(stored.id) }
@@ -149,11 +151,13 @@ package final class ApprovalGate: Sendable {
                 "\(subject) needs \(need.phrase) by \(need.approvals == 1 ? "another principal" : "others")"
                     + "; plan \(plan.id) has \(have). \(cure)", planID: plan.id)
         case .declaredNotAccepted:
+            let settings = try? access.managedEnvironment(request.environment).settings
             let cure =
-                access.currentRules.directory.isShared
+                access.currentRules.directory.isShared && settings?.acceptsDeclaredApprovals == false
                 ? "set accept_declared_approvals in the configuration to change that, or give approvers tokens of "
                     + "their own (principals)"
-                : "an approver sends POST /v1/plans/\(plan.id)/approvals under a token of their own"
+                : "an approver sends POST /v1/plans/\(plan.id)/approvals under a token of their own, or decides in the "
+                    + "console"
             return ServiceError(
                 .approvalRequired,
                 "environment \(request.environment) does not take approved_by for an approval of \(subject); \(cure)",

@@ -69,7 +69,8 @@ package final class PlanWorkflow: Sendable {
         let decision = rules.policy.evaluate(
             request, by: caller, in: managed.settings, reach: preview.reach, checks: preview.checks)
         ports.observed(.decided(request.action, decision))
-        let requires = rules.policy.requirement(of: decision, in: managed.settings, among: rules.directory)
+        let requires = rules.policy.requirement(
+            of: decision, for: caller, in: managed.settings, among: rules.directory)
         let expiresAt = try expiry(of: request, decision, now)
         let id = ports.newID(.plan)
         let requestHash = digest.requestHash(request)

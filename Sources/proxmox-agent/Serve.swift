@@ -95,6 +95,9 @@ private struct Serving: Service {
         if descriptor != nil, settings.sharedToken == CredentialDigest(of: "change-me".utf8) {
             throw StartError("\"change-me\" is not accepted on a socket that is handed over; openssl rand -hex 32")
         }
+        if descriptor != nil, !settings.demonstration.isEmpty {
+            throw StartError("--demo listens by itself, on loopback: take the handed-over socket away")
+        }
         return descriptor
     }
 

@@ -180,6 +180,11 @@ final class Agent: Sendable {
             return
         }
         new.demonstration = config.demonstration
+        if !config.demonstration.isEmpty, let flaw = Demonstration.flaw(in: new) {
+            log.error("configuration not taken over: \(flaw)")
+            await reopen()
+            return
+        }
         if new.isInForce(after: current.withLock { $0 }) {
             await reopen()
             log.info("configuration read again: callers and rules are as they were")

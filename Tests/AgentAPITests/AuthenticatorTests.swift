@@ -1,9 +1,10 @@
-import AgentAPI
 import AgentModel
 import AgentService
 import HTTPMessage
 import HTTPTypes
 import Testing
+
+@testable import AgentAPI
 
 struct AuthenticatorTests {
     static let token = "correct-horse-battery"
@@ -163,5 +164,35 @@ struct AuthenticatorTests {
         request.certificate = Shown.stranger.certificate
         let error = #expect(throws: ServiceError.self) { try Self.mixed.principal(of: request) }
         #expect(error?.detail.contains(String(repeating: "03", count: 32)) == true)
+    }
+
+    @Test(arguments: [
+        (["Origin": "https://evil.example"], false), (["Sec-Fetch-Site": "cross-site"], false),
+        (["Sec-Fetch-Site": "same-site"], false), (["Sec-Fetch-Site": "same-origin", "Host": "evil.example"], false),
+        (["Sec-Fetch-Site": "same-origin"], true), (["Origin": "https://localhost:8443"], true), ([:], true),
+        (["Origin": "https://evil.example", "Authorization": "Bearer token-of-agent"], true),
+    ])
+    func `a browser's certificate does not count for a page of somebody else`(fields: [String: String], counts: Bool) {
+        let rules = BrowserRules(listening: .tcp(host: "127.0.0.1", port: 8443), publicURL: nil, hasTLS: true)
+        for sessions in [Sessions(rules), nil] {
+            let authenticator = Authenticator(
+                [
+                    Credentials(Self.alice, certificate: Shown.alice.digest),
+                    Credentials(Self.agent, token: CredentialDigest(of: "token-of-agent".utf8)),
+                ], sessions: sessions)
+            var request = Request(
+                method: .post, path: "/v1/session/code", fields: [.host: "localhost:8443"], peer: "127.0.0.1:40000")
+            for (name, value) in fields { request.fields[.constant(name)] = value }
+            let isOfToken = fields["Authorization"] != nil
+            request.certificate = isOfToken ? nil : Shown.alice.certificate
+            let isServed = counts && (sessions != nil || isOfToken || fields.isEmpty)
+            let result = Result { () throws(ServiceError) in
+                try authenticator.identity(of: request, byCookie: true)
+            }
+            switch result {
+            case .success(let identity): #expect(isServed && identity.session == nil)
+            case .failure(let error): #expect(!isServed && error.code == .foreignOrigin, "\(error)")
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@ struct ApprovalCheckTests {
         var applier: String? = "alice"
         var environment = "simulator://home"
         var declared = false
+        var isShared = true
         var needed = 1
         var refusal: ApprovalRefusal?
 
@@ -40,11 +41,14 @@ struct ApprovalCheckTests {
         Case(
             approvedBy: nil, environment: "https://pve.lan:8006", declared: true, refusal: .missing(have: 0, need: .one)
         ),
+        Case(approvedBy: "bob", isShared: false, refusal: .declaredNotAccepted),
+        Case(approvedBy: "dora", refusal: .declaredNotAccepted),
         Case(approvedBy: nil, needed: 0), Case(approvedBy: "alice", needed: 0),
     ])
     func `a declared approval counts where and from whom it may`(given: Case) throws {
         let plan = Plan.sample(
-            try .sample(.stopVM, "vm/101"), requester: Caller(principal: "operator", label: given.planner),
+            try .sample(.stopVM, "vm/101"),
+            requester: Caller(principal: "operator", label: given.planner, isShared: true),
             approvals: given.needed)
         let settings = EnvironmentSettings(
             name: try #require(EnvironmentName("home")), baseURL: given.environment, tokenID: "agent@pve!home",
@@ -53,7 +57,8 @@ struct ApprovalCheckTests {
         do throws(ApprovalRefusal) {
             try ApprovalCheck.declared(
                 given.approvedBy, for: plan, needing: Requirement(approvals: given.needed, assurance: .declared),
-                appliedBy: Caller(principal: "operator", label: given.applier), in: settings)
+                appliedBy: Caller(principal: "operator", label: given.applier, isShared: given.isShared), in: settings,
+                among: Directory([.shared, Principal(id: "Dora", roles: [.approver])]))
         } catch {
             refusal = error
         }
@@ -68,7 +73,8 @@ struct ApprovalCheckTests {
             name: try #require(EnvironmentName("home")), baseURL: "https://pve.lan:8006", tokenID: "t@pve!x",
             trust: "system")
         #expect(throws: Never.self) {
-            try ApprovalCheck.declared(nil, for: plan, needing: .one, appliedBy: plan.requester, in: settings)
+            try ApprovalCheck.declared(
+                nil, for: plan, needing: .one, appliedBy: plan.requester, in: settings, among: .shared)
         }
     }
 

@@ -5,6 +5,8 @@ import StrictJSON
 import Testing
 
 struct PolicyTests {
+    private static let sharing = Caller(principal: "operator", label: nil, isShared: true)
+
     /// The environments that policy tells apart.
     static let environments: [(String, EnvironmentSettings)] = {
         guard let name = EnvironmentName("home") else { return [] }
@@ -30,7 +32,7 @@ struct PolicyTests {
                 for (name, settings) in Self.environments {
                     let decision = Policy().evaluate(
                         try MinimalRequest.request(action, dryRun: dryRun), by: .labelled("alice"), in: settings)
-                    let requires = Policy().requirement(of: decision, in: settings, among: .shared)
+                    let requires = Policy().requirement(of: decision, for: Self.sharing, in: settings, among: .shared)
                     lines.append(
                         "\(action.rawValue) \(dryRun ? "dry" : "real") | \(name) | "
                             + "\(decision.allowed ? "allowed" : "denied") \(decision.risk.rawValue) "
@@ -57,7 +59,7 @@ struct PolicyTests {
         #expect(denied.reason == "the first cure")
         #expect(denied.rules == ["base:\(action.rawValue)", "check:first", "check:second"])
         #expect(denied.risk == request.definition.risk)
-        #expect(Policy().requirement(of: denied, in: settings, among: .shared).approvals == 0)
+        #expect(Policy().requirement(of: denied, for: Self.sharing, in: settings, among: .shared).approvals == 0)
 
         let warned = Policy().evaluate(request, by: .labelled("alice"), in: settings, checks: Array(checks.prefix(2)))
         #expect(warned == Policy().evaluate(request, by: .labelled("alice"), in: settings))
@@ -101,12 +103,14 @@ struct PolicyTests {
         let decision = policy.evaluate(request, by: .labelled("alice"), in: settings)
         #expect(decision.assurance == row.assurance && decision.reason == row.reason)
         #expect(
-            policy.requirement(of: decision, in: settings, among: team)
+            policy.requirement(of: decision, for: Self.sharing, in: settings, among: team)
                 == Requirement(approvals: row.approvals, assurance: row.assurance ?? .verified))
         // A dry run is bound by none of them.
         let dry = policy.evaluate(
             try MinimalRequest.request(.startVM, dryRun: true), by: .labelled("alice"), in: settings)
-        #expect(dry.assurance == nil && policy.requirement(of: dry, in: settings, among: team).approvals == 0)
+        #expect(
+            dry.assurance == nil
+                && policy.requirement(of: dry, for: Self.sharing, in: settings, among: team).approvals == 0)
     }
 
     @Test func `asking for a signature makes another version of the policy`() {
