@@ -15,6 +15,9 @@ extension Views {
                 .always("id", .text) { .string($0.id) },
                 .always("effect", .words(["deny", "require_approval"])) { .string($0.effect) },
                 .always("approvals", .integer(1...10), "how many `require_approval` asks for") { JSON($0.approvals) },
+                .maybe("assurance", .words(["signed", "hardware"]), "how these must be signed") {
+                    $0.assurance.map { .string($0) }
+                },
                 .maybe("reason", .text) { $0.reason.map { .string($0) } },
                 list("environments", "where it holds, of those that the caller sees; everywhere") { $0.environments },
                 list("actions", "to which actions it applies; to all that change something") { $0.actions },

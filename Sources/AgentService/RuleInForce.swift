@@ -7,6 +7,8 @@ package struct RuleInForce: Sendable {
     /// `deny` or `require_approval`.
     package let effect: String
     package let approvals: Int
+    /// `signed` or `hardware`; `nil` if they need no signature.
+    package let assurance: String?
     package let reason: String?
     /// Where it holds, of those that the caller sees; `nil` for everywhere.
     package let environments: [String]?
@@ -25,7 +27,8 @@ extension AccessControl {
             let environments = rule.scope.environments.map { $0.intersection(visible) }
             guard environments?.isEmpty != true else { return nil }
             return RuleInForce(
-                id: rule.id, effect: rule.effect.rawValue, approvals: rule.approvals, reason: rule.reason,
+                id: rule.id, effect: rule.effect.rawValue, approvals: rule.approvals,
+                assurance: rule.assurance?.rawValue, reason: rule.reason,
                 environments: environments?.map(\.description).sorted(),
                 actions: rule.scope.actions?.map(\.rawValue).sorted(),
                 targets: rule.scope.targets?.map(\.description).sorted(), tags: rule.scope.tags?.sorted(),

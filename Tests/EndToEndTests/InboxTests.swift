@@ -63,8 +63,8 @@ struct InboxTests {
                 "actions": ["delete_vm"],
             ],
             [
-                "id": "cloud-only", "effect": "require_approval", "approvals": 2, "environments": ["cloud"],
-                "tags": ["prod"],
+                "id": "cloud-only", "effect": "require_approval", "approvals": 2, "assurance": "signed",
+                "environments": ["cloud"], "tags": ["prod"],
             ],
             ["id": "all", "effect": "deny", "targets": ["vm/101", "pool/x"], "principals": ["pi-agent"]],
         ]
@@ -74,8 +74,8 @@ struct InboxTests {
             #expect(all["rules"]?.array?.map { $0["id"] } == ["both", "cloud-only", "all"])
             #expect(
                 all["rules"]?.array?[1] == [
-                    "id": "cloud-only", "effect": "require_approval", "approvals": 2, "environments": ["cloud"],
-                    "tags": ["prod"],
+                    "id": "cloud-only", "effect": "require_approval", "approvals": 2, "assurance": "signed",
+                    "environments": ["cloud"], "tags": ["prod"],
                 ])
             let some = try await agent.send(.get, "/v1/policy", by: .local)
             #expect(some["rules"]?.array?.map { $0["id"] } == ["both", "all"])
