@@ -148,7 +148,7 @@ package struct AgentHandler: HTTPHandler {
     ) async -> (Response, actor: String?) {
         if let refusal = route.screen?(request) { return (refusal, nil) }
         let identity: Identity?
-        do throws(ServiceError) { identity = try await authenticate(request, for: route) } catch {
+        do throws(ServiceError) { identity = try await authenticate(request, for: route, id, trace) } catch {
             return (Problem.response(to: error, requestID: id), nil)
         }
         let principal = identity?.principal
@@ -182,7 +182,9 @@ package struct AgentHandler: HTTPHandler {
     }
 
     /// The principal; `nil` on an open route without valid credentials. The answer to a failure is delayed.
-    private func authenticate(_ request: Request, for route: Route) async throws(ServiceError) -> Identity? {
+    private func authenticate(
+        _ request: Request, for route: Route, _ id: String, _ trace: TraceContext
+    ) async throws(ServiceError) -> Identity? {
         do throws(ServiceError) {
             guard route.access == .scrape else {
                 let identity = try authenticator.identity(of: request, byCookie: route.takesCookie)
@@ -195,6 +197,9 @@ package struct AgentHandler: HTTPHandler {
             let isOpen = [.open, .visitor].contains(route.access)
             if error.code == .unauthenticated, isGuess || !isOpen {
                 try await handlers.holdBack(request, isGuess: isGuess)
+            }
+            if error.code != .unauthenticated, route.takesCookie {
+                try await handlers.recordBrowser(error, request, id, trace)
             }
             if route.access == .open || (route.access == .visitor && error.code == .unauthenticated && !isGuess) {
                 return nil

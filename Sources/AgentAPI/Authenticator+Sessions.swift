@@ -51,6 +51,11 @@ extension Authenticator {
         return Identity(principal: identity.principal, session: sessions?.use(cookie) ?? identity.session)
     }
 
+    /// The principal of the session whose cookie the request has, whether or not it counts.
+    func sessionHolder(of request: Request) -> Principal? {
+        Sessions.cookie(in: request).flatMap { sessions?.session(of: $0) }.flatMap(credentials(of:))?.principal
+    }
+
     /// The credentials of a principal with that token, which are all that it needs.
     func credentials(ofToken token: String, _ request: Request) throws(ServiceError) -> Credentials {
         guard let known = holder(ofToken: Array(token.utf8)) else {

@@ -9,8 +9,7 @@ import StrictJSON
 /// Sessions of the console: sign in, sign out, who is signed in.
 extension Handlers {
     func signIn(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let (sessions, request) = (try openSessions(), exchange.request)
-        try sessions.rules.checkSignIn(request)
+        let (sessions, request) = (try await sessionsForSignIn(exchange), exchange.request)
         let wanted = try SignInRequest(body: try exchange.object())
         let (credentials, passkey): (Credentials, ApprovalKey?)
         do throws(ServiceError) { (credentials, passkey) = try await self.credentials(wanted, request) } catch {
@@ -56,8 +55,7 @@ extension Handlers {
     }
 
     func challenge(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let sessions = try openSessions()
-        try sessions.rules.checkSignIn(exchange.request)
+        let sessions = try await sessionsForSignIn(exchange)
         if !exchange.request.body.isEmpty { _ = try exchange.object() }
         guard let place = sessions.rules.signingPlace else {
             throw ServiceError(.notFound, "this agent has no public_url, for which a passkey could sign; set it")
@@ -69,6 +67,30 @@ extension Handlers {
                 "challenge": .string(Base64.encodeURL(challenge)), "rp_id": .string(place.rpID),
                 "expires_at": .string(endsAt.rfc3339),
             ])
+    }
+
+    /// The sessions, if the request may begin one.
+    private func sessionsForSignIn(_ exchange: APIExchange) async throws(ServiceError) -> Sessions {
+        let sessions = try openSessions()
+        do throws(ServiceError) { try sessions.rules.checkSignIn(exchange.request) } catch {
+            try await recordBrowser(error, exchange.request, exchange.context.requestID, exchange.context.trace)
+            throw error
+        }
+        return sessions
+    }
+
+    /// Records what the rules for browsers refuse: under the principal whose session the request has, else among the
+    /// failed authentications.
+    func recordBrowser(
+        _ error: ServiceError, _ request: Request, _ id: String, _ trace: TraceContext?
+    ) async throws(ServiceError) {
+        guard [.foreignOrigin, .tlsRequired, .unsupportedMediaType].contains(error.code) else { return }
+        guard let principal = authenticator.sessionHolder(of: request) else {
+            return try await holdBack(request, isGuess: true)
+        }
+        try await service.recordingRefusals(of: Context(principal, requestID: id, trace: trace)) {
+            () throws(ServiceError) in throw error
+        }
     }
 
     private func openSessions() throws(ServiceError) -> Sessions {

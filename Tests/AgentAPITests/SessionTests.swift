@@ -162,6 +162,12 @@ struct SessionTests {
         let code = one.method == .head ? (response.status == .forbidden ? Self.foreign : nil) : Self.code(response)
         #expect(code == one.code, "\(response)")
         #expect(response.status.code < 400 || one.code != nil)
+        // Refused under the principal whose session it was, with one record.
+        let refusals = try await desk.audit.records(after: 0, limit: .max).filter { $0.event.kind == .refuse }
+        #expect(
+            refusals.map { $0.event.result?["code"]?.string }
+                == (code == nil || code == "unauthenticated" ? [] : [code]))
+        #expect(refusals.allSatisfy { $0.event.principal == "olga" })
     }
 
     @Test(

@@ -101,11 +101,15 @@ struct ConsoleTests {
                 try await agent.send(.post, "/v1/session", body: body.bytes, as: nil, token: nil), 401,
                 "unauthenticated")
         }
+        let foreign = try await agent.send(
+            .post, "/v1/session", body: Array("{}".utf8), as: nil, token: nil, fields: [.origin: "https://evil.example"]
+        )
+        expectProblem(foreign, 403, "foreign_origin")
         // Who only asks whether somebody is signed in tries nothing.
         expectProblem(try await agent.send(.get, "/v1/session", as: nil, token: nil), 401, "unauthenticated")
         await agent.stop()
         let records = try agent.records().filter { $0["kind"] == "auth_failures" }
-        #expect(records.compactMap { $0["result"]?["count"]?.integer }.reduce(0, +) == 3, "\(records)")
+        #expect(records.compactMap { $0["result"]?["count"]?.integer }.reduce(0, +) == 4, "\(records)")
         #expect(records.allSatisfy { !$0.text.contains("wrong-token") && !$0.text.contains("abcd") })
     }
 
