@@ -186,7 +186,7 @@ struct CheckpointTests {
         #expect(try await agent.stop().status == 0)
         let state = agent.auditLog.replacing("audit.log", with: "state.db")
         let last = try #require(try StatePlace(state).signing().checkpoints.first)
-        let lines = try [agent.auditLog + ".1", agent.auditLog].flatMap { try agent.lines(of: $0) }
+        let lines = try [agent.auditLog + ".1", agent.auditLog].compactMap { try agent.lines(of: $0) }
         #expect(last.head.size == UInt64(lines.count))
         // A file tells the tree of what was before it.
         let first = try #require(try readFile(agent.auditLog, limit: 1 << 20).split(separator: 0x0A).first)

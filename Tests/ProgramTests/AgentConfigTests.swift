@@ -152,6 +152,13 @@ struct AgentConfigTests {
         "notify[].to": ["c@d.lan"], "notify[].username": "a", "notify[].password_env": "S",
         "notify[].password_file": "/dev/null", "notify[].tls.ca_file": .string(authority),
         "notify[].tls.fingerprint_sha256": .string(Array(repeating: "0f", count: 32).joined(separator: ":")),
+        "principals[].approval_keys": [
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGP5WCwi2kp/y3sLX+VE2AvCup1PbFDyCNDa22aD6N5j alice"
+        ], "policy.rules[].assurance": "hardware", "audit_checkpoint_seconds": 1,
+        "audit_witnesses[].url": "https://witness.lan/log",
+        "audit_witnesses[].key": "witness.lan+7d9da512+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea",
+        "audit_witnesses[].tls.ca_file": .string(authority),
+        "audit_witnesses[].tls.fingerprint_sha256": .string(Array(repeating: "0f", count: 32).joined(separator: ":")),
         "notify[].events": ["freeze"], "notify[].environments": ["home"], "notify[].min_risk": "high",
     ]
 
@@ -178,7 +185,8 @@ struct AgentConfigTests {
         let wrong = Self.wrong(JSON.object(document).text)
         #expect(wrong.allSatisfy { !$0.contains("unknown key") })
         // What a destination needs beside that, NotifyConfigTests says.
-        if !key.contains("token_"), !["principals", "tls.", "notify"].contains(where: key.hasPrefix) {
+        if !key.contains("token_"), !["principals", "tls.", "notify", "audit_witnesses"].contains(where: key.hasPrefix)
+        {
             #expect(wrong.isEmpty)
         }
         if key == "principals[].roles" { #expect(wrong.isEmpty) }
@@ -228,8 +236,11 @@ struct AgentConfigTests {
             try collect(#"{"notify":[{"id":"abc","kind":"\#(kind)","nonsense":1}]}"#, "notify[].")
         }
         try collect(#"{"notify":[{"tls":{"nonsense":1}}]}"#, "notify[].tls.")
+        try collect(#"{"audit_witnesses":[{"nonsense":1}]}"#, "audit_witnesses[].")
+        try collect(#"{"audit_witnesses":[{"tls":{"nonsense":1}}]}"#, "audit_witnesses[].tls.")
         let groups: Set = [
-            "notify", "notify[].tls", "tls", "environments", "plans", "limits", "log", "mcp", "environments[].tls",
+            "audit_witnesses", "audit_witnesses[].tls", "notify", "notify[].tls", "tls", "environments", "plans",
+            "limits", "log", "mcp", "environments[].tls",
             "principals", "policy",
             "policy.rules", "metrics",
         ]
