@@ -29,6 +29,12 @@ static inline CURLcode ccurl_setopt_long(CURL *handle, CURLoption option, long v
     return curl_easy_setopt(handle, option, value);
 }
 
+/* The last code that the server answered; 0 if it has not. */
+static inline long ccurl_response_code(CURL *handle) {
+    long code = 0;
+    return curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &code) == CURLE_OK ? code : 0;
+}
+
 static inline CURLcode ccurl_setopt_offset(CURL *handle, CURLoption option, curl_off_t value) {
     return curl_easy_setopt(handle, option, value);
 }

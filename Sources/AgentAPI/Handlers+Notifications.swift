@@ -29,7 +29,7 @@ extension Handlers {
         }
         switch try await service.notices.test(target, exchange.context) {
         case .delivered: return .json(.ok, ["target": .string(target), "delivered": true])
-        case .failed(let why, _):
+        case .failed(let why, _), .refused(let why):
             return .json(
                 .ok,
                 ["target": .string(target), "delivered": false, "error": .string(why.visibleLine(upTo: 400))])

@@ -7,6 +7,8 @@ package enum DeliveryResult: Sendable, Hashable {
     case delivered
     /// Why it was not taken, without secrets; and after how many seconds the destination wants to be asked again.
     case failed(String, retryAfter: Int? = nil)
+    /// The destination is there, and refuses this very notice, as it would the next time.
+    case refused(String)
     /// The agent is stopping; the try does not count.
     case stopped
 }
@@ -17,7 +19,10 @@ package protocol NoticeSender: Sendable {
     func send(_ notice: Notice, _ id: RecordID, at now: Date, to target: String) async -> DeliveryResult
 }
 
-/// Delivers the notices of one destination: one after the other, in order, each until it is taken or given up.
+/// Delivers the notices of one destination: one after the other, each until it is taken or given up.
+///
+/// An outage pauses the destination: nothing else is sent until the notice that met it is due again. A refusal pauses
+/// that notice alone. So first tries are in order, and no notice silences those behind it.
 final class NoticeDelivery: Sendable {
     private let target: String
     private let audited: AuditedStore
@@ -44,8 +49,8 @@ final class NoticeDelivery: Sendable {
     func run() async {
         while !Task.isCancelled {
             do throws(ServiceError) {
-                let target = target
-                guard let next = try await audited.read({ $0.nextNotice(for: target) }) else {
+                let (target, now) = (target, ports.now())
+                guard let next = try await audited.read({ $0.nextNotice(for: target, at: now) }) else {
                     await bell.wait(atMost: .seconds(300))
                     continue
                 }
@@ -73,16 +78,8 @@ final class NoticeDelivery: Sendable {
         case .delivered:
             next.deliver(at: now)
             ports.observed(.notified(target, isDelivered: true))
-        case .failed(let why, let retryAfter):
-            let pause = schedule.pause(after: queued.attempts + 1, jitter: .random(in: 0...1))
-            let asked = Double(min(max(retryAfter ?? 0, 0), Int(schedule.longestPause)))
-            let due = now.addingTimeInterval(max(pause, asked))
-            let isGivenUp = now.timeIntervalSince(queued.queuedAt) >= schedule.patience
-            next.fail(why.visibleLine(upTo: 400), at: now, next: isGivenUp ? nil : due)
-            ports.observed(.notified(target, isDelivered: false))
-            ports.log.warning(
-                isGivenUp ? "notification given up" : "notification not delivered",
-                metadata: ["target": "\(target)", "id": "\(queued.id)", "error": "\(next.error ?? "")"])
+        case .failed(let why, let retryAfter): fail(&next, why, retryAfter: retryAfter, isRefusal: false, at: now)
+        case .refused(let why): fail(&next, why, retryAfter: nil, isRefusal: true, at: now)
         }
         let outcome = next
         try await audited.write { records in
@@ -92,5 +89,22 @@ final class NoticeDelivery: Sendable {
         }
         guard outcome.state == .dead else { return }
         try await audited.record(outcome.auditEvent("given_up", by: .agent))
+    }
+
+    /// The try was in vain. Says when the next one is, if there is one.
+    private func fail(
+        _ notice: inout QueuedNotice, _ why: String, retryAfter: Int?, isRefusal: Bool, at now: Date
+    ) {
+        let pause = schedule.pause(after: notice.attempts + 1, jitter: .random(in: 0...1))
+        let asked = Double(min(max(retryAfter ?? 0, 0), Int(schedule.longestPause)))
+        let due = now.addingTimeInterval(max(pause, asked))
+        let isGivenUp =
+            now.timeIntervalSince(notice.queuedAt) >= schedule.patience
+            || isRefusal && notice.refusals + 1 >= schedule.refusals
+        notice.fail(why.visibleLine(upTo: 400), isRefusal: isRefusal, at: now, next: isGivenUp ? nil : due)
+        ports.observed(.notified(target, isDelivered: false))
+        ports.log.warning(
+            isGivenUp ? "notification given up" : "notification not delivered",
+            metadata: ["target": "\(target)", "id": "\(notice.id)", "error": "\(notice.error ?? "")"])
     }
 }

@@ -207,7 +207,7 @@ package final class NoticeService: EventFollower {
 
     private static func makeRoom(in records: any StoreTransaction, _ target: String, _ limit: Int, at now: Date) {
         var count = records.countNotices(NoticeFilter(target: target, state: .waiting))
-        while count > limit, var oldest = records.nextNotice(for: target) {
+        while count > limit, var oldest = records.nextNotice(for: target, at: now) {
             oldest.giveUp("more than \(limit) wait for this destination", at: now)
             records.put(oldest)
             count -= 1

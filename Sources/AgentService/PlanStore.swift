@@ -232,8 +232,9 @@ package protocol StoreReader {
     func notices(_ filter: NoticeFilter) -> [QueuedNotice]
     /// How many notices match; ignores `before` and `limit`.
     func countNotices(_ filter: NoticeFilter) -> Int
-    /// The oldest notice that waits for a destination.
-    func nextNotice(for target: String) -> QueuedNotice?
+    /// The notice that its destination gets next, though not before its time: the oldest that met an outage; else the
+    /// oldest that is due; else the one that is due first.
+    func nextNotice(for target: String, at now: Date) -> QueuedNotice?
     /// The record up to which notices were made from the audit log.
     var noticePosition: UInt64? { get }
     /// `nil` until the first for this log.

@@ -24,6 +24,8 @@ package struct QueuedNotice: Sendable, Hashable {
     package private(set) var nextAt: Date
     /// How often it was tried.
     package private(set) var attempts: Int
+    /// How many of the last tries in a row its destination answered, and refused this very notice.
+    package private(set) var refusals: Int
     package private(set) var endedAt: Date?
     /// Why the last try failed.
     package private(set) var error: String?
@@ -35,7 +37,7 @@ package struct QueuedNotice: Sendable, Hashable {
     /// One from a store.
     package init(
         id: RecordID, target: String, key: String, notice: Notice, state: State = .waiting, queuedAt: Date,
-        nextAt: Date, attempts: Int = 0, endedAt: Date? = nil, error: String? = nil
+        nextAt: Date, attempts: Int = 0, refusals: Int = 0, endedAt: Date? = nil, error: String? = nil
     ) {
         self.id = id
         self.target = target
@@ -45,9 +47,13 @@ package struct QueuedNotice: Sendable, Hashable {
         self.queuedAt = queuedAt
         self.nextAt = nextAt
         self.attempts = attempts
+        self.refusals = refusals
         self.endedAt = endedAt
         self.error = error
     }
+
+    /// Its last try met an outage: until it is tried again, nothing is sent to its destination.
+    package var holdsOrder: Bool { state == .waiting && attempts > 0 && refusals == 0 }
 
     /// It was taken by its destination.
     mutating func deliver(at now: Date) {
@@ -56,9 +62,11 @@ package struct QueuedNotice: Sendable, Hashable {
         error = nil
     }
 
-    /// It was tried in vain, and is tried again at `next`; `nil` if it is given up.
-    mutating func fail(_ why: String, at now: Date, next: Date?) {
+    /// It was tried in vain, and is tried again at `next`; `nil` if it is given up. A refusal is about this notice, and
+    /// no outage.
+    package mutating func fail(_ why: String, isRefusal: Bool = false, at now: Date, next: Date?) {
         attempts += 1
+        refusals = isRefusal ? refusals + 1 : 0
         error = why
         if let next { nextAt = next } else { end(.dead, at: now) }
     }
@@ -71,7 +79,7 @@ package struct QueuedNotice: Sendable, Hashable {
 
     /// It is tried again at once, and as long as a new one.
     mutating func retry(at now: Date) {
-        (state, endedAt, queuedAt, nextAt) = (.waiting, nil, now, now)
+        (state, endedAt, queuedAt, nextAt, refusals) = (.waiting, nil, now, now, 0)
     }
 
     private mutating func end(_ state: State, at now: Date) {
@@ -118,6 +126,8 @@ package struct RetrySchedule: Sendable, Hashable {
     package var longestPause = 4.0 * 60 * 60
     /// Seconds after which a notice is given up.
     package var patience = 3.0 * 24 * 60 * 60
+    /// Refusals in a row after which a notice is given up.
+    package var refusals = 3
 
     package init() {}
 

@@ -8,7 +8,7 @@ package struct StateSchema: Sendable {
     package var steps: [String]
 
     package static let current = StateSchema(steps: [
-        first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints,
+        first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints, refusals,
     ])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
@@ -112,6 +112,9 @@ package struct StateSchema: Sendable {
             signed_at INTEGER NOT NULL, note TEXT NOT NULL
         ) STRICT;
         """
+
+    /// How often in a row a destination refused a notice.
+    private static let refusals = "ALTER TABLE notices ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0;"
 }
 
 extension StateSchema {

@@ -7,7 +7,7 @@ import StrictJSON
 /// Notifications on their way.
 extension StoreRecords {
     private static let noticeColumns =
-        "id, target, key, state, queued_at, next_at, attempts, ended_at, error, document, environment"
+        "id, target, key, state, queued_at, next_at, attempts, ended_at, error, document, environment, refusals"
 
     private func notices(where condition: SQLCondition, _ order: String, limit: Int) -> [QueuedNotice] {
         records(
@@ -18,11 +18,13 @@ extension StoreRecords {
             guard let id = row[0].text.flatMap({ RecordID($0, .notification) }), let target = row[1].text,
                 let key = row[2].text, let state = row[3].text.flatMap(QueuedNotice.State.init),
                 let queuedAt = Date(row[4]), let nextAt = Date(row[5]), let attempts = row[6].integer,
+                let refusals = row[11].integer,
                 row[10].text == notice.environment?.description
             else { throw RowDecodingError(detail: "has values of another form") }
             return QueuedNotice(
                 id: id, target: target, key: key, notice: notice, state: state, queuedAt: queuedAt, nextAt: nextAt,
-                attempts: Int(clamping: attempts), endedAt: Date(row[7]), error: row[8].text)
+                attempts: Int(clamping: attempts), refusals: Int(clamping: refusals), endedAt: Date(row[7]),
+                error: row[8].text)
         }
     }
 
@@ -45,8 +47,16 @@ extension StoreRecords {
         return failure == nil ? count : 0
     }
 
-    func nextNotice(for target: String) -> QueuedNotice? {
-        notices(where: SQLCondition(NoticeFilter(target: target, state: .waiting)), "ASC", limit: 1).first
+    func nextNotice(for target: String, at now: Date) -> QueuedNotice? {
+        var number: Value?
+        run(
+            """
+            SELECT number FROM notices WHERE target = ? AND state = 'waiting'
+            ORDER BY CASE WHEN attempts > 0 AND refusals = 0 THEN 0 ELSE max(next_at, ?) END, number LIMIT 1
+            """, [.text(target), Value(now)]
+        ) { number = $0.first }
+        guard failure == nil, let number else { return nil }
+        return notices(where: SQLCondition("number = ?", number), "ASC", limit: 1).first
     }
 
     var noticePosition: UInt64? {
@@ -80,6 +90,7 @@ extension StoreRecords {
             Value(notice.id), .text(notice.target), .text(notice.key), .text(notice.state.rawValue),
             Value(notice.queuedAt), Value(notice.nextAt), .integer(Int64(notice.attempts)), Value(notice.endedAt),
             Value(notice.error), Value(notice.notice.stored), Value(notice.notice.environment?.description),
+            .integer(Int64(notice.refusals)),
         ]
     }
 
@@ -90,15 +101,16 @@ extension StoreRecords {
         }
         guard failure == nil, !isThere else { return false }
         run(
-            "INSERT INTO notices (\(Self.noticeColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO notices (\(Self.noticeColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             Self.values(notice))
         return failure == nil
     }
 
     func put(_ notice: QueuedNotice) {
         run(
-            "UPDATE notices SET state = ?, queued_at = ?, next_at = ?, attempts = ?, ended_at = ?, error = ? WHERE id = ?",
-            Array(Self.values(notice)[3...8]) + [Value(notice.id)])
+            "UPDATE notices SET state = ?, queued_at = ?, next_at = ?, attempts = ?, ended_at = ?, error = ?, "
+                + "refusals = ? WHERE id = ?",
+            Array(Self.values(notice)[3...8]) + [.integer(Int64(notice.refusals)), Value(notice.id)])
     }
 
     func putNoticePosition(_ seq: UInt64?) {

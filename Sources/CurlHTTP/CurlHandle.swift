@@ -94,6 +94,9 @@ struct CurlError: Error, Sendable, Hashable {
     /// Runs the transfer on this thread (`curl_easy_perform`).
     func perform() -> CurlError { CurlError(unsafe curl_easy_perform(raw), operation: "curl_easy_perform") }
 
+    /// The last code that the server answered; 0 if it has not.
+    var responseCode: Int { unsafe ccurl_response_code(raw) }
+
     /// Copies `bytes` as the request body.
     func setBody(_ bytes: [UInt8]) throws(CurlError) {
         try set(CURLOPT_POSTFIELDSIZE_LARGE, offset: bytes.count)

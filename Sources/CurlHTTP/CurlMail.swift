@@ -23,9 +23,11 @@ package struct CurlMail: Sendable {
         (self.username, self.password) = (username, password)
     }
 
-    /// Returns once the server has taken the message for all recipients. A cancelled task returns at once; its
-    /// connection then ends by the time limit.
-    package func send(_ message: [UInt8], from: String, to recipients: [String]) async throws(TransportError) {
+    /// Returns `nil` once the server has taken the message for all recipients, or why it refuses for good what it has
+    /// read of it. A cancelled task returns at once; its connection then ends by the time limit.
+    package func send(
+        _ message: [UInt8], from: String, to recipients: [String]
+    ) async throws(TransportError) -> String? {
         let answer = MailAnswer()
         await withTaskCancellationHandler {
             await withCheckedContinuation { waiter in
@@ -33,17 +35,21 @@ package struct CurlMail: Sendable {
                 do throws(OwnThread.Unavailable) {
                     try OwnThread.start { answer.give(perform(message, from, recipients)) }
                 } catch {
-                    answer.give(.unreachable(error.description))
+                    answer.give(.failed(.unreachable(error.description)))
                 }
             }
         } onCancel: {
-            answer.give(.cancelled(sent: true))
+            answer.give(.failed(.cancelled(sent: true)))
         }
-        if let error = answer.error { throw error }
+        switch answer.result {
+        case .taken: return nil
+        case .refused(let why): return why
+        case .failed(let error): throw error
+        }
     }
 
-    /// Runs on the thread. `nil` if the server took it.
-    private func perform(_ message: [UInt8], _ from: String, _ recipients: [String]) -> TransportError? {
+    /// Runs on the thread.
+    private func perform(_ message: [UInt8], _ from: String, _ recipients: [String]) -> MailResult {
         let transfer = MailTransfer(message)
         do throws(CurlError) {
             var handle = try CurlHandle()
@@ -69,19 +75,35 @@ package struct CurlMail: Sendable {
             try unsafe handle.set(CURLOPT_HEADERFUNCTION, function: dropReply)
             try unsafe handle.set(CURLOPT_WRITEFUNCTION, function: dropReply)
             let result = withExtendedLifetime(transfer) { handle.perform() }
-            return Self.error(result, transfer, handle.lastError.isEmpty ? result.text : handle.lastError)
+            let text = handle.lastError.isEmpty ? result.text : handle.lastError
+            return Self.result(result, transfer, code: handle.responseCode, text)
         } catch {
-            return .unreachable("\(error.operation): \(error.text)")
+            return .failed(.unreachable("\(error.operation): \(error.text)"))
         }
     }
 
-    private static func error(_ result: CurlError, _ transfer: MailTransfer, _ text: String) -> TransportError? {
+    /// `code` is the last that the server answered. One from 500 on to what it has read is about the message itself.
+    private static func result(
+        _ result: CurlError, _ transfer: MailTransfer, code: Int, _ text: String
+    ) -> MailResult {
         switch result.code {
-        case Int(CURLE_OK.rawValue): nil
-        case Int(CURLE_OPERATION_TIMEDOUT.rawValue): .timeout(sent: transfer.isStarted)
-        default: transfer.isStarted ? .broken(text, sent: true) : .unreachable(text)
+        case Int(CURLE_OK.rawValue): .taken
+        case Int(CURLE_OPERATION_TIMEDOUT.rawValue): .failed(.timeout(sent: transfer.isStarted))
+        default:
+            if transfer.isStarted, (500..<600).contains(code) {
+                .refused("answered \(code) to the message")
+            } else {
+                .failed(transfer.isStarted ? .broken(text, sent: true) : .unreachable(text))
+            }
         }
     }
+}
+
+/// What became of a message.
+private enum MailResult: Sendable {
+    case taken
+    case refused(String)
+    case failed(TransportError)
 }
 
 /// One message on its way. Used on the thread that performs the transfer; libcurl calls back into it.
@@ -105,26 +127,25 @@ private final class MailTransfer {
 private final class MailAnswer: Sendable {
     private struct State {
         var waiter: CheckedContinuation<Void, Never>?
-        var isGiven = false
-        var error: TransportError?
+        var result: MailResult?
     }
 
     private let state = Lock(State())
 
-    var error: TransportError? { state.withLock { $0.error } }
+    var result: MailResult { state.withLock { $0.result } ?? .failed(.cancelled(sent: true)) }
 
     /// False if the answer is there already.
     func wait(_ waiter: CheckedContinuation<Void, Never>) -> Bool {
         state.withLock { state in
-            if !state.isGiven { state.waiter = waiter }
-            return !state.isGiven
+            if state.result == nil { state.waiter = waiter }
+            return state.result == nil
         }
     }
 
-    func give(_ error: TransportError?) {
+    func give(_ result: MailResult) {
         let waiter: CheckedContinuation<Void, Never>? = state.withLock { state in
-            guard !state.isGiven else { return nil }
-            (state.isGiven, state.error) = (true, error)
+            guard state.result == nil else { return nil }
+            state.result = result
             defer { state.waiter = nil }
             return state.waiter
         }

@@ -6,8 +6,9 @@ import HTTPTypes
 
 /// The port to a mail server.
 package protocol MailTransport: Sendable {
-    /// Hands the message over, within a bounded time. Returns once the server has taken it for all recipients.
-    func send(_ message: [UInt8], from: String, to recipients: [String]) async throws(TransportError)
+    /// Hands the message over, within a bounded time. Returns `nil` once the server has taken it for all recipients, or
+    /// why it refuses this very message for good.
+    func send(_ message: [UInt8], from: String, to recipients: [String]) async throws(TransportError) -> String?
 }
 
 /// Delivers notices: each destination in its own form, through a transport of its own.
@@ -42,9 +43,9 @@ package struct NoticeCourier: NoticeSender {
             case .mail(let transport):
                 guard case .email(let from, let recipients) = destination else { return .failed("it takes no mail") }
                 let message = MailMessage(text, id, from: from, to: recipients, at: notice.at)
-                try await transport.send(
+                let refusal = try await transport.send(
                     message.bytes, from: from.description, to: recipients.map(\.description))
-                return .delivered
+                return refusal.map { .refused($0) } ?? .delivered
             }
         } catch {
             return Self.result(error)
@@ -61,8 +62,15 @@ package struct NoticeCourier: NoticeSender {
                 retryAfter: wait)
         default:
             let reason = response.reason.isEmpty ? "" : " (\(response.reason))"
-            return .failed("answered \(response.status)\(reason)", retryAfter: wait)
+            let why = "answered \(response.status)\(reason)"
+            return isRefusal(response.status) ? .refused(why) : .failed(why, retryAfter: wait)
         }
+    }
+
+    /// Whether the answer is about this very message. Others that begin with 4 are about the address, the token or the
+    /// time, which somebody may mend.
+    private static func isRefusal(_ status: Int) -> Bool {
+        (400..<500).contains(status) && ![401, 403, 404, 408, 421, 425, 429].contains(status)
     }
 
     private static func result(_ error: TransportError) -> DeliveryResult {

@@ -31,6 +31,15 @@ struct NoticeDeliveryTests {
         }
     }
 
+    /// Waits until so many tries of a notice are stored.
+    private func stored(_ attempts: Int, of id: RecordID, in world: TestService) async throws {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while try await world.store.read({ $0.notice(id)?.attempts }) != attempts {
+            guard .now < deadline else { throw TestSender.Missed(found: -1, wanted: attempts) }
+            try await Task.sleep(for: .milliseconds(2))
+        }
+    }
+
     /// Time passes until the next try of a notice is due.
     private func passTime(_ world: TestService, _ seconds: Double) {
         world.clock.move(by: seconds)
@@ -68,6 +77,31 @@ struct NoticeDeliveryTests {
         #expect(told.map(\.notice.planID) == [first.id, second.id])
         #expect(sender.sent.count == 3 && sender.sent[0].id == sender.sent[1].id)
         await world.service.notices.stop()
+    }
+
+    @Test func `a notice that its destination refuses holds back no other, and is given up after three tries`()
+        async throws
+    {
+        let world = try await world("a")
+        sender.answer(.refused("answered 400"), at: "a")
+        let first = try await world.plan(.stopVM, "vm/101", as: agent)
+        _ = try await sender.tries(1, of: "a")
+        let refused = try await queued(world, .waiting, 1)
+        sender.answer(.delivered, at: "a")
+        let second = try await world.plan(.stopVM, "vm/101", as: agent)
+        #expect(try await sender.delivered(1, to: "a").map(\.notice.planID) == [second.id])
+        #expect(refused.map(\.notice.planID) == [first.id])
+        sender.answer(.refused("answered 400"), at: "a")
+        for tries in 3...4 {
+            passTime(world, 60)
+            _ = try await sender.tries(tries, of: "a")
+            try await stored(tries - 1, of: refused[0].id, in: world)
+        }
+        let dead = try #require(try await queued(world, .dead, 1).first)
+        #expect(dead.id == refused.first?.id && dead.attempts == 3 && dead.error == "answered 400")
+        await world.service.notices.stop()
+        let records = try await world.audit.records(after: 0, limit: .max).filter { $0.event.kind == .notify }
+        #expect(records.map { $0.event.result?["status"]?.string } == ["given_up"])
     }
 
     @Test func `after three days a notice is given up with a record, and can be sent by hand`() async throws {

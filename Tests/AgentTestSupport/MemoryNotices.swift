@@ -16,7 +16,11 @@ struct MemoryNotices {
 
     func count(_ filter: NoticeFilter) -> Int { rows.count(where: filter.takes) }
 
-    func next(for target: String) -> QueuedNotice? { rows.first { $0.target == target && $0.state == .waiting } }
+    func next(for target: String, at now: Date) -> QueuedNotice? {
+        let waiting = rows.filter { $0.target == target && $0.state == .waiting }
+        if let held = waiting.first(where: { $0.holdsOrder }) { return held }
+        return waiting.first { $0.nextAt <= now } ?? waiting.min { $0.nextAt < $1.nextAt }
+    }
 
     var tally: [String: NoticeTally] {
         rows.reduce(into: [:]) { tallies, row in

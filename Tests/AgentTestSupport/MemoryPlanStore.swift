@@ -59,7 +59,7 @@ package final class MemoryPlanStore: PlanStore {
         func notice(_ id: RecordID) -> QueuedNotice? { queue.notice(id) }
         func notices(_ filter: NoticeFilter) -> [QueuedNotice] { queue.notices(filter) }
         func countNotices(_ filter: NoticeFilter) -> Int { queue.count(filter) }
-        func nextNotice(for target: String) -> QueuedNotice? { queue.next(for: target) }
+        func nextNotice(for target: String, at now: Date) -> QueuedNotice? { queue.next(for: target, at: now) }
         var noticePosition: UInt64? { queue.position }
         func add(_ notice: QueuedNotice) -> Bool { queue.add(notice) }
         func put(_ notice: QueuedNotice) { queue.put(notice) }

@@ -32,7 +32,9 @@ extension PlanStoreConformance {
             try await found(NoticeFilter(environments: [.sample], limit: 2)) == [ids[3], ids[1]],
             "notices of an environment leave out those of none")
         try require(try await found(NoticeFilter(before: ids[2])) == [ids[1], ids[0]], "notices older than one")
-        try require(try await store.read { $0.nextNotice(for: "a")?.id } == ids[0], "the oldest is the next")
+        try require(
+            try await store.read { $0.nextNotice(for: "a", at: .sample)?.id } == ids[0], "the oldest is the next")
+        try await checkOrder(of: all)
         try await checkEnds(of: all)
         let tally = try await store.read { $0.tally().notices }
         try require(tally["a"]?.waiting == 1 && tally["a"]?.dead == 1, "notices are counted by state")
@@ -44,6 +46,26 @@ extension PlanStoreConformance {
             try require(try await store.read { $0.noticePosition } == position, "how far the log was told is kept")
         }
         try await checkEndOfNotices(ids)
+    }
+
+    /// What is sent next, after refusals and outages. Ends as it began.
+    private func checkOrder(of all: [QueuedNotice]) async throws {
+        let later = Date.sample.addingTimeInterval(100)
+        func next(at now: Date) async throws -> QueuedNotice? {
+            try await store.read { $0.nextNotice(for: "a", at: now) }
+        }
+        func put(_ notice: QueuedNotice) async throws { try await store.write { $0.put(notice) } }
+        var refused = all[0]
+        refused.fail("refused", isRefusal: true, at: .sample, next: later)
+        try await put(refused)
+        try require(try await next(at: later.addingTimeInterval(-1))?.id == all[2].id, "others pass a refused notice")
+        try require(try await next(at: later) == refused, "a refused notice that is due comes again, as it was put")
+        var held = all[3]
+        held.fail("away", at: .sample, next: later.addingTimeInterval(50))
+        try await put(held)
+        try require(try await next(at: later) == held, "a notice that met an outage holds back all others")
+        for row in all { try await put(row) }
+        try require(try await next(at: .sample)?.id == all[0].id, "at first the oldest is the next")
     }
 
     /// The first is given up, the second and the third are delivered.
@@ -63,8 +85,8 @@ extension PlanStoreConformance {
         try require(dead?.state == .dead && dead?.error == "no longer wanted", "a notice changes its state")
         try require(try await found(NoticeFilter(state: .delivered)) == [all[2].id, all[1].id], "notices by state")
         try require(try await store.read { $0.notice(all[1].id)?.attempts } == 3, "tries are counted")
-        try require(try await store.read { $0.nextNotice(for: "a")?.id } == all[3].id, "the next waits")
-        try require(try await store.read { $0.nextNotice(for: "b") } == nil, "nothing waits for b")
+        try require(try await store.read { $0.nextNotice(for: "a", at: .sample)?.id } == all[3].id, "the next waits")
+        try require(try await store.read { $0.nextNotice(for: "b", at: .sample) } == nil, "nothing waits for b")
     }
 
     private func checkEndOfNotices(_ ids: [RecordID]) async throws {

@@ -15,7 +15,9 @@ struct MailTests {
             server: try MailServer(parsing: "smtp://127.0.0.1:\(receiver.port)"), username: username,
             password: { "s3cret" }, timeout: timeout)
         do throws(TransportError) {
-            try await mail.send(Self.message, from: "agent@example.com", to: ["a@example.com", "b@example.com"])
+            let refusal = try await mail.send(
+                Self.message, from: "agent@example.com", to: ["a@example.com", "b@example.com"])
+            #expect(refusal == nil)
             return nil
         } catch {
             return error
@@ -40,6 +42,22 @@ struct MailTests {
         let error = try #require(try await send(to: receiver))
         guard case .unreachable(let why) = error else { return #expect(Bool(false), "\(error)") }
         #expect(why.contains("550") && receiver.mails.isEmpty)
+    }
+
+    @Test(arguments: [("554 spam", "answered 554 to the message"), ("451 later", nil)] as [(String, String?)])
+    func `a refusal of the message itself is told from trouble that passes`(
+        reply: String, refusal: String?
+    ) async throws {
+        let receiver = try MailReceiver(.answersMessage(reply))
+        defer { receiver.stop() }
+        let mail = CurlMail(server: try MailServer(parsing: "smtp://127.0.0.1:\(receiver.port)"))
+        do throws(TransportError) {
+            let found = try await mail.send(Self.message, from: "agent@example.com", to: ["a@example.com"])
+            #expect(found == refusal && found != nil)
+        } catch {
+            guard case .broken = error else { return #expect(Bool(false), "\(error)") }
+            #expect(refusal == nil)
+        }
     }
 
     @Test func `a server that says nothing costs no more than the time limit`() async throws {

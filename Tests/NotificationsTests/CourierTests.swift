@@ -69,6 +69,34 @@ struct CourierTests {
         #expect(odd == .failed("answered 500"))
     }
 
+    @Test(arguments: [
+        ("400 Bad Request", true), ("410 Gone", true), ("413 Content Too Large", true), ("422 Unprocessable", true),
+        ("401 Unauthorized", false), ("403 Forbidden", false), ("404 Not Found", false), ("408 Timeout", false),
+        ("421 Misdirected", false), ("425 Too Early", false), ("429 Too Many Requests", false), ("500 Oh", false),
+        ("503 Away", false),
+    ])
+    func `what is about one message is told from what is about the destination`(
+        status: String, isRefusal: Bool
+    ) async throws {
+        let (result, _) = try await result(.request, .answer(status))
+        switch result {
+        case .refused(let why): #expect(isRefusal && why.hasPrefix("answered \(status.prefix(3))"))
+        case .failed(let why, _): #expect(!isRefusal && why.hasPrefix("answered \(status.prefix(3))"))
+        case .delivered, .stopped: #expect(Bool(false), "\(result)")
+        }
+    }
+
+    @Test func `mail whose text a server refuses is refused`() async throws {
+        let receiver = try MailReceiver(.answersMessage("552 too large"))
+        defer { receiver.stop() }
+        let address = try #require(MailAddress("ops@example.com"))
+        let mail = CurlMail(server: try MailServer(parsing: "smtp://127.0.0.1:\(receiver.port)"))
+        let courier = NoticeCourier(
+            ["a": (.email(from: address, to: [address]), .mail(TestMail(mail)))], publicURL: nil, agent: "agent")
+        let result = await courier.send(.hostile, .sample(1, .notification), at: .sample, to: "a")
+        #expect(result == .refused("answered 552 to the message"))
+    }
+
     @Test func `a server that hangs is left, and one that is gone is told`() async throws {
         let (result, _) = try await result(.request, .hang, timeout: .milliseconds(300))
         #expect(result == .failed("did not answer in time"))
@@ -129,7 +157,7 @@ private struct TestMail: MailTransport {
 
     init(_ mail: CurlMail) { self.mail = mail }
 
-    func send(_ message: [UInt8], from: String, to recipients: [String]) async throws(TransportError) {
+    func send(_ message: [UInt8], from: String, to recipients: [String]) async throws(TransportError) -> String? {
         try await mail.send(message, from: from, to: recipients)
     }
 }

@@ -12,6 +12,8 @@ package final class MailReceiver: Sendable {
         case floods
         /// Takes no recipient of this name.
         case refuses(String)
+        /// Reads a message and answers this to it.
+        case answersMessage(String)
     }
 
     package struct Mail: Sendable {
@@ -98,6 +100,10 @@ package final class MailReceiver: Sendable {
             case "DATA":
                 try conversation.say("354 go on")
                 while let line = try conversation.line(), line != "." { mail.lines.append(line) }
+                if case .answersMessage(let reply) = manner {
+                    try conversation.say(reply)
+                    continue
+                }
                 let taken = mail
                 state.withLock { $0.mails.append(taken) }
                 try conversation.say("250 taken")
