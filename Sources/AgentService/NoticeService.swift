@@ -10,7 +10,7 @@ import Synchronization
 /// Notices are made from the audit log. How far it was read is stored with the notices that came of it, so that a crash
 /// loses none and queues none twice.
 package final class NoticeService: EventFollower {
-    private struct State {
+    struct State {
         var subscriptions: [NoticeSubscription] = []
         var sender: (any NoticeSender)?
         var deliveries: [String: (delivery: NoticeDelivery, task: Task<Void, Never>)] = [:]
@@ -23,14 +23,16 @@ package final class NoticeService: EventFollower {
         var toldFault: String?
         /// Plans whose coming end was told.
         var expiring: Set<RecordID> = []
+        /// Destinations whose queue is full, and of which that is recorded.
+        var dropping: Set<String> = []
     }
 
     let audited: AuditedStore
     let access: AccessControl
-    private let events: EventFeed
-    private let limits: NoticeLimits
-    private let state = Mutex(State())
-    private let isActive = Atomic(false)
+    let events: EventFeed
+    let limits: NoticeLimits
+    let state = Mutex(State())
+    let isActive = Atomic(false)
     private let bell = Bell()
 
     init(_ audited: AuditedStore, _ access: AccessControl, _ events: EventFeed, _ limits: NoticeLimits) {
@@ -69,21 +71,27 @@ package final class NoticeService: EventFollower {
     ) async throws(ServiceError) {
         let targets = Set(subscriptions.map(\.target))
         let (newest, now) = (events.newest, ports.now())
-        let position = try await audited.write { records -> UInt64 in
+        let stored = try await audited.write { records -> (position: UInt64, dropped: Int) in
+            let waiting = records.countNotices(NoticeFilter(state: .waiting))
             records.giveUpNotices(except: targets, "its destination is no longer in the configuration", at: now)
+            let dropped = waiting - records.countNotices(NoticeFilter(state: .waiting))
             guard !targets.isEmpty else {
                 records.putNoticePosition(nil)
-                return newest
+                return (newest, dropped)
             }
             // Without a stored one this is the first start with destinations. A state may be older than its log.
             let position = min(records.noticePosition ?? newest, newest)
             records.putNoticePosition(position)
-            return position
+            return (position, dropped)
+        }
+        if stored.dropped > 0 {
+            ports.log.warning(
+                "\(stored.dropped) notifications given up: their destinations are no longer in the configuration")
         }
         let ended = state.withLock { state -> [Task<Void, Never>] in
             state.subscriptions = subscriptions
             state.sender = sender
-            if state.collector == nil { (state.position, state.storedPosition) = (position, position) }
+            if state.collector == nil { (state.position, state.storedPosition) = (stored.position, stored.position) }
             let dropped = state.deliveries.filter { !targets.contains($0.key) }
             for name in dropped.keys { state.deliveries[name] = nil }
             for target in targets where state.deliveries[target] == nil { begin(target, &state) }
@@ -164,7 +172,7 @@ package final class NoticeService: EventFollower {
                 let writer = writer
                 try await queue(through: page.last) { records in
                     wanted.flatMap { event in
-                        writer.notices(of: event, records).map { ("\(event.id ?? 0):\($0.event.rawValue)", $0) }
+                        writer.notices(of: event, records).map { (NoticeWriter.key(of: $0, from: event), $0) }
                     }
                 }
             }
@@ -173,19 +181,19 @@ package final class NoticeService: EventFollower {
         }
     }
 
-    private var writer: NoticeWriter {
+    var writer: NoticeWriter {
         let policy = access.currentRules.policy
         return NoticeWriter(
             hiding: Set(access.managedEnvironments.map(\.settings.name).filter { policy.hidesAnything(in: $0) }))
     }
 
     /// Stores what `make` finds for each destination that wants it, and how far the log was read.
-    private func queue(
+    func queue(
         through position: UInt64? = nil,
         _ make: @escaping @Sendable (any StoreReader) -> [(key: String, notice: Notice)]
     ) async throws(ServiceError) {
         let (subscriptions, limits, ports) = (state.withLock { $0.subscriptions }, limits, ports)
-        let targets = try await audited.write { records -> Set<String> in
+        let found = try await audited.write { records -> (added: Set<String>, dropped: [QueuedNotice]) in
             var targets: Set<String> = []
             let now = ports.now()
             for (key, notice) in make(records) {
@@ -193,100 +201,43 @@ package final class NoticeService: EventFollower {
                     let queued = QueuedNotice(
                         id: ports.newID(.notification), target: subscription.target, key: key, notice: notice,
                         queuedAt: now)
-                    guard records.add(queued) else { continue }
-                    targets.insert(subscription.target)
-                    Self.makeRoom(in: records, subscription.target, limits.waiting, at: now)
+                    if records.queue(queued) { targets.insert(subscription.target) }
                 }
             }
             if let position { records.putNoticePosition(position) }
-            return targets
+            return (targets, targets.sorted().flatMap { records.makeRoom(for: $0, limits.waiting, at: now) })
         }
         if let position { state.withLock { $0.storedPosition = position } }
-        for delivery in deliveries(to: targets) { delivery.ring() }
+        for delivery in deliveries(to: found.added) { delivery.ring() }
+        await tell(of: found.dropped, among: found.added)
     }
 
-    private static func makeRoom(in records: any StoreTransaction, _ target: String, _ limit: Int, at now: Date) {
-        var count = records.countNotices(NoticeFilter(target: target, state: .waiting))
-        while count > limit, var oldest = records.nextNotice(for: target, at: now) {
-            oldest.giveUp("more than \(limit) wait for this destination", at: now)
-            records.put(oldest)
-            count -= 1
+    /// Logs every notice that fell out of a full queue, and records the first of those that do so one after the other.
+    private func tell(of dropped: [QueuedNotice], among targets: Set<String>) async {
+        for notice in dropped { log(givenUp: notice) }
+        let first = Dictionary(dropped.map { ($0.target, $0) }) { first, _ in first }
+        let new = state.withLock { state -> [QueuedNotice] in
+            state.dropping.subtract(targets.filter { first[$0] == nil })
+            return targets.sorted().compactMap { state.dropping.contains($0) ? nil : first[$0] }
         }
-    }
-
-    // MARK: What no record tells
-
-    /// Looks for plans that expire soon, and for environments that do not answer; tells of a broken audit log; and
-    /// removes old notices. Run it regularly.
-    package func check(auditFault: String?) async throws(ServiceError) {
-        guard isActive.load(ordering: .sequentiallyConsistent) else { return }
-        try await checkPlans()
-        try await checkEnvironments()
-        if auditFault != state.withLock({ $0.toldFault }) {
-            if let auditFault {
-                let (now, seq) = (ports.now(), events.head)
-                try await queue { _ in [("audit:\(seq)", NoticeWriter.auditFault(auditFault, at: now))] }
-            }
-            state.withLock { $0.toldFault = auditFault }
-        }
-        let (position, stored) = state.withLock { ($0.position, $0.storedPosition) }
-        let (limits, now) = (limits, ports.now())
-        try await audited.write { records in
-            if position != stored { records.putNoticePosition(position) }
-            records.pruneNotices(limits, at: now)
-        }
-        state.withLock { $0.storedPosition = max($0.storedPosition, position) }
-    }
-
-    /// The longest time before a plan's end at which that is told, in seconds. A plan of an hour: a quarter of it.
-    private static let warning = 900.0
-
-    private func checkPlans() async throws(ServiceError) {
-        let now = ports.now()
-        let due = try await audited.read { records in
-            records.summaries(
-                PlanFilter(state: .awaitingApproval, dueAt: now.addingTimeInterval(Self.warning)),
-                bytes: ControlPlane.pageBytes
-            ).rows.map(\.plan)
-        }
-        let soon = due.filter { plan in
-            let left = plan.expiresAt.timeIntervalSince(now)
-            return left > 0 && left <= min(Self.warning, plan.expiresAt.timeIntervalSince(plan.createdAt) / 4)
-        }.map(\.id)
-        let new = state.withLock { state in
-            defer { state.expiring = Set(soon) }
-            return soon.filter { !state.expiring.contains($0) }
-        }
-        guard !new.isEmpty else { return }
-        let writer = writer
-        try await queue { records in
-            new.compactMap(records.plan).filter { $0.state == .awaitingApproval }.map { plan in
-                ("expiring:\(plan.id)", writer.wanted(.planExpiring, plan, at: now))
+        for notice in new {
+            do throws(ServiceError) {
+                try await audited.record(notice.auditEvent("given_up", by: .agent))
+                _ = state.withLock { $0.dropping.insert(notice.target) }
+            } catch {
+                ports.log.error(
+                    "a notification that was given up cannot be recorded: \(error.detail)",
+                    metadata: ["target": "\(notice.target)", "id": "\(notice.id)"])
             }
         }
     }
 
-    private func checkEnvironments() async throws(ServiceError) {
-        for managed in access.managedEnvironments {
-            guard let probe = managed.probe else { continue }
-            let name = managed.settings.name
-            let known = state.withLock { $0.down[name] }
-            if probe.error == nil {
-                if let known, known.isTold {
-                    let notice = NoticeWriter.environment(name, probe, downSince: known.since)
-                    try await queue { _ in [("up:\(name):\(known.since.rfc3339)", notice)] }
-                }
-                state.withLock { $0.down[name] = nil }
-                continue
-            }
-            let since = known?.since ?? probe.at
-            var isTold = known?.isTold ?? false
-            if !isTold, ports.now().timeIntervalSince(since) >= limits.environmentSeconds {
-                let notice = NoticeWriter.environment(name, probe, downSince: since)
-                try await queue { _ in [("down:\(name):\(since.rfc3339)", notice)] }
-                isTold = true
-            }
-            state.withLock { $0.down[name] = (since, isTold) }
-        }
+    private func log(givenUp notice: QueuedNotice) {
+        ports.log.warning(
+            "notification given up",
+            metadata: [
+                "target": "\(notice.target)", "id": "\(notice.id)", "event": "\(notice.notice.event.rawValue)",
+                "error": "\(notice.error ?? "")",
+            ])
     }
 }

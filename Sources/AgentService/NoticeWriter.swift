@@ -18,6 +18,11 @@ struct NoticeWriter {
         }
     }
 
+    /// What tells a notice from all others. That of a freeze ends with who did it.
+    static func key(of notice: Notice, from event: AgentEvent) -> String {
+        "\(event.id ?? 0):\(notice.event.rawValue)" + (notice.event == .freeze ? ":\(event.actor ?? "")" : "")
+    }
+
     /// The plan awaits approval from now on.
     private static func isAwaiting(_ event: AgentEvent) -> Bool {
         let awaiting = JSON(PlanState.awaitingApproval)

@@ -260,6 +260,7 @@ package protocol StoreTransaction: StoreReader {
     func add(_ notice: QueuedNotice) -> Bool
     /// Replaces the notice with its id, which keeps its place.
     func put(_ notice: QueuedNotice)
+    func removeNotice(_ id: RecordID)
     func putNoticePosition(_ seq: UInt64?)
     /// Gives up all that wait for other destinations than these.
     func giveUpNotices(except targets: Set<String>, _ why: String, at now: Date)

@@ -113,6 +113,8 @@ extension StoreRecords {
             Array(Self.values(notice)[3...8]) + [.integer(Int64(notice.refusals)), Value(notice.id)])
     }
 
+    func removeNotice(_ id: RecordID) { run("DELETE FROM notices WHERE id = ?", [Value(id)]) }
+
     func putNoticePosition(_ seq: UInt64?) {
         guard let seq else { return run("DELETE FROM notice_position") }
         run("INSERT OR REPLACE INTO notice_position (one, seq) VALUES (1, ?)", [.integer(Int64(bitPattern: seq))])

@@ -144,14 +144,75 @@ struct NoticeDeliveryTests {
         sender.answer(.failed("no"), at: "a")
         try await notices.serve([NoticeSubscription(target: "a")], through: sender)
         var plans: [Plan] = []
-        for _ in 0..<7 { plans.append(try await world.plan(.stopVM, "vm/101", as: agent)) }
+        for number in 0..<7 {
+            plans.append(try await world.plan(.stopVM, "vm/101", as: agent))
+            guard number == 0 else { continue }
+            try await stored(1, of: try await queued(world, .waiting, 1)[0].id, in: world)
+        }
         world.service.audited.watermark.settled()
         let dead = try await queued(world, .dead, 4)
-        #expect(dead.map(\.notice.planID) == plans.prefix(4).map(\.id))
+        // The first is what meets the outage, and keeps the others from it.
+        #expect(dead.map(\.notice.planID) == plans[1..<5].map(\.id))
         #expect(dead.last?.error == "more than 3 wait for this destination")
         try await notices.check(auditFault: nil)
-        #expect(try await queued(world, .dead, 2).map(\.notice.planID) == plans[2..<4].map(\.id))
-        #expect(try await queued(world, .waiting, 3).map(\.notice.planID) == plans.suffix(3).map(\.id))
+        #expect(try await queued(world, .dead, 2).map(\.notice.planID) == plans[3..<5].map(\.id))
+        let left = [plans[0], plans[5], plans[6]].map(\.id)
+        #expect(try await queued(world, .waiting, 3).map(\.notice.planID) == left)
+        await notices.stop()
+        let records = try await world.audit.records(after: 0, limit: .max).filter { $0.event.kind == .notify }
+        #expect(records.map { $0.event.result?["status"]?.string } == ["given_up"])
+    }
+
+    private static func notice(_ event: Notice.Event, _ number: UInt64, key: String? = nil) -> QueuedNotice {
+        let notice = Notice(event, at: .sample, environment: .sample, title: "title \(number)", facts: [])
+        return QueuedNotice(
+            id: .sample(number, .notification), target: "a", key: key ?? "\(number)", notice: notice, queuedAt: .sample)
+    }
+
+    @Test func `the least important falls out of a full queue first`() async throws {
+        let world = try TestService(team: TestPrincipals.rules())
+        let events: [Notice.Event] = [
+            .auditChainBroken, .approvalWanted, .planExpiring, .freeze, .unknownOutcome, .operationEnded,
+        ]
+        let dropped = try await world.store.write { records -> [[Notice.Event]] in
+            for (index, event) in events.enumerated() {
+                _ = records.queue(Self.notice(event, UInt64(index + 1)))
+            }
+            return (0..<6).reversed().map { limit in
+                records.makeRoom(for: "a", limit, at: .sample).map(\.notice.event)
+            }
+        }
+        #expect(
+            dropped == [
+                [.freeze], [.operationEnded], [.planExpiring], [.approvalWanted], [.auditChainBroken],
+                [.unknownOutcome],
+            ])
+    }
+
+    @Test func `who sets and lifts freezes all the time has one message that waits`() async throws {
+        let world = try TestService(team: TestPrincipals.rules())
+        let keys = ["1:freeze:alice", "2:freeze:bob", "3:freeze:alice", "4:freeze:alice"]
+        let added = try await world.store.write { records in
+            keys.enumerated().map { records.queue(Self.notice(.freeze, UInt64($0.offset + 1), key: $0.element)) }
+        }
+        #expect(added == [true, true, true, true])
+        #expect(try await queued(world, .waiting, 2).map(\.key) == ["2:freeze:bob", "4:freeze:alice"])
+    }
+
+    @Test func `a flood of freezes leaves what wants approval in the queue`() async throws {
+        var limits = NoticeLimits()
+        limits.waiting = 2
+        let world = try TestService(team: TestPrincipals.rules())
+        let notices = NoticeService(world.service.audited, world.service.access, world.service.events, limits)
+        sender.answer(.failed("no"), at: "a")
+        try await notices.serve([NoticeSubscription(target: "a")], through: sender)
+        let plan = try await world.plan(.stopVM, "vm/101", as: agent)
+        try await stored(1, of: try await queued(world, .waiting, 1)[0].id, in: world)
+        let alice = Context.by(TestPrincipals.alice)
+        for _ in 0..<5 { _ = try await world.service.freezes.freeze(FreezeRequest(reason: "drill"), alice) }
+        let waiting = try await queued(world, .waiting, 2)
+        #expect(waiting.map(\.notice.event) == [.approvalWanted, .freeze] && waiting[0].notice.planID == plan.id)
+        #expect(try await queued(world, .dead, 0).isEmpty)
         await notices.stop()
     }
 

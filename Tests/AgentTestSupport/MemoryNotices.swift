@@ -45,6 +45,8 @@ struct MemoryNotices {
         if let index = rows.firstIndex(where: { $0.id == notice.id }) { rows[index] = notice }
     }
 
+    mutating func remove(_ id: RecordID) { rows.removeAll { $0.id == id } }
+
     mutating func giveUp(except targets: Set<String>, _ why: String, at now: Date) {
         for index in rows.indices where rows[index].state == .waiting && !targets.contains(rows[index].target) {
             rows[index].giveUp(why, at: now)

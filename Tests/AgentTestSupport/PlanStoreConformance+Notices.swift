@@ -102,5 +102,9 @@ extension PlanStoreConformance {
             $0.pruneNotices(limits, at: .sample.addingTimeInterval(limits.deadSeconds + 1))
         }
         try require(try await found().isEmpty, "those given up are kept for a time")
+        let again = try await store.write { $0.add(Self.notice(1)) }
+        try require(try await found() == [ids[0]] && again, "a notice can be queued again once it is forgotten")
+        try await store.write { $0.removeNotice(ids[0]) }
+        try require(try await found().isEmpty, "a notice that is taken out is gone")
     }
 }
