@@ -40,13 +40,16 @@ package struct AgentEvent: Sendable {
     package let operationID: String?
     /// Who did it; `nil` for what nobody did.
     package let actor: String?
+    /// Whether `actor` is what a caller under the shared token calls itself.
+    let isLabel: Bool
     /// What else there is to say, by kind.
     package let details: JSONObject
 
     private init(
         _ kind: Kind, _ id: UInt64?, _ at: Timestamp, environment: String?, planID: String? = nil,
-        operationID: String? = nil, actor: String? = nil, _ details: JSONObject
+        operationID: String? = nil, actor: String? = nil, isLabel: Bool = false, _ details: JSONObject
     ) {
+        self.isLabel = isLabel
         (self.kind, self.id, self.at, self.environment) = (kind, id, at, environment)
         (self.planID, self.operationID, self.actor, self.details) = (planID, operationID, actor, details)
     }
@@ -56,7 +59,8 @@ package struct AgentEvent: Sendable {
         guard let (kind, details) = Self.telling(record.event) else { return nil }
         self.init(
             kind, record.seq, record.time, environment: record.event.environment, planID: record.event.planID,
-            operationID: record.event.operationID, actor: record.event.actor, details)
+            operationID: record.event.operationID, actor: record.event.actor,
+            isLabel: record.event.actor != record.event.principal, details)
     }
 
     /// An environment answers again, or does not any more.
@@ -84,7 +88,8 @@ package struct AgentEvent: Sendable {
         var details = details
         details["text"] = nil
         return AgentEvent(
-            kind, id, at, environment: environment, planID: planID, operationID: operationID, actor: actor, details)
+            kind, id, at, environment: environment, planID: planID, operationID: operationID, actor: actor,
+            isLabel: isLabel, details)
     }
 
     private static func object(_ members: KeyValuePairs<String, JSON?>) -> JSONObject {

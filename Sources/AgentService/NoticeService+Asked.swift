@@ -46,7 +46,7 @@ extension NoticeService {
             try audited.checkSpace()
             let queued = QueuedNotice(
                 id: ports.newID(.notification), target: target, key: "test",
-                notice: NoticeWriter.test(by: context.caller.actor, at: ports.now()), queuedAt: ports.now())
+                notice: NoticeWriter.test(by: context.caller, at: ports.now()), queuedAt: ports.now())
             try await audited.record(queued.auditEvent("test", by: context))
             let result = await sender.send(queued.notice, queued.id, at: ports.now(), to: target)
             ports.observed(.notified(target, isDelivered: result == .delivered))

@@ -61,7 +61,7 @@ struct NoticeWriter {
                 + [
                     Notice.Fact("Risk", "\(plan.decision.risk.rawValue): \(plan.decision.reason)"),
                     plan.preview.irreversible ? Notice.Fact("Way back", "none: this cannot be taken back") : nil,
-                    Notice.Fact("Asked by", plan.requester.actor),
+                    Self.who("Asked by", plan.requester),
                     plan.request.reason.map { Notice.Fact("Reason", $0, .caller) },
                     plan.request.approvalTicket.map { Notice.Fact("Ticket", $0, .caller) },
                     Notice.Fact("Approvals", given),
@@ -124,12 +124,12 @@ struct NoticeWriter {
             facts: (plan.map(subject) ?? [])
                 + [
                     Notice.Fact("Outcome", words),
-                    settled ? Notice.Fact("Settled by", event.actor ?? "") : nil,
+                    settled ? Self.who("Settled by", event) : nil,
                     event.details["code"]?.string.map { Notice.Fact("Code", $0) },
                     message.map { Notice.Fact("Message", $0, .guest) },
                     outcome == .unknown
                         ? Notice.Fact("To do", "look at Proxmox VE what became of it, then settle the operation") : nil,
-                    (plan?.requester ?? operation?.requester).map { Notice.Fact("Asked by", $0.actor) },
+                    (plan?.requester ?? operation?.requester).map { Self.who("Asked by", $0) },
                     event.operationID.map { Notice.Fact("Operation", $0) },
                     event.planID.map { Notice.Fact("Plan", $0) },
                 ].compactMap { $0 })
@@ -144,7 +144,7 @@ struct NoticeWriter {
             .freeze, at: event.at.date, environment: event.environment.flatMap(EnvironmentName.init),
             title: isSet ? "Frozen: \(place); no change starts" : "No longer frozen: \(place)",
             facts: [
-                Notice.Fact(isSet ? "Set by" : "Lifted by", event.actor ?? ""),
+                Self.who(isSet ? "Set by" : "Lifted by", event),
                 event.details["reason"]?.string.map { Notice.Fact("Reason", $0, .caller) },
                 isSet ? Notice.Fact("Until", event.details["ends_at"]?.string ?? "it is lifted") : nil,
                 event.details["freeze_id"]?.string.map { Notice.Fact("Freeze", $0) },
@@ -171,10 +171,19 @@ struct NoticeWriter {
             ])
     }
 
-    static func test(by actor: String, at now: Date) -> Notice {
+    static func test(by caller: Caller, at now: Date) -> Notice {
         Notice(
             .test, at: now, title: "A test: notifications of proxmox-agent arrive here",
-            facts: [Notice.Fact("Asked by", actor)])
+            facts: [who("Asked by", caller)])
+    }
+
+    /// Under the shared token callers name themselves: that is no word of the agent's.
+    private static func who(_ name: String, _ caller: Caller) -> Notice.Fact {
+        Notice.Fact(name, caller.actor, caller.isShared && caller.label != nil ? .caller : .agent)
+    }
+
+    private static func who(_ name: String, _ event: AgentEvent) -> Notice.Fact {
+        Notice.Fact(name, event.actor ?? "", event.isLabel ? .caller : .agent)
     }
 }
 

@@ -35,9 +35,22 @@ struct NoticeText {
         }
     }
 
-    /// In quotation marks, without others in it, and without addresses that programs make links of.
+    /// In quotation marks, without others in it, without a backslash that could take the last one for its own, and
+    /// without addresses that programs make links of. A character that is written as `\u{202e}` stays as it is.
     private static func quoted(_ text: String) -> String {
-        "\"\(text.replacing("://", with: "[:]//").replacing("\"", with: "'"))\""
+        let text = text.replacing("\\", with: "\\\\").replacing("\\\\u{", with: "\\u{").replacing("\"", with: "'")
+        return "\"\(unlinked(text.replacing("://", with: "[:]//")))\""
+    }
+
+    /// The text with `[.]` for each dot within a name: `www[.]evil[.]example/path`.
+    private static func unlinked(_ text: String) -> String {
+        let scalars = Array(text.unicodeScalars)
+        return scalars.indices.reduce(into: "") { out, index in
+            let isInName =
+                scalars[index] == "." && index > 0 && index + 1 < scalars.count && scalars[index - 1] != " "
+                && scalars[index + 1].properties.isAlphabetic
+            if isInName { out += "[.]" } else { out.unicodeScalars.append(scalars[index]) }
+        }
     }
 
     /// The facts, one a line.

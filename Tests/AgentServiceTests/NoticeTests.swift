@@ -57,6 +57,33 @@ struct NoticeTests {
         await world.service.notices.stop()
     }
 
+    @Test func `under the shared token the names of callers are their own words`() async throws {
+        let world = try TestService()
+        let topics = Set(NoticeSubscription.Topic.all)
+        try await world.service.notices.serve([NoticeSubscription(target: "a", topics: topics)], through: sender)
+        func context(_ label: String?) -> Context {
+            Context(
+                caller: Caller(principal: Principal.shared.id, label: label, isShared: true), principal: .shared,
+                requestID: "req_1")
+        }
+        _ = try await world.plan(.stopVM, "vm/101", as: context("https://evil.example/asked"))
+        let freeze = FreezeRequest(reason: "drill")
+        _ = try await world.service.freezes.freeze(freeze, context("https://evil.example/set"))
+        _ = try await sender.delivered(2, to: "a")
+        _ = try await world.service.freezes.freeze(freeze, context(nil))
+        _ = try await sender.delivered(3, to: "a")
+        _ = try await world.service.notices.test("a", context("https://evil.example/test"))
+        let who = try await sender.delivered(4, to: "a").flatMap(\.notice.facts).filter { $0.name.hasSuffix(" by") }
+        #expect(
+            who == [
+                Notice.Fact("Asked by", "https://evil.example/asked", .caller),
+                Notice.Fact("Set by", "https://evil.example/set", .caller),
+                Notice.Fact("Set by", Principal.shared.id),
+                Notice.Fact("Asked by", "https://evil.example/test", .caller),
+            ])
+        await world.service.notices.stop()
+    }
+
     @Test func `what happens is told in order, and only what was asked for`() async throws {
         let world = try await world(
             [], NoticeSubscription(target: "all", topics: Set(NoticeSubscription.Topic.all)),

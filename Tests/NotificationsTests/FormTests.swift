@@ -50,6 +50,18 @@ struct FormTests {
         #expect(lines.filter { $0.contains("Bcc") }.count == 1)
     }
 
+    @Test(arguments: [
+        (#"disk\"#, #""disk\\""#), (#"disk\" now outside"#, #""disk\\' now outside""#),
+        ("a\u{202E}b", #""a\u{202e}b""#), (#"C:\up"#, #""C:\\up""#),
+        ("www.evil.example", #""www[.]evil[.]example""#),
+        ("see evil.example/sign-in.", #""see evil[.]example/sign-in.""#),
+        ("HTTPS://evil.example", #""HTTPS[:]//evil[.]example""#), ("a@evil.example", #""a@evil[.]example""#),
+        ("10.0.0.1/24, 2.5 GiB ... .", #""10.0.0.1/24, 2.5 GiB ... .""#),
+    ])
+    func `what is quoted has one end and no links`(text: String, shown: String) {
+        #expect(NoticeText.line(Notice.Fact("Reason", text, .caller)) == "Reason, in the caller's words: \(shown)")
+    }
+
     @Test(arguments: [200, 500, 1000, 1990])
     func `a text keeps its head and its link whatever is cut`(limit: Int) {
         let facts = (0..<24).map { Notice.Fact("Fact \($0)", String(repeating: "*", count: 400), .guest) }
@@ -125,7 +137,7 @@ struct FormTests {
             ])
         let body = try #require(Data(base64Encoded: lines.dropFirst(head.count + 1).joined()))
         let decoded = String(decoding: body, as: UTF8.self)
-        #expect(decoded.contains("Reason, in the caller's words") && decoded.contains("Bcc: all@example.com"))
+        #expect(decoded.contains("Reason, in the caller's words") && decoded.contains("Bcc: all@example[.]com"))
     }
 
     @Test(
