@@ -1,6 +1,7 @@
 import AgentAudit
 package import AgentModel
 import StrictJSON
+import Synchronization
 
 /// What callers ask for. It takes the right to approve: those who are told look after it.
 extension NoticeService {
@@ -40,10 +41,16 @@ extension NoticeService {
     }
 
     /// Sends a notice to a destination now, past those that wait, and tells what became of it. It is not tried again.
+    /// Each destination is tested once at a time, so that tests leave room for what it waits for.
     package func test(_ target: String, _ context: Context) async throws(ServiceError) -> DeliveryResult {
         try await audited.recordingRefusals(of: context) { () async throws(ServiceError) in
             guard let sender = try check(target: target) else { return .stopped }
+            try checkEnvironments(of: target, context)
             try audited.checkSpace()
+            guard state.withLock({ $0.testing.insert(target).inserted }) else {
+                throw ServiceError(.rateLimited, "\(target) is being tested; wait for what becomes of that")
+            }
+            defer { _ = state.withLock { $0.testing.remove(target) } }
             let queued = QueuedNotice(
                 id: ports.newID(.notification), target: target, key: "test",
                 notice: NoticeWriter.test(by: context.caller, at: ports.now()), queuedAt: ports.now())
@@ -51,6 +58,19 @@ extension NoticeService {
             let result = await sender.send(queued.notice, queued.id, at: ports.now(), to: target)
             ports.observed(.notified(target, isDelivered: result == .delivered))
             return result
+        }
+    }
+
+    /// A test is for those who may approve everywhere the destination is told of.
+    private func checkEnvironments(of target: String, _ context: Context) throws(ServiceError) {
+        guard let allowed = access.environments(.approve, context),
+            let subscription = state.withLock({ $0.subscriptions.first { $0.target == target } })
+        else { return }
+        guard let told = subscription.environments, told.isSubset(of: allowed) else {
+            throw ServiceError(
+                .forbidden,
+                "\(context.principal.id) may not test \(target): it takes \(AccessControl.roles(for: .approve)) in all "
+                    + "environments that \(target) is told of")
         }
     }
 }

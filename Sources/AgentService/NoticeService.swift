@@ -23,6 +23,8 @@ package final class NoticeService: EventFollower {
         var toldFault: String?
         /// Plans whose coming end was told.
         var expiring: Set<RecordID> = []
+        /// Destinations that are being tested.
+        var testing: Set<String> = []
         /// Destinations whose queue is full, and of which that is recorded.
         var dropping: Set<String> = []
     }

@@ -275,6 +275,44 @@ struct NoticeDeliveryTests {
         await world.service.notices.stop()
     }
 
+    @Test func `a destination is tested by those who may approve all that it is told`() async throws {
+        let world = try TestService(team: TestPrincipals.rules())
+        try await world.service.notices.serve(
+            [
+                NoticeSubscription(target: "all"), NoticeSubscription(target: "home", environments: [.sample]),
+                NoticeSubscription(target: "other", environments: [try #require(EnvironmentName("other"))]),
+            ], through: sender)
+        let local = Context.by(Principal(id: "local", roles: [.approver], environments: [.sample]))
+        #expect(try await world.service.notices.test("home", local) == .delivered)
+        for target in ["all", "other"] {
+            let refused = await world.refusal { () async throws(ServiceError) in
+                _ = try await world.service.notices.test(target, local)
+            }
+            #expect(refused?.code == .forbidden && refused?.detail.contains("may not test \(target)") == true)
+        }
+        #expect(sender.sent.map(\.target) == ["home"])
+        await world.service.notices.stop()
+    }
+
+    @Test func `a destination is tested once at a time`() async throws {
+        let world = try await world("a", "b")
+        sender.silence("a")
+        let alice = Context.by(TestPrincipals.alice)
+        let notices = world.service.notices
+        let first = Task { try await notices.test("a", alice) }
+        while try await world.audit.records(after: 0, limit: .max).allSatisfy({ $0.event.kind != .notify }) {
+            try await Task.sleep(for: .milliseconds(2))
+        }
+        let refused = await world.refusal { () async throws(ServiceError) in _ = try await notices.test("a", alice) }
+        #expect(refused?.code == .rateLimited)
+        #expect(try await notices.test("b", alice) == .delivered)
+        first.cancel()
+        #expect(try await first.value == .stopped)
+        sender.speak("a")
+        #expect(try await notices.test("a", alice) == .delivered)
+        await notices.stop()
+    }
+
     @Test(arguments: [
         ("plain text", "plain text"), ("two\nlines\tand", "two lines and"), ("\u{1B}[31m", "\\u{1b}[31m"),
         ("a\u{202E}b\u{2066}", "a\\u{202e}b\\u{2066}"), ("zero\u{200B}width\u{FEFF}", "zero\\u{200b}width\\u{feff}"),

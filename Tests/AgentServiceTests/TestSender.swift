@@ -30,6 +30,9 @@ final class TestSender: NoticeSender {
     /// A destination says nothing until the try is cancelled.
     func silence(_ target: String) { _ = state.withLock { $0.silent.insert(target) } }
 
+    /// It says something again from now on.
+    func speak(_ target: String) { _ = state.withLock { $0.silent.remove(target) } }
+
     func send(_ notice: Notice, _ id: RecordID, at now: Date, to target: String) async -> DeliveryResult {
         if state.withLock({ $0.silent.contains(target) }) {
             _ = try? await Task.sleep(for: .seconds(600))
