@@ -59,6 +59,13 @@ extension NoticeService {
     }
 }
 
+extension AgentConfig {
+    /// The destinations of notifications, by name.
+    var notifyNames: String {
+        notify.isEmpty ? "nobody" : notify.map(\.subscription.target).joined(separator: ", ")
+    }
+}
+
 extension FileAuditSink {
     /// What is wrong with the log itself, rather than with the disk below it.
     var distrust: String? {

@@ -101,6 +101,7 @@ final class Agent: Sendable {
         } catch {
             throw StartError("notifications cannot be begun: \(error.detail)")
         }
+        if !config.notify.isEmpty { log.info("notifications go to \(config.notifyNames)") }
         // On a full disk the agent could only refuse everything, so it does not start.
         do throws(ServiceError) { try await service.noteHead() } catch { throw StartError(error.detail) }
         audit.serve()
@@ -206,6 +207,7 @@ final class Agent: Sendable {
         }
         do throws(ServiceError) {
             try await service.notices.serve(new, through: noticeWays, of: service.installation)
+            log.info("notifications now go to \(new.notifyNames)")
         } catch {
             log.error("destinations of notifications not taken over: \(error.detail)")
         }

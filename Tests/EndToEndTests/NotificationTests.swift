@@ -69,7 +69,7 @@ struct NotificationTests {
         let other = try Self.receiver()
         defer { other.stop() }
         let changed = try Self.setup(directory, [("dead", other.port), ("ops", receiver.port)])
-        try await agent.reload(changed, until: "read again")
+        try await agent.reload(changed, until: "notifications now go to dead, ops")
         _ = try await agent.post("/v1/notifications/\(id)/retry", [:])
         #expect(try await Self.bodies(2, at: other).map(Self.type) == ["approval_wanted", "operation_ended"])
         let figures = try await agent.get("/metrics").text

@@ -48,6 +48,13 @@ struct NotifyConfigTests {
         #expect(!"\(config.notify)".contains("s3cret") && !"\(config.notify)".contains("the password"))
     }
 
+    @Test func `the log names the destinations that are in force`() throws {
+        let targets = ["phone", "chat"].map { #"{"id":"\#($0)","kind":"slack","url_env":"HOOK"}"# }
+        let config = try AgentConfigTests.config(Self.document(targets[0], targets[1]), Self.variables)
+        #expect(config.notifyNames == "phone, chat")
+        #expect(try AgentConfigTests.config(Self.document(), Self.variables).notifyNames == "nobody")
+    }
+
     private static let pin = Array(repeating: "AB", count: 32).joined(separator: ":")
 
     @Test(arguments: [
