@@ -142,7 +142,7 @@ package struct RetrySchedule: Sendable, Hashable {
 
 /// The bounds of the queue.
 package struct NoticeLimits: Sendable, Hashable {
-    /// Notices of one destination that may wait; the oldest are given up.
+    /// Notices of one destination that may wait; the least important are given up.
     package var waiting = 1000
     /// Delivered notices of one destination that are kept, and for how many seconds.
     package var delivered = 200
