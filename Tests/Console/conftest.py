@@ -14,6 +14,7 @@ expect.set_options(timeout=15_000)
 
 def pytest_addoption(parser):
     parser.addoption("--screenshots", help="the directory that the pictures of the documents are written to")
+    parser.addoption("--files", help="serve the console's files from this directory, not those inside the program")
 
 
 @pytest.fixture
@@ -38,16 +39,24 @@ def browser():
 class Person:
     """Somebody with a browser of their own."""
 
-    def __init__(self, browser, agent, **settings):
+    def __init__(self, browser, agent, files=None, **settings):
         self.agent = agent
         self.context = browser.new_context(**{"viewport": DESK, "locale": "en-GB", "timezone_id": "UTC", **settings})
         self.context.set_default_timeout(15_000)
+        if files:
+            self.context.route("**/ui/**", lambda route: self.serve(route, Path(files)))
         self.page = self.context.new_page()
         self.complaints = []
         self.page.on("console", self.heard)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.dialogs = []
         self.page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+
+    @staticmethod
+    def serve(route, files):
+        """The agent's answer, headers and all, with the file of the sources in it."""
+        name = route.request.url.split("/ui/")[1].split("?")[0] or "index.html"
+        route.fulfill(response=route.fetch(), body=(files / name).read_bytes())
 
     def heard(self, message):
         # A refusal is an answer like others; the browser lists it all the same. RSA is left out on purpose.
@@ -81,12 +90,12 @@ class Person:
 
 
 @pytest.fixture
-def person(browser, agent):
+def person(browser, agent, request):
     """Makes people: `person()` has a desk, `person(viewport=PHONE)` a phone."""
     people = []
 
     def make(**settings):
-        people.append(Person(browser, agent, **settings))
+        people.append(Person(browser, agent, request.config.getoption("--files"), **settings))
         return people[-1]
 
     yield make

@@ -136,7 +136,7 @@ def test_the_one_who_asked_applies_and_follows_it(agent, person):
     otto = person().sign_in("otto")
     otto.go("#/environments/home/vm/103").heading("sandbox")
     otto.page.get_by_role("link", name="Start VM").click()
-    otto.heading("Start VM vm/103")
+    otto.heading("Start VM sandbox vm/103")
     otto.page.get_by_label("Reason").fill("to try it")
     otto.page.get_by_role("button", name="Make a plan").click()
     otto.heading("Start VM sandbox")
@@ -149,7 +149,7 @@ def test_the_one_who_asked_applies_and_follows_it(agent, person):
 
 def test_a_form_shows_the_agents_errors_beside_its_fields(agent, person):
     otto = person().sign_in("otto")
-    otto.go("#/request?environment=home&target=vm/101&action=snapshot_vm").heading("Snapshot VM vm/101")
+    otto.go("#/request?environment=home&target=vm/101&action=snapshot_vm").heading("Snapshot VM nas vm/101")
     otto.page.get_by_label("snapname").fill("1 2 3")
     otto.page.get_by_role("button", name="Make a plan").click()
     expect(otto.page.get_by_label("snapname")).to_have_attribute("aria-invalid", "true")
@@ -165,13 +165,13 @@ def test_a_snapshot_is_taken_and_rolled_back_from_the_machines_page(agent, perso
     otto.go("#/environments/home/vm/103").heading("sandbox")
     snapshot = otto.page.get_by_role("listitem").filter(has_text="before").filter(has_text="kept")
     snapshot.get_by_role("link", name="Roll back").click()
-    otto.heading("Rollback snapshot vm/103")
+    otto.heading("Rollback snapshot sandbox vm/103")
     expect(otto.page.get_by_label("snapname")).to_have_value("before")
     otto.page.get_by_role("button", name="Make a plan").click()
     otto.heading("Rollback snapshot sandbox")
     expect(otto.page.get_by_text("another person has to approve it")).to_be_visible()
     # A parameter of the same name as the machine that the form is about.
-    otto.go("#/request?environment=home&target=vm/101&action=migrate_vm").heading("Migrate VM vm/101")
+    otto.go("#/request?environment=home&target=vm/101&action=migrate_vm").heading("Migrate VM nas vm/101")
     expect(otto.page.get_by_label("target required")).to_have_value("")
 
 

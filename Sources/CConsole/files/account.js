@@ -1,6 +1,6 @@
 // Who is signed in: rights, sessions, passkeys.
 import { api, bus, get } from "./api.js";
-import { field, h, notice, t, when } from "./dom.js";
+import { field, h, notice, t, until, when } from "./dom.js";
 import { available, create, passkeyProblem } from "./passkey.js";
 import { passkeys, state } from "./state.js";
 
@@ -30,10 +30,10 @@ function body(view) {
   return [
     h("h1", { tabindex: "-1" }, "Account"),
     h("div", { id: "message" }, view.message?.()),
-    h("p", "Signed in as ", h("strong", t(session.principal)), session.roles && [" · ", session.roles.join(", ")]),
+    h("p", "Signed in as ", h("strong", t(session.principal)), session.roles && [" · ", t(session.roles)]),
     h("p", "Rights: ", session.rights.join(", ") || "none", " · ",
       session.environments ? ["in ", session.environments.map((name) => [t(name), " "])] : "in all environments"),
-    session.session && h("p.muted", "This session ends ", when(session.session.expires_at), ", or after 30 minutes without use."),
+    session.session && h("p.muted", "This session ends ", until(session.session.expires_at), ", or after 30 minutes without use."),
     h("p", h("button", { type: "button", onclick: signOut }, "Sign out")),
     h("section", h("h2", "Sessions"), view.sessions.length ? h("ul.rows",
       view.sessions.map((entry) => row(view, entry))) : h("p.muted", "None are listed.")),
@@ -51,14 +51,14 @@ function row(view, entry) {
   };
   return h("li", { "data-key": entry.id }, own ? h("strong", "This one") : "Another", entry.user_agent && [" · ", t(entry.user_agent)],
     h("p.muted", "begun ", when(entry.created_at), entry.last_used_at && [" · used ", when(entry.last_used_at)], " · ends ",
-      when(entry.expires_at)),
+      until(entry.expires_at)),
     !own && h("button", { type: "button", onclick: end }, "End it"));
 }
 
 function keys() {
   const list = state.session.approval_keys ?? [];
   if (!list.length) return h("p", "You have none: your approvals count by your session alone. Where a rule asks for signed approvals, add a key.");
-  return h("ul.rows", list.map((key) => h("li", { "data-key": key.fingerprint }, h("strong", key.kind), " ",
+  return h("ul.rows", list.map((key) => h("li", { "data-key": key.fingerprint }, h("strong", t(key.kind)), " ",
     key.comment && t(key.comment), key.hardware && " · hardware",
     h("p.muted", h("code", t(key.fingerprint))))));
 }

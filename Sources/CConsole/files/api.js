@@ -15,6 +15,11 @@ export class Problem extends Error {
 export const bus = new EventTarget();
 const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
 
+// What the page asks for without anybody's doing (timers, events) says so, and keeps no session alive.
+let touched = performance.now();
+for (const name of ["pointerdown", "keydown", "wheel"]) addEventListener(name, () => { touched = performance.now(); }, { capture: true, passive: true });
+const isBackground = (method, path) => method === "GET" && (performance.now() - touched > 3000 || path.startsWith("/v1/events"));
+
 let sessions = 0;
 /** Says that another session has begun: late answers to the one before end nothing any more. */
 export const beginSession = () => { sessions += 1; };
@@ -25,7 +30,8 @@ async function request(method, path, body, { signal, headers } = {}) {
   try {
     response = await fetch(path, {
       method, signal, cache: "no-cache", redirect: "error", credentials: "same-origin",
-      headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
+      headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+        ...(isBackground(method, path) && { "X-Background": "1" }), ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {

@@ -1,6 +1,6 @@
 // Starts the console: session, navigation, and which page is shown.
 import { beginSession, bus, get, listen } from "./api.js";
-import { h, morph, notice, now, plain, say, t, when } from "./dom.js";
+import { h, morph, notice, now, plain, say, t, until } from "./dom.js";
 import { loadFreezes, loadInbox, may, state } from "./state.js";
 
 const main = document.getElementById("main");
@@ -56,7 +56,7 @@ function drawBanner() {
   morph(banner, state.freezes.map((freeze) =>
     h("div.notice.frozen", { "data-key": freeze.id ?? "file" },
       h("strong", freeze.environment ? ["Changes in ", t(freeze.environment), " are frozen"] : "All changes are frozen"),
-      " by ", t(freeze.by), freeze.reason && [": ", t(freeze.reason)], freeze.ends_at && [" · ends ", when(freeze.ends_at)], " ",
+      " by ", t(freeze.by), freeze.reason && [": ", t(freeze.reason)], freeze.ends_at && [" · ends ", until(freeze.ends_at)], " ",
       h("a", { href: "#/freeze" }, "Freezes"))));
 }
 

@@ -59,19 +59,24 @@ async function range(filter, after, end) {
 }
 
 const known = ["read", "plan", "refuse", "approve", "reject", "queue", "apply_intent", "apply", "cancel", "resolve", "freeze", "unfreeze",
-  "expire", "void", "config", "auth_failures", "log"];
+  "expire", "void", "config", "session", "notify", "auth_failures", "log"];
+
+const records = (count) => `${count} record${count === 1 ? "" : "s"}`;
 
 function body(view) {
   const wanted = view.query.toLowerCase().split(/\s+/).filter(Boolean);
   const matches = (record) => { const text = JSON.stringify(record).toLowerCase(); return wanted.every((word) => text.includes(word)); };
   const found = (wanted.length ? view.records.filter(matches) : [...view.records]).reverse();
+  // What a plan is about is in the record of the plan.
+  const about = new Map(view.records.filter((record) => record.request && record.plan_id).map((record) => [record.plan_id, record.request]));
   return [
     h("h1", { tabindex: "-1" }, "Audit"),
-    h("section.chain", h("h2", "Chain"), h("p", `${view.head.seq} records; the newest has the hash `, h("code.hash", view.head.hash)),
+    h("section.chain", h("h2", "Chain"), h("p", `${records(view.head.seq)}; the newest has the hash `, h("code.hash", view.head.hash)),
       linked(view.records), checkpoint(view.checkpoint)),
     h("h2", "Records"), search(view),
-    h("p.muted", { role: "status" }, `${found.length} records from number ${view.from + 1} on`, wanted.length > 0 && ` with ${view.query}`),
-    h("ul.rows.records", found.slice(0, 500).map(row)), found.length > 500 && h("p.muted", "The newest 500 are shown: narrow the search."),
+    h("p.muted", { role: "status" }, records(found.length), found.length > 1 && `, numbers ${found.at(-1).seq} to ${found[0].seq}`,
+      wanted.length > 0 && ` with ${view.query}`, view.from > 0 && `; number ${view.from} and those before it are not looked through yet`),
+    h("ul.rows.records", found.slice(0, 500).map((record) => row(record, about))), found.length > 500 && h("p.muted", "The newest 500 are shown: narrow the search."),
     view.from > 0 && h("p", h("button", { type: "button", onclick: () => view.older() }, "Older records")),
   ];
 }
@@ -120,8 +125,9 @@ function checkpoint(note) {
     h("details", h("summary", "The checkpoint"), h("pre", block(note)), h("p.muted", "Root ", h("code.hash", t(root)))));
 }
 
-function row(record) {
-  const { request, result } = record;
+function row(record, about) {
+  const { result } = record;
+  const request = record.request ?? about.get(record.plan_id);
   const what = [request?.action, request?.target].filter(Boolean).join(" ");
   const outcome = [result?.status, result?.state, result?.code, result?.event].filter((word) => typeof word === "string").join(" ");
   return h("li", { "data-key": `r${record.seq}` },

@@ -29,12 +29,18 @@ const inWords = (row, name) => [
     : [h("del", show(row.from)), h("span.arrow", { "aria-label": "becomes", role: "img" }, " → "), h("ins", show(row.to))],
 ];
 
-/** The first changes in a line. */
-export function changeLine(list, { noop, calls }) {
+/** Whether what cannot be taken back destroys or interrupts something. */
+export const isFinal = (risk, changes) => risk === "high" || rowsOf(changes ?? []).some(goes);
+
+/** The first changes in a line; a machine that goes is named, with its disks. */
+export function changeLine(list, { noop, calls, name }) {
   if (noop) return "Changes nothing: all is as it would be afterwards.";
   if (!list.length) return `Sends ${calls} ${calls === 1 ? "call" : "calls"}; no setting changes.`;
   const more = list.length - 2;
-  return [list.slice(0, 2).map((row, i) => [i > 0 && ", ", inWords(row)]), more > 0 && ` and ${more} more`];
+  const deleted = list.some((row) => row.key === "exists" && goes(row));
+  const one = (row) => (deleted && goes(row) && row.from?.volume ? h("del", "with disk ", t(row.key), row.from.size && [" (", t(row.from.size), ")"])
+    : inWords(row, name && [t(name), " "]));
+  return [list.slice(0, 2).map((row, i) => [i > 0 && ", ", one(row)]), more > 0 && ` and ${more} more`];
 }
 
 /** All changes of what has that name, one below the other. */

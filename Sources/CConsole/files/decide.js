@@ -1,6 +1,6 @@
 // The panel beside a plan: approve, reject, apply, cancel.
 import { api } from "./api.js";
-import { field, h, notice, now, plain, reason as quote, say, t, when } from "./dom.js";
+import { counted, field, h, notice, now, plain, reason as quote, say, t, until } from "./dom.js";
 import { approvalText, available, passkeyProblem, signApproval } from "./passkey.js";
 import { awaitsMe, covers, isMe, may, owns, passkeys, state } from "./state.js";
 
@@ -19,14 +19,14 @@ const signedOnly = (plan) => ["signed", "hardware"].includes(plan.requires.assur
 
 export function decisionPanel(view) {
   const { plan } = view;
-  const count = plan.requires.approvals > 0 && h("p.muted", `${plan.approvals.length} of ${plan.requires.approvals} approvals`,
+  const count = plan.requires.approvals > 0 && h("p.muted", counted(plan),
     signedOnly(plan) && `, ${plan.requires.assurance === "hardware" ? "signed with a security key" : "signed"}`);
   switch (plan.state) {
   case "awaiting_approval":
     if (awaitsMe(plan)) return [h("h2", "Your decision"), count, decisionForm(view)];
     return [h("h2", "Waits for approval"), count, waiting(plan), applyDeclared(view), cancel(view)];
   case "approved":
-    return [h("h2", "Approved"), count, apply(view), cancel(view)];
+    return [h("h2", plan.requires.approvals > 0 ? "Approved" : "Ready"), count, apply(view), cancel(view)];
   case "denied":
     return [h("h2", "Denied"), h("p", t(plan.decision.reason), "."), h("p", "Nobody can apply this plan.")];
   default:
@@ -38,7 +38,10 @@ export function decisionPanel(view) {
 }
 
 function waiting(plan) {
-  if (isMe(plan.requester)) return h("p", "You asked for this; another person has to approve it.");
+  const { environment } = plan.request;
+  const open = plan.requires.approvals - plan.approvals.length;
+  if (isMe(plan.requester) && !state.session.shared) return h("p", "You asked for this; another person has to approve it: ",
+    open > 1 ? `${open} more people who may approve in ` : "anybody else who may approve in ", t(environment), " can decide.");
   if (plan.approvals.some((approval) => isMe(approval.approver))) return h("p", "Your approval counts. It waits for another person.");
   if (Date.parse(plan.expires_at) <= now()) return h("p", "It has expired.");
   if (!may("approve")) return h("p", "Your role does not approve plans.");
@@ -135,7 +138,7 @@ const frozen = (plan) => state.freezes.find((freeze) => !freeze.environment || f
 function apply(view) {
   const { plan } = view;
   if (plan.request.dry_run) return h("p", "A dry run: it changes nothing.");
-  if (!owns(plan.requester)) return h("p", t(plan.requester), " can apply it until it expires ", when(plan.expires_at), ".");
+  if (!owns(plan.requester)) return h("p", t(plan.requester), " can apply it until it expires ", until(plan.expires_at), ".");
   return h("form", { "data-key": "apply", onsubmit: (event) => send(event, view, {}) },
     frozen(plan) && notice("warn", h("p", "Changes are frozen: it cannot be applied now.")),
     h("div", { id: "apply-problem" }), h("div.actions", h("button.approve", "Apply now")),
@@ -145,7 +148,7 @@ function apply(view) {
 /** With the one shared token, who applies names the person that approved. */
 function applyDeclared(view) {
   const { plan } = view;
-  if (plan.requires.assurance !== "declared" || !may("change")) return null;
+  if (plan.requires.assurance !== "declared" || !state.session.shared || !owns(plan.requester)) return null;
   return h("form", { "data-key": "declared", onsubmit: (event) => send(event, view, { approved_by: event.target.by.value.trim() }) },
     field("Approved by", h("input", { name: "by", required: true, minlength: 3, maxlength: 128, autocomplete: "off" }),
       { hint: "The person who saw this plan and approved it. With the one shared token this is your declaration." }),

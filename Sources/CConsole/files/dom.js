@@ -1,37 +1,49 @@
 // Elements, and text from elsewhere that is shown as text.
 
-// Characters that are invisible or change the direction of what follows: shown by their number.
-const hidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u00a0\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb]|[\u{e0000}-\u{e0fff}]/gu;
+// Characters that are invisible, look like others or turn what follows around, all blanks but U+0020 among them: shown by their number.
+const hidden = /(?![\t\n ])[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Z}\u034f\u2800\u3164]/gu;
 const breaks = /[\t\n]/g;
 const spell = (c) => `⟨${c === "\n" ? "newline" : c === "\t" ? "tab" : "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
 
+const flat = (value) => (Array.isArray(value) ? value.map(flat).join(", ")
+  : value !== null && typeof value === "object" ? Object.entries(value).map(([name, part]) => `${name}=${flat(part)}`).join(", ")
+    : value === "" ? '""' : String(value));
+
+/** What stands for a value of JSON in a text. */
+const text = (value) => (value !== null && typeof value === "object" ? flat(value) : String(value));
+
 /** A value as one line without hidden characters: for attributes, titles and options. */
-export const plain = (value) => String(value).replace(hidden, spell).replace(breaks, spell);
+export const plain = (value) => text(value).replace(hidden, spell).replace(breaks, spell);
 
 function pieces(value, multiline) {
   const nodes = [];
   let end = 0;
-  const text = String(value);
-  const found = [...text.matchAll(hidden), ...(multiline ? [] : text.matchAll(breaks))].sort((a, b) => a.index - b.index);
+  const whole = text(value);
+  const found = [...whole.matchAll(hidden), ...(multiline ? [] : whole.matchAll(breaks))].sort((a, b) => a.index - b.index);
   for (const match of found) {
-    if (match.index > end) nodes.push(document.createTextNode(text.slice(end, match.index)));
+    if (match.index > end) nodes.push(document.createTextNode(whole.slice(end, match.index)));
     const escape = document.createElement("span");
     escape.className = "escape";
     escape.textContent = spell(match[0]);
     nodes.push(escape);
     end = match.index + match[0].length;
   }
-  if (end < text.length) nodes.push(document.createTextNode(text.slice(end)));
+  if (end < whole.length) nodes.push(document.createTextNode(whole.slice(end)));
   return nodes;
 }
+
+const handlers = ["onclick", "onsubmit", "oninput", "onchange"];
+// No other attribute is ever set: a value from elsewhere that gets here can make no handler, style or address.
+const allowed = new RegExp(`^(aria-[a-z]+|data-[a-z]+|auto(capitalize|complete)|checked|class|d|datetime|disabled|for|height|id|inputmode|max|maxlength
+min|minlength|name|novalidate|open|pattern|placeholder|points|preserveAspectRatio|required|role|rows|rx|scope|selected|spellcheck|start|step
+tabindex|title|type|viewBox|width)$`.replaceAll("\n", "|"));
 
 function build(element, props, children) {
   for (const [name, value] of Object.entries(props)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) element[name] = value;
+    if (handlers.includes(name)) { if (typeof value === "function") element[name] = value; }
     else if (name === "value") element.value = value;
-    else if (name === "multiline") continue;
-    else element.setAttribute(name, value === true ? "" : plain(value));
+    else if (allowed.test(name) || (name === "href" && String(value).startsWith("#"))) element.setAttribute(name, value === true ? "" : plain(value));
   }
   for (const child of children.flat(Infinity)) {
     if (child === undefined || child === null || child === false) continue;
@@ -56,25 +68,22 @@ export const h = (name, ...rest) => make((tag) => document.createElement(tag), n
 export const svg = (name, ...rest) => make((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag), name, rest);
 
 /** A name or another short text from elsewhere, isolated from what stands around it. */
-export const t = (value) => h("bdi", value);
+export const t = (value) => h("bdi", {}, text(value));
 
 /** A longer text from elsewhere that may have several lines. */
-export const block = (value) => h("bdi.block", { multiline: true }, value);
+export const block = (value) => h("bdi.block", { multiline: true }, text(value));
 
 /** A reason in a line of a list: its lines follow one another. */
-export const reason = (value) => h("q", h("bdi", { multiline: true }, value));
-
-const flat = (value) => (Array.isArray(value) ? value.map(flat).join(", ")
-  : value !== null && typeof value === "object" ? Object.entries(value).map(([name, part]) => `${name}=${flat(part)}`).join(", ")
-    : value === "" ? '""' : String(value));
+export const reason = (value) => h("q", h("bdi", { multiline: true }, text(value)));
 
 /** A value of JSON in one line. */
 export const show = (value) => (value === null || value === undefined ? h("span.none", "none") : t(flat(value) || "none"));
 
+/** A cell of a table; on a narrow screen, where a row is a card, it begins with the name of its column. */
+export const cell = (name, ...content) => h("td", { "data-label": name }, content);
+
 /** Names and values, one below the other. */
 export const pairList = (object) => h("dl.params", Object.entries(object).map(([name, value]) => [h("dt", t(name)), h("dd", show(value))]));
-
-const handlers = ["onclick", "onsubmit", "oninput", "onchange"];
 
 /** Makes the children of `parent` like `nodes`, and keeps elements that are there: focus, typed text and open details stay. */
 export function morph(parent, nodes) {
@@ -124,35 +133,47 @@ export function span(ms) {
   return s < 129600 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86400)} days`;
 }
 
-const relative = (at) => (at > now() ? `in ${span(at - now())}` : `${span(now() - at)} ago`);
-const clockTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+// What has happened is never shown as to come: the clocks of the agent and of this page are not quite the same.
+function relative(at, ahead) {
+  const rest = at - now();
+  if (ahead && rest >= 1000) return `in ${span(rest)}`;
+  return rest > -10_000 ? (ahead ? "now" : "just now") : `${span(rest)} ago`;
+}
+const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+// Some languages put blanks of their own into a time.
+const clockTime = (at) => format.format(at).replace(/\p{Zs}/gu, " ");
 
-/** A moment, as "3 min ago"; the exact time is its title. */
-export function when(date) {
+function moment(date, ahead) {
   const at = Date.parse(date);
   if (Number.isNaN(at)) return t(date ?? "");
-  return h("time", { datetime: date, title: clockTime.format(at) }, relative(at));
+  return h(ahead ? "time.ahead" : "time", { datetime: date, title: clockTime(at) }, relative(at, ahead));
 }
+
+/** A moment that has been, as "3 min ago"; the exact time is its title. */
+export const when = (date) => moment(date, false);
+
+/** A moment to come, as "in 3 min". */
+export const until = (date) => moment(date, true);
 
 /** A moment with date and time. */
 export function exact(date) {
   const at = Date.parse(date);
-  return Number.isNaN(at) ? t(date ?? "") : h("time.exact", { datetime: date }, clockTime.format(at));
+  return Number.isNaN(at) ? t(date ?? "") : h("time.exact", { datetime: date }, clockTime(at));
 }
 
 setInterval(() => {
   for (const time of document.querySelectorAll("time:not(.exact)")) {
-    const text = relative(Date.parse(time.dateTime));
-    if (time.textContent !== text) time.textContent = text;
+    const words = relative(Date.parse(time.dateTime), time.className === "ahead");
+    if (time.textContent !== words) time.textContent = words;
   }
 }, 10_000);
 
 // MARK: Parts that several pages use
 
 /** Says something to people who do not see the page; and shows it for a moment. */
-export function say(text) {
+export function say(message) {
   const region = document.getElementById("live");
-  region.textContent = plain(text);
+  region.textContent = plain(message);
   clearTimeout(say.timer);
   say.timer = setTimeout(() => { region.textContent = ""; }, 8000);
 }
@@ -174,9 +195,9 @@ export const select = (props, options, chosen) =>
 
 /** Words for machine names: `stop_vm` is "Stop VM". */
 export function words(name) {
-  const text = String(name).replace(/_/g, " ").replace(/\b(vm|ha|sdn|vnet|id)\b/g,
+  const spaced = String(name).replace(/_/g, " ").replace(/\b(vm|ha|sdn|vnet|id)\b/g,
     (word) => (word === "vnet" ? "VNet" : word.toUpperCase()));
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return spaced.charAt(0).toUpperCase() + spaced.slice(1);
 }
 
 const looks = {
@@ -184,7 +205,12 @@ const looks = {
   awaiting_approval: "warn", approved: "good", applied: "good", succeeded: "good", succeeded_with_warnings: "warn",
   denied: "bad", rejected: "bad", failed: "bad", unknown: "bad", running: "busy", queued: "calm", applying: "busy",
 };
-export const badge = (word, text) => h(`span.badge.${looks[word] ?? "calm"}`, text ?? words(word));
+export const badge = (word, text) => h(`span.badge.${looks[word] ?? "calm"}`, text || words(word));
+/** The state of a plan; what needed no approval has none. */
+export const standing = ({ state, requires }) => badge(state, state === "approved" && requires.approvals === 0 && "Ready");
+/** How many approvals there are. */
+export const counted = ({ approvals, requires }) => (requires.approvals === 0 ? "needs no approval"
+  : `${approvals.length} of ${requires.approvals} approval${requires.approvals === 1 ? "" : "s"}`);
 export const risk = (level) => badge(level, `${level} risk`);
 
 /** The address of a guest's or a node's page; null if there is none for this target. */

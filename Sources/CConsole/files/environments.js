@@ -1,12 +1,24 @@
 // Environments with their nodes and guests.
 import { get } from "./api.js";
-import { badge, bytes, h, meter, notice, select, span, t, when } from "./dom.js";
+import { badge, bytes, cell, h, meter, notice, select, span, t, when } from "./dom.js";
 import { may } from "./state.js";
 
 const most = 300;
 const fields = "name,status,node,tags,cpu,mem,maxcpu,maxmem,uptime,template,lock";
 
 export const targetOf = (guest) => `${guest.type === "lxc" ? "lxc" : "vm"}/${guest.vmid}`;
+
+/** The name of a guest, as the inventory has it; null for other targets, or if that cannot be read. */
+export async function nameOf(environment, target) {
+  if (!/^(vm|lxc)\//.test(target)) return null;
+  try {
+    const { result } = await get(`/v1/inventory?environment=${encodeURIComponent(environment)}&fields=name`);
+    return result.data.find((guest) => targetOf(guest) === target)?.name ?? null;
+  } catch (problem) {
+    if (problem.status === 401) throw problem;
+    return null;
+  }
+}
 
 export default async function environments(page) {
   const [chosen] = page.parts;
@@ -93,7 +105,7 @@ function guestList(view, chosen) {
         [["", "all"], ["running", "running"], ["stopped", "stopped"], ["paused", "paused"]], view.only))),
     h("p.muted", { role: "status" }, found.length === view.guests.length ? `${found.length} guests`
       : `${found.length} of ${view.guests.length} guests`, found.length > most && `; the first ${most} are shown`),
-    h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Guests" }, h("table.guests",
+    h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Guests" }, h("table.guests.stack",
       h("thead", h("tr", ["Guest", "State", ...(chosen ? [] : ["Environment"]), "Node", "CPU", "Memory",
         "Tags"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", shown.map((guest) => guestRow(guest, chosen))))),
@@ -105,11 +117,11 @@ function guestRow(guest, chosen) {
   return h("tr", { "data-key": `${guest.environment}/${targetOf(guest)}` },
     h("th", { scope: "row" }, h("a", { href: `#/environments/${guest.environment}/${targetOf(guest)}` },
       t(guest.name ?? targetOf(guest))), " ", h("span.id", t(targetOf(guest)))),
-    h("td", badge(running ? "approved" : "calm", t(guest.status)),
+    cell("State", badge(running ? "approved" : "calm", t(guest.status)),
       running && guest.uptime > 0 && h("span.muted", ` ${span(guest.uptime * 1000)}`), guest.template === 1 && h("span.muted", " template"),
       guest.lock && [" ", badge("medium", ["locked: ", t(guest.lock)])]),
-    !chosen && h("td", t(guest.environment)), h("td", t(guest.node)),
-    h("td", running && meter("CPU", guest.cpu)),
-      h("td", running && [meter("Memory", guest.mem / guest.maxmem), h("span.muted", ` ${bytes(guest.maxmem)}`)]),
-    h("td", String(guest.tags ?? "").split(";").filter(Boolean).map((tag) => [h("span.tag", t(tag)), " "])));
+    !chosen && cell("Environment", t(guest.environment)), cell("Node", t(guest.node)),
+    cell("CPU", running && meter("CPU", guest.cpu)),
+      cell("Memory", running && [meter("Memory", guest.mem / guest.maxmem), h("span.muted", ` ${bytes(guest.maxmem)}`)]),
+    cell("Tags", String(guest.tags ?? "").split(";").filter(Boolean).map((tag) => [h("span.tag", t(tag)), " "])));
 }

@@ -17,9 +17,9 @@ function control(name, schema, given) {
   }
 }
 
-const hints = { array: "One on each line.", object: "As JSON." };
-const hint = (schema) => [schema.description && schema.description.charAt(0).toUpperCase() + schema.description.slice(1),
-  hints[schema.type],
+// A description may be the form of a value, which is shown as it has to be typed.
+const hints = { array: "one on each line", object: "as JSON" };
+const hint = (schema) => [schema.description, hints[schema.type],
   schema.minimum !== undefined && schema.maximum !== undefined && `${schema.minimum} to ${schema.maximum}`].filter(Boolean).join(" · ");
 
 /** What was typed, as the schema's type. What it does not understand is sent as it is: the agent says what is wrong. */
@@ -76,6 +76,7 @@ async function submit(event, { action, environment, target, place }) {
   for (const old of form.querySelectorAll(".error")) old.remove();
   for (const element of form.querySelectorAll("[aria-invalid]")) element.removeAttribute("aria-invalid");
   place.replaceChildren();
+  place.dataset.empty = String(!Object.keys(params).length);
   const button = event.submitter ?? form.querySelector("button");
   button.disabled = true;
   try {
@@ -89,22 +90,36 @@ async function submit(event, { action, environment, target, place }) {
   }
 }
 
-/** Puts each error beside its field. */
+/** The agent's words about a field, without the lists of all other fields. */
+const inWords = (detail) => detail.replace(/^\/params\/[^:]*: /, "").replace(/^is missing; expected /, "needed, ")
+  .replace(/^unknown key; known here: .*/s, "there is no such setting here");
+
+/** Puts each error beside its field, and names the fields. */
 function showErrors(form, problem, place) {
   let first = null;
-  for (const { pointer, detail } of problem.body?.errors ?? []) {
-    const name = pointer.split("/")[2]?.replace(/~1/g, "/").replace(/~0/g, "~");
-    const holder = form.querySelector(`[data-field="${CSS.escape(name ?? "")}"]`);
+  const errors = problem.body?.errors ?? [];
+  const found = [];
+  if (place.dataset.empty === "true" && errors.some(({ detail }) => /^is missing; expected one of .*,/.test(detail))) {
+    place.replaceChildren(notice("bad", h("p", "Nothing is filled in: give at least one setting.")));
+    form.querySelector("[data-field]")?.closest("details")?.setAttribute("open", "");
+    return form.querySelector("[data-field] :is(input, textarea, select)")?.focus();
+  }
+  for (const { pointer, detail } of errors) {
+    const name = pointer.startsWith("/params/") ? pointer.split("/")[2].replace(/~1/g, "/").replace(/~0/g, "~") : "";
+    const holder = form.querySelector(`[data-field="${CSS.escape(name)}"]`) ?? (name && form.querySelector("[data-field='*']"));
+    found.push(`${name || pointer.slice(1) || "request"}: ${inWords(detail)}`);
     if (!holder) continue;
     const element = holder.querySelector("input, textarea, select");
     holder.closest("details")?.setAttribute("open", "");
     const id = `${element.id}-error`;
     element.setAttribute("aria-invalid", "true");
     element.setAttribute("aria-describedby", `${element.id}-hint ${id}`);
-    holder.append(h("p.error", { id }, detail.replace(/^\/params\/[^:]*: /, "")));
+    holder.append(h("p.error", { id }, holder.dataset.field === "*" && `${name}: `, inWords(detail)));
     first ??= element;
   }
-  place.replaceChildren(notice("bad", h("p", problem.message)));
-  (first ?? place).focus();
+  const most = 4;
+  place.replaceChildren(notice("bad", !found.length ? h("p", problem.message) : found.length === 1 ? h("p", found[0])
+    : h("ul", found.slice(0, most).map((line) => h("li", line)), found.length > most && h("li", `and ${found.length - most} more`))));
+  return (first ?? place).focus();
 }
 

@@ -1,6 +1,6 @@
 // Freezes: what is frozen, setting and lifting one.
 import { api, bus } from "./api.js";
-import { exact, field, h, notice, reason, say, select, t, when } from "./dom.js";
+import { exact, field, h, notice, reason, say, select, t, until } from "./dom.js";
 import { environmentNames } from "./plans.js";
 import { isMe, loadFreezes, may, state } from "./state.js";
 
@@ -32,7 +32,7 @@ function body(view, names) {
       freezes.map((freeze) => h("li", { "data-key": freeze.id ?? "file" },
       h("strong", freeze.environment ? t(freeze.environment) : "Everything"), " by ", t(freeze.by),
         freeze.reason && [": ", reason(freeze.reason)],
-      h("p.muted", "since ", exact(freeze.set_at), freeze.ends_at ? [" · ends ", when(freeze.ends_at)] : " · until it is lifted"),
+      h("p.muted", "since ", exact(freeze.set_at), freeze.ends_at ? [" · ends ", until(freeze.ends_at)] : " · until it is lifted"),
       freeze.id ? (may("unfreeze") || (isMe(freeze.by) && may("freeze"))) && lift(view, freeze) : h("p",
         "Set by a file on the agent's machine: remove the file to lift it.")))),
   ];

@@ -1,7 +1,7 @@
 // What awaits the person who looks: riskiest and oldest first.
 import { bus, get } from "./api.js";
-import { badge, h, reason, risk, t, when, words } from "./dom.js";
-import { changeLine, rowsOf } from "./changes.js";
+import { badge, counted, h, reason, risk, t, until, when, words } from "./dom.js";
+import { changeLine, isFinal, rowsOf } from "./changes.js";
 import { isMe, loadInbox, may, owns, state } from "./state.js";
 
 const details = new Map();
@@ -60,22 +60,27 @@ function body() {
 
 const short = (plans) => h("ul.rows", plans.map((plan) => h("li", { "data-key": plan.plan_id },
   h("a", { href: `#/plans/${plan.plan_id}` }, title(plan)), " ", risk(plan.decision.risk_level), " ",
-  h("span.muted", `${plan.approvals.length} of ${plan.requires.approvals} approvals · expires `, when(plan.expires_at)))));
+  h("span.muted", counted(plan), " · expires ", until(plan.expires_at)))));
 
 export const title = (plan) => [
   words(plan.request.action), " ",
   plan.summary?.name ? [t(plan.summary.name), " ", h("span.id", t(plan.request.target))] : t(plan.request.target),
 ];
 
+/** What a plan without undo is marked with. */
+export const noUndo = (level, changes) => (isFinal(level, changes) ? badge("high", "cannot be taken back") : badge("calm", "no undo"));
+
 function card(plan) {
   const detail = details.get(plan.plan_id);
   const { request, summary, decision } = plan;
+  const warnings = detail?.preview.checks.filter((check) => check.level === "warn").length ?? 0;
   return h(`li.card.${decision.risk_level}`, { "data-key": plan.plan_id },
-    h("div.badges", risk(decision.risk_level), summary.irreversible && badge("high", "cannot be taken back"),
-      plan.requires.approvals > 1 && badge("calm", `${plan.approvals.length} of ${plan.requires.approvals} approvals`)),
+    h("div.badges", risk(decision.risk_level), summary.irreversible && noUndo(decision.risk_level, detail?.preview.changes),
+      warnings > 0 && badge("medium", warnings === 1 ? "1 warning" : `${warnings} warnings`),
+      plan.requires.approvals > 1 && badge("calm", counted(plan))),
     h("h2", h("a", { href: `#/plans/${plan.plan_id}` }, title(plan))),
     h("p.where", t(request.environment), summary.node && [" · ", t(summary.node)]),
-    h("p.change", detail ? changeLine(rowsOf(detail.preview.changes), summary) : `${summary.changes} changes, ${summary.calls} calls`),
+    h("p.change", detail ? changeLine(rowsOf(detail.preview.changes), { ...summary, name: summary.name ?? request.target }) : `${summary.changes} changes, ${summary.calls} calls`),
     h("p.why", t(plan.requester), request.reason ? [": ", reason(request.reason)] : " gave no reason"),
-    h("p.muted", "asked ", when(plan.created_at), " · expires ", when(plan.expires_at)));
+    h("p.muted", "asked ", when(plan.created_at), " · expires ", until(plan.expires_at)));
 }

@@ -1,6 +1,6 @@
 // One operation: progress, log, outcome.
 import { api, get } from "./api.js";
-import { badge, block, exact, field, h, notice, say, show, t, targetHash, when, words } from "./dom.js";
+import { badge, block, exact, field, h, notice, plain, say, show, t, targetHash, when, words } from "./dom.js";
 import { isOpen, progress } from "./operations.js";
 import { covers, may, owns } from "./state.js";
 
@@ -9,10 +9,12 @@ const longest = 5000;
 export default async function operationPage(page) {
   const [id] = page.parts;
   const view = { operation: null, lines: [], total: 0, start: 0, message: null };
-  view.draw = () => page.draw(`${words(view.operation.action)} ${view.operation.target}`, ...body(view));
+  view.draw = () => page.draw(`${words(view.operation.action)} ${plain(view.name ?? view.operation.target)}`, ...body(view));
   view.load = async () => {
     const before = view.operation?.state;
     view.operation = await get(`/v1/operations/${id}`);
+    // What its machine was called when it was asked for.
+    view.name ??= await get(`/v1/plans/${view.operation.plan_id}`).then((plan) => plan.preview.observed?.name ?? "", () => "");
     await readLog(id, view);
     view.draw();
     if (before && before !== view.operation.state) say(`The operation is ${view.operation.state.replace(/_/g, " ")}.`);
@@ -58,7 +60,8 @@ function body(view) {
   const href = targetHash(operation.environment, operation.target);
   return [
     h("header.page", h("div.badges", badge(operation.state), operation.code && h("code", operation.code)),
-      h("h1", { tabindex: "-1" }, words(operation.action), " ", t(operation.target)),
+      h("h1", { tabindex: "-1" }, words(operation.action), " ", view.name ? [t(view.name), " ", h("span.id", t(operation.target))]
+        : t(operation.target)),
       h("p.where", href ? h("a", { href }, t(operation.target)) : t(operation.target), " in ", t(operation.environment),
         " · asked by ", t(operation.requester), " · ",
         h("a", { href: `#/plans/${operation.plan_id}` }, "its plan"))),
@@ -89,7 +92,7 @@ const stepBadge = ({ state }, operation) => (state === "done" ? badge("succeeded
 
 function log(view) {
   if (view.logProblem && !view.lines.length) return h("p.muted", t(view.logProblem));
-  if (!view.lines.length) return h("p.muted", "There is no log yet.");
+  if (!view.lines.length) return h("p.muted", isOpen(view.operation) ? "There is no log yet." : "There is no log.");
   return [view.start > 0 && h("p.muted", `${view.start} earlier lines are not shown.`),
     h("div.log", { tabindex: "0", role: "region", "aria-label": "Log of the task" },
       h("ol", { start: view.start + 1 }, view.lines.map((line) => h("li", t(line)))))];

@@ -1,9 +1,10 @@
 // One plan: what it would do, and the decision about it.
 import { bus, get } from "./api.js";
-import { badge, block, exact, h, notice, now, pairList, plain, reason, risk, say, show, t, targetHash, when, words } from "./dom.js";
-import { changeList, rowsOf } from "./changes.js";
+import { badge, block, exact, h, notice, now, pairList, plain, reason, risk, say, show, standing, t, targetHash, until, when, words } from "./dom.js";
+import { changeList, isFinal, rowsOf } from "./changes.js";
 import { decisionPanel } from "./decide.js";
-import { may } from "./state.js";
+import { noUndo } from "./inbox.js";
+import { awaitsMe, may, owns } from "./state.js";
 
 const ends = {
   approved: "It is approved.", rejected: "It was rejected.", cancelled: "It was cancelled.", expired: "It has expired.",
@@ -57,7 +58,10 @@ function changedMessage(before, plan, mine) {
   const who = before.state === "awaiting_approval" && latest && ["awaiting_approval", "approved", "rejected"].includes(plan.state)
     ? () => [t(latest.approver), plan.rejection ? " rejected this plan. " : " approved this plan. "] : null;
   const what = plan.state === "awaiting_approval" ? "It waits for another approval." : ends[plan.state];
-  return () => notice("warn", h("p", h("strong", "This plan has changed while you looked at it. "), who?.(), what));
+  // An approval is what the one who asked has waited for.
+  const good = owns(plan.requester) && who && !plan.rejection;
+  return () => notice(good ? "good" : "warn", h("p", !good && h("strong", "This plan has changed while you looked at it. "), who?.(),
+    good && plan.state === "approved" ? "You can apply it now." : what));
 }
 
 const nameOf = (plan) => plan.preview.observed?.name ?? plan.request.target;
@@ -70,17 +74,17 @@ function body(view) {
   const live = ["awaiting_approval", "approved"].includes(plan.state);
   return [
     h("header.page",
-      h("div.badges", badge(plan.state), risk(decision.risk_level), preview.irreversible && badge("high", "cannot be taken back"),
+      h("div.badges", standing(plan), risk(decision.risk_level), preview.irreversible && noUndo(decision.risk_level, preview.changes),
         request.dry_run && badge("calm", "dry run")),
       h("h1", { tabindex: "-1" }, words(request.action), " ", t(nameOf(plan))),
       h("p.where", href ? h("a", { href }, t(request.target)) : t(request.target), " in ", t(request.environment),
         observed.node && [" on ", t(observed.node)],
         observed.status && [" · ", t(observed.status)], observed.lock && [" · locked (", t(observed.lock), ")"],
-          live && [" · expires ", when(plan.expires_at)])),
+          live && [" · expires ", until(plan.expires_at)])),
     h("div", { id: "message", tabindex: "-1", "aria-live": "assertive" }, view.message?.()),
     h("div.plan",
       h("div.facts", what(plan), asked(plan), reaches(plan), checks(preview), calls(preview), found(observed), history(plan),
-        plan.state === "awaiting_approval" && h("p.jump", h("a", { href: "#decision", onclick: jump }, "Decide"))),
+        awaitsMe(plan) && h("p.jump", h("a", { href: "#decision", onclick: jump }, "Decide"))),
       h("aside", { id: "decision", "aria-label": "Decision" }, decisionPanel(view))),
   ];
 }
@@ -105,8 +109,9 @@ function what(plan) {
     preview.undo
       ? [h("p", h("strong", preview.irreversible ? "An undo does not bring back what this is about. " : "Can be taken back: "),
         preview.irreversible && "Part of it: ", request(preview.undo)), leaves && [h("p", "The undo leaves:"), leaves]]
-      : preview.irreversible ? [notice("bad final", h("p", h("strong", "Cannot be taken back."), " Nothing brings this back.")), leaves]
-        : [plan.state !== "denied" && h("p", "There is no single request that takes this back."), leaves]);
+      : [preview.irreversible && isFinal(plan.decision.risk_level, preview.changes)
+        ? notice("bad.final", h("p", h("strong", "Cannot be taken back."), " Nothing brings this back."))
+        : plan.state !== "denied" && !preview.noop && h("p", "There is no undo for this."), leaves]);
 }
 
 const pairs = (params) => Object.entries(params ?? {}).map(([name, value]) => [" ", h("code", t(name), "=", show(value))]);

@@ -1,6 +1,6 @@
 // All plans, newest first.
 import { get } from "./api.js";
-import { badge, h, reason, risk, select, t, when } from "./dom.js";
+import { badge, h, reason, risk, select, standing, t, when } from "./dom.js";
 import { title } from "./inbox.js";
 
 const states = ["awaiting_approval", "approved", "applying", "applied", "failed", "unknown", "denied", "rejected", "cancelled",
@@ -8,7 +8,7 @@ const states = ["awaiting_approval", "approved", "applying", "applied", "failed"
 
 /** Rows for a list of plans. */
 export const planRows = (plans) => h("ul.rows", plans.map((plan) => h("li", { "data-key": plan.plan_id },
-  h("a", { href: `#/plans/${plan.plan_id}` }, title(plan)), " ", badge(plan.state), " ", risk(plan.decision.risk_level),
+  h("a", { href: `#/plans/${plan.plan_id}` }, title(plan)), " ", standing(plan), " ", risk(plan.decision.risk_level),
     plan.request.dry_run && [" ", badge("calm", "dry run")],
   h("p.muted", t(plan.request.environment), plan.summary.node && [" · ", t(plan.summary.node)], " · ", t(plan.requester), " ",
     when(plan.created_at), plan.request.reason && [" · ", reason(plan.request.reason)]))));

@@ -1,7 +1,8 @@
 // The rules in force, and what they would say.
 import { actions, api, get } from "./api.js";
-import { badge, field, h, notice, risk, select, show, t, words } from "./dom.js";
+import { badge, cell, field, h, notice, risk, select, show, t, words } from "./dom.js";
 import { changeLine, rowsOf } from "./changes.js";
+import { noUndo } from "./inbox.js";
 import { environmentNames } from "./plans.js";
 
 export default async function policyPage(page) {
@@ -27,10 +28,11 @@ function body(view) {
     h("section", h("h2", "Rules in force"), rules(view.policy)),
     h("section", h("h2", "What actions ask for by themselves"),
       h("details", h("summary", `${view.catalogue.length} actions`),
-      h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Actions" }, h("table",
+      h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Actions" }, h("table.stack",
       h("thead", h("tr", ["Action", "Risk", "Approval", "Because it"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", view.catalogue.map((action) => h("tr", h("th", { scope: "row" }, h("code", action.name)),
-        h("td", risk(action.risk_level)), h("td", action.requires_approval ? "needed" : "not needed"), h("td", action.reason)))))))),
+        cell("Risk", risk(action.risk_level)), cell("Approval", action.requires_approval ? "needed" : "not needed"),
+          cell("Because it", action.reason)))))))),
   ];
 }
 
@@ -78,12 +80,13 @@ function answer({ answer: plan, catalogue }) {
   const own = catalogue.find((action) => action.name === request.action);
   const matched = decision.rules.filter((rule) => rule !== "base:dry_run");
   return h("div.card", h("div.badges", decision.allowed ? badge("approved", "possible") : badge("denied", "denied"),
-    risk(decision.risk_level), preview.irreversible && badge("high", "cannot be taken back")),
+    risk(decision.risk_level), preview.irreversible && noUndo(decision.risk_level, preview.changes)),
     h("h3", words(request.action), " ", t(preview.observed?.name ?? request.target)),
     !decision.allowed ? h("p", t(decision.reason), ".") : h("p",
       own?.requires_approval ? "The action itself needs an approval" : "The action itself needs no approval",
       "; rules that matched may ask for more."),
-    h("p.change", changeLine(rowsOf(preview.changes), { noop: preview.noop, calls: preview.calls.length })),
+    h("p.change", changeLine(rowsOf(preview.changes), { noop: preview.noop, calls: preview.calls.length,
+      name: preview.observed?.name ?? request.target })),
     h("p", "Rules: ", matched.map((rule) => [h("code", t(rule)), " "])),
     h("p", h("a", { href: `#/plans/${plan.plan_id}` }, "All of it")));
 }

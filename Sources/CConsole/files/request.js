@@ -1,6 +1,7 @@
 // Asking for a change: choosing an action and its target, then the form of its parameters.
 import { actions } from "./api.js";
 import { field, h, notice, select, t, targetHash, words } from "./dom.js";
+import { nameOf } from "./environments.js";
 import { actionForm } from "./forms.js";
 import { environmentNames } from "./plans.js";
 
@@ -19,7 +20,9 @@ export default async function requestPage(page) {
     return page.draw("Ask for a change", h("h1", { tabindex: "-1" }, "Ask for a change"), chooser(catalogue, names, environment, target));
   }
   const href = targetHash(environment, target);
-  return page.draw(words(name), h("h1", { tabindex: "-1" }, words(name), " ", t(target)),
+  const machine = await nameOf(environment, target);
+  return page.draw(words(name), h("h1", { tabindex: "-1" }, words(name), " ", machine && [t(machine), " "],
+    machine ? h("span.id", t(target)) : t(target)),
     h("p.where", href ? h("a", { href }, t(target)) : t(target), " in ", h("a", { href: `#/environments/${environment}` }, t(environment))),
     actionForm(action, environment, target, page.query));
 }

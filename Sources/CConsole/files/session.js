@@ -14,10 +14,13 @@ export function drawSignIn(main, message, done) {
     if (busy) return;
     busy = true;
     place.replaceChildren();
+    let body;
     try {
-      done(await api("POST", "/v1/session", await make()));
+      body = await make();
+      done(await api("POST", "/v1/session", body));
     } catch (problem) {
-      const text = problem.status === 401 ? "The agent does not accept this. Check it, or ask the person who runs the agent."
+      const text = problem.status === 401 && body?.code ? "The agent does not accept this code. A code is good once, and for ten minutes. Get another with proxmox-agent sign-in-code; make run prints new ones when it starts."
+        : problem.status === 401 ? "The agent does not accept this. Check it, or ask the person who runs the agent."
         : problem.status === undefined ? passkeyProblem(problem) : problem.message;
       place.replaceChildren(notice("bad", h("p", text)));
     } finally {

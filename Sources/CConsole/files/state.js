@@ -7,8 +7,8 @@ export const state = { session: null, inbox: [], freezes: [] };
 export const may = (right) => state.session?.rights?.includes(right) ?? false;
 export const isMe = (principal) => principal?.toLowerCase() === state.session?.principal.toLowerCase();
 
-/** Whether the caller may apply or cancel what this requester asked for; holders of the one shared token are one principal. */
-export const owns = (requester) => may("change") && (state.session.shared || isMe(requester));
+/** Whether the caller may apply or cancel what this requester asked for. */
+export const owns = (requester) => may("change") && isMe(requester);
 
 /** Whether the caller's rights hold in an environment. */
 export const covers = (environment) => !state.session?.environments || !environment || state.session.environments.includes(environment);
