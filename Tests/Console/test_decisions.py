@@ -207,9 +207,12 @@ def test_from_a_plan_to_its_records(agent, person):
     records = otto.page.locator("ul.records > li")
     expect(records).to_have_count(2)
     assert [text.split()[1] for text in records.all_inner_texts()] == ["approve", "plan"]
+    for record in records.all():
+        expect(record.locator("summary")).to_contain_text("stop_vm vm/102")
     otto.page.get_by_label("Kind").select_option("approve")
     expect(records).to_have_count(1)
     expect(records).to_contain_text("alice")
+    expect(otto.page.get_by_role("status").filter(has_text="record")).to_have_text("1 record")
 
 
 def test_the_rules_in_force_are_shown(agent, person):
@@ -221,3 +224,64 @@ def test_the_rules_in_force_are_shown(agent, person):
     agent.config["policy"]["rules"].append({"id": "new-one", "effect": "deny", "targets": ["vm/103"]})
     agent.reload()
     expect(rules.filter(has_text="new-one")).to_contain_text("vm/103")
+
+
+def test_the_hints_of_a_form_are_as_they_have_to_be_typed(agent, person):
+    otto = person().sign_in("otto")
+    otto.go("#/request?environment=home&target=vm/101&action=configure_vm").heading("Configure VM nas vm/101")
+    expect(otto.page.get_by_role("main")).to_contain_text("order=,up=,down=")
+    expect(otto.page.get_by_role("main")).to_contain_text("network,disk,usb,memory,cpu")
+    expect(otto.page.get_by_role("main")).to_contain_text("in home")
+
+
+def test_a_form_with_nothing_in_it_says_one_sentence(agent, person):
+    otto = person().sign_in("otto")
+    otto.go("#/request?environment=home&target=vm/101&action=configure_vm").heading("Configure VM")
+    otto.page.get_by_role("button", name="Make a plan").click()
+    expect(otto.page.locator("#form-problem")).to_have_text("Nothing is filled in: give at least one setting.")
+    expect(otto.page.locator("[data-field] :focus")).to_have_count(1)
+
+
+def test_errors_name_the_field_and_are_short(agent, person):
+    otto = person().sign_in("otto")
+    otto.go("#/request?environment=home&target=vm/101&action=backup_vm").heading("Backup VM")
+    otto.page.get_by_role("button", name="Make a plan").click()
+    expect(otto.page.locator("#form-problem")).to_have_text("storage: needed, where the backup goes")
+    expect(otto.page.get_by_label("storage")).to_be_focused()
+    otto.go("#/request?environment=home&target=vm/101&action=configure_vm").heading("Configure VM")
+    otto.page.locator("summary").click()
+    otto.page.get_by_label("Devices").fill("net0=virtio,bridge=vmbr0\nnothing7=1")
+    otto.page.get_by_role("button", name="Make a plan").click()
+    expect(otto.page.locator("#form-problem")).to_have_text("nothing7: there is no such setting here")
+    expect(otto.page.get_by_label("Devices")).to_be_focused()
+
+
+def test_the_one_who_asked_hears_good_news_and_has_no_button_to_decide(agent, person):
+    plan = agent.plan("stop_vm", "vm/102", who="otto")
+    otto = person().sign_in("otto").open_plan(plan)
+    expect(otto.decision).to_contain_text("anybody else who may approve in home can decide")
+    expect(otto.page.get_by_role("link", name="Decide")).to_have_count(0)
+    expect(otto.page.get_by_label("Approved by")).to_have_count(0)
+    expect(otto.page.locator("#link")).to_have_text("Live")
+    agent.decide("alice", plan)
+    message = otto.page.locator("#message .notice")
+    expect(message).to_have_class("notice good")
+    expect(message).to_have_text("alice approved this plan. You can apply it now.")
+
+
+def test_no_undo_is_red_only_where_something_is_lost(agent, person):
+    alice = person().sign_in("alice")
+    for plan, is_final in [(agent.plan("delete_vm", "vm/103"), True), (agent.plan("reboot_vm", "vm/101"), False),
+                           (agent.plan("backup_vm", "vm/101", storage="local"), False)]:
+        alice.open_plan(plan)
+        expect(alice.page.locator(".notice.final")).to_have_count(int(is_final))
+        expect(alice.page.get_by_text("There is no undo for this.")).to_have_count(int(not is_final))
+
+
+def test_a_plan_that_needs_no_approval_is_ready(agent, person):
+    plan = agent.plan("start_vm", "vm/103")
+    carol = person().sign_in("carol").open_plan(plan)
+    expect(carol.page.locator(".badges")).to_contain_text("Ready")
+    expect(carol.decision.get_by_role("heading")).to_have_text("Ready")
+    carol.go("#/plans").heading("Plans")
+    expect(carol.page.get_by_role("listitem").filter(has_text="Start VM sandbox")).to_contain_text("Ready")

@@ -118,3 +118,27 @@ def test_when_somebody_else_signs_in_no_window_stays_behind(agent, person):
     other.keyboard.press("Enter")
     expect(other.locator("#nav")).to_contain_text("Signed in as bob")
     expect(alice.page.locator("#nav")).to_contain_text("Signed in as bob")
+
+
+def test_a_card_says_what_is_deleted_and_what_to_look_at(agent, person):
+    agent.plan("delete_vm", "vm/103")
+    alice = person().sign_in("alice")
+    card = alice.page.locator("ul.cards > li")
+    expect(card).to_contain_text("sandbox is deleted, with disk scsi0 (32G)")
+    expect(card.locator(".badges")).to_contain_text("1 warning")
+    expect(card).to_contain_text("asked just now")
+    stripe = card.evaluate("card => getComputedStyle(card).borderInlineStartColor")
+    card.hover()
+    alice.page.wait_for_function("() => document.querySelector('ul.cards > li').matches(':hover')")
+    assert card.evaluate("card => getComputedStyle(card).borderInlineStartColor") == stripe
+
+
+def test_what_the_page_asks_for_by_itself_keeps_no_session_alive(agent, person):
+    otto = person().sign_in("otto")
+    otto.go("#/audit").heading("Audit")
+    is_background = lambda request: request.headers.get("x-background") == "1"
+    with otto.page.expect_request(lambda request: "/v1/audit/head" in request.url and is_background(request), timeout=25_000):
+        pass
+    with otto.page.expect_request("**/v1/plans*") as asked:
+        otto.page.get_by_role("link", name="Plans").click()
+    assert not is_background(asked.value)

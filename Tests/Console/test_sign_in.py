@@ -102,4 +102,4 @@ def test_a_code_signs_in_once(agent, person):
         somebody.page.keyboard.press("Enter")
         if somebody is alice:
             expect(alice.page.locator("#nav")).to_contain_text("Signed in as alice")
-    expect(other.page.get_by_role("alert")).to_contain_text("does not accept")
+    expect(other.page.get_by_role("alert")).to_contain_text("good once, and for ten minutes. Get another with proxmox-agent sign-in-code")
