@@ -124,7 +124,7 @@ struct NoticeWriter {
             facts: (plan.map(subject) ?? [])
                 + [
                     Notice.Fact("Outcome", words),
-                    settled ? Self.who("Settled by", event) : nil,
+                    settled ? Self.doer("Settled by", of: event) : nil,
                     event.details["code"]?.string.map { Notice.Fact("Code", $0) },
                     message.map { Notice.Fact("Message", $0, .guest) },
                     outcome == .unknown
@@ -144,7 +144,7 @@ struct NoticeWriter {
             .freeze, at: event.at.date, environment: event.environment.flatMap(EnvironmentName.init),
             title: isSet ? "Frozen: \(place); no change starts" : "No longer frozen: \(place)",
             facts: [
-                Self.who(isSet ? "Set by" : "Lifted by", event),
+                Self.doer(isSet ? "Set by" : "Lifted by", of: event),
                 event.details["reason"]?.string.map { Notice.Fact("Reason", $0, .caller) },
                 isSet ? Notice.Fact("Until", event.details["ends_at"]?.string ?? "it is lifted") : nil,
                 event.details["freeze_id"]?.string.map { Notice.Fact("Freeze", $0) },
@@ -182,7 +182,7 @@ struct NoticeWriter {
         Notice.Fact(name, caller.actor, caller.isShared && caller.label != nil ? .caller : .agent)
     }
 
-    private static func who(_ name: String, _ event: AgentEvent) -> Notice.Fact {
+    private static func doer(_ name: String, of event: AgentEvent) -> Notice.Fact {
         Notice.Fact(name, event.actor ?? "", event.isLabel ? .caller : .agent)
     }
 }
