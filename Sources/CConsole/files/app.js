@@ -136,6 +136,7 @@ async function signIn(message) {
 function drawLink(link) {
   const words = { live: "Live", lost: "Reconnecting …", none: "" };
   const element = document.getElementById("link");
+  if (link === "lost" && element.className !== link) say("The connection to the agent is lost. What you see may be old.");
   element.className = link;
   element.textContent = words[link];
 }

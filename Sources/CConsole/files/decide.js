@@ -40,7 +40,9 @@ export function decisionPanel(view) {
 function waiting(plan) {
   const { environment } = plan.request;
   const open = plan.requires.approvals - plan.approvals.length;
-  if (isMe(plan.requester) && !state.session.shared) return h("p", "You asked for this; another person has to approve it: ",
+  if (state.session.shared) return plan.requires.assurance !== "declared"
+    && h("p", "It takes an approval by a principal with a token of their own, which the shared token is not.");
+  if (isMe(plan.requester)) return h("p", "You asked for this; another person has to approve it: ",
     open > 1 ? `${open} more people who may approve in ` : "anybody else who may approve in ", t(environment), " can decide.");
   if (plan.approvals.some((approval) => isMe(approval.approver))) return h("p", "Your approval counts. It waits for another person.");
   if (Date.parse(plan.expires_at) <= now()) return h("p", "It has expired.");
