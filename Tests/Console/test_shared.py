@@ -17,7 +17,7 @@ def agent(tmp_path, monkeypatch):
         del agent.config["principals"]
         agent.tokens = {"operator": TOKEN}
         agent.environment("home")
-        agent.config["environments"][0]["accept_declared_approvals"] = True
+        agent.config["accept_declared_approvals"] = True
         yield agent.start()
     finally:
         agent.end()
