@@ -130,3 +130,25 @@ def test_on_a_phone_it_is_found_understood_and_approved(agent, person):
     page.get_by_role("link", name="Freeze").tap()
     alice.heading("Freeze")
     expect(page.locator("#nav")).to_be_hidden()
+
+
+def test_a_phone_says_in_words_that_the_connection_is_lost(agent, person):
+    alice = person(viewport=PHONE, has_touch=True, is_mobile=True).sign_in("alice")
+    link = alice.page.locator("#link")
+    expect(link).to_have_text("Live")
+    agent.serving.terminate()
+    agent.serving.wait(30)
+    expect(link).to_have_text("Reconnecting …")
+    assert float(link.evaluate("element => parseFloat(getComputedStyle(element).fontSize)")) >= 12
+    expect(link).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("address, region", [("#/environments", "Guests"), ("#/policy", "Actions")])
+def test_tables_fit_into_a_phone(agent, person, address, region):
+    carol = person(viewport=PHONE, has_touch=True, is_mobile=True).sign_in("carol")
+    carol.go(address)
+    if region == "Actions":
+        carol.page.locator("summary").last.click()
+    table = carol.page.get_by_role("region", name=region)
+    expect(table.get_by_text("Risk" if region == "Actions" else "nas").first).to_be_attached()
+    assert table.evaluate("element => element.scrollWidth - element.clientWidth") <= 0
