@@ -32,9 +32,13 @@ extension Handlers {
         let limit = try exchange.query("limit", in: 1...1000) ?? 100
         var filter = AuditFilter()
         filter.kind = try exchange.query("kind", states(AuditKind.self), AuditKind.init)
-        filter.principal = exchange.query["principal"]
+        filter.principal = try exchange.query("principal", "a principal's id") {
+            TextForm.label.matches($0) ? $0 : nil
+        }
         filter.planID = try exchange.query("plan_id", "a plan's id") { RecordID($0, .plan)?.description }
-        filter.environment = exchange.query["environment"]
+        filter.environment = try exchange.query("environment", "an environment's name") {
+            EnvironmentName($0)?.description
+        }
         let (records, next) = try await service.reads.auditRecords(
             filter, after: UInt64(after), limit: limit, exchange.context)
         var parts: [[UInt8]] = [Array("{\"records\":[".utf8)]

@@ -24,6 +24,15 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404",
 include-name = "POST /v1/actions/apply"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409", "410", "422", "502", "504"]
 
+# Base64 and the forms of a signature are stricter than a pattern can say; of token, code and passkey one is given.
+[[operations]]
+include-name = "POST /v1/plans/{id}/approvals"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409", "410", "422"]
+
+[[operations]]
+include-name = "POST /v1/session"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "429"]
+
 # What a method takes, the protocol's own schema says.
 [[operations]]
 include-name = "POST /mcp"

@@ -101,8 +101,10 @@ struct InboxTests {
             #expect(try await kinds("principal=alice") == ["approve"])
             #expect(try await kinds("environment=home").isEmpty)
             #expect(try await kinds("environment=cloud&limit=1000").count == 3)
-            let wrong = try await agent.send(.get, "/v1/audit?kind=nonsense", by: .auditor)
-            expectProblem(wrong, 400, "invalid_request")
+            for query in ["kind=nonsense", "principal=", "principal=a%20b", "plan_id=x", "environment=a%20b"] {
+                let wrong = try await agent.send(.get, "/v1/audit?\(query)", by: .auditor)
+                expectProblem(wrong, 400, "invalid_request")
+            }
         }
     }
 }
