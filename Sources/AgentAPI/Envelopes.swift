@@ -97,17 +97,18 @@ enum Envelopes {
     /// As `ApprovalSignature` of Signatures reads it.
     static let signature = Component(
         "ApprovalSignature",
-        Schema.anyOf([
-            Schema.object(["ssh": Schema.text.described("what `ssh-keygen -Y sign` wrote")], isOpen: false),
-            Schema.object(
-                [
-                    "passkey": .object(
-                        [
-                            "credential_id": base64URL, "client_data": base64URL, "authenticator_data": base64URL,
-                            "signature": base64URL,
-                        ], isOpen: false)
-                ], isOpen: false),
-        ]).described("a signature of the approval's text, by one of the approver's `approval_keys`"))
+        // One object instead of two: generated clients trip over a choice here.
+        Schema.object(
+            [
+                "ssh": Schema.text.described("what `ssh-keygen -Y sign` wrote"),
+                "passkey": .object(
+                    [
+                        "credential_id": base64URL, "client_data": base64URL, "authenticator_data": base64URL,
+                        "signature": base64URL,
+                    ], isOpen: false),
+            ], optional: ["ssh", "passkey"], isOpen: false
+        ).described(
+            "a signature of the approval's text, by one of the approver's `approval_keys`: `ssh` or `passkey`"))
 
     private static let base64URL = Schema.pattern("^[A-Za-z0-9_-]+$")
 
