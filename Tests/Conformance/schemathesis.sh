@@ -33,6 +33,11 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404",
 include-name = "POST /v1/session"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "429"]
 
+# Records may name environments that are configured no more.
+[[operations]]
+include-name = "GET /v1/audit"
+checks.negative_data_rejection.expected-statuses = ["200", "400", "401", "403", "404"]
+
 # What a method takes, the protocol's own schema says.
 [[operations]]
 include-name = "POST /mcp"
