@@ -206,6 +206,16 @@ struct SessionTests {
         #expect(response.status == .created)
     }
 
+    @Test func `what a page asks for by itself is answered and keeps no session alive`() async throws {
+        let desk = Desk()
+        let cookie = try await desk.signIn()
+        let fields: HTTPFields = [.cookie: cookie, .background: "1"]
+        desk.clock.advance(29 * 60)
+        #expect(await desk.ask(.get, "/v1/plans", fields).status == .ok)
+        desk.clock.advance(60)
+        #expect(await desk.ask(.get, "/v1/plans", fields).status == .unauthorized)
+    }
+
     @Test func `a session ends after half an hour without use, and after eight hours in any case`() async throws {
         let desk = Desk()
         let idle = try await desk.signIn()

@@ -78,7 +78,7 @@ struct MailTests {
         let receiver = try MailReceiver(.hangs)
         defer { receiver.stop() }
         let task = Task { try await send(to: receiver, timeout: .seconds(30)) }
-        while receiver.commands.isEmpty { try await Task.sleep(for: .milliseconds(2)) }
+        #expect(await eventually { !receiver.commands.isEmpty })
         let start = ContinuousClock.now
         task.cancel()
         #expect(try await task.value == .cancelled(sent: true))
