@@ -33,11 +33,17 @@ struct DatabaseTests {
 
     private static let values: [Value] = [
         .null, .integer(0), .integer(.min), .integer(.max), .text(""), .text("a\0b"), .text("é\u{301}\u{1F600}'\""),
-        .blob([]), .blob([0, 0xFF, 0]), .text(String(repeating: "x", count: 1 << 20)),
+        .blob([]), .blob([0, 0xFF, 0]),
     ]
 
     @Test(arguments: values)
-    func `a value comes back as it was bound`(value: Value) throws {
+    func `a value comes back as it was bound`(value: Value) throws { try expectBack(value) }
+
+    @Test func `a large text comes back as it was bound`() throws {
+        try expectBack(.text(String(repeating: "x", count: 1 << 20)))
+    }
+
+    private func expectBack(_ value: Value) throws {
         try database.execute("CREATE TABLE t (x ANY) STRICT")
         try database.run("INSERT INTO t VALUES (?)", [value])
         #expect(try database.rows("SELECT x FROM t") == [[value]])
