@@ -178,7 +178,7 @@ package final class ApprovalGate: Sendable {
             return ServiceError(
                 .alreadyApproved, "\(name) has already approved plan \(plan.id); each approver counts once",
                 planID: plan.id)
-        case .tooWeak(_, let needs):
+        case .tooWeak(let needs):
             return ServiceError(
                 .signatureRequired, "\(subject) needs \(needs.one); \(cure(of: needs, plan, approver))",
                 planID: plan.id)

@@ -46,7 +46,7 @@ extension CheckpointService {
     private func continues(_ head: TreeHead, from known: CompactRange?) async -> Bool {
         guard let tree = ports.audit.end.tree, tree.size > head.size,
             let parts = TreeProof.consistency(from: head.size, to: tree.size),
-            let proof = try? await ports.audit.hashes(of: parts, in: tree.size, from: nil)
+            let proof = try? await ports.audit.hashes(of: parts, in: tree.size, from: known)
         else { return false }
         return TreeProof.holds(from: head, to: tree.head, proof)
     }

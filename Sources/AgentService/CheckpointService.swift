@@ -94,11 +94,18 @@ package final class CheckpointService: Sendable {
         guard let tree = end.tree else { return withhold(end.flaw == .contradiction ? .contradiction : .incomplete) }
         if let newest = state.withLock({ $0.newest }) {
             guard tree.size >= newest.head.size else { return withhold(.behind) }
-            if tree.size == newest.head.size { return withhold(tree.head == newest.head ? nil : .contradiction) }
+            if tree.size == newest.head.size {
+                guard tree.head != newest.head else { return withhold(nil) }
+                // Else nothing would tell once the log is longer.
+                await ports.audit.expect(newest.head)
+                return withhold(.contradiction)
+            }
         }
         guard tree.size > 0 else { return }
         let text = Checkpoint(origin: given.key.verifier.name, head: tree.head).text
-        guard let signature = given.key.signature(on: text, at: 0) else { return }
+        guard let signature = given.key.signature(on: text, at: 0) else {
+            return ports.log.error("no checkpoint of the audit log is signed: the signature failed")
+        }
         let made = SignedCheckpoint(
             origin: given.key.verifier.name, head: tree.head, tree: tree, signedAt: ports.now(),
             note: SignedNote(text: text, signatures: [signature]))

@@ -74,7 +74,7 @@ final class NoticeDelivery: Sendable {
         let now = ports.now()
         var next = queued
         switch result {
-        case .stopped: return
+        case .stopped: return await bell.wait(atMost: .seconds(1))
         case .delivered:
             next.deliver(at: now)
             ports.observed(.notified(target, isDelivered: true))
@@ -82,12 +82,13 @@ final class NoticeDelivery: Sendable {
         case .refused(let why): fail(&next, why, retryAfter: nil, isRefusal: true, at: now)
         }
         let outcome = next
-        try await audited.write { records in
+        let isStored = try await audited.write { records in
             // Somebody may have asked for another try meanwhile, or it was given up for want of room.
-            guard records.notice(outcome.id) == queued else { return }
+            guard records.notice(outcome.id) == queued else { return false }
             records.put(outcome)
+            return true
         }
-        guard outcome.state == .dead else { return }
+        guard isStored, outcome.state == .dead else { return }
         try await audited.record(outcome.auditEvent("given_up", by: .agent))
     }
 

@@ -8,10 +8,7 @@ extension StoreTransaction {
     func queue(_ notice: QueuedNotice) -> Bool {
         guard add(notice) else { return false }
         guard notice.notice.event == .freeze else { return true }
-        let waiting = notices(NoticeFilter(target: notice.target, state: .waiting))
-        for row in waiting where row.id != notice.id && row.attempts == 0 && row.isOfSameFreezer(as: notice) {
-            removeNotice(row.id)
-        }
+        removeUntold(like: notice)
         return true
     }
 
@@ -35,11 +32,6 @@ extension QueuedNotice {
     fileprivate var rank: Int {
         let importance = notice.importance
         return holdsOrder ? max(importance, 2) * 2 + 1 : importance * 2
-    }
-
-    fileprivate func isOfSameFreezer(as other: QueuedNotice) -> Bool {
-        notice.event == other.notice.event && notice.environment == other.notice.environment
-            && key.drop { $0 != ":" } == other.key.drop { $0 != ":" }
     }
 }
 

@@ -42,17 +42,17 @@ extension NoticeService {
             let left = plan.expiresAt.timeIntervalSince(now)
             return left > 0 && left <= min(Self.warning, plan.expiresAt.timeIntervalSince(plan.createdAt) / 4)
         }.map(\.id)
-        let new = state.withLock { state in
-            defer { state.expiring = Set(soon) }
-            return soon.filter { !state.expiring.contains($0) }
-        }
-        guard !new.isEmpty else { return }
-        let writer = writer
-        try await queue { records in
-            new.compactMap(records.plan).filter { $0.state == .awaitingApproval }.map { plan in
-                ("expiring:\(plan.id)", writer.wanted(.planExpiring, plan, at: now))
+        let told = state.withLock { $0.expiring }
+        let new = soon.filter { !told.contains($0) }
+        if !new.isEmpty {
+            let writer = writer
+            try await queue { records in
+                new.compactMap(records.plan).filter { $0.state == .awaitingApproval }.map { plan in
+                    ("expiring:\(plan.id)", writer.wanted(.planExpiring, plan, at: now))
+                }
             }
         }
+        state.withLock { $0.expiring = Set(soon) }
     }
 
     private func checkEnvironments() async throws(ServiceError) {

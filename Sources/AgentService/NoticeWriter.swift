@@ -57,7 +57,8 @@ struct NoticeWriter {
         return Notice(
             event, at: now, environment: plan.request.environment, planID: plan.id, risk: plan.decision.risk,
             title: "\(lead): \(what(plan)) (\(plan.decision.risk.rawValue) risk)",
-            facts: subject(plan) + changes(of: plan)
+            // What the agent says comes first: where there is little room, changes of a caller's making are cut.
+            facts: subject(plan)
                 + [
                     Notice.Fact("Risk", "\(plan.decision.risk.rawValue): \(plan.decision.reason)"),
                     plan.preview.irreversible ? Notice.Fact("Way back", "none: this cannot be taken back") : nil,
@@ -67,7 +68,7 @@ struct NoticeWriter {
                     Notice.Fact("Approvals", given),
                     Notice.Fact("Until", "\(plan.expiresAt.rfc3339), \(minutes) min from then"),
                     Notice.Fact("Plan", plan.id.description),
-                ].compactMap { $0 })
+                ].compactMap { $0 } + changes(of: plan))
     }
 
     private func what(_ plan: Plan) -> String {

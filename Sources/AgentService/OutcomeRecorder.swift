@@ -136,11 +136,11 @@ final class OutcomeRecorder: Sendable {
                     plan.release()
                     let before = plan
                     if mayMove, next == .awaitingApproval {
+                        let needed = settings.map { self.access.requirement(of: before, in: $0) }
                         plan.withdraw(at: now) { approval in
-                            guard let settings else { return true }
+                            guard let settings, let needed else { return true }
                             return ApprovalCheck.stillCounts(
-                                approval, for: before, needing: self.access.requirement(of: before, in: settings),
-                                in: settings, among: directory)
+                                approval, for: before, needing: needed, in: settings, among: directory)
                         }
                     } else if mayMove {
                         _ = plan.move(to: next, at: now)

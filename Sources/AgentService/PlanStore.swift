@@ -260,7 +260,9 @@ package protocol StoreTransaction: StoreReader {
     func add(_ notice: QueuedNotice) -> Bool
     /// Replaces the notice with its id, which keeps its place.
     func put(_ notice: QueuedNotice)
-    func removeNotice(_ id: RecordID)
+    /// Removes the other notices of its destination and environment that wait untried and whose keys are the same from
+    /// their first colon on.
+    func removeUntold(like notice: QueuedNotice)
     func putNoticePosition(_ seq: UInt64?)
     /// Gives up all that wait for other destinations than these.
     func giveUpNotices(except targets: Set<String>, _ why: String, at now: Date)

@@ -143,7 +143,7 @@ final class AuditJournal {
 extension AuditJournal {
     /// Writes the notes and the entries with one write, syncs once if an entry needs it, and resumes the waiters.
     ///
-    /// Calls `publish` before it resumes waiters, so that they find the current ``head`` and ``fault``.
+    /// Calls `publish` before it resumes waiters, so that they find the current ``end`` and ``fault``.
     func write(_ entries: [Entry], publish: () -> Void = {}) {
         if let error = obstacle() { return refuse(entries, error, publish) }
         var batch = AuditBatch(chain, tree)

@@ -130,14 +130,24 @@ package final class FileAuditSink: AuditSink {
         of parts: [Range<UInt64>], in size: UInt64, from known: CompactRange?
     ) async throws(AuditError) -> [TreeHash] {
         let path = path
-        return try await withCheckedContinuation { waiter in
-            Self.proofs.async {
-                waiter.resume(
-                    returning: Result { () throws(AuditError) in
-                        try AuditTrail(path: path).hashes(of: parts, in: size, from: known)
-                    })
+        let isGivenUp = Atomic(false)
+        let result: Result<[TreeHash], AuditError> = await withTaskCancellationHandler {
+            await withCheckedContinuation { waiter in
+                Self.proofs.async {
+                    waiter.resume(
+                        returning: Result { () throws(AuditError) in
+                            // Nobody waits for it any more.
+                            guard !isGivenUp.load(ordering: .relaxed) else {
+                                throw AuditError("audit log: the question was given up")
+                            }
+                            return try AuditTrail(path: path).hashes(of: parts, in: size, from: known)
+                        })
+                }
             }
-        }.get()
+        } onCancel: {
+            isGivenUp.store(true, ordering: .relaxed)
+        }
+        return try result.get()
     }
 
     package func expect(_ signed: TreeHead) async {

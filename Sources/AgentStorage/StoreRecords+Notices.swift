@@ -113,7 +113,17 @@ extension StoreRecords {
             Array(Self.values(notice)[3...8]) + [.integer(Int64(notice.refusals)), Value(notice.id)])
     }
 
-    func removeNotice(_ id: RecordID) { run("DELETE FROM notices WHERE id = ?", [Value(id)]) }
+    func removeUntold(like notice: QueuedNotice) {
+        run(
+            """
+            DELETE FROM notices WHERE target = ? AND state = 'waiting' AND attempts = 0 AND environment IS ?
+                AND id <> ? AND substr(key, instr(key, ':')) = ?
+            """,
+            [
+                .text(notice.target), Value(notice.notice.environment?.description), Value(notice.id),
+                .text(String(notice.key.drop { $0 != ":" })),
+            ])
+    }
 
     func putNoticePosition(_ seq: UInt64?) {
         guard let seq else { return run("DELETE FROM notice_position") }

@@ -67,14 +67,17 @@ struct NoticeText {
         let tail = (isShown ? link.map { ["", "Look at it: \($0)"] } ?? [] : []) + ["", escape(footer)]
         var left = limit - (head + tail).reduce(8) { $0 + $1.unicodeScalars.count + 1 }
         var lines: [String] = []
+        var isCut = false
         for line in facts.map(escape) {
-            left -= line.unicodeScalars.count + 1
-            guard left >= 0 else {
-                lines.append("…")
-                break
+            let size = line.unicodeScalars.count + 1
+            guard size <= left else {
+                isCut = true
+                continue
             }
+            left -= size
             lines.append(line)
         }
+        if isCut { lines.append("…") }
         return (head + lines + tail).joined(separator: "\n")
     }
 }

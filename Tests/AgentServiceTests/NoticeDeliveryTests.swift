@@ -166,7 +166,8 @@ struct NoticeDeliveryTests {
     private static func notice(_ event: Notice.Event, _ number: UInt64, key: String? = nil) -> QueuedNotice {
         let notice = Notice(event, at: .sample, environment: .sample, title: "title \(number)", facts: [])
         return QueuedNotice(
-            id: .sample(number, .notification), target: "a", key: key ?? "\(number)", notice: notice, queuedAt: .sample)
+            id: .sample(number, .notification), target: "a", key: key ?? "\(number):\(event.rawValue)", notice: notice,
+            queuedAt: .sample)
     }
 
     @Test func `the least important falls out of a full queue first`() async throws {

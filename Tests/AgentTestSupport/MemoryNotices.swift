@@ -45,7 +45,13 @@ struct MemoryNotices {
         if let index = rows.firstIndex(where: { $0.id == notice.id }) { rows[index] = notice }
     }
 
-    mutating func remove(_ id: RecordID) { rows.removeAll { $0.id == id } }
+    mutating func removeUntold(like notice: QueuedNotice) {
+        rows.removeAll { row in
+            row.target == notice.target && row.state == .waiting && row.attempts == 0 && row.id != notice.id
+                && row.notice.environment == notice.notice.environment
+                && row.key.drop { $0 != ":" } == notice.key.drop { $0 != ":" }
+        }
+    }
 
     mutating func giveUp(except targets: Set<String>, _ why: String, at now: Date) {
         for index in rows.indices where rows[index].state == .waiting && !targets.contains(rows[index].target) {

@@ -63,7 +63,7 @@ package final class MemoryPlanStore: PlanStore {
         var noticePosition: UInt64? { queue.position }
         func add(_ notice: QueuedNotice) -> Bool { queue.add(notice) }
         func put(_ notice: QueuedNotice) { queue.put(notice) }
-        func removeNotice(_ id: RecordID) { queue.remove(id) }
+        func removeUntold(like notice: QueuedNotice) { queue.removeUntold(like: notice) }
         func putNoticePosition(_ seq: UInt64?) { queue.position = seq }
         func giveUpNotices(except targets: Set<String>, _ why: String, at now: Date) {
             queue.giveUp(except: targets, why, at: now)

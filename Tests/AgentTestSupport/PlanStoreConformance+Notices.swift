@@ -7,12 +7,18 @@ extension PlanStoreConformance {
     private static func notice(
         _ number: UInt64, to target: String = "a", about environment: EnvironmentName? = .sample
     ) -> QueuedNotice {
+        self.notice(number, key: "\(number)", to: target, about: environment)
+    }
+
+    private static func notice(
+        _ number: UInt64, key: String, to target: String = "a", about environment: EnvironmentName? = .sample
+    ) -> QueuedNotice {
         let notice = Notice(
             .operationEnded, outcome: .failed, at: .sample, environment: environment, planID: .sample(number),
             operationID: .sample(number, .operation), risk: .high, title: "title \(number)",
             facts: [Notice.Fact("Name", "web<01>", .guest), Notice.Fact("Reason", "\"why\"", .caller)])
         return QueuedNotice(
-            id: .sample(number, .notification), target: target, key: "\(number)", notice: notice,
+            id: .sample(number, .notification), target: target, key: key, notice: notice,
             queuedAt: .sample.addingTimeInterval(Double(number)))
     }
 
@@ -104,7 +110,27 @@ extension PlanStoreConformance {
         try require(try await found().isEmpty, "those given up are kept for a time")
         let again = try await store.write { $0.add(Self.notice(1)) }
         try require(try await found() == [ids[0]] && again, "a notice can be queued again once it is forgotten")
-        try await store.write { $0.removeNotice(ids[0]) }
-        try require(try await found().isEmpty, "a notice that is taken out is gone")
+        try await checkUntold()
+    }
+
+    /// News that replaces what was not told yet.
+    private func checkUntold() async throws {
+        var failed = Self.notice(11, key: "11:x:alice")
+        failed.fail("no answer", isRefusal: false, at: .sample, next: .sample)
+        let tried = failed
+        let others = [
+            tried, Self.notice(12, key: "12:x:bob"), Self.notice(13, key: "13:x:alice", to: "b"),
+            Self.notice(14, key: "14:x:alice", about: nil), Self.notice(15, key: "alice"),
+        ]
+        let (old, new) = (Self.notice(16, key: "16:x:alice"), Self.notice(17, key: "17:x:alice"))
+        let before = try await found()
+        try await store.write { records in
+            for notice in others + [old, new] { _ = records.add(notice) }
+            records.put(tried)
+            records.removeUntold(like: new)
+        }
+        try require(
+            try await found() == [new.id] + others.reversed().map(\.id) + before,
+            "only what waits untried, for the same destination and of the same kind, is replaced")
     }
 }
