@@ -135,18 +135,10 @@ extension Authenticator {
         }
     }
 
-    /// A one-time code for a principal of that id, for who starts the agent. Only this once is it seen.
+    /// A one-time code for a principal of that id, for `serve --demo` to print. It cannot be read again.
     package func makeCode(for id: String) -> Secret? {
         guard let entry = currentEntries.first(where: { $0.principal.id == id }) else { return nil }
         return sessions?.codes.make(for: entry).code
-    }
-}
-
-extension ApprovalKey {
-    /// Whether it is the passkey that an assertion names.
-    fileprivate func isOf(_ assertion: PasskeyAssertion) -> Bool {
-        guard case .passkey(let passkey) = material else { return false }
-        return passkey.credentialID == assertion.credentialID
     }
 }
 

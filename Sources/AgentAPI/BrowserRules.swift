@@ -15,7 +15,7 @@ package struct BrowserRules: Sendable {
 
     /// `address` is where the agent listens.
     package init(listening address: ListenAddress, publicURL: String?, hasTLS: Bool) {
-        let host = publicURL.flatMap { $0.firstRange(of: "://").map { String(publicURL?[$0.upperBound...] ?? "") } }
+        let host = publicURL?.split(separator: "://", maxSplits: 1).last.map(String.init)
         surroundings = Surroundings(listening: address, hosts: host.map { [$0] } ?? [])
         self.publicURL = publicURL?.lowercased()
         self.hasTLS = hasTLS
@@ -35,7 +35,7 @@ package struct BrowserRules: Sendable {
         }
     }
 
-    /// Throws unless a sign-in may come from the page that sends it. What is no browser tells of no page.
+    /// Throws unless a sign-in may come from the page that sends it. A request that does not come from a browser names no page.
     func checkSignIn(_ request: Request) throws(ServiceError) {
         try checkTransport(request)
         try checkOrigin(request, try host(of: request))

@@ -65,7 +65,7 @@ package final class Sessions: Sendable {
         return sessions.withLock { all in
             var ended: [RecordID] = []
             if let old = all.removeValue(forKey: Self.key(of: old ?? "")) { ended.append(old.id) }
-            let own = all.filter { $0.value.credentials.isSamePrincipal(as: credentials) }
+            let own = all.filter { $0.value.credentials.isOf(credentials.principal) }
             let oldest = own.sorted { $0.value.lastUsedAt < $1.value.lastUsedAt }
             for (key, session) in oldest.prefix(max(0, own.count + 1 - Self.maximumOfPrincipal)) {
                 all[key] = nil
@@ -80,7 +80,7 @@ package final class Sessions: Sendable {
     /// Ends the session of that id, if it is one of that principal.
     func end(_ id: RecordID, of principal: Principal) -> Bool {
         sessions.withLock { all in
-            guard let key = all.first(where: { $0.value.id == id && $0.value.isOf(principal) })?.key else {
+            guard let key = all.first(where: { $0.value.id == id && $0.value.credentials.isOf(principal) })?.key else {
                 return false
             }
             all[key] = nil
@@ -118,8 +118,9 @@ package final class Sessions: Sendable {
     /// The sessions of a principal, the newest first.
     func list(of principal: Principal) -> [Session] {
         let now = now()
-        return sessions.withLock { all in all.values.filter { $0.isOf(principal) && $0.idleExpiresAt > now } }
-            .sorted { $0.createdAt > $1.createdAt }
+        return sessions.withLock { all in all.values.filter { $0.credentials.isOf(principal) && $0.idleExpiresAt > now }
+        }
+        .sorted { $0.createdAt > $1.createdAt }
     }
 
     /// Notes that a session is used. Returns it as it is then.
@@ -165,30 +166,23 @@ package final class Sessions: Sendable {
     }
 }
 
-extension Session {
-    fileprivate func isOf(_ principal: Principal) -> Bool {
-        credentials.principal.id == principal.id && credentials.principal.isShared == principal.isShared
-    }
-}
-
 extension Credentials {
-    /// Whether both are of one principal, whatever it may do.
-    func isSamePrincipal(as other: Credentials) -> Bool {
-        principal.id == other.principal.id && principal.isShared == other.principal.isShared
+    /// Whether these are of that principal, whatever it may do.
+    func isOf(_ principal: Principal) -> Bool {
+        self.principal.id == principal.id && self.principal.isShared == principal.isShared
     }
 
     /// Whether these are those credentials, whatever the principal may do.
     func isSame(as other: Credentials) -> Bool {
-        isSamePrincipal(as: other) && token == other.token && certificate == other.certificate
+        isOf(other.principal) && token == other.token && certificate == other.certificate
     }
 }
 
 /// Random text that nobody guesses.
-enum RandomText {
+package enum RandomText {
     /// 32 random bytes in base64url (RFC 4648, without padding).
-    static func make() -> String {
+    package static func make() -> String {
         var random = SystemRandomNumberGenerator()
-        let text = Data((0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }).base64EncodedString()
-        return String(text.compactMap { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 == "=" ? nil : $0 })
+        return Base64.encodeURL((0..<32).map { _ in UInt8.random(in: 0...255, using: &random) })
     }
 }

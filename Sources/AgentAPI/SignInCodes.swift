@@ -4,8 +4,8 @@ import Synchronization
 
 /// One-time codes, by which a principal signs in at a device where its token is awkward to enter.
 ///
-/// A code has 40 bits, is valid for ten minutes and once, and few wrong ones are looked at in a minute, whoever sends
-/// them. Only its SHA-256 is kept.
+/// A code has 40 bits, is valid once, for ten minutes. After 30 wrong codes in a minute, whoever sent them, none is
+/// checked. Only its SHA-256 is kept.
 package final class SignInCodes: Sendable {
     private struct Entry {
         let credentials: Credentials
@@ -32,7 +32,7 @@ package final class SignInCodes: Sendable {
         let text = String((0..<8).map { _ in RecordID.alphabet[Int.random(in: 0..<32, using: &random)] })
         let endsAt = now().addingTimeInterval(Self.lifetime)
         state.withLock { state in
-            state.entries = state.entries.filter { !$0.value.credentials.isSamePrincipal(as: credentials) }
+            state.entries = state.entries.filter { !$0.value.credentials.isOf(credentials.principal) }
             state.entries[CredentialDigest(of: text.utf8)] = Entry(credentials: credentials, endsAt: endsAt)
         }
         return (Secret("\(text.prefix(4))-\(text.suffix(4))"), endsAt)

@@ -58,7 +58,7 @@ extension AuditRecord {
 
     private static func digest(_ event: AuditEvent, seq: UInt64, time: Timestamp, prev: String) -> String {
         let canonical = JSON.object(fields(of: event, seq: seq, time: time, prev: prev)).canonicalBytes
-        return hex(SHA256.hash(data: canonical))
+        return hexadecimal(SHA256.hash(data: canonical))
     }
 
     private static func fields(of event: AuditEvent, seq: UInt64, time: Timestamp, prev: String) -> JSONObject {
@@ -81,17 +81,6 @@ extension AuditRecord {
         if let result = event.result { object.append("result", result) }
         object.append("prev", .string(prev))
         return object
-    }
-
-    private static func hex(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        text.reserveCapacity(64)
-        for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
-        return String(decoding: text, as: UTF8.self)
     }
 }
 

@@ -14,7 +14,7 @@ package enum ApprovalRefusal: Error, Sendable, Hashable {
     /// The principal has approved already.
     case again(String)
     /// It is not signed as the plan needs it.
-    case tooWeak(Assurance, needs: Assurance)
+    case tooWeak(needs: Assurance)
 }
 
 /// Checks approvals against a plan.
@@ -59,7 +59,7 @@ package enum ApprovalCheck {
 
     /// Checks that an approval is as strong as the plan needs it.
     package static func strength(_ assurance: Assurance, for needed: Requirement) throws(ApprovalRefusal) {
-        guard assurance >= needed.assurance else { throw .tooWeak(assurance, needs: needed.assurance) }
+        guard assurance >= needed.assurance else { throw .tooWeak(needs: needed.assurance) }
     }
 
     /// Names are compared without case, since principals' ids are unique without it.

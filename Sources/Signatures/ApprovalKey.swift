@@ -123,3 +123,11 @@ extension ApprovalKey: Hashable {
     package static func == (a: ApprovalKey, b: ApprovalKey) -> Bool { a.material == b.material }
     package func hash(into hasher: inout Hasher) { hasher.combine(material) }
 }
+
+extension ApprovalKey {
+    /// Whether it is the passkey that an assertion names.
+    package func isOf(_ assertion: PasskeyAssertion) -> Bool {
+        guard case .passkey(let passkey) = material else { return false }
+        return passkey.credentialID == assertion.credentialID
+    }
+}

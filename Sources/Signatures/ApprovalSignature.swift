@@ -38,10 +38,7 @@ package enum ApprovalSignature: Sendable, Hashable {
             let signature = try SSHSignature(armoured: armour)
             return keys.first { $0.material == .ssh(signature.key) }
         case .passkey(let assertion):
-            return keys.first { key in
-                guard case .passkey(let passkey) = key.material else { return false }
-                return passkey.credentialID == assertion.credentialID
-            }
+            return keys.first { $0.isOf(assertion) }
         }
     }
 

@@ -36,7 +36,7 @@ package struct PasskeyAssertion: Sendable, Hashable {
     }
 
     /// Checks everything that makes an assertion count: type, challenge, origin, relying party, presence and
-    /// verification of the user, and the signature. Whether the counter went back, the caller knows.
+    /// verification of the user, and the signature. The caller checks the counter.
     ///
     /// `challenge` is what the page was given, `origin` that of the page as browsers write it
     /// (`https://agent.example:8443`), and `rpID` its host.

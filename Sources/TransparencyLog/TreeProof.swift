@@ -97,9 +97,6 @@ package struct TreeWalk: Sendable {
     /// The number of leaves so far.
     package var size: UInt64 { range.size }
 
-    /// The tree of the leaves so far.
-    package var head: TreeHead { range.head }
-
     package mutating func append(_ leaf: TreeHash) {
         range.append(leaf) { node, hash in
             if wanted.contains(node) { found[node] = hash }

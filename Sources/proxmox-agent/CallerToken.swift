@@ -1,5 +1,5 @@
+import AgentAPI
 import AgentModel
-import FoundationEssentials
 import StrictJSON
 
 /// A caller's token: its requirements, and how to make one.
@@ -9,10 +9,7 @@ enum CallerToken {
 
     /// A new token: `pxa_` and 32 random bytes in base64url (RFC 4648, without padding).
     static func make() -> String {
-        var random = SystemRandomNumberGenerator()
-        let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
-        let text = Data(bytes).base64EncodedString()
-        return "pxa_" + text.compactMap { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 == "=" ? nil : $0 }
+        "pxa_" + RandomText.make()
     }
 
     /// The configuration entry of a principal with this token.

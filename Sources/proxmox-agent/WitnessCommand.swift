@@ -42,7 +42,7 @@ struct WitnessCommand: AsyncParsableCommand {
     var keyFile: String?
 
     func validate() throws {
-        guard let address = ListenAddress(listen) else {
+        guard ListenAddress(listen) != nil else {
             throw ValidationError("--listen takes host:port, [v6]:port or unix:/path, not \(listen)")
         }
         guard !logs.isEmpty else { throw ValidationError("--log KEY is needed: proxmox-agent audit key prints it") }
@@ -55,7 +55,6 @@ struct WitnessCommand: AsyncParsableCommand {
         guard (certFile == nil) == (keyFile == nil) else {
             throw ValidationError("give --cert-file and --key-file together, or neither")
         }
-        _ = address
     }
 
     func run() async throws {

@@ -14,7 +14,7 @@ final class WitnessHandler: HTTPHandler {
     private let now: @Sendable () -> Date
     private let told: @Sendable (String) -> Void
 
-    /// `told` gets a line about each checkpoint that is signed or refused.
+    /// `told` gets a line about each checkpoint that is refused as inconsistent, or cannot be stored.
     init(
         _ store: WitnessStore, now: @escaping @Sendable () -> Date = { Date() },
         told: @escaping @Sendable (String) -> Void = { _ in }

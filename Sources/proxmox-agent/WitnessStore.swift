@@ -1,3 +1,4 @@
+import AgentModel
 import Crypto
 import FoundationEssentials
 import Glibc
@@ -49,11 +50,7 @@ final class WitnessStore: Sendable {
     }
 
     /// The lower-case hex SHA-256 of a log's origin.
-    static func hash(_ origin: String) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        let bytes = SHA256.hash(data: Array(origin.utf8)).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
-        return String(decoding: bytes, as: UTF8.self)
-    }
+    static func hash(_ origin: String) -> String { hexadecimal(SHA256.hash(data: Array(origin.utf8))) }
 
     func key(of origin: String) -> VerifierKey? { keys[origin] }
 
@@ -68,7 +65,9 @@ final class WitnessStore: Sendable {
 
     /// Stores a checkpoint with the witness's signature, durably.
     func put(_ note: SignedNote, _ signature: SignedNote.Signature) throws(Failure) {
-        guard let origin = try? Checkpoint(note).origin, let key = keys[origin] else { return }
+        guard let origin = try? Checkpoint(note).origin, let key = keys[origin] else {
+            throw Failure(description: "the checkpoint is of no log that this witness knows")
+        }
         let own = note.signatures.filter { $0.name == key.name && $0.keyID == key.id }
         let kept = SignedNote(text: note.text, signatures: own + [signature])
         let file = "\(directory)/\(Self.hash(origin)).checkpoint"
