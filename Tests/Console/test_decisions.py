@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+from agent import Refused
 from playwright.sync_api import expect
 
 
@@ -113,10 +115,9 @@ def test_a_stale_plan_says_so_at_once(agent, person):
     expect(otto.page.locator("#link")).to_have_text("Live")
     other = agent.plan("configure_vm", "vm/102", memory=2048)
     assert agent.ended(agent.apply(other)["operation"]["operation_id"])["state"] == "succeeded"
-    try:
+    with pytest.raises(Refused) as refused:
         agent.apply(plan)
-    except Exception as refused:
-        assert refused.problem["code"] == "plan_stale"
+    assert refused.value.problem["code"] == "plan_stale"
     expect(otto.page.locator("#message")).to_contain_text("What it was made on has changed since")
     expect(otto.page.get_by_role("main")).to_contain_text("Stale")
 

@@ -44,8 +44,7 @@ def test_approve_with_a_passkey_in_the_same_click(agent, person):
     records = agent.ask("olga", "GET", "/v1/audit?limit=1000")["records"]
     record = json.dumps(next(r for r in records if r["kind"] == "approve"))
     assert "proxmox-agent approval v1" in record and plan["plan_hash"] in record
-    verified = agent.run("audit", "verify", agent.config["audit_log_path"])
-    assert verified
+    assert "1 signature" in agent.run("audit", "verify", agent.config["audit_log_path"])
 
 
 @pytest.mark.parametrize("decision, state", [("Approve with passkey", "approved"), ("Reject", "rejected")])

@@ -9,7 +9,7 @@ export default async function account(page) {
   view.draw = () => page.draw("Account", ...body(view));
   view.load = async () => {
     [state.session, view.sessions] = await Promise.all([get("/v1/session"),
-      get("/v1/sessions").then((answer) => answer.sessions ?? answer, () => [])]);
+      get("/v1/sessions").then((answer) => answer.sessions)]);
     view.draw();
   };
   await view.load();
@@ -30,7 +30,7 @@ function body(view) {
   return [
     h("h1", { tabindex: "-1" }, "Account"),
     h("div", { id: "message" }, view.message?.()),
-    h("p", "Signed in as ", h("strong", t(session.principal)), session.roles && [" · ", t(session.roles)]),
+    h("p", "Signed in as ", h("strong", t(session.principal))),
     h("p", "Rights: ", session.rights.join(", ") || "none", " · ",
       session.environments ? ["in ", session.environments.map((name) => [t(name), " "])] : "in all environments"),
     session.session && h("p.muted", "This session ends ", until(session.session.expires_at), ", or after 30 minutes without use."),

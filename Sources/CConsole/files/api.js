@@ -2,7 +2,7 @@
 import { setClock } from "./dom.js";
 
 /** A refusal of the agent, or a failure to reach it. */
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, body) {
     super(body.detail || body.title || `HTTP ${status}`);
     this.status = status;
@@ -11,7 +11,7 @@ export class Problem extends Error {
   }
 }
 
-/** Sends `signed-out` when the session has ended. */
+/** What pages tell each other: see `listen`, and the listeners in app.js. */
 export const bus = new EventTarget();
 const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
 

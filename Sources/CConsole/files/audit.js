@@ -35,7 +35,7 @@ export default async function audit(page) {
   view.head = await get("/v1/audit/head");
   view.from = view.to = view.head.seq;
   await view.older();
-  try { view.checkpoint = await getText("/v1/audit/checkpoint"); } catch { view.checkpoint = null; }
+  view.checkpoint = await getText("/v1/audit/checkpoint").catch(() => undefined);
   view.draw();
   page.live(() => true, view.newer);
   // Who may read the log may not always listen to events.
@@ -116,7 +116,7 @@ function linked(records) {
 
 function checkpoint(note) {
   if (note === undefined) return null;
-  if (!note) return h("p.muted", "This agent makes no checkpoints.");
+  if (!note) return h("p.muted", "There is no checkpoint yet.");
   const [text, signatures = ""] = note.split("\n\n");
   const [origin, size, root] = text.split("\n");
   const names = signatures.split("\n").filter((line) => line.startsWith("— ")).map((line) => line.split(" ")[1]);

@@ -13,8 +13,9 @@ function wordToType(plan) {
   return typeof name === "string" && /^[\x21-\x7e]+$/.test(name) ? name : plan.request.target;
 }
 
-/** The passkeys that this plan takes: where a rule asks for hardware, only keys that are known to be that. */
-const keysFor = (plan) => passkeys().filter((key) => plan.requires.assurance !== "hardware" || key.hardware);
+/** The passkeys that this plan takes: none where a rule asks for hardware, as a passkey does not count as that. */
+const keysFor = (plan) => (plan.requires.assurance === "hardware" ? [] : passkeys());
+const canSignHere = (plan) => keysFor(plan).length > 0 && available();
 const signedOnly = (plan) => ["signed", "hardware"].includes(plan.requires.assurance);
 
 export function decisionPanel(view) {
@@ -54,9 +55,8 @@ function decisionForm(view) {
   const { plan } = view;
   const draft = drafts.get(plan.plan_id) ?? drafts.set(plan.plan_id, { reason: "", typed: "" }).get(plan.plan_id);
   const word = plan.decision.risk_level === "high" && wordToType(plan);
-  const keys = keysFor(plan);
   const mustSign = signedOnly(plan);
-  const canSign = keys.length > 0 && available();
+  const canSign = canSignHere(plan);
   const keep = (name) => (event) => { draft[name] = event.target.value; };
   // The form belongs to what was drawn: its hash is the one that is sent.
   return h("form.decide", { "data-key": `decide-${plan.plan_hash}`, onsubmit: (event) => submit(event, view, plan, { word, draft }),
@@ -128,7 +128,7 @@ async function submit(event, view, plan, { word, draft }) {
     else { view.message = () => notice("bad", h("p", text)); view.draw(); document.getElementById("message").focus(); }
     say(text);
   } finally {
-    for (const button of buttons) button.disabled = button.value === "approve" && signedOnly(plan) && !keysFor(plan).length;
+    for (const button of buttons) button.disabled = button.value === "approve" && signedOnly(plan) && !canSignHere(plan);
   }
   return undefined;
 }

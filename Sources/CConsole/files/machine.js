@@ -9,13 +9,13 @@ import { covers, may } from "./state.js";
 
 export default async function machine(page) {
   const [environment, target] = page.parts;
-  const view = { environment, target, frame: "hour", facts: null, catalogue: [], plans: [], operations: [], message: null };
+  const view = { environment, target, frame: "hour", facts: null, catalogue: [], plans: [], operations: [], problems: new Map() };
   view.draw = () => page.draw(view.facts?.name ?? target, ...body(view));
   view.isNode = target.startsWith("node/");
   const own = async (name, work) => {
-    try { view[name] = await work(); } catch (problem) {
+    try { view[name] = await work(); view.problems.delete(name); } catch (problem) {
       if (problem.status === 401 || problem.name === "AbortError") throw problem;
-      view.problem ??= problem.message;
+      view.problems.set(name, problem.message);
     }
     view.draw();
   };
@@ -63,7 +63,7 @@ function body(view) {
       h("p.where", t(target), " in ", h("a", { href: `#/environments/${environment}` }, t(environment)),
         facts?.node && !view.isNode && [" on ", h("a", { href: `#/environments/${environment}/node/${facts.node}` },
           t(facts.node))], facts?.uptime > 0 && ` · up ${span(facts.uptime * 1000)}`)),
-    view.problem && notice("bad", h("p", t(view.problem))),
+    [...new Set(view.problems.values())].map((text) => notice("bad", h("p", t(text)))),
     h("div.columns",
       facts && h("section", h("h2", "Load"), gauges(facts), picture(view)),
       view.catalogue.length > 0 && may("change") && covers(environment) && actionList(view),

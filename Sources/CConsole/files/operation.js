@@ -8,7 +8,7 @@ const longest = 5000;
 
 export default async function operationPage(page) {
   const [id] = page.parts;
-  const view = { operation: null, lines: [], total: 0, start: 0, message: null };
+  const view = { operation: null, lines: [], start: 0, message: null };
   view.draw = () => page.draw(`${words(view.operation.action)} ${plain(view.name ?? view.operation.target)}`, ...body(view));
   view.load = async () => {
     const before = view.operation?.state;
@@ -38,7 +38,6 @@ async function readLog(id, view) {
         continue;
       }
       view.lines.push(...log.lines);
-      view.total = log.total;
       more = log.lines.length > 0 && view.start + view.lines.length < log.total;
       if (view.lines.length > longest) { view.start += view.lines.length - longest; view.lines = view.lines.slice(-longest); }
     }

@@ -15,7 +15,7 @@ const ends = {
 
 export default async function planPage(page) {
   const [id] = page.parts;
-  const view = { plan: null, seen: null, message: null };
+  const view = { plan: null, message: null };
   const draw = () => page.draw(`${words(view.plan.request.action)} ${plain(nameOf(view.plan))}`, ...body(view));
   view.load = async () => {
     const plan = await get(`/v1/plans/${id}`);

@@ -11,8 +11,7 @@ export default async function policyPage(page) {
   [view.names, view.catalogue] = await Promise.all([environmentNames(),
     actions().then((all) => all.filter((action) => action.effect === "change"))]);
   view.load = async () => {
-    try { view.policy = await get("/v1/policy"); } catch (problem) { if (problem.status !== 404
-      && problem.status !== 403) throw problem; view.policy = null; }
+    view.policy = await get("/v1/policy");
     view.draw();
   };
   await view.load();
@@ -38,7 +37,6 @@ function body(view) {
 
 function rules(policy) {
   if (policy === undefined) return null;
-  if (policy === null) return h("p.muted", "You may not see the rules. Each plan lists those that matched it.");
   const list = policy.rules ?? [];
   return [policy.version && h("p.muted", "Version ", h("code", t(policy.version))),
     list.length === 0 ? h("p.empty", "There are no rules: the risk of each action decides alone.") : h("ul.rows",

@@ -2,7 +2,7 @@
 import { bus, get, pages } from "./api.js";
 import { now } from "./dom.js";
 
-export const state = { session: null, inbox: [], freezes: [] };
+export const state = { session: null, inbox: [], waiting: null, freezes: [] };
 
 export const may = (right) => state.session?.rights?.includes(right) ?? false;
 export const isMe = (principal) => principal?.toLowerCase() === state.session?.principal.toLowerCase();
