@@ -130,8 +130,8 @@ let agent: [Target] = [
     .target(
         name: "AgentTestSupport",
         dependencies: [
-            "AgentService", "AgentModel", "AgentAudit", "PVEPlanning", "Signatures", "StrictJSON", "TransparencyLog",
-            crypto,
+            "AgentService", "AgentModel", "AgentAudit", "AgentPolicy", "PVEPlanning", "Signatures", "StrictJSON",
+            "TransparencyLog", crypto,
         ],
         path: "Tests/AgentTestSupport", swiftSettings: strict),
     .testTarget(

@@ -237,7 +237,8 @@ package enum OpenAPI {
         [
             Views.plan.component, Views.summary.component, Views.previewSummary.component, Views.unstored.component,
             Views.request.component, Views.followUp.component, Views.decision.component, Views.preview.component,
-            Views.change.component, Views.check.component, Views.requirement.component, Views.approval.component,
+            Views.change.component, Views.check.component, Views.requirement.component, Views.clause.component,
+            Views.approval.component,
             Views.signed.component,
             Views.subject.component, Views.judged.component, Views.call.component, Views.operation.component,
             Views.step.component, Views.partial.component, Views.cause.component, Views.progress.component,

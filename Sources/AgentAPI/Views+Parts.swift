@@ -87,6 +87,25 @@ extension Views {
         [
             .always("approvals", .integer()) { JSON($0.approvals) },
             .always("assurance", .words(Assurance.self)) { .string($0.assurance.rawValue) },
+            .maybe("clauses", .list(clause.schema), "who must be among the approvers, rule by rule") {
+                $0.clauses.isEmpty ? nil : .array($0.clauses.map { clause($0) })
+            },
+        ])
+
+    static let clause = View<ApprovalClause>(
+        "ApprovalClause", "A rule's condition on who approves.",
+        [
+            .always("rule", .text) { .string($0.rule) },
+            .always("approvals", .integer(), "how many of these") { JSON($0.approvals) },
+            .always("phrase", .text, "the condition in words") { .string($0.phrase) },
+            .maybe("principals", .list(.text)) { $0.principals.isEmpty ? nil : JSON($0.principals.sorted()) },
+            .maybe("roles", .list(.words(Role.self))) {
+                $0.roles.isEmpty ? nil : JSON($0.roles.map(\.rawValue).sorted())
+            },
+            .maybe("groups", .list(.text)) { $0.groups.isEmpty ? nil : JSON($0.groups.sorted()) },
+            .always("other_group", .boolean, "the approver shares no group with the requester") {
+                .bool($0.isFromOtherGroup)
+            },
         ])
 
     static let approval = View<Approval>(

@@ -75,15 +75,14 @@ package struct Plan: Sendable {
         return true
     }
 
-    /// Adds an approval, and moves to `approved` if no more are needed. The plan needs as many as it requires itself,
-    /// or as many as later rules require if that is more. Returns false, and changes nothing, if the plan does not
-    /// await approval or this approver has approved already.
-    package mutating func approve(_ approval: Approval, needing later: Int = 0) -> Bool {
+    /// Adds an approval, and moves to `approved` if they are enough. Returns false, and changes nothing, if the plan
+    /// does not await approval or this approver has approved already.
+    package mutating func approve(_ approval: Approval, isEnough: ([Approval]) -> Bool) -> Bool {
         guard state == .awaitingApproval, !approvals.contains(where: { $0.isBy(approval.approver) }) else {
             return false
         }
         standing.approvals.append(approval)
-        return approvals.count < max(requires.approvals, later) || move(to: .approved, at: approval.at)
+        return !isEnough(approvals) || move(to: .approved, at: approval.at)
     }
 
     /// Ends the plan by an approver's rejection. Returns false, and changes nothing, if the state table does not allow

@@ -52,7 +52,18 @@ package struct PlanDigest: Sendable {
     }
 
     private static func canonical(_ requirement: Requirement) -> JSON {
-        ["approvals": JSON(requirement.approvals), "assurance": .string(requirement.assurance.rawValue)]
+        [
+            "approvals": JSON(requirement.approvals), "assurance": .string(requirement.assurance.rawValue),
+            "clauses": requirement.clauses.isEmpty ? nil : .array(requirement.clauses.map(canonical)),
+        ]
+    }
+
+    private static func canonical(_ clause: ApprovalClause) -> JSON {
+        [
+            "rule": .string(clause.rule), "approvals": JSON(clause.approvals),
+            "principals": JSON(clause.principals.sorted()), "roles": JSON(clause.roles.map(\.rawValue).sorted()),
+            "groups": JSON(clause.groups.sorted()), "other_group": .bool(clause.isFromOtherGroup),
+        ]
     }
 
     private func keyed(_ call: Call) -> JSON {

@@ -37,12 +37,14 @@ package struct Decision: Sendable, Hashable {
     package var approvals: Int
     /// How they must be signed; `nil` if no rule asks for a signature.
     package var assurance: Assurance?
+    /// Who must be among the approvers, rule by rule.
+    package var clauses: [ApprovalClause]
     /// Every subject that was judged, and the configured rules that matched it.
     package var subjects: [JudgedSubject]
 
     package init(
         allowed: Bool, risk: Risk, requiresApproval: Bool, reason: String, rules: [String], approvals: Int = 1,
-        assurance: Assurance? = nil, subjects: [JudgedSubject] = []
+        assurance: Assurance? = nil, clauses: [ApprovalClause] = [], subjects: [JudgedSubject] = []
     ) {
         self.allowed = allowed
         self.risk = risk
@@ -51,6 +53,7 @@ package struct Decision: Sendable, Hashable {
         self.rules = rules
         self.approvals = approvals
         self.assurance = assurance
+        self.clauses = clauses
         self.subjects = subjects
     }
 }
@@ -245,14 +248,17 @@ extension SignedApproval {
     package var assurance: Assurance { key.isHardware ? .hardware : .signed }
 }
 
-/// How many approvals a plan needs, and how strong they must be.
+/// How many approvals a plan needs, how strong they must be, and who must be among the approvers.
 package struct Requirement: Sendable, Hashable {
     package var approvals: Int
     package var assurance: Assurance
+    /// In the order of their rules.
+    package var clauses: [ApprovalClause]
 
-    package init(approvals: Int, assurance: Assurance) {
+    package init(approvals: Int, assurance: Assurance, clauses: [ApprovalClause] = []) {
         self.approvals = approvals
         self.assurance = assurance
+        self.clauses = clauses
     }
 
     /// `2 signed approvals`.
@@ -260,7 +266,43 @@ package struct Requirement: Sendable, Hashable {
 
     /// What meets both.
     package func tightened(by other: Requirement) -> Requirement {
-        Requirement(approvals: max(approvals, other.approvals), assurance: max(assurance, other.assurance))
+        Requirement(
+            approvals: max(approvals, other.approvals), assurance: max(assurance, other.assurance),
+            clauses: clauses + other.clauses.filter { !clauses.contains($0) })
+    }
+}
+
+/// A rule's condition on who approves. An approval may count for several rules.
+package struct ApprovalClause: Sendable, Hashable {
+    package let rule: String
+    package let approvals: Int
+    /// The approver is one of these, has one of these roles, or is in one of these groups. All empty: anybody.
+    package let principals: Set<String>
+    package let roles: Set<Role>
+    package let groups: Set<String>
+    /// The approver shares no group with the requester.
+    package let isFromOtherGroup: Bool
+
+    package init(
+        rule: String, approvals: Int, principals: Set<String> = [], roles: Set<Role> = [], groups: Set<String> = [],
+        isFromOtherGroup: Bool = false
+    ) {
+        self.rule = rule
+        self.approvals = approvals
+        self.principals = principals
+        self.roles = roles
+        self.groups = groups
+        self.isFromOtherGroup = isFromOtherGroup
+    }
+
+    /// `2 by group leads or role auditor, of another group than the requester's`.
+    package var phrase: String {
+        let who =
+            principals.sorted() + groups.sorted().map { "group \($0)" } + roles.map { "role \($0.rawValue)" }.sorted()
+        let other = isFromOtherGroup ? ["of another group than the requester's"] : []
+        return "\(approvals) "
+            + ((who.isEmpty ? [] : ["by " + who.joined(separator: " or ")]) + other)
+            .joined(separator: ", ")
     }
 }
 

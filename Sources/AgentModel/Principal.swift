@@ -33,6 +33,7 @@ package enum Role: String, Sendable, Hashable, CaseIterable {
 /// The holder of a token: an agent, a person or a script, with its rights and their environments.
 package struct Principal: Sendable, Hashable {
     package let id: String
+    package let roles: Set<Role>
     package let rights: Set<Right>
     /// `nil` for all environments, including future ones.
     package let environments: Set<EnvironmentName>?
@@ -45,6 +46,7 @@ package struct Principal: Sendable, Hashable {
         id: String, roles: Set<Role>, environments: Set<EnvironmentName>? = nil, approvalKeys: [ApprovalKey] = []
     ) {
         self.id = id
+        self.roles = roles
         rights = roles.reduce(into: []) { $0.formUnion($1.rights) }
         self.environments = environments
         self.approvalKeys = approvalKeys
@@ -53,6 +55,7 @@ package struct Principal: Sendable, Hashable {
 
     private init(sharedAs id: String) {
         self.id = id
+        roles = Set(Role.allCases)
         rights = Set(Right.allCases)
         environments = nil
         approvalKeys = []
@@ -109,6 +112,9 @@ package struct Directory: Sendable, Hashable {
     package func isApprover(_ id: String, in environment: EnvironmentName) -> Bool {
         principals[id].map { !$0.isShared && $0.may(.approve, in: environment) } ?? false
     }
+
+    /// The roles of the principal with that id; none if there is none.
+    package func roles(of id: String) -> Set<Role> { principals[id]?.roles ?? [] }
 
     /// Whether a principal of that id has this key.
     package func isKey(_ key: ApprovalKey, of id: String) -> Bool {

@@ -18,12 +18,21 @@ package struct Subject: Sendable, Hashable {
     package var aliases: [String]
     /// A guest's tags in lower case; for a guest that does not exist yet, the tags that it will have.
     package var tags: Set<String>
+    /// A guest's own name, and the one that it gets; empty where it is not known.
+    package var guestNames: [String]
+    /// The node that a guest is on.
+    package var node: NodeName?
 
-    package init(_ role: Role, _ name: String, aliases: [String] = [], tags: Set<String> = []) {
+    package init(
+        _ role: Role, _ name: String, aliases: [String] = [], tags: Set<String> = [], guestNames: [String] = [],
+        node: NodeName? = nil
+    ) {
         self.role = role
         self.name = name
         self.aliases = aliases
         self.tags = tags
+        self.guestNames = guestNames
+        self.node = node
     }
 
     /// The target with only its names, for decisions made without reading from PVE.
@@ -41,7 +50,7 @@ package struct Reach: Sendable, Hashable {
     package private(set) var subjects: [Subject]
     /// Ids of the touch rules that hold because of the target's present state.
     package var liveEscalations: [String]
-    /// Tags and pools that guests lose, `tag/web` and `pool/prod`.
+    /// Tags, pools and names that guests lose: `tag/web`, `pool/prod`, `name/db`.
     package var losses: [String]
 
     package init(subjects: [Subject] = [], liveEscalations: [String] = [], losses: [String] = []) {
@@ -56,9 +65,13 @@ package struct Reach: Sendable, Hashable {
     /// Adds a subject unless its name is already present.
     package mutating func append(_ subject: Subject) { subjects.append(subject) }
 
-    /// Adds the other subject's aliases and tags to the subject at `index`.
+    /// Adds what is known of the other subject to the subject at `index`.
     package mutating func merge(_ subject: Subject, at index: Int) {
         subjects[index].tags.formUnion(subject.tags)
+        for name in subject.guestNames where !subjects[index].guestNames.contains(name) {
+            subjects[index].guestNames.append(name)
+        }
+        subjects[index].node = subjects[index].node ?? subject.node
         for alias in subject.aliases where !subjects[index].aliases.contains(alias) {
             subjects[index].aliases.append(alias)
         }

@@ -5,6 +5,10 @@ import Signatures
 package enum ApprovalRefusal: Error, Sendable, Hashable {
     /// There is no approval, or there are too few.
     case missing(have: Int, need: Requirement)
+    /// Too few are by those whom a rule asks for.
+    case missingOf(ApprovalClause, have: Int)
+    /// No rule asks for an approval by that principal.
+    case notAsked(String, ApprovalClause)
     /// An approval by a name in the body is not accepted here.
     case declaredNotAccepted
     /// The approver requested the plan or applies it.

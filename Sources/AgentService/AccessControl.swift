@@ -1,5 +1,6 @@
 package import AgentModel
 package import AgentPolicy
+import FoundationEssentials
 import StrictJSON
 import Synchronization
 
@@ -11,6 +12,23 @@ package struct Rules: Sendable {
     package init(directory: Directory = .shared, policy: Policy = Policy()) {
         self.directory = directory
         self.policy = policy
+    }
+
+    /// What policy decides, with the roles that the requester has now.
+    func decide(
+        _ request: ActionRequest, by requester: Caller, in settings: EnvironmentSettings, reach: Reach?,
+        checks: [Check] = [], at now: Date
+    ) -> Decision {
+        let roles = directory.principal(of: requester)?.roles ?? []
+        return policy.evaluate(
+            PolicyInput(request, by: requester, roles: roles, in: settings, reach: reach, checks: checks), at: now)
+    }
+
+    /// What policy decides of a stored plan, by what planning found.
+    func decide(_ plan: Plan, in settings: EnvironmentSettings, at now: Date) -> Decision {
+        decide(
+            plan.request, by: plan.requester, in: settings, reach: plan.preview.reach, checks: plan.preview.checks,
+            at: now)
     }
 }
 
@@ -40,16 +58,40 @@ package final class AccessControl: Sendable {
     }
 
     /// The same, by a decision on what the plan found.
-    func requirement(of plan: Plan, in settings: EnvironmentSettings) -> Requirement {
-        let decision = currentRules.policy.evaluate(
-            plan.request, by: plan.requester, in: settings, reach: plan.preview.reach)
-        return requirement(of: plan, decision, settings)
+    func requirement(of plan: Plan, in settings: EnvironmentSettings, at now: Date) -> Requirement {
+        requirement(of: plan, currentRules.decide(plan, in: settings, at: now), settings)
+    }
+
+    /// What the approvals lack of what is needed: the first condition that they do not meet; `nil` if they are enough.
+    func lack(of approvals: [Approval], for plan: Plan, _ needed: Requirement) -> ApprovalRefusal? {
+        let rules = currentRules
+        if approvals.count < needed.approvals { return .missing(have: approvals.count, need: needed) }
+        for clause in needed.clauses {
+            let count = approvals.count {
+                rules.policy.counts($0.approver, for: clause, of: plan.requester, among: rules.directory)
+            }
+            if count < clause.approvals { return .missingOf(clause, have: count) }
+        }
+        return nil
     }
 
     /// The configured environment of that name, without a check of rights. For what the agent does by itself.
     func managedEnvironment(_ name: EnvironmentName) throws(ServiceError) -> ManagedEnvironment {
         if let managed = managedEnvironments.first(where: { $0.settings.name == name }) { return managed }
         throw unknownEnvironment(name.description, managedEnvironments)
+    }
+
+    /// Checks that an approval by `approver` brings the plan nearer to being approved: that a rule's condition on who
+    /// approves takes it, or that more are needed than such conditions ask for.
+    func checkHelps(_ approver: String, _ plan: Plan, _ needed: Requirement) throws(ApprovalRefusal) {
+        let rules = currentRules
+        guard let clause = needed.clauses.max(by: { $0.approvals < $1.approvals }),
+            clause.approvals >= needed.approvals
+        else { return }
+        let isAsked = needed.clauses.contains {
+            rules.policy.counts(approver, for: $0, of: plan.requester, among: rules.directory)
+        }
+        guard isAsked else { throw .notAsked(approver, clause) }
     }
 
     /// The environment, if the caller has the right there.

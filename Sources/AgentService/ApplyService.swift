@@ -242,8 +242,7 @@ extension ApplyService {
             let fresh = try await workflow.load(plan.id)
             try workflow.checkState(of: fresh)
             let settings = try access.managedEnvironment(fresh.request.environment).settings
-            let decision = access.currentRules.policy.evaluate(
-                fresh.request, by: fresh.requester, in: settings, reach: fresh.preview.reach)
+            let decision = access.currentRules.decide(fresh, in: settings, at: ports.now())
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
             if let lack = try await approvals.withdrawApprovals(of: fresh, decision, settings, context) {
                 return .refused(lack)
@@ -260,7 +259,8 @@ extension ApplyService {
             let declared = fresh.state == .awaitingApproval ? approvedBy : nil
             let approved = try await approvals.declare(declared, fresh, needed, context)
             guard approved.state == .approved else {
-                throw approvals.wording(of: .missing(have: approved.approvals.count, need: needed), approved)
+                let lack = access.lack(of: approved.approvals, for: approved, needed)
+                throw approvals.wording(of: lack ?? .missing(have: approved.approvals.count, need: needed), approved)
             }
             return try await claim(approved, kept, context)
         }

@@ -34,11 +34,10 @@ extension ApprovalGate {
     func lack(of plan: Plan, _ decision: Decision, _ settings: EnvironmentSettings) -> ServiceError? {
         let needed = access.requirement(of: plan, decision, settings)
         let directory = access.currentRules.directory
-        let good = plan.approvals.count {
+        let good = plan.approvals.filter {
             ApprovalCheck.stillCounts($0, for: plan, needing: needed, in: settings, among: directory)
         }
-        guard good < needed.approvals else { return nil }
-        return wording(of: .missing(have: good, need: needed), plan)
+        return access.lack(of: good, for: plan, needed).map { wording(of: $0, plan) }
     }
 
     /// Records and stores an approval that the applier declares on behalf of the approver.
@@ -50,10 +49,11 @@ extension ApprovalGate {
         let event = AuditEvent(
             .approve, context, environment: plan.request.environment, plan: plan.id,
             result: approval.auditDeclaration(for: plan, needing: needed.approvals))
-        let approved = try await audited.commit(event) { records -> Plan? in
-            guard var plan = records.plan(plan.id), plan.approve(approval, needing: needed.approvals) else {
-                return nil
-            }
+        let before = plan
+        let approved = try await audited.commit(event) { [access] records -> Plan? in
+            guard var plan = records.plan(plan.id),
+                plan.approve(approval, isEnough: { access.lack(of: $0, for: before, needed) == nil })
+            else { return nil }
             records.put(plan)
             return plan
         }
@@ -64,8 +64,8 @@ extension ApprovalGate {
     func checkDecision(
         of plan: Plan, at managed: ManagedEnvironment, _ reach: Reach, _ checks: [Check]
     ) throws(ServiceError) {
-        let decision = access.currentRules.policy.evaluate(
-            plan.request, by: plan.requester, in: managed.settings, reach: reach, checks: checks)
+        let decision = access.currentRules.decide(
+            plan.request, by: plan.requester, in: managed.settings, reach: reach, checks: checks, at: ports.now())
         guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: plan.id) }
         if let lack = lack(of: plan, decision, managed.settings) { throw lack }
     }

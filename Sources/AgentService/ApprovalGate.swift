@@ -101,14 +101,17 @@ package final class ApprovalGate: Sendable {
     ) async throws(ServiceError) -> Plan {
         let isYes = approval.verdict == .approve
         let settings = try access.managedEnvironment(plan.request.environment).settings
-        let needed = isYes ? access.requirement(of: plan, in: settings) : plan.requires
+        let needed = isYes ? access.requirement(of: plan, in: settings, at: ports.now()) : plan.requires
         let (signed, count) = try await checkSignature(of: approval, on: plan, context)
         let word = Approval(
             approver: context.principal.isShared ? context.caller.actor : context.principal.id,
             assurance: signed?.assurance ?? (context.principal.isShared ? .declared : .verified), at: ports.now(),
             reason: approval.reason, ticket: approval.ticket, signed: signed)
         if isYes {
-            do throws(ApprovalRefusal) { try ApprovalCheck.strength(word.assurance, for: needed) } catch {
+            do throws(ApprovalRefusal) {
+                try ApprovalCheck.strength(word.assurance, for: needed)
+                try access.checkHelps(word.approver, plan, needed)
+            } catch {
                 throw wording(of: error, plan, context.principal)
             }
         }
@@ -116,9 +119,13 @@ package final class ApprovalGate: Sendable {
             isYes ? .approve : .reject, context, environment: plan.request.environment, plan: plan.id,
             decision: plan.decision.auditForm,
             result: word.auditVerdict(on: plan, needing: isYes ? needed.approvals : nil))
-        let stored = try await audited.commit(event) { records -> Plan? in
+        let before = plan
+        let stored = try await audited.commit(event) { [access] records -> Plan? in
             guard var plan = records.plan(plan.id), plan.operationID == nil else { return nil }
-            guard isYes ? plan.approve(word, needing: needed.approvals) : plan.reject(word) else { return nil }
+            let isTaken =
+                isYes
+                ? plan.approve(word) { access.lack(of: $0, for: before, needed) == nil } : plan.reject(word)
+            guard isTaken else { return nil }
             // Another request may have come first.
             if let count {
                 guard count.isForward(from: records.signatureCount(of: count.key)) else { return nil }
@@ -150,6 +157,16 @@ package final class ApprovalGate: Sendable {
                 .approvalRequired,
                 "\(subject) needs \(need.phrase) by \(need.approvals == 1 ? "another principal" : "others")"
                     + "; plan \(plan.id) has \(have). \(cure)", planID: plan.id)
+        case .missingOf(let clause, let have):
+            return ServiceError(
+                .approvalRequired,
+                "rule \(clause.rule) asks for \(clause.phrase); of these plan \(plan.id) has \(have). One of them "
+                    + "sends POST /v1/plans/\(plan.id)/approvals.", planID: plan.id)
+        case .notAsked(let name, let clause):
+            return ServiceError(
+                .forbidden,
+                "an approval by \(name) is of no use to plan \(plan.id): rule \(clause.rule) asks for "
+                    + "\(clause.phrase)", planID: plan.id)
         case .declaredNotAccepted:
             let settings = try? access.managedEnvironment(request.environment).settings
             let cure =

@@ -25,6 +25,7 @@ extension Decision {
             "allowed": .bool(allowed), "risk_level": .string(risk.rawValue),
             "requires_approval": .bool(requiresApproval), "reason": .string(reason), "rules": JSON(rules),
             "assurance": assurance.map { .string($0.rawValue) },
+            "clauses": clauses.isEmpty ? nil : JSON(clauses.map { "\($0.rule): \($0.phrase)" }),
             "subjects": .array(
                 subjects.map {
                     [

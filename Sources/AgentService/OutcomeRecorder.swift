@@ -136,7 +136,7 @@ final class OutcomeRecorder: Sendable {
                     plan.release()
                     let before = plan
                     if mayMove, next == .awaitingApproval {
-                        let needed = settings.map { self.access.requirement(of: before, in: $0) }
+                        let needed = settings.map { self.access.requirement(of: before, in: $0, at: now) }
                         plan.withdraw(at: now) { approval in
                             guard let settings, let needed else { return true }
                             return ApprovalCheck.stillCounts(

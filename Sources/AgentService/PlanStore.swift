@@ -226,6 +226,8 @@ package protocol StoreReader {
     func freezes() -> [Freeze]
     /// The newest count of signatures by the passkey with this fingerprint; `nil` if there is none.
     func signatureCount(of key: String) -> UInt32?
+    /// The uses of the counter that were taken at `date` or later, to the millisecond; all for `nil`. Oldest first.
+    func limitUses(of counter: LimitCounter, since date: Date?) -> [LimitUse]
     /// `nil` until the first write that has one.
     var mark: AuditMark? { get }
     func notice(_ id: RecordID) -> QueuedNotice?
@@ -270,6 +272,14 @@ package protocol StoreTransaction: StoreReader {
     func pruneNotices(_ limits: NoticeLimits, at now: Date)
     /// Adds the count, or replaces the one of its key.
     func put(_ count: SignatureCount)
+    /// Adds the use, or replaces the one of the same operation and counter.
+    func put(_ use: LimitUse)
+    /// Removes all that the operation took, for one that does not begin.
+    func removeLimitUses(of operation: RecordID)
+    /// Removes what the operation holds (``LimitUse/isHeld``), for one that has ended. What it took for a time stays.
+    func releaseHeld(of operation: RecordID)
+    /// Removes uses from before `date`, except held ones.
+    func pruneLimitUses(before date: Date)
     /// Replaces the log's checkpoint.
     func put(_ checkpoint: SignedCheckpoint)
     /// Removes plans and operations that ended before `date`, and all but the newest `count` of the ended rest of each.

@@ -66,8 +66,8 @@ package final class PlanWorkflow: Sendable {
         var preview = try await preview(
             of: request, at: managed, resolving: rules.policy.looksAtSubjects(of: request.action))
         preview.checks += try await reservations(of: request, caller, now)
-        let decision = rules.policy.evaluate(
-            request, by: caller, in: managed.settings, reach: preview.reach, checks: preview.checks)
+        let decision = rules.decide(
+            request, by: caller, in: managed.settings, reach: preview.reach, checks: preview.checks, at: now)
         ports.observed(.decided(request.action, decision))
         let requires = rules.policy.requirement(
             of: decision, for: caller, in: managed.settings, among: rules.directory)
@@ -178,6 +178,7 @@ package final class PlanWorkflow: Sendable {
         try await audited.write { records in
             records.prune(
                 endedBefore: oldest, keeping: kept, requestsBefore: now.addingTimeInterval(-Limits.idempotencySeconds))
+            records.pruneLimitUses(before: now.addingTimeInterval(-Double(UsageLimit.periods.upperBound)))
         }
     }
 }

@@ -159,15 +159,16 @@ package final class ReadService: Sendable {
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: error), nil)
         }
         defer { managed.leave(caller) }
-        let policy = access.currentRules.policy
+        let rules = access.currentRules
         let reach: Reach
         do throws(HypervisorError) {
-            reach = try await managed.planning.reach(of: request, resolving: policy.looksAtSubjects(of: request.action))
+            reach = try await managed.planning.reach(
+                of: request, resolving: rules.policy.looksAtSubjects(of: request.action))
         } catch {
             let failure = ServiceError(error, name, during: "reading the list of guests")
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: failure), nil)
         }
-        let decision = policy.evaluate(request, by: caller, in: managed.settings, reach: reach)
+        let decision = rules.decide(request, by: caller, in: managed.settings, reach: reach, at: ports.now())
         ports.observed(.decided(request.action, decision))
         guard decision.allowed else {
             let denial = ServiceError(.policyDenied, decision.reason)

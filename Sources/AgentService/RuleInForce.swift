@@ -1,39 +1,50 @@
 import AgentModel
 import AgentPolicy
+package import StrictJSON
 
 /// A policy rule as a caller sees it.
 package struct RuleInForce: Sendable {
     package let id: String
-    /// `deny` or `require_approval`.
+    package let summary: String?
+    /// One of ``PolicyEffect/words``.
     package let effect: String
+    /// How many approvals it asks for, if any.
     package let approvals: Int
     /// `signed` or `hardware`; `nil` if they need no signature.
     package let assurance: String?
     package let reason: String?
-    /// Where it holds, of those that the caller sees; `nil` for everywhere.
-    package let environments: [String]?
-    package let actions: [String]?
-    package let targets: [String]?
-    package let tags: [String]?
-    package let principals: [String]?
+    /// The conditions that stand side by side, by their keys: `environments`, `actions`, `targets`, `tags`, `principals`.
+    package let plain: [String: JSON]
+    /// All conditions, as a policy file has them.
+    package let match: JSON
+    /// The effect, as a policy file has it.
+    package let does: JSON
+    /// Effect and conditions in words.
+    package let sentence: String
+
+    /// The words for effects, one each.
+    package static let effects = PolicyEffect.words
+
+    fileprivate init(_ rule: PolicyRule) {
+        id = rule.id
+        summary = rule.summary
+        effect = rule.effect.word
+        approvals = rule.effect.requirement?.approvals ?? 0
+        assurance = rule.effect.requirement?.assurance?.rawValue
+        reason = rule.reason
+        plain = rule.match.plain
+        match = rule.match.document
+        does = rule.effect.document
+        sentence = rule.description
+    }
 }
 
 extension AccessControl {
-    /// The policy's version, and the rules that concern an environment that the caller sees.
+    /// The policy's version, and the rules that concern an environment that the caller sees, without the names of
+    /// others.
     package func rulesInForce(_ context: Context) -> (version: String, rules: [RuleInForce]) {
-        let visible = Set(visibleEnvironments(context).map(\.settings.name))
+        let visible = visibleEnvironments(context).map(\.settings)
         let policy = currentRules.policy
-        let rules = policy.rules.compactMap { rule -> RuleInForce? in
-            let environments = rule.scope.environments.map { $0.intersection(visible) }
-            guard environments?.isEmpty != true else { return nil }
-            return RuleInForce(
-                id: rule.id, effect: rule.effect.rawValue, approvals: rule.approvals,
-                assurance: rule.assurance?.rawValue, reason: rule.reason,
-                environments: environments?.map(\.description).sorted(),
-                actions: rule.scope.actions?.map(\.rawValue).sorted(),
-                targets: rule.scope.targets?.map(\.description).sorted(), tags: rule.scope.tags?.sorted(),
-                principals: rule.scope.principals?.sorted())
-        }
-        return (policy.version, rules)
+        return (policy.version, policy.rules(in: visible).map(RuleInForce.init))
     }
 }

@@ -43,6 +43,7 @@ extension StatePlace {
         }
         let waiting = records.countNotices(NoticeFilter(state: .waiting))
         report.lines.append("notifications: \(records.countNotices(NoticeFilter())), \(waiting) waiting")
+        report.lines.append("uses of limits: \(records.countLimitUses())")
         let mark = records.mark
         report.lines.append(mark.map { "audit log: settled to \($0.settled), head \($0.head)" } ?? "audit log: no mark")
         for signed in records.checkpoints() {
@@ -98,6 +99,7 @@ extension StoreRecords {
             look { _ = notices(NoticeFilter()) }
             look { _ = mark }
             look { _ = checkpoints() }
+            look { _ = limitUses() }
         }
         failure = nil
         return flaws

@@ -8,7 +8,7 @@ package struct StateSchema: Sendable {
     package var steps: [String]
 
     package static let current = StateSchema(steps: [
-        first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints, refusals,
+        first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints, refusals, limitUses,
     ])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
@@ -115,6 +115,17 @@ package struct StateSchema: Sendable {
 
     /// How often in a row a destination refused a notice.
     private static let refusals = "ALTER TABLE notices ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0;"
+
+    /// What operations took of the policy's limits: `amount` at a time, by the limit `number` of a rule, for one value
+    /// of its scope.
+    private static let limitUses = """
+        CREATE TABLE limit_uses (
+            operation TEXT NOT NULL, rule TEXT NOT NULL, number INTEGER NOT NULL, counted TEXT NOT NULL,
+            scope TEXT NOT NULL, key TEXT NOT NULL, amount INTEGER NOT NULL, at INTEGER NOT NULL,
+            PRIMARY KEY (operation, rule, number, counted, scope, key)
+        ) STRICT;
+        CREATE INDEX limit_uses_counter ON limit_uses (rule, number, counted, scope, key, at);
+        """
 }
 
 extension StateSchema {

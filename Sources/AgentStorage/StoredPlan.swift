@@ -122,13 +122,15 @@ extension Subject: Stored {
     var stored: JSON {
         [
             "role": JSON(role), "name": .string(name), "aliases": JSON(aliases), "tags": JSON(tags.sorted()),
+            "guest_names": guestNames.isEmpty ? nil : JSON(guestNames), "node": node.map { JSON(describing: $0) },
         ]
     }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             try fields.parsed("role", Role.init), try fields.text("name"), aliases: try fields.texts("aliases"),
-            tags: Set(try fields.texts("tags")))
+            tags: Set(try fields.texts("tags")), guestNames: try fields.find("guest_names", StoredFields.texts) ?? [],
+            node: try fields.findParsed("node", NodeName.init))
     }
 }
 
@@ -213,7 +215,8 @@ extension Decision: Stored {
         [
             "allowed": .bool(allowed), "risk": JSON(risk), "requires_approval": .bool(requiresApproval),
             "reason": .string(reason), "rules": JSON(rules), "approvals": JSON(approvals),
-            "assurance": assurance.map { JSON($0) }, "subjects": JSON(subjects),
+            "assurance": assurance.map { JSON($0) },
+            "clauses": clauses.isEmpty ? nil : JSON(clauses), "subjects": JSON(subjects),
         ]
     }
 
@@ -222,7 +225,8 @@ extension Decision: Stored {
             allowed: try fields.flag("allowed"), risk: try fields.parsed("risk", Risk.init),
             requiresApproval: try fields.flag("requires_approval"), reason: try fields.text("reason"),
             rules: try fields.texts("rules"), approvals: try fields.number("approvals"),
-            assurance: try fields.findParsed("assurance", Assurance.init))
+            assurance: try fields.findParsed("assurance", Assurance.init),
+            clauses: try fields.findList("clauses") ?? [])
         // Decisions of earlier versions have none.
         if let list = try fields.find("subjects", \.array) {
             for element in list { subjects.append(try StoredFields.read(JudgedSubject.self, element)) }
@@ -270,11 +274,35 @@ extension Check: Stored {
 }
 
 extension Requirement: Stored {
-    var stored: JSON { ["approvals": JSON(approvals), "assurance": JSON(assurance)] }
+    var stored: JSON {
+        [
+            "approvals": JSON(approvals), "assurance": JSON(assurance),
+            "clauses": clauses.isEmpty ? nil : JSON(clauses),
+        ]
+    }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
-            approvals: try fields.number("approvals"), assurance: try fields.parsed("assurance", Assurance.init))
+            approvals: try fields.number("approvals"), assurance: try fields.parsed("assurance", Assurance.init),
+            clauses: try fields.findList("clauses") ?? [])
+    }
+}
+
+extension ApprovalClause: Stored {
+    var stored: JSON {
+        [
+            "rule": .string(rule), "approvals": JSON(approvals), "principals": JSON(principals.sorted()),
+            "roles": JSON(roles.map(\.rawValue).sorted()), "groups": JSON(groups.sorted()),
+            "other_group": .bool(isFromOtherGroup),
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
+        self.init(
+            rule: try fields.text("rule"), approvals: try fields.number("approvals"),
+            principals: Set(try fields.texts("principals")),
+            roles: Set(try fields.texts("roles").compactMap(Role.init(rawValue:))),
+            groups: Set(try fields.texts("groups")), isFromOtherGroup: try fields.flag("other_group"))
     }
 }
 

@@ -193,6 +193,11 @@ extension PreviewBuilder {
         var losses: [String] = []
         let now = Set(Self.tags(config["tags"]?.string ?? ""))
         for call in calls where call.path.last == "config" {
+            if let old = (config["name"] ?? config["hostname"])?.string,
+                let new = call["name"] ?? call["hostname"], new != old
+            {
+                losses.append("name/\(old)")
+            }
             let deletes = call["delete"]?.split(separator: ",").contains("tags") == true
             guard let next = call["tags"] ?? (deletes ? "" : nil) else { continue }
             losses += now.subtracting(Self.tags(next)).sorted().map { "tag/\($0)" }

@@ -85,6 +85,9 @@ extension PreviewBuilder {
         var subject = Subject(request.target)
         subject.tags = Set(
             (shown["tags"]?.array ?? request.params["tags"]?.array ?? []).compactMap { $0.string?.lowercased() })
+        let named = [shown["name"], request.params["name"], request.params["hostname"]].compactMap { $0?.string }
+        if guest != nil, isThere ? shown["name"]?.string != nil : true { subject.guestNames = named }
+        subject.node = guest.flatMap { _ in shown["node"]?.string.flatMap(NodeName.init) ?? request.node }
         let pool = shown["pool"]?.string ?? (isThere ? nil : request.params["pool"]?.string)
         subject.aliases += Self.pools(pool)
         if case .pool(let pool) = request.target { subject.aliases += pool.subjectNames.dropFirst() }
@@ -161,7 +164,8 @@ extension PreviewBuilder {
 
     private static func subject(_ role: Subject.Role, _ guest: GuestRef, _ row: JSON) -> Subject {
         Subject(
-            role, guest.description, aliases: pools(row["pool"]?.string), tags: Set(tags(row["tags"]?.string ?? "")))
+            role, guest.description, aliases: pools(row["pool"]?.string), tags: Set(tags(row["tags"]?.string ?? "")),
+            guestNames: row["name"]?.string.map { [$0] } ?? [], node: row["node"]?.string.flatMap(NodeName.init))
     }
 
     /// A guest that the cluster does not list: it does not exist yet, does not exist any more, or is hidden.

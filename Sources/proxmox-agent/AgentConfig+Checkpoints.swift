@@ -24,7 +24,7 @@ extension AgentConfig {
 /// Reads the witnesses.
 extension ConfigReading {
     func witnesses(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
-        each("audit_witnesses", &reader) { _, inner in
+        reader.each("audit_witnesses") { _, inner in
             let form = "a witness's verifier key, NAME+8 hexadecimal digits+base64, as proxmox-agent witness prints it"
             let key = inner.parsed("key", form, Self.witnessKey)
             let text = inner.string("url")

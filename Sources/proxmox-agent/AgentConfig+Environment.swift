@@ -85,7 +85,7 @@ extension ConfigReading {
 
     func trust(_ reader: inout ObjectReader) -> ServerTrust {
         var trust = ServerTrust.system
-        section("tls", &reader) { tls in
+        reader.section("tls") { tls in
             let file = tls.string("ca_file")
             let pin = tls.parsed(
                 "fingerprint_sha256", "32 hexadecimal bytes with colons, AA:BB:…, as PVE shows them",

@@ -76,19 +76,18 @@ struct ConfigReading {
             config.statePath = path
         }
         config.freezePath = reader.parsed("freeze_path", "a file's path") { $0.isEmpty ? nil : $0 }
-        section("tls", &reader) { config.tls = tls(&$0) }
+        reader.section("tls") { config.tls = tls(&$0) }
         let declared = reader.bool("accept_declared_approvals") ?? false
-        section("plans", &reader) { Self.plans(&$0, &config) }
-        section("limits", &reader) { Self.limits(&$0, &config) }
-        section("mcp", &reader) { Self.mcp(&$0, &config) }
-        section("log", &reader) { Self.log(&$0, &config) }
+        reader.section("plans") { Self.plans(&$0, &config) }
+        reader.section("limits") { Self.limits(&$0, &config) }
+        reader.section("mcp") { Self.mcp(&$0, &config) }
+        reader.section("log") { Self.log(&$0, &config) }
         environments(declared, &reader, &config)
-        let environments = ConfigNames("name", of: object["environments"])
+        let environments = KnownNames("name", of: object["environments"])
         principals(&reader, &config, in: environments)
-        section("metrics", &reader) { scrapeToken(&$0, &config) }
+        reader.section("metrics") { scrapeToken(&$0, &config) }
         notify(&reader, &config, in: environments)
-        let names = ConfigNames("id", of: object["principals"], or: [Principal.shared.id])
-        section("policy", &reader) { config.policy = Policy(rules: rules(&$0, in: environments, by: names)) }
+        policy(&reader, &config, in: environments)
         reader.refuseUnknown()
         issues += reader.issues
         token(&config, isAlone: object["principals"]?.array?.isEmpty ?? true)
@@ -107,15 +106,6 @@ struct ConfigReading {
             reader.report("public_url", detail)
             return nil
         }
-    }
-
-    /// Reads an optional object and collects the errors in it.
-    func section(_ key: String, _ reader: inout ObjectReader, _ read: (inout ObjectReader) -> Void) {
-        guard let object = reader.object(key) else { return }
-        var inner = ObjectReader(object, at: reader.path.key(key))
-        read(&inner)
-        inner.refuseUnknown()
-        reader.report(inner.issues)
     }
 
     private static func plans(_ reader: inout ObjectReader, _ config: inout AgentConfig) {
@@ -181,7 +171,7 @@ struct ConfigReading {
     }
 
     private func environments(_ declared: Bool, _ reader: inout ObjectReader, _ config: inout AgentConfig) {
-        each("environments", &reader) { _, inner in
+        reader.each("environments") { _, inner in
             guard let environment = environment(&inner, declared) else { return }
             let name = environment.settings.name
             if config.environments.contains(where: { $0.settings.name == name }) {

@@ -21,8 +21,8 @@ extension AgentConfig {
 
 /// Reads the destinations of notifications.
 extension ConfigReading {
-    func notify(_ reader: inout ObjectReader, _ config: inout AgentConfig, in environments: ConfigNames) {
-        each("notify", &reader) { index, reader in
+    func notify(_ reader: inout ObjectReader, _ config: inout AgentConfig, in environments: KnownNames) {
+        reader.each("notify") { index, reader in
             let kinds = Destination.Kind.allCases.map(\.rawValue).joined(separator: ", ")
             let id = reader.parsed("id", "1 to 64 of A-Z a-z 0-9 _ -") { TextForm.word.matches($0) ? $0 : nil }
             let kind = reader.parsed("kind", "one of \(kinds)", Destination.Kind.init)
@@ -46,14 +46,14 @@ extension ConfigReading {
     private static let mostTargets = 32
 
     private func subscription(
-        _ id: String, _ reader: inout ObjectReader, in names: ConfigNames
+        _ id: String, _ reader: inout ObjectReader, in names: KnownNames
     ) -> NoticeSubscription {
         let topics = NoticeSubscription.Topic.all.map(\.description).joined(separator: ", ")
-        let wanted = set("events", "one of \(topics)", &reader, NoticeSubscription.Topic.init)
+        let wanted = reader.set("events", "one of \(topics)", NoticeSubscription.Topic.init)
         let risk = reader.parsed("min_risk", "low, medium or high", Risk.init)
         return NoticeSubscription(
             target: id, topics: wanted ?? NoticeSubscription.Topic.standard,
-            environments: environments(&reader, among: names), minimumRisk: risk ?? .low)
+            environments: reader.environments(among: names), minimumRisk: risk ?? .low)
     }
 
     // MARK: Over HTTP
@@ -136,7 +136,7 @@ extension ConfigReading {
     ) -> (Destination, AgentConfig.NotifyTarget.Server)? {
         let server = mailServer(&reader)
         let from = reader.parsed("from", "a mail address such as agent@example.com", MailAddress.init)
-        let recipients = set("to", "a mail address such as ops@example.com", &reader, MailAddress.init)
+        let recipients = reader.set("to", "a mail address such as ops@example.com", MailAddress.init)
         reader.require("server", "smtp://host:587 or smtps://host:465")
         reader.require("from", "a mail address such as agent@example.com")
         reader.require("to", "a list of mail addresses")

@@ -1,75 +1,65 @@
 import AgentModel
 import AgentPolicy
 import StrictJSON
+import SystemFile
 
-/// Reads the rules that tighten policy.
+/// Reads the policy, from the configuration or from a file of its own.
 extension ConfigReading {
-    func rules(_ reader: inout ObjectReader, in environments: ConfigNames, by principals: ConfigNames) -> [PolicyRule] {
-        var rules: [PolicyRule] = []
-        each("rules", &reader) { _, reader in
-            let id = reader.parsed("id", "1 to 64 of a-z 0-9 - _ .") { Self.isRuleID($0) ? $0 : nil }
-            reader.require("id", "a name such as two-for-prod")
-            if let id, rules.contains(where: { $0.id == id }) {
-                reader.report("id", "\"\(id)\" is taken by another rule; ids are unique")
-            }
-            let effect = reader.parsed("effect", "deny or require_approval", PolicyRule.Effect.init(rawValue:))
-            reader.require("effect", "deny or require_approval")
-            let approvals = reader.integer("approvals", in: 1...10)
-            if approvals != nil, effect == .deny {
-                reader.report("approvals", "is for require_approval; what is denied cannot be approved")
-            }
-            let assurance = reader.parsed("assurance", "signed or hardware") {
-                ["signed": Assurance.signed, "hardware": .hardware][$0]
-            }
-            if assurance != nil, effect == .deny {
-                reader.report("assurance", "is for require_approval; what is denied cannot be approved")
-            }
-            let reason = reader.parsed("reason", "a text of 1 to 500 characters on one line") {
-                !$0.isEmpty && TextForm.text(500).matches($0) && !$0.contains("\n") ? $0 : nil
-            }
-            let scope = self.scope(&reader, in: environments, by: principals)
-            if effect == .requireApproval, let actions = scope.actions, !actions.isEmpty,
-                actions.allSatisfy({ ActionCatalog.definition(of: $0).effect == .read })
-            {
-                reader.report("actions", "names reads alone, which take no approval; deny bounds them")
-            }
-            guard let id, let effect else { return }
-            rules.append(
-                PolicyRule(
-                    id: id, effect: effect, approvals: approvals ?? 1, assurance: assurance, reason: reason,
-                    scope: scope))
+    mutating func policy(_ reader: inout ObjectReader, _ config: inout AgentConfig, in environments: KnownNames) {
+        let principals = KnownNames("id", of: config.document["principals"], or: [Principal.shared.id])
+        var policies = PolicyReader(environments: environments, principals: principals, zone: ZoneFiles.rules)
+        reader.section("policy") { config.policy = policies.policy(&$0) }
+        guard let path = reader.parsed("policy_path", "a file's path", { $0.isEmpty ? nil : $0 }) else { return }
+        config.policyPath = path
+        guard config.document["policy"] == nil else {
+            return reader.report("policy_path", "stands beside policy; take one of them out")
         }
-        return rules
+        do throws(ConfigError) {
+            config.policy = try Policy(file: path, environments: environments, principals: principals)
+        } catch {
+            for line in error.lines { reader.report("policy_path", line) }
+        }
+    }
+}
+
+extension Policy {
+    /// The largest policy file, in bytes.
+    static let largestFile = 4 << 20
+
+    /// Reads a policy file: the object that stands under `policy` in a configuration. Refuses one that others may write.
+    ///
+    /// - Throws: ``ConfigError`` with a line for each error: file, line, place, what is wrong and the cure.
+    init(file: String, environments: KnownNames = .any, principals: KnownNames = .any) throws(ConfigError) {
+        let bytes: [UInt8]
+        do throws(FileError) { bytes = try readFile(file, limit: Self.largestFile, isRules: true) } catch {
+            throw ConfigError(lines: ["\(file): \(error.detail)"])
+        }
+        try self.init(parsing: bytes, of: file, environments: environments, principals: principals)
     }
 
-    private func scope(
-        _ reader: inout ObjectReader, in environments: ConfigNames, by principals: ConfigNames
-    ) -> PolicyRule.Scope {
-        var scope = PolicyRule.Scope()
-        scope.environments = self.environments(&reader, among: environments)
-        scope.actions = set("actions", "an action, as GET /v1/actions lists them", &reader, Action.init(rawValue:))
-        scope.targets = set(
-            "targets", "a target such as vm/101, or the beginning of one with a * behind it, as in vm/*", &reader,
-            TargetPattern.init)
-        scope.tags = set("tags", "a tag, of A-Z a-z 0-9 _ - + . and not beginning with - + .", &reader) {
-            Self.isTag($0) ? $0.lowercased() : nil
+    /// As ``init(file:environments:principals:)``, for what was read already.
+    init(
+        parsing bytes: [UInt8], of file: String, environments: KnownNames = .any, principals: KnownNames = .any
+    ) throws(ConfigError) {
+        let document: JSON
+        do throws(JSONError) { document = try JSON.parse(bytes) } catch {
+            throw ConfigError(lines: [Self.line(error, in: bytes, of: file)])
         }
-        scope.principals = set("principals", principals.form(of: "principal"), &reader, principals.known)
-        return scope
+        guard let object = document.object else {
+            throw ConfigError(lines: ["\(file):1: a policy is a JSON object, not \(document.kind)"])
+        }
+        var reader = ObjectReader(object)
+        var policies = PolicyReader(environments: environments, principals: principals, zone: ZoneFiles.rules)
+        self = policies.policy(&reader)
+        reader.refuseUnknown()
+        if !reader.issues.isEmpty {
+            throw ConfigError(lines: reader.issues.map { Self.line($0, in: bytes, of: file) })
+        }
     }
 
-    private static func isRuleID(_ text: String) -> Bool {
-        (1...64).contains(text.utf8.count)
-            && text.utf8.allSatisfy {
-                (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || "-_.".utf8.contains($0)
-            }
-    }
-
-    /// PVE's `pve-tag`: a letter, digit or `_`, then these and `-`, `+`, `.`.
-    private static func isTag(_ text: String) -> Bool {
-        let isEdge = { (byte: UInt8) in
-            (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte) || byte == UInt8(ascii: "_")
-        }
-        return text.utf8.first.map(isEdge) == true && text.utf8.allSatisfy { isEdge($0) || "-+.".utf8.contains($0) }
+    private static func line(_ issue: JSONError, in bytes: [UInt8], of file: String) -> String {
+        let line = issue.offset.map { JSON.line(ofByte: $0, in: bytes) } ?? JSON.line(of: issue.path, in: bytes)
+        let place = issue.path.dotted
+        return "\(file):\(line): \(place.isEmpty ? "" : place + ": ")\(issue.detail)"
     }
 }

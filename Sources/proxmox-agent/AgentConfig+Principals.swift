@@ -6,18 +6,18 @@ import StrictJSON
 /// Reads the principals and their roles.
 extension ConfigReading {
     func principals(
-        _ reader: inout ObjectReader, _ config: inout AgentConfig, in environments: ConfigNames
+        _ reader: inout ObjectReader, _ config: inout AgentConfig, in environments: KnownNames
     ) {
-        each("principals", &reader) { index, reader in
+        reader.each("principals") { index, reader in
             let id = self.id(&reader, among: config.principals)
             let certificate = self.certificate(&reader, config)
             let token = self.token(
                 &reader,
                 missing: reader.value("cert_sha256") != nil
                     ? nil : "is missing; proxmox-agent token new ID makes a token and prints this key")
-            let roles = set("roles", Self.roleForm, &reader, Role.init(rawValue:))
+            let roles = reader.set("roles", Self.roleForm, Role.init(rawValue:))
             reader.require("roles", "a list, each " + Self.roleForm)
-            let limit = self.environments(&reader, among: environments)
+            let limit = reader.environments(among: environments)
             let keys = approvalKeys(&reader, config)
             if let token {
                 checkIsOwn(

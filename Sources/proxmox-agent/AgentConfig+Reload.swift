@@ -6,7 +6,7 @@ import StrictJSON
 
 extension AgentConfig {
     /// The keys that take effect without a restart.
-    private static let reloadable: Set = ["principals", "policy", "metrics", "notify"]
+    private static let reloadable: Set = ["principals", "policy", "policy_path", "metrics", "notify"]
 
     /// Whether both have the same callers, with the same tokens, the same rules, and the same scrape token.
     func isInForce(after other: AgentConfig) -> Bool {

@@ -17,7 +17,7 @@ extension AgentConfig {
         // With the shared token approvals are declared, and their number is not limited.
         return sharedToken == nil
             ? environments.compactMap(withoutApprover) + policy.rules.flatMap(tooFewApprovers)
-            : policy.rules.filter { $0.assurance != nil }.map { rule in
+            : policy.rules.filter { $0.effect.requirement?.assurance != nil }.map { rule in
                 "rule \(rule.id) asks for signed approvals, which only principals can give: what it is about cannot be applied"
             }
     }
@@ -37,21 +37,23 @@ extension AgentConfig {
     }
 
     private func tooFewApprovers(for rule: PolicyRule) -> [String] {
-        guard rule.effect == .requireApproval else { return [] }
-        return environments.map(\.settings.name).filter { rule.scope.environments?.contains($0) ?? true }.compactMap {
-            name in
-            let count = approvers(in: name, signing: rule.assurance)
-            // Without any approver there is another warning.
-            guard count < rule.approvals, approvers(in: name) > 0 else { return nil }
-            let needed = Requirement(approvals: rule.approvals, assurance: rule.assurance ?? .verified)
-            let keys =
-                switch rule.assurance {
-                case .hardware: " with a security key in approval_keys"
-                case .signed: " with approval_keys"
-                case .declared, .verified, nil: ""
-                }
-            return "rule \(rule.id) asks for \(needed.phrase), but \(name) has \(count) approver"
-                + "\(count == 1 ? "" : "s")\(keys): what it is about cannot be applied there"
-        }
+        guard let requirement = rule.effect.requirement, requirement.approvals > 0 else { return [] }
+        return environments.map(\.settings).filter { !policy.rules(in: [$0]).allSatisfy { $0.id != rule.id } }
+            .compactMap { settings in
+                let name = settings.name
+                let count = approvers(in: name, signing: requirement.assurance)
+                // Without any approver there is another warning.
+                guard count < requirement.approvals, approvers(in: name) > 0 else { return nil }
+                let needed = Requirement(
+                    approvals: requirement.approvals, assurance: requirement.assurance ?? .verified)
+                let keys =
+                    switch requirement.assurance {
+                    case .hardware: " with a security key in approval_keys"
+                    case .signed: " with approval_keys"
+                    case .declared, .verified, nil: ""
+                    }
+                return "rule \(rule.id) asks for \(needed.phrase), but \(name) has \(count) approver"
+                    + "\(count == 1 ? "" : "s")\(keys): what it is about cannot be applied there"
+            }
     }
 }

@@ -103,6 +103,8 @@ struct AgentConfig: Sendable {
     /// The digest of the token that may read figures; `nil` if none is set.
     var scrapeToken: CredentialDigest?
     var policy = Policy()
+    /// The policy's own file, if it has one.
+    var policyPath: String?
     /// The file as it was read.
     var document = JSONObject()
 
@@ -190,8 +192,13 @@ extension AgentConfig {
         ("notify[].events", "what is told there; what somebody has to act on"),
         ("notify[].environments", "of which environments; of all"),
         ("notify[].min_risk", "low, medium or high: the least risk of plans and operations that are told; low"),
+        ("policy_path", "the file with the policy, in place of policy here; none"),
+        ("policy.$schema", "the address of the policy's JSON Schema, for editors; none"),
+        ("policy.groups", "groups of principals by name; @name includes another group; none"),
         ("policy.rules[].id", "the rule's name in decisions, 1 to 64 of a-z 0-9 - _ .; required"),
-        ("policy.rules[].effect", "deny or require_approval; required"),
+        ("policy.rules[].description", "what it is for; nothing"),
+        ("policy.rules[].match", "what it is about: see proxmox-agent-policy(5); every change"),
+        ("policy.rules[].effect", "deny, require_approval, or an object: see proxmox-agent-policy(5); required"),
         ("policy.rules[].approvals", "how many approvals require_approval asks for, 1 to 10; 1"),
         ("policy.rules[].assurance", "how these must be signed: signed, or hardware for a security key; not at all"),
         ("policy.rules[].reason", "the reason that decisions give"),

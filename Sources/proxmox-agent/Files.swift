@@ -7,8 +7,8 @@ struct FileError: Error, Sendable, Hashable {
 }
 
 /// Reads a whole regular file of at most `limit` bytes (`open`, `fstat`, `read`).
-/// Throws on a world-readable file with a secret.
-func readFile(_ path: String, limit: Int, isSecret: Bool = false) throws(FileError) -> [UInt8] {
+/// Throws on a world-readable file with a secret, and on a file with rules that others than root and this user may write.
+func readFile(_ path: String, limit: Int, isSecret: Bool = false, isRules: Bool = false) throws(FileError) -> [UInt8] {
     // O_NONBLOCK: opens a named pipe without waiting for a writer; it is refused below.
     let file: OpenFile
     do throws(Errno) { file = try OpenFile(path, .readOnly, .nonBlocking) } catch {
@@ -20,6 +20,12 @@ func readFile(_ path: String, limit: Int, isSecret: Bool = false) throws(FileErr
     if isSecret, status.permissions.contains(.otherRead) {
         // The file of another user may be read through its group.
         throw FileError(detail: "everybody can read it; chmod \(status.isOwn ? "600" : "o-r") \(path)")
+    }
+    if isRules, !status.permissions.isDisjoint(with: [.groupWrite, .otherWrite]) {
+        throw FileError(detail: "others may write it, and with it the rules; chmod go-w \(path)")
+    }
+    if isRules, !status.isOwn, status.userID.rawValue != 0 {
+        throw FileError(detail: "belongs to another user, who may write it; chown it to root or to the agent's user")
     }
     var bytes: [UInt8] = []
     var block = [UInt8](repeating: 0, count: 65_536)

@@ -18,7 +18,7 @@ extension InitCommand {
         }
 
         mutating func run() async throws(StartError) {
-            let taken = ConfigNames("name", of: document["environments"]).all
+            let taken = KnownNames("name", of: document["environments"]).all ?? []
             let url = try answer(options.url, "Where is PVE, as https://host:8006?", "--url")
             let origin = try Self.origin(url)
             let name = try answer(options.name, "A name for it", "--name", default: Self.name(for: origin))

@@ -46,7 +46,7 @@ struct SubjectTests {
     // MARK: Rules and subjects
 
     private static func rule(
-        _ id: String = "r", _ effect: PolicyRule.Effect = .deny, approvals: Int = 1, targets: [String]? = nil,
+        _ id: String = "r", _ effect: PolicyRule.Word = .deny, approvals: Int = 1, targets: [String]? = nil,
         tags: Set<String>? = nil
     ) -> PolicyRule {
         var scope = PolicyRule.Scope()

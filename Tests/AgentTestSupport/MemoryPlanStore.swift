@@ -70,6 +70,15 @@ package final class MemoryPlanStore: PlanStore {
         }
         func pruneNotices(_ limits: NoticeLimits, at now: Date) { queue.prune(limits, at: now) }
 
+        private var uses = MemoryLimitUses()
+        func limitUses(of counter: LimitCounter, since date: Date?) -> [LimitUse] {
+            uses.found(of: counter, since: date)
+        }
+        func put(_ use: LimitUse) { uses.put(use) }
+        func removeLimitUses(of operation: RecordID) { uses.remove(of: operation) }
+        func releaseHeld(of operation: RecordID) { uses.releaseHeld(of: operation) }
+        func pruneLimitUses(before date: Date) { uses.prune(before: date) }
+
         func freezes() -> [Freeze] {
             func key(_ freeze: Freeze) -> (String, Date, String) {
                 (freeze.environment?.description ?? "", freeze.setAt, freeze.party)

@@ -33,6 +33,7 @@ package struct PlanStoreConformance {
         try await checkStandings()
         try await checkPruning()
         try await checkNotices()
+        try await checkLimitUses()
     }
 
     func require(_ condition: Bool, _ promise: String) throws {

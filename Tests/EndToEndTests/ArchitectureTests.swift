@@ -1,3 +1,4 @@
+import AgentModel
 import FoundationEssentials
 import Testing
 
@@ -44,7 +45,8 @@ struct ArchitectureTests {
 
     @Test(arguments: ["AgentModel", "AgentPolicy", "PVEPlanning", "AgentService"])
     func `nothing but the catalogue goes by the name of an action`(target: String) throws {
-        let regex = try Regex(#"action\.rawValue (==|!=)|switch .*action\.rawValue|case \(?"[a-z]+_[a-z_]+"[,:]"#)
+        let names = Action.allCases.map(\.rawValue).joined(separator: "|")
+        let regex = try Regex(#"action\.rawValue (==|!=)|switch .*action\.rawValue|case \(?"(\#(names))"[,:]"#)
         #expect(#"switch request.action.rawValue {"#.contains(regex) && #"case ("ha_edit", "add"):"#.contains(regex))
         for line in try Self.code(of: target) where line.text.contains(regex) {
             Issue.record("\(line.file): \(line.text.trimmingBlanks())")

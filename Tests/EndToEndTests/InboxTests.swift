@@ -71,15 +71,18 @@ struct InboxTests {
         try await withAgent(TestPrincipals.setup(rules: rules)) { agent in
             let all = try await agent.send(.get, "/v1/policy", by: .watcher)
             #expect(all["version"]?.string?.contains("+rules@") == true)
-            #expect(all["rules"]?.array?.map { $0["id"] } == ["both", "cloud-only", "all"])
+            #expect(all["rules"]?.array?.map { $0["id"] } == ["all", "both", "cloud-only"])
             #expect(
-                all["rules"]?.array?[1] == [
+                all["rules"]?.array?[2] == [
                     "id": "cloud-only", "effect": "require_approval", "approvals": 2, "assurance": "signed",
                     "environments": ["cloud"], "tags": ["prod"],
+                    "match": ["environments": ["cloud"], "tags": ["prod"]],
+                    "does": ["require": ["approvals": 2, "assurance": "signed"]],
+                    "sentence": "cloud-only: require_approval (2, signed) in cloud tagged prod",
                 ])
             let some = try await agent.send(.get, "/v1/policy", by: .local)
-            #expect(some["rules"]?.array?.map { $0["id"] } == ["both", "all"])
-            #expect(some["rules"]?.array?[0]["environments"] == ["home"])
+            #expect(some["rules"]?.array?.map { $0["id"] } == ["all", "both"])
+            #expect(some["rules"]?.array?[1]["environments"] == ["home"])
             expectProblem(try await agent.send(.get, "/v1/policy", by: .auditor), 403, "forbidden")
         }
     }

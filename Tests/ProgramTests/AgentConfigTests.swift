@@ -113,6 +113,13 @@ struct AgentConfigTests {
     // MARK: The keys
 
     /// A value that each key takes.
+    private static let policyFile: String = {
+        let file = FileManager.default.temporaryDirectory.appending(path: "policy-\(UUID()).json")
+        try? Data(#"{"rules": []}"#.utf8).write(to: file)
+        try? FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file.path)
+        return file.path
+    }()
+
     private static let values: [String: JSON] = [
         "listen_addr": ":8080", "audit_log_path": "/tmp/audit.log", "environments[].name": "home",
         "tls.cert_file": "/dev/null", "tls.key_file": "/dev/null", "tls.client_ca_file": "/dev/null",
@@ -120,7 +127,11 @@ struct AgentConfigTests {
         "freeze_path": "/tmp/freeze", "principals[].id": "pi-agent",
         "principals[].token_sha256": .string(ConfigCallersTests.digest), "principals[].token_env": "S",
         "principals[].token_file": "/dev/null", "principals[].roles": ["viewer"],
-        "principals[].environments": ["home"], "policy.rules[].id": "a-1.b_c", "policy.rules[].effect": "deny",
+        "principals[].environments": ["home"], "policy_path": .string(policyFile),
+        "policy.$schema": "https://x.example/policy.schema.json",
+        "policy.groups": ["ops": ["operator"]], "policy.rules[].description": "why",
+        "policy.rules[].match": ["environments": ["home"]], "policy.rules[].id": "a-1.b_c",
+        "policy.rules[].effect": "deny",
         "policy.rules[].approvals": 10, "policy.rules[].reason": "because", "policy.rules[].environments": ["home"],
         "policy.rules[].actions": ["start_vm"], "policy.rules[].targets": ["vm/*", "vm/101", "*"],
         "policy.rules[].tags": ["Prod"], "policy.rules[].principals": ["operator"],
@@ -176,7 +187,7 @@ struct AgentConfigTests {
         if key.hasPrefix("principals") {
             document["principals"] = [["id": "abc", "token_sha256": .string(ConfigCallersTests.digest), "roles": []]]
         }
-        if key.hasPrefix("policy") {
+        if key.hasPrefix("policy.") {
             document["policy"] = ["rules": [["id": "abc", "effect": "require_approval"]]]
         }
         if key.hasPrefix("notify") { document["notify"] = [["id": "abc", "kind": .string(Self.kind(taking: key))]] }

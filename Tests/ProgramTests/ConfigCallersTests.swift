@@ -134,15 +134,17 @@ struct ConfigCallersTests {
         scope.principals = ["operator"]
         #expect(
             config.policy.rules == [
+                PolicyRule(id: "never", effect: .deny),
                 PolicyRule(
                     id: "two-for-home", effect: .requireApproval, approvals: 2, reason: "two pairs of eyes",
-                    scope: scope), PolicyRule(id: "never", effect: .deny),
+                    scope: scope),
             ])
         #expect(config.rules.policy == config.policy)
         #expect(
             config.callerLines == [
+                "rule never: deny",
                 "rule two-for-home: require_approval (2) in home for start_vm, stop_vm on vm/*, vm/101 "
-                    + "tagged db+1, prod by operator", "rule never: deny",
+                    + "tagged db+1, prod by operator",
             ])
     }
 
@@ -292,10 +294,13 @@ struct ConfigCallersTests {
 
     private static let deny = #"{"id":"x","effect":"deny","#
 
+    private static let effects =
+        "deny or require_approval, or an object with one of deny, require, raise_risk, windows, limits, allow"
+
     static let rules: [Wrong] = [
         Wrong(text: #"{"policy":[]}"#, line: "policy: expected an object, got an array"),
         Wrong(text: #"{"policy":{"rules":{}}}"#, line: "policy.rules: expected an array, got an object"),
-        Wrong(text: #"{"policy":{"rule":[]}}"#, line: "policy.rule: unknown key; known here: rules"),
+        Wrong(text: #"{"policy":{"rule":[]}}"#, line: "policy.rule: unknown key; known here: $schema, groups, rules"),
         rule("1", "[0]: expected an object, got an integer"),
         rule(#"{"effect":"deny"}"#, "[0].id: is missing; expected a name such as two-for-prod"),
         rule(#"{"id":"A","effect":"deny"}"#, #"[0].id: expected 1 to 64 of a-z 0-9 - _ ., got "A""#),
@@ -303,9 +308,8 @@ struct ConfigCallersTests {
         rule(
             #"{"id":"x","effect":"deny"},{"id":"x","effect":"deny"}"#,
             #"[1].id: "x" is taken by another rule; ids are unique"#),
-        rule(#"{"id":"x"}"#, "[0].effect: is missing; expected deny or require_approval"),
-        rule(
-            #"{"id":"x","effect":"allow"}"#, #"[0].effect: expected deny or require_approval, got "allow""#),
+        rule(#"{"id":"x"}"#, "[0].effect: is missing; expected \(effects)"),
+        rule(#"{"id":"x","effect":"allow"}"#, #"[0].effect: expected \#(effects), got "allow""#),
         rule(
             #"{"id":"x","effect":"require_approval","approvals":0}"#,
             "[0].approvals: expected an integer from 1 to 10, got 0"),
@@ -339,14 +343,15 @@ struct ConfigCallersTests {
                 + #"got "vm/1*1""#),
         rule(
             deny + #""tags":["-prod"]}"#,
-            #"[0].tags[0]: expected a tag, of A-Z a-z 0-9 _ - + . and not beginning with - + ., got "-prod""#),
+            #"[0].tags[0]: expected a tag, of A-Z a-z 0-9 _ - + . and not beginning with - + .; * and ? stand for others, got "-prod""#
+        ),
         rule(deny + #""tags":["prod","PROD"]}"#, #"[0].tags[1]: "PROD" stands there already; name it once"#),
         rule(
             deny + #""principals":["alice"]}"#,
             #"[0].principals[0]: expected the name of one principal here (operator), got "alice""#),
         rule(
             deny + #""when":"always"}"#,
-            "[0].when: unknown key; known here: actions, approvals, assurance, effect, environments, id, principals, reason, tags, "
+            "[0].when: unknown key; known here: actions, approvals, assurance, description, effect, environments, id, match, principals, reason, tags, "
                 + "targets"),
     ]
 

@@ -1,0 +1,219 @@
+package import AgentModel
+package import FoundationEssentials
+import StrictJSON
+
+/// What a decision is made of.
+package struct PolicyInput: Sendable {
+    package var request: ActionRequest
+    package var requester: Caller
+    /// The roles that the requester has now.
+    package var roles: Set<Role>
+    package var environment: EnvironmentSettings
+    /// All that the request reaches, as planning found it; `nil` if only the target's name is known.
+    package var reach: Reach?
+    /// The checks of planning.
+    package var checks: [Check]
+
+    package init(
+        _ request: ActionRequest, by requester: Caller, roles: Set<Role>, in environment: EnvironmentSettings,
+        reach: Reach? = nil, checks: [Check] = []
+    ) {
+        self.request = request
+        self.requester = requester
+        self.roles = roles
+        self.environment = environment
+        self.reach = reach
+        self.checks = checks
+    }
+}
+
+/// A request as rules look at it: its facts, once for each action that it amounts to, and its subjects.
+struct RuleView {
+    let input: PolicyInput
+    let assessment: RiskAssessment
+    let subjects: [Subject]
+    let facts: [SubjectFacts]
+    private let variants: [RuleFacts]
+
+    init(_ input: PolicyInput, at now: Date) {
+        let request = input.request
+        let known = input.reach ?? Reach()
+        let reach = known.subjects.isEmpty ? Reach(request.target) : known
+        self.input = input
+        assessment = request.assessment(live: reach.liveEscalations)
+        subjects = reach.subjects
+        facts = subjects.map(SubjectFacts.init)
+        var actions = request.equivalents
+        actions.formUnion(
+            request.definition.escalations.filter { reach.liveEscalations.contains($0.id) }.compactMap(\.equivalent))
+        let base = RuleFacts(input, facts, risk: assessment.risk, at: now)
+        variants = actions.sorted { $0.rawValue < $1.rawValue }.map { action in
+            var facts = base
+            facts.action = action
+            return facts
+        }
+    }
+
+    /// The places of the subjects that the rule matches. A rule that tightens matches where it may hold for one action
+    /// that the request amounts to; one that allows must hold for all of them and for every subject.
+    func matched(by rule: PolicyRule) -> [Int] {
+        guard rule.namesActions || input.request.definition.effect == .change else { return [] }
+        if rule.effect == .allow {
+            let holds = facts.allSatisfy { subject in variants.allSatisfy { rule.match.holds($0, subject) == .yes } }
+            return holds ? Array(subjects.indices) : []
+        }
+        return subjects.indices.filter { index in variants.contains { rule.match.holds($0, facts[index]) > .no } }
+    }
+}
+
+extension Policy {
+    /// Decides on a request by all that it reaches. The most restrictive rule wins. The decision lists every rule that
+    /// matched, with the subjects that it matched.
+    package func evaluate(_ input: PolicyInput, at now: Date) -> Decision {
+        let view = RuleView(input, at: now)
+        let request = input.request
+        var making = DecisionMaking(view)
+        if input.environment.readOnly, request.changes {
+            making.decision.deny("env:read_only", "environment \(input.environment.name) is read-only")
+        }
+        if request.changes, let loss = ruledLoss(of: input) { making.guardLoss(loss) }
+        for rule in rules {
+            let matched = view.matched(by: rule)
+            guard !matched.isEmpty else { continue }
+            making.apply(rule, at: matched)
+            // A rule without conditions on subjects is noted at the target.
+            for index in rule.isAboutSubjects ? matched : [0] {
+                making.decision.subjects[index].rules.append("rule:\(rule.id)")
+            }
+        }
+        return making.end()
+    }
+
+    /// The first tag, pool or name that a guest loses and by which a rule of that environment knows guests, with the
+    /// rule.
+    private func ruledLoss(of input: PolicyInput) -> (mark: String, rule: String)? {
+        let facts = RuleFacts(environment: input.environment.name)
+        for loss in input.reach?.losses ?? [] {
+            if let rule = rules.first(where: { $0.match.names(loss) && $0.match.holds(facts, nil) > .no }) {
+                return (loss, rule.id)
+            }
+        }
+        return nil
+    }
+}
+
+/// A decision while rules are applied to it.
+private struct DecisionMaking {
+    var decision: Decision
+    private let view: RuleView
+    /// Approvals that something else than the catalogue's own word asks for.
+    private var isAsked = false
+    private var loosening: [String] = []
+
+    init(_ view: RuleView) {
+        self.view = view
+        let assessment = view.assessment
+        decision = Decision(
+            allowed: true, risk: assessment.risk,
+            requiresApproval: assessment.needsApproval && view.input.request.changes, reason: assessment.reason,
+            rules: assessment.rules, subjects: view.subjects.map { JudgedSubject($0.role, $0.name) })
+    }
+
+    /// Taking a rule's tag, pool or name from a guest takes the guest out of the rule's scope.
+    mutating func guardLoss(_ loss: (mark: String, rule: String)) {
+        if !decision.requiresApproval {
+            decision.reason =
+                "takes \(loss.mark.split(separator: "/", maxSplits: 1).joined(separator: " ")) from a guest, by which rule \(loss.rule) knows it"
+        }
+        isAsked = true
+        decision.requiresApproval = true
+        decision.risk = .high
+        decision.rules.append("base:touches-rules")
+    }
+
+    /// A dry run changes nothing: it lists the rules, but is not bound by them.
+    mutating func apply(_ rule: PolicyRule, at matched: [Int]) {
+        let name = "rule:\(rule.id)"
+        guard !view.input.request.dryRun else { return decision.rules.append(name) }
+        switch rule.effect {
+        case .deny: decision.deny(name, rule.reason ?? "rule \(rule.id) denies it")
+        case .require(let requirement):
+            if view.input.request.changes, let lack = lack(of: requirement, rule, matched) {
+                decision.deny(name, lack)
+            } else {
+                decision.rules.append(name)
+            }
+            if view.input.request.changes, requirement.approvals > 0 { ask(for: requirement, rule) }
+        case .raiseRisk(let risk):
+            decision.rules.append(name)
+            guard risk > decision.risk else { return }
+            decision.risk = risk
+            decision.reason = rule.reason ?? "rule \(rule.id) raises the risk to \(risk.rawValue)"
+        case .allow:
+            decision.rules.append(name)
+            if view.assessment.needsApproval, view.input.request.changes { loosening.append(rule.id) }
+        case .windows, .limits: decision.rules.append(name)
+        }
+    }
+
+    private mutating func ask(for requirement: RuleRequirement, _ rule: PolicyRule) {
+        let before = Requirement(approvals: decision.approvals, assurance: decision.assurance ?? .verified)
+        let needed = before.tightened(
+            by: Requirement(approvals: requirement.approvals, assurance: requirement.assurance ?? .verified))
+        if !decision.requiresApproval || needed != before, decision.allowed {
+            let what = needed.approvals == 1 ? needed.assurance.one : needed.phrase
+            decision.reason = rule.reason ?? "rule \(rule.id) asks for \(what)"
+        }
+        isAsked = true
+        decision.requiresApproval = true
+        decision.approvals = needed.approvals
+        decision.assurance = needed.assurance > .verified ? needed.assurance : nil
+        if let clause = requirement.clause(of: rule.id) { decision.clauses.append(clause) }
+    }
+
+    /// What the request lacks of what the rule requires of it, with the cure.
+    private func lack(of requirement: RuleRequirement, _ rule: PolicyRule, _ matched: [Int]) -> String? {
+        let request = view.input.request
+        if requirement.needsReason, request.reason?.isEmpty ?? true {
+            return "rule \(rule.id) requires a reason; say why in reason"
+        }
+        if let ticket = requirement.ticket, !(request.approvalTicket.map(ticket.matches) ?? false) {
+            return "rule \(rule.id) requires a ticket of the form \(ticket); name it in approval_ticket"
+        }
+        if requirement.needsSafetySnapshot, request.params["safety_snapshot"] != true {
+            return request.definition.takesSafetySnapshot
+                ? "rule \(rule.id) requires a safety snapshot; set params.safety_snapshot to true"
+                : "rule \(rule.id) requires a safety snapshot, which \(request.action) cannot take; the rule must not cover it"
+        }
+        return nil
+    }
+
+    /// The decision, once every rule had its word.
+    mutating func end() -> Decision {
+        let request = view.input.request
+        if !loosening.isEmpty, !isAsked, decision.allowed {
+            decision.requiresApproval = false
+            decision.reason =
+                "rule \(loosening.joined(separator: ", ")) drops the approval that the catalogue asks for: "
+                + decision.reason
+            decision.rules += loosening.map { "override:\($0)" }
+        }
+        if request.dryRun, request.definition.effect == .change {
+            decision.rules.append("base:dry_run")
+            decision.reason = "a dry run changes nothing"
+        }
+        for check in view.input.checks where check.level == .block {
+            decision.deny("check:\(check.id)", check.detail)
+        }
+        return decision
+    }
+}
+
+extension Decision {
+    /// The first denial gives the reason.
+    fileprivate mutating func deny(_ rule: String, _ why: String) {
+        if allowed { reason = why }
+        allowed = false
+        rules.append(rule)
+    }
+}
