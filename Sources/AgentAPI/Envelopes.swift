@@ -181,7 +181,7 @@ enum Envelopes {
     static let all: [Component] = [
         health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, signature,
         approvalText, resolve, freezes, lifted, freeze, notifications, notificationTest, notificationTested, audit,
-        auditHead, policy, rpcAnswer, sessions, signIn, challenge, signInCode,
+        auditHead, policy, windows, limits, rpcAnswer, sessions, signIn, challenge, signInCode,
     ]
 
     // MARK: The Model Context Protocol
@@ -239,10 +239,12 @@ enum Envelopes {
                 "environment": Schema(TextForm.environment), "action": .constant(entry.action.rawValue),
                 "target": .pattern("^(\(entry.targets.map(\.expression).joined(separator: "|")))$"),
                 "params": parameters, "dry_run": .boolean, "reason": Schema(TextForm.text(4096)),
-                "expires_at": .time, "approval_ticket": Schema(TextForm.text(256)), "approved_by": approver,
+                "expires_at": .time, "approval_ticket": Schema(TextForm.text(256)),
+                "apply_at": .words(ApplyTime.self), "approved_by": approver,
             ],
             optional: Set(
-                ["dry_run", "reason", "expires_at", "approval_ticket", "approved_by"] + (isRequired ? [] : ["params"])),
+                ["dry_run", "reason", "expires_at", "approval_ticket", "apply_at", "approved_by"]
+                    + (isRequired ? [] : ["params"])),
             isOpen: false
         ).described("\(entry.summary). Risk \(entry.risk.rawValue): \(entry.reason).")
         let target = entry.targets.first?.example ?? ""

@@ -238,6 +238,7 @@ package enum OpenAPI {
             Views.plan.component, Views.summary.component, Views.previewSummary.component, Views.unstored.component,
             Views.request.component, Views.followUp.component, Views.decision.component, Views.preview.component,
             Views.change.component, Views.check.component, Views.requirement.component, Views.clause.component,
+            Views.closedWindow.component,
             Views.approval.component,
             Views.signed.component,
             Views.subject.component, Views.judged.component, Views.call.component, Views.operation.component,
@@ -245,7 +246,9 @@ package enum OpenAPI {
             Views.drift.component,
             Views.gap.component,
             Views.upstream.component, Views.freeze.component, Views.notification.component, Views.identity.component,
-            Views.session.component, Views.approvalKey.component, Views.rule.component,
+            Views.session.component, Views.approvalKey.component, Views.rule.component, Views.window.component,
+            Views.period.component, Views.limit.component,
+            Views.limitUse.component,
             Views.action.component, Views.environment.component,
             ("Problem", Problem.schema),
         ] + Envelopes.all.map { ($0.name, $0.form) } + Envelopes.requests

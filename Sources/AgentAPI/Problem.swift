@@ -20,10 +20,11 @@ package enum Problem {
         case .bodyTooLarge: .contentTooLarge
         case .unsupportedMediaType: .unsupportedMediaType
         case .planRequired, .planConsumed, .planStale, .planRejected, .planCancelled, .planHashMismatch,
-            .requestHashMismatch, .alreadyApproved, .idempotencyInProgress, .notCancellable, .eventsGone:
+            .requestHashMismatch, .alreadyApproved, .idempotencyInProgress, .notCancellable, .eventsGone,
+            .windowClosed:
             .conflict
         case .idempotencyKeyReused: .unprocessableContent
-        case .rateLimited: .tooManyRequests
+        case .rateLimited, .limitReached: .tooManyRequests
         case .internalError: .internalServerError
         case .upstreamRefused, .upstreamUnreachable, .upstreamInvalid: .badGateway
         case .upstreamTimeout: .gatewayTimeout
@@ -48,6 +49,8 @@ package enum Problem {
         case .signatureRequired: "The approval must be signed"
         case .signatureInvalid: "The signature does not count"
         case .policyDenied: "Policy denies this"
+        case .windowClosed: "No change window is open"
+        case .limitReached: "A limit of policy is used up"
         case .notFound: "There is nothing here"
         case .planNotFound: "There is no such plan"
         case .operationNotFound: "There is no such operation"
@@ -97,6 +100,8 @@ package enum Problem {
         if error.code == .forbidden { fields[.wwwAuthenticate] = "Bearer error=\"insufficient_scope\"" }
         if status == .serviceUnavailable || error.code == .rateLimited {
             fields[.retryAfter] = "\(error.retryAfter ?? 5)"
+        } else if [.windowClosed, .limitReached].contains(error.code), let seconds = error.retryAfter {
+            fields[.retryAfter] = "\(seconds)"
         }
         return Response(status: status, fields: fields, body: .init(JSON.object(adding(to: body, error)).bytes))
     }

@@ -264,6 +264,14 @@ package struct Route: Sendable {
             gives: [.json(Envelopes.policy.schema, "the rules, beside what the catalogue says")],
             "the policy rules in force", Handlers.policy),
         Route(
+            .get, "/v1/policy/windows", "get_policy_windows", .read, needs: .view,
+            gives: [.json(Envelopes.windows.schema, "the change windows of rules")],
+            "when change windows are open in the coming week", Handlers.changeWindows),
+        Route(
+            .get, "/v1/policy/limits", "get_policy_limits", .read, needs: .view,
+            gives: [.json(Envelopes.limits.schema, "the limits of rules")], fails: [.storeUnavailable],
+            "what is left of the limits of policy", Handlers.limitUses),
+        Route(
             .get, "/v1/notifications", "list_notifications", .read, needs: .approve,
             query: [
                 .init("target", .line, "only those to this destination"), .state(QueuedNotice.State.self), .environment,

@@ -17,6 +17,9 @@ extension Views {
             .maybe("reason", .text) { $0.reason.map { .string($0) } },
             .maybe("expires_at", .time) { $0.expiresAt.map { .string($0.rfc3339) } },
             .maybe("approval_ticket", .text) { $0.approvalTicket.map { .string($0) } },
+            .maybe("apply_at", .words(ApplyTime.self), "when the agent applies it by itself") {
+                $0.applyAt.map { .string($0.rawValue) }
+            },
             .maybe("approved_by", .text) { $0.approvedBy.map { .string($0) } },
         ])
 
@@ -40,6 +43,9 @@ extension Views {
             .always("rules", .list(.text), "every rule that took part") { JSON($0.rules) },
             .maybe("assurance", .words(["signed", "hardware"]), "how rules ask approvals to be signed") {
                 $0.assurance.map { .string($0.rawValue) }
+            },
+            .maybe("window", closedWindow.schema, "the change windows that are closed now") {
+                $0.window.map { closedWindow($0) }
             },
             .always("subjects", .list(judged.schema), "what was judged") { .array($0.subjects.map { judged($0) }) },
         ])
@@ -89,6 +95,15 @@ extension Views {
             .always("assurance", .words(Assurance.self)) { .string($0.assurance.rawValue) },
             .maybe("clauses", .list(clause.schema), "who must be among the approvers, rule by rule") {
                 $0.clauses.isEmpty ? nil : .array($0.clauses.map { clause($0) })
+            },
+        ])
+
+    static let closedWindow = View<ClosedWindow>(
+        "ClosedWindow", "Change windows of policy rules that are closed.",
+        [
+            .always("rules", .list(.text)) { JSON($0.rules) },
+            .always("opens_at", Schema.time.orNull, "when all are open; null if not within 400 days") {
+                $0.opensAt.map { .string($0.rfc3339) } ?? .null
             },
         ])
 

@@ -1,5 +1,6 @@
 import AgentModel
 import AgentService
+import FoundationEssentials
 import StrictJSON
 
 extension Views {
@@ -32,7 +33,53 @@ extension Views {
     }()
 }
 
+extension Views {
+    static let window = View<WindowsInForce>(
+        "ChangeWindows", "The change windows of a policy rule.",
+        [
+            .always("rule", .text) { .string($0.rule) },
+            .always("schedule", .text, "in words, by the clock of the zone") { .string($0.schedule) },
+            .always("zone", .text) { .string($0.zone) },
+            .always("is_open", .boolean) { .bool($0.isOpen) },
+            .maybe("opens_at", .time, "when it opens next") { $0.opensAt.map { .string($0.rfc3339) } },
+            .maybe("reason", .text, "why it is closed") { $0.reason.map { .string($0) } },
+            .always("open", .list(period.schema), "when it is open in the coming week") {
+                .array($0.open.map { period($0) })
+            },
+        ])
+
+    static let period = View<Range<Date>>(
+        "Period", "A time from `from` until right before `to`.",
+        [
+            .always("from", .time) { .string($0.lowerBound.rfc3339) },
+            .always("to", .time) { .string($0.upperBound.rfc3339) },
+        ])
+
+    static let limit = View<LimitInForce>(
+        "PolicyLimit", "A limit of a policy rule.",
+        [
+            .always("rule", .text) { .string($0.rule) },
+            .always("limit", .text, "in words") { .string($0.limit) },
+            .always("count", .text, "what is counted") { .string($0.counts) },
+            .always("most", .integer()) { .integer($0.most) },
+            .maybe("period_seconds", .integer(), "the length of the sliding period") { $0.seconds.map { JSON($0) } },
+            .always("by", .text, "what is counted together") { .string($0.by) },
+            .always("uses", .list(limitUse.schema)) { .array($0.uses.map { limitUse($0) }) },
+        ])
+
+    static let limitUse = View<LimitInForce.Use>(
+        "LimitUse", "What was taken of a limit, for one value of its scope.",
+        [
+            .always("key", .text, "the principal, environment, tag, pool or node; empty for all") { .string($0.key) },
+            .always("used", .integer()) { .integer($0.used) },
+            .always("left", .integer()) { .integer($0.left) },
+            .maybe("comes_back", .time, "when there is room for one more") { $0.comesBack.map { .string($0.rfc3339) } },
+        ])
+}
+
 extension Envelopes {
+    static let windows = Component("PolicyWindows", Schema.object(["windows": .list(Views.window.schema)]))
+    static let limits = Component("PolicyLimits", Schema.object(["limits": .list(Views.limit.schema)]))
     static let policy = Component(
         "PolicyInForce", Schema.object(["version": .text, "rules": .list(Views.rule.schema)]))
 }

@@ -47,6 +47,11 @@ package struct ActionDefinition: Sendable, Hashable {
     /// This action cannot be undone.
     package var irreversible: Bool { effect == .change && undo == .none }
 
+    /// Whether it deletes the guests that it works on.
+    package var destroysGuests: Bool {
+        changes == .exists(false) && targets.contains { $0 == .vm || $0 == .container }
+    }
+
     /// The action that undoes this one.
     package var inverse: Action? {
         switch undo {

@@ -13,7 +13,7 @@ extension ActionRequest {
     /// The fields of a request; anything else is refused.
     package static let fields = [
         "environment", "action", "target", "params", "dry_run", "reason", "expires_at", "approval_ticket",
-        "approved_by",
+        "apply_at", "approved_by",
     ]
 
     /// Reads a request from what a caller sent.
@@ -33,6 +33,7 @@ extension ActionRequest {
             approvalTicket: reader.parsed("approval_ticket", "text of at most 256 characters") {
                 Self.text($0, .text(256))
             },
+            applyAt: reader.parsed("apply_at", "window, or leave it out", ApplyTime.init(rawValue:)),
             approvedBy: reader.approver("approved_by"))
         reader.require("environment", "an environment's name")
         reader.require("action", "an action's name; see GET /v1/actions")

@@ -14,6 +14,8 @@ package struct ActionRequest: Sendable {
     package let reason: String?
     package let expiresAt: Date?
     package let approvalTicket: String?
+    /// When the agent applies the plan by itself; `nil` if it waits for its requester.
+    package let applyAt: ApplyTime?
     package let approvedBy: String?
 
     package var definition: ActionDefinition { ActionCatalog.definition(of: action) }
@@ -31,6 +33,7 @@ package struct ActionRequest: Sendable {
         reason = nil
         expiresAt = nil
         approvalTicket = nil
+        applyAt = nil
         approvedBy = nil
     }
 
@@ -48,6 +51,7 @@ package struct ActionRequest: Sendable {
         reason = notes.reason
         expiresAt = notes.expiresAt
         approvalTicket = notes.approvalTicket
+        applyAt = notes.applyAt
         approvedBy = notes.approvedBy
     }
 
@@ -56,14 +60,17 @@ package struct ActionRequest: Sendable {
         package var reason: String?
         package var expiresAt: Date?
         package var approvalTicket: String?
+        package var applyAt: ApplyTime?
         package var approvedBy: String?
 
         package init(
-            reason: String? = nil, expiresAt: Date? = nil, approvalTicket: String? = nil, approvedBy: String? = nil
+            reason: String? = nil, expiresAt: Date? = nil, approvalTicket: String? = nil, applyAt: ApplyTime? = nil,
+            approvedBy: String? = nil
         ) {
             self.reason = reason
             self.expiresAt = expiresAt
             self.approvalTicket = approvalTicket
+            self.applyAt = applyAt
             self.approvedBy = approvedBy
         }
     }
@@ -78,6 +85,12 @@ package struct ActionRequest: Sendable {
 
     /// The node that the caller named.
     package var node: NodeName? { params["node"]?.string.flatMap(NodeName.init) }
+}
+
+/// When the agent applies a plan by itself.
+package enum ApplyTime: String, Sendable, Hashable, CaseIterable {
+    /// As soon as it is approved and the change windows of policy are open.
+    case window
 }
 
 /// A request that a caller may send next, such as one that undoes a change.

@@ -31,7 +31,7 @@ package struct PlanDigest: Sendable {
     /// The hash of everything that an approver approves.
     package func planHash(
         id: RecordID, requestHash: String, requester: Caller, environmentIdentity: String, preview: Preview,
-        policyVersion: String, requires: Requirement, expiresAt: String
+        policyVersion: String, requires: Requirement, expiresAt: String, applyAt: ApplyTime? = nil
     ) -> String {
         Self.hash([
             "plan_id": .string(id.description), "request_hash": .string(requestHash),
@@ -39,7 +39,7 @@ package struct PlanDigest: Sendable {
             "calls": .array(preview.calls.map(keyed)), "observed": .object(preview.observed.shown),
             "subjects": .array(preview.reach.subjects.map(Self.canonical)),
             "policy_version": .string(policyVersion), "requires": Self.canonical(requires),
-            "expires_at": .string(expiresAt),
+            "expires_at": .string(expiresAt), "apply_at": applyAt.map { .string($0.rawValue) },
         ])
     }
 

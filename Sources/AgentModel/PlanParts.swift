@@ -39,12 +39,15 @@ package struct Decision: Sendable, Hashable {
     package var assurance: Assurance?
     /// Who must be among the approvers, rule by rule.
     package var clauses: [ApprovalClause]
+    /// The change windows that are closed at the time of the decision; `nil` if none is.
+    package var window: ClosedWindow?
     /// Every subject that was judged, and the configured rules that matched it.
     package var subjects: [JudgedSubject]
 
     package init(
         allowed: Bool, risk: Risk, requiresApproval: Bool, reason: String, rules: [String], approvals: Int = 1,
-        assurance: Assurance? = nil, clauses: [ApprovalClause] = [], subjects: [JudgedSubject] = []
+        assurance: Assurance? = nil, clauses: [ApprovalClause] = [], window: ClosedWindow? = nil,
+        subjects: [JudgedSubject] = []
     ) {
         self.allowed = allowed
         self.risk = risk
@@ -54,7 +57,21 @@ package struct Decision: Sendable, Hashable {
         self.approvals = approvals
         self.assurance = assurance
         self.clauses = clauses
+        self.window = window
         self.subjects = subjects
+    }
+}
+
+/// Change windows that keep a plan from being applied now.
+package struct ClosedWindow: Sendable, Hashable {
+    /// The rules whose windows are closed.
+    package var rules: [String]
+    /// When all windows that concern the request are open; `nil` if they are not within 400 days.
+    package var opensAt: Date?
+
+    package init(rules: [String], opensAt: Date?) {
+        self.rules = rules
+        self.opensAt = opensAt
     }
 }
 

@@ -1,3 +1,5 @@
+package import FoundationEssentials
+
 /// A guest, volume, storage, pool or node that a request reaches, and its role in the request.
 package struct Subject: Sendable, Hashable {
     package enum Role: String, Sendable, Hashable, CaseIterable {
@@ -52,11 +54,23 @@ package struct Reach: Sendable, Hashable {
     package var liveEscalations: [String]
     /// Tags, pools and names that guests lose: `tag/web`, `pool/prod`, `name/db`.
     package var losses: [String]
+    /// The same that they gain.
+    package var gains: [String]
+    /// The size of the volumes and archives that are destroyed, in bytes; the largest number where it is not known.
+    package var destroyedBytes: Int64
+    /// When the newest backup of a guest was made, by the guest's name as a subject. Only where policy asked for it.
+    package var backups: [String: Date]
 
-    package init(subjects: [Subject] = [], liveEscalations: [String] = [], losses: [String] = []) {
+    package init(
+        subjects: [Subject] = [], liveEscalations: [String] = [], losses: [String] = [], gains: [String] = [],
+        destroyedBytes: Int64 = 0, backups: [String: Date] = [:]
+    ) {
         self.subjects = subjects
         self.liveEscalations = liveEscalations
         self.losses = losses
+        self.gains = gains
+        self.destroyedBytes = destroyedBytes
+        self.backups = backups
     }
 
     /// For a request of which only the target is known.

@@ -205,3 +205,21 @@ extension ChangeSchedule.Period: CustomStringConvertible {
     /// `2026-12-24T00:00 to 2027-01-02T00:00`.
     package var description: String { "\(from) to \(to)" }
 }
+
+extension ChangeSchedule {
+    /// The first moment, from then on, at which all of them are open; `nil` if there is none within 400 days.
+    static func opening(of schedules: [ChangeSchedule], after date: Date) -> Date? {
+        let end = date.addingTimeInterval(Double(horizon))
+        var moment = date
+        while moment <= end {
+            var latest = moment
+            for schedule in schedules {
+                guard let next = schedule.nextOpening(after: latest) else { return nil }
+                latest = next
+            }
+            if latest == moment { return moment }
+            moment = latest
+        }
+        return nil
+    }
+}

@@ -30,6 +30,7 @@ package struct PolicyInput: Sendable {
 /// A request as rules look at it: its facts, once for each action that it amounts to, and its subjects.
 struct RuleView {
     let input: PolicyInput
+    let now: Date
     let assessment: RiskAssessment
     let subjects: [Subject]
     let facts: [SubjectFacts]
@@ -40,6 +41,7 @@ struct RuleView {
         let known = input.reach ?? Reach()
         let reach = known.subjects.isEmpty ? Reach(request.target) : known
         self.input = input
+        self.now = now
         assessment = request.assessment(live: reach.liveEscalations)
         subjects = reach.subjects
         facts = subjects.map(SubjectFacts.init)
@@ -54,15 +56,31 @@ struct RuleView {
         }
     }
 
+    /// The request's action, and those that it amounts to.
+    var actions: [Action] { variants.compactMap(\.action) }
+
+    /// Whether the request, or what it amounts to, destroys the guests that it is about.
+    var destroysGuests: Bool {
+        variants.contains { facts in
+            facts.action.map { ActionCatalog.definition(of: $0).destroysGuests } ?? false
+        }
+    }
+
     /// The places of the subjects that the rule matches. A rule that tightens matches where it may hold for one action
     /// that the request amounts to; one that allows must hold for all of them and for every subject.
     func matched(by rule: PolicyRule) -> [Int] {
         guard rule.namesActions || input.request.definition.effect == .change else { return [] }
+        let judged = subjects.indices.filter { !rule.isAboutGuests || facts[$0].isGuest || !facts[$0].pools.isEmpty }
         if rule.effect == .allow {
-            let holds = facts.allSatisfy { subject in variants.allSatisfy { rule.match.holds($0, subject) == .yes } }
-            return holds ? Array(subjects.indices) : []
+            // The target too, whatever it is: what reaches no guest is no milder than what reaches some.
+            let all = judged.first == 0 ? judged : [0] + judged
+            let holds = all.allSatisfy { subject in
+                variants.allSatisfy { rule.match.holds($0, facts[subject]) == .yes }
+            }
+            return holds ? all : []
         }
-        return subjects.indices.filter { index in variants.contains { rule.match.holds($0, facts[index]) > .no } }
+        guard variants.contains(where: { rule.match.holds($0, nil) > .no }) else { return [] }
+        return judged.filter { subject in variants.contains { rule.match.holds($0, facts[subject]) > .no } }
     }
 }
 
@@ -76,8 +94,8 @@ extension Policy {
         if input.environment.readOnly, request.changes {
             making.decision.deny("env:read_only", "environment \(input.environment.name) is read-only")
         }
-        if request.changes, let loss = ruledLoss(of: input) { making.guardLoss(loss) }
-        for rule in rules {
+        if request.changes, let mark = ruledMark(of: input) { making.guardMark(mark) }
+        for rule in candidates(for: view) {
             let matched = view.matched(by: rule)
             guard !matched.isEmpty else { continue }
             making.apply(rule, at: matched)
@@ -89,13 +107,18 @@ extension Policy {
         return making.end()
     }
 
-    /// The first tag, pool or name that a guest loses and by which a rule of that environment knows guests, with the
-    /// rule.
-    private func ruledLoss(of input: PolicyInput) -> (mark: String, rule: String)? {
-        let facts = RuleFacts(environment: input.environment.name)
-        for loss in input.reach?.losses ?? [] {
-            if let rule = rules.first(where: { $0.match.names(loss) && $0.match.holds(facts, nil) > .no }) {
-                return (loss, rule.id)
+    /// The first tag, pool or name by which a rule of that environment knows guests, and that a guest loses, so that
+    /// the rule would not hold any more; or gains, so that a rule that allows would hold, or one with a `not` would not.
+    private func ruledMark(of input: PolicyInput) -> (text: String, rule: String)? {
+        var facts = RuleFacts(environment: input.environment.name)
+        facts.labels = input.environment.labels
+        let here = rules.filter { $0.match.holds(facts, nil) > .no }
+        let marks = (input.reach?.losses ?? []).map { ($0, false) } + (input.reach?.gains ?? []).map { ($0, true) }
+        for (mark, isGain) in marks {
+            let rule = here.first { $0.match.names(mark, isNegated: isGain != ($0.effect == .allow)) }
+            if let rule {
+                let name = mark.split(separator: "/", maxSplits: 1).joined(separator: " ")
+                return (isGain ? "gives a guest \(name)" : "takes \(name) from a guest", rule.id)
             }
         }
         return nil
@@ -109,6 +132,8 @@ private struct DecisionMaking {
     /// Approvals that something else than the catalogue's own word asks for.
     private var isAsked = false
     private var loosening: [String] = []
+    private var schedules: [ChangeSchedule] = []
+    private var closed: [String] = []
 
     init(_ view: RuleView) {
         self.view = view
@@ -119,11 +144,10 @@ private struct DecisionMaking {
             rules: assessment.rules, subjects: view.subjects.map { JudgedSubject($0.role, $0.name) })
     }
 
-    /// Taking a rule's tag, pool or name from a guest takes the guest out of the rule's scope.
-    mutating func guardLoss(_ loss: (mark: String, rule: String)) {
+    /// Taking a rule's tag, pool or name from a guest, or giving it one, may take the guest out of the rule's scope.
+    mutating func guardMark(_ mark: (text: String, rule: String)) {
         if !decision.requiresApproval {
-            decision.reason =
-                "takes \(loss.mark.split(separator: "/", maxSplits: 1).joined(separator: " ")) from a guest, by which rule \(loss.rule) knows it"
+            decision.reason = "\(mark.text), by which rule \(mark.rule) knows it"
         }
         isAsked = true
         decision.requiresApproval = true
@@ -152,7 +176,12 @@ private struct DecisionMaking {
         case .allow:
             decision.rules.append(name)
             if view.assessment.needsApproval, view.input.request.changes { loosening.append(rule.id) }
-        case .windows, .limits: decision.rules.append(name)
+        case .windows(let schedule):
+            decision.rules.append(name)
+            guard view.input.request.changes else { return }
+            schedules.append(schedule)
+            if !schedule.isOpen(at: view.now) { closed.append(rule.id) }
+        case .limits: decision.rules.append(name)
         }
     }
 
@@ -185,6 +214,21 @@ private struct DecisionMaking {
                 ? "rule \(rule.id) requires a safety snapshot; set params.safety_snapshot to true"
                 : "rule \(rule.id) requires a safety snapshot, which \(request.action) cannot take; the rule must not cover it"
         }
+        return requirement.backupSeconds.flatMap { backupLack($0, rule, matched) }
+    }
+
+    /// Which of the matched guests has no backup that is new enough. A guest that the request makes needs none.
+    private func backupLack(_ seconds: Int, _ rule: PolicyRule, _ matched: [Int]) -> String? {
+        let oldest = view.now.addingTimeInterval(-Double(seconds))
+        let claimed = Set(view.input.request.claimedIDs)
+        for index in matched where view.facts[index].isGuest && claimed.isDisjoint(with: view.facts[index].ids) {
+            let name = view.subjects[index].name
+            let found = view.input.reach?.backups[name]
+            if let found, found >= oldest { continue }
+            let what = found.map { "its newest is of \($0.rfc3339)" } ?? "no storage that the token sees lists one"
+            return
+                "rule \(rule.id) requires a backup of \(name) from the last \(UsageLimit.text(seconds: seconds)); \(what)"
+        }
         return nil
     }
 
@@ -201,6 +245,10 @@ private struct DecisionMaking {
         if request.dryRun, request.definition.effect == .change {
             decision.rules.append("base:dry_run")
             decision.reason = "a dry run changes nothing"
+        }
+        if !closed.isEmpty {
+            decision.window = ClosedWindow(
+                rules: closed, opensAt: ChangeSchedule.opening(of: schedules, after: view.now))
         }
         for check in view.input.checks where check.level == .block {
             decision.deny("check:\(check.id)", check.detail)

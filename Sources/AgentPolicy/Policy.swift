@@ -8,12 +8,20 @@ package struct Policy: Sendable, Hashable {
     package let rules: [PolicyRule]
     /// The ids of the principals in each group, those of included groups among them.
     package let groups: [String: Set<String>]
+    private let index: RuleIndex
+    /// The labels of environments, for questions that name an environment only.
+    private let labels: [EnvironmentName: [String: String]]
     /// Names this policy: `base@7d1c03f2` or `base@7d1c03f2+rules@90ab12cd`. Another version may decide otherwise.
     package let version: String
 
-    package init(rules: [PolicyRule] = [], groups: [String: Set<String>] = [:]) {
+    package init(
+        rules: [PolicyRule] = [], groups: [String: Set<String>] = [:],
+        labels: [EnvironmentName: [String: String]] = [:]
+    ) {
+        self.labels = labels
         self.rules = rules.sorted { $0.id < $1.id }
         self.groups = groups
+        index = RuleIndex(self.rules)
         let canonical: JSON = [
             "rules": .array(self.rules.map(\.document)),
             "groups": .object(
@@ -44,6 +52,21 @@ package struct Policy: Sendable, Hashable {
         return "base@" + PlanDigest.hash(.array(matrix)).prefix(8)
     }()
 
+    /// The same policy where environments have these labels.
+    package func knowing(labels: [EnvironmentName: [String: String]]) -> Policy {
+        Policy(rules: rules, groups: groups, labels: labels)
+    }
+
+    /// What is known where only an environment is: its name and its labels.
+    func facts(_ environment: EnvironmentName, principal: String? = nil, action: Action? = nil) -> RuleFacts {
+        var facts = RuleFacts(environment: environment, principal: principal, action: action)
+        facts.labels = labels[environment]
+        return facts
+    }
+
+    /// The rules that could match, in their order.
+    func candidates(for view: RuleView) -> [PolicyRule] { index.candidates(for: view).map { rules[$0] } }
+
     /// The guests that rules name by number. A request that reaches all guests must look these up.
     package var namedGuests: Set<VMID> { Set(rules.flatMap(\.match.namedGuests)) }
 
@@ -54,6 +77,13 @@ package struct Policy: Sendable, Hashable {
             rule.isAboutSubjects && (rule.namesActions || isChange)
                 && rule.match.holds(RuleFacts(action: action), nil) > .no
         }
+    }
+
+    /// Whether a rule could ask for a backup of what the request reaches, so that backups must be looked up.
+    package func asksForBackups(of request: ActionRequest) -> Bool {
+        let facts = facts(request.environment, action: request.action)
+        return request.changes
+            && rules.contains { $0.effect.requirement?.backupSeconds != nil && $0.match.holds(facts, nil) > .no }
     }
 
     /// The approvals that a decision on what `requester` asks for requires: by principals with their own token or, for
@@ -107,20 +137,20 @@ extension Policy {
     package func rulesHiding(_ reach: Reach, of request: ActionRequest, from caller: Caller) -> [String] {
         let known = reach.subjects.isEmpty ? Reach(request.target) : reach
         let subjects = (known.subjects + [Subject(.cluster)]).map(SubjectFacts.init)
-        let facts = RuleFacts(environment: request.environment, principal: caller.principal)
+        let facts = self.facts(request.environment, principal: caller.principal)
         return rules.filter { rule in subjects.contains { rule.hidesSettings(facts, $0) } }.map { "rule:\($0.id)" }
     }
 
     /// The rules that deny the caller any settings in the environment. For lists, which do not look up the reach of
     /// each row.
     package func rulesHidingAnything(in environment: EnvironmentName, from caller: Caller) -> [String] {
-        let facts = RuleFacts(environment: environment, principal: caller.principal)
+        let facts = facts(environment, principal: caller.principal)
         return rules.filter { $0.hidesSettings(facts, nil) }.map { "rule:\($0.id)" }
     }
 
     /// Whether a rule denies settings in the environment to anybody. For texts whose readers are not known.
     package func hidesAnything(in environment: EnvironmentName) -> Bool {
-        rules.contains { $0.hidesSettings(RuleFacts(environment: environment), nil) }
+        rules.contains { $0.hidesSettings(facts(environment), nil) }
     }
 }
 

@@ -11,6 +11,8 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
     package let reason: String?
     /// Whether it speaks of actions. One that does not covers changes only.
     let namesActions: Bool
+    /// Whether all its conditions on subjects are on guests and pools: then it judges only these.
+    let isAboutGuests: Bool
 
     package init(
         id: String, summary: String? = nil, match: RuleMatch = .always, effect: PolicyEffect, reason: String? = nil
@@ -21,6 +23,7 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         self.effect = effect
         self.reason = reason
         namesActions = match.namesActions
+        isAboutGuests = match.isAboutGuests
     }
 
     /// The rule's effect and conditions, in one line.

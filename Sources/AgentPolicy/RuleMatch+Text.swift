@@ -117,7 +117,7 @@ extension ParameterTest {
         let words = limits.compactMap { key, limit in
             limit.map { " \(key.split(separator: "_").joined(separator: " ")) \($0)" }
         }
-        let values = values.map { " " + $0.map { $0.string ?? $0.text }.sorted().joined(separator: " or ") } ?? ""
+        let values = values.map { " = " + $0.map { $0.string ?? $0.text }.sorted().joined(separator: " or ") } ?? ""
         return words.joined() + values + (like.map { " like \($0)" } ?? "")
     }
 }

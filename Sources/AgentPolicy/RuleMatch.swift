@@ -156,17 +156,34 @@ extension RuleMatch {
         }
     }
 
-    /// Whether a condition selects guests by this mark, which they may lose: `tag/web`, `pool/prod`, `name/db`.
-    func names(_ mark: String) -> Bool {
-        let value = String(mark[mark.index(after: mark.firstIndex(of: "/") ?? mark.startIndex)...])
-        return conditions.contains { condition in
+    /// Whether it has conditions on guests and pools, and none on other subjects.
+    var isAboutGuests: Bool {
+        let kinds = conditions.compactMap { condition -> Bool? in
             switch condition {
-            case .tags(let tags) where mark.hasPrefix("tag/"): tags.matches(value)
-            case .names(let names) where mark.hasPrefix("name/"): names.matches(value)
-            case .pools(let pools) where mark.hasPrefix("pool/"): pools.matches(value)
-            case .targets(let patterns): patterns.contains { $0.description != "*" && $0.matches(mark) }
-            default: false
+            case .ids, .names, .tags, .pools: true
+            case .targets, .nodes, .storages: false
+            default: nil
             }
+        }
+        return !kinds.isEmpty && kinds.allSatisfy(\.self)
+    }
+
+    /// Whether a condition selects guests by this mark, which they may lose or gain: `tag/web`, `pool/prod`, `name/db`.
+    /// `isNegated` asks for conditions behind an odd number of `not`, else for the others.
+    func names(_ mark: String, isNegated: Bool = false) -> Bool {
+        let value = String(mark.drop { $0 != "/" }.dropFirst())
+        switch self {
+        case .all(let parts), .any(let parts): return parts.contains { $0.names(mark, isNegated: isNegated) }
+        case .not(let part): return part.names(mark, isNegated: !isNegated)
+        default: break
+        }
+        guard !isNegated else { return false }
+        return switch self {
+        case .tags(let tags) where mark.hasPrefix("tag/"): tags.matches(value)
+        case .names(let names) where mark.hasPrefix("name/"): names.matches(value)
+        case .pools(let pools) where mark.hasPrefix("pool/"): pools.matches(value)
+        case .targets(let patterns): patterns.contains { $0.description != "*" && $0.matches(mark) }
+        default: false
         }
     }
 

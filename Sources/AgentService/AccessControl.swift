@@ -14,21 +14,24 @@ package struct Rules: Sendable {
         self.policy = policy
     }
 
-    /// What policy decides, with the roles that the requester has now.
-    func decide(
+    /// What policy judges, with the roles that the requester has now.
+    func input(
         _ request: ActionRequest, by requester: Caller, in settings: EnvironmentSettings, reach: Reach?,
-        checks: [Check] = [], at now: Date
-    ) -> Decision {
+        checks: [Check] = []
+    ) -> PolicyInput {
         let roles = directory.principal(of: requester)?.roles ?? []
-        return policy.evaluate(
-            PolicyInput(request, by: requester, roles: roles, in: settings, reach: reach, checks: checks), at: now)
+        return PolicyInput(request, by: requester, roles: roles, in: settings, reach: reach, checks: checks)
+    }
+
+    /// What policy judges of a stored plan, by what planning found.
+    func input(_ plan: Plan, in settings: EnvironmentSettings) -> PolicyInput {
+        input(
+            plan.request, by: plan.requester, in: settings, reach: plan.preview.reach, checks: plan.preview.checks)
     }
 
     /// What policy decides of a stored plan, by what planning found.
     func decide(_ plan: Plan, in settings: EnvironmentSettings, at now: Date) -> Decision {
-        decide(
-            plan.request, by: plan.requester, in: settings, reach: plan.preview.reach, checks: plan.preview.checks,
-            at: now)
+        policy.evaluate(input(plan, in: settings), at: now)
     }
 }
 

@@ -47,6 +47,8 @@ package final class ApplyService: Sendable {
     private let reads: ReadService
     private let operations: OperationService
     private let digest: PlanDigest
+    /// When a plan that waits for its change window was last tried.
+    let tried = Mutex<[RecordID: Date]>([:])
 
     init(
         _ workflow: PlanWorkflow, _ approvals: ApprovalGate, _ freezes: FreezeService, _ reads: ReadService,
@@ -244,6 +246,7 @@ extension ApplyService {
             let settings = try access.managedEnvironment(fresh.request.environment).settings
             let decision = access.currentRules.decide(fresh, in: settings, at: ports.now())
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
+            try decision.checkWindow(of: fresh.id, at: ports.now())
             if let lack = try await approvals.withdrawApprovals(of: fresh, decision, settings, context) {
                 return .refused(lack)
             }
@@ -266,6 +269,21 @@ extension ApplyService {
         }
     }
 
+    /// What the operation takes of the limits of policy.
+    private func limitClaims(of plan: Plan, at now: Date) throws(ServiceError) -> [LimitClaim] {
+        let rules = access.currentRules
+        let settings = try access.managedEnvironment(plan.request.environment).settings
+        return rules.policy.limitClaims(of: rules.input(plan, in: settings), at: now)
+    }
+
+    private func checkLimits(_ claims: [LimitClaim], _ plan: RecordID, at now: Date) async throws(ServiceError) {
+        let full = try await audited.read { $0.firstFull(of: claims, at: now) }
+        guard let (claim, verdict) = full else { return }
+        var error = ServiceError(.limitReached, claim.phrase(verdict) + ". Nothing was done.", planID: plan)
+        error.retryAfter = verdict.comesBack.map { $0.seconds(after: now) }
+        throw error
+    }
+
     private func claim(
         _ plan: Plan, _ kept: PendingIdempotentRequest?, _ context: Context
     ) async throws(ServiceError) -> Beginning {
@@ -276,10 +294,11 @@ extension ApplyService {
             let queue = AuditEvent(
                 .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
                 result: AuditEvent.queued(ahead: ticket.ahead))
+            let claims = try limitClaims(of: plan, at: now)
             let body = { @Sendable (records: any StoreTransaction) -> Operation? in
-                guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else {
-                    return nil
-                }
+                guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil,
+                    records.take(claims, for: id, at: now)
+                else { return nil }
                 plan.claim(by: id)
                 let operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
                 records.put(plan)
@@ -291,6 +310,7 @@ extension ApplyService {
             ports.wrote(context.caller.principal, 4096 + plan.size)
             guard let operation else {
                 try workflow.checkState(of: try await workflow.load(plan.id))
+                try await checkLimits(claims, plan.id, at: now)
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")
             }
             guard runner.start(operation, ticket, context) else {

@@ -60,12 +60,17 @@ extension ApprovalGate {
         return approved ?? plan
     }
 
-    /// Checks that policy allows the plan now, and that it has enough approvals.
+    /// Checks that policy allows the plan now, and that it has enough approvals; before its first call also that the
+    /// change windows are open.
     func checkDecision(
-        of plan: Plan, at managed: ManagedEnvironment, _ reach: Reach, _ checks: [Check]
+        of plan: Plan, at managed: ManagedEnvironment, _ reach: Reach, _ checks: [Check], isBegun: Bool = false
     ) throws(ServiceError) {
-        let decision = access.currentRules.decide(
-            plan.request, by: plan.requester, in: managed.settings, reach: reach, checks: checks, at: ports.now())
+        let rules = access.currentRules
+        let now = ports.now()
+        let input = rules.input(
+            plan.request, by: plan.requester, in: managed.settings, reach: reach, checks: checks)
+        let decision = rules.policy.evaluate(input, at: now)
+        if !isBegun { try decision.checkWindow(of: plan.id, at: now) }
         guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: plan.id) }
         if let lack = lack(of: plan, decision, managed.settings) { throw lack }
     }

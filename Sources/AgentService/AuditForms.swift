@@ -14,7 +14,8 @@ extension ActionRequest {
             "environment": .string(environment.description), "action": .string(action.rawValue),
             "target": .string(target.description), "params": .object(params), "dry_run": .bool(dryRun),
             "reason": reason.map { .string($0) }, "expires_at": expiresAt.map { .string($0.rfc3339) },
-            "approval_ticket": approvalTicket.map { .string($0) }, "approved_by": approvedBy.map { .string($0) },
+            "approval_ticket": approvalTicket.map { .string($0) },
+            "apply_at": applyAt.map { .string($0.rawValue) }, "approved_by": approvedBy.map { .string($0) },
         ]
     }
 }
@@ -25,6 +26,9 @@ extension Decision {
             "allowed": .bool(allowed), "risk_level": .string(risk.rawValue),
             "requires_approval": .bool(requiresApproval), "reason": .string(reason), "rules": JSON(rules),
             "assurance": assurance.map { .string($0.rawValue) },
+            "window": window.map {
+                ["rules": JSON($0.rules), "opens_at": $0.opensAt.map { .string($0.rfc3339) } ?? .null]
+            },
             "clauses": clauses.isEmpty ? nil : JSON(clauses.map { "\($0.rule): \($0.phrase)" }),
             "subjects": .array(
                 subjects.map {

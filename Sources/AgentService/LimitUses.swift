@@ -11,3 +11,42 @@ extension StoreReader {
         limitUses(of: claim.counter, since: claim.begin(at: now))
     }
 }
+
+extension StoreTransaction {
+    /// Takes all claims for the operation, or none: false if one does not fit.
+    func take(_ claims: [LimitClaim], for operation: RecordID, at now: Date) -> Bool {
+        guard firstFull(of: claims, at: now) == nil else { return false }
+        for claim in claims { put(claim.use(by: operation, at: now)) }
+        return true
+    }
+
+    /// Stores an operation that has ended. It frees its place among those that run at a time; and if nothing was sent,
+    /// it gives back all that it took.
+    func end(_ operation: Operation) {
+        put(operation)
+        if operation.steps.isEmpty { removeLimitUses(of: operation.id) } else { releaseHeld(of: operation.id) }
+    }
+}
+
+extension StoreReader {
+    /// The first claim that does not fit.
+    func firstFull(of claims: [LimitClaim], at now: Date) -> (LimitClaim, LimitVerdict)? {
+        for claim in claims {
+            let verdict = claim.verdict(uses: limitUses(of: claim, at: now), at: now)
+            if !verdict.fits { return (claim, verdict) }
+        }
+        return nil
+    }
+}
+
+extension LimitClaim {
+    /// `rule two-an-hour: at most 2 guests destroyed in 1 h; 0 are left, this takes 1; it fits at 2026-…`
+    func phrase(_ verdict: LimitVerdict) -> String {
+        let place = key.isEmpty ? "" : " (\(key))"
+        let next =
+            amount > limit.most
+            ? "it never fits"
+            : verdict.comesBack.map { "it fits at \($0.rfc3339)" } ?? "it fits when one of these has ended"
+        return "rule \(rule): \(limit)\(place); \(verdict.left) left, this takes \(amount); \(next)"
+    }
+}

@@ -45,7 +45,8 @@ extension OperationRunner {
         let own = Set(ready.plan.preview.calls.prefix(count).flatMap(\.expectedDrift))
         let moved = ready.preview.observed.moved(to: preview.observed).filter { !own.contains($0.field) }
         try Self.checkUnmoved(ready.plan, moved)
-        try approvals.checkDecision(of: ready.plan, at: ready.managed, preview.reach, [])
+        try approvals.checkDecision(
+            of: ready.plan, at: ready.managed, preview.reach, ready.plan.preview.checks, isBegun: true)
         return preview.digest
     }
 

@@ -103,7 +103,7 @@ final class OperationRunner: Sendable {
                 .planStale, "environment \(managed.settings.name) has another address, token or trust now; plan again",
                 planID: plan.id)
         }
-        try approvals.checkDecision(of: plan, at: managed, plan.preview.reach, [])
+        try approvals.checkDecision(of: plan, at: managed, plan.preview.reach, plan.preview.checks)
     }
 
     static func checkUnmoved(_ plan: Plan, _ moved: [StateDrift]) throws(ServiceError) {
@@ -119,7 +119,9 @@ final class OperationRunner: Sendable {
 
     /// Makes the plan's preview again from the current state.
     func freshPreview(of plan: Plan, at managed: ManagedEnvironment) async throws(ServiceError) -> Preview {
-        try await managed.planning.look(again: plan, watching: access.currentRules.policy.namedGuests)
+        var preview = try await managed.planning.look(again: plan, watching: access.currentRules.policy.namedGuests)
+        try await workflow.addBackups(to: &preview, of: plan.request, at: managed)
+        return preview
     }
 
     /// Records the intent durably, then consumes the plan. From then on the outcome is always recorded.

@@ -146,7 +146,7 @@ package final class OperationService: Sendable {
                 }
                 operation.cancelRequestedBy = actor
                 operation.message = "cancelled while it waited; nothing was done"
-                records.put(operation)
+                records.end(operation)
                 if var plan = records.plan(operation.planID), plan.move(to: .cancelled, at: now) { records.put(plan) }
                 return operation
             }

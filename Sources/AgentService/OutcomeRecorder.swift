@@ -96,7 +96,7 @@ final class OutcomeRecorder: Sendable {
             try await self.audited.write { records in
                 var final = final
                 final.cancelRequestedBy = final.cancelRequestedBy ?? records.operation(final.id)?.cancelRequestedBy
-                records.put(final)
+                records.end(final)
                 guard var plan = records.plan(final.planID), plan.operationID == final.id,
                     let next = final.state.planState
                 else { return }
@@ -150,7 +150,7 @@ final class OutcomeRecorder: Sendable {
                 guard var operation = records.operation(queued.id) else { return nil }
                 operation.note(refusal)
                 guard operation.move(to: .failed, at: now) else { return nil }
-                records.put(operation)
+                records.end(operation)
                 return operation
             }
         }

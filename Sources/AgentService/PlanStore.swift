@@ -228,6 +228,8 @@ package protocol StoreReader {
     func signatureCount(of key: String) -> UInt32?
     /// The uses of the counter that were taken at `date` or later, to the millisecond; all for `nil`. Oldest first.
     func limitUses(of counter: LimitCounter, since date: Date?) -> [LimitUse]
+    /// The uses of all counters of a limit, by its rule and its place there. Oldest first.
+    func limitUses(of rule: String, _ index: Int) -> [LimitUse]
     /// `nil` until the first write that has one.
     var mark: AuditMark? { get }
     func notice(_ id: RecordID) -> QueuedNotice?

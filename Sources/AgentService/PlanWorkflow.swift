@@ -65,9 +65,12 @@ package final class PlanWorkflow: Sendable {
         let rules = access.currentRules
         var preview = try await preview(
             of: request, at: managed, resolving: rules.policy.looksAtSubjects(of: request.action))
+        try await addBackups(to: &preview, of: request, at: managed)
         preview.checks += try await reservations(of: request, caller, now)
-        let decision = rules.decide(
-            request, by: caller, in: managed.settings, reach: preview.reach, checks: preview.checks, at: now)
+        let input = rules.input(
+            request, by: caller, in: managed.settings, reach: preview.reach, checks: preview.checks)
+        let decision = rules.policy.evaluate(input, at: now)
+        preview.checks += try await limitChecks(rules.policy.limitClaims(of: input, at: now), now)
         ports.observed(.decided(request.action, decision))
         let requires = rules.policy.requirement(
             of: decision, for: caller, in: managed.settings, among: rules.directory)
@@ -76,7 +79,8 @@ package final class PlanWorkflow: Sendable {
         let requestHash = digest.requestHash(request)
         let planHash = digest.planHash(
             id: id, requestHash: requestHash, requester: caller, environmentIdentity: managed.settings.identity,
-            preview: preview, policyVersion: rules.policy.version, requires: requires, expiresAt: expiresAt.rfc3339)
+            preview: preview, policyVersion: rules.policy.version, requires: requires, expiresAt: expiresAt.rfc3339,
+            applyAt: request.applyAt)
         return Plan(
             id: id, request: request, requestHash: requestHash, planHash: planHash, requester: caller,
             environmentIdentity: managed.settings.identity, policyVersion: rules.policy.version, decision: decision,
@@ -96,18 +100,61 @@ package final class PlanWorkflow: Sendable {
         }
     }
 
+    /// Looks up the newest backups of the guests that a change reaches, if policy asks for them.
+    func addBackups(
+        to preview: inout Preview, of request: ActionRequest, at managed: ManagedEnvironment
+    ) async throws(ServiceError) {
+        guard access.currentRules.policy.asksForBackups(of: request) else { return }
+        for subject in preview.reach.subjects.prefix(Self.mostBackups) {
+            guard let guest = Target(subject.name)?.guest else { continue }
+            do throws(HypervisorError) {
+                preview.reach.backups[subject.name] = try await managed.planning.newestBackup(of: guest.id)
+            } catch {
+                throw ServiceError(error, request.environment, during: "looking for backups of \(guest)")
+            }
+        }
+    }
+
+    /// The most subjects whose backups are looked up. Others count as having none.
+    private static let mostBackups = 100
+
     private func expiry(
         of request: ActionRequest, _ decision: Decision, _ now: Date
     ) throws(ServiceError) -> Date {
         let seconds = decision.risk == .high ? limits.highRiskPlanSeconds : limits.planSeconds
-        let latest = now.addingTimeInterval(Double(seconds))
+        let start = try opening(of: request, decision) ?? now
+        let latest = start.addingTimeInterval(Double(seconds))
         guard let wanted = request.expiresAt else { return latest }
         guard wanted > now, wanted <= latest else {
             let path = JSONPath([.key("expires_at")])
-            let detail = "must be after now and no later than \(latest.rfc3339), which is \(seconds) s from now"
+            let detail =
+                "must be after now and no later than \(latest.rfc3339), which is \(seconds) s from "
+                + (start == now ? "now" : "the opening of its change window")
             throw ServiceError(JSONIssues([JSONError(path: path, detail: detail)]))
         }
         return wanted
+    }
+
+    /// When the change windows open that a plan waits for, if it wants to wait.
+    private func opening(of request: ActionRequest, _ decision: Decision) throws(ServiceError) -> Date? {
+        guard request.applyAt == .window, let window = decision.window, decision.allowed else { return nil }
+        guard let opening = window.opensAt else {
+            throw ServiceError(
+                .windowClosed,
+                "\(window.phrase) is not open within 400 days, so the plan cannot wait for it; leave apply_at out")
+        }
+        return opening
+    }
+
+    /// A warning for each limit that has no room for the request now.
+    private func limitChecks(_ claims: [LimitClaim], _ now: Date) async throws(ServiceError) -> [Check] {
+        guard !claims.isEmpty else { return [] }
+        return try await audited.read { records in
+            claims.compactMap { claim in
+                let verdict = claim.verdict(uses: records.limitUses(of: claim, at: now), at: now)
+                return verdict.fits ? nil : Check("limit", .warn, claim.phrase(verdict))
+            }
+        }
     }
 
     /// Throws if the requester has too many live plans or reserved ids, before anything is recorded.

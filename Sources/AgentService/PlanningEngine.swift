@@ -1,4 +1,5 @@
 package import AgentModel
+package import FoundationEssentials
 package import StrictJSON
 
 /// The port to what we know of Proxmox VE beyond its API, for one environment: what a request would do to the live
@@ -18,6 +19,10 @@ package protocol PlanningEngine: Sendable {
     ///
     /// - Throws: also if a node does not answer, since what cannot be read cannot be compared.
     func look(again plan: Plan, watching watched: Set<VMID>) async throws(ServiceError) -> Preview
+
+    /// When the newest backup of the guest that some storage lists was made; `nil` if none lists one. Storages that
+    /// cannot be looked at count as empty.
+    func newestBackup(of guest: VMID) async throws(HypervisorError) -> Date?
 
     /// What a read of all guests reaches, for policy to judge.
     func reach(of request: ActionRequest, resolving: Bool) async throws(HypervisorError) -> Reach

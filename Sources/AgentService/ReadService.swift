@@ -33,7 +33,7 @@ package struct ReadResult: Sendable {
 
 /// Carries out reads.
 package final class ReadService: Sendable {
-    private let audited: AuditedStore
+    let audited: AuditedStore
     let access: AccessControl
     private let workflow: PlanWorkflow
     private let texts: TaskTexts
@@ -168,7 +168,8 @@ package final class ReadService: Sendable {
             let failure = ServiceError(error, name, during: "reading the list of guests")
             return (index, .init(environment: name, fetchedAt: ports.now(), count: 0, error: failure), nil)
         }
-        let decision = rules.decide(request, by: caller, in: managed.settings, reach: reach, at: ports.now())
+        let decision = rules.policy.evaluate(
+            rules.input(request, by: caller, in: managed.settings, reach: reach), at: ports.now())
         ports.observed(.decided(request.action, decision))
         guard decision.allowed else {
             let denial = ServiceError(.policyDenied, decision.reason)

@@ -60,7 +60,7 @@ struct Recovery: Sendable {
             .apply, .agent, environment: final.environment, plan: final.planID, operation: final.id,
             result: final.auditOutcome)
         _ = try await audited.commit(event) { records -> Bool? in
-            records.put(final)
+            records.end(final)
             if var plan = records.plan(final.planID), plan.operationID == final.id {
                 plan.release()
                 records.put(plan)

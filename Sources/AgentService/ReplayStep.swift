@@ -63,7 +63,7 @@ struct ReplayStep {
         if var operation = entry.operationID.flatMap({ records.operation($0) }), operation.state == .queued {
             operation.code = entry.event.result?["code"]?.string
             operation.message = "as the audit log says; nothing was sent"
-            if operation.move(to: state, at: now) { records.put(operation) }
+            if operation.move(to: state, at: now) { records.end(operation) }
         }
         guard var plan, plan.state.isLive, plan.operationID == nil || plan.operationID == entry.operationID else {
             return
@@ -105,11 +105,14 @@ struct ReplayStep {
         let wasIntended = replay.isIntended(id) || operation.state == .running
         if wasIntended { _ = operation.move(to: .running, at: entry.time) }
         guard operation.move(to: state, at: now) else { return }
-        records.put(operation)
         if wasIntended {
+            records.put(operation)
+            records.releaseHeld(of: id)
             consume(plan, id, state.planState, records)
-        } else if var plan, plan.operationID == id, plan.state.isLive {
+        } else {
+            records.end(operation)
             // The operation never began: leave its plan as it was.
+            guard var plan, plan.operationID == id, plan.state.isLive else { return }
             plan.release()
             records.put(plan)
         }

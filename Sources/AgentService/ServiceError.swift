@@ -15,6 +15,8 @@ package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     case signatureRequired = "signature_required"
     case signatureInvalid = "signature_invalid"
     case policyDenied = "policy_denied"
+    case windowClosed = "window_closed"
+    case limitReached = "limit_reached"
     case notFound = "not_found"
     case planNotFound = "plan_not_found"
     case operationNotFound = "operation_not_found"

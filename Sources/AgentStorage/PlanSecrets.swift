@@ -95,6 +95,7 @@ extension Plan {
             secrets: requestSecrets, dryRun: request.dryRun,
             notes: .init(
                 reason: request.reason, expiresAt: request.expiresAt, approvalTicket: request.approvalTicket,
+                applyAt: request.applyAt,
                 approvedBy: request.approvedBy))
         return Plan(
             id: id, request: request, requestHash: requestHash, planHash: planHash, requester: requester,

@@ -35,6 +35,10 @@ extension StoreRecords {
             Self.values(counter) + since)
     }
 
+    func limitUses(of rule: String, _ index: Int) -> [LimitUse] {
+        limitUses("WHERE rule = ? AND number = ? ORDER BY at, operation", [.text(rule), .integer(Int64(index))])
+    }
+
     /// All of them, of every counter.
     func limitUses() -> [LimitUse] { limitUses("", []) }
 

@@ -60,6 +60,7 @@ extension ActionRequest: Stored {
             "target": JSON(describing: target),
             "params": .object(params), "dry_run": .bool(dryRun), "reason": reason.map { .string($0) },
             "expires_at": expiresAt.map { JSON($0) }, "approval_ticket": approvalTicket.map { .string($0) },
+            "apply_at": applyAt.map { JSON($0) },
             "approved_by": approvedBy.map { .string($0) },
         ]
     }
@@ -74,6 +75,7 @@ extension ActionRequest: Stored {
                 reason: try fields.find("reason", \.string),
                 expiresAt: try fields.findParsed("expires_at", Date.init(rfc3339:)),
                 approvalTicket: try fields.find("approval_ticket", \.string),
+                applyAt: try fields.findParsed("apply_at", ApplyTime.init),
                 approvedBy: try fields.find("approved_by", \.string)))
     }
 }
@@ -108,13 +110,34 @@ extension Preview: Stored {
 
 extension Reach: Stored {
     var stored: JSON {
-        ["subjects": JSON(subjects), "touches": JSON(liveEscalations), "losses": JSON(losses)]
+        [
+            "subjects": JSON(subjects), "touches": JSON(liveEscalations), "losses": JSON(losses),
+            "gains": gains.isEmpty ? nil : JSON(gains),
+            "destroyed_bytes": destroyedBytes == 0 ? nil : .integer(destroyedBytes),
+            "backups": backups.isEmpty
+                ? nil
+                : .object(
+                    backups.sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0.append($1.key, JSON($1.value)) })
+                ,
+        ]
     }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             subjects: try fields.list("subjects"), liveEscalations: try fields.texts("touches"),
-            losses: try fields.texts("losses"))
+            losses: try fields.texts("losses"), gains: try fields.find("gains", StoredFields.texts) ?? [],
+            destroyedBytes: try fields.find("destroyed_bytes") { $0.whole } ?? 0,
+            backups: try fields.find("backups", Self.dates) ?? [:])
+    }
+
+    private static func dates(_ value: JSON) -> [String: Date]? {
+        guard let object = value.object else { return nil }
+        var dates: [String: Date] = [:]
+        for member in object.members {
+            guard let date = member.value.string.flatMap(Date.init(rfc3339:)) else { return nil }
+            dates[member.key] = date
+        }
+        return dates
     }
 }
 
@@ -216,7 +239,8 @@ extension Decision: Stored {
             "allowed": .bool(allowed), "risk": JSON(risk), "requires_approval": .bool(requiresApproval),
             "reason": .string(reason), "rules": JSON(rules), "approvals": JSON(approvals),
             "assurance": assurance.map { JSON($0) },
-            "clauses": clauses.isEmpty ? nil : JSON(clauses), "subjects": JSON(subjects),
+            "clauses": clauses.isEmpty ? nil : JSON(clauses), "window": window.map(\.stored),
+            "subjects": JSON(subjects),
         ]
     }
 
@@ -226,7 +250,7 @@ extension Decision: Stored {
             requiresApproval: try fields.flag("requires_approval"), reason: try fields.text("reason"),
             rules: try fields.texts("rules"), approvals: try fields.number("approvals"),
             assurance: try fields.findParsed("assurance", Assurance.init),
-            clauses: try fields.findList("clauses") ?? [])
+            clauses: try fields.findList("clauses") ?? [], window: try fields.find("window"))
         // Decisions of earlier versions have none.
         if let list = try fields.find("subjects", \.array) {
             for element in list { subjects.append(try StoredFields.read(JudgedSubject.self, element)) }
@@ -285,6 +309,15 @@ extension Requirement: Stored {
         self.init(
             approvals: try fields.number("approvals"), assurance: try fields.parsed("assurance", Assurance.init),
             clauses: try fields.findList("clauses") ?? [])
+    }
+}
+
+extension ClosedWindow: Stored {
+    var stored: JSON { ["rules": JSON(rules), "opens_at": opensAt.map { JSON($0) }] }
+
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
+        self.init(
+            rules: try fields.texts("rules"), opensAt: try fields.findParsed("opens_at", Date.init(rfc3339:)))
     }
 }
 

@@ -1,5 +1,6 @@
 package import AgentModel
 package import AgentService
+package import FoundationEssentials
 package import StrictJSON
 
 /// Plans changes in one Proxmox VE environment with knowledge that its API does not give: reads the state that a plan
@@ -56,6 +57,7 @@ package struct PVEPlanner: PlanningEngine {
         // An object's digest is its own; the guest's is that of its configuration.
         preview.digest = (look.findings.object ?? look.findings.config)?["digest"]?.string
         try await look.attempt { () throws(HypervisorError) in preview.changes = try await look.changes() }
+        preview.reach.destroyedBytes = PreviewBuilder.destroyedBytes(by: preview.changes)
         preview.noop = !preview.changes.isEmpty && !preview.changes.contains(where: \.changesSomething)
         if !preview.noop, preview.allowsCalls {
             try await look.attempt { () throws(HypervisorError) in preview.undo = try await look.undo() }
@@ -80,6 +82,13 @@ package struct PVEPlanner: PlanningEngine {
                 .upstreamUnreachable, "\(settings.name): \(target) cannot be looked at again: \(silence.detail)")
         }
         return preview
+    }
+
+    package func newestBackup(of guest: VMID) async throws(HypervisorError) -> Date? {
+        let request = ActionRequest(reading: .readInventory, on: .inventoryAll, in: settings.name)
+        return try await PreviewBuilder(request, at: self).newestBackup(of: guest).newest.flatMap {
+            PreviewBuilder.date($0.time)
+        }
     }
 
     package func reach(of request: ActionRequest, resolving: Bool) async throws(HypervisorError) -> Reach {

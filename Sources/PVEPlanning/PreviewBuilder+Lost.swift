@@ -51,9 +51,31 @@ extension PreviewBuilder {
         }
     }
 
-    private static func time(_ seconds: Int64) -> String? {
+    private static func time(_ seconds: Int64) -> String? { date(seconds)?.rfc3339 }
+
+    /// `nil` for a time before 1970 or after 2999.
+    static func date(_ seconds: Int64) -> Date? {
         guard (0...32_503_680_000).contains(seconds) else { return nil }
-        return Date(timeIntervalSince1970: TimeInterval(seconds)).rfc3339
+        return Date(timeIntervalSince1970: TimeInterval(seconds))
+    }
+
+    /// The size of the volumes and archives that changes destroy, in bytes; the largest number if one is not known.
+    static func destroyedBytes(by changes: [Change]) -> Int64 {
+        changes.filter { $0.to == .null && $0.from["volume"] != nil }.reduce(0) { sum, change in
+            guard let bytes = change.from["size"].flatMap(bytes) else { return .max }
+            let (total, isTooLarge) = sum.addingReportingOverflow(bytes)
+            return isTooLarge ? .max : total
+        }
+    }
+
+    /// A size as PVE's settings and ``size(_:)`` have it: `32G`.
+    private static func bytes(_ size: JSON) -> Int64? {
+        let text = size.string ?? size.text
+        let power = text.last.flatMap { ["K", "M", "G", "T"].firstIndex(of: String($0)) }.map { $0 + 1 } ?? 0
+        guard text.utf8.count <= 30, let number = Double(power > 0 ? text.dropLast() : text[...]), number >= 0 else {
+            return nil
+        }
+        return Int64(exactly: (0..<power).reduce(number) { value, _ in value * 1024 }.rounded(.up))
     }
 
     /// A number of bytes in readable form: `32G`.
@@ -240,9 +262,10 @@ extension PreviewBuilder {
         return found.sorted { ($0.storage, $0.node) < ($1.storage, $1.node) }
     }
 
-    /// Reports the newest backup that remains, or that none does.
-    private func backupsLeft(of id: VMID?) async throws(HypervisorError) -> [Check] {
-        guard let id else { return [] }
+    /// The newest backup of a guest besides the one that the request names, and the storages that could not be looked at.
+    func newestBackup(
+        of id: VMID
+    ) async throws(HypervisorError) -> (newest: (volume: String, time: Int64)?, unseen: [String]) {
         var (newest, unseen): ((volume: String, time: Int64)?, [String]) = (nil, [])
         for place in try await places(with: ["backup"]) {
             let name = "\(place.storage)\(place.isShared ? "" : " of node \(place.node)")"
@@ -263,6 +286,13 @@ extension PreviewBuilder {
                 unseen.append("\(name) (\(ServiceError(error, planner.settings.name, during: "its backups").detail))")
             }
         }
+        return (newest, unseen)
+    }
+
+    /// Reports the newest backup that remains, or that none does.
+    private func backupsLeft(of id: VMID?) async throws(HypervisorError) -> [Check] {
+        guard let id else { return [] }
+        let (newest, unseen) = try await newestBackup(of: id)
         let blind = unseen.isEmpty ? "" : "; not looked at: storage \(unseen.joined(separator: ", "))"
         guard let newest else {
             return [Check("backups", .warn, "no backup of guest \(id) remains that the token sees\(blind)")]

@@ -188,23 +188,26 @@ extension PreviewBuilder {
 
     // MARK: Losses, and facts that only the target shows
 
-    /// Tags and pools that guests lose.
-    func losses() async throws(HypervisorError) -> [String] {
-        var losses: [String] = []
+    /// Tags, names and pools that guests lose, and those that they gain.
+    func marksMoved() async throws(HypervisorError) -> (losses: [String], gains: [String]) {
+        var (losses, gains): ([String], [String]) = ([], [])
         let now = Set(Self.tags(config["tags"]?.string ?? ""))
         for call in calls where call.path.last == "config" {
             if let old = (config["name"] ?? config["hostname"])?.string,
                 let new = call["name"] ?? call["hostname"], new != old
             {
                 losses.append("name/\(old)")
+                gains.append("name/\(new)")
             }
             let deletes = call["delete"]?.split(separator: ",").contains("tags") == true
             guard let next = call["tags"] ?? (deletes ? "" : nil) else { continue }
             losses += now.subtracting(Self.tags(next)).sorted().map { "tag/\($0)" }
+            gains += Set(Self.tags(next)).subtracting(now).sorted().map { "tag/\($0)" }
         }
         guard case .pool(let pool) = request.target, let op = request.params["op"]?.string,
             op == "join" || op == "leave"
-        else { return losses }
+        else { return (losses, gains) }
+        if op == "join" { gains += pool.subjectNames }
         let rows = try await rowsByID()
         for id in request.namedGuests.map(\.id) {
             guard let now = rows[id]?["pool"]?.string, op == "leave" || now != pool.description else { continue }
@@ -213,7 +216,7 @@ extension PreviewBuilder {
                 if !losses.contains(name) { losses.append(name) }
             }
         }
-        return losses
+        return (losses, gains)
     }
 
     func holds(_ test: RiskEscalation.LiveTest) -> Bool {

@@ -20,7 +20,7 @@ extension PreviewBuilder {
         if request.definition.checks.contains(.storageUnused) { try await addGuestsOnStorage() }
         if reachesAllFirewalls { try await addAll(.affected, firewalls: true) }
         try await addDependents()
-        findings.reach.losses = try await losses()
+        (findings.reach.losses, findings.reach.gains) = try await marksMoved()
         findings.reach.liveEscalations = request.definition.escalations.filter { touch in
             touch.live.map { touch.applies(to: request) && holds($0) } ?? false
         }.map(\.id)
@@ -174,7 +174,13 @@ extension PreviewBuilder {
         let isNew = request.claimedIDs.contains(id)
         let own = isNew ? guest.map { GuestRef(kind: $0.kind, id: id).description } : nil
         let name = own ?? kinds[0]
-        return Subject(role, name, aliases: isNew ? [] : kinds.filter { $0 != name })
+        guard isNew else { return Subject(role, name, aliases: kinds.filter { $0 != name }) }
+        // A clone has the tags of what it is made from.
+        let given = [request.params["name"], request.params["hostname"]].compactMap { $0?.string }
+        return Subject(
+            role, name, aliases: Self.pools(request.params["pool"]?.string),
+            tags: findings.reach.subjects.first?.tags ?? [], guestNames: given,
+            node: (request.params["target"]?.string).flatMap(NodeName.init) ?? request.node)
     }
 
     private func noteUnseen(_ id: VMID) async throws(HypervisorError) {

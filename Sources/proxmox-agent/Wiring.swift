@@ -271,6 +271,7 @@ final class Agent: Sendable {
             try await service.voidOrphans()
             try await service.workflow.expireDue()
             try await service.workflow.prune()
+            await service.applies.applyScheduled()
             try await service.notices.check(auditFault: audit.distrust)
         } catch {
             log.error("regular work on the state failed: \(error.detail)")

@@ -1,5 +1,6 @@
 package import AgentModel
 package import AgentService
+package import FoundationEssentials
 package import StrictJSON
 internal import Synchronization
 
@@ -14,6 +15,9 @@ package final class FakePlanningEngine: PlanningEngine {
     }
 
     private let state = Mutex(State())
+
+    /// No guest has a backup.
+    package func newestBackup(of guest: VMID) async throws(HypervisorError) -> Date? { nil }
 
     package init() {}
 

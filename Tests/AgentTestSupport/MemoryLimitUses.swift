@@ -17,6 +17,11 @@ struct MemoryLimitUses {
         return found.sorted { ($0.at, $0.operation.description) < ($1.at, $1.operation.description) }
     }
 
+    func found(of rule: String, _ index: Int) -> [LimitUse] {
+        let found = rows.values.filter { $0.counter.rule == rule && $0.counter.index == index }
+        return found.sorted { ($0.at, $0.operation.description) < ($1.at, $1.operation.description) }
+    }
+
     mutating func put(_ use: LimitUse) { rows[Key(operation: use.operation, counter: use.counter)] = use }
 
     mutating func remove(of operation: RecordID) { rows = rows.filter { $0.key.operation != operation } }

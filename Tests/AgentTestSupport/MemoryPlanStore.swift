@@ -74,6 +74,7 @@ package final class MemoryPlanStore: PlanStore {
         func limitUses(of counter: LimitCounter, since date: Date?) -> [LimitUse] {
             uses.found(of: counter, since: date)
         }
+        func limitUses(of rule: String, _ index: Int) -> [LimitUse] { uses.found(of: rule, index) }
         func put(_ use: LimitUse) { uses.put(use) }
         func removeLimitUses(of operation: RecordID) { uses.remove(of: operation) }
         func releaseHeld(of operation: RecordID) { uses.releaseHeld(of: operation) }

@@ -42,7 +42,7 @@ extension Plan {
             ], dryRun: true,
             notes: .init(
                 reason: "why", expiresAt: .sample.addingTimeInterval(60.007), approvalTicket: "T-1",
-                approvedBy: "carol"))
+                applyAt: .window, approvedBy: "carol"))
         var preview = Preview(
             calls: [
                 Call(
@@ -57,9 +57,15 @@ extension Plan {
             checks: [Check("guest", .warn, "so so"), Check("b", .block, ""), Check("c", .ok, "é")],
             reach: Reach(
                 subjects: [
-                    Subject(.target, "vm/101", aliases: ["pool/a", "é"], tags: ["web"]), Subject(.source, "vm/7"),
+                    Subject(
+                        .target, "vm/101", aliases: ["pool/a", "é"], tags: ["web"], guestNames: ["old", "new"],
+                        node: NodeName("pve1")), Subject(.source, "vm/7"),
                 ],
-                liveEscalations: ["touches-firewall"], losses: ["tag/web", "pool/a"]))
+                liveEscalations: ["touches-firewall"], losses: ["tag/web", "pool/a"], gains: ["name/new"],
+                destroyedBytes: .max, backups: ["vm/101": .sample]))
+        let clause = ApprovalClause(
+            rule: "a", approvals: 2, principals: ["dora"], roles: [.approver], groups: ["leads"], isFromOtherGroup: true
+        )
         preview.digest = "abc"
         preview.undoLeaves = [UndoGap("unused0", "stays"), UndoGap("", "é")]
         return Plan(
@@ -68,8 +74,10 @@ extension Plan {
             policyVersion: "v",
             decision: Decision(
                 allowed: true, risk: .high, requiresApproval: true, reason: "because", rules: ["a", "b"], approvals: 3,
+                assurance: .signed, clauses: [clause],
+                window: ClosedWindow(rules: ["nights"], opensAt: .sample.addingTimeInterval(7)),
                 subjects: [JudgedSubject(.target, "vm/101", rules: ["rule:a"]), JudgedSubject(.member, "vm/7")]),
-            preview: preview, requires: Requirement(approvals: 3, assurance: .verified),
+            preview: preview, requires: Requirement(approvals: 3, assurance: .verified, clauses: [clause]),
             createdAt: .sample.addingTimeInterval(-0.5), expiresAt: .sample.addingTimeInterval(0.999),
             standing: .init(
                 state: .awaitingApproval, approvals: [.whole("dora"), .whole("emil")], rejection: nil,
