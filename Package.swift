@@ -234,7 +234,10 @@ let benchmarks: [Target] = [
     .executableTarget(
         name: "append",
         dependencies: ["AgentAudit", "AgentModel", "AgentStorage", "StrictJSON", "TransparencyLog"],
-        path: "benchmarks/append", swiftSettings: strict)
+        path: "benchmarks/append", swiftSettings: strict),
+    .executableTarget(
+        name: "policy", dependencies: ["AgentModel", "AgentPolicy", "StrictJSON"], path: "benchmarks/policy",
+        swiftSettings: strict),
 ]
 
 /// Which part of it: `wrappers` alone, everything with the `benchmarks`, or the agent.
