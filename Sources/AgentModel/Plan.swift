@@ -102,6 +102,7 @@ package struct Plan: Sendable {
     /// The form for a caller whom these rules forbid to read the settings of what the plan reaches.
     package func hidingSettings(by rules: [String]) -> Plan {
         var decision = decision
+        decision.subjects = decision.subjects.map(\.hidingSettings)
         if let check = decision.rules.first(where: { $0.hasPrefix("check:") }), !decision.allowed {
             decision.reason = "\(check) blocks it; \(rules.joined(separator: ", ")) hides the details"
         }

@@ -75,17 +75,28 @@ package struct ClosedWindow: Sendable, Hashable {
     }
 }
 
-/// A subject as a decision shows it, with the configured rules that matched it.
+/// A subject as policy judged it, with the configured rules that matched it.
 package struct JudgedSubject: Sendable, Hashable {
-    package let role: Subject.Role
-    package let name: String
+    /// All that rules looked at. Audit records hold it; answers show its role and name alone, because a rule may hide
+    /// the rest from a caller.
+    package let subject: Subject
     package var rules: [String]
 
-    package init(_ role: Subject.Role, _ name: String, rules: [String] = []) {
-        self.role = role
-        self.name = name
+    package init(_ subject: Subject, rules: [String] = []) {
+        self.subject = subject
         self.rules = rules
     }
+
+    /// A subject of which only the name is known.
+    package init(_ role: Subject.Role, _ name: String, rules: [String] = []) {
+        self.init(Subject(role, name), rules: rules)
+    }
+
+    package var role: Subject.Role { subject.role }
+    package var name: String { subject.name }
+
+    /// The subject without what was read of it from PVE.
+    var hidingSettings: JudgedSubject { JudgedSubject(role, name, rules: rules) }
 }
 
 /// The result of one check during planning.

@@ -141,7 +141,7 @@ private struct DecisionMaking {
         decision = Decision(
             allowed: true, risk: assessment.risk,
             requiresApproval: assessment.needsApproval && view.input.request.changes, reason: assessment.reason,
-            rules: assessment.rules, subjects: view.subjects.map { JudgedSubject($0.role, $0.name) })
+            rules: assessment.rules, subjects: view.subjects.map { JudgedSubject($0) })
     }
 
     /// Taking a rule's tag, pool or name from a guest, or giving it one, may take the guest out of the rule's scope.

@@ -30,13 +30,20 @@ extension Decision {
                 ["rules": JSON($0.rules), "opens_at": $0.opensAt.map { .string($0.rfc3339) } ?? .null]
             },
             "clauses": clauses.isEmpty ? nil : JSON(clauses.map { "\($0.rule): \($0.phrase)" }),
-            "subjects": .array(
-                subjects.map {
-                    [
-                        "role": .string($0.role.rawValue), "name": .string($0.name),
-                        "rules": $0.rules.isEmpty ? nil : JSON($0.rules),
-                    ]
-                }),
+            "subjects": .array(subjects.map(\.auditForm)), "approvals": approvals > 1 ? JSON(approvals) : nil,
+        ]
+    }
+}
+
+extension JudgedSubject {
+    /// With all that rules looked at, so that a later policy can be tried on the record.
+    fileprivate var auditForm: JSON {
+        [
+            "role": .string(role.rawValue), "name": .string(name), "rules": rules.isEmpty ? nil : JSON(rules),
+            "also": subject.aliases.isEmpty ? nil : JSON(subject.aliases),
+            "tags": subject.tags.isEmpty ? nil : JSON(subject.tags.sorted()),
+            "guest_names": subject.guestNames.isEmpty ? nil : JSON(subject.guestNames),
+            "node": subject.node.map { .string($0.description) },
         ]
     }
 }
@@ -51,6 +58,20 @@ extension Call {
 // MARK: - Results
 
 extension Plan {
+    /// The decision in the record of a new plan: also the checks that warn or block, and the tags, pools and names that
+    /// guests lose. A record without `checks` is of an earlier version.
+    var auditDecision: JSON {
+        guard var form = decision.auditForm.object else { return decision.auditForm }
+        form.append(
+            "checks",
+            .array(
+                preview.checks.filter { $0.level != .ok }.map {
+                    ["id": .string($0.id), "level": .string($0.level.rawValue)]
+                }))
+        if !preview.reach.losses.isEmpty { form.append("losses", JSON(preview.reach.losses)) }
+        return .object(form)
+    }
+
     /// The result of a new plan.
     var auditResult: JSON {
         [

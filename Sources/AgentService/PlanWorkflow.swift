@@ -195,7 +195,7 @@ package final class PlanWorkflow: Sendable {
         let limit = limits.livePlans
         let event = AuditEvent(
             .plan, context, environment: plan.request.environment, plan: plan.id, request: plan.request.auditForm,
-            decision: plan.decision.auditForm, result: plan.auditResult)
+            decision: plan.auditDecision, result: plan.auditResult)
         let stored = plan.request.changes ? plan : plan.outline
         let answer = plan.request.changes ? kept?.render(plan) : nil
         _ = try await audited.commit(event) { records -> Bool? in

@@ -158,11 +158,25 @@ extension Subject: Stored {
 }
 
 extension JudgedSubject: Stored {
-    var stored: JSON { ["role": JSON(role), "name": .string(name), "rules": JSON(rules)] }
+    var stored: JSON {
+        [
+            "role": JSON(role), "name": .string(name), "rules": JSON(rules),
+            "aliases": subject.aliases.isEmpty ? nil : JSON(subject.aliases),
+            "tags": subject.tags.isEmpty ? nil : JSON(subject.tags.sorted()),
+            "guest_names": subject.guestNames.isEmpty ? nil : JSON(subject.guestNames),
+            "node": subject.node.map { JSON(describing: $0) },
+        ]
+    }
 
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
-        self.init(
-            try fields.parsed("role", Subject.Role.init), try fields.text("name"), rules: try fields.texts("rules"))
+        // Decisions of earlier versions have role and name alone.
+        let subject = Subject(
+            try fields.parsed("role", Subject.Role.init), try fields.text("name"),
+            aliases: try fields.find("aliases", StoredFields.texts) ?? [],
+            tags: Set(try fields.find("tags", StoredFields.texts) ?? []),
+            guestNames: try fields.find("guest_names", StoredFields.texts) ?? [],
+            node: try fields.findParsed("node", NodeName.init))
+        self.init(subject, rules: try fields.texts("rules"))
     }
 }
 

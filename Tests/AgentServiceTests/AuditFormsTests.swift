@@ -20,6 +20,7 @@ struct AuditFormsTests {
         ]
         let forms: [(String, JSON)] = [
             ("request", plan.request.auditForm), ("decision", plan.decision.auditForm), ("plan", plan.auditResult),
+            ("plan decision", plan.auditDecision),
             ("intent", plan.auditIntent), ("cancel", plan.auditCancel), ("expire", plan.auditExpiry),
             ("freeze", freeze.auditForm), ("unfreeze", freeze.auditLift), ("read", read.auditForm),
             ("outcome", Self.outcome(of: plan).auditOutcome),

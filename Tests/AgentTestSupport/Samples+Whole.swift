@@ -76,7 +76,12 @@ extension Plan {
                 allowed: true, risk: .high, requiresApproval: true, reason: "because", rules: ["a", "b"], approvals: 3,
                 assurance: .signed, clauses: [clause],
                 window: ClosedWindow(rules: ["nights"], opensAt: .sample.addingTimeInterval(7)),
-                subjects: [JudgedSubject(.target, "vm/101", rules: ["rule:a"]), JudgedSubject(.member, "vm/7")]),
+                subjects: [
+                    JudgedSubject(
+                        Subject(
+                            .target, "vm/101", aliases: ["pool/a", "é"], tags: ["web"], guestNames: ["db", "db2"],
+                            node: NodeName("pve1")), rules: ["rule:a"]), JudgedSubject(.member, "vm/7"),
+                ]),
             preview: preview, requires: Requirement(approvals: 3, assurance: .verified, clauses: [clause]),
             createdAt: .sample.addingTimeInterval(-0.5), expiresAt: .sample.addingTimeInterval(0.999),
             standing: .init(
