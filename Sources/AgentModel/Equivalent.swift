@@ -11,11 +11,23 @@ package struct Equivalent: Sendable, Hashable {
     }
 
     fileprivate func actions(in request: ActionRequest) -> [Action] {
-        guard when.holds(for: request.params, on: request.target) else { return [] }
-        let kinds = request.target.guest.map { [$0.kind] } ?? GuestKind.allCases
+        when.holds(for: request.params, on: request.target) ? possible(on: request.target) : []
+    }
+
+    /// Whatever the parameters.
+    fileprivate func possible(on target: Target) -> [Action] {
+        let kinds = target.guest.map { [$0.kind] } ?? GuestKind.allCases
         return names.flatMap { name in
             name.hasSuffix("_*") ? kinds.map { $0.action(String(name.dropLast("_*".count))) } : [name]
         }.compactMap(Action.init(rawValue:))
+    }
+}
+
+extension ActionDefinition {
+    /// The action, and every other action that a request for it on that target may amount to.
+    package func possibleEquivalents(on target: Target) -> Set<Action> {
+        let all = equivalents.flatMap { $0.possible(on: target) } + escalations.compactMap(\.equivalent)
+        return Set(all).union([action])
     }
 }
 
