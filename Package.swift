@@ -214,8 +214,8 @@ let agent: [Target] = [
     .testTarget(
         name: "ProgramTests",
         dependencies: [
-            "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentTestSupport",
-            "HTTPMessage", "Signatures", "StrictJSON", logging,
+            "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
+            "AgentTestSupport", "HTTPMessage", "Signatures", "StrictJSON", logging,
         ],
         swiftSettings: strict),
     .testTarget(

@@ -60,7 +60,8 @@ extension Policy {
         }
     }
 
-    private static func line(_ issue: JSONError, in bytes: [UInt8], of file: String) -> String {
+    /// The error with its file, line and place.
+    static func line(_ issue: JSONError, in bytes: [UInt8], of file: String) -> String {
         let line = issue.offset.map { JSON.line(ofByte: $0, in: bytes) } ?? JSON.line(of: issue.path, in: bytes)
         let place = issue.path.dotted
         return "\(file):\(line): \(place.isEmpty ? "" : place + ": ")\(issue.detail)"

@@ -16,8 +16,8 @@ struct ProxmoxAgent: AsyncParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Serve.self, InitCommand.self, CheckCommand.self, TokenCommand.self, Simulate.self, AuditCommand.self,
-            StoreCommand.self, WitnessCommand.self, VersionCommand.self,
+            Serve.self, InitCommand.self, CheckCommand.self, PolicyCommand.self, TokenCommand.self, Simulate.self,
+            AuditCommand.self, StoreCommand.self, WitnessCommand.self, VersionCommand.self,
         ],
         groupedSubcommands: [
             CommandGroup(
