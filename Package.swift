@@ -217,7 +217,7 @@ let agent: [Target] = [
             "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
             "AgentTestSupport", "HTTPMessage", "Signatures", "StrictJSON", logging,
         ],
-        swiftSettings: strict),
+        exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
         name: "EndToEndTests",
         dependencies: [
