@@ -11,7 +11,7 @@ extension RuleAnalysis {
         return [
             finding(
                 .cannotBeMet,
-                "denies \(ActionList.short(Set(without.map(\.action)))): these cannot take the safety snapshot that it "
+                "denies \(ActionList.short(Set(without.map(\.action)))), which cannot take the safety snapshot that it "
                     + "requires")
         ]
     }

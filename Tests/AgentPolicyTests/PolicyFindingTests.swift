@@ -79,7 +79,7 @@ struct PolicyFindingTests {
             ),
             (
                 #"{"id":"a","match":{"actions":["delete_vm"]},"effect":{"require":{"safety_snapshot":true}}}"#,
-                "rule a: denies restore_backup: these cannot take the safety snapshot that it requires"
+                "rule a: denies restore_backup, which cannot take the safety snapshot that it requires"
             ),
             (#"{"id":"a","match":{"actions":["bulk_shutdown"],"guests_at_least":2},"effect":"deny"}"#, nil),
             // A bulk shutdown of a node amounts to shutting machines down.

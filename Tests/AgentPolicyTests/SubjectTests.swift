@@ -120,4 +120,15 @@ struct SubjectTests {
             #expect(!decision([loss], rule).requiresApproval, "\(loss) \(rule)")
         }
     }
+
+    @Test func `a decision holds what rules looked at, but not for a caller from whom a rule hides it`() throws {
+        let subject = Subject(
+            .target, "vm/101", aliases: ["pool/prod"], tags: ["web"], guestNames: ["db"], node: NodeName("pve1"))
+        let request = try ActionRequest.sample(.startVM, "vm/101")
+        let decision = decide(request, Self.rule("one", .deny, tags: ["web"]), reach: Reach(subjects: [subject]))
+        #expect(decision.subjects == [JudgedSubject(subject, rules: ["rule:one"])])
+        let hidden = try Plan.whole(secret: "").hidingSettings(by: ["rule:a"]).decision.subjects
+        #expect(
+            hidden == [JudgedSubject(.target, "vm/101", rules: ["rule:a"]), JudgedSubject(.member, "vm/7")])
+    }
 }
