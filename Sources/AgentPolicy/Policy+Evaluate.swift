@@ -34,7 +34,7 @@ struct RuleView {
     let assessment: RiskAssessment
     let subjects: [Subject]
     let facts: [SubjectFacts]
-    private let variants: [RuleFacts]
+    let variants: [RuleFacts]
 
     init(_ input: PolicyInput, at now: Date) {
         let request = input.request
