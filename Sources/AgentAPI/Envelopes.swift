@@ -12,8 +12,12 @@ enum Envelopes {
             [
                 "ok": .boolean,
                 "missing": .list(.object(["code": .text, "detail": .text], optional: ["detail"])),
+                "warnings": .list(
+                    .object(
+                        ["code": .text, "detail": .text, "errors": .list(.text)], optional: ["detail", "errors"])
+                ).described("what is wrong although the agent works"),
                 "environments": .list(Views.environment.schema),
-            ], optional: ["missing", "environments"]))
+            ], optional: ["missing", "warnings", "environments"]))
 
     static let environments = Component(
         "EnvironmentList", Schema.object(["environments": .list(Views.environment.schema)]))

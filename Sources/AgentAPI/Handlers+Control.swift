@@ -49,20 +49,6 @@ extension Handlers {
         return Response(status: .ok, fields: [.contentType: "application/json"], body: .init(parts: parts))
     }
 
-    func policy(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let (version, rules) = service.access.rulesInForce(exchange.context)
-        return .json(.ok, ["version": .string(version), "rules": .array(rules.map { Views.rule($0) })])
-    }
-
-    func changeWindows(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        .json(.ok, ["windows": .array(service.reads.changeWindows(exchange.context).map { Views.window($0) })])
-    }
-
-    func limitUses(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let limits = try await service.reads.limitUses(exchange.context)
-        return .json(.ok, ["limits": .array(limits.map { Views.limit($0) })])
-    }
-
     func auditHead(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let head = service.reads.auditHead
         return .json(.ok, ["seq": JSON(Int(clamping: head.seq)), "hash": .string(head.hash)])

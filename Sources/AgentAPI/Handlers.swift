@@ -50,6 +50,7 @@ struct Handlers: Sendable {
                     ]
                 })
         }
+        body["warnings"] = warnings(exchange)
         if exchange.isAuthenticated {
             body["environments"] = .array(
                 service.access.visibleEnvironments(exchange.context).map { Views.environment($0) })

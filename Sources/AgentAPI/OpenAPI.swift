@@ -249,6 +249,8 @@ package enum OpenAPI {
             Views.session.component, Views.approvalKey.component, Views.rule.component, Views.window.component,
             Views.period.component, Views.limit.component,
             Views.limitUse.component,
+            Views.explanation.component, Views.explainedSubject.component, Views.explainedRule.component,
+            Views.reloaded.component,
             Views.action.component, Views.environment.component,
             ("Problem", Problem.schema),
         ] + Envelopes.all.map { ($0.name, $0.form) } + Envelopes.requests

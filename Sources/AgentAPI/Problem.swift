@@ -23,7 +23,7 @@ package enum Problem {
             .requestHashMismatch, .alreadyApproved, .idempotencyInProgress, .notCancellable, .eventsGone,
             .windowClosed:
             .conflict
-        case .idempotencyKeyReused: .unprocessableContent
+        case .idempotencyKeyReused, .policyInvalid: .unprocessableContent
         case .rateLimited, .limitReached: .tooManyRequests
         case .internalError: .internalServerError
         case .upstreamRefused, .upstreamUnreachable, .upstreamInvalid: .badGateway
@@ -51,6 +51,7 @@ package enum Problem {
         case .policyDenied: "Policy denies this"
         case .windowClosed: "No change window is open"
         case .limitReached: "A limit of policy is used up"
+        case .policyInvalid: "The configuration has errors"
         case .notFound: "There is nothing here"
         case .planNotFound: "There is no such plan"
         case .operationNotFound: "There is no such operation"

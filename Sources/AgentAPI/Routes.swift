@@ -272,6 +272,16 @@ package struct Route: Sendable {
             gives: [.json(Envelopes.limits.schema, "the limits of rules")], fails: [.storeUnavailable],
             "what is left of the limits of policy", Handlers.limitUses),
         Route(
+            .post, "/v1/policy/explain", "explain_policy", .change, needs: .view, body: Envelopes.planRequest,
+            gives: [.json(Views.explanation.schema, "the decision, and how each rule stands to the request")],
+            fails: .pve + .storing + [.invalidTarget, .unknownAction],
+            "what policy says to a request, and which rules match it; plans nothing", Handlers.explainPolicy),
+        Route(
+            .post, "/v1/policy/reload", "reload_policy", .change, needs: .reload,
+            gives: [.json(Views.reloaded.schema, "what is in force now")],
+            fails: [.policyInvalid, .auditUnavailable, .notFound],
+            "read the configuration again, and put callers and rules in force", Handlers.reloadPolicy),
+        Route(
             .get, "/v1/notifications", "list_notifications", .read, needs: .approve,
             query: [
                 .init("target", .line, "only those to this destination"), .state(QueuedNotice.State.self), .environment,

@@ -75,6 +75,54 @@ extension Views {
             .always("left", .integer()) { .integer($0.left) },
             .maybe("comes_back", .time, "when there is room for one more") { $0.comesBack.map { .string($0.rfc3339) } },
         ])
+
+    static let explanation = View<PolicyExplanation>(
+        "PolicyExplanation", "What policy says to a request, and how each rule stands to it. Nothing was planned.",
+        [
+            .always("decision", decision.schema) { decision($0.decision) },
+            .always("requires", requirement.schema, "the approvals that a plan would need") {
+                requirement($0.requires)
+            },
+            .always("subjects", .list(explainedSubject.schema), "what the rules looked at") {
+                .array($0.subjects.map { explainedSubject($0) })
+            },
+            .always("rules", .list(explainedRule.schema), "those that concern an environment that the caller sees") {
+                .array($0.rules.map { explainedRule($0) })
+            },
+            .always("version", .text, "the policy's version") { .string($0.version) },
+        ])
+
+    static let explainedSubject = View<Subject>(
+        "ExplainedSubject", "Something that an action would touch, with all that rules look at.",
+        [
+            .always("role", .words(Subject.Role.self)) { .string($0.role.rawValue) },
+            .always("name", .text) { .string($0.name) },
+            .maybe("also", .list(.text), "other names of it") { $0.aliases.isEmpty ? nil : JSON($0.aliases) },
+            .maybe("tags", .list(.text)) { $0.tags.isEmpty ? nil : JSON($0.tags.sorted()) },
+            .maybe("guest_names", .list(.text), "a guest's own name, and the one that it gets") {
+                $0.guestNames.isEmpty ? nil : JSON($0.guestNames)
+            },
+            .maybe("node", .text, "the node that a guest is on") { $0.node.map { .string($0.description) } },
+        ])
+
+    static let explainedRule = View<ExplainedRule>(
+        "ExplainedRule", "A policy rule, and whether and why it matches a request.",
+        [
+            .always("id", .text) { .string($0.id) },
+            .always("sentence", .text, "effect and conditions in words") { .string($0.sentence) },
+            .always("matched", .boolean) { .bool($0.isMatched) },
+            .always("subjects", .list(.text), "the names of the subjects that it matches") { JSON($0.subjects) },
+            .always("why", .text, "what does not hold, or what is not known, in words") { .string($0.why) },
+        ])
+
+    static let reloaded = View<Reloaded>(
+        "PolicyReload", "What a reload of the configuration came to.",
+        [
+            .always("version", .text, "the policy's version") { .string($0.version) },
+            .always("previous_version", .text, "the one before") { .string($0.previousVersion) },
+            .always("rules", .integer(), "how many rules are in force") { JSON($0.rules) },
+            .always("changed", .boolean, "whether callers or rules are others than before") { .bool($0.isChanged) },
+        ])
 }
 
 extension Envelopes {

@@ -52,6 +52,7 @@ extension ToolCall {
         case .policyDenied: "policy does not allow it: ask for less, or ask a person to change the rule"
         case .windowClosed: "wait for the change window that detail names, or plan with apply_at: window"
         case .limitReached: "wait until the limit that detail names has room again"
+        case .policyInvalid: "the configuration has errors: ask the operator to fix them"
         case .eventsGone: "call plan_get or operation_get: events that old are gone"
         case .notFound, .planNotFound: "call plan_create, and use the plan_id that it gives"
         case .operationNotFound: "call plan_get: operation_id has the operation of a plan"

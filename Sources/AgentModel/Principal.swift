@@ -14,11 +14,13 @@ package enum Right: String, Sendable, Hashable, CaseIterable {
     case freeze
     /// Lift a freeze.
     case unfreeze
+    /// Have the configuration read again.
+    case reload
 }
 
 /// The role of a principal, with its name in the configuration.
 package enum Role: String, Sendable, Hashable, CaseIterable {
-    case viewer, `operator`, approver, auditor
+    case viewer, `operator`, approver, auditor, administrator
 
     package var rights: Set<Right> {
         switch self {
@@ -26,6 +28,7 @@ package enum Role: String, Sendable, Hashable, CaseIterable {
         case .operator: [.view, .change, .freeze]
         case .approver: [.view, .approve, .freeze, .unfreeze]
         case .auditor: [.audit]
+        case .administrator: [.view, .reload]
         }
     }
 }

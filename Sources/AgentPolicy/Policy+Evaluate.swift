@@ -66,18 +66,24 @@ struct RuleView {
         }
     }
 
+    /// The places of the subjects that the rule can match. One about guests is not held against what is none.
+    func judged(by rule: PolicyRule) -> [Int] {
+        let judged = subjects.indices.filter { !rule.isAboutGuests || facts[$0].isGuest || !facts[$0].pools.isEmpty }
+        // For one that allows the target counts too, whatever it is: what reaches no guest is no milder than what
+        // reaches some.
+        return rule.effect == .allow && judged.first != 0 ? [0] + judged : judged
+    }
+
     /// The places of the subjects that the rule matches. A rule that tightens matches where it may hold for one action
     /// that the request amounts to; one that allows must hold for all of them and for every subject.
     func matched(by rule: PolicyRule) -> [Int] {
         guard rule.namesActions || input.request.definition.effect == .change else { return [] }
-        let judged = subjects.indices.filter { !rule.isAboutGuests || facts[$0].isGuest || !facts[$0].pools.isEmpty }
+        let judged = judged(by: rule)
         if rule.effect == .allow {
-            // The target too, whatever it is: what reaches no guest is no milder than what reaches some.
-            let all = judged.first == 0 ? judged : [0] + judged
-            let holds = all.allSatisfy { subject in
+            let holds = judged.allSatisfy { subject in
                 variants.allSatisfy { rule.match.holds($0, facts[subject]) == .yes }
             }
-            return holds ? all : []
+            return holds ? judged : []
         }
         guard variants.contains(where: { rule.match.holds($0, nil) > .no }) else { return [] }
         return judged.filter { subject in variants.contains { rule.match.holds($0, facts[subject]) > .no } }

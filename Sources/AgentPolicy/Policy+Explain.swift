@@ -87,7 +87,7 @@ extension RuleView {
     /// A rule that allows must hold for every action and subject. The reasons are those of the first for which it does
     /// not.
     private func whyNotAllowed(_ rule: PolicyRule) -> [RuleExplanation.Reason] {
-        for place in subjects.indices {
+        for place in judged(by: rule) {
             for variant in variants where rule.match.holds(variant, facts[place]) < .yes {
                 let standing = standing(of: rule, variant, place)
                 let reasons = standing.failed.isEmpty ? standing.unknown : standing.failed
@@ -97,13 +97,24 @@ extension RuleView {
         return []
     }
 
+    /// What a rule about guests lacks of a request that reaches none.
+    private func noGuest(_ ofRequest: [RuleMatch]) -> Standing {
+        let failed = ofRequest.filter { part in variants.allSatisfy { part.holds($0, nil) == .no } }
+        return Standing(
+            failed: failed.map { .init("`\($0.phrase)` does not hold") } + [
+                .init("it is about guests, and the request reaches none")
+            ])
+    }
+
     /// The way in which the fewest conditions fail.
     private func nearest(to rule: PolicyRule) -> Standing {
         let ofRequest = rule.match.parts.filter { !$0.describesSubject }
         // What fails for the request fails for every subject: no subject can come nearer than that.
         let least = variants.map { variant in ofRequest.count { $0.holds(variant, nil) == .no } }.min() ?? 0
+        let judged = judged(by: rule)
+        guard !judged.isEmpty else { return noGuest(least > 0 ? ofRequest : []) }
         var nearest: Standing?
-        for place in subjects.indices {
+        for place in judged {
             for variant in variants {
                 let standing = standing(of: rule, variant, place)
                 if standing.failed.count < nearest?.failed.count ?? .max { nearest = standing }

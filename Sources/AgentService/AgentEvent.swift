@@ -137,7 +137,9 @@ extension AgentEvent {
                 ])
             )
         case .unfreeze: return (.freezeLifted, object(["freeze_id": result?["freeze_id"]]))
-        case .config: return (.policyReplaced, object(["policy_version": result?["policy_version"]]))
+        case .config:
+            guard result?["status"] != "refused" else { return nil }
+            return (.policyReplaced, object(["policy_version": result?["policy_version"]]))
         case .read, .session, .authFailures, .notify, .log, .void: return nil
         }
     }

@@ -9,6 +9,7 @@ package final class ControlPlane: Sendable {
     package let applies: ApplyService
     package let operations: OperationService
     package let freezes: FreezeService
+    package let reloads: ReloadService
     package let reads: ReadService
     package let events: EventFeed
     package let notices: NoticeService
@@ -35,6 +36,7 @@ package final class ControlPlane: Sendable {
         notices = NoticeService(audited, access, events, noticeLimits)
         registry = OperationRegistry(ports, limits)
         freezes = FreezeService(audited, access)
+        reloads = ReloadService(audited)
         idempotency = IdempotencyService(audited, access, limits, digest)
         workflow = PlanWorkflow(audited, access, idempotency, limits, digest)
         reads = ReadService(audited, access, workflow, limits)

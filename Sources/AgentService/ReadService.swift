@@ -35,7 +35,7 @@ package struct ReadResult: Sendable {
 package final class ReadService: Sendable {
     let audited: AuditedStore
     let access: AccessControl
-    private let workflow: PlanWorkflow
+    let workflow: PlanWorkflow
     private let texts: TaskTexts
     let shared: SharedReads
 

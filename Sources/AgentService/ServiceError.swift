@@ -17,6 +17,7 @@ package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     case policyDenied = "policy_denied"
     case windowClosed = "window_closed"
     case limitReached = "limit_reached"
+    case policyInvalid = "policy_invalid"
     case notFound = "not_found"
     case planNotFound = "plan_not_found"
     case operationNotFound = "operation_not_found"

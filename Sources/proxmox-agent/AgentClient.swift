@@ -135,7 +135,8 @@ struct AgentClient: Sendable {
     static func lines(of problem: JSON, status: Int) -> [String] {
         let code = problem["code"]?.string ?? "status \(status)"
         let errors = (problem["errors"]?.array ?? []).map { issue in
-            "  \(issue["pointer"]?.string ?? ""): \(issue["detail"]?.string ?? "")"
+            let place = issue["pointer"]?.string.flatMap { $0.isEmpty ? nil : "\($0): " } ?? ""
+            return "  \(place)\(issue["detail"]?.string ?? "")"
         }
         let moved = (problem["moved"]?.array ?? []).map { field in
             "  \(field["field"]?.string ?? ""): \(PlanText.word(field["planned"])) → \(PlanText.word(field["found"]))"

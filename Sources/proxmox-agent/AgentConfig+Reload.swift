@@ -1,4 +1,3 @@
-import AgentAudit
 import AgentModel
 import AgentPolicy
 import Signatures
@@ -36,8 +35,8 @@ extension AgentConfig {
         }
     }
 
-    /// The record of callers and rules that are about to take effect. It has nothing of tokens.
-    var recordOfRules: AuditEvent {
+    /// What a record says of callers and rules that are about to take effect. It has nothing of tokens.
+    var recordOfRules: JSON {
         let callers = principals.sorted { $0.principal.id < $1.principal.id }.map { holder -> JSON in
             let environments = holder.principal.environments.map { JSON($0.map(\.description).sorted()) }
             let keys = holder.principal.approvalKeys.map(\.fingerprint)
@@ -49,13 +48,18 @@ extension AgentConfig {
         let signers = callers.reduce(into: JSONObject()) { signers, caller in
             if let id = caller["id"]?.string, let keys = caller["approval_keys"] { signers.append(id, keys) }
         }
-        return AuditEvent(
-            kind: .config, actor: "proxmox-agent", principal: "proxmox-agent",
-            result: [
-                "status": "in_force", "principals": JSON(principals.count),
-                "principals_digest": .string(PlanDigest.hash(.array(callers))), "rules": JSON(policy.rules.count),
-                "policy_version": .string(policy.version),
-                "approval_keys": signers.isEmpty ? nil : .object(signers),
-            ])
+        return [
+            "status": "in_force", "principals": JSON(principals.count),
+            "principals_digest": .string(PlanDigest.hash(.array(callers))), "rules": JSON(policy.rules.count),
+            "policy_version": .string(policy.version), "approval_keys": signers.isEmpty ? nil : .object(signers),
+        ]
+    }
+
+    /// The record of a configuration that is not taken over, so that this one stays in force.
+    func recordOfRefusal(_ error: ConfigError) -> JSON {
+        [
+            "status": "refused", "errors": JSON(Array(error.lines.prefix(ConfigError.mostTold))),
+            "policy_version": .string(policy.version),
+        ]
     }
 }

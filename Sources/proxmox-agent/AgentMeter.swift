@@ -46,6 +46,7 @@ final class AgentMeter: Meter {
         write(tally, to: &text)
         figures.operationTime.write(to: &text)
         environments.write(freezes: service.freezes.allFreezes, to: &text)
+        text.write(MetricNames.reloadFailed, service.reloads.failure == nil ? 0 : 1)
         figures.callTime.write(to: &text)
         figures.callErrors.write(to: &text)
         environments.write(to: &text)

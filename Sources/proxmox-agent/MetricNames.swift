@@ -40,6 +40,10 @@ enum MetricNames {
     static let isFrozen = MetricFamily(
         "proxmox_agent_environment_frozen", .gauge, ["environment"], "Whether a freeze covers the environment")
 
+    static let reloadFailed = MetricFamily(
+        "proxmox_agent_policy_reload_failed", .gauge, [],
+        "Whether the configuration was not taken over at the last reload, so that an earlier one is in force")
+
     // MARK: Proxmox VE
 
     static let callTime = MetricFamily(
@@ -134,7 +138,8 @@ enum MetricNames {
 
     static let all = [
         requests, requestTime, inFlight, httpRefusals, authFailures, refusals, decisions, plans, oldestAwaiting,
-        operations, operationTime, freezes, isFrozen, callTime, callErrors, isUp, probedAt, environment, noticesSent,
+        operations, operationTime, freezes, isFrozen, reloadFailed, callTime, callErrors, isUp, probedAt, environment,
+        noticesSent,
         noticeFailures, noticesWaiting, noticesDead, oldestNotice, auditRecords,
         auditFailures, auditSync, auditQueue, auditHead, auditFault, checkpointSize, checkpointAt, checkpointWithheld,
         witnessSize,

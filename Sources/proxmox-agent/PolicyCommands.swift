@@ -13,7 +13,7 @@ struct PolicyCommand: ParsableCommand {
         discussion: """
             A policy file holds what stands under policy in a configuration. These commands change nothing.
             """,
-        subcommands: [Check.self, Test.self, Matrix.self, Diff.self, Replay.self])
+        subcommands: [Check.self, Test.self, Matrix.self, Diff.self, Replay.self, PolicyExplain.self])
 
     /// `proxmox-agent policy check`
     struct Check: AsyncParsableCommand {

@@ -107,6 +107,7 @@ private struct Serving: Service {
         let agent = try await Agent(
             settings, log: log, inheriting: try inherited(variables), accessLog: accessLog,
             reached: CrashPoint.watch(variables))
+        agent.serveReloads(of: file) { environmentVariables() }
         for warning in settings.warnings(at: agent.server.address) { log.warning("\(warning)") }
         log.notice(
             "listening",

@@ -25,15 +25,15 @@ final class Agent: Sendable {
     let audit: FileAuditSink
     let service: ControlPlane
     let server: HTTPServer
-    private let events: EventStreams
-    private let authenticator: Authenticator
+    let events: EventStreams
+    let authenticator: Authenticator
     private let upstreams: PVEConnections
-    private let noticeWays: NoticeWays
+    let noticeWays: NoticeWays
     private let witnesses: WitnessConnections
     private let failures: AuthFailures
-    private let figures: AgentFigures
+    let figures: AgentFigures
     /// The configuration that was last read and valid.
-    private let current: Mutex<AgentConfig>
+    let current: Mutex<AgentConfig>
 
     /// Opens the audit log, starts the built-in simulators and listens.
     ///
@@ -168,59 +168,6 @@ final class Agent: Sendable {
     func prove() async {
         _ = try? service.checkOpen()
         await server.pulse()
-    }
-
-    /// Handles SIGHUP, with one audit record: reopens the audit log, reads the configuration file again, and applies
-    /// callers, policy rules and TLS certificates. Applies nothing if the file has errors or that cannot be recorded.
-    /// Logs other changes, which need a restart.
-    func reload(_ file: String, variables: [String: String]) async {
-        var new: AgentConfig
-        do throws(ConfigError) { new = try AgentConfig(file: file, variables: variables) } catch {
-            for line in error.lines { log.error("configuration not taken over: \(line)") }
-            await reopen()
-            return
-        }
-        new.demonstration = config.demonstration
-        if !config.demonstration.isEmpty, let flaw = Demonstration.flaw(in: new) {
-            log.error("configuration not taken over: \(flaw)")
-            await reopen()
-            return
-        }
-        if new.isInForce(after: current.withLock { $0 }) {
-            await reopen()
-            log.info("configuration read again: callers and rules are as they were")
-        } else {
-            guard await reopen(recording: new.recordOfRules) else {
-                log.error("configuration not taken over, as that cannot be recorded")
-                return
-            }
-            service.access.replace(new.rules)
-            authenticator.replace(new.credentials, scrapeToken: new.scrapeToken)
-            await events.endAll()
-            current.withLock { $0 = new }
-            log.notice(
-                "configuration put in force",
-                metadata: [
-                    "principals": "\(new.principals.count)", "rules": "\(new.policy.rules.count)",
-                    "policy": "\(new.policy.version)",
-                ])
-        }
-        do throws(ServiceError) {
-            try await service.notices.serve(new, through: noticeWays, of: service.installation)
-            log.info("notifications now go to \(new.notifyNames)")
-        } catch {
-            log.error("destinations of notifications not taken over: \(error.detail)")
-        }
-        if let tls = new.tls {
-            server.replace(tls)
-            figures.certificateEnd.withLock { if $0 != nil { $0 = tls.validity.upperBound } }
-            log.info("\(new.tlsLine ?? "")")
-        }
-        for warning in new.warnings(at: server.address) { log.warning("\(warning)") }
-        let changed = config.needsRestart(for: new)
-        if !changed.isEmpty {
-            log.warning("changed but needs a restart: \(changed.prefix(20).joined(separator: ", "))")
-        }
     }
 
     /// Probes every environment concurrently, and logs changes.

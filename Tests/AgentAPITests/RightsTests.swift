@@ -46,7 +46,7 @@ struct RightsTests {
         let id = route.path.contains("operations") ? operation.description : plan.description
         let path = route.path.replacing("{id}", with: id)
         switch "\(route.method.rawValue) \(route.path)" {
-        case "POST /v1/actions/plan": return (path, nil, wish)
+        case "POST /v1/actions/plan", "POST /v1/policy/explain": return (path, nil, wish)
         case "POST /v1/actions/apply": return (path, nil, ["plan_id": .string(plan.description)])
         case "POST /v1/plans/{id}/approvals":
             return (path, nil, ["decision": "approve", "plan_hash": .string(String(repeating: "0", count: 64))])

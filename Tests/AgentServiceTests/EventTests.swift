@@ -147,6 +147,15 @@ struct EventTests {
 
     // MARK: What is not told
 
+    @Test(arguments: [("in_force", true), ("refused", false)])
+    func `a configuration that was refused is not told`(status: String, isTold: Bool) {
+        var chain = AuditChain()
+        let event = AuditEvent(
+            kind: .config, actor: "admin", principal: "admin",
+            result: ["status": .string(status), "policy_version": "base@1"])
+        #expect((AgentEvent(chain.extend(with: event, at: Timestamp(.sample))) != nil) == isTold)
+    }
+
     @Test func `a record whose transition was not stored is not told, now or later`() async throws {
         let world = try TestService()
         let fails = Mutex(false)

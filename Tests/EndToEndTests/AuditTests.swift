@@ -85,7 +85,7 @@ struct AuditTests {
         let new = try agent.lines().dropFirst(isRotated ? 0 : before)
         #expect(new.count == 1, "\(new)")
         let record = try #require(new.first)
-        #expect(record["kind"] == (["rules", "both"].contains(changed) ? "config" : "log"))
+        #expect(record["kind"] == (["rules", "both", "mistake"].contains(changed) ? "config" : "log"))
         let note = record["kind"] == "log" ? record["result"] : record["result"]?["log"]
         #expect(note?["event"] == "reopened" && note?["continued_from"] != nil, "\(record)")
         #expect(try await agent.stop().status == 0)

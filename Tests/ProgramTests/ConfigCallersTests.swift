@@ -218,13 +218,13 @@ struct ConfigCallersTests {
             #"[1].id: "ALICE" is taken by principals[0]; ids are unique whatever their case"#),
         principal(
             #"{"id":"alice","token_env":"T"}"#,
-            "[0].roles: is missing; expected a list, each one of viewer, operator, approver, auditor"),
+            "[0].roles: is missing; expected a list, each one of viewer, operator, approver, auditor, administrator"),
         principal(
             #"{"id":"alice","roles":[],"token_env":"T"}"#,
-            "[0].roles: is empty; expected one of viewer, operator, approver, auditor"),
+            "[0].roles: is empty; expected one of viewer, operator, approver, auditor, administrator"),
         principal(
             #"{"id":"alice","roles":["viewer","admin"],"token_env":"T"}"#,
-            #"[0].roles[1]: expected one of viewer, operator, approver, auditor, got "admin""#),
+            #"[0].roles[1]: expected one of viewer, operator, approver, auditor, administrator, got "admin""#),
         principal(
             #"{"id":"alice","roles":["viewer","viewer"],"token_env":"T"}"#,
             #"[0].roles[1]: "viewer" stands there already; name it once"#),
@@ -407,7 +407,7 @@ struct ConfigCallersTests {
             ])
         #expect(!new.isInForce(after: old) && old.needsRestart(for: new).isEmpty)
         #expect(
-            new.recordOfRules.result?["approval_keys"]
+            new.recordOfRules["approval_keys"]
                 == ["alice": JSON(keys.map(\.fingerprint).sorted())])
         #expect(
             new.warnings()

@@ -22,7 +22,8 @@ final class ServedAgent: AgentUnderTest {
         auditLog = "\(directory.path)/audit.log"
         config = "\(directory.path)/config.json"
         datacenter = try Datacenter(setup)
-        try write(setup.document(auditLog: auditLog, addresses: datacenter.addresses).text, to: config)
+        try EndToEndTests.write(
+            setup.document(auditLog: auditLog, addresses: datacenter.addresses).text, to: config)
         program = try Program(["--config", config], variables: setup.variables())
         // As text or as JSON.
         let line = try await program.line { $0.contains("listening") }
@@ -34,9 +35,14 @@ final class ServedAgent: AgentUnderTest {
 
     func send(_ request: OutgoingRequest) async throws -> Reply { try await client.send(request) }
 
+    /// Writes the configuration anew.
+    func write(_ setup: Setup) throws {
+        try EndToEndTests.write(setup.document(auditLog: auditLog, addresses: datacenter.addresses).text, to: config)
+    }
+
     /// Writes the configuration anew and tells it to read it; returns once a line of its log says `word`.
     func reload(_ setup: Setup, until word: String) async throws {
-        try write(setup.document(auditLog: auditLog, addresses: datacenter.addresses).text, to: config)
+        try write(setup)
         program.signal(SIGHUP)
         _ = try await program.line { $0.contains(word) }
     }
