@@ -24,7 +24,7 @@ PRINCIPALS = {
 POLICY = {
     "rules": [
         {"id": "two-for-production", "effect": "require_approval", "approvals": 2, "tags": ["production"]},
-        {"id": "keep-nas", "effect": "deny", "actions": ["delete_vm"], "targets": ["vm/101"], "reason": "the storage of all others"},
+        {"id": "keep-nas", "effect": "deny", "actions": ["delete_vm"], "targets": ["vm/101"], "reason": "the storage of all others", "description": "It holds everybody's files"},
     ]
 }
 

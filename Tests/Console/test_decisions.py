@@ -185,6 +185,31 @@ def test_what_would_happen_if(agent, person):
     answer = carol.page.locator("#answer")
     expect(answer).to_contain_text("denied")
     expect(answer).to_contain_text("rule:keep-nas")
+    expect(answer).to_contain_text("this is about a dry run")
+    rules = answer.get_by_role("listitem")
+    expect(rules.filter(has_text="keep-nas")).to_contain_text("Matches vm/101")
+    answer.get_by_text("1 rule does not match").click()
+    expect(rules.filter(has_text="two-for-production")).to_contain_text("`tagged production` does not hold for vm/101")
+    answer.get_by_text("What the rules looked at").click()
+    expect(rules.filter(has_text="Guest names")).to_contain_text("nas")
+    assert agent.ask("carol", "GET", "/v1/plans")["plans"] == []
+
+
+def test_who_may_change_is_told_what_a_change_needs(agent, person):
+    otto = person().sign_in("otto")
+    otto.go("#/policy").heading("Policy")
+    otto.page.get_by_label("Action", exact=True).select_option("stop_vm")
+    otto.page.get_by_label("Target").fill("vm/102")
+    otto.page.get_by_role("button", name="Ask").click()
+    answer = otto.page.locator("#answer")
+    expect(answer).to_contain_text("1 approval needed")
+    expect(answer).not_to_contain_text("dry run")
+    expect(answer.get_by_text("No rule matches.")).to_be_visible()
+    otto.page.get_by_label("Action", exact=True).select_option("delete_vm")
+    otto.page.get_by_label("Target").fill("vm/101")
+    otto.page.get_by_role("button", name="Ask").click()
+    expect(answer).to_contain_text("the storage of all others")
+    assert agent.ask("carol", "GET", "/v1/plans")["plans"] == []
 
 
 def test_an_auditor_finds_an_approval_in_the_log(agent, person):
@@ -222,6 +247,8 @@ def test_the_rules_in_force_are_shown(agent, person):
     rules = carol.page.get_by_role("listitem")
     expect(rules.filter(has_text="keep-nas")).to_contain_text("the storage of all others")
     expect(rules.filter(has_text="two-for-production")).to_contain_text("2 approvals")
+    expect(rules.filter(has_text="two-for-production")).to_contain_text("require_approval (2) tagged production")
+    expect(rules.filter(has_text="keep-nas")).to_contain_text("It holds everybody's files")
     agent.config["policy"]["rules"].append({"id": "new-one", "effect": "deny", "targets": ["vm/103"]})
     agent.reload()
     expect(rules.filter(has_text="new-one")).to_contain_text("vm/103")

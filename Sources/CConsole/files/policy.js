@@ -1,9 +1,8 @@
 // The rules in force, and what they would say.
 import { actions, api, get } from "./api.js";
 import { badge, cell, field, h, notice, risk, select, show, t, words } from "./dom.js";
-import { changeLine, rowsOf } from "./changes.js";
-import { noUndo } from "./inbox.js";
 import { environmentNames } from "./plans.js";
+import { covers, may } from "./state.js";
 
 export default async function policyPage(page) {
   const view = { policy: undefined, answer: null, message: null, names: [], catalogue: [] };
@@ -21,7 +20,7 @@ export default async function policyPage(page) {
 function body(view) {
   return [
     h("h1", { tabindex: "-1" }, "Policy"),
-    h("p.lead", "Rules tighten what an action's own risk asks for, and never loosen it. The strictest rule that matches counts."),
+    h("p.lead", "Rules tighten what an action's own risk asks for. Only a rule that allows drops an approval, and no other rule then may ask for one."),
     h("section", h("h2", "What would happen if"), form(view),
       h("div", { id: "answer", tabindex: "-1", "aria-live": "polite" }, view.message?.(), view.answer && answer(view))),
     h("section", h("h2", "Rules in force"), rules(view.policy)),
@@ -35,18 +34,24 @@ function body(view) {
   ];
 }
 
+/** The rule in words, without its id. */
+const sentence = (rule) => (rule.sentence.startsWith(`${rule.id}: `) ? rule.sentence.slice(rule.id.length + 2) : rule.sentence);
+
+const effects = { deny: ["denied", "denies"], raise_risk: ["high", "raises the risk"], allow: ["approved", "allows"] };
+
+function effect({ effect, approvals, assurance }) {
+  if (effect !== "require_approval") return badge(...(effects[effect] ?? ["medium", words(effect).toLowerCase()]));
+  return badge("awaiting_approval", ["needs ", String(approvals), approvals > 1 ? " approvals" : " approval", assurance && [", ", t(assurance)]]);
+}
+
 function rules(policy) {
   if (policy === undefined) return null;
   const list = policy.rules ?? [];
   return [policy.version && h("p.muted", "Version ", h("code", t(policy.version))),
     list.length === 0 ? h("p.empty", "There are no rules: the risk of each action decides alone.") : h("ul.rows",
-      list.map((rule) => h("li", { "data-key": rule.id },
-      h("strong", t(rule.id)), " ", rule.effect === "deny" ? badge("denied", "denies") : badge("awaiting_approval",
-        ["needs ", String(rule.approvals ?? 1), rule.approvals > 1 ? " approvals" : " approval",
-        rule.assurance && [", ", t(rule.assurance)]]),
-      h("dl.params", Object.entries(rule).filter(([name]) => !["id", "effect", "approvals",
-        "assurance"].includes(name)).map(([name, value]) => [h("dt", words(name)),
-        h("dd", Array.isArray(value) ? value.map((each, i) => [i > 0 && ", ", show(each)]) : show(value))])))))];
+      list.map((rule) => h("li", { "data-key": rule.id }, h("strong", t(rule.id)), " ", effect(rule),
+      rule.description && h("p", t(rule.description)), h("p.muted", t(sentence(rule))),
+      rule.reason && h("p.muted", "Reason: ", t(rule.reason)))))];
 }
 
 function form(view) {
@@ -55,9 +60,10 @@ function form(view) {
     const { environment, action, target, params } = event.target.elements;
     view.message = view.answer = null;
     try {
-      const body = { environment: environment.value, action: action.value, target: target.value.trim(), dry_run: true };
+      const body = { environment: environment.value, action: action.value, target: target.value.trim() };
+      if (!may("change") || !covers(body.environment)) body.dry_run = true;
       if (params.value.trim()) body.params = JSON.parse(params.value);
-      view.answer = await api("POST", "/v1/actions/plan", body);
+      view.answer = { ...await api("POST", "/v1/policy/explain", body), request: body };
     } catch (problem) {
       view.message = () => notice("bad", h("p", problem instanceof SyntaxError ? "The parameters are not JSON." : problem.message));
     }
@@ -70,21 +76,26 @@ function form(view) {
     field("Target", h("input", { name: "target", required: true, value: "", placeholder: "vm/101", autocomplete: "off",
       spellcheck: "false" }))),
   field("Parameters", h("textarea", { name: "params", rows: 2, spellcheck: "false" }), { hint: "As JSON; empty for none." }),
-  h("div.actions", h("button.approve", "Ask")), h("p.muted", "A dry run: it changes nothing, and is kept in the audit log."));
+  h("div.actions", h("button.approve", "Ask")), h("p.muted", "It plans nothing and changes nothing. The audit log has it as a read."));
 }
 
-function answer({ answer: plan, catalogue }) {
-  const { decision, preview, request } = plan;
-  const own = catalogue.find((action) => action.name === request.action);
-  const matched = decision.rules.filter((rule) => rule !== "base:dry_run");
-  return h("div.card", h("div.badges", decision.allowed ? badge("approved", "possible") : badge("denied", "denied"),
-    risk(decision.risk_level), preview.irreversible && noUndo(decision.risk_level, preview.changes)),
-    h("h3", words(request.action), " ", t(preview.observed?.name ?? request.target)),
-    !decision.allowed ? h("p", t(decision.reason), ".") : h("p",
-      own?.requires_approval ? "The action itself needs an approval" : "The action itself needs no approval",
-      "; rules that matched may ask for more."),
-    h("p.change", changeLine(rowsOf(preview.changes), { noop: preview.noop, calls: preview.calls.length,
-      name: preview.observed?.name ?? request.target })),
-    h("p", "Rules: ", matched.map((rule) => [h("code", t(rule)), " "])),
-    h("p", h("a", { href: `#/plans/${plan.plan_id}` }, "All of it")));
+function answer({ answer: { decision, requires, request, rules, subjects } }) {
+  const [matched, others] = [true, false].map((is) => rules.filter((rule) => rule.matched === is));
+  const line = (rule) => h("li", h("strong", t(rule.id)), " ", t(sentence(rule)),
+    rule.subjects.length > 0 && h("p.muted", "Matches ", rule.subjects.map((name, i) => [i > 0 && ", ", t(name)])),
+    h("p.muted", t(rule.why)));
+  const said = !decision.allowed ? "Denied" : request.dry_run ? "A dry run" : requires.approvals === 0 ? "No approval needed"
+    : requires.approvals === 1 ? "1 approval needed" : `${requires.approvals} approvals needed`;
+  const names = subjects.find(({ role }) => role === "target")?.guest_names;
+  return h("div.card", h("div.badges", decision.allowed ? badge("approved", "possible") : badge("denied", "denied"), risk(decision.risk_level)),
+    h("h3", words(request.action), " ", t(names?.[0] ?? request.target)),
+    h("p", said, ": ", t(decision.reason), "."),
+    request.dry_run && h("p.muted", "You may not ask for changes there, so this is about a dry run. Rules that match would bind the change itself."),
+    h("p", "Decided by ", decision.rules.map((rule) => [h("code", t(rule)), " "])),
+    matched.length > 0 ? [h("h4", "Rules that match"), h("ul.rows", matched.map(line))] : h("p", "No rule matches."),
+    others.length > 0 && h("details", { "data-key": "others" }, h("summary", others.length === 1 ? "1 rule does not match" : `${others.length} rules do not match`),
+      h("ul.rows", others.map(line))),
+    h("details", { "data-key": "looked-at" }, h("summary", "What the rules looked at"), h("ul.rows", subjects.map((subject) => h("li",
+      h("strong", t(subject.name)), " ", subject.role, h("p.muted", ["guest_names", "node", "tags", "also"].filter((name) => subject[name]).map((name, i) =>
+        [i > 0 && " · ", words(name), " ", show(subject[name])])))))));
 }
