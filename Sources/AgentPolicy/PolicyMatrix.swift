@@ -12,8 +12,14 @@ package struct PolicyMatrix: Sendable {
     package init(_ policy: Policy, environments: [EnvironmentSettings]) {
         overview = PolicyOverview(policy)
         let places = environments.isEmpty ? [PolicySamples.anyEnvironment].compactMap(\.self) : environments
-        // An auditor reads records alone.
-        let roles = Role.allCases.filter { !$0.rights.isDisjoint(with: [.view, .change]) }
+        // An auditor reads records alone. An administrator asks for what a viewer does, so the column would only repeat
+        // the viewer's, unless a rule tells them apart.
+        let named = policy.rules.flatMap(\.match.conditions).contains { condition in
+            if case .roles(let roles) = condition { roles.contains(.administrator) } else { false }
+        }
+        let roles = Role.allCases.filter {
+            !$0.rights.isDisjoint(with: [.view, .change]) && ($0 != .administrator || named)
+        }
         columns = places.flatMap { place in roles.map { (place, $0) } }
     }
 
