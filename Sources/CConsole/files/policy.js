@@ -1,6 +1,6 @@
 // The rules in force, and what they would say.
 import { actions, api, get } from "./api.js";
-import { badge, cell, field, h, notice, risk, select, show, t, words } from "./dom.js";
+import { badge, cell, exact, field, h, notice, risk, select, show, t, words } from "./dom.js";
 import { environmentNames } from "./plans.js";
 import { covers, may } from "./state.js";
 
@@ -90,6 +90,7 @@ function answer({ answer: { decision, requires, request, rules, subjects } }) {
   return h("div.card", h("div.badges", decision.allowed ? badge("approved", "possible") : badge("denied", "denied"), risk(decision.risk_level)),
     h("h3", words(request.action), " ", t(names?.[0] ?? request.target)),
     h("p", said, ": ", t(decision.reason), "."),
+    decision.window && h("p", "Its change windows are closed", decision.window.opens_at ? [". They open ", exact(decision.window.opens_at)] : " for 400 days", "."),
     request.dry_run && h("p.muted", "You may not ask for changes there, so this is about a dry run. Rules that match would bind the change itself."),
     h("p", "Decided by ", decision.rules.map((rule) => [h("code", t(rule)), " "])),
     matched.length > 0 ? [h("h4", "Rules that match"), h("ul.rows", matched.map(line))] : h("p", "No rule matches."),
