@@ -9,7 +9,8 @@ enum Documents {
 
     /// Every document in Markdown, by its path from the root.
     static func all() throws -> [String] {
-        try ["", "docs/", "docs/adr/", "docs/examples/", "docs/monitoring/", "docs/policies/", "data/"].flatMap { folder in
+        try ["", "docs/", "docs/adr/", "docs/examples/", "docs/monitoring/", "docs/policies/", "data/"].flatMap {
+            folder in
             try FileManager.default.contentsOfDirectory(atPath: root.appending(path: folder).path)
                 .filter { $0.hasSuffix(".md") }.map { folder + $0 }.sorted()
         }
