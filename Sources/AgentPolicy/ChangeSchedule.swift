@@ -207,11 +207,12 @@ extension ChangeSchedule.Period: CustomStringConvertible {
 }
 
 extension ChangeSchedule {
-    /// The first moment, from then on, at which all of them are open; `nil` if there is none within 400 days.
+    /// The first moment, from then on, at which all of them are open; `nil` if there is none within 400 days, or none is
+    /// found by going from opening to opening a hundred times.
     static func opening(of schedules: [ChangeSchedule], after date: Date) -> Date? {
         let end = date.addingTimeInterval(Double(horizon))
         var moment = date
-        while moment <= end {
+        for _ in 0..<100 where moment <= end {
             var latest = moment
             for schedule in schedules {
                 guard let next = schedule.nextOpening(after: latest) else { return nil }

@@ -79,10 +79,13 @@ package struct NameSet: Sendable, Hashable {
     /// Whether it has no patterns, so that ``exact`` is all of it.
     package var isExact: Bool { globs.isEmpty }
 
-    /// Without names that are not among these.
+    /// Without names that are not among these, and patterns that fit none of them.
     func narrowed(to names: Set<String>) -> NameSet {
-        NameSet(Set(exact.intersection(names).compactMap(Glob.init) + globs))
+        let fitting = globs.filter { glob in names.contains(where: glob.matches) }
+        return NameSet(Set(exact.intersection(names).compactMap(Glob.init) + fitting))
     }
+
+    var isEmpty: Bool { spelled.isEmpty }
 
     package func matches(_ name: String) -> Bool {
         exact.contains(name) || globs.contains { $0.matches(name) }

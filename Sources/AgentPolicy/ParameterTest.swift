@@ -62,20 +62,26 @@ package struct ParameterTest: Sendable, Hashable {
         }
         return [
             ordered(above) { $0 > 0 }, ordered(below) { $0 < 0 }, ordered(atLeast) { $0 >= 0 },
-            ordered(atMost) { $0 <= 0 }, Truth(values?.contains { Self.isSame($0, value) } ?? true),
+            ordered(atMost) { $0 <= 0 }, values.map { $0.map { Self.isSame($0, value) }.max() ?? .no } ?? .yes,
             Truth(like?.matches(value.string ?? value.text) ?? true),
         ].min() ?? .yes
     }
 
-    /// A flag or a number may be written as a text, as PVE takes it.
-    private static func isSame(_ wanted: JSON, _ value: JSON) -> Bool {
-        if wanted == value { return true }
-        let texts = [wanted, value].map { json -> String in
-            switch json {
-            case .bool(let flag): flag ? "1" : "0"
-            default: json.string ?? json.text
+    /// A flag or a number may be written as a text, in each way that PVE takes. Of another text it is not known what
+    /// PVE makes of it.
+    private static func isSame(_ wanted: JSON, _ value: JSON) -> Truth {
+        if wanted == value { return .yes }
+        let text = (value.string ?? value.text).lowercased()
+        switch wanted {
+        case .bool(let flag):
+            if ["1", "true", "yes", "on"].contains(text) { return Truth(flag) }
+            return ["0", "false", "no", "off"].contains(text) ? Truth(!flag) : .unknown
+        case .integer, .number:
+            guard text.utf8.count <= 30, let number = Double(text), let other = Double(wanted.text) else {
+                return .unknown
             }
+            return Truth(number == other)
+        default: return Truth((wanted.string ?? wanted.text) == (value.string ?? value.text))
         }
-        return texts[0] == texts[1]
     }
 }

@@ -161,10 +161,11 @@ private struct DecisionMaking {
         decision.rules.append("base:touches-rules")
     }
 
-    /// A dry run changes nothing: it lists the rules, but is not bound by them.
+    /// A dry run of a change changes nothing: it lists the rules, but is not bound by them. A read is a read.
     mutating func apply(_ rule: PolicyRule, at matched: [Int]) {
         let name = "rule:\(rule.id)"
-        guard !view.input.request.dryRun else { return decision.rules.append(name) }
+        let request = view.input.request
+        guard !request.dryRun || request.definition.effect == .read else { return decision.rules.append(name) }
         switch rule.effect {
         case .deny: decision.deny(name, rule.reason ?? "rule \(rule.id) denies it")
         case .require(let requirement):

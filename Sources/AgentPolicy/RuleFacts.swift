@@ -37,7 +37,7 @@ struct RuleFacts {
         principal = input.requester.principal
         roles = input.roles
         parameters = input.request.touched
-        guests = subjects.count(where: \.isGuest)
+        guests = Set(subjects.flatMap(\.ids)).count
         self.subjects = subjects.count
         checks = Set(input.checks.filter { $0.level != .ok }.map(\.id))
         self.now = now
@@ -78,7 +78,8 @@ package struct SubjectFacts: Sendable {
         }
         names = subject.names
         ids = subject.names.compactMap { Target($0)?.guest?.id }
-        isGuest = subject.name.hasPrefix("vm/") || subject.name.hasPrefix("lxc/")
+        // A guest's firewall is the guest's.
+        isGuest = !ids.isEmpty
         tags = subject.tags
         pools = parts("pool/")
         nodes = parts("node/") + (subject.node.map { [$0.description] } ?? [])

@@ -127,8 +127,10 @@ extension RuleMatch {
     /// Without the names of other environments than these.
     func narrowed(to environments: Set<String>) -> RuleMatch {
         switch self {
-        case .all(let parts): .all(parts.map { $0.narrowed(to: environments) })
+        case .all(let parts): .all(parts.map { $0.narrowed(to: environments) }.filter { $0 != .always })
         case .any(let parts): .any(parts.map { $0.narrowed(to: environments) })
+        case .not(.environments(let names)) where names.narrowed(to: environments).isEmpty: .always
+        case .not(.all(let parts)) where parts.count == 1: RuleMatch.not(parts[0]).narrowed(to: environments)
         case .not(let part): .not(part.narrowed(to: environments))
         case .environments(let names): .environments(names.narrowed(to: environments))
         default: self

@@ -14,6 +14,13 @@ package struct Rules: Sendable {
         self.policy = policy
     }
 
+    /// The same where environments have the labels that they were started with.
+    fileprivate func knowing(_ environments: [ManagedEnvironment]) -> Rules {
+        let labels = environments.map { ($0.settings.name, $0.settings.labels) }
+        return Rules(
+            directory: directory, policy: policy.knowing(labels: Dictionary(labels) { first, _ in first }))
+    }
+
     /// What policy judges, with the roles that the requester has now.
     func input(
         _ request: ActionRequest, by requester: Caller, in settings: EnvironmentSettings, reach: Reach?,
@@ -43,14 +50,17 @@ package final class AccessControl: Sendable {
 
     init(_ environments: [ManagedEnvironment], _ rules: Rules) {
         managedEnvironments = environments
-        self.rules = Mutex(rules)
+        self.rules = Mutex(rules.knowing(environments))
     }
 
     /// The current rules.
     var currentRules: Rules { rules.withLock { $0 } }
 
     /// Replaces the rules, for example after the configuration was read again. Later checks use the new ones.
-    package func replace(_ new: Rules) { rules.withLock { $0 = new } }
+    package func replace(_ new: Rules) {
+        let known = new.knowing(managedEnvironments)
+        rules.withLock { $0 = known }
+    }
 
     /// The approvals that the plan needs: never fewer or weaker ones than it was shown to require, and more or stronger
     /// ones if the decision by the current rules asks for them.

@@ -279,9 +279,7 @@ extension ApplyService {
     private func checkLimits(_ claims: [LimitClaim], _ plan: RecordID, at now: Date) async throws(ServiceError) {
         let full = try await audited.read { $0.firstFull(of: claims, at: now) }
         guard let (claim, verdict) = full else { return }
-        var error = ServiceError(.limitReached, claim.phrase(verdict) + ". Nothing was done.", planID: plan)
-        error.retryAfter = verdict.comesBack.map { $0.seconds(after: now) }
-        throw error
+        throw claim.refusal(verdict, plan, at: now)
     }
 
     private func claim(

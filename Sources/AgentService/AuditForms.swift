@@ -69,6 +69,7 @@ extension Plan {
                     ["id": .string($0.id), "level": .string($0.level.rawValue)]
                 }))
         if !preview.reach.losses.isEmpty { form.append("losses", JSON(preview.reach.losses)) }
+        if !preview.reach.gains.isEmpty { form.append("gains", JSON(preview.reach.gains)) }
         return .object(form)
     }
 

@@ -20,6 +20,15 @@ extension StoreTransaction {
         return true
     }
 
+    /// Takes the claims anew for an operation that has some already, or leaves all as it is: false if one does not fit.
+    func takeAgain(_ claims: [LimitClaim], for operation: RecordID, at now: Date) -> Bool {
+        guard !claims.isEmpty else { return true }
+        guard firstFull(of: claims, at: now, besides: operation) == nil else { return false }
+        removeLimitUses(of: operation)
+        for claim in claims { put(claim.use(by: operation, at: now)) }
+        return true
+    }
+
     /// Stores an operation that has ended. It frees its place among those that run at a time; and if nothing was sent,
     /// it gives back all that it took.
     func end(_ operation: Operation) {
@@ -29,10 +38,13 @@ extension StoreTransaction {
 }
 
 extension StoreReader {
-    /// The first claim that does not fit.
-    func firstFull(of claims: [LimitClaim], at now: Date) -> (LimitClaim, LimitVerdict)? {
+    /// The first claim that does not fit, besides what the operation itself has taken.
+    func firstFull(
+        of claims: [LimitClaim], at now: Date, besides operation: RecordID? = nil
+    ) -> (LimitClaim, LimitVerdict)? {
         for claim in claims {
-            let verdict = claim.verdict(uses: limitUses(of: claim, at: now), at: now)
+            let uses = limitUses(of: claim, at: now).filter { $0.operation != operation }
+            let verdict = claim.verdict(uses: uses, at: now)
             if !verdict.fits { return (claim, verdict) }
         }
         return nil
@@ -40,6 +52,13 @@ extension StoreReader {
 }
 
 extension LimitClaim {
+    /// The error of an apply for which there is no room.
+    func refusal(_ verdict: LimitVerdict, _ plan: RecordID, at now: Date) -> ServiceError {
+        var error = ServiceError(.limitReached, phrase(verdict) + ". Nothing was done.", planID: plan)
+        error.retryAfter = verdict.comesBack.map { $0.seconds(after: now) }
+        return error
+    }
+
     /// `rule two-an-hour: at most 2 guests destroyed in 1 h; 0 are left, this takes 1; it fits at 2026-…`
     func phrase(_ verdict: LimitVerdict) -> String {
         let place = key.isEmpty ? "" : " (\(key))"

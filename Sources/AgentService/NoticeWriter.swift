@@ -66,6 +66,12 @@ struct NoticeWriter {
                     plan.request.reason.map { Notice.Fact("Reason", $0, .caller) },
                     plan.request.approvalTicket.map { Notice.Fact("Ticket", $0, .caller) },
                     Notice.Fact("Approvals", given),
+                    plan.requires.clauses.isEmpty
+                        ? nil
+                        : Notice.Fact("Of them", plan.requires.clauses.map(\.phrase).joined(separator: "; ")),
+                    plan.decision.window.map {
+                        Notice.Fact("Window", "closed, opens at \($0.opensAt?.rfc3339 ?? "no time within 400 days")")
+                    },
                     Notice.Fact("Until", "\(plan.expiresAt.rfc3339), \(minutes) min from then"),
                     Notice.Fact("Plan", plan.id.description),
                 ].compactMap { $0 } + changes(of: plan))

@@ -138,6 +138,8 @@ final class OperationRunner: Sendable {
             freezes.freeze(covering: plan.request.environment, in: records) == nil
                 && (try? checkRules(of: plan, at: ready.managed)) != nil
         }
+        let rules = access.currentRules
+        let claims = rules.policy.limitClaims(of: rules.input(plan, in: ready.managed.settings), at: ports.now())
         ports.reached(.intentRecording)
         let started = try await audited.commit(
             intent,
@@ -149,7 +151,8 @@ final class OperationRunner: Sendable {
         ) { [ports] records -> Operation? in
             let now = ports.now()
             guard isOpen(records), var plan = records.plan(plan.id), var operation = records.operation(operation.id),
-                plan.move(to: .applying, at: now), operation.move(to: .running, at: now)
+                plan.move(to: .applying, at: now), operation.move(to: .running, at: now),
+                records.takeAgain(claims, for: operation.id, at: now)
             else { return nil }
             operation.knownTasks = ready.knownTasks
             records.put(plan)
@@ -158,6 +161,10 @@ final class OperationRunner: Sendable {
         }
         guard let started else {
             try checkRules(of: plan, at: ready.managed)
+            let full = try await audited.read { [ports] in
+                $0.firstFull(of: claims, at: ports.now(), besides: operation.id)
+            }
+            if let (claim, verdict) = full { throw claim.refusal(verdict, plan.id, at: ports.now()) }
             if let freeze = try await audited.read({ self.freezes.freeze(covering: plan.request.environment, in: $0) })
             {
                 throw FreezeService.frozen(freeze)

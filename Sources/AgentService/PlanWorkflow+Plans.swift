@@ -33,7 +33,10 @@ extension PlanWorkflow {
         var found = StoredPage<PlanSummary>()
         while true {
             let page = try await plans(filter, context)
-            for row in page.rows where ApprovalCheck.awaits(context.principal, row.plan) {
+            for row in page.rows
+            where ApprovalCheck.awaits(context.principal, row.plan)
+                && (try? access.checkHelps(context.principal.id, row.plan, row.plan.requires)) != nil
+            {
                 guard found.rows.count < filter.limit else { return found }
                 found.rows.append(row)
             }

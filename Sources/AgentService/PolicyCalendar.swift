@@ -60,10 +60,14 @@ extension ReadService {
     package func limitUses(_ context: Context) async throws(ServiceError) -> [LimitInForce] {
         let now = audited.ports.now()
         let visible = access.visibleEnvironments(context).map(\.settings)
+        let rules = access.currentRules
+        // A tag, a pool or a node is a setting of a guest, which a rule may hide.
+        let open = visible.map(\.name).filter { rules.policy.rulesHidingAnything(in: $0, from: context.caller).isEmpty }
         let names = visible.map(\.name.description)
+        let openNames = open.map(\.description)
         let own = context.caller.principal
         let seesOthers = context.principal.isShared || !context.principal.rights.isDisjoint(with: [.approve, .audit])
-        let limits = access.currentRules.policy.limits(in: visible)
+        let limits = rules.policy.limits(in: visible)
         return try await audited.read { records in
             limits.map { rule, index, limit in
                 let uses = records.limitUses(of: rule, index).filter { use in
@@ -71,7 +75,9 @@ extension ReadService {
                     case .all: true
                     case .principal: seesOthers || use.counter.key == own
                     case .environment, .tag, .pool, .node:
-                        names.contains { use.counter.key == $0 || use.counter.key.hasPrefix($0 + "/") }
+                        (limit.by == .environment ? names : openNames).contains {
+                            use.counter.key == $0 || use.counter.key.hasPrefix($0 + "/")
+                        }
                     }
                 }
                 let keys = Set(uses.map(\.counter.key)).union(limit.by == .all ? [""] : []).sorted()

@@ -64,7 +64,13 @@ extension PreviewBuilder {
     /// Adds guests other than the target whose configuration has a volume that the request names.
     func addVolumeUsers() async throws(HypervisorError) {
         for volume in existingVolumes {
-            for user in try await users(of: volume) { add(Subject(.affected, user)) }
+            for user in try await users(of: volume) {
+                guard let other = Target(user)?.guest, let row = try await rowsByID()[other.id] else {
+                    add(Subject(.affected, user))
+                    continue
+                }
+                add(Self.subject(.affected, other, row))
+            }
         }
     }
 
@@ -193,16 +199,22 @@ extension PreviewBuilder {
         var (losses, gains): ([String], [String]) = ([], [])
         let now = Set(Self.tags(config["tags"]?.string ?? ""))
         for call in calls where call.path.last == "config" {
+            let deleted = Set(call["delete"]?.split(separator: ",") ?? [])
+            let new = call["name"] ?? call["hostname"]
             if let old = (config["name"] ?? config["hostname"])?.string,
-                let new = call["name"] ?? call["hostname"], new != old
+                new.map({ $0 != old }) ?? !deleted.isDisjoint(with: ["name", "hostname"])
             {
                 losses.append("name/\(old)")
-                gains.append("name/\(new)")
+                gains += new.map { ["name/\($0)"] } ?? []
             }
-            let deletes = call["delete"]?.split(separator: ",").contains("tags") == true
-            guard let next = call["tags"] ?? (deletes ? "" : nil) else { continue }
+            guard let next = call["tags"] ?? (deleted.contains("tags") ? "" : nil) else { continue }
             losses += now.subtracting(Self.tags(next)).sorted().map { "tag/\($0)" }
             gains += Set(Self.tags(next)).subtracting(now).sorted().map { "tag/\($0)" }
+        }
+        if isThere, [.rollback, .restored].contains(request.definition.changes) {
+            // Its tags and its name become those of the snapshot or of the archive, whatever these are.
+            losses += now.sorted().map { "tag/\($0)" }
+            losses += ((config["name"] ?? config["hostname"])?.string).map { ["name/\($0)"] } ?? []
         }
         guard case .pool(let pool) = request.target, let op = request.params["op"]?.string,
             op == "join" || op == "leave"

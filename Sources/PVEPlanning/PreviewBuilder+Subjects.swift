@@ -162,7 +162,7 @@ extension PreviewBuilder {
         }
     }
 
-    private static func subject(_ role: Subject.Role, _ guest: GuestRef, _ row: JSON) -> Subject {
+    static func subject(_ role: Subject.Role, _ guest: GuestRef, _ row: JSON) -> Subject {
         Subject(
             role, guest.description, aliases: pools(row["pool"]?.string), tags: Set(tags(row["tags"]?.string ?? "")),
             guestNames: row["name"]?.string.map { [$0] } ?? [], node: row["node"]?.string.flatMap(NodeName.init))

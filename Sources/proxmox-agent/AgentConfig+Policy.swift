@@ -9,9 +9,6 @@ extension ConfigReading {
         let principals = KnownNames("id", of: config.document["principals"], or: [Principal.shared.id])
         var policies = PolicyReader(environments: environments, principals: principals, zone: ZoneFiles.rules)
         reader.section("policy") { config.policy = policies.policy(&$0) }
-        let labels = Dictionary(config.environments.map { ($0.settings.name, $0.settings.labels) }) { first, _ in first
-        }
-        defer { config.policy = config.policy.knowing(labels: labels) }
         guard let path = reader.parsed("policy_path", "a file's path", { $0.isEmpty ? nil : $0 }) else { return }
         config.policyPath = path
         guard config.document["policy"] == nil else {

@@ -86,8 +86,26 @@ struct PlanText {
         return [
             "\(left) \(risk) · \(state)\(expiry.map { " (\($0))" } ?? "")",
             asked.compactMap { $0 }.joined(separator: " · "),
-            "\(why): \(decision?["reason"]?.string ?? "") (\(rules))", found,
-        ].compactMap { $0 }
+            "\(why): \(decision?["reason"]?.string ?? "") (\(rules))",
+        ].compactMap { $0 } + clauses + [window, found].compactMap { $0 }
+    }
+
+    /// Who must be among the approvers, rule by rule.
+    private var clauses: [String] {
+        (plan["requires"]?["clauses"]?.array ?? []).map {
+            "approvals: \(Self.text($0["phrase"]?.string ?? "")) (rule:\($0["rule"]?.string ?? ""))"
+        }
+    }
+
+    /// When the plan can be applied, if a change window keeps it from that; and who applies it.
+    private var window: String? {
+        let isWaiting = request?["apply_at"]?.string == "window"
+        guard let window = plan["decision"]?["window"] else {
+            return isWaiting ? "the agent applies it once it is approved" : nil
+        }
+        let rules = (window["rules"]?.array ?? []).compactMap(\.string).joined(separator: ", ")
+        let opens = window["opens_at"]?.string.map { "opens at \($0)" } ?? "does not open within 400 days"
+        return "change window of \(rules): closed, \(opens)" + (isWaiting ? "; the agent applies it then" : "")
     }
 
     /// The state of the guest when the plan was made.

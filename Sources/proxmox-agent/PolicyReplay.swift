@@ -135,7 +135,7 @@ struct RecordedPlan {
         let live = request.definition.escalations.filter { $0.live != nil && rules.contains("base:\($0.id)") }
         return Reach(
             subjects: subjects.isEmpty ? [Subject(request.target)] : subjects, liveEscalations: live.map(\.id),
-            losses: texts(decision["losses"]))
+            losses: texts(decision["losses"]), gains: texts(decision["gains"]))
     }
 
     /// Those that warn or block; of an older record those that blocked.

@@ -88,6 +88,41 @@ struct RuleMatchTests {
         #expect(decision.allowed == !row.holds)
     }
 
+    @Test(arguments: ["yes", "1", "ON", "true", "maybe"])
+    func `a flag is the same in each way that it is written, and of other texts nothing is known`(text: String) throws {
+        let params: JSON = ["endpoint": "/storage/ceph", "method": "PUT", "params": ["disable": .string(text)]]
+        let request = try ActionRequest.sample(.storageEdit, "storage/ceph", params)
+        let policy = try Policy.rules(#"{"id": "r", "effect": "deny", "match": {"params": {"disable": {"is": true}}}}"#)
+        let input = PolicyInput(request, by: .labelled("a"), roles: [], in: Self.settings)
+        #expect(!policy.evaluate(input, at: .sample).allowed)
+    }
+
+    @Test func `a dry run of a read is a read`() throws {
+        let policy = try Policy.rules(#"{"id": "r", "effect": "deny", "match": {"actions": ["read_*"]}}"#)
+        for dryRun in [false, true] {
+            let input = PolicyInput(
+                try .sample(.readVM, "vm/101", dryRun: dryRun), by: .labelled("a"), roles: [], in: Self.settings)
+            #expect(!policy.evaluate(input, at: .sample).allowed)
+        }
+    }
+
+    @Test(arguments: [#"{"tags": ["web"]}"#, #"{"vmids": [101]}"#, #"{"names": ["web-1"]}"#])
+    func `a rule about a guest is about its firewall too`(match: String) throws {
+        let reach = Reach(subjects: [
+            Subject(.target, "firewall/vm/101", aliases: ["vm/101"], tags: ["web"], guestNames: ["web-1"])
+        ])
+        let decision = try decide(#"{"id": "r", "effect": "deny", "match": \#(match)}"#, reach: reach)
+        #expect(!decision.allowed)
+    }
+
+    @Test func `rules are shown without the names and patterns of other environments`() throws {
+        let policy = try Policy.rules(
+            #"{"id": "a", "effect": "deny", "match": {"environments": ["home", "acme-*", "lab"]}}"#,
+            #"{"id": "b", "effect": "deny", "match": {"not": {"environments": ["acme-*"]}}}"#)
+        let texts = policy.rules(in: [Self.settings]).map(\.match.document.text)
+        #expect(texts == [#"{"environments":["home"]}"#, "{}"])
+    }
+
     @Test func `what a guest is called is not known between its old name and its new one`() throws {
         let both = Reach(subjects: [Subject(.target, "vm/101", guestNames: ["prod-1", "scratch-1"])])
         for name in ["prod-*", "scratch-*"] {

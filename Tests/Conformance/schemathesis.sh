@@ -21,6 +21,10 @@ include-name = "POST /v1/actions/plan"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409", "422", "502", "504"]
 
 [[operations]]
+include-name = "POST /v1/policy/explain"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409", "422", "502", "504"]
+
+[[operations]]
 include-name = "POST /v1/actions/apply"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409", "410", "422", "502", "504"]
 

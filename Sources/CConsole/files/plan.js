@@ -125,6 +125,10 @@ function asked(plan) {
     asked.approval_ticket && h("p", "Ticket ", t(asked.approval_ticket)),
     h("p", decision.allowed === false ? h("strong",
       "Denied: ") : plan.requires.approvals > 0 ? "Needs approval: " : "Needs no approval: ", t(decision.reason), "."),
+    plan.requires.clauses && h("ul", plan.requires.clauses.map(({ rule, phrase }) => h("li", "Approvals: ", t(phrase), " (", h("code", t(rule)), ")"))),
+    decision.window && h("p", "Change window of ", t(decision.window.rules.join(", ")), ": closed", decision.window.opens_at
+      ? [" until ", exact(decision.window.opens_at)] : " for more than 400 days", "."),
+    asked.apply_at && h("p", "The agent applies it ", decision.window ? "when the window opens" : "once it is approved", "."),
     h("p", "Rules: ", decision.rules.map((rule) => [h("code", t(rule)), " "])));
 }
 
