@@ -66,9 +66,14 @@ struct RuleView {
         }
     }
 
-    /// The places of the subjects that the rule can match. One about guests is not held against what is none.
+    /// Whether the rule looks at the subject: one about guests does not at what is none.
+    private func isJudged(_ subject: Int, by rule: PolicyRule) -> Bool {
+        !rule.isAboutGuests || facts[subject].isGuest || !facts[subject].pools.isEmpty
+    }
+
+    /// The places of the subjects that the rule looks at.
     func judged(by rule: PolicyRule) -> [Int] {
-        let judged = subjects.indices.filter { !rule.isAboutGuests || facts[$0].isGuest || !facts[$0].pools.isEmpty }
+        let judged = subjects.indices.filter { isJudged($0, by: rule) }
         // For one that allows the target counts too, whatever it is: what reaches no guest is no milder than what
         // reaches some.
         return rule.effect == .allow && judged.first != 0 ? [0] + judged : judged
@@ -76,17 +81,20 @@ struct RuleView {
 
     /// The places of the subjects that the rule matches. A rule that tightens matches where it may hold for one action
     /// that the request amounts to; one that allows must hold for all of them and for every subject.
-    func matched(by rule: PolicyRule) -> [Int] {
+    /// `some` are the only subjects that one that tightens could match; `nil` for all.
+    func matched(by rule: PolicyRule, among some: [Int]? = nil) -> [Int] {
         guard rule.namesActions || input.request.definition.effect == .change else { return [] }
-        let judged = judged(by: rule)
         if rule.effect == .allow {
+            let judged = judged(by: rule)
             let holds = judged.allSatisfy { subject in
                 variants.allSatisfy { rule.match.holds($0, facts[subject]) == .yes }
             }
             return holds ? judged : []
         }
         guard variants.contains(where: { rule.match.holds($0, nil) > .no }) else { return [] }
-        return judged.filter { subject in variants.contains { rule.match.holds($0, facts[subject]) > .no } }
+        return (some ?? Array(subjects.indices)).filter { subject in
+            isJudged(subject, by: rule) && variants.contains { rule.match.holds($0, facts[subject]) > .no }
+        }
     }
 }
 
@@ -101,9 +109,7 @@ extension Policy {
             making.decision.deny("env:read_only", "environment \(input.environment.name) is read-only")
         }
         if request.changes, let mark = ruledMark(of: input) { making.guardMark(mark) }
-        for rule in candidates(for: view) {
-            let matched = view.matched(by: rule)
-            guard !matched.isEmpty else { continue }
+        for (rule, matched) in matches(in: view) {
             making.apply(rule, at: matched)
             // A rule without conditions on subjects is noted at the target.
             for index in rule.isAboutSubjects ? matched : [0] {
@@ -116,10 +122,11 @@ extension Policy {
     /// The first tag, pool or name by which a rule of that environment knows guests, and that a guest loses, so that
     /// the rule would not hold any more; or gains, so that a rule that allows would hold, or one with a `not` would not.
     private func ruledMark(of input: PolicyInput) -> (text: String, rule: String)? {
+        guard let reach = input.reach, !(reach.losses.isEmpty && reach.gains.isEmpty) else { return nil }
         var facts = RuleFacts(environment: input.environment.name)
         facts.labels = input.environment.labels
         let here = rules.filter { $0.match.holds(facts, nil) > .no }
-        let marks = (input.reach?.losses ?? []).map { ($0, false) } + (input.reach?.gains ?? []).map { ($0, true) }
+        let marks = reach.losses.map { ($0, false) } + reach.gains.map { ($0, true) }
         for (mark, isGain) in marks {
             let rule = here.first { $0.match.names(mark, isNegated: isGain != ($0.effect == .allow)) }
             if let rule {

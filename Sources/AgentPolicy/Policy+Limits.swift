@@ -9,10 +9,8 @@ extension Policy {
         guard rules.contains(where: { if case .limits = $0.effect { true } else { false } }) else { return [] }
         let view = RuleView(input, at: now)
         var claims: [LimitCounter: LimitClaim] = [:]
-        for rule in candidates(for: view) {
+        for (rule, matched) in matches(in: view) {
             guard case .limits(let limits) = rule.effect else { continue }
-            let matched = view.matched(by: rule)
-            guard !matched.isEmpty else { continue }
             for (index, limit) in limits.enumerated() {
                 for (key, amount) in view.amounts(limit, matched) where amount > 0 {
                     let claim = LimitClaim(rule: rule.id, index: index, key: key, amount: amount, limit: limit)

@@ -64,8 +64,14 @@ package struct Policy: Sendable, Hashable {
         return facts
     }
 
-    /// The rules that could match, in their order.
-    func candidates(for view: RuleView) -> [PolicyRule] { index.candidates(for: view).map { rules[$0] } }
+    /// The rules that match, in their order, each with the places of the subjects that it matches.
+    func matches(in view: RuleView) -> [(rule: PolicyRule, subjects: [Int])] {
+        index.candidates(for: view).compactMap { candidate in
+            let rule = rules[candidate.rule]
+            let matched = view.matched(by: rule, among: candidate.subjects)
+            return matched.isEmpty ? nil : (rule, matched)
+        }
+    }
 
     /// The guests that rules name by number. A request that reaches all guests must look these up.
     package var namedGuests: Set<VMID> { Set(rules.flatMap(\.match.namedGuests)) }

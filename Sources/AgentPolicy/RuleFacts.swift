@@ -73,21 +73,28 @@ package struct SubjectFacts: Sendable {
     let guestNames: [String]?
 
     init(_ subject: Subject) {
-        func parts(_ word: String) -> [String] {
-            subject.names.filter { $0.hasPrefix(word) }.map { String($0.dropFirst(word.count)) }
+        var (ids, pools, nodes, storages): ([VMID], [String], [String], [String]) = ([], [], [], [])
+        for name in subject.names {
+            guard let slash = name.utf8.firstIndex(of: UInt8(ascii: "/")) else { continue }
+            let rest = name[name.utf8.index(after: slash)...]
+            switch name[..<slash] {
+            case "vm", "lxc": if let id = VMID(rest) { ids.append(id) }
+            case "pool": pools.append(String(rest))
+            case "node": nodes.append(String(rest))
+            case "storage": storages.append(String(rest))
+            case "volume":
+                if let colon = rest.utf8.firstIndex(of: UInt8(ascii: ":")) { storages.append(String(rest[..<colon])) }
+            default: break
+            }
         }
         names = subject.names
-        ids = subject.names.compactMap { Target($0)?.guest?.id }
+        self.ids = ids
         // A guest's firewall is the guest's.
         isGuest = !ids.isEmpty
         tags = subject.tags
-        pools = parts("pool/")
-        nodes = parts("node/") + (subject.node.map { [$0.description] } ?? [])
-        storages =
-            parts("storage/")
-            + parts("volume/").compactMap { volume in
-                volume.firstIndex(of: ":").map { String(volume[..<$0]) }
-            }
+        self.pools = pools
+        self.nodes = nodes + (subject.node.map { [$0.description] } ?? [])
+        self.storages = storages
         guestNames = subject.guestNames.isEmpty ? (ids.isEmpty ? [] : nil) : subject.guestNames
     }
 }

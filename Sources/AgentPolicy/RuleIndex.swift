@@ -43,15 +43,25 @@ struct RuleIndex: Sendable, Hashable {
         }
     }
 
-    /// The places of rules that could match, in their order.
-    func candidates(for view: RuleView) -> [Int] {
-        guard !places.isEmpty else { return others }
-        var found = Set(others)
-        func take(_ key: Key) { if let places = places[key] { found.formUnion(places) } }
+    /// The places of rules that could match, in their order, each with the places of the subjects that it could match;
+    /// `nil` for all of them.
+    func candidates(for view: RuleView) -> [(rule: Int, subjects: [Int]?)] {
+        var found: [Int: [Int]?] = [:]
+        for rule in others { found[rule] = .some(nil) }
+        func take(_ key: Key) { for rule in places[key] ?? [] { found[rule] = .some(nil) } }
         take(.environment(view.input.environment.name.description))
         take(.principal(view.input.requester.principal))
         for action in view.actions { take(.action(action)) }
-        for subject in view.facts {
+        for (index, subject) in view.facts.enumerated() {
+            func take(_ key: Key) {
+                for rule in places[key] ?? [] {
+                    switch found[rule] {
+                    case nil: found[rule] = [index]
+                    case .some(.some(let subjects)) where subjects.last != index: found[rule] = subjects + [index]
+                    case .some: break
+                    }
+                }
+            }
             for name in subject.names { take(.target(name)) }
             for id in subject.ids { take(.id(id.rawValue)) }
             for tag in subject.tags { take(.tag(tag)) }
@@ -59,7 +69,7 @@ struct RuleIndex: Sendable, Hashable {
             for node in subject.nodes { take(.node(node)) }
             for storage in subject.storages { take(.storage(storage)) }
         }
-        return found.sorted()
+        return found.sorted { $0.key < $1.key }.map { (rule: $0.key, subjects: $0.value) }
     }
 }
 

@@ -32,7 +32,7 @@ precondition(reader.issues.isEmpty && policy.rules.count == 1000, "\(reader.issu
 
 guard let name = EnvironmentName("home"),
     let request = try? ActionRequest(parsing: [
-        "environment": "home", "action": "bulk_shutdown", "target": "nodes/all", "params": [:],
+        "environment": "home", "action": "bulk_shutdown", "target": "node/pve1", "params": [:],
     ]),
     let one = try? ActionRequest(parsing: ["environment": "home", "action": "stop_vm", "target": "vm/101"])
 else { preconditionFailure("the sample requests are wrong") }
@@ -60,5 +60,5 @@ func median(_ request: ActionRequest, _ subjects: [Subject], _ rounds: Int) -> D
 }
 
 print("1,000 rules, one subject: \(median(one, [guest(101, .target)], 5000)) µs")
-let bulk = [Subject(.target, "nodes/all")] + (100..<300).map { guest($0, .member) }
+let bulk = [Subject(.target, "node/pve1")] + (100..<300).map { guest($0, .member) }
 print("1,000 rules, 200 subjects: \(median(request, bulk, 1000)) µs")
