@@ -106,8 +106,8 @@ package struct Plan: Sendable {
         if let check = decision.rules.first(where: { $0.hasPrefix("check:") }), !decision.allowed {
             decision.reason = "\(check) blocks it; \(rules.joined(separator: ", ")) hides the details"
         } else if decision.rules.contains("base:touches-rules") || !decision.allowed {
-            // A tag, a name or the time of a backup may stand behind the first words.
-            let words = decision.reason.prefix { $0 != ";" && $0 != "," }
+            // The time of a backup may stand behind the first words.
+            let words = decision.reason.prefix { $0 != ";" }
             decision.reason =
                 decision.rules.contains("base:touches-rules")
                 ? "\(rules.joined(separator: ", ")) hides the details of base:touches-rules" : String(words)

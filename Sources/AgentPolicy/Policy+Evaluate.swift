@@ -186,7 +186,9 @@ private struct DecisionMaking {
             decision.rules.append(name)
             guard risk > decision.risk else { return }
             decision.risk = risk
-            decision.reason = rule.reason ?? "rule \(rule.id) raises the risk to \(risk.rawValue)"
+            if decision.allowed {
+                decision.reason = rule.reason ?? "rule \(rule.id) raises the risk to \(risk.rawValue)"
+            }
         case .allow:
             decision.rules.append(name)
             if view.assessment.needsApproval, view.input.request.changes { loosening.append(rule.id) }

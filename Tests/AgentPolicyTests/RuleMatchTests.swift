@@ -115,6 +115,14 @@ struct RuleMatchTests {
         #expect(!decision.allowed)
     }
 
+    @Test func `a denial keeps its reason, whatever other rules say`() throws {
+        let decision = try decide(
+            #"{"id": "a", "effect": "deny", "reason": "not this week"}"#,
+            #"{"id": "b", "effect": {"raise_risk": "high"}, "reason": "it is large"}"#,
+            #"{"id": "c", "effect": "require_approval", "approvals": 2}"#)
+        #expect(!decision.allowed && decision.risk == .high && decision.reason == "not this week")
+    }
+
     @Test func `rules are shown without the names and patterns of other environments`() throws {
         let policy = try Policy.rules(
             #"{"id": "a", "effect": "deny", "match": {"environments": ["home", "acme-*", "lab"]}}"#,
