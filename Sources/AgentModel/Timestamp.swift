@@ -24,13 +24,13 @@ package struct Timestamp: Sendable, Hashable, Comparable {
     package static func < (a: Timestamp, b: Timestamp) -> Bool { a.milliseconds < b.milliseconds }
 
     /// The minute that contains the moment, counted since 1970.
-    package var minute: Int64 { milliseconds.flooredDivision(by: 60_000).quotient }
+    package var minute: Int64 { milliseconds.floored(by: 60_000).quotient }
 }
 
 extension Timestamp: LosslessStringConvertible {
     package var description: String {
-        let (day, time) = milliseconds.flooredDivision(by: 86_400_000)
-        let (year, month, dayOfMonth) = Self.civil(day: day)
+        let (day, time) = milliseconds.floored(by: 86_400_000)
+        let date = CivilDate(dayNumber: Int(day))
         var text: [UInt8] = []
         text.reserveCapacity(24)
         func put(_ number: Int64, _ width: Int) {
@@ -41,11 +41,11 @@ extension Timestamp: LosslessStringConvertible {
                 scale /= 10
             }
         }
-        put(year, 4)
+        put(Int64(date.year), 4)
         text.append(UInt8(ascii: "-"))
-        put(month, 2)
+        put(Int64(date.month), 2)
         text.append(UInt8(ascii: "-"))
-        put(dayOfMonth, 2)
+        put(Int64(date.day), 2)
         text.append(UInt8(ascii: "T"))
         put(time / 3_600_000, 2)
         text.append(UInt8(ascii: ":"))
@@ -89,9 +89,10 @@ extension Timestamp: LosslessStringConvertible {
         }
         guard let parts = take("0000-00-00T00:00:00") else { return nil }
         let (year, month, day, hour, minute, second) = (parts[0], parts[1], parts[2], parts[3], parts[4], parts[5])
-        guard (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60, second < 60 else { return nil }
-        let days = Self.day(year: year, month: month, day: day)
-        guard Self.civil(day: days) == (year, month, day) else { return nil }
+        guard (1...12).contains(month), hour < 24, minute < 60, second < 60,
+            (1...Int64(CivilDate.days(inMonth: Int(month), of: Int(year)))).contains(day)
+        else { return nil }
+        let days = Int64(CivilDate.dayNumber(Int(year), Int(month), Int(day)))
         var fraction: Int64 = 0
         if rest.first == UInt8(ascii: ".") {
             let digits = rest.dropFirst().prefix { (0x30...0x39).contains($0) }
@@ -110,23 +111,6 @@ extension Timestamp: LosslessStringConvertible {
         guard rest.isEmpty, Self.bounds.contains(milliseconds) else { return nil }
         self.init(milliseconds: milliseconds)
     }
-
-    // The two conversions count years from March in eras of 400 years, after Howard Hinnant's chrono algorithms.
-
-    private static func civil(day: Int64) -> (year: Int64, month: Int64, day: Int64) {
-        let (era, dayOfEra) = (day + 719_468).flooredDivision(by: 146_097)
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        let month = shifted < 10 ? shifted + 3 : shifted - 9
-        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
-    }
-
-    private static func day(year: Int64, month: Int64, day: Int64) -> Int64 {
-        let (era, yearOfEra) = (month <= 2 ? year - 1 : year).flooredDivision(by: 400)
-        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-    }
 }
 
 extension Date {
@@ -137,14 +121,5 @@ extension Date {
     package init?(rfc3339 text: String) {
         guard let timestamp = Timestamp(rfc3339: text) else { return nil }
         self = timestamp.date
-    }
-}
-
-extension Int64 {
-    /// The quotient, rounded towards minus infinity, and the remainder, which is never negative. `divisor` must be
-    /// positive.
-    fileprivate func flooredDivision(by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
-        let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
-        return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
     }
 }

@@ -1,3 +1,4 @@
+import AgentModel
 package import FoundationEssentials
 
 /// When changes may happen, by the clock of one time zone: windows of every week, and dated openings and closings.

@@ -1,3 +1,5 @@
+import AgentModel
+
 /// A day of the week, named as a policy names it.
 package enum Weekday: String, Sendable, Hashable, CaseIterable {
     case mon, tue, wed, thu, fri, sat, sun
@@ -117,53 +119,7 @@ extension LocalTime: CustomStringConvertible {
     }
 }
 
-/// The arithmetic of the proleptic Gregorian calendar.
-struct CivilDate {
-    let year: Int
-    /// 1 to 12.
-    let month: Int
-    let day: Int
-
-    /// The date of a day counted from 1970-01-01. `dayNumber` must be less than 2^60 in magnitude.
-    ///
-    /// This and its inverse count years from March in eras of 400 years, after Howard Hinnant's chrono algorithms.
-    init(dayNumber: Int) {
-        let (era, dayOfEra) = (dayNumber + 719_468).floored(by: 146_097)
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        month = shifted < 10 ? shifted + 3 : shifted - 9
-        day = dayOfYear - (153 * shifted + 2) / 5 + 1
-        year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-    }
-
-    /// The day counted from 1970-01-01. `year` must be less than 2^50 in magnitude, `month` in 1 to 12.
-    static func dayNumber(_ year: Int, _ month: Int, _ day: Int) -> Int {
-        let (era, yearOfEra) = (month <= 2 ? year - 1 : year).floored(by: 400)
-        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-    }
-
-    static func isLeap(_ year: Int) -> Bool { year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) }
-
-    /// `month` must be in 1 to 12.
-    static func days(inMonth month: Int, of year: Int) -> Int {
-        switch month {
-        case 2: isLeap(year) ? 29 : 28
-        case 4, 6, 9, 11: 30
-        default: 31
-        }
-    }
-}
-
 extension Int {
-    /// The quotient, rounded towards minus infinity, and the remainder, which is never negative. `divisor` must be
-    /// positive.
-    func floored(by divisor: Int) -> (quotient: Int, remainder: Int) {
-        let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
-        return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
-    }
-
     /// Reads exactly `count` ASCII digits; `nil` for anything else. `count` must be at most 18.
     init?(digits text: some StringProtocol, count: Int) {
         guard text.utf8.count == count, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }

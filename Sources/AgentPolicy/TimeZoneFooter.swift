@@ -1,3 +1,5 @@
+import AgentModel
+
 /// How a zone's clock goes on after the last transition in its file: a POSIX `TZ` string with the extensions of
 /// RFC 9636, section 3.3.1, `CET-1CEST,M3.5.0,M10.5.0/3`.
 ///

@@ -1,3 +1,4 @@
+import AgentModel
 package import FoundationEssentials
 
 /// When the clocks of a time zone change, and by how much: what a file of the IANA time zone database says.
