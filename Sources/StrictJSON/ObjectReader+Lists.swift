@@ -1,7 +1,10 @@
 /// Reads lists.
 extension ObjectReader {
-    /// Reads each object of an optional list and collects the errors in it.
-    package mutating func each(_ key: String, _ read: (_ index: Int, inout ObjectReader) -> Void) {
+    /// Reads each object of an optional list and collects the errors in it, unknown keys among them unless they are left
+    /// alone.
+    package mutating func each(
+        _ key: String, leavingUnknown: Bool = false, _ read: (_ index: Int, inout ObjectReader) -> Void
+    ) {
         for (index, element) in (array(key) ?? []).enumerated() {
             let path = path.key(key).index(index)
             guard let object = element.object else {
@@ -10,7 +13,7 @@ extension ObjectReader {
             }
             var inner = ObjectReader(object, at: path)
             read(index, &inner)
-            inner.refuseUnknown()
+            if !leavingUnknown { inner.refuseUnknown() }
             report(inner.issues)
         }
     }

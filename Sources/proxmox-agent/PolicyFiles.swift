@@ -21,11 +21,11 @@ struct PolicyConfig: Sendable {
         var environments: [EnvironmentSettings] = []
         var principals: [Principal] = []
         let declared = reader.bool("accept_declared_approvals") ?? false
-        Self.each("environments", &reader) { reader in
+        reader.each("environments", leavingUnknown: true) { _, reader in
             if let settings = Self.environment(&reader, declared) { environments.append(settings) }
         }
         let names = KnownNames("name", of: object["environments"])
-        Self.each("principals", &reader) { reader in
+        reader.each("principals", leavingUnknown: true) { _, reader in
             if let principal = Self.principal(&reader, names) { principals.append(principal) }
         }
         environmentNames = names
@@ -35,20 +35,6 @@ struct PolicyConfig: Sendable {
         }
         surroundings = PolicySurroundings(
             environments: environments, principals: principals.isEmpty ? [.shared] : principals)
-    }
-
-    /// Reads each object of a list, and leaves alone what else is in it.
-    private static func each(_ key: String, _ reader: inout ObjectReader, _ read: (inout ObjectReader) -> Void) {
-        for (index, element) in (reader.array(key) ?? []).enumerated() {
-            let path = reader.path.key(key).index(index)
-            guard let object = element.object else {
-                reader.report([JSONError(path: path, detail: "expected an object, got \(element.kind)")])
-                continue
-            }
-            var inner = ObjectReader(object, at: path)
-            read(&inner)
-            reader.report(inner.issues)
-        }
     }
 
     private static func environment(_ reader: inout ObjectReader, _ declared: Bool) -> EnvironmentSettings? {
