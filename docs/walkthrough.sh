@@ -224,6 +224,17 @@ kinds=$(jq --raw-output --arg plan "$plan" 'select(.plan_id == $plan).kind' "$wo
 note "the records of plan $plan: $kinds"
 [[ $kinds == "plan refuse approve apply_intent apply refuse" ]] || fail "other records than expected"
 
+say "A policy is tried on what was asked for, before it is in force"
+printf '{"rules": [{"id": "no-starts", "match": {"actions": ["start_vm"]}, "effect": "deny"}]}' >"$work/same.json"
+printf '{"rules": [{"id": "no-stops", "match": {"actions": ["stop_*"]}, "effect": "deny"}]}' >"$work/stricter.json"
+PVE_HOME_TOKEN_SECRET=any "$agent" policy replay --audit "$work/audit.log" --config "$work/config.json" "$work/same.json" \
+    >"$work/replay" || fail "a policy that says nothing about these plans decides them differently: $(<"$work/replay")"
+if PVE_HOME_TOKEN_SECRET=any "$agent" policy replay --audit "$work/audit.log" --config "$work/config.json" \
+    "$work/stricter.json" >"$work/replay"; then fail "a policy that denies the plan changes nothing"; fi
+grep --quiet 'stop_vm vm/102 in home: approval → deny' "$work/replay" ||
+    fail "the plan is not among the differences: $(<"$work/replay")"
+while IFS= read -r line; do note "$line"; done <"$work/replay"
+
 say "A record that is edited afterwards does not stay unnoticed"
 sed 's/"principal":"alice"/"principal":"mallory"/' "$work/audit.log" >"$work/edited.log"
 if "$agent" audit verify "$work/edited.log" 2>"$work/finding"; then fail "audit verify took an edited log for whole"; fi

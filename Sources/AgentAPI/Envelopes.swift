@@ -137,7 +137,14 @@ enum Envelopes {
         return schema
     }()
 
-    // MARK: Freezes and the audit log
+    // MARK: Emergencies, freezes and the audit log
+
+    static let reviews = Component("ReviewList", Schema.object(["reviews": .list(Views.review.schema)]))
+    static let reviewClose = Component(
+        "ReviewRequest",
+        Schema.object(
+            ["verdict": .words(["justified", "unjustified"]), "comment": note.described("what you found")],
+            isOpen: false))
 
     static let freezes = Component(
         "FreezeList", Schema.object(["freezes": .list(Views.freeze.schema)]))
@@ -184,7 +191,8 @@ enum Envelopes {
     /// All of them, in the order of the document.
     static let all: [Component] = [
         health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, signature,
-        approvalText, resolve, freezes, lifted, freeze, notifications, notificationTest, notificationTested, audit,
+        approvalText, resolve, reviews, reviewClose, freezes, lifted, freeze, notifications, notificationTest,
+        notificationTested, audit,
         auditHead, policy, windows, limits, rpcAnswer, sessions, signIn, challenge, signInCode,
     ]
 
@@ -217,7 +225,8 @@ enum Envelopes {
             "discriminator": ["propertyName": "action", "mapping": .object(mapping)],
         ])
         let byID = Schema.object(
-            ["plan_id": .id(.plan), "approved_by": approver], optional: ["approved_by"], isOpen: false)
+            ["plan_id": .id(.plan), "approved_by": approver, "break_glass": emergency],
+            optional: ["approved_by", "break_glass"], isOpen: false)
         return actions + [
             ("PlanRequest", union), ("ApplyPlanRequest", byID.described("Applies a plan.")),
             (
@@ -227,6 +236,9 @@ enum Envelopes {
             ),
         ]
     }()
+
+    private static let emergency = note.described(
+        "why the change shall pass a closed change window, a full limit or a freeze: for the role emergency")
 
     private static let approver = Schema(TextForm.label).described("who approved it; only with the one shared token")
 

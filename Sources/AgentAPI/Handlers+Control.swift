@@ -5,8 +5,23 @@ import HTTPMessage
 import HTTPTypes
 import StrictJSON
 
-/// Freezes and the audit log.
+/// Reviews of emergencies, freezes and the audit log.
 extension Handlers {
+    func reviews(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let isOpen = try exchange.query("state", "open or closed") { ["open": true, "closed": false][$0] }
+        let reviews = try await service.reviews.list(isOpen: isOpen, exchange.context)
+        return .json(.ok, ["reviews": .array(reviews.map { Views.review($0) })])
+    }
+
+    func closeReview(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let (id, body) = try await asked(exchange) { () throws(ServiceError) in
+            (try exchange.id(.operation), try ReviewClose(body: try exchange.object()))
+        }
+        let closed = try await service.reviews.close(
+            id, isJustified: body.isJustified, comment: body.comment, exchange.context)
+        return .json(.ok, Views.review(closed))
+    }
+
     func freezes(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         .json(.ok, ["freezes": .array(service.freezes.inForce(exchange.context).map { Views.freeze($0) })])
     }

@@ -5,21 +5,24 @@ import StrictJSON
 
 /// The bodies that routes take. AgentModel reads that of an action's request.
 extension ApplyRequest {
-    /// Of `POST /v1/actions/apply`: `{plan_id, approved_by?}`, or the whole request.
+    /// Of `POST /v1/actions/apply`: `{plan_id, approved_by?, break_glass?}`, or the whole request, also with
+    /// `break_glass`.
     init(body: JSONObject) throws(ServiceError) {
         var reader = ObjectReader(body)
         let planID = reader.parsed("plan_id", "a plan's id, pln_ and 20 characters") { RecordID($0, .plan) }
         let approvedBy = reader.approver("approved_by")
+        let emergency = reader.reason("break_glass")
         let isWhole = ActionRequest.fields.filter { $0 != "approved_by" }.contains { body[$0] != nil }
         guard isWhole || body["plan_id"] == nil else {
             try reader.close()
-            self.init(planID: planID, approvedBy: approvedBy)
+            self.init(planID: planID, approvedBy: approvedBy, emergency: emergency)
             return
         }
         if !reader.issues.isEmpty { throw ServiceError(JSONIssues(reader.issues)) }
         var rest = body
         rest["plan_id"] = nil
-        self.init(planID: planID, request: rest, approvedBy: approvedBy)
+        rest["break_glass"] = nil
+        self.init(planID: planID, request: rest, approvedBy: approvedBy, emergency: emergency)
     }
 }
 
@@ -79,6 +82,29 @@ struct ResolveRequest {
     }
 }
 
+/// What somebody says to an emergency of others.
+struct ReviewClose {
+    let isJustified: Bool
+    let comment: String
+
+    /// Of `POST /v1/reviews/{id}`: `{verdict, comment}`.
+    init(body: JSONObject) throws(ServiceError) {
+        var reader = ObjectReader(body)
+        let isJustified = reader.parsed("verdict", "justified or unjustified") {
+            ["justified": true, "unjustified": false][$0]
+        }
+        let comment = reader.reason("comment")
+        reader.require("verdict", "justified or unjustified")
+        reader.require("comment", "what you found")
+        try reader.close()
+        guard let isJustified, let comment else {
+            throw ServiceError(.internalError, "reading the body went wrong")
+        }
+        self.isJustified = isJustified
+        self.comment = comment
+    }
+}
+
 /// A request to try a destination out.
 struct NotificationTest {
     let target: String
@@ -102,8 +128,8 @@ extension ObjectReader {
         }
     }
 
-    fileprivate mutating func reason() -> String? {
-        parsed("reason", "text of 1 to 4096 characters") {
+    fileprivate mutating func reason(_ key: String = "reason") -> String? {
+        parsed(key, "text of 1 to 4096 characters") {
             !$0.isEmpty && TextForm.text(4096).matches($0) ? $0 : nil
         }
     }

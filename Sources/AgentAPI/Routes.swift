@@ -246,6 +246,16 @@ package struct Route: Sendable {
             fails: [.unknownEnvironment, .planNotFound, .eventsGone, .auditUnavailable],
             "what happens from now on, or from an earlier event on: server-sent events", Handlers.events),
         Route(
+            .get, "/v1/reviews", "list_reviews", .read, needs: .view,
+            query: [.init("state", .words(["open", "closed"]), "only open reviews, or closed ones")],
+            gives: [.json(Envelopes.reviews.schema, "the reviews, newest first")], fails: [.storeUnavailable],
+            "what operations passed in emergencies, and what others said to it", Handlers.reviews),
+        Route(
+            .post, "/v1/reviews/{id}", "close_review", .change, needs: .review, body: Envelopes.reviewClose.schema,
+            gives: [.json(Views.review.schema, "the closed review")],
+            fails: .storing + [.operationNotFound, .notFound],
+            "review what somebody else's operation passed in an emergency", Handlers.closeReview),
+        Route(
             .get, "/v1/freeze", "list_freezes", .read, needs: .view,
             gives: [.json(Envelopes.freezes.schema, "the freezes that hold")], "what is frozen", Handlers.freezes),
         Route(

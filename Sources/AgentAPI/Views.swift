@@ -33,6 +33,7 @@ package enum Views {
         .maybe("operation_id", .id(.operation), "the operation that carries it out") {
             $0.operationID.map { .string($0.description) }
         },
+        .maybe("break_glass", breakGlass.schema) { $0.breakGlass.map { breakGlass($0) } },
         .always("created_at", .time) { .string($0.createdAt.rfc3339) },
         .always("expires_at", .time, "until when it can be applied") { .string($0.expiresAt.rfc3339) },
         .maybe("ended_at", .time) { $0.endedAt.map { .string($0.rfc3339) } },
@@ -99,6 +100,7 @@ package enum Views {
             .maybe("progress", progress.schema, "how far PVE's task is") { $0.progress.map { progress($0) } },
             .always("approvals", .list(approval.schema)) { .array($0.approvals.map { approval($0) }) },
             .maybe("cancel_requested_by", .text) { $0.cancelRequestedBy.map { .string($0) } },
+            .maybe("break_glass", breakGlass.schema) { $0.breakGlass.map { breakGlass($0) } },
             .maybe("data", .any, "what PVE answered, or what the agent found") { $0.data },
             .maybe("log_tail", .list(.text), "the end of the task's log") {
                 $0.logTail.isEmpty ? nil : JSON($0.logTail)
@@ -122,6 +124,40 @@ package enum Views {
             .maybe("left", .list(drift.schema)) { moved($0.partial?.left ?? []) },
             .always("undo", followUp.schema.orNull) { $0.partial?.undo.map { followUp($0) } ?? .null },
             .maybe("undo_leaves", .list(gap.schema)) { leaves($0.partial?.undoLeaves) },
+        ])
+
+    package static let breakGlass = View<BreakGlass>(
+        "BreakGlass", "What an operation passes in an emergency, although it would have stopped it.",
+        [
+            .always("reason", .text, "why, in the requester's words") { .string($0.reason) },
+            .always("at", .time) { .string($0.at.rfc3339) },
+            .always("windows", .list(.text), "the rules whose change windows were closed") { JSON($0.windows) },
+            .always("limits", .list(.text), "the rules whose limits had no room") { JSON($0.limits) },
+            .always("freezes", .list(.id(.freeze)), "the freezes that held") { JSON($0.freezes.map(\.description)) },
+        ])
+
+    package static let review = View<Review>(
+        "Review", "The review of what an operation passed in an emergency. It is open until it has a verdict.",
+        [
+            .always("operation_id", .id(.operation)) { .string($0.operationID.description) },
+            .always("plan_id", .id(.plan)) { .string($0.planID.description) },
+            .always("environment", Schema(TextForm.environment)) { .string($0.environment.description) },
+            .always("action", .text) { .string($0.action.rawValue) },
+            .always("target", .text) { .string($0.target.description) },
+            .always("requester", .text, "who broke the glass") { .string($0.requester.actor) },
+            .always("break_glass", breakGlass.schema) { breakGlass($0.glass) },
+            .maybe("verdict", verdict.schema) { $0.verdict.map { verdict($0) } },
+        ])
+
+    static let verdict = View<Review.Verdict>(
+        "ReviewVerdict", "What somebody else said to it.",
+        [
+            .always("verdict", .words(["justified", "unjustified"])) {
+                .string($0.isJustified ? "justified" : "unjustified")
+            },
+            .always("comment", .text) { .string($0.comment) },
+            .always("by", .text) { .string($0.by) },
+            .always("at", .time) { .string($0.at.rfc3339) },
         ])
 
     package static let freeze = View<Freeze>(

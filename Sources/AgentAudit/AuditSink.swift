@@ -12,6 +12,9 @@ package enum AuditKind: String, Sendable, Hashable, CaseIterable {
     /// A mutation was accepted and is queued.
     case queue
     case resolve
+    /// A change passed a change window, a limit or a freeze in an emergency; somebody else reviewed that.
+    case breakGlass = "break_glass"
+    case review
     /// A freeze was set, which blocks mutations; a freeze was lifted.
     case freeze, unfreeze
     /// A plan expired.

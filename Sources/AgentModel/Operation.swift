@@ -97,6 +97,8 @@ package struct Operation: Sendable {
     package var upstream: PVERejection?
     package var approvals: [Approval]
     package var cancelRequestedBy: String?
+    /// What it passes in an emergency.
+    package var breakGlass: BreakGlass?
     /// How many operations wait ahead of this one; 0 for none.
     package var queuePosition = 0
     /// How far its task is, while this process follows it. Not stored.
@@ -108,6 +110,7 @@ package struct Operation: Sendable {
             id: id, planID: plan.id, environment: plan.request.environment, action: plan.request.action,
             target: plan.request.target, requester: plan.requester, calls: plan.preview.calls.map { CallName($0) },
             approvals: approvals, createdAt: createdAt)
+        breakGlass = plan.breakGlass
     }
 
     /// An operation from a store.

@@ -24,16 +24,19 @@ package struct Plan: Sendable {
         package var rejection: Approval?
         /// The operation that claimed the plan.
         package var operationID: RecordID?
+        /// What that operation passes in an emergency.
+        package var breakGlass: BreakGlass?
         package var endedAt: Date?
 
         package init(
             state: PlanState, approvals: [Approval] = [], rejection: Approval? = nil, operationID: RecordID? = nil,
-            endedAt: Date? = nil
+            breakGlass: BreakGlass? = nil, endedAt: Date? = nil
         ) {
             self.state = state
             self.approvals = approvals
             self.rejection = rejection
             self.operationID = operationID
+            self.breakGlass = breakGlass
             self.endedAt = endedAt
         }
     }
@@ -65,6 +68,7 @@ package struct Plan: Sendable {
     package var state: PlanState { standing.state }
     package var approvals: [Approval] { standing.approvals }
     package var operationID: RecordID? { standing.operationID }
+    package var breakGlass: BreakGlass? { standing.breakGlass }
     package var endedAt: Date? { standing.endedAt }
 
     /// Changes the state. Returns false, and changes nothing, if the table does not allow the transition.
@@ -119,11 +123,17 @@ package struct Plan: Sendable {
             standing: standing)
     }
 
-    /// Binds the plan to the operation that carries it out.
-    package mutating func claim(by operation: RecordID) { standing.operationID = operation }
+    /// Binds the plan to the operation that carries it out, and that passes what `glass` says.
+    package mutating func claim(by operation: RecordID, passing glass: BreakGlass? = nil) {
+        standing.operationID = operation
+        standing.breakGlass = glass ?? standing.breakGlass
+    }
 
     /// Releases the plan from its operation, so that it can be applied again.
-    package mutating func release() { standing.operationID = nil }
+    package mutating func release() {
+        standing.operationID = nil
+        standing.breakGlass = nil
+    }
 
     private mutating func end(at now: Date) {
         standing.endedAt = now

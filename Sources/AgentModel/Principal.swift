@@ -16,19 +16,24 @@ package enum Right: String, Sendable, Hashable, CaseIterable {
     case unfreeze
     /// Have the configuration read again.
     case reload
+    /// Pass a change window, a limit or a freeze in an emergency.
+    case breakGlass = "break_glass"
+    /// Review what others passed in an emergency.
+    case review
 }
 
 /// The role of a principal, with its name in the configuration.
 package enum Role: String, Sendable, Hashable, CaseIterable {
-    case viewer, `operator`, approver, auditor, administrator
+    case viewer, `operator`, approver, auditor, administrator, emergency
 
     package var rights: Set<Right> {
         switch self {
         case .viewer: [.view]
         case .operator: [.view, .change, .freeze]
-        case .approver: [.view, .approve, .freeze, .unfreeze]
+        case .approver: [.view, .approve, .freeze, .unfreeze, .review]
         case .auditor: [.audit]
-        case .administrator: [.view, .reload]
+        case .administrator: [.view, .reload, .review]
+        case .emergency: [.breakGlass]
         }
     }
 }
@@ -59,13 +64,14 @@ package struct Principal: Sendable, Hashable {
     private init(sharedAs id: String) {
         self.id = id
         roles = Set(Role.allCases)
-        rights = Set(Right.allCases)
+        // One who passes a freeze could also lift it, and nobody else could review that.
+        rights = Set(Right.allCases).subtracting([.breakGlass])
         environments = nil
         approvalKeys = []
         isShared = true
     }
 
-    /// The holder of the shared token: all rights, but its approvals are not verified.
+    /// The holder of the shared token: all rights but that to break the glass. Its approvals are not verified.
     package static let shared = Principal(sharedAs: "operator")
     /// An unauthenticated caller. It has no rights.
     package static let nobody = Principal(id: "anonymous", roles: [])

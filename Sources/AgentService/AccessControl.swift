@@ -158,6 +158,16 @@ package final class AccessControl: Sendable {
         }
     }
 
+    /// Throws unless the principal may pass windows, limits and freezes there; `nil` is one that is not known any more.
+    func checkMayBreakGlass(_ principal: Principal?, in name: EnvironmentName) throws(ServiceError) {
+        guard principal?.may(.breakGlass, in: name) == true else {
+            throw ServiceError(
+                .forbidden,
+                "\(principal?.id ?? "the requester") may not break the glass in \(name): it takes "
+                    + Self.roles(for: .breakGlass))
+        }
+    }
+
     /// `the role operator`, `the role operator or approver`
     package static func roles(for right: Right) -> String {
         let roles = Role.allCases.filter { $0.rights.contains(right) }.map(\.rawValue)

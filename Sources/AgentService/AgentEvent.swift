@@ -21,6 +21,8 @@ package struct AgentEvent: Sendable {
         case operationStopping = "operation.stopping"
         case operationEnded = "operation.ended"
         case operationResolved = "operation.resolved"
+        case glassBroken = "glass.broken"
+        case glassReviewed = "glass.reviewed"
         case freezeSet = "freeze.set"
         case freezeLifted = "freeze.lifted"
         case policyReplaced = "policy.replaced"
@@ -129,6 +131,16 @@ extension AgentEvent {
             return event.operationID == nil
                 ? state(.planRefused, left, ["code": code])
                 : state(.operationEnded, "failed", ["plan_state": left, "code": code])
+        case .breakGlass:
+            return (
+                .glassBroken,
+                object([
+                    "action": event.request?["action"], "target": event.request?["target"],
+                    "reason": result?["reason"], "windows": result?["windows"], "limits": result?["limits"],
+                    "freezes": result?["freezes"],
+                ])
+            )
+        case .review: return (.glassReviewed, object(["verdict": result?["status"], "comment": result?["comment"]]))
         case .freeze:
             return (
                 .freezeSet,

@@ -36,7 +36,7 @@ extension ApplyService {
                 (subject: inout RefusedSubject) async throws(ServiceError) -> Beginning in
                 subject.plan = plan
                 try access.check(.change, in: plan.request.environment, context)
-                return try await judgeAndClaim(plan, approvedBy: nil, nil, context)
+                return try await judgeAndClaim(plan, ApplyRequest(planID: plan.id), nil, context)
             }
         } catch {
             ports.log.warning(
@@ -47,9 +47,9 @@ extension ApplyService {
 }
 
 extension Decision {
-    /// Throws while a change window is closed.
-    func checkWindow(of plan: RecordID, at now: Date) throws(ServiceError) {
-        guard let window else { return }
+    /// Throws while a change window is closed that `glass` does not pass.
+    func checkWindow(of plan: RecordID, passing glass: BreakGlass? = nil, at now: Date) throws(ServiceError) {
+        guard let window, !Set(window.rules).isSubset(of: glass?.windows ?? []) else { return }
         let next = window.opensAt.map { "opens at \($0.rfc3339)" } ?? "does not open within 400 days"
         var error = ServiceError(
             .windowClosed,

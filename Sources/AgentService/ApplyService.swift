@@ -11,11 +11,16 @@ package struct ApplyRequest: Sendable {
     /// The whole request as it was sent; `nil` if only a plan was named.
     package let request: JSONObject?
     package let approvedBy: String?
+    /// Why the change shall pass a change window, a limit or a freeze; `nil` if it shall not.
+    package let emergency: String?
 
-    package init(planID: RecordID? = nil, request: JSONObject? = nil, approvedBy: String? = nil) {
+    package init(
+        planID: RecordID? = nil, request: JSONObject? = nil, approvedBy: String? = nil, emergency: String? = nil
+    ) {
         self.planID = planID
         self.request = request
         self.approvedBy = approvedBy
+        self.emergency = emergency
     }
 }
 
@@ -76,6 +81,9 @@ package final class ApplyService: Sendable {
             }
         }
         if wanted.planID == nil, let request, !request.changes {
+            try await audited.recordingRefusals(of: context, about: request) { () throws(ServiceError) in
+                try Self.checkNoEmergency(wanted)
+            }
             return try await applyUnstored(request, context)
         }
         var plan: Plan?
@@ -84,9 +92,12 @@ package final class ApplyService: Sendable {
                 (subject: inout RefusedSubject) async throws(ServiceError) -> Beginning in
                 let found = try await findPlan(wanted, request, context)
                 (plan, subject.plan) = (found, found)
-                guard found.request.changes else { return .ended(try await applyHarmless(found, context)) }
+                guard found.request.changes else {
+                    try Self.checkNoEmergency(wanted)
+                    return .ended(try await applyHarmless(found, context))
+                }
                 try access.check(.change, in: found.request.environment, context)
-                return try await judgeAndClaim(found, approvedBy: wanted.approvedBy, kept, context)
+                return try await judgeAndClaim(found, wanted, kept, context)
             }
             switch begun {
             case .ended(let outcome): return outcome
@@ -96,6 +107,13 @@ package final class ApplyService: Sendable {
         } catch {
             throw workflow.shown(error, about: plan, to: context.caller)
         }
+    }
+
+    /// What changes nothing is in nobody's way.
+    private static func checkNoEmergency(_ wanted: ApplyRequest) throws(ServiceError) {
+        guard wanted.emergency != nil else { return }
+        throw ServiceError(
+            .invalidRequest, "break_glass is for changes; this reads, or is a dry run: leave it out")
     }
 
     /// The state of an apply after its request has been checked.
@@ -235,10 +253,16 @@ package final class ApplyService: Sendable {
 extension ApplyService {
     /// Checks everything that can be checked at once, stores the operation and starts it.
     func judgeAndClaim(
-        _ plan: Plan, approvedBy: String?, _ kept: PendingIdempotentRequest?, _ context: Context
+        _ plan: Plan, _ wanted: ApplyRequest, _ kept: PendingIdempotentRequest?, _ context: Context
     ) async throws(ServiceError) -> Beginning {
         try registry.checkOpen()
-        try freezes.checkNotFrozen(plan.request.environment)
+        let environment = plan.request.environment
+        var glass: BreakGlass?
+        if let reason = wanted.emergency {
+            try access.checkMayBreakGlass(context.principal, in: environment)
+            glass = BreakGlass(reason: reason, at: ports.now(), freezes: freezes.passable(in: environment))
+        }
+        try freezes.checkNotFrozen(environment, passing: glass)
         try audited.checkSpace()
         return try await workflow.withPlan(plan.id) { () async throws(ServiceError) -> Beginning in
             let fresh = try await workflow.load(plan.id)
@@ -246,26 +270,28 @@ extension ApplyService {
             let settings = try access.managedEnvironment(fresh.request.environment).settings
             let decision = access.currentRules.decide(fresh, in: settings, at: ports.now())
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
-            try decision.checkWindow(of: fresh.id, at: ports.now())
+            if glass == nil { try decision.checkWindow(of: fresh.id, at: ports.now()) }
             if let lack = try await approvals.withdrawApprovals(of: fresh, decision, settings, context) {
                 return .refused(lack)
             }
             let needed = access.requirement(of: fresh, decision, settings)
             do throws(ApprovalRefusal) {
                 try ApprovalCheck.declared(
-                    approvedBy, for: fresh, needing: needed, appliedBy: context.caller, in: settings,
+                    wanted.approvedBy, for: fresh, needing: needed, appliedBy: context.caller, in: settings,
                     among: access.currentRules.directory)
             } catch {
                 throw approvals.wording(of: error, fresh)
             }
             try registry.checkRoom()
-            let declared = fresh.state == .awaitingApproval ? approvedBy : nil
+            let declared = fresh.state == .awaitingApproval ? wanted.approvedBy : nil
             let approved = try await approvals.declare(declared, fresh, needed, context)
             guard approved.state == .approved else {
                 let lack = access.lack(of: approved.approvals, for: approved, needed)
                 throw approvals.wording(of: lack ?? .missing(have: approved.approvals.count, need: needed), approved)
             }
-            return try await claim(approved, kept, context)
+            let claims = try limitClaims(of: approved, at: ports.now())
+            let passed = try await glass?.passing(decision.window, fullOf: claims, audited, at: ports.now())
+            return try await claim(approved, claims, passing: passed ?? nil, kept, context)
         }
     }
 
@@ -276,14 +302,17 @@ extension ApplyService {
         return rules.policy.limitClaims(of: rules.input(plan, in: settings), at: now)
     }
 
-    private func checkLimits(_ claims: [LimitClaim], _ plan: RecordID, at now: Date) async throws(ServiceError) {
-        let full = try await audited.read { $0.firstFull(of: claims, at: now) }
+    private func checkLimits(
+        _ claims: [LimitClaim], passing glass: BreakGlass?, _ plan: RecordID, at now: Date
+    ) async throws(ServiceError) {
+        let full = try await audited.read { $0.firstFull(of: claims, passing: glass, at: now) }
         guard let (claim, verdict) = full else { return }
         throw claim.refusal(verdict, plan, at: now)
     }
 
     private func claim(
-        _ plan: Plan, _ kept: PendingIdempotentRequest?, _ context: Context
+        _ plan: Plan, _ claims: [LimitClaim], passing glass: BreakGlass?, _ kept: PendingIdempotentRequest?,
+        _ context: Context
     ) async throws(ServiceError) -> Beginning {
         let id = ports.newID(.operation)
         let now = ports.now()
@@ -292,23 +321,33 @@ extension ApplyService {
             let queue = AuditEvent(
                 .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
                 result: AuditEvent.queued(ahead: ticket.ahead))
-            let claims = try limitClaims(of: plan, at: now)
             let body = { @Sendable (records: any StoreTransaction) -> Operation? in
                 guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil,
-                    records.take(claims, for: id, at: now)
+                    records.take(claims, for: id, passing: glass, at: now)
                 else { return nil }
-                plan.claim(by: id)
+                plan.claim(by: id, passing: glass)
                 let operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
                 records.put(plan)
                 records.put(operation)
+                if let glass { records.put(Review(of: operation, glass)) }
                 if let kept { records.put(kept.request(for: id, in: operation.environment, at: now)) }
                 return operation
             }
-            let operation = ticket.ahead > 0 ? try await audited.commit(queue, body) : try await audited.write(body)
+            let operation: Operation?
+            if let glass {
+                let event = AuditEvent(
+                    .breakGlass, context, environment: plan.request.environment, plan: plan.id, operation: id,
+                    request: plan.request.auditForm, result: glass.auditForm)
+                operation = try await audited.commit(event, body)
+            } else if ticket.ahead > 0 {
+                operation = try await audited.commit(queue, body)
+            } else {
+                operation = try await audited.write(body)
+            }
             ports.wrote(context.caller.principal, 4096 + plan.size)
             guard let operation else {
                 try workflow.checkState(of: try await workflow.load(plan.id))
-                try await checkLimits(claims, plan.id, at: now)
+                try await checkLimits(claims, passing: glass, plan.id, at: now)
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")
             }
             guard runner.start(operation, ticket, context) else {

@@ -70,7 +70,7 @@ extension ApprovalGate {
         let input = rules.input(
             plan.request, by: plan.requester, in: managed.settings, reach: reach, checks: checks)
         let decision = rules.policy.evaluate(input, at: now)
-        if !isBegun { try decision.checkWindow(of: plan.id, at: now) }
+        if !isBegun { try decision.checkWindow(of: plan.id, passing: plan.breakGlass, at: now) }
         guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: plan.id) }
         if let lack = lack(of: plan, decision, managed.settings) { throw lack }
     }

@@ -117,6 +117,36 @@ extension Freeze {
     }
 }
 
+extension BreakGlass {
+    /// The result of a change that passes something in an emergency.
+    var auditForm: JSON {
+        [
+            "status": "passed", "reason": .string(reason), "windows": windows.isEmpty ? nil : JSON(windows),
+            "limits": limits.isEmpty ? nil : JSON(limits),
+            "freezes": freezes.isEmpty ? nil : JSON(freezes.map(\.description)),
+        ]
+    }
+
+    init(audited form: JSON, at: Date) {
+        func texts(_ key: String) -> [String] { (form[key]?.array ?? []).compactMap(\.string) }
+        self.init(
+            reason: form["reason"]?.string ?? "", at: at, windows: texts("windows"), limits: texts("limits"),
+            freezes: texts("freezes").compactMap { RecordID($0, .freeze) })
+    }
+}
+
+extension Review.Verdict {
+    /// The result of a review.
+    var auditForm: JSON {
+        ["status": isJustified ? "justified" : "unjustified", "comment": .string(comment)]
+    }
+
+    init(audited form: JSON, by: String, at: Date) {
+        self.init(
+            by: by, at: at, isJustified: form["status"] == "justified", comment: form["comment"]?.string ?? "")
+    }
+}
+
 extension ReadResult {
     /// The status of a read and how much it returned, never the data.
     var auditForm: JSON {

@@ -10,6 +10,7 @@ package final class ControlPlane: Sendable {
     package let operations: OperationService
     package let freezes: FreezeService
     package let reloads: ReloadService
+    package let reviews: ReviewService
     package let reads: ReadService
     package let events: EventFeed
     package let notices: NoticeService
@@ -37,6 +38,7 @@ package final class ControlPlane: Sendable {
         registry = OperationRegistry(ports, limits)
         freezes = FreezeService(audited, access)
         reloads = ReloadService(audited)
+        reviews = ReviewService(audited, access)
         idempotency = IdempotencyService(audited, access, limits, digest)
         workflow = PlanWorkflow(audited, access, idempotency, limits, digest)
         reads = ReadService(audited, access, workflow, limits)

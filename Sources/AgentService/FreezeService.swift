@@ -48,8 +48,10 @@ package final class FreezeService: Sendable {
     private var ports: Ports { audited.ports }
 
     /// Lets a call of the operation pass, unless its environment is frozen. It counts as under way until ``leave(_:)``.
-    func passGate(_ operation: RecordID, in environment: EnvironmentName) -> Bool {
-        leaving.pass(operation, in: environment) { (try? checkNotFrozen(environment)) == nil }
+    func passGate(_ operation: Operation) -> Bool {
+        leaving.pass(operation.id, in: operation.environment) {
+            (try? checkNotFrozen(operation.environment, passing: operation.breakGlass)) == nil
+        }
     }
 
     /// The call was answered, or will not be.
@@ -68,16 +70,23 @@ package final class FreezeService: Sendable {
         return freezes.inForce(at: now, ports.uptime()) + (ports.frozenByFile(now).map { [$0] } ?? [])
     }
 
-    /// Throws if the environment is frozen now.
-    func checkNotFrozen(_ environment: EnvironmentName) throws(ServiceError) {
-        if let freeze = allFreezes.first(where: { $0.covers(environment) }) { throw Self.frozen(freeze) }
+    /// Throws if the environment is frozen now, by more than what `glass` passes.
+    func checkNotFrozen(
+        _ environment: EnvironmentName, passing glass: BreakGlass? = nil
+    ) throws(ServiceError) {
+        if let freeze = allFreezes.first(where: { $0.stops(environment, glass) }) { throw Self.frozen(freeze) }
     }
 
-    /// The freeze that covers the environment, inside a transaction: a stored one, or one that is about to be stored.
-    func freeze(covering environment: EnvironmentName, in records: any StoreReader) -> Freeze? {
+    /// The freezes in force there that an emergency may pass: all but that of a file.
+    func passable(in environment: EnvironmentName) -> [RecordID] {
+        allFreezes.filter { $0.covers(environment) }.compactMap(\.id)
+    }
+
+    /// The freeze that stops the operation, inside a transaction: a stored one, or one that is about to be stored.
+    func freeze(stopping operation: Operation, in records: any StoreReader) -> Freeze? {
         let now = ports.now()
         let stored = records.freezes().filter { freeze in freeze.endsAt.map { $0 > now } ?? true }
-        return (stored + allFreezes).first { $0.covers(environment) }
+        return (stored + allFreezes).first { $0.stops(operation.environment, operation.breakGlass) }
     }
 
     static func frozen(_ freeze: Freeze) -> ServiceError {
@@ -221,5 +230,12 @@ package final class FreezeService: Sendable {
                     + "to environments; name one")
         }
         return nil
+    }
+}
+
+extension Freeze {
+    /// Whether it applies to the environment and is not among what is passed in an emergency.
+    fileprivate func stops(_ environment: EnvironmentName, _ glass: BreakGlass?) -> Bool {
+        covers(environment) && !(id.map { glass?.freezes.contains($0) == true } ?? false)
     }
 }

@@ -9,6 +9,7 @@ package struct Notice: Sendable, Hashable {
         case planExpiring = "plan_expiring"
         case operationEnded = "operation_ended"
         case unknownOutcome = "unknown_outcome"
+        case breakGlass = "break_glass"
         case freeze
         case environmentDown = "environment_down"
         case auditChainBroken = "audit_chain_broken"
@@ -70,7 +71,7 @@ package struct Notice: Sendable, Hashable {
     /// Whether somebody should look at it now.
     package var isUrgent: Bool {
         switch event {
-        case .unknownOutcome, .environmentDown, .auditChainBroken, .planExpiring: true
+        case .unknownOutcome, .breakGlass, .environmentDown, .auditChainBroken, .planExpiring: true
         case .approvalWanted: risk == .high
         case .operationEnded: outcome == .failed
         case .freeze, .test: false

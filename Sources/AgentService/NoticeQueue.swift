@@ -42,7 +42,7 @@ extension Notice {
         case .freeze, .operationEnded, .test: 0
         case .planExpiring: 1
         case .approvalWanted, .environmentDown: 2
-        case .unknownOutcome, .auditChainBroken: 3
+        case .unknownOutcome, .breakGlass, .auditChainBroken: 3
         }
     }
 }

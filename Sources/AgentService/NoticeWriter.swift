@@ -10,10 +10,10 @@ struct NoticeWriter {
     /// Whether anybody could be told of the event.
     static func concerns(_ event: AgentEvent) -> Bool {
         switch event.kind {
-        case .operationEnded, .operationResolved, .freezeSet, .freezeLifted: true
+        case .operationEnded, .operationResolved, .glassBroken, .freezeSet, .freezeLifted: true
         case .planCreated, .planRefused: isAwaiting(event)
         case .planApproved, .planRejected, .planCancelled, .planExpired, .operationQueued, .operationStarted,
-            .operationProgress, .operationStopping, .policyReplaced, .environmentUp, .environmentDown:
+            .operationProgress, .operationStopping, .glassReviewed, .policyReplaced, .environmentUp, .environmentDown:
             false
         }
     }
@@ -39,6 +39,7 @@ struct NoticeWriter {
             let operation = event.operationID.flatMap { RecordID($0, .operation) }.flatMap(records.operation)
             notices.append(ended(event, plan, operation))
         }
+        if event.kind == .glassBroken { notices.append(glassBroken(event, plan)) }
         if [.freezeSet, .freezeLifted].contains(event.kind) { notices.append(freeze(event)) }
         // A plan that was decided meanwhile wants nothing any more.
         if Self.isAwaiting(event), let plan, plan.state == .awaitingApproval {
@@ -143,6 +144,26 @@ struct NoticeWriter {
     }
 
     // MARK: Everything else
+
+    private func glassBroken(_ event: AgentEvent, _ plan: Plan?) -> Notice {
+        let passed = BreakGlass(audited: .object(event.details), at: event.at.date).phrase
+        let what =
+            "\(event.details["action"]?.string ?? "a change") \(event.details["target"]?.string ?? "") on "
+            + (event.environment ?? "")
+        return Notice(
+            .breakGlass, at: event.at.date, environment: event.environment.flatMap(EnvironmentName.init),
+            planID: event.planID.flatMap { RecordID($0, .plan) },
+            operationID: event.operationID.flatMap { RecordID($0, .operation) },
+            title: "Emergency: \(what) passed \(passed)",
+            facts: [
+                Self.doer("Broken by", of: event),
+                event.details["reason"]?.string.map { Notice.Fact("Reason", $0, .caller) },
+                Notice.Fact("Passed", passed),
+                Notice.Fact("To do", "look at it, then review it: proxmox-agent review close"),
+                event.operationID.map { Notice.Fact("Operation", $0) },
+                event.planID.map { Notice.Fact("Plan", $0) },
+            ].compactMap { $0 } + (plan.map(subject) ?? []))
+    }
 
     private func freeze(_ event: AgentEvent) -> Notice {
         let place = event.environment ?? "everything"

@@ -112,11 +112,8 @@ extension OperationRunner {
     private func sendThroughGate(
         _ call: Call, of operation: Operation, at managed: ManagedEnvironment
     ) async throws(HypervisorError) -> Accepted {
-        let (id, environment) = (operation.id, operation.environment)
-        defer { freezes.leave(id) }
-        return try await managed.hypervisor.change(call) { [self] in
-            freezes.passGate(id, in: environment)
-        }
+        defer { freezes.leave(operation.id) }
+        return try await managed.hypervisor.change(call) { [self] in freezes.passGate(operation) }
     }
 
     /// PVE's answer, or a note in its place if it is too large to keep.

@@ -86,7 +86,7 @@ final class OperationRunner: Sendable {
 
     /// Checks freeze, expiry, roles, approvals, identity and policy as they are now.
     private func checkRules(of plan: Plan, at managed: ManagedEnvironment) throws(ServiceError) {
-        try freezes.checkNotFrozen(plan.request.environment)
+        try freezes.checkNotFrozen(plan.request.environment, passing: plan.breakGlass)
         try audited.checkSpace()
         guard !workflow.isPast(plan) else {
             throw ServiceError(.planExpired, "plan \(plan.id) expired while it waited; plan again", planID: plan.id)
@@ -98,6 +98,7 @@ final class OperationRunner: Sendable {
                 "\(plan.requester.actor), who asked for plan \(plan.id), may not change anything in "
                     + "\(plan.request.environment) any more", planID: plan.id)
         }
+        if plan.breakGlass != nil { try access.checkMayBreakGlass(requester, in: plan.request.environment) }
         guard plan.environmentIdentity == managed.settings.identity else {
             throw ServiceError(
                 .planStale, "environment \(managed.settings.name) has another address, token or trust now; plan again",
@@ -135,7 +136,7 @@ final class OperationRunner: Sendable {
             result: plan.auditIntent)
         // The rules may change while the intent is written.
         let isOpen: @Sendable (any StoreReader) -> Bool = { [self] records in
-            freezes.freeze(covering: plan.request.environment, in: records) == nil
+            freezes.freeze(stopping: operation, in: records) == nil
                 && (try? checkRules(of: plan, at: ready.managed)) != nil
         }
         let rules = access.currentRules
@@ -152,7 +153,7 @@ final class OperationRunner: Sendable {
             let now = ports.now()
             guard isOpen(records), var plan = records.plan(plan.id), var operation = records.operation(operation.id),
                 plan.move(to: .applying, at: now), operation.move(to: .running, at: now),
-                records.takeAgain(claims, for: operation.id, at: now)
+                records.takeAgain(claims, for: operation, at: now)
             else { return nil }
             operation.knownTasks = ready.knownTasks
             records.put(plan)
@@ -162,11 +163,11 @@ final class OperationRunner: Sendable {
         guard let started else {
             try checkRules(of: plan, at: ready.managed)
             let full = try await audited.read { [ports] in
-                $0.firstFull(of: claims, at: ports.now(), besides: operation.id)
+                $0.firstFull(
+                    of: claims, passing: operation.breakGlass, at: ports.now(), besides: operation.id)
             }
             if let (claim, verdict) = full { throw claim.refusal(verdict, plan.id, at: ports.now()) }
-            if let freeze = try await audited.read({ self.freezes.freeze(covering: plan.request.environment, in: $0) })
-            {
+            if let freeze = try await audited.read({ self.freezes.freeze(stopping: operation, in: $0) }) {
                 throw FreezeService.frozen(freeze)
             }
             throw ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)

@@ -29,7 +29,7 @@ final class OutcomeRecorder: Sendable {
     /// The same, before its last step is sent, unless a freeze is stored by then.
     func store(aboutToSend operation: Operation) async throws(ServiceError) {
         let freeze = try await audited.write { records -> Freeze? in
-            if let found = self.freezes.freeze(covering: operation.environment, in: records) { return found }
+            if let found = self.freezes.freeze(stopping: operation, in: records) { return found }
             records.put(operation.keepingCancel(of: records.operation(operation.id)))
             return nil
         }

@@ -188,6 +188,9 @@ package struct StoreTally: Sendable, Hashable {
     package var operations: [OperationState: Int] = [:]
     /// When the oldest plan that awaits approval was made.
     package var oldestAwaiting: Date?
+    /// How many reviews of emergencies are open, and when the oldest was opened.
+    package var openReviews = 0
+    package var oldestReview: Date?
     /// By destination; those without a notice that waits or was given up are missing.
     package var notices: [String: NoticeTally] = [:]
 
@@ -222,6 +225,10 @@ package protocol StoreReader {
     func keyUse(of principal: String) -> KeyUse
     /// Counts all plans and operations, without reading them.
     func tally() -> StoreTally
+    /// The review of what the operation passed in an emergency.
+    func review(of operation: RecordID) -> Review?
+    /// Open reviews, or closed ones; all for `nil`. Newest first.
+    func reviews(isOpen: Bool?) -> [Review]
     /// All freezes, ended ones too: global ones first, then by environment, older before newer.
     func freezes() -> [Freeze]
     /// The newest count of signatures by the passkey with this fingerprint; `nil` if there is none.
@@ -255,6 +262,8 @@ package protocol StoreTransaction: StoreReader {
     func put(_ operation: Operation)
     /// Adds it, or replaces the one with its key.
     func put(_ request: IdempotentRequest)
+    /// Adds the review, or replaces the one of its operation.
+    func put(_ review: Review)
     /// Adds the freeze, or replaces the one that it ``Freeze/replaces(_:)``.
     func put(_ freeze: Freeze)
     /// Removes the freeze of the same party and scope.
@@ -285,7 +294,7 @@ package protocol StoreTransaction: StoreReader {
     /// Replaces the log's checkpoint.
     func put(_ checkpoint: SignedCheckpoint)
     /// Removes plans and operations that ended before `date`, and all but the newest `count` of the ended rest of each.
-    /// Keeps unknown outcomes and what is under way. Removes idempotent requests from before `requestsBefore`.
+    /// Keeps unknown outcomes and what is under way. Removes reviews that were closed before `date`, and idempotent requests from before `requestsBefore`.
     func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date)
 }
 

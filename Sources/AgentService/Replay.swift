@@ -44,6 +44,8 @@ struct Replay: Sendable {
     private(set) var entries: [Entry] = []
     /// Freezes that were set and still hold by the log.
     private(set) var freezes: [Freeze] = []
+    /// What was passed in emergencies, and the reviews of that, oldest first, without voided ones.
+    private(set) var reviewEntries: [Entry] = []
     /// Ends of freezes. Only the store knows whether each was stored.
     private(set) var lifted: [Entry] = []
     /// Operations whose intent or end is behind the head that the state knows. Each was stored before either was
@@ -66,6 +68,9 @@ struct Replay: Sendable {
         case .log:
             if isUnknown, entry.event.result?["event"] == "opened" { openings += 1 }
         case .freeze, .unfreeze: freezeEntries.append(entry)
+        case .breakGlass, .review:
+            reviewEntries.append(entry)
+            entries.append(entry)
         case .void:
             if let seq = entry.event.voids { voided.insert(UInt64(clamping: seq)) }
         case .plan, .applyIntent, .apply:
@@ -81,6 +86,7 @@ struct Replay: Sendable {
     /// Call it after the last record; `newID` names freezes whose record has no id.
     mutating func close(newID: () -> RecordID) {
         entries.removeAll { voided.contains($0.seq) }
+        reviewEntries.removeAll { voided.contains($0.seq) }
         let intended = entries.filter { $0.event.kind == .applyIntent }
         intents = Set(intended.compactMap(\.operationID))
         for entry in intended { if let plan = entry.planID, requests[plan] == nil { requests[plan] = entry } }
@@ -115,6 +121,20 @@ struct Replay: Sendable {
     /// Whether the log has the operation's outcome.
     func hasOutcome(_ operation: RecordID) -> Bool {
         entries.contains { $0.operationID == operation && $0.event.kind == .apply }
+    }
+
+    /// Puts the reviews that the records tell of into a state that lacks them, and closes those that were closed.
+    func restoreReviews(in records: any StoreTransaction, isShared: Bool) {
+        for entry in reviewEntries {
+            guard let id = entry.operationID else { continue }
+            if let review = Review(entry, isShared: isShared) {
+                if records.review(of: id) == nil { records.put(review) }
+            } else if entry.event.kind == .review, var review = records.review(of: id), review.verdict == nil {
+                review.verdict = Review.Verdict(
+                    audited: entry.event.result ?? [:], by: entry.event.actor, at: entry.time)
+                records.put(review)
+            }
+        }
     }
 
     /// Builds an operation that the state lacks, from its plan or from the log; `nil` if that is not enough.

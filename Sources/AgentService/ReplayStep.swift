@@ -32,7 +32,8 @@ struct ReplayStep {
             if isOlder, let state = entry.leaves { takeEnd(of: entry, .failed, plan, state, records) }
         case .resolve:
             if isOlder { takeResolution(entry, plan, records) }
-        case .read, .plan, .approve, .queue, .freeze, .unfreeze, .config, .session, .authFailures, .notify,
+        case .read, .plan, .approve, .queue, .breakGlass, .review, .freeze, .unfreeze, .config, .session, .authFailures,
+            .notify,
             .log, .void:
             break
         }

@@ -9,6 +9,7 @@ package struct StateSchema: Sendable {
 
     package static let current = StateSchema(steps: [
         first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints, refusals, limitUses,
+        reviews,
     ])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
@@ -125,6 +126,14 @@ package struct StateSchema: Sendable {
             PRIMARY KEY (operation, rule, number, counted, scope, key)
         ) STRICT;
         CREATE INDEX limit_uses_counter ON limit_uses (rule, number, counted, scope, key, at);
+        """
+
+    /// What operations passed in emergencies, and what somebody else said to it. `closed_at` is null while nobody has.
+    private static let reviews = """
+        CREATE TABLE reviews (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, operation TEXT NOT NULL UNIQUE, opened_at INTEGER NOT NULL,
+            closed_at INTEGER, document TEXT NOT NULL
+        ) STRICT;
         """
 }
 

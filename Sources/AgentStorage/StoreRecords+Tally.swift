@@ -14,6 +14,7 @@ extension StoreRecords {
             [.text(PlanState.awaitingApproval.rawValue)]
         ) { oldest = $0[0].text.flatMap { RecordID($0, .plan) } }
         tally.oldestAwaiting = oldest.flatMap(plan)?.createdAt
+        (tally.openReviews, tally.oldestReview) = openReviews()
         tally.notices = noticeTally()
         return tally
     }

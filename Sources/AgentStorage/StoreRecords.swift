@@ -128,7 +128,7 @@ extension StoreRecords {
     }
 
     /// Adds a row, or updates the one with the same first column, which keeps its position.
-    private static func upsert(_ table: String, _ columns: [String]) -> String {
+    static func upsert(_ table: String, _ columns: [String]) -> String {
         let marks = columns.map { _ in "?" }.joined(separator: ", ")
         let changes = columns.dropFirst().map { "\($0) = excluded.\($0)" }.joined(separator: ", ")
         return "INSERT INTO \(table) (\(columns.joined(separator: ", "))) VALUES (\(marks)) "
@@ -330,5 +330,6 @@ extension StoreRecords: StoreTransaction {
             run("DELETE FROM \(table) WHERE number IN (\(surplus))", [.integer(Int64(max(0, count)))])
         }
         run("DELETE FROM requests WHERE created_at < ?", [Value(requestsBefore)])
+        run("DELETE FROM reviews WHERE closed_at < ?", [Value(date)])
     }
 }

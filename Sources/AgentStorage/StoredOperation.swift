@@ -15,6 +15,7 @@ extension Operation: Stored {
             "kept_log": JSON(keptLog), "moved": JSON(moved),
             "upstream": upstream?.stored, "approvals": JSON(approvals),
             "cancel_requested_by": cancelRequestedBy.map { .string($0) }, "queue_position": JSON(queuePosition),
+            "break_glass": breakGlass?.stored,
         ]
     }
 
@@ -48,6 +49,7 @@ extension Operation: Stored {
         upstream = try fields.find("upstream")
         cancelRequestedBy = try fields.find("cancel_requested_by", \.string)
         queuePosition = try fields.number("queue_position")
+        breakGlass = try fields.find("break_glass")
     }
 }
 

@@ -40,7 +40,8 @@ extension Plan.Standing: Stored {
     var stored: JSON {
         [
             "state": JSON(state), "approvals": JSON(approvals), "rejection": rejection?.stored,
-            "operation": operationID.map { JSON(describing: $0) }, "ended_at": endedAt.map { JSON($0) },
+            "operation": operationID.map { JSON(describing: $0) }, "break_glass": breakGlass?.stored,
+            "ended_at": endedAt.map { JSON($0) },
         ]
     }
 
@@ -49,7 +50,7 @@ extension Plan.Standing: Stored {
             state: try fields.parsed("state", PlanState.init), approvals: try fields.list("approvals"),
             rejection: try fields.find("rejection"),
             operationID: try fields.findParsed("operation") { RecordID($0, .operation) },
-            endedAt: try fields.findParsed("ended_at", Date.init(rfc3339:)))
+            breakGlass: try fields.find("break_glass"), endedAt: try fields.findParsed("ended_at", Date.init(rfc3339:)))
     }
 }
 

@@ -20,7 +20,7 @@ struct NoticeText {
                 case .freeze: "freeze"
                 case .auditChainBroken: "audit"
                 case .environmentDown: notice.environment.map { "environments/\($0)" } ?? "environments"
-                case .approvalWanted, .planExpiring, .operationEnded, .unknownOutcome, .test: ""
+                case .approvalWanted, .planExpiring, .operationEnded, .unknownOutcome, .breakGlass, .test: ""
                 }
             }()
         link = publicURL.map { "\($0)/ui/#/\(page)" }

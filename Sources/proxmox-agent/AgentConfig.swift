@@ -166,7 +166,10 @@ extension AgentConfig {
         ("principals[].token_env", "or the variable that holds the token"),
         ("principals[].token_file", "or the file that does; $CREDENTIALS_DIRECTORY is understood"),
         ("principals[].cert_sha256", "the SHA-256 of their client certificate, instead of a token or beside it"),
-        ("principals[].roles", "one or more of viewer, operator, approver, auditor, administrator; required"),
+        (
+            "principals[].roles",
+            "one or more of viewer, operator, approver, auditor, administrator, emergency; required"
+        ),
         ("principals[].approval_keys", "public keys that sign their approvals, as in a .pub file, or passkeys; none"),
         ("principals[].environments", "where the roles apply; everywhere"),
         ("metrics.token_sha256", "the SHA-256 of the token for GET /metrics; without one, loopback needs none"),

@@ -89,6 +89,9 @@ final class AgentMeter: Meter {
         text.write(MetricNames.plans, PlanState.allCases.map { ([$0.rawValue], tally.plans[$0] ?? 0) })
         let age = tally.oldestAwaiting.map { Date().timeIntervalSince($0) } ?? 0
         text.write(MetricNames.oldestAwaiting, Int(max(0, min(age, 1e9))))
+        let reviewAge = tally.oldestReview.map { Date().timeIntervalSince($0) } ?? 0
+        text.write(MetricNames.reviewsOpen, tally.openReviews)
+        text.write(MetricNames.oldestReview, Int(max(0, min(reviewAge, 1e9))))
         text.write(
             MetricNames.operations, OperationState.allCases.map { ([$0.rawValue], tally.operations[$0] ?? 0) })
     }

@@ -24,7 +24,8 @@ struct ProxmoxAgent: AsyncParsableCommand {
                 name: "Client",
                 subcommands: [
                     PlansCommand.self, PlanCommand.self, ApproveCommand.self, RejectCommand.self, CancelCommand.self,
-                    OperationsCommand.self, OperationCommand.self, FreezeCommand.self, NotifyCommand.self,
+                    ApplyCommand.self, OperationsCommand.self, OperationCommand.self, ReviewCommand.self,
+                    FreezeCommand.self, NotifyCommand.self,
                     SignInCodeCommand.self,
                     MCPCommand.self,
                 ])

@@ -32,6 +32,11 @@ enum MetricNames {
     static let oldestAwaiting = MetricFamily(
         "proxmox_agent_approval_oldest_age_seconds", .gauge, [],
         "Age of the oldest plan that awaits approval; 0 if none does")
+    static let reviewsOpen = MetricFamily(
+        "proxmox_agent_reviews_open", .gauge, [],
+        "Operations that passed something in an emergency, and that nobody has reviewed")
+    static let oldestReview = MetricFamily(
+        "proxmox_agent_review_oldest_age_seconds", .gauge, [], "Age of the oldest open review; 0 if none is")
     static let operations = MetricFamily("proxmox_agent_operations", .gauge, ["state"], "Stored operations")
     static let operationTime = MetricFamily(
         "proxmox_agent_operation_duration_seconds", .histogram, ["environment", "action", "result"],
@@ -138,6 +143,7 @@ enum MetricNames {
 
     static let all = [
         requests, requestTime, inFlight, httpRefusals, authFailures, refusals, decisions, plans, oldestAwaiting,
+        reviewsOpen, oldestReview,
         operations, operationTime, freezes, isFrozen, reloadFailed, callTime, callErrors, isUp, probedAt, environment,
         noticesSent,
         noticeFailures, noticesWaiting, noticesDead, oldestNotice, auditRecords,

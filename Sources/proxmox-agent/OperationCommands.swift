@@ -3,6 +3,37 @@ import ArgumentParser
 import HTTPTypes
 import StrictJSON
 
+/// `proxmox-agent apply`
+struct ApplyCommand: ClientCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "apply", abstract: "Apply a plan that you asked for.",
+        discussion: """
+            Returns once PVE has accepted it; follow it with: operation show ID --wait.
+
+            With --break-glass it passes a closed change window, a full limit or a freeze. That takes the role emergency, \
+            and everybody is told: somebody else has to review it afterwards.
+            """)
+
+    @Argument(help: .planID, transform: { try Beginning($0, .plan) })
+    var id: Beginning
+
+    @Option(help: ArgumentHelp("Why this is an emergency; kept in the audit log.", valueName: "reason"))
+    var breakGlass: String?
+
+    @OptionGroup var client: ClientOptions
+
+    func ask(_ agent: AgentClient) async throws(ClientError) -> Shown {
+        let answer = try await agent.change(
+            .post, "/v1/actions/apply", [],
+            [
+                "plan_id": .string(try await agent.id(id).description),
+                "break_glass": breakGlass.map { .string($0) },
+            ])
+        let result = answer.json["operation"].map { OperationText($0).standing }
+        return Shown(answer: answer, lines: [result ?? answer.json["result"]?["message"]?.string ?? "applied"])
+    }
+}
+
 /// `proxmox-agent operations`
 struct OperationsCommand: ClientCommand {
     static let configuration = CommandConfiguration(

@@ -61,7 +61,10 @@ struct OperationText {
             ("stands behind", operation["queue_position"]?.integer.map { "\($0) others" }),
             ("task", operation["upid"]?.string), ("created", operation["created_at"]?.string),
             ("started", operation["started_at"]?.string), ("ended", operation["ended_at"]?.string),
-            ("cancel asked by", operation["cancel_requested_by"]?.string), ("code", operation["code"]?.string),
+            (
+                "emergency",
+                operation["break_glass"].map { glassText($0, by: operation["requester"]?.string ?? "") }
+            ), ("cancel asked by", operation["cancel_requested_by"]?.string), ("code", operation["code"]?.string),
             ("message", operation["message"]?.string.flatMap { $0.isEmpty ? nil : PlanText.text($0) }),
             ("cause", operation["cause"]?["code"]?.string), ("undo", operation["undo"].flatMap(PlanText.undo)),
             ("settle it", operation["state"] == "unknown" ? resolve : nil),

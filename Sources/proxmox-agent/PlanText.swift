@@ -87,7 +87,7 @@ struct PlanText {
             "\(left) \(risk) · \(state)\(expiry.map { " (\($0))" } ?? "")",
             asked.compactMap { $0 }.joined(separator: " · "),
             "\(why): \(decision?["reason"]?.string ?? "") (\(rules))",
-        ].compactMap { $0 } + clauses + [window, found].compactMap { $0 }
+        ].compactMap { $0 } + clauses + [window, emergency, found].compactMap { $0 }
     }
 
     /// Who must be among the approvers, rule by rule.
@@ -106,6 +106,11 @@ struct PlanText {
         let rules = (window["rules"]?.array ?? []).compactMap(\.string).joined(separator: ", ")
         let opens = window["opens_at"]?.string.map { "opens at \($0)" } ?? "does not open within 400 days"
         return "change window of \(rules): closed, \(opens)" + (isWaiting ? "; the agent applies it then" : "")
+    }
+
+    /// What its operation passes in an emergency.
+    private var emergency: String? {
+        plan["break_glass"].map { "emergency: " + glassText($0, by: requester) }
     }
 
     /// The state of the guest when the plan was made.

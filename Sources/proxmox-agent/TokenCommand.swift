@@ -23,7 +23,7 @@ struct TokenCommand: ParsableCommand {
 
         @Option(
             help: ArgumentHelp(
-                "viewer, operator, approver, auditor or administrator; may be repeated.", valueName: "role"))
+                "viewer, operator, approver, auditor, administrator or emergency; may be repeated.", valueName: "role"))
         var role: [String] = ["viewer"]
 
         @Option(
@@ -40,7 +40,8 @@ struct TokenCommand: ParsableCommand {
             }
             if let flaw = ConfigReading.flaw(inID: id) { throw ValidationError("ID \(flaw)") }
             if let wrong = role.first(where: { Role(rawValue: $0) == nil }) {
-                throw ValidationError("--role takes viewer, operator, approver, auditor or administrator, not \(wrong)")
+                throw ValidationError(
+                    "--role takes viewer, operator, approver, auditor, administrator or emergency, not \(wrong)")
             }
             if let wrong = environment.first(where: { EnvironmentName($0) == nil }) {
                 throw ValidationError("--environment takes 1 to 64 of A-Z a-z 0-9 . _ -, not \(wrong)")

@@ -126,7 +126,7 @@ struct EventTests {
         let secret: JSON = ["s3cret": "s3cret"]
         let known: Set = [
             "state", "plan_state", "code", "action", "target", "approvals", "approvals_needed", "ahead", "freeze_id",
-            "reason", "ends_at", "policy_version",
+            "reason", "ends_at", "policy_version", "windows", "limits", "freezes", "verdict", "comment",
         ]
         var chain = AuditChain()
         for kind in AuditKind.allCases {

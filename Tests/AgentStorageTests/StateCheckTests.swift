@@ -40,7 +40,7 @@ struct StateCheckTests {
         let files = try place.files()
         let expected = [
             "plans: 1 approved", "operations: 1 queued", "kept requests: 1", "freezes: 1",
-            "notifications: 0, 0 waiting", "uses of limits: 0",
+            "notifications: 0, 0 waiting", "uses of limits: 0", "reviews: 0, 0 open",
             "audit log: settled to 3, head \(AuditMark(head: .empty, settled: 3).head)",
         ]
         let report = try StatePlace(place.database).check()

@@ -21,7 +21,7 @@ struct StoreFullDiskTests {
             let place = try StateDirectory()
             let store = try place.open()
             for number in 0..<10 { try await store.put(.sample(number)) }
-            StoreFullDiskTests.limit(600_000)
+            StoreFullDiskTests.limit(1_000_000)
             let error = await #expect(throws: StoreError.self) {
                 try await store.put(.sample(10, padding: 2_000_000))
             }

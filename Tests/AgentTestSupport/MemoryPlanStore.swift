@@ -55,6 +55,19 @@ package final class MemoryPlanStore: PlanStore {
         func checkpoint(of origin: String) -> SignedCheckpoint? { checkpoints[origin] }
         func put(_ checkpoint: SignedCheckpoint) { checkpoints[checkpoint.origin] = checkpoint }
 
+        private var reviewed: [Review] = []
+        func review(of operation: RecordID) -> Review? { reviewed.first { $0.operationID == operation } }
+        func reviews(isOpen: Bool?) -> [Review] {
+            reviewed.reversed().filter { review in isOpen.map { $0 == (review.verdict == nil) } ?? true }
+        }
+        func put(_ review: Review) {
+            if let index = reviewed.firstIndex(where: { $0.operationID == review.operationID }) {
+                reviewed[index] = review
+            } else {
+                reviewed.append(review)
+            }
+        }
+
         private var queue = MemoryNotices()
         func notice(_ id: RecordID) -> QueuedNotice? { queue.notice(id) }
         func notices(_ filter: NoticeFilter) -> [QueuedNotice] { queue.notices(filter) }
@@ -128,6 +141,9 @@ package final class MemoryPlanStore: PlanStore {
             tally.plans = Dictionary(grouping: all, by: \.state).mapValues(\.count)
             tally.operations = Dictionary(grouping: operations(OperationFilter()), by: \.state).mapValues(\.count)
             tally.oldestAwaiting = all.last { $0.state == .awaitingApproval }?.createdAt
+            let open = reviews(isOpen: true)
+            tally.openReviews = open.count
+            tally.oldestReview = open.map(\.glass.at).min()
             tally.notices = queue.tally
             return tally
         }
@@ -142,6 +158,7 @@ package final class MemoryPlanStore: PlanStore {
                 self.operations.remove(id)
             }
             requests = requests.filter { $0.value.createdAt >= requestsBefore }
+            reviewed.removeAll { review in review.verdict.map { $0.at < date } ?? false }
         }
 
         /// Those of `ended` (newest first) that are too old, and all others beyond the first `count`.

@@ -34,6 +34,7 @@ package struct PlanStoreConformance {
         try await checkPruning()
         try await checkNotices()
         try await checkLimitUses()
+        try await checkReviews()
     }
 
     func require(_ condition: Bool, _ promise: String) throws {

@@ -86,7 +86,7 @@ extension Plan {
             createdAt: .sample.addingTimeInterval(-0.5), expiresAt: .sample.addingTimeInterval(0.999),
             standing: .init(
                 state: .awaitingApproval, approvals: [.whole("dora"), .whole("emil")], rejection: nil,
-                operationID: .sample(9, .operation), endedAt: nil))
+                operationID: .sample(9, .operation), breakGlass: .whole, endedAt: nil))
     }
 }
 
@@ -114,6 +114,13 @@ extension Operation {
         full.upstream = PVERejection(status: 500, reason: "é", errors: ["b": "2", "a": "1"])
         full.cancelRequestedBy = "mallory"
         full.queuePosition = 7
+        full.breakGlass = BreakGlass(reason: "no", at: .sample, windows: ["", "é"])
         return full
     }
+}
+
+extension BreakGlass {
+    fileprivate static let whole = BreakGlass(
+        reason: "é", at: .sample.addingTimeInterval(3), windows: ["nights"], limits: ["a", "b"],
+        freezes: [.sample(4, .freeze)])
 }

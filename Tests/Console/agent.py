@@ -18,6 +18,7 @@ PRINCIPALS = {
     "bob": ["approver"],
     "carol": ["viewer"],
     "olga": ["auditor"],
+    "fay": ["operator", "emergency"],
     "otto": ["operator", "approver", "auditor"],
 }
 

@@ -218,13 +218,15 @@ struct ConfigCallersTests {
             #"[1].id: "ALICE" is taken by principals[0]; ids are unique whatever their case"#),
         principal(
             #"{"id":"alice","token_env":"T"}"#,
-            "[0].roles: is missing; expected a list, each one of viewer, operator, approver, auditor, administrator"),
+            "[0].roles: is missing; expected a list, each one of viewer, operator, approver, auditor, administrator, emergency"
+        ),
         principal(
             #"{"id":"alice","roles":[],"token_env":"T"}"#,
-            "[0].roles: is empty; expected one of viewer, operator, approver, auditor, administrator"),
+            "[0].roles: is empty; expected one of viewer, operator, approver, auditor, administrator, emergency"),
         principal(
             #"{"id":"alice","roles":["viewer","admin"],"token_env":"T"}"#,
-            #"[0].roles[1]: expected one of viewer, operator, approver, auditor, administrator, got "admin""#),
+            #"[0].roles[1]: expected one of viewer, operator, approver, auditor, administrator, emergency, got "admin""#
+        ),
         principal(
             #"{"id":"alice","roles":["viewer","viewer"],"token_env":"T"}"#,
             #"[0].roles[1]: "viewer" stands there already; name it once"#),

@@ -2,25 +2,28 @@
 import { bus, get } from "./api.js";
 import { badge, counted, h, reason, risk, t, until, when, words } from "./dom.js";
 import { changeLine, isFinal, rowsOf } from "./changes.js";
-import { isMe, loadInbox, may, owns, state } from "./state.js";
+import { isMe, loadInbox, may, owns, passed, state } from "./state.js";
 
 const details = new Map();
 let unknown = [];
 let ready = [];
+let emergencies = [];
 
 export default async function inbox(page) {
   const draw = () => { if (state.waiting) page.draw("Inbox", ...body()); };
   bus.addEventListener("inbox", () => { draw(); loadDetails(draw, page.signal); }, { signal: page.signal });
-  page.live((event) => event.kind.startsWith("operation.") || event.kind.startsWith("plan."), async () => { await loadOthers(); draw(); });
+  page.live((event) => event.kind.startsWith("operation.") || event.kind.startsWith("plan.")
+    || event.kind.startsWith("glass."), async () => { await loadOthers(); draw(); });
   await Promise.all([loadInbox(), loadOthers().then(draw)]);
 }
 
 /** Reads what else the caller may have to do: settle outcomes, apply what was approved. */
 async function loadOthers() {
-  [unknown, ready] = await Promise.all([
+  [unknown, ready, emergencies] = await Promise.all([
     may("approve") ? get("/v1/operations?state=unknown&limit=50").then((answer) => answer.operations) : [],
     may("change") ? get("/v1/plans?state=approved&limit=100").then((answer) => answer.plans.filter((plan) => owns(plan.requester)
       && !plan.request.dry_run)) : [],
+    may("review") ? get("/v1/reviews?state=open").then(({ reviews }) => reviews.filter((review) => !isMe(review.requester))) : [],
   ]);
 }
 
@@ -48,6 +51,11 @@ function body() {
     waiting.length > 0 && h("p.lead", waiting.length === 1 ? "One plan waits for your decision."
       : `${waiting.length} plans wait for your decision. The riskiest come first.`),
     waiting.length ? h("ul.cards", { "aria-label": "Plans that wait for you" }, waiting.map(card)) : none,
+    emergencies.length > 0 && [h("h2", "Emergencies to review"), h("ul.rows", emergencies.map((review) =>
+      h("li", { "data-key": review.operation_id },
+        h("a", { href: `#/operations/${review.operation_id}` }, words(review.action), " ", t(review.target)),
+        " in ", t(review.environment), h("p.muted", t(review.requester), " passed ", t(passed(review.break_glass)), ": ",
+          reason(review.break_glass.reason)))))],
     unknown.length > 0 && [h("h2", "Outcomes to settle"), h("ul.rows", unknown.map((operation) =>
       h("li", { "data-key": operation.operation_id },
         h("a", { href: `#/operations/${operation.operation_id}` }, words(operation.action), " ", t(operation.target)),

@@ -1,8 +1,8 @@
 // One operation: progress, log, outcome.
 import { api, get } from "./api.js";
-import { badge, block, exact, field, h, notice, plain, say, show, t, targetHash, when, words } from "./dom.js";
+import { badge, block, exact, field, h, notice, plain, reason as quote, say, show, t, targetHash, when, words } from "./dom.js";
 import { isOpen, progress } from "./operations.js";
-import { covers, may, owns } from "./state.js";
+import { covers, isMe, may, owns, passed } from "./state.js";
 
 const longest = 5000;
 
@@ -16,6 +16,8 @@ export default async function operationPage(page) {
     // What its machine was called when it was asked for.
     view.name ??= await get(`/v1/plans/${view.operation.plan_id}`).then((plan) => plan.preview.observed?.name ?? "", () => "");
     await readLog(id, view);
+    view.review = view.operation.break_glass
+      && (await get("/v1/reviews")).reviews.find((review) => review.operation_id === id);
     view.draw();
     if (before && before !== view.operation.state) say(`The operation is ${view.operation.state.replace(/_/g, " ")}.`);
   };
@@ -72,7 +74,7 @@ function body(view) {
       operation.cause && h("p", "Cause: ", t(operation.cause.detail)),
       drift("What stayed changed", operation.left), drift("What differed from the plan", operation.moved),
       operation.undo && undo(view), stop(view)),
-    settle(view),
+    settle(view), emergency(view),
     operation.data !== undefined && operation.data !== null && h("details", h("summary", "What the agent found"),
       h("pre", block(JSON.stringify(operation.data, null, 2)))),
     h("section", h("h2", "Calls"), h("ol.calls",
@@ -131,6 +133,34 @@ function stop(view) {
     h("p", operation.state === "queued" ? "Nothing has been sent yet: it ends without effect."
       : "Proxmox VE is asked to stop the task. What it has done so far stays."),
     h("button.reject", { type: "button", onclick: ask }, operation.state === "queued" ? "Cancel it" : "Stop the task"));
+}
+
+/** An emergency and its review. */
+function emergency(view) {
+  const { operation, review } = view;
+  if (!operation.break_glass) return null;
+  const verdict = review?.verdict;
+  const mine = review && !verdict && may("review") && covers(operation.environment) && !isMe(operation.requester);
+  const submit = async (event) => {
+    event.preventDefault();
+    const comment = event.target.comment.value.trim();
+    if (!comment) { event.target.comment.setAttribute("aria-invalid", "true"); event.target.comment.focus(); return; }
+    try {
+      await api("POST", `/v1/reviews/${operation.operation_id}`, { verdict: event.submitter.value, comment });
+      view.message = () => notice("good", h("p", "You reviewed it."));
+      await view.load();
+    } catch (problem) { problemShown(view, problem); }
+  };
+  return h("section", h("h2", "Emergency"),
+    h("p", t(operation.requester), " passed ", t(passed(operation.break_glass)), " ", when(operation.break_glass.at), ":"),
+    h("blockquote", block(operation.break_glass.reason)),
+    verdict ? h("p", h("strong", words(verdict.verdict)), ", says ", t(verdict.by), " ",
+      when(verdict.at), ": ", quote(verdict.comment))
+      : review && !mine && h("p.muted", "Somebody else has to review it."),
+    mine && h("form", { "data-key": "review", onsubmit: submit, novalidate: true },
+      field("What did you find?", h("textarea", { name: "comment", rows: 2, maxlength: 4096 }), { hint: "Kept in the audit log." }),
+      h("div.actions", h("button.approve", { value: "justified" }, "It was justified"),
+        h("button.reject", { value: "unjustified" }, "It was not"))));
 }
 
 function settle(view) {

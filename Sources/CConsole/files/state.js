@@ -10,6 +10,10 @@ export const isMe = (principal) => principal?.toLowerCase() === state.session?.p
 /** Whether the caller may apply or cancel what this requester asked for. */
 export const owns = (requester) => may("change") && isMe(requester);
 
+/** What was passed, in words. */
+export const passed = ({ windows, limits, freezes }) => [...windows.map((rule) => `the change window of rule ${rule}`),
+  ...limits.map((rule) => `the limit of rule ${rule}`), ...freezes.map((id) => `freeze ${id}`)].join(", ");
+
 /** Whether the caller's rights hold in an environment. */
 export const covers = (environment) => !state.session?.environments || !environment || state.session.environments.includes(environment);
 

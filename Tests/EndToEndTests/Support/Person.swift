@@ -13,6 +13,8 @@ struct Person: Sendable {
     static let bob = Person("bob", "token-of-bob-77e0-and-more")
     /// The one who plans and applies.
     static let agent = Person("pi-agent", "token-of-agent-5b7e-and-more")
+    /// The one who plans and applies, and may break the glass.
+    static let fire = Person("fire", "token-of-fire-91c2-and-more")
 
     let id: String
     let token: String
@@ -22,15 +24,17 @@ struct Person: Sendable {
         self.token = token
     }
 
-    /// An agent with one that plans and two that approve.
+    /// An agent with two that plan and two that approve.
     static func setup(_ environments: Setup.Environment..., rules: JSON? = nil) -> Setup {
         var setup = Setup(settings: [:])
         if !environments.isEmpty { setup.environments = environments }
-        let roles = [(agent, "operator"), (alice, "approver"), (bob, "approver")]
+        let roles = [
+            (agent, ["operator"]), (fire, ["operator", "emergency"]), (alice, ["approver"]), (bob, ["approver"]),
+        ]
         setup.settings["principals"] = .array(
-            roles.map { person, role in
+            roles.map { person, roles in
                 [
-                    "id": .string(person.id), "roles": [.string(role)],
+                    "id": .string(person.id), "roles": JSON(roles),
                     "token_sha256": .string(CredentialDigest(of: person.token.utf8).description),
                 ]
             })
