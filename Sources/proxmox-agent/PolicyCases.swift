@@ -23,6 +23,11 @@ struct PolicyCases: Sendable {
         var assurance: Assurance?
         /// Exactly the configured rules that take part.
         var rules: Set<String>?
+        /// Whether the change windows are open, and when the next one opens.
+        var isOpen: Bool?
+        var opensAt: Date?
+        /// Exactly the rules whose limits count it.
+        var limits: Set<String>?
         /// A part of the reason.
         var reason: String?
     }
@@ -68,6 +73,8 @@ private struct CaseReading {
     private var environments: [EnvironmentName: EnvironmentSettings] = [:]
     private var principals: [String: Principal] = [:]
     private var names: Set<String> = []
+
+    private static let timeForm = "a time as 2026-11-22T21:29:03Z (RFC 3339)"
 
     init(_ object: JSONObject) {
         environmentNames = KnownNames("name", of: object["environments"])
@@ -119,7 +126,7 @@ private struct CaseReading {
         let request = self.request(&reader)
         let reach = request.flatMap { subjects(of: $0, &reader) }
         let checks = self.checks(&reader)
-        let time = reader.parsed("at", "a time as 2026-11-22T21:29:03Z (RFC 3339)", Date.init(rfc3339:))
+        let time = reader.parsed("at", Self.timeForm, Date.init(rfc3339:))
         let expected = expectation(&reader)
         guard let name, let id, let principal = principals[id], let request, let expected,
             let settings = environments[request.environment],
@@ -178,6 +185,7 @@ private struct CaseReading {
             subject.tags = Set((reader.strings("tags") ?? []).map { $0.lowercased() })
             subject.guestNames = reader.string("guest_name").map { [$0] } ?? []
             subject.node = reader.parsed("node", "the name of a node", NodeName.init)
+            reach.backups[subject.name] = reader.parsed("newest_backup", Self.timeForm, Date.init(rfc3339:))
             reach.append(subject)
         }
         return reach.subjects.isEmpty ? nil : reach
@@ -207,6 +215,9 @@ private struct CaseReading {
                 $0 == "declared" ? nil : Assurance(rawValue: $0)
             }
             expected.rules = reader.strings("rules").map { Set($0) }
+            expected.isOpen = reader.parsed("window", "open or closed") { ["open": true, "closed": false][$0] }
+            expected.opensAt = reader.parsed("opens_at", Self.timeForm, Date.init(rfc3339:))
+            expected.limits = reader.strings("limits").map { Set($0) }
             expected.reason = reader.string("reason_has")
         }
         if reader.value("expect")?.object?.isEmpty == true {
@@ -218,7 +229,7 @@ private struct CaseReading {
 
 extension PolicyCases.Expectation {
     /// What of the decision is not as expected, a line each.
-    func failures(of decision: Decision) -> [String] {
+    func failures(of decision: Decision, countedBy limits: Set<String>) -> [String] {
         var lines: [String] = []
         func compare<Value: Equatable>(_ name: String, _ wanted: Value?, _ got: Value, _ text: (Value) -> String) {
             guard let wanted, wanted != got else { return }
@@ -231,6 +242,12 @@ extension PolicyCases.Expectation {
         compare("approvals", approvals, decision.requiresApproval ? decision.approvals : 0) { "\($0)" }
         compare("assurance", assurance, decision.assurance ?? .verified, \.rawValue)
         compare("rules", rules, Set(decision.configuredRules), list)
+        compare("window", isOpen, decision.window == nil) { $0 ? "open" : "closed" }
+        compare("limits", self.limits, limits, list)
+        if let opensAt, decision.window?.opensAt != opensAt {
+            let got = decision.window?.opensAt?.rfc3339 ?? "no time"
+            lines.append("opens_at: expected \(opensAt.rfc3339), got \(got)")
+        }
         if let reason, !decision.reason.contains(reason) {
             lines.append("reason_has: expected \"\(reason)\", got \"\(decision.reason)\"")
         }
@@ -247,7 +264,8 @@ struct PolicyCaseReport: Sendable {
         var failed = 0
         for one in cases.cases {
             let decision = policy.evaluate(one.input, at: one.time)
-            let failures = one.expected.failures(of: decision)
+            let limits = Set(policy.limitClaims(of: one.input, at: one.time).map(\.rule))
+            let failures = one.expected.failures(of: decision, countedBy: limits)
             if failures.isEmpty {
                 lines.append("ok      \(one.name)")
                 continue

@@ -5,7 +5,7 @@
 # Event streams have no end, so they are left out. The served description cannot name the environments and the machines,
 # so the copy that data is made from does.
 serve '.limits.requests_per_minute = 1000000000
-    | .principals |= map(if .id == "operator" then .roles = ["operator", "approver", "auditor"] else . end)'
+    | .principals |= map(if .id == "operator" then .roles = ["operator", "approver", "auditor", "administrator", "emergency"] else . end)'
 curl --silent --show-error --fail --noproxy '*' "$base/openapi.json" | jq '
     walk(if type == "object" and .pattern == "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" then {type, enum: ["home", "cloud"]} else . end)
 ' >"$work/openapi.json"

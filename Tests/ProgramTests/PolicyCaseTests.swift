@@ -15,6 +15,11 @@ struct PolicyCaseTests {
           {"id": "odd", "match": {"checks": ["guest-*"]}, "effect": {"raise_risk": "high"}},
           {"id": "weekend", "match": {"actions": ["start_vm"], "time": {"zone": "UTC",
            "weekly": [{"days": ["sat-sun"], "from": "00:00", "to": "24:00"}]}}, "effect": "require_approval"},
+          {"id": "nights", "match": {"actions": ["reboot_vm"]}, "effect": {"windows": {"zone": "UTC",
+           "weekly": [{"days": ["mon-sun"], "from": "22:00", "to": "24:00"}]}}},
+          {"id": "few", "match": {"actions": ["reboot_vm"]},
+           "effect": {"limits": [{"count": "guests", "most": 2, "per": "1h"}]}},
+          {"id": "saved", "match": {"actions": ["suspend_vm"]}, "effect": {"require": {"backup_within": "24h"}}},
           {"id": "agents", "match": {"roles": ["approver"], "labels": {"tier": ["prod"]}}, "effect": "deny"}
         ]}
         """
@@ -65,7 +70,21 @@ struct PolicyCaseTests {
             ),
             ("start_vm", #""checks": [{"id": "guest-exists", "level": "block"}],"#, #""allowed": false"#),
             ("start_vm", #""at": "2026-11-29T12:00:00Z","#, #""approvals": 1, "rules": ["weekend"]"#),
-            ("start_vm", "", #""approvals": 0, "rules": [], "assurance": "verified""#),
+            ("start_vm", "", #""approvals": 0, "rules": [], "assurance": "verified", "window": "open", "limits": []"#),
+            (
+                "reboot_vm", "",
+                #""window": "closed", "opens_at": "2026-01-05T22:00:00Z", "rules": ["few", "nights"], "limits": ["few"]"#
+            ),
+            ("reboot_vm", #""at": "2026-01-05T22:00:00Z","#, #""window": "open""#),
+            (
+                "suspend_vm", #""subjects": [{"name": "vm/101", "newest_backup": "2026-01-04T12:00:01Z"}],"#,
+                #""allowed": true"#
+            ),
+            (
+                "suspend_vm", #""subjects": [{"name": "vm/101", "newest_backup": "2026-01-04T11:59:59Z"}],"#,
+                #""allowed": false, "rules": ["saved"]"#
+            ),
+            ("suspend_vm", #""subjects": [{"name": "vm/101"}],"#, #""allowed": false"#),
         ] as [(String, String, String)])
     func `a case that is decided as expected is ok`(action: String, more: String, expected: String) throws {
         let report = try Self.report(Self.one(action, #"\#(more) "expect": {\#(expected)}"#))
@@ -93,6 +112,9 @@ struct PolicyCaseTests {
         (#"{"assurance": "hardware"}"#, "assurance: expected hardware, got signed"),
         (#"{"rules": ["pools"]}"#, "rules: expected pools, got no-deletes, pools"),
         (#"{"rules": []}"#, "rules: expected none, got no-deletes, pools"),
+        (#"{"window": "closed"}"#, "window: expected closed, got open"),
+        (#"{"opens_at": "2026-01-05T22:00:00Z"}"#, "opens_at: expected 2026-01-05T22:00:00.000Z, got no time"),
+        (#"{"limits": ["few"]}"#, "limits: expected few, got none"),
         (#"{"reason_has": "nonsense"}"#, #"reason_has: expected "nonsense", got "production stays""#),
     ])
     func `a case that fails tells what was expected, what came, and why`(expected: String, line: String) throws {
