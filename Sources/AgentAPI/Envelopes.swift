@@ -134,12 +134,13 @@ enum Envelopes {
     private static let note: Schema = {
         var schema = Schema(TextForm.text(4096))
         schema.json["minLength"] = 1
+        schema.json["pattern"] = #"\S"#
         return schema
     }()
 
     // MARK: Emergencies, freezes and the audit log
 
-    static let reviews = Component("ReviewList", Schema.object(["reviews": .list(Views.review.schema)]))
+    static let reviews = Component("ReviewPage", page("reviews", Views.review.schema))
     static let reviewClose = Component(
         "ReviewRequest",
         Schema.object(

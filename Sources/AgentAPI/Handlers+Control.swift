@@ -8,9 +8,16 @@ import StrictJSON
 /// Reviews of emergencies, freezes and the audit log.
 extension Handlers {
     func reviews(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let isOpen = try exchange.query("state", "open or closed") { ["open": true, "closed": false][$0] }
-        let reviews = try await service.reviews.list(isOpen: isOpen, exchange.context)
-        return .json(.ok, ["reviews": .array(reviews.map { Views.review($0) })])
+        let limit = try exchange.query("limit", in: 1...500) ?? 100
+        var filter = ReviewFilter(limit: limit + 1)
+        filter.isOpen = try exchange.query("state", "open or closed") { ["open": true, "closed": false][$0] }
+        filter.before = try exchange.query("before", "an operation's id") { RecordID($0, .operation) }
+        let found = try await service.reviews.list(filter, exchange.context)
+        return page("reviews", found.map { ($0.operationID, Views.review($0)) }, limit, isCut: false)
+    }
+
+    func oneReview(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        .json(.ok, Views.review(try await service.reviews.review(try exchange.id(.operation), exchange.context)))
     }
 
     func closeReview(_ exchange: APIExchange) async throws(ServiceError) -> Response {

@@ -5,8 +5,7 @@ import StrictJSON
 
 /// The bodies that routes take. AgentModel reads that of an action's request.
 extension ApplyRequest {
-    /// Of `POST /v1/actions/apply`: `{plan_id, approved_by?, break_glass?}`, or the whole request, also with
-    /// `break_glass`.
+    /// Of `POST /v1/actions/apply`: `{plan_id, approved_by?, break_glass?}`, or the whole request.
     init(body: JSONObject) throws(ServiceError) {
         var reader = ObjectReader(body)
         let planID = reader.parsed("plan_id", "a plan's id, pln_ and 20 characters") { RecordID($0, .plan) }
@@ -18,11 +17,11 @@ extension ApplyRequest {
             self.init(planID: planID, approvedBy: approvedBy, emergency: emergency)
             return
         }
+        if emergency != nil { reader.report("break_glass", "goes with a plan_id alone; leave the request out") }
         if !reader.issues.isEmpty { throw ServiceError(JSONIssues(reader.issues)) }
         var rest = body
         rest["plan_id"] = nil
-        rest["break_glass"] = nil
-        self.init(planID: planID, request: rest, approvedBy: approvedBy, emergency: emergency)
+        self.init(planID: planID, request: rest, approvedBy: approvedBy)
     }
 }
 
@@ -129,8 +128,8 @@ extension ObjectReader {
     }
 
     fileprivate mutating func reason(_ key: String = "reason") -> String? {
-        parsed(key, "text of 1 to 4096 characters") {
-            !$0.isEmpty && TextForm.text(4096).matches($0) ? $0 : nil
+        parsed(key, "text of 1 to 4096 characters, not blank") {
+            !$0.allSatisfy(\.isWhitespace) && TextForm.text(4096).matches($0) ? $0 : nil
         }
     }
 

@@ -247,9 +247,16 @@ package struct Route: Sendable {
             "what happens from now on, or from an earlier event on: server-sent events", Handlers.events),
         Route(
             .get, "/v1/reviews", "list_reviews", .read, needs: .view,
-            query: [.init("state", .words(["open", "closed"]), "only open reviews, or closed ones")],
-            gives: [.json(Envelopes.reviews.schema, "the reviews, newest first")], fails: [.storeUnavailable],
-            "what operations passed in emergencies, and what others said to it", Handlers.reviews),
+            query: [
+                .init("state", .words(["open", "closed"]), "only open reviews, or closed ones"), .limit(1...500, 100),
+                .before(.operation),
+            ], gives: [.json(Envelopes.reviews.schema, "a page of reviews")], fails: [.storeUnavailable],
+            "what operations passed in emergencies, and what others said to it, newest first", Handlers.reviews),
+        Route(
+            .get, "/v1/reviews/{id}", "get_review", .read, needs: .view,
+            gives: [.json(Views.review.schema, "the review")],
+            fails: [.operationNotFound, .notFound, .storeUnavailable], "the review of one operation",
+            Handlers.oneReview),
         Route(
             .post, "/v1/reviews/{id}", "close_review", .change, needs: .review, body: Envelopes.reviewClose.schema,
             gives: [.json(Views.review.schema, "the closed review")],

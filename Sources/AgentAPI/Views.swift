@@ -132,7 +132,7 @@ package enum Views {
             .always("reason", .text, "why, in the requester's words") { .string($0.reason) },
             .always("at", .time) { .string($0.at.rfc3339) },
             .always("windows", .list(.text), "the rules whose change windows were closed") { JSON($0.windows) },
-            .always("limits", .list(.text), "the rules whose limits had no room") { JSON($0.limits) },
+            .always("limits", .list(.text), "the rules whose limits had no room") { JSON($0.limitRules) },
             .always("freezes", .list(.id(.freeze)), "the freezes that held") { JSON($0.freezes.map(\.description)) },
         ])
 

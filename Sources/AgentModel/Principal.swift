@@ -63,7 +63,7 @@ package struct Principal: Sendable, Hashable {
 
     private init(sharedAs id: String) {
         self.id = id
-        roles = Set(Role.allCases)
+        roles = Set(Role.allCases).subtracting([.emergency])
         // One who passes a freeze could also lift it, and nobody else could review that.
         rights = Set(Right.allCases).subtracting([.breakGlass])
         environments = nil

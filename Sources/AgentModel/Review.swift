@@ -7,13 +7,13 @@ package struct BreakGlass: Sendable, Hashable {
     package let at: Date
     /// The rules whose change windows were closed.
     package let windows: [String]
-    /// The rules whose limits had no room.
-    package let limits: [String]
+    /// The counters of limits that had no room.
+    package let limits: [LimitCounter]
     /// The freezes that held. One that is set later, or by a file, stops the operation all the same.
     package let freezes: [RecordID]
 
     package init(
-        reason: String, at: Date, windows: [String] = [], limits: [String] = [], freezes: [RecordID] = []
+        reason: String, at: Date, windows: [String] = [], limits: [LimitCounter] = [], freezes: [RecordID] = []
     ) {
         self.reason = reason
         self.at = at
@@ -25,11 +25,8 @@ package struct BreakGlass: Sendable, Hashable {
     /// Whether nothing stood in the way.
     package var isEmpty: Bool { windows.isEmpty && limits.isEmpty && freezes.isEmpty }
 
-    /// `the change window of rule nights, freeze frz_…`
-    package var phrase: String {
-        (windows.map { "the change window of rule \($0)" } + limits.map { "the limit of rule \($0)" }
-            + freezes.map { "freeze \($0)" }).joined(separator: ", ")
-    }
+    /// The rules that those limits are of.
+    package var limitRules: [String] { Set(limits.map(\.rule)).sorted() }
 }
 
 /// The review of an operation that passed something in an emergency. It is open until somebody else has closed it.

@@ -132,12 +132,13 @@ extension AgentEvent {
                 ? state(.planRefused, left, ["code": code])
                 : state(.operationEnded, "failed", ["plan_state": left, "code": code])
         case .breakGlass:
+            let glass = BreakGlass(audited: result ?? [:], at: .distantPast)
             return (
                 .glassBroken,
                 object([
                     "action": event.request?["action"], "target": event.request?["target"],
-                    "reason": result?["reason"], "windows": result?["windows"], "limits": result?["limits"],
-                    "freezes": result?["freezes"],
+                    "reason": .string(glass.reason), "windows": JSON(glass.windows),
+                    "limits": JSON(glass.limitRules), "freezes": JSON(glass.freezes.map(\.description)),
                 ])
             )
         case .review: return (.glassReviewed, object(["verdict": result?["status"], "comment": result?["comment"]]))

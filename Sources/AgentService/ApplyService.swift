@@ -81,9 +81,6 @@ package final class ApplyService: Sendable {
             }
         }
         if wanted.planID == nil, let request, !request.changes {
-            try await audited.recordingRefusals(of: context, about: request) { () throws(ServiceError) in
-                try Self.checkNoEmergency(wanted)
-            }
             return try await applyUnstored(request, context)
         }
         var plan: Plan?
@@ -91,7 +88,7 @@ package final class ApplyService: Sendable {
             let begun = try await audited.recordingRefusals(of: context, about: request) {
                 (subject: inout RefusedSubject) async throws(ServiceError) -> Beginning in
                 let found = try await findPlan(wanted, request, context)
-                (plan, subject.plan) = (found, found)
+                (plan, subject.plan, subject.emergency) = (found, found, wanted.emergency)
                 guard found.request.changes else {
                     try Self.checkNoEmergency(wanted)
                     return .ended(try await applyHarmless(found, context))
@@ -257,12 +254,11 @@ extension ApplyService {
     ) async throws(ServiceError) -> Beginning {
         try registry.checkOpen()
         let environment = plan.request.environment
-        var glass: BreakGlass?
-        if let reason = wanted.emergency {
+        if wanted.emergency != nil {
             try access.checkMayBreakGlass(context.principal, in: environment)
-            glass = BreakGlass(reason: reason, at: ports.now(), freezes: freezes.passable(in: environment))
+        } else {
+            try freezes.checkNotFrozen(environment)
         }
-        try freezes.checkNotFrozen(environment, passing: glass)
         try audited.checkSpace()
         return try await workflow.withPlan(plan.id) { () async throws(ServiceError) -> Beginning in
             let fresh = try await workflow.load(plan.id)
@@ -270,7 +266,7 @@ extension ApplyService {
             let settings = try access.managedEnvironment(fresh.request.environment).settings
             let decision = access.currentRules.decide(fresh, in: settings, at: ports.now())
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }
-            if glass == nil { try decision.checkWindow(of: fresh.id, at: ports.now()) }
+            if wanted.emergency == nil { try decision.checkWindow(of: fresh.id, at: ports.now()) }
             if let lack = try await approvals.withdrawApprovals(of: fresh, decision, settings, context) {
                 return .refused(lack)
             }
@@ -290,8 +286,20 @@ extension ApplyService {
                 throw approvals.wording(of: lack ?? .missing(have: approved.approvals.count, need: needed), approved)
             }
             let claims = try limitClaims(of: approved, at: ports.now())
-            let passed = try await glass?.passing(decision.window, fullOf: claims, audited, at: ports.now())
-            return try await claim(approved, claims, passing: passed ?? nil, kept, context)
+            let glass = try await glass(wanted.emergency, past: decision.window, claims, environment)
+            try freezes.checkNotFrozen(environment, passing: glass)
+            return try await claim(approved, claims, passing: glass, kept, context)
+        }
+    }
+
+    /// What the change passes in an emergency; `nil` if it is none, or nothing is in its way.
+    private func glass(
+        _ reason: String?, past window: ClosedWindow?, _ claims: [LimitClaim], _ environment: EnvironmentName
+    ) async throws(ServiceError) -> BreakGlass? {
+        guard let reason else { return nil }
+        let now = ports.now()
+        return try await audited.read {
+            BreakGlass(reason: reason, past: window, claims, in: environment, $0, at: now)
         }
     }
 
@@ -339,6 +347,8 @@ extension ApplyService {
                     .breakGlass, context, environment: plan.request.environment, plan: plan.id, operation: id,
                     request: plan.request.auditForm, result: glass.auditForm)
                 operation = try await audited.commit(event, body)
+                // The operation is stored by now, and goes on without this record.
+                if ticket.ahead > 0, operation != nil { try? await audited.record(queue) }
             } else if ticket.ahead > 0 {
                 operation = try await audited.commit(queue, body)
             } else {

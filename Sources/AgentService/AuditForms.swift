@@ -81,8 +81,8 @@ extension Plan {
         ]
     }
 
-    /// The result of an intent: what is about to be sent, and who approved it.
-    var auditIntent: JSON {
+    /// The result of an intent: what is about to be sent, who approved it, and what it takes of limits.
+    func auditIntent(taking uses: [LimitUse]) -> JSON {
         [
             "plan_hash": .string(planHash), "calls": .array(preview.calls.map(\.auditForm)),
             "approvals": .array(
@@ -92,6 +92,7 @@ extension Plan {
                         "key": $0.signed.map { .string($0.key.fingerprint) },
                     ]
                 }),
+            "limits": uses.isEmpty ? nil : .array(uses.map(\.auditForm)),
         ]
     }
 
@@ -117,12 +118,43 @@ extension Freeze {
     }
 }
 
+extension LimitCounter {
+    fileprivate var auditForm: JSONObject {
+        [
+            "rule": .string(rule), "limit": JSON(index), "count": .string(counted.rawValue),
+            "by": .string(scope.rawValue), "key": .string(key),
+        ]
+    }
+
+    fileprivate init?(audited form: JSON) {
+        guard let rule = form["rule"]?.string, let index = form["limit"]?.integer.flatMap(Int.init(exactly:)),
+            index >= 0, let counted = form["count"]?.string.flatMap(Counted.init),
+            let scope = form["by"]?.string.flatMap(Scope.init), let key = form["key"]?.string
+        else { return nil }
+        self.init(rule: rule, index: index, counted: counted, scope: scope, key: key)
+    }
+}
+
+extension LimitUse {
+    fileprivate var auditForm: JSON {
+        var form = counter.auditForm
+        form["amount"] = .integer(amount)
+        return .object(form)
+    }
+
+    /// What the operation took, as the record of its intent says; `nil` if that is not one of this program's.
+    init?(audited form: JSON, by operation: RecordID, at: Date) {
+        guard let counter = LimitCounter(audited: form), let amount = form["amount"]?.integer else { return nil }
+        self.init(counter, by: operation, amount: amount, at: at)
+    }
+}
+
 extension BreakGlass {
     /// The result of a change that passes something in an emergency.
     var auditForm: JSON {
         [
             "status": "passed", "reason": .string(reason), "windows": windows.isEmpty ? nil : JSON(windows),
-            "limits": limits.isEmpty ? nil : JSON(limits),
+            "limits": limits.isEmpty ? nil : .array(limits.map { .object($0.auditForm) }),
             "freezes": freezes.isEmpty ? nil : JSON(freezes.map(\.description)),
         ]
     }
@@ -130,7 +162,8 @@ extension BreakGlass {
     init(audited form: JSON, at: Date) {
         func texts(_ key: String) -> [String] { (form[key]?.array ?? []).compactMap(\.string) }
         self.init(
-            reason: form["reason"]?.string ?? "", at: at, windows: texts("windows"), limits: texts("limits"),
+            reason: form["reason"]?.string ?? "", at: at, windows: texts("windows"),
+            limits: (form["limits"]?.array ?? []).compactMap(LimitCounter.init(audited:)),
             freezes: texts("freezes").compactMap { RecordID($0, .freeze) })
     }
 }
@@ -162,10 +195,12 @@ extension ReadResult {
 }
 
 extension ServiceError {
-    /// The result of a refusal. `state` is the plan's state after it, if the refusal changes that.
-    func auditForm(leaving state: PlanState?) -> JSON {
+    /// The result of a refusal. `state` is the plan's state after it, if the refusal changes that; `emergency` the reason
+    /// for which the change should have passed what stood in its way.
+    func auditForm(leaving state: PlanState?, emergency: String? = nil) -> JSON {
         [
             "status": "refused", "code": .string(code.rawValue), "state": state.map { .string($0.rawValue) },
+            "break_glass": emergency.map { .string($0) },
             "pointers": issues.isEmpty ? nil : JSON(issues.map(\.path.pointer)),
             "moved": moved.isEmpty ? nil : JSON(moved.map(\.field)),
         ]

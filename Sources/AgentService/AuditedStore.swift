@@ -139,8 +139,10 @@ final class AuditedStore: Sendable {
         let (shown, plan) = (subject.request ?? subject.plan?.request, subject.plan)
         try await record(
             AuditEvent(
-                .refuse, context, environment: shown?.environment, plan: plan?.id, operation: error.operationID,
-                request: plan == nil ? shown?.auditForm : nil, result: error.auditForm(leaving: state)))
+                .refuse, context, environment: shown?.environment ?? subject.environment, plan: plan?.id,
+                operation: error.operationID ?? subject.operationID,
+                request: plan == nil ? shown?.auditForm : nil,
+                result: error.auditForm(leaving: state, emergency: subject.emergency)))
     }
 
     // MARK: Records that are written apart from their transitions
@@ -170,6 +172,10 @@ final class AuditedStore: Sendable {
 struct RefusedSubject: Sendable {
     var request: ActionRequest?
     var plan: Plan?
+    var environment: EnvironmentName?
+    var operationID: RecordID?
+    /// The reason for which the request should have passed what stood in its way.
+    var emergency: String?
 }
 
 extension AuditEvent {

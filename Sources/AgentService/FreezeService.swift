@@ -77,11 +77,6 @@ package final class FreezeService: Sendable {
         if let freeze = allFreezes.first(where: { $0.stops(environment, glass) }) { throw Self.frozen(freeze) }
     }
 
-    /// The freezes in force there that an emergency may pass: all but that of a file.
-    func passable(in environment: EnvironmentName) -> [RecordID] {
-        allFreezes.filter { $0.covers(environment) }.compactMap(\.id)
-    }
-
     /// The freeze that stops the operation, inside a transaction: a stored one, or one that is about to be stored.
     func freeze(stopping operation: Operation, in records: any StoreReader) -> Freeze? {
         let now = ports.now()

@@ -13,7 +13,7 @@ extension StoreReader {
 }
 
 extension StoreTransaction {
-    /// Takes all claims for the operation, or none: false if one does not fit. Those of the rules that `glass` passes
+    /// Takes all claims for the operation, or none: false if one does not fit. Those that `glass` passes
     /// are taken even so.
     func take(_ claims: [LimitClaim], for operation: RecordID, passing glass: BreakGlass?, at now: Date) -> Bool {
         guard firstFull(of: claims, passing: glass, at: now) == nil else { return false }
@@ -46,7 +46,7 @@ extension StoreReader {
     func firstFull(
         of claims: [LimitClaim], passing glass: BreakGlass? = nil, at now: Date, besides operation: RecordID? = nil
     ) -> (LimitClaim, LimitVerdict)? {
-        for claim in claims where glass?.limits.contains(claim.rule) != true {
+        for claim in claims where glass?.limits.contains(claim.counter) != true {
             let uses = limitUses(of: claim, at: now).filter { $0.operation != operation }
             let verdict = claim.verdict(uses: uses, at: now)
             if !verdict.fits { return (claim, verdict) }

@@ -146,7 +146,12 @@ struct NoticeWriter {
     // MARK: Everything else
 
     private func glassBroken(_ event: AgentEvent, _ plan: Plan?) -> Notice {
-        let passed = BreakGlass(audited: .object(event.details), at: event.at.date).phrase
+        func passed(_ key: String, _ words: String) -> [String] {
+            (event.details[key]?.array ?? []).compactMap(\.string).map { "\(words) \($0)" }
+        }
+        let passed =
+            (passed("windows", "the change window of rule") + passed("limits", "the limit of rule")
+            + passed("freezes", "freeze")).joined(separator: ", ")
         let what =
             "\(event.details["action"]?.string ?? "a change") \(event.details["target"]?.string ?? "") on "
             + (event.environment ?? "")

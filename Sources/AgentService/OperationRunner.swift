@@ -130,10 +130,6 @@ final class OperationRunner: Sendable {
         _ ready: Ready, _ operation: Operation, _ context: Context
     ) async throws(ServiceError) -> Operation {
         let plan = ready.plan
-        let intent = AuditEvent(
-            .applyIntent, context, environment: operation.environment, plan: plan.id, operation: operation.id,
-            request: plan.request.auditForm, decision: plan.decision.auditForm,
-            result: plan.auditIntent)
         // The rules may change while the intent is written.
         let isOpen: @Sendable (any StoreReader) -> Bool = { [self] records in
             freezes.freeze(stopping: operation, in: records) == nil
@@ -141,6 +137,10 @@ final class OperationRunner: Sendable {
         }
         let rules = access.currentRules
         let claims = rules.policy.limitClaims(of: rules.input(plan, in: ready.managed.settings), at: ports.now())
+        let intent = AuditEvent(
+            .applyIntent, context, environment: operation.environment, plan: plan.id, operation: operation.id,
+            request: plan.request.auditForm, decision: plan.decision.auditForm,
+            result: plan.auditIntent(taking: claims.map { $0.use(by: operation.id, at: ports.now()) }))
         ports.reached(.intentRecording)
         let started = try await audited.commit(
             intent,

@@ -209,6 +209,26 @@ package struct KeyUse: Sendable, Hashable {
     }
 }
 
+/// Which reviews to find.
+package struct ReviewFilter: Sendable, Hashable {
+    /// Open ones, or closed ones; `nil` for both.
+    package var isOpen: Bool?
+    /// `nil` for all.
+    package var environments: Set<EnvironmentName>?
+    /// Only those older than that of this operation.
+    package var before: RecordID?
+    package var limit: Int
+
+    package init(
+        isOpen: Bool? = nil, environments: Set<EnvironmentName>? = nil, before: RecordID? = nil, limit: Int = .max
+    ) {
+        self.isOpen = isOpen
+        self.environments = environments
+        self.before = before
+        self.limit = limit
+    }
+}
+
 /// What a reading body works with. Valid only inside that body.
 package protocol StoreReader {
     func plan(_ id: RecordID) -> Plan?
@@ -227,8 +247,8 @@ package protocol StoreReader {
     func tally() -> StoreTally
     /// The review of what the operation passed in an emergency.
     func review(of operation: RecordID) -> Review?
-    /// Open reviews, or closed ones; all for `nil`. Newest first.
-    func reviews(isOpen: Bool?) -> [Review]
+    /// Newest first.
+    func reviews(_ filter: ReviewFilter) -> [Review]
     /// All freezes, ended ones too: global ones first, then by environment, older before newer.
     func freezes() -> [Freeze]
     /// The newest count of signatures by the passkey with this fingerprint; `nil` if there is none.
@@ -294,7 +314,7 @@ package protocol StoreTransaction: StoreReader {
     /// Replaces the log's checkpoint.
     func put(_ checkpoint: SignedCheckpoint)
     /// Removes plans and operations that ended before `date`, and all but the newest `count` of the ended rest of each.
-    /// Keeps unknown outcomes and what is under way. Removes reviews that were closed before `date`, and idempotent requests from before `requestsBefore`.
+    /// Keeps unknown outcomes, what is under way, and what an open review is about. Removes reviews that were closed before `date`, and idempotent requests from before `requestsBefore`.
     func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date)
 }
 

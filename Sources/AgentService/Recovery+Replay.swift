@@ -9,7 +9,8 @@ extension Recovery {
     /// Brings the state up to the log, in one transaction.
     ///
     /// A recorded step that is missing in the state is stored if it only ends something: outcomes, rejections,
-    /// cancellations, expiries, freezes. Reviews of emergencies come back to an older or a new state. Every other missing step gets a `void` record, unless the state is older than
+    /// cancellations, expiries, freezes. Reviews of emergencies and
+    /// what was taken of limits come back to an older or a new state. Every other missing step gets a `void` record, unless the state is older than
     /// a crash can explain. Then an intent consumes its plan, and an operation without an outcome is in doubt.
     func replay(behind mark: AuditMark?) async throws(ServiceError) {
         let replay = try await gather(behind: mark)
@@ -38,7 +39,8 @@ extension Recovery {
             for freeze in replay.freezes where freeze.endsAt.map({ $0 > now }) ?? true {
                 if !records.freezes().contains(where: { $0.id == freeze.id }) { records.put(freeze) }
             }
-            if isOlder || mark == nil { replay.restoreReviews(in: records, isShared: isShared) }
+            if isOlder || mark == nil { replay.restoreReviews(in: records) }
+            defer { if isOlder || mark == nil { replay.restoreUses(in: records) } }
             // A new state beside an old log: the plans and operations of those records are gone and cannot be applied.
             guard mark != nil else { return }
             let step = ReplayStep(replay, isOlder: isOlder, isShared: isShared, now)

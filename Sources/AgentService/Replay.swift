@@ -15,13 +15,20 @@ struct Replay: Sendable {
         let event: AuditEvent
         let planID: RecordID?
         let operationID: RecordID?
+        /// What an intent took of limits.
+        let uses: [LimitUse]
 
         init(_ record: AuditRecord) {
             seq = record.seq
             time = record.time.date
             var event = record.event
             planID = event.planID.flatMap { RecordID($0, .plan) }
-            operationID = event.operationID.flatMap { RecordID($0, .operation) }
+            let operation = event.operationID.flatMap { RecordID($0, .operation) }
+            operationID = operation
+            let (limits, time) = (event.kind == .applyIntent ? event.result?["limits"]?.array ?? [] : [], time)
+            uses = limits.compactMap { form in
+                operation.flatMap { LimitUse(audited: form, by: $0, at: time) }
+            }
             event.decision = nil
             event.request = event.request.map { request in
                 ["action": request["action"] ?? .null, "target": request["target"] ?? .null]
@@ -124,10 +131,10 @@ struct Replay: Sendable {
     }
 
     /// Puts the reviews that the records tell of into a state that lacks them, and closes those that were closed.
-    func restoreReviews(in records: any StoreTransaction, isShared: Bool) {
+    func restoreReviews(in records: any StoreTransaction) {
         for entry in reviewEntries {
             guard let id = entry.operationID else { continue }
-            if let review = Review(entry, isShared: isShared) {
+            if let review = Review(entry) {
                 if records.review(of: id) == nil { records.put(review) }
             } else if entry.event.kind == .review, var review = records.review(of: id), review.verdict == nil {
                 review.verdict = Review.Verdict(
@@ -137,8 +144,25 @@ struct Replay: Sendable {
         }
     }
 
+    /// Puts what operations took of limits into a state that lacks it. Those that have ended hold nothing any more.
+    func restoreUses(in records: any StoreTransaction) {
+        for use in entries.flatMap(\.uses)
+        where !use.isHeld || records.operation(use.operation)?.state.isEnded == false { records.put(use) }
+    }
+
+    /// What the operation passes in an emergency, as the log says.
+    func glass(of operation: RecordID) -> BreakGlass? {
+        reviewEntries.last { $0.operationID == operation && $0.event.kind == .breakGlass }.flatMap(Review.init)?.glass
+    }
+
     /// Builds an operation that the state lacks, from its plan or from the log; `nil` if that is not enough.
     func operation(_ entry: Entry, of plan: Plan?, isShared: Bool) -> Operation? {
+        var operation = bare(entry, of: plan, isShared: isShared)
+        operation?.breakGlass = entry.operationID.flatMap(glass)
+        return operation
+    }
+
+    private func bare(_ entry: Entry, of plan: Plan?, isShared: Bool) -> Operation? {
         guard let id = entry.operationID else { return nil }
         if let plan { return Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: entry.time) }
         guard let planID = entry.planID, let asked = requests[planID],

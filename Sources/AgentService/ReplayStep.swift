@@ -91,7 +91,7 @@ struct ReplayStep {
 
     private func consume(_ plan: Plan?, _ id: RecordID, _ state: PlanState?, _ records: any StoreTransaction) {
         guard var plan, plan.state.isLive || plan.operationID == id else { return }
-        plan.claim(by: id)
+        plan.claim(by: id, passing: replay.glass(of: id))
         for next in [.approved, .applying, state].compactMap({ $0 }) { _ = plan.move(to: next, at: now) }
         records.put(plan)
     }

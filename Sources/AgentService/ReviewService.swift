@@ -14,29 +14,39 @@ package final class ReviewService: Sendable {
         self.access = access
     }
 
-    /// Open reviews, or closed ones; all for `nil`. Newest first, those of environments that the caller may view.
-    package func list(isOpen: Bool?, _ context: Context) async throws(ServiceError) -> [Review] {
-        try await audited.read { $0.reviews(isOpen: isOpen) }.filter {
-            context.principal.may(.view, in: $0.environment) || context.principal.may(.review, in: $0.environment)
+    /// Those that match, newest first, of environments that the caller may view.
+    package func list(_ filter: ReviewFilter, _ context: Context) async throws(ServiceError) -> [Review] {
+        var filter = filter
+        filter.environments = access.environments(.view, context)
+        return try await audited.read { [filter] in $0.reviews(filter) }
+    }
+
+    /// The review of the operation.
+    package func review(_ operation: RecordID, _ context: Context) async throws(ServiceError) -> Review {
+        guard let review = try await audited.read({ $0.review(of: operation) }),
+            context.principal.may(.view, in: review.environment)
+        else {
+            throw ServiceError(
+                .notFound, "there is no review of \(operation); GET /v1/reviews lists those that there are")
         }
+        return review
     }
 
     /// Closes the review of an operation that somebody else asked for. The record is written before it is stored.
     package func close(
         _ operation: RecordID, isJustified: Bool, comment: String, _ context: Context
     ) async throws(ServiceError) -> Review {
-        try await audited.recordingRefusals(of: context) { () async throws(ServiceError) in
-            let visible = Set(access.visibleEnvironments(context).map(\.settings.name))
-            guard let review = try await audited.read({ $0.review(of: operation) }),
-                visible.contains(review.environment)
-            else {
-                throw ServiceError(
-                    .notFound, "there is no review of \(operation); GET /v1/reviews lists those that there are")
-            }
+        try await audited.recordingRefusals(of: context) {
+            (subject: inout RefusedSubject) async throws(ServiceError) -> Review in
+            subject.operationID = operation
+            let review = try await review(operation, context)
+            subject.environment = review.environment
             try access.check(.review, in: review.environment, context)
-            guard !review.requester.isSameParty(as: context.caller) else {
+            guard !review.requester.isSameParty(as: context.caller), !context.caller.isShared else {
                 throw ServiceError(
-                    .forbidden, "\(review.requester.actor) asked for \(operation): somebody else has to review it")
+                    .forbidden,
+                    "\(review.requester.actor) asked for \(operation): somebody else has to review it, "
+                        + "with a token of their own")
             }
             let now = audited.ports.now()
             let verdict = Review.Verdict(
@@ -66,17 +76,20 @@ package final class ReviewService: Sendable {
 }
 
 extension BreakGlass {
-    /// What stands in the way now: the window, the limits among `claims` that have no room, and the freezes found
-    /// before. `nil` if nothing does.
-    func passing(
-        _ window: ClosedWindow?, fullOf claims: [LimitClaim], _ audited: AuditedStore, at now: Date
-    ) async throws(ServiceError) -> BreakGlass? {
-        let full = try await audited.read { records in
-            claims.filter { !$0.verdict(uses: records.limitUses(of: $0, at: now), at: now).fits }.map(\.rule)
+    /// What stands in the way of a change there: the window, the limits among `claims` that have no room, and the stored
+    /// freezes. `nil` if nothing does.
+    init?(
+        reason: String, past window: ClosedWindow?, _ claims: [LimitClaim], in environment: EnvironmentName,
+        _ records: any StoreReader, at now: Date
+    ) {
+        let full = claims.filter { !$0.verdict(uses: records.limitUses(of: $0, at: now), at: now).fits }
+        let frozen = records.freezes().filter { freeze in
+            freeze.covers(environment) && freeze.endsAt.map { $0 > now } ?? true
         }
-        let passed = BreakGlass(
-            reason: reason, at: at, windows: window?.rules ?? [], limits: Set(full).sorted(), freezes: freezes)
-        return passed.isEmpty ? nil : passed
+        self.init(
+            reason: reason, at: now, windows: window?.rules ?? [], limits: full.map(\.counter),
+            freezes: frozen.compactMap(\.id))
+        if isEmpty { return nil }
     }
 }
 
@@ -89,7 +102,7 @@ extension Review {
     }
 
     /// The review that a record of an emergency opens; `nil` if the record is not one of this program's.
-    init?(_ entry: Replay.Entry, isShared: Bool) {
+    init?(_ entry: Replay.Entry) {
         let event = entry.event
         guard event.kind == .breakGlass, let operation = entry.operationID, let plan = entry.planID,
             let environment = event.environment.flatMap(EnvironmentName.init),
@@ -98,7 +111,7 @@ extension Review {
         else { return nil }
         self.init(
             operationID: operation, planID: plan, environment: environment, action: action, target: target,
-            requester: Caller(principal: event.principal, label: event.label, isShared: isShared),
+            requester: Caller(principal: event.principal, label: event.label),
             glass: BreakGlass(audited: event.result ?? [:], at: entry.time))
     }
 }

@@ -44,8 +44,8 @@ extension StatePlace {
         let waiting = records.countNotices(NoticeFilter(state: .waiting))
         report.lines.append("notifications: \(records.countNotices(NoticeFilter())), \(waiting) waiting")
         report.lines.append("uses of limits: \(records.countLimitUses())")
-        let open = records.reviews(isOpen: true).count
-        report.lines.append("reviews: \(records.reviews(isOpen: nil).count), \(open) open")
+        let (reviews, open) = (records.reviews(ReviewFilter()).count, records.openReviews().count)
+        report.lines.append("reviews: \(reviews), \(open) open")
         let mark = records.mark
         report.lines.append(mark.map { "audit log: settled to \($0.settled), head \($0.head)" } ?? "audit log: no mark")
         for signed in records.checkpoints() {
@@ -102,7 +102,7 @@ extension StoreRecords {
             look { _ = mark }
             look { _ = checkpoints() }
             look { _ = limitUses() }
-            look { _ = reviews(isOpen: nil) }
+            look { _ = reviews(ReviewFilter()) }
         }
         failure = nil
         return flaws

@@ -131,9 +131,10 @@ package struct StateSchema: Sendable {
     /// What operations passed in emergencies, and what somebody else said to it. `closed_at` is null while nobody has.
     private static let reviews = """
         CREATE TABLE reviews (
-            number INTEGER PRIMARY KEY AUTOINCREMENT, operation TEXT NOT NULL UNIQUE, opened_at INTEGER NOT NULL,
-            closed_at INTEGER, document TEXT NOT NULL
+            number INTEGER PRIMARY KEY AUTOINCREMENT, operation TEXT NOT NULL UNIQUE, environment TEXT NOT NULL,
+            opened_at INTEGER NOT NULL, closed_at INTEGER, document TEXT NOT NULL
         ) STRICT;
+        CREATE INDEX reviews_open ON reviews (opened_at) WHERE closed_at IS NULL;
         """
 }
 

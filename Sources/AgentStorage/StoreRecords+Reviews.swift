@@ -10,13 +10,24 @@ extension StoreRecords {
         reviews("WHERE operation = ?", [Value(operation)]).first
     }
 
-    func reviews(isOpen: Bool?) -> [Review] {
-        reviews(isOpen.map { "WHERE closed_at IS \($0 ? "" : "NOT ")NULL" } ?? "", [])
+    func reviews(_ filter: ReviewFilter) -> [Review] {
+        var (terms, values): ([String], [Value]) = ([], [])
+        if let isOpen = filter.isOpen { terms.append("closed_at IS \(isOpen ? "" : "NOT ")NULL") }
+        if let environments = filter.environments {
+            terms.append("environment IN (\(environments.map { _ in "?" }.joined(separator: ", ")))")
+            values += environments.map { Value($0) }
+        }
+        if let before = filter.before {
+            terms.append("number < (SELECT number FROM reviews WHERE operation = ?)")
+            values.append(Value(before))
+        }
+        let condition = terms.isEmpty ? "" : "WHERE " + terms.joined(separator: " AND ")
+        return reviews(condition, values, limit: filter.limit)
     }
 
-    private func reviews(_ condition: String, _ values: [Value]) -> [Review] {
-        let sql = "SELECT operation, document FROM reviews \(condition) ORDER BY number DESC"
-        return records("reviews", sql, values) { row throws(RowDecodingError) in
+    private func reviews(_ condition: String, _ values: [Value], limit: Int = 1) -> [Review] {
+        let sql = "SELECT operation, document FROM reviews \(condition) ORDER BY number DESC LIMIT ?"
+        return records("reviews", sql, values + [.integer(Int64(max(0, limit)))]) { row throws(RowDecodingError) in
             let review = try Self.document(Review.self, row[1])
             guard row[0] == .text(review.operationID.description) else {
                 throw RowDecodingError(detail: "holds another review")
@@ -27,9 +38,9 @@ extension StoreRecords {
 
     func put(_ review: Review) {
         run(
-            Self.upsert("reviews", ["operation", "opened_at", "closed_at", "document"]),
+            Self.upsert("reviews", ["operation", "environment", "opened_at", "closed_at", "document"]),
             [
-                Value(review.operationID), Value(review.glass.at), Value(review.verdict?.at),
+                Value(review.operationID), Value(review.environment), Value(review.glass.at), Value(review.verdict?.at),
                 Value(review.stored),
             ])
     }
@@ -55,7 +66,7 @@ extension BreakGlass: Stored {
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             reason: try fields.text("reason"), at: try fields.date("at"), windows: try fields.texts("windows"),
-            limits: try fields.texts("limits"),
+            limits: try fields.list("limits"),
             freezes: try fields.get("freezes") { value -> [RecordID]? in
                 guard let texts = StoredFields.texts(value) else { return nil }
                 let freezes = texts.compactMap { RecordID($0, .freeze) }
@@ -94,5 +105,21 @@ extension Review.Verdict: Stored {
         self.init(
             by: try fields.text("by"), at: try fields.date("at"), isJustified: try fields.flag("justified"),
             comment: try fields.text("comment"))
+    }
+}
+
+extension LimitCounter: Stored {
+    var stored: JSON {
+        [
+            "rule": .string(rule), "index": JSON(index), "counted": JSON(counted), "scope": JSON(scope),
+            "key": .string(key),
+        ]
+    }
+
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
+        self.init(
+            rule: try fields.text("rule"), index: try fields.number("index"),
+            counted: try fields.parsed("counted", Counted.init), scope: try fields.parsed("scope", Scope.init),
+            key: try fields.text("key"))
     }
 }

@@ -323,8 +323,11 @@ extension StoreRecords: StoreTransaction {
     func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date) {
         let plans = PlanState.allCases.filter { $0.isEnded && $0 != .unknown }.map(\.rawValue)
         let operations = OperationState.allCases.filter { $0.isEnded && $0 != .unknown }.map(\.rawValue)
-        for (table, states) in [("plans", plans), ("operations", operations)] {
-            let ended = "state IN (\(states.map { "'\($0)'" }.joined(separator: ", ")))"
+        for (table, states, key) in [("plans", plans, "operation"), ("operations", operations, "id")] {
+            // Not what somebody still has to review.
+            let ended =
+                "state IN (\(states.map { "'\($0)'" }.joined(separator: ", "))) AND (\(key) IS NULL OR \(key) NOT IN "
+                + "(SELECT operation FROM reviews WHERE closed_at IS NULL))"
             run("DELETE FROM \(table) WHERE \(ended) AND ended_at < ?", [Value(date)])
             let surplus = "SELECT number FROM \(table) WHERE \(ended) ORDER BY number DESC LIMIT -1 OFFSET ?"
             run("DELETE FROM \(table) WHERE number IN (\(surplus))", [.integer(Int64(max(0, count)))])

@@ -21,7 +21,7 @@ struct AuditFormsTests {
         let forms: [(String, JSON)] = [
             ("request", plan.request.auditForm), ("decision", plan.decision.auditForm), ("plan", plan.auditResult),
             ("plan decision", plan.auditDecision),
-            ("intent", plan.auditIntent), ("cancel", plan.auditCancel), ("expire", plan.auditExpiry),
+            ("intent", plan.auditIntent(taking: [.sample])), ("cancel", plan.auditCancel), ("expire", plan.auditExpiry),
             ("freeze", freeze.auditForm), ("unfreeze", freeze.auditLift), ("read", read.auditForm),
             ("outcome", Self.outcome(of: plan).auditOutcome),
         ]
@@ -52,4 +52,10 @@ struct AuditFormsTests {
             undoLeaves: operation.partial?.undoLeaves ?? [])
         return operation
     }
+}
+
+extension LimitUse {
+    fileprivate static let sample = LimitUse(
+        LimitCounter(rule: "slow", index: 1, counted: .guests, scope: .tag, key: "web"), by: .sample(5, .operation),
+        amount: 2, at: .sample)
 }

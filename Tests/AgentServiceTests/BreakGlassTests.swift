@@ -59,7 +59,7 @@ struct BreakGlassTests {
     }
 
     private func reviews(_ world: TestService, isOpen: Bool? = nil) async throws -> [Review] {
-        try await world.store.read { $0.reviews(isOpen: isOpen) }
+        try await world.store.read { $0.reviews(ReviewFilter(isOpen: isOpen)) }
     }
 
     // MARK: Passing
@@ -72,7 +72,7 @@ struct BreakGlassTests {
         let operation = try await apply(plan, world)
         #expect(operation.state == .succeeded && world.pve.changes.count == 1)
         let glass = try #require(operation.breakGlass)
-        #expect(glass.reason == "the site is down" && glass.windows == ["nights"] && glass.limits == ["none"])
+        #expect(glass.reason == "the site is down" && glass.windows == ["nights"] && glass.limitRules == ["none"])
         #expect(Set(glass.freezes) == Set(freezes.compactMap(\.id)))
         #expect(try await world.store.read { $0.plan(plan.id)?.breakGlass } == glass)
         let review = try #require(try await reviews(world).first)
@@ -92,7 +92,7 @@ struct BreakGlassTests {
         let id = obstacle == "freeze" ? try await freeze(world).id : nil
         let glass = try #require(try await apply(plan, world).breakGlass)
         #expect(glass.windows == (obstacle == "window" ? ["nights"] : []))
-        #expect(glass.limits == (obstacle == "limit" ? ["none"] : []))
+        #expect(glass.limitRules == (obstacle == "limit" ? ["none"] : []))
         #expect(glass.freezes == [id].compactMap { $0 })
     }
 
@@ -111,9 +111,28 @@ struct BreakGlassTests {
         try await apply(try await start(world), world, because: nil)
         let second = try await world.plan(.startVM, "vm/103", as: .by(Self.fire))
         #expect(await code(second, world, because: nil) == .limitReached)
-        #expect(try await apply(second, world).breakGlass?.limits == ["one"])
+        #expect(try await apply(second, world).breakGlass?.limitRules == ["one"])
         let counter = LimitCounter(rule: "one", index: 0, counted: .operations, scope: .all, key: "")
         #expect(try await world.store.read { $0.limitUses(of: counter, since: nil).count } == 2)
+    }
+
+    @Test func `one full limit of a rule passes no other of it`() async throws {
+        let (entered, gate) = (Gate(), Gate())
+        let world = try Self.world(
+            #"{"id": "both", "effect": {"limits": [{"count": "operations", "most": 2, "per": "1h"},"#
+                + #"{"count": "concurrent", "most": 1}]}}"#
+        ) { _ in
+            entered.open()
+            await gate.wait()
+            return .done(.null)
+        }
+        world.pve.put("vm/103", status: "stopped")
+        let plans = [try await start(world), try await world.plan(.startVM, "vm/103", as: .by(Self.fire))]
+        try await apply(plans[0], world, because: nil, wait: .zero)
+        await entered.wait()
+        let passed = try await apply(plans[1], world, wait: .zero).breakGlass?.limits
+        #expect(passed?.map(\.counted) == [.concurrent])
+        gate.open()
     }
 
     // MARK: Not passing
@@ -126,6 +145,7 @@ struct BreakGlassTests {
             let plan = try await start(world, principal)
             #expect(await code(plan, world, by: principal) == .forbidden)
             #expect(world.pve.changes.isEmpty && world.audit.kinds.last == .refuse)
+            #expect(world.audit.events.last?.result?["break_glass"] == "the site is down")
             #expect(try await world.state(of: plan) == .approved)
             #expect(try await reviews(world).isEmpty)
         }
@@ -163,12 +183,6 @@ struct BreakGlassTests {
         let world = try Self.world()
         let dry = try await world.plan(.startVM, "vm/102", dryRun: true, as: .by(Self.fire))
         #expect(await code(dry, world) == .invalidRequest)
-        let refused = await world.refusal { () async throws(ServiceError) in
-            let body: JSONObject = ["environment": "home", "action": "read_vm", "target": "vm/101"]
-            _ = try await world.service.applies.apply(
-                ApplyRequest(request: body, emergency: "now"), .by(Self.fire), wait: nil)
-        }
-        #expect(refused?.code == .invalidRequest)
     }
 
     /// Two operations on one guest: the first holds it, the second broke the glass and waits.
@@ -232,6 +246,11 @@ struct BreakGlassTests {
         let operation = try await apply(try await start(world, double), world, by: double).id
         #expect(await close(.sample(77, .operation), world, by: TestPrincipals.alice) == .notFound)
         #expect(await close(operation, world, by: double) == .forbidden, "nobody reviews what they did")
+        #expect(world.audit.events.last?.operationID == "\(operation)")
+        let nobody = await world.refusal { () async throws(ServiceError) in
+            _ = try await world.service.reviews.close(operation, isJustified: true, comment: "ok", TestService.alice)
+        }
+        #expect(nobody?.code == .forbidden, "who has the shared token, nobody knows")
         #expect(await close(operation, world, by: TestPrincipals.agent) == .forbidden)
         #expect(await close(operation, world, by: TestPrincipals.stranger) == .notFound, "it is not theirs to see")
         #expect(try await reviews(world, isOpen: true).count == 1)
@@ -257,15 +276,17 @@ struct BreakGlassTests {
         #expect(codes.count { $0 == nil } == 1 && codes.count { $0 == .notFound } == 19)
     }
 
-    @Test func `an open review outlives its operation, and a closed one is forgotten like it`() async throws {
+    @Test func `what nobody has reviewed is kept, and forgotten like everything else afterwards`() async throws {
         let world = try Self.world(Self.late)
-        let operation = try await apply(try await start(world), world).id
+        let plan = try await start(world)
+        let operation = try await apply(plan, world).id
         world.clock.move(by: Double(world.limits.retentionSeconds) + 1)
         try await world.service.workflow.prune()
-        #expect(try await world.store.read { $0.operation(operation) } == nil)
-        #expect(try await reviews(world, isOpen: true).map(\.operationID) == [operation])
+        #expect(try await world.store.read { $0.operation(operation)?.breakGlass?.windows } == ["nights"])
+        #expect(try await world.state(of: plan) == .applied)
         #expect(await close(operation, world, by: TestPrincipals.alice) == nil)
         try await world.service.workflow.prune()
+        #expect(try await world.store.read { $0.operation(operation) } == nil)
         #expect(try await reviews(world).count == 1)
         world.clock.move(by: Double(world.limits.retentionSeconds) + 1)
         try await world.service.workflow.prune()
@@ -286,6 +307,9 @@ struct BreakGlassTests {
         #expect(try await reviews(next).first?.glass.windows == ["nights"])
         #expect(try await reviews(next).first?.verdict?.by == before.first?.verdict?.by)
         #expect(world.pve.changes.count == 1)
+        let rebuilt = try await next.store.read { $0.operation(operation) }
+        #expect(rebuilt?.breakGlass?.windows == (isNew ? nil : ["nights"]))
+        if !isNew { #expect(try await next.store.read { $0.plan(plan.id)?.breakGlass } == rebuilt?.breakGlass) }
         if !isClosed { #expect(await close(operation, next, by: TestPrincipals.bob) == nil) }
     }
 

@@ -135,6 +135,27 @@ struct PolicyEffectTests {
         #expect(plan.preview.checks.allSatisfy { $0.id != "limit" })
     }
 
+    @Test(arguments: [true, false])
+    func `a state from before, or a new one, knows from the log what was taken`(isNew: Bool) async throws {
+        let world = try Self.world(
+            #"{"id": "two", "effect": {"limits": [{"count": "operations", "most": 2, "per": "1h", "by": "principal"},"#
+                + #"{"count": "concurrent", "most": 1}]}}"#)
+        for id in 200..<203 { world.pve.put("vm/\(id)", status: "stopped") }
+        let backup = try await world.backup()
+        for id in 200..<202 {
+            try await world.apply(try await world.plan(.startVM, "vm/\(id)", as: Self.agent), as: Self.agent)
+        }
+        let none = TestService.Backup(plans: [], operations: [], freezes: [], mark: nil)
+        let next = try await world.restored(isNew ? none : backup, isMarked: !isNew)
+        let plan = try await next.plan(.startVM, "vm/202", as: Self.agent)
+        let refused = await next.refusal { () async throws(ServiceError) in try await next.apply(plan, as: Self.agent) }
+        #expect(refused?.code == .limitReached && refused?.detail.contains("operations") == true, "\(refused as Any)")
+        // Records have the time of the machine.
+        next.clock.move(by: Date().timeIntervalSince(next.clock.now) + 3601)
+        try await next.apply(try await next.plan(.startVM, "vm/202", as: Self.agent), as: Self.agent)
+        #expect(world.pve.changes.count == 3)
+    }
+
     @Test func `what a limit has no room for, the plan warns of`() async throws {
         let world = try Self.world(
             #"{"id": "none", "effect": {"limits": [{"count": "guests", "most": 0, "per": "1h"}]}}"#)

@@ -57,8 +57,13 @@ package final class MemoryPlanStore: PlanStore {
 
         private var reviewed: [Review] = []
         func review(of operation: RecordID) -> Review? { reviewed.first { $0.operationID == operation } }
-        func reviews(isOpen: Bool?) -> [Review] {
-            reviewed.reversed().filter { review in isOpen.map { $0 == (review.verdict == nil) } ?? true }
+        func reviews(_ filter: ReviewFilter) -> [Review] {
+            let place = filter.before.map { id in reviewed.firstIndex { $0.operationID == id } ?? 0 }
+            let found = reviewed[..<(place ?? reviewed.endIndex)].reversed().filter { review in
+                (filter.isOpen.map { $0 == (review.verdict == nil) } ?? true)
+                    && (filter.environments?.contains(review.environment) ?? true)
+            }
+            return Array(found.prefix(filter.limit))
         }
         func put(_ review: Review) {
             if let index = reviewed.firstIndex(where: { $0.operationID == review.operationID }) {
@@ -141,7 +146,7 @@ package final class MemoryPlanStore: PlanStore {
             tally.plans = Dictionary(grouping: all, by: \.state).mapValues(\.count)
             tally.operations = Dictionary(grouping: operations(OperationFilter()), by: \.state).mapValues(\.count)
             tally.oldestAwaiting = all.last { $0.state == .awaitingApproval }?.createdAt
-            let open = reviews(isOpen: true)
+            let open = reviews(ReviewFilter(isOpen: true))
             tally.openReviews = open.count
             tally.oldestReview = open.map(\.glass.at).min()
             tally.notices = queue.tally
@@ -149,11 +154,16 @@ package final class MemoryPlanStore: PlanStore {
         }
 
         func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date) {
-            let plans = plans(PlanFilter()).filter { $0.state.isEnded && $0.state != .unknown }
+            let open = Set(reviews(ReviewFilter(isOpen: true)).map(\.operationID))
+            let plans = plans(PlanFilter()).filter { plan in
+                plan.state.isEnded && plan.state != .unknown && !(plan.operationID.map(open.contains) ?? false)
+            }
             for id in Self.forgotten(plans.map { ($0.id, $0.endedAt) }, endedBefore: date, keeping: count) {
                 self.plans.remove(id)
             }
-            let operations = operations(OperationFilter(isEnded: true)).filter { $0.state != .unknown }
+            let operations = operations(OperationFilter(isEnded: true)).filter {
+                $0.state != .unknown && !open.contains($0.id)
+            }
             for id in Self.forgotten(operations.map { ($0.id, $0.endedAt) }, endedBefore: date, keeping: count) {
                 self.operations.remove(id)
             }

@@ -7,7 +7,8 @@ extension PlanStoreConformance {
     private static func review(_ number: UInt64, closedAt seconds: Double? = nil) throws -> Review {
         let plan = try plan(number)
         let glass = BreakGlass(
-            reason: "é\"\n", at: .sample.addingTimeInterval(Double(number)), windows: ["a", "b"], limits: ["é"],
+            reason: "é\"\n", at: .sample.addingTimeInterval(Double(number)), windows: ["a", "b"],
+            limits: [LimitCounter(rule: "é", index: 1, counted: .guests, scope: .tag, key: "")],
             freezes: [.sample(7, .freeze), .sample(8, .freeze)])
         return Review(
             operationID: .sample(number, .operation), planID: plan.id, environment: plan.request.environment,
@@ -19,8 +20,13 @@ extension PlanStoreConformance {
             })
     }
 
-    private func reviews(_ isOpen: Bool? = nil) async throws -> [Review] {
-        try await store.read { $0.reviews(isOpen: isOpen) }
+    private func reviews(
+        _ isOpen: Bool? = nil, in environments: Set<EnvironmentName>? = nil, before: RecordID? = nil,
+        limit: Int = .max
+    ) async throws -> [Review] {
+        try await store.read {
+            $0.reviews(ReviewFilter(isOpen: isOpen, environments: environments, before: before, limit: limit))
+        }
     }
 
     func checkReviews() async throws {
@@ -36,6 +42,10 @@ extension PlanStoreConformance {
         try require(try await reviews() == [closed, first], "a closed review keeps its place")
         try require(try await reviews(true) == [first], "open reviews are those without a verdict")
         try require(try await reviews(false) == [closed], "closed reviews are those with one")
+        try require(try await reviews(before: closed.operationID) == [first], "older reviews come before newer ones")
+        try require(try await reviews(limit: 1) == [closed], "a limit takes the newest")
+        try require(try await reviews(in: [first.environment]).count == 2, "reviews are found by their environments")
+        try require(try await reviews(in: []).isEmpty, "no environments have no reviews")
         let tally = try await store.read { $0.tally() }
         try require(tally.openReviews == 1, "open reviews are counted")
         try require(tally.oldestReview == Timestamp(first.glass.at).date, "the oldest open review is found")
@@ -46,9 +56,33 @@ extension PlanStoreConformance {
             }
             try require(try await reviews().count == left, "reviews that were closed before \(seconds) are forgotten")
         }
+        try await checkKept(first)
         try await store.write { $0.put(Review(closing: first)) }
         try await store.write { $0.prune(endedBefore: .distantFuture, keeping: 0, requestsBefore: .distantPast) }
         try require(try await reviews().isEmpty, "closed reviews are forgotten")
+    }
+}
+
+extension PlanStoreConformance {
+    /// Plan and operation of an open review are kept.
+    private func checkKept(_ review: Review) async throws {
+        var plan = try Self.plan(1)
+        plan.claim(by: review.operationID, passing: review.glass)
+        var operation = Operation(id: review.operationID, plan: plan, approvals: [], createdAt: .sample)
+        _ = plan.move(to: .applying, at: .sample)
+        _ = plan.move(to: .applied, at: .sample)
+        _ = operation.move(to: .running, at: .sample)
+        _ = operation.move(to: .succeeded, at: .sample)
+        for (isOpen, left) in [(true, 1), (false, 0)] {
+            try await store.write { [plan, operation] records in
+                records.put(plan)
+                records.put(operation)
+                records.put(isOpen ? review : Review(closing: review))
+                records.prune(endedBefore: .distantFuture, keeping: 0, requestsBefore: .distantPast)
+            }
+            let found = try await store.read { ($0.plans(PlanFilter()).count, $0.operations(OperationFilter()).count) }
+            try require(found == (left, left), "what somebody has to review is kept, and no longer")
+        }
     }
 }
 

@@ -121,6 +121,7 @@ extension Operation {
 
 extension BreakGlass {
     fileprivate static let whole = BreakGlass(
-        reason: "é", at: .sample.addingTimeInterval(3), windows: ["nights"], limits: ["a", "b"],
+        reason: "é", at: .sample.addingTimeInterval(3), windows: ["nights"],
+        limits: [LimitCounter(rule: "a", index: 1, counted: .guests, scope: .tag, key: "é")],
         freezes: [.sample(4, .freeze)])
 }

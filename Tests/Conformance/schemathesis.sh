@@ -48,6 +48,11 @@ include-name = "POST /mcp"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404"]
 checks.negative_data_rejection.expected-statuses = ["202", "400", "401", "403", "404", "405", "406", "409", "415", "422", "428", "429"]
 
+# A plan expires.
+[[operations]]
+include-name = "DELETE /v1/plans/{id}"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409", "410"]
+
 # A plan that was cancelled with DELETE can still be looked at.
 [[operations]]
 include-name = "GET /v1/plans/{id}"

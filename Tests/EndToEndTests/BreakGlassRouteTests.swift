@@ -35,7 +35,7 @@ struct BreakGlassRouteTests {
         try await withAgent(Person.setup(rules: Self.rules)) { agent in
             let plan = try await Person.fire.plan(Self.wish, at: agent)
             expectProblem(try await Self.apply(plan, nil, by: .fire, at: agent), 409, "window_closed")
-            for reason in ["", 7, ["a"]] as [JSON] {
+            for reason in ["", " \n", 7, ["a"]] as [JSON] {
                 expectProblem(try await Self.apply(plan, reason, by: .fire, at: agent), 400, "invalid_request")
             }
             let shown = try await Person.fire.run(
@@ -47,6 +47,7 @@ struct BreakGlassRouteTests {
             let id = try #require(review["operation_id"]?.string)
             #expect(review["requester"] == "fire" && review["break_glass"]?["windows"] == ["nights"])
             #expect(review["verdict"] == nil && review["action"] == "start_vm" && review["plan_id"] == plan["plan_id"])
+            #expect(try await Person.fire.get("/v1/reviews/\(id)", at: agent) == review)
             let operation = try await Person.fire.get("/v1/operations/\(id)?wait=20", at: agent)
             #expect(operation["state"] == "succeeded", "\(operation)")
             #expect(operation["break_glass"] == review["break_glass"])

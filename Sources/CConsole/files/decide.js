@@ -1,6 +1,6 @@
 // The panel beside a plan: approve, reject, apply, cancel.
 import { api } from "./api.js";
-import { counted, field, h, notice, now, plain, reason as quote, say, t, until } from "./dom.js";
+import { counted, field, h, notice, now, plain, reason as quote, say, t, typed, until } from "./dom.js";
 import { approvalText, available, passkeyProblem, signApproval } from "./passkey.js";
 import { awaitsMe, covers, isMe, may, owns, passkeys, state } from "./state.js";
 
@@ -141,25 +141,24 @@ function apply(view) {
   const { plan } = view;
   if (plan.request.dry_run) return h("p", "A dry run: it changes nothing.");
   if (!owns(plan.requester)) return h("p", t(plan.requester), " can apply it until it expires ", until(plan.expires_at), ".");
-  return h("form", { "data-key": "apply", onsubmit: (event) => send(event, view, {}) },
+  return [h("form", { "data-key": "apply", onsubmit: (event) => send(event, view, {}) },
     frozen(plan) && notice("warn", h("p", "Changes are frozen: it cannot be applied now.")),
     h("div", { id: "apply-problem" }), h("div.actions", h("button.approve", "Apply now")),
-    h("p.muted", "Everything is checked again first. If the machine has changed since, nothing is done."),
-    emergency(view));
+    h("p.muted", "Everything is checked again first. If the machine has changed since, nothing is done.")), emergency(view)];
 }
 
-/** For those who may pass what stands in the way. */
 function emergency(view) {
   if (!may("break_glass") || !covers(view.plan.request.environment)) return null;
   const pass = (event) => {
-    const reason = event.target.form.emergency;
-    if (!reason.value.trim()) { reason.setAttribute("aria-invalid", "true"); reason.focus(); return; }
-    send(event, view, { break_glass: reason.value.trim() });
+    event.preventDefault();
+    const reason = typed(event.target.emergency);
+    if (reason) send(event, view, { break_glass: reason });
   };
   return h("details.confirm", h("summary", "In an emergency …"),
-    h("p", "The change passes a closed window, a full limit or a freeze. Somebody else reviews that afterwards."),
-    field("Why this cannot wait", h("input", { name: "emergency", maxlength: 4096, autocomplete: "off" })),
-    h("button.reject", { type: "button", onclick: pass }, "Break the glass"));
+    h("form", { "data-key": "emergency", onsubmit: pass, novalidate: true },
+      h("p", "It passes a closed window, a full limit or a freeze; somebody else reviews that."),
+      field("Why this cannot wait", h("input", { name: "emergency", maxlength: 4096, autocomplete: "off" })),
+      h("button.reject", "Break the glass")));
 }
 
 /** With the one shared token, who applies names the person that approved. */
@@ -174,7 +173,7 @@ function applyDeclared(view) {
 
 async function send(event, view, more) {
   event.preventDefault();
-  const button = event.submitter ?? event.target.closest("button") ?? event.target.querySelector("button");
+  const button = event.submitter ?? event.target.querySelector("button");
   const id = view.plan.plan_id;
   button.disabled = true;
   view.mine = true;

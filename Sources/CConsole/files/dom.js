@@ -190,6 +190,13 @@ export function field(label, control, { hint, error } = {}) {
     error && h("p.error", { id: `${id}-error` }, error));
 }
 
+/** The text of a required control; an empty one is marked. */
+export function typed(control) {
+  const value = control.value.trim();
+  if (!value) { control.setAttribute("aria-invalid", "true"); control.focus(); }
+  return value;
+}
+
 export const select = (props, options, chosen) =>
   h("select", props, options.map(([value, label]) => h("option", { value, selected: value === chosen }, plain(label ?? value))));
 

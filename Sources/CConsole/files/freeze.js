@@ -1,6 +1,6 @@
 // Freezes: what is frozen, setting and lifting one.
 import { api, bus } from "./api.js";
-import { exact, field, h, notice, reason, say, select, t, until } from "./dom.js";
+import { exact, field, h, notice, reason, say, select, t, typed, until } from "./dom.js";
 import { environmentNames } from "./plans.js";
 import { isMe, loadFreezes, may, state } from "./state.js";
 
@@ -42,8 +42,8 @@ function form(view, names) {
   const set = async (event) => {
     event.preventDefault();
     const form = event.target;
-    const reason = form.reason.value.trim();
-    if (!reason) { form.reason.setAttribute("aria-invalid", "true"); form.reason.focus(); return; }
+    const reason = typed(form.reason);
+    if (!reason) return;
     const ttl = Number(form.ttl.value);
     try {
       await api("POST", "/v1/freeze", { reason, ...(form.environment.value && { environment: form.environment.value }),

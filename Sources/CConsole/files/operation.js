@@ -1,6 +1,6 @@
 // One operation: progress, log, outcome.
 import { api, get } from "./api.js";
-import { badge, block, exact, field, h, notice, plain, reason as quote, say, show, t, targetHash, when, words } from "./dom.js";
+import { badge, block, exact, field, h, notice, plain, reason as quote, say, show, t, targetHash, typed, when, words } from "./dom.js";
 import { isOpen, progress } from "./operations.js";
 import { covers, isMe, may, owns, passed } from "./state.js";
 
@@ -16,8 +16,7 @@ export default async function operationPage(page) {
     // What its machine was called when it was asked for.
     view.name ??= await get(`/v1/plans/${view.operation.plan_id}`).then((plan) => plan.preview.observed?.name ?? "", () => "");
     await readLog(id, view);
-    view.review = view.operation.break_glass
-      && (await get("/v1/reviews")).reviews.find((review) => review.operation_id === id);
+    view.review = view.operation.break_glass && await get(`/v1/reviews/${id}`);
     view.draw();
     if (before && before !== view.operation.state) say(`The operation is ${view.operation.state.replace(/_/g, " ")}.`);
   };
@@ -143,8 +142,8 @@ function emergency(view) {
   const mine = review && !verdict && may("review") && covers(operation.environment) && !isMe(operation.requester);
   const submit = async (event) => {
     event.preventDefault();
-    const comment = event.target.comment.value.trim();
-    if (!comment) { event.target.comment.setAttribute("aria-invalid", "true"); event.target.comment.focus(); return; }
+    const comment = typed(event.target.comment);
+    if (!comment) return;
     try {
       await api("POST", `/v1/reviews/${operation.operation_id}`, { verdict: event.submitter.value, comment });
       view.message = () => notice("good", h("p", "You reviewed it."));
@@ -171,8 +170,8 @@ function settle(view) {
   const submit = async (event) => {
     event.preventDefault();
     const outcome = event.submitter.value;
-    const reason = event.target.reason.value.trim();
-    if (!reason) { event.target.reason.focus(); return; }
+    const reason = typed(event.target.reason);
+    if (!reason) return;
     try {
       await api("POST", `/v1/operations/${operation.operation_id}/resolve`, { outcome, reason });
       view.message = () => notice("good", h("p", "You settled the outcome."));

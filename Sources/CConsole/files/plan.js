@@ -4,7 +4,7 @@ import { badge, block, exact, h, notice, now, pairList, plain, reason, risk, say
 import { changeList, isFinal, rowsOf } from "./changes.js";
 import { decisionPanel } from "./decide.js";
 import { noUndo } from "./inbox.js";
-import { awaitsMe, may, owns } from "./state.js";
+import { awaitsMe, may, owns, passed } from "./state.js";
 
 const ends = {
   approved: "It is approved.", rejected: "It was rejected.", cancelled: "It was cancelled.", expired: "It has expired.",
@@ -128,6 +128,7 @@ function asked(plan) {
     plan.requires.clauses && h("ul", plan.requires.clauses.map(({ rule, phrase }) => h("li", "Approvals: ", t(phrase), " (", h("code", t(rule)), ")"))),
     decision.window && h("p", "Change window of ", t(decision.window.rules.join(", ")), ": closed", decision.window.opens_at
       ? [" until ", exact(decision.window.opens_at)] : " for more than 400 days", "."),
+    plan.break_glass && h("p", h("strong", "Emergency: "), "passed ", t(passed(plan.break_glass)), "."),
     asked.apply_at && h("p", "The agent applies it ", decision.window ? "when the window opens" : "once it is approved", "."),
     h("p", "Rules: ", decision.rules.map((rule) => [h("code", t(rule)), " "])));
 }
