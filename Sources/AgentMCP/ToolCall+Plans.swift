@@ -145,7 +145,8 @@ extension ToolCall {
         let concise = [
             "operation_id", "plan_id", "environment", "action", "target", "state", "progress", "code", "message",
             "upid",
-            "queue_position", "created_at", "started_at", "ended_at", "cancel_requested_by", "break_glass", "cause", "left", "undo",
+            "queue_position", "created_at", "started_at", "ended_at", "cancel_requested_by", "break_glass", "cause",
+            "left", "undo",
             "undo_leaves", "moved", "upstream", "data", "log_tail",
         ]
         return Page.fitted(detail == .full ? view : view.only(concise))
@@ -158,7 +159,8 @@ extension ToolCall {
             let preview = view["preview"]?.object ?? [:]
             let decision = view["decision"]?.object ?? [:]
             view = view.only([
-                "plan_id", "state", "plan_hash", "request", "requires", "approvals", "rejection", "operation_id", "break_glass",
+                "plan_id", "state", "plan_hash", "request", "requires", "approvals", "rejection", "operation_id",
+                "break_glass",
                 "expires_at",
             ])
             view["decision"] = .object(
