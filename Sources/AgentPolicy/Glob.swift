@@ -12,20 +12,21 @@ package struct Glob: Sendable, Hashable, CustomStringConvertible {
         }
         description = text
         pattern = Array(text.utf8)
+        isLiteral = !pattern.contains { $0 == Self.star || $0 == Self.mark }
     }
 
     /// Whether it stands for one text only, itself.
-    package var isLiteral: Bool { !pattern.contains { $0 == Self.star || $0 == Self.mark } }
+    package let isLiteral: Bool
 
     package func matches(_ text: some StringProtocol) -> Bool {
-        isLiteral ? text == description : matches(Array(text.utf8))
+        isLiteral ? text == description : matches(String(text).utf8.span)
     }
 
     private static let star = UInt8(ascii: "*")
     private static let mark = UInt8(ascii: "?")
 
     /// Where it goes wrong behind a star, the star takes one character more; earlier stars never need to.
-    private func matches(_ text: [UInt8]) -> Bool {
+    private func matches(_ text: Span<UInt8>) -> Bool {
         var (place, at) = (0, 0)
         var retry: (place: Int, at: Int)?
         while at < text.count {
@@ -48,7 +49,7 @@ package struct Glob: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// The start of the next character.
-    private static func next(_ text: [UInt8], _ at: Int) -> Int {
+    private static func next(_ text: Span<UInt8>, _ at: Int) -> Int {
         var next = at + 1
         while next < text.count, text[next] & 0xC0 == 0x80 { next += 1 }
         return next

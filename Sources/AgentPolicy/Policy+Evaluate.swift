@@ -35,6 +35,7 @@ struct RuleView {
     let subjects: [Subject]
     let facts: [SubjectFacts]
     let variants: [RuleFacts]
+    private let isChange: Bool
 
     init(_ input: PolicyInput, at now: Date) {
         let request = input.request
@@ -42,6 +43,7 @@ struct RuleView {
         let reach = known.subjects.isEmpty ? Reach(request.target) : known
         self.input = input
         self.now = now
+        isChange = request.definition.effect == .change
         assessment = request.assessment(live: reach.liveEscalations)
         subjects = reach.subjects
         facts = subjects.map(SubjectFacts.init)
@@ -79,22 +81,30 @@ struct RuleView {
         return rule.effect == .allow && judged.first != 0 ? [0] + judged : judged
     }
 
-    /// The places of the subjects that the rule matches. A rule that tightens matches where it may hold for one action
-    /// that the request amounts to; one that allows must hold for all of them and for every subject.
-    /// `some` are the only subjects that one that tightens could match; `nil` for all.
+    /// Whether the rule could match a subject, as far as the request alone tells.
+    func couldMatch(_ rule: PolicyRule) -> Bool {
+        guard rule.namesActions || isChange else { return false }
+        return variants.contains { rule.match.holds($0, nil) > .no }
+    }
+
+    /// The places of the subjects that the rule matches, if it ``couldMatch(_:)``. A rule that tightens matches where it
+    /// may hold for one action that the request amounts to; one that allows must hold for all of them and for every
+    /// subject. `some` are the only subjects that one that tightens could match; `nil` for all.
     func matched(by rule: PolicyRule, among some: [Int]? = nil) -> [Int] {
-        guard rule.namesActions || input.request.definition.effect == .change else { return [] }
         if rule.effect == .allow {
             let judged = judged(by: rule)
-            let holds = judged.allSatisfy { subject in
-                variants.allSatisfy { rule.match.holds($0, facts[subject]) == .yes }
-            }
+            let holds = variants.allSatisfy { rule.match.holds($0, on: facts, at: judged).allSatisfy { $0 == .yes } }
             return holds ? judged : []
         }
-        guard variants.contains(where: { rule.match.holds($0, nil) > .no }) else { return [] }
-        return (some ?? Array(subjects.indices)).filter { subject in
-            isJudged(subject, by: rule) && variants.contains { rule.match.holds($0, facts[subject]) > .no }
+        guard rule.isAboutSubjects else { return Array(subjects.indices) }
+        let judged = (some ?? Array(subjects.indices)).filter { isJudged($0, by: rule) }
+        var isMatched = Array(repeating: false, count: judged.count)
+        // Variants differ only in their action.
+        for variant in rule.namesActions ? variants[...] : variants.prefix(1) {
+            let truths = rule.match.holds(variant, on: facts, at: judged)
+            for index in judged.indices where truths[index] > .no { isMatched[index] = true }
         }
+        return zip(judged, isMatched).filter(\.1).map(\.0)
     }
 }
 
@@ -112,8 +122,9 @@ extension Policy {
         for (rule, matched) in matches(in: view) {
             making.apply(rule, at: matched)
             // A rule without conditions on subjects is noted at the target.
+            let name = "rule:\(rule.id)"
             for index in rule.isAboutSubjects ? matched : [0] {
-                making.decision.subjects[index].rules.append("rule:\(rule.id)")
+                making.decision.subjects[index].rules.append(name)
             }
         }
         return making.end()

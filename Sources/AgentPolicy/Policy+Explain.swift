@@ -33,7 +33,7 @@ extension Policy {
 
 extension RuleView {
     fileprivate func explain(_ rule: PolicyRule) -> RuleExplanation {
-        let matched = matched(by: rule)
+        let matched = couldMatch(rule) ? matched(by: rule) : []
         let reasons: [RuleExplanation.Reason] =
             if !matched.isEmpty {
                 whyMatched(rule, matched)

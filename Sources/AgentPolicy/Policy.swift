@@ -66,7 +66,7 @@ package struct Policy: Sendable, Hashable {
 
     /// The rules that match, in their order, each with the places of the subjects that it matches.
     func matches(in view: RuleView) -> [(rule: PolicyRule, subjects: [Int])] {
-        index.candidates(for: view).compactMap { candidate in
+        index.candidates(for: view, where: { view.couldMatch(rules[$0]) }).compactMap { candidate in
             let rule = rules[candidate.rule]
             let matched = view.matched(by: rule, among: candidate.subjects)
             return matched.isEmpty ? nil : (rule, matched)

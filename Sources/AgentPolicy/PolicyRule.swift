@@ -11,6 +11,8 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
     package let reason: String?
     /// Whether it speaks of actions. One that does not covers changes only.
     let namesActions: Bool
+    /// Whether a condition depends on the subjects.
+    let isAboutSubjects: Bool
     /// Whether all its conditions on subjects are on guests and pools: then it judges only these.
     let isAboutGuests: Bool
 
@@ -23,6 +25,7 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         self.effect = effect
         self.reason = reason
         namesActions = match.namesActions
+        isAboutSubjects = match.isAboutSubjects
         isAboutGuests = match.isAboutGuests
     }
 
@@ -31,9 +34,6 @@ package struct PolicyRule: Sendable, Hashable, CustomStringConvertible {
         let phrase = match.phrase
         return "\(id): \(effect)" + (phrase.isEmpty ? "" : " " + phrase)
     }
-
-    /// Whether a condition depends on the subjects.
-    var isAboutSubjects: Bool { match.isAboutSubjects }
 
     /// The rule as a policy file has it, and as part of the hash in the policy's version.
     package var document: JSON {

@@ -32,8 +32,10 @@ struct RuleIndex: Sendable, Hashable {
 
     private var places: [Key: [Int]] = [:]
     private var others: [Int] = []
+    private let count: Int
 
     init(_ rules: [PolicyRule]) {
+        count = rules.count
         for (place, rule) in rules.enumerated() {
             guard let keys = rule.match.keys else {
                 others.append(place)
@@ -44,24 +46,16 @@ struct RuleIndex: Sendable, Hashable {
     }
 
     /// The places of rules that could match, in their order, each with the places of the subjects that it could match;
-    /// `nil` for all of them.
-    func candidates(for view: RuleView) -> [(rule: Int, subjects: [Int]?)] {
-        var found: [Int: [Int]?] = [:]
-        for rule in others { found[rule] = .some(nil) }
-        func take(_ key: Key) { for rule in places[key] ?? [] { found[rule] = .some(nil) } }
+    /// `nil` for all of them. `isPossible` is asked once about each rule that is found, and leaves it out if it is not.
+    func candidates(for view: RuleView, where isPossible: (Int) -> Bool) -> [(rule: Int, subjects: [Int]?)] {
+        var found = Found(count: count)
+        func take(_ key: Key) { for rule in places[key] ?? [] { found.take(rule, where: isPossible) } }
+        for rule in others { found.take(rule, where: isPossible) }
         take(.environment(view.input.environment.name.description))
         take(.principal(view.input.requester.principal))
         for action in view.actions { take(.action(action)) }
         for (index, subject) in view.facts.enumerated() {
-            func take(_ key: Key) {
-                for rule in places[key] ?? [] {
-                    switch found[rule] {
-                    case nil: found[rule] = [index]
-                    case .some(.some(let subjects)) where subjects.last != index: found[rule] = subjects + [index]
-                    case .some: break
-                    }
-                }
-            }
+            func take(_ key: Key) { for rule in places[key] ?? [] { found.take(rule, at: index, where: isPossible) } }
             for name in subject.names { take(.target(name)) }
             for id in subject.ids { take(.id(id.rawValue)) }
             for tag in subject.tags { take(.tag(tag)) }
@@ -69,7 +63,47 @@ struct RuleIndex: Sendable, Hashable {
             for node in subject.nodes { take(.node(node)) }
             for storage in subject.storages { take(.storage(storage)) }
         }
-        return found.sorted { $0.key < $1.key }.map { (rule: $0.key, subjects: $0.value) }
+        return found.candidates
+    }
+
+    /// The rules found so far.
+    private struct Found {
+        private enum State {
+            case new, impossible
+            case everywhere
+            /// The place of its subjects.
+            case some(Int)
+        }
+
+        private var states: [State]
+        private var subjects: [[Int]] = []
+
+        init(count: Int) { states = Array(repeating: .new, count: count) }
+
+        mutating func take(_ rule: Int, where isPossible: (Int) -> Bool) {
+            if case .new = states[rule] { states[rule] = isPossible(rule) ? .everywhere : .impossible }
+        }
+
+        mutating func take(_ rule: Int, at subject: Int, where isPossible: (Int) -> Bool) {
+            switch states[rule] {
+            case .impossible, .everywhere: break
+            case .some(let place): if subjects[place].last != subject { subjects[place].append(subject) }
+            case .new where isPossible(rule):
+                states[rule] = .some(subjects.count)
+                subjects.append([subject])
+            case .new: states[rule] = .impossible
+            }
+        }
+
+        var candidates: [(rule: Int, subjects: [Int]?)] {
+            states.enumerated().compactMap { rule, state in
+                switch state {
+                case .new, .impossible: nil
+                case .everywhere: (rule, nil)
+                case .some(let place): (rule, subjects[place])
+                }
+            }
+        }
     }
 }
 

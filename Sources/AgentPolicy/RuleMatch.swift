@@ -60,7 +60,26 @@ extension RuleMatch {
             .checks, .time:
             return holds(facts)
         case .targets, .ids, .names, .tags, .pools, .nodes, .storages:
-            return subject.map(holds(on:)) ?? .unknown
+            return subject.flatMap { holds(on: [$0], at: [0]).first } ?? .unknown
+        }
+    }
+
+    /// Whether it holds for each of the subjects at these places. Each condition is read once, not once per subject.
+    func holds(_ facts: RuleFacts, on subjects: [SubjectFacts], at places: [Int]) -> [Truth] {
+        switch self {
+        case .all(let parts):
+            return parts.reduce(Array(repeating: .yes, count: places.count)) { truths, part in
+                zip(truths, part.holds(facts, on: subjects, at: places)).map { min($0, $1) }
+            }
+        case .any(let parts):
+            return parts.reduce(Array(repeating: .no, count: places.count)) { truths, part in
+                zip(truths, part.holds(facts, on: subjects, at: places)).map { max($0, $1) }
+            }
+        case .not(let part): return part.holds(facts, on: subjects, at: places).map { !$0 }
+        case .environments, .label, .actions, .risks, .forms, .principals, .roles, .parameter, .guests, .subjects,
+            .checks, .time:
+            return Array(repeating: holds(facts), count: places.count)
+        case .targets, .ids, .names, .tags, .pools, .nodes, .storages: return holds(on: subjects, at: places)
         }
     }
 
@@ -96,20 +115,26 @@ extension RuleMatch {
         return truth
     }
 
-    private func holds(on subject: SubjectFacts) -> Truth {
+    private func holds(on subjects: [SubjectFacts], at places: [Int]) -> [Truth] {
         switch self {
-        case .targets(let patterns): Truth(patterns.contains { subject.names.contains(where: $0.matches) })
-        case .ids(let ranges): Truth(subject.ids.contains { id in ranges.contains { $0.contains(id.rawValue) } })
+        case .targets(let patterns):
+            places.map { place in Truth(patterns.contains { subjects[place].names.contains(where: $0.matches) }) }
+        case .ids(let ranges):
+            places.map { place in
+                Truth(subjects[place].ids.contains { id in ranges.contains { $0.contains(id.rawValue) } })
+            }
         case .names(let names):
-            subject.guestNames.map { own in
-                // Between an old name and a new one it is not known which counts.
-                own.contains(where: names.matches) ? (own.allSatisfy(names.matches) ? .yes : .unknown) : .no
-            } ?? .unknown
-        case .tags(let tags): Truth(subject.tags.contains(where: tags.matches))
-        case .pools(let pools): Truth(subject.pools.contains(where: pools.matches))
-        case .nodes(let nodes): Truth(subject.nodes.contains(where: nodes.matches))
-        case .storages(let storages): Truth(subject.storages.contains(where: storages.matches))
-        default: .unknown
+            places.map { place in
+                subjects[place].guestNames.map { own in
+                    // Between an old name and a new one it is not known which counts.
+                    own.contains(where: names.matches) ? (own.allSatisfy(names.matches) ? .yes : .unknown) : .no
+                } ?? .unknown
+            }
+        case .tags(let tags): places.map { Truth(subjects[$0].tags.contains(where: tags.matches)) }
+        case .pools(let pools): places.map { Truth(subjects[$0].pools.contains(where: pools.matches)) }
+        case .nodes(let nodes): places.map { Truth(subjects[$0].nodes.contains(where: nodes.matches)) }
+        case .storages(let storages): places.map { Truth(subjects[$0].storages.contains(where: storages.matches)) }
+        default: places.map { _ in .unknown }
         }
     }
 }

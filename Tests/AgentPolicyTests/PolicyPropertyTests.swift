@@ -1,9 +1,10 @@
 import AgentModel
-import AgentPolicy
 import AgentTestSupport
 import FoundationEssentials
 import StrictJSON
 import Testing
+
+@testable import AgentPolicy
 
 /// What holds of every policy, tried with many that a seed makes.
 struct PolicyPropertyTests {
@@ -121,6 +122,59 @@ struct PolicyPropertyTests {
             let all = policy.evaluate(more, at: .sample)
             more.reach = Reach(subjects: Array(subjects.prefix(2)))
             #expect(!Self.isMilder(all, than: policy.evaluate(more, at: .sample)), "\(rules) \(subjects)")
+        }
+    }
+
+    /// The places of the subjects that the rule matches: the definition, one condition and one subject at a time.
+    private static func plainly(_ rule: PolicyRule, _ view: RuleView) -> [Int] {
+        guard rule.match.namesActions || view.input.request.definition.effect == .change else { return [] }
+        let places = view.facts.indices.filter { place in
+            !rule.match.isAboutGuests || view.facts[place].isGuest || !view.facts[place].pools.isEmpty
+        }
+        func truths(_ place: Int) -> [Truth] { view.variants.map { rule.match.holds($0, view.facts[place]) } }
+        guard rule.effect == .allow else { return places.filter { truths($0).contains { $0 > .no } } }
+        let all = Set(places).union([0]).sorted()
+        return all.allSatisfy { truths($0).allSatisfy { $0 == .yes } } ? all : []
+    }
+
+    /// A condition by which a rule can be found, or any.
+    private static func narrowCondition(_ dice: inout Dice, mayCount: Bool) -> String {
+        switch dice.roll(6) {
+        case 0: #"{"targets": ["\#(dice.pick(["vm/101", "vm/1*", "node/pve1", "pool/p", "storage/ceph"]))"]}"#
+        case 1: #"{"vmids": [\#(100 + dice.roll(20)), \#(100 + dice.roll(20))]}"#
+        case 2: #"{"tags": ["a", "c"], "environments": ["\#(dice.pick(["home", "lab"]))"]}"#
+        case 3: #"{"any": [{"pools": ["p"]}, {"storages": ["ceph"]}, {"names": ["db-*"]}], "actions": ["stop_*"]}"#
+        default: condition(&dice, mayCount: mayCount)
+        }
+    }
+
+    @Test(arguments: 0..<40)
+    func `rules that are found match as rules tried one by one do`(seed: Int) throws {
+        var dice = Dice(state: UInt64(seed) &+ 3000)
+        for _ in 0..<10 {
+            let rules = (0..<30).map { number in
+                let effect = dice.pick([#""deny""#, #"{"raise_risk": "high"}"#, #"{"allow": {"override_base": true}}"#])
+                let match = Self.narrowCondition(&dice, mayCount: !effect.contains("allow"))
+                return #"{"id": "r\#(number)", "match": \#(match), "effect": \#(effect)}"#
+            }
+            let policy = try Policy(text: "{\"rules\": [\(rules.joined(separator: ","))]}")
+            var input = try Self.input((0..<dice.roll(9)).map { Self.subject($0, &dice) }, &dice)
+            if dice.roll(3) == 0 {
+                let other = dice.pick([("bulk_shutdown", "node/pve1"), ("read_vm", "vm/101")])
+                input.request = try .sample(try #require(Action(rawValue: other.0)), other.1)
+            }
+            let view = RuleView(input, at: .sample)
+            let plain = policy.rules.map { Self.plainly($0, view) }
+            let found = policy.matches(in: view)
+            #expect(found.map(\.rule.id) == zip(policy.rules, plain).filter { !$1.isEmpty }.map(\.0.id), "\(rules)")
+            #expect(found.map(\.subjects) == plain.filter { !$0.isEmpty }, "\(rules)")
+            let decision = policy.evaluate(input, at: .sample)
+            for (place, subject) in decision.subjects.enumerated() {
+                let names = zip(policy.rules, plain).filter { rule, places in
+                    rule.isAboutSubjects ? places.contains(place) : place == 0 && !places.isEmpty
+                }
+                #expect(subject.rules == names.map { "rule:\($0.0.id)" }, "\(rules)")
+            }
         }
     }
 }
