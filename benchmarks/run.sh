@@ -1,6 +1,6 @@
 #!/bin/bash
 # What `make bench` runs: the agent in release build beside a plain C server that answers the same bytes, in pairs, and
-# what the agent needs in memory and to start. Everything stays on loopback.
+# what the agent needs in memory, to start and to decide. Everything stays on loopback.
 #
 #   ROUNDS=3 SECONDS_EACH=4 benchmarks/run.sh
 set -euo pipefail
@@ -117,6 +117,7 @@ read -ra microhttpd < <(pkg-config --cflags --libs libmicrohttpd)
 gcc -O2 -Wall -o "$out/plain" benchmarks/plain.c "${microhttpd[@]}"
 gcc -O2 -Wall -o "$out/start" benchmarks/start.c
 gcc -O2 -Wall -o "$out/listen" benchmarks/listen.c
+PROXMOX_AGENT_PACKAGE=benchmarks swift build -c release --static-swift-stdlib --quiet --product policy
 
 spawn "$out/simulators.log" "$agent" simulate --listen "127.0.0.1:$((base + 1))" --name small --guests 1000
 spawn "$out/simulators.log" "$agent" simulate --listen "127.0.0.1:$((base + 2))" --name large --guests 10000
@@ -142,11 +143,12 @@ configuration tls $((base + 5)) true "\"tls\": {\"cert_file\": \"$out/cert.pem\"
     echo
 } | tee "$out/table.md"
 
-# Start-up first: nothing else is busy, and the audit log is new.
+# Start-up and decisions first: nothing else is busy, and the audit log is new.
 times=()
 for ((i = 0; i < starts; i++)); do
     times+=("$("$out/start" $((base + 4)) "$agent" --config "$out/start.json" 2>>"$out/start.log")")
 done
+.build/release/policy >"$out/policy.txt"
 
 # The access log is written as always, to where it costs nothing but the writing.
 spawn /dev/null "$agent" --config "$out/shared.json"
@@ -211,7 +213,7 @@ mapfile -t delays < <(printf '%s\n' "${heard[@]:1}" | cut -d' ' -f1)
 
 {
     echo
-    cat "$out/mcp.txt"
+    cat "$out/mcp.txt" "$out/policy.txt"
     echo "One event to $streams streams: the last has it $(median "${delays[@]}") ms after the request that causes it was sent (median of" \
         "${#delays[@]}; worst $(printf '%s\n' "${delays[@]}" | sort -g | tail -1)). A stream costs ${heard[0]} kB."
     echo "First answer after start: $(median "${times[@]}") ms (median of $starts; best $(printf '%s\n' "${times[@]}" | sort -g | head -1))."
