@@ -32,15 +32,22 @@ extension Handlers {
 
     /// What is wrong although the agent works. Only who may reload the configuration is told what is wrong in it.
     func warnings(_ exchange: APIExchange) -> JSON? {
-        guard let failure = service.reloads.failure else { return nil }
-        let isTold = exchange.isAuthenticated && exchange.context.principal.mayEverywhere(.reload)
-        let what = "the configuration was not taken over at \(failure.at.rfc3339); an earlier one is in force"
-        return [
-            [
-                "code": .string(ErrorCode.policyInvalid.rawValue),
-                "detail": exchange.isAuthenticated ? .string(what) : nil,
-                "errors": isTold ? JSON(failure.lines) : nil,
-            ]
-        ]
+        var warnings: [JSON] = []
+        if let failure = service.reloads.failure {
+            let isTold = exchange.isAuthenticated && exchange.context.principal.mayEverywhere(.reload)
+            let what = "the configuration was not taken over at \(failure.at.rfc3339); an earlier one is in force"
+            warnings.append(
+                [
+                    "code": .string(ErrorCode.policyInvalid.rawValue),
+                    "detail": exchange.isAuthenticated ? .string(what) : nil,
+                    "errors": isTold ? JSON(failure.lines) : nil,
+                ])
+        }
+        if let reason = service.checkpoints.figures.withheld {
+            let what = "no checkpoint of the audit log is signed: \(reason.phrase)"
+            warnings.append(
+                ["code": "checkpoint_withheld", "detail": exchange.isAuthenticated ? .string(what) : nil])
+        }
+        return warnings.isEmpty ? nil : .array(warnings)
     }
 }

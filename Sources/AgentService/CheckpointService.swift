@@ -19,6 +19,16 @@ package final class CheckpointService: Sendable {
         case behind
         /// The state cannot store it.
         case unstored
+
+        /// In words.
+        package var phrase: String {
+            switch self {
+            case .incomplete: "files of older records are gone, so that its tree is not known"
+            case .contradiction: "the log is not the one of an earlier checkpoint"
+            case .behind: "the log is shorter than an earlier checkpoint"
+            case .unstored: "the state cannot store it"
+            }
+        }
     }
 
     struct OfWitness: Sendable {

@@ -16,6 +16,18 @@ extension AgentConfig {
         let destination: Destination
         let server: Server
         let trust: ServerTrust
+
+        /// For people. Of the address it has the host alone, since the rest may be the secret.
+        var line: String {
+            let host =
+                switch server {
+                case .http(let origin): origin.description
+                case .mail(let server, _, _): server.description
+                }
+            let places = subscription.environments.map { $0.map(\.description).sorted().joined(separator: ", ") }
+            let topics = subscription.topics.map(\.description).sorted().joined(separator: ", ")
+            return "notifications \(subscription.target): to \(host), \(topics) in \(places ?? "all environments")"
+        }
     }
 }
 

@@ -13,7 +13,7 @@ struct CheckCommand: AsyncParsableCommand {
         abstract: "Check a configuration and every environment in it, and report what to fix.",
         discussion: """
             Reads the configuration as serve does, then asks each environment for its version and for what its token \
-            may do. Lists principals and rules as they were understood. Changes nothing and writes no audit record. Exits with 1 when something has to be mended.
+            may do. Lists principals, rules and destinations of notifications as they were understood. Changes nothing and writes no audit record. Exits with 1 when something has to be mended.
             """)
 
     @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"), completion: .file())
@@ -32,7 +32,7 @@ struct CheckCommand: AsyncParsableCommand {
         let warnings = settings.warnings()
         // A warning about the certificate repeats the whole line.
         let certificate = settings.tlsLine.flatMap { line in warnings.contains { $0.hasPrefix(line) } ? nil : line }
-        for line in settings.callerLines + [certificate].compactMap(\.self) + warnings {
+        for line in settings.callerLines + settings.notify.map(\.line) + [certificate].compactMap(\.self) + warnings {
             print(quoted(line))
         }
         do throws(StartError) {

@@ -215,6 +215,8 @@ struct CheckpointTests {
         _ = try await Self.until("a checkpoint that is withheld") {
             try await metrics().contains(#"proxmox_agent_audit_checkpoint_withheld{reason="behind"} 1"#) ? true : nil
         }
+        let warnings = try await agent.get("/readyz")["warnings"]?.array?.compactMap { $0["code"]?.string }
+        #expect(warnings == ["checkpoint_withheld"])
         let shown = try SignedNote(parsing: Array(try await agent.get("/v1/audit/checkpoint").text.utf8))
         #expect(try Checkpoint(shown).head == lost)
         _ = try await agent.planID(.start)

@@ -52,6 +52,10 @@ struct NotifyConfigTests {
         let targets = ["phone", "chat"].map { #"{"id":"\#($0)","kind":"slack","url_env":"HOOK"}"# }
         let config = try AgentConfigTests.config(Self.document(targets[0], targets[1]), Self.variables)
         #expect(config.notifyNames == "phone, chat")
+        let topics = NoticeSubscription.Topic.standard.map(\.description).sorted().joined(separator: ", ")
+        #expect(
+            config.notify.map(\.line).first
+                == "notifications phone: to https://hooks.example:443, \(topics) in all environments")
         #expect(try AgentConfigTests.config(Self.document(), Self.variables).notifyNames == "nobody")
     }
 
