@@ -42,11 +42,17 @@ let wrappers: [Target] = [
     .target(
         name: "CurlHTTP", dependencies: ["CCurl", "HTTPMessage", "SystemThread", httpTypes], swiftSettings: wrapper),
     .target(name: "SQLite", dependencies: ["CSQLite"], swiftSettings: wrapper),
+    // Without pkgConfig, which would link libpq: it is loaded when a state needs it.
+    .systemLibrary(name: "CPostgreSQL", path: "Modules/CPostgreSQL", providers: [.apt(["libpq-dev"])]),
+    .target(name: "PostgreSQL", dependencies: ["CPostgreSQL"], swiftSettings: wrapper),
     .systemLibrary(name: "CZlib", path: "Modules/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "Gzip", dependencies: ["CZlib"], swiftSettings: wrapper),
     .target(
         name: "WireTestSupport", dependencies: ["HTTPMessage", "MicroHTTPD", httpTypes],
         path: "Tests/WireTestSupport", swiftSettings: strict),
+    .target(
+        name: "PostgreSQLTestSupport", dependencies: ["SystemThread"], path: "Tests/PostgreSQLTestSupport",
+        swiftSettings: strict),
     .testTarget(
         name: "HTTPMessageTests", dependencies: ["HTTPMessage", httpTypes], swiftSettings: strict),
     .testTarget(
@@ -57,6 +63,8 @@ let wrappers: [Target] = [
         dependencies: ["CurlHTTP", "MicroHTTPD", "HTTPMessage", "WireTestSupport", httpTypes],
         swiftSettings: strict),
     .testTarget(name: "SQLiteTests", dependencies: ["SQLite"], swiftSettings: strict),
+    .testTarget(
+        name: "PostgreSQLTests", dependencies: ["PostgreSQL", "PostgreSQLTestSupport"], swiftSettings: strict),
     .testTarget(name: "GzipTests", dependencies: ["CZlib", "Gzip"], swiftSettings: wrapper),
 ]
 
