@@ -48,14 +48,16 @@ final class AuditedStore: Sendable {
     func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(ServiceError) -> Value {
+        do throws(StoreError) { return try await store(body) } catch { throw Self.unavailable(error) }
+    }
+
+    private func store<Value: Sendable>(
+        _ body: @escaping @Sendable (any StoreTransaction) -> Value
+    ) async throws(StoreError) -> Value {
         let mark = watermark.mark(ports.audit.end)
-        do throws(StoreError) {
-            return try await ports.store.write { records in
-                records.put(mark)
-                return body(records)
-            }
-        } catch {
-            throw Self.unavailable(error)
+        return try await ports.store.write { records in
+            records.put(mark)
+            return body(records)
         }
     }
 
@@ -67,7 +69,7 @@ final class AuditedStore: Sendable {
     ///
     /// Returns `nil` if `body` does, which means there is nothing to do any more, or if `recorded` returns false.
     /// `recorded` is called between the two. If the transition is not stored, a `void` record says so; if that cannot
-    /// be written either, ``voidOrphans()`` writes it later.
+    /// be written either, ``voidOrphans()`` writes it later. If nobody knows whether it is stored, the next start looks.
     func commit<Value: Sendable>(
         _ event: AuditEvent, recorded: () -> Bool = { true },
         _ body: @escaping @Sendable (any StoreTransaction) -> Value?
@@ -80,14 +82,16 @@ final class AuditedStore: Sendable {
             throw Self.unavailable(error)
         }
         let failure: ServiceError?
-        do throws(ServiceError) {
-            if recorded(), let value = try await write(body) {
+        do throws(StoreError) {
+            if recorded(), let value = try await store(body) {
                 watermark.close(ticket)
                 return value
             }
             failure = nil
         } catch {
-            failure = error
+            failure = Self.unavailable(error)
+            // The record stays open, so that the next start looks whether its transition is stored.
+            if error.mayBeStored { throw Self.unavailable(error) }
         }
         do throws(ServiceError) {
             try await record(AuditEvent(voiding: event, head.seq, atOnce: true))

@@ -6,8 +6,14 @@ package import TransparencyLog
 /// Why an access to the store failed.
 package struct StoreError: Error, Sendable, Hashable {
     package let detail: String
+    /// Whether what was to be stored may be stored all the same: the database went away, and the store closed before
+    /// it could look.
+    package let mayBeStored: Bool
 
-    package init(_ detail: String) { self.detail = detail }
+    package init(_ detail: String, mayBeStored: Bool = false) {
+        self.detail = detail
+        self.mayBeStored = mayBeStored
+    }
 }
 
 /// Which plans to list, newest first. A plan must meet all conditions that are given.

@@ -40,8 +40,9 @@ package final class SQLiteStore: PlanStore {
         signal(SIGXFSZ, SIG_IGN)
         let file = try StateFile(path: path, schema: schema)
         let (place, key) = (file.place, file.key)
-        let writing = StoreWriting(file, committed)
-        let reading = StoreReading(StoreRecords(try place.open(isReadOnly: true), key, place))
+        let writing = StoreWriting(
+            StoreRecords(SQLiteState(file.database, place, isReader: false), key), keeping: file, committed)
+        let reading = StoreReading(StoreRecords(SQLiteState(try place.open(isReadOnly: true), place), key))
         self.key = key
         installation = file.installation
         self.place = place

@@ -34,7 +34,7 @@ extension StatePlace {
                 report.lines.append("\(name): \(try database.value("SELECT count(*) FROM \(table)")?.integer ?? 0)")
             }
         }
-        let records = StoreRecords(database, key, self)
+        let records = StoreRecords(SQLiteState(database, self), key)
         let isCurrent = version == StateSchema.current.version
         report.flaws += records.flaws(isCurrent: isCurrent)
         guard isCurrent else {

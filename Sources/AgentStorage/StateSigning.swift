@@ -22,7 +22,7 @@ extension StatePlace {
         let id = try naming { () throws(SQLiteError) in
             try database.value("SELECT value FROM meta WHERE name = 'installation'")?.text ?? ""
         }
-        let records = StoreRecords(database, key, self)
+        let records = StoreRecords(SQLiteState(database, self), key)
         let checkpoints = records.checkpoints()
         if let failure = records.failure { throw failure }
         return InspectedSigning(key: key, installation: id, checkpoints: checkpoints)

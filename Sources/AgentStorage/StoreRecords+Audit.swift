@@ -47,17 +47,17 @@ extension StoreRecords {
     }
 
     func put(_ mark: AuditMark) {
-        run(
-            "INSERT OR REPLACE INTO audit_mark (one, seq, hash, settled, copy, tree) VALUES (1, ?, ?, ?, ?, ?)",
+        upsert(
+            "audit_mark", ["one", "seq", "hash", "settled", "copy", "tree"],
             [
-                .integer(Int64(bitPattern: mark.head.seq)), .text(mark.head.hash),
+                .integer(1), .integer(Int64(bitPattern: mark.head.seq)), .text(mark.head.hash),
                 .integer(Int64(bitPattern: mark.settled)), Value(mark.isOfCopy), Value(mark.tree?.bytes),
             ])
     }
 
     func put(_ checkpoint: SignedCheckpoint) {
-        run(
-            "INSERT OR REPLACE INTO checkpoints (origin, size, root, tree, signed_at, note) VALUES (?, ?, ?, ?, ?, ?)",
+        upsert(
+            "checkpoints", ["origin", "size", "root", "tree", "signed_at", "note"],
             [
                 .text(checkpoint.origin), .integer(Int64(bitPattern: checkpoint.head.size)),
                 .blob(checkpoint.head.root.bytes), Value(checkpoint.tree?.bytes), Value(checkpoint.signedAt),

@@ -51,9 +51,8 @@ extension StoreRecords {
     // MARK: Writing
 
     func put(_ use: LimitUse) {
-        run(
-            "INSERT OR REPLACE INTO limit_uses (operation, rule, number, counted, scope, key, amount, at) "
-                + "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        upsert(
+            "limit_uses", ["operation", "rule", "number", "counted", "scope", "key", "amount", "at"], key: 6,
             [Value(use.operation)] + Self.values(use.counter) + [.integer(use.amount), Value(use.at)])
     }
 

@@ -52,8 +52,9 @@ extension StoreRecords {
         run(
             """
             SELECT number FROM notices WHERE target = ? AND state = 'waiting'
-            ORDER BY CASE WHEN attempts > 0 AND refusals = 0 THEN 0 ELSE max(next_at, ?) END, number LIMIT 1
-            """, [.text(target), Value(now)]
+            ORDER BY CASE WHEN attempts > 0 AND refusals = 0 THEN 0 WHEN next_at > ? THEN next_at ELSE ? END, number
+            LIMIT 1
+            """, [.text(target), Value(now), Value(now)]
         ) { number = $0.first }
         guard failure == nil, let number else { return nil }
         return notices(where: SQLCondition("number = ?", number), "ASC", limit: 1).first
@@ -116,7 +117,7 @@ extension StoreRecords {
     func removeUntold(like notice: QueuedNotice) {
         run(
             """
-            DELETE FROM notices WHERE target = ? AND state = 'waiting' AND attempts = 0 AND environment IS ?
+            DELETE FROM notices WHERE target = ? AND state = 'waiting' AND attempts = 0 AND environment IS NOT DISTINCT FROM ?
                 AND id <> ? AND substr(key, instr(key, ':')) = ?
             """,
             [
@@ -127,7 +128,7 @@ extension StoreRecords {
 
     func putNoticePosition(_ seq: UInt64?) {
         guard let seq else { return run("DELETE FROM notice_position") }
-        run("INSERT OR REPLACE INTO notice_position (one, seq) VALUES (1, ?)", [.integer(Int64(bitPattern: seq))])
+        upsert("notice_position", ["one", "seq"], [.integer(1), .integer(Int64(bitPattern: seq))])
     }
 
     func giveUpNotices(except targets: Set<String>, _ why: String, at now: Date) {
@@ -149,7 +150,7 @@ extension StoreRecords {
                 DELETE FROM notices WHERE number IN (
                     SELECT number FROM (
                         SELECT number, row_number() OVER (PARTITION BY target ORDER BY number DESC) AS place
-                        FROM notices WHERE state = '\(state)')
+                        FROM notices WHERE state = '\(state)') AS ranked
                     WHERE place > ?)
                 """, [.integer(Int64(max(0, count)))])
         }

@@ -37,8 +37,8 @@ extension StoreRecords {
     }
 
     func put(_ review: Review) {
-        run(
-            Self.upsert("reviews", ["operation", "environment", "opened_at", "closed_at", "document"]),
+        upsert(
+            "reviews", ["operation", "environment", "opened_at", "closed_at", "document"],
             [
                 Value(review.operationID), Value(review.environment), Value(review.glass.at), Value(review.verdict?.at),
                 Value(review.stored),

@@ -9,24 +9,20 @@ import StrictJSON
 ///
 /// Bodies do not throw. The first error is kept in ``failure``; after it, nothing is written and nothing is found.
 final class StoreRecords {
-    private let database: Database
+    let database: any StateDatabase
     private let key: InstallationKey
-    private let path: String
     /// Cleared before each body by the code that runs it.
     var failure: StoreError?
 
-    init(_ database: Database, _ key: InstallationKey, _ place: StatePlace) {
+    init(_ database: any StateDatabase, _ key: InstallationKey) {
         self.database = database
         self.key = key
-        path = place.database
     }
-
-    var isInTransaction: Bool { database.isInTransaction }
 
     /// Runs one statement, unless an earlier one failed.
     func run(_ sql: String, _ values: [Value] = [], _ take: ([Value]) -> Void = { _ in }) {
         guard failure == nil else { return }
-        do throws(SQLiteError) { try database.run(sql, values, take) } catch { failure = StoreError(error, in: path) }
+        do throws(StoreError) { try database.run(sql, values, take) } catch { failure = error }
     }
 
     /// Applies `read` to each row; empty after a failure. The first column identifies the row in errors.
@@ -53,7 +49,7 @@ final class StoreRecords {
             SELECT id, summary, CASE WHEN summary IS NULL THEN document END FROM \(table) \(condition.newestFirst)
             """
         guard failure == nil else { return page }
-        do throws(SQLiteError) {
+        do throws(StoreError) {
             try database.scan(sql, condition.limited(limit)) { row in
                 do throws(RowDecodingError) {
                     let size = (row[1].text ?? row[2].text ?? "").utf8.count
@@ -64,7 +60,7 @@ final class StoreRecords {
                 }
             }
         } catch {
-            failure = StoreError(error, in: path)
+            failure = error
         }
         return failure == nil ? page : StoredPage()
     }
@@ -127,12 +123,16 @@ extension StoreRecords {
         ]
     }
 
-    /// Adds a row, or updates the one with the same first column, which keeps its position.
-    static func upsert(_ table: String, _ columns: [String]) -> String {
+    /// Adds a row, or updates the one with the same first columns, which keeps its position.
+    func upsert(_ table: String, _ columns: [String], key count: Int = 1, _ values: [Value]) {
+        run(Self.upsert(table, columns, key: count), values)
+    }
+
+    private static func upsert(_ table: String, _ columns: [String], key count: Int) -> String {
         let marks = columns.map { _ in "?" }.joined(separator: ", ")
-        let changes = columns.dropFirst().map { "\($0) = excluded.\($0)" }.joined(separator: ", ")
+        let changes = columns.dropFirst(count).map { "\($0) = excluded.\($0)" }.joined(separator: ", ")
         return "INSERT INTO \(table) (\(columns.joined(separator: ", "))) VALUES (\(marks)) "
-            + "ON CONFLICT (\(columns[0])) DO UPDATE SET \(changes)"
+            + "ON CONFLICT (\(columns.prefix(count).joined(separator: ", "))) DO UPDATE SET \(changes)"
     }
 
     /// Fails if the columns of a row do not match its record.
@@ -153,7 +153,7 @@ extension StoreRecords {
     /// Notes as the failure that a row cannot be used.
     func fail(_ table: String, _ row: String?, _ what: String) {
         failure = StoreError(
-            "state \(path): \(table) \(row ?? "?") cannot be read: \(what); restore a backup, or run a version that "
+            "state \(database.name): \(table) \(row ?? "?") cannot be read: \(what); restore a backup, or run a version that "
                 + "can read it")
     }
 }
@@ -267,14 +267,14 @@ extension StoreRecords: StoreTransaction {
                 Value(plan.stored), Value(PlanSecrets(of: plan).sealed(with: key, for: plan)),
                 Value(PlanSummary(plan).stored),
             ]
-        run(Self.upsert("plans", Self.planColumns + ["document", "sealed", "summary"]), values)
+        upsert("plans", Self.planColumns + ["document", "sealed", "summary"], values)
     }
 
     func remove(_ filter: PlanFilter, keeping count: Int) {
         let condition = SQLCondition(filter)
         run(
             "DELETE FROM plans WHERE number IN (SELECT number FROM plans \(condition.sql) "
-                + "ORDER BY number DESC LIMIT -1 OFFSET ?)",
+                + "ORDER BY number DESC LIMIT \(Int32.max) OFFSET ?)",
             condition.values + [.integer(Int64(max(0, count)))])
     }
 
@@ -286,12 +286,16 @@ extension StoreRecords: StoreTransaction {
             Self.columns(of: operation) + [
                 Value(operation.stored), isLarge ? Value(operation.outline.stored) : .null,
             ]
-        run(Self.upsert("operations", Self.operationColumns + ["document", "summary"]), values)
+        upsert("operations", Self.operationColumns + ["document", "summary"], values)
     }
 
     func put(_ request: IdempotentRequest) {
-        run(
-            "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        upsert(
+            "requests",
+            [
+                "principal", "route", "key", "payload_hash", "record", "environment", "created_at", "status", "body",
+                "location",
+            ], key: 3,
             [
                 .text(request.key.principal), .text(request.key.route), .text(request.key.key),
                 .text(request.payloadHash), Value(request.record), .text(request.environment.description),
@@ -301,8 +305,8 @@ extension StoreRecords: StoreTransaction {
     }
 
     func put(_ freeze: Freeze) {
-        run(
-            "INSERT OR REPLACE INTO freezes VALUES (?, ?, ?, ?, ?, ?, ?)",
+        upsert(
+            "freezes", ["environment", "party", "id", "reason", "set_by", "set_at", "ends_at"], key: 2,
             [
                 .text(freeze.environment?.description ?? ""), .text(freeze.party),
                 .text(freeze.id?.description ?? ""), .text(freeze.reason), .text(freeze.by), Value(freeze.setAt),
@@ -317,7 +321,7 @@ extension StoreRecords: StoreTransaction {
     }
 
     func put(_ count: SignatureCount) {
-        run("INSERT OR REPLACE INTO passkeys VALUES (?, ?)", [.text(count.key), .integer(Int64(count.number))])
+        upsert("passkeys", ["key", "count"], [.text(count.key), .integer(Int64(count.number))])
     }
 
     func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date) {
@@ -329,7 +333,7 @@ extension StoreRecords: StoreTransaction {
                 "state IN (\(states.map { "'\($0)'" }.joined(separator: ", "))) AND (\(key) IS NULL OR \(key) NOT IN "
                 + "(SELECT operation FROM reviews WHERE closed_at IS NULL))"
             run("DELETE FROM \(table) WHERE \(ended) AND ended_at < ?", [Value(date)])
-            let surplus = "SELECT number FROM \(table) WHERE \(ended) ORDER BY number DESC LIMIT -1 OFFSET ?"
+            let surplus = "SELECT number FROM \(table) WHERE \(ended) ORDER BY number DESC LIMIT \(Int32.max) OFFSET ?"
             run("DELETE FROM \(table) WHERE number IN (\(surplus))", [.integer(Int64(max(0, count)))])
         }
         run("DELETE FROM requests WHERE created_at < ?", [Value(requestsBefore)])

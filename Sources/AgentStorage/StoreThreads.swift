@@ -6,29 +6,37 @@ internal import Synchronization
 extension StoreRecords {
     /// Runs one statement without values, despite an earlier failure. Returns its error, if any.
     fileprivate func attempt(_ sql: String) -> StoreError? {
+        attempt { () throws(StoreError) in try database.run(sql) }
+    }
+
+    fileprivate func begin() -> StoreError? { attempt { () throws(StoreError) in try database.begin() } }
+    fileprivate func commit() -> StoreError? { attempt { () throws(StoreError) in try database.commit() } }
+
+    private func attempt(_ work: () throws(StoreError) -> Void) -> StoreError? {
         failure = nil
-        run(sql)
+        do throws(StoreError) { try work() } catch { failure = error }
         return failure
     }
 }
 
 /// Writes: each batch is one transaction, each body a savepoint. Used on one thread.
 final class StoreWriting {
-    private var file: StateFile?
     private var records: StoreRecords?
+    private var owner: AnyObject?
     private let committed: (Duration) -> Void
 
-    init(_ file: StateFile, _ committed: @escaping (Duration) -> Void) {
-        self.file = file
+    /// Keeps `owner` until it is closed: what keeps other agents from the state.
+    init(_ records: StoreRecords, keeping owner: AnyObject, _ committed: @escaping (Duration) -> Void) {
+        self.records = records
+        self.owner = owner
         self.committed = committed
-        records = StoreRecords(file.database, file.key, file.place)
     }
 
     /// Runs the bodies, and resumes their callers when everything is on disk.
     func run(_ jobs: [StoreQueue.Job]) {
         guard let records else { return }
         var ended: [(tell: (StoreError?) -> Void, failure: StoreError?)] = []
-        var lost = records.attempt("BEGIN IMMEDIATE")
+        var lost = records.begin()
         for job in jobs {
             if let lost {
                 job.refuse(lost)
@@ -44,17 +52,17 @@ final class StoreWriting {
         }
         if lost == nil {
             let start = ContinuousClock.now
-            lost = records.attempt("COMMIT")
+            lost = records.commit()
             if lost == nil { committed(start.duration(to: .now)) }
         }
-        if records.isInTransaction { _ = records.attempt("ROLLBACK") }
+        if records.database.isInTransaction { _ = records.attempt("ROLLBACK") }
         for (tell, failure) in ended { tell(failure ?? lost) }
     }
 
-    /// Moves the log into the file and releases the lock.
+    /// Closes the database, and lets other agents have the state.
     func close() {
         records = nil
-        file = nil
+        owner = nil
     }
 }
 
@@ -66,7 +74,7 @@ final class StoreReading {
 
     func run(_ jobs: [StoreQueue.Job]) {
         guard let records else { return }
-        if let failure = records.attempt("BEGIN") {
+        if let failure = records.begin() {
             for job in jobs { job.refuse(failure) }
             return
         }
@@ -74,6 +82,11 @@ final class StoreReading {
             records.failure = nil
             let tell = job.run(records)
             tell(records.failure)
+            // The next body gets a new snapshot.
+            if records.database.isFailed {
+                _ = records.attempt("ROLLBACK")
+                _ = records.begin()
+            }
         }
         _ = records.attempt("COMMIT")
     }

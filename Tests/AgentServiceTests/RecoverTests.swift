@@ -274,6 +274,25 @@ struct RecoverTests {
         #expect(try await next.restarted().service.freezes.inForce(TestService.alice).isEmpty)
     }
 
+    @Test(arguments: [true, false])
+    func `a transition of which nobody knows whether it is stored is looked up at the next start`(
+        isStored: Bool
+    ) async throws {
+        let world = try TestService()
+        try await world.service.noteHead()
+        world.store.leaveInDoubt(isStored: isStored)
+        let refusal = await world.refusal { () async throws(ServiceError) in
+            _ = try await world.plan(.startVM, "vm/101")
+        }
+        #expect(refusal?.code == .storeUnavailable)
+        world.store.leaveInDoubt(isStored: nil)
+        try await world.service.voidOrphans()
+        #expect(!world.audit.kinds.contains(.void), "that would be a guess")
+        let next = try await world.restarted()
+        #expect(world.audit.kinds.contains(.void) == !isStored)
+        #expect(try await next.store.read { $0.plans(PlanFilter()).count } == (isStored ? 1 : 0))
+    }
+
     @Test func `records whose transitions are stored stand as they are`() async throws {
         let world = try TestService()
         let plan = try await world.plan(.stopVM, "vm/101")

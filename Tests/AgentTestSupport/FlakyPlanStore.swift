@@ -6,6 +6,7 @@ package final class FlakyPlanStore: PlanStore {
     private struct State {
         var failsReads: @Sendable () -> Bool = { false }
         var failsWrites: @Sendable () -> Bool = { false }
+        var doubt: Bool?
     }
 
     private let inner = MemoryPlanStore()
@@ -19,6 +20,9 @@ package final class FlakyPlanStore: PlanStore {
     /// Told of each write; its yes makes the write fail, and nothing of it is kept.
     package func failWrites(where fails: @escaping @Sendable () -> Bool) { state.withLock { $0.failsWrites = fails } }
 
+    /// Makes writes fail as those do of which nobody knows whether they were stored; `isStored` says so here.
+    package func leaveInDoubt(isStored: Bool?) { state.withLock { $0.doubt = isStored } }
+
     package func read<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreReader) -> Value
     ) async throws(StoreError) -> Value {
@@ -30,6 +34,10 @@ package final class FlakyPlanStore: PlanStore {
         _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(StoreError) -> Value {
         if state.withLock({ $0.failsWrites })() { throw StoreError("the disk is full") }
+        if let isStored = state.withLock({ $0.doubt }) {
+            if isStored { _ = try await inner.write(body) }
+            throw StoreError("the database is gone", mayBeStored: true)
+        }
         return try await inner.write(body)
     }
 }
