@@ -113,8 +113,8 @@ let agent: [Target] = [
     .target(
         name: "AgentStorage",
         dependencies: [
-            "AgentAudit", "AgentService", "AgentModel", "Signatures", "SQLite", "StrictJSON", "SystemFile",
-            "SystemThread", "TransparencyLog", system,
+            "AgentAudit", "AgentService", "AgentModel", "PostgreSQL", "Signatures", "SQLite", "StrictJSON",
+            "SystemFile", "SystemThread", "TransparencyLog", system,
         ],
         swiftSettings: strict),
     .target(
@@ -197,8 +197,8 @@ let agent: [Target] = [
     .testTarget(
         name: "AgentStorageTests",
         dependencies: [
-            "AgentStorage", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "Signatures", "SQLite",
-            "StrictJSON", "TransparencyLog",
+            "AgentStorage", "AgentAudit", "AgentModel", "AgentService", "AgentTestSupport", "PostgreSQL",
+            "PostgreSQLTestSupport", "Signatures", "SQLite", "StrictJSON", "TransparencyLog",
         ],
         exclude: ["Golden"], swiftSettings: strict),
     // A test target, because it sees the simulator's inside, which only tests are built for.

@@ -9,23 +9,13 @@ internal import SystemThread
 /// One thread writes. All waiting bodies share one commit (group commit), each in its own savepoint, so that one that
 /// fails does not undo the others. Another thread reads, through its own connection; all waiting readers share one
 /// snapshot. The files are private (0600), locked for one agent, and hold no secret in clear.
-package final class SQLiteStore: PlanStore {
-    /// What a thread has done since the store was opened.
-    package struct Counters: Sendable, Hashable {
-        package var bodies = 0
-        /// The transactions that the bodies shared.
-        package var batches = 0
-        /// The bodies that are waiting now.
-        package var waiting = 0
-    }
-
+package final class SQLiteStore: StateStore {
     /// The installation's key, stored beside the file.
     package let key: InstallationKey
     package let place: StatePlace
     /// The id of the installation, made with the state: 16 hexadecimal digits.
     package let installation: String
-    private let writer: StoreQueue
-    private let reader: StoreQueue
+    private let queues: StoreQueues
 
     /// Opens the state at `path`; creates file, key and directory (one level) if they do not exist.
     ///
@@ -46,58 +36,33 @@ package final class SQLiteStore: PlanStore {
         self.key = key
         installation = file.installation
         self.place = place
-        let (writer, reader) = (StoreQueue(place.database), StoreQueue(place.database))
-        self.writer = writer
-        self.reader = reader
+        let queues = StoreQueues(place.database)
+        self.queues = queues
         do throws(OwnThread.Unavailable) {
-            try OwnThread.start { reader.serve({ reading.run($0) }, finish: { reading.close() }) }
-            try OwnThread.start { writer.serve({ writing.run($0) }, finish: { writing.close() }) }
+            try OwnThread.start { queues.reader.serve({ reading.run($0) }, finish: { reading.close() }) }
+            try OwnThread.start { queues.writer.serve({ writing.run($0) }, finish: { writing.close() }) }
         } catch {
-            reader.close()
+            queues.close()
             throw StoreError("state \(place.database): \(error)")
         }
     }
 
-    deinit {
-        reader.close()
-        writer.close()
-    }
+    deinit { queues.close() }
 
     package func read<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreReader) -> Value
     ) async throws(StoreError) -> Value {
-        try await Self.run({ body($0) }, on: reader)
+        try await queues.run({ body($0) }, on: queues.reader)
     }
 
     package func write<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(StoreError) -> Value {
-        try await Self.run({ body($0) }, on: writer)
+        try await queues.run({ body($0) }, on: queues.writer)
     }
 
-    private static func run<Value: Sendable>(
-        _ body: @escaping @Sendable (StoreRecords) -> Value, on queue: StoreQueue
-    ) async throws(StoreError) -> Value {
-        let result: Result<Value, StoreError> = await withCheckedContinuation { waiter in
-            let job = StoreQueue.Job { records in
-                let value = body(records)
-                return { error in waiter.resume(returning: error.map { .failure($0) } ?? .success(value)) }
-            } refuse: {
-                waiter.resume(returning: .failure($0))
-            }
-            queue.put(job)
-        }
-        return try result.get()
-    }
-
-    /// What the writer has done.
-    package var counters: Counters { writer.counters }
+    package var counters: StoreCounters { queues.writer.counters }
 
     /// Runs the waiting bodies, moves the log into the database and releases the lock. Later calls throw.
-    package func close() async {
-        reader.close()
-        await reader.end()
-        writer.close()
-        await writer.end()
-    }
+    package func close() async { await queues.end() }
 }

@@ -16,6 +16,8 @@ protocol StateDatabase: AnyObject {
     var isInTransaction: Bool { get }
     /// Whether an error keeps the open transaction from anything but being rolled back.
     var isFailed: Bool { get }
+    /// Returns once it is connected again, if it is not, or the store is closing.
+    func revive()
 }
 
 extension StateDatabase {
@@ -61,4 +63,5 @@ final class SQLiteState: StateDatabase {
     func commit() throws(StoreError) { try run("COMMIT") }
     var isInTransaction: Bool { database.isInTransaction }
     var isFailed: Bool { false }
+    func revive() {}
 }

@@ -26,7 +26,7 @@ final class StoreWriting {
     private let committed: (Duration) -> Void
 
     /// Keeps `owner` until it is closed: what keeps other agents from the state.
-    init(_ records: StoreRecords, keeping owner: AnyObject, _ committed: @escaping (Duration) -> Void) {
+    init(_ records: StoreRecords, keeping owner: AnyObject? = nil, _ committed: @escaping (Duration) -> Void) {
         self.records = records
         self.owner = owner
         self.committed = committed
@@ -57,6 +57,7 @@ final class StoreWriting {
         }
         if records.database.isInTransaction { _ = records.attempt("ROLLBACK") }
         for (tell, failure) in ended { tell(failure ?? lost) }
+        records.database.revive()
     }
 
     /// Closes the database, and lets other agents have the state.
@@ -76,7 +77,7 @@ final class StoreReading {
         guard let records else { return }
         if let failure = records.begin() {
             for job in jobs { job.refuse(failure) }
-            return
+            return records.database.revive()
         }
         for job in jobs {
             records.failure = nil
@@ -88,13 +89,14 @@ final class StoreReading {
                 _ = records.begin()
             }
         }
-        _ = records.attempt("COMMIT")
+        _ = records.commit()
+        records.database.revive()
     }
 
     func close() { records = nil }
 }
 
-/// Bodies that wait for the thread that runs them.
+/// Bodies that wait for a thread that runs them.
 final class StoreQueue: Sendable {
     /// A body, with the calls that resume its caller.
     struct Job: Sendable {
@@ -108,17 +110,26 @@ final class StoreQueue: Sendable {
         var jobs: [Job] = []
         var isClosed = false
         var closers: [CheckedContinuation<Void, Never>] = []
-        var isDone = false
-        var counters = SQLiteStore.Counters()
+        /// How many threads have not ended.
+        var threads: Int
+        /// Why each thread that cannot work now cannot.
+        var away: [Int: StoreError] = [:]
+        var counters = StoreCounters()
     }
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let bell = DispatchSemaphore(value: 0)
-    private let path: String
+    private let name: String
+    private let threads: Int
 
-    init(_ path: String) { self.path = path }
+    /// For the state at `name`, with so many threads that call ``serve(_:finish:)``.
+    init(_ name: String, threads: Int = 1) {
+        self.name = name
+        self.threads = threads
+        state = Mutex(State(threads: threads))
+    }
 
-    var counters: SQLiteStore.Counters {
+    var counters: StoreCounters {
         state.withLock { state in
             var counters = state.counters
             counters.waiting = state.jobs.count
@@ -127,33 +138,58 @@ final class StoreQueue: Sendable {
     }
 
     func put(_ job: Job) {
-        let (isOpen, wasEmpty) = state.withLock { state in
-            guard !state.isClosed else { return (false, false) }
+        let (refusal, wasEmpty): (StoreError?, Bool) = state.withLock { state in
+            if state.isClosed { return (StoreError("state \(name): is closed; the agent is stopping"), false) }
+            if state.away.count == threads, let reason = state.away.values.first { return (reason, false) }
             state.jobs.append(job)
-            return (true, state.jobs.count == 1)
+            return (nil, state.jobs.count == 1)
         }
-        guard isOpen else { return job.refuse(StoreError("state \(path): is closed; the agent is stopping")) }
+        if let refusal { return job.refuse(refusal) }
         if wasEmpty { bell.signal() }
     }
 
-    /// Takes no more jobs. The thread ends once it has run those that wait.
-    func close() {
-        state.withLock { $0.isClosed = true }
-        bell.signal()
+    /// Notes why a thread cannot work now, or with `nil` that it can again. While no thread can, jobs are refused.
+    func tell(_ reason: StoreError?, of thread: Int) {
+        let refused = state.withLock { state in
+            state.away[thread] = reason
+            guard state.away.count == threads else { return [Job]() }
+            defer { state.jobs = [] }
+            return state.jobs
+        }
+        if let reason { for job in refused { job.refuse(reason) } }
     }
 
-    /// Waits until the thread has ended, after ``close()``.
+    /// Waits on one of the threads; false once the queue is closed.
+    func pause(_ time: Duration) -> Bool {
+        let deadline = ContinuousClock.now + time
+        while !state.withLock({ $0.isClosed }) {
+            let left = ContinuousClock.now.duration(to: deadline)
+            guard left > .zero else { return true }
+            _ = bell.wait(timeout: .now() + .nanoseconds(Int(left / .nanoseconds(1))))
+        }
+        // For the thread's own wait.
+        bell.signal()
+        return false
+    }
+
+    /// Takes no more jobs. The threads end once they have run those that wait.
+    func close() {
+        state.withLock { $0.isClosed = true }
+        for _ in 0..<threads { bell.signal() }
+    }
+
+    /// Waits until the threads have ended, after ``close()``.
     func end() async {
         await withCheckedContinuation { waiter in
             let isDone = state.withLock { state in
-                if !state.isDone { state.closers.append(waiter) }
-                return state.isDone
+                if state.threads > 0 { state.closers.append(waiter) }
+                return state.threads == 0
             }
             if isDone { waiter.resume() }
         }
     }
 
-    /// Runs on the thread: calls `run` with all waiting jobs until the queue is closed and empty, then `finish`.
+    /// Runs on each thread: calls `run` with all waiting jobs until the queue is closed and empty, then `finish`.
     func serve(_ run: ([Job]) -> Void, finish: () -> Void) {
         while true {
             bell.wait()
@@ -170,7 +206,8 @@ final class StoreQueue: Sendable {
         }
         finish()
         let closers = state.withLock { state in
-            state.isDone = true
+            state.threads -= 1
+            guard state.threads == 0 else { return [CheckedContinuation<Void, Never>]() }
             defer { state.closers = [] }
             return state.closers
         }

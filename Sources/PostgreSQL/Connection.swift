@@ -149,11 +149,12 @@ extension Connection {
     /// Throws the first error that the server reports, after everything it sent was read, or
     /// ``PostgreSQLError/Cause/lost`` if the connection broke or a wait took longer than `limit`.
     private func exchange(
-        _ operation: String, _ limit: Duration, _ send: () -> Int32, while take: ([Field]) -> Bool = { _ in true }
+        _ operation: String, _ limit: Duration, _ send: () -> Int32, readsRows: Bool = false,
+        while take: ([Field]) -> Bool = { _ in true }
     ) throws(PostgreSQLError) {
         guard send() == 1 else { throw PostgreSQLError(.lost, operation, text) }
         try flush(operation, limit)
-        var (failure, wantsMore): (PostgreSQLError?, Bool) = (nil, true)
+        var (failure, wantsMore): (PostgreSQLError?, Bool) = (nil, readsRows)
         while let result = try next(operation, limit) {
             switch result.status {
             case PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: break
@@ -201,7 +202,7 @@ extension Connection {
 
     /// Statements without values (`PQsendQuery`); their rows are not read.
     func execute(_ sql: String, within limit: Duration) throws(PostgreSQLError) {
-        try exchange(sql.beginning, limit, { unsafe pq.PQsendQuery(raw, sql) }, while: { _ in false })
+        try exchange(sql.beginning, limit, { unsafe pq.PQsendQuery(raw, sql) })
     }
 
     func prepare(
@@ -240,7 +241,7 @@ extension Connection {
                     if code == 1 { _ = unsafe pq.PQsetSingleRowMode(raw) }
                     return code
                 }
-            }, while: take)
+            }, readsRows: true, while: take)
     }
 }
 

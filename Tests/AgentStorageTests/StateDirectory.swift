@@ -95,11 +95,3 @@ extension Plan {
             requires: plan.requires, createdAt: plan.createdAt, expiresAt: plan.expiresAt)
     }
 }
-
-extension SQLiteStore {
-    func put(_ plan: Plan) async throws(StoreError) { try await write { $0.put(plan) } }
-
-    var ids: Set<RecordID> {
-        get async throws(StoreError) { try await read { Set($0.plans(PlanFilter()).map(\.id)) } }
-    }
-}

@@ -1,0 +1,247 @@
+import AgentModel
+import AgentService
+internal import FoundationEssentials
+internal import PostgreSQL
+internal import SQLite
+
+/// A connection to a state in PostgreSQL, which it makes anew when it is lost. Used on one thread.
+///
+/// The one that writes holds a lock of the database while it is connected (`pg_advisory_lock`), and counts its
+/// commits in the table `agent_state`, in the same transactions. After a `COMMIT` without an answer it connects again
+/// and looks there whether it was done. The lock is not to be had before the server's old process has ended, so what
+/// is found is final.
+final class PostgreSQLState: StateDatabase {
+    /// What waiting goes by while the server is away.
+    struct Waiting {
+        /// Waits; false once the store is closing.
+        var pause: (Duration) -> Bool = { _ in false }
+        /// Told why the database is away, and of `nil` when it is back.
+        var tell: (StoreError?) -> Void = { _ in }
+    }
+
+    private struct Writer {
+        /// Of this process and opening.
+        let id = UUID().uuidString
+        /// The number of its last commit.
+        var commits: Int64
+    }
+
+    let place: PostgreSQLPlace
+    var name: String { place.name }
+    var waiting = Waiting()
+    private let library: Library
+    private let isReader: Bool
+    private var session: Session?
+    private var writer: Writer?
+    /// The server's process of the last session, and when it began.
+    private var process: [Field] = []
+    /// Why the state is of no use to this process any more, whatever the server does.
+    private var end: StoreError?
+    private var translations: [String: String] = [:]
+
+    /// Connects. One that reads takes no lock and works on snapshots.
+    init(_ place: PostgreSQLPlace, _ library: Library, isReader: Bool) throws(StoreError) {
+        self.place = place
+        self.library = library
+        self.isReader = isReader
+        try connect()
+    }
+
+    // MARK: Statements
+
+    func scan(_ sql: String, _ values: [Value], while take: ([Value]) -> Bool) throws(StoreError) {
+        let statement: String
+        if let known = translations[sql] {
+            statement = known
+        } else {
+            statement = PostgreSQLDialect.statement(sql)
+            translations[sql] = statement
+        }
+        try naming { session throws(PostgreSQLError) in
+            try session.scan(statement, values.map(\.field)) { take($0.map { Value($0) }) }
+        }
+    }
+
+    /// Runs statements without values, all at once.
+    func execute(_ sql: String) throws(StoreError) {
+        try naming { session throws(PostgreSQLError) in try session.execute(sql) }
+    }
+
+    private func naming<T>(_ work: (Session) throws(PostgreSQLError) -> T) throws(StoreError) -> T {
+        guard let session else { throw end ?? StoreError("state \(name): the connection is lost") }
+        return try place.naming { () throws(PostgreSQLError) in try work(session) }
+    }
+
+    var isInTransaction: Bool { session?.isInTransaction ?? false }
+    var isFailed: Bool { session?.isFailed ?? false }
+    private var isLost: Bool { session?.isLost ?? true }
+
+    // MARK: Transactions
+
+    /// If the connection turns out to be lost, connects once more: nothing was done on it.
+    func begin() throws(StoreError) {
+        if isLost { try connect() }
+        do throws(StoreError) { try execute(beginning) } catch {
+            guard isLost else { throw error }
+            try connect()
+            try execute(beginning)
+        }
+    }
+
+    private var beginning: String { isReader ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" : "BEGIN" }
+
+    func commit() throws(StoreError) {
+        guard let next = writer.map({ $0.commits + 1 }) else { return try execute("COMMIT") }
+        try count(next)
+        do throws(StoreError) { try execute("COMMIT") } catch {
+            guard isLost else { throw error }
+            return try lookUp(next, error)
+        }
+        writer?.commits = next
+    }
+
+    /// Notes the number of the commit that follows, unless another process has taken the state over.
+    private func count(_ next: Int64) throws(StoreError) {
+        guard let writer else { return }
+        let mine = try rows(
+            "UPDATE agent_state SET commits = ? WHERE writer = ? AND commits = ? RETURNING commits",
+            [.integer(next), .text(writer.id), .integer(writer.commits)])
+        guard mine.count == 1 else { throw usurped() }
+    }
+
+    private func usurped() -> StoreError {
+        let error = StoreError("state \(name): another agent has used it since; see that there is one, and restart it")
+        end = error
+        session = nil
+        return error
+    }
+
+    // MARK: Connecting
+
+    /// Looks whether the commit of that number was done, however long it takes to get there. Throws if it was not.
+    private func lookUp(_ next: Int64, _ failure: StoreError) throws(StoreError) {
+        waiting.tell(failure)
+        guard try isBack(expecting: next) else {
+            throw StoreError(
+                "\(failure.detail); whether the change is stored is looked up at the next start", mayBeStored: true)
+        }
+        guard writer?.commits == next else { throw StoreError("\(failure.detail); the change is not stored") }
+    }
+
+    /// Connects again if the connection is lost, however long it takes, unless the store is closing.
+    func revive() {
+        guard isLost else { return }
+        waiting.tell(end ?? StoreError("state \(name): the connection is lost; the agent connects again by itself"))
+        _ = try? isBack()
+    }
+
+    /// Tries until it is connected; false if the store is closing. Throws if there is no use in that.
+    private func isBack(expecting next: Int64? = nil) throws(StoreError) -> Bool {
+        var wait = Duration.milliseconds(50)
+        while true {
+            do throws(StoreError) {
+                try connect(expecting: next)
+                waiting.tell(nil)
+                return true
+            } catch {
+                waiting.tell(error)
+                if end != nil { throw StoreError(error.detail, mayBeStored: next != nil) }
+            }
+            guard waiting.pause(wait) else { return false }
+            wait = min(wait * 2, .seconds(5))
+        }
+    }
+
+    /// One try. A writer takes the lock again, and learns what its last commit was; `next` may have been done.
+    private func connect(expecting next: Int64? = nil) throws(StoreError) {
+        if let end { throw end }
+        session = nil
+        let session = try place.naming { () throws(PostgreSQLError) in try Session(library, place.settings) }
+        try prepare(session)
+        self.session = session
+        guard !isReader else { return }
+        do throws(StoreError) {
+            try lock()
+            try resume(next)
+        } catch {
+            self.session = nil
+            throw error
+        }
+    }
+
+    /// Sets the limits for the session, and checks that the server will do.
+    private func prepare(_ session: Session) throws(StoreError) {
+        let old = process
+        let found = try place.naming { () throws(PostgreSQLError) in
+            try session.execute(
+                """
+                SET statement_timeout = 20000; SET lock_timeout = 2000; SET idle_in_transaction_session_timeout = 60000;
+                SET standard_conforming_strings = on; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;
+                SET tcp_keepalives_count = 3
+                """)
+            // A commit that was answered must not be lost.
+            _ = try session.rows(
+                """
+                SELECT set_config('synchronous_commit', 'on', false)
+                WHERE current_setting('synchronous_commit') = 'off'
+                """)
+            // What a broken connection left behind would keep the lock until the server notices.
+            if !old.isEmpty {
+                _ = try session.rows(
+                    """
+                    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE pid = $1::bigint AND backend_start::text = $2
+                    """, old)
+            }
+            return try session.rows(
+                """
+                SELECT current_setting('server_encoding'), pg_is_in_recovery()
+                    OR current_setting('transaction_read_only')::boolean, current_schema()::text,
+                    (SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid())
+                """
+            ).first ?? []
+        }
+        guard session.version >= 130_000 else {
+            throw StoreError("state \(name): PostgreSQL \(session.version / 10_000) is too old; it takes 13 or newer")
+        }
+        guard found.count == 4, found[0] == .text("UTF8") else {
+            throw StoreError("state \(name): the database is not in UTF-8; create one with ENCODING 'UTF8'")
+        }
+        guard isReader || found[1] == .integer(0) else {
+            throw StoreError("state \(name): is a standby, or set to be read-only; name the primary")
+        }
+        guard case .text = found[2] else {
+            throw StoreError("state \(name): the role has no schema; run: CREATE SCHEMA AUTHORIZATION …")
+        }
+        process = [.integer(session.process), found[3]]
+    }
+
+    private func lock() throws(StoreError) {
+        let sql = "SELECT pg_advisory_lock(\(StateSchema.applicationID), hashtext(current_schema()::text))"
+        do throws(PostgreSQLError) { try session?.execute(sql) } catch {
+            guard error.cause == .busy else { throw StoreError(error, at: name) }
+            throw StoreError(
+                "state \(name): another process uses it; stop that one (pg_stat_activity shows it), or name another "
+                    + "database")
+        }
+    }
+
+    /// Continues after a broken connection.
+    private func resume(_ next: Int64?) throws(StoreError) {
+        guard let writer else { return }
+        let found = try rows("SELECT writer, commits FROM agent_state")
+        guard found.count == 1, found[0][0] == .text(writer.id), let commits = found[0][1].integer,
+            [writer.commits, next ?? writer.commits].contains(commits)
+        else { throw usurped() }
+        self.writer?.commits = commits
+    }
+
+    /// Makes this process the one that writes.
+    func takeOver() throws(StoreError) {
+        let new = Writer(commits: 0)
+        let commits = try value(
+            "UPDATE agent_state SET writer = ?, commits = commits + 1 RETURNING commits", [.text(new.id)])
+        writer = new
+        writer?.commits = commits?.integer ?? 0
+    }
+}

@@ -1,0 +1,55 @@
+import AgentModel
+import AgentService
+import AgentStorage
+import AgentTestSupport
+import PostgreSQLTestSupport
+import Testing
+
+/// An empty database, and a directory for the key of the state in it.
+struct StateInPostgreSQL: ~Copyable {
+    let server: PostgreSQLServer
+    let database: String
+    private let directory: TemporaryDirectory
+    let key: String
+
+    init(on server: PostgreSQLServer? = nil, _ options: String = "") throws {
+        let server = try server ?? .shared
+        let database = try server.makeDatabase(options)
+        directory = try TemporaryDirectory()
+        self.server = server
+        self.database = database
+        key = "\(directory.path)/data/state.key"
+    }
+
+    /// Through the Unix socket, or at `address`.
+    func place(_ address: String? = nil, password: String? = nil) throws -> PostgreSQLPlace {
+        let address = try PostgreSQLAddress(parsing: address ?? server.address(database))
+        return PostgreSQLPlace(address, password: password.map { Secret($0) }, key: key)
+    }
+
+    func open(_ schema: StateSchema = .current) throws -> PostgreSQLStore {
+        try PostgreSQLStore(try place(), schema: schema)
+    }
+
+    /// Why the state is refused; empty where it opens.
+    func refusal(_ place: PostgreSQLPlace? = nil, _ schema: StateSchema = .current) async throws -> String {
+        let place = try place ?? self.place()
+        do throws(StoreError) {
+            try await PostgreSQLStore(place, schema: schema).close()
+            return ""
+        } catch {
+            return error.detail
+        }
+    }
+
+    @discardableResult
+    func sql(_ text: String) throws -> String { try server.sql(text, in: database) }
+}
+
+extension StateStore {
+    func put(_ plan: Plan) async throws(StoreError) { try await write { $0.put(plan) } }
+
+    var ids: Set<RecordID> {
+        get async throws(StoreError) { try await read { Set($0.plans(PlanFilter()).map(\.id)) } }
+    }
+}
