@@ -18,7 +18,7 @@ package struct PostgreSQLAddress: Sendable, Hashable, CustomStringConvertible {
             text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x23 })
         else { throw .form }
         let parts = text.dropFirst(scheme.count).split(separator: "?", omittingEmptySubsequences: false)
-        guard parts.count <= 2 else { throw .password(orForm: text) }
+        guard parts.count <= 2 else { throw .form }
         let authority = parts[0].prefix { $0 != "/" }
         let userinfo = authority.lastIndex(of: "@").map { authority[..<$0] } ?? ""
         guard !userinfo.contains(":"), !userinfo.lowercased().contains("%3a") else { throw .password }
@@ -51,9 +51,6 @@ package struct PostgreSQLAddress: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension PostgreSQLAddress.Invalid {
-    /// Text with more than one question mark: the first may be in a password.
-    fileprivate static func password(orForm text: String) -> Self { text.contains("@") ? .password : .form }
-
     /// What is wrong and what to do, without the URL, which may hold a password.
     package var detail: String {
         switch self {

@@ -77,7 +77,7 @@ package final class PostgreSQLServer: Sendable {
             cat >/dev/null; kill -QUIT $(head -n1 '\(directory)/data/postmaster.pid') 2>/dev/null; sleep 0.2
             rm -rf '\(directory)'
             """
-        _ = Self.spawn(["sh", "-c", watch], input: ends[0])
+        _ = Self.spawn(["setsid", "sh", "-c", watch], input: ends[0])
         close(ends[0])
         try start()
     }
@@ -93,6 +93,15 @@ package final class PostgreSQLServer: Sendable {
 
     /// Stops it: `fast` breaks its connections, `immediate` is like a crash.
     package func stop(_ mode: String = "fast") { _ = control(["-w", "-m", mode, "stop"]) }
+
+    /// Restarts it as a standby, which replays what no primary sends.
+    package func restartAsStandby() throws(Failure) {
+        stop()
+        guard Self.run(asUser(["touch", "\(directory)/data/standby.signal"])) == 0 else {
+            throw Failure(description: "no standby.signal")
+        }
+        try start()
+    }
 
     private func control(_ arguments: [String]) -> Bool {
         Self.run(asUser(["\(programs)/pg_ctl", "-D", "\(directory)/data"] + arguments)) == 0
