@@ -45,17 +45,38 @@ package struct PostgreSQLPlace: Sendable {
     /// The key. If there is none, it is made where the database `isEmpty`, durably.
     func readKey(isEmpty: Bool) throws(StoreError) -> InstallationKey {
         let directory = PrivateFile.directory(of: key)
-        do throws(Errno) { if isEmpty { try PrivateFile.makeDirectory(directory) } } catch {
-            throw .system(
-                "cannot create the directory \(directory)", key, error, cure: "create it for the agent's user")
-        }
+        if isEmpty { try makeDirectory(directory) }
         if let key = try InstallationKeyFile.read(key) { return key }
         guard isEmpty else { throw InstallationKeyFile.missing(key) }
         let made = try InstallationKeyFile.create(key)
+        try syncDirectory(directory)
+        return made
+    }
+
+    /// Makes these bytes the key, durably; false if they are that already. Throws if another key is there.
+    func takeKey(_ bytes: [UInt8]) throws(StoreError) -> Bool {
+        let directory = PrivateFile.directory(of: key)
+        try makeDirectory(directory)
+        if let found = try InstallationKeyFile.bytes(key, for: .agent) {
+            guard found == bytes else { throw StoreError("state \(key): is another key; name a new file") }
+            return false
+        }
+        try StatePlace.create(key, bytes)
+        try syncDirectory(directory)
+        return true
+    }
+
+    private func makeDirectory(_ directory: String) throws(StoreError) {
+        do throws(Errno) { try PrivateFile.makeDirectory(directory) } catch {
+            throw .system(
+                "cannot create the directory \(directory)", key, error, cure: "create it for the agent's user")
+        }
+    }
+
+    private func syncDirectory(_ directory: String) throws(StoreError) {
         do throws(Errno) { try PrivateFile.syncDirectory(directory) } catch {
             throw .system("cannot sync the directory \(directory)", key, error, cure: "look after its file system")
         }
-        return made
     }
 }
 

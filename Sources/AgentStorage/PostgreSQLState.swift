@@ -67,6 +67,12 @@ final class PostgreSQLState: StateDatabase {
         try naming { session throws(PostgreSQLError) in try session.execute(sql) }
     }
 
+    func continueNumbers(of table: String) throws(StoreError) {
+        try run(
+            "SELECT setval(pg_get_serial_sequence('\(table)', 'number'), "
+                + "(SELECT coalesce(max(number), 0) + 1 FROM \(table)), false)")
+    }
+
     private func naming<T>(_ work: (Session) throws(PostgreSQLError) -> T) throws(StoreError) -> T {
         guard let session else { throw end ?? StoreError("state \(name): the connection is lost") }
         return try place.naming { () throws(PostgreSQLError) in try work(session) }

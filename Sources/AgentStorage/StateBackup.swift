@@ -44,14 +44,14 @@ extension StatePlace {
         }
     }
 
-    private static func exists(_ path: String) throws(StoreError) -> Bool {
+    static func exists(_ path: String) throws(StoreError) -> Bool {
         do throws(Errno) { return try PrivateFile.stat(path) != nil } catch {
             throw .system("cannot look at", path, error, cure: "name a place that can be written")
         }
     }
 
     /// Syncs the database, which must not be open, and the names in its directory.
-    private func sync() throws(StoreError) {
+    func sync() throws(StoreError) {
         do throws(Errno) { try OpenFile(database, .readOnly, .noFollow).sync() } catch {
             throw .system("cannot sync", database, error, cure: "look after its file system")
         }

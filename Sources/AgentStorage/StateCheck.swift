@@ -11,46 +11,75 @@ package struct StateReport: Sendable {
     package var flaws: [String] = []
 }
 
+extension StateReport {
+    /// Every row, and that its columns match its document.
+    init(of state: any StateDatabase, _ version: Int64, _ key: InstallationKey) throws(StoreError) {
+        lines.append("schema version \(version), key \(key.fingerprint)")
+        for table in ["plans", "operations"] {
+            let states = try state.rows("SELECT state, count(*) FROM \(table) GROUP BY state ORDER BY state")
+            let counts = states.map { "\($0[1].integer ?? 0) \($0[0].text ?? "?")" }
+            lines.append("\(table): \(counts.isEmpty ? "none" : counts.joined(separator: ", "))")
+        }
+        for (table, name) in [("requests", "kept requests"), ("freezes", "freezes")] {
+            lines.append("\(name): \(try state.value("SELECT count(*) FROM \(table)")?.integer ?? 0)")
+        }
+        let records = StoreRecords(state, key)
+        let isCurrent = version == StateSchema.current.version
+        flaws = records.flaws(isCurrent: isCurrent)
+        guard isCurrent else {
+            lines.append("of an older version: freezes and mark are looked at when the agent has opened it")
+            return
+        }
+        let waiting = records.countNotices(NoticeFilter(state: .waiting))
+        lines.append("notifications: \(records.countNotices(NoticeFilter())), \(waiting) waiting")
+        lines.append("uses of limits: \(records.countLimitUses())")
+        let (reviews, open) = (records.reviews(ReviewFilter()).count, records.openReviews().count)
+        lines.append("reviews: \(reviews), \(open) open")
+        let mark = records.mark
+        lines.append(mark.map { "audit log: settled to \($0.settled), head \($0.head)" } ?? "audit log: no mark")
+        for signed in records.checkpoints() {
+            lines.append("checkpoint of \(signed.origin): \(signed.head.size) records")
+        }
+    }
+}
+
+extension PostgreSQLPlace {
+    /// Checks schema, key, every row, and that its columns match its document. Changes nothing. May run beside the
+    /// agent, and sees a snapshot then.
+    package func check() throws(StoreError) -> StateReport {
+        let (state, version, key) = try openForInspection()
+        return try StateReport(of: state, version, key)
+    }
+
+    /// A connection that reads a snapshot, the schema's version and the key.
+    func openForInspection() throws(StoreError) -> (PostgreSQLState, Int64, InstallationKey) {
+        let state = try PostgreSQLState(self, try load(), isReader: true)
+        try state.begin()
+        let version = try StateSchema.current.version(of: state)
+        guard version > 0 else { throw StoreError("state \(name): is empty; the agent fills it at its start") }
+        guard let key = try InstallationKeyFile.bytes(self.key, for: .inspector).flatMap({ InstallationKey($0) }) else {
+            throw InstallationKeyFile.missing(self.key)
+        }
+        try StateSchema.current.check(key, of: state)
+        return (state, version, key)
+    }
+}
+
 extension StatePlace {
     /// Checks everything: file, schema, key, structure (`integrity_check`), every row, and that its columns match its
     /// document. Changes nothing. May run beside the agent, and sees a snapshot then.
     package func check() throws(StoreError) -> StateReport {
         let (database, key) = try openForInspection()
-        var report = StateReport()
-        try naming { () throws(SQLiteError) in try database.execute("BEGIN") }
+        let state = SQLiteState(database, self)
+        try state.begin()
         let version = try StateSchema.current.look(at: database, self, key)
         guard version > 0 else { throw StoreError("state \(self.database): is empty; the agent fills it at its start") }
-        report.lines.append("schema version \(version), key \(key.fingerprint)")
-        try naming { () throws(SQLiteError) in
-            for row in try database.rows("PRAGMA integrity_check(20)") where row != [.text("ok")] {
-                report.flaws.append("state \(self.database): \(row.first?.text ?? "is damaged")")
-            }
-            for table in ["plans", "operations"] {
-                let states = try database.rows("SELECT state, count(*) FROM \(table) GROUP BY state ORDER BY state")
-                let counts = states.map { "\($0[1].integer ?? 0) \($0[0].text ?? "?")" }
-                report.lines.append("\(table): \(counts.isEmpty ? "none" : counts.joined(separator: ", "))")
-            }
-            for (table, name) in [("requests", "kept requests"), ("freezes", "freezes")] {
-                report.lines.append("\(name): \(try database.value("SELECT count(*) FROM \(table)")?.integer ?? 0)")
-            }
+        var damages: [String] = []
+        for row in try state.rows("PRAGMA integrity_check(20)") where row != [.text("ok")] {
+            damages.append("state \(self.database): \(row.first?.text ?? "is damaged")")
         }
-        let records = StoreRecords(SQLiteState(database, self), key)
-        let isCurrent = version == StateSchema.current.version
-        report.flaws += records.flaws(isCurrent: isCurrent)
-        guard isCurrent else {
-            report.lines.append("of an older version: freezes and mark are looked at when the agent has opened it")
-            return report
-        }
-        let waiting = records.countNotices(NoticeFilter(state: .waiting))
-        report.lines.append("notifications: \(records.countNotices(NoticeFilter())), \(waiting) waiting")
-        report.lines.append("uses of limits: \(records.countLimitUses())")
-        let (reviews, open) = (records.reviews(ReviewFilter()).count, records.openReviews().count)
-        report.lines.append("reviews: \(reviews), \(open) open")
-        let mark = records.mark
-        report.lines.append(mark.map { "audit log: settled to \($0.settled), head \($0.head)" } ?? "audit log: no mark")
-        for signed in records.checkpoints() {
-            report.lines.append("checkpoint of \(signed.origin): \(signed.head.size) records")
-        }
+        var report = try StateReport(of: state, version, key)
+        report.flaws = damages + report.flaws
         return report
     }
 

@@ -18,6 +18,8 @@ protocol StateDatabase: AnyObject {
     var isFailed: Bool { get }
     /// Returns once it is connected again, if it is not, or the store is closing.
     func revive()
+    /// Makes the numbers of new rows of the table go on after those that it has.
+    func continueNumbers(of table: String) throws(StoreError)
 }
 
 extension StateDatabase {
@@ -64,4 +66,6 @@ final class SQLiteState: StateDatabase {
     var isInTransaction: Bool { database.isInTransaction }
     var isFailed: Bool { false }
     func revive() {}
+    // AUTOINCREMENT does that by itself.
+    func continueNumbers(of table: String) {}
 }

@@ -6,6 +6,12 @@ internal import SystemPackage
 struct StateLock: ~Copyable {
     private let file: OpenFile
 
+    /// A lock as an object.
+    final class Held {
+        private let lock: StateLock
+        init(_ lock: consuming StateLock) { self.lock = lock }
+    }
+
     init(_ place: StatePlace) throws(StoreError) {
         let path = place.lock
         let file: OpenFile

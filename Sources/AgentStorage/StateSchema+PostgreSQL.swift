@@ -43,16 +43,21 @@ extension StateSchema {
     /// Migrates the database from version `found` to this one, in one transaction.
     func migrate(_ state: PostgreSQLState, from found: Int64, _ key: InstallationKey) throws(StoreError) {
         guard found < version else { return }
-        try state.execute("BEGIN")
+        try state.begin()
         do throws(StoreError) {
-            if found == 0 { try state.execute(Self.head) }
-            for step in steps[Int(found)...] { try state.execute(PostgreSQLDialect.step(step)) }
-            if found == 0 { try state.run("INSERT INTO meta VALUES ('key', ?)", [.text(key.fingerprint)]) }
-            try state.run("UPDATE agent_state SET version = ?", [.integer(version)])
-            try state.execute("COMMIT")
+            try apply(to: state, from: found, key)
+            try state.commit()
         } catch {
             if state.isInTransaction { try? state.execute("ROLLBACK") }
             throw error
         }
+    }
+
+    /// The same within a transaction that is open.
+    func apply(to state: PostgreSQLState, from found: Int64, _ key: InstallationKey) throws(StoreError) {
+        if found == 0 { try state.execute(Self.head) }
+        for step in steps[Int(found)...] { try state.execute(PostgreSQLDialect.step(step)) }
+        if found == 0 { try state.run("INSERT INTO meta VALUES ('key', ?)", [.text(key.fingerprint)]) }
+        try state.run("UPDATE agent_state SET version = ?", [.integer(version)])
     }
 }
