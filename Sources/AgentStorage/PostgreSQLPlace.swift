@@ -15,6 +15,8 @@ package struct PostgreSQLPlace: Sendable {
     package var connectTimeout = Duration.seconds(5)
     /// How long the server may be silent while it owes an answer.
     package var answerTimeout = Duration.seconds(25)
+    /// How long the server may work on one statement, and send what it finds; zero for no limit.
+    package var statementTimeout = Duration.seconds(20)
 
     package init(_ address: PostgreSQLAddress, password: Secret? = nil, key: String) {
         self.address = address

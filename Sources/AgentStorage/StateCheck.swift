@@ -53,7 +53,10 @@ extension PostgreSQLPlace {
 
     /// A connection that reads a snapshot, the schema's version and the key.
     func openForInspection() throws(StoreError) -> (PostgreSQLState, Int64, InstallationKey) {
-        let state = try PostgreSQLState(self, try load(), isReader: true)
+        // Rows are examined as they arrive, and the server waits for that.
+        var place = self
+        place.statementTimeout = .zero
+        let state = try PostgreSQLState(place, try load(), isReader: true)
         try state.begin()
         let version = try StateSchema.current.version(of: state)
         guard version > 0 else { throw StoreError("state \(name): is empty; the agent fills it at its start") }

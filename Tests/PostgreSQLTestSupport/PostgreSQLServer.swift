@@ -77,7 +77,8 @@ package final class PostgreSQLServer: Sendable {
             cat >/dev/null; kill -QUIT $(head -n1 '\(directory)/data/postmaster.pid') 2>/dev/null; sleep 0.2
             rm -rf '\(directory)'
             """
-        _ = Self.spawn(["setsid", "sh", "-c", watch], input: ends[0])
+        // No child of this process: one that nobody waits for would hide the ends of others.
+        _ = Self.run(["sh", "-c", "exec 3<&0; setsid sh -c \"$1\" <&3 3<&- &", "sh", watch], input: ends[0])
         close(ends[0])
         try start()
     }
@@ -218,8 +219,8 @@ extension PostgreSQLServer {
     }
 
     /// Runs a program to its end: its status as `waitpid` has it.
-    private static func run(_ arguments: [String]) -> Int32 {
-        guard let child = spawn(arguments, input: nil) else { return -1 }
+    private static func run(_ arguments: [String], input: Int32? = nil) -> Int32 {
+        guard let child = spawn(arguments, input: input) else { return -1 }
         var status: Int32 = 0
         while waitpid(child, &status, 0) < 0, errno == EINTR {}
         return status
