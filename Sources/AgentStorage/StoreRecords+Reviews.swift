@@ -14,7 +14,8 @@ extension StoreRecords {
         var (terms, values): ([String], [Value]) = ([], [])
         if let isOpen = filter.isOpen { terms.append("closed_at IS \(isOpen ? "" : "NOT ")NULL") }
         if let environments = filter.environments {
-            terms.append("environment IN (\(environments.map { _ in "?" }.joined(separator: ", ")))")
+            let marks = environments.map { _ in "?" }.joined(separator: ", ")
+            terms.append(environments.isEmpty ? "1 = 0" : "environment IN (\(marks))")
             values += environments.map { Value($0) }
         }
         if let before = filter.before {
