@@ -231,8 +231,8 @@ let agent: [Target] = [
         dependencies: [
             "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
             "AgentTestSupport", "CurlHTTP", "HTTPMessage", "Metrics", "MicroHTTPD", "Notifications", "PVEPlanning",
-            "PVESimulator", "ProxmoxVE", "Signatures", "SimulatorTestSupport", "StrictJSON", "TransparencyLog",
-            "WireTestSupport",
+            "PVESimulator", "PostgreSQLTestSupport", "ProxmoxVE", "Signatures", "SimulatorTestSupport", "StrictJSON",
+            "TransparencyLog", "WireTestSupport",
             httpTypes, logging,
         ],
         exclude: ["Golden"], swiftSettings: strict),

@@ -72,9 +72,7 @@ struct ConfigReading {
         if let path = reader.parsed("audit_log_path", "a file's path", { $0.isEmpty ? nil : $0 }) {
             config.auditLogPath = path
         }
-        if let path = reader.parsed("state_path", "a file's path", { $0.isEmpty ? nil : $0 }) {
-            config.statePath = path
-        }
+        config.state = state(&reader)
         config.freezePath = reader.parsed("freeze_path", "a file's path") { $0.isEmpty ? nil : $0 }
         reader.section("tls") { config.tls = tls(&$0) }
         let declared = reader.bool("accept_declared_approvals") ?? false

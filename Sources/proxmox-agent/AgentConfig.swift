@@ -2,6 +2,7 @@ import AgentAPI
 import AgentModel
 import AgentPolicy
 import AgentService
+import AgentStorage
 import CurlHTTP
 import HTTPMessage
 import Logging
@@ -73,7 +74,7 @@ struct AgentConfig: Sendable {
 
     var listen = ListenAddress.tcp(host: "127.0.0.1", port: 8080)
     var auditLogPath = "./data/audit.log"
-    var statePath = "./data/state.db"
+    var state = StateLocation.file(AgentConfig.usualState)
     /// The listener's TLS credentials; `nil` for plain HTTP.
     var tls: TLSCredentials?
     /// Where people reach the agent; `nil` to follow from `listen`.
@@ -147,6 +148,9 @@ extension AgentConfig {
         ("audit_witnesses[].tls.ca_file", "PEM file of the authority to trust instead of the system's"),
         ("audit_witnesses[].tls.fingerprint_sha256", "or the certificate's SHA-256, AA:BB:…"),
         ("state_path", "plans, operations and approvals, made with mode 0600; ./data/state.db"),
+        ("state_url", "or a PostgreSQL database for them, postgresql://USER@HOST/DATABASE, without a password"),
+        ("state_password_file", "the file with its password; $CREDENTIALS_DIRECTORY is understood"),
+        ("state_key_path", "the installation's key for a state there, made with mode 0600; ./data/state.key"),
         ("freeze_path", "a file whose presence blocks all changes; none"),
         ("environments[].name", "the environment's name; required"),
         ("environments[].base_url", "https://host:8006, http:// for loopback, or simulator://NAME; required"),

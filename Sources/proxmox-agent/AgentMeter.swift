@@ -14,7 +14,7 @@ import TransparencyLog
 final class AgentMeter: Meter {
     private let figures: AgentFigures
     private let service: ControlPlane
-    private let store: SQLiteStore
+    private let store: any StateStore
     private let audit: FileAuditSink
     private let disk: DiskFloor
     private let environments: EnvironmentFigures
@@ -22,7 +22,7 @@ final class AgentMeter: Meter {
     private let isReading = Mutex(false)
 
     init(
-        _ figures: AgentFigures, _ service: ControlPlane, _ store: SQLiteStore, _ audit: FileAuditSink,
+        _ figures: AgentFigures, _ service: ControlPlane, _ store: any StateStore, _ audit: FileAuditSink,
         _ disk: DiskFloor
     ) {
         (self.figures, self.service, self.store, self.audit, self.disk) = (figures, service, store, audit, disk)

@@ -21,7 +21,7 @@ extension AuditCommand {
 
         @Option(
             help: ArgumentHelp(
-                "The configuration file; only audit_log_path, state_path and audit_origin are used.", valueName: "file"),
+                "The configuration file; only audit_log_path, audit_origin and the state are used.", valueName: "file"),
             completion: .file())
         var config: String
 
@@ -35,10 +35,10 @@ extension AuditCommand {
             let accepted = head == "none" ? AuditHead.empty : try AuditHead(option: head)
             let usual = AgentConfig()
             let log = try configuredPath("audit_log_path", in: config) ?? usual.auditLogPath
-            let state = try configuredPath("state_path", in: config) ?? usual.statePath
+            let state = try configuredState(in: config)
             let given = try configuredPath("audit_origin", in: config)
             do throws(StoreError) {
-                let store = try SQLiteStore(path: state)
+                let store = try state.open()
                 let line: String
                 let origin = AgentConfig.origin(given, id: store.installation)
                 do throws(AuditError) { line = try await accept(accepted, log, store, origin) } catch {
@@ -54,7 +54,7 @@ extension AuditCommand {
 
         /// Records that the log is accepted, and then makes the state continue from there.
         private func accept(
-            _ accepted: AuditHead, _ log: String, _ store: SQLiteStore, _ origin: String
+            _ accepted: AuditHead, _ log: String, _ store: any StateStore, _ origin: String
         ) async throws(AuditError) -> String {
             if accepted != .empty {
                 do throws(AuditFinding) { _ = try AuditVerifier.verify(files: [log], ignoringTorn: true) } catch {

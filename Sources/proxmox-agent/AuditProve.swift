@@ -17,7 +17,7 @@ extension AuditCommand {
 
         @Option(
             help: ArgumentHelp(
-                "The configuration file; only state_path and audit_origin are used.", valueName: "file"),
+                "The configuration file; only audit_origin and the state are used.", valueName: "file"),
             completion: .file())
         var config: String
 
@@ -43,7 +43,7 @@ extension AuditCommand {
 
         @Option(
             help: ArgumentHelp(
-                "The configuration file; only audit_log_path, state_path and audit_origin are used.", valueName: "file"),
+                "The configuration file; only audit_log_path, audit_origin and the state are used.", valueName: "file"),
             completion: .file())
         var config: String?
 
@@ -89,9 +89,9 @@ private struct SigningState {
     let newest: SignedCheckpoint?
 
     init(_ config: String) throws(ExitCode) {
-        let path = try configuredPath("state_path", in: config) ?? AgentConfig().statePath
+        let location = try configuredState(in: config)
         let state: InspectedSigning
-        do throws(StoreError) { state = try StatePlace(path).signing() } catch { throw fail(quoted(error.detail)) }
+        do throws(StoreError) { state = try location.signing() } catch { throw fail(quoted(error.detail)) }
         let origin = AgentConfig.origin(try configuredPath("audit_origin", in: config), id: state.installation)
         guard let key = AgentConfig.checkpointKey(state.key, origin) else {
             throw fail("\(config): audit_origin cannot be the name of a key")

@@ -26,13 +26,19 @@ final class DiskFloor: Sendable {
     private let last = Mutex<Look?>(nil)
 
     /// With a `floor` of 0 bytes there is never a shortage.
-    init(auditLog: String, state: String, floor: Int) {
-        places = [
-            Place(
-                directory: PrivateFile.directory(of: auditLog), name: "audit log", label: "audit_log",
-                code: .auditUnavailable),
-            Place(directory: PrivateFile.directory(of: state), name: "state", label: "state", code: .storeUnavailable),
-        ]
+    init(auditLog: String, state: String?, floor: Int) {
+        let log = Place(
+            directory: PrivateFile.directory(of: auditLog), name: "audit log", label: "audit_log",
+            code: .auditUnavailable)
+        places =
+            [log]
+            + (state.map { state in
+                [
+                    Place(
+                        directory: PrivateFile.directory(of: state), name: "state", label: "state",
+                        code: .storeUnavailable)
+                ]
+            } ?? [])
         self.floor = UInt64(max(0, floor))
     }
 

@@ -23,35 +23,36 @@ func configuredPath(_ key: String, in config: String) throws(ExitCode) -> String
 /// `proxmox-agent store`
 struct StoreCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "store", abstract: "Check and back up the state: plans, operations, approvals.",
-        subcommands: [Check.self, Backup.self])
+        commandName: "store", abstract: "Check, back up and move the state: plans, operations, approvals.",
+        subcommands: [Check.self, Backup.self, Copy.self])
 
     /// Selects the state.
     struct Place: ParsableArguments {
         @Option(
-            help: ArgumentHelp("The configuration file; only state_path is used.", valueName: "file"),
+            help: ArgumentHelp("The configuration file; only what it says of the state is used.", valueName: "file"),
             completion: .file())
         var config: String?
 
-        @Option(help: ArgumentHelp("Or the state itself; ./data/state.db.", valueName: "file"), completion: .file())
+        @Option(
+            help: ArgumentHelp("Or the state itself, if it is a file; ./data/state.db.", valueName: "file"),
+            completion: .file())
         var state: String?
 
         func validate() throws {
             guard config == nil || state == nil else { throw ValidationError("give --config or --state, not both") }
         }
 
-        /// The given path. Only reads `state_path` of a configuration: its secrets may not be readable here.
-        func path() throws(ExitCode) -> String {
-            let usual = AgentConfig().statePath
-            guard let config else { return state ?? usual }
-            return try configuredPath("state_path", in: config) ?? usual
+        /// Only reads what a configuration says of the state: its secrets may not be readable here.
+        func location() throws(ExitCode) -> StateLocation {
+            guard let config else { return .file(state ?? AgentConfig.usualState) }
+            return try configuredState(in: config)
         }
     }
 
     /// `proxmox-agent store check`
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Check the state: file, schema, key and every row.",
+            abstract: "Check the state: schema, key and every row.",
             discussion: """
                 Changes nothing and may run beside the agent. Prints what is in the state; names whatever is wrong and \
                 then exits with 1.
@@ -60,10 +61,10 @@ struct StoreCommand: ParsableCommand {
         @OptionGroup var place: Place
 
         func run() throws {
-            let path = try place.path()
+            let location = try place.location()
             let report: StateReport
-            do throws(StoreError) { report = try StatePlace(path).check() } catch { throw fail(quoted(error.detail)) }
-            print("state \(quoted(path)): \(report.flaws.isEmpty ? "sound" : "not sound")")
+            do throws(StoreError) { report = try location.check() } catch { throw fail(quoted(error.detail)) }
+            print("state \(quoted(location.name)): \(report.flaws.isEmpty ? "sound" : "not sound")")
             for line in report.lines { print(quoted(line)) }
             for flaw in report.flaws { complain(quoted(flaw)) }
             if !report.flaws.isEmpty { throw ExitCode.failure }
@@ -77,7 +78,8 @@ struct StoreCommand: ParsableCommand {
             discussion: """
                 May run beside the agent; the copy is of one moment. Beside DESTINATION, such as state-2026-11-24.db, \
                 it writes the installation's key, state-2026-11-24.key; both with mode 0600. Whoever has the two can \
-                read the secrets of the plans that were alive: keep them as you keep passwords.
+                read the secrets of the plans that were alive: keep them as you keep passwords. The copy of a state in \
+                PostgreSQL is such a file too; store copy brings it back.
                 """)
 
         @OptionGroup var place: Place
@@ -86,15 +88,48 @@ struct StoreCommand: ParsableCommand {
         var destination: String
 
         func run() throws {
-            let path = try place.path()
+            let location = try place.location()
             do throws(StoreError) {
-                let report = try StatePlace(path).backUp(to: destination)
+                let report = try location.backUp(to: destination)
                 let copy = try StatePlace(destination)
                 print("backup \(quoted(copy.database)) and \(quoted(copy.key)): sound")
                 for line in report.lines { print(quoted(line)) }
             } catch {
                 throw fail(quoted(error.detail))
             }
+        }
+    }
+
+    /// `proxmox-agent store copy`
+    struct Copy: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Move a state between a file and PostgreSQL.",
+            discussion: """
+                Copies every row and the key, and compares each row with what was written. No agent may use either \
+                state, and the target must be empty. A name that ends in .json is that of a configuration, and means \
+                the state that it names. The source stays as it is: do not start an agent on it again.
+                """)
+
+        @Argument(help: "The state's file, or a configuration.", completion: .file())
+        var source: String
+
+        @Argument(
+            help: "The new file, or a configuration whose state_url names an empty database.", completion: .file())
+        var target: String
+
+        func run() throws {
+            let (from, to) = (try Self.location(source), try Self.location(target))
+            do throws(StoreError) {
+                let report = try from.copy(to: to)
+                print("state \(quoted(to.name)): every row is that of \(quoted(from.name))")
+                for line in report.lines { print(quoted(line)) }
+            } catch {
+                throw fail(quoted(error.detail))
+            }
+        }
+
+        private static func location(_ name: String) throws(ExitCode) -> StateLocation {
+            name.hasSuffix(".json") ? try configuredState(in: name) : .file(name)
         }
     }
 }

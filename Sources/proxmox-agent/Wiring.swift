@@ -21,7 +21,7 @@ import SystemPackage
 final class Agent: Sendable {
     let config: AgentConfig
     let log: Logger
-    let store: SQLiteStore
+    let store: any StateStore
     let audit: FileAuditSink
     let service: ControlPlane
     let server: HTTPServer
@@ -51,7 +51,7 @@ final class Agent: Sendable {
         let figures = AgentFigures(config)
         self.figures = figures
         do throws(StoreError) {
-            store = try SQLiteStore(path: config.statePath, committed: { figures.storeCommit.add($0) })
+            store = try config.state.open(committed: { figures.storeCommit.add($0) })
         } catch {
             throw StartError(error.detail)
         }
@@ -76,8 +76,10 @@ final class Agent: Sendable {
             throw StartError("\(error)")
         }
         let throttle = Throttle(config.serving.rates)
+        // A state in PostgreSQL has its disk elsewhere.
+        let statePath: String? = if case .file(let path) = config.state { path } else { nil }
         let disk = DiskFloor(
-            auditLog: config.auditLogPath, state: config.statePath, floor: config.serving.minFreeBytes)
+            auditLog: config.auditLogPath, state: statePath, floor: config.serving.minFreeBytes)
         let ports = Ports(
             audit: audit, store: store, log: log, now: now,
             frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },

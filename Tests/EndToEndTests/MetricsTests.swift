@@ -1,4 +1,5 @@
 import AgentModel
+import AgentService
 import AgentStorage
 import AgentTestSupport
 import Dispatch

@@ -1,3 +1,4 @@
+import AgentStorage
 import AgentTestSupport
 import FoundationEssentials
 import HTTPMessage
@@ -18,7 +19,7 @@ struct PackageTests {
         let config = try AgentConfig(file: file, variables: [:])
         #expect(config.environments.isEmpty && config.listen.isLoopback)
         #expect(config.auditLogPath == "/var/log/proxmox-agent/audit.log")
-        #expect(config.statePath == "/var/lib/proxmox-agent/state.db")
+        #expect(config.state.name == "/var/lib/proxmox-agent/state.db")
     }
 
     @Test func `proxmox-agent-config(5) lists every setting as the program knows it`() throws {

@@ -58,6 +58,25 @@ struct RefusedConfigTests {
         Case("log.format", "text or json") { $0["log"] = ["format": "xml"] },
         Case("tls", "an object") { $0["tls"] = true },
         Case("state_path", "a file's path") { $0["state_path"] = "" },
+        Case("state_path", "so is state_url", "take one out") { $0["state_url"] = "postgresql:///agent" },
+        Case("state_key_path", "set state_url, or take this out") { $0["state_key_path"] = "/tmp/state.key" },
+        Case("state_url", "holds a password", "state_password_file") {
+            $0["state_path"] = nil
+            $0["state_url"] = "postgresql://agent:in-the-file-e1f2@db.lan/agent"
+        },
+        Case("state_url", "does not prove the server", "sslmode=verify-full") {
+            $0["state_path"] = nil
+            $0["state_url"] = "postgresql://agent@db.lan/agent?sslmode=require"
+        },
+        Case("state_url", "postgresql://USER@HOST/DATABASE") {
+            $0["state_path"] = nil
+            $0["state_url"] = "mysql://in-the-file-e1f2"
+        },
+        Case("state_password_file", "cannot be opened") {
+            $0["state_path"] = nil
+            $0["state_url"] = "postgresql://agent@db.lan/agent"
+            $0["state_password_file"] = "/nowhere/password"
+        },
         Case(
             "principals[0].roles[0]", "viewer, operator, approver, auditor", variables: ["PROXMOX_AGENT_API_TOKEN": ""]
         ) {

@@ -2,6 +2,7 @@ import AgentAPI
 import AgentModel
 import AgentPolicy
 import AgentService
+import AgentStorage
 import AgentTestSupport
 import FoundationEssentials
 import Glibc
@@ -43,7 +44,7 @@ struct AgentConfigTests {
         let config = try Self.config("{}", [:])
         #expect(config.listen == .tcp(host: "127.0.0.1", port: 8080))
         #expect(config.auditLogPath == "./data/audit.log")
-        #expect(config.statePath == "./data/state.db")
+        #expect(config.state.name == "./data/state.db")
         #expect(config.freezePath == nil)
         #expect(config.policy.rules.isEmpty)
         #expect(config.environments.isEmpty)
@@ -124,6 +125,8 @@ struct AgentConfigTests {
         "listen_addr": ":8080", "audit_log_path": "/tmp/audit.log", "environments[].name": "home",
         "tls.cert_file": "/dev/null", "tls.key_file": "/dev/null", "tls.client_ca_file": "/dev/null",
         "principals[].cert_sha256": .string(ConfigCallersTests.digest), "state_path": "/tmp/state.db",
+        "state_url": "postgresql:///agent", "state_password_file": .string(policyFile),
+        "state_key_path": "/tmp/state.key",
         "freeze_path": "/tmp/freeze", "principals[].id": "pi-agent",
         "principals[].token_sha256": .string(ConfigCallersTests.digest), "principals[].token_env": "S",
         "principals[].token_file": "/dev/null", "principals[].roles": ["viewer"],
@@ -187,6 +190,7 @@ struct AgentConfigTests {
         if key.hasPrefix("principals") {
             document["principals"] = [["id": "abc", "token_sha256": .string(ConfigCallersTests.digest), "roles": []]]
         }
+        if ["state_password_file", "state_key_path"].contains(key) { document["state_url"] = "postgresql:///agent" }
         if key.hasPrefix("policy.") {
             document["policy"] = ["rules": [["id": "abc", "effect": "require_approval"]]]
         }

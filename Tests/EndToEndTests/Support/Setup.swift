@@ -51,8 +51,10 @@ struct Setup: Sendable {
     func document(auditLog: String, addresses: [String: String]) -> JSON {
         var document: JSONObject = [
             "listen_addr": "127.0.0.1:0", "audit_log_path": .string(auditLog),
-            "state_path": .string(auditLog.replacing("audit.log", with: "state.db")),
         ]
+        if settings["state_url"] == nil {
+            document["state_path"] = .string(auditLog.replacing("audit.log", with: "state.db"))
+        }
         document["environments"] = .array(
             environments.map { environment in
                 var object: JSONObject = [

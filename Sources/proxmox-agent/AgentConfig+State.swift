@@ -1,0 +1,59 @@
+import AgentModel
+import AgentStorage
+import ArgumentParser
+import StrictJSON
+
+extension ConfigReading {
+    /// Where the state is: in a file, or in PostgreSQL.
+    func state(_ reader: inout ObjectReader) -> StateLocation {
+        let path = reader.parsed("state_path", "a file's path") { $0.isEmpty ? nil : $0 }
+        let url = reader.string("state_url")
+        let key = reader.parsed("state_key_path", "a file's path") { $0.isEmpty ? nil : $0 }
+        let file = reader.parsed("state_password_file", "a file's path") { $0.isEmpty ? nil : $0 }
+        guard let url else {
+            for (name, value) in [("state_key_path", key), ("state_password_file", file)] where value != nil {
+                reader.report(name, "is for a state in PostgreSQL; set state_url, or take this out")
+            }
+            return .file(path ?? AgentConfig.usualState)
+        }
+        if path != nil {
+            reader.report("state_path", "is set, and so is state_url: the state is in one place; take one out")
+        }
+        let password = file.flatMap { file -> Secret? in
+            guard let (path, text) = secretText(file, "state_password_file", &reader) else { return nil }
+            guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
+                reader.report("state_password_file", "\(path) must hold the password alone, on one line")
+                return nil
+            }
+            return Secret(text)
+        }
+        do throws(PostgreSQLAddress.Invalid) {
+            let address = try PostgreSQLAddress(parsing: url)
+            return .postgreSQL(PostgreSQLPlace(address, password: password, key: key ?? AgentConfig.usualStateKey))
+        } catch {
+            reader.report("state_url", error.detail)
+            return .file(AgentConfig.usualState)
+        }
+    }
+}
+
+extension AgentConfig {
+    static let usualState = "./data/state.db"
+    static let usualStateKey = "./data/state.key"
+}
+
+/// Where the state of a configuration is. Reads nothing else of it: other secrets may not be readable here.
+func configuredState(in config: String) throws(ExitCode) -> StateLocation {
+    do throws(FileError) {
+        let bytes = try readFile(config, limit: 4 << 20)
+        guard let object = (try? JSON.parse(bytes))?.object else {
+            throw FileError(detail: "is no JSON object; see proxmox-agent check --config \(config)")
+        }
+        var reader = ObjectReader(object)
+        let state = ConfigReading(variables: environmentVariables()).state(&reader)
+        if let issue = reader.issues.first { throw FileError(detail: "\(issue.path.dotted): \(issue.detail)") }
+        return state
+    } catch {
+        throw fail("\(config): \(error.detail)")
+    }
+}
