@@ -67,6 +67,11 @@ attack: ## abuse the agent from many processes, and time a freeze meanwhile (AGE
 	@swift build --product proxmox-agent $(DEBUG_FLAGS) --quiet
 	@benchmarks/attack.sh
 
+.PHONY: model
+model: ## check the model of several agents on one state (docs/model), and that each broken rule is noticed (2 minutes)
+	@scripts/require model
+	@scripts/model
+
 .PHONY: golden
 golden: ## rewrite the golden files that tests compare with; read the difference before you commit it
 	@scripts/require build
