@@ -118,7 +118,10 @@ final class StoreQueue: Sendable {
     }
 
     private let state: Mutex<State>
+    /// Rung for jobs and at the end; one thread wakes each time.
     private let bell = DispatchSemaphore(value: 0)
+    /// What threads wait on that cannot work now: they must not hear the bell in place of one that can.
+    private let closing = DispatchSemaphore(value: 0)
     private let name: String
     private let threads: Int
 
@@ -165,17 +168,18 @@ final class StoreQueue: Sendable {
         while !state.withLock({ $0.isClosed }) {
             let left = ContinuousClock.now.duration(to: deadline)
             guard left > .zero else { return true }
-            _ = bell.wait(timeout: .now() + .nanoseconds(Int(left / .nanoseconds(1))))
+            _ = closing.wait(timeout: .now() + .nanoseconds(Int(left / .nanoseconds(1))))
         }
-        // For the thread's own wait.
-        bell.signal()
         return false
     }
 
     /// Takes no more jobs. The threads end once they have run those that wait.
     func close() {
         state.withLock { $0.isClosed = true }
-        for _ in 0..<threads { bell.signal() }
+        for _ in 0..<threads {
+            bell.signal()
+            closing.signal()
+        }
     }
 
     /// Waits until the threads have ended, after ``close()``.
