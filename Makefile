@@ -111,6 +111,7 @@ check: ## what CI runs: lint, strict build, ThreadSanitizer, walk-through, attac
 
 .PHONY: check-full
 check-full: ## check, and: release build, AddressSanitizer, what is linked, tests with optimisation
+	@scripts/require postgresql
 	@$(MAKE) --no-print-directory check release
 	scripts/check-linkage
 	@$(MAKE) --no-print-directory asan

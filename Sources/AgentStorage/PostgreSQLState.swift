@@ -181,9 +181,9 @@ final class PostgreSQLState: StateDatabase {
         let found = try place.naming { () throws(PostgreSQLError) in
             try session.execute(
                 """
-                SET statement_timeout = \(Int(place.statementTimeout / .milliseconds(1))); SET lock_timeout = 2000; SET idle_in_transaction_session_timeout = 60000;
-                SET standard_conforming_strings = on; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;
-                SET tcp_keepalives_count = 3
+                SET statement_timeout = \(Int(place.statementTimeout / .milliseconds(1))); SET lock_timeout = 2000;
+                SET idle_in_transaction_session_timeout = 60000; SET standard_conforming_strings = on;
+                SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
                 """)
             // A commit that was answered must not be lost.
             _ = try session.rows(

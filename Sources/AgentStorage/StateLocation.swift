@@ -61,8 +61,8 @@ package enum StateLocation: Sendable {
         switch self {
         case .file(let path):
             let place = try StatePlace(path)
-            let lock = StateLock.Held(try StateLock(place))
             let (database, key) = try place.openForInspection()
+            let lock = StateLock.Held(try StateLock(place))
             let state = SQLiteState(database, place)
             try state.begin()
             let version = try StateSchema.current.look(at: database, place, key)
@@ -95,9 +95,8 @@ private struct StateSource {
         for path in paths where try StatePlace.exists(path) {
             throw StoreError("\(isBackup ? "backup" : "copy") \(path): is there already; name a new file")
         }
-        let bytes = try keyBytes
+        try StatePlace.create(place.key, try keyBytes)
         do throws(StoreError) {
-            try StatePlace.create(place.key, bytes)
             try fill(place, isBackup)
             unlink(place.lock)
             try place.sync()

@@ -105,8 +105,8 @@ struct StoreCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Move a state between a file and PostgreSQL.",
             discussion: """
-                Copies every row and the key, and compares each row with what was written. No agent may use either \
-                state, and the target must be empty. A name that ends in .json is that of a configuration, and means \
+                Copies every row and the key, and compares each row with what was written. Run it as the agent's user, \
+                while no agent uses either state. The target must be empty. A name that ends in .json is that of a configuration, and means \
                 the state that it names. The source stays as it is: do not start an agent on it again.
                 """)
 
