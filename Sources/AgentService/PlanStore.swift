@@ -9,10 +9,13 @@ package struct StoreError: Error, Sendable, Hashable {
     /// Whether what was to be stored may be stored all the same: the database went away, and the store closed before
     /// it could look.
     package let mayBeStored: Bool
+    /// Whether it may work a little later with nothing changed: a server that starts, or an old connection that ends.
+    package let isTemporary: Bool
 
-    package init(_ detail: String, mayBeStored: Bool = false) {
+    package init(_ detail: String, mayBeStored: Bool = false, isTemporary: Bool = false) {
         self.detail = detail
         self.mayBeStored = mayBeStored
+        self.isTemporary = isTemporary
     }
 }
 

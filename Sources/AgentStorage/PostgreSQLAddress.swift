@@ -30,7 +30,8 @@ package struct PostgreSQLAddress: Sendable, Hashable, CustomStringConvertible {
             guard pair.count == 2, !pair[0].contains("%") else { throw .form }
             switch pair[0] {
             case "password", "sslpassword": throw .password
-            case "host", "hostaddr": hosts = pair[1].replacing("%2F", with: "/").split(separator: ",")
+            // Where an entry of `hostaddr` is empty, libpq takes that of `host`.
+            case "host", "hostaddr": hosts += pair[1].replacing("%2F", with: "/").split(separator: ",")
             case "sslmode": mode = pair[1]
             case "ssl" where pair[1] != "true": throw .sslmode("ssl=\(pair[1])")
             default: break

@@ -102,6 +102,8 @@ extension StoreError {
             case .busy, .tooSlow: "look at pg_stat_activity for what holds it up"
             case .other: "look at the server's log"
             }
-        self.init("state \(name): \(error); \(cure)")
+        self.init(
+            "state \(name): \(error); \(cure)",
+            isTemporary: [.unreachable, .notReady, .lost, .readOnly].contains(error.cause))
     }
 }

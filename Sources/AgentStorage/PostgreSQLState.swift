@@ -69,7 +69,7 @@ final class PostgreSQLState: StateDatabase {
 
     func continueNumbers(of table: String) throws(StoreError) {
         try run(
-            "SELECT setval(pg_get_serial_sequence('\(table)', 'number'), "
+            "SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence('\(table)', 'number')::regclass, "
                 + "(SELECT coalesce(max(number), 0) + 1 FROM \(table)), false)")
     }
 
@@ -115,8 +115,10 @@ final class PostgreSQLState: StateDatabase {
         guard mine.count == 1 else { throw usurped() }
     }
 
-    private func usurped() -> StoreError {
-        let error = StoreError("state \(name): another agent has used it since; see that there is one, and restart it")
+    private func usurped(
+        _ why: String = "was used by another agent since; see that there is one, and restart it"
+    ) -> StoreError {
+        let error = StoreError("state \(name): \(why)")
         end = error
         session = nil
         return error
@@ -132,6 +134,22 @@ final class PostgreSQLState: StateDatabase {
                 "\(failure.detail); whether the change is stored is looked up at the next start", mayBeStored: true)
         }
         guard writer?.commits == next else { throw StoreError("\(failure.detail); the change is not stored") }
+        try confirm()
+    }
+
+    /// Commits once more. What was found may not have reached the standbys that it should wait for; the answer to this
+    /// commit says that it, and all before it, has.
+    private func confirm() throws(StoreError) {
+        guard let next = writer.map({ $0.commits + 1 }) else { return }
+        do throws(StoreError) {
+            try execute("BEGIN")
+            try count(next)
+            try execute("COMMIT")
+        } catch {
+            throw StoreError(
+                "\(error.detail); whether the change is stored is looked up at the next start", mayBeStored: true)
+        }
+        writer?.commits = next
     }
 
     /// Connects again if the connection is lost, however long it takes, unless the store is closing.
@@ -189,7 +207,7 @@ final class PostgreSQLState: StateDatabase {
             _ = try session.rows(
                 """
                 SELECT set_config('synchronous_commit', 'on', false)
-                WHERE current_setting('synchronous_commit') = 'off'
+                WHERE current_setting('synchronous_commit') IN ('off', 'local')
                 """)
             // What a broken connection left behind would keep the lock until the server notices.
             if !old.isEmpty {
@@ -207,8 +225,8 @@ final class PostgreSQLState: StateDatabase {
                 """
             ).first ?? []
         }
-        guard session.version >= 130_000 else {
-            throw StoreError("state \(name): PostgreSQL \(session.version / 10_000) is too old; it takes 13 or newer")
+        guard session.version >= 150_000 else {
+            throw StoreError("state \(name): PostgreSQL \(session.version / 10_000) is too old; it takes 15 or newer")
         }
         guard found.count == 4, found[0] == .text("UTF8") else {
             throw StoreError("state \(name): the database is not in UTF-8; create one with ENCODING 'UTF8'")
@@ -228,7 +246,7 @@ final class PostgreSQLState: StateDatabase {
             guard error.cause == .busy else { throw StoreError(error, at: name) }
             throw StoreError(
                 "state \(name): another process uses it; stop that one (pg_stat_activity shows it), or name another "
-                    + "database")
+                    + "database", isTemporary: true)
         }
     }
 
@@ -236,9 +254,14 @@ final class PostgreSQLState: StateDatabase {
     private func resume(_ next: Int64?) throws(StoreError) {
         guard let writer else { return }
         let found = try rows("SELECT writer, commits FROM agent_state")
-        guard found.count == 1, found[0][0] == .text(writer.id), let commits = found[0][1].integer,
-            [writer.commits, next ?? writer.commits].contains(commits)
-        else { throw usurped() }
+        guard found.count == 1, found[0][0] == .text(writer.id), let commits = found[0][1].integer else {
+            throw usurped()
+        }
+        guard [writer.commits, next ?? writer.commits].contains(commits) else {
+            throw usurped(
+                "has lost commits, by a failover or a restored backup; restart the agent, which brings it up to the "
+                    + "audit log")
+        }
         self.writer?.commits = commits
     }
 

@@ -81,4 +81,6 @@ package final class PostgreSQLStore: StateStore {
     package var counters: StoreCounters { queues.writer.counters }
 
     package func close() async { await queues.end() }
+
+    package func stopWaiting() { queues.stopWaiting() }
 }

@@ -65,4 +65,6 @@ package final class SQLiteStore: StateStore {
 
     /// Runs the waiting bodies, moves the log into the database and releases the lock. Later calls throw.
     package func close() async { await queues.end() }
+
+    package func stopWaiting() { queues.stopWaiting() }
 }

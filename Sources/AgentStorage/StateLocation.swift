@@ -133,11 +133,17 @@ private struct StateSource {
             try target.begin()
             try StateSchema.current.apply(to: target, from: 0, key)
             try StateCopy.fill(target, from: state)
+            let report = try StateReport(of: target, version, key)
+            guard report.flaws.isEmpty else {
+                throw StoreError("state \(state.name): is not sound: \(report.flaws.joined(separator: "; "))")
+            }
         } catch {
             if isNew { unlink(place.key) }
             throw error
         }
-        try target.commit()
+        do throws(StoreError) { try target.commit() } catch {
+            throw StoreError("\(error.detail); whether the copy is there, proxmox-agent store check says")
+        }
         return try place.check()
     }
 

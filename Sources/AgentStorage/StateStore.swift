@@ -11,6 +11,8 @@ package protocol StateStore: PlanStore {
     var counters: StoreCounters { get }
     /// Runs the waiting bodies, and lets other agents have the state. Later calls throw.
     func close() async
+    /// From now on nobody waits for a server that is away: whose commit was under way hears that it may be stored.
+    func stopWaiting()
 }
 
 /// What a store's writer has done since the store was opened.
@@ -45,6 +47,11 @@ struct StoreQueues: Sendable {
             queue.put(job)
         }
         return try result.get()
+    }
+
+    func stopWaiting() {
+        reader.stopWaiting()
+        writer.stopWaiting()
     }
 
     /// Takes no more bodies.

@@ -109,6 +109,8 @@ final class StoreQueue: Sendable {
     private struct State {
         var jobs: [Job] = []
         var isClosed = false
+        /// No thread waits for its server any more.
+        var isImpatient = false
         var closers: [CheckedContinuation<Void, Never>] = []
         /// How many threads have not ended.
         var threads: Int
@@ -162,15 +164,21 @@ final class StoreQueue: Sendable {
         if let reason { for job in refused { job.refuse(reason) } }
     }
 
-    /// Waits on one of the threads; false once the queue is closed.
+    /// Waits on one of the threads; false once the queue is closed, or ``stopWaiting()`` was called.
     func pause(_ time: Duration) -> Bool {
         let deadline = ContinuousClock.now + time
-        while !state.withLock({ $0.isClosed }) {
+        while !state.withLock({ $0.isClosed || $0.isImpatient }) {
             let left = ContinuousClock.now.duration(to: deadline)
             guard left > .zero else { return true }
             _ = closing.wait(timeout: .now() + .nanoseconds(Int(left / .nanoseconds(1))))
         }
         return false
+    }
+
+    /// Lets threads that wait for their server give up, and their callers hear that nobody knows.
+    func stopWaiting() {
+        state.withLock { $0.isImpatient = true }
+        for _ in 0..<threads { closing.signal() }
     }
 
     /// Takes no more jobs. The threads end once they have run those that wait.

@@ -75,9 +75,12 @@ internal import Glibc
         return found
     }
 
-    /// Whether every host is this machine: loopback or a Unix socket.
-    private static func isLocal(_ options: [String: String]) -> Bool {
-        (options["hostaddr"] ?? options["host"] ?? "").split(separator: ",").allSatisfy { Session.isLocal(String($0)) }
+    /// Whether every host is this machine: loopback or a Unix socket. Where an entry of `hostaddr` is empty, libpq takes
+    /// that of `host`, so all entries of both have to be.
+    static func isLocal(_ options: [String: String]) -> Bool {
+        ["hostaddr", "host"].allSatisfy { key in
+            (options[key] ?? "").split(separator: ",").allSatisfy { Session.isLocal(String($0)) }
+        }
     }
 
     /// `PQconnectPoll` until the connection stands.
@@ -115,7 +118,9 @@ internal import Glibc
         }
         let isTLS = ["SSL", "certificate", "TLS"].contains { text.contains($0) }
         let isLogin = text.contains("no password supplied")
-        return PostgreSQLError(isTLS ? .tls : isLogin ? .login : .unreachable, "PQconnectPoll", text)
+        let isStandby = text.contains("hot standby")
+        return PostgreSQLError(
+            isStandby ? .readOnly : isTLS ? .tls : isLogin ? .login : .unreachable, "PQconnectPoll", text)
     }
 
     /// The first line of the last error (`PQerrorMessage`).

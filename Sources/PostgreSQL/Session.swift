@@ -24,6 +24,8 @@ package final class Session {
                 // Half-open connections end within some twenty seconds.
                 ("keepalives_idle", "5"), ("keepalives_interval", "3"), ("keepalives_count", "4"),
                 ("tcp_user_timeout", "15000"), ("gssencmode", "disable"),
+                // Of several hosts the one that takes changes; a standby lags behind.
+                ("target_session_attrs", "primary"),
             ] + (password.map { [("password", $0)] } ?? [])
         }
     }

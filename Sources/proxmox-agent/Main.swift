@@ -12,7 +12,7 @@ struct ProxmoxAgent: AsyncParsableCommand {
 
             Without a subcommand it serves: proxmox-agent --config FILE.
 
-            Exit status: 0 good, 1 refused or failed, 64 wrong usage.
+            Exit status: 0 good, 1 refused or failed, 64 wrong usage, 75 the state's server cannot be had now.
             """,
         version: Version.text,
         subcommands: [

@@ -61,7 +61,9 @@ struct Serve: AsyncParsableCommand {
         group.maximumGracefulShutdownDuration = .seconds(15)
         do { try await ServiceGroup(configuration: group).run() } catch let error as StartError {
             await lines.flush()
-            throw fail("proxmox-agent: \(error)")
+            _ = fail("proxmox-agent: \(error)")
+            // EX_TEMPFAIL: a service manager may try again.
+            throw error.isTemporary ? ExitCode(75) : ExitCode.failure
         }
         log.notice("stopped")
         await lines.flush()

@@ -53,14 +53,14 @@ final class Agent: Sendable {
         do throws(StoreError) {
             store = try config.state.open(committed: { figures.storeCommit.add($0) })
         } catch {
-            throw StartError(error.detail)
+            throw StartError(error.detail, isTemporary: error.isTemporary)
         }
         let installation = config.installation(id: store.installation)
         let (mark, signed): (AuditMark?, SignedCheckpoint?)
         do throws(StoreError) {
             (mark, signed) = try await store.read { ($0.mark, $0.checkpoint(of: installation.origin)) }
         } catch {
-            throw StartError(error.detail)
+            throw StartError(error.detail, isTemporary: error.isTemporary)
         }
         guard let checkpointKey = AgentConfig.checkpointKey(store.key, installation.origin) else {
             throw StartError("audit_origin \(installation.origin): cannot be the name of a key")
@@ -134,6 +134,12 @@ final class Agent: Sendable {
         let deadline = ContinuousClock.now + limit
         failures.stop()
         async let drained: Void = service.drain(within: limit * 0.8)
+        // A database that does not come back in time must not hold up the rest: the log has to be closed.
+        let impatience = Task { [store] in
+            guard (try? await Task.sleep(for: limit * 0.9)) != nil else { return }
+            store.stopWaiting()
+        }
+        defer { impatience.cancel() }
         await server.shutdown(within: limit)
         await drained
         await service.notices.stop()
@@ -250,8 +256,13 @@ private func freeze(standingFor path: String, _ now: Date) -> Freeze? {
 /// Why the agent cannot start.
 struct StartError: Error, CustomStringConvertible {
     let description: String
+    /// Whether another start a little later may do.
+    let isTemporary: Bool
 
-    init(_ description: String) { self.description = description }
+    init(_ description: String, isTemporary: Bool = false) {
+        self.description = description
+        self.isTemporary = isTemporary
+    }
 }
 
 extension AgentConfig {

@@ -171,6 +171,35 @@ struct PostgreSQLLossTests {
         cutter.close()
     }
 
+    @Test func `a store that may not wait any more says that nobody knows, and can be closed`() async throws {
+        let state = try StateInPostgreSQL()
+        let (store, cutter) = try cut(state)
+        cutter.cutNext(.before)
+        cutter.shut(true)
+        let waiting = Task { try await refusal(store, 1) }
+        #expect(try await eventually { cutter.cuts == 1 })
+        store.stopWaiting()
+        #expect(try await waiting.value?.mayBeStored == true)
+        await store.close()
+        cutter.close()
+    }
+
+    @Test func `a server that has lost commits ends the writing, and the error says what to do`() async throws {
+        let state = try StateInPostgreSQL()
+        let (store, cutter) = try cut(state)
+        try await store.put(.sample(7))
+        cutter.cutNext(.before)
+        cutter.shut(true)
+        let waiting = Task { try await refusal(store, 1) }
+        #expect(try await eventually { cutter.cuts == 1 })
+        try state.sql("UPDATE agent_state SET commits = commits - 1")
+        cutter.shut(false)
+        let error = try #require(try await waiting.value)
+        #expect(error.mayBeStored && error.detail.contains("has lost commits"), "\(error.detail)")
+        await store.close()
+        cutter.close()
+    }
+
     @Test func `another agent that took over in between ends the first one's writing for good`() async throws {
         let state = try StateInPostgreSQL()
         let (store, cutter) = try cut(state)
@@ -183,7 +212,7 @@ struct PostgreSQLLossTests {
         await other.close()
         cutter.shut(false)
         let error = try #require(try await waiting.value)
-        #expect(error.mayBeStored && error.detail.contains("another agent has used it since"))
+        #expect(error.mayBeStored && error.detail.contains("was used by another agent since"))
         #expect(try await refusal(store, 3)?.detail == error.detail)
         #expect(try await store.ids == [.sample(2)], "reading goes on")
         await store.close()

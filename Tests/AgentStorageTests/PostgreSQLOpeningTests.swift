@@ -273,6 +273,7 @@ struct PostgreSQLOpeningTests {
             ("postgresql://localhost,h/x?sslmode=disable", .sslmode("sslmode=disable")),
             ("postgresql:///x?host=h&sslmode=prefer", .sslmode("sslmode=prefer")),
             ("postgresql://localhost/x?hostaddr=10.0.0.1&sslmode=disable", .sslmode("sslmode=disable")),
+            ("postgresql://localhost,h/x?hostaddr=127.0.0.1,&sslmode=disable", .sslmode("sslmode=disable")),
         ] as [(String, PostgreSQLAddress.Invalid)])
     func `addresses that are refused, without being repeated`(text: String, error: PostgreSQLAddress.Invalid) {
         #expect(throws: error) { try PostgreSQLAddress(parsing: text) }

@@ -1,7 +1,8 @@
 import Glibc
-import PostgreSQL
 import PostgreSQLTestSupport
 import Testing
+
+@testable import PostgreSQL
 
 @Suite(.timeLimit(.minutes(1)), .enabled(if: PostgreSQLServer.isPossible, "\(PostgreSQLServer.whyNot)"))
 struct SessionTests {
@@ -193,4 +194,15 @@ struct SessionTests {
         ("0.0.0.0", false), ("::", false), ("localhost.example", false),
     ])
     func `what is this machine`(host: String, isLocal: Bool) { #expect(Session.isLocal(host) == isLocal) }
+
+    @Test(
+        arguments: [
+            (["hostaddr": "127.0.0.1", "host": "localhost,db.example"], false),
+            (["hostaddr": ",", "host": "localhost,db.example"], false),
+            (["hostaddr": "10.0.0.1", "host": "localhost"], false),
+            (["hostaddr": "127.0.0.1", "host": "localhost"], true), (["host": "/run/a,localhost"], true), ([:], true),
+        ] as [([String: String], Bool)])
+    func `hosts are this machine only where all of them are`(options: [String: String], isLocal: Bool) {
+        #expect(Connection.isLocal(options) == isLocal)
+    }
 }
