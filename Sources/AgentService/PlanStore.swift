@@ -331,7 +331,7 @@ package protocol StoreTransaction: StoreReader {
 ///
 /// Writing bodies run one after the other. Each sees all earlier writes, and is stored whole or not at all. When
 /// `write` has returned, its writes outlive the process if the store is durable. A reading body sees what was written
-/// before it began, and blocks no writer. A body does no I/O of its own. If the store fails during a body, its results
+/// before it began, and blocks no writer. A body does no I/O of its own, and may run again: what its last run returned counts. If the store fails during a body, its results
 /// may be wrong: nothing of it is stored, and the call throws.
 package protocol PlanStore: Sendable {
     func read<Value: Sendable>(

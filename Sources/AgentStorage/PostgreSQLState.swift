@@ -28,6 +28,7 @@ final class PostgreSQLState: StateDatabase {
 
     let place: PostgreSQLPlace
     var name: String { place.name }
+    let isFar = true
     var waiting = Waiting()
     private let library: Library
     private let isReader: Bool

@@ -35,6 +35,39 @@ final class StoreWriting {
     /// Runs the bodies, and resumes their callers when everything is on disk.
     func run(_ jobs: [StoreQueue.Job]) {
         guard let records else { return }
+        if !(records.database.isFar && runTogether(jobs, records)) { runEach(jobs, records) }
+        records.database.revive()
+    }
+
+    /// Without savepoints, each of which would be another question to the server. False, and nothing is done, if a body
+    /// fails: then each has to run anew in its own.
+    private func runTogether(_ jobs: [StoreQueue.Job], _ records: StoreRecords) -> Bool {
+        if let lost = records.begin() {
+            for job in jobs { job.refuse(lost) }
+            return true
+        }
+        var ended: [(StoreError?) -> Void] = []
+        for job in jobs {
+            ended.append(job.run(records))
+            guard records.failure == nil else {
+                if records.database.isInTransaction { _ = records.attempt("ROLLBACK") }
+                return false
+            }
+        }
+        let lost = commit(records)
+        for tell in ended { tell(lost) }
+        return true
+    }
+
+    private func commit(_ records: StoreRecords) -> StoreError? {
+        let start = ContinuousClock.now
+        let lost = records.commit()
+        if lost == nil { committed(start.duration(to: .now)) }
+        if records.database.isInTransaction { _ = records.attempt("ROLLBACK") }
+        return lost
+    }
+
+    private func runEach(_ jobs: [StoreQueue.Job], _ records: StoreRecords) {
         var ended: [(tell: (StoreError?) -> Void, failure: StoreError?)] = []
         var lost = records.begin()
         for job in jobs {
@@ -51,13 +84,11 @@ final class StoreWriting {
             ended.append((tell, failure))
         }
         if lost == nil {
-            let start = ContinuousClock.now
-            lost = records.commit()
-            if lost == nil { committed(start.duration(to: .now)) }
+            lost = commit(records)
+        } else if records.database.isInTransaction {
+            _ = records.attempt("ROLLBACK")
         }
-        if records.database.isInTransaction { _ = records.attempt("ROLLBACK") }
         for (tell, failure) in ended { tell(failure ?? lost) }
-        records.database.revive()
     }
 
     /// Closes the database, and lets other agents have the state.
