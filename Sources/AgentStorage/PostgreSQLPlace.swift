@@ -7,7 +7,8 @@ internal import SystemPackage
 /// The location of a state in PostgreSQL: a database there, and the installation's key in a file here.
 package struct PostgreSQLPlace: Sendable {
     package let address: PostgreSQLAddress
-    package let password: Secret?
+    /// Asked at each connection: it may change while the agent runs.
+    private let password: @Sendable () -> Secret?
     /// The file of the installation's key.
     package let key: String
     /// What is loaded as libpq.
@@ -18,7 +19,9 @@ package struct PostgreSQLPlace: Sendable {
     /// How long the server may work on one statement, and send what it finds; zero for no limit.
     package var statementTimeout = Duration.seconds(20)
 
-    package init(_ address: PostgreSQLAddress, password: Secret? = nil, key: String) {
+    package init(
+        _ address: PostgreSQLAddress, password: @autoclosure @escaping @Sendable () -> Secret? = nil, key: String
+    ) {
         self.address = address
         self.password = password
         self.key = key
@@ -28,7 +31,7 @@ package struct PostgreSQLPlace: Sendable {
     var name: String { address.description }
 
     var settings: Session.Settings {
-        var settings = Session.Settings(address: address.description, password: password?.reveal())
+        var settings = Session.Settings(address: address.description, password: password()?.reveal())
         settings.connectTimeout = connectTimeout
         settings.answerTimeout = answerTimeout
         return settings

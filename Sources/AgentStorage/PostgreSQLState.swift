@@ -128,29 +128,32 @@ final class PostgreSQLState: StateDatabase {
     // MARK: Connecting
 
     /// Looks whether the commit of that number was done, however long it takes to get there. Throws if it was not.
+    ///
+    /// What was found may not have reached the standbys that it should wait for. So it commits once more: the answer to
+    /// that says that it, and all before it, has.
     private func lookUp(_ next: Int64, _ failure: StoreError) throws(StoreError) {
         waiting.tell(failure)
-        guard try isBack(expecting: next) else {
-            throw StoreError(
-                "\(failure.detail); whether the change is stored is looked up at the next start", mayBeStored: true)
+        var expected = next
+        while true {
+            guard try isBack(expecting: expected) else {
+                throw StoreError(
+                    "\(failure.detail); whether the change is stored is looked up at the next start", mayBeStored: true)
+            }
+            guard let found = writer?.commits, found >= next else {
+                throw StoreError("\(failure.detail); the change is not stored")
+            }
+            do throws(StoreError) {
+                try execute("BEGIN")
+                try count(found + 1)
+                try execute("COMMIT")
+                writer?.commits = found + 1
+                return
+            } catch {
+                guard isLost, end == nil else { throw StoreError(error.detail, mayBeStored: true) }
+                waiting.tell(error)
+                expected = found + 1
+            }
         }
-        guard writer?.commits == next else { throw StoreError("\(failure.detail); the change is not stored") }
-        try confirm()
-    }
-
-    /// Commits once more. What was found may not have reached the standbys that it should wait for; the answer to this
-    /// commit says that it, and all before it, has.
-    private func confirm() throws(StoreError) {
-        guard let next = writer.map({ $0.commits + 1 }) else { return }
-        do throws(StoreError) {
-            try execute("BEGIN")
-            try count(next)
-            try execute("COMMIT")
-        } catch {
-            throw StoreError(
-                "\(error.detail); whether the change is stored is looked up at the next start", mayBeStored: true)
-        }
-        writer?.commits = next
     }
 
     /// Connects again if the connection is lost, however long it takes, unless the store is closing.

@@ -19,21 +19,35 @@ extension ConfigReading {
         if path != nil {
             reader.report("state_path", "is set, and so is state_url: the state is in one place; take one out")
         }
-        let password = file.flatMap { file -> Secret? in
+        let password = file.flatMap { file -> (path: String, first: Secret)? in
             guard let (path, text) = secretText(file, "state_password_file", &reader) else { return nil }
-            guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
+            guard let password = Self.password(text) else {
                 reader.report("state_password_file", "\(path) must hold the password alone, on one line")
                 return nil
             }
-            return Secret(text)
+            return (path, password)
         }
         do throws(PostgreSQLAddress.Invalid) {
             let address = try PostgreSQLAddress(parsing: url)
-            return .postgreSQL(PostgreSQLPlace(address, password: password, key: key ?? AgentConfig.usualStateKey))
+            return .postgreSQL(
+                PostgreSQLPlace(
+                    address, password: password.map { Self.password(in: $0.path) ?? $0.first },
+                    key: key ?? AgentConfig.usualStateKey))
         } catch {
             reader.report("state_url", error.detail)
             return .file(AgentConfig.usualState)
         }
+    }
+
+    private static func password(_ text: String) -> Secret? {
+        !text.isEmpty && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F } ? Secret(text) : nil
+    }
+
+    /// What the file holds now; `nil` if that is no password.
+    private static func password(in path: String) -> Secret? {
+        guard let bytes = try? readFile(path, limit: 4096, isSecret: true) else { return nil }
+        return password(
+            String(decoding: bytes.last == UInt8(ascii: "\n") ? bytes.dropLast() : bytes[...], as: UTF8.self))
     }
 }
 

@@ -54,6 +54,21 @@ struct PostgreSQLTests {
         #expect(check.status == 0 && check.out.contains("plans: 2 applied"), "\(check)")
     }
 
+    @Test func `a password that changes is taken from its file at the next connection`() async throws {
+        let server = try PostgreSQLServer()
+        let state = try State(on: server)
+        let agent = try await ServedAgent(Setup(.simulated("cloud"), settings: state.settings))
+        _ = try await agent.planID(.start)
+        _ = try server.sql("ALTER ROLE agent PASSWORD 'another one'", in: "postgres")
+        try EndToEndTests.write("another one\n", to: "\(state.directory.path)/password")
+        server.stop()
+        try server.start()
+        var reply = try await agent.plan(.start)
+        while reply["code"] == "store_unavailable" { reply = try await agent.plan(.start) }
+        #expect(reply.status == 200, "\(reply)")
+        _ = try await agent.stop()
+    }
+
     @Test func `libpq is loaded for such a state, and for no other`() async throws {
         let server = try PostgreSQLServer.shared
         let state = try State(on: server)
