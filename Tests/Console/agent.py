@@ -114,7 +114,11 @@ class Agent:
         self.write()
         self.serving.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + 30
-        while not any(record["kind"] == "config" for record in self.ask("olga", "GET", f"/v1/audit?after={before}")["records"]):
+        # The record is written first, and the rules are in force a moment later.
+        while not any(
+            record["kind"] == "config" and record["result"]["policy_version"] == self.ask("carol", "GET", "/v1/policy")["version"]
+            for record in self.ask("olga", "GET", f"/v1/audit?after={before}")["records"]
+        ):
             assert time.monotonic() < deadline, "the configuration was not read again"
             time.sleep(0.05)
 

@@ -137,13 +137,15 @@ async function submit(event, view, plan, { word, draft }) {
 
 const frozen = (plan) => state.freezes.find((freeze) => !freeze.environment || freeze.environment === plan.request.environment);
 
+const problem = ({ problem: text }) => h("div", { id: "apply-problem" }, text && notice("bad", h("p", text)));
+
 function apply(view) {
   const { plan } = view;
   if (plan.request.dry_run) return h("p", "A dry run: it changes nothing.");
   if (!owns(plan.requester)) return h("p", t(plan.requester), " can apply it until it expires ", until(plan.expires_at), ".");
   return [h("form", { "data-key": "apply", onsubmit: (event) => send(event, view, {}) },
     frozen(plan) && notice("warn", h("p", "Changes are frozen: it cannot be applied now.")),
-    h("div", { id: "apply-problem" }), h("div.actions", h("button.approve", "Apply now")),
+    problem(view), h("div.actions", h("button.approve", "Apply now")),
     h("p.muted", "Everything is checked again first. If the machine has changed since, nothing is done.")), emergency(view)];
 }
 
@@ -168,7 +170,7 @@ function applyDeclared(view) {
   return h("form", { "data-key": "declared", onsubmit: (event) => send(event, view, { approved_by: event.target.by.value.trim() }) },
     field("Approved by", h("input", { name: "by", required: true, minlength: 3, maxlength: 128, autocomplete: "off" }),
       { hint: "The person who saw this plan and approved it. With the one shared token this is your declaration." }),
-    h("div", { id: "apply-problem" }), h("div.actions", h("button.approve", "Apply now")));
+    problem(view), h("div.actions", h("button.approve", "Apply now")));
 }
 
 async function send(event, view, more) {
@@ -177,6 +179,7 @@ async function send(event, view, more) {
   const id = view.plan.plan_id;
   button.disabled = true;
   view.mine = true;
+  view.problem = null;
   try {
     const key = globalThis.crypto?.randomUUID?.();
     const answer = await api("POST", "/v1/actions/apply", { plan_id: id, ...more }, { headers: key && { "Idempotency-Key": key } });
@@ -185,10 +188,9 @@ async function send(event, view, more) {
     view.mine = false;
     if (problem.status !== 401) {
       await view.load().catch(() => {});
-      const text = problem.message;
-      const place = document.getElementById("apply-problem");
-      if (place) place.replaceChildren(notice("bad", h("p", text)));
-      else { view.message = () => notice("bad", h("p", text)); view.draw(); }
+      if (!document.getElementById("apply-problem")) view.message = () => notice("bad", h("p", problem.message));
+      view.problem = problem.message;
+      view.draw();
     }
   } finally {
     button.disabled = false;
