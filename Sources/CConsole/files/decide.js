@@ -71,7 +71,7 @@ function decisionForm(view) {
       plan.requires.assurance === "hardware" ? "This plan takes an approval that is signed with a security key. Sign in a terminal:"
       : ["This plan takes a signed approval, and you have no passkey here. ", h("a", { href: "#/account" }, "Add a passkey"),
         ", or sign in a terminal:"]), h("pre", `proxmox-agent approve ${plan.plan_id} --sign`)),
-    h("div", { id: "decide-problem" }),
+    problem(view, "decide-problem"),
     h("div.actions",
       h("button.approve", { name: "decision", value: "approve", disabled: mustSign && !canSign },
         canSign ? "Approve with passkey" : "Approve"),
@@ -85,13 +85,13 @@ async function submit(event, view, plan, { word, draft }) {
   const form = event.target;
   const decision = event.submitter?.value ?? "approve";
   const reason = form.reason.value.trim();
-  const place = form.querySelector("#decide-problem");
   const fail = (control, text) => {
-    place.replaceChildren(notice("bad", h("p", text)));
+    view.problem = text;
+    view.draw();
     control?.setAttribute("aria-invalid", "true");
     control?.focus();
   };
-  place.replaceChildren();
+  view.problem = null;
   for (const control of [form.reason, form.typed]) control?.removeAttribute("aria-invalid");
   if (decision === "approve" && word && form.typed.value.trim() !== word) return fail(form.typed,
     `Type ${plain(word)} first: this change has a high risk.`);
@@ -122,10 +122,11 @@ async function submit(event, view, plan, { word, draft }) {
     if (problem.status === 401) return;
     // What the page shows may be old: it is read anew, and says what has become of the plan.
     await view.load().catch(() => {});
+    const text = view.problem = `${problem.message} Nothing was decided.`;
     const shown = document.getElementById("decide-problem");
-    const text = `${problem.message} Nothing was decided.`;
-    if (shown) shown.replaceChildren(notice("bad", h("p", text)));
-    else { view.message = () => notice("bad", h("p", text)); view.draw(); document.getElementById("message").focus(); }
+    if (!shown) view.message = () => notice("bad", h("p", text));
+    view.draw();
+    if (!shown) document.getElementById("message").focus();
     say(text);
   } finally {
     for (const button of buttons) button.disabled = button.value === "approve" && signedOnly(plan) && !canSignHere(plan);
@@ -137,7 +138,7 @@ async function submit(event, view, plan, { word, draft }) {
 
 const frozen = (plan) => state.freezes.find((freeze) => !freeze.environment || freeze.environment === plan.request.environment);
 
-const problem = ({ problem: text }) => h("div", { id: "apply-problem" }, text && notice("bad", h("p", text)));
+const problem = ({ problem: text }, id = "apply-problem") => h("div", { id }, text && notice("bad", h("p", text)));
 
 function apply(view) {
   const { plan } = view;
