@@ -4,6 +4,8 @@ import email
 import email.policy
 import json
 import pathlib
+import random
+import socket
 import ssl
 import sys
 import threading
@@ -75,11 +77,15 @@ def web(secure):
 
 
 def free_port():
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port below those that the kernel gives to whoever asks for any, so that nobody is given it meanwhile."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 ports = {"http": web(False), "https": web(True)}
