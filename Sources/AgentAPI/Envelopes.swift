@@ -147,6 +147,24 @@ enum Envelopes {
             ["verdict": .words(["justified", "unjustified"]), "comment": note.described("what you found")],
             isOpen: false))
 
+    static let agents = Component(
+        "AgentList",
+        Schema.object([
+            "shared": Schema.boolean.described("whether several agents can share the state"),
+            "agents": .list(
+                .object([
+                    "name": Schema(TextForm.environment), "version": .text, "started_at": .time,
+                    "seen_seconds": Schema.integer().described("how long ago it was last heard of"),
+                    "state": Schema.words(["working", "draining", "differs", "gone"]).described(
+                        "`differs`: its configuration is not that of the agent which has run the longest"),
+                    "this": Schema.boolean.described("whether it is the one that answers"),
+                    "environments": Schema.list(Schema(TextForm.environment)).described(
+                        "where it carries out operations, of those that the caller sees"),
+                ])),
+        ]))
+    static let drained = Component(
+        "DrainedAgent", Schema.object(["name": Schema(TextForm.environment), "draining": .boolean]))
+
     static let freezes = Component(
         "FreezeList", Schema.object(["freezes": .list(Views.freeze.schema)]))
     static let lifted = Component(
@@ -192,7 +210,8 @@ enum Envelopes {
     /// All of them, in the order of the document.
     static let all: [Component] = [
         health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, signature,
-        approvalText, resolve, reviews, reviewClose, freezes, lifted, freeze, notifications, notificationTest,
+        approvalText, resolve, reviews, reviewClose, agents, drained, freezes, lifted, freeze, notifications,
+        notificationTest,
         notificationTested, audit,
         auditHead, policy, windows, limits, rpcAnswer, sessions, signIn, challenge, signInCode,
     ]

@@ -29,6 +29,38 @@ extension Handlers {
         return .json(.ok, Views.review(closed))
     }
 
+    func agents(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        guard let overview = service.leases.overview else { return .json(.ok, ["shared": false, "agents": []]) }
+        let visible = service.access.environments(.view, exchange.context)
+        let agents = overview.agents.map { agent -> JSON in
+            let led = overview.leases.filter {
+                $0.holder == agent.process && (visible?.contains($0.environment) ?? true)
+            }
+            return [
+                "name": .string(agent.name), "version": .string(agent.version),
+                "started_at": .string(agent.startedAt.rfc3339),
+                "seen_seconds": JSON(Int(min(1e9, max(0, agent.age)))),
+                "state": .string(overview.standing(of: agent)), "this": .bool(agent.name == service.leases.name),
+                "environments": .array(led.map { .string($0.environment.description) }),
+            ]
+        }
+        return .json(.ok, ["shared": true, "agents": .array(agents)])
+    }
+
+    func drainAgent(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        try await drain(exchange, true)
+    }
+
+    func endDrain(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        try await drain(exchange, false)
+    }
+
+    private func drain(_ exchange: APIExchange, _ isDraining: Bool) async throws(ServiceError) -> Response {
+        let name = exchange.captures["name"] ?? ""
+        try await service.leases.drain(name, isDraining, exchange.context)
+        return .json(.ok, ["name": .string(name), "draining": .bool(isDraining)])
+    }
+
     func freezes(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         .json(.ok, ["freezes": .array(service.freezes.inForce(exchange.context).map { Views.freeze($0) })])
     }

@@ -28,7 +28,8 @@ package enum Problem {
         case .internalError: .internalServerError
         case .upstreamRefused, .upstreamUnreachable, .upstreamInvalid: .badGateway
         case .upstreamTimeout: .gatewayTimeout
-        case .authNotConfigured, .auditUnavailable, .storeUnavailable, .frozen, .shuttingDown, .overloaded:
+        case .authNotConfigured, .auditUnavailable, .storeUnavailable, .agentsDisagree, .frozen, .shuttingDown,
+            .overloaded:
             .serviceUnavailable
         }
     }
@@ -80,6 +81,7 @@ package enum Problem {
         case .authNotConfigured: "No token is configured"
         case .auditUnavailable: "The audit log cannot be written"
         case .storeUnavailable: "The store of plans does not work"
+        case .agentsDisagree: "The agents on this state do not agree"
         case .frozen: "Nothing may change at present"
         case .shuttingDown: "The agent is stopping"
         case .overloaded: "The agent has too much to do"

@@ -84,7 +84,7 @@ extension [ErrorCode] {
         .unknownEnvironment, .upstreamRefused, .upstreamUnreachable, .upstreamInvalid, .upstreamTimeout,
     ]
     /// A change of what the agent has stored.
-    static let storing: Self = [.storeUnavailable, .auditUnavailable]
+    static let storing: Self = [.storeUnavailable, .auditUnavailable, .agentsDisagree]
     static let planning: Self =
         pve + storing + [.invalidTarget, .unknownAction, .idempotencyInProgress, .idempotencyKeyReused]
     /// What every route may answer.

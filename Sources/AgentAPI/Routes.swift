@@ -263,6 +263,18 @@ package struct Route: Sendable {
             fails: .storing + [.operationNotFound, .notFound],
             "review what somebody else's operation passed in an emergency", Handlers.closeReview),
         Route(
+            .get, "/v1/agents", "list_agents", .read, needs: .view,
+            gives: [.json(Envelopes.agents.schema, "the agents, and who carries out what")],
+            "the agents that share the state, and in which environments each carries out operations", Handlers.agents),
+        Route(
+            .post, "/v1/agents/{name}/drain", "drain_agent", .change, needs: .reload,
+            gives: [.json(Envelopes.drained.schema, "it gives its environments back")],
+            fails: .storing + [.notFound], "let an agent give its environments back and take none", Handlers.drainAgent),
+        Route(
+            .delete, "/v1/agents/{name}/drain", "end_drain", .change, needs: .reload,
+            gives: [.json(Envelopes.drained.schema, "it takes environments again")],
+            fails: .storing + [.notFound], "let an agent carry out operations again", Handlers.endDrain),
+        Route(
             .get, "/v1/freeze", "list_freezes", .read, needs: .view,
             gives: [.json(Envelopes.freezes.schema, "the freezes that hold")], "what is frozen", Handlers.freezes),
         Route(

@@ -69,7 +69,8 @@ extension ToolCall {
         case .upstreamRefused: "PVE refused, see upstream: mend what it names, and call plan_create"
         case .upstreamUnreachable, .upstreamInvalid, .upstreamTimeout:
             "PVE does not answer as it should: call environment_list, and try again later"
-        case .auditUnavailable, .storeUnavailable, .shuttingDown, .overloaded: "try again later, or tell the operator"
+        case .auditUnavailable, .storeUnavailable, .agentsDisagree, .shuttingDown, .overloaded:
+            "try again later, or tell the operator"
         case .frozen: "changes are frozen: wait, or ask who froze them; reads work"
         }
     }

@@ -18,12 +18,14 @@ package struct EnvironmentSettings: Sendable, Hashable {
     package let allowedCommands: [[String]]
     /// Prefixes of addresses that `download_to_storage` may fetch from. Empty forbids the action.
     package let allowedDownloads: [String]
+    /// The agent that should carry out what is asked for here, of several on one state.
+    package let preferredAgent: String?
 
     /// `trust` is the configured TLS trust in words, such as `system`, `ca:/path` or `sha256:AA:…`.
     package init(
         name: EnvironmentName, baseURL: String, tokenID: String, trust: String, readOnly: Bool = false,
         acceptsDeclaredApprovals: Bool = false, labels: [String: String] = [:], allowedCommands: [[String]] = [],
-        allowedDownloads: [String] = []
+        allowedDownloads: [String] = [], preferredAgent: String? = nil
     ) {
         self.name = name
         self.baseURL = baseURL
@@ -34,6 +36,7 @@ package struct EnvironmentSettings: Sendable, Hashable {
         self.labels = labels
         self.allowedCommands = allowedCommands
         self.allowedDownloads = allowedDownloads
+        self.preferredAgent = preferredAgent
         identity = PlanDigest.hash([
             "base_url": .string(baseURL), "token_id": .string(tokenID), "tls": .string(trust),
         ])

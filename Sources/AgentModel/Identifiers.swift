@@ -110,7 +110,12 @@ package struct UPID: Sendable, Hashable, CustomStringConvertible {
     /// A regular expression (ECMA 262) for ids, though not for every character that no user's name has.
     package static let expression =
         "UPID:\(TextForm.node.pattern.dropFirst().dropLast()):[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}"
-        + #":[!-.0-9;-~]+:[!-.0-9;-~]*:[^:/\s\u0000-\u001f\u007f-\u009f]+:"#
+        + #":[!-.0-9;-~]+:[!-.0-9;-~]*:[^:/\s\u0000-\u001f\u007f-\u009f\#(formats)]+:"#
+
+    /// The characters of the general category Cf (format) that JSON writes as one escape.
+    private static let formats =
+        #"\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064"#
+        + #"\u2066-\u206f\ufeff\ufff9-\ufffb"#
 
     /// PVE allows all characters except spaces, colons and slashes in a user name.
     private static func mayStand(_ scalar: Unicode.Scalar) -> Bool {

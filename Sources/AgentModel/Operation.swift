@@ -99,6 +99,10 @@ package struct Operation: Sendable {
     package var cancelRequestedBy: String?
     /// What it passes in an emergency.
     package var breakGlass: BreakGlass?
+    /// Whether another agent wants the one that carries it out to ask PVE to stop its task.
+    package var isStopAsked = false
+    /// The agent that carries it out, or did, of several on one state.
+    package var executor: String?
     /// How many operations wait ahead of this one; 0 for none.
     package var queuePosition = 0
     /// How far its task is, while this process follows it. Not stored.

@@ -107,6 +107,9 @@ package struct Directory: Sendable, Hashable {
 
     package var isEmpty: Bool { principals.isEmpty }
 
+    /// All principals, by id.
+    package var all: [Principal] { principals.values.sorted { $0.id < $1.id } }
+
     /// The principal behind a caller at present; `nil` if it no longer exists.
     package func principal(of caller: Caller) -> Principal? {
         principals[caller.principal].flatMap { $0.isShared == caller.isShared ? $0 : nil }

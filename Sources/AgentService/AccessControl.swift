@@ -1,6 +1,7 @@
 package import AgentModel
 package import AgentPolicy
 import FoundationEssentials
+import Signatures
 import StrictJSON
 import Synchronization
 
@@ -86,6 +87,39 @@ package final class AccessControl: Sendable {
             if count < clause.approvals { return .missingOf(clause, have: count) }
         }
         return nil
+    }
+
+    /// A hash of what all agents on one state must agree on: environments, principals and policy.
+    var agreement: String {
+        let rules = currentRules
+        let environments = managedEnvironments.map(\.settings).sorted { $0.name < $1.name }.map { settings -> JSON in
+            [
+                "name": .string(settings.name.description), "identity": .string(settings.identity),
+                "read_only": .bool(settings.readOnly), "declared": .bool(settings.acceptsDeclaredApprovals),
+                "labels": .object(
+                    settings.labels.sorted { $0.key < $1.key }.reduce(into: [:]) { $0[$1.key] = .string($1.value) }),
+                "commands": .array(settings.allowedCommands.map { .array($0.map { .string($0) }) }),
+                "downloads": .array(settings.allowedDownloads.map { .string($0) }),
+                "prefer": settings.preferredAgent.map { .string($0) },
+            ]
+        }
+        let principals = rules.directory.all.map { principal -> JSON in
+            [
+                "id": .string(principal.id),
+                "roles": .array(principal.roles.map(\.rawValue).sorted().map { .string($0) }),
+                "environments": (principal.environments?.sorted()).map { .array($0.map { .string($0.description) }) },
+                "keys": .array(principal.approvalKeys.map { .string($0.fingerprint) }),
+            ]
+        }
+        return PlanDigest.hash([
+            "environments": .array(environments), "principals": .array(principals),
+            "policy": .string(rules.policy.version),
+        ])
+    }
+
+    /// The agent that should carry out what is asked for in the environment, of several on one state.
+    func preferredAgent(of name: EnvironmentName) -> String? {
+        managedEnvironments.first { $0.settings.name == name }?.settings.preferredAgent
     }
 
     /// The configured environment of that name, without a check of rights. For what the agent does by itself.

@@ -81,11 +81,15 @@ extension ApplyService {
     ) async throws(ServiceError) -> Beginning {
         let id = ports.newID(.operation)
         let now = ports.now()
-        let ticket = await runner.enter(for: plan, id)
+        // Without a ticket, the agent that leads in the environment begins it.
+        var ticket: TargetLocks.Ticket?
+        if let lease = runner.leases.leads(plan.request.environment) {
+            ticket = await runner.enter(for: plan, id, under: lease)
+        }
         do throws(ServiceError) {
             let queue = AuditEvent(
                 .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
-                result: AuditEvent.queued(ahead: ticket.ahead))
+                result: AuditEvent.queued(ahead: ticket?.ahead))
             let body = { @Sendable (records: any StoreTransaction) -> Operation? in
                 guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil,
                     records.take(claims, for: id, passing: glass, at: now)
@@ -105,8 +109,8 @@ extension ApplyService {
                     request: plan.request.auditForm, result: glass.auditForm)
                 operation = try await audited.commit(event, body)
                 // The operation is stored by now, and goes on without this record.
-                if ticket.ahead > 0, operation != nil { try? await audited.record(queue) }
-            } else if ticket.ahead > 0 {
+                if ticket?.ahead != 0, operation != nil { _ = try? await audited.record(queue) }
+            } else if ticket?.ahead != 0 {
                 operation = try await audited.commit(queue, body)
             } else {
                 operation = try await audited.write(body)
@@ -117,15 +121,15 @@ extension ApplyService {
                 try await checkLimits(claims, passing: glass, plan.id, at: now)
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")
             }
-            guard runner.start(operation, ticket, context) else {
+            if let ticket, !runner.start(operation, ticket, context) {
                 let error = ServiceError(.shuttingDown, "the agent is stopping; nothing was done", planID: plan.id)
                 await runner.outcomes.refuseQueued(operation, error, context)
-                registry.leave(ticket)
+                registry.leave(id, ticket)
                 return .refused(error)
             }
             return .queued(operation, plan)
         } catch {
-            registry.leave(ticket)
+            if let ticket { registry.leave(id, ticket) }
             throw error
         }
     }

@@ -19,7 +19,8 @@ extension ApplyService {
         tried.withLock { tried in tried = tried.filter { entry in waiting.contains { $0.id == entry.key } } }
         for plan in waiting
         where tried.withLock({ $0[plan.id] }).map({ $0.addingTimeInterval(Self.pause) <= now }) ?? true {
-            guard let settings = try? access.managedEnvironment(plan.request.environment).settings,
+            guard runner.leases.leads(plan.request.environment) != nil,
+                let settings = try? access.managedEnvironment(plan.request.environment).settings,
                 access.currentRules.decide(plan, in: settings, at: now).window == nil,
                 (try? freezes.checkNotFrozen(plan.request.environment)) != nil
             else { continue }

@@ -228,7 +228,7 @@ extension Approval {
 
 extension AuditEvent {
     /// The result of an operation's place in the queue.
-    static func queued(ahead: Int) -> JSON { ["status": "queued", "ahead": JSON(ahead)] }
+    static func queued(ahead: Int?) -> JSON { ["status": "queued", "ahead": ahead.map { JSON($0) }] }
 
     /// The result of a cancel that ended an operation while it was queued.
     static let cancelled: JSON = ["status": "cancelled"]

@@ -2,6 +2,7 @@ import AgentAudit
 package import AgentModel
 import Logging
 import StrictJSON
+import Synchronization
 
 /// Keeps the audit log and the store in step: every decision is recorded first and stored second.
 ///
@@ -9,13 +10,18 @@ import StrictJSON
 final class AuditedStore: Sendable {
     let ports: Ports
     let watermark = AuditWatermark()
+    /// Why this agent, of several on one state, must not decide anything.
+    let unfitness = Mutex<ServiceError?>(nil)
 
     init(_ ports: Ports) { self.ports = ports }
 
     /// Writes a record; throws if the log cannot be written.
-    func record(_ event: AuditEvent, _ durability: AuditDurability = .now) async throws(ServiceError) {
-        do throws(AuditError) { _ = try await append(event, durability) } catch { throw Self.unavailable(error) }
+    @discardableResult
+    func record(_ event: AuditEvent, _ durability: AuditDurability = .now) async throws(ServiceError) -> AuditHead {
+        let head: AuditHead
+        do throws(AuditError) { head = try await append(event, durability) } catch { throw Self.unavailable(error) }
         if durability == .now { watermark.settled() }
+        return head
     }
 
     private func append(_ event: AuditEvent, _ durability: AuditDurability) async throws(AuditError) -> AuditHead {
@@ -93,16 +99,21 @@ final class AuditedStore: Sendable {
             // The record stays open, so that the next start looks whether its transition is stored.
             if error.mayBeStored { throw Self.unavailable(error) }
         }
-        do throws(ServiceError) {
-            try await record(AuditEvent(voiding: event, head.seq, atOnce: true))
-            watermark.close(ticket)
-        } catch {
-            watermark.abandon(ticket, event)
-            ports.log.error(
-                "an audit record has no transition in the store yet", metadata: event.logged(["seq": "\(head.seq)"]))
-        }
+        if await void(event, head) { watermark.close(ticket) } else { watermark.abandon(ticket, event) }
         if let failure { throw failure }
         return nil
+    }
+
+    /// Records that the record at `head` has no transition. False if it cannot be recorded now.
+    func void(_ event: AuditEvent, _ head: AuditHead) async -> Bool {
+        do throws(ServiceError) {
+            try await record(AuditEvent(voiding: event, head.seq, atOnce: true))
+            return true
+        } catch {
+            ports.log.error(
+                "an audit record has no transition in the store yet", metadata: event.logged(["seq": "\(head.seq)"]))
+            return false
+        }
     }
 
     // MARK: Refusals
@@ -166,8 +177,9 @@ final class AuditedStore: Sendable {
         }
     }
 
-    /// Throws if there is only room for what ends or stops something.
+    /// Throws if there is only room for what ends or stops something, or if nothing else may be decided here.
     func checkSpace() throws(ServiceError) {
+        if let unfitness = unfitness.withLock({ $0 }) { throw unfitness }
         if let shortage = ports.shortage() { throw shortage }
     }
 }

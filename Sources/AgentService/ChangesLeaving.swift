@@ -17,10 +17,10 @@ final class ChangesLeaving: Sendable {
     /// The call was answered, or will not be.
     func leave(_ operation: RecordID) { environments.withLock { $0[operation] = nil } }
 
-    /// Waits at most `limit` until the mutations that the freeze covers are answered.
-    func wait(for freeze: Freeze, atMost limit: Duration) async {
+    /// Waits at most `limit` until the mutations in these environments are answered.
+    func wait(atMost limit: Duration, for isMeant: (EnvironmentName) -> Bool) async {
         let deadline = ContinuousClock.now + limit
-        while environments.withLock({ $0.values.contains { freeze.covers($0) } }), .now < deadline {
+        while environments.withLock({ $0.values.contains { isMeant($0) } }), .now < deadline {
             guard (try? await Task.sleep(for: .milliseconds(2))) != nil else { return }
         }
     }

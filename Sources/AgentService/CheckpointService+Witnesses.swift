@@ -160,6 +160,6 @@ extension CheckpointService {
                 "message": .string(why),
             ])
         // It is in the agent's own log and in the figures, whether this can be recorded or not.
-        try? await audited.record(event, .soon)
+        _ = try? await audited.record(event, .soon)
     }
 }

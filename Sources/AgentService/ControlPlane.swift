@@ -17,6 +17,7 @@ package final class ControlPlane: Sendable {
     package let idempotency: IdempotencyService
     package let passkeys: PasskeyCounters
     package let checkpoints: CheckpointService
+    package let leases: LeaseService
     /// What this installation is called.
     package let installation: Installation
     let audited: AuditedStore
@@ -36,7 +37,8 @@ package final class ControlPlane: Sendable {
         events = EventFeed(audited, access)
         notices = NoticeService(audited, access, events, noticeLimits)
         registry = OperationRegistry(ports, limits)
-        freezes = FreezeService(audited, access)
+        let keeper = LeaseKeeper(isShared: ports.leases != nil, uptime: ports.uptime)
+        freezes = FreezeService(audited, access, keeper)
         reloads = ReloadService(audited)
         reviews = ReviewService(audited, access)
         idempotency = IdempotencyService(audited, access, limits, digest)
@@ -44,13 +46,14 @@ package final class ControlPlane: Sendable {
         reads = ReadService(audited, access, workflow, limits)
         passkeys = PasskeyCounters(audited)
         approvals = ApprovalGate(audited, access, workflow, passkeys)
-        let outcomes = OutcomeRecorder(audited, access, freezes, workflow, registry)
+        let outcomes = OutcomeRecorder(audited, access, freezes, workflow, registry, keeper)
         operations = OperationService(audited, access, workflow, registry, outcomes)
         let follower = TaskFollower(audited, access, registry, events, limits)
-        let lost = LostCallFinder(workflow, outcomes, follower, registry)
-        let runner = OperationRunner(workflow, approvals, freezes, registry, outcomes, follower, lost)
+        let lost = LostCallFinder(workflow, outcomes, follower, registry, keeper)
+        let runner = OperationRunner(workflow, approvals, freezes, registry, outcomes, follower, lost, keeper)
         applies = ApplyService(workflow, approvals, freezes, reads, runner, operations, digest)
         recovery = Recovery(workflow, runner)
+        leases = LeaseService(runner, operations, recovery)
     }
 
     /// Runs `body`, and records its refusal if it throws one.

@@ -1,6 +1,7 @@
 import AgentAudit
 package import AgentModel
 import FoundationEssentials
+import Logging
 import StrictJSON
 
 /// A request to set a freeze.
@@ -35,22 +36,24 @@ package struct FreezeChoice: Sendable {
 package final class FreezeService: Sendable {
     private let audited: AuditedStore
     private let access: AccessControl
+    private let leases: LeaseKeeper
     private let freezes = Freezes()
     private let leaving = ChangesLeaving()
     /// One change of the freezes at a time.
     private let turns = TargetLocks()
 
-    init(_ audited: AuditedStore, _ access: AccessControl) {
-        self.audited = audited
-        self.access = access
+    init(_ audited: AuditedStore, _ access: AccessControl, _ leases: LeaseKeeper) {
+        (self.audited, self.access, self.leases) = (audited, access, leases)
     }
 
     private var ports: Ports { audited.ports }
 
-    /// Lets a call of the operation pass, unless its environment is frozen. It counts as under way until ``leave(_:)``.
-    func passGate(_ operation: Operation) -> Bool {
+    /// Lets a call of the operation pass, unless its environment is frozen, or this process does not prove that it leads
+    /// there. It counts as under way until ``leave(_:)``.
+    func passGate(_ operation: Operation, proving leads: () -> Bool = { true }) -> Bool {
         leaving.pass(operation.id, in: operation.environment) {
-            (try? checkNotFrozen(operation.environment, passing: operation.breakGlass)) == nil
+            // Freezes last: a freeze that closes the lease's gate is in force before that gate opens again.
+            !leads() || (try? checkNotFrozen(operation.environment, passing: operation.breakGlass)) == nil
         }
     }
 
@@ -101,33 +104,83 @@ package final class FreezeService: Sendable {
                 id: ports.newID(.freeze), environment: environment, reason: request.reason, by: context.caller.actor,
                 party: context.caller.party, setAt: now,
                 endsAt: request.ttl.map { now.addingTimeInterval(Double($0)) })
-            try await inTurn { () async throws(ServiceError) in try await store(freeze, context) }
-            await leaving.wait(for: freeze, atMost: Self.settleTime)
-            for managed in access.managedEnvironments where freeze.covers(managed.settings.name) {
-                await managed.hypervisor.finishWriting()
-            }
+            let counts = try await inTurn { () async throws(ServiceError) in try await store(freeze, context) }
+            await settle { freeze.covers($0) }
+            await waitUntilHonoured(freeze, counts)
             return freeze
+        }
+    }
+
+    /// Waits until the calls in these environments that have passed the gate are answered, or given up.
+    private func settle(in isMeant: @Sendable (EnvironmentName) -> Bool) async {
+        await leaving.wait(atMost: Self.settleTime, for: isMeant)
+        for managed in access.managedEnvironments where isMeant(managed.settings.name) {
+            await managed.hypervisor.finishWriting()
+        }
+    }
+
+    // MARK: Several agents
+
+    /// Puts the freezes that other agents have stored in force in the environment of the lease, waits for the calls that
+    /// have passed the gate, and says so.
+    func honour(_ lease: Lease) async throws(StoreError) {
+        guard let store = ports.leases, leases.isAlone(lease), let count = leases.freezes(of: lease) else { return }
+        do throws(ServiceError) { try await load() } catch { throw StoreError(error.detail) }
+        leases.loaded(lease, freezes: count)
+        await settle { $0 == lease.environment }
+        try await store.honour(lease, freezes: count)
+    }
+
+    /// Waits until no agent sends anything any more that the freeze stops: each that leads in an environment says so, or
+    /// has given it back, or has not been able to prove its lease for as long as this waits at most.
+    private func waitUntilHonoured(_ freeze: Freeze, _ counts: [EnvironmentName: Int64]) async {
+        guard let store = ports.leases else { return }
+        let deadline = ports.uptime() + LeaseKeeper.validity + LeaseKeeper.margin
+        var own: [Lease] = []
+        for (environment, count) in counts where freeze.covers(environment) {
+            leases.told(environment, freezes: count)
+        }
+        while ports.uptime() < deadline, !Task.isCancelled {
+            do throws(StoreError) {
+                for lease in leases.leases where freeze.covers(lease.environment) && !own.contains(lease) {
+                    try await honour(lease)
+                    own.append(lease)
+                }
+                let isDone = try await store.leases().allSatisfy { row in
+                    guard freeze.covers(row.environment), row.holder != nil, let count = counts[row.environment] else {
+                        return true
+                    }
+                    return row.honoured >= count
+                }
+                if isDone { return }
+            } catch {
+                ports.log.warning("who honours a freeze cannot be read: \(error.detail)")
+            }
+            guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { return }
         }
     }
 
     /// How long a freeze waits for PVE's answer to a call under way. A hanging call must not delay the freeze.
     private static let settleTime = Duration.milliseconds(100)
 
-    /// Closes the gate, then records and stores. If that fails, opens the gate again and throws.
-    private func store(_ freeze: Freeze, _ context: Context) async throws(ServiceError) {
+    /// Closes the gate, then records and stores. If that fails, opens the gate again and throws. Returns how many freezes
+    /// each environment has had then.
+    private func store(
+        _ freeze: Freeze, _ context: Context
+    ) async throws(ServiceError) -> [EnvironmentName: Int64] {
         freezes.announce(freeze)
         let event = AuditEvent(
             .freeze, context, environment: freeze.environment,
             result: freeze.auditForm)
         let held = freezes.inForce(at: freeze.setAt, ports.uptime())
         do throws(ServiceError) {
-            try await change(event) { records in
+            return try await change(event) { records in
                 for old in records.freezes() where !held.contains(old) { records.remove(old) }
                 records.put(freeze)
             }
         } catch {
             freezes.withdraw()
-            try? await load()
+            try? await reload()
             throw error.with(detail: "this freeze does not hold: \(error.detail)")
         }
     }
@@ -140,7 +193,7 @@ package final class FreezeService: Sendable {
                 guard let freeze = try chosen(choice, context) else { return nil }
                 let event = AuditEvent(
                     .unfreeze, context, environment: freeze.environment, result: freeze.auditLift)
-                try await change(event) { $0.remove(freeze) }
+                _ = try await change(event) { $0.remove(freeze) }
                 return freeze
             }
         }
@@ -192,8 +245,12 @@ package final class FreezeService: Sendable {
         "\(freeze.id?.description ?? "-") by \(freeze.by) (\(String(freeze.reason.prefix(80))))"
     }
 
-    /// Reads the freezes from the store, at start.
+    /// Reads the freezes from the store: at start, and when another agent has changed them.
     func load() async throws(ServiceError) {
+        try await inTurn(reload)
+    }
+
+    private func reload() async throws(ServiceError) {
         freezes.replace(try await audited.read { $0.freezes() }, at: ports.now(), ports.uptime())
     }
 
@@ -206,12 +263,13 @@ package final class FreezeService: Sendable {
 
     private func change(
         _ event: AuditEvent, _ body: @escaping @Sendable (any StoreTransaction) -> Void
-    ) async throws(ServiceError) {
-        let all = try await audited.commit(event) { records -> [Freeze]? in
+    ) async throws(ServiceError) -> [EnvironmentName: Int64] {
+        let all = try await audited.commit(event) { records -> (freezes: [Freeze], counts: [EnvironmentName: Int64])? in
             body(records)
-            return records.freezes()
+            return (records.freezes(), records.freezeCounts)
         }
-        freezes.replace(all ?? [], at: ports.now(), ports.uptime())
+        freezes.replace(all?.freezes ?? [], at: ports.now(), ports.uptime())
+        return all?.counts ?? [:]
     }
 
     private func scope(

@@ -9,15 +9,17 @@ extension LostCallFinder {
     /// What is found settles the operation.
     func lookLater(for operation: Operation) {
         guard operation.state == .unknown, operation.steps.count == operation.calls.count,
-            let step = operation.steps.last, step.upid == nil, step.state == .unknown
+            let step = operation.steps.last, step.upid == nil, step.state == .unknown,
+            let lease = leases.leads(operation.environment)
         else { return }
-        registry.search(for: operation.id) { await self.search(for: operation) }
+        registry.search(for: operation.id, under: lease) { await self.search(for: operation) }
     }
 
-    /// Resumes the searches of an earlier process.
-    func resumeSearches() async throws(ServiceError) {
+    /// Resumes the searches of an earlier process, or of another agent that led before.
+    func resumeSearches(in environment: EnvironmentName) async throws(ServiceError) {
         let recent = ports.now().addingTimeInterval(-Double(limits.lateSeconds))
-        for operation in try await audited.read({ $0.operations(OperationFilter(state: .unknown)) })
+        let unknown = OperationFilter(environments: [environment], state: .unknown)
+        for operation in try await audited.read({ $0.operations(unknown) })
         where operation.endedAt.map({ $0 > recent }) == true { lookLater(for: operation) }
     }
 
@@ -69,6 +71,7 @@ extension LostCallFinder {
         case .failed, .cancelled: outcome = .failed
         case .queued, .running, .unknown: return
         }
+        let lease = registry.lease(of: found.id)
         let settled = try? await workflow.withPlan(found.planID) { () async throws(ServiceError) -> Bool? in
             guard try await audited.read({ $0.operation(found.id)?.state }) == .unknown else { return nil }
             let reason = "found at PVE later: \(upid)"
@@ -77,7 +80,9 @@ extension LostCallFinder {
                 result: AuditEvent.settled(as: outcome, reason))
             let now = ports.now()
             return try await audited.commit(resolve) { records -> Bool? in
-                guard var operation = records.operation(found.id), operation.state == .unknown else { return nil }
+                guard lease.map({ records.holds($0) }) == true, var operation = records.operation(found.id),
+                    operation.state == .unknown
+                else { return nil }
                 operation.steps = found.steps
                 operation.code = found.partial == nil ? nil : found.code
                 operation.partial = found.partial

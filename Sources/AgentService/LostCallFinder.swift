@@ -12,11 +12,14 @@ final class LostCallFinder: Sendable {
     let registry: OperationRegistry
     let follower: TaskFollower
     let limits: Limits
+    let leases: LeaseKeeper
     private let outcomes: OutcomeRecorder
 
-    init(_ workflow: PlanWorkflow, _ outcomes: OutcomeRecorder, _ follower: TaskFollower, _ registry: OperationRegistry)
-    {
-        (audited, access, self.workflow) = (workflow.audited, workflow.access, workflow)
+    init(
+        _ workflow: PlanWorkflow, _ outcomes: OutcomeRecorder, _ follower: TaskFollower, _ registry: OperationRegistry,
+        _ leases: LeaseKeeper
+    ) {
+        (audited, access, self.workflow, self.leases) = (workflow.audited, workflow.access, workflow, leases)
         (self.registry, self.outcomes, self.follower, limits) = (registry, outcomes, follower, workflow.limits)
     }
 

@@ -8,6 +8,8 @@ package enum Milestone: String, Sendable, Hashable, CaseIterable {
     case sending = "sent.before"
     /// That is stored; the call itself follows.
     case sent = "sent.after"
+    /// The call has passed its gate; nothing of it is written yet. On the thread that writes it.
+    case gatePassed = "gate.after"
     /// PVE has answered; nothing of it is stored.
     case answered = "answer.before"
     /// The UPID, or the result of a call that is no task, is stored.

@@ -15,6 +15,7 @@ extension Operation {
     func keepingCancel(of stored: Operation?) -> Operation {
         var operation = self
         operation.cancelRequestedBy = stored?.cancelRequestedBy
+        operation.isStopAsked = stored?.isStopAsked ?? false
         return operation
     }
 

@@ -16,38 +16,44 @@ final class OperationRegistry: Sendable {
     private struct State {
         var tasks: [RecordID: Task<Void, Never>] = [:]
         var tickets: [RecordID: TargetLocks.Ticket] = [:]
+        /// What operations are carried out under, from the moment that they have a ticket.
+        var leases: [RecordID: Lease] = [:]
         /// Who asked PVE to stop the task of an operation that runs.
         var stops: [RecordID: String] = [:]
         /// The stop that overrules each shutdown under way.
         var overruled: [RecordID: RecordID] = [:]
         /// Searches for what calls with an unknown outcome may have started.
-        var searches: [RecordID: Task<Void, Never>] = [:]
+        var searches: [RecordID: (lease: Lease, task: Task<Void, Never>)] = [:]
         /// How far the tasks of operations are.
         var progress: [RecordID: Progress] = [:]
         var isDraining = false
         /// How many outcomes cannot be written at the moment.
         var stuck = 0
+
+        /// Forgets all about an operation that is not under way any more.
+        mutating func forget(_ operation: RecordID) {
+            tickets[operation] = nil
+            leases[operation] = nil
+            stops[operation] = nil
+            overruled[operation] = nil
+            progress[operation] = nil
+        }
     }
 
     init(_ ports: Ports, _ limits: Limits) { (self.ports, self.limits) = (ports, limits) }
 
     // MARK: Tasks
 
-    /// Starts an operation; it runs to its end whether anyone waits or not. False if the agent is stopping.
-    func start(
-        _ operation: RecordID, _ ticket: TargetLocks.Ticket, _ body: @escaping @Sendable () async -> Void
-    ) -> Bool {
+    /// Starts an operation that has entered; it runs to its end whether anyone waits or not. False if the agent is
+    /// stopping.
+    func start(_ operation: RecordID, _ body: @escaping @Sendable () async -> Void) -> Bool {
         state.withLock { state in
             guard !state.isDraining else { return false }
-            state.tickets[operation] = ticket
             state.tasks[operation] = Task {
                 await body()
                 self.state.withLock { state in
                     state.tasks[operation] = nil
-                    state.tickets[operation] = nil
-                    state.stops[operation] = nil
-                    state.overruled[operation] = nil
-                    state.progress[operation] = nil
+                    state.forget(operation)
                 }
             }
             return true
@@ -55,13 +61,37 @@ final class OperationRegistry: Sendable {
     }
 
     /// Starts a search for the operation's lost call, unless the agent is stopping.
-    func search(for operation: RecordID, _ body: @escaping @Sendable () async -> Void) {
+    func search(for operation: RecordID, under lease: Lease, _ body: @escaping @Sendable () async -> Void) {
         state.withLock { state in
-            guard !state.isDraining else { return }
-            state.searches[operation] = Task {
+            guard !state.isDraining, state.searches[operation] == nil else { return }
+            let task = Task {
                 await body()
                 self.state.withLock { $0.searches[operation] = nil }
             }
+            state.searches[operation] = (lease, task)
+        }
+    }
+
+    /// What the operation is carried out under, here.
+    func lease(of operation: RecordID) -> Lease? {
+        state.withLock { $0.leases[operation] ?? $0.searches[operation]?.lease }
+    }
+
+    /// Cancels the tasks of operations that are carried out under the lease, which is lost. They stay as they are
+    /// stored, for the next holder.
+    func cancel(under lease: Lease) {
+        let tasks = state.withLock { state in
+            state.tasks.filter { state.leases[$0.key] == lease }.map(\.value)
+                + state.searches.values.filter { $0.lease == lease }.map(\.task)
+        }
+        for task in tasks { task.cancel() }
+    }
+
+    /// Whether nothing of the environment is under way here.
+    func isIdle(in environment: EnvironmentName) -> Bool {
+        state.withLock { state in
+            !state.leases.values.contains { $0.environment == environment }
+                && !state.searches.values.contains { $0.lease.environment == environment }
         }
     }
 
@@ -80,7 +110,7 @@ final class OperationRegistry: Sendable {
     func drain(within limit: Duration) async {
         let tasks = state.withLock { state in
             state.isDraining = true
-            for search in state.searches.values { search.cancel() }
+            for search in state.searches.values { search.task.cancel() }
             return Array(state.tasks.values)
         }
         let timer = Task {
@@ -124,20 +154,28 @@ final class OperationRegistry: Sendable {
 
     // MARK: Places in the queue
 
-    /// A place in the queue for everything that the plan's calls work on.
-    func enter(for plan: Plan) -> TargetLocks.Ticket { locks.enter(plan.lockNames, slot: slot(of: plan)) }
-
-    /// The same for the operation `stop`, ahead of the shutdown that it overrules.
-    func enter(for plan: Plan, _ stop: RecordID, overruling shutdown: RecordID) -> TargetLocks.Ticket {
-        guard let passed = state.withLock({ $0.tickets[shutdown] }) else { return enter(for: plan) }
-        let ticket = locks.enter(plan.lockNames, slot: slot(of: plan), passing: passed)
-        if ticket.ahead == 0 { state.withLock { $0.overruled[shutdown] = stop } }
-        return ticket
+    /// A place in the queue for everything that the plan's calls work on, for an operation that is to be carried out
+    /// under `lease`; `nil` if it has one already. A stop enters ahead of the shutdown that it overrules.
+    ///
+    /// Without a plan it works on nothing.
+    func enter(
+        _ operation: RecordID, for plan: Plan?, under lease: Lease, overruling shutdown: RecordID? = nil
+    ) -> TargetLocks.Ticket? {
+        state.withLock { state in
+            guard state.leases[operation] == nil else { return nil }
+            let passed = shutdown.flatMap { state.tickets[$0] }
+            let ticket = locks.enter(plan?.lockNames ?? [], slot: plan.map(slot), passing: passed)
+            if let shutdown, passed != nil, ticket.ahead == 0 { state.overruled[shutdown] = operation }
+            state.tickets[operation] = ticket
+            state.leases[operation] = lease
+            return ticket
+        }
     }
 
-    /// Gives a ticket back, whether its locks are held yet or not.
-    func leave(_ ticket: TargetLocks.Ticket) {
+    /// Takes back that an operation entered, whether its locks are held yet or not, for one that does not start.
+    func leave(_ operation: RecordID, _ ticket: TargetLocks.Ticket) {
         if ticket.ahead == 0 || !locks.withdraw(ticket) { locks.leave(ticket) }
+        state.withLock { $0.forget(operation) }
     }
 
     func ticket(of operation: RecordID) -> TargetLocks.Ticket? { state.withLock { $0.tickets[operation] } }
@@ -225,6 +263,16 @@ final class OperationHub: Sendable {
             return state.waiters.removeValue(forKey: id) ?? [:]
         }
         for continuation in waiters.values { continuation.resume() }
+    }
+
+    /// Wakes all who wait: anything may have changed.
+    func publishAll() {
+        let waiters = state.withLock { state in
+            state.published += 1
+            defer { state.waiters = [:] }
+            return state.waiters.values.flatMap(\.values)
+        }
+        for continuation in waiters { continuation.resume() }
     }
 
     /// Returns when `id` is published, after `limit`, or on cancellation; at once if anything was published after

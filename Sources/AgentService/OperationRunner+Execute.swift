@@ -97,6 +97,14 @@ extension OperationRunner {
             operation.note(error, ready.managed.settings.name, call, redaction)
             if error == .withheld {
                 operation.steps.removeLast()
+                // Then it was no freeze.
+                if (try? freezes.checkNotFrozen(operation.environment, passing: operation.breakGlass)) != nil {
+                    operation.note(
+                        ServiceError(
+                            .storeUnavailable,
+                            "\(operation.environment): the database did not confirm in time that this agent leads "
+                                + "there; nothing of \(call.method.rawValue) \(call.shownPath) was sent"))
+                }
             } else {
                 operation.steps[last].state = error.stepState
             }
@@ -108,12 +116,17 @@ extension OperationRunner {
         }
     }
 
-    /// Sends the call, unless changes are frozen once the connection to PVE is open.
+    /// Sends the call, unless changes are frozen, or the lease cannot be proven, once the connection to PVE is open.
     private func sendThroughGate(
         _ call: Call, of operation: Operation, at managed: ManagedEnvironment
     ) async throws(HypervisorError) -> Accepted {
         defer { freezes.leave(operation.id) }
-        return try await managed.hypervisor.change(call) { [self] in freezes.passGate(operation) }
+        let lease = registry.lease(of: operation.id)
+        return try await managed.hypervisor.change(call) { [self] in
+            guard freezes.passGate(operation, proving: { lease.map(leases.proves) ?? false }) else { return false }
+            ports.reached(.gatePassed)
+            return true
+        }
     }
 
     /// PVE's answer, or a note in its place if it is too large to keep.

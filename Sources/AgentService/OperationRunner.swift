@@ -15,27 +15,45 @@ final class OperationRunner: Sendable {
     let lost: LostCallFinder
     private let workflow: PlanWorkflow
     let approvals: ApprovalGate
+    let leases: LeaseKeeper
 
     init(
         _ workflow: PlanWorkflow, _ approvals: ApprovalGate, _ freezes: FreezeService, _ registry: OperationRegistry,
-        _ outcomes: OutcomeRecorder, _ follower: TaskFollower, _ lost: LostCallFinder
+        _ outcomes: OutcomeRecorder, _ follower: TaskFollower, _ lost: LostCallFinder, _ leases: LeaseKeeper
     ) {
         (audited, access, self.workflow) = (workflow.audited, workflow.access, workflow)
         (self.approvals, self.freezes, self.registry) = (approvals, freezes, registry)
-        (self.outcomes, self.follower, self.lost) = (outcomes, follower, lost)
+        (self.outcomes, self.follower, self.lost, self.leases) = (outcomes, follower, lost, leases)
     }
 
     var ports: Ports { audited.ports }
 
-    /// A place in the queue for everything that the plan's calls work on, ahead of the shutdown that it overrules.
-    func enter(for plan: Plan, _ id: RecordID) async -> TargetLocks.Ticket {
-        guard let shutdown = await shutdownUnderWay(overruledBy: plan) else { return registry.enter(for: plan) }
-        return registry.enter(for: plan, id, overruling: shutdown)
+    /// A place in the queue for everything that the plan's calls work on, ahead of the shutdown that it overrules; `nil`
+    /// if the operation has one already.
+    func enter(for plan: Plan, _ id: RecordID, under lease: Lease) async -> TargetLocks.Ticket? {
+        let shutdown = await shutdownUnderWay(overruledBy: plan)
+        return registry.enter(id, for: plan, under: lease, overruling: shutdown)
     }
 
-    /// Starts an operation; it runs to its end whether anyone waits or not. False if the agent is stopping.
+    /// Starts an operation that has entered; it runs to its end whether anyone waits or not. False if the agent is
+    /// stopping.
     func start(_ operation: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) -> Bool {
-        registry.start(operation.id, ticket) { await self.run(operation, ticket, context) }
+        registry.start(operation.id) { await self.run(operation, ticket, context) }
+    }
+
+    /// Begins what is queued in the environment of the lease and has not entered here: other agents stored it, or a
+    /// process that is gone.
+    func takeQueued(under lease: Lease) async throws(ServiceError) {
+        let queued = OperationFilter(environments: [lease.environment], state: .queued)
+        for operation in try await audited.read({ $0.operations(queued) }).reversed()
+        where registry.ticket(of: operation.id) == nil && leases.leads(lease.environment) == lease {
+            guard let plan = try await audited.read({ $0.plan(operation.planID) }), plan.operationID == operation.id,
+                let ticket = await enter(for: plan, operation.id, under: lease)
+            else { continue }
+            let principal = access.currentRules.directory.principal(of: operation.requester) ?? .nobody
+            let context = Context(caller: operation.requester, principal: principal, requestID: "")
+            if !start(operation, ticket, context) { registry.leave(operation.id, ticket) }
+        }
     }
 
     private func run(_ queued: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) async {
@@ -131,8 +149,9 @@ final class OperationRunner: Sendable {
     ) async throws(ServiceError) -> Operation {
         let plan = ready.plan
         // The rules may change while the intent is written.
-        let isOpen: @Sendable (any StoreReader) -> Bool = { [self] records in
-            freezes.freeze(stopping: operation, in: records) == nil
+        let lease = registry.lease(of: operation.id)
+        let isOpen: @Sendable (any StoreTransaction) -> Bool = { [self] records in
+            lease.map { records.holds($0) } == true && freezes.freeze(stopping: operation, in: records) == nil
                 && (try? checkRules(of: plan, at: ready.managed)) != nil
         }
         let rules = access.currentRules
@@ -156,11 +175,13 @@ final class OperationRunner: Sendable {
                 records.takeAgain(claims, for: operation, at: now)
             else { return nil }
             operation.knownTasks = ready.knownTasks
+            operation.executor = ports.agent
             records.put(plan)
             records.put(operation)
             return operation
         }
         guard let started else {
+            if let lease, try await !audited.write({ $0.holds(lease) }) { outcomes.lose(lease) }
             try checkRules(of: plan, at: ready.managed)
             let full = try await audited.read { [ports] in
                 $0.firstFull(

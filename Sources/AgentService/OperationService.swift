@@ -1,6 +1,7 @@
 import AgentAudit
 package import AgentModel
 import FoundationEssentials
+import Logging
 import StrictJSON
 
 /// Shows operations, cancels them, and settles unknown outcomes by hand.
@@ -123,9 +124,9 @@ package final class OperationService: Sendable {
     }
 
     private func cancelQueued(_ operation: Operation, _ context: Context) async throws(ServiceError) -> Operation {
-        let ticket = registry.ticket(of: operation.id)
+        let (ticket, lease) = (registry.ticket(of: operation.id), registry.lease(of: operation.id))
         let aboutToStart = notCancellable(operation, "it is about to start; try again in a moment")
-        guard let ticket, ticket.ahead > 0 else { throw aboutToStart }
+        guard ticket.map({ $0.ahead > 0 }) ?? (ports.leases != nil) else { throw aboutToStart }
         let cancel = AuditEvent(
             .cancel, context, environment: operation.environment, plan: operation.planID,
             operation: operation.id, result: AuditEvent.cancelled)
@@ -137,6 +138,8 @@ package final class OperationService: Sendable {
             let cancelled = try await audited.commit(
                 cancel,
                 recorded: {
+                    // Of an operation that another agent begins, the store knows whether it has begun.
+                    guard let ticket else { return true }
                     hasLeft = registry.locks.withdraw(ticket)
                     return hasLeft
                 }
@@ -158,7 +161,7 @@ package final class OperationService: Sendable {
         } catch {
             // It has lost its place: end it and free its plan, even if the caller has gone.
             if hasLeft {
-                await Task { await outcomes.refuseQueued(operation, error, context) }.value
+                await Task { await outcomes.refuseQueued(operation, error, context, under: lease) }.value
                 registry.hub.publish(operation.id)
             }
             throw error
@@ -167,6 +170,8 @@ package final class OperationService: Sendable {
 
     private func stop(_ operation: Operation, _ upid: UPID, _ context: Context) async throws(ServiceError) -> Operation
     {
+        // Another agent carries it out, and sends the stop.
+        let isElsewhere = ports.leases != nil && registry.lease(of: operation.id) == nil
         let ask = AuditEvent(
             .cancel, context, environment: operation.environment, plan: operation.planID,
             operation: operation.id, result: AuditEvent.asked(toStop: upid))
@@ -174,11 +179,33 @@ package final class OperationService: Sendable {
         let asked = try await audited.commit(ask) { records -> Operation? in
             guard var operation = records.operation(operation.id), operation.state == .running else { return nil }
             operation.cancelRequestedBy = actor
+            operation.isStopAsked = isElsewhere
             records.put(operation)
             return operation
         }
         guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
-        registry.noteStop(of: operation.id, by: actor)
+        if !isElsewhere { try await send(stop: asked, of: upid, by: actor) }
+        return asked
+    }
+
+    /// Sends the stop of an operation under the lease that another agent has asked for.
+    func sendStop(of id: RecordID, under lease: Lease) async throws(ServiceError) {
+        let wanted = try await audited.write { records -> Operation? in
+            guard records.holds(lease), var operation = records.operation(id), operation.isStopAsked else { return nil }
+            operation.isStopAsked = false
+            records.put(operation)
+            return operation.state == .running ? operation : nil
+        }
+        guard let wanted, let upid = wanted.upid, let actor = wanted.cancelRequestedBy else { return }
+        do throws(ServiceError) { try await send(stop: wanted, of: upid, by: actor) } catch {
+            ports.log.warning(
+                "PVE was not asked to stop a task",
+                metadata: ["operation_id": "\(id)", "detail": "\(error.detail)"])
+        }
+    }
+
+    private func send(stop asked: Operation, of upid: UPID, by actor: String) async throws(ServiceError) {
+        registry.noteStop(of: asked.id, by: actor)
         let hypervisor = try access.managedEnvironment(asked.environment).hypervisor
         // Send the stop even if the caller has gone: it is recorded already.
         let answer = await Task { () async -> Result<Void, HypervisorError> in
@@ -187,12 +214,11 @@ package final class OperationService: Sendable {
             }
         }.value
         do throws(HypervisorError) { try answer.get() } catch {
-            if !error.mayHaveExecuted { try await outcomes.forgetCancel(of: operation.id) }
+            if !error.mayHaveExecuted { try await outcomes.forgetCancel(of: asked.id) }
             var refusal = ServiceError(error, asked.environment, during: "DELETE of task \(upid)")
             refusal.operationID = asked.id
             throw refusal
         }
-        return asked
     }
 
     /// Settles by hand an operation that ended as `unknown`.

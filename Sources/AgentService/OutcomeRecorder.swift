@@ -10,25 +10,57 @@ final class OutcomeRecorder: Sendable {
     private let freezes: FreezeService
     private let workflow: PlanWorkflow
     private let registry: OperationRegistry
+    private let leases: LeaseKeeper
     private let ports: Ports
 
     init(
         _ audited: AuditedStore, _ access: AccessControl, _ freezes: FreezeService, _ workflow: PlanWorkflow,
-        _ registry: OperationRegistry
+        _ registry: OperationRegistry, _ leases: LeaseKeeper
     ) {
         (self.audited, self.access, self.freezes, self.workflow) = (audited, access, freezes, workflow)
-        (self.registry, ports) = (registry, audited.ports)
+        (self.registry, self.leases, ports) = (registry, leases, audited.ports)
     }
+
+    // MARK: Fences
+
+    /// Stores something about an operation that is under way here, unless another agent leads its environment by then:
+    /// then its task is cancelled, and this throws.
+    private func write<Value: Sendable>(
+        _ operation: Operation, under known: Lease? = nil, _ body: @escaping @Sendable (any StoreTransaction) -> Value
+    ) async throws(ServiceError) -> Value {
+        guard let lease = known ?? registry.lease(of: operation.id) else { throw Self.elsewhere(operation) }
+        let value = try await audited.write { records in records.holds(lease) ? body(records) : nil }
+        guard let value else {
+            lose(lease)
+            throw Self.elsewhere(operation)
+        }
+        return value
+    }
+
+    /// Ends all that is under way under a lease that another agent has taken. Stores nothing.
+    func lose(_ lease: Lease) {
+        leases.drop(lease)
+        registry.cancel(under: lease)
+    }
+
+    private static func elsewhere(_ operation: Operation) -> ServiceError {
+        ServiceError(.storeUnavailable, "another agent carries out operations in \(operation.environment) now")
+    }
+
+    /// Whether the operation is under way here, and under a lease that holds as far as this process knows.
+    func isHere(_ operation: RecordID) -> Bool { registry.lease(of: operation).map(leases.has) ?? false }
+
+    // MARK: Progress
 
     /// Stores what is known so far and notifies waiters.
     func store(_ operation: Operation) async throws(ServiceError) {
-        try await audited.write { $0.put(operation.keepingCancel(of: $0.operation(operation.id))) }
+        try await write(operation) { $0.put(operation.keepingCancel(of: $0.operation(operation.id))) }
         registry.hub.publish(operation.id)
     }
 
     /// The same, before its last step is sent, unless a freeze is stored by then.
     func store(aboutToSend operation: Operation) async throws(ServiceError) {
-        let freeze = try await audited.write { records -> Freeze? in
+        let freeze = try await write(operation) { records -> Freeze? in
             if let found = self.freezes.freeze(stopping: operation, in: records) { return found }
             records.put(operation.keepingCancel(of: records.operation(operation.id)))
             return nil
@@ -47,19 +79,26 @@ final class OutcomeRecorder: Sendable {
     /// Forgets the cancel because PVE refused it: whatever ends the operation now, it is not the cancel.
     func forgetCancel(of id: RecordID) async throws(ServiceError) {
         registry.forgetStop(of: id)
+        let lease = registry.lease(of: id)
         try await audited.write { records in
-            guard var operation = records.operation(id), operation.state == .running else { return }
+            guard lease.map({ records.holds($0) }) ?? true, var operation = records.operation(id),
+                operation.state == .running
+            else { return }
             operation.cancelRequestedBy = nil
             records.put(operation)
         }
     }
 
-    /// Records and stores how an operation ended. Returns it as stored, or `nil` if the agent stopped first.
+    // MARK: Ends
+
+    /// Records and stores how an operation ended. Returns it as stored, or `nil` if the agent stopped first, or another
+    /// one leads by now.
     ///
     /// With its plan, an operation that failed halfway says what remains of it.
     func finish(
         _ ended: Operation, _ wanted: OperationState, of plan: Plan?, _ context: Context
     ) async -> Operation? {
+        guard isHere(ended.id) else { return nil }
         let now = ports.now()
         var operation = ended
         operation.cancelRequestedBy = registry.stopper(of: ended.id) ?? ended.cancelRequestedBy
@@ -75,15 +114,20 @@ final class OutcomeRecorder: Sendable {
         let final = operation
         let ticket = audited.open()
         ports.reached(.outcomeRecording)
+        let event = AuditEvent(
+            .apply, context, environment: final.environment, plan: final.planID, operation: final.id,
+            result: final.auditOutcome)
+        var record: AuditHead?
         let isRecorded = await registry.persistently("an outcome") { () async throws(ServiceError) in
-            try await self.audited.record(
-                AuditEvent(
-                    .apply, context, environment: final.environment, plan: final.planID, operation: final.id,
-                    result: final.auditOutcome))
+            record = try await self.audited.record(event)
         }
         guard isRecorded else { return nil }
         ports.reached(.outcomeRecorded)
-        guard await store(endOf: final, at: now) else { return nil }
+        guard await store(endOf: final, at: now) else {
+            // Another agent has settled it, or will.
+            if let record, !isHere(ended.id), await audited.void(event, record) { audited.close(ticket) }
+            return nil
+        }
         audited.close(ticket)
         ports.observed(.ended(final))
         ports.reached(.outcomeStored)
@@ -93,7 +137,7 @@ final class OutcomeRecorder: Sendable {
     /// Stores an ended operation and the new state of its plan; keeps trying.
     private func store(endOf final: Operation, at now: Date) async -> Bool {
         let isStored = await registry.persistently("an outcome") { () async throws(ServiceError) in
-            try await self.audited.write { records in
+            try await self.write(final) { records in
                 var final = final
                 final.cancelRequestedBy = final.cancelRequestedBy ?? records.operation(final.id)?.cancelRequestedBy
                 records.end(final)
@@ -111,8 +155,15 @@ final class OutcomeRecorder: Sendable {
 
     /// Ends an operation that was refused before its first call. The refusal decides the plan's next state. If it could
     /// not be recorded, the plan can be applied again.
-    func refuseQueued(_ queued: Operation, _ error: ServiceError, _ context: Context) async {
+    ///
+    /// If another agent leads by then, that one begins it. `known` is its lease if its task has ended.
+    func refuseQueued(
+        _ queued: Operation, _ error: ServiceError, _ context: Context, under known: Lease? = nil
+    ) async {
+        guard let lease = known ?? registry.lease(of: queued.id), leases.has(lease) else { return }
         let now = ports.now()
+        // Another agent may have cancelled it.
+        if let stored = try? await audited.read({ $0.operation(queued.id) }), stored.state != .queued { return }
         let plan = (try? await audited.read { $0.plan(queued.planID) }) ?? nil
         let ticket = audited.open()
         var noted = error
@@ -131,7 +182,7 @@ final class OutcomeRecorder: Sendable {
         let directory = access.currentRules.directory
         var ended: Operation?
         let isStored = await registry.persistently("a refusal") { () async throws(ServiceError) in
-            ended = try await self.audited.write { records in
+            ended = try await self.write(queued, under: lease) { records -> Operation? in
                 if var plan = records.plan(queued.planID), plan.operationID == queued.id {
                     plan.release()
                     let before = plan

@@ -260,6 +260,8 @@ package protocol StoreReader {
     func reviews(_ filter: ReviewFilter) -> [Review]
     /// All freezes, ended ones too: global ones first, then by environment, older before newer.
     func freezes() -> [Freeze]
+    /// How many freezes of each environment have ever been stored, if several agents share the state; else empty.
+    var freezeCounts: [EnvironmentName: Int64] { get }
     /// The newest count of signatures by the passkey with this fingerprint; `nil` if there is none.
     func signatureCount(of key: String) -> UInt32?
     /// The uses of the counter that were taken at `date` or later, to the millisecond; all for `nil`. Oldest first.
@@ -283,6 +285,9 @@ package protocol StoreReader {
 
 /// What a body of ``PlanStore/write(_:)`` works with. Valid only inside that body.
 package protocol StoreTransaction: StoreReader {
+    /// Whether the lease is still held. If so, nobody acquires the environment before the body's writes are stored.
+    /// Always true where one agent has the state alone.
+    func holds(_ lease: Lease) -> Bool
     /// Adds the plan, or replaces the one with its id. An ended plan is stored without its secrets.
     func put(_ plan: Plan)
     /// Removes all plans that match except the newest `count`; ignores the filter's `limit`.

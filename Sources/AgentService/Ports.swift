@@ -24,6 +24,12 @@ package struct Ports: Sendable {
     package var observed: @Sendable (Observation) -> Void
     /// What this installation is called.
     package var installation: Installation
+    /// The name of this agent among several on one state; `nil` for a lone one.
+    package var agent: String?
+    /// What several agents on one state share; `nil` for a lone one.
+    package var leases: (any LeaseStore)?
+    /// The version of this program.
+    package var version: String
     /// What signs checkpoints of the audit log; `nil` to make none.
     package var checkpoints: CheckpointPorts?
 
@@ -36,6 +42,8 @@ package struct Ports: Sendable {
         reached: @escaping @Sendable (Milestone) -> Void = { _ in },
         observed: @escaping @Sendable (Observation) -> Void = { _ in },
         installation: Installation = Installation(origin: "proxmox-agent/localhost/0"),
+        agent: String? = nil, leases: (any LeaseStore)? = nil,
+        version: String = "",
         checkpoints: CheckpointPorts? = nil,
         newID: @escaping @Sendable (RecordID.Kind) -> RecordID = { kind in
             var random = SystemRandomNumberGenerator()
@@ -53,6 +61,9 @@ package struct Ports: Sendable {
         self.reached = reached
         self.observed = observed
         self.installation = installation
+        self.agent = agent
+        self.leases = leases
+        self.version = version
         self.checkpoints = checkpoints
         self.newID = newID
     }

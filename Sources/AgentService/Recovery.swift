@@ -26,14 +26,27 @@ struct Recovery: Sendable {
     func run() async throws(ServiceError) {
         try await replay(behind: try await audited.read { $0.mark })
         try await runner.freezes.load()
-        for operation in try await audited.read({ $0.operations(OperationFilter(state: .queued)) }) {
-            try await endUnexecuted(operation)
+        if ports.leases == nil {
+            for operation in try await audited.read({ $0.operations(OperationFilter(state: .queued)) }) {
+                try await endUnexecuted(operation)
+            }
+            for operation in try await audited.read({ $0.operations(OperationFilter(state: .running)) }) {
+                if let lease = runner.leases.leads(operation.environment) { try await resume(operation, under: lease) }
+            }
+            for managed in access.managedEnvironments {
+                try await runner.lost.resumeSearches(in: managed.settings.name)
+            }
         }
-        for operation in try await audited.read({ $0.operations(OperationFilter(state: .running)) }) {
-            try await resume(operation)
-        }
-        try await runner.lost.resumeSearches()
         try await arm()
+    }
+
+    /// Resumes what an earlier process left under way in the environment, or another agent that led there. What it
+    /// left has its locks when this returns.
+    func takeOver(under lease: Lease) async throws(ServiceError) {
+        let running = OperationFilter(environments: [lease.environment], state: .running)
+        for operation in try await audited.read({ $0.operations(running) }) {
+            try await resume(operation, under: lease)
+        }
     }
 
     /// Sets the deadlines of live plans to the time that they have left.
@@ -73,23 +86,31 @@ struct Recovery: Sendable {
     /// The code of operations that ended before anything was sent.
     static let notExecuted = "not_executed"
 
-    /// Resumes an operation that was under way, however long PVE is unreachable. Its locks are taken before any request
-    /// is served, so they are free.
-    private func resume(_ operation: Operation) async throws(ServiceError) {
-        guard let plan = try await audited.read({ $0.plan(operation.planID) }) else {
-            return await end(operation, .unknown, "its plan \(operation.planID) is gone")
-        }
+    /// Resumes an operation that was under way, however long PVE is unreachable. Its locks are taken before anything
+    /// else begins, so they are free.
+    private func resume(_ operation: Operation, under lease: Lease) async throws(ServiceError) {
+        let plan = try await audited.read { $0.plan(operation.planID) }
         let registry = runner.registry
-        let ticket = registry.enter(for: plan)
-        _ = registry.start(operation.id, ticket) {
+        guard let ticket = registry.enter(operation.id, for: plan, under: lease) else { return }
+        let isStarted = registry.start(operation.id) {
             guard await registry.locks.wait(for: ticket) else { return }
             await settle(operation, plan)
             registry.locks.leave(ticket)
             registry.hub.publish(operation.id)
         }
+        if !isStarted { registry.leave(operation.id, ticket) }
     }
 
-    private func settle(_ operation: Operation, _ plan: Plan) async {
+    private func settle(_ left: Operation, _ plan: Plan?) async {
+        var operation = left
+        // A stop was sent, or will not be.
+        if let actor = left.cancelRequestedBy { runner.registry.noteStop(of: left.id, by: actor) }
+        let was = left.executor == ports.agent ? "the agent was restarted" : "agent \(left.executor ?? "?") stopped"
+        if operation.executor != ports.agent {
+            operation.executor = ports.agent
+            guard await runner.outcomes.keep(operation) else { return }
+        }
+        guard let plan else { return await end(operation, .unknown, "its plan \(operation.planID) is gone") }
         guard let managed = try? access.managedEnvironment(operation.environment),
             plan.environmentIdentity == managed.settings.identity
         else {
@@ -100,9 +121,9 @@ struct Recovery: Sendable {
         guard let step = operation.steps.last else {
             var ended = operation
             ended.code = Self.notExecuted
-            return await end(ended, .failed, "the agent was restarted before anything was sent; plan again")
+            return await end(ended, .failed, "\(was) before anything was sent; plan again")
         }
-        guard !step.isDone else { return await end(operation, operation.steps.count, of: plan) }
+        guard !step.isDone else { return await end(operation, operation.steps.count, of: plan, was) }
         var followed = operation
         if step.upid == nil, plan.request.definition.answer == .process, operation.data?["pid"] != nil {
             guard let state = await runner.follower.followCommand(&followed, plan, at: managed) else { return }
@@ -117,7 +138,7 @@ struct Recovery: Sendable {
                 guard !Task.isCancelled else { return }
                 return await end(
                     operation, .unknown,
-                    "the agent was restarted after the call was sent and before PVE's answer was stored, and PVE shows "
+                    "\(was) after the call was sent and before PVE's answer was stored, and PVE shows "
                         + "no task that must be its own; it is not sent again" + traces)
             }
             followed.steps[followed.steps.count - 1].upid = upid
@@ -129,15 +150,15 @@ struct Recovery: Sendable {
         guard state == .succeeded || state == .succeededWithWarnings else {
             return await runner.end(followed, state, of: plan, at: managed, .agent)
         }
-        await end(followed, followed.steps.count, of: plan)
+        await end(followed, followed.steps.count, of: plan, was)
     }
 
     /// Ends an operation whose first `count` calls succeeded.
-    private func end(_ operation: Operation, _ count: Int, of plan: Plan) async {
+    private func end(_ operation: Operation, _ count: Int, of plan: Plan, _ was: String) async {
         guard count == plan.preview.calls.count else {
             return await end(
                 operation, .unknown,
-                "the agent was restarted after call \(count) of \(plan.preview.calls.count); the rest is not sent")
+                "\(was) after call \(count) of \(plan.preview.calls.count); the rest is not sent")
         }
         await runner.finish(operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, of: plan, .agent)
     }

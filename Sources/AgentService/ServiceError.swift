@@ -46,6 +46,7 @@ package enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     case authNotConfigured = "auth_not_configured"
     case auditUnavailable = "audit_unavailable"
     case storeUnavailable = "store_unavailable"
+    case agentsDisagree = "agents_disagree"
     case frozen
     case shuttingDown = "shutting_down"
     case overloaded

@@ -15,7 +15,8 @@ extension Operation: Stored {
             "kept_log": JSON(keptLog), "moved": JSON(moved),
             "upstream": upstream?.stored, "approvals": JSON(approvals),
             "cancel_requested_by": cancelRequestedBy.map { .string($0) }, "queue_position": JSON(queuePosition),
-            "break_glass": breakGlass?.stored,
+            "break_glass": breakGlass?.stored, "executor": executor.map { .string($0) },
+            "stop_asked": isStopAsked ? true : nil,
         ]
     }
 
@@ -50,6 +51,8 @@ extension Operation: Stored {
         cancelRequestedBy = try fields.find("cancel_requested_by", \.string)
         queuePosition = try fields.number("queue_position")
         breakGlass = try fields.find("break_glass")
+        executor = try fields.find("executor", \.string)
+        isStopAsked = try fields.find("stop_asked", \.bool) ?? false
     }
 }
 

@@ -27,7 +27,8 @@ final class CurlPool {
 
     /// When ``turn(at:)`` must be called at the latest; `nil` for never.
     var nextDue: ContinuousClock.Instant? {
-        let deadlines = running.values.map(\.job.deadline) + waiting.map(\.deadline)
+        let writing = running.values.filter(\.isWriting).compactMap(\.writtenBy)
+        let deadlines = running.values.map(\.job.deadline) + waiting.map(\.deadline) + writing
         return [timer, deadlines.min()].compactMap { $0 }.min()
     }
 
@@ -78,6 +79,9 @@ final class CurlPool {
         }
         for transfer in running.values.filter({ $0.job.deadline <= now }) {
             end(transfer, .failure(.timeout(sent: transfer.sent)))
+        }
+        for transfer in running.values.filter({ $0.isWriting && $0.writtenBy.map { $0 <= now } ?? false }) {
+            end(transfer, .failure(.broken("it took too long to be written", sent: true)))
         }
         for job in waiting where job.deadline <= now { job.finish(.failure(.timeout(sent: false))) }
         waiting.removeAll { $0.deadline <= now }

@@ -19,6 +19,8 @@ final class CurlTransfer {
     fileprivate(set) var sent = false
     /// Whether libcurl still has bytes of the request to write.
     private(set) var isWriting = false
+    /// Until when a request that has passed its gate must be written; `nil` for one without a gate.
+    private(set) var writtenBy: ContinuousClock.Instant?
     private let bodyLimit: Int
     private let decodes: Bool
     private var head = ResponseHead()
@@ -51,13 +53,20 @@ final class CurlTransfer {
 
     /// Asks the request's gate whether the request may be written. If so, it counts as sent from then on.
     fileprivate func pass() -> Bool {
-        if let gate = job.request.gate, !gate() {
-            failure = .withheld
-            return false
+        if let gate = job.request.gate {
+            guard gate() else {
+                failure = .withheld
+                return false
+            }
+            writtenBy = .now + Self.writingTime
         }
         sent = true
         return true
     }
+
+    /// How long the rest of a request may take to be written once its gate let it pass: whoever keeps the gate must know
+    /// until when something may arrive.
+    private static let writingTime = Duration.seconds(1)
 
     /// libcurl waits for these `CURL_POLL_…` events on the transfer's socket.
     func noteWaiting(for what: Int32) { isWriting = sent && (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) }

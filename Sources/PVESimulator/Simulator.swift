@@ -214,11 +214,13 @@ package struct SimulatorServer: Sendable {
         server = try HTTPServer(listening: address, options: options, handler: simulator)
     }
 
-    /// One thread, and a long timeout for faults that delay an answer.
+    /// One thread, and a long timeout for faults that delay an answer. Like PVE it closes a connection on which nothing comes
+    /// for 5 s.
     package static var defaultOptions: HTTPServer.Options {
         var options = HTTPServer.Options()
         options.threads = 1
         options.exchangeDeadline = .seconds(600)
+        options.idleTimeout = .seconds(5)
         return options
     }
 

@@ -29,6 +29,7 @@ extension ConfigReading {
         let downloads = list("download_allow", "https://HOST/, at least", &reader) { text in
             DownloadAddress(text).flatMap { $0.scheme == "https" && $0.query == nil ? text : nil }
         }
+        let agent = reader.parsed("prefer_agent", Self.agentNameForm) { TextForm.environment.matches($0) ? $0 : nil }
         let trust = self.trust(&reader)
         let endpoint = baseURL.flatMap { self.endpoint($0, trust, &reader) }
         let secret = self.secret(&reader, isSimulated: baseURL?.hasPrefix("simulator://") == true)
@@ -36,7 +37,7 @@ extension ConfigReading {
         let settings = EnvironmentSettings(
             name: name, baseURL: baseURL, tokenID: tokenID, trust: Self.words(for: trust), readOnly: readOnly,
             acceptsDeclaredApprovals: declared, labels: labels, allowedCommands: commands,
-            allowedDownloads: downloads)
+            allowedDownloads: downloads, preferredAgent: agent)
         return AgentConfig.Environment(
             settings: settings, endpoint: endpoint, secret: secret, timeout: .milliseconds(timeout))
     }

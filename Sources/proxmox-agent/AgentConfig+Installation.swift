@@ -8,7 +8,8 @@ extension AgentConfig {
     /// state.
     func installation(id: String) -> Installation {
         Installation(
-            origin: auditOrigin ?? Installation.origin(on: Self.hostName, id: id),
+            // Each of several agents has an audit log of its own.
+            origin: auditOrigin ?? Installation.origin(on: agentName ?? Self.hostName, id: id),
             publicURL: publicURL?.webOrigin ?? listen.webOrigin(isEncrypted: tls != nil, host: Self.hostName))
     }
 

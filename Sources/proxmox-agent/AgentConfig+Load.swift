@@ -73,6 +73,7 @@ struct ConfigReading {
             config.auditLogPath = path
         }
         config.state = state(&reader)
+        config.agentName = agentName(&reader)
         config.freezePath = reader.parsed("freeze_path", "a file's path") { $0.isEmpty ? nil : $0 }
         reader.section("tls") { config.tls = tls(&$0) }
         let declared = reader.bool("accept_declared_approvals") ?? false

@@ -51,6 +51,27 @@ extension ConfigReading {
     }
 }
 
+extension ConfigReading {
+    static let agentNameForm = "1 to 64 of A-Z a-z 0-9 . _ -"
+
+    /// This agent's name among several on one state.
+    func agentName(_ reader: inout ObjectReader) -> String? {
+        let isSet = reader.string("state_url") != nil
+        let name = reader.parsed("agent_name", Self.agentNameForm) { TextForm.environment.matches($0) ? $0 : nil }
+        if name != nil, !isSet {
+            reader.report("agent_name", "is for a state in PostgreSQL; set state_url, or take this out")
+        }
+        guard isSet else { return nil }
+        if let name { return name }
+        let host = AgentConfig.hostName
+        guard TextForm.environment.matches(host) else {
+            reader.report("agent_name", "the machine's name will not do; set \(Self.agentNameForm)")
+            return nil
+        }
+        return host
+    }
+}
+
 extension AgentConfig {
     static let usualState = "./data/state.db"
     static let usualStateKey = "./data/state.key"

@@ -75,6 +75,8 @@ struct AgentConfig: Sendable {
     var listen = ListenAddress.tcp(host: "127.0.0.1", port: 8080)
     var auditLogPath = "./data/audit.log"
     var state = StateLocation.file(AgentConfig.usualState)
+    /// The agent's name among several on one state in PostgreSQL; `nil` for a state in a file.
+    var agentName: String?
     /// The listener's TLS credentials; `nil` for plain HTTP.
     var tls: TLSCredentials?
     /// Where people reach the agent; `nil` to follow from `listen`.
@@ -151,6 +153,7 @@ extension AgentConfig {
         ("state_url", "or a PostgreSQL database for them, postgresql://USER@HOST/DATABASE, without a password"),
         ("state_password_file", "the file with its password; $CREDENTIALS_DIRECTORY is understood"),
         ("state_key_path", "the installation's key for a state there, made with mode 0600; ./data/state.key"),
+        ("agent_name", "this agent's name among several on one PostgreSQL state; the machine's name"),
         ("freeze_path", "a file whose presence blocks all changes; none"),
         ("environments[].name", "the environment's name; required"),
         ("environments[].base_url", "https://host:8006, http:// for loopback, or simulator://NAME; required"),
@@ -164,6 +167,7 @@ extension AgentConfig {
         ("environments[].labels", "your own labels, shown by GET /v1/environments"),
         ("environments[].agent_exec_allow", "prefixes of commands that agent_exec may run in guests; none"),
         ("environments[].download_allow", "URL prefixes that download_to_storage may fetch from; none"),
+        ("environments[].prefer_agent", "the agent that carries out what is asked for here, while it can; none"),
         ("accept_declared_approvals", "let approved_by count for real PVEs too; false"),
         ("principals[].id", "a caller's name in records, 3 to 128 of A-Z a-z 0-9 . _ : @ / -; required"),
         ("principals[].token_sha256", "the SHA-256 of their token, as proxmox-agent token new prints it"),

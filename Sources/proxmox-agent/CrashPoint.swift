@@ -2,22 +2,24 @@ import AgentService
 import Glibc
 import Synchronization
 
-/// Ends the process at a milestone of a change, like a power cut. Only in debug builds, for tests of what a restart
-/// makes of it; empty in release builds.
+/// Ends the process at a milestone of a change, like a power cut, or stops it there, like a machine that is paused. Only in
+/// debug builds, for tests of what is made of it; empty in release builds.
 enum CrashPoint {
     /// The variable with the milestone: `consume.after`; with `#3` the third time that it is passed; `*#17` is the
-    /// seventeenth of all milestones.
+    /// seventeenth of all milestones. `stop:sent.after` stops it (SIGSTOP) until somebody lets it go on.
     static let variable = "PROXMOX_AGENT_CRASH_AT"
 
     #if DEBUG
         static func watch(_ variables: [String: String]) -> @Sendable (Milestone) -> Void {
-            let parts = (variables[variable] ?? "").split(separator: "#")
+            let wish = variables[variable] ?? ""
+            let isPause = wish.hasPrefix("stop:")
+            let parts = wish.dropFirst(isPause ? 5 : 0).split(separator: "#")
             guard let name = parts.first.map(String.init) else { return { _ in } }
             let count = parts.count > 1 ? Int(parts[1]) ?? 1 : 1
             let passed = Counter()
             return { milestone in
                 guard name == "*" || name == milestone.rawValue, passed.next() == count else { return }
-                kill(getpid(), SIGKILL)
+                kill(getpid(), isPause ? SIGSTOP : SIGKILL)
             }
         }
 

@@ -25,6 +25,7 @@ struct ProxmoxAgent: AsyncParsableCommand {
                 subcommands: [
                     PlansCommand.self, PlanCommand.self, ApproveCommand.self, RejectCommand.self, CancelCommand.self,
                     ApplyCommand.self, OperationsCommand.self, OperationCommand.self, ReviewCommand.self,
+                    AgentsCommand.self,
                     FreezeCommand.self, NotifyCommand.self,
                     SignInCodeCommand.self,
                     MCPCommand.self,

@@ -135,6 +135,7 @@ private struct Serving: Service {
                 }
             }
             manager?.tell(.ready)
+            group.addTask { await agent.service.leases.run() }
             group.addTask {
                 await agent.probe()
                 await agent.reportSameClusters()

@@ -84,7 +84,8 @@ final class Agent: Sendable {
             audit: audit, store: store, log: log, now: now,
             frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },
             shortage: { disk.shortage() }, wrote: { throttle.wrote($1, for: $0) }, reached: reached,
-            observed: { figures.count($0) }, installation: installation,
+            observed: { figures.count($0) }, installation: installation, agent: config.agentName,
+            version: Version.text,
             checkpoints: CheckpointPorts(key: checkpointKey, witnesses: witnesses.all, newest: signed))
         service = ControlPlane(
             managedEnvironments: upstreams.managedEnvironments, ports: ports, rules: config.rules, key: store.key,
@@ -142,6 +143,7 @@ final class Agent: Sendable {
         defer { impatience.cancel() }
         await server.shutdown(within: limit)
         await drained
+        await service.leases.stop()
         await service.notices.stop()
         await noticeWays.shutdown()
         await upstreams.shutdown(within: max(.zero, deadline - .now))

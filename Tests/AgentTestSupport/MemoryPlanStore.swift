@@ -32,6 +32,8 @@ package final class MemoryPlanStore: PlanStore {
         private(set) var mark: AuditMark?
         private var checkpoints: [String: SignedCheckpoint] = [:]
 
+        var freezeCounts: [EnvironmentName: Int64] { [:] }
+        func holds(_ lease: Lease) -> Bool { true }
         func plan(_ id: RecordID) -> Plan? { plans.rows[id] }
         func put(_ plan: Plan) { plans.put(plan, plan.id) }
         func remove(_ filter: PlanFilter, keeping count: Int) {

@@ -1,0 +1,378 @@
+import AgentAudit
+package import AgentModel
+import FoundationEssentials
+import Logging
+import StrictJSON
+import Synchronization
+
+/// Takes, renews and gives back the leases of this agent, and begins what is its own to begin. Does nothing for a lone
+/// agent.
+///
+/// No earlier holder can send anything any more when operations begin here: it cannot prove its lease for longer than
+/// ``LeaseKeeper/validity`` after its last renewal, whose number every agent watches, by its own monotonic clock.
+package final class LeaseService: Sendable {
+    /// What all agents know of each other, as of the last look.
+    package struct Overview: Sendable {
+        package var agents: [AgentRow] = []
+        package var leases: [LeaseRow] = []
+        /// The hash of what all agents must agree on that counts: that of the agent which has run the longest.
+        package var agreed: String?
+        /// How far this agent's clock is ahead of the database's, in seconds.
+        package var clockAhead = 0.0
+        /// Why this agent decides and carries out nothing, for people; `nil` if it may.
+        package var unfitness: String?
+        /// Whether somebody has asked this agent to carry out nothing.
+        package var isDraining = false
+        /// Why this agent carries out nothing, for people; `nil` if it may.
+        package var idleness: String? { unfitness ?? (isDraining ? "this agent is drained" : nil) }
+        /// When that was, by the monotonic clock; `nil` before the first look.
+        package var at: ContinuousClock.Instant?
+    }
+
+    private struct State {
+        var overview = Overview()
+        /// The number of renewals of each environment, and when it was first seen.
+        var seen: [EnvironmentName: (renewals: Int64, at: ContinuousClock.Instant)] = [:]
+        /// When a lease was last given back for the sake of balance.
+        var givenAt: ContinuousClock.Instant?
+        /// Since when each free environment could have been taken.
+        var free: [EnvironmentName: ContinuousClock.Instant] = [:]
+        var isStopping = false
+    }
+
+    /// How often leases are renewed, and others looked at.
+    static let interval = Duration.seconds(2)
+    /// After how long without a sign an agent counts as gone, in seconds.
+    package static let silence = 10.0
+    /// How far the clocks of agents and database may differ, in seconds: plans expire by them.
+    static let clockTolerance = 30.0
+    /// How long an environment is left to the agent that should have it.
+    private static let courtesy = Duration.seconds(6)
+
+    private let audited: AuditedStore
+    private let access: AccessControl
+    private let keeper: LeaseKeeper
+    private let registry: OperationRegistry
+    private let runner: OperationRunner
+    private let operations: OperationService
+    private let freezes: FreezeService
+    private let recovery: Recovery
+    private let process = UUID().uuidString
+    private let startedAt: Date
+    private let bell = Bell()
+    private let state = Mutex(State())
+
+    init(
+        _ runner: OperationRunner, _ operations: OperationService, _ recovery: Recovery
+    ) {
+        (audited, access, keeper) = (runner.audited, runner.access, runner.leases)
+        (self.runner, registry, freezes) = (runner, runner.registry, runner.freezes)
+        (self.operations, self.recovery) = (operations, recovery)
+        startedAt = runner.ports.now()
+    }
+
+    private var ports: Ports { audited.ports }
+
+    /// The name of this agent; `nil` for a lone one.
+    package var name: String? { ports.agent }
+
+    /// What is known of all agents; `nil` for a lone one.
+    package var overview: Overview? { ports.leases == nil ? nil : state.withLock { $0.overview } }
+
+    /// Whether operations of the environment begin here.
+    package func leads(_ environment: EnvironmentName) -> Bool { keeper.leads(environment) != nil }
+
+    /// Asks an agent to carry out nothing, so that it can be stopped without a wait, or lets it work again.
+    package func drain(_ agent: String, _ isDraining: Bool, _ context: Context) async throws(ServiceError) {
+        try await audited.recordingRefusals(of: context) { () async throws(ServiceError) in
+            guard context.principal.mayEverywhere(.reload) else {
+                throw ServiceError(
+                    .forbidden,
+                    "\(context.principal.id) may not drain agents: it takes \(AccessControl.roles(for: .reload)) everywhere"
+                )
+            }
+            let none = ServiceError(
+                .notFound, "there is no agent \(JSON.string(agent).shown); GET /v1/agents lists all")
+            guard let store = ports.leases else { throw none }
+            try await audited.record(
+                AuditEvent(
+                    .log, context, result: ["event": isDraining ? "drain" : "drain_ended", "agent": .string(agent)]))
+            let isThere: Bool
+            do throws(StoreError) { isThere = try await store.drain(agent, isDraining) } catch {
+                throw ServiceError(.storeUnavailable, error.detail)
+            }
+            guard isThere else { throw none }
+            bell.ring()
+        }
+    }
+
+    // MARK: The loop
+
+    /// Works until the task is cancelled.
+    package func run() async {
+        guard let store = ports.leases else { return }
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.follow(store.signals()) }
+            while !Task.isCancelled, !state.withLock({ $0.isStopping }) {
+                for acquired in await turn(store) {
+                    group.addTask { await self.begin(acquired.new, at: acquired.until) }
+                }
+                // Renewals keep their pace whatever rings meanwhile.
+                await bell.wait(atMost: Self.interval)
+            }
+            group.cancelAll()
+        }
+    }
+
+    /// Gives back all leases, once nothing is under way any more.
+    package func stop() async {
+        guard let store = ports.leases else { return }
+        state.withLock { $0.isStopping = true }
+        bell.ring()
+        for lease in keeper.leases {
+            keeper.drop(lease)
+            do throws(StoreError) { try await store.release(lease) } catch { return log(error) }
+        }
+    }
+
+    /// Renews, looks at all others, and takes what it should. Returns what it took, with when the wait for an earlier
+    /// holder is over.
+    private func turn(_ store: any LeaseStore) async -> [(new: AcquiredLease, until: ContinuousClock.Instant)] {
+        var taken: [(new: AcquiredLease, until: ContinuousClock.Instant)] = []
+        do throws(StoreError) {
+            for lease in keeper.leases { try await renew(lease, store) }
+            let open = try await ports.store.read { $0.operations(OperationFilter(isEnded: false)) }
+            // Those too in which something is under way that nobody has configured any more.
+            let names = Set(access.managedEnvironments.map(\.settings.name) + open.map(\.environment)).sorted()
+            try await store.prepare(names)
+            try await look(store)
+            for name in wanted(among: Set(names)) {
+                let asked = ports.uptime()
+                guard let agent = ports.agent, registry.isIdle(in: name),
+                    let new = try await store.acquire(name, holder: process, agent: agent)
+                else { continue }
+                keeper.acquired(new, askedAt: asked)
+                taken.append((new, end(ofWaitFor: new, at: ports.uptime())))
+            }
+            try await giveBack(store)
+            for operation in open { await workOn(operation) }
+        } catch {
+            log(error)
+        }
+        return taken
+    }
+
+    /// Renews one lease, or loses it.
+    private func renew(_ lease: Lease, _ store: any LeaseStore) async throws(StoreError) {
+        let asked = ports.uptime()
+        guard let count = try await store.renew(lease) else {
+            ports.log.warning(
+                "another agent leads now", metadata: ["environment": "\(lease.environment)"])
+            return runner.outcomes.lose(lease)
+        }
+        if keeper.renewed(lease, freezes: count, askedAt: asked) { try await freezes.honour(lease) }
+    }
+
+    private func look(_ store: any LeaseStore) async throws(StoreError) {
+        let own = AgentRow(
+            name: ports.agent ?? "", process: process, version: ports.version, startedAt: startedAt,
+            configuration: access.agreement)
+        let time = try await store.report(own)
+        let ahead = ports.now().timeIntervalSince(time)
+        let rows = try await store.leases()
+        // After the look: who renewed a lease had asked for that before.
+        let instant = ports.uptime()
+        let agents = try await store.agents()
+        state.withLock { state in
+            for row in rows {
+                if state.seen[row.environment]?.renewals != row.renewals {
+                    state.seen[row.environment] = (row.renewals, instant)
+                }
+                state.free[row.environment] = row.isToBeHad ? state.free[row.environment] ?? instant : nil
+            }
+            let live = agents.filter { $0.age < Self.silence }
+            let agreed = live.min { ($0.startedAt, $0.name) < ($1.startedAt, $1.name) }
+            let overview = Overview(
+                agents: agents, leases: rows, agreed: agreed?.configuration, clockAhead: ahead,
+                unfitness: Self.unfitness(of: own, agreed, ahead),
+                isDraining: agents.contains { $0.name == own.name && $0.isDraining }, at: instant)
+            audited.unfitness.withLock { $0 = overview.unfitness.map { ServiceError(.agentsDisagree, $0) } }
+            if overview.idleness != state.overview.idleness {
+                ports.log.warning("\(overview.idleness ?? "this agent may carry out operations")")
+            }
+            state.overview = overview
+        }
+    }
+
+    private static func unfitness(of own: AgentRow, _ agreed: AgentRow?, _ ahead: Double) -> String? {
+        if abs(ahead) > clockTolerance {
+            let seconds = Int(min(1e9, abs(ahead)))
+            return
+                "the clock of agent \(own.name) is \(seconds) s \(ahead > 0 ? "ahead of" : "behind") the database's; set it right"
+        }
+        guard let agreed, agreed.configuration != own.configuration else { return nil }
+        return
+            "the configuration of agent \(own.name) is not that of \(agreed.name), which has run for longer: environments, "
+            + "principals and policy must be the same"
+    }
+
+    // MARK: Who should have what
+
+    /// What this agent should take now.
+    private func wanted(among configured: Set<EnvironmentName>) -> [EnvironmentName] {
+        let held = Set(keeper.leases.map(\.environment))
+        return state.withLock { state in
+            let overview = state.overview
+            guard !state.isStopping, !registry.isDraining, overview.idleness == nil, let now = overview.at else {
+                return []
+            }
+            let able = overview.able
+            let share = overview.share
+            var count = held.count
+            return overview.leases.filter { row in
+                guard row.isToBeHad, configured.contains(row.environment), !held.contains(row.environment) else {
+                    return false
+                }
+                let preferred = access.preferredAgent(of: row.environment)
+                let isOverdue = state.free[row.environment].map { $0 + Self.courtesy <= now } ?? false
+                let isMine: Bool =
+                    if let preferred, able.contains(preferred) { preferred == ports.agent } else { count < share }
+                guard isMine || isOverdue else { return false }
+                count += 1
+                return true
+            }.map(\.environment)
+        }
+    }
+
+    /// Gives back what others should have: all if this agent may carry out nothing, else one at a time. Begins nothing more
+    /// there, and waits until nothing is under way.
+    private func giveBack(_ store: any LeaseStore) async throws(StoreError) {
+        let leases = keeper.leases
+        let surplus = state.withLock { state -> [Lease] in
+            let overview = state.overview
+            guard let now = overview.at else { return [] }
+            if overview.idleness != nil { return leases }
+            guard state.givenAt.map({ $0 + .seconds(10) <= now }) ?? true else { return [] }
+            let able = overview.able
+            let others = leases.filter {
+                access.preferredAgent(of: $0.environment).map { $0 != ports.agent && able.contains($0) } ?? false
+            }
+            let rest = leases.filter { access.preferredAgent(of: $0.environment) != ports.agent }
+            let idle = (others.isEmpty && leases.count > overview.share ? rest : others).first {
+                registry.isIdle(in: $0.environment)
+            }
+            if idle != nil { state.givenAt = now }
+            return idle.map { [$0] } ?? []
+        }
+        for lease in leases { keeper.close(lease, surplus.contains(lease)) }
+        for lease in surplus where registry.isIdle(in: lease.environment) {
+            keeper.drop(lease)
+            try await store.release(lease)
+            ports.log.notice("gave an environment back", metadata: ["environment": "\(lease.environment)"])
+        }
+    }
+
+    // MARK: Leading
+
+    /// When the last holder cannot send anything any more.
+    private func end(
+        ofWaitFor new: AcquiredLease, at answer: ContinuousClock.Instant
+    ) -> ContinuousClock.Instant {
+        guard !new.wasFree else { return answer }
+        let seen = state.withLock { $0.seen[new.lease.environment] }
+        let since = seen.flatMap { $0.renewals == new.renewals ? $0.at : nil } ?? answer
+        return since + LeaseKeeper.validity + LeaseKeeper.margin
+    }
+
+    /// Waits until no earlier holder can send anything, takes the locks of what it left, and begins.
+    private func begin(_ new: AcquiredLease, at instant: ContinuousClock.Instant) async {
+        let lease = new.lease
+        guard (try? await Task.sleep(until: instant, clock: .continuous)) != nil else { return }
+        keeper.waitedOut(lease)
+        while !Task.isCancelled, keeper.has(lease) {
+            do throws(ServiceError) {
+                try await recovery.takeOver(under: lease)
+                do throws(StoreError) { try await freezes.honour(lease) } catch {
+                    throw ServiceError(.storeUnavailable, error.detail)
+                }
+                keeper.lead(lease)
+                try await runner.lost.resumeSearches(in: lease.environment)
+                ports.log.notice(
+                    "leads an environment",
+                    metadata: ["environment": "\(lease.environment)", "epoch": "\(lease.epoch)"])
+                return try await runner.takeQueued(under: lease)
+            } catch {
+                ports.log.error("an environment cannot be taken over yet: \(error.detail)")
+            }
+            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
+        }
+    }
+
+    /// Begins the operation if it is queued, and sends the stop that was asked for elsewhere.
+    private func workOn(_ operation: Operation) async {
+        do throws(ServiceError) {
+            if operation.state == .queued, registry.ticket(of: operation.id) == nil,
+                let lease = keeper.leads(operation.environment)
+            {
+                try await runner.takeQueued(under: lease)
+            }
+            if operation.isStopAsked, let lease = registry.lease(of: operation.id) {
+                try await operations.sendStop(of: operation.id, under: lease)
+            }
+        } catch {
+            ports.log.error("what another agent has stored cannot be read: \(error.detail)")
+        }
+    }
+
+    // MARK: Signals
+
+    private func follow(_ signals: AsyncStream<StoreSignal>) async {
+        for await signal in signals {
+            switch signal {
+            case .operation(let id):
+                registry.hub.publish(id)
+                if let operation = (try? await audited.read { $0.operation(id) }) ?? nil { await workOn(operation) }
+            case .freezes: await freeze()
+            case .leases: bell.ring()
+            case .everything:
+                registry.hub.publishAll()
+                await freeze()
+                bell.ring()
+            }
+        }
+    }
+
+    /// Another agent has stored a freeze, or lifted one.
+    private func freeze() async {
+        guard let store = ports.leases else { return }
+        do throws(StoreError) {
+            for row in try await store.leases() { keeper.told(row.environment, freezes: row.freezes) }
+            do throws(ServiceError) { try await freezes.load() } catch { throw StoreError(error.detail) }
+            for lease in keeper.leases { try await freezes.honour(lease) }
+        } catch {
+            log(error)
+        }
+    }
+
+    private func log(_ error: StoreError) {
+        ports.log.warning("the leases cannot be read or renewed: \(error.detail)")
+    }
+}
+
+extension LeaseService.Overview {
+    /// What the agent does, in a word.
+    package func standing(of agent: AgentRow) -> String {
+        if agent.age >= LeaseService.silence { return "gone" }
+        if agent.configuration != agreed { return "differs" }
+        return agent.isDraining ? "draining" : "working"
+    }
+
+    /// The agents that may carry out something, by name.
+    fileprivate var able: Set<String> {
+        Set(
+            agents.filter { $0.age < LeaseService.silence && !$0.isDraining && $0.configuration == agreed }.map(\.name))
+    }
+
+    /// How many environments each of them should have at most.
+    fileprivate var share: Int { (leases.count + max(1, able.count) - 1) / max(1, able.count) }
+}
