@@ -29,6 +29,10 @@ package enum Views {
         .always("requires", requirement.schema) { requirement($0.requires) },
         .always("approvals", .list(approval.schema)) { .array($0.approvals.map { approval($0) }) },
         .maybe("rejection", approval.schema, "who rejected it") { $0.standing.rejection.map { approval($0) } },
+        .maybe(
+            "withdrawn", .list(approval.schema),
+            "approvals that are void for good, as the keys that signed them were taken out"
+        ) { $0.standing.withdrawn.isEmpty ? nil : .array($0.standing.withdrawn.map { approval($0) }) },
         .always("policy_version", .text, "the version of the policy that decided") { .string($0.policyVersion) },
         .maybe("operation_id", .id(.operation), "the operation that carries it out") {
             $0.operationID.map { .string($0.description) }

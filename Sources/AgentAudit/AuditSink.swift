@@ -19,6 +19,8 @@ package enum AuditKind: String, Sendable, Hashable, CaseIterable {
     case freeze, unfreeze
     /// A plan expired.
     case expire
+    /// Signed approvals of a plan are void for good: their keys were taken out.
+    case withdraw
     /// Callers and rules that are about to take effect, after the configuration was read again.
     case config
     /// A session of the console began or ended, or a one-time code for a sign-in was made.

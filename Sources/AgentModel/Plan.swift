@@ -1,4 +1,5 @@
 package import FoundationEssentials
+package import Signatures
 
 /// A stored plan: what it would do, the policy's decision, and its progress. Only ``standing`` ever changes.
 package struct Plan: Sendable {
@@ -22,6 +23,8 @@ package struct Plan: Sendable {
         package var approvals: [Approval]
         /// An approver's rejection, if there is one.
         package var rejection: Approval?
+        /// Approvals that are void for good, because the keys that signed them were taken out.
+        package var withdrawn: [Approval]
         /// The operation that claimed the plan.
         package var operationID: RecordID?
         /// What that operation passes in an emergency.
@@ -29,12 +32,13 @@ package struct Plan: Sendable {
         package var endedAt: Date?
 
         package init(
-            state: PlanState, approvals: [Approval] = [], rejection: Approval? = nil, operationID: RecordID? = nil,
-            breakGlass: BreakGlass? = nil, endedAt: Date? = nil
+            state: PlanState, approvals: [Approval] = [], rejection: Approval? = nil, withdrawn: [Approval] = [],
+            operationID: RecordID? = nil, breakGlass: BreakGlass? = nil, endedAt: Date? = nil
         ) {
             self.state = state
             self.approvals = approvals
             self.rejection = rejection
+            self.withdrawn = withdrawn
             self.operationID = operationID
             self.breakGlass = breakGlass
             self.endedAt = endedAt
@@ -101,6 +105,25 @@ package struct Plan: Sendable {
     package mutating func withdraw(at now: Date, keeping counts: (Approval) -> Bool) {
         standing.approvals.removeAll { !counts($0) }
         if state == .approved { _ = move(to: .awaitingApproval, at: now) }
+    }
+
+    /// Makes the signed approvals whose keys `isGone` names void for good: their signatures never count again. An
+    /// approved plan then awaits approval again if the rest are not enough, unless an operation has claimed it, which
+    /// judges by itself. Returns false, and changes nothing, if there are none, or the plan waits for nothing.
+    package mutating func withdrawSignatures(
+        at now: Date, where isGone: (Approval) -> Bool, isEnough: ([Approval]) -> Bool
+    ) -> Bool {
+        let gone = approvals.filter { $0.signed != nil && isGone($0) }
+        guard state.isLive, !gone.isEmpty else { return false }
+        standing.withdrawn += gone
+        standing.approvals.removeAll(where: gone.contains)
+        if state == .approved, operationID == nil, !isEnough(approvals) { _ = move(to: .awaitingApproval, at: now) }
+        return true
+    }
+
+    /// Whether that is the signature of an approval that is void, or another one of the same text by the same key.
+    package func isWithdrawn(_ signed: SignedApproval) -> Bool {
+        standing.withdrawn.contains { $0.signed.map { $0.key == signed.key && $0.text == signed.text } ?? false }
     }
 
     /// The form for a caller whom these rules forbid to read the settings of what the plan reaches.

@@ -132,4 +132,9 @@ package struct Directory: Sendable, Hashable {
     package func isKey(_ key: ApprovalKey, of id: String) -> Bool {
         principals[id]?.approvalKeys.contains(key) ?? false
     }
+
+    /// Whether an approval is signed with a key that is not its approver's any more.
+    package func isKeyGone(of approval: Approval) -> Bool {
+        approval.signed.map { !isKey($0.key, of: approval.approver) } ?? false
+    }
 }

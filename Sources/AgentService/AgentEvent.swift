@@ -15,6 +15,8 @@ package struct AgentEvent: Sendable {
         case planExpired = "plan.expired"
         /// A refusal put the plan into another state.
         case planRefused = "plan.refused"
+        /// Approvals are void, as their keys were taken out.
+        case planWithdrawn = "plan.withdrawn"
         case operationQueued = "operation.queued"
         case operationStarted = "operation.started"
         case operationProgress = "operation.progress"
@@ -113,6 +115,7 @@ extension AgentEvent {
         case .approve: return approval(result)
         case .reject: return state(.planRejected, "rejected")
         case .expire: return state(.planExpired, "expired")
+        case .withdraw: return state(.planWithdrawn, result?["state"])
         case .queue: return state(.operationQueued, "queued", ["ahead": result?["ahead"]])
         case .applyIntent: return state(.operationStarted, "running", asked(event))
         case .apply:

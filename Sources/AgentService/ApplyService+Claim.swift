@@ -18,8 +18,9 @@ extension ApplyService {
         }
         try audited.checkSpace()
         return try await workflow.withPlan(plan.id) { () async throws(ServiceError) -> Beginning in
-            let fresh = try await workflow.load(plan.id)
-            try workflow.checkState(of: fresh)
+            let found = try await workflow.load(plan.id)
+            try workflow.checkState(of: found)
+            let fresh = try await approvals.withdrawSignatures(of: found)
             let settings = try access.managedEnvironment(fresh.request.environment).settings
             let decision = access.currentRules.decide(fresh, in: settings, at: ports.now())
             guard decision.allowed else { throw ServiceError(.policyDenied, decision.reason, planID: fresh.id) }

@@ -18,11 +18,13 @@ extension ApprovalGate {
         let refusal = AuditEvent(
             .refuse, context, environment: settings.name, plan: plan.id, request: plan.request.auditForm,
             decision: plan.decision.auditForm, result: lack.auditForm(leaving: .awaitingApproval))
-        _ = try await audited.commit(refusal) { records -> Bool? in
+        _ = try await audited.commit(refusal) { [self] records -> Bool? in
             guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil else { return nil }
             let before = plan
             plan.withdraw(at: now) {
-                ApprovalCheck.stillCounts($0, for: before, needing: needed, in: settings, among: directory)
+                // Those whose keys are gone are withdrawn by themselves, with a record.
+                isKeyGone(of: $0)
+                    || ApprovalCheck.stillCounts($0, for: before, needing: needed, in: settings, among: directory)
             }
             records.put(plan)
             return true

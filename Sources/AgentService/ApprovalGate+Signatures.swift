@@ -30,6 +30,12 @@ extension ApprovalGate {
         } catch {
             throw invalid(error, plan, principal)
         }
+        guard !plan.isWithdrawn(signed) else {
+            throw ServiceError(
+                .signatureInvalid,
+                "this approval of plan \(plan.id) was withdrawn, as its key was taken out of approval_keys; its signature "
+                    + "counts no more, though the key is back. Sign with another reason", planID: plan.id)
+        }
         guard let number else { return (signed, nil) }
         let count = SignatureCount(key: signed.key.fingerprint, number: number)
         try await passkeys.check(count, planID: plan.id)
@@ -54,7 +60,7 @@ extension ApprovalGate {
         return text(of: verdict, plan, reason: reason, by: context.principal)
     }
 
-    private func invalid(_ problem: SignatureProblem, _ plan: Plan, _ principal: Principal) -> ServiceError {
+    func invalid(_ problem: SignatureProblem, _ plan: Plan, _ principal: Principal) -> ServiceError {
         let detail =
             switch problem {
             case .otherKey:

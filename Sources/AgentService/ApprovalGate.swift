@@ -59,9 +59,11 @@ package final class ApprovalGate: Sendable {
             // This expires a plan that is due, which takes the plan's lock itself.
             subject.plan = try await workflow.plan(id, context)
             return try await workflow.withPlan(id) { () async throws(ServiceError) in
-                let plan = try await workflow.visible(id, context)
+                let found = try await workflow.visible(id, context)
+                subject.plan = found
+                try access.check(.approve, in: found.request.environment, context)
+                let plan = try await withdrawSignatures(of: found)
                 subject.plan = plan
-                try access.check(.approve, in: plan.request.environment, context)
                 if approval.verdict == .approve { try audited.checkSpace() }
                 try checkAwaits(plan, approval, context)
                 guard approval.planHash == plan.planHash else {
@@ -120,11 +122,13 @@ package final class ApprovalGate: Sendable {
             decision: plan.decision.auditForm,
             result: word.auditVerdict(on: plan, needing: isYes ? needed.approvals : nil))
         let before = plan
-        let stored = try await audited.commit(event) { [access] records -> Plan? in
+        let stored = try await audited.commit(event) { [self] records -> Plan? in
             guard var plan = records.plan(plan.id), plan.operationID == nil else { return nil }
+            // The rules may have changed since the signature was checked.
             let isTaken =
                 isYes
-                ? plan.approve(word) { access.lack(of: $0, for: before, needed) == nil } : plan.reject(word)
+                ? !isKeyGone(of: word) && plan.approve(word) { access.lack(of: $0, for: before, needed) == nil }
+                : plan.reject(word)
             guard isTaken else { return nil }
             // Another request may have come first.
             if let count {
@@ -137,6 +141,7 @@ package final class ApprovalGate: Sendable {
         guard let stored else {
             // With the same counter, for example.
             if let count { try await passkeys.check(count, planID: plan.id) }
+            if isYes, isKeyGone(of: word) { throw invalid(.otherKey, plan, context.principal) }
             throw ServiceError(.internalError, "plan \(plan.id) changed in the meantime; look again")
         }
         if stored.state.isEnded { workflow.deadlines.forget(stored.id) }

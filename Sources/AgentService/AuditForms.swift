@@ -85,19 +85,21 @@ extension Plan {
     func auditIntent(taking uses: [LimitUse]) -> JSON {
         [
             "plan_hash": .string(planHash), "calls": .array(preview.calls.map(\.auditForm)),
-            "approvals": .array(
-                approvals.map {
-                    [
-                        "approver": .string($0.approver), "assurance": .string($0.assurance.rawValue),
-                        "key": $0.signed.map { .string($0.key.fingerprint) },
-                    ]
-                }),
+            "approvals": .array(approvals.map(\.auditGiven)),
             "limits": uses.isEmpty ? nil : .array(uses.map(\.auditForm)),
         ]
     }
 
     /// The result of a cancelled plan.
     var auditCancel: JSON { ["status": "cancelled", "plan_hash": .string(planHash)] }
+
+    /// The result of approvals that were withdrawn: whose they were, and the state of the plan after it.
+    func auditWithdrawal(of approvals: [Approval]) -> JSON {
+        [
+            "status": "withdrawn", "state": .string(state.rawValue), "plan_hash": .string(planHash),
+            "approvals": .array(approvals.map(\.auditGiven)),
+        ]
+    }
 
     /// The result of an expired plan.
     var auditExpiry: JSON { ["status": "expired", "expires_at": .string(expiresAt.rfc3339)] }
@@ -208,6 +210,14 @@ extension ServiceError {
 }
 
 extension Approval {
+    /// Who gave it, and with which key.
+    fileprivate var auditGiven: JSON {
+        [
+            "approver": .string(approver), "assurance": .string(assurance.rawValue),
+            "key": signed.map { .string($0.key.fingerprint) },
+        ]
+    }
+
     /// The result of an approver's verdict. `needed` is how many approvals the plan needs; `nil` for a rejection.
     func auditVerdict(on plan: Plan, needing needed: Int?) -> JSON {
         [

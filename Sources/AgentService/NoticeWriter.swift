@@ -11,7 +11,7 @@ struct NoticeWriter {
     static func concerns(_ event: AgentEvent) -> Bool {
         switch event.kind {
         case .operationEnded, .operationResolved, .glassBroken, .freezeSet, .freezeLifted: true
-        case .planCreated, .planRefused: isAwaiting(event)
+        case .planCreated, .planRefused, .planWithdrawn: isAwaiting(event)
         case .planApproved, .planRejected, .planCancelled, .planExpired, .operationQueued, .operationStarted,
             .operationProgress, .operationStopping, .glassReviewed, .policyReplaced, .environmentUp, .environmentDown:
             false
@@ -26,7 +26,7 @@ struct NoticeWriter {
     /// The plan awaits approval from now on.
     private static func isAwaiting(_ event: AgentEvent) -> Bool {
         let awaiting = JSON(PlanState.awaitingApproval)
-        return [.planCreated, .planRefused].contains(event.kind)
+        return [.planCreated, .planRefused, .planWithdrawn].contains(event.kind)
             ? event.details["state"] == awaiting
             : event.kind == .operationEnded && event.details["plan_state"] == awaiting
     }

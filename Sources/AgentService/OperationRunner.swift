@@ -150,7 +150,7 @@ final class OperationRunner: Sendable {
         let plan = ready.plan
         // The rules may change while the intent is written.
         let lease = registry.lease(of: operation.id)
-        let isOpen: @Sendable (any StoreTransaction) -> Bool = { [self] records in
+        let isOpen: @Sendable (Plan, any StoreTransaction) -> Bool = { [self] plan, records in
             lease.map { records.holds($0) } == true && freezes.freeze(stopping: operation, in: records) == nil
                 && (try? checkRules(of: plan, at: ready.managed)) != nil
         }
@@ -170,7 +170,8 @@ final class OperationRunner: Sendable {
             }
         ) { [ports] records -> Operation? in
             let now = ports.now()
-            guard isOpen(records), var plan = records.plan(plan.id), var operation = records.operation(operation.id),
+            guard var plan = records.plan(plan.id), isOpen(plan, records),
+                var operation = records.operation(operation.id),
                 plan.move(to: .applying, at: now), operation.move(to: .running, at: now),
                 records.takeAgain(claims, for: operation, at: now)
             else { return nil }
@@ -182,7 +183,7 @@ final class OperationRunner: Sendable {
         }
         guard let started else {
             if let lease, try await !audited.write({ $0.holds(lease) }) { outcomes.lose(lease) }
-            try checkRules(of: plan, at: ready.managed)
+            try checkRules(of: try await workflow.load(plan.id), at: ready.managed)
             let full = try await audited.read { [ports] in
                 $0.firstFull(
                     of: claims, passing: operation.breakGlass, at: ports.now(), besides: operation.id)

@@ -190,6 +190,8 @@ final class OutcomeRecorder: Sendable {
                         let needed = settings.map { self.access.requirement(of: before, in: $0, at: now) }
                         plan.withdraw(at: now) { approval in
                             guard let settings, let needed else { return true }
+                            // What is signed with a key that is gone is withdrawn by itself, with a record.
+                            if directory.isKeyGone(of: approval) { return true }
                             return ApprovalCheck.stillCounts(
                                 approval, for: before, needing: needed, in: settings, among: directory)
                         }

@@ -9,7 +9,7 @@ extension Recovery {
     /// Brings the state up to the log, in one transaction.
     ///
     /// A recorded step that is missing in the state is stored if it only ends something: outcomes, rejections,
-    /// cancellations, expiries, freezes. Reviews of emergencies and
+    /// cancellations, expiries, withdrawn approvals, freezes. Reviews of emergencies and
     /// what was taken of limits come back to an older or a new state. Every other missing step gets a `void` record, unless the state is older than
     /// a crash can explain. Then an intent consumes its plan, and an operation without an outcome is in doubt.
     func replay(behind mark: AuditMark?) async throws(ServiceError) {
@@ -86,11 +86,12 @@ extension Recovery {
             let approver = event.result?["approver"]?.string ?? event.actor
             // If it was withdrawn later, the store had it once, and the plan awaits approval again.
             return plan.map { plan in
-                plan.state == .awaitingApproval && !plan.approvals.contains { $0.approver == approver }
+                plan.state == .awaitingApproval
+                    && !(plan.approvals + plan.standing.withdrawn).contains { $0.approver == approver }
             } ?? false
         // For a live plan, rejections and expiries are completed instead.
         case .reject: return plan.map { $0.state != .rejected && !$0.state.isLive } ?? false
-        case .expire: return false
+        case .expire, .withdraw: return false
         case .cancel:
             guard let operation else { return false }
             return operation.state == .queued || operation.cancelRequestedBy == nil

@@ -20,7 +20,8 @@ struct Recovery: Sendable {
     /// Brings store, audit log and PVE into agreement. Run it once, before any request is served.
     ///
     /// The state is brought up to the log (``replay(behind:)``). Queued operations end as not executed. Calls that were
-    /// sent are followed, or looked for at PVE, in separate tasks that hold their guests' locks meanwhile.
+    /// sent are followed, or looked for at PVE, in separate tasks that hold their guests' locks meanwhile. Approvals by
+    /// keys that were taken out meanwhile are void.
     ///
     /// - Throws: if the log or the store does not work. Serve no requests then.
     func run() async throws(ServiceError) {
@@ -37,6 +38,7 @@ struct Recovery: Sendable {
                 try await runner.lost.resumeSearches(in: managed.settings.name)
             }
         }
+        try await runner.approvals.withdrawSignatures()
         try await arm()
     }
 

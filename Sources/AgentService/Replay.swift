@@ -85,7 +85,7 @@ struct Replay: Sendable {
             if let id = entry.operationID, isUnknown { begun.insert(id) }
             if let upid = entry.event.result?["upid"]?.string.flatMap(UPID.init) { tasks.append(upid) }
             entries.append(entry)
-        case .approve, .reject, .cancel, .refuse, .queue, .resolve, .expire: entries.append(entry)
+        case .approve, .reject, .cancel, .refuse, .queue, .resolve, .expire, .withdraw: entries.append(entry)
         case .read, .config, .session, .authFailures, .notify: break
         }
     }

@@ -22,6 +22,7 @@ struct ReplayStep {
         case .applyIntent: if isOlder { takeIntent(entry, plan, records) }
         case .reject: reject(plan, entry, records)
         case .expire: end(plan, .expired, records)
+        case .withdraw: withdraw(plan, entry, records)
         case .cancel:
             if entry.operationID == nil {
                 end(plan, .cancelled, records)
@@ -53,6 +54,16 @@ struct ReplayStep {
                 assurance: result?["assurance"]?.string.flatMap(Assurance.init) ?? .declared, at: entry.time,
                 reason: result?["reason"]?.string, ticket: result?["ticket"]?.string,
                 signed: result?["signed"].flatMap { try? SignedApproval(form: $0) }))
+        records.put(plan)
+    }
+
+    private func withdraw(_ plan: Plan?, _ entry: Replay.Entry, _ records: any StoreTransaction) {
+        let keys = (entry.event.result?["approvals"]?.array ?? []).compactMap { $0["key"]?.string }
+        guard var plan,
+            plan.withdrawSignatures(
+                at: now, where: { $0.signed.map { keys.contains($0.key.fingerprint) } ?? false },
+                isEnough: { _ in entry.leaves == .approved })
+        else { return }
         records.put(plan)
     }
 

@@ -40,6 +40,7 @@ extension Plan.Standing: Stored {
     var stored: JSON {
         [
             "state": JSON(state), "approvals": JSON(approvals), "rejection": rejection?.stored,
+            "withdrawn": withdrawn.isEmpty ? nil : JSON(withdrawn),
             "operation": operationID.map { JSON(describing: $0) }, "break_glass": breakGlass?.stored,
             "ended_at": endedAt.map { JSON($0) },
         ]
@@ -48,7 +49,7 @@ extension Plan.Standing: Stored {
     init(stored fields: inout StoredFields) throws(RowDecodingError) {
         self.init(
             state: try fields.parsed("state", PlanState.init), approvals: try fields.list("approvals"),
-            rejection: try fields.find("rejection"),
+            rejection: try fields.find("rejection"), withdrawn: try fields.findList("withdrawn") ?? [],
             operationID: try fields.findParsed("operation") { RecordID($0, .operation) },
             breakGlass: try fields.find("break_glass"), endedAt: try fields.findParsed("ended_at", Date.init(rfc3339:)))
     }

@@ -71,7 +71,9 @@ extension Agent {
             service.reloads.fail([why])
             throw ServiceError(.auditUnavailable, why)
         }
+        await withdrawSignatures()
         service.access.replace(new.rules)
+        await withdrawSignatures()
         authenticator.replace(new.credentials, scrapeToken: new.scrapeToken)
         await events.endAll()
         current.withLock { $0 = new }
@@ -81,6 +83,14 @@ extension Agent {
                 "principals": "\(new.principals.count)", "rules": "\(new.policy.rules.count)",
                 "policy": "\(new.policy.version)",
             ])
+    }
+
+    /// Withdraws approvals by keys that are gone. If that fails, the callers are still put in force: an approval by such
+    /// a key does not count meanwhile, and applying its plan, the next reload and the next start withdraw it.
+    private func withdrawSignatures() async {
+        do throws(ServiceError) { try await service.approvals.withdrawSignatures() } catch {
+            log.error("approvals by keys that were taken out are not withdrawn yet: \(error.detail)")
+        }
     }
 
     /// Puts in force what has no record: destinations of notifications and certificates. Logs what needs a restart.

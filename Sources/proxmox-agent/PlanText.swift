@@ -212,6 +212,7 @@ struct PlanText {
         var lines: [String] = []
         if needed > 0 { lines.append("approvals: \(approvals.count) of \(needed)\(strength.map { ", \($0)" } ?? "")") }
         lines += approvals.map { "  " + Self.word(of: $0) }
+        lines += (plan["withdrawn"]?.array ?? []).map { "withdrawn, as its key was taken out: \(Self.word(of: $0))" }
         if let rejection = plan["rejection"] { lines.append("rejected by \(Self.word(of: rejection))") }
         if let operation = plan["operation_id"]?.string {
             lines.append("operation:  proxmox-agent operation show \(operation)")

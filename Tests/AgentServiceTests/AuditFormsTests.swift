@@ -22,6 +22,7 @@ struct AuditFormsTests {
             ("request", plan.request.auditForm), ("decision", plan.decision.auditForm), ("plan", plan.auditResult),
             ("plan decision", plan.auditDecision),
             ("intent", plan.auditIntent(taking: [.sample])), ("cancel", plan.auditCancel), ("expire", plan.auditExpiry),
+            ("withdraw", plan.auditWithdrawal(of: plan.approvals)),
             ("freeze", freeze.auditForm), ("unfreeze", freeze.auditLift), ("read", read.auditForm),
             ("outcome", Self.outcome(of: plan).auditOutcome),
         ]

@@ -72,12 +72,12 @@ struct SignedApprovalTests {
 
     private func decide(
         _ world: TestService, _ plan: Plan, _ signing: Signing?, _ verdict: ApprovalRequest.Verdict = .approve,
-        by name: String = "alice"
+        by name: String = "alice", reason: String = "looked at it"
     ) async throws -> Plan {
         let caller = Caller(principal: name, label: nil)
         let principal = try #require(world.rules.directory.principal(of: caller))
         let approval = ApprovalRequest(
-            verdict, planHash: plan.planHash, reason: "looked at it", signature: try signing?(plan, verdict))
+            verdict, planHash: plan.planHash, reason: reason, signature: try signing?(plan, verdict))
         return try await world.service.approvals.decide(plan.id, approval, .by(principal))
     }
 

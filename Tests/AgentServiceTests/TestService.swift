@@ -91,8 +91,8 @@ struct TestService {
     }
 
     /// The same world after the process ended and began anew: only log, store and PVE are what they were.
-    func restarted(_ settings: EnvironmentSettings? = nil) async throws -> TestService {
-        let next = TestService(pve, audit, store, clock, settings ?? self.settings, limits, rules)
+    func restarted(_ settings: EnvironmentSettings? = nil, rules: Rules? = nil) async throws -> TestService {
+        let next = TestService(pve, audit, store, clock, settings ?? self.settings, limits, rules ?? self.rules)
         try await next.service.recover()
         return next
     }

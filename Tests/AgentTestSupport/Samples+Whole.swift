@@ -86,7 +86,7 @@ extension Plan {
             createdAt: .sample.addingTimeInterval(-0.5), expiresAt: .sample.addingTimeInterval(0.999),
             standing: .init(
                 state: .awaitingApproval, approvals: [.whole("dora"), .whole("emil")], rejection: nil,
-                operationID: .sample(9, .operation), breakGlass: .whole, endedAt: nil))
+                withdrawn: [.whole("fred")], operationID: .sample(9, .operation), breakGlass: .whole, endedAt: nil))
     }
 }
 

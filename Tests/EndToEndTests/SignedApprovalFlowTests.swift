@@ -20,7 +20,7 @@ struct SignedApprovalFlowTests {
     ]
 
     /// The agent of ``Person/setup(_:rules:)`` with these keys of Alice's.
-    private static func setup(_ keys: [String]) -> Setup {
+    private static func setup(_ keys: [String], rules: JSON = rules) -> Setup {
         var setup = Person.setup(rules: rules)
         let people = setup.settings["principals"]?.array ?? []
         setup.settings["principals"] = .array(
@@ -199,14 +199,34 @@ struct SignedApprovalFlowTests {
         }
         #expect(try await decide(token)["state"] == "approved")
         try await agent.reload(Self.setup([lines[1]]), until: "put in force")
+        let shown = try await agent.send(.get, "/v1/plans/\(id)", as: nil, token: Person.alice.token)
+        #expect(shown["state"] == "awaiting_approval" && shown["approvals"] == [], "\(shown)")
+        #expect(shown["withdrawn"]?.array?.first?["approver"] == "alice", "\(shown)")
         let apply: JSON = ["plan_id": .string(id)]
         let refused = try await agent.send(
             .post, "/v1/actions/apply", body: apply.bytes, as: nil, token: Person.agent.token)
         expectProblem(refused, 403, "approval_required")
         expectProblem(try await decide(token), 403, "signature_invalid")
+        // The key comes back; its signature does not.
+        let more: JSON = ["id": "more", "effect": "deny", "actions": ["delete_vm"]]
+        let others = Self.setup(lines, rules: .array((Self.rules.array ?? []) + [more]))
+        try agent.write(others)
+        agent.program.signal(SIGHUP)
+        _ = try await agent.program.line { $0.contains("put in force") && $0.contains("rules=3") }
+        let withdrawn = try await decide(token)
+        expectProblem(withdrawn, 403, "signature_invalid")
+        #expect(withdrawn["detail"]?.string?.contains("was withdrawn") == true, "\(withdrawn)")
+        let text = try await Program.run(
+            "plan", "show", id,
+            variables: [
+                "PROXMOX_AGENT_URL": "http://\(agent.address)", "PROXMOX_AGENT_TOKEN": Person.bob.token,
+            ])
+        #expect(text.out.contains("\nwithdrawn, as its key was taken out: alice (hardware) · "), "\(text)")
         #expect(try await decide(.p256)["state"] == "approved")
-        let config = try #require(try agent.records().last { $0["kind"] == "config" })
-        #expect(config["result"]?["approval_keys"]?["alice"]?.array?.count == 1, "\(config)")
+        let counts = try agent.records().filter { $0["kind"] == "config" }.map {
+            $0["result"]?["approval_keys"]?["alice"]?.array?.count
+        }
+        #expect(counts.suffix(2) == [1, 2])
         _ = try await agent.stop()
     }
 }

@@ -59,7 +59,7 @@ async function range(filter, after, end) {
 }
 
 const known = ["read", "plan", "refuse", "approve", "reject", "queue", "apply_intent", "apply", "cancel", "resolve", "freeze", "unfreeze",
-  "expire", "void", "config", "session", "notify", "auth_failures", "log"];
+  "expire", "withdraw", "void", "config", "session", "notify", "auth_failures", "log"];
 
 const records = (count) => `${count} record${count === 1 ? "" : "s"}`;
 

@@ -167,6 +167,7 @@ function history(plan) {
     h("ul.history",
       h("li", exact(plan.created_at), " ", t(plan.requester), " asked"),
       plan.approvals.map((approval) => word(approval, "approved")),
+      plan.withdrawn?.map((approval) => word(approval, "approved with a key that was taken out since: void")),
       plan.rejection && word(plan.rejection, "rejected"),
       plan.ended_at && h("li", exact(plan.ended_at), " ", ends[plan.state] ?? words(plan.state)),
       plan.operation_id && h("li", h("a", { href: `#/operations/${plan.operation_id}` }, "Its operation")),
