@@ -11,6 +11,7 @@ extension Handlers {
         var filter = OperationFilter(limit: limit + 1)
         filter.state = try exchange.query("state", states(OperationState.self), OperationState.init)
         filter.plan = try exchange.query("plan_id", "a plan's id") { RecordID($0, .plan) }
+        filter.target = try exchange.query("target", "a target such as vm/101", Target.init)
         filter.before = try exchange.query("before", "an operation's id") { RecordID($0, .operation) }
         filter.environments = try await environments(exchange)
         if let before = filter.before { _ = try await service.operations.operation(before, exchange.context) }

@@ -189,6 +189,7 @@ struct Handlers: Sendable {
         let limit = try exchange.query("limit", in: 1...500) ?? 100
         var filter = PlanFilter(limit: limit + 1)
         filter.state = try exchange.query("state", states(PlanState.self), PlanState.init)
+        filter.target = try exchange.query("target", "a target such as vm/101", Target.init)
         filter.before = try exchange.query("before", "a plan's id") { RecordID($0, .plan) }
         filter.environments = try await environments(exchange)
         if let before = filter.before { _ = try await service.workflow.plan(before, exchange.context) }

@@ -25,6 +25,10 @@ package struct QueryParameter: Sendable {
 
     static let environment = QueryParameter("environment", Schema(TextForm.environment), "one environment")
 
+    static let target = QueryParameter(
+        "target", .pattern("^(\(TargetForm.allCases.map(\.expression).joined(separator: "|")))$"),
+        "only those that are about it, or reach it otherwise")
+
     /// Kinds of events.
     static let kinds: QueryParameter = {
         let kinds = AgentEvent.Kind.allCases

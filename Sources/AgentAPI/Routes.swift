@@ -174,7 +174,7 @@ package struct Route: Sendable {
             query: [
                 .state(PlanState.self),
                 .init("awaiting", .words(["me"]), "only those that the caller could approve now"),
-                .environment, .limit(1...500, 100), .before(.plan),
+                .environment, .target, .limit(1...500, 100), .before(.plan),
             ],
             gives: [.json(Envelopes.plans.schema, "a page of plans")],
             fails: [.unknownEnvironment, .planNotFound, .storeUnavailable], "plans, newest first", Handlers.plans),
@@ -207,7 +207,8 @@ package struct Route: Sendable {
         Route(
             .get, "/v1/operations", "list_operations", .read, needs: .view,
             query: [
-                .state(OperationState.self), .environment, .init("plan_id", .id(.plan), "only those of this plan"),
+                .state(OperationState.self), .environment, .target,
+                .init("plan_id", .id(.plan), "only those of this plan"),
                 .limit(1...500, 100), .before(.operation),
             ], gives: [.json(Envelopes.operations.schema, "a page of operations")],
             fails: [.unknownEnvironment, .operationNotFound, .storeUnavailable], "operations, newest first",

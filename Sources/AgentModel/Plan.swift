@@ -75,6 +75,15 @@ package struct Plan: Sendable {
     package var breakGlass: BreakGlass? { standing.breakGlass }
     package var endedAt: Date? { standing.endedAt }
 
+    /// What the plan reaches besides its target, as far as that can be a target itself, each once: the guests of a bulk
+    /// action, the guest of a firewall, the nodes and storages that parameters name.
+    package var reachedTargets: [Target] {
+        let names = request.target.subjectAliases + preview.reach.subjects.map(\.name)
+        return names.compactMap { Target($0) }.reduce(into: []) { found, target in
+            if target != request.target, !found.contains(target) { found.append(target) }
+        }
+    }
+
     /// Changes the state. Returns false, and changes nothing, if the table does not allow the transition.
     package mutating func move(to next: PlanState, at now: Date) -> Bool {
         guard state.successors.contains(next) else { return false }

@@ -32,6 +32,8 @@ package struct PlanFilter: Sendable {
     package var isLive: Bool?
     /// True for plans of changes, false for those of reads and dry runs.
     package var changes: Bool?
+    /// What the plan is about, or reaches otherwise.
+    package var target: Target?
     /// Only live plans that no operation has claimed and whose ``Plan/expiresAt`` is not after this date.
     package var dueAt: Date?
     /// Only plans older than this one; all if that plan does not exist.
@@ -41,7 +43,7 @@ package struct PlanFilter: Sendable {
     package init(
         environments: Set<EnvironmentName>? = nil, state: PlanState? = nil, party: String? = nil,
         principal: String? = nil, requestHash: String? = nil, isLive: Bool? = nil, changes: Bool? = nil,
-        dueAt: Date? = nil, before: RecordID? = nil, limit: Int = .max
+        target: Target? = nil, dueAt: Date? = nil, before: RecordID? = nil, limit: Int = .max
     ) {
         self.environments = environments
         self.state = state
@@ -50,6 +52,7 @@ package struct PlanFilter: Sendable {
         self.requestHash = requestHash
         self.isLive = isLive
         self.changes = changes
+        self.target = target
         self.dueAt = dueAt
         self.before = before
         self.limit = limit
@@ -61,6 +64,8 @@ package struct OperationFilter: Sendable {
     package var environments: Set<EnvironmentName>?
     package var state: OperationState?
     package var plan: RecordID?
+    /// What the operation is about, or what its plan reaches otherwise, as long as that is stored.
+    package var target: Target?
     /// False for queued or running ones, true for those that have ended.
     package var isEnded: Bool?
     package var before: RecordID?
@@ -68,11 +73,12 @@ package struct OperationFilter: Sendable {
 
     package init(
         environments: Set<EnvironmentName>? = nil, state: OperationState? = nil, plan: RecordID? = nil,
-        isEnded: Bool? = nil, before: RecordID? = nil, limit: Int = .max
+        target: Target? = nil, isEnded: Bool? = nil, before: RecordID? = nil, limit: Int = .max
     ) {
         self.environments = environments
         self.state = state
         self.plan = plan
+        self.target = target
         self.isEnded = isEnded
         self.before = before
         self.limit = limit

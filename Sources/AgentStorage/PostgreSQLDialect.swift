@@ -29,6 +29,10 @@ enum PostgreSQLDialect {
                 let digits = 2 * (Int(match.1) ?? 0)
                 return "substr(encode(sha256(gen_random_uuid()::text::bytea), 'hex'), 1, \(digits))"
             }
+            // PostgreSQL decodes all strings of the document, and refuses U+0000, which any of them may have.
+            .replacing(/json_extract\(([a-z]+), '\$\.([a-z.]+)'\)/) { match in
+                "trim(both '\"' from (replace(\(match.1), '\\u0000', '\\ufffd')::json #> '{\(match.2.replacing(".", with: ","))}')::text)"
+            }
     }
 }
 

@@ -112,7 +112,7 @@ extension StoreRecords {
         for id in texts("SELECT id FROM plans ORDER BY number", &flaws).joined() {
             look {
                 guard let known = RecordID(id, .plan) else { return fail("plans", id, "it is no plan's id") }
-                if let plan = plan(known) { compare(plan) }
+                if let plan = plan(known) { compare(plan, isCurrent: isCurrent) }
             }
         }
         for id in texts("SELECT id FROM operations ORDER BY number", &flaws).joined() {
@@ -120,7 +120,7 @@ extension StoreRecords {
                 guard let known = RecordID(id, .operation) else {
                     return fail("operations", id, "it is no operation's id")
                 }
-                if let operation = operation(known) { compare(operation) }
+                if let operation = operation(known) { compare(operation, isCurrent: isCurrent) }
             }
         }
         for names in texts("SELECT principal, route, key FROM requests", &flaws) where names.count == 3 {

@@ -21,8 +21,8 @@ enum StateCopy {
         Table(
             "plans",
             "number id state environment party principal request_hash live changes operation expires_at ended_at "
-                + "document sealed summary"),
-        Table("operations", "number id plan environment state ended_at document summary"),
+                + "document sealed summary target reached"),
+        Table("operations", "number id plan environment state ended_at document summary target"),
         Table(
             "requests", key: 3,
             "principal route key payload_hash record environment created_at status body location"),

@@ -9,7 +9,7 @@ package struct StateSchema: Sendable {
 
     package static let current = StateSchema(steps: [
         first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints, refusals, limitUses,
-        reviews,
+        reviews, targets,
     ])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
@@ -135,6 +135,19 @@ package struct StateSchema: Sendable {
             opened_at INTEGER NOT NULL, closed_at INTEGER, document TEXT NOT NULL
         ) STRICT;
         CREATE INDEX reviews_open ON reviews (opened_at) WHERE closed_at IS NULL;
+        """
+
+    /// What plans and operations are about. `reached` is what else a plan reaches, each name between line feeds; null if
+    /// that is nothing, and in plans of before.
+    private static let targets = """
+        ALTER TABLE plans ADD COLUMN target TEXT NOT NULL DEFAULT '';
+        ALTER TABLE plans ADD COLUMN reached TEXT;
+        ALTER TABLE operations ADD COLUMN target TEXT NOT NULL DEFAULT '';
+        UPDATE plans SET target = json_extract(document, '$.request.target');
+        UPDATE operations SET target = json_extract(document, '$.target');
+        CREATE INDEX plans_target ON plans (target);
+        CREATE INDEX plans_reached ON plans (number) WHERE reached IS NOT NULL;
+        CREATE INDEX operations_target ON operations (target);
         """
 }
 

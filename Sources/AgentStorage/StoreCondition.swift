@@ -19,6 +19,13 @@ struct SQLCondition {
         add("request_hash = ?", filter.requestHash.map { .text($0) })
         add("live = ?", filter.isLive.map { Value($0) })
         add("changes = ?", filter.changes.map { Value($0) })
+        // With OR in its place SQLite reads all plans.
+        if let target = filter.target {
+            add(
+                target,
+                "number IN (SELECT number FROM plans WHERE target = ? UNION ALL SELECT number FROM plans WHERE "
+                    + "\(Self.reached))")
+        }
         // The index on plans contains the first two terms exactly as they are here.
         add("live = 1 AND operation IS NULL AND expires_at <= ?", filter.dueAt.map { Value($0) })
         add(before: filter.before, in: "plans")
@@ -28,6 +35,9 @@ struct SQLCondition {
         add(filter.environments)
         add("state = ?", filter.state.map { .text($0.rawValue) })
         add("plan = ?", filter.plan.map { Value($0) })
+        if let target = filter.target {
+            add(target, "(target = ? OR plan IN (SELECT id FROM plans WHERE \(Self.reached)))")
+        }
         if let isEnded = filter.isEnded {
             let states = OperationState.allCases.filter { $0.isEnded == isEnded }.map { "'\($0.rawValue)'" }
             terms.append("state IN (\(states.joined(separator: ", ")))")
@@ -46,6 +56,14 @@ struct SQLCondition {
         guard let value else { return }
         terms.append(term)
         values.append(value)
+    }
+
+    /// The first term is that of the index.
+    private static let reached = "reached IS NOT NULL AND instr(reached, ?) > 0"
+
+    private mutating func add(_ target: Target, _ term: String) {
+        terms.append(term)
+        values += [.text(target.description), .text("\n\(target)\n")]
     }
 
     private mutating func add(_ environments: Set<EnvironmentName>?) {

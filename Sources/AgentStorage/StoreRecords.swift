@@ -103,24 +103,29 @@ final class StoreRecords {
 extension StoreRecords {
     static let planColumns = [
         "id", "state", "environment", "party", "principal", "request_hash", "live", "changes", "operation",
-        "expires_at", "ended_at",
+        "expires_at", "ended_at", "target",
     ]
-    static let operationColumns = ["id", "plan", "environment", "state", "ended_at"]
+    static let operationColumns = ["id", "plan", "environment", "state", "ended_at", "target"]
 
     static func columns(of plan: Plan) -> [Value] {
         [
             Value(plan.id), .text(plan.state.rawValue), Value(plan.request.environment), .text(plan.requester.party),
             .text(plan.requester.principal), .text(plan.requestHash), Value(plan.state.isLive),
             Value(plan.request.changes), Value(plan.operationID?.description), Value(plan.expiresAt),
-            Value(plan.endedAt),
+            Value(plan.endedAt), .text(plan.request.target.description),
         ]
     }
 
     static func columns(of operation: Operation) -> [Value] {
         [
             Value(operation.id), Value(operation.planID), Value(operation.environment),
-            .text(operation.state.rawValue), Value(operation.endedAt),
+            .text(operation.state.rawValue), Value(operation.endedAt), .text(operation.target.description),
         ]
+    }
+
+    private static func reached(by plan: Plan) -> Value {
+        let names = plan.reachedTargets.map(\.description)
+        return names.isEmpty ? .null : .text("\n" + names.joined(separator: "\n") + "\n")
     }
 
     /// Adds a row, or updates the one with the same first columns, which keeps its position.
@@ -135,14 +140,18 @@ extension StoreRecords {
             + "ON CONFLICT (\(columns.prefix(count).joined(separator: ", "))) DO UPDATE SET \(changes)"
     }
 
-    /// Fails if the columns of a row do not match its record.
-    func compare(_ plan: Plan) { compare("plans", Self.planColumns, Self.columns(of: plan)) }
-
-    func compare(_ operation: Operation) {
-        compare("operations", Self.operationColumns, Self.columns(of: operation))
+    /// Fails if the columns of a row do not match its record. A state of an earlier version has no column of targets.
+    func compare(_ plan: Plan, isCurrent: Bool) {
+        compare("plans", Self.planColumns, Self.columns(of: plan), isCurrent)
     }
 
-    private func compare(_ table: String, _ columns: [String], _ values: [Value]) {
+    func compare(_ operation: Operation, isCurrent: Bool) {
+        compare("operations", Self.operationColumns, Self.columns(of: operation), isCurrent)
+    }
+
+    private func compare(_ table: String, _ columns: [String], _ values: [Value], _ isCurrent: Bool) {
+        let columns = isCurrent ? columns : columns.filter { $0 != "target" }
+        let values = Array(values.prefix(columns.count))
         var found: [Value] = []
         run("SELECT \(columns.joined(separator: ", ")) FROM \(table) WHERE id = ?", [values[0]]) { found = $0 }
         guard failure == nil, found != values else { return }
@@ -270,9 +279,9 @@ extension StoreRecords: StoreTransaction {
         let values =
             Self.columns(of: plan) + [
                 Value(plan.stored), Value(PlanSecrets(of: plan).sealed(with: key, for: plan)),
-                Value(PlanSummary(plan).stored),
+                Value(PlanSummary(plan).stored), Self.reached(by: plan),
             ]
-        upsert("plans", Self.planColumns + ["document", "sealed", "summary"], values)
+        upsert("plans", Self.planColumns + ["document", "sealed", "summary", "reached"], values)
     }
 
     func remove(_ filter: PlanFilter, keeping count: Int) {

@@ -198,6 +198,9 @@ struct ListOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Only those of this environment.", valueName: "name"))
     var environment: String?
 
+    @Option(help: ArgumentHelp("Only those about it, or that reach it otherwise, such as vm/101.", valueName: "target"))
+    var target: String?
+
     @Option(help: ArgumentHelp("The most to list, 1 to 500.", valueName: "count"))
     var limit = 50
 
@@ -205,6 +208,9 @@ struct ListOptions: ParsableArguments {
     var before: String?
 
     func validate() throws {
+        if let target, Target(target) == nil {
+            throw ValidationError("--target takes a target such as vm/101, lxc/200, node/pve1 or storage/nas")
+        }
         guard (1...500).contains(limit) else { throw ValidationError("--limit takes 1 to 500, not \(limit)") }
     }
 
@@ -214,7 +220,7 @@ struct ListOptions: ParsableArguments {
     }
 
     var query: [(name: String, value: String?)] {
-        [("state", state), ("environment", environment), ("limit", "\(limit)"), ("before", before)]
+        [("state", state), ("environment", environment), ("target", target), ("limit", "\(limit)"), ("before", before)]
     }
 
     /// The rows as a table, and where to find more.

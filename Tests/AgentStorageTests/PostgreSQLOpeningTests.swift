@@ -226,6 +226,24 @@ struct PostgreSQLOpeningTests {
         await store.close()
     }
 
+    @Test func `plans and operations of before are found by their targets`() async throws {
+        let state = try StateInPostgreSQL()
+        let store = try state.open()
+        let plan = try Plan.whole(secret: "hidden")
+        let other = Plan.sample(try .sample(.stopVM, "vm/102"), number: 7)
+        try await store.write { records in
+            records.put(plan)
+            records.put(other)
+            records.put(.whole(of: plan))
+        }
+        await store.close()
+        try state.sql(StateMigrationTests.withoutTargets + "UPDATE agent_state SET version = version - 1")
+        let again = try state.open()
+        try await again.checkTargets(plan, other)
+        await again.close()
+        #expect(try state.place().check().flaws == [])
+    }
+
     @Test func `a step that fails leaves the older state as it was`() async throws {
         let state = try StateInPostgreSQL()
         await (try state.open()).close()

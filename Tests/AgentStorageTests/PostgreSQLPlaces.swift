@@ -49,6 +49,16 @@ struct StateInPostgreSQL: ~Copyable {
 extension StateStore {
     func put(_ plan: Plan) async throws(StoreError) { try await write { $0.put(plan) } }
 
+    /// That the whole plan of `vm/101` and its operation, and the other plan of `vm/102`, are found by these.
+    func checkTargets(_ plan: Plan, _ other: Plan) async throws {
+        for (target, expected) in [("vm/101", plan), ("vm/102", other)] {
+            let target = try #require(Target(target))
+            #expect(try await read { $0.plans(PlanFilter(target: target)).map(\.id) } == [expected.id])
+            let operations = try await read { $0.operations(OperationFilter(target: target)).map(\.planID) }
+            #expect(operations == (expected.id == plan.id ? [plan.id] : []))
+        }
+    }
+
     var ids: Set<RecordID> {
         get async throws(StoreError) { try await read { Set($0.plans(PlanFilter()).map(\.id)) } }
     }

@@ -57,6 +57,7 @@ struct StateCheckTests {
 
     @Test(arguments: [
         ("UPDATE plans SET state = 'denied'", "its state is not that of its document"),
+        ("UPDATE plans SET target = 'vm/1'", "its target is not that of its document"),
         ("UPDATE plans SET live = 0, expires_at = 1", "its live, expires_at is not that of its document"),
         ("UPDATE plans SET document = replace(document, 'approved', 'unheard_of')", "standing.state"),
         ("UPDATE plans SET document = substr(document, 2)", "its document is broken at byte"),

@@ -54,6 +54,33 @@ struct StateMigrationTests {
         #expect(ids.count == 1 && id.count == 16 && id.allSatisfy { $0.isHexDigit && !$0.isUppercase })
     }
 
+    /// What takes the newest step back.
+    static let withoutTargets = """
+        DROP INDEX plans_target; DROP INDEX plans_reached; DROP INDEX operations_target;
+        ALTER TABLE plans DROP COLUMN target; ALTER TABLE plans DROP COLUMN reached;
+        ALTER TABLE operations DROP COLUMN target;
+        """
+
+    @Test func `plans and operations of before are found by their targets`() async throws {
+        let place = try StateDirectory()
+        let store = try place.open()
+        let plan = try Plan.whole(secret: "hidden")
+        let other = Plan.sample(try .sample(.stopVM, "vm/102"), number: 7)
+        try await store.write { records in
+            records.put(plan)
+            records.put(other)
+            records.put(.whole(of: plan))
+        }
+        await store.close()
+        try Database(path: place.database).execute(
+            Self.withoutTargets + "PRAGMA user_version = \(StateSchema.current.steps.count - 1)")
+        #expect(try StatePlace(place.database).check().flaws == [], "before it is brought to the present schema")
+        let again = try place.open()
+        try await again.checkTargets(plan, other)
+        await again.close()
+        #expect(try StatePlace(place.database).check().flaws == [])
+    }
+
     // MARK: What earlier versions wrote
 
     /// The key of the states that are kept as SQL.

@@ -114,7 +114,9 @@ package final class MemoryPlanStore: PlanStore {
         func count(_ filter: PlanFilter) -> Int { plans.rows.values.count { filter.takes($0) } }
 
         func operations(_ filter: OperationFilter) -> [Operation] {
-            operations.newest(before: filter.before, limit: filter.limit) { filter.takes($0) }
+            operations.newest(before: filter.before, limit: filter.limit) { operation in
+                filter.takes(operation, of: plans.rows[operation.planID])
+            }
         }
 
         func summaries(_ filter: PlanFilter, bytes: Int) -> StoredPage<PlanSummary> {
@@ -217,14 +219,16 @@ extension PlanFilter {
             && (principal.map { $0 == plan.requester.principal } ?? true)
             && (requestHash.map { $0 == plan.requestHash } ?? true) && (isLive.map { $0 == plan.state.isLive } ?? true)
             && (changes.map { $0 == plan.request.changes } ?? true)
+            && (target.map { $0 == plan.request.target || plan.reachedTargets.contains($0) } ?? true)
             && (dueAt.map { plan.state.isLive && plan.operationID == nil && plan.expiresAt <= $0 } ?? true)
     }
 }
 
 extension OperationFilter {
-    fileprivate func takes(_ operation: Operation) -> Bool {
+    fileprivate func takes(_ operation: Operation, of whole: Plan?) -> Bool {
         (environments?.contains(operation.environment) ?? true) && (state.map { $0 == operation.state } ?? true)
             && (plan.map { $0 == operation.planID } ?? true)
+            && (target.map { $0 == operation.target || whole?.reachedTargets.contains($0) == true } ?? true)
             && (isEnded.map { $0 == operation.state.isEnded } ?? true)
     }
 }

@@ -18,6 +18,7 @@ package struct PlanStoreConformance {
     package func check() async throws {
         try await checkRows()
         try await checkFilters()
+        try await checkTargets()
         try await checkPages()
         try await checkOperations()
         try await checkAlone()
@@ -129,6 +130,62 @@ package struct PlanStoreConformance {
         try require(try await plans(PlanFilter(requestHash: hash)) == [ids[2]], "requests are told apart")
         let none = PlanFilter(state: .expired, party: Caller.labelled("alice").party)
         try require(try await plans(none).isEmpty, "all conditions hold at once")
+        try await clear()
+    }
+
+    /// What plans and operations are about, and what they reach besides.
+    private func checkTargets() async throws {
+        guard let bulk = Action(rawValue: "bulk_shutdown") else { return }
+        let requests: [(ActionRequest, [String])] = [
+            (try .sample(.startVM, "vm/101"), ["vm/101", "storage/nas"]), (try .sample(.startVM, "vm/102"), ["vm/102"]),
+            (
+                try .sample(bulk, "cluster", ["vms": [101, 103]]),
+                ["cluster", "vm/101", "vm/103", "volume/nas:vm-103-disk-0", "vm/101"]
+            ),
+            (try .sample(.startVM, "vm/1011"), []),
+        ]
+        let all = requests.enumerated().map { index, row in
+            let plan = Plan.sample(row.0, number: UInt64(index + 1))
+            return Plan(
+                id: plan.id, request: plan.request, requestHash: plan.requestHash, planHash: plan.planHash,
+                requester: plan.requester, environmentIdentity: plan.environmentIdentity,
+                policyVersion: plan.policyVersion, decision: plan.decision,
+                preview: Preview(
+                    calls: plan.preview.calls, reach: Reach(subjects: row.1.map { Subject(.member, $0) })),
+                requires: plan.requires, createdAt: plan.createdAt, expiresAt: plan.expiresAt)
+        }
+        let operations = all.enumerated().map { index, plan in
+            Operation(id: .sample(UInt64(index + 1), .operation), plan: plan, approvals: [], createdAt: .sample)
+        }
+        try await store.write { records in
+            all.forEach { records.put($0) }
+            operations.forEach { records.put($0) }
+            // Again, as each change of its state does.
+            records.put(all[2])
+        }
+        let expectations: [(String, [Int])] = [
+            ("vm/101", [2, 0]), ("vm/103", [2]), ("vm/102", [1]), ("cluster", [2]), ("storage/nas", [0]),
+            ("vm/1011", [3]), ("lxc/101", []), ("node/pve1", []),
+        ]
+        for (name, expected) in expectations {
+            guard let target = Target(name) else { continue }
+            let ids = expected.map { all[$0].id }
+            try require(try await plans(PlanFilter(target: target)) == ids, "plans of \(name)")
+            let rows = try await store.read { $0.summaries(PlanFilter(target: target), bytes: .max).rows }
+            try require(rows.map(\.plan.id) == ids, "plans of \(name) in outline")
+            let found = try await store.read { $0.operations(OperationFilter(target: target)).map(\.id) }
+            try require(found == expected.map { operations[$0].id }, "operations of \(name)")
+        }
+        guard let guest = Target("vm/101") else { return }
+        try require(
+            try await plans(PlanFilter(state: .expired, target: guest)).isEmpty, "all conditions hold at once")
+        try require(
+            try await plans(PlanFilter(target: guest, before: all[2].id, limit: 1)) == [all[0].id], "page by page")
+        try require(try await store.read { $0.count(PlanFilter(target: guest)) } == 2, "they are counted")
+        // An operation is found by its own target when its plan is gone.
+        try await store.write { $0.remove(PlanFilter(), keeping: 0) }
+        let left = try await store.read { $0.operations(OperationFilter(target: guest)).map(\.id) }
+        try require(left == [operations[0].id], "operations without their plans")
         try await clear()
     }
 

@@ -19,6 +19,10 @@ struct ClientTests {
 
             let list = try await Person.alice.run("plans", "--state", "awaiting_approval", at: agent)
             #expect(list.status == 0 && list.out.hasPrefix("\(id)  awaiting approval  medium risk"), "\(list)")
+            let none = try await Person.alice.run("plans", "--target", "vm/136", at: agent)
+            #expect(none.status == 0 && none.out == "no plans\n", "\(none)")
+            let same = try await Person.alice.run("plans", "--target", "vm/100", at: agent)
+            #expect(same.out == list.out, "\(same)")
             let shown = try await Person.alice.run("plan", "show", id, at: agent)
             #expect(
                 shown.out.contains("\napprove:  proxmox-agent approve \(id) --hash \(hash.prefix(8))\n"), "\(shown)")

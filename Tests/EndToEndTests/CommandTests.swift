@@ -58,6 +58,7 @@ struct CommandTests {
         ["witness", "--state", "d", "--log", "no-key"],
         ["witness", "--log", "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"],
         ["store", "check", "--config", "a", "--state", "b"], ["mcp", "--token-file", "-"], ["mcp", "file"],
+        ["plans", "--target", "101"], ["operations", "--target", ""],
     ])
     func `wrong usage exits with 64 and shows the right one`(arguments: [String]) async throws {
         let result = try await Program(arguments).end()

@@ -213,7 +213,7 @@ struct HTTPTests {
         "/v1/tasks/status?environment=cloud&upid=..%2f..%2fx", "/v1/plans?state=good", "/v1/plans?limit=501",
         "/v1/plans?before=op_00000000000000000000", "/v1/operations?state=approved", "/v1/operations?plan_id=1",
         "/v1/operations/\(unknownOperation)?wait=61", "/v1/operations/\(unknownOperation)?wait=-1",
-        "/v1/operations/\(unknownOperation)/log?limit=0",
+        "/v1/operations/\(unknownOperation)/log?limit=0", "/v1/plans?target=vm/1", "/v1/operations?target=guest/101",
     ])
     func `a query that is not understood is refused`(path: String) async throws {
         try await withAgent { agent in

@@ -92,6 +92,28 @@ struct OperationTests {
         }
     }
 
+    @Test func `plans and operations of one target are found, with those that reach it otherwise`() async throws {
+        try await withAgent { agent in
+            let start = try await agent.planID(.start)
+            let bulk = try await agent.planID(PlanRequest("bulk_shutdown", "cluster", ["vms": [100, 136]]))
+            let rule = try await agent.planID(.addRule)
+            let reply = try await agent.apply(start)
+            let operation = try #require(reply["operation"]?["operation_id"])
+            func plans(_ query: String) async throws -> [String?]? {
+                try await agent.get("/v1/plans?\(query)")["plans"]?.array?.map { $0["plan_id"]?.string }
+            }
+            #expect(try await plans("environment=cloud&target=vm/136") == [bulk, start])
+            #expect(try await plans("target=vm%2F100") == [rule, bulk])
+            #expect(try await plans("target=firewall/vm/100") == [rule])
+            #expect(try await plans("target=vm/136&state=applied") == [start])
+            #expect(try await plans("target=vm/136&limit=1&before=\(bulk)") == [start])
+            #expect(try await plans("target=lxc/999") == [])
+            let found = try await agent.get("/v1/operations?environment=cloud&target=vm/136")
+            #expect(found["operations"]?.array?.map { $0["operation_id"] } == [operation])
+            #expect(try await agent.get("/v1/operations?target=vm/100")["operations"] == [])
+        }
+    }
+
     @Test func `operations are listed newest first, filtered and page by page`() async throws {
         try await withAgent { agent in
             var ids: [JSON] = []

@@ -1,5 +1,5 @@
 // A guest or a node: load, actions, snapshots, plans, operations.
-import { actions, get, pages, read } from "./api.js";
+import { actions, get, read } from "./api.js";
 import { badge, bytes, exact, h, meter, notice, pairList, risk, select, span, svg, t, words } from "./dom.js";
 import { targetOf } from "./environments.js";
 import { operationRows } from "./operations.js";
@@ -19,12 +19,8 @@ export default async function machine(page) {
     }
     view.draw();
   };
-  const lists = () => Promise.all([
-    own("plans", async () => (await pages(`/v1/plans?environment=${environment}`, "plans",
-      1000)).filter((plan) => plan.request.target === target)),
-    own("operations", async () => (await pages(`/v1/operations?environment=${environment}`, "operations",
-      1000)).filter((operation) => operation.target === target)),
-  ]);
+  const lists = () => Promise.all(["plans", "operations"].map((list) =>
+    own(list, async () => (await get(`/v1/${list}?environment=${environment}&target=${target}&limit=20`))[list])));
   view.loadLoad = () => own("load", async () => (await read(environment, "read_metrics", target, { timeframe: view.frame })).data);
   const facts = () => Promise.all([
     own("facts", () => (view.isNode ? nodeFacts(view) : guestFacts(view))),
@@ -69,8 +65,8 @@ function body(view) {
       view.catalogue.length > 0 && may("change") && covers(environment) && actionList(view),
       view.snapshots && snapshots(view),
       view.config && h("section", h("h2", "Configuration"), h("details", h("summary", "Settings"), pairList(view.config.config ?? {}))),
-      h("section", h("h2", "Plans"), view.plans.length ? planRows(view.plans.slice(0, 20)) : h("p.muted", "None.")),
-      h("section", h("h2", "Operations"), view.operations.length ? operationRows(view.operations.slice(0, 20)) : h("p.muted", "None."))),
+      h("section", h("h2", "Plans"), view.plans.length ? planRows(view.plans) : h("p.muted", "None.")),
+      h("section", h("h2", "Operations"), view.operations.length ? operationRows(view.operations) : h("p.muted", "None."))),
   ];
 }
 
