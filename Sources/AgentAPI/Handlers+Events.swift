@@ -1,7 +1,7 @@
 import AgentModel
 import AgentService
 import HTTPMessage
-import HTTPTypes
+package import HTTPTypes
 import StrictJSON
 
 /// Events.
@@ -96,5 +96,5 @@ extension Views {
 extension HTTPField.Name {
     /// What nginx has for streams.
     static var accelBuffering: Self { constant("X-Accel-Buffering") }
-    static var lastEventID: Self { constant("Last-Event-ID") }
+    package static var lastEventID: Self { constant("Last-Event-ID") }
 }

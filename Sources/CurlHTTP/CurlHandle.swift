@@ -211,6 +211,7 @@ extension CurlHandle {
             try set(CURLOPT_FRESH_CONNECT, 1)
             try set(CURLOPT_FORBID_REUSE, 1)
         }
+        if request.take != nil { try set(CURLOPT_MAXFILESIZE_LARGE, offset: 0) }
         switch (request.method, request.body) {
         case (.get, nil): break
         case (.head, nil): try set(CURLOPT_NOBODY, 1)

@@ -81,6 +81,11 @@ final class CurlTransfer {
     }
 
     fileprivate func take(part: UnsafeRawBufferPointer) -> Bool {
+        if let take = job.request.take, (200..<300).contains(head.status) {
+            if unsafe take(Array(part)) { return true }
+            failure = .cancelled(sent: true)
+            return false
+        }
         guard part.count <= bodyLimit - body.count else {
             failure = .tooLarge(limit: bodyLimit)
             return false

@@ -16,6 +16,10 @@ package struct OutgoingRequest: Sendable {
     /// Called once the connection is ready, right before the first byte is written. If it returns false, the exchange
     /// ends as ``TransportError/withheld``. Called on any thread; must not block.
     package var gate: (@Sendable () -> Bool)?
+    /// Takes the body of a successful response part by part, as it comes; the response has none then, and no limit of
+    /// size holds. If it returns false, the exchange ends as ``TransportError/cancelled(sent:)``. Called on any thread;
+    /// while it blocks, nothing else of the transport goes on, and the server has to wait.
+    package var take: (@Sendable ([UInt8]) -> Bool)?
 
     package init(
         method: HTTPRequest.Method, target: String, fields: HTTPFields = [:], body: [UInt8]? = nil, once: Bool,

@@ -22,8 +22,8 @@ struct AgentClient: Sendable {
         let json: JSON
     }
 
-    private let transport: CurlTransport
-    private let fields: HTTPFields
+    let transport: CurlTransport
+    let fields: HTTPFields
     /// The source of the caller's credentials.
     private let source: String
 
@@ -64,11 +64,16 @@ struct AgentClient: Sendable {
         try await send(method, path, query, body)
     }
 
+    /// A request's target; leaves out queries without a value.
+    static func target(_ path: String, _ query: [(name: String, value: String?)]) -> String {
+        let items = query.compactMap { item in item.value.map { "\(item.name)=\($0.percentEncoded)" } }
+        return path + (items.isEmpty ? "" : "?" + items.joined(separator: "&"))
+    }
+
     private func send(
         _ method: HTTPRequest.Method, _ path: String, _ query: [(name: String, value: String?)], _ body: JSON?
     ) async throws(ClientError) -> Answer {
-        let items = query.compactMap { item in item.value.map { "\(item.name)=\($0.percentEncoded)" } }
-        let target = path + (items.isEmpty ? "" : "?" + items.joined(separator: "&"))
+        let target = Self.target(path, query)
         var fields = fields
         if body != nil { fields[.contentType] = "application/json" }
         let response: IncomingResponse
@@ -96,9 +101,9 @@ struct AgentClient: Sendable {
         }
     }
 
-    private var origin: HTTPOrigin { transport.configuration.origin }
+    var origin: HTTPOrigin { transport.configuration.origin }
 
-    private static func wording(of error: TransportError, _ origin: HTTPOrigin, isChange: Bool) -> String {
+    static func wording(of error: TransportError, _ origin: HTTPOrigin, isChange: Bool) -> String {
         let doubt = isChange && error.maybeSent ? "; it may have acted on the request: look before you try again" : ""
         return switch error {
         case .unreachable(let why) where why.contains("certificate"):
@@ -113,7 +118,7 @@ struct AgentClient: Sendable {
         }
     }
 
-    private func read(_ response: IncomingResponse) throws(ClientError) -> Answer {
+    func read(_ response: IncomingResponse) throws(ClientError) -> Answer {
         guard let json = try? JSON.parse(response.body), json.object != nil else {
             throw ClientError([
                 "\(origin) answered \(response.status) with something that is no answer of proxmox-agent; "

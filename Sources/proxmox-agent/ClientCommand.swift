@@ -34,7 +34,7 @@ extension ClientCommand {
 }
 
 /// JSON text with control characters of a terminal as `\uXXXX`: the same value.
-private func escaped(_ json: String) -> String {
+func escaped(_ json: String) -> String {
     json.unicodeScalars.reduce(into: "") { out, scalar in
         if scalar.value < 0x7F || quoted(String(scalar)) == String(scalar) {
             out.unicodeScalars.append(scalar)

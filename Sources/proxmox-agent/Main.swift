@@ -24,8 +24,8 @@ struct ProxmoxAgent: AsyncParsableCommand {
                 name: "Client",
                 subcommands: [
                     PlansCommand.self, PlanCommand.self, ApproveCommand.self, RejectCommand.self, CancelCommand.self,
-                    ApplyCommand.self, OperationsCommand.self, OperationCommand.self, ReviewCommand.self,
-                    AgentsCommand.self,
+                    ApplyCommand.self, OperationsCommand.self, OperationCommand.self, EventsCommand.self,
+                    ReviewCommand.self, AgentsCommand.self,
                     FreezeCommand.self, NotifyCommand.self,
                     SignInCodeCommand.self,
                     MCPCommand.self,

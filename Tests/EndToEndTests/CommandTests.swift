@@ -28,7 +28,8 @@ struct CommandTests {
         ["reject"],
         ["cancel"], ["operations"], ["operation"], ["operation", "show"], ["operation", "log"],
         ["operation", "cancel"],
-        ["operation", "resolve"], ["freeze"], ["freeze", "set"], ["freeze", "lift"], ["freeze", "show"], ["mcp"],
+        ["operation", "resolve"], ["freeze"], ["freeze", "set"], ["freeze", "lift"], ["freeze", "show"], ["events"],
+        ["mcp"],
     ])
     func `every command explains itself`(command: [String]) async throws {
         let result = try await Program(command + ["--help"]).end()
@@ -59,6 +60,7 @@ struct CommandTests {
         ["witness", "--log", "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"],
         ["store", "check", "--config", "a", "--state", "b"], ["mcp", "--token-file", "-"], ["mcp", "file"],
         ["plans", "--target", "101"], ["operations", "--target", ""],
+        ["events", "--after", "-1"], ["events", "--plan", "op_"],
     ])
     func `wrong usage exits with 64 and shows the right one`(arguments: [String]) async throws {
         let result = try await Program(arguments).end()
