@@ -276,6 +276,8 @@ package protocol StoreReader {
     func limitUses(of rule: String, _ index: Int) -> [LimitUse]
     /// `nil` until the first write that has one.
     var mark: AuditMark? { get }
+    /// Those of the other agents on the state, by their names.
+    var otherMarks: [String: AuditMark] { get }
     func notice(_ id: RecordID) -> QueuedNotice?
     func notices(_ filter: NoticeFilter) -> [QueuedNotice]
     /// How many notices match; ignores `before` and `limit`.

@@ -18,6 +18,8 @@ package struct PostgreSQLPlace: Sendable {
     package var answerTimeout = Duration.seconds(25)
     /// How long the server may work on one statement, and send what it finds; zero for no limit.
     package var statementTimeout = Duration.seconds(20)
+    /// What the state calls the agent; empty for one that has it for itself. Only one process at a time may have it.
+    package var agent = ""
 
     package init(
         _ address: PostgreSQLAddress, password: @autoclosure @escaping @Sendable () -> Secret? = nil, key: String
@@ -34,6 +36,7 @@ package struct PostgreSQLPlace: Sendable {
         var settings = Session.Settings(address: address.description, password: password()?.reveal())
         settings.connectTimeout = connectTimeout
         settings.answerTimeout = answerTimeout
+        if !agent.isEmpty { settings.name += " \(agent)" }
         return settings
     }
 

@@ -6,10 +6,10 @@ internal import SQLite
 
 /// A connection to a state in PostgreSQL, which it makes anew when it is lost. Used on one thread.
 ///
-/// The one that writes holds a lock of the database while it is connected (`pg_advisory_lock`), and counts its
-/// commits in the table `agent_state`, in the same transactions. After a `COMMIT` without an answer it connects again
-/// and looks there whether it was done. The lock is not to be had before the server's old process has ended, so what
-/// is found is final.
+/// The one that an agent writes with holds locks of the database while it is connected (``PostgreSQLLock``): its name
+/// alone, and the state together with other agents. It counts its commits in the table `writers`, in the same
+/// transactions. After a `COMMIT` without an answer it connects again and looks there whether it was done. The lock is
+/// not to be had before the server's old process has ended, so what is found is final.
 final class PostgreSQLState: StateDatabase {
     /// What waiting goes by while the server is away.
     struct Waiting {
@@ -26,25 +26,47 @@ final class PostgreSQLState: StateDatabase {
         var commits: Int64
     }
 
+    /// What a connection is for.
+    enum Role {
+        /// Reads snapshots, and takes no lock.
+        case reader
+        /// Writes, beside other agents of other names.
+        case agent
+        /// Has the state alone.
+        case alone
+    }
+
     let place: PostgreSQLPlace
     var name: String { place.name }
     let isFar = true
+    var agent: String { place.agent }
     var waiting = Waiting()
     private let library: Library
-    private let isReader: Bool
+    private let role: Role
+    private var isReader: Bool { role == .reader }
     private var session: Session?
     private var writer: Writer?
+    /// What each session holds, in the order of taking.
+    private var locks: [PostgreSQLLock]
+    /// The version of the schema, once the state is open.
+    private var version: Int64?
     /// The server's process of the last session, and when it began.
     private var process: [Field] = []
     /// Why the state is of no use to this process any more, whatever the server does.
     private var end: StoreError?
     private var translations: [String: String] = [:]
 
-    /// Connects. One that reads takes no lock and works on snapshots.
-    init(_ place: PostgreSQLPlace, _ library: Library, isReader: Bool) throws(StoreError) {
+    /// Connects. For an agent the opening of the state begins, which ``finishOpening()`` ends.
+    init(_ place: PostgreSQLPlace, _ library: Library, as role: Role) throws(StoreError) {
         self.place = place
         self.library = library
-        self.isReader = isReader
+        self.role = role
+        locks =
+            switch role {
+            case .reader: []
+            case .agent: [PostgreSQLLock(subject: .agent(place.agent)), PostgreSQLLock(subject: .opening)]
+            case .alone: [PostgreSQLLock(subject: .state)]
+            }
         try connect()
     }
 
@@ -87,9 +109,10 @@ final class PostgreSQLState: StateDatabase {
 
     /// If the connection turns out to be lost, connects once more: nothing was done on it.
     func begin() throws(StoreError) {
-        if isLost { try connect() }
+        if isLost, !isOpening { try connect() }
         do throws(StoreError) { try execute(beginning) } catch {
-            guard isLost else { throw error }
+            // While the state is being opened, what was looked at may have changed meanwhile.
+            guard isLost, !isOpening else { throw error }
             try connect()
             try execute(beginning)
         }
@@ -107,12 +130,12 @@ final class PostgreSQLState: StateDatabase {
         writer?.commits = next
     }
 
-    /// Notes the number of the commit that follows, unless another process has taken the state over.
+    /// Notes the number of the commit that follows, unless another process has taken the agent's name over.
     private func count(_ next: Int64) throws(StoreError) {
         guard let writer else { return }
         let mine = try rows(
-            "UPDATE agent_state SET commits = ? WHERE writer = ? AND commits = ? RETURNING commits",
-            [.integer(next), .text(writer.id), .integer(writer.commits)])
+            "UPDATE writers SET commits = ? WHERE agent = ? AND id = ? AND commits = ? RETURNING commits",
+            [.integer(next), .text(agent), .text(writer.id), .integer(writer.commits)])
         guard mine.count == 1 else { throw usurped() }
     }
 
@@ -189,7 +212,7 @@ final class PostgreSQLState: StateDatabase {
         self.session = session
         guard !isReader else { return }
         do throws(StoreError) {
-            try lock()
+            for lock in locks { try take(lock) }
             try resume(next)
         } catch {
             self.session = nil
@@ -244,20 +267,22 @@ final class PostgreSQLState: StateDatabase {
         process = [.integer(session.process), found[3]]
     }
 
-    private func lock() throws(StoreError) {
-        let sql = "SELECT pg_advisory_lock(\(StateSchema.applicationID), hashtext(current_schema()::text))"
-        do throws(PostgreSQLError) { try session?.execute(sql) } catch {
+    private func take(_ lock: PostgreSQLLock) throws(StoreError) {
+        guard let session else { return }
+        do throws(PostgreSQLError) { try lock.take(on: session) } catch {
             guard error.cause == .busy else { throw StoreError(error, at: name) }
-            throw StoreError(
-                "state \(name): another process uses it; stop that one (pg_stat_activity shows it), or name another "
-                    + "database", isTemporary: true)
+            throw StoreError("state \(name): \(lock.refusal)", isTemporary: true)
         }
     }
 
     /// Continues after a broken connection.
     private func resume(_ next: Int64?) throws(StoreError) {
         guard let writer else { return }
-        let found = try rows("SELECT writer, commits FROM agent_state")
+        if let version, try value("SELECT version FROM agent_state") != .integer(version) {
+            throw usurped(
+                "was brought to another version by another agent since; restart this one with the new version")
+        }
+        let found = try rows("SELECT id, commits FROM writers WHERE agent = ?", [.text(agent)])
         guard found.count == 1, found[0][0] == .text(writer.id), let commits = found[0][1].integer else {
             throw usurped()
         }
@@ -269,12 +294,69 @@ final class PostgreSQLState: StateDatabase {
         self.writer?.commits = commits
     }
 
-    /// Makes this process the one that writes.
-    func takeOver() throws(StoreError) {
-        let new = Writer(commits: 0)
-        let commits = try value(
-            "UPDATE agent_state SET writer = ?, commits = commits + 1 RETURNING commits", [.text(new.id)])
-        writer = new
-        writer?.commits = commits?.integer ?? 0
+    // MARK: Opening
+
+    /// Whether the locks do not yet say what this connection may do.
+    private var isOpening: Bool { locks.contains(PostgreSQLLock(subject: .opening)) }
+
+    /// Keeps all other agents from the state until ``finishOpening()``. Throws if one uses it.
+    func takeAlone() throws(StoreError) {
+        let lock = PostgreSQLLock(subject: .state)
+        do throws(StoreError) { try take(lock) } catch {
+            guard error.isTemporary else { throw error }
+            throw StoreError(
+                "state \(name): is of an older version, and other agents use it; stop them all, and start this one first",
+                isTemporary: true)
+        }
+        locks.append(lock)
+    }
+
+    /// Makes this process the one that writes under its name, and lets other agents open the state. The first one with a
+    /// name continues what one without a name has left.
+    func finishOpening() throws(StoreError) {
+        let shared = PostgreSQLLock(subject: .state, isShared: true)
+        try take(shared)
+        try takeOver()
+        for lock in locks where lock.subject != .agent(agent) {
+            try naming { session throws(PostgreSQLError) in try lock.release(on: session) }
+        }
+        locks = [PostgreSQLLock(subject: .agent(agent)), shared]
+        version = try value("SELECT version FROM agent_state")?.integer
+    }
+
+    private func takeOver() throws(StoreError) {
+        // Of an older version, which has no such table: nobody counts.
+        guard try has("writers") else { return }
+        try begin()
+        do throws(StoreError) {
+            if !agent.isEmpty { try continueLone() }
+            let new = Writer(commits: 0)
+            let commits = try value(
+                """
+                INSERT INTO writers (agent, id, commits) VALUES (?, ?, 1)
+                ON CONFLICT (agent) DO UPDATE SET id = excluded.id, commits = writers.commits + 1 RETURNING commits
+                """, [.text(agent), .text(new.id)])
+            try execute("COMMIT")
+            writer = new
+            writer?.commits = commits?.integer ?? 0
+        } catch {
+            if isInTransaction { try? execute("ROLLBACK") }
+            throw error
+        }
+    }
+
+    private func has(_ table: String) throws(StoreError) -> Bool {
+        try value("SELECT to_regclass(?) IS NOT NULL", [.text(table)]) == .integer(1)
+    }
+
+    private func continueLone() throws(StoreError) {
+        let lone = PostgreSQLLock(subject: .agent(""))
+        guard try naming({ session throws(PostgreSQLError) in try lone.isFree(on: session) }) else { return }
+        for table in ["audit_marks", "notice_positions"] {
+            try run(
+                "UPDATE \(table) SET agent = ? WHERE agent = '' AND NOT EXISTS (SELECT 1 FROM \(table) WHERE agent = ?)",
+                [.text(agent), .text(agent)])
+        }
+        try run("DELETE FROM writers WHERE agent = ''")
     }
 }

@@ -19,28 +19,29 @@ package final class PostgreSQLStore: StateStore {
 
     /// Opens the state, and makes key and tables in an empty database.
     ///
-    /// Locks it against other agents and migrates an older one to the current schema. Throws, with the place and what
-    /// to do, if the server cannot be reached safely, or if the state is locked, read-only, of another program or a
-    /// newer version, made under another key, or without its key. Nothing was changed then. `committed` gets the time
+    /// Locks it against other processes of the agent's name, and migrates an older one that no agent uses to the current
+    /// schema. Throws, with the place and what to do, if the server cannot be reached safely, or if the state is locked,
+    /// read-only, of another program or a newer version, made under another key, or without its key. Nothing was changed then. `committed` gets the time
     /// that each commit took.
     package init(
         _ place: PostgreSQLPlace, schema: StateSchema = .current,
         committed: @escaping @Sendable (Duration) -> Void = { _ in }
     ) throws(StoreError) {
         let library = try place.load()
-        let writer = try PostgreSQLState(place, library, isReader: false)
+        let writer = try PostgreSQLState(place, library, as: .agent)
         let found = try schema.version(of: writer)
         let key = try place.readKey(isEmpty: found == 0)
         if found > 0 { try schema.check(key, of: writer) }
+        if found < schema.version { try writer.takeAlone() }
         try schema.migrate(writer, from: found, key)
-        try writer.takeOver()
+        try writer.finishOpening()
         installation = try writer.value("SELECT value FROM meta WHERE name = 'installation'")?.text ?? ""
         self.key = key
         let queues = StoreQueues(place.name, readers: Self.readers)
         self.queues = queues
         do throws(StoreError) {
             for number in 0..<Self.readers {
-                let state = try PostgreSQLState(place, library, isReader: true)
+                let state = try PostgreSQLState(place, library, as: .reader)
                 state.waiting = Self.waiting(queues.reader, number)
                 let reading = StoreReading(StoreRecords(state, key))
                 try Self.start(place) { queues.reader.serve({ reading.run($0) }, finish: { reading.close() }) }

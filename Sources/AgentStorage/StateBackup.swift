@@ -29,7 +29,9 @@ extension StatePlace {
             // A state of an earlier version has no column for the mark; the log shows it too.
             if version >= 3 {
                 try copy.naming { () throws(SQLiteError) in
-                    try Database(path: copy.database).execute("UPDATE audit_mark SET copy = 1")
+                    let database = try Database(path: copy.database)
+                    let table = try database.has("audit_marks") ? "audit_marks" : "audit_mark"
+                    try database.execute("UPDATE \(table) SET copy = 1")
                 }
             }
             try copy.sync()

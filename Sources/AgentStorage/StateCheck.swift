@@ -35,8 +35,12 @@ extension StateReport {
         lines.append("uses of limits: \(records.countLimitUses())")
         let (reviews, open) = (records.reviews(ReviewFilter()).count, records.openReviews().count)
         lines.append("reviews: \(reviews), \(open) open")
-        let mark = records.mark
-        lines.append(mark.map { "audit log: settled to \($0.settled), head \($0.head)" } ?? "audit log: no mark")
+        let marks = records.marks
+        if marks.isEmpty { lines.append("audit log: no mark") }
+        for (agent, mark) in marks {
+            let whose = agent.isEmpty ? "audit log" : "audit log of \(agent)"
+            lines.append("\(whose): settled to \(mark.settled), head \(mark.head)")
+        }
         for signed in records.checkpoints() {
             lines.append("checkpoint of \(signed.origin): \(signed.head.size) records")
         }
@@ -56,7 +60,7 @@ extension PostgreSQLPlace {
         // Rows are examined as they arrive, and the server waits for that.
         var place = self
         place.statementTimeout = .zero
-        let state = try PostgreSQLState(place, try load(), isReader: true)
+        let state = try PostgreSQLState(place, try load(), as: .reader)
         try state.begin()
         let version = try StateSchema.current.version(of: state)
         guard version > 0 else { throw StoreError("state \(name): is empty; the agent fills it at its start") }
@@ -131,7 +135,7 @@ extension StoreRecords {
             look { _ = summaries(OperationFilter(), bytes: .max) }
             look { _ = freezes() }
             look { _ = notices(NoticeFilter()) }
-            look { _ = mark }
+            look { _ = marks }
             look { _ = checkpoints() }
             look { _ = limitUses() }
             look { _ = reviews(ReviewFilter()) }

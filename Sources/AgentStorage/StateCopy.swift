@@ -2,6 +2,9 @@ import AgentService
 internal import SQLite
 
 /// Copies all rows of a state into a new one, whatever the databases, and compares them row by row.
+///
+/// What agents have written about themselves, and their leases, end with them. What the state knows of their logs stays
+/// under their names.
 enum StateCopy {
     /// A table by its columns; the first few are its key.
     struct Table {
@@ -27,15 +30,18 @@ enum StateCopy {
             "requests", key: 3,
             "principal route key payload_hash record environment created_at status body location"),
         Table("freezes", key: 2, "environment party id reason set_by set_at ends_at"),
-        Table("audit_mark", "one seq hash settled copy tree"),
+        Table("audit_marks", "agent seq hash settled copy tree"),
         Table(
             "notices",
             "number id target key state environment queued_at next_at attempts ended_at error document refusals"),
-        Table("notice_position", "one seq"), Table("passkeys", "key count"),
+        Table("notice_positions", "agent seq"), Table("passkeys", "key count"),
         Table("checkpoints", "origin size root tree signed_at note"),
         Table("limit_uses", key: 6, "operation rule number counted scope key amount at"),
         Table("reviews", "number operation environment opened_at closed_at document"),
     ]
+
+    /// Tables of which nothing is copied.
+    static let left: Set<String> = ["agents", "leases", "writers"]
 
     /// Fills `target`, which has the tables and no rows but those of `meta`, within its open transaction. The caller
     /// keeps `source` at one moment.

@@ -43,8 +43,26 @@ final class StateFile {
         }
         let database = try Self.open(place, key, schema)
         self.database = database
+        try Self.continueLast(database, place)
         installation = try place.naming { () throws(SQLiteError) in
             try database.value("SELECT value FROM meta WHERE name = 'installation'")?.text ?? ""
+        }
+    }
+
+    /// Makes the marks of the one agent that it was copied from PostgreSQL with those of a lone one.
+    private static func continueLast(_ database: Database, _ place: StatePlace) throws(StoreError) {
+        let names = try place.naming { () throws(SQLiteError) in
+            guard try database.has("audit_marks") else { return [String]() }
+            return try database.rows("SELECT agent FROM audit_marks ORDER BY agent").compactMap { $0[0].text }
+        }
+        guard let name = names.first, names != [""] else { return }
+        guard names.count == 1 else { throw .severalAgents(names, in: place.database) }
+        try place.naming { () throws(SQLiteError) in
+            try database.execute("BEGIN IMMEDIATE; DELETE FROM notice_positions WHERE agent = ''")
+            for table in ["audit_marks", "notice_positions"] {
+                try database.run("UPDATE \(table) SET agent = '' WHERE agent = ?", [.text(name)])
+            }
+            try database.execute("COMMIT")
         }
     }
 
@@ -69,6 +87,12 @@ final class StateFile {
             try database.set(.noCheckpointOnClose, false)
         }
         return database
+    }
+}
+
+extension Database {
+    func has(_ table: String) throws(SQLiteError) -> Bool {
+        try value("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", [.text(table)]) != nil
     }
 }
 

@@ -68,8 +68,7 @@ package enum StateLocation: Sendable {
             let version = try StateSchema.current.look(at: database, place, key)
             source = StateSource(state: state, version: version, key: key, keyPath: place.key, owner: lock)
         case .postgreSQL(let place):
-            // Holds the lock of one that writes.
-            let state = try PostgreSQLState(place, try place.load(), isReader: false)
+            let state = try PostgreSQLState(place, try place.load(), as: .alone)
             let (reader, version, key) = try place.openForInspection()
             source = StateSource(state: reader, version: version, key: key, keyPath: place.key, owner: state)
         }
@@ -77,6 +76,15 @@ package enum StateLocation: Sendable {
         case .file(let path): return try source.copy(to: StatePlace(path, create: true), isBackup: false)
         case .postgreSQL(let place): return try source.copy(to: place)
         }
+    }
+}
+
+extension StoreError {
+    /// A lone agent would not know which of the logs it continues.
+    static func severalAgents(_ names: [String], in state: String) -> StoreError {
+        StoreError(
+            "state \(state): belongs to several agents (\(names.joined(separator: ", "))), and one in a file to a single "
+                + "one; copy it to PostgreSQL, or let the agents forget all but one there")
     }
 }
 
@@ -95,7 +103,11 @@ private struct StateSource {
         for path in paths where try StatePlace.exists(path) {
             throw StoreError("\(isBackup ? "backup" : "copy") \(path): is there already; name a new file")
         }
-        try StatePlace.create(place.key, try keyBytes)
+        let bytes = try keyBytes
+        let agents = try state.rows("SELECT agent FROM audit_marks ORDER BY agent").compactMap { $0[0].text }
+        // A backup of it can still be copied to PostgreSQL.
+        guard isBackup || agents.count <= 1 else { throw .severalAgents(agents, in: state.name) }
+        try StatePlace.create(place.key, bytes)
         do throws(StoreError) {
             try fill(place, isBackup)
             unlink(place.lock)
@@ -116,7 +128,7 @@ private struct StateSource {
         let target = SQLiteState(file.database, place, isReader: false)
         try target.begin()
         try StateCopy.fill(target, from: state)
-        if isBackup { try target.run("UPDATE audit_mark SET copy = 1") }
+        if isBackup { try target.run("UPDATE audit_marks SET copy = 1") }
         try target.commit()
         // Else the check would leave the files of a log behind.
         try target.run("PRAGMA journal_mode = DELETE")
@@ -124,7 +136,7 @@ private struct StateSource {
 
     /// Into an empty database.
     func copy(to place: PostgreSQLPlace) throws(StoreError) -> StateReport {
-        let target = try PostgreSQLState(place, try place.load(), isReader: false)
+        let target = try PostgreSQLState(place, try place.load(), as: .alone)
         guard try StateSchema.current.version(of: target) == 0 else {
             throw StoreError("state \(place.name): is not empty; name an empty database")
         }

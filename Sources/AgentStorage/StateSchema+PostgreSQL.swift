@@ -2,15 +2,13 @@ import AgentModel
 import AgentService
 internal import SQLite
 
-/// The same schema in PostgreSQL. What SQLite keeps in the file's head is in a table there: whose database it is, the
-/// number of steps, who writes, and how many commits there have been.
+/// The same schema in PostgreSQL. What SQLite keeps in the file's head is in a table there: whose database it is, and the
+/// number of steps.
 extension StateSchema {
     private static let head = """
-        CREATE TABLE agent_state (
-            application BIGINT NOT NULL, version BIGINT NOT NULL, writer TEXT NOT NULL, commits BIGINT NOT NULL
-        );
+        CREATE TABLE agent_state (application BIGINT NOT NULL, version BIGINT NOT NULL);
         CREATE UNIQUE INDEX agent_state_one ON agent_state ((0));
-        INSERT INTO agent_state VALUES (\(applicationID), 0, '', 0);
+        INSERT INTO agent_state VALUES (\(applicationID), 0);
         """
 
     /// Checks that the database is ours, and changes nothing. Returns its version, 0 for an empty one.
@@ -40,7 +38,7 @@ extension StateSchema {
         }
     }
 
-    /// Migrates the database from version `found` to this one, in one transaction.
+    /// Migrates the database, which nobody else uses, from version `found` to this one, in one transaction.
     func migrate(_ state: PostgreSQLState, from found: Int64, _ key: InstallationKey) throws(StoreError) {
         guard found < version else { return }
         try state.begin()
@@ -57,6 +55,9 @@ extension StateSchema {
     func apply(to state: PostgreSQLState, from found: Int64, _ key: InstallationKey) throws(StoreError) {
         if found == 0 { try state.execute(Self.head) }
         for step in steps[Int(found)...] { try state.execute(PostgreSQLDialect.step(step)) }
+        // The one writer of before agents had names.
+        try state.execute(
+            "ALTER TABLE agent_state DROP COLUMN IF EXISTS writer, DROP COLUMN IF EXISTS commits")
         if found == 0 { try state.run("INSERT INTO meta VALUES ('key', ?)", [.text(key.fingerprint)]) }
         try state.run("UPDATE agent_state SET version = ?", [.integer(version)])
     }

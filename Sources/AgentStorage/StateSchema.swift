@@ -9,7 +9,7 @@ package struct StateSchema: Sendable {
 
     package static let current = StateSchema(steps: [
         first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints, refusals, limitUses,
-        reviews, targets,
+        reviews, targets, agents,
     ])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
@@ -148,6 +148,35 @@ package struct StateSchema: Sendable {
         CREATE INDEX plans_target ON plans (target);
         CREATE INDEX plans_reached ON plans (number) WHERE reached IS NOT NULL;
         CREATE INDEX operations_target ON operations (target);
+        """
+
+    /// What several agents on one state share: the mark of each one's log and what it has notified of, by its name; the
+    /// number of its last commit, and the process that made it; what it says of itself; who may change what is in an
+    /// environment. A lone agent has no name, and in a file the last three tables stay empty.
+    ///
+    /// `epoch` is in a key so that a row that is locked with FOR KEY SHARE keeps it. Times are the database's.
+    private static let agents = """
+        CREATE TABLE audit_marks (
+            agent TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL, settled INTEGER NOT NULL,
+            copy INTEGER NOT NULL DEFAULT 0, tree BLOB
+        ) STRICT;
+        INSERT INTO audit_marks SELECT '', seq, hash, settled, copy, tree FROM audit_mark;
+        DROP TABLE audit_mark;
+
+        CREATE TABLE notice_positions (agent TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+        INSERT INTO notice_positions SELECT '', seq FROM notice_position;
+        DROP TABLE notice_position;
+
+        CREATE TABLE writers (agent TEXT NOT NULL PRIMARY KEY, id TEXT NOT NULL, commits INTEGER NOT NULL) STRICT;
+        CREATE TABLE agents (
+            name TEXT NOT NULL PRIMARY KEY, process TEXT NOT NULL, version TEXT NOT NULL, configuration TEXT NOT NULL,
+            started_at INTEGER NOT NULL, seen_at INTEGER NOT NULL, draining INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE leases (
+            environment TEXT NOT NULL PRIMARY KEY, holder TEXT, agent TEXT, epoch INTEGER NOT NULL,
+            renewals INTEGER NOT NULL, valid_until INTEGER NOT NULL, freezes INTEGER NOT NULL,
+            honoured INTEGER NOT NULL, UNIQUE (environment, epoch)
+        ) STRICT;
         """
 }
 

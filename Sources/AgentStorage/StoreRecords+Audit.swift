@@ -6,17 +6,28 @@ internal import TransparencyLog
 
 /// What the state knows of the audit log.
 extension StoreRecords {
-    var mark: AuditMark? {
-        records("audit_mark", "SELECT hash, seq, settled, copy, tree FROM audit_mark") {
-            row throws(RowDecodingError) in
-            guard let hash = row[0].text, let seq = row[1].integer, let settled = row[2].integer else {
-                throw RowDecodingError(detail: "has values of another form")
-            }
+    var mark: AuditMark? { readMarks("WHERE agent = ?", [.text(database.agent)]).first?.mark }
+
+    var otherMarks: [String: AuditMark] {
+        let others = readMarks("WHERE agent <> ?", [.text(database.agent)])
+        return Dictionary(others.map { ($0.agent, $0.mark) }) { first, _ in first }
+    }
+
+    /// Those of all agents.
+    var marks: [(agent: String, mark: AuditMark)] { readMarks("", []) }
+
+    private func readMarks(_ condition: String, _ values: [Value]) -> [(agent: String, mark: AuditMark)] {
+        let sql = "SELECT agent, hash, seq, settled, copy, tree FROM audit_marks \(condition) ORDER BY agent"
+        return records("audit_marks", sql, values) { row throws(RowDecodingError) in
+            guard let agent = row[0].text, let hash = row[1].text, let seq = row[2].integer,
+                let settled = row[3].integer
+            else { throw RowDecodingError(detail: "has values of another form") }
             let head = AuditHead(seq: UInt64(bitPattern: seq), hash: hash)
-            return AuditMark(
-                head: head, settled: UInt64(bitPattern: settled), isOfCopy: row[3] != .integer(0),
-                tree: try row[4].blob.map { bytes throws(RowDecodingError) in try Self.tree(head.seq, bytes) })
-        }.first
+            let tree = try row[5].blob.map { bytes throws(RowDecodingError) in try Self.tree(head.seq, bytes) }
+            let mark = AuditMark(
+                head: head, settled: UInt64(bitPattern: settled), isOfCopy: row[4] != .integer(0), tree: tree)
+            return (agent, mark)
+        }
     }
 
     func checkpoint(of origin: String) -> SignedCheckpoint? {
@@ -48,9 +59,9 @@ extension StoreRecords {
 
     func put(_ mark: AuditMark) {
         upsert(
-            "audit_mark", ["one", "seq", "hash", "settled", "copy", "tree"],
+            "audit_marks", ["agent", "seq", "hash", "settled", "copy", "tree"],
             [
-                .integer(1), .integer(Int64(bitPattern: mark.head.seq)), .text(mark.head.hash),
+                .text(database.agent), .integer(Int64(bitPattern: mark.head.seq)), .text(mark.head.hash),
                 .integer(Int64(bitPattern: mark.settled)), Value(mark.isOfCopy), Value(mark.tree?.bytes),
             ])
     }

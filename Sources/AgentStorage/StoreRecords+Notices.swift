@@ -62,7 +62,9 @@ extension StoreRecords {
 
     var noticePosition: UInt64? {
         var position: UInt64?
-        run("SELECT seq FROM notice_position") { position = $0[0].integer.map { UInt64(bitPattern: $0) } }
+        run("SELECT seq FROM notice_positions WHERE agent = ?", [.text(database.agent)]) {
+            position = $0[0].integer.map { UInt64(bitPattern: $0) }
+        }
         return failure == nil ? position : nil
     }
 
@@ -127,8 +129,9 @@ extension StoreRecords {
     }
 
     func putNoticePosition(_ seq: UInt64?) {
-        guard let seq else { return run("DELETE FROM notice_position") }
-        upsert("notice_position", ["one", "seq"], [.integer(1), .integer(Int64(bitPattern: seq))])
+        let agent = Value.text(database.agent)
+        guard let seq else { return run("DELETE FROM notice_positions WHERE agent = ?", [agent]) }
+        upsert("notice_positions", ["agent", "seq"], [agent, .integer(Int64(bitPattern: seq))])
     }
 
     func giveUpNotices(except targets: Set<String>, _ why: String, at now: Date) {

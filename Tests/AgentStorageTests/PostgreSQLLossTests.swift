@@ -189,7 +189,7 @@ struct PostgreSQLLossTests {
         cutter.shut(true)
         let waiting = Task { try await refusal(store, 1) }
         #expect(try await eventually { cutter.cuts == 1 })
-        try state.sql("UPDATE agent_state SET commits = commits - 1")
+        try state.sql("UPDATE writers SET commits = commits - 1")
         cutter.shut(false)
         let error = try #require(try await waiting.value)
         #expect(error.mayBeStored && error.detail.contains("has lost commits"), "\(error.detail)")

@@ -22,13 +22,15 @@ struct StateInPostgreSQL: ~Copyable {
     }
 
     /// Through the Unix socket, or at `address`.
-    func place(_ address: String? = nil, password: String? = nil) throws -> PostgreSQLPlace {
+    func place(_ address: String? = nil, password: String? = nil, agent: String = "") throws -> PostgreSQLPlace {
         let address = try PostgreSQLAddress(parsing: address ?? server.address(database))
-        return PostgreSQLPlace(address, password: password.map { Secret($0) }, key: key)
+        var place = PostgreSQLPlace(address, password: password.map { Secret($0) }, key: key)
+        place.agent = agent
+        return place
     }
 
-    func open(_ schema: StateSchema = .current) throws -> PostgreSQLStore {
-        try PostgreSQLStore(try place(), schema: schema)
+    func open(_ schema: StateSchema = .current, as agent: String = "") throws -> PostgreSQLStore {
+        try PostgreSQLStore(try place(agent: agent), schema: schema)
     }
 
     /// Why the state is refused; empty where it opens.

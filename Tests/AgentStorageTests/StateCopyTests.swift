@@ -1,3 +1,4 @@
+import AgentAudit
 import AgentModel
 import AgentService
 import AgentTestSupport
@@ -81,7 +82,7 @@ struct StateCopyTests {
         let server = try StateInPostgreSQL()
         await (try server.open()).close()
         let names = try file.sql("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-        #expect(Set(names.compactMap { $0[0].text }) == Set(StateCopy.tables.map(\.name)))
+        #expect(Set(names.compactMap { $0[0].text }) == StateCopy.left.union(StateCopy.tables.map(\.name)))
         for table in StateCopy.tables {
             let columns = try file.sql("SELECT name, pk FROM pragma_table_info('\(table.name)')")
             #expect(Set(columns.compactMap { $0[0].text }) == Set(table.columns), "\(table.name)")
@@ -126,6 +127,62 @@ struct StateCopyTests {
         #expect(refusal { try StateLocation.postgreSQL(place).copy(to: .file(path)) }.contains("another process"))
         #expect(access(path, F_OK) != 0)
         await server.close()
+        let named = try to.open(as: "a")
+        #expect(refusal { try StateLocation.postgreSQL(place).copy(to: .file(path)) }.contains("another process"))
+        await named.close()
+    }
+
+    /// A state that agents of these names have written to, each with a mark of its own.
+    private func written(by names: [String]) async throws -> StateInPostgreSQL {
+        let state = try StateInPostgreSQL()
+        for (number, name) in names.enumerated() {
+            let store = try state.open(as: name)
+            try await store.write { records in
+                records.put(AuditMark(head: AuditHead(seq: 7, hash: "f00"), settled: UInt64(number)))
+                records.putNoticePosition(UInt64(number))
+            }
+            await store.close()
+        }
+        return state
+    }
+
+    @Test func `a state of several agents is not copied to a file, but to another server and to a backup`() async throws
+    {
+        let from = try await written(by: ["a", "b"])
+        let to = try StateInPostgreSQL()
+        let directory = try StateDirectory()
+        let source = StateLocation.postgreSQL(try from.place())
+        let refused = refusal { try source.copy(to: .file(directory.database)) }
+        #expect(refused.contains("belongs to several agents (a, b)"), "\(refused)")
+        #expect(access(directory.database, F_OK) != 0 && access(directory.key, F_OK) != 0)
+        let report = try source.copy(to: .postgreSQL(try to.place()))
+        #expect(report.lines.filter { $0.hasPrefix("audit log of ") }.count == 2)
+
+        let copy = "\(directory.directory.path)/backup.db"
+        #expect(try source.backUp(to: copy).flaws == [])
+        let opening = #expect(throws: StoreError.self) { try SQLiteStore(path: copy) }
+        #expect(opening?.detail.contains("several agents (a, b)") == true, "\(opening?.detail ?? "")")
+        let restored = try StateInPostgreSQL()
+        _ = try StateLocation.file(copy).copy(to: .postgreSQL(try restored.place()))
+        let store = try restored.open(as: "b")
+        #expect(try await store.read { $0.mark?.settled == 1 && $0.mark?.isOfCopy == true && $0.noticePosition == 1 })
+        #expect(try await store.read { $0.otherMarks.mapValues(\.settled) } == ["a": 0])
+        await store.close()
+    }
+
+    @Test func `a state of one agent with a name goes to a file, where it has none, and back`() async throws {
+        let from = try await written(by: ["first"])
+        let directory = try StateDirectory()
+        let report = try StateLocation.postgreSQL(try from.place()).copy(to: .file(directory.database))
+        #expect(report.lines.contains { $0.hasPrefix("audit log of first: ") })
+        let store = try directory.open()
+        #expect(try await store.read { $0.mark?.head.seq == 7 && $0.noticePosition == 0 && $0.otherMarks.isEmpty })
+        await store.close()
+        let back = try StateInPostgreSQL()
+        _ = try StateLocation.file(directory.database).copy(to: .postgreSQL(try back.place()))
+        let again = try back.open(as: "second")
+        #expect(try await again.read { $0.mark?.head.seq == 7 && $0.otherMarks.isEmpty })
+        await again.close()
     }
 
     @Test func `a row that the target does not take leaves it as it was`() async throws {

@@ -30,6 +30,7 @@ package final class MemoryPlanStore: PlanStore {
         private var frozen: [Freeze] = []
         private var counts: [String: UInt32] = [:]
         private(set) var mark: AuditMark?
+        let otherMarks: [String: AuditMark] = [:]
         private var checkpoints: [String: SignedCheckpoint] = [:]
 
         var freezeCounts: [EnvironmentName: Int64] { [:] }

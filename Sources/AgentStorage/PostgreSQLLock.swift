@@ -1,0 +1,73 @@
+import AgentService
+internal import PostgreSQL
+
+/// A lock of the database that names the schema (`pg_advisory_lock`). The server gives it up with the session.
+struct PostgreSQLLock: Hashable {
+    enum Subject: Hashable {
+        /// The whole state: agents share it, what needs the state alone does not. Versions before agents had names took
+        /// it alone too.
+        case state
+        /// The state under an agent's name.
+        case agent(String)
+        /// The opening of the state, and the change of its schema with it.
+        case opening
+        /// The right to write, for the length of a transaction.
+        case turn
+    }
+
+    let subject: Subject
+    var isShared = false
+
+    /// Why it was not to be had, with what to do.
+    var refusal: String {
+        switch subject {
+        case .state:
+            isShared
+                ? "another process uses it alone; wait for that one, or stop it (pg_stat_activity shows it)"
+                : "another process uses it; stop that one (pg_stat_activity shows it), or name another database"
+        case .agent(let name):
+            "another process uses it \(name.isEmpty ? "without a name" : "under the name \(name)"); give each agent a "
+                + "name of its own (agent_name), or stop that one"
+        case .opening: "another agent is opening it, and may be changing its schema; wait for that one"
+        case .turn: "another agent has been writing for too long; look for its process in pg_stat_activity"
+        }
+    }
+
+    /// The two numbers that the server knows it by.
+    private var key: (kind: Int64, name: String) {
+        switch subject {
+        case .state: (StateSchema.applicationID, "")
+        case .agent(let name): (StateSchema.applicationID + 1, "\n\(name)")
+        case .opening: (StateSchema.applicationID + 2, "")
+        case .turn: (StateSchema.applicationID + 3, "")
+        }
+    }
+
+    private var values: [Field] { [.integer(key.kind), .text(key.name)] }
+    private static let numbers = "$1::int, hashtext(current_schema()::text || $2)"
+
+    func take(on session: Session) throws(PostgreSQLError) {
+        let function = isShared ? "pg_advisory_lock_shared" : "pg_advisory_lock"
+        _ = try session.rows("SELECT 1 FROM \(function)(\(Self.numbers))", values)
+    }
+
+    func release(on session: Session) throws(PostgreSQLError) {
+        let function = isShared ? "pg_advisory_unlock_shared" : "pg_advisory_unlock"
+        _ = try session.rows("SELECT \(function)(\(Self.numbers))", values)
+    }
+
+    /// Takes it until the transaction ends, if it is free now.
+    func isFree(on session: Session) throws(PostgreSQLError) -> Bool {
+        try session.value("SELECT pg_try_advisory_xact_lock(\(Self.numbers))", values) == .integer(1)
+    }
+
+    /// Begins a transaction that has its turn, in one question. Waits for it no longer than `limit`.
+    static func beginning(within limit: Duration, then usual: Duration) -> String {
+        func wait(_ time: Duration) -> String { "SET LOCAL lock_timeout = \(Int(time / .milliseconds(1)))" }
+        let kind = PostgreSQLLock(subject: .turn).key.kind
+        return """
+            BEGIN; \(wait(limit)); SELECT pg_advisory_xact_lock(\(kind), hashtext(current_schema()::text));
+            \(wait(usual))
+            """
+    }
+}
