@@ -61,13 +61,22 @@ struct PostgreSQLLock: Hashable {
         try session.value("SELECT pg_try_advisory_xact_lock(\(Self.numbers))", values) == .integer(1)
     }
 
-    /// Begins a transaction that has its turn, in one question. Waits for it no longer than `limit`.
-    static func beginning(within limit: Duration, then usual: Duration) -> String {
-        func wait(_ time: Duration) -> String { "SET LOCAL lock_timeout = \(Int(time / .milliseconds(1)))" }
+    /// How long statements wait for locks.
+    static let patience = Duration.seconds(2)
+
+    /// Begins a transaction that has its turn to write, in one question. Waits for that no longer than `limit`. Each of
+    /// its statements sees what others have committed by then.
+    static func beginning(within limit: Duration) -> String {
         let kind = PostgreSQLLock(subject: .turn).key.kind
         return """
-            BEGIN; \(wait(limit)); SELECT pg_advisory_xact_lock(\(kind), hashtext(current_schema()::text));
-            \(wait(usual))
+            BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = \(limit.milliseconds);
+            SELECT pg_advisory_xact_lock(\(kind), hashtext(current_schema()::text));
+            SET LOCAL lock_timeout = \(patience.milliseconds)
             """
     }
+}
+
+extension Duration {
+    /// As the server's settings take it.
+    var milliseconds: Int { Int(self / .milliseconds(1)) }
 }

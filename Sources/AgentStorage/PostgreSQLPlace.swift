@@ -18,6 +18,10 @@ package struct PostgreSQLPlace: Sendable {
     package var answerTimeout = Duration.seconds(25)
     /// How long the server may work on one statement, and send what it finds; zero for no limit.
     package var statementTimeout = Duration.seconds(20)
+    /// How long a transaction waits until other agents let it write.
+    package var turnTimeout = Duration.seconds(8)
+    /// How long a transaction that writes may ask nothing before the server ends it: others wait for it.
+    package var idleTimeout = Duration.seconds(3)
     /// What the state calls the agent; empty for one that has it for itself. Only one process at a time may have it.
     package var agent = ""
 

@@ -20,8 +20,6 @@ final class PostgreSQLState: StateDatabase {
     }
 
     private struct Writer {
-        /// Of this process and opening.
-        let id = UUID().uuidString
         /// The number of its last commit.
         var commits: Int64
     }
@@ -46,6 +44,8 @@ final class PostgreSQLState: StateDatabase {
     private var isReader: Bool { role == .reader }
     private var session: Session?
     private var writer: Writer?
+    /// Of this process and opening.
+    let writerID = UUID().uuidString
     /// What each session holds, in the order of taking.
     private var locks: [PostgreSQLLock]
     /// The version of the schema, once the state is open.
@@ -110,15 +110,37 @@ final class PostgreSQLState: StateDatabase {
     /// If the connection turns out to be lost, connects once more: nothing was done on it.
     func begin() throws(StoreError) {
         if isLost, !isOpening { try connect() }
-        do throws(StoreError) { try execute(beginning) } catch {
+        do throws(StoreError) { try start() } catch {
             // While the state is being opened, what was looked at may have changed meanwhile.
             guard isLost, !isOpening else { throw error }
             try connect()
-            try execute(beginning)
+            try start()
         }
     }
 
-    private var beginning: String { isReader ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" : "BEGIN" }
+    private func start() throws(StoreError) {
+        do throws(StoreError) {
+            switch role {
+            case .reader: try execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            case .agent: try takeTurn()
+            case .alone: try execute("BEGIN")
+            }
+        } catch {
+            if isInTransaction { try? execute("ROLLBACK") }
+            throw error
+        }
+    }
+
+    /// Begins a transaction that no other agent's writes run into.
+    private func takeTurn() throws(StoreError) {
+        guard let session else { return try execute("BEGIN") }
+        do throws(PostgreSQLError) {
+            try session.execute(PostgreSQLLock.beginning(within: place.turnTimeout))
+        } catch {
+            guard error.cause == .busy else { throw StoreError(error, at: name) }
+            throw StoreError("state \(name): \(PostgreSQLLock(subject: .turn).refusal)", isTemporary: true)
+        }
+    }
 
     func commit() throws(StoreError) {
         guard let next = writer.map({ $0.commits + 1 }) else { return try execute("COMMIT") }
@@ -135,12 +157,14 @@ final class PostgreSQLState: StateDatabase {
         guard let writer else { return }
         let mine = try rows(
             "UPDATE writers SET commits = ? WHERE agent = ? AND id = ? AND commits = ? RETURNING commits",
-            [.integer(next), .text(agent), .text(writer.id), .integer(writer.commits)])
+            [.integer(next), .text(agent), .text(writerID), .integer(writer.commits)])
         guard mine.count == 1 else { throw usurped() }
     }
 
     private func usurped(
-        _ why: String = "was used by another agent since; see that there is one, and restart it"
+        _ why: String =
+            "was used by another process under this agent's name since, or the agent was forgotten; see that there is "
+            + "one, and restart it"
     ) -> StoreError {
         let error = StoreError("state \(name): \(why)")
         end = error
@@ -220,22 +244,22 @@ final class PostgreSQLState: StateDatabase {
         }
     }
 
+    private var idleTimeout: Duration { role == .agent ? place.idleTimeout : .seconds(60) }
+
     /// Sets the limits for the session, and checks that the server will do.
     private func prepare(_ session: Session) throws(StoreError) {
         let old = process
         let found = try place.naming { () throws(PostgreSQLError) in
             try session.execute(
                 """
-                SET statement_timeout = \(Int(place.statementTimeout / .milliseconds(1))); SET lock_timeout = 2000;
-                SET idle_in_transaction_session_timeout = 60000; SET standard_conforming_strings = on;
-                SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
+                SET statement_timeout = \(place.statementTimeout.milliseconds);
+                SET lock_timeout = \(PostgreSQLLock.patience.milliseconds);
+                SET idle_in_transaction_session_timeout = \(idleTimeout.milliseconds);
+                SET standard_conforming_strings = on;
+                SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+                SET tcp_user_timeout = \(role == .agent ? 5000 : 15_000)
                 """)
-            // A commit that was answered must not be lost.
-            _ = try session.rows(
-                """
-                SELECT set_config('synchronous_commit', 'on', false)
-                WHERE current_setting('synchronous_commit') IN ('off', 'local')
-                """)
+            try session.keepCommits()
             // What a broken connection left behind would keep the lock until the server notices.
             if !old.isEmpty {
                 _ = try session.rows(
@@ -283,7 +307,7 @@ final class PostgreSQLState: StateDatabase {
                 "was brought to another version by another agent since; restart this one with the new version")
         }
         let found = try rows("SELECT id, commits FROM writers WHERE agent = ?", [.text(agent)])
-        guard found.count == 1, found[0][0] == .text(writer.id), let commits = found[0][1].integer else {
+        guard found.count == 1, found[0][0] == .text(writerID), let commits = found[0][1].integer else {
             throw usurped()
         }
         guard [writer.commits, next ?? writer.commits].contains(commits) else {
@@ -330,15 +354,13 @@ final class PostgreSQLState: StateDatabase {
         try begin()
         do throws(StoreError) {
             if !agent.isEmpty { try continueLone() }
-            let new = Writer(commits: 0)
             let commits = try value(
                 """
                 INSERT INTO writers (agent, id, commits) VALUES (?, ?, 1)
                 ON CONFLICT (agent) DO UPDATE SET id = excluded.id, commits = writers.commits + 1 RETURNING commits
-                """, [.text(agent), .text(new.id)])
+                """, [.text(agent), .text(writerID)])
             try execute("COMMIT")
-            writer = new
-            writer?.commits = commits?.integer ?? 0
+            writer = Writer(commits: commits?.integer ?? 0)
         } catch {
             if isInTransaction { try? execute("ROLLBACK") }
             throw error
@@ -358,5 +380,16 @@ final class PostgreSQLState: StateDatabase {
                 [.text(agent), .text(agent)])
         }
         try run("DELETE FROM writers WHERE agent = ''")
+    }
+}
+
+extension Session {
+    /// A commit that was answered must not be lost.
+    func keepCommits() throws(PostgreSQLError) {
+        _ = try rows(
+            """
+            SELECT set_config('synchronous_commit', 'on', false)
+            WHERE current_setting('synchronous_commit') IN ('off', 'local')
+            """)
     }
 }

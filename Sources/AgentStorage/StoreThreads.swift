@@ -40,7 +40,8 @@ final class StoreWriting {
     }
 
     /// Without savepoints, each of which would be another question to the server. False, and nothing is done, if a body
-    /// fails: then each has to run anew in its own.
+    /// fails: then each has to run anew in its own. If the connection is lost, or the server has ended the transaction
+    /// because it took too long, all are refused.
     private func runTogether(_ jobs: [StoreQueue.Job], _ records: StoreRecords) -> Bool {
         if let lost = records.begin() {
             for job in jobs { job.refuse(lost) }
@@ -49,9 +50,14 @@ final class StoreWriting {
         var ended: [(StoreError?) -> Void] = []
         for job in jobs {
             ended.append(job.run(records))
-            guard records.failure == nil else {
-                if records.database.isInTransaction { _ = records.attempt("ROLLBACK") }
-                return false
+            if let failure = records.failure {
+                guard !records.database.isInTransaction else {
+                    _ = records.attempt("ROLLBACK")
+                    return false
+                }
+                for tell in ended { tell(failure) }
+                for job in jobs[ended.count...] { job.refuse(failure) }
+                return true
             }
         }
         let lost = commit(records)

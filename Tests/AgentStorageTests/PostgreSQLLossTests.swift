@@ -209,7 +209,7 @@ struct PostgreSQLLossTests {
         await other.close()
         cutter.shut(false)
         let error = try #require(try await waiting.value)
-        #expect(error.mayBeStored && error.detail.contains("was used by another agent since"))
+        #expect(error.mayBeStored && error.detail.contains("was used by another process under this"))
         #expect(try await refusal(store, 3)?.detail == error.detail)
         #expect(try await store.ids == [.sample(2)], "reading goes on")
         await store.close()
