@@ -13,10 +13,10 @@
 #define CPQ_FUNCTIONS(F) \
     F(PQbackendPID) F(PQclear) F(PQconninfo) F(PQconninfoFree) F(PQconnectPoll) F(PQconnectStartParams) \
     F(PQconsumeInput) F(PQerrorMessage) F(PQfinish) F(PQflush) F(PQftype) F(PQgetResult) F(PQgetisnull) \
-    F(PQgetlength) F(PQgetvalue) F(PQisBusy) F(PQnfields) F(PQntuples) F(PQresultErrorField) F(PQresultStatus) \
-    F(PQsendPrepare) F(PQsendQuery) F(PQsendQueryPrepared) F(PQserverVersion) F(PQsetErrorVerbosity) \
-    F(PQsetNoticeProcessor) F(PQsetSingleRowMode) F(PQsetnonblocking) F(PQsocket) F(PQsslInUse) F(PQstatus) \
-    F(PQtransactionStatus)
+    F(PQfreemem) F(PQgetlength) F(PQgetvalue) F(PQisBusy) F(PQnfields) F(PQnotifies) F(PQntuples) \
+    F(PQresultErrorField) F(PQresultStatus) F(PQsendPrepare) F(PQsendQuery) F(PQsendQueryPrepared) \
+    F(PQserverVersion) F(PQsetErrorVerbosity) F(PQsetNoticeProcessor) F(PQsetSingleRowMode) F(PQsetnonblocking) \
+    F(PQsocket) F(PQsslInUse) F(PQstatus) F(PQtransactionStatus)
 
 /* One pointer for each, with the type that libpq's own header declares. */
 struct cpq_functions {

@@ -250,6 +250,31 @@ extension Connection {
     }
 }
 
+// MARK: - Notifications
+
+extension Connection {
+    /// Waits until there are some, or the `waker` is woken.
+    func notifications(or waker: Waker) throws(PostgreSQLError) -> [String] {
+        while true {
+            // What came with an answer waits here already.
+            let found = payloads()
+            guard found.isEmpty else { return found }
+            guard try waker.wait(for: unsafe pq.PQsocket(raw)) else { return [] }
+            guard unsafe pq.PQconsumeInput(raw) == 1 else { throw PostgreSQLError(.lost, "LISTEN", text) }
+        }
+    }
+
+    /// Takes those that were read (`PQnotifies`).
+    private func payloads() -> [String] {
+        var found: [String] = []
+        while let notification = unsafe pq.PQnotifies(raw) {
+            if let extra = unsafe notification.pointee.extra { unsafe found.append(String(cString: extra)) }
+            unsafe pq.PQfreemem(notification)
+        }
+        return found
+    }
+}
+
 extension Connection {
     /// Whether a transaction is open, also one that an error has made void (`PQtransactionStatus`).
     var isInTransaction: Bool { [PQTRANS_INTRANS, PQTRANS_INERROR].contains(unsafe pq.PQtransactionStatus(raw)) }

@@ -10,6 +10,8 @@ package final class Session {
         package var connectTimeout = Duration.seconds(5)
         /// How long the server may be silent while it owes an answer.
         package var answerTimeout = Duration.seconds(25)
+        /// How long what was sent may stay unacknowledged (`TCP_USER_TIMEOUT`).
+        package var sendTimeout = Duration.seconds(15)
 
         package init(address: String, password: String? = nil, name: String = "proxmox-agent") {
             self.address = address
@@ -23,7 +25,7 @@ package final class Session {
                 ("dbname", address), ("application_name", name), ("client_encoding", "UTF8"),
                 // Half-open connections end within some twenty seconds.
                 ("keepalives_idle", "5"), ("keepalives_interval", "3"), ("keepalives_count", "4"),
-                ("tcp_user_timeout", "15000"), ("gssencmode", "disable"),
+                ("tcp_user_timeout", "\(Int(sendTimeout / .milliseconds(1)))"), ("gssencmode", "disable"),
                 // Of several hosts the one that takes changes; a standby lags behind.
                 ("target_session_attrs", "primary"),
             ] + (password.map { [("password", $0)] } ?? [])
@@ -89,6 +91,14 @@ package final class Session {
     /// The only column of the first row; `nil` if there is no row.
     package func value(_ sql: String, _ values: [Field] = []) throws(PostgreSQLError) -> Field? {
         try rows(sql, values).first?.first
+    }
+
+    /// The payloads of notifications of any channel that the session listens to. Waits for the first one, until the
+    /// `waker` is woken.
+    package func notifications(or waker: Waker) throws(PostgreSQLError) -> [String] {
+        var payloads: [String] = []
+        try watching { () throws(PostgreSQLError) in payloads = try connection.notifications(or: waker) }
+        return payloads
     }
 
     private func watching(_ work: () throws(PostgreSQLError) -> Void) throws(PostgreSQLError) {

@@ -129,6 +129,41 @@ struct SessionTests {
         #expect(#expect(throws: PostgreSQLError.self) { try session.execute("SELECT 1") }?.cause == .lost)
     }
 
+    // MARK: Notifications
+
+    @Test func `notifications come with their payloads, in order, and only those of the channel`() throws {
+        let (listener, waker) = (try session(), try Waker())
+        try listener.execute("LISTEN \"a channel\"")
+        let other = try session()
+        for payload in ["one", "", "t\u{1F600}"] {
+            try other.execute("NOTIFY elsewhere, 'x'; NOTIFY \"a channel\", '\(payload)'")
+        }
+        var found: [String] = []
+        while found.count < 3 { found += try listener.notifications(or: waker) }
+        #expect(found == ["one", "", "t\u{1F600}"])
+    }
+
+    @Test func `what came with an answer is not waited for`() throws {
+        let (listener, waker) = (try session(), try Waker())
+        try listener.execute("LISTEN here; NOTIFY here, 'mine'")
+        #expect(try listener.value("SELECT 1") == .integer(1))
+        #expect(try listener.notifications(or: waker) == ["mine"])
+    }
+
+    @Test func `waiting for notifications ends when it is woken, and with the session`() async throws {
+        let (listener, waker) = (try session(), try Waker())
+        try listener.execute("LISTEN nothing")
+        #expect(waker.sleep(.milliseconds(1)))
+        async let woken: Void = waker.wake()
+        #expect(try listener.notifications(or: waker) == [])
+        await woken
+        #expect(waker.sleep(.seconds(3600)) == false)
+        let fresh = try Waker()
+        try server.sql("SELECT pg_terminate_backend(\(listener.process))")
+        let error = #expect(throws: PostgreSQLError.self) { try listener.notifications(or: fresh) }
+        #expect(error?.cause == .lost && listener.isLost)
+    }
+
     // MARK: Connecting
 
     @Test func `without libpq the error names what is missing`() {
