@@ -44,6 +44,17 @@ package struct PostgreSQLPlace: Sendable {
         return settings
     }
 
+    /// For a connection besides those of the store, which must not be waited for.
+    func settings(for purpose: String) -> Session.Settings {
+        var settings = settings
+        settings.name += " \(purpose)"
+        settings.connectTimeout = min(connectTimeout, PostgreSQLLock.patience)
+        // The server's own limit comes first: the connection is still good then.
+        settings.answerTimeout = min(answerTimeout, PostgreSQLLock.patience + .milliseconds(500))
+        settings.sendTimeout = PostgreSQLLock.patience
+        return settings
+    }
+
     /// Runs `work`; its errors get the place and what to do.
     func naming<T>(_ work: () throws(PostgreSQLError) -> T) throws(StoreError) -> T {
         do throws(PostgreSQLError) { return try work() } catch { throw StoreError(error, at: name) }

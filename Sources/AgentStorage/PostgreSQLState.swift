@@ -37,6 +37,7 @@ final class PostgreSQLState: StateDatabase {
     let place: PostgreSQLPlace
     var name: String { place.name }
     let isFar = true
+    let isShared = true
     var agent: String { place.agent }
     var waiting = Waiting()
     private let library: Library

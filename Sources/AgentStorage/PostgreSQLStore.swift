@@ -13,6 +13,7 @@ package final class PostgreSQLStore: StateStore {
     package let key: InstallationKey
     package let installation: String
     private let queues: StoreQueues
+    private let shared: PostgreSQLLeases
 
     /// Bodies that read at the same time.
     private static let readers = 2
@@ -39,25 +40,22 @@ package final class PostgreSQLStore: StateStore {
         self.key = key
         let queues = StoreQueues(place.name, readers: Self.readers)
         self.queues = queues
+        let shared = try PostgreSQLLeases(place, library, writer: writer.writerID)
+        self.shared = shared
         do throws(StoreError) {
             for number in 0..<Self.readers {
                 let state = try PostgreSQLState(place, library, as: .reader)
                 state.waiting = Self.waiting(queues.reader, number)
                 let reading = StoreReading(StoreRecords(state, key))
-                try Self.start(place) { queues.reader.serve({ reading.run($0) }, finish: { reading.close() }) }
+                try place.start { queues.reader.serve({ reading.run($0) }, finish: { reading.close() }) }
             }
             writer.waiting = Self.waiting(queues.writer, 0)
             let writing = StoreWriting(StoreRecords(writer, key), committed)
-            try Self.start(place) { queues.writer.serve({ writing.run($0) }, finish: { writing.close() }) }
+            try place.start { queues.writer.serve({ writing.run($0) }, finish: { writing.close() }) }
         } catch {
             queues.close()
+            shared.close()
             throw error
-        }
-    }
-
-    private static func start(_ place: PostgreSQLPlace, _ body: sending @escaping () -> Void) throws(StoreError) {
-        do throws(OwnThread.Unavailable) { try OwnThread.start(body) } catch {
-            throw StoreError("state \(place.name): \(error)")
         }
     }
 
@@ -65,7 +63,10 @@ package final class PostgreSQLStore: StateStore {
         PostgreSQLState.Waiting(pause: { queue.pause($0) }, tell: { queue.tell($0, of: thread) })
     }
 
-    deinit { queues.close() }
+    deinit {
+        queues.close()
+        shared.close()
+    }
 
     package func read<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreReader) -> Value
@@ -81,7 +82,21 @@ package final class PostgreSQLStore: StateStore {
 
     package var counters: StoreCounters { queues.writer.counters }
 
-    package func close() async { await queues.end() }
+    package var leases: (any LeaseStore)? { shared }
+
+    package func close() async {
+        await shared.end()
+        await queues.end()
+    }
 
     package func stopWaiting() { queues.stopWaiting() }
+}
+
+extension PostgreSQLPlace {
+    /// Runs `body` on a thread of its own.
+    func start(_ body: sending @escaping () -> Void) throws(StoreError) {
+        do throws(OwnThread.Unavailable) { try OwnThread.start(body) } catch {
+            throw StoreError("state \(name): \(error)")
+        }
+    }
 }

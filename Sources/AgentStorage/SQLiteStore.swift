@@ -63,6 +63,9 @@ package final class SQLiteStore: StateStore {
 
     package var counters: StoreCounters { queues.writer.counters }
 
+    /// One agent has it for itself.
+    package var leases: (any LeaseStore)? { nil }
+
     /// Runs the waiting bodies, moves the log into the database and releases the lock. Later calls throw.
     package func close() async { await queues.end() }
 

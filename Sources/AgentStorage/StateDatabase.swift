@@ -8,6 +8,8 @@ protocol StateDatabase: AnyObject {
     var name: String { get }
     /// Whether each statement is a question to a server, and takes the time of one.
     var isFar: Bool { get }
+    /// Whether other agents may work on the state too.
+    var isShared: Bool { get }
     /// What the state calls this agent; empty for one that has it for itself.
     var agent: String { get }
     /// Runs one statement with `values`; `take` gets each row until it returns false.
@@ -68,6 +70,7 @@ final class SQLiteState: StateDatabase {
     func begin() throws(StoreError) { try run(beginning) }
     func commit() throws(StoreError) { try run("COMMIT") }
     let isFar = false
+    let isShared = false
     let agent = ""
     var isInTransaction: Bool { database.isInTransaction }
     var isFailed: Bool { false }

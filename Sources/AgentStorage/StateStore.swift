@@ -9,6 +9,8 @@ package protocol StateStore: PlanStore {
     var installation: String { get }
     /// What the writer has done.
     var counters: StoreCounters { get }
+    /// What several agents on the state share; `nil` where there can be only one.
+    var leases: (any LeaseStore)? { get }
     /// Runs the waiting bodies, and lets other agents have the state. Later calls throw.
     func close() async
     /// From now on nobody waits for a server that is away: whose commit was under way hears that it may be stored.
