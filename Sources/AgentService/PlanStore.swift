@@ -278,6 +278,8 @@ package protocol StoreReader {
     var mark: AuditMark? { get }
     /// Those of the other agents on the state, by their names.
     var otherMarks: [String: AuditMark] { get }
+    /// How many freezes of each environment have been stored, by the rows of its leases; empty for a lone agent.
+    var freezeCounts: [EnvironmentName: Int64] { get }
     func notice(_ id: RecordID) -> QueuedNotice?
     func notices(_ filter: NoticeFilter) -> [QueuedNotice]
     /// How many notices match; ignores `before` and `limit`.
@@ -306,7 +308,7 @@ package protocol StoreTransaction: StoreReader {
     func put(_ request: IdempotentRequest)
     /// Adds the review, or replaces the one of its operation.
     func put(_ review: Review)
-    /// Adds the freeze, or replaces the one that it ``Freeze/replaces(_:)``.
+    /// Adds the freeze, or replaces the one that it ``Freeze/replaces(_:)``, and counts it in ``freezeCounts``.
     func put(_ freeze: Freeze)
     /// Removes the freeze of the same party and scope.
     func remove(_ freeze: Freeze)

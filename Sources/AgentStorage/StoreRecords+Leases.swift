@@ -15,4 +15,27 @@ extension StoreRecords {
         ) { _ in isHeld = true }
         return failure == nil && isHeld
     }
+
+    var freezeCounts: [EnvironmentName: Int64] {
+        guard database.isShared else { return [:] }
+        let counts = records("leases", "SELECT environment, freezes FROM leases") { row throws(RowDecodingError) in
+            guard let environment = row[0].text.flatMap(EnvironmentName.init), let count = row[1].integer else {
+                throw RowDecodingError(detail: "has values of another form")
+            }
+            return (environment, count)
+        }
+        return Dictionary(counts) { first, _ in first }
+    }
+
+    /// Counts it in the rows of the environments that it covers. Whoever renews or acquires one of these afterwards
+    /// learns of it. The order of locking is the same for all.
+    func count(_ freeze: Freeze) {
+        guard database.isShared else { return }
+        let condition = freeze.environment == nil ? "" : "WHERE environment = ?"
+        run(
+            """
+            UPDATE leases SET freezes = freezes + 1 WHERE environment IN (
+                SELECT environment FROM leases \(condition) ORDER BY environment FOR NO KEY UPDATE)
+            """, freeze.environment.map { [Value($0)] } ?? [])
+    }
 }

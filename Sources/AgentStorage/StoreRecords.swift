@@ -326,6 +326,7 @@ extension StoreRecords: StoreTransaction {
                 .text(freeze.id?.description ?? ""), .text(freeze.reason), .text(freeze.by), Value(freeze.setAt),
                 Value(freeze.endsAt),
             ])
+        count(freeze)
     }
 
     func remove(_ freeze: Freeze) {

@@ -9,12 +9,18 @@ import Testing
 
 @testable import AgentStorage
 
-/// Leases in PostgreSQL, and what agents say of themselves.
+/// Leases, freezes that are counted in them, and what agents tell each other.
 @Suite(.timeLimit(.minutes(1)), .enabled(if: PostgreSQLServer.isPossible, "\(PostgreSQLServer.whyNot)"))
 struct PostgreSQLLeaseTests {
-    private let home: EnvironmentName
+    private let (home, work): (EnvironmentName, EnvironmentName)
 
-    init() throws { home = try #require(EnvironmentName("home")) }
+    init() throws { (home, work) = (try #require(EnvironmentName("home")), try #require(EnvironmentName("work"))) }
+
+    private func freeze(_ number: UInt64, _ environment: EnvironmentName?) -> Freeze {
+        Freeze(
+            id: .sample(number, .freeze), environment: environment, reason: "r", by: "b", party: "principal:\(number)",
+            setAt: .sample, endsAt: nil)
+    }
 
     // MARK: Leases
 
@@ -58,7 +64,7 @@ struct PostgreSQLLeaseTests {
         let lease = Lease(environment: home, holder: "p", epoch: 1)
         let isHeld = try await store.write { records in
             records.put(Freeze.sample)
-            return records.holds(lease) && records.otherMarks.isEmpty
+            return records.holds(lease) && records.freezeCounts.isEmpty && records.otherMarks.isEmpty
         }
         #expect(isHeld)
         await store.close()
@@ -142,6 +148,39 @@ struct PostgreSQLLeaseTests {
         #expect(try await two.write { $0.holds(new) } == false, "what was given back is not held")
         await one.close()
         await two.close()
+    }
+
+    // MARK: Freezes
+
+    @Test func `a freeze is counted in the rows that it covers, and renewals and acquisitions tell`() async throws {
+        let state = try StateInPostgreSQL()
+        let store = try state.open()
+        let leases = try #require(store.leases)
+        try await leases.prepare([home, work])
+        let lease = try #require(try await leases.acquire(home, holder: "p", agent: "")).lease
+        let (one, all) = (freeze(1, home), freeze(2, nil))
+        let afterOne = try await store.write { records in
+            records.put(one)
+            return records.freezeCounts
+        }
+        #expect(afterOne == [home: 1, work: 0])
+        let afterAll = try await store.write { records in
+            records.put(all)
+            return records.freezeCounts
+        }
+        #expect(afterAll == [home: 2, work: 1])
+        #expect(try await leases.renew(lease) == 2)
+        #expect(try await leases.acquire(work, holder: "p", agent: "")?.freezes == 1)
+        #expect(try await leases.leases().map(\.freezes) == [2, 1])
+        try await store.write { $0.remove(all) }
+        await #expect(throws: StoreError.self) {
+            try await store.write { records in
+                records.put(one)
+                records.put(SignatureCount(key: "a\0b", number: 1))
+            }
+        }
+        #expect(try await store.read { $0.freezeCounts } == [home: 2, work: 1], "what is not stored is not counted")
+        await store.close()
     }
 
     // MARK: Forgetting

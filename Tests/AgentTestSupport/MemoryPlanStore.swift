@@ -31,6 +31,7 @@ package final class MemoryPlanStore: PlanStore {
         private var counts: [String: UInt32] = [:]
         private(set) var mark: AuditMark?
         let otherMarks: [String: AuditMark] = [:]
+        let freezeCounts: [EnvironmentName: Int64] = [:]
         func holds(_ lease: Lease) -> Bool { true }
         private var checkpoints: [String: SignedCheckpoint] = [:]
 
