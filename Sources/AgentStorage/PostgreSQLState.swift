@@ -47,6 +47,8 @@ final class PostgreSQLState: StateDatabase {
     private var writer: Writer?
     /// Of this process and opening.
     let writerID = UUID().uuidString
+    /// What the open transaction changes that other agents want to know.
+    private var changes = SharedChanges()
     /// What each session holds, in the order of taking.
     private var locks: [PostgreSQLLock]
     /// The version of the schema, once the state is open.
@@ -110,6 +112,7 @@ final class PostgreSQLState: StateDatabase {
 
     /// If the connection turns out to be lost, connects once more: nothing was done on it.
     func begin() throws(StoreError) {
+        changes = SharedChanges()
         if isLost, !isOpening { try connect() }
         do throws(StoreError) { try start() } catch {
             // While the state is being opened, what was looked at may have changed meanwhile.
@@ -143,6 +146,8 @@ final class PostgreSQLState: StateDatabase {
         }
     }
 
+    func tell(_ signal: StoreSignal) { changes.add(signal) }
+
     func commit() throws(StoreError) {
         guard let next = writer.map({ $0.commits + 1 }) else { return try execute("COMMIT") }
         try count(next)
@@ -153,12 +158,16 @@ final class PostgreSQLState: StateDatabase {
         writer?.commits = next
     }
 
-    /// Notes the number of the commit that follows, unless another process has taken the agent's name over.
+    /// Notes the number of the commit that follows, unless another process has taken the agent's name over, and tells
+    /// other agents what it changes.
     private func count(_ next: Int64) throws(StoreError) {
         guard let writer else { return }
+        let payload = changes.payload(by: writerID)
         let mine = try rows(
-            "UPDATE writers SET commits = ? WHERE agent = ? AND id = ? AND commits = ? RETURNING commits",
-            [.integer(next), .text(agent), .text(writerID), .integer(writer.commits)])
+            "UPDATE writers SET commits = ? WHERE agent = ? AND id = ? AND commits = ? RETURNING commits"
+                + (payload == nil ? "" : ", \(SharedChanges.notify("?"))"),
+            [.integer(next), .text(agent), .text(writerID), .integer(writer.commits)]
+                + (payload.map { [.text($0)] } ?? []))
         guard mine.count == 1 else { throw usurped() }
     }
 

@@ -18,6 +18,8 @@ protocol StateDatabase: AnyObject {
     func begin() throws(StoreError)
     /// Ends it. Throws ``StoreError/mayBeStored`` if the state closes before it is known whether all of it is stored.
     func commit() throws(StoreError)
+    /// Lets other agents know of that when the open transaction is committed.
+    func tell(_ signal: StoreSignal)
     /// Whether a transaction is open. An error may have ended it.
     var isInTransaction: Bool { get }
     /// Whether an error keeps the open transaction from anything but being rolled back.
@@ -72,6 +74,7 @@ final class SQLiteState: StateDatabase {
     let isFar = false
     let isShared = false
     let agent = ""
+    func tell(_ signal: StoreSignal) {}
     var isInTransaction: Bool { database.isInTransaction }
     var isFailed: Bool { false }
     func revive() {}

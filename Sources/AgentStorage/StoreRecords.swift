@@ -301,6 +301,7 @@ extension StoreRecords: StoreTransaction {
                 Value(operation.stored), isLarge ? Value(operation.outline.stored) : .null,
             ]
         upsert("operations", Self.operationColumns + ["document", "summary"], values)
+        database.tell(.operation(operation.id))
     }
 
     func put(_ request: IdempotentRequest) {
@@ -327,12 +328,14 @@ extension StoreRecords: StoreTransaction {
                 Value(freeze.endsAt),
             ])
         count(freeze)
+        database.tell(.freezes)
     }
 
     func remove(_ freeze: Freeze) {
         run(
             "DELETE FROM freezes WHERE environment = ? AND party = ?",
             [.text(freeze.environment?.description ?? ""), .text(freeze.party)])
+        database.tell(.freezes)
     }
 
     func put(_ count: SignatureCount) {
