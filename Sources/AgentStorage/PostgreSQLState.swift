@@ -19,7 +19,7 @@ final class PostgreSQLState: StateDatabase {
         var tell: (StoreError?) -> Void = { _ in }
     }
 
-    private struct Writer {
+    struct Writer {
         /// The number of its last commit.
         var commits: Int64
     }
@@ -44,15 +44,15 @@ final class PostgreSQLState: StateDatabase {
     private let role: Role
     private var isReader: Bool { role == .reader }
     private var session: Session?
-    private var writer: Writer?
+    var writer: Writer?
     /// Of this process and opening.
     let writerID = UUID().uuidString
     /// What the open transaction changes that other agents want to know.
     private var changes = SharedChanges()
     /// What each session holds, in the order of taking.
-    private var locks: [PostgreSQLLock]
+    var locks: [PostgreSQLLock]
     /// The version of the schema, once the state is open.
-    private var version: Int64?
+    var version: Int64?
     /// The server's process of the last session, and when it began.
     private var process: [Field] = []
     /// Why the state is of no use to this process any more, whatever the server does.
@@ -99,7 +99,7 @@ final class PostgreSQLState: StateDatabase {
                 + "(SELECT coalesce(max(number), 0) + 1 FROM \(table)), false)")
     }
 
-    private func naming<T>(_ work: (Session) throws(PostgreSQLError) -> T) throws(StoreError) -> T {
+    func naming<T>(_ work: (Session) throws(PostgreSQLError) -> T) throws(StoreError) -> T {
         guard let session else { throw end ?? StoreError("state \(name): the connection is lost") }
         return try place.naming { () throws(PostgreSQLError) in try work(session) }
     }
@@ -301,11 +301,12 @@ final class PostgreSQLState: StateDatabase {
         process = [.integer(session.process), found[3]]
     }
 
-    private func take(_ lock: PostgreSQLLock) throws(StoreError) {
+    /// Waits for it a little; `refusal` says why it is not to be had.
+    func take(_ lock: PostgreSQLLock, refusal: String? = nil) throws(StoreError) {
         guard let session else { return }
         do throws(PostgreSQLError) { try lock.take(on: session) } catch {
             guard error.cause == .busy else { throw StoreError(error, at: name) }
-            throw StoreError("state \(name): \(lock.refusal)", isTemporary: true)
+            throw StoreError("state \(name): \(refusal ?? lock.refusal)", isTemporary: true)
         }
     }
 
@@ -326,70 +327,6 @@ final class PostgreSQLState: StateDatabase {
                     + "audit log")
         }
         self.writer?.commits = commits
-    }
-
-    // MARK: Opening
-
-    /// Whether the locks do not yet say what this connection may do.
-    private var isOpening: Bool { locks.contains(PostgreSQLLock(subject: .opening)) }
-
-    /// Keeps all other agents from the state until ``finishOpening()``. Throws if one uses it.
-    func takeAlone() throws(StoreError) {
-        let lock = PostgreSQLLock(subject: .state)
-        do throws(StoreError) { try take(lock) } catch {
-            guard error.isTemporary else { throw error }
-            throw StoreError(
-                "state \(name): is of an older version, and other agents use it; stop them all, and start this one first",
-                isTemporary: true)
-        }
-        locks.append(lock)
-    }
-
-    /// Makes this process the one that writes under its name, and lets other agents open the state. The first one with a
-    /// name continues what one without a name has left.
-    func finishOpening() throws(StoreError) {
-        let shared = PostgreSQLLock(subject: .state, isShared: true)
-        try take(shared)
-        try takeOver()
-        for lock in locks where lock.subject != .agent(agent) {
-            try naming { session throws(PostgreSQLError) in try lock.release(on: session) }
-        }
-        locks = [PostgreSQLLock(subject: .agent(agent)), shared]
-        version = try value("SELECT version FROM agent_state")?.integer
-    }
-
-    private func takeOver() throws(StoreError) {
-        // Of an older version, which has no such table: nobody counts.
-        guard try has("writers") else { return }
-        try begin()
-        do throws(StoreError) {
-            if !agent.isEmpty { try continueLone() }
-            let commits = try value(
-                """
-                INSERT INTO writers (agent, id, commits) VALUES (?, ?, 1)
-                ON CONFLICT (agent) DO UPDATE SET id = excluded.id, commits = writers.commits + 1 RETURNING commits
-                """, [.text(agent), .text(writerID)])
-            try execute("COMMIT")
-            writer = Writer(commits: commits?.integer ?? 0)
-        } catch {
-            if isInTransaction { try? execute("ROLLBACK") }
-            throw error
-        }
-    }
-
-    private func has(_ table: String) throws(StoreError) -> Bool {
-        try value("SELECT to_regclass(?) IS NOT NULL", [.text(table)]) == .integer(1)
-    }
-
-    private func continueLone() throws(StoreError) {
-        let lone = PostgreSQLLock(subject: .agent(""))
-        guard try naming({ session throws(PostgreSQLError) in try lone.isFree(on: session) }) else { return }
-        for table in ["audit_marks", "notice_positions"] {
-            try run(
-                "UPDATE \(table) SET agent = ? WHERE agent = '' AND NOT EXISTS (SELECT 1 FROM \(table) WHERE agent = ?)",
-                [.text(agent), .text(agent)])
-        }
-        try run("DELETE FROM writers WHERE agent = ''")
     }
 }
 
