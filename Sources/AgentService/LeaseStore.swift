@@ -123,11 +123,14 @@ package protocol LeaseStore: Sendable {
     func report(_ agent: AgentRow) async throws(StoreError) -> Date
     /// All that ever reported, by name.
     func agents() async throws(StoreError) -> [AgentRow]
-    /// Asks the agent to give its environments back and take none, or no longer; false if there is none of that name.
+    /// Asks the agent to give its environments back and take none, or no longer; false if none of that name has reported.
     /// Its next start ends it too. Signals ``StoreSignal/leases``.
     func drain(_ agent: String, _ isDraining: Bool) async throws(StoreError) -> Bool
-    /// Forgets an agent that is gone: its row. False if there is none, or it has reported within a minute.
+    /// Forgets an agent that is gone: its row, and what the state knows of its log. False if there is nothing of it, or
+    /// it lives: it has reported within a minute, or uses the state and has never reported. One that goes on all the same
+    /// is refused to write.
     func forget(_ agent: String) async throws(StoreError) -> Bool
-    /// What other agents store from now on. Call it once.
+    /// What other agents store from now on, and changes of leases by all; at first, and after a gap,
+    /// ``StoreSignal/everything``. Ends when the store is closed. Call it once.
     func signals() -> AsyncStream<StoreSignal>
 }

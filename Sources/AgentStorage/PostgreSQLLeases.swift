@@ -179,19 +179,25 @@ final class PostgreSQLLeases: LeaseStore {
         }
     }
 
-    /// With the row go the mark of its log, what it has notified of, and its right to write.
+    /// With the row go the mark of its log, what it has notified of, and its right to write. One that never reported
+    /// has only these, as in a copy of the state.
     func forget(_ agent: String) async throws(StoreError) -> Bool {
         let tables = ["audit_marks", "notice_positions", "writers"]
-        let others = tables.enumerated().map { number, table in
-            "other\(number) AS (DELETE FROM \(table) WHERE agent IN (SELECT name FROM gone))"
+        let others = tables.map {
+            "\($0)_gone AS (DELETE FROM \($0) WHERE agent IN (SELECT name FROM named) RETURNING 1)"
         }
+        let counts = (["gone"] + tables.map { "\($0)_gone" }).map { "(SELECT count(*) FROM \($0))" }
         return try await calls.run { session throws(PostgreSQLError) in
             try session.value(
                 """
                 WITH gone AS (DELETE FROM agents WHERE name = $1 AND seen_at <= \(Self.now) - 60000 RETURNING name),
+                    named AS (
+                        SELECT name FROM gone UNION ALL
+                        SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM agents WHERE name = $1)
+                            AND \(PostgreSQLLock.isFree(agent: "$1"))),
                     \(others.joined(separator: ", "))
-                SELECT name FROM gone
-                """, [.text(agent)]) != nil
+                SELECT \(counts.joined(separator: " + ")) > 0
+                """, [.text(agent)]) == .integer(1)
         }
     }
 

@@ -56,6 +56,12 @@ struct PostgreSQLLock: Hashable {
         _ = try session.rows("SELECT \(function)(\(Self.numbers))", values)
     }
 
+    /// A condition: no process uses the state under the agent's name, which is this text, until the transaction ends.
+    static func isFree(agent name: String) -> String {
+        let kind = PostgreSQLLock(subject: .agent("")).key.kind
+        return "pg_try_advisory_xact_lock(\(kind), hashtext(current_schema()::text || chr(10) || \(name)))"
+    }
+
     /// Takes it until the transaction ends, if it is free now.
     func isFree(on session: Session) throws(PostgreSQLError) -> Bool {
         try session.value("SELECT pg_try_advisory_xact_lock(\(Self.numbers))", values) == .integer(1)

@@ -200,9 +200,24 @@ struct PostgreSQLLeaseTests {
         try state.sql("UPDATE agents SET seen_at = seen_at - 61000")
         #expect(try await leases.forget("one"))
         #expect(try await two.read { $0.otherMarks.isEmpty && $0.mark != nil && $0.noticePosition == 1 })
+        #expect(try await leases.forget("one") == false, "it is gone already, and lives")
         let error = await #expect(throws: StoreError.self) { try await one.put(.sample(1)) }
         #expect(error?.detail.contains("or the agent was forgotten") == true, "\(error?.detail ?? "")")
         await one.close()
+        await two.close()
+    }
+
+    @Test func `an agent that has never reported is forgotten once it does not run`() async throws {
+        let state = try StateInPostgreSQL()
+        let (one, two) = (try state.open(as: "one"), try state.open(as: "two"))
+        let leases = try #require(two.leases)
+        try await one.write { $0.put(AuditMark(head: .empty, settled: 1)) }
+        #expect(try await leases.forget("one") == false)
+        #expect(try await two.read { $0.otherMarks.count } == 1)
+        await one.close()
+        while try await !leases.forget("one") {}
+        #expect(try await two.read { $0.otherMarks.isEmpty })
+        #expect(try await leases.forget("one") == false)
         await two.close()
     }
 }
