@@ -76,7 +76,7 @@ struct PostgreSQLLeaseTests {
         let leases = try #require(store.leases)
         try await leases.prepare([home])
         let acquired = try #require(try await leases.acquire(home, holder: "p", agent: "one"))
-        try state.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%leases'")
+        try state.end("leases")
         await #expect(throws: StoreError.self) { try await leases.renew(acquired.lease) }
         #expect(try await leases.renew(acquired.lease) == 0)
         await store.close()
@@ -130,11 +130,7 @@ struct PostgreSQLLeaseTests {
         try state.sql("UPDATE leases SET valid_until = 0")
         let home = home
         let acquisition = Task { try await second.acquire(home, holder: "q", agent: "two") }
-        #expect(
-            try await eventually {
-                (try? state.sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"))
-                    == "1\n"
-            })
+        #expect(try await eventually { state.waiting(for: "transactionid") == 1 })
         gate.signal()
         #expect(try await fenced.value)
         let new = try #require(try await acquisition.value).lease

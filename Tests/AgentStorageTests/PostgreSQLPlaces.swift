@@ -44,6 +44,21 @@ struct StateInPostgreSQL: ~Copyable {
         }
     }
 
+    /// How many of its sessions wait for locks of this kind, as in `pg_locks`.
+    func waiting(for kind: String) -> Int {
+        let count = try? sql(
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database() "
+                + "AND NOT granted AND locktype = '\(kind)'")
+        return count.flatMap { Int($0.dropLast()) } ?? 0
+    }
+
+    /// Ends the sessions for this purpose.
+    func end(_ purpose: String) throws {
+        try sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+                + "AND application_name LIKE '% \(purpose)'")
+    }
+
     @discardableResult
     func sql(_ text: String) throws -> String { try server.sql(text, in: database) }
 }

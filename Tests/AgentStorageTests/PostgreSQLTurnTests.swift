@@ -42,12 +42,6 @@ struct PostgreSQLTurnTests {
         }
     }
 
-    /// How many sessions wait for a lock of this kind.
-    private func waiting(_ state: borrowing StateInPostgreSQL, for kind: String = "advisory") -> Int {
-        let count = try? state.sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = '\(kind)'")
-        return count.flatMap { Int($0.dropLast()) } ?? 0
-    }
-
     @Test(arguments: Prize.allCases)
     func `of two agents that look and then store, one wins`(prize: Prize) async throws {
         let state = try StateInPostgreSQL()
@@ -71,7 +65,7 @@ struct PostgreSQLTurnTests {
                 return isFree
             }
         }
-        #expect(try await eventually { waiting(state) == 1 })
+        #expect(try await eventually { state.waiting(for: "advisory") == 1 })
         gate.signal()
         #expect(try await first.value)
         #expect(try await second.value == false)

@@ -21,7 +21,9 @@ struct StoreSignalTests {
 
     /// How many connections listen.
     private func listeners(_ state: borrowing StateInPostgreSQL) throws -> String {
-        try state.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%signals'")
+        try state.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%signals'"
+        )
     }
 
     @Test func `each transaction tells other agents what it has changed, and not its own`() async throws {
@@ -110,8 +112,7 @@ struct StoreSignalTests {
         var signals = try #require(two.leases).signals().makeAsyncIterator()
         #expect(await signals.next() == .everything)
         for number in 1...2 {
-            try state.sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%signals'")
+            try state.end("signals")
             #expect(await signals.next() == .everything)
             let operation = try operation(UInt64(number))
             try await one.write { $0.put(operation) }
