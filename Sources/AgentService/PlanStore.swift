@@ -266,8 +266,6 @@ package protocol StoreReader {
     func reviews(_ filter: ReviewFilter) -> [Review]
     /// All freezes, ended ones too: global ones first, then by environment, older before newer.
     func freezes() -> [Freeze]
-    /// How many freezes of each environment have ever been stored, if several agents share the state; else empty.
-    var freezeCounts: [EnvironmentName: Int64] { get }
     /// The newest count of signatures by the passkey with this fingerprint; `nil` if there is none.
     func signatureCount(of key: String) -> UInt32?
     /// The uses of the counter that were taken at `date` or later, to the millisecond; all for `nil`. Oldest first.

@@ -16,6 +16,14 @@ package enum StateLocation: Sendable {
         }
     }
 
+    /// The same for the agent of that name, of several on one state.
+    package func used(by agent: String) -> StateLocation {
+        guard case .postgreSQL(let place) = self else { return self }
+        var named = place
+        named.agent = agent
+        return .postgreSQL(named)
+    }
+
     /// Opens it for an agent, which has it alone: ``SQLiteStore`` or ``PostgreSQLStore``.
     package func open(
         committed: @escaping @Sendable (Duration) -> Void = { _ in }

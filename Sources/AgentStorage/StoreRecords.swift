@@ -270,11 +270,6 @@ extension StoreRecords: StoreReader {
 // MARK: - Writing
 
 extension StoreRecords: StoreTransaction {
-    var freezeCounts: [EnvironmentName: Int64] { [:] }
-
-    /// One agent has the state.
-    func holds(_ lease: Lease) -> Bool { true }
-
     func put(_ plan: Plan) {
         let values =
             Self.columns(of: plan) + [

@@ -2,6 +2,7 @@ import AgentAPI
 import AgentModel
 import AgentPolicy
 import AgentService
+import AgentStorage
 import CurlHTTP
 import FoundationEssentials
 import Glibc
@@ -74,6 +75,7 @@ struct ConfigReading {
         }
         config.state = state(&reader)
         config.agentName = agentName(&reader)
+        config.state = config.state.used(by: config.agentName ?? "")
         config.freezePath = reader.parsed("freeze_path", "a file's path") { $0.isEmpty ? nil : $0 }
         reader.section("tls") { config.tls = tls(&$0) }
         let declared = reader.bool("accept_declared_approvals") ?? false

@@ -85,6 +85,7 @@ final class Agent: Sendable {
             frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },
             shortage: { disk.shortage() }, wrote: { throttle.wrote($1, for: $0) }, reached: reached,
             observed: { figures.count($0) }, installation: installation, agent: config.agentName,
+            leases: store.leases,
             version: Version.text,
             checkpoints: CheckpointPorts(key: checkpointKey, witnesses: witnesses.all, newest: signed))
         service = ControlPlane(

@@ -35,8 +35,6 @@ package final class MemoryPlanStore: PlanStore {
         func holds(_ lease: Lease) -> Bool { true }
         private var checkpoints: [String: SignedCheckpoint] = [:]
 
-        var freezeCounts: [EnvironmentName: Int64] { [:] }
-        func holds(_ lease: Lease) -> Bool { true }
         func plan(_ id: RecordID) -> Plan? { plans.rows[id] }
         func put(_ plan: Plan) { plans.put(plan, plan.id) }
         func remove(_ filter: PlanFilter, keeping count: Int) {

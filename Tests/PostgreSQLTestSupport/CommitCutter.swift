@@ -17,6 +17,7 @@ package final class CommitCutter: Sendable {
     private struct State {
         var cut: Cut?
         var isShut = false
+        var isHeld = false
         var cuts = 0
     }
     private let state = Mutex(State())
@@ -39,6 +40,11 @@ package final class CommitCutter: Sendable {
 
     /// Cuts at the next `COMMIT`.
     package func cutNext(_ cut: Cut) { state.withLock { $0.cut = cut } }
+
+    /// Forwards nothing while it is held, as if the network lost everything; later it goes on where it was.
+    package func hold(_ isHeld: Bool) { state.withLock { $0.isHeld = isHeld } }
+
+    private var isHeld: Bool { state.withLock { $0.isHeld } }
 
     /// Takes no new connections while it is shut.
     package func shut(_ isShut: Bool) { state.withLock { $0.isShut = isShut } }
@@ -80,7 +86,11 @@ package final class CommitCutter: Sendable {
         var isCut = false
         while true {
             var ends = [client, server].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-            guard poll(&ends, 2, -1) > 0 else { return }
+            guard poll(&ends, 2, 20) >= 0 else { return }
+            if isHeld {
+                usleep(20_000)
+                continue
+            }
             if ends[1].revents != 0 {
                 let count = read(server, &bytes, bytes.count)
                 guard count > 0 else { return }

@@ -8,6 +8,8 @@ import StrictJSON
 import Synchronization
 import Testing
 
+@testable import proxmox_agent
+
 /// An agent as a process that dies and is started again on what it left behind. Its PVEs live on in this process.
 final class CrashableAgent: AgentUnderTest {
     let datacenter: Datacenter
@@ -60,6 +62,31 @@ final class CrashableAgent: AgentUnderTest {
         await client.stop()
         life.withLock { $0 = nil }
         #expect(end.status == -SIGKILL, "\(end)")
+    }
+
+    /// Waits until it has stopped (SIGSTOP) at the point that it was told to.
+    func waitUntilStopped() throws {
+        let pid = try #require(life.withLock { $0?.program.pid })
+        let deadline = ContinuousClock.now + .seconds(30)
+        while ContinuousClock.now < deadline {
+            let fields = String(decoding: try readFile("/proc/\(pid)/stat", limit: 4096), as: UTF8.self)
+            if fields.split(separator: ")").last?.split(separator: " ").first == "T" { return }
+        }
+        throw Missed(what: "that it stops")
+    }
+
+    /// Lets it go on after that.
+    func proceed() throws { try #require(life.withLock { $0?.program }).signal(SIGCONT) }
+
+    /// Stops it at once.
+    func pause() throws { try #require(life.withLock { $0?.program }).signal(SIGSTOP) }
+
+    /// What kinds of records of a plan are void.
+    func voids(of plan: String) throws -> [String] {
+        let records = try lines()
+        let numbers = Set(records.filter { $0["kind"] == "void" }.compactMap { $0["result"]?["voids"]?.integer })
+        return records.filter { $0["plan_id"]?.string == plan && numbers.contains($0["seq"]?.integer ?? -1) }
+            .compactMap { $0["kind"]?.string }
     }
 
     /// The file that its state is in.

@@ -1,0 +1,235 @@
+import AgentService
+import AgentTestSupport
+import FoundationEssentials
+import Glibc
+import HTTPMessage
+import HTTPTypes
+import PostgreSQLTestSupport
+import StrictJSON
+import Testing
+
+@testable import proxmox_agent
+
+/// Several agents on one state: each environment has one that carries out what all of them take.
+@Suite(.serialized, .timeLimit(.minutes(3)), .enabled(if: PostgreSQLServer.isPossible, "\(PostgreSQLServer.whyNot)"))
+struct AgentsTests {
+    @Test func `environments are spread, and an apply anywhere is carried out by the one that leads`() async throws {
+        let cluster = try AgentCluster(environments: ["cloud", "home"])
+        try await cluster.start()
+        try await cluster.settle(by: "anna") { $0["anna"]?.count == 1 && $0["bert"]?.count == 1 }
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        let id = try await anna.planID(.stop)
+        let reply = try await bert.apply(id, approvedBy: "alice")
+        #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
+        let other = try await bert.planID(.start)
+        #expect(try await anna.apply(other)["result"]?["status"] == "succeeded")
+        #expect(try await anna.planState(id) == "applied")
+        #expect(cluster.executed.count == 2)
+        expectProblem(try await anna.apply(id, approvedBy: "alice"), 409, "plan_consumed")
+        try await cluster.stop()
+    }
+
+    @Test func `of two applies of one plan at two agents one gets it`() async throws {
+        let cluster = try AgentCluster()
+        try await cluster.start()
+        _ = try await cluster.leader(by: "anna")
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        for round in 0..<5 {
+            let id = try await anna.planID(PlanRequest("snapshot_vm", "vm/100", ["snapname": .string("s\(round)")]))
+            async let first = anna.apply(id)
+            async let second = bert.apply(id)
+            let codes = try await [first, second].map(\.status).sorted()
+            #expect(codes == [200, 409])
+        }
+        #expect(cluster.executed.count == 5)
+        try await cluster.stop()
+    }
+
+    @Test func `an idempotency key is one over all agents`() async throws {
+        let cluster = try AgentCluster()
+        try await cluster.start()
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        let fields = HTTPFields([HTTPField(name: .name("Idempotency-Key"), value: "one")])
+        let first = try await anna.send(.post, "/v1/actions/plan", body: PlanRequest.start.json.bytes, fields: fields)
+        let second = try await bert.send(
+            .post, "/v1/actions/plan", body: PlanRequest.start.json.bytes, fields: fields)
+        #expect(first.status == 200 && second["plan_id"] == first["plan_id"], "\(first) \(second)")
+        try await cluster.stop()
+    }
+
+    @Test func `a clean stop hands over at once, and the next start takes its share again`() async throws {
+        let cluster = try AgentCluster(environments: ["cloud", "home"])
+        try await cluster.start()
+        try await cluster.settle(by: "anna") { $0["anna"]?.count == 1 && $0["bert"]?.count == 1 }
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        try await bert.halt()
+        try await cluster.settle(by: "anna", within: .seconds(8)) { $0["anna"]?.count == 2 }
+        #expect(try await anna.apply(try await anna.planID(.start))["result"]?["status"] == "succeeded")
+        try await bert.start()
+        try await cluster.settle(by: "anna") { $0["anna"]?.count == 1 && $0["bert"]?.count == 1 }
+        try await cluster.stop()
+    }
+
+    /// What becomes of a plan whose agent is killed there, or stopped for longer than its lease: never a second call.
+    static let points: [(point: Milestone, states: Set<String>)] = [
+        (.intentRecorded, ["applied"]), (.consumed, ["failed"]), (.sent, ["unknown"]), (.gatePassed, ["unknown"]),
+        (.answered, ["applied"]), (.answerStored, ["applied"]), (.taskEnded, ["applied"]),
+        (.outcomeRecorded, ["applied"]),
+    ]
+
+    @Test(arguments: points, [false, true])
+    func `the agent that leads is killed or stopped, and another one settles what it left`(
+        given: (point: Milestone, states: Set<String>), isStopped: Bool
+    ) async throws {
+        let cluster = try AgentCluster { name, setup in
+            setup.environments[0].settings["prefer_agent"] = "anna"
+        }
+        try await cluster.start(dying: ["anna": (isStopped ? "stop:" : "") + given.point.rawValue])
+        try await cluster.settle(by: "bert") { $0["anna"] == ["cloud"] }
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        let id = try await bert.planID(.start)
+        let begin = ContinuousClock.now
+        let reply = try await bert.apply(id, wait: 30)
+        #expect(reply["operation"]?["ended_at"]?.string != nil, "\(reply)")
+        let state = try await bert.planState(id)
+        #expect(state.map(given.states.contains) == true, "\(state ?? "") \(reply)")
+        #expect(begin.duration(to: .now) < .seconds(25))
+        let count = cluster.executed.count
+        #expect(count == (["sent.after", "gate.after", "consume.after"].contains(given.point.rawValue) ? 0 : 1))
+        if isStopped {
+            try anna.proceed()
+            // It learns that it has lost, and what it had before it sends nothing.
+            try await cluster.settle(by: "anna", within: .seconds(60)) { $0["anna"] == ["cloud"] }
+        } else {
+            try await anna.die(bySelf: true)
+            try await anna.start()
+        }
+        #expect(try await anna.planState(id) == state)
+        #expect(cluster.executed.count == count)
+        let kinds = try cluster.names.flatMap { try cluster.agent($0).kinds(of: id) }
+        let voided = try cluster.names.flatMap { try cluster.agent($0).voids(of: id) }
+        #expect(kinds.count { $0 == "apply" } - voided.count { $0 == "apply" } == 1, "one outcome: \(kinds) \(voided)")
+        try await cluster.stop()
+    }
+
+    @Test func `an agent that is cut off from the database sends nothing, and another one takes over`() async throws {
+        let cluster = try AgentCluster { name, setup in
+            setup.environments[0].settings["prefer_agent"] = "anna"
+        }
+        try await cluster.start()
+        try await cluster.settle(by: "bert") { $0["anna"] == ["cloud"] }
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        let cutter = try #require(cluster.cutters["anna"])
+        cutter.hold(true)
+        try await cluster.settle(by: "bert") { $0["bert"] == ["cloud"] }
+        let id = try await bert.planID(.start)
+        #expect(try await bert.apply(id, wait: 30)["result"]?["status"] == "succeeded")
+        cutter.hold(false)
+        try await cluster.settle(by: "bert", within: .seconds(60)) { $0["anna"] == ["cloud"] }
+        #expect(try await anna.planState(id) == "applied")
+        #expect(cluster.executed.count == 1)
+        try await cluster.stop()
+    }
+
+    @Test func `a freeze is answered when the agent that leads honours it`() async throws {
+        let cluster = try AgentCluster { name, setup in
+            setup.environments[0].settings["prefer_agent"] = "anna"
+        }
+        try await cluster.start()
+        try await cluster.settle(by: "bert") { $0["anna"] == ["cloud"] }
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        let id = try await anna.planID(.start)
+        let begin = ContinuousClock.now
+        let freeze = try await bert.post("/v1/freeze", ["reason": "moving house"])
+        #expect(freeze.status == 200 && begin.duration(to: .now) < .seconds(2), "\(freeze)")
+        expectProblem(try await anna.apply(id), 503, "frozen")
+        #expect(cluster.executed.isEmpty)
+        #expect(try await bert.send(.delete, "/v1/freeze").status == 200)
+        var reply = try await anna.apply(id)
+        while reply["code"] == "frozen" { reply = try await anna.apply(id) }
+        #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
+        try await cluster.stop()
+    }
+
+    @Test func `a freeze waits for an agent that does not answer, until that one cannot send anything`() async throws {
+        let cluster = try AgentCluster { name, setup in
+            setup.environments[0].settings["prefer_agent"] = "anna"
+        }
+        try await cluster.start(dying: ["anna": "stop:sent.after"])
+        try await cluster.settle(by: "bert") { $0["anna"] == ["cloud"] }
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        let id = try await bert.planID(.start)
+        let applied = Task { try await bert.apply(id, wait: 40) }
+        _ = try await bert.operation(of: id)
+        try anna.waitUntilStopped()
+        let begin = ContinuousClock.now
+        let freeze = try await bert.post("/v1/freeze", ["reason": "moving house"])
+        #expect(freeze.status == 200 && begin.duration(to: .now) < .seconds(14), "\(freeze)")
+        try anna.proceed()
+        _ = try await applied.value
+        #expect(cluster.executed.isEmpty)
+        try await cluster.stop()
+    }
+
+    @Test func `an operation is cancelled at an agent that does not carry it out`() async throws {
+        let cluster = try AgentCluster(taskDuration: .seconds(600)) { name, setup in
+            setup.environments[0].settings["prefer_agent"] = "anna"
+        }
+        try await cluster.start()
+        try await cluster.settle(by: "bert") { $0["anna"] == ["cloud"] }
+        let bert = try cluster.agent("bert")
+        let running = try await bert.apply(try await bert.planID(.start), wait: nil)
+        let waiting = try await bert.apply(
+            try await bert.planID(PlanRequest("configure_vm", "vm/136", ["memory": 2048])), approvedBy: "alice",
+            wait: nil)
+        let ids = try [running, waiting].map { try #require($0["operation"]?["operation_id"]?.string, "\($0)") }
+        #expect(try await bert.post("/v1/operations/\(ids[1])/cancel", [:]).status == 200)
+        #expect(try await bert.post("/v1/operations/\(ids[0])/cancel", [:]).status == 202)
+        let end = try await bert.get("/v1/operations/\(ids[0])?wait=20")
+        #expect(end["state"] == "cancelled", "\(end)")
+        try await cluster.stop()
+    }
+
+    @Test func `an agent with another configuration serves reads and nothing else`() async throws {
+        let cluster = try AgentCluster { name, setup in
+            if name == "bert" { setup.environments[0].settings["read_only"] = true }
+        }
+        try await cluster.agent("anna").start()
+        try await cluster.settle(by: "anna") { $0["anna"] == ["cloud"] }
+        try await cluster.agent("bert").start()
+        let bert = try cluster.agent("bert")
+        var ready = try await bert.get("/readyz")
+        while ready.status == 200 { ready = try await bert.get("/readyz") }
+        #expect("\(ready)".contains("agents_disagree"), "\(ready)")
+        expectProblem(try await bert.plan(.start), 503, "agents_disagree")
+        #expect(try await bert.get("/v1/plans").status == 200)
+        // The other one is gone: then this one's configuration counts.
+        try await cluster.agent("anna").halt()
+        try await cluster.settle(by: "bert") { $0["bert"] == ["cloud"] }
+        while try await bert.get("/readyz").status != 200 {}
+        try await cluster.stop()
+    }
+
+    @Test func `a drained agent gives its environments back until that is taken back`() async throws {
+        let cluster = try AgentCluster(environments: ["cloud", "home"])
+        try await cluster.start()
+        try await cluster.settle(by: "anna") { $0["anna"]?.count == 1 && $0["bert"]?.count == 1 }
+        let anna = try cluster.agent("anna")
+        #expect(try await anna.post("/v1/agents/bert/drain", [:]).status == 200)
+        try await cluster.settle(by: "anna") { $0["anna"]?.count == 2 }
+        #expect(try await anna.send(.delete, "/v1/agents/bert/drain").status == 200)
+        try await cluster.settle(by: "anna") { $0["anna"]?.count == 1 && $0["bert"]?.count == 1 }
+        expectProblem(try await anna.post("/v1/agents/nobody/drain", [:]), 404, "not_found")
+        try await cluster.stop()
+    }
+
+    @Test func `two agents of one name are refused`() async throws {
+        let cluster = try AgentCluster { _, setup in setup.settings["agent_name"] = "same" }
+        try await cluster.agent("anna").start()
+        let bert = try cluster.agent("bert")
+        let second = try await Program.run("serve", "--config", bert.config, variables: Setup().variables())
+        #expect(second.status == 75 && second.err.contains("agent_name"), "\(second)")
+        #expect(second.err.split(separator: "\n").count == 1, "\(second)")
+        try await cluster.agent("anna").halt()
+    }
+}
