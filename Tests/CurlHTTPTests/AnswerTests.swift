@@ -1,6 +1,7 @@
 import CurlHTTP
 import HTTPMessage
 import HTTPTypes
+import Synchronization
 import Testing
 import WireTestSupport
 
@@ -54,6 +55,50 @@ import WireTestSupport
             #expect(answer.fields[values: name] == ["1", "2"])
             #expect(answer.fields.map(\.name.canonicalName) == ["transfer-encoding", "a", "a", "empty"])
             #expect(answer.body == Array("hi".utf8))
+        }
+    }
+
+    /// What a request took.
+    private final class Taken: Sendable {
+        private let bytes = Mutex<[UInt8]>([])
+
+        var text: String { String(decoding: bytes.withLock { $0 }, as: UTF8.self) }
+
+        func request(goesOn: Bool = true) -> OutgoingRequest {
+            var request = OutgoingRequest.get()
+            request.take = { part in
+                self.bytes.withLock { $0 += part }
+                return goesOn
+            }
+            return request
+        }
+    }
+
+    @Test func `a body that is taken is not in the answer, and may be larger than one`() async throws {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+        try await withServer({ _ in [.request, .send(text), .close] }, adjust: { $0.maximumBodyBytes = 2 }) {
+            _, transport in
+            let taken = Taken()
+            let answer = try await transport.send(taken.request())
+            #expect(answer.body.isEmpty && taken.text == "hello")
+        }
+    }
+
+    @Test func `parts are taken as they come, until no more are wanted`() async throws {
+        let begin = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n"
+        try await withServer({ _ in [.request, .send(begin), .hang] }) { _, transport in
+            let taken = Taken()
+            #expect(await transport.failure(taken.request(goesOn: false)) == .cancelled(sent: true))
+            #expect(taken.text == "one")
+        }
+    }
+
+    @Test func `the body of an error is in the answer`() async throws {
+        try await withServer({ _ in [.request, .send("HTTP/1.1 409 No\r\nContent-Length: 2\r\n\r\nhi"), .close] }) {
+            _, transport in
+            let taken = Taken()
+            let answer = try await transport.send(taken.request())
+            #expect(answer.status == 409 && answer.body == Array("hi".utf8) && taken.text.isEmpty)
         }
     }
 
