@@ -30,7 +30,9 @@ extension Handlers {
     }
 
     func agents(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        guard let overview = service.leases.overview else { return .json(.ok, ["shared": false, "agents": []]) }
+        guard let overview = try await service.leases.overview() else {
+            return .json(.ok, ["shared": false, "agents": []])
+        }
         let visible = service.access.environments(.view, exchange.context)
         let agents = overview.agents.map { agent -> JSON in
             let led = overview.leases.filter {

@@ -266,6 +266,7 @@ package struct Route: Sendable {
         Route(
             .get, "/v1/agents", "list_agents", .read, needs: .view,
             gives: [.json(Envelopes.agents.schema, "the agents, and who carries out what")],
+            fails: [.storeUnavailable],
             "the agents that share the state, and in which environments each carries out operations", Handlers.agents),
         Route(
             .post, "/v1/agents/{name}/drain", "drain_agent", .change, needs: .reload,

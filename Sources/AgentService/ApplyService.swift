@@ -213,6 +213,9 @@ package final class ApplyService: Sendable {
     /// operation goes on, and this returns its last known state.
     func outcome(of started: Operation, _ plan: Plan, wait: Duration?) async throws(ServiceError) -> ApplyOutcome {
         let deadline = wait.map { ContinuousClock.now + $0 }
+        // Another agent may have to let it wait, and does not say for what.
+        let patience: Duration = registry.lease(of: started.id) == nil ? .seconds(5) : .seconds(3600)
+        let begin = ContinuousClock.now
         var operation = started
         while true {
             let version = registry.hub.version
@@ -220,7 +223,7 @@ package final class ApplyService: Sendable {
             if operation.state.isEnded { break }
             // A code before the end means that the answer was lost.
             let isAccepted = operation.upid != nil || operation.queuePosition > 0 || operation.code != nil
-            let left = deadline.map { $0 - .now } ?? (isAccepted ? .zero : .seconds(3600))
+            let left = deadline.map { $0 - .now } ?? (isAccepted ? .zero : begin + patience - .now)
             if left <= .zero || Task.isCancelled { break }
             await registry.hub.wait(for: started.id, after: version, atMost: left)
         }

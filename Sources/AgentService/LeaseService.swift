@@ -1,5 +1,5 @@
 import AgentAudit
-package import AgentModel
+import AgentModel
 import FoundationEssentials
 import Logging
 import StrictJSON
@@ -11,22 +11,69 @@ import Synchronization
 /// No earlier holder can send anything any more when operations begin here: it cannot prove its lease for longer than
 /// ``LeaseKeeper/validity`` after its last renewal, whose number every agent watches, by its own monotonic clock.
 package final class LeaseService: Sendable {
-    /// What all agents know of each other, as of the last look.
+    /// What all agents know of each other, as of one look.
     package struct Overview: Sendable {
         package var agents: [AgentRow] = []
         package var leases: [LeaseRow] = []
         /// The hash of what all agents must agree on that counts: that of the agent which has run the longest.
-        package var agreed: String?
-        /// How far this agent's clock is ahead of the database's, in seconds.
-        package var clockAhead = 0.0
+        fileprivate var agreed: String?
         /// Why this agent decides and carries out nothing, for people; `nil` if it may.
-        package var unfitness: String?
+        fileprivate var unfitness: String?
         /// Whether somebody has asked this agent to carry out nothing.
-        package var isDraining = false
-        /// Why this agent carries out nothing, for people; `nil` if it may.
-        package var idleness: String? { unfitness ?? (isDraining ? "this agent is drained" : nil) }
+        fileprivate var isDraining = false
         /// When that was, by the monotonic clock; `nil` before the first look.
-        package var at: ContinuousClock.Instant?
+        fileprivate var at: ContinuousClock.Instant?
+
+        fileprivate init() {}
+
+        /// A look of the agent `own`, whose clock is so many seconds ahead of the database's.
+        fileprivate init(
+            _ agents: [AgentRow], _ leases: [LeaseRow], _ own: AgentRow, clockAhead: Double,
+            at instant: ContinuousClock.Instant
+        ) {
+            (self.agents, self.leases, at) = (agents, leases, instant)
+            isDraining = agents.contains { $0.name == own.name && $0.isDraining }
+            let eldest = agents.filter { $0.age < LeaseService.silence }.min {
+                ($0.startedAt, $0.name) < ($1.startedAt, $1.name)
+            }
+            agreed = eldest?.configuration
+            if abs(clockAhead) > LeaseService.clockTolerance {
+                let seconds = Int(min(1e9, abs(clockAhead)))
+                unfitness =
+                    "the clock of agent \(own.name) is \(seconds) s \(clockAhead > 0 ? "ahead of" : "behind") the "
+                    + "database's; set it right"
+            } else if let eldest, eldest.configuration != own.configuration {
+                unfitness =
+                    "the configuration of agent \(own.name) is not that of \(eldest.name), which has run for longer: "
+                    + "environments, principals and policy must be the same"
+            }
+        }
+
+        /// The same rows as of now.
+        fileprivate init(_ agents: [AgentRow], _ leases: [LeaseRow], _ known: Overview) {
+            self = known
+            (self.agents, self.leases) = (agents, leases)
+        }
+
+        /// Why this agent carries out nothing, for people; `nil` if it may.
+        fileprivate var idleness: String? { unfitness ?? (isDraining ? "this agent is drained" : nil) }
+
+        /// What the agent does, in a word.
+        package func standing(of agent: AgentRow) -> String {
+            if agent.age >= LeaseService.silence { return "gone" }
+            if agent.configuration != agreed { return "differs" }
+            return agent.isDraining ? "draining" : "working"
+        }
+
+        /// The agents that may carry out something, by name.
+        fileprivate var able: Set<String> {
+            Set(
+                agents.filter { $0.age < LeaseService.silence && !$0.isDraining && $0.configuration == agreed }
+                    .map(\.name))
+        }
+
+        /// How many environments each of them should have at most.
+        fileprivate var share: Int { (leases.count + max(1, able.count) - 1) / max(1, able.count) }
     }
 
     private struct State {
@@ -43,7 +90,7 @@ package final class LeaseService: Sendable {
     /// How often leases are renewed, and others looked at.
     static let interval = Duration.seconds(2)
     /// After how long without a sign an agent counts as gone, in seconds.
-    package static let silence = 10.0
+    static let silence = 10.0
     /// How far the clocks of agents and database may differ, in seconds: plans expire by them.
     static let clockTolerance = 30.0
     /// How long an environment is left to the agent that should have it.
@@ -75,12 +122,6 @@ package final class LeaseService: Sendable {
 
     /// The name of this agent; `nil` for a lone one.
     package var name: String? { ports.agent }
-
-    /// What is known of all agents; `nil` for a lone one.
-    package var overview: Overview? { ports.leases == nil ? nil : state.withLock { $0.overview } }
-
-    /// Whether operations of the environment begin here.
-    package func leads(_ environment: EnvironmentName) -> Bool { keeper.leads(environment) != nil }
 
     /// Asks an agent to carry out nothing, so that it can be stopped without a wait, or lets it work again.
     package func drain(_ agent: String, _ isDraining: Bool, _ context: Context) async throws(ServiceError) {
@@ -190,12 +231,7 @@ package final class LeaseService: Sendable {
                 }
                 state.free[row.environment] = row.isToBeHad ? state.free[row.environment] ?? instant : nil
             }
-            let live = agents.filter { $0.age < Self.silence }
-            let agreed = live.min { ($0.startedAt, $0.name) < ($1.startedAt, $1.name) }
-            let overview = Overview(
-                agents: agents, leases: rows, agreed: agreed?.configuration, clockAhead: ahead,
-                unfitness: Self.unfitness(of: own, agreed, ahead),
-                isDraining: agents.contains { $0.name == own.name && $0.isDraining }, at: instant)
+            let overview = Overview(agents, rows, own, clockAhead: ahead, at: instant)
             audited.unfitness.withLock { $0 = overview.unfitness.map { ServiceError(.agentsDisagree, $0) } }
             if overview.idleness != state.overview.idleness {
                 ports.log.warning("\(overview.idleness ?? "this agent may carry out operations")")
@@ -204,16 +240,15 @@ package final class LeaseService: Sendable {
         }
     }
 
-    private static func unfitness(of own: AgentRow, _ agreed: AgentRow?, _ ahead: Double) -> String? {
-        if abs(ahead) > clockTolerance {
-            let seconds = Int(min(1e9, abs(ahead)))
-            return
-                "the clock of agent \(own.name) is \(seconds) s \(ahead > 0 ? "ahead of" : "behind") the database's; set it right"
+    /// All agents and who leads where, as of now; `nil` for a lone agent.
+    package func overview() async throws(ServiceError) -> Overview? {
+        guard let store = ports.leases else { return nil }
+        let known = state.withLock { $0.overview }
+        do throws(StoreError) {
+            return Overview(try await store.agents(), try await store.leases(), known)
+        } catch {
+            throw ServiceError(.storeUnavailable, error.detail)
         }
-        guard let agreed, agreed.configuration != own.configuration else { return nil }
-        return
-            "the configuration of agent \(own.name) is not that of \(agreed.name), which has run for longer: environments, "
-            + "principals and policy must be the same"
     }
 
     // MARK: Who should have what
@@ -357,22 +392,4 @@ package final class LeaseService: Sendable {
     private func log(_ error: StoreError) {
         ports.log.warning("the leases cannot be read or renewed: \(error.detail)")
     }
-}
-
-extension LeaseService.Overview {
-    /// What the agent does, in a word.
-    package func standing(of agent: AgentRow) -> String {
-        if agent.age >= LeaseService.silence { return "gone" }
-        if agent.configuration != agreed { return "differs" }
-        return agent.isDraining ? "draining" : "working"
-    }
-
-    /// The agents that may carry out something, by name.
-    fileprivate var able: Set<String> {
-        Set(
-            agents.filter { $0.age < LeaseService.silence && !$0.isDraining && $0.configuration == agreed }.map(\.name))
-    }
-
-    /// How many environments each of them should have at most.
-    fileprivate var share: Int { (leases.count + max(1, able.count) - 1) / max(1, able.count) }
 }

@@ -11,6 +11,9 @@ extension Operation {
         if error.mayHaveExecuted { message += "; whether it was carried out is unknown, and it is not sent again" }
     }
 
+    /// Whether another one than that agent carries it out, or did last.
+    func isElsewhere(for agent: String?) -> Bool { agent != nil && executor != nil && executor != agent }
+
     /// A copy with the cancel request, if any, that the store has for this operation.
     func keepingCancel(of stored: Operation?) -> Operation {
         var operation = self

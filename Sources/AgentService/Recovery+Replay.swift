@@ -13,7 +13,7 @@ extension Recovery {
     /// what was taken of limits come back to an older or a new state. Every other missing step gets a `void` record, unless the state is older than
     /// a crash can explain. Then an intent consumes its plan, and an operation without an outcome is in doubt.
     func replay(behind mark: AuditMark?) async throws(ServiceError) {
-        let replay = try await gather(behind: mark)
+        let (replay, agent) = (try await gather(behind: mark), ports.agent)
         let isOlder = mark == nil ? false : try await isOlder(mark, replay)
         if isOlder, let mark {
             ports.log.warning(
@@ -25,7 +25,7 @@ extension Recovery {
                     result: ["event": "state_older", "state_head": .string(mark.head.description)]))
         } else if mark != nil {
             let open = try await audited.read { records in
-                replay.entries.filter { Self.isOpen($0, replay, in: records) }
+                replay.entries.filter { Self.isOpen($0, replay, of: agent, in: records) }
             }
             let stillFrozen = try await audited.read { records in
                 replay.lifted.filter { entry in records.freezes().contains { entry.lifts($0) } }
@@ -43,7 +43,7 @@ extension Recovery {
             defer { if isOlder || mark == nil { replay.restoreUses(in: records) } }
             // A new state beside an old log: the plans and operations of those records are gone and cannot be applied.
             guard mark != nil else { return }
-            let step = ReplayStep(replay, isOlder: isOlder, isShared: isShared, now)
+            let step = ReplayStep(replay, isOlder: isOlder, isShared: isShared, agent: agent, now)
             for entry in replay.entries { step.take(entry, in: records) }
             if isOlder { step.doubt(in: records) }
         }
@@ -76,7 +76,9 @@ extension Recovery {
     }
 
     /// Whether the recorded step is not in the store that a crash left, and will not be.
-    private static func isOpen(_ entry: Replay.Entry, _ replay: Replay, in records: any StoreReader) -> Bool {
+    private static func isOpen(
+        _ entry: Replay.Entry, _ replay: Replay, of agent: String?, in records: any StoreReader
+    ) -> Bool {
         let event = entry.event
         let plan = entry.planID.flatMap { records.plan($0) }
         let operation = entry.operationID.flatMap { records.operation($0) }
@@ -102,7 +104,9 @@ extension Recovery {
         case .resolve: return operation.map { $0.state == .unknown } ?? false
         // Only a refusal of a queued operation. Other refusals may name an operation, but change nothing.
         case .refuse: return operation?.state == .queued && entry.leaves != nil
-        case .read, .apply, .config, .session, .authFailures, .notify, .log, .void, .freeze, .unfreeze:
+        // Another agent has settled it since, or is about to.
+        case .apply: return operation?.isElsewhere(for: agent) ?? false
+        case .read, .config, .session, .authFailures, .notify, .log, .void, .freeze, .unfreeze:
             return false
         }
     }

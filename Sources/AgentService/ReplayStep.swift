@@ -9,10 +9,12 @@ struct ReplayStep {
     let replay: Replay
     let isOlder: Bool
     let isShared: Bool
+    /// The agent whose log it is, of several on one state.
+    let agent: String?
     let now: Date
 
-    init(_ replay: Replay, isOlder: Bool, isShared: Bool, _ now: Date) {
-        (self.replay, self.isOlder, self.isShared, self.now) = (replay, isOlder, isShared, now)
+    init(_ replay: Replay, isOlder: Bool, isShared: Bool, agent: String?, _ now: Date) {
+        (self.replay, self.isOlder, self.isShared, self.agent, self.now) = (replay, isOlder, isShared, agent, now)
     }
 
     func take(_ entry: Replay.Entry, in records: any StoreTransaction) {
@@ -111,7 +113,7 @@ struct ReplayStep {
         guard let id = entry.operationID, let result = entry.event.result,
             let state = result["status"]?.string.flatMap(OperationState.init),
             var operation = records.operation(id) ?? replay.operation(entry, of: plan, isShared: isShared),
-            !operation.state.isEnded
+            !operation.state.isEnded, !operation.isElsewhere(for: agent)
         else { return }
         operation.take(outcome: result, at: entry.time)
         let wasIntended = replay.isIntended(id) || operation.state == .running

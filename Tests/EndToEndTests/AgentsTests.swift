@@ -99,7 +99,7 @@ struct AgentsTests {
         if isStopped {
             try anna.proceed()
             // It learns that it has lost, and what it had before it sends nothing.
-            try await cluster.settle(by: "anna", within: .seconds(60)) { $0["anna"] == ["cloud"] }
+            try await cluster.settle(by: "bert", within: .seconds(60)) { $0["anna"] == ["cloud"] }
         } else {
             try await anna.die(bySelf: true)
             try await anna.start()

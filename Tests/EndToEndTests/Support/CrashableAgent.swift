@@ -83,10 +83,21 @@ final class CrashableAgent: AgentUnderTest {
 
     /// What kinds of records of a plan are void.
     func voids(of plan: String) throws -> [String] {
+        try void().filter { $0["plan_id"]?.string == plan }.compactMap { $0["kind"]?.string }
+    }
+
+    private func void() throws -> [JSON] {
         let records = try lines()
         let numbers = Set(records.filter { $0["kind"] == "void" }.compactMap { $0["result"]?["voids"]?.integer })
-        return records.filter { $0["plan_id"]?.string == plan && numbers.contains($0["seq"]?.integer ?? -1) }
-            .compactMap { $0["kind"]?.string }
+        return records.filter { numbers.contains($0["seq"]?.integer ?? -1) }
+    }
+
+    /// The plans of the recorded outcomes that count, those left out of what was never sent.
+    func outcomes() throws -> [String] {
+        let void = Set(try void().compactMap { $0["seq"]?.integer })
+        return try lines().filter {
+            $0["kind"] == "apply" && $0["result"]?["code"] != "not_executed" && !void.contains($0["seq"]?.integer ?? -1)
+        }.compactMap { $0["plan_id"]?.string }
     }
 
     /// The file that its state is in.
