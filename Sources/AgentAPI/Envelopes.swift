@@ -162,6 +162,8 @@ enum Envelopes {
                         "where it carries out operations, of those that the caller sees"),
                 ])),
         ]))
+    static let forgotten = Component(
+        "ForgottenAgent", Schema.object(["name": Schema(TextForm.environment), "forgotten": .boolean]))
     static let drained = Component(
         "DrainedAgent", Schema.object(["name": Schema(TextForm.environment), "draining": .boolean]))
 
@@ -210,7 +212,7 @@ enum Envelopes {
     /// All of them, in the order of the document.
     static let all: [Component] = [
         health, ready, environments, actions, read, inventory, plans, operations, applied, log, decision, signature,
-        approvalText, resolve, reviews, reviewClose, agents, drained, freezes, lifted, freeze, notifications,
+        approvalText, resolve, reviews, reviewClose, agents, drained, forgotten, freezes, lifted, freeze, notifications,
         notificationTest,
         notificationTested, audit,
         auditHead, policy, windows, limits, rpcAnswer, sessions, signIn, challenge, signInCode,

@@ -49,6 +49,12 @@ extension Handlers {
         return .json(.ok, ["shared": true, "agents": .array(agents)])
     }
 
+    func forgetAgent(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let name = exchange.captures["name"] ?? ""
+        try await service.leases.forget(name, exchange.context)
+        return .json(.ok, ["name": .string(name), "forgotten": true])
+    }
+
     func drainAgent(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         try await drain(exchange, true)
     }

@@ -273,6 +273,10 @@ package struct Route: Sendable {
             gives: [.json(Envelopes.drained.schema, "it gives its environments back")],
             fails: .storing + [.notFound], "let an agent give its environments back and take none", Handlers.drainAgent),
         Route(
+            .delete, "/v1/agents/{name}", "forget_agent", .change, needs: .reload,
+            gives: [.json(Envelopes.forgotten.schema, "it is forgotten")],
+            fails: .storing + [.notFound], "forget an agent that is gone for good", Handlers.forgetAgent),
+        Route(
             .delete, "/v1/agents/{name}/drain", "end_drain", .change, needs: .reload,
             gives: [.json(Envelopes.drained.schema, "it takes environments again")],
             fails: .storing + [.notFound], "let an agent carry out operations again", Handlers.endDrain),

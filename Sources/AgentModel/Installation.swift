@@ -2,13 +2,16 @@
 package struct Installation: Sendable, Hashable {
     /// Its name in signatures and in checkpoints of the audit log: a URL without its scheme.
     package let origin: String
+    /// Its name in texts that approvers sign: the same for all agents on one state.
+    package let approvalOrigin: String
     /// The web origin under which people reach it, as browsers write it: `https://agent.example`, with a port only if
     /// it is not the scheme's. `nil` if it is not known.
     package let publicURL: String?
 
     /// `origin` is one that ``isOrigin(_:)`` accepts.
-    package init(origin: String, publicURL: String? = nil) {
+    package init(origin: String, approvalOrigin: String? = nil, publicURL: String? = nil) {
         self.origin = origin
+        self.approvalOrigin = approvalOrigin ?? origin
         self.publicURL = publicURL
     }
 

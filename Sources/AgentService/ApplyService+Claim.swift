@@ -91,8 +91,16 @@ extension ApplyService {
             let queue = AuditEvent(
                 .queue, context, environment: plan.request.environment, plan: plan.id, operation: id,
                 result: AuditEvent.queued(ahead: ticket?.ahead))
+            // Of a lone agent the registry knows it.
+            let (isShared, limit) = (ports.leases != nil, registry.limits.operations)
+            let isFull = { @Sendable (records: any StoreTransaction) -> Bool in
+                guard isShared else { return false }
+                let operations = records.tally().operations
+                return operations[.queued, default: 0] + operations[.running, default: 0] >= limit
+            }
             let body = { @Sendable (records: any StoreTransaction) -> Operation? in
                 guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil,
+                    kept?.isTaken(in: records, at: now) != true, !isFull(records),
                     records.take(claims, for: id, passing: glass, at: now)
                 else { return nil }
                 plan.claim(by: id, passing: glass)
@@ -118,8 +126,12 @@ extension ApplyService {
             }
             ports.wrote(context.caller.principal, 4096 + plan.size)
             guard let operation else {
+                if let kept, try await audited.read({ kept.isTaken(in: $0, at: now) }) {
+                    throw PendingIdempotentRequest.taken
+                }
                 try workflow.checkState(of: try await workflow.load(plan.id))
                 try await checkLimits(claims, passing: glass, plan.id, at: now)
+                if isShared { throw OperationRegistry.full(limit) }
                 throw ServiceError(.internalError, "plan \(plan.id) could not be claimed; nothing was done")
             }
             if let ticket, !runner.start(operation, ticket, context) {

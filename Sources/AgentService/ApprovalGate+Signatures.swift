@@ -47,7 +47,7 @@ extension ApprovalGate {
         of verdict: ApprovalRequest.Verdict, _ plan: Plan, reason: String?, by principal: Principal
     ) -> ApprovalText {
         ApprovalText(
-            agent: ports.installation.origin, plan: plan.id.description, planHash: plan.planHash,
+            agent: ports.installation.approvalOrigin, plan: plan.id.description, planHash: plan.planHash,
             decision: verdict.rawValue, principal: principal.id, reason: reason ?? "")
     }
 
@@ -66,7 +66,7 @@ extension ApprovalGate {
             case .otherKey:
                 "the signature was made with a key that is not among the approval_keys of \(principal.id)"
             case .wrong, .challenge:
-                "the signature is not one of the approval's text (agent \(ports.installation.origin), plan "
+                "the signature is not one of the approval's text (agent \(ports.installation.approvalOrigin), plan "
                     + "\(plan.id), its plan_hash, decision, principal \(principal.id) and reason) by that key"
             default: "the signature does not count: \(problem)"
             }

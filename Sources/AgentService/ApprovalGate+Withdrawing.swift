@@ -9,6 +9,7 @@ extension ApprovalGate {
     ///
     /// Call it at start, and before and after callers and rules are replaced: so no key comes back unnoticed.
     package func withdrawSignatures() async throws(ServiceError) {
+        guard audited.isFit else { return }
         let waiting = try await audited.read { records in
             records.summaries(PlanFilter(isLive: true, changes: true), bytes: .max).rows.map(\.plan.id)
         }
@@ -25,7 +26,7 @@ extension ApprovalGate {
     func withdrawSignatures(of plan: Plan) async throws(ServiceError) -> Plan {
         let now = ports.now()
         let gone = plan.approvals.filter { isKeyGone(of: $0) }
-        guard plan.state.isLive, !gone.isEmpty else { return plan }
+        guard plan.state.isLive, !gone.isEmpty, audited.isFit else { return plan }
         let settings = (try? access.managedEnvironment(plan.request.environment))?.settings
         let needed = settings.map { access.requirement(of: plan, in: $0, at: now) } ?? plan.requires
         let withdraw: @Sendable (inout Plan) -> Bool = { [access] stored in

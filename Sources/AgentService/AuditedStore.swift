@@ -11,9 +11,13 @@ final class AuditedStore: Sendable {
     let ports: Ports
     let watermark = AuditWatermark()
     /// Why this agent, of several on one state, must not decide anything.
-    let unfitness = Mutex<ServiceError?>(nil)
+    let unfitness: Mutex<ServiceError?>
 
-    init(_ ports: Ports) { self.ports = ports }
+    init(_ ports: Ports) {
+        self.ports = ports
+        let unknown = ServiceError(.storeUnavailable, "the other agents on this state were not looked at yet")
+        unfitness = Mutex(ports.leases == nil ? nil : unknown)
+    }
 
     /// Writes a record; throws if the log cannot be written.
     @discardableResult
@@ -99,9 +103,14 @@ final class AuditedStore: Sendable {
             // The record stays open, so that the next start looks whether its transition is stored.
             if error.mayBeStored { throw Self.unavailable(error) }
         }
-        if await void(event, head) { watermark.close(ticket) } else { watermark.abandon(ticket, event) }
+        await close(ticket, void: event, head)
         if let failure { throw failure }
         return nil
+    }
+
+    /// Closes the record at `head`, whose transition is not stored and will not be.
+    func close(_ ticket: UInt64, void event: AuditEvent, _ head: AuditHead) async {
+        if await void(event, head) { watermark.close(ticket) } else { watermark.abandon(ticket, event) }
     }
 
     /// Records that the record at `head` has no transition. False if it cannot be recorded now.
@@ -148,16 +157,17 @@ final class AuditedStore: Sendable {
 
     /// Records that something was refused. `state` is the plan's state after that. The plan's own record has its
     /// request and its decision.
+    @discardableResult
     func record(
         refusal error: ServiceError, _ context: Context, _ subject: RefusedSubject, leaving state: PlanState? = nil
-    ) async throws(ServiceError) {
+    ) async throws(ServiceError) -> (event: AuditEvent, head: AuditHead) {
         let (shown, plan) = (subject.request ?? subject.plan?.request, subject.plan)
-        try await record(
-            AuditEvent(
-                .refuse, context, environment: shown?.environment ?? subject.environment, plan: plan?.id,
-                operation: error.operationID ?? subject.operationID,
-                request: plan == nil ? shown?.auditForm : nil,
-                result: error.auditForm(leaving: state, emergency: subject.emergency)))
+        let event = AuditEvent(
+            .refuse, context, environment: shown?.environment ?? subject.environment, plan: plan?.id,
+            operation: error.operationID ?? subject.operationID,
+            request: plan == nil ? shown?.auditForm : nil,
+            result: error.auditForm(leaving: state, emergency: subject.emergency))
+        return (event, try await record(event))
     }
 
     // MARK: Records that are written apart from their transitions
@@ -176,6 +186,14 @@ final class AuditedStore: Sendable {
             throw ServiceError(.auditUnavailable, "the audit log cannot be read: \(error)")
         }
     }
+
+    /// Whether this agent delivers notifications, of several on one state.
+    private let delivering: Mutex<@Sendable () -> Bool> = Mutex({ true })
+    func delivers() -> Bool { delivering.withLock { $0 }() }
+    func deliver(where isRight: @escaping @Sendable () -> Bool) { delivering.withLock { $0 = isRight } }
+
+    /// Whether clock and configuration are those of the other agents on the state, as far as that is known.
+    var isFit: Bool { unfitness.withLock { $0 == nil } }
 
     /// Throws if there is only room for what ends or stops something, or if nothing else may be decided here.
     func checkSpace() throws(ServiceError) {

@@ -175,7 +175,11 @@ package final class FreezeService: Sendable {
         let held = freezes.inForce(at: freeze.setAt, ports.uptime())
         do throws(ServiceError) {
             return try await change(event) { records in
-                for old in records.freezes() where !held.contains(old) { records.remove(old) }
+                // Only those that are over by both clocks: another agent may have stored one that is not known here yet.
+                for old in records.freezes() where old.endsAt.map({ $0 <= freeze.setAt }) == true && !held.contains(old)
+                {
+                    records.remove(old)
+                }
                 records.put(freeze)
             }
         } catch {
@@ -193,7 +197,9 @@ package final class FreezeService: Sendable {
                 guard let freeze = try chosen(choice, context) else { return nil }
                 let event = AuditEvent(
                     .unfreeze, context, environment: freeze.environment, result: freeze.auditLift)
-                _ = try await change(event) { $0.remove(freeze) }
+                _ = try await change(event) { records in
+                    if records.freezes().contains(where: { $0.id == freeze.id }) { records.remove(freeze) }
+                }
                 return freeze
             }
         }

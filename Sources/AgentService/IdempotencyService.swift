@@ -17,6 +17,18 @@ package struct PendingIdempotentRequest: Sendable {
         self.render = render
     }
 
+    /// Whether another agent has carried out a request with the key since it was looked up.
+    func isTaken(in records: any StoreReader, at now: Date) -> Bool {
+        records.request(key).map { $0.createdAt > now.addingTimeInterval(-Limits.idempotencySeconds) } ?? false
+    }
+
+    /// The refusal then. The next try gets the answer.
+    static var taken: ServiceError {
+        ServiceError(
+            .idempotencyInProgress,
+            "another agent has just carried out a request with this Idempotency-Key; try again for its response")
+    }
+
     func request(
         for record: RecordID, in environment: EnvironmentName, at now: Date, _ answer: StoredResponse? = nil
     ) -> IdempotentRequest {

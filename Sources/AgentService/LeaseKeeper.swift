@@ -112,6 +112,14 @@ package final class LeaseKeeper: Sendable {
         }
     }
 
+    /// Whether the gate goes by all freezes that are known to have been stored.
+    func isLoaded(_ lease: Lease) -> Bool {
+        held.withLock { held in
+            guard let entry = held[lease.environment], entry.lease == lease else { return true }
+            return entry.loaded >= entry.freezes
+        }
+    }
+
     /// How many freezes of the environment are known to have been stored.
     func freezes(of lease: Lease) -> Int64? {
         held.withLock { held in

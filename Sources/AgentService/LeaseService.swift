@@ -19,6 +19,8 @@ package final class LeaseService: Sendable {
         fileprivate var agreed: String?
         /// Why this agent decides and carries out nothing, for people; `nil` if it may.
         fileprivate var unfitness: String?
+        /// Why this agent cannot carry out anything now, for people.
+        fileprivate var fault: String?
         /// Whether somebody has asked this agent to carry out nothing.
         fileprivate var isDraining = false
         /// When that was, by the monotonic clock; `nil` before the first look.
@@ -56,7 +58,7 @@ package final class LeaseService: Sendable {
         }
 
         /// Why this agent carries out nothing, for people; `nil` if it may.
-        fileprivate var idleness: String? { unfitness ?? (isDraining ? "this agent is drained" : nil) }
+        fileprivate var idleness: String? { unfitness ?? fault ?? (isDraining ? "this agent is drained" : nil) }
 
         /// What the agent does, in a word.
         package func standing(of agent: AgentRow) -> String {
@@ -85,6 +87,8 @@ package final class LeaseService: Sendable {
         /// Since when each free environment could have been taken.
         var free: [EnvironmentName: ContinuousClock.Instant] = [:]
         var isStopping = false
+        /// Why this agent cannot write what it would have to.
+        var fault: String?
     }
 
     /// How often leases are renewed, and others looked at.
@@ -116,6 +120,13 @@ package final class LeaseService: Sendable {
         (self.runner, registry, freezes) = (runner, runner.registry, runner.freezes)
         (self.operations, self.recovery) = (operations, recovery)
         startedAt = runner.ports.now()
+        guard runner.ports.leases != nil else { return }
+        // One agent at a time: the one that leads in the first environment.
+        audited.deliver { [weak self] in
+            guard let self else { return false }
+            let first = state.withLock { $0.overview.leases.map(\.environment).min() }
+            return first.map { self.keeper.leads($0) != nil } ?? false
+        }
     }
 
     private var ports: Ports { audited.ports }
@@ -125,26 +136,41 @@ package final class LeaseService: Sendable {
 
     /// Asks an agent to carry out nothing, so that it can be stopped without a wait, or lets it work again.
     package func drain(_ agent: String, _ isDraining: Bool, _ context: Context) async throws(ServiceError) {
+        try await change(agent, isDraining ? "drain" : "drain_ended", context) { store throws(StoreError) in
+            try await store.drain(agent, isDraining)
+        }
+    }
+
+    private func change(
+        _ agent: String, _ event: String, _ context: Context,
+        _ work: (any LeaseStore) async throws(StoreError) -> Bool
+    ) async throws(ServiceError) {
         try await audited.recordingRefusals(of: context) { () async throws(ServiceError) in
             guard context.principal.mayEverywhere(.reload) else {
                 throw ServiceError(
                     .forbidden,
-                    "\(context.principal.id) may not drain agents: it takes \(AccessControl.roles(for: .reload)) everywhere"
-                )
+                    "\(context.principal.id) may not decide about agents: it takes "
+                        + "\(AccessControl.roles(for: .reload)) everywhere")
             }
             let none = ServiceError(
-                .notFound, "there is no agent \(JSON.string(agent).shown); GET /v1/agents lists all")
+                .notFound,
+                "there is no agent \(JSON.string(agent).shown), or it runs and cannot be forgotten; GET /v1/agents lists all"
+            )
             guard let store = ports.leases else { throw none }
             try await audited.record(
-                AuditEvent(
-                    .log, context, result: ["event": isDraining ? "drain" : "drain_ended", "agent": .string(agent)]))
-            let isThere: Bool
-            do throws(StoreError) { isThere = try await store.drain(agent, isDraining) } catch {
+                AuditEvent(.log, context, result: ["event": .string(event), "agent": .string(agent)]))
+            let isDone: Bool
+            do throws(StoreError) { isDone = try await work(store) } catch {
                 throw ServiceError(.storeUnavailable, error.detail)
             }
-            guard isThere else { throw none }
+            guard isDone else { throw none }
             bell.ring()
         }
+    }
+
+    /// Forgets an agent that is gone for good: its mark, and with a restored state what it would have had to bring up.
+    package func forget(_ agent: String, _ context: Context) async throws(ServiceError) {
+        try await change(agent, "forget", context) { store throws(StoreError) in try await store.forget(agent) }
     }
 
     // MARK: The loop
@@ -154,11 +180,13 @@ package final class LeaseService: Sendable {
         guard let store = ports.leases else { return }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.follow(store.signals()) }
+            // Renewals wait for nothing else.
+            group.addTask { await self.renew(store) }
+            group.addTask { await self.probe() }
             while !Task.isCancelled, !state.withLock({ $0.isStopping }) {
-                for acquired in await turn(store) {
-                    group.addTask { await self.begin(acquired.new, at: acquired.until) }
-                }
-                // Renewals keep their pace whatever rings meanwhile.
+                let (taken, open) = await turn(store)
+                for acquired in taken { group.addTask { await self.begin(acquired.new, at: acquired.until) } }
+                for operation in open where isWork(operation) { group.addTask { await self.workOn(operation) } }
                 await bell.wait(atMost: Self.interval)
             }
             group.cancelAll()
@@ -172,21 +200,65 @@ package final class LeaseService: Sendable {
         bell.ring()
         for lease in keeper.leases {
             keeper.drop(lease)
-            do throws(StoreError) { try await store.release(lease) } catch { return log(error) }
+            do throws(StoreError) { try await store.release(lease) } catch { log(error) }
         }
     }
 
-    /// Renews, looks at all others, and takes what it should. Returns what it took, with when the wait for an earlier
-    /// holder is over.
-    private func turn(_ store: any LeaseStore) async -> [(new: AcquiredLease, until: ContinuousClock.Instant)] {
+    private func renew(_ store: any LeaseStore) async {
+        repeat {
+            for lease in keeper.leases {
+                let asked = ports.uptime()
+                do throws(StoreError) {
+                    guard let count = try await store.renew(lease) else {
+                        ports.log.warning(
+                            "another agent leads now", metadata: ["environment": "\(lease.environment)"])
+                        runner.outcomes.lose(lease)
+                        continue
+                    }
+                    if keeper.renewed(lease, freezes: count, askedAt: asked) { bell.ring() }
+                } catch {
+                    log(error)
+                }
+            }
+        } while (try? await Task.sleep(for: Self.interval)) != nil
+    }
+
+    /// Looks whether what has to be written can be: an agent that cannot write must lead nowhere.
+    private func probe() async {
+        repeat {
+            var fault: String?
+            do throws(ServiceError) {
+                try await audited.noteHead()
+                if let reason = ports.audit.fault {
+                    fault = "the audit log cannot be written: \(reason)"
+                } else if let shortage = ports.shortage() {
+                    fault = shortage.detail
+                }
+            } catch {
+                fault = error.detail
+            }
+            let found = fault
+            state.withLock { $0.fault = found }
+        } while (try? await Task.sleep(for: .seconds(5))) != nil
+    }
+
+    /// Looks at all others, gives back what they should have, and takes what this agent should. Returns what it took, with
+    /// when the wait for an earlier holder is over, and all operations that have not ended.
+    private func turn(
+        _ store: any LeaseStore
+    ) async -> (taken: [(new: AcquiredLease, until: ContinuousClock.Instant)], open: [Operation]) {
         var taken: [(new: AcquiredLease, until: ContinuousClock.Instant)] = []
+        var open: [Operation] = []
         do throws(StoreError) {
-            for lease in keeper.leases { try await renew(lease, store) }
-            let open = try await ports.store.read { $0.operations(OperationFilter(isEnded: false)) }
+            let (operations, marks) = try await ports.store.read {
+                ($0.operations(OperationFilter(isEnded: false)), $0.otherMarks)
+            }
+            open = operations
             // Those too in which something is under way that nobody has configured any more.
             let names = Set(access.managedEnvironments.map(\.settings.name) + open.map(\.environment)).sorted()
             try await store.prepare(names)
-            try await look(store)
+            try await look(store, marks)
+            try await giveBack(store, open)
             for name in wanted(among: Set(names)) {
                 let asked = ports.uptime()
                 guard let agent = ports.agent, registry.isIdle(in: name),
@@ -195,26 +267,23 @@ package final class LeaseService: Sendable {
                 keeper.acquired(new, askedAt: asked)
                 taken.append((new, end(ofWaitFor: new, at: ports.uptime())))
             }
-            try await giveBack(store)
-            for operation in open { await workOn(operation) }
+            // What others have frozen or let change again, should nobody have told.
+            do throws(ServiceError) { try await freezes.load() } catch { throw StoreError(error.detail) }
+            for lease in keeper.leases where isBehind(lease) { try await freezes.honour(lease) }
         } catch {
             log(error)
         }
-        return taken
+        return (taken, open)
     }
 
-    /// Renews one lease, or loses it.
-    private func renew(_ lease: Lease, _ store: any LeaseStore) async throws(StoreError) {
-        let asked = ports.uptime()
-        guard let count = try await store.renew(lease) else {
-            ports.log.warning(
-                "another agent leads now", metadata: ["environment": "\(lease.environment)"])
-            return runner.outcomes.lose(lease)
-        }
-        if keeper.renewed(lease, freezes: count, askedAt: asked) { try await freezes.honour(lease) }
+    /// Whether the row of the lease does not say yet that all freezes are honoured.
+    private func isBehind(_ lease: Lease) -> Bool {
+        let row = state.withLock { $0.overview.leases.first { $0.environment == lease.environment } }
+        guard let row, row.holder == process, let freezes = keeper.freezes(of: lease) else { return false }
+        return row.honoured < freezes || !keeper.isLoaded(lease)
     }
 
-    private func look(_ store: any LeaseStore) async throws(StoreError) {
+    private func look(_ store: any LeaseStore, _ marks: [String: AuditMark]) async throws(StoreError) {
         let own = AgentRow(
             name: ports.agent ?? "", process: process, version: ports.version, startedAt: startedAt,
             configuration: access.agreement)
@@ -224,19 +293,36 @@ package final class LeaseService: Sendable {
         // After the look: who renewed a lease had asked for that before.
         let instant = ports.uptime()
         let agents = try await store.agents()
-        state.withLock { state in
+        let behind = marks.filter(\.value.isOfCopy).keys.sorted().first
+        let becameFit = state.withLock { state -> Bool in
             for row in rows {
                 if state.seen[row.environment]?.renewals != row.renewals {
                     state.seen[row.environment] = (row.renewals, instant)
                 }
                 state.free[row.environment] = row.isToBeHad ? state.free[row.environment] ?? instant : nil
             }
-            let overview = Overview(agents, rows, own, clockAhead: ahead, at: instant)
-            audited.unfitness.withLock { $0 = overview.unfitness.map { ServiceError(.agentsDisagree, $0) } }
+            var overview = Overview(agents, rows, own, clockAhead: ahead, at: instant)
+            overview.fault =
+                behind.map {
+                    "the state is a copy that agent \($0) has not brought up to its audit log: start that one, or forget it "
+                        + "(proxmox-agent agents forget)"
+                } ?? state.fault
+            let unfitness = overview.unfitness.map { ServiceError(.agentsDisagree, $0) }
+            let wasFit = audited.unfitness.withLock { known in
+                defer { known = unfitness }
+                return known == nil
+            }
             if overview.idleness != state.overview.idleness {
                 ports.log.warning("\(overview.idleness ?? "this agent may carry out operations")")
             }
             state.overview = overview
+            return unfitness == nil && !wasFit
+        }
+        // What was not done while it was not known whether this agent may.
+        if becameFit {
+            do throws(ServiceError) { try await runner.approvals.withdrawSignatures() } catch {
+                throw StoreError(error.detail)
+            }
         }
     }
 
@@ -281,7 +367,9 @@ package final class LeaseService: Sendable {
 
     /// Gives back what others should have: all if this agent may carry out nothing, else one at a time. Begins nothing more
     /// there, and waits until nothing is under way.
-    private func giveBack(_ store: any LeaseStore) async throws(StoreError) {
+    ///
+    /// Tasks of PVE that are only followed are left to the next holder if this agent may carry out nothing; searches always.
+    private func giveBack(_ store: any LeaseStore, _ open: [Operation]) async throws(StoreError) {
         let leases = keeper.leases
         let surplus = state.withLock { state -> [Lease] in
             let overview = state.overview
@@ -293,15 +381,19 @@ package final class LeaseService: Sendable {
                 access.preferredAgent(of: $0.environment).map { $0 != ports.agent && able.contains($0) } ?? false
             }
             let rest = leases.filter { access.preferredAgent(of: $0.environment) != ports.agent }
-            let idle = (others.isEmpty && leases.count > overview.share ? rest : others).first {
-                registry.isIdle(in: $0.environment)
+            // One where only searches go on will do.
+            let one = (others.isEmpty && leases.count > overview.share ? rest : others).first {
+                !registry.hasOperations(in: $0.environment)
             }
-            if idle != nil { state.givenAt = now }
-            return idle.map { [$0] } ?? []
+            return one.map { [$0] } ?? []
         }
         for lease in leases { keeper.close(lease, surplus.contains(lease)) }
+        let mustGo = state.withLock { $0.overview.idleness != nil }
+        let followed = open.filter { $0.upid != nil && $0.steps.count == $0.calls.count && $0.steps.last?.upid != nil }
+        for lease in surplus { registry.leave(under: lease, mustGo ? followed.map(\.id) : []) }
         for lease in surplus where registry.isIdle(in: lease.environment) {
             keeper.drop(lease)
+            state.withLock { $0.givenAt = ports.uptime() }
             try await store.release(lease)
             ports.log.notice("gave an environment back", metadata: ["environment": "\(lease.environment)"])
         }
@@ -324,23 +416,41 @@ package final class LeaseService: Sendable {
         let lease = new.lease
         guard (try? await Task.sleep(until: instant, clock: .continuous)) != nil else { return }
         keeper.waitedOut(lease)
+        guard
+            await persistently(
+                lease,
+                { () async throws(ServiceError) in
+                    try await self.recovery.takeOver(under: lease)
+                    do throws(StoreError) { try await self.freezes.honour(lease) } catch {
+                        throw ServiceError(.storeUnavailable, error.detail)
+                    }
+                })
+        else { return }
+        keeper.lead(lease)
+        ports.log.notice(
+            "leads an environment", metadata: ["environment": "\(lease.environment)", "epoch": "\(lease.epoch)"])
+        _ = await persistently(lease) { () async throws(ServiceError) in
+            try await self.runner.lost.resumeSearches(in: lease.environment)
+            try await self.runner.takeQueued(under: lease)
+        }
+    }
+
+    /// Tries once a second until it works; false if the lease is lost.
+    private func persistently(_ lease: Lease, _ body: () async throws(ServiceError) -> Void) async -> Bool {
         while !Task.isCancelled, keeper.has(lease) {
             do throws(ServiceError) {
-                try await recovery.takeOver(under: lease)
-                do throws(StoreError) { try await freezes.honour(lease) } catch {
-                    throw ServiceError(.storeUnavailable, error.detail)
-                }
-                keeper.lead(lease)
-                try await runner.lost.resumeSearches(in: lease.environment)
-                ports.log.notice(
-                    "leads an environment",
-                    metadata: ["environment": "\(lease.environment)", "epoch": "\(lease.epoch)"])
-                return try await runner.takeQueued(under: lease)
+                try await body()
+                return true
             } catch {
-                ports.log.error("an environment cannot be taken over yet: \(error.detail)")
+                ports.log.error("environment \(lease.environment) cannot be taken over yet: \(error.detail)")
             }
-            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
+            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return false }
         }
+        return false
+    }
+
+    private func isWork(_ operation: Operation) -> Bool {
+        operation.isStopAsked || operation.state == .queued && registry.ticket(of: operation.id) == nil
     }
 
     /// Begins the operation if it is queued, and sends the stop that was asked for elsewhere.
@@ -362,18 +472,23 @@ package final class LeaseService: Sendable {
     // MARK: Signals
 
     private func follow(_ signals: AsyncStream<StoreSignal>) async {
-        for await signal in signals {
-            switch signal {
-            case .operation(let id):
-                registry.hub.publish(id)
-                if let operation = (try? await audited.read { $0.operation(id) }) ?? nil { await workOn(operation) }
-            case .freezes: await freeze()
-            case .leases: bell.ring()
-            case .everything:
-                registry.hub.publishAll()
-                await freeze()
-                bell.ring()
+        await withDiscardingTaskGroup { group in
+            for await signal in signals {
+                switch signal {
+                case .operation(let id):
+                    registry.hub.publish(id)
+                    if let operation = (try? await audited.read { $0.operation(id) }) ?? nil, isWork(operation) {
+                        group.addTask { await self.workOn(operation) }
+                    }
+                case .freezes: await freeze()
+                case .leases: bell.ring()
+                case .everything:
+                    registry.hub.publishAll()
+                    await freeze()
+                    bell.ring()
+                }
             }
+            group.cancelAll()
         }
     }
 

@@ -50,6 +50,10 @@ final class NoticeDelivery: Sendable {
         while !Task.isCancelled {
             do throws(ServiceError) {
                 let (target, now) = (target, ports.now())
+                guard audited.delivers() else {
+                    await bell.wait(atMost: .seconds(5))
+                    continue
+                }
                 guard let next = try await audited.read({ $0.nextNotice(for: target, at: now) }) else {
                     await bell.wait(atMost: .seconds(300))
                     continue

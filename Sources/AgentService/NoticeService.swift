@@ -72,10 +72,13 @@ package final class NoticeService: EventFollower {
         _ subscriptions: [NoticeSubscription], through sender: (any NoticeSender)?
     ) async throws(ServiceError) {
         let targets = Set(subscriptions.map(\.target))
-        let (newest, now) = (events.newest, ports.now())
+        let (newest, now, isShared) = (events.newest, ports.now(), ports.leases != nil)
         let stored = try await audited.write { records -> (position: UInt64, dropped: Int) in
             let waiting = records.countNotices(NoticeFilter(state: .waiting))
-            records.giveUpNotices(except: targets, "its destination is no longer in the configuration", at: now)
+            // Another agent on the state may have others.
+            if !isShared {
+                records.giveUpNotices(except: targets, "its destination is no longer in the configuration", at: now)
+            }
             let dropped = waiting - records.countNotices(NoticeFilter(state: .waiting))
             guard !targets.isEmpty else {
                 records.putNoticePosition(nil)
@@ -171,10 +174,12 @@ package final class NoticeService: EventFollower {
             }
             let wanted = page.events.filter(NoticeWriter.concerns)
             if !wanted.isEmpty {
-                let writer = writer
+                let (writer, agent) = (writer, ports.agent)
                 try await queue(through: page.last) { records in
                     wanted.flatMap { event in
-                        writer.notices(of: event, records).map { (NoticeWriter.key(of: $0, from: event), $0) }
+                        writer.notices(of: event, records).map {
+                            (NoticeWriter.key(of: $0, from: event, at: agent), $0)
+                        }
                     }
                 }
             }

@@ -19,8 +19,9 @@ struct NoticeWriter {
     }
 
     /// What tells a notice from all others. That of a freeze ends with who did it.
-    static func key(of notice: Notice, from event: AgentEvent) -> String {
-        "\(event.id ?? 0):\(notice.event.rawValue)" + (notice.event == .freeze ? ":\(event.actor ?? "")" : "")
+    static func key(of notice: Notice, from event: AgentEvent, at agent: String?) -> String {
+        (agent.map { "\($0)/" } ?? "") + "\(event.id ?? 0):\(notice.event.rawValue)"
+            + (notice.event == .freeze ? ":\(event.actor ?? "")" : "")
     }
 
     /// The plan awaits approval from now on.

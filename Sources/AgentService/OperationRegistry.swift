@@ -10,7 +10,7 @@ final class OperationRegistry: Sendable {
     let locks = TargetLocks()
     let hub = OperationHub()
     private let ports: Ports
-    private let limits: Limits
+    let limits: Limits
     private let state = Mutex(State())
 
     private struct State {
@@ -87,6 +87,20 @@ final class OperationRegistry: Sendable {
         for task in tasks { task.cancel() }
     }
 
+    /// Cancels the searches under the lease, and these operations, for the next holder.
+    func leave(under lease: Lease, _ operations: [RecordID]) {
+        let tasks = state.withLock { state in
+            operations.compactMap { state.leases[$0] == lease ? state.tasks[$0] : nil }
+                + state.searches.values.filter { $0.lease == lease }.map(\.task)
+        }
+        for task in tasks { task.cancel() }
+    }
+
+    /// Whether an operation of the environment is under way here.
+    func hasOperations(in environment: EnvironmentName) -> Bool {
+        state.withLock { $0.leases.values.contains { $0.environment == environment } }
+    }
+
     /// Whether nothing of the environment is under way here.
     func isIdle(in environment: EnvironmentName) -> Bool {
         state.withLock { state in
@@ -101,8 +115,12 @@ final class OperationRegistry: Sendable {
     /// Throws if the limit of operations is reached.
     func checkRoom() throws(ServiceError) {
         guard state.withLock({ $0.tasks.count }) < limits.operations else {
-            throw ServiceError(.overloaded, "\(limits.operations) operations are under way; wait for one to end")
+            throw Self.full(limits.operations)
         }
+    }
+
+    static func full(_ limit: Int) -> ServiceError {
+        ServiceError(.overloaded, "\(limit) operations are under way; wait for one to end")
     }
 
     /// Takes no more operations and waits for those under way. After `limit` the rest are cancelled and stay as they
@@ -137,6 +155,14 @@ final class OperationRegistry: Sendable {
     /// Runs `body` once a second until it succeeds; meanwhile no new change starts. Returns true then, or false if the
     /// task is cancelled after a failed try.
     func persistently(_ what: String, _ body: () async throws(ServiceError) -> Void) async -> Bool {
+        var isLost = false
+        return await persistently(what, &isLost, body)
+    }
+
+    /// The same, and says whether another agent has the operation by now; then it does not try again.
+    func persistently(
+        _ what: String, _ isLost: inout Bool, _ body: () async throws(ServiceError) -> Void
+    ) async -> Bool {
         var isStuck = false
         defer { if isStuck { state.withLock { $0.stuck -= 1 } } }
         while true {
@@ -144,6 +170,10 @@ final class OperationRegistry: Sendable {
                 try await body()
                 return true
             } catch {
+                if error.isLost {
+                    isLost = true
+                    return false
+                }
                 if !isStuck { state.withLock { $0.stuck += 1 } }
                 isStuck = true
                 ports.log.error("cannot write \(what); trying again", metadata: ["error": "\(error.detail)"])

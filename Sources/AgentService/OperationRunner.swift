@@ -38,7 +38,10 @@ final class OperationRunner: Sendable {
     /// Starts an operation that has entered; it runs to its end whether anyone waits or not. False if the agent is
     /// stopping.
     func start(_ operation: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) -> Bool {
-        registry.start(operation.id) { await self.run(operation, ticket, context) }
+        let isStarted = registry.start(operation.id) { await self.run(operation, ticket, context) }
+        // It may have been lost since the operation entered.
+        if let lease = registry.lease(of: operation.id), !leases.has(lease) { registry.cancel(under: lease) }
+        return isStarted
     }
 
     /// Begins what is queued in the environment of the lease and has not entered here: other agents stored it, or a

@@ -144,9 +144,10 @@ package final class OperationService: Sendable {
                     return hasLeft
                 }
             ) { records -> Operation? in
-                guard var operation = records.operation(operation.id), operation.move(to: .cancelled, at: now) else {
-                    return nil
-                }
+                // Another agent may have begun it.
+                guard var operation = records.operation(operation.id), operation.state == .queued,
+                    operation.move(to: .cancelled, at: now)
+                else { return nil }
                 operation.cancelRequestedBy = actor
                 operation.message = "cancelled while it waited; nothing was done"
                 records.end(operation)
@@ -176,15 +177,16 @@ package final class OperationService: Sendable {
             .cancel, context, environment: operation.environment, plan: operation.planID,
             operation: operation.id, result: AuditEvent.asked(toStop: upid))
         let actor = context.caller.actor
+        let lease = registry.lease(of: operation.id)
         let asked = try await audited.commit(ask) { records -> Operation? in
             guard var operation = records.operation(operation.id), operation.state == .running else { return nil }
             operation.cancelRequestedBy = actor
-            operation.isStopAsked = isElsewhere
+            operation.isStopAsked = isElsewhere || !(lease.map { records.holds($0) } ?? true)
             records.put(operation)
             return operation
         }
         guard let asked else { throw notCancellable(operation, "it has ended meanwhile") }
-        if !isElsewhere { try await send(stop: asked, of: upid, by: actor) }
+        if !asked.isStopAsked { try await send(stop: asked, of: upid, by: actor) }
         return asked
     }
 
@@ -205,6 +207,11 @@ package final class OperationService: Sendable {
     }
 
     private func send(stop asked: Operation, of upid: UPID, by actor: String) async throws(ServiceError) {
+        if let lease = registry.lease(of: asked.id), !outcomes.leases.proves(lease) {
+            throw ServiceError(
+                .storeUnavailable,
+                "the database did not confirm in time that this agent leads in \(asked.environment); ask again")
+        }
         registry.noteStop(of: asked.id, by: actor)
         let hypervisor = try access.managedEnvironment(asked.environment).hypervisor
         // Send the stop even if the caller has gone: it is recorded already.

@@ -10,7 +10,7 @@ final class OutcomeRecorder: Sendable {
     private let freezes: FreezeService
     private let workflow: PlanWorkflow
     private let registry: OperationRegistry
-    private let leases: LeaseKeeper
+    let leases: LeaseKeeper
     private let ports: Ports
 
     init(
@@ -29,11 +29,14 @@ final class OutcomeRecorder: Sendable {
         _ operation: Operation, under known: Lease? = nil, _ body: @escaping @Sendable (any StoreTransaction) -> Value
     ) async throws(ServiceError) -> Value {
         guard let lease = known ?? registry.lease(of: operation.id) else { throw Self.elsewhere(operation) }
-        let value = try await audited.write { records in records.holds(lease) ? body(records) : nil }
-        guard let value else {
-            lose(lease)
-            throw Self.elsewhere(operation)
+        let (isHeld, value) = try await audited.write { records -> (Bool, Value?) in
+            guard records.holds(lease) else { return (false, nil) }
+            // Another one may have ended it: an agent that led before, and has started anew.
+            guard records.operation(operation.id)?.state.isEnded != true else { return (true, nil) }
+            return (true, body(records))
         }
+        if !isHeld { lose(lease) }
+        guard let value else { throw Self.elsewhere(operation) }
         return value
     }
 
@@ -44,7 +47,10 @@ final class OutcomeRecorder: Sendable {
     }
 
     private static func elsewhere(_ operation: Operation) -> ServiceError {
-        ServiceError(.storeUnavailable, "another agent carries out operations in \(operation.environment) now")
+        var error = ServiceError(
+            .storeUnavailable, "another agent carries out operations in \(operation.environment) now")
+        error.isLost = true
+        return error
     }
 
     /// Whether the operation is under way here, and under a lease that holds as far as this process knows.
@@ -123,9 +129,10 @@ final class OutcomeRecorder: Sendable {
         }
         guard isRecorded else { return nil }
         ports.reached(.outcomeRecorded)
-        guard await store(endOf: final, at: now) else {
+        var isLost = false
+        guard await store(endOf: final, at: now, &isLost) else {
             // Another agent has settled it, or will.
-            if let record, !isHere(ended.id), await audited.void(event, record) { audited.close(ticket) }
+            if let record, isLost { await audited.close(ticket, void: event, record) }
             return nil
         }
         audited.close(ticket)
@@ -135,8 +142,8 @@ final class OutcomeRecorder: Sendable {
     }
 
     /// Stores an ended operation and the new state of its plan; keeps trying.
-    private func store(endOf final: Operation, at now: Date) async -> Bool {
-        let isStored = await registry.persistently("an outcome") { () async throws(ServiceError) in
+    private func store(endOf final: Operation, at now: Date, _ isLost: inout Bool) async -> Bool {
+        let isStored = await registry.persistently("an outcome", &isLost) { () async throws(ServiceError) in
             try await self.write(final) { records in
                 var final = final
                 final.cancelRequestedBy = final.cancelRequestedBy ?? records.operation(final.id)?.cancelRequestedBy
@@ -162,6 +169,8 @@ final class OutcomeRecorder: Sendable {
     ) async {
         guard let lease = known ?? registry.lease(of: queued.id), leases.has(lease) else { return }
         let now = ports.now()
+        // Another agent can begin it.
+        if ports.leases != nil, error.code == .shuttingDown { return }
         // Another agent may have cancelled it.
         if let stored = try? await audited.read({ $0.operation(queued.id) }), stored.state != .queued { return }
         let plan = (try? await audited.read { $0.plan(queued.planID) }) ?? nil
@@ -170,9 +179,10 @@ final class OutcomeRecorder: Sendable {
         noted.operationID = queued.id
         let next = Self.planState(after: error.code)
         var isRecorded = true
+        var refused: (event: AuditEvent, head: AuditHead)?
         // The end of an operation is recorded even when new requests are refused without a record.
         do throws(ServiceError) {
-            try await audited.record(refusal: noted, context, RefusedSubject(plan: plan), leaving: next)
+            refused = try await audited.record(refusal: noted, context, RefusedSubject(plan: plan), leaving: next)
         } catch {
             noted = error
             isRecorded = false
@@ -181,7 +191,8 @@ final class OutcomeRecorder: Sendable {
         let settings = (try? access.managedEnvironment(queued.environment))?.settings
         let directory = access.currentRules.directory
         var ended: Operation?
-        let isStored = await registry.persistently("a refusal") { () async throws(ServiceError) in
+        var isLost = false
+        let isStored = await registry.persistently("a refusal", &isLost) { () async throws(ServiceError) in
             ended = try await self.write(queued, under: lease) { records -> Operation? in
                 if var plan = records.plan(queued.planID), plan.operationID == queued.id {
                     plan.release()
@@ -207,7 +218,15 @@ final class OutcomeRecorder: Sendable {
                 return operation
             }
         }
-        if isStored { audited.close(ticket) }
+        if isStored {
+            audited.close(ticket)
+        } else if isLost {
+            if let refused {
+                await audited.close(ticket, void: refused.event, refused.head)
+            } else {
+                audited.close(ticket)
+            }
+        }
         if let ended { ports.observed(.ended(ended)) }
     }
 

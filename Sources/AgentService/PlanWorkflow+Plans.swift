@@ -145,7 +145,10 @@ extension PlanWorkflow {
     }
 
     /// Expires every plan that is due. Runs before lists, and regularly by itself.
+    ///
+    /// An agent whose clock or configuration is not that of the others expires nothing.
     package func expireDue() async throws(ServiceError) {
+        guard audited.isFit else { return }
         let now = ports.now()
         let due = try await audited.read { $0.plans(PlanFilter(dueAt: now)) }
         var ids = Set(due.map(\.id))
@@ -200,6 +203,11 @@ extension PlanWorkflow {
             return plan
         }
         if state.isEnded { deadlines.forget(plan.id) }
+        if moved == nil, state == .expired {
+            // Another agent was faster.
+            let found = try await load(plan.id)
+            if found.state.isEnded || found.operationID != nil { return found }
+        }
         guard let moved else {
             throw ServiceError(.internalError, "plan \(plan.id) changed in the meantime; look again")
         }

@@ -198,7 +198,8 @@ package final class PlanWorkflow: Sendable {
             decision: plan.auditDecision, result: plan.auditResult)
         let stored = plan.request.changes ? plan : plan.outline
         let answer = plan.request.changes ? kept?.render(plan) : nil
-        _ = try await audited.commit(event) { records -> Bool? in
+        let isKept = try await audited.commit(event) { records -> Bool? in
+            if let kept, kept.isTaken(in: records, at: plan.createdAt) { return nil }
             records.put(stored)
             if let kept, let answer {
                 records.put(kept.request(for: plan.id, in: plan.request.environment, at: plan.createdAt, answer))
@@ -208,6 +209,7 @@ package final class PlanWorkflow: Sendable {
             records.remove(own, keeping: limit)
             return true
         }
+        guard isKept != nil else { throw PendingIdempotentRequest.taken }
         if let kept, let answer { idempotency.count(answer, of: kept.key.principal) }
         ports.wrote(
             context.caller.principal,
@@ -219,6 +221,7 @@ package final class PlanWorkflow: Sendable {
 
     /// Removes what ended long ago or is over the limits of storage.
     package func prune() async throws(ServiceError) {
+        guard audited.isFit else { return }
         let now = ports.now()
         let oldest = now.addingTimeInterval(-Double(limits.retentionSeconds))
         let kept = limits.endedKept

@@ -38,6 +38,7 @@ struct Recovery: Sendable {
                 try await runner.lost.resumeSearches(in: managed.settings.name)
             }
         }
+        // Among several agents, once it is known whether this one's configuration is theirs.
         try await runner.approvals.withdrawSignatures()
         try await arm()
     }
@@ -49,6 +50,8 @@ struct Recovery: Sendable {
         for operation in try await audited.read({ $0.operations(running) }) {
             try await resume(operation, under: lease)
         }
+        // It may have been lost meanwhile.
+        if !runner.leases.has(lease) { runner.registry.cancel(under: lease) }
     }
 
     /// Sets the deadlines of live plans to the time that they have left.
@@ -96,6 +99,11 @@ struct Recovery: Sendable {
         guard let ticket = registry.enter(operation.id, for: plan, under: lease) else { return }
         let isStarted = registry.start(operation.id) {
             guard await registry.locks.wait(for: ticket) else { return }
+            // Its agent may have ended it since, when it started anew.
+            if let stored = try? await audited.read({ $0.operation(operation.id) }), stored.state.isEnded {
+                registry.locks.leave(ticket)
+                return
+            }
             await settle(operation, plan)
             registry.locks.leave(ticket)
             registry.hub.publish(operation.id)

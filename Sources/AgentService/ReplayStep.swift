@@ -149,7 +149,9 @@ struct ReplayStep {
     func doubt(in records: any StoreTransaction) {
         let others = records.operations(OperationFilter()).flatMap { $0.steps.compactMap(\.upid) }
         for operation in records.operations(OperationFilter(state: .running))
-        where operation.steps.last.map({ $0.isDone && operation.steps.count < operation.calls.count }) ?? true {
+        where !operation.isElsewhere(for: agent)
+            && operation.steps.last.map({ $0.isDone && operation.steps.count < operation.calls.count }) ?? true
+        {
             var operation = operation
             let before = operation.steps.last?.sentAt ?? operation.startedAt
             operation.steps.append(Step(sentAt: before ?? operation.createdAt))

@@ -67,6 +67,8 @@ package struct ServiceError: Error, Sendable {
     package var oldestID: UInt64?
     /// Seconds after which a retry makes sense, if known.
     package var retryAfter: Int?
+    /// Another agent carries the operation out, or has ended it: nothing more is to be stored about it here.
+    var isLost = false
 
     package init(_ code: ErrorCode, _ detail: String, planID: RecordID? = nil) {
         self.code = code

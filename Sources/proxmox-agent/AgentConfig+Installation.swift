@@ -10,6 +10,7 @@ extension AgentConfig {
         Installation(
             // Each of several agents has an audit log of its own.
             origin: auditOrigin ?? Installation.origin(on: agentName ?? Self.hostName, id: id),
+            approvalOrigin: agentName.map { _ in Installation.origin(on: "shared", id: id) },
             publicURL: publicURL?.webOrigin ?? listen.webOrigin(isEncrypted: tls != nil, host: Self.hostName))
     }
 

@@ -8,7 +8,7 @@ struct AgentsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "agents",
         abstract: "Show the agents that share one state, and let them give their environments back.",
-        subcommands: [List.self, Drain.self], defaultSubcommand: List.self)
+        subcommands: [List.self, Drain.self, Forget.self], defaultSubcommand: List.self)
 
     /// `proxmox-agent agents list`
     struct List: ClientCommand {
@@ -59,6 +59,26 @@ struct AgentsCommand: ParsableCommand {
             return Shown(
                 answer: answer,
                 lines: [end ? "\(name) takes environments again" : "\(name) gives its environments back"])
+        }
+    }
+
+    /// `proxmox-agent agents forget`
+    struct Forget: ClientCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Forget an agent that is gone for good.",
+            discussion: """
+                Its name disappears from the list, and a restored state does not wait for its audit log any more. Keep that \
+                log: it is the only proof of what the agent did.
+                """)
+
+        @Argument(help: ArgumentHelp("The agent's name.", valueName: "name"))
+        var name: String
+
+        @OptionGroup var client: ClientOptions
+
+        func ask(_ agent: AgentClient) async throws(ClientError) -> Shown {
+            let answer = try await agent.change(.delete, "/v1/agents/\(name.percentEncoded)")
+            return Shown(answer: answer, lines: ["\(name) is forgotten"])
         }
     }
 }

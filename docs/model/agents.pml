@@ -3,8 +3,8 @@
  *
  * Two agents share a database. Two operations of one environment are carried out at PVE by the agent that holds the
  * environment's lease. `make model` visits every state that this model can reach. README.md says what that proves, what
- * it does not, and how to read a counterexample. Each step names the Swift function that does it; those marked (new)
- * come with the leases. `#ifdef` NAMES_IN_CAPITALS break one rule each; `make model` shows that each is noticed.
+ * it does not, and how to read a counterexample. Each step names the Swift function that does it.
+ * `#ifdef` NAMES_IN_CAPITALS break one rule each; `make model` shows that each is noticed.
  *
  * time      A tick is no fixed time. All timers count down together. Any number of ticks may come between two steps. An
  *           agent that is slow, stopped by SIGSTOP, or cut off from the database takes no step meanwhile; so these
@@ -102,9 +102,9 @@ byte ticks;
 /* Both operations have ended: what follows is of no interest. */
 #define over (stored[0] != None && stored[1] != None && ended(0) && ended(1) && freeze != Freezing)
 
-/* It may begin and settle operations: LeaseKeeper.leads (new). */
+/* It may begin and settle operations: LeaseKeeper.leads. */
 #define leads(a) (has[a] && waits[a] == 0)
-/* A transaction first locks the row of the lease and compares holder and epoch: StoreTransaction.holds (new). */
+/* A transaction first locks the row of the lease and compares holder and epoch: StoreTransaction.holds. */
 #ifdef STORE_UNFENCED
 #define fenced(a) true
 #else
@@ -135,7 +135,7 @@ inline mayLeave(a, o) {
 
 /* ---- Parts of steps ---- */
 
-/* The lease is lost, or given back: LeaseKeeper.drop (new). */
+/* The lease is lost, or given back: LeaseKeeper.drop. */
 inline dropLease(a) { has[a] = false; current[a] = false; proof[a] = 0; waits[a] = 0; frozen[a] = false }
 
 /* By clocks that are faster than the holder's. Slower ones only let others wait longer, as they may at any place. */
@@ -148,8 +148,8 @@ inline tick(timer) { timer = (timer > 0 -> timer - 1 : 0) }
 proctype Keeper(byte a) {
 end:
     do
-    /* LeaseKeeper.acquire (new): the row is free, or its time is over by the database's clock. The holder before may
-     * still be able to prove its lease. LeaseKeeper.waitOut (new) waits for that, from the last renewal that this agent
+    /* LeaseStore.acquire: the row is free, or its time is over by the database's clock. The holder before may
+     * still be able to prove its lease. LeaseKeeper.waitedOut waits for that, from the last renewal that this agent
      * saw and by its own clock. Its own tasks from an earlier epoch must have ended. */
     :: atomic { (!gone[a] && !has[a] && (holder == NOBODY || valid == 0 || fault) && !over
 #ifndef KEEP_OLD_TASKS
@@ -166,7 +166,7 @@ end:
         :: fault -> printf("agent %d: does not learn that\n", a); faults--; waits[a] = 0
         fi }
 
-    /* LeaseKeeper.renew (new), every 2 s: the proof counts from before the question, and the answer tells of freezes.
+    /* LeaseStore.renew, every 2 s: the proof counts from before the question, and the answer tells of freezes.
      * An answer that is late is one that the agent does not use for a while. */
     :: atomic { has[a] && proof[a] < LEASE && !over ->
         if
@@ -183,7 +183,7 @@ end:
             dropLease(a)
         fi }
 
-    /* LeaseKeeper.release (new): a clean stop, or the lease belongs elsewhere. The gate is closed first. */
+    /* LeaseStore.release: a clean stop, or the lease belongs elsewhere. The gate is closed first. */
     :: atomic { (leads(a) && fault
 #ifndef RELEASE_BUSY
         && nothingLeaves(a)
@@ -193,11 +193,11 @@ end:
         if :: current[a] -> holder = NOBODY; valid = 0; honoured = false :: else fi;
         dropLease(a) }
 
-    /* FreezeService.reload (new): told by NOTIFY, or found by polling. Freezes.replace closes the gate. */
+    /* FreezeService.reload: told by NOTIFY, or found by polling. Freezes.replace closes the gate. */
     :: atomic { has[a] && freeze != NoFreeze && !frozen[a] -> printf("agent %d: closes its gate\n", a);
         frozen[a] = true }
 
-    /* FreezeService.honour (new): ChangesLeaving.wait and Hypervisor.finishWriting, then the row says so. */
+    /* FreezeService.honour: ChangesLeaving.wait and Hypervisor.finishWriting, then the row says so. */
     :: atomic { (has[a] && frozen[a] && current[a] && freeze == Freezing && !honoured
 #ifndef HONOUR_BEFORE_MARGIN
         && waits[a] == 0
@@ -271,7 +271,7 @@ end:
             task[AT(a, o)] = Refused
         fi }
 
-    /* CurlTransfer.pass asks FreezeService.passGate and LeaseKeeper.proves (new) once the connection is open. */
+    /* CurlTransfer.pass asks FreezeService.passGate and LeaseKeeper.proves once the connection is open. */
     :: atomic { task[AT(a, o)] == Stored ->
         if
         :: (!frozen[a]
@@ -336,7 +336,7 @@ end:
         fi }
 
 #ifndef FORGET
-    /* Recovery.takeOver (new), Recovery.settle: what an earlier holder left, without sending anything again. */
+    /* Recovery.takeOver, Recovery.settle: what an earlier holder left, without sending anything again. */
     :: atomic { task[AT(a, o)] == Idle && leads(a) && (stored[o] == Running || stored[o] == Sent) ->
         printf("agent %d: settles operation %d\n", a, o);
 #ifdef RESEND
@@ -355,7 +355,7 @@ proctype Request(byte o) {
 end:
     do
     /* ApplyService.judgeAndClaim: one transaction looks at the plan, binds it to the operation and stores that. The
-     * holder hears of it by NOTIFY or by polling: OperationRunner.takeQueued (new). */
+     * holder hears of it by NOTIFY or by polling: OperationRunner.takeQueued. */
 #ifndef APPROVAL_TWICE
     :: atomic { stored[o] == None && plan[PLAN(o)] == Approved && freeze == NoFreeze && (o == 0 || stored[0] != None) ->
 #else
@@ -388,7 +388,7 @@ end:
         clearing = VALID }
 #endif
 
-    /* FreezeService.waitUntilHonoured (new), then the answer. */
+    /* FreezeService.waitUntilHonoured, then the answer. */
     :: atomic { freeze == Freezing && cleared -> printf("the freeze is ANSWERED\n");
         freeze = Frozen; clearing = 0 }
     od

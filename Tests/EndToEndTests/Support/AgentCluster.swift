@@ -2,8 +2,8 @@ import AgentTestSupport
 import FoundationEssentials
 import Glibc
 import PVESimulator
-import SimulatorTestSupport
 import PostgreSQLTestSupport
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 

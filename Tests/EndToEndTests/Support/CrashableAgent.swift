@@ -127,8 +127,8 @@ final class CrashableAgent: AgentUnderTest {
     }
 
     func send(_ request: OutgoingRequest) async throws -> Reply {
-        let client = life.withLock { $0?.client }
-        return try await (try #require(client)).send(request)
+        guard let client = life.withLock({ $0?.client }) else { throw Missed(what: "the agent: it is not there") }
+        return try await client.send(request)
     }
 
     /// Waits until no operation is under way any more, and gives all plans by their ids.
