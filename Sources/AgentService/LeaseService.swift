@@ -175,6 +175,17 @@ package final class LeaseService: Sendable {
 
     // MARK: The loop
 
+    /// Looks at the other agents once, before any request is served: until then this one decides nothing.
+    package func prepare() async {
+        guard let store = ports.leases else { return }
+        do throws(StoreError) {
+            try await store.prepare(access.managedEnvironments.map(\.settings.name))
+            try await look(store, try await ports.store.read { $0.otherMarks })
+        } catch {
+            log(error)
+        }
+    }
+
     /// Works until the task is cancelled.
     package func run() async {
         guard let store = ports.leases else { return }

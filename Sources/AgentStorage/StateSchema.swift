@@ -9,7 +9,7 @@ package struct StateSchema: Sendable {
 
     package static let current = StateSchema(steps: [
         first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints, refusals, limitUses,
-        reviews, targets, agents,
+        reviews, agents, targets,
     ])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147

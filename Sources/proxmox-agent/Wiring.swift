@@ -99,6 +99,7 @@ final class Agent: Sendable {
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
         }
+        await service.leases.prepare()
         noticeWays = try NoticeWays()
         do throws(ServiceError) {
             try await service.notices.serve(config, through: noticeWays, of: service.installation)

@@ -190,10 +190,11 @@ struct PostgreSQLOpeningTests {
     func `on a full disk a write fails whole, reads go on, and it heals`() async throws {
         let disk = try SmallDisk(kilobytes: 24_576)
         #expect(run(["chown", "nobody:nogroup", disk.path]) == 0)
-        let server = try PostgreSQLServer.shared
+        // Of its own, with room for all that is not written: what such a disk took only half must not come up elsewhere.
+        let server = try PostgreSQLServer(["shared_buffers = 64MB"])
         let space = "small\(getpid())"
         try server.sql("CREATE TABLESPACE \(space) LOCATION '\(disk.path)'")
-        let state = try StateInPostgreSQL("TABLESPACE \(space)")
+        let state = try StateInPostgreSQL(on: server, "TABLESPACE \(space)")
         let store = try state.open()
         for number in 0..<5 { try await store.put(.sample(number)) }
         let ballast = "\(disk.path)/ballast"

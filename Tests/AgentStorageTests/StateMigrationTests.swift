@@ -61,6 +61,17 @@ struct StateMigrationTests {
         ALTER TABLE operations DROP COLUMN target;
         """
 
+    /// What takes the step before back.
+    static let withoutAgents = """
+        CREATE TABLE audit_mark (
+            one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL, settled INTEGER NOT NULL,
+            copy INTEGER NOT NULL DEFAULT 0, tree BLOB
+        ) STRICT;
+        INSERT INTO audit_mark SELECT 1, seq, hash, settled, copy, tree FROM audit_marks;
+        CREATE TABLE notice_position (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
+        DROP TABLE audit_marks; DROP TABLE notice_positions; DROP TABLE writers; DROP TABLE agents; DROP TABLE leases;
+        """
+
     @Test func `plans and operations of before are found by their targets`() async throws {
         let place = try StateDirectory()
         let store = try place.open()

@@ -114,6 +114,7 @@ extension Operation {
         full.upstream = PVERejection(status: 500, reason: "é", errors: ["b": "2", "a": "1"])
         full.cancelRequestedBy = "mallory"
         full.queuePosition = 7
+        (full.executor, full.isStopAsked) = ("anna", true)
         full.breakGlass = BreakGlass(reason: "no", at: .sample, windows: ["", "é"])
         return full
     }

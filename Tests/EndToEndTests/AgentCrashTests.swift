@@ -17,6 +17,9 @@ struct AgentCrashTests {
     /// How many faults: `PROXMOX_AGENT_HA_CRASHES`, few unless it says otherwise.
     static let faults = ProcessInfo.processInfo.environment["PROXMOX_AGENT_HA_CRASHES"].flatMap { Int($0) } ?? 3
 
+    /// Whether everything is to be tried, however long it takes.
+    static let isThorough = ProcessInfo.processInfo.environment["PROXMOX_AGENT_HA_CRASHES"] != nil
+
     enum Fault: CaseIterable { case kill, stop, cut }
 
     /// What clients were told, and what they asked for.
@@ -87,9 +90,6 @@ struct AgentCrashTests {
         case .stop: try agent.proceed()
         case .cut: cutter.hold(false)
         }
-        try await cluster.settle(by: witness) {
-            $0.keys.count == 3 && $0[victim]?.isEmpty == false || $0.values.count { !$0.isEmpty } == 2
-        }
         // It answers again.
         var reply = try? await agent.get("/v1/plans?limit=1")
         while reply?.status != 200 { reply = try? await agent.get("/v1/plans?limit=1") }
@@ -99,7 +99,8 @@ struct AgentCrashTests {
 
     /// Takes snapshots, planned at one agent and applied at another, whoever answers.
     private func load(_ cluster: AgentCluster, _ promises: Promises, _ client: Int) async {
-        for number in 0... where !promises.isOver {
+        for number in 0... {
+            guard !promises.isOver else { return }
             let snapshot = "c\(client)n\(number)"
             let environment = number % 2 == 0 ? "cloud" : "home"
             let guests = environment == "cloud" ? [100, 101, 102, 136] : [100, 101, 102]
