@@ -94,9 +94,8 @@ extension ApplyService {
             // Of a lone agent the registry knows it.
             let (isShared, limit) = (ports.leases != nil, registry.limits.operations)
             let isFull = { @Sendable (records: any StoreTransaction) -> Bool in
-                guard isShared else { return false }
-                let operations = records.tally().operations
-                return operations[.queued, default: 0] + operations[.running, default: 0] >= limit
+                isShared
+                    && records.operations(OperationFilter(isEnded: false, limit: limit)).count >= limit
             }
             let body = { @Sendable (records: any StoreTransaction) -> Operation? in
                 guard var plan = records.plan(plan.id), plan.state == .approved, plan.operationID == nil,
