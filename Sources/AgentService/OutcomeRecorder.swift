@@ -132,7 +132,7 @@ final class OutcomeRecorder: Sendable {
         var isLost = false
         guard await store(endOf: final, at: now, &isLost) else {
             // Another agent has settled it, or will.
-            if let record, isLost { await audited.close(ticket, void: event, record) }
+            if let record, isLost || !isHere(ended.id) { settle(ticket, event, record, of: ended.id) }
             return nil
         }
         audited.close(ticket)
@@ -220,14 +220,29 @@ final class OutcomeRecorder: Sendable {
         }
         if isStored {
             audited.close(ticket)
-        } else if isLost {
+        } else if isLost || !leases.has(lease) {
             if let refused {
-                await audited.close(ticket, void: refused.event, refused.head)
+                settle(ticket, refused.event, refused.head, of: queued.id)
             } else {
                 audited.close(ticket)
             }
         }
         if let ended { ports.observed(.ended(ended)) }
+    }
+
+    /// Closes the record of an end under a lease that is lost, as soon as the store says whether the end is there: the last
+    /// write may have been done without an answer. If it is not, another agent settles the operation.
+    private func settle(_ ticket: UInt64, _ event: AuditEvent, _ head: AuditHead, of id: RecordID) {
+        Task { [audited, ports] in
+            while true {
+                if let stored = try? await audited.read({ $0.operation(id) }) {
+                    let isStored = stored.state.isEnded && !stored.isElsewhere(for: ports.agent)
+                    if isStored { audited.close(ticket) } else { await audited.close(ticket, void: event, head) }
+                    return
+                }
+                try? await Task.sleep(for: .seconds(1))
+            }
+        }
     }
 
     /// The state of a plan whose operation was refused with that code: still approved, if the plan is not at fault.

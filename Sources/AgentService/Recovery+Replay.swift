@@ -23,7 +23,9 @@ extension Recovery {
                 AuditEvent(
                     kind: .log, actor: Context.agent.caller.actor, principal: Context.agent.caller.principal,
                     result: ["event": "state_older", "state_head": .string(mark.head.description)]))
-        } else if mark != nil {
+        }
+        var voided: Set<UInt64> = []
+        if !isOlder, mark != nil {
             let open = try await audited.read { records in
                 replay.entries.filter { Self.isOpen($0, replay, of: agent, in: records) }
             }
@@ -32,21 +34,29 @@ extension Recovery {
             }
             for entry in (open + stillFrozen).sorted(by: { $0.seq < $1.seq }) {
                 try await audited.record(AuditEvent(voiding: entry.event, entry.seq))
+                voided.insert(entry.seq)
             }
         }
         let (now, isShared) = (ports.now(), access.currentRules.directory.isShared)
-        try await audited.write { records in
+        let late = try await audited.write { [voided] records -> [Replay.Entry] in
             for freeze in replay.freezes where freeze.endsAt.map({ $0 > now }) ?? true {
                 if !records.freezes().contains(where: { $0.id == freeze.id }) { records.put(freeze) }
             }
             if isOlder || mark == nil { replay.restoreReviews(in: records) }
             defer { if isOlder || mark == nil { replay.restoreUses(in: records) } }
             // A new state beside an old log: the plans and operations of those records are gone and cannot be applied.
-            guard mark != nil else { return }
+            guard mark != nil else { return [] }
             let step = ReplayStep(replay, isOlder: isOlder, isShared: isShared, agent: agent, now)
             for entry in replay.entries { step.take(entry, in: records) }
             if isOlder { step.doubt(in: records) }
+            guard !isOlder else { return [] }
+            // Outcomes whose operations another agent has taken over since they were looked at.
+            return replay.entries.filter { entry in
+                entry.event.kind == .apply && !voided.contains(entry.seq)
+                    && entry.operationID.flatMap { records.operation($0) }?.isElsewhere(for: agent) == true
+            }
         }
+        for entry in late { try await audited.record(AuditEvent(voiding: entry.event, entry.seq)) }
     }
 
     private func gather(behind mark: AuditMark?) async throws(ServiceError) -> Replay {

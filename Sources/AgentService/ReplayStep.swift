@@ -113,7 +113,7 @@ struct ReplayStep {
         guard let id = entry.operationID, let result = entry.event.result,
             let state = result["status"]?.string.flatMap(OperationState.init),
             var operation = records.operation(id) ?? replay.operation(entry, of: plan, isShared: isShared),
-            !operation.state.isEnded, !operation.isElsewhere(for: agent)
+            !operation.state.isEnded, isOlder || !operation.isElsewhere(for: agent)
         else { return }
         operation.take(outcome: result, at: entry.time)
         let wasIntended = replay.isIntended(id) || operation.state == .running
