@@ -13,6 +13,8 @@ package struct AuditRecord: Sendable {
 
     package let seq: UInt64
     package let time: Timestamp
+    /// The agent whose log it is in, by its name; `nil` in the log of a lone one.
+    package let agent: String?
     package let event: AuditEvent
     /// The hash of the record before; 64 zeros in the first record.
     package let prev: String
@@ -20,20 +22,21 @@ package struct AuditRecord: Sendable {
     package let hash: String
 
     /// The record that follows `head`.
-    package init(_ event: AuditEvent, after head: AuditHead, at time: Timestamp) {
-        self.seq = head.seq + 1
-        self.time = time
-        self.event = event
-        self.prev = head.hash
-        self.hash = Self.digest(event, seq: head.seq + 1, time: time, prev: head.hash)
+    package init(_ event: AuditEvent, after head: AuditHead, at time: Timestamp, by agent: String? = nil) {
+        self.init(event, seq: head.seq + 1, time: time, agent: agent, prev: head.hash)
     }
 
-    private init(_ event: AuditEvent, seq: UInt64, time: Timestamp, prev: String, hash: String) {
+    /// With its right hash, unless `hash` is one.
+    private init(
+        _ event: AuditEvent, seq: UInt64, time: Timestamp, agent: String?, prev: String, hash: String? = nil
+    ) {
         self.seq = seq
         self.time = time
+        self.agent = agent
         self.event = event
         self.prev = prev
-        self.hash = hash
+        let fields = Self.fields(of: event, seq: seq, time: time, agent: agent, prev: prev)
+        self.hash = hash ?? Self.digest(fields)
     }
 
     /// The head of a chain whose newest record is this one.
@@ -48,24 +51,29 @@ extension AuditRecord {
     /// Fields and members keep their order. Numbers are written canonically, so the line and the content of its hash
     /// cannot differ.
     package var line: [UInt8] {
-        var object = Self.fields(of: event, seq: seq, time: time, prev: prev)
+        var object = fields
         object.append("hash", .string(hash))
         return JSON.object(object).bytes(.canonicalNumbers)
     }
 
     /// The correct hash of the record.
-    package var digest: String { Self.digest(event, seq: seq, time: time, prev: prev) }
+    package var digest: String { Self.digest(fields) }
 
-    private static func digest(_ event: AuditEvent, seq: UInt64, time: Timestamp, prev: String) -> String {
-        let canonical = JSON.object(fields(of: event, seq: seq, time: time, prev: prev)).canonicalBytes
-        return hexadecimal(SHA256.hash(data: canonical))
+    private static func digest(_ fields: JSONObject) -> String {
+        hexadecimal(SHA256.hash(data: JSON.object(fields).canonicalBytes))
     }
 
-    private static func fields(of event: AuditEvent, seq: UInt64, time: Timestamp, prev: String) -> JSONObject {
+    /// All but its hash.
+    private var fields: JSONObject { Self.fields(of: event, seq: seq, time: time, agent: agent, prev: prev) }
+
+    private static func fields(
+        of event: AuditEvent, seq: UInt64, time: Timestamp, agent: String?, prev: String
+    ) -> JSONObject {
         var object = JSONObject()
         object.append("v", .integer(version))
         object.append("seq", .integer(Int64(clamping: seq)))
         object.append("ts", .string(time.description))
+        if let agent { object.append("agent", .string(agent)) }
         object.append("kind", .string(event.kind.rawValue))
         object.append("actor", .string(event.actor))
         object.append("principal", .string(event.principal))
@@ -171,6 +179,8 @@ extension AuditRecord {
         mutating func record() throws(Flaw) -> AuditRecord {
             guard let seq = UInt64(exactly: try integer("seq")), seq > 0 else { throw .shape("needs a 'seq' over 0") }
             guard let time = Timestamp(try string("ts")) else { throw .shape("needs a UTC time in 'ts'") }
+            let agent = try optional("agent")
+            guard agent != "" else { throw .shape("needs a name in 'agent'") }
             let name = try string("kind")
             guard let kind = AuditKind(rawValue: name) else { throw .shape("has an unknown 'kind'") }
             let event = AuditEvent(
@@ -180,7 +190,7 @@ extension AuditRecord {
                 operationID: try optional("operation_id"), request: take("request"), decision: take("decision"),
                 result: take("result"))
             let record = AuditRecord(
-                event, seq: seq, time: time, prev: try hash("prev"), hash: try hash("hash"))
+                event, seq: seq, time: time, agent: agent, prev: try hash("prev"), hash: try hash("hash"))
             guard rest.isEmpty else { throw .shape("has the unknown field '\(rest.keys[0])'") }
             return record
         }

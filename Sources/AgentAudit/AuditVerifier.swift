@@ -17,6 +17,11 @@ package struct AuditVerifier: Sendable {
     private var signatures: UInt64 = 0
     private var notes: [String] = []
     private var clockSteps: (count: Int, first: String)?
+    /// The agent that the newest record names.
+    private var agent: String?
+    /// All names that the records have, in the order in which they appear.
+    private var agents: [String] = []
+    private var renamings: (count: Int, first: String)?
 
     private var file = ""
     private var line = 0
@@ -85,9 +90,13 @@ package struct AuditVerifier: Sendable {
         if let clockSteps {
             notes.append("the clock went back \(clockSteps.count) times, first at \(clockSteps.first)")
         }
+        if let renamings {
+            let count = renamings.count == 1 ? "once" : "\(renamings.count) times"
+            notes.append("the agent was renamed \(count), first \(renamings.first)")
+        }
         return AuditSummary(
             records: records, signatures: signatures, first: first?.record, from: first?.time, to: last, head: head,
-            notes: notes)
+            agents: agents, notes: notes)
     }
 
     private func finding(_ reason: String) -> AuditFinding { AuditFinding(file: file, line: line, reason: reason) }
@@ -125,9 +134,28 @@ package struct AuditVerifier: Sendable {
         } catch {
             throw finding(error.words)
         }
+        try noteAgent(of: record)
         last = record.time
         records += 1
     }
+
+    /// A log belongs to one agent, which may get its name later, and another one.
+    private mutating func noteAgent(of record: AuditRecord) throws(AuditFinding) {
+        guard record.agent != agent else { return }
+        if !agents.isEmpty {
+            let first = "from \(agent ?? "no name") to \(record.agent ?? "no name") at \(file):\(line)"
+            renamings = (1 + (renamings?.count ?? 0), renamings?.first ?? first)
+        }
+        agent = record.agent
+        guard let agent, !agents.contains(agent) else { return }
+        guard agents.count < Self.maximumNames else {
+            throw finding("is of agent \(agent), after \(agents.count) others: that is not the log of one agent")
+        }
+        agents.append(agent)
+    }
+
+    /// How many names the agent of one log may have had.
+    private static let maximumNames = 64
 
     /// Whether the log up to here has the tree that the checkpoint signs.
     private mutating func checkTree(with line: [UInt8], _ seq: UInt64) throws(AuditFinding) {
@@ -194,6 +222,8 @@ package struct AuditSummary: Sendable, Hashable, CustomStringConvertible {
     package let from: Timestamp?
     package let to: Timestamp?
     package let head: AuditHead
+    /// The names of the agent whose log it is, in the order in which it got them; none for a lone one.
+    package let agents: [String]
     /// What is not a flaw, but worth knowing.
     package let notes: [String]
 

@@ -52,10 +52,10 @@ final class AuditJournal {
     /// Opens the log, verifies it from the saved head on, and writes its first record. `saved` is the newest head that
     /// the agent stored elsewhere. An `accepted` log only has to end at that head.
     ///
-    /// `stored` is the tree at the saved head, and `signed` the newest checkpoint.
+    /// `agent` is the name that each record gets, `stored` the tree at the saved head, and `signed` the newest checkpoint.
     init(
-        path: String, saved: AuditHead?, stored: CompactRange?, signed: TreeHead?, accepted: AuditHead? = nil,
-        now: @escaping @Sendable () -> Date,
+        path: String, agent: String? = nil, saved: AuditHead?, stored: CompactRange?, signed: TreeHead?,
+        accepted: AuditHead? = nil, now: @escaping @Sendable () -> Date,
         timing: FileAuditSink.Timing, synced: @escaping (Duration) -> Void = { _ in }
     ) throws(AuditError) {
         self.path = path
@@ -79,7 +79,7 @@ final class AuditJournal {
         // A record that a crash left unsynced counts as synced from now on.
         try file.sync()
         try file.checkRoom(for: Self.room)
-        chain = AuditChain(from: head)
+        chain = AuditChain(from: head, agent: agent)
         tree = AuditTree.opened(path, end: tail.end, at: head, from: saved, stored, signed: signed)
         end = AuditEnd(head: head, tree: tree.range, flaw: tree.flaw)
         notes = [Self.event(try Self.note("opened", on: &file, tail, continuing: end))]

@@ -59,7 +59,7 @@ package final class FileAuditSink: AuditSink {
     /// Opens or creates the log at `path`, locks it, verifies the records behind `saved`, and starts the writer.
     ///
     /// A new file gets mode 0600, a new directory (one level) 0700. A torn last line is moved to `<path>.torn-<seq>`.
-    /// The first record says where the chain continues. Throws on a full disk; a disk that fills later is a ``fault``
+    /// The first record says where the chain continues. Each record names the `agent`, unless that is `nil`. Throws on a full disk; a disk that fills later is a ``fault``
     /// that clears by itself.
     ///
     /// `saved` is the newest head known from elsewhere. The log, with the rotated files beside it, must have that
@@ -68,7 +68,8 @@ package final class FileAuditSink: AuditSink {
     /// Throws with what to do about the file. `tree` is the tree of the records up to `saved`, and `signed` the newest
     /// checkpoint of the log: see ``end``. `synced` gets the time that each sync took, on the writer's thread.
     package init(
-        path: String, continuing saved: AuditHead? = nil, tree: CompactRange? = nil, signed: TreeHead? = nil,
+        path: String, of agent: String? = nil, continuing saved: AuditHead? = nil, tree: CompactRange? = nil,
+        signed: TreeHead? = nil,
         accepting accepted: AuditHead? = nil,
         timing: Timing = Timing(),
         now: @escaping @Sendable () -> Date = { Date() }, synced: @escaping @Sendable (Duration) -> Void = { _ in }
@@ -76,7 +77,8 @@ package final class FileAuditSink: AuditSink {
         // Makes `write` return an error at the file size limit, as for a full disk.
         signal(SIGXFSZ, SIG_IGN)
         let journal = try AuditJournal(
-            path: path, saved: saved, stored: tree, signed: signed, accepted: accepted, now: now, timing: timing,
+            path: path, agent: agent, saved: saved, stored: tree, signed: signed, accepted: accepted, now: now,
+            timing: timing,
             synced: synced)
         let queue = AuditQueue(end: journal.end)
         self.queue = queue

@@ -70,8 +70,8 @@ final class Agent: Sendable {
         witnesses = try WitnessConnections(config.witnesses)
         do throws(AuditError) {
             audit = try FileAuditSink(
-                path: config.auditLogPath, continuing: mark?.head, tree: mark?.tree, signed: signed?.head,
-                synced: { figures.auditSync.add($0) })
+                path: config.auditLogPath, of: config.agentName, continuing: mark?.head, tree: mark?.tree,
+                signed: signed?.head, synced: { figures.auditSync.add($0) })
         } catch {
             throw StartError("\(error)")
         }

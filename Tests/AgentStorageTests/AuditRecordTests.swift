@@ -31,6 +31,10 @@ struct AuditRecordTests {
             + #""environment":null,"#
             + #""prev":"4c1a1abc2043b87b256f240cc0b9926b8ab5aced359b75cd5aaca5c1f27cabfe","#
             + #""hash":"ebea5de2de5173cb8a02dfcd8c3c5d5e6803c7bf8a428c7a108e38de767ba5ff"}"#,
+        #"{"v":1,"seq":5,"ts":"2026-11-22T21:16:40.008Z","agent":"anna","kind":"read","actor":"operator","#
+            + #""principal":"operator","request_id":null,"environment":null,"#
+            + #""prev":"ebea5de2de5173cb8a02dfcd8c3c5d5e6803c7bf8a428c7a108e38de767ba5ff","#
+            + #""hash":"1c3f784a55fe4e3bd8dd0978f711a440b8f6de72c6fd70968e9f4bdfcd6fb9dc"}"#,
     ]
 
     @Test func `writes the lines that the contract shows`() {
@@ -53,7 +57,10 @@ struct AuditRecordTests {
             with: AuditEvent(
                 kind: .expire, actor: "proxmox-agent", principal: "proxmox-agent", requestID: "req_4",
                 trace: TraceContext(random: 0, 1)), at: Timestamp(moment))
-        #expect([first, second, third, fourth].map { String(decoding: $0.line, as: UTF8.self) } == Self.golden)
+        var named = AuditChain(from: fourth.head, agent: "anna")
+        let fifth = named.extend(
+            with: AuditEvent(kind: .read, actor: "operator", principal: "operator"), at: Timestamp(moment))
+        #expect([first, second, third, fourth, fifth].map { String(decoding: $0.line, as: UTF8.self) } == Self.golden)
     }
 
     @Test(arguments: golden)
@@ -102,6 +109,19 @@ struct AuditRecordTests {
     func `refuses a changed trace`(old: String, new: String, flaw: AuditRecord.Flaw) throws {
         let line = Self.golden[2]
         let changed = line.replacing(old, with: new, maxReplacements: 1)
+        try #require(changed != line)
+        #expect(throws: flaw) { try AuditRecord(line: Array(changed.utf8)) }
+    }
+
+    @Test(arguments: [
+        (#""agent":"anna","#, #""agent":"bert","#, AuditRecord.Flaw.hash), (#""agent":"anna","#, "", .hash),
+        (#""agent":"anna","#, #""agent":"","#, .shape("needs a name in 'agent'")),
+        (#""agent":"anna","#, #""agent":null,"#, .shape("needs a string in 'agent'")),
+    ])
+    func `refuses a changed agent`(old: String, new: String, flaw: AuditRecord.Flaw) throws {
+        let line = Self.golden[4]
+        #expect(try AuditRecord(line: Array(line.utf8)).agent == "anna")
+        let changed = line.replacing(old, with: new)
         try #require(changed != line)
         #expect(throws: flaw) { try AuditRecord(line: Array(changed.utf8)) }
     }

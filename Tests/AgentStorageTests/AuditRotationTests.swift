@@ -119,6 +119,23 @@ struct AuditRotationTests {
         #expect(try place.verify().notes == ["starts at record 4; what came before is not in these files"])
     }
 
+    @Test func `each record names the agent, those of the log itself too`() async throws {
+        let place = try LogDirectory()
+        let alone = try place.sink()
+        try await alone.append(.sample(1), .now)
+        try await alone.close()
+        let sink = try FileAuditSink(path: place.log, of: "anna", timing: LogDirectory.idle) { moment }
+        try await sink.append(.sample(2), .now)
+        try await sink.reopen()
+        try await sink.reopen(recording: .sample(3))
+        try await sink.close()
+        let records = try place.records()
+        #expect(records.map(\.agent) == [nil, nil] + [String?](repeating: "anna", count: 4))
+        #expect(records[2].event.result?["event"] == "opened" && records[4].event.result?["event"] == "reopened")
+        let summary = try place.verify()
+        #expect(summary.records == 6 && summary.agents == ["anna"] && summary.notes == [])
+    }
+
     @Test func `the rotated file may already have a successor`() async throws {
         let place = try LogDirectory()
         let sink = try place.sink()

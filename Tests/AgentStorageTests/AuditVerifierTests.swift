@@ -144,6 +144,36 @@ struct AuditVerifierTests {
         #expect(try Self.verify([lines]).notes == ["the clock went back 2 times, first at log.0:2"])
     }
 
+    /// Lines of a log whose agent had these names, one after the other.
+    private static func lines(of agents: [String?]) -> [[UInt8]] {
+        var head = AuditHead.empty
+        return agents.enumerated().map { number, agent in
+            let record = AuditRecord(.sample(number), after: head, at: Timestamp(moment), by: agent)
+            head = record.head
+            return record.line
+        }
+    }
+
+    @Test func `a log is of one agent, also if that got its name later`() throws {
+        #expect(try Self.verify([Self.lines(of: [nil, nil])]).agents == [])
+        let summary = try Self.verify([Self.lines(of: [nil, nil, "anna", "anna"])])
+        #expect(summary.agents == ["anna"] && summary.notes == [])
+    }
+
+    @Test func `notes that an agent was renamed`() throws {
+        let once = try Self.verify([Self.lines(of: ["anna", "anna", "carla"])])
+        #expect(once.agents == ["anna", "carla"])
+        #expect(once.notes == ["the agent was renamed once, first from anna to carla at log.0:3"])
+        let often = try Self.verify([Self.lines(of: ["anna", nil, "anna"])])
+        #expect(often.agents == ["anna"])
+        #expect(often.notes == ["the agent was renamed 2 times, first from anna to no name at log.0:2"])
+    }
+
+    @Test func `a log of a hundred agents is none`() throws {
+        let lines = Self.lines(of: (0..<100).map { "a\($0)" })
+        #expect(Self.finding(lines) == "log.0:65: is of agent a64, after 64 others: that is not the log of one agent")
+    }
+
     @Test func `any events make a chain that verifies, and any changed byte one that does not`() throws {
         var random = RandomJSON(seed: 7)
         for _ in 0..<60 {
