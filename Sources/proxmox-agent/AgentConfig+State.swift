@@ -78,16 +78,20 @@ extension AgentConfig {
 }
 
 /// Where the state of a configuration is. Reads nothing else of it: other secrets may not be readable here.
-func configuredState(in config: String) throws(ExitCode) -> StateLocation {
+func configuredState(in config: String) throws(ExitCode) -> StateLocation { try configuredAgent(in: config).state }
+
+/// The same, with the name of the agent on a state that several share; `nil` for a lone one.
+func configuredAgent(in config: String) throws(ExitCode) -> (name: String?, state: StateLocation) {
     do throws(FileError) {
         let bytes = try readFile(config, limit: 4 << 20)
         guard let object = (try? JSON.parse(bytes))?.object else {
             throw FileError(detail: "is no JSON object; see proxmox-agent check --config \(config)")
         }
         var reader = ObjectReader(object)
-        let state = ConfigReading(variables: environmentVariables()).state(&reader)
+        let reading = ConfigReading(variables: environmentVariables())
+        let (state, name) = (reading.state(&reader), reading.agentName(&reader))
         if let issue = reader.issues.first { throw FileError(detail: "\(issue.path.dotted): \(issue.detail)") }
-        return state
+        return (name, state)
     } catch {
         throw fail("\(config): \(error.detail)")
     }

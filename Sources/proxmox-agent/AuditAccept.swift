@@ -21,7 +21,8 @@ extension AuditCommand {
 
         @Option(
             help: ArgumentHelp(
-                "The configuration file; only audit_log_path, audit_origin and the state are used.", valueName: "file"),
+                "The configuration file; only audit_log_path, audit_origin, agent_name and the state are used.",
+                valueName: "file"),
             completion: .file())
         var config: String
 
@@ -35,13 +36,13 @@ extension AuditCommand {
             let accepted = head == "none" ? AuditHead.empty : try AuditHead(option: head)
             let usual = AgentConfig()
             let log = try configuredPath("audit_log_path", in: config) ?? usual.auditLogPath
-            let state = try configuredState(in: config)
+            let agent = try configuredAgent(in: config)
             let given = try configuredPath("audit_origin", in: config)
             do throws(StoreError) {
-                let store = try state.open()
+                let store = try agent.state.used(by: agent.name ?? "").open()
                 let line: String
-                let origin = AgentConfig.origin(given, id: store.installation)
-                do throws(AuditError) { line = try await accept(accepted, log, store, origin) } catch {
+                let origin = AgentConfig.origin(given, of: agent.name, id: store.installation)
+                do throws(AuditError) { line = try await accept(accepted, log, agent.name, store, origin) } catch {
                     await store.close()
                     throw StoreError(error.description)
                 }
@@ -54,7 +55,7 @@ extension AuditCommand {
 
         /// Records that the log is accepted, and then makes the state continue from there.
         private func accept(
-            _ accepted: AuditHead, _ log: String, _ store: any StateStore, _ origin: String
+            _ accepted: AuditHead, _ log: String, _ agent: String?, _ store: any StateStore, _ origin: String
         ) async throws(AuditError) -> String {
             if accepted != .empty {
                 do throws(AuditFinding) { _ = try AuditVerifier.verify(files: [log], ignoringTorn: true) } catch {
@@ -66,7 +67,8 @@ extension AuditCommand {
                 try await store.read { ($0.mark, $0.checkpoint(of: origin)) }
             }
             let sink = try FileAuditSink(
-                path: log, continuing: saved?.head, tree: saved?.tree, signed: signed?.head, accepting: accepted)
+                path: log, of: agent, continuing: saved?.head, tree: saved?.tree, signed: signed?.head,
+                accepting: accepted)
             let event = AuditEvent(
                 kind: .log, actor: "proxmox-agent", principal: "proxmox-agent",
                 result: [

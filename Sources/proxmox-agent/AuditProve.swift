@@ -17,7 +17,7 @@ extension AuditCommand {
 
         @Option(
             help: ArgumentHelp(
-                "The configuration file; only audit_origin and the state are used.", valueName: "file"),
+                "The configuration file; only audit_origin, agent_name and the state are used.", valueName: "file"),
             completion: .file())
         var config: String
 
@@ -43,7 +43,8 @@ extension AuditCommand {
 
         @Option(
             help: ArgumentHelp(
-                "The configuration file; only audit_log_path, audit_origin and the state are used.", valueName: "file"),
+                "The configuration file; only audit_log_path, audit_origin, agent_name and the state are used.",
+                valueName: "file"),
             completion: .file())
         var config: String?
 
@@ -89,10 +90,11 @@ private struct SigningState {
     let newest: SignedCheckpoint?
 
     init(_ config: String) throws(ExitCode) {
-        let location = try configuredState(in: config)
+        let (agent, location) = try configuredAgent(in: config)
         let state: InspectedSigning
         do throws(StoreError) { state = try location.signing() } catch { throw fail(quoted(error.detail)) }
-        let origin = AgentConfig.origin(try configuredPath("audit_origin", in: config), id: state.installation)
+        let origin = AgentConfig.origin(
+            try configuredPath("audit_origin", in: config), of: agent, id: state.installation)
         guard let key = AgentConfig.checkpointKey(state.key, origin) else {
             throw fail("\(config): audit_origin cannot be the name of a key")
         }
@@ -103,8 +105,9 @@ private struct SigningState {
 
 extension AgentConfig {
     /// The name of the log, if nothing but that of the configuration is read.
-    static func origin(_ given: String?, id: String) -> String {
+    static func origin(_ given: String?, of agent: String?, id: String) -> String {
         var settings = AgentConfig()
+        settings.agentName = agent
         settings.auditOrigin = given
         return settings.installation(id: id).origin
     }
