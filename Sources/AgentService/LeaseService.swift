@@ -108,6 +108,7 @@ package final class LeaseService: Sendable {
     private let operations: OperationService
     private let freezes: FreezeService
     private let recovery: Recovery
+    private let heads: HeadRecorder
     private let process = UUID().uuidString
     private let startedAt: Date
     private let bell = Bell()
@@ -119,6 +120,7 @@ package final class LeaseService: Sendable {
         (audited, access, keeper) = (runner.audited, runner.access, runner.leases)
         (self.runner, registry, freezes) = (runner, runner.registry, runner.freezes)
         (self.operations, self.recovery) = (operations, recovery)
+        heads = HeadRecorder(runner.audited)
         startedAt = runner.ports.now()
         guard runner.ports.leases != nil else { return }
         // One agent at a time: the one that leads in the first environment.
@@ -173,6 +175,9 @@ package final class LeaseService: Sendable {
         try await change(agent, "forget", context) { store throws(StoreError) in try await store.forget(agent) }
     }
 
+    /// Records where the other agents' logs end, if that has changed. ``run()`` does it once a minute.
+    package func recordHeads() async { await heads.record() }
+
     // MARK: The loop
 
     /// Looks at the other agents once, before any request is served: until then this one decides nothing.
@@ -194,6 +199,8 @@ package final class LeaseService: Sendable {
             // Renewals wait for nothing else.
             group.addTask { await self.renew(store) }
             group.addTask { await self.probe() }
+            // Apart from the turns: the audit log's disk may be slow.
+            group.addTask { await self.heads.run() }
             while !Task.isCancelled, !state.withLock({ $0.isStopping }) {
                 let (taken, open) = await turn(store)
                 for acquired in taken { group.addTask { await self.begin(acquired.new, at: acquired.until) } }

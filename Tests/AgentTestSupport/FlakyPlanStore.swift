@@ -14,6 +14,9 @@ package final class FlakyPlanStore: PlanStore {
 
     package init() {}
 
+    /// Makes these the marks of the other agents on the state.
+    package func know(_ marks: [String: AuditMark]) { inner.know(marks) }
+
     /// Told of each read; its yes makes the read fail.
     package func failReads(where fails: @escaping @Sendable () -> Bool) { state.withLock { $0.failsReads = fails } }
 

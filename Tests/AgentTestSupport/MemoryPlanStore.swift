@@ -10,6 +10,9 @@ package final class MemoryPlanStore: PlanStore {
 
     package init() {}
 
+    /// Makes these the marks of the other agents on the state.
+    package func know(_ marks: [String: AuditMark]) { records.withLock { $0.otherMarks = marks } }
+
     package func read<Value: Sendable>(
         _ body: @escaping @Sendable (any StoreReader) -> Value
     ) async throws(StoreError) -> Value {
@@ -30,7 +33,7 @@ package final class MemoryPlanStore: PlanStore {
         private var frozen: [Freeze] = []
         private var counts: [String: UInt32] = [:]
         private(set) var mark: AuditMark?
-        let otherMarks: [String: AuditMark] = [:]
+        var otherMarks: [String: AuditMark] = [:]
         let freezeCounts: [EnvironmentName: Int64] = [:]
         func holds(_ lease: Lease) -> Bool { true }
         private var checkpoints: [String: SignedCheckpoint] = [:]
