@@ -43,14 +43,19 @@ package struct AuditVerifier: Sendable {
         line = 0
     }
 
-    /// Checks the lines that end within `bytes` and keeps the start of an incomplete one.
-    package mutating func feed(_ bytes: ArraySlice<UInt8>) throws(AuditFinding) {
+    /// Checks the lines that end within `bytes` and keeps the start of an incomplete one. `body` gets each record that
+    /// is right, and its place.
+    package mutating func feed(
+        _ bytes: ArraySlice<UInt8>,
+        _ body: (AuditRecord, AuditPlace) throws(AuditFinding) -> Void = { _, _ in }
+    ) throws(AuditFinding) {
         var rest = bytes
         while let newline = rest.firstIndex(of: UInt8(ascii: "\n")) {
             partial += rest[..<newline]
             rest = rest[(newline + 1)...]
             line += 1
-            try check(partial)
+            let record = try check(partial)
+            try body(record, AuditPlace(file: file, line: line))
             partial.removeAll(keepingCapacity: true)
         }
         partial += rest
@@ -62,6 +67,9 @@ package struct AuditVerifier: Sendable {
 
     /// The newest record that was checked; `nil` before the first.
     package var head: AuditHead? { chain?.head }
+
+    /// The agent that it names; `nil` before the first record, and in the log of a lone agent.
+    package var newestAgent: String? { agent }
 
     /// Where the chain begins: the record before the first.
     package private(set) var origin: AuditHead?
@@ -109,7 +117,7 @@ package struct AuditVerifier: Sendable {
         if !file.isEmpty, line == 0 { notes.append("\(file) is empty") }
     }
 
-    private mutating func check(_ bytes: [UInt8]) throws(AuditFinding) {
+    private mutating func check(_ bytes: [UInt8]) throws(AuditFinding) -> AuditRecord {
         let record: AuditRecord
         do throws(AuditRecord.Flaw) {
             record = try AuditRecord(line: bytes)
@@ -137,6 +145,7 @@ package struct AuditVerifier: Sendable {
         try noteAgent(of: record)
         last = record.time
         records += 1
+        return record
     }
 
     /// A log belongs to one agent, which may get its name later, and another one.
@@ -193,6 +202,20 @@ package struct AuditVerifier: Sendable {
         origin = before
         first = (record.seq, record.time)
     }
+}
+
+/// A line in a file.
+package struct AuditPlace: Sendable, Hashable, CustomStringConvertible {
+    package let file: String
+    /// Counted from 1.
+    package let line: Int
+
+    package init(file: String, line: Int) {
+        self.file = file
+        self.line = line
+    }
+
+    package var description: String { "\(file):\(line)" }
 }
 
 /// The first flaw of a log, and where it is.

@@ -21,10 +21,20 @@ struct AuditCommand: ParsableCommand {
                 and records that were replaced by others only against a checkpoint: --checkpoint takes a file with one, \
                 as GET /v1/audit/checkpoint answers, and --key the line that proxmox-agent audit key printed when the \
                 log could still be trusted. With --witness, the witnesses of these keys must have signed it too.
+
+                Of several agents on one state each has a log of its own, and each tells in its log where those of the \
+                others ended. --with takes the files of the others' logs, rotated ones first, and verifies them too: a \
+                tail that was cut off one log, and records that were replaced in it, show against what the others tell.
                 """)
 
         @Argument(help: "The log's files, oldest first.", completion: .file())
         var files = ["./data/audit.log"]
+
+        @Option(
+            name: .customLong("with"),
+            help: ArgumentHelp("A file of another agent's log; repeatable, oldest first.", valueName: "file"),
+            completion: .file())
+        var others: [String] = []
 
         @Option(help: ArgumentHelp("A head that the log must contain, as seq:hash.", valueName: "seq:hash"))
         var head: String?
@@ -56,9 +66,13 @@ struct AuditCommand: ParsableCommand {
             let saved = try head.map(AuditHead.init(option:))
             let signed = try signedTree()
             do throws(AuditFinding) {
-                let summary = try AuditVerifier.verify(files: files, saved: saved, signed: signed)
-                for note in summary.notes { print(note) }
-                print(summary)
+                let (logs, told) = try AuditVerifier.verify(files: files, with: others, saved: saved, signed: signed)
+                for log in logs {
+                    let lead = others.isEmpty ? "" : "\(log.summary.agents.last ?? log.files.last ?? ""): "
+                    for note in log.summary.notes { print(lead + note) }
+                    print(lead + log.summary.description)
+                }
+                for line in told.lines { print(line) }
             } catch {
                 throw fail("\(error)")
             }

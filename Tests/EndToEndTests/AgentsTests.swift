@@ -237,6 +237,66 @@ struct AgentsTests {
         try await cluster.stop()
     }
 
+    @Test func `a tail that is cut off one log shows against the other's`() async throws {
+        let cluster = try AgentCluster()
+        try await cluster.start()
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        _ = try await cluster.leader(by: "bert")
+        _ = try await bert.planID(.start)
+        // Soon after its start it tells where the other log ends.
+        try await anna.halt()
+        try await anna.start()
+        let deadline = ContinuousClock.now + .seconds(30)
+        while try anna.lines().allSatisfy({ $0["result"]?["heads"]?["bert"] == nil }), .now < deadline {
+            await Task.yield()
+        }
+        let page = try await anna.get("/v1/audit?kind=log")
+        #expect(page["records"]?.array?.allSatisfy { $0["agent"] == "anna" } == true, "\(page)")
+        try await cluster.stop()
+        for agent in [anna, bert] {
+            let names = Set(try agent.lines().map { $0["agent"]?.string })
+            #expect(names == [agent === anna ? "anna" : "bert"])
+        }
+
+        let told = try await Program.run("audit", "verify", anna.auditLog)
+        #expect(told.status == 0 && told.out.contains(" of bert not checked: give its log by --with"), "\(told)")
+        let whole = try await Program.run("audit", "verify", anna.auditLog, "--with", bert.auditLog)
+        #expect(whole.status == 0 && whole.out.contains(" that these logs tell of each other checked"), "\(whole)")
+        #expect(whole.out.hasPrefix("anna: ") && whole.out.contains("\nbert: "), "\(whole)")
+        let first = String(decoding: try readFile(bert.auditLog, limit: 1 << 20).prefix { $0 != 0x0A }, as: UTF8.self)
+        try write(first + "\n", to: bert.auditLog)
+        #expect(try await Program.run("audit", "verify", bert.auditLog).status == 0, "its own chain is whole")
+        let cut = try await Program.run("audit", "verify", anna.auditLog, "--with", bert.auditLog)
+        #expect(cut.status == 1 && cut.out.isEmpty, "\(cut)")
+        #expect(cut.err.contains("tells that agent bert had record ") && cut.err.contains("at record 1: cut"), "\(cut)")
+    }
+
+    @Test func `commands about a log know which agent of several it belongs to`() async throws {
+        let cluster = try AgentCluster { _, setup in setup.settings["audit_checkpoint_seconds"] = 1 }
+        try await cluster.start()
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        _ = try await cluster.leader(by: "anna")
+        _ = try await anna.planID(.start)
+        var checkpoint = try await anna.get("/v1/audit/checkpoint")
+        while checkpoint.status == 404 { checkpoint = try await anna.get("/v1/audit/checkpoint") }
+        let origin = try #require(checkpoint.text.split(separator: "\n").first)
+        let key = try await Program.run("audit", "key", "--config", anna.config, variables: Setup().variables())
+        #expect(key.out.hasPrefix("\(origin)+") && origin.contains("anna"), "\(key) \(origin)")
+
+        try await anna.halt()
+        let lines = String(decoding: try readFile(anna.auditLog, limit: 1 << 20), as: UTF8.self).split(separator: "\n")
+        try write(lines.prefix(1).joined() + "\n", to: anna.auditLog)
+        let hash = try #require(try anna.lines().last?["hash"]?.string)
+        let accepted = try await Program.run(
+            "audit", "accept", "--config", anna.config, "--head", "1:\(hash)", variables: Setup().variables())
+        #expect(accepted.status == 0, "\(accepted)")
+        try await anna.start()
+        let record = try #require(try anna.lines().first { $0["result"]?["event"] == "accepted" })
+        #expect(record["agent"] == "anna" && record["result"]?["state_head"]?.string != "none", "\(record)")
+        _ = try await bert.planID(.start)
+        try await cluster.stop()
+    }
+
     @Test func `two agents of one name are refused`() async throws {
         let cluster = try AgentCluster { _, setup in setup.settings["agent_name"] = "same" }
         try await cluster.agent("anna").start()
