@@ -19,7 +19,8 @@ enum CrashPoint {
             let passed = Counter()
             return { milestone in
                 guard name == "*" || name == milestone.rawValue, passed.next() == count else { return }
-                kill(getpid(), isPause ? SIGSTOP : SIGKILL)
+                // To this thread: one to the process may be taken by another thread, and this one would go on for a moment.
+                if isPause { raise(SIGSTOP) } else { kill(getpid(), SIGKILL) }
             }
         }
 
