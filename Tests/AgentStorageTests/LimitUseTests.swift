@@ -50,7 +50,8 @@ struct LimitUseTests {
         let before = try #require(steps.firstIndex { $0.contains("CREATE TABLE limit_uses") })
         try await place.written(2)
         try Database(path: place.database).execute(
-            StateMigrationTests.withoutTargets + StateMigrationTests.withoutAgents + "DROP TABLE limit_uses; DROP TABLE reviews; "
+            StateMigrationTests.withoutTargets + StateMigrationTests.withoutAgents
+                + "DROP TABLE limit_uses; DROP TABLE reviews; "
                 + "PRAGMA user_version = \(before)")
         #expect(try StatePlace(place.database).check().flaws == [])
         let store = try await filled(place)

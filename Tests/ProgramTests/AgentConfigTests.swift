@@ -190,7 +190,9 @@ struct AgentConfigTests {
         if key.hasPrefix("principals") {
             document["principals"] = [["id": "abc", "token_sha256": .string(ConfigCallersTests.digest), "roles": []]]
         }
-        if ["state_password_file", "state_key_path", "agent_name"].contains(key) { document["state_url"] = "postgresql:///agent" }
+        if ["state_password_file", "state_key_path", "agent_name"].contains(key) {
+            document["state_url"] = "postgresql:///agent"
+        }
         if key.hasPrefix("policy.") {
             document["policy"] = ["rules": [["id": "abc", "effect": "require_approval"]]]
         }
@@ -419,7 +421,8 @@ struct AgentConfigTests {
         Wrong(
             environment(good + #""token_secret_env":"S","token_secret":"s3cr3t-of-home""#),
             "environments[0].token_secret: unknown key; known here: agent_exec_allow, base_url, download_allow, "
-                + "labels, name, prefer_agent, read_only, timeout_ms, tls, token_id, token_secret_env, token_secret_file"),
+                + "labels, name, prefer_agent, read_only, timeout_ms, tls, token_id, token_secret_env, token_secret_file"
+        ),
         Wrong(
             environment(
                 #""name":"home","base_url":"https://a:s3cr3t@pve.lan","token_id":"a@pve!tt","token_secret_env":"S""#),
