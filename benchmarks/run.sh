@@ -219,3 +219,9 @@ mapfile -t delays < <(printf '%s\n' "${heard[@]:1}" | cut -d' ' -f1)
     echo "First answer after start: $(median "${times[@]}") ms (median of $starts; best $(printf '%s\n' "${times[@]}" | sort -g | head -1))."
     echo "Resident when idle, before any request but /readyz: $idle MB; at the end: $(memory "$shared" VmRSS) MB."
 } | tee -a "$out/table.md"
+
+if compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+    AGENT=$agent ROUNDS=$rounds benchmarks/store.py | tee -a "$out/table.md"
+else
+    echo "NOT MEASURED: the state in PostgreSQL: install postgresql" >&2
+fi
