@@ -119,7 +119,9 @@ package struct UPID: Sendable, Hashable, CustomStringConvertible {
 
     /// PVE allows all characters except spaces, colons and slashes in a user name.
     private static func mayStand(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.value > 0x20 && scalar != "/" && scalar.value != 0x7F && !scalar.properties.isWhitespace
+        // The properties of a character take much longer to look up, and lists of tasks are long.
+        if scalar.isASCII { return scalar.value > 0x20 && scalar != "/" && scalar.value != 0x7F }
+        return !scalar.properties.isWhitespace
             && ![.control, .format, .surrogate].contains(scalar.properties.generalCategory)
     }
 
