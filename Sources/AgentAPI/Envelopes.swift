@@ -155,8 +155,9 @@ enum Envelopes {
                 .object([
                     "name": Schema(TextForm.environment), "version": .text, "started_at": .time,
                     "seen_seconds": Schema.integer().described("how long ago it was last heard of"),
-                    "state": Schema.words(["working", "draining", "differs", "gone"]).described(
-                        "`differs`: its configuration is not that of the agent which has run the longest"),
+                    "state": Schema.words(["working", "draining", "differs", "unable", "gone"]).described(
+                        "`differs`: its configuration is not that of the agent which has run the longest; "
+                            + "`unable`: it cannot write, or its clock is wrong"),
                     "this": Schema.boolean.described("whether it is the one that answers"),
                     "environments": Schema.list(Schema(TextForm.environment)).described(
                         "where it carries out operations, of those that the caller sees"),

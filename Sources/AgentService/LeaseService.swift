@@ -35,12 +35,13 @@ package final class LeaseService: Sendable {
         ) {
             (self.agents, self.leases, at) = (agents, leases, instant)
             isDraining = agents.contains { $0.name == own.name && $0.isDraining }
-            let eldest = agents.filter { $0.age < LeaseService.silence }.min {
+            let eldest = agents.filter { $0.age < LeaseService.silence && !$0.configuration.isEmpty }.min {
                 ($0.startedAt, $0.name) < ($1.startedAt, $1.name)
             }
             agreed = eldest?.configuration
             if abs(clockAhead) > LeaseService.clockTolerance {
                 let seconds = Int(min(1e9, abs(clockAhead)))
+                isUnable = true
                 unfitness =
                     "the clock of agent \(own.name) is \(seconds) s \(clockAhead > 0 ? "ahead of" : "behind") the "
                     + "database's; set it right"
@@ -57,12 +58,16 @@ package final class LeaseService: Sendable {
             (self.agents, self.leases) = (agents, leases)
         }
 
+        /// Whether this agent could carry out nothing, whatever the others are.
+        fileprivate var isUnable = false
+
         /// Why this agent carries out nothing, for people; `nil` if it may.
         fileprivate var idleness: String? { unfitness ?? fault ?? (isDraining ? "this agent is drained" : nil) }
 
         /// What the agent does, in a word.
         package func standing(of agent: AgentRow) -> String {
             if agent.age >= LeaseService.silence { return "gone" }
+            if agent.configuration.isEmpty { return "unable" }
             if agent.configuration != agreed { return "differs" }
             return agent.isDraining ? "draining" : "working"
         }
@@ -305,7 +310,8 @@ package final class LeaseService: Sendable {
         let own = AgentRow(
             name: ports.agent ?? "", process: process, version: ports.version, startedAt: startedAt,
             configuration: access.agreement)
-        let time = try await store.report(own)
+        let isUnable = state.withLock { $0.overview.isUnable }
+        let time = try await store.report(isUnable ? own.unable : own)
         let ahead = ports.now().timeIntervalSince(time)
         let rows = try await store.leases()
         // After the look: who renewed a lease had asked for that before.
@@ -325,6 +331,7 @@ package final class LeaseService: Sendable {
                     "the state is a copy that agent \($0) has not brought up to its audit log: start that one, or forget it "
                         + "(proxmox-agent agents forget)"
                 } ?? state.fault
+            overview.isUnable = overview.isUnable || overview.fault != nil
             let unfitness = overview.unfitness.map { ServiceError(.agentsDisagree, $0) }
             let wasFit = audited.unfitness.withLock { known in
                 defer { known = unfitness }

@@ -73,7 +73,8 @@ package struct AgentRow: Sendable, Hashable {
     package let process: String
     package let version: String
     package let startedAt: Date
-    /// The hash of what all agents must agree on.
+    /// The hash of what all agents must agree on; empty while the agent can carry out nothing: then the others share
+    /// the environments without it.
     package let configuration: String
     /// How long ago it said so, by the database's clock, in seconds. Not stored.
     package var age: Double
@@ -91,6 +92,13 @@ package struct AgentRow: Sendable, Hashable {
         self.configuration = configuration
         self.age = age
         self.isDraining = isDraining
+    }
+}
+
+extension AgentRow {
+    /// The same while it can carry out nothing.
+    var unable: AgentRow {
+        AgentRow(name: name, process: process, version: version, startedAt: startedAt, configuration: "")
     }
 }
 

@@ -297,6 +297,24 @@ struct AgentsTests {
         try await cluster.stop()
     }
 
+    @Test func `an agent that cannot write is left out, and takes no share`() async throws {
+        let cluster = try AgentCluster(environments: ["cloud", "home"]) { name, setup in
+            if name == "bert" { setup.settings["limits"] = ["min_free_bytes": 1_000_000_000_000] }
+        }
+        try await cluster.start()
+        try await cluster.settle(by: "anna") { $0["anna"]?.count == 2 }
+        let anna = try cluster.agent("anna")
+        // Longer than it takes until one is given back for the sake of balance.
+        let end = ContinuousClock.now + .seconds(16)
+        while ContinuousClock.now < end {
+            let rows = try await anna.get("/v1/agents")["agents"]?.array ?? []
+            let bert = rows.first { $0["name"] == "bert" }
+            #expect(try await cluster.overview(by: "anna")["anna"]?.count == 2)
+            if ContinuousClock.now > end - .seconds(8) { #expect(bert?["state"] == "unable", "\(rows)") }
+        }
+        try await cluster.stop()
+    }
+
     @Test func `two agents of one name are refused`() async throws {
         let cluster = try AgentCluster { _, setup in setup.settings["agent_name"] = "same" }
         try await cluster.agent("anna").start()
