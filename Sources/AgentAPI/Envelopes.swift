@@ -199,11 +199,18 @@ enum Envelopes {
         "AuditPage",
         Schema.object([
             "records": .list(.object(["v": .integer(), "seq": .integer(), "ts": .text, "kind": .text, "hash": .hash])),
+            "numbers": .list(.integer()).described(
+                "of each record its number, which `after` goes by: its `seq`, or its place among those of all agents on a state"
+            ),
             "next": Schema.integer().orNull.described("the next page's `after`; null at the end"),
+            "newest": Schema.integer().described("the number of the newest record of all"),
         ]))
 
     static let auditHead = Component(
-        "AuditHead", Schema.object(["seq": .integer(), "hash": .hash]))
+        "AuditHead",
+        Schema.object(
+            ["seq": .integer(), "hash": .hash, "agent": .text.described("whose log it is; only of several agents")],
+            optional: ["agent"]))
 
     // MARK: Requests of actions
 

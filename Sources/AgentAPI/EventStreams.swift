@@ -48,7 +48,7 @@ package actor EventStreams: EventFollower {
     ) async throws(ServiceError) -> ResponseStream {
         let stream = ResponseStream()
         guard let seq else {
-            if listeners.isEmpty { position = max(position, feed.newest) }
+            if listeners.isEmpty { position = max(position, try await feed.newest()) }
             stream.send(EventText.begin(at: position))
             join(Listener(stream: stream, filter: filter, start: position, session: session))
             return stream

@@ -101,19 +101,24 @@ extension Handlers {
         filter.environment = try exchange.query("environment", "an environment's name") {
             EnvironmentName($0)?.description
         }
-        let (records, next) = try await service.reads.auditRecords(
+        filter.agent = try exchange.query("agent", "an agent's name") { TextForm.environment.matches($0) ? $0 : nil }
+        let page = try await service.reads.auditRecords(
             filter, after: UInt64(after), limit: limit, exchange.context)
         var parts: [[UInt8]] = [Array("{\"records\":[".utf8)]
-        for (index, record) in records.enumerated() {
-            parts.append((index > 0 ? [UInt8(ascii: ",")] : []) + record.line)
+        for (index, entry) in page.records.enumerated() {
+            parts.append((index > 0 ? [UInt8(ascii: ",")] : []) + entry.record.line)
         }
-        parts.append(Array("],\"next\":\(next.map { "\($0)" } ?? "null")}".utf8))
+        let numbers = page.records.map { "\($0.number)" }.joined(separator: ",")
+        let next = page.next.map { "\($0)" } ?? "null"
+        parts.append(Array("],\"numbers\":[\(numbers)],\"next\":\(next),\"newest\":\(page.newest)}".utf8))
         return Response(status: .ok, fields: [.contentType: "application/json"], body: .init(parts: parts))
     }
 
     func auditHead(_ exchange: APIExchange) async throws(ServiceError) -> Response {
         let head = service.reads.auditHead
-        return .json(.ok, ["seq": JSON(Int(clamping: head.seq)), "hash": .string(head.hash)])
+        var shown: JSONObject = ["seq": JSON(Int(clamping: head.seq)), "hash": .string(head.hash)]
+        shown["agent"] = service.leases.name.map { .string($0) }
+        return .json(.ok, .object(shown))
     }
 }
 

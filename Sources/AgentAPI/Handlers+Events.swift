@@ -10,7 +10,7 @@ extension Handlers {
         let filter = service.events.filter(
             environment: try await environments(exchange)?.first, kinds: try kinds(exchange),
             plan: try await plan(exchange), exchange.context)
-        let start = try start(exchange)
+        let start = try await start(exchange)
         let stream = try await streams.open(filter, after: start, of: exchange.session?.id) { [authenticator] in
             exchange.session.map { authenticator.sessions?.isOpen($0.id) ?? false } ?? true
         }
@@ -31,27 +31,27 @@ extension Handlers {
     }
 
     /// Where to resume: what the client heard last, which a browser sends again by itself, else what the query says.
-    private func start(_ exchange: APIExchange) throws(ServiceError) -> UInt64? {
-        let asked = try exchange.query["after"].map { text throws(ServiceError) in
-            try number(text, "query parameter after")
-        }
-        let heard = try exchange.request.fields[.lastEventID].map { text throws(ServiceError) in
-            try number(text, "header Last-Event-ID")
-        }
-        return heard ?? asked
+    private func start(_ exchange: APIExchange) async throws(ServiceError) -> UInt64? {
+        var start: UInt64?
+        for (text, place) in [
+            (exchange.query["after"], "query parameter after"),
+            (exchange.request.fields[.lastEventID], "header Last-Event-ID"),
+        ] { if let text { start = try await number(text, place) } }
+        return start
     }
 
-    private func number(_ text: String, _ place: String) throws(ServiceError) -> UInt64 {
+    private func number(_ text: String, _ place: String) async throws(ServiceError) -> UInt64 {
         guard let number = UInt64(text), "\(number)" == text else {
             throw ServiceError(
                 .invalidRequest,
                 "\(place): expected the id of an event, a decimal number, got \(JSON.string(text).shown); without it the "
                     + "stream begins now")
         }
-        guard number <= service.events.head else {
+        let newest = try await service.events.head()
+        guard number <= newest else {
             throw ServiceError(
                 .invalidRequest,
-                "\(place): there is no event \(number) yet, the newest record is \(service.events.head); without it the "
+                "\(place): there is no event \(number) yet, the newest record is \(newest); without it the "
                     + "stream begins now")
         }
         return number

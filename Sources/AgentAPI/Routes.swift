@@ -244,7 +244,7 @@ package struct Route: Sendable {
                 .kinds,
                 .init("plan", .id(.plan), "only those of this plan"),
             ], gives: [.text(["text/event-stream"], "events, until the client leaves or the agent stops")],
-            fails: [.unknownEnvironment, .planNotFound, .eventsGone, .auditUnavailable],
+            fails: [.unknownEnvironment, .planNotFound, .eventsGone, .auditUnavailable, .storeUnavailable],
             "what happens from now on, or from an earlier event on: server-sent events", Handlers.events),
         Route(
             .get, "/v1/reviews", "list_reviews", .read, needs: .view,
@@ -340,8 +340,10 @@ package struct Route: Sendable {
                 .init("after", .recordNumber, "`next` of the page before"), .limit(1...1000, 100),
                 .init("kind", .words(AuditKind.self), "only records of this kind"),
                 .init("principal", Schema(TextForm.label), "only what this principal did"),
-                .init("plan_id", .id(.plan), "only those of this plan"), .environment,
-            ], gives: [.json(Envelopes.audit.schema, "a page of records")], fails: [.auditUnavailable],
+                .init("plan_id", .id(.plan), "only those of this plan"),
+                .init("agent", Schema(TextForm.environment), "only those of this agent's log"), .environment,
+            ], gives: [.json(Envelopes.audit.schema, "a page of records")],
+            fails: [.auditUnavailable, .storeUnavailable],
             "audit records, oldest first", Handlers.audit),
         Route(
             .get, "/v1/audit/head", "get_audit_head", .read, needs: .audit,

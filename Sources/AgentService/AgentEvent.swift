@@ -58,11 +58,11 @@ package struct AgentEvent: Sendable {
         (self.planID, self.operationID, self.actor, self.details) = (planID, operationID, actor, details)
     }
 
-    /// The event that a record tells; `nil` if it tells none.
-    init?(_ record: AuditRecord) {
+    /// The event that the record of that number tells; `nil` if it tells none.
+    init?(_ record: AuditRecord, numbered number: UInt64) {
         guard let (kind, details) = Self.telling(record.event) else { return nil }
         self.init(
-            kind, record.seq, record.time, environment: record.event.environment, planID: record.event.planID,
+            kind, number, record.time, environment: record.event.environment, planID: record.event.planID,
             operationID: record.event.operationID, actor: record.event.actor,
             isLabel: record.event.actor != record.event.principal, details)
     }

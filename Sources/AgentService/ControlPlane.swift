@@ -34,8 +34,10 @@ package final class ControlPlane: Sendable {
         audited = AuditedStore(ports)
         installation = ports.installation
         checkpoints = CheckpointService(audited)
-        events = EventFeed(audited, access)
-        notices = NoticeService(audited, access, events, noticeLimits)
+        let log = LogFeed(audited)
+        let history = ports.leases == nil ? nil : SharedHistory(audited, log, limits)
+        events = EventFeed(log, history, access)
+        notices = NoticeService(audited, access, log, noticeLimits)
         registry = OperationRegistry(ports, limits)
         let keeper = LeaseKeeper(isShared: ports.leases != nil, uptime: ports.uptime)
         freezes = FreezeService(audited, access, keeper)
@@ -43,7 +45,7 @@ package final class ControlPlane: Sendable {
         reviews = ReviewService(audited, access)
         idempotency = IdempotencyService(audited, access, limits, digest)
         workflow = PlanWorkflow(audited, access, idempotency, limits, digest)
-        reads = ReadService(audited, access, workflow, limits)
+        reads = ReadService(audited, access, workflow, events, limits)
         passkeys = PasskeyCounters(audited)
         approvals = ApprovalGate(audited, access, workflow, passkeys)
         let outcomes = OutcomeRecorder(audited, access, freezes, workflow, registry, keeper)
@@ -53,7 +55,7 @@ package final class ControlPlane: Sendable {
         let runner = OperationRunner(workflow, approvals, freezes, registry, outcomes, follower, lost, keeper)
         applies = ApplyService(workflow, approvals, freezes, reads, runner, operations, digest)
         recovery = Recovery(workflow, runner)
-        leases = LeaseService(runner, operations, recovery)
+        leases = LeaseService(runner, operations, recovery, events)
     }
 
     /// Runs `body`, and records its refusal if it throws one.

@@ -114,17 +114,18 @@ package final class LeaseService: Sendable {
     private let freezes: FreezeService
     private let recovery: Recovery
     private let heads: HeadRecorder
+    private let events: EventFeed
     private let process = UUID().uuidString
     private let startedAt: Date
     private let bell = Bell()
     private let state = Mutex(State())
 
     init(
-        _ runner: OperationRunner, _ operations: OperationService, _ recovery: Recovery
+        _ runner: OperationRunner, _ operations: OperationService, _ recovery: Recovery, _ events: EventFeed
     ) {
         (audited, access, keeper) = (runner.audited, runner.access, runner.leases)
         (self.runner, registry, freezes) = (runner, runner.registry, runner.freezes)
-        (self.operations, self.recovery) = (operations, recovery)
+        (self.operations, self.recovery, self.events) = (operations, recovery, events)
         heads = HeadRecorder(runner.audited)
         startedAt = runner.ports.now()
         guard runner.ports.leases != nil else { return }
@@ -206,6 +207,7 @@ package final class LeaseService: Sendable {
             group.addTask { await self.probe() }
             // Apart from the turns: the audit log's disk may be slow.
             group.addTask { await self.heads.run() }
+            group.addTask { await self.events.history?.run() }
             while !Task.isCancelled, !state.withLock({ $0.isStopping }) {
                 let (taken, open) = await turn(store)
                 for acquired in taken { group.addTask { await self.begin(acquired.new, at: acquired.until) } }
@@ -507,7 +509,9 @@ package final class LeaseService: Sendable {
                     }
                 case .freezes: await freeze()
                 case .leases: bell.ring()
+                case .history: events.history?.changed()
                 case .everything:
+                    events.history?.changed()
                     registry.hub.publishAll()
                     await freeze()
                     bell.ring()

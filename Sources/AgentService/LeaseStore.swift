@@ -107,6 +107,8 @@ package enum StoreSignal: Sendable, Hashable {
     case operation(RecordID)
     case freezes
     case leases
+    /// There are new records in the history.
+    case history
     /// Signals may have been missed: look at everything.
     case everything
 }

@@ -19,6 +19,8 @@ package struct Limits: Sendable, Hashable {
     package var retentionSeconds = 24 * 60 * 60
     /// The most ended plans, and the most ended operations, that are kept.
     package var endedKept = 1000
+    /// Days that records stay in the history that several agents share.
+    package var historyDays = 90
     /// How often PVE is asked, after a restart, for the task of a call whose answer was lost.
     package var traceLooks = 4
     /// Seconds without news of a task before its outcome counts as unknown.

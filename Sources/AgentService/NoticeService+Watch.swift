@@ -13,7 +13,7 @@ extension NoticeService {
         try await checkEnvironments()
         if auditFault != state.withLock({ $0.toldFault }) {
             if let auditFault {
-                let (now, seq) = (ports.now(), events.head)
+                let (now, seq) = (ports.now(), feed.head)
                 try await queue { _ in [("audit:\(seq)", NoticeWriter.auditFault(auditFault, at: now))] }
             }
             state.withLock { $0.toldFault = auditFault }

@@ -9,7 +9,7 @@ import Synchronization
 ///
 /// Notices are made from the audit log. How far it was read is stored with the notices that came of it, so that a crash
 /// loses none and queues none twice.
-package final class NoticeService: EventFollower {
+package final class NoticeService: Sendable {
     struct State {
         var subscriptions: [NoticeSubscription] = []
         var sender: (any NoticeSender)?
@@ -31,15 +31,15 @@ package final class NoticeService: EventFollower {
 
     let audited: AuditedStore
     let access: AccessControl
-    let events: EventFeed
+    let feed: LogFeed
     let limits: NoticeLimits
     let state = Mutex(State())
     let isActive = Atomic(false)
     private let bell = Bell()
 
-    init(_ audited: AuditedStore, _ access: AccessControl, _ events: EventFeed, _ limits: NoticeLimits) {
-        (self.audited, self.access, self.events, self.limits) = (audited, access, events, limits)
-        events.follow(by: self)
+    init(_ audited: AuditedStore, _ access: AccessControl, _ feed: LogFeed, _ limits: NoticeLimits) {
+        (self.audited, self.access, self.feed, self.limits) = (audited, access, feed, limits)
+        feed.whenSettled { [weak self] in self?.recordsSettled() }
     }
 
     var ports: Ports { audited.ports }
@@ -72,7 +72,7 @@ package final class NoticeService: EventFollower {
         _ subscriptions: [NoticeSubscription], through sender: (any NoticeSender)?
     ) async throws(ServiceError) {
         let targets = Set(subscriptions.map(\.target))
-        let (newest, now, isShared) = (events.newest, ports.now(), ports.leases != nil)
+        let (newest, now, isShared) = (feed.newest, ports.now(), ports.leases != nil)
         let stored = try await audited.write { records -> (position: UInt64, dropped: Int) in
             let waiting = records.countNotices(NoticeFilter(state: .waiting))
             // Another agent on the state may have others.
@@ -139,10 +139,7 @@ package final class NoticeService: EventFollower {
 
     // MARK: From the audit log
 
-    package func recordsSettled() { if isActive.load(ordering: .sequentiallyConsistent) { bell.ring() } }
-
-    /// Environments are watched by ``check(auditFault:)``, which waits whether they come back at once.
-    package func happened(_ event: AgentEvent) {}
+    private func recordsSettled() { if isActive.load(ordering: .sequentiallyConsistent) { bell.ring() } }
 
     private func collect() async {
         var pauses = Backoff(from: .seconds(1), to: .seconds(300))
@@ -165,8 +162,8 @@ package final class NoticeService: EventFollower {
         var isEnd = false
         while !isEnd, !Task.isCancelled {
             let position = state.withLock { $0.position }
-            let page: EventFeed.Page
-            do throws(ServiceError) { page = try await events.page(after: position) } catch {
+            let page: LogFeed.Page
+            do throws(ServiceError) { page = try await feed.page(after: position) } catch {
                 guard error.code == .eventsGone, let oldest = error.oldestID, oldest > position else { throw error }
                 ports.log.warning("the audit log begins with record \(oldest): nothing is told of those before it")
                 state.withLock { $0.position = oldest - 1 }

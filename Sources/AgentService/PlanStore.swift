@@ -244,6 +244,21 @@ package struct ReviewFilter: Sendable, Hashable {
     }
 }
 
+/// An audit record with its place in the history that the agents on a state share.
+package struct HistoryRecord: Sendable {
+    /// Counts the records of all agents, without gaps. For a lone agent, that of the record.
+    package let number: UInt64
+    package let record: AuditRecord
+    /// Whether a later record voids it.
+    package let isVoid: Bool
+
+    package init(number: UInt64, record: AuditRecord, isVoid: Bool = false) {
+        self.number = number
+        self.record = record
+        self.isVoid = isVoid
+    }
+}
+
 /// What a reading body works with. Valid only inside that body.
 package protocol StoreReader {
     func plan(_ id: RecordID) -> Plan?
@@ -289,6 +304,13 @@ package protocol StoreReader {
     var noticePosition: UInt64? { get }
     /// `nil` until the first for this log.
     func checkpoint(of origin: String) -> SignedCheckpoint?
+    /// The records behind that number of the history, oldest first: at most `limit`, and no more once their lines have
+    /// `bytes` bytes in total.
+    func history(after number: UInt64, limit: Int, bytes: Int) -> [HistoryRecord]
+    /// The numbers of the records that the history has now; `nil` if it has none.
+    var historyNumbers: ClosedRange<UInt64>? { get }
+    /// The record up to which this agent's log is in the history.
+    var historyPosition: UInt64 { get }
 }
 
 /// What a body of ``PlanStore/write(_:)`` works with. Valid only inside that body.
@@ -335,8 +357,14 @@ package protocol StoreTransaction: StoreReader {
     func pruneLimitUses(before date: Date)
     /// Replaces the log's checkpoint.
     func put(_ checkpoint: SignedCheckpoint)
+    /// Adds records of this agent's log to the history, in this order, but those that it has; and notes that it has the
+    /// log up to record `seq`.
+    func putHistory(_ records: [(record: AuditRecord, isVoid: Bool)], through seq: UInt64)
+    /// Removes the history before the first record that is not older than `date`. Removes nothing if there is none.
+    func pruneHistory(before date: Date)
     /// Removes plans and operations that ended before `date`, and all but the newest `count` of the ended rest of each.
-    /// Keeps unknown outcomes, what is under way, and what an open review is about. Removes reviews that were closed before `date`, and idempotent requests from before `requestsBefore`.
+    /// Keeps unknown outcomes, what is under way, and what an open review is about. Removes reviews that were closed before `date`,
+    /// and idempotent requests from before `requestsBefore`.
     func prune(endedBefore date: Date, keeping count: Int, requestsBefore: Date)
 }
 

@@ -7,50 +7,79 @@ package struct AuditFilter: Sendable {
     package var principal: String?
     package var planID: String?
     package var environment: String?
+    /// The agent whose log it is in, by its name.
+    package var agent: String?
 
     package init() {}
 
-    func matches(_ event: AuditEvent) -> Bool {
-        (kind == nil || event.kind == kind) && (principal == nil || event.principal == principal)
+    func matches(_ record: AuditRecord) -> Bool {
+        let event = record.event
+        return (kind == nil || event.kind == kind) && (principal == nil || event.principal == principal)
             && (planID == nil || event.planID == planID) && (environment == nil || event.environment == environment)
+            && (agent == nil || record.agent == agent)
     }
 }
 
+/// Some of the audit records.
+package struct AuditPage: Sendable {
+    package var records: [HistoryRecord] = []
+    /// The number to continue behind; `nil` at the end.
+    package var next: UInt64?
+    /// The number of the newest record of all.
+    package var newest: UInt64
+}
+
 extension ReadService {
-    /// Audit records after number `seq` that match `filter`, oldest first: those of the caller's own environments, or
-    /// all for a caller without a limit. At most `limit` and about one page of bytes; `next` is where to continue, `nil` at the end of
-    /// the log.
+    /// Audit records after that number that match `filter`, oldest first: those of the caller's own environments, or all
+    /// for a caller without a limit. At most `limit` and about one page of bytes.
+    ///
+    /// For a lone agent they are those of its log, and their numbers count there; of several agents on a state, those of
+    /// their history.
     package func auditRecords(
-        _ filter: AuditFilter = AuditFilter(), after seq: UInt64, limit: Int, _ context: Context
-    ) async throws(ServiceError) -> (records: [AuditRecord], next: UInt64?) {
+        _ filter: AuditFilter = AuditFilter(), after number: UInt64, limit: Int, _ context: Context
+    ) async throws(ServiceError) -> AuditPage {
         let allowed = access.environments(.audit, context)?.map(\.description)
-        var found: [AuditRecord] = []
-        var last = seq
+        // What the caller has just done is there.
+        try await events.history?.copy()
+        var found = AuditPage(newest: try await events.head())
+        var last = number
         var used = 0
         // A caller who may see, or looks for, few of many records gets them in several pages.
         for _ in 0..<16 {
-            let page: [AuditRecord]
-            do throws(AuditError) {
-                page = try await ports.audit.records(after: last, limit: limit, bytes: ControlPlane.pageBytes)
-            } catch {
-                throw ServiceError(.auditUnavailable, "\(error)")
-            }
-            for record in page where found.count < limit {
+            let page = try await page(after: last, limit: limit)
+            for entry in page where found.records.count < limit {
+                let record = entry.record
                 let isAllowed = allowed.map { record.event.environment.map($0.contains) ?? false } ?? true
-                guard isAllowed, filter.matches(record.event) else {
-                    last = record.seq
+                guard isAllowed, filter.matches(record) else {
+                    last = entry.number
                     continue
                 }
-                guard found.isEmpty || used + record.line.count < ControlPlane.pageBytes else { return (found, last) }
-                last = record.seq
+                guard found.records.isEmpty || used + record.line.count < ControlPlane.pageBytes else {
+                    found.next = last
+                    return found
+                }
+                last = entry.number
                 used += record.line.count + 1
-                found.append(record)
+                found.records.append(entry)
             }
-            let isWhole = page.count < limit && page.reduce(0, { $0 + $1.line.count + 1 }) < ControlPlane.pageBytes
-            if isWhole, page.last.map({ $0.seq == last }) ?? true { return (found, nil) }
-            if found.count == limit { break }
+            let isWhole =
+                page.count < limit && page.reduce(0, { $0 + $1.record.line.count + 1 }) < ControlPlane.pageBytes
+            if isWhole, page.last.map({ $0.number == last }) ?? true { return found }
+            if found.records.count == limit { break }
         }
-        return (found, last)
+        found.next = last
+        return found
+    }
+
+    private func page(after number: UInt64, limit: Int) async throws(ServiceError) -> [HistoryRecord] {
+        if let history = events.history { return try await history.records(after: number, limit: limit).records }
+        do throws(AuditError) {
+            return try await ports.audit.records(after: number, limit: limit, bytes: ControlPlane.pageBytes).map {
+                HistoryRecord(number: $0.seq, record: $0)
+            }
+        } catch {
+            throw ServiceError(.auditUnavailable, "\(error)")
+        }
     }
 
     /// The newest synced record of the chain.

@@ -36,11 +36,16 @@ package final class ReadService: Sendable {
     let audited: AuditedStore
     let access: AccessControl
     let workflow: PlanWorkflow
+    let events: EventFeed
     private let texts: TaskTexts
     let shared: SharedReads
 
-    init(_ audited: AuditedStore, _ access: AccessControl, _ workflow: PlanWorkflow, _ limits: Limits) {
+    init(
+        _ audited: AuditedStore, _ access: AccessControl, _ workflow: PlanWorkflow, _ events: EventFeed,
+        _ limits: Limits
+    ) {
         self.audited = audited
+        self.events = events
         self.access = access
         self.workflow = workflow
         texts = TaskTexts(audited: audited)

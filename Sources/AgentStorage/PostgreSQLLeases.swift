@@ -182,7 +182,7 @@ final class PostgreSQLLeases: LeaseStore {
     /// With the row go the mark of its log, what it has notified of, and its right to write. One that never reported
     /// has only these, as in a copy of the state.
     func forget(_ agent: String) async throws(StoreError) -> Bool {
-        let tables = ["audit_marks", "notice_positions", "writers"]
+        let tables = ["audit_marks", "notice_positions", "history_positions", "writers"]
         let others = tables.map {
             "\($0)_gone AS (DELETE FROM \($0) WHERE agent IN (SELECT name FROM named) RETURNING 1)"
         }

@@ -7,7 +7,7 @@ struct SharedChanges {
     private var operations: Set<RecordID> = []
     private var words: Set<String> = []
 
-    private static let (freezes, leases, everything) = ("freezes", "leases", "everything")
+    private static let (freezes, leases, history, everything) = ("freezes", "leases", "history", "everything")
     /// A notification must have less than 8,000 bytes.
     private static let limit = 7500
 
@@ -16,6 +16,7 @@ struct SharedChanges {
         case .operation(let id): operations.insert(id)
         case .freezes: words.insert(Self.freezes)
         case .leases: words.insert(Self.leases)
+        case .history: words.insert(Self.history)
         case .everything: words.insert(Self.everything)
         }
     }
@@ -36,6 +37,7 @@ struct SharedChanges {
             switch word {
             case freezes: .freezes
             case leases: .leases
+            case history: .history
             // A later version may say more.
             default: RecordID(word, .operation).map { .operation($0) } ?? .everything
             }

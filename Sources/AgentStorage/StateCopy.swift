@@ -38,6 +38,7 @@ enum StateCopy {
         Table("checkpoints", "origin size root tree signed_at note"),
         Table("limit_uses", key: 6, "operation rule number counted scope key amount at"),
         Table("reviews", "number operation environment opened_at closed_at document"),
+        Table("history", "number agent seq at void line"), Table("history_positions", "agent seq"),
     ]
 
     /// Tables of which nothing is copied.
@@ -53,7 +54,7 @@ enum StateCopy {
             try table.pages(of: source) { page throws(StoreError) in
                 for row in page { try target.run(insert, row) }
             }
-            if table.columns[0] == "number" { try target.continueNumbers(of: table.name) }
+            if table.columns[0] == "number", table.name != "history" { try target.continueNumbers(of: table.name) }
         }
         for table in tables { try table.compare(source, target) }
     }

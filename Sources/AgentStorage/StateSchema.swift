@@ -9,7 +9,7 @@ package struct StateSchema: Sendable {
 
     package static let current = StateSchema(steps: [
         first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints, refusals, limitUses,
-        reviews, agents, targets,
+        reviews, agents, targets, history,
     ])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
@@ -177,6 +177,17 @@ package struct StateSchema: Sendable {
             renewals INTEGER NOT NULL, valid_until INTEGER NOT NULL, freezes INTEGER NOT NULL,
             honoured INTEGER NOT NULL, UNIQUE (environment, epoch)
         ) STRICT;
+        """
+
+    /// The audit records of all agents on the state, as the lines of their logs, and how far each agent's log is among
+    /// them. `at` is a record's time. In a file they stay empty: a lone agent's history is its log.
+    private static let history = """
+        CREATE TABLE history (
+            number INTEGER NOT NULL PRIMARY KEY, agent TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,
+            void INTEGER NOT NULL, line TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX history_records ON history (agent, seq);
+        CREATE TABLE history_positions (agent TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
         """
 }
 

@@ -75,6 +75,12 @@ struct ConfigReading {
         }
         config.state = state(&reader)
         config.agentName = agentName(&reader)
+        if let days = reader.integer("audit_history_days", in: 1...3650, unit: "days") {
+            if config.agentName == nil {
+                reader.report("audit_history_days", "is for a state in PostgreSQL; set state_url, or take this out")
+            }
+            config.limits.historyDays = days
+        }
         config.state = config.state.used(by: config.agentName ?? "")
         config.freezePath = reader.parsed("freeze_path", "a file's path") { $0.isEmpty ? nil : $0 }
         reader.section("tls") { config.tls = tls(&$0) }

@@ -154,6 +154,10 @@ extension AgentConfig {
         ("state_password_file", "the file with its password; $CREDENTIALS_DIRECTORY is understood"),
         ("state_key_path", "the installation's key for a state there, made with mode 0600; ./data/state.key"),
         ("agent_name", "this agent's name among several on one PostgreSQL state; the machine's name"),
+        (
+            "audit_history_days",
+            "how long the audit records of several agents stay in their state, for events and searches, 1 to 3650; 90"
+        ),
         ("freeze_path", "a file whose presence blocks all changes; none"),
         ("environments[].name", "the environment's name; required"),
         ("environments[].base_url", "https://host:8006, http:// for loopback, or simulator://NAME; required"),

@@ -364,7 +364,7 @@ struct EventRouteTests {
                 group.addTask {
                     do {
                         // Where the log is now, a bit behind it, or at its beginning.
-                        let head = Int(world.service.events.newest)
+                        let head = Int(try await world.service.events.newest())
                         let start = max(0, head - ([0, 10, 1000].randomElement() ?? 0))
                         let reader = try await world.listen("after=\(start)")
                         _ = await reader.events(total - start)

@@ -139,7 +139,9 @@ struct EventTests {
                     "undo": secret, "steps": secret, "moved": ["s3cret"], "log_tail": ["s3cret"], "calls": secret,
                     "upstream": secret, "approvals": "1/2", "cancel_requested_by": "s3cret",
                 ])
-            guard let told = AgentEvent(chain.extend(with: event, at: Timestamp(.sample))) else { continue }
+            guard let told = AgentEvent(chain.extend(with: event, at: Timestamp(.sample)), numbered: 1) else {
+                continue
+            }
             #expect(Set(told.details.keys).isSubset(of: known), "\(kind)")
             #expect(!JSON.object(told.details).text.contains("s3cret"), "\(kind)")
         }
@@ -153,7 +155,7 @@ struct EventTests {
         let event = AuditEvent(
             kind: .config, actor: "admin", principal: "admin",
             result: ["status": .string(status), "policy_version": "base@1"])
-        #expect((AgentEvent(chain.extend(with: event, at: Timestamp(.sample))) != nil) == isTold)
+        #expect((AgentEvent(chain.extend(with: event, at: Timestamp(.sample)), numbered: 1) != nil) == isTold)
     }
 
     @Test func `a record whose transition was not stored is not told, now or later`() async throws {
@@ -190,16 +192,52 @@ struct EventTests {
         #expect(lines(try await events(world)) == ["1 plan.created approved", "4 plan.created approved"])
     }
 
+    @Test func `the history of several agents has each record once, and knows which are void`() async throws {
+        let world = try TestService()
+        let fails = Mutex(false)
+        world.store.failWrites { fails.withLock { $0 } }
+        let history = SharedHistory(world.service.audited, world.service.events.log, world.limits)
+        let feed = EventFeed(world.service.events.log, history, world.service.access)
+        _ = try await world.plan(.startVM, "vm/102")
+        try await history.copy()
+        fails.withLock { $0 = true }
+        _ = await world.refusal { () async throws(ServiceError) in _ = try await world.plan(.startVM, "vm/102") }
+        let refused = await world.refusal { () async throws(ServiceError) in try await history.copy() }
+        #expect(refused?.code == .storeUnavailable, "what cannot be stored is told")
+        fails.withLock { $0 = false }
+        _ = try await world.plan(.startVM, "vm/102")
+        for _ in 0..<2 { try await history.copy() }
+        let all = try await history.records(after: 0, limit: .max)
+        #expect(all.records.map(\.record.event.kind) == [.plan, .plan, .void, .refuse, .plan])
+        #expect(all.records.map(\.isVoid) == [false, true, false, false, false] && all.numbers == 1...5)
+        let told = try await feed.page(after: 0)
+        #expect(lines(told.events) == ["1 plan.created approved", "5 plan.created approved"])
+        #expect(told.isEnd && told.last == 5)
+        // What was removed from it is gone for those who resume.
+        var last = try #require(all.records.last)
+        while last.record.time == all.records[0].record.time {
+            _ = try await world.plan(.startVM, "vm/102")
+            try await history.copy()
+            last = try #require(try await history.records(after: 0, limit: .max).records.last)
+        }
+        try await world.service.audited.write { [at = last.record.time.date] in $0.pruneHistory(before: at) }
+        let first = try #require(try await history.records(after: 0, limit: .max).numbers?.lowerBound)
+        #expect(first > 1)
+        let gone = await world.refusal { () async throws(ServiceError) in _ = try await feed.page(after: first - 2) }
+        #expect(gone?.code == .eventsGone && gone?.oldestID == first)
+        #expect(try await feed.page(after: first - 1).events.last?.id == last.number)
+    }
+
     @Test func `an event is told only once its transition is stored`() async throws {
         let world = try TestService()
         let seen = Mutex<[UInt64]>([])
         world.store.failWrites { [events = world.service.events] in
-            seen.withLock { $0.append(events.newest) }
+            seen.withLock { $0.append(events.log.newest) }
             return false
         }
         _ = try await world.plan(.startVM, "vm/102")
         #expect(seen.withLock { $0 } == [0], "while it is stored its record is not told")
-        #expect(world.service.events.newest == 1)
+        #expect(world.service.events.log.newest == 1)
     }
 
     @Test func `who follows is told of every change`() async throws {
@@ -240,7 +278,7 @@ struct EventTests {
                 with: AuditEvent(
                     kind: kind, actor: "a", principal: "a", environment: environment,
                     planID: plan.map { RecordID.sample(UInt64($0)).description }), at: Timestamp(.sample))
-            return try #require(AgentEvent(record))
+            return try #require(AgentEvent(record, numbered: record.seq))
         }
         let all = [
             try event(.plan, "home", plan: 1), try event(.apply, "cloud", plan: 2), try event(.freeze, nil, plan: nil),

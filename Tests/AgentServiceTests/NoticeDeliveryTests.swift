@@ -140,7 +140,7 @@ struct NoticeDeliveryTests {
         (limits.waiting, limits.dead) = (3, 2)
         let world = try TestService(team: TestPrincipals.rules())
         let notices = NoticeService(
-            world.service.audited, world.service.access, world.service.events, limits)
+            world.service.audited, world.service.access, world.service.events.log, limits)
         sender.answer(.failed("no"), at: "a")
         try await notices.serve([NoticeSubscription(target: "a")], through: sender)
         var plans: [Plan] = []
@@ -204,7 +204,7 @@ struct NoticeDeliveryTests {
         var limits = NoticeLimits()
         limits.waiting = 2
         let world = try TestService(team: TestPrincipals.rules())
-        let notices = NoticeService(world.service.audited, world.service.access, world.service.events, limits)
+        let notices = NoticeService(world.service.audited, world.service.access, world.service.events.log, limits)
         sender.answer(.failed("no"), at: "a")
         try await notices.serve([NoticeSubscription(target: "a")], through: sender)
         let plan = try await world.plan(.stopVM, "vm/101", as: agent)

@@ -239,7 +239,9 @@ struct PostgreSQLOpeningTests {
             records.put(.whole(of: plan))
         }
         await store.close()
-        try state.sql(StateMigrationTests.withoutTargets + "UPDATE agent_state SET version = version - 1")
+        try state.sql(
+            StateMigrationTests.withoutTargets + "UPDATE agent_state SET version = \(StateMigrationTests.beforeTargets)"
+        )
         let again = try state.open()
         try await again.checkTargets(plan, other)
         await again.close()

@@ -54,8 +54,10 @@ struct StateMigrationTests {
         #expect(ids.count == 1 && id.count == 16 && id.allSatisfy { $0.isHexDigit && !$0.isUppercase })
     }
 
-    /// What takes the newest step back.
+    /// What takes the newest steps back, down to the one before targets.
+    static let beforeTargets = 11
     static let withoutTargets = """
+        DROP TABLE history; DROP TABLE history_positions;
         DROP INDEX plans_target; DROP INDEX plans_reached; DROP INDEX operations_target;
         ALTER TABLE plans DROP COLUMN target; ALTER TABLE plans DROP COLUMN reached;
         ALTER TABLE operations DROP COLUMN target;
@@ -84,7 +86,7 @@ struct StateMigrationTests {
         }
         await store.close()
         try Database(path: place.database).execute(
-            Self.withoutTargets + "PRAGMA user_version = \(StateSchema.current.steps.count - 1)")
+            Self.withoutTargets + "PRAGMA user_version = \(Self.beforeTargets)")
         #expect(try StatePlace(place.database).check().flaws == [], "before it is brought to the present schema")
         let again = try place.open()
         try await again.checkTargets(plan, other)

@@ -1,3 +1,4 @@
+import AgentAudit
 import AgentModel
 package import AgentService
 import FoundationEssentials
@@ -60,6 +61,29 @@ package final class MemoryPlanStore: PlanStore {
         func put(_ count: SignatureCount) { counts[count.key] = count.number }
         func checkpoint(of origin: String) -> SignedCheckpoint? { checkpoints[origin] }
         func put(_ checkpoint: SignedCheckpoint) { checkpoints[checkpoint.origin] = checkpoint }
+
+        private var past: [HistoryRecord] = []
+        private(set) var historyPosition: UInt64 = 0
+        func history(after number: UInt64, limit: Int, bytes: Int) -> [HistoryRecord] {
+            var used = 0
+            return past.filter { $0.number > number }.prefix(max(0, limit)).prefix { record in
+                defer { used += record.record.line.count + 1 }
+                return used < bytes
+            }
+        }
+        var historyNumbers: ClosedRange<UInt64>? {
+            past.first.flatMap { first in past.last.map { first.number...$0.number } }
+        }
+        func putHistory(_ records: [(record: AuditRecord, isVoid: Bool)], through seq: UInt64) {
+            for (record, isVoid) in records where !past.contains(where: { $0.record.hash == record.hash }) {
+                let number = (past.last?.number ?? 0) + 1
+                past.append(HistoryRecord(number: number, record: record, isVoid: isVoid))
+            }
+            historyPosition = seq
+        }
+        func pruneHistory(before date: Date) {
+            if let first = past.firstIndex(where: { $0.record.time.date >= date }) { past.removeFirst(first) }
+        }
 
         private var reviewed: [Review] = []
         func review(of operation: RecordID) -> Review? { reviewed.first { $0.operationID == operation } }

@@ -36,6 +36,7 @@ package struct PlanStoreConformance {
         try await checkNotices()
         try await checkLimitUses()
         try await checkReviews()
+        try await checkHistory()
     }
 
     func require(_ condition: Bool, _ promise: String) throws {

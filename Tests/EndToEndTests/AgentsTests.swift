@@ -57,6 +57,53 @@ struct AgentsTests {
         try await cluster.stop()
     }
 
+    @Test func `events and audit records of all agents are one history at each of them`() async throws {
+        let cluster = try AgentCluster()
+        try await cluster.start()
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        let watchers = [
+            try await EventsTests.Watcher(try #require(anna.address)),
+            try await EventsTests.Watcher(try #require(bert.address)),
+        ]
+        var plans: [String] = []
+        for agent in [anna, bert, anna] { plans.append(try await agent.planID(.start)) }
+        _ = try await anna.apply(plans[1])
+        var seen: [[JSON]] = [[], []]
+        for (index, watcher) in watchers.enumerated() {
+            while seen[index].last?["kind"] != "operation.ended" { seen[index].append(try await watcher.next()) }
+        }
+        #expect(seen[0] == seen[1], "all are told the same, in the same order")
+        #expect(seen[0].filter { $0["kind"] == "plan.created" }.count == 3)
+        #expect(watchers[0].last == watchers[1].last)
+        // A watcher of the one goes on at the other.
+        let end = try #require(watchers[0].last)
+        let again = try await EventsTests.Watcher(try #require(bert.address), after: 0)
+        #expect(
+            try await again.ids(through: end)
+                == (try await EventsTests.Watcher(
+                    try #require(anna.address), after: 0
+                ).ids(through: end)))
+        for agent in [anna, bert] {
+            let page = try await agent.get("/v1/audit?plan_id=\(plans[1])&limit=1000")
+            let kinds = (page["records"]?.array ?? []).compactMap { $0["kind"]?.string }
+            #expect(Set(kinds).isSuperset(of: ["plan", "apply_intent", "apply"]), "\(kinds)")
+            let own = try await agent.get("/v1/audit?agent=anna&limit=1000")
+            let records = own["records"]?.array ?? []
+            #expect(records.compactMap { $0["seq"]?.integer } == (1...Int64(records.count)).map(\.self))
+            #expect(records.allSatisfy { $0["agent"] == "anna" } && !records.isEmpty)
+        }
+        // What an agent could not tell while it was away is told when it is back, and nothing twice.
+        try await bert.halt()
+        let plan = try await anna.planID(.stop)
+        try await bert.start()
+        let page = try await bert.get("/v1/audit?plan_id=\(plan)")
+        #expect(page["records"]?.array?.count == 1 && page["numbers"]?.array?.count == 1, "\(page)")
+        let all = try await bert.get("/v1/audit?limit=1000")
+        let hashes = (all["records"]?.array ?? []).compactMap { $0["hash"]?.string }
+        #expect(Set(hashes).count == hashes.count && all["newest"] == all["numbers"]?.array?.last, "\(all)")
+        try await cluster.stop()
+    }
+
     @Test func `a clean stop hands over at once, and the next start takes its share again`() async throws {
         let cluster = try AgentCluster(environments: ["cloud", "home"])
         try await cluster.start()
@@ -250,7 +297,7 @@ struct AgentsTests {
         while try anna.lines().allSatisfy({ $0["result"]?["heads"]?["bert"] == nil }), .now < deadline {
             await Task.yield()
         }
-        let page = try await anna.get("/v1/audit?kind=log")
+        let page = try await anna.get("/v1/audit?kind=log&agent=anna")
         #expect(page["records"]?.array?.allSatisfy { $0["agent"] == "anna" } == true, "\(page)")
         try await cluster.stop()
         for agent in [anna, bert] {

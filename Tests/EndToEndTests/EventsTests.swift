@@ -17,7 +17,7 @@ import WireTestSupport
 @Suite(.timeLimit(.minutes(2)))
 struct EventsTests {
     /// Reads events as a client that knows no chunks.
-    private final class Watcher {
+    final class Watcher {
         private let client: RawClient
         private(set) var last: Int?
 

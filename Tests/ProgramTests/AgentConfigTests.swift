@@ -127,7 +127,7 @@ struct AgentConfigTests {
         "principals[].cert_sha256": .string(ConfigCallersTests.digest), "state_path": "/tmp/state.db",
         "state_url": "postgresql:///agent", "state_password_file": .string(policyFile),
         "state_key_path": "/tmp/state.key", "agent_name": "pve-agent-1", "environments[].prefer_agent": "pve-agent-1",
-        "freeze_path": "/tmp/freeze", "principals[].id": "pi-agent",
+        "audit_history_days": 7, "freeze_path": "/tmp/freeze", "principals[].id": "pi-agent",
         "principals[].token_sha256": .string(ConfigCallersTests.digest), "principals[].token_env": "S",
         "principals[].token_file": "/dev/null", "principals[].roles": ["viewer"],
         "principals[].environments": ["home"], "policy_path": .string(policyFile),
@@ -190,7 +190,7 @@ struct AgentConfigTests {
         if key.hasPrefix("principals") {
             document["principals"] = [["id": "abc", "token_sha256": .string(ConfigCallersTests.digest), "roles": []]]
         }
-        if ["state_password_file", "state_key_path", "agent_name"].contains(key) {
+        if ["state_password_file", "state_key_path", "agent_name", "audit_history_days"].contains(key) {
             document["state_url"] = "postgresql:///agent"
         }
         if key.hasPrefix("policy.") {

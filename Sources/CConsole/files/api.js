@@ -21,7 +21,7 @@ for (const name of ["pointerdown", "keydown", "wheel"]) addEventListener(name, (
 const isBackground = (method, path) => method === "GET" && (performance.now() - touched > 3000 || path.startsWith("/v1/events"));
 
 let sessions = 0;
-/** Says that another session has begun: late answers to the one before end nothing any more. */
+/** Another session has begun: late answers to the one before end nothing. */
 export const beginSession = () => { sessions += 1; };
 
 async function request(method, path, body, { signal, headers } = {}) {

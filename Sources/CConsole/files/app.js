@@ -24,7 +24,7 @@ const routes = [
   [/^\/account$/, null, "account", "Account", "#/account"],
 ];
 
-// The windows of a browser have one cookie: when somebody else signs in, all of them begin anew.
+// Windows share one cookie: when somebody else signs in, all begin anew.
 const others = globalThis.BroadcastChannel ? new BroadcastChannel("session") : { postMessage() {} };
 others.onmessage = ({ data }) => { if (state.session && data !== state.session.principal) location.reload(); };
 
@@ -86,7 +86,7 @@ async function show(moved = true) {
       morph(main, nodes);
       if (first && moved) main.querySelector("h1")?.focus();
     },
-    /** Calls `handler` for each event that `wants` accepts, and when events may have been missed. */
+    /** Calls `handler` for each event that `wants` accepts, and when some may have been missed. */
     live(wants, handler) {
       let timer;
       const soon = (_, pause = 120) => { clearTimeout(timer); timer = setTimeout(() => guard(handler, () => soon(null, 3000)), pause); };

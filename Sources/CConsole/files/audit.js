@@ -2,7 +2,7 @@
 import { get, getText } from "./api.js";
 import { block, exact, h, notice, select, t } from "./dom.js";
 
-// How many numbers of records are looked at in one step, how many steps one search takes, and how many records are enough.
+// Numbers of records in one step, steps of one search, and how many records are enough.
 const step = 1000;
 const steps = 25;
 const enough = 200;
@@ -14,7 +14,7 @@ export default async function audit(page) {
   view.older = async () => {
     for (let i = 0, found = 0; i < steps && view.from > 0 && found < enough; i += 1) {
       const begin = Math.max(0, view.from - step);
-      const records = await range(filter, begin, view.from);
+      const records = await range(view, begin, view.from);
       view.records.unshift(...records);
       view.from = begin;
       found += records.length;
@@ -27,35 +27,40 @@ export default async function audit(page) {
     reading = true;
     try {
       view.head = await get("/v1/audit/head");
-      view.records.push(...await range(filter, view.to, view.head.seq));
-      view.to = view.head.seq;
+      view.records.push(...await range(view, view.to));
     } finally { reading = false; }
     view.draw();
   };
   view.head = await get("/v1/audit/head");
-  view.from = view.to = view.head.seq;
+  view.from = view.to = (await get("/v1/audit?limit=1")).newest;
   await view.older();
   view.checkpoint = await getText("/v1/audit/checkpoint").catch(() => undefined);
   view.draw();
   page.live(() => true, view.newer);
-  // Who may read the log may not always listen to events.
+  // Not all who read the log may listen to events.
   const timer = setInterval(() => { if (document.visibilityState === "visible") view.newer().catch(() => {}); }, 10_000);
   page.signal.addEventListener("abort", () => clearInterval(timer));
 }
 
-/** Records after one number, up to and with another, that the filter accepts. */
-async function range(filter, after, end) {
+// Where each record is among those of all agents.
+const numbers = new WeakMap();
+const number = (record) => numbers.get(record);
+
+/** Records after one number, up to another, that the filter accepts. */
+async function range(view, after, end = Infinity) {
   const records = [];
   for (let next = after; next !== null && next < end; ) {
-    const query = new URLSearchParams(filter);
+    const query = new URLSearchParams(view.filter);
     query.set("after", next);
     query.set("limit", Math.min(1000, end - next));
     const answer = await get(`/v1/audit?${query}`);
+    answer.records.forEach((record, i) => numbers.set(record, answer.numbers[i]));
     records.push(...answer.records);
-    if (answer.records.at(-1)?.seq >= end) break;
-    next = answer.next ?? null;
+    if (end === Infinity) view.to = Math.max(answer.newest, answer.numbers.at(-1) ?? 0);
+    if (answer.numbers.at(-1) >= end) break;
+    next = answer.next;
   }
-  return records.filter((record) => record.seq <= end);
+  return records.filter((record) => number(record) <= end);
 }
 
 const known = ["read", "plan", "refuse", "approve", "reject", "queue", "apply_intent", "apply", "cancel", "resolve", "freeze", "unfreeze",
@@ -71,10 +76,10 @@ function body(view) {
   const about = new Map(view.records.filter((record) => record.request && record.plan_id).map((record) => [record.plan_id, record.request]));
   return [
     h("h1", { tabindex: "-1" }, "Audit"),
-    h("section.chain", h("h2", "Chain"), h("p", `${records(view.head.seq)}; the newest has the hash `, h("code.hash", view.head.hash)),
+    h("section.chain", h("h2", "Chain"), h("p", records(view.head.seq), view.head.agent && [" of agent ", t(view.head.agent)], "; the newest has the hash ", h("code.hash", view.head.hash)),
       linked(view.records), checkpoint(view.checkpoint)),
     h("h2", "Records"), search(view),
-    h("p.muted", { role: "status" }, records(found.length), found.length > 1 && `, numbers ${found.at(-1).seq} to ${found[0].seq}`,
+    h("p.muted", { role: "status" }, records(found.length), found.length > 1 && `, numbers ${number(found.at(-1))} to ${number(found[0])}`,
       wanted.length > 0 && ` with ${view.query}`, view.from > 0 && `; number ${view.from} and those before it are not looked through yet`),
     h("ul.rows.records", found.slice(0, 500).map((record) => row(record, about))), found.length > 500 && h("p.muted", "The newest 500 are shown: narrow the search."),
     view.from > 0 && h("p", h("button", { type: "button", onclick: () => view.older() }, "Older records")),
@@ -108,8 +113,13 @@ function search(view) {
 
 /** Whether each record that is here names the one before it. */
 function linked(records) {
-  const broken = records.find((record, i) => i > 0 && records[i - 1].seq === record.seq - 1 && records[i - 1].hash !== record.prev);
-  return broken ? notice("bad", h("p", `Record ${broken.seq} does not follow the one before it.`))
+  const last = {};
+  const broken = records.find((record) => {
+    const before = last[record.agent];
+    last[record.agent] = record;
+    return before?.seq === record.seq - 1 && before.hash !== record.prev;
+  });
+  return broken ? notice("bad", h("p", `Record ${number(broken)} does not follow the one before it.`))
     : h("p.muted", "Each record shown names the hash of the one before it. ", h("code", "proxmox-agent audit verify"),
       " checks the hashes themselves.");
 }
@@ -130,8 +140,8 @@ function row(record, about) {
   const request = record.request ?? about.get(record.plan_id);
   const what = [request?.action, request?.target].filter(Boolean).join(" ");
   const outcome = [result?.status, result?.state, result?.code, result?.event].filter((word) => typeof word === "string").join(" ");
-  return h("li", { "data-key": `r${record.seq}` },
-    h("details", h("summary", h("span.seq", record.seq), " ", h("strong", t(record.kind)), " ", t(record.actor ?? ""),
+  return h("li", { "data-key": `r${number(record)}` },
+    h("details", h("summary", h("span.seq", number(record)), " ", h("strong", t(record.kind)), " ", t(record.actor ?? ""), record.agent && [" at ", t(record.agent)],
     what && [" · ", t(what)], record.environment && [" in ", t(record.environment)], outcome && [" · ", t(outcome)], " ",
       h("span.muted", exact(record.ts))),
   record.plan_id && h("p", h("a", { href: `#/plans/${record.plan_id}` }, "Plan")),

@@ -7,13 +7,13 @@ import { awaitsMe, covers, isMe, may, owns, passkeys, state } from "./state.js";
 // What was typed, kept over a new sign-in.
 const drafts = new Map();
 
-/** What has to be typed before a change of high risk: the machine's name, where a keyboard can type it. */
+/** What has to be typed before a change of high risk: the machine's name, if a keyboard can. */
 function wordToType(plan) {
   const name = plan.preview.observed?.name;
   return typeof name === "string" && /^[\x21-\x7e]+$/.test(name) ? name : plan.request.target;
 }
 
-/** The passkeys that this plan takes: none where a rule asks for hardware, as a passkey does not count as that. */
+/** The passkeys that this plan takes: none where a rule asks for hardware. */
 const keysFor = (plan) => (plan.requires.assurance === "hardware" ? [] : passkeys());
 const canSignHere = (plan) => keysFor(plan).length > 0 && available();
 const signedOnly = (plan) => ["signed", "hardware"].includes(plan.requires.assurance);
@@ -120,7 +120,7 @@ async function submit(event, view, plan, { word, draft }) {
   } catch (problem) {
     view.mine = false;
     if (problem.status === 401) return;
-    // What the page shows may be old: it is read anew, and says what has become of the plan.
+    // What the page shows may be old: it is read anew.
     await view.load().catch(() => {});
     const text = view.problem = `${problem.message} Nothing was decided.`;
     const shown = document.getElementById("decide-problem");

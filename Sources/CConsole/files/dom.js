@@ -79,13 +79,13 @@ export const reason = (value) => h("q", h("bdi", { multiline: true }, text(value
 /** A value of JSON in one line. */
 export const show = (value) => (value === null || value === undefined ? h("span.none", "none") : t(flat(value) || "none"));
 
-/** A cell of a table; on a narrow screen, where a row is a card, it begins with the name of its column. */
+/** A cell of a table; on a narrow screen it begins with the name of its column. */
 export const cell = (name, ...content) => h("td", { "data-label": name }, content);
 
 /** Names and values, one below the other. */
 export const pairList = (object) => h("dl.params", Object.entries(object).map(([name, value]) => [h("dt", t(name)), h("dd", show(value))]));
 
-/** Makes the children of `parent` like `nodes`, and keeps elements that are there: focus, typed text and open details stay. */
+/** Makes the children of `parent` like `nodes`; elements that are there keep focus, typed text and open details. */
 export function morph(parent, nodes) {
   const wanted = [nodes].flat(Infinity).filter((node) => node instanceof Node);
   const keyed = new Map([...parent.children].filter((c) => c.dataset.key).map((c) => [c.dataset.key, c]));
@@ -133,7 +133,7 @@ export function span(ms) {
   return s < 129600 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86400)} days`;
 }
 
-// What has happened is never shown as to come: the clocks of the agent and of this page are not quite the same.
+// What has happened is never shown as to come: clocks differ.
 function relative(at, ahead) {
   const rest = at - now();
   if (ahead && rest >= 1000) return `in ${span(rest)}`;

@@ -8,7 +8,7 @@ const fields = "name,status,node,tags,cpu,mem,maxcpu,maxmem,uptime,template,lock
 
 export const targetOf = (guest) => `${guest.type === "lxc" ? "lxc" : "vm"}/${guest.vmid}`;
 
-/** The name of a guest, as the inventory has it; null for other targets, or if that cannot be read. */
+/** The name of a guest in the inventory; null for other targets, or if that cannot be read. */
 export async function nameOf(environment, target) {
   if (!/^(vm|lxc)\//.test(target)) return null;
   try {

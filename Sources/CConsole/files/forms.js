@@ -1,4 +1,4 @@
-// A form for an action, made from the schema of its parameters. It makes a plan, and goes to the plan's page.
+// A form for an action, from the schema of its parameters. It makes a plan, and goes to its page.
 import { api } from "./api.js";
 import { field, h, notice, plain, risk, select } from "./dom.js";
 
@@ -22,7 +22,7 @@ const hints = { array: "one on each line", object: "as JSON" };
 const hint = (schema) => [schema.description, hints[schema.type],
   schema.minimum !== undefined && schema.maximum !== undefined && `${schema.minimum} to ${schema.maximum}`].filter(Boolean).join(" · ");
 
-/** What was typed, as the schema's type. What it does not understand is sent as it is: the agent says what is wrong. */
+/** What was typed, as the schema's type; or as it is: the agent says what is wrong. */
 function parse(text, schema) {
   const number = (part) => (/^-?\d+(\.\d+)?$/.test(part) ? Number(part) : part);
   switch (schema.type) {
