@@ -1,3 +1,4 @@
+package import AgentService
 import HTTPMessage
 import HTTPTypes
 import Synchronization
@@ -34,6 +35,8 @@ package final class Throttle: Sendable {
 
     private struct State {
         var buckets: [Key: Bucket] = [:]
+        /// What was taken since the other agents were told.
+        var spent: [Key: Double] = [:]
         /// When full buckets were last removed.
         var sweptAt: ContinuousClock.Instant?
     }
@@ -44,11 +47,17 @@ package final class Throttle: Sendable {
     private static let maximumBuckets = 20_000
 
     private let limits: RateLimits
+    private let isShared: Bool
     private let now: @Sendable () -> ContinuousClock.Instant
     private let state = Mutex(State())
 
-    package init(_ limits: RateLimits, now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }) {
+    /// `isShared` where other agents are told what is taken, by ``takeSpent()``.
+    package init(
+        _ limits: RateLimits, isShared: Bool = false,
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
+    ) {
         self.limits = limits
+        self.isShared = isShared
         self.now = now
     }
 
@@ -92,7 +101,7 @@ package final class Throttle: Sendable {
     /// Refills a bucket and takes `count` from it, if it has as much or may go below zero.
     private func item(
         _ policy: Policy, _ party: Admission.Party, _ state: inout State, taking count: Double,
-        orLess: Bool = false
+        orLess: Bool = false, elsewhere: Bool = false
     ) -> Quota.Item {
         let (size, instant) = (Double(limit(of: policy)), now())
         let rate = size / Double(Self.window)
@@ -102,7 +111,10 @@ package final class Throttle: Sendable {
         bucket.level = min(size, bucket.level + passed * rate)
         bucket.at = instant
         let isExceeded = !orLess && count > bucket.level
-        if !isExceeded { bucket.level -= count }
+        if !isExceeded {
+            bucket.level -= count
+            if isShared, !elsewhere, count > 0 { state.spent[key, default: 0] += count }
+        }
         state.buckets[key] = bucket
         let remaining = max(0, Int(bucket.level))
         // The time until there is a token, or until the bucket is full.
@@ -129,6 +141,37 @@ package final class Throttle: Sendable {
             }
         }
         return state.buckets.count < Self.maximumBuckets ? key : Key(party: .source(""), policy: policy)
+    }
+}
+
+extension Throttle: SharedBudgets {
+    /// How many entries are told at a time. The others are told next.
+    private static let told = 500
+
+    package func takeSpent() -> [Spending] {
+        state.withLock { state in
+            let largest = state.spent.sorted { $0.value > $1.value }.prefix(Self.told)
+            for (key, _) in largest { state.spent[key] = nil }
+            return largest.map { key, tokens in
+                let (isPrincipal, party) =
+                    switch key.party {
+                    case .principal(let id): (true, id)
+                    case .source(let address): (false, address)
+                    }
+                return Spending(
+                    budget: key.policy.rawValue, isPrincipal: isPrincipal, party: party,
+                    tokens: Int(min(tokens, 1e15)))
+            }
+        }
+    }
+
+    package func charge(_ spending: Spending) {
+        guard let policy = Policy(rawValue: spending.budget) else { return }
+        let party = spending.isPrincipal ? Admission.Party.principal(spending.party) : .source(spending.party)
+        state.withLock { state in
+            _ = item(
+                policy, party, &state, taking: Double(spending.tokens), orLess: true, elsewhere: true)
+        }
     }
 }
 

@@ -11,78 +11,6 @@ import Synchronization
 /// No earlier holder can send anything any more when operations begin here: it cannot prove its lease for longer than
 /// ``LeaseKeeper/validity`` after its last renewal, whose number every agent watches, by its own monotonic clock.
 package final class LeaseService: Sendable {
-    /// What all agents know of each other, as of one look.
-    package struct Overview: Sendable {
-        package var agents: [AgentRow] = []
-        package var leases: [LeaseRow] = []
-        /// The hash of what all agents must agree on that counts: that of the agent which has run the longest.
-        fileprivate var agreed: String?
-        /// Why this agent decides and carries out nothing, for people; `nil` if it may.
-        fileprivate var unfitness: String?
-        /// Why this agent cannot carry out anything now, for people.
-        fileprivate var fault: String?
-        /// Whether somebody has asked this agent to carry out nothing.
-        fileprivate var isDraining = false
-        /// When that was, by the monotonic clock; `nil` before the first look.
-        fileprivate var at: ContinuousClock.Instant?
-
-        fileprivate init() {}
-
-        /// A look of the agent `own`, whose clock is so many seconds ahead of the database's.
-        fileprivate init(
-            _ agents: [AgentRow], _ leases: [LeaseRow], _ own: AgentRow, clockAhead: Double,
-            at instant: ContinuousClock.Instant
-        ) {
-            (self.agents, self.leases, at) = (agents, leases, instant)
-            isDraining = agents.contains { $0.name == own.name && $0.isDraining }
-            let eldest = agents.filter { $0.age < LeaseService.silence && !$0.configuration.isEmpty }.min {
-                ($0.startedAt, $0.name) < ($1.startedAt, $1.name)
-            }
-            agreed = eldest?.configuration
-            if abs(clockAhead) > LeaseService.clockTolerance {
-                let seconds = Int(min(1e9, abs(clockAhead)))
-                isUnable = true
-                unfitness =
-                    "the clock of agent \(own.name) is \(seconds) s \(clockAhead > 0 ? "ahead of" : "behind") the "
-                    + "database's; set it right"
-            } else if let eldest, eldest.configuration != own.configuration {
-                unfitness =
-                    "the configuration of agent \(own.name) is not that of \(eldest.name), which has run for longer: "
-                    + "environments, principals and policy must be the same"
-            }
-        }
-
-        /// The same rows as of now.
-        fileprivate init(_ agents: [AgentRow], _ leases: [LeaseRow], _ known: Overview) {
-            self = known
-            (self.agents, self.leases) = (agents, leases)
-        }
-
-        /// Whether this agent could carry out nothing, whatever the others are.
-        fileprivate var isUnable = false
-
-        /// Why this agent carries out nothing, for people; `nil` if it may.
-        fileprivate var idleness: String? { unfitness ?? fault ?? (isDraining ? "this agent is drained" : nil) }
-
-        /// What the agent does, in a word.
-        package func standing(of agent: AgentRow) -> String {
-            if agent.age >= LeaseService.silence { return "gone" }
-            if agent.configuration.isEmpty { return "unable" }
-            if agent.configuration != agreed { return "differs" }
-            return agent.isDraining ? "draining" : "working"
-        }
-
-        /// The agents that may carry out something, by name.
-        fileprivate var able: Set<String> {
-            Set(
-                agents.filter { $0.age < LeaseService.silence && !$0.isDraining && $0.configuration == agreed }
-                    .map(\.name))
-        }
-
-        /// How many environments each of them should have at most.
-        fileprivate var share: Int { (leases.count + max(1, able.count) - 1) / max(1, able.count) }
-    }
-
     private struct State {
         var overview = Overview()
         /// The number of renewals of each environment, and when it was first seen.
@@ -208,6 +136,7 @@ package final class LeaseService: Sendable {
             // Apart from the turns: the audit log's disk may be slow.
             group.addTask { await self.heads.run() }
             group.addTask { await self.events.history?.run() }
+            group.addTask { await self.tellNews(store) }
             while !Task.isCancelled, !state.withLock({ $0.isStopping }) {
                 let (taken, open) = await turn(store)
                 for acquired in taken { group.addTask { await self.begin(acquired.new, at: acquired.until) } }
@@ -504,12 +433,14 @@ package final class LeaseService: Sendable {
                 switch signal {
                 case .operation(let id):
                     registry.hub.publish(id)
-                    if let operation = (try? await audited.read { $0.operation(id) }) ?? nil, isWork(operation) {
-                        group.addTask { await self.workOn(operation) }
-                    }
+                    guard let operation = (try? await audited.read { $0.operation(id) }) ?? nil else { continue }
+                    if operation.state.isEnded { _ = registry.note(nil, of: id, isNews: false) }
+                    if isWork(operation) { group.addTask { await self.workOn(operation) } }
                 case .freezes: await freeze()
                 case .leases: bell.ring()
                 case .history: events.history?.changed()
+                case .spent(let spending): ports.budgets?.charge(spending)
+                case .progress(let id, let progress): await note(progress, of: id)
                 case .everything:
                     events.history?.changed()
                     registry.hub.publishAll()
@@ -519,6 +450,32 @@ package final class LeaseService: Sendable {
             }
             group.cancelAll()
         }
+    }
+
+    /// Another agent tells how far a task is.
+    private func note(_ progress: Progress?, of id: RecordID) async {
+        guard registry.lease(of: id) == nil, registry.note(progress, of: id, isNews: false), let progress,
+            let operation = (try? await audited.read { $0.operation(id) }) ?? nil
+        else { return }
+        guard !operation.state.isEnded else { return _ = registry.note(nil, of: id, isNews: false) }
+        events.tell(AgentEvent(operation, progress, at: ports.now()))
+    }
+
+    /// Tells the others once a second what callers took of their budgets, and how far tasks are.
+    private func tellNews(_ store: any LeaseStore) async {
+        var spent: [StoreSignal] = []
+        repeat {
+            spent += ports.budgets?.takeSpent().map { .spent($0) } ?? []
+            let news = registry.takeNews().map { StoreSignal.progress($0.key, $0.value) }
+            guard !spent.isEmpty || !news.isEmpty else { continue }
+            do throws(StoreError) {
+                try await store.tell(spent + news)
+                spent = []
+            } catch {
+                // What was taken is told when it works again; the oldest of much is not.
+                spent = spent.suffix(1000)
+            }
+        } while (try? await Task.sleep(for: .seconds(1))) != nil
     }
 
     /// Another agent has stored a freeze, or lifted one.

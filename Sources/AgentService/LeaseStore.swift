@@ -102,13 +102,43 @@ extension AgentRow {
     }
 }
 
-/// What another agent has stored meanwhile.
+/// What one caller took of one of its rate budgets.
+package struct Spending: Sendable, Hashable {
+    /// The budget's name.
+    package let budget: String
+    /// Whether ``party`` is a principal's id; else it is an address.
+    package let isPrincipal: Bool
+    package let party: String
+    /// 0 or more.
+    package let tokens: Int
+
+    package init(budget: String, isPrincipal: Bool, party: String, tokens: Int) {
+        self.budget = budget
+        self.isPrincipal = isPrincipal
+        self.party = party
+        self.tokens = tokens
+    }
+}
+
+/// Rate budgets that hold over several agents: each tells the others what was taken from its own.
+package protocol SharedBudgets: Sendable {
+    /// What callers took here since the last call; the largest first, if there is much.
+    func takeSpent() -> [Spending]
+    /// Counts what a caller took elsewhere, even if it had less left.
+    func charge(_ spending: Spending)
+}
+
+/// What another agent has stored meanwhile, or tells.
 package enum StoreSignal: Sendable, Hashable {
     case operation(RecordID)
     case freezes
     case leases
     /// There are new records in the history.
     case history
+    /// How far a task is that another agent follows; `nil` once it follows it no longer.
+    case progress(RecordID, Progress?)
+    /// What a caller took of its budgets at another agent.
+    case spent(Spending)
     /// Signals may have been missed: look at everything.
     case everything
 }
@@ -140,7 +170,9 @@ package protocol LeaseStore: Sendable {
     /// it lives: it has reported within a minute, or uses the state and has never reported. One that goes on all the same
     /// is refused to write.
     func forget(_ agent: String) async throws(StoreError) -> Bool
-    /// What other agents store from now on, and changes of leases by all; at first, and after a gap,
+    /// Tells the other agents that listen now. Nothing of it is stored.
+    func tell(_ signals: [StoreSignal]) async throws(StoreError)
+    /// What other agents store or tell from now on, and changes of leases by all; at first, and after a gap,
     /// ``StoreSignal/everything``. Ends when the store is closed. Call it once.
     func signals() -> AsyncStream<StoreSignal>
 }

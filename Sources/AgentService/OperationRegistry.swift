@@ -26,6 +26,8 @@ final class OperationRegistry: Sendable {
         var searches: [RecordID: (lease: Lease, task: Task<Void, Never>)] = [:]
         /// How far the tasks of operations are.
         var progress: [RecordID: Progress] = [:]
+        /// Operations whose progress other agents have not been told.
+        var news: Set<RecordID> = []
         var isDraining = false
         /// How many outcomes cannot be written at the moment.
         var stuck = 0
@@ -210,12 +212,21 @@ final class OperationRegistry: Sendable {
 
     func ticket(of operation: RecordID) -> TargetLocks.Ticket? { state.withLock { $0.tickets[operation] } }
 
-    /// Notes how far the operation's task is; false if that is known already.
-    func note(_ progress: Progress?, of operation: RecordID) -> Bool {
+    /// Notes how far the operation's task is; false if that is known already. What `isNews` is for other agents.
+    func note(_ progress: Progress?, of operation: RecordID, isNews: Bool) -> Bool {
         state.withLock { state in
             guard state.progress[operation] != progress else { return false }
             state.progress[operation] = progress
+            if isNews { state.news.insert(operation) }
             return true
+        }
+    }
+
+    /// How far tasks are, of which that has changed here since the last call.
+    func takeNews() -> [RecordID: Progress?] {
+        state.withLock { state in
+            defer { state.news = [] }
+            return Dictionary(uniqueKeysWithValues: state.news.map { ($0, state.progress[$0]) })
         }
     }
 

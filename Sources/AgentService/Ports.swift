@@ -28,6 +28,8 @@ package struct Ports: Sendable {
     package var agent: String?
     /// What several agents on one state share; `nil` for a lone one.
     package var leases: (any LeaseStore)?
+    /// The rate budgets of callers, where several agents share them.
+    package var budgets: (any SharedBudgets)?
     /// The version of this program.
     package var version: String
     /// What signs checkpoints of the audit log; `nil` to make none.
@@ -42,7 +44,7 @@ package struct Ports: Sendable {
         reached: @escaping @Sendable (Milestone) -> Void = { _ in },
         observed: @escaping @Sendable (Observation) -> Void = { _ in },
         installation: Installation = Installation(origin: "proxmox-agent/localhost/0"),
-        agent: String? = nil, leases: (any LeaseStore)? = nil,
+        agent: String? = nil, leases: (any LeaseStore)? = nil, budgets: (any SharedBudgets)? = nil,
         version: String = "",
         checkpoints: CheckpointPorts? = nil,
         newID: @escaping @Sendable (RecordID.Kind) -> RecordID = { kind in
@@ -63,6 +65,7 @@ package struct Ports: Sendable {
         self.installation = installation
         self.agent = agent
         self.leases = leases
+        self.budgets = budgets
         self.version = version
         self.checkpoints = checkpoints
         self.newID = newID

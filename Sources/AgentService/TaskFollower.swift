@@ -119,7 +119,7 @@ final class TaskFollower: Sendable {
     ) async -> TaskEnd? {
         var heard = ContinuousClock.now
         var line = 0
-        defer { if let operation { _ = registry.note(nil, of: operation.id) } }
+        defer { if let operation { _ = registry.note(nil, of: operation.id, isNews: ports.leases != nil) } }
         var refusals = 0
         var backoff = Backoff(from: .milliseconds(200))
         while true {
@@ -153,9 +153,9 @@ final class TaskFollower: Sendable {
         else { return }
         // Of a log that grows faster than that only the end counts.
         line = max(min(line + log.lines.count, log.total), log.total - 500)
-        guard let progress = managed.planning.progress(in: log.lines), registry.note(progress, of: operation.id) else {
-            return
-        }
+        guard let progress = managed.planning.progress(in: log.lines),
+            registry.note(progress, of: operation.id, isNews: ports.leases != nil)
+        else { return }
         events.tell(AgentEvent(operation, progress, at: ports.now()))
     }
 

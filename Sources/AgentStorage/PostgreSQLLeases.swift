@@ -203,6 +203,15 @@ final class PostgreSQLLeases: LeaseStore {
 
     // MARK: Signals
 
+    func tell(_ signals: [StoreSignal]) async throws(StoreError) {
+        let payloads = SharedChanges.payloads(signals, by: writer)
+        try await calls.run { session throws(PostgreSQLError) in
+            for payload in payloads {
+                _ = try session.value("SELECT \(SharedChanges.notify("$1"))", [.text(payload)])
+            }
+        }
+    }
+
     func signals() -> AsyncStream<StoreSignal> {
         listening.withLock { listening in
             guard !listening.isClosed else { return AsyncStream { $0.finish() } }

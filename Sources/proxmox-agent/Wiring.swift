@@ -75,7 +75,7 @@ final class Agent: Sendable {
         } catch {
             throw StartError("\(error)")
         }
-        let throttle = Throttle(config.serving.rates)
+        let throttle = Throttle(config.serving.rates, isShared: config.agentName != nil)
         // A state in PostgreSQL has its disk elsewhere.
         let statePath: String? = if case .file(let path) = config.state { path } else { nil }
         let disk = DiskFloor(
@@ -85,7 +85,7 @@ final class Agent: Sendable {
             frozenByFile: { [path = config.freezePath] now in path.flatMap { freeze(standingFor: $0, now) } },
             shortage: { disk.shortage() }, wrote: { throttle.wrote($1, for: $0) }, reached: reached,
             observed: { figures.count($0) }, installation: installation, agent: config.agentName,
-            leases: store.leases,
+            leases: store.leases, budgets: throttle,
             version: Version.text,
             checkpoints: CheckpointPorts(key: checkpointKey, witnesses: witnesses.all, newest: signed))
         service = ControlPlane(

@@ -1,3 +1,4 @@
+import AgentService
 import AgentTestSupport
 import HTTPMessage
 import HTTPTypes
@@ -16,10 +17,10 @@ struct ThrottleTests {
 
     private static let bot = Admission(.principal("bot"))
 
-    private static func throttle(_ clock: Clock) -> Throttle {
+    private static func throttle(_ clock: Clock, isShared: Bool = false) -> Throttle {
         var limits = RateLimits()
         (limits.requests, limits.urgentRequests, limits.storedBytes) = (60, 6, 6000)
-        return Throttle(limits, now: { clock.now })
+        return Throttle(limits, isShared: isShared, now: { clock.now })
     }
 
     private static func value(_ name: String, of quota: Quota) -> String? {
@@ -99,5 +100,47 @@ struct ThrottleTests {
     ])
     func `an address without its port is a source, and a network of IPv6 is one`(peer: String, source: String) {
         #expect(Request.source(of: peer) == source)
+    }
+
+    @Test func `a budget holds over all agents that tell each other what was taken`() {
+        let clock = Clock()
+        let agents = (0..<3).map { _ in Self.throttle(clock, isShared: true) }
+        func exchange() {
+            for (index, agent) in agents.enumerated() {
+                for spending in agent.takeSpent() {
+                    for (other, agent) in agents.enumerated() where other != index { agent.charge(spending) }
+                }
+            }
+        }
+        for _ in 0..<50 { #expect(agents[0].take(Self.bot).exceeded == nil) }
+        agents[1].wrote(6001, for: "bot")
+        exchange()
+        for agent in agents {
+            #expect(agent.take(Self.bot).exceeded?.policy == .storedBytes, "what was written elsewhere counts")
+            #expect(agent.take(Admission(.principal("other"))).exceeded == nil, "for this caller alone")
+        }
+        clock.pass(60)
+        // What is taken before the others know is paid back by all.
+        for agent in agents { for _ in 0..<60 { #expect(agent.take(Self.bot).exceeded == nil) } }
+        exchange()
+        clock.pass(119)
+        for agent in agents { #expect(agent.take(Self.bot).exceeded?.policy == .requests) }
+        clock.pass(3)
+        for agent in agents { #expect(agent.take(Self.bot).exceeded == nil) }
+        exchange()
+        #expect(agents.allSatisfy { $0.takeSpent().isEmpty }, "what others tell is not told again")
+        #expect(Self.throttle(clock).takeSpent().isEmpty)
+    }
+
+    @Test func `a lone agent keeps no account for others, and nonsense changes nothing`() {
+        let clock = Clock()
+        let throttle = Self.throttle(clock)
+        _ = throttle.take(Self.bot)
+        #expect(throttle.takeSpent().isEmpty)
+        throttle.charge(Spending(budget: "nothing", isPrincipal: true, party: "bot", tokens: .max))
+        #expect(throttle.take(Self.bot).exceeded == nil)
+        throttle.charge(Spending(budget: "requests", isPrincipal: true, party: "bot", tokens: .max))
+        let quota = throttle.take(Self.bot)
+        #expect(quota.exceeded?.policy == .requests && quota.exceeded?.remaining == 0)
     }
 }

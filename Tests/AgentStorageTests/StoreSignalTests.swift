@@ -166,12 +166,44 @@ struct StoreSignalTests {
         changes.add(.operation(.sample(1, .operation)))
         changes.add(.freezes)
         let payload = changes.payload(by: "w") ?? ""
-        #expect(payload == "w freezes \(RecordID.sample(1, .operation))")
+        #expect(payload == "w\nfreezes\n\(RecordID.sample(1, .operation))")
         #expect(SharedChanges.signals(payload, exceptBy: "w") == [])
         #expect(SharedChanges.signals(payload, exceptBy: "x") == [.freezes, .operation(.sample(1, .operation))])
-        #expect(SharedChanges.signals("- leases", exceptBy: "w") == [.leases])
-        #expect(SharedChanges.signals("w something newer", exceptBy: "x") == [.everything, .everything])
+        #expect(SharedChanges.signals("-\nleases", exceptBy: "w") == [.leases])
+        #expect(SharedChanges.signals("w\nsomething newer", exceptBy: "x") == [.everything])
         #expect(SharedChanges.signals("", exceptBy: "x") == [])
+    }
+
+    private static let id = RecordID.sample(1, .operation)
+
+    @Test(arguments: [
+        StoreSignal.operation(id), .freezes, .leases, .history, .everything, .progress(id, nil),
+        .progress(id, Progress(percent: 0, text: "scsi0: 1.0 GiB of 2.0 GiB")), .progress(id, Progress(text: "")),
+        .spent(Spending(budget: "requests", isPrincipal: true, party: "label:ä b", tokens: 0)),
+        .spent(Spending(budget: "stored-bytes", isPrincipal: false, party: "fe80::/64", tokens: .max)),
+    ])
+    func `what agents tell each other arrives as it was`(signal: StoreSignal) {
+        let payloads = SharedChanges.payloads([signal, signal], by: "w")
+        #expect(payloads.count == 1)
+        #expect(payloads.flatMap { SharedChanges.signals($0, exceptBy: "x") } == [signal, signal])
+        #expect(payloads.flatMap { SharedChanges.signals($0, exceptBy: "w") } == [])
+    }
+
+    @Test func `much that agents tell each other goes in several notifications`() {
+        let all = (0..<1000).map {
+            StoreSignal.spent(Spending(budget: "requests", isPrincipal: true, party: "p\($0)", tokens: $0))
+        }
+        let payloads = SharedChanges.payloads(all, by: "w")
+        #expect(payloads.allSatisfy { $0.utf8.count < 8000 } && payloads.count > 1)
+        #expect(payloads.flatMap { SharedChanges.signals($0, exceptBy: "x") } == all)
+    }
+
+    @Test(arguments: [
+        "spent\trequests\t-1\tid\ta", "spent\trequests\t9223372036854775808\tid\ta", "spent\trequests\t1\tid",
+        "progress\tx\t1\ttext", "progress\top_1", "progress\t\(id)\t101\ttext", "progress\t\(id)\t\ttext", "\t",
+    ])
+    func `what is not understood means to look at everything`(line: String) {
+        #expect(SharedChanges.signals("w\n\(line)", exceptBy: "x") == [.everything])
     }
 
     @Test(arguments: [(300, false), (320, true)])
@@ -179,7 +211,7 @@ struct StoreSignalTests {
         var changes = SharedChanges()
         for number in 0..<count { changes.add(.operation(.sample(number, .operation))) }
         let payload = changes.payload(by: "w") ?? ""
-        #expect((payload == "w everything") == isCut)
+        #expect((payload == "w\neverything") == isCut)
         #expect(payload.utf8.count < 8000)
     }
 }

@@ -5,6 +5,7 @@ import Glibc
 import HTTPMessage
 import HTTPTypes
 import PostgreSQLTestSupport
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 
@@ -101,6 +102,44 @@ struct AgentsTests {
         let all = try await bert.get("/v1/audit?limit=1000")
         let hashes = (all["records"]?.array ?? []).compactMap { $0["hash"]?.string }
         #expect(Set(hashes).count == hashes.count && all["newest"] == all["numbers"]?.array?.last, "\(all)")
+        try await cluster.stop()
+    }
+
+    @Test func `a rate holds over all agents, and how far a task is shows at each of them`() async throws {
+        let cluster = try AgentCluster { name, setup in
+            setup.environments[0].settings["prefer_agent"] = "anna"
+            setup.settings["limits"] = ["requests_per_minute": 600]
+        }
+        try await cluster.start()
+        try await cluster.settle(by: "bert") { $0["anna"] == ["cloud"] }
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        let watcher = try await EventsTests.Watcher(try #require(bert.address), "?kind=operation.progress")
+        let world = try #require(cluster.datacenter.worlds["cloud"])
+        world.holdTasks()
+        let plan = try await bert.planID(PlanRequest("clone_vm", "vm/9000", ["newid": 500, "full": true]))
+        let reply = try await bert.apply(plan, wait: 0)
+        let event = try await watcher.next()
+        #expect(event["percent"] == 50 && event["plan_id"] == .string(plan), "\(event)")
+        let id = try #require(reply["operation"]?["operation_id"]?.string, "\(reply)")
+        let shown = try await bert.get("/v1/operations/\(id)")
+        #expect(shown["progress"]?["percent"] == 50, "\(shown)")
+        world.releaseTasks()
+        let end = try await bert.get("/v1/operations/\(id)?wait=20")
+        #expect(end["state"] == "succeeded" && end["progress"] == nil, "\(end)")
+        /// `"requests";r=599;t=1, …`
+        func left(at agent: CrashableAgent) async throws -> Int? {
+            let text = try await agent.get("/v1/plans?limit=1").fields[.name("RateLimit")] ?? ""
+            return text.firstMatch(of: /r=([0-9]+)/).flatMap { Int($0.1) }
+        }
+        while let tokens = try await left(at: anna), tokens > 0 {}
+        // The other one knows a second later.
+        let deadline = ContinuousClock.now + .seconds(10)
+        var tokens = 600
+        while tokens > 300, ContinuousClock.now < deadline {
+            tokens = try await left(at: bert) ?? 600
+            try await ContinuousClock().sleep(for: .milliseconds(50))
+        }
+        #expect(tokens <= 300)
         try await cluster.stop()
     }
 
