@@ -11,7 +11,7 @@ package struct APIExchange: Sendable {
     /// False only on open routes, for callers without a valid token.
     let isAuthenticated: Bool
     /// The caller's session; `nil` for a token or a certificate.
-    let session: Session?
+    let session: ConsoleSession?
     let captures: PathCaptures
     let query: QueryItems
 

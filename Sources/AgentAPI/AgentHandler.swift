@@ -34,6 +34,15 @@ package struct AgentHandler: HTTPHandler {
     /// The open event streams.
     package var events: EventStreams { handlers.streams }
 
+    /// Ends the streams of sessions that have ended, at whichever agent.
+    package func endStreamsOfEndedSessions() async {
+        let streams = handlers.streams
+        let sessions = await streams.sessions
+        guard !sessions.isEmpty else { return }
+        let open = await authenticator.openSessions(among: sessions)
+        for session in sessions where !open.contains(session.id) { await streams.end(of: session.id) }
+    }
+
     package func respond(to request: Request) async -> Response {
         let start = ContinuousClock.now
         meter.began()
@@ -75,7 +84,7 @@ package struct AgentHandler: HTTPHandler {
                 request.fields[.authorization] != nil && (try? authenticator.principal(of: request)) == nil
             return Admission(.source(request.source), isGuess ? .ordinary : .health)
         }
-        guard let principal = try? authenticator.identity(of: request, byCookie: route.takesCookie).principal else {
+        guard let principal = try? authenticator.apparentPrincipal(of: request, byCookie: route.takesCookie) else {
             return Admission(.source(request.source))
         }
         let mayUse = route.right.map(principal.rights.contains) ?? true
@@ -187,9 +196,9 @@ package struct AgentHandler: HTTPHandler {
     ) async throws(ServiceError) -> Identity? {
         do throws(ServiceError) {
             guard route.access == .scrape else {
-                let identity = try authenticator.identity(of: request, byCookie: route.takesCookie)
+                let identity = try await authenticator.identity(of: request, byCookie: route.takesCookie)
                 // A stream that a page keeps open does not show that somebody is there.
-                return route.lane == .stream ? identity : authenticator.used(identity, by: request)
+                return route.lane == .stream ? identity : await authenticator.used(identity, by: request)
             }
             return try authenticator.checkMayScrape(request).map { Identity(principal: $0, session: nil) }
         } catch {

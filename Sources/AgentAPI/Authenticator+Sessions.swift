@@ -1,5 +1,5 @@
 package import AgentModel
-import AgentService
+package import AgentService
 import HTTPMessage
 import HTTPTypes
 import Signatures
@@ -9,22 +9,46 @@ import StrictJSON
 package struct Identity: Sendable {
     package let principal: Principal
     /// The session that says so; `nil` for a token or a certificate.
-    package let session: Session?
+    package let session: ConsoleSession?
 }
 
 /// Sessions, and what they begin with.
 extension Authenticator {
     /// Who sends the request: by its token or certificate, or, if `byCookie`, by its session. With a token the cookie
     /// does not count.
-    func identity(of request: Request, byCookie: Bool) throws(ServiceError) -> Identity {
-        let hasToken = request.fields[.authorization] != nil
-        guard byCookie, let sessions, !hasToken, let cookie = Sessions.cookie(in: request) else {
-            let principal = try principal(of: request)
-            if byCookie, !hasToken { try checkOrigin(ofCertified: request) }
-            return Identity(principal: principal, session: nil)
+    func identity(of request: Request, byCookie: Bool) async throws(ServiceError) -> Identity {
+        guard let (sessions, cookie) = sessionCookie(of: request, byCookie) else {
+            return Identity(principal: try principal(ofOther: request, byCookie), session: nil)
         }
         try sessions.rules.checkSession(request)
-        guard let session = sessions.session(of: cookie), let entry = credentials(of: session) else {
+        return try identity(of: request, by: try await sessions.session(of: cookie))
+    }
+
+    /// Whose share of the server the request takes up: who sends it, as far as this agent has seen. Other agents may
+    /// have ended its session since, so nothing is answered by that.
+    func apparentPrincipal(of request: Request, byCookie: Bool) throws(ServiceError) -> Principal {
+        guard let (sessions, cookie) = sessionCookie(of: request, byCookie) else {
+            return try principal(ofOther: request, byCookie)
+        }
+        try sessions.rules.checkSession(request)
+        return try identity(of: request, by: sessions.seenSession(of: cookie)).principal
+    }
+
+    /// The cookie by which the request is to be judged, if it is.
+    private func sessionCookie(of request: Request, _ byCookie: Bool) -> (Sessions, String)? {
+        guard byCookie, let sessions, request.fields[.authorization] == nil, let cookie = Sessions.cookie(in: request)
+        else { return nil }
+        return (sessions, cookie)
+    }
+
+    private func principal(ofOther request: Request, _ byCookie: Bool) throws(ServiceError) -> Principal {
+        let principal = try principal(of: request)
+        if byCookie, request.fields[.authorization] == nil { try checkOrigin(ofCertified: request) }
+        return principal
+    }
+
+    private func identity(of request: Request, by session: ConsoleSession?) throws(ServiceError) -> Identity {
+        guard let session, let entry = credentials(of: session) else {
             throw ServiceError(.unauthenticated, "the session has ended; sign in again")
         }
         try checkCertificate(of: entry, request)
@@ -45,15 +69,22 @@ extension Authenticator {
     }
 
     /// Notes that the session is used, unless a page asks by itself. Returns it as it is then.
-    func used(_ identity: Identity, by request: Request) -> Identity {
-        guard identity.session != nil, request.fields[.background] == nil, let cookie = Sessions.cookie(in: request)
-        else { return identity }
-        return Identity(principal: identity.principal, session: sessions?.use(cookie) ?? identity.session)
+    func used(_ identity: Identity, by request: Request) async -> Identity {
+        guard let sessions, let session = identity.session, request.fields[.background] == nil else { return identity }
+        // Where nothing can be written now, reads go on; the session ends if it stays so.
+        return Identity(principal: identity.principal, session: (try? await sessions.use(session)) ?? session)
     }
 
-    /// The principal of the session whose cookie the request has, whether or not it counts.
-    func sessionHolder(of request: Request) -> Principal? {
-        Sessions.cookie(in: request).flatMap { sessions?.session(of: $0) }.flatMap(credentials(of:))?.principal
+    /// The principal of the session whose cookie the request has, whether or not it counts; `nil` too if the sessions
+    /// cannot be read.
+    func sessionHolder(of request: Request) async -> Principal? {
+        guard let sessions, let cookie = Sessions.cookie(in: request) else { return nil }
+        return (try? await sessions.session(of: cookie)).flatMap(credentials(of:))?.principal
+    }
+
+    /// Those that have not ended; none if that cannot be known.
+    func openSessions(among sessions: [ConsoleSession]) async -> Set<RecordID> {
+        (try? await self.sessions?.open(among: sessions)) ?? []
     }
 
     /// The credentials of a principal with that token, which are all that it needs.
@@ -66,11 +97,11 @@ extension Authenticator {
     }
 
     /// The credentials of the principal for whom a code was made.
-    func credentials(ofCode code: String, _ request: Request) throws(ServiceError) -> Credentials {
+    func credentials(ofCode code: String, _ request: Request) async throws(ServiceError) -> Credentials {
         let wrong = ServiceError(.unauthenticated, "the code is not valid, or was used, or has run out; get a new one")
-        switch sessions?.codes.take(code) {
-        case .valid(let credentials):
-            guard let known = present(credentials) else { throw wrong }
+        switch try await sessions?.codes.take(code) {
+        case .valid(let record):
+            guard let known = present(record.owner, record.credentials) else { throw wrong }
             try checkCertificate(of: known, request)
             return known
         case .wrong, nil: throw wrong
@@ -82,15 +113,16 @@ extension Authenticator {
     }
 
     /// The credentials of a session's principal, if they, and the passkey that it began with, are as they were.
-    func credentials(of session: Session) -> Credentials? {
-        guard let entry = present(session.credentials) else { return nil }
-        return session.passkey.map(entry.principal.approvalKeys.contains) ?? true ? entry : nil
+    func credentials(of session: ConsoleSession) -> Credentials? {
+        guard let entry = present(session.owner, session.credentials) else { return nil }
+        guard let passkey = session.passkey else { return entry }
+        return entry.principal.approvalKeys.contains { $0.signInName == passkey } ? entry : nil
     }
 
     /// The credentials of the principal who has that passkey, the passkey, and its counter.
     func credentials(
         ofPasskey assertion: PasskeyAssertion, _ request: Request
-    ) throws(ServiceError) -> (Credentials, ApprovalKey, counter: UInt32) {
+    ) async throws(ServiceError) -> (Credentials, ApprovalKey, counter: UInt32) {
         guard let sessions, let place = sessions.rules.signingPlace else {
             throw ServiceError(.unauthenticated, "this agent has no public_url, for which a passkey could sign; set it")
         }
@@ -110,7 +142,7 @@ extension Authenticator {
             throw ServiceError(.unauthenticated, "the passkey does not count: \(error)")
         }
         // After the signature, so that only holders of a passkey make the agent remember challenges.
-        guard sessions.challenges.use(challenge) else {
+        guard try await sessions.challenges.use(challenge) else {
             throw ServiceError(
                 .unauthenticated, "the challenge was used, has run out or is another's; ask for a new one")
         }
@@ -118,8 +150,10 @@ extension Authenticator {
         return (entry, key, evidence.counter)
     }
 
-    /// The principal's credentials, if they are as they were; with what it may do now.
-    func present(_ credentials: Credentials) -> Credentials? { currentEntries.first { $0.isSame(as: credentials) } }
+    /// The owner's credentials, if they are as they were; with what it may do now.
+    private func present(_ owner: String, _ digest: CredentialDigest?) -> Credentials? {
+        currentEntries.first { $0.digest == digest && $0.owner == owner }
+    }
 
     func entry(of principal: Principal) -> Credentials? { currentEntries.first { $0.principal == principal } }
 
@@ -136,9 +170,11 @@ extension Authenticator {
     }
 
     /// A one-time code for a principal of that id, for `serve --demo` to print. It cannot be read again.
-    package func makeCode(for id: String) -> Secret? {
-        guard let entry = currentEntries.first(where: { $0.principal.id == id }) else { return nil }
-        return sessions?.codes.make(for: entry).code
+    package func makeCode(for id: String) async throws(ServiceError) -> Secret? {
+        guard let sessions, let entry = currentEntries.first(where: { $0.principal.id == id }) else { return nil }
+        let (code, record) = sessions.codes.make(for: entry)
+        try await sessions.store.write { SignInCodes.put(record, $0) }
+        return code
     }
 }
 

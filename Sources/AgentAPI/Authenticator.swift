@@ -10,11 +10,15 @@ package struct Credentials: Sendable, Hashable {
     package let token: CredentialDigest?
     /// The SHA-256 of its DER form.
     package let certificate: CredentialDigest?
+    /// By this a session knows them again, whatever the principal may do.
+    let digest: CredentialDigest
 
     package init(_ principal: Principal, token: CredentialDigest? = nil, certificate: CredentialDigest? = nil) {
         self.principal = principal
         self.token = token
         self.certificate = certificate
+        let parts = [token?.description ?? "-", certificate?.description ?? "-", principal.signInOwner]
+        digest = CredentialDigest(of: parts.joined(separator: " ").utf8)
     }
 }
 
@@ -24,6 +28,8 @@ package final class Authenticator: Sendable {
     private let scrapeToken: Mutex<CredentialDigest?>
     /// `nil` if there is no console.
     package let sessions: Sessions?
+    /// Sessions of credentials that are gone are to be removed; at first those of an earlier configuration.
+    private let hasStrangers = Atomic(true)
 
     /// - Parameters:
     ///   - credentials: all valid credentials; without any, no request is authenticated. No two principals share a
@@ -40,11 +46,24 @@ package final class Authenticator: Sendable {
 
     package var isConfigured: Bool { entries.withLock { !$0.isEmpty } }
 
-    /// Replaces all credentials, from the next request on. Sessions of others end.
+    /// Replaces all credentials, from the next request on. Sessions of others no longer count, and end for good with the
+    /// next ``tidySessions()``.
     package func replace(_ credentials: [Credentials], scrapeToken: CredentialDigest? = nil) {
         entries.withLock { $0 = credentials }
         self.scrapeToken.withLock { $0 = scrapeToken }
-        sessions?.keep { self.credentials(of: $0) != nil }
+        hasStrangers.store(true, ordering: .sequentiallyConsistent)
+    }
+
+    /// Removes sessions that are due, or whose credentials were replaced. Throws if the state does not work; they are
+    /// removed the next time then.
+    package func tidySessions() async throws(ServiceError) {
+        guard let sessions else { return }
+        let hadStrangers = hasStrangers.exchange(false, ordering: .sequentiallyConsistent)
+        let isValid: @Sendable (ConsoleSession) -> Bool = { [self] in credentials(of: $0) != nil }
+        do throws(ServiceError) { try await sessions.tidy(where: hadStrangers ? isValid : nil) } catch {
+            if hadStrangers { hasStrangers.store(true, ordering: .sequentiallyConsistent) }
+            throw error
+        }
     }
 
     var currentEntries: [Credentials] { entries.withLock { $0 } }

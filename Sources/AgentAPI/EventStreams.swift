@@ -14,7 +14,7 @@ package actor EventStreams: EventFollower {
         /// Events up to this one it has had.
         let start: UInt64
         /// The session that it ends with; `nil` for the stream of a token.
-        let session: RecordID?
+        let session: ConsoleSession?
     }
 
     private let feed: EventFeed
@@ -39,12 +39,13 @@ package actor EventStreams: EventFollower {
 
     /// A stream of the events behind record `seq`, or of those that happen from now on.
     ///
-    /// It ends with `session`, if there is one; `isOpen` tells whether that has not ended yet.
+    /// It ends with `session`, if there is one; `isOpen` tells whether that has not ended yet. Ask that yourself, once
+    /// there is a stream of what happens from now on.
     ///
     /// - Throws: if the log no longer has those events, or cannot be read.
     func open(
-        _ filter: EventFilter, after seq: UInt64?, of session: RecordID? = nil,
-        isOpen: @escaping @Sendable () -> Bool = { true }
+        _ filter: EventFilter, after seq: UInt64?, of session: ConsoleSession? = nil,
+        isOpen: @escaping @Sendable (ConsoleSession) async -> Bool = { _ in true }
     ) async throws(ServiceError) -> ResponseStream {
         let stream = ResponseStream()
         guard let seq else {
@@ -62,21 +63,25 @@ package actor EventStreams: EventFollower {
 
     /// Sends what happened before, as fast as the client reads.
     private func catchUp(
-        _ stream: ResponseStream, _ filter: EventFilter, of session: RecordID?, from first: EventFeed.Page,
-        _ generation: Int, _ isOpen: @Sendable () -> Bool
+        _ stream: ResponseStream, _ filter: EventFilter, of session: ConsoleSession?, from first: EventFeed.Page,
+        _ generation: Int, _ isOpen: @Sendable (ConsoleSession) async -> Bool
     ) async {
         var page = first
-        while generation == self.generation, !stream.isOver, isOpen() {
+        while generation == self.generation, !stream.isOver {
             for event in page.events where filter.matches(event) {
                 guard await stream.room() else { return }
                 stream.send(EventText.bytes(of: event))
             }
             // Behind the others it would lose what they have had.
-            if page.isEnd, position <= page.last, generation == self.generation, isOpen() {
+            if page.isEnd, position <= page.last, generation == self.generation {
                 if listeners.isEmpty { position = page.last }
                 stream.send(EventText.mark(page.last))
-                return join(Listener(stream: stream, filter: filter, start: page.last, session: session))
+                join(Listener(stream: stream, filter: filter, start: page.last, session: session))
+                // Whoever ends the session from now on ends the stream.
+                if let session, await !isOpen(session) { end(of: session.id) }
+                return
             }
+            if let session, await !isOpen(session) { break }
             do throws(ServiceError) { page = try await feed.page(after: page.last, upTo: position) } catch { break }
         }
         // The client asks again, and learns why.
@@ -98,10 +103,13 @@ package actor EventStreams: EventFollower {
         isWatched.store(false, ordering: .sequentiallyConsistent)
     }
 
+    /// The sessions that streams end with.
+    var sessions: [ConsoleSession] { Array(Set(listeners.compactMap(\.session))) }
+
     /// Ends the streams of a session that has ended.
     package func end(of session: RecordID) {
-        for listener in listeners where listener.session == session { listener.stream.finish() }
-        listeners.removeAll { $0.session == session }
+        for listener in listeners where listener.session?.id == session { listener.stream.finish() }
+        listeners.removeAll { $0.session?.id == session }
         if listeners.isEmpty { isWatched.store(false, ordering: .sequentiallyConsistent) }
     }
 

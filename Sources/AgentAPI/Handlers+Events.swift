@@ -11,12 +11,12 @@ extension Handlers {
             environment: try await environments(exchange)?.first, kinds: try kinds(exchange),
             plan: try await plan(exchange), exchange.context)
         let start = try await start(exchange)
-        let stream = try await streams.open(filter, after: start, of: exchange.session?.id) { [authenticator] in
-            exchange.session.map { authenticator.sessions?.isOpen($0.id) ?? false } ?? true
+        let stream = try await streams.open(filter, after: start, of: exchange.session) { [authenticator] in
+            await authenticator.openSessions(among: [$0]).contains($0.id)
         }
         // The caller's rights may have changed before the stream was there to be ended.
         do throws(ServiceError) {
-            let identity = try authenticator.identity(of: exchange.request, byCookie: true)
+            let identity = try await authenticator.identity(of: exchange.request, byCookie: true)
             guard identity.principal == exchange.context.principal else {
                 throw ServiceError(.shuttingDown, "the rules have just changed; ask again")
             }

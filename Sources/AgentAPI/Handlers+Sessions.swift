@@ -18,23 +18,34 @@ extension Handlers {
         }
         let context = try Authenticator.context(
             request, by: credentials.principal, requestID: exchange.context.requestID, trace: exchange.context.trace)
-        var random = SystemRandomNumberGenerator()
-        let begun = sessions.begin(
-            RecordID(.session, using: &random), for: credentials, by: passkey, replacing: Sessions.cookie(in: request),
-            userAgent: request.fields[.userAgent])
-        guard let (session, cookie, ended) = begun else {
-            throw ServiceError(.overloaded, "too many sessions are open; try again later")
-        }
-        for id in ended { await streams.end(of: id) }
-        do throws(ServiceError) {
-            try await service.record(.signedIn(session.id, wanted.method, ending: ended), context)
-        } catch {
-            _ = sessions.end(session.id, of: credentials.principal)
-            throw error
-        }
+        let (session, cookie) = sessions.make(
+            for: credentials, by: passkey, userAgent: request.fields[.userAgent])
+        try await begin(session, wanted.method, in: sessions, context, request)
         var response = Response.json(.created, who(credentials.principal, session))
         response.fields[.setCookie] = Sessions.setting(cookie)
         return response
+    }
+
+    /// Records that the session begins and which ones end by that, and then does it. If others begin or end meanwhile,
+    /// the record is void, and all is looked at again.
+    private func begin(
+        _ session: ConsoleSession, _ method: SessionChange.Method, in sessions: Sessions, _ context: Context,
+        _ request: Request
+    ) async throws(ServiceError) {
+        let old = Sessions.cookie(in: request).map(Sessions.key)
+        for _ in 0..<5 {
+            guard let ending = try await sessions.replaced(by: session, in: old) else {
+                throw ServiceError(.overloaded, "too many sessions are open; try again later")
+            }
+            let change = SessionChange.signedIn(session.id, method, ending: ending.map(\.id))
+            let isBegun = try await service.record(change, context, in: sessions.store) {
+                Sessions.begin(session, in: old, ending: ending, $0)
+            }
+            guard isBegun != nil else { continue }
+            for session in ending { await streams.end(of: session.id) }
+            return
+        }
+        throw ServiceError(.overloaded, "too many sign-ins of this principal at once; try again")
     }
 
     private func credentials(
@@ -42,9 +53,9 @@ extension Handlers {
     ) async throws(ServiceError) -> (Credentials, ApprovalKey?) {
         switch wanted {
         case .token(let token): return (try authenticator.credentials(ofToken: token.reveal(), request), nil)
-        case .code(let code): return (try authenticator.credentials(ofCode: code.reveal(), request), nil)
+        case .code(let code): return (try await authenticator.credentials(ofCode: code.reveal(), request), nil)
         case .passkey(let assertion):
-            let (credentials, key, counter) = try authenticator.credentials(ofPasskey: assertion, request)
+            let (credentials, key, counter) = try await authenticator.credentials(ofPasskey: assertion, request)
             do throws(ServiceError) {
                 try await service.passkeys.take(SignatureCount(key: key.fingerprint, number: counter))
             } catch {
@@ -85,7 +96,7 @@ extension Handlers {
         _ error: ServiceError, _ request: Request, _ id: String, _ trace: TraceContext?
     ) async throws(ServiceError) {
         guard [.foreignOrigin, .tlsRequired, .unsupportedMediaType].contains(error.code) else { return }
-        guard let principal = authenticator.sessionHolder(of: request) else {
+        guard let principal = await authenticator.sessionHolder(of: request) else {
             return try await holdBack(request, isGuess: true)
         }
         try await service.recordingRefusals(of: Context(principal, requestID: id, trace: trace)) {
@@ -115,7 +126,7 @@ extension Handlers {
         return .json(.ok, who(exchange.context.principal, exchange.session))
     }
 
-    private func who(_ principal: Principal, _ session: Session?) -> JSON {
+    private func who(_ principal: Principal, _ session: ConsoleSession?) -> JSON {
         Views.identity(
             IdentityRow(
                 principal: principal, session: session, installation: service.installation,
@@ -129,32 +140,39 @@ extension Handlers {
             }
             return session
         }
-        return try await end(session.id, exchange)
+        return try await end(session, exchange)
     }
 
     func endSession(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let id = try await asked(exchange) { () throws(ServiceError) in
-            let id = try exchange.id(.session)
-            guard authenticator.sessions?.list(of: exchange.context.principal).contains(where: { $0.id == id }) == true
-            else { throw ServiceError(.notFound, "you have no session \(id)") }
-            return id
+        let id = try await asked(exchange) { () throws(ServiceError) in try exchange.id(.session) }
+        let session = try await list(of: exchange).first { $0.id == id }
+        let found = try await asked(exchange) { () throws(ServiceError) in
+            guard let session else { throw ServiceError(.notFound, "you have no session \(id)") }
+            return session
         }
-        return try await end(id, exchange)
+        return try await end(found, exchange)
     }
 
     /// Records the end of a session of the caller, and ends it and its event streams.
-    private func end(_ id: RecordID, _ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let isOwn = exchange.session?.id == id
-        try await service.record(isOwn ? .signedOut(id) : .ended(id), exchange.context)
-        _ = authenticator.sessions?.end(id, of: exchange.context.principal)
-        await streams.end(of: id)
+    private func end(_ session: ConsoleSession, _ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let isOwn = exchange.session?.id == session.id
+        let change: SessionChange = isOwn ? .signedOut(session.id) : .ended(session.id)
+        _ = try await service.record(change, exchange.context, in: try openSessions().store) { records -> Bool? in
+            records.removeSignIn(.session, session.key)
+            return true
+        }
+        await streams.end(of: session.id)
         var response = Response(status: .noContent)
         if isOwn { response.fields[.setCookie] = Sessions.clearing }
         return response
     }
 
+    private func list(of exchange: APIExchange) async throws(ServiceError) -> [ConsoleSession] {
+        try await authenticator.sessions?.list(of: exchange.context.principal) ?? []
+    }
+
     func sessions(_ exchange: APIExchange) async throws(ServiceError) -> Response {
-        let sessions = authenticator.sessions?.list(of: exchange.context.principal) ?? []
+        let sessions = try await list(of: exchange)
         return .json(
             .ok,
             ["sessions": .array(sessions.map { Views.session(SessionRow($0, isOwn: $0.id == exchange.session?.id)) })])
@@ -173,12 +191,15 @@ extension Handlers {
             }
             return (sessions, entry)
         }
-        try await service.record(.codeMade, exchange.context)
-        let (code, endsAt) = sessions.codes.make(for: credentials)
+        let (code, record) = sessions.codes.make(for: credentials)
+        _ = try await service.record(.codeMade, exchange.context, in: sessions.store) { records -> Bool? in
+            SignInCodes.put(record, records)
+            return true
+        }
         return .json(
             .created,
             [
-                "code": .string(code.reveal()), "expires_at": .string(endsAt.rfc3339),
+                "code": .string(code.reveal()), "expires_at": .string(record.endsAt.rfc3339),
                 "url": service.installation.publicURL.map { .string("\($0)/ui/") } ?? .null,
             ])
     }

@@ -1,22 +1,25 @@
-import Crypto
+import AgentModel
+import AgentService
 import FoundationEssentials
-import Synchronization
 
 /// Challenges for sign-ins by passkey: valid for five minutes, and once.
 ///
-/// A challenge carries its end and a code that only this process can make, so nothing is kept for one that nobody
-/// answers. Whoever asks for many takes no room from others.
-final class PasskeyChallenges: Sendable {
+/// A challenge carries its end and a code that only holders of the agent's key can make, so nothing is kept for one
+/// that nobody answers. Whoever asks for many takes no room from others.
+struct PasskeyChallenges: Sendable {
     static let lifetime = 300.0
     private static let randomBytes = 24
     private static let headBytes = randomBytes + 8
 
-    private let key = SymmetricKey(size: .bits256)
+    private let store: SignInStore
+    private let key: InstallationKey
     private let now: @Sendable () -> Date
-    /// Those that a sign-in has used, with their ends.
-    private let used = Mutex<[[UInt8]: Date]>([:])
 
-    init(now: @escaping @Sendable () -> Date) { self.now = now }
+    init(_ store: SignInStore, _ key: InstallationKey, now: @escaping @Sendable () -> Date) {
+        self.store = store
+        self.key = key
+        self.now = now
+    }
 
     func make() -> (bytes: [UInt8], endsAt: Date) {
         var random = SystemRandomNumberGenerator()
@@ -24,30 +27,28 @@ final class PasskeyChallenges: Sendable {
         let head =
             (0..<Self.randomBytes).map { _ in UInt8.random(in: 0...255, using: &random) }
             + withUnsafeBytes(of: end.bigEndian) { Array($0) }
-        return (head + code(of: head), Date(timeIntervalSince1970: Double(end)))
+        return (head + code(of: head).bytes, Date(timeIntervalSince1970: Double(end)))
     }
 
     /// Uses an open challenge up; false if it is none.
-    func use(_ challenge: [UInt8]) -> Bool {
-        let now = now()
-        guard let end = end(of: challenge), end > now else { return false }
-        return used.withLock { used in
-            used = used.filter { $0.value > now }
-            return used.updateValue(end, forKey: challenge) == nil
+    func use(_ challenge: [UInt8]) async throws(ServiceError) -> Bool {
+        guard let end = end(of: challenge), end > now() else { return false }
+        let used = SignInRecord(.challenge, key: CredentialDigest(of: challenge), endsAt: end)
+        return try await store.write { records in
+            guard records.signIn(.challenge, used.key) == nil else { return false }
+            records.put(used)
+            return true
         }
     }
 
     private func end(of challenge: [UInt8]) -> Date? {
         let head = Array(challenge.prefix(Self.headBytes))
-        guard challenge.count == Self.headBytes + SHA256.byteCount,
-            HMAC<SHA256>.isValidAuthenticationCode(
-                challenge.dropFirst(Self.headBytes), authenticating: head, using: key)
+        guard let sent = CredentialDigest(bytes: Array(challenge.dropFirst(Self.headBytes))),
+            sent.mask(of: code(of: head)) != 0
         else { return nil }
         let seconds = head.suffix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         return Date(timeIntervalSince1970: Double(seconds))
     }
 
-    private func code(of head: [UInt8]) -> [UInt8] {
-        Array(HMAC<SHA256>.authenticationCode(for: head, using: key))
-    }
+    private func code(of head: [UInt8]) -> CredentialDigest { key.signInDigest(Array("challenge ".utf8) + head) }
 }

@@ -1,32 +1,11 @@
 package import AgentModel
-import AgentService
+package import AgentService
 package import FoundationEssentials
 import HTTPMessage
 import HTTPTypes
 import Signatures
-import Synchronization
 
-/// A signed-in browser.
-package struct Session: Sendable {
-    package let id: RecordID
-    /// Those of its principal when it signed in. The session counts while they are valid.
-    let credentials: Credentials
-    /// The passkey that it began with; `nil` for a token or a code. The session counts while its principal has it.
-    let passkey: ApprovalKey?
-    let createdAt: Date
-    var lastUsedAt: Date
-    /// What the browser calls itself, shortened.
-    let userAgent: String
-
-    /// How long a session lasts at most, and without use, in seconds.
-    static let lifetime = 8 * 3600.0
-    static let idleTime = 30 * 60.0
-
-    var expiresAt: Date { createdAt.addingTimeInterval(Self.lifetime) }
-    var idleExpiresAt: Date { min(lastUsedAt.addingTimeInterval(Self.idleTime), expiresAt) }
-}
-
-/// The sessions of the console. They are kept in memory: a restart ends them all.
+/// The sessions of the console.
 ///
 /// The cookie is a secret of 256 bits, of which only the SHA-256 is kept.
 package final class Sessions: Sendable {
@@ -36,103 +15,132 @@ package final class Sessions: Sendable {
     static let cookieName = "__Host-proxmox-agent"
 
     package let rules: BrowserRules
+    let store: SignInStore
     let codes: SignInCodes
     let challenges: PasskeyChallenges
     private let now: @Sendable () -> Date
-    private let sessions = Mutex<[CredentialDigest: Session]>([:])
 
-    /// `now` is the clock by which sessions and codes end.
-    package init(_ rules: BrowserRules, now: @escaping @Sendable () -> Date = { Date() }) {
+    /// Agents that share `store` have one `key`; an agent with a store of its own has one that ends with it. `now` is
+    /// the clock by which sessions and codes end.
+    package init(
+        _ rules: BrowserRules, in store: SignInStore = SignInStore(), key: InstallationKey = .random(),
+        now: @escaping @Sendable () -> Date = { Date() }
+    ) {
         self.rules = rules
+        self.store = store
         self.now = now
-        codes = SignInCodes(now: now)
-        challenges = PasskeyChallenges(now: now)
+        codes = SignInCodes(store, key, now: now)
+        challenges = PasskeyChallenges(store, key, now: now)
     }
 
     // MARK: Begin and end
 
-    /// Begins a session. Returns it with its cookie and with the sessions that it replaces: the one of `old`, a cookie
-    /// that the browser had before, and those that are too many. `nil` if there are too many of all principals.
-    func begin(
-        _ id: RecordID, for credentials: Credentials, by passkey: ApprovalKey?, replacing old: String?,
-        userAgent: String?
-    ) -> (session: Session, cookie: Secret, ended: [RecordID])? {
-        let cookie = Secret(RandomText.make())
-        let now = now()
-        let session = Session(
-            id: id, credentials: credentials, passkey: passkey, createdAt: now, lastUsedAt: now,
+    /// A new session with its cookie, not begun yet.
+    func make(
+        for credentials: Credentials, by passkey: ApprovalKey?, userAgent: String?
+    ) -> (session: ConsoleSession, cookie: Secret) {
+        let (cookie, now) = (Secret(RandomText.make()), now())
+        var random = SystemRandomNumberGenerator()
+        let session = ConsoleSession(
+            id: RecordID(.session, using: &random), key: Self.key(of: cookie.reveal()), owner: credentials.owner,
+            credentials: credentials.digest, passkey: passkey?.signInName, createdAt: now, lastUsedAt: now,
             userAgent: Self.short(userAgent ?? ""))
-        return sessions.withLock { all in
-            var ended: [RecordID] = []
-            if let old = all.removeValue(forKey: Self.key(of: old ?? "")) { ended.append(old.id) }
-            let own = all.filter { $0.value.credentials.isOf(credentials.principal) }
-            let oldest = own.sorted { $0.value.lastUsedAt < $1.value.lastUsedAt }
-            for (key, session) in oldest.prefix(max(0, own.count + 1 - Self.maximumOfPrincipal)) {
-                all[key] = nil
-                ended.append(session.id)
-            }
-            guard all.count < Self.maximum else { return nil }
-            all[Self.key(of: cookie.reveal())] = session
-            return (session, cookie, ended)
-        }
+        return (session, cookie)
     }
 
-    /// Ends the session of that id, if it is one of that principal.
-    func end(_ id: RecordID, of principal: Principal) -> Bool {
-        sessions.withLock { all in
-            guard let key = all.first(where: { $0.value.id == id && $0.value.credentials.isOf(principal) })?.key else {
-                return false
-            }
-            all[key] = nil
-            return true
-        }
+    /// The sessions that end when `session` begins: the one of a cookie that the browser had before, by its key, and
+    /// those that are too many. `nil` if there are too many of all principals.
+    func replaced(
+        by session: ConsoleSession, in old: CredentialDigest?
+    ) async throws(ServiceError) -> [ConsoleSession]? {
+        try await store.read { Self.replaced(by: session, in: old, $0) }
     }
 
-    /// Ends the sessions that are due. Returns all that have ended by that.
-    package func endDue() -> Set<RecordID> { end { $0.idleExpiresAt <= now() } }
+    private static func replaced(
+        by session: ConsoleSession, in old: CredentialDigest?, _ records: any SignInReader
+    ) -> [ConsoleSession]? {
+        let before = old.flatMap { records.signIn(.session, $0)?.session }
+        let own = records.signIns(.session, of: session.owner).compactMap(\.session).filter { $0.key != old }
+            .sorted { ($0.lastUsedAt, $0.id.description) < ($1.lastUsedAt, $1.id.description) }
+        let ended = (before.map { [$0] } ?? []) + own.prefix(max(0, own.count + 1 - maximumOfPrincipal))
+        let count = records.countSignIns(.session, endingAfter: session.createdAt)
+        return count - ended.count { $0.idleExpiresAt > session.createdAt } < maximum ? ended : nil
+    }
 
-    /// Ends the sessions that are no longer valid.
-    func keep(where isValid: (Session) -> Bool) { _ = end { !isValid($0) } }
+    /// Begins the session in a writing body, if it replaces these still; else `nil`.
+    static func begin(
+        _ session: ConsoleSession, in old: CredentialDigest?, ending: [ConsoleSession], _ records: any SignInTransaction
+    ) -> Bool? {
+        guard replaced(by: session, in: old, records)?.map(\.id) == ending.map(\.id) else { return nil }
+        for session in ending { records.removeSignIn(.session, session.key) }
+        records.put(SignInRecord(session))
+        return true
+    }
 
-    private func end(where isOver: (Session) -> Bool) -> Set<RecordID> {
-        sessions.withLock { all in
-            let over = all.filter { isOver($0.value) }
-            for key in over.keys { all[key] = nil }
-            return Set(over.values.map(\.id))
+    /// Removes what is due, and the sessions that `isValid` says are not; without it all others are.
+    func tidy(where isValid: (@Sendable (ConsoleSession) -> Bool)?) async throws(ServiceError) {
+        let now = now()
+        let (gone, isDue) = try await store.read { records in
+            let gone = isValid.map { isValid in
+                records.signIns(.session, of: nil).compactMap(\.session).filter { !isValid($0) }
+            }
+            return (gone ?? [], records.firstSignInEnd.map { $0 <= now } ?? false)
+        }
+        store.forgetSeen(endedBy: now)
+        guard isDue || !gone.isEmpty else { return }
+        try await store.write { records in
+            for session in gone { records.removeSignIn(.session, session.key) }
+            records.pruneSignIns(endedBy: now)
         }
     }
 
     // MARK: Find
 
     /// The session of a cookie that has not ended.
-    func session(of cookie: String) -> Session? {
-        let (key, now) = (Self.key(of: cookie), now())
-        return sessions.withLock { $0[key] }.flatMap { $0.idleExpiresAt > now ? $0 : nil }
+    func session(of cookie: String) async throws(ServiceError) -> ConsoleSession? {
+        current(try await store.session(Self.key(of: cookie)))
     }
 
-    func isOpen(_ id: RecordID) -> Bool {
+    /// The same, as far as this agent has seen. Another one may have ended it, so it entitles nobody.
+    func seenSession(of cookie: String) -> ConsoleSession? { current(store.seenSession(Self.key(of: cookie))) }
+
+    private func current(_ session: ConsoleSession?) -> ConsoleSession? {
+        session.flatMap { $0.idleExpiresAt > now() ? $0 : nil }
+    }
+
+    /// Those that have not ended.
+    func open(among sessions: [ConsoleSession]) async throws(ServiceError) -> Set<RecordID> {
         let now = now()
-        return sessions.withLock { all in all.values.contains { $0.id == id && $0.idleExpiresAt > now } }
+        return try await store.read { records in
+            Set(
+                sessions.compactMap { records.signIn(.session, $0.key)?.session }
+                    .filter { $0.idleExpiresAt > now }.map(\.id))
+        }
     }
 
     /// The sessions of a principal, the newest first.
-    func list(of principal: Principal) -> [Session] {
+    func list(of principal: Principal) async throws(ServiceError) -> [ConsoleSession] {
         let now = now()
-        return sessions.withLock { all in all.values.filter { $0.credentials.isOf(principal) && $0.idleExpiresAt > now }
-        }
-        .sorted { $0.createdAt > $1.createdAt }
-    }
-
-    /// Notes that a session is used. Returns it as it is then.
-    func use(_ cookie: String) -> Session? {
-        let (key, now) = (Self.key(of: cookie), now())
-        return sessions.withLock { all in
-            all[key]?.lastUsedAt = now
-            return all[key]
+        return try await store.read { records in
+            records.signIns(.session, of: principal.signInOwner).compactMap(\.session)
+                .filter { $0.idleExpiresAt > now }.sorted { $0.createdAt > $1.createdAt }
         }
     }
 
-    private static func key(of cookie: String) -> CredentialDigest { CredentialDigest(of: cookie.utf8) }
+    /// Notes that a session is used: in a state that others share, once a minute. Returns it as it is then.
+    func use(_ session: ConsoleSession) async throws(ServiceError) -> ConsoleSession {
+        let now = now()
+        guard abs(now.timeIntervalSince(session.lastUsedAt)) >= (store.isShared ? 60 : 0) else { return session }
+        let used = try await store.write { records -> ConsoleSession? in
+            guard var session = records.signIn(.session, session.key)?.session, session.idleExpiresAt > now else {
+                return nil
+            }
+            session.lastUsedAt = now
+            records.put(SignInRecord(session))
+            return session
+        }
+        return used ?? session
+    }
 
     // MARK: Cookies
 
@@ -161,21 +169,27 @@ package final class Sessions: Sendable {
     /// Takes the cookie from the browser.
     static let clearing = "\(cookieName)=; Max-Age=0\(attributes)"
 
+    /// How a cookie's session is found.
+    static func key(of cookie: String) -> CredentialDigest { CredentialDigest(of: cookie.utf8) }
+
     private static func short(_ userAgent: String) -> String {
         String(decoding: userAgent.utf8.filter { (0x20...0x7E).contains($0) }.prefix(160), as: UTF8.self)
     }
 }
 
 extension Credentials {
-    /// Whether these are of that principal, whatever it may do.
-    func isOf(_ principal: Principal) -> Bool {
-        self.principal.id == principal.id && self.principal.isShared == principal.isShared
-    }
+    /// Whose they are, whatever their principal may do.
+    var owner: String { principal.signInOwner }
+}
 
-    /// Whether these are those credentials, whatever the principal may do.
-    func isSame(as other: Credentials) -> Bool {
-        isOf(other.principal) && token == other.token && certificate == other.certificate
-    }
+extension Principal {
+    /// What sessions and codes call it.
+    var signInOwner: String { "\(isShared ? "shared" : "principal"):\(id)" }
+}
+
+extension ApprovalKey {
+    /// What a session calls the key that it began with.
+    var signInName: String { "\(fingerprint) \(credentialID ?? "")" }
 }
 
 /// Random text that nobody guesses.

@@ -6,17 +6,17 @@ import StrictJSON
 /// Who is signed in, as `GET /v1/session` shows it.
 struct IdentityRow {
     let principal: Principal
-    let session: Session?
+    let session: ConsoleSession?
     let installation: Installation
     let rpID: String
 }
 
 /// A session, and whether it is the caller's own.
 struct SessionRow {
-    let session: Session
+    let session: ConsoleSession
     let isOwn: Bool
 
-    init(_ session: Session, isOwn: Bool = true) {
+    init(_ session: ConsoleSession, isOwn: Bool = true) {
         self.session = session
         self.isOwn = isOwn
     }

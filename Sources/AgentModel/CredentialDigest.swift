@@ -15,6 +15,8 @@ package struct CredentialDigest: Sendable, Hashable, CustomStringConvertible {
         take(bytes)
     }
 
+    init(_ code: HMAC<SHA256>.MAC) { take(code) }
+
     private mutating func take(_ bytes: some Sequence<UInt8>) {
         for (index, byte) in bytes.enumerated() { words[index / 8] = words[index / 8] << 8 | UInt64(byte) }
     }
@@ -36,8 +38,10 @@ package struct CredentialDigest: Sendable, Hashable, CustomStringConvertible {
         return UInt(truncatingIfNeeded: ((difference | (0 &- difference)) >> 63) &- 1)
     }
 
-    /// 64 lower-case hexadecimal digits.
-    package var description: String {
-        hexadecimal((0..<32).map { UInt8(truncatingIfNeeded: words[$0 / 8] >> UInt64(56 - $0 % 8 * 8)) })
+    package var bytes: [UInt8] {
+        (0..<32).map { UInt8(truncatingIfNeeded: words[$0 / 8] >> UInt64(56 - $0 % 8 * 8)) }
     }
+
+    /// 64 lower-case hexadecimal digits.
+    package var description: String { hexadecimal(bytes) }
 }

@@ -1,8 +1,8 @@
 import Crypto
 import FoundationEssentials
 
-/// The key of this installation. It seals the secrets of stored plans, keys their hashes, and signs checkpoints of the
-/// audit log.
+/// The key of this installation. It seals the secrets of stored plans, keys their hashes, signs checkpoints of the
+/// audit log, and protects sign-ins that several agents share.
 ///
 /// Each use has a key of its own, derived by HKDF-SHA256 (RFC 5869). Sealing is ChaCha20-Poly1305 (RFC 8439) with a
 /// random nonce, bound to the record that the secret belongs to.
@@ -13,6 +13,7 @@ package struct InstallationKey: Sendable {
     private let sealing: SymmetricKey
     private let hashing: SymmetricKey
     private let signing: SymmetricKey
+    private let signingIn: SymmetricKey
     /// Identifies a key without revealing anything about it: 16 hexadecimal digits.
     package let fingerprint: String
 
@@ -30,6 +31,7 @@ package struct InstallationKey: Sendable {
         sealing = derive("seal")
         hashing = derive("hash")
         signing = derive("checkpoint")
+        signingIn = derive("sign-in")
         fingerprint = String(
             hexadecimal(HMAC<SHA256>.authenticationCode(for: Array("fingerprint".utf8), using: derive("name")))
                 .prefix(16))
@@ -44,7 +46,7 @@ package struct InstallationKey: Sendable {
     }
 
     /// Seals `plain` so that it opens under the same `record` only.
-    package func seal(_ plain: [UInt8], for record: RecordID) -> [UInt8] {
+    package func seal(_ plain: [UInt8], for record: some CustomStringConvertible) -> [UInt8] {
         let aad = Array(record.description.utf8)
         // This fails only for a nonce of the wrong length, and the library makes this nonce.
         guard let box = try? ChaChaPoly.seal(plain, using: sealing, authenticating: aad) else {
@@ -54,7 +56,7 @@ package struct InstallationKey: Sendable {
     }
 
     /// Opens what ``seal(_:for:)`` sealed; `nil` if it was changed, or sealed for another record or under another key.
-    package func open(_ sealed: [UInt8], for record: RecordID) -> [UInt8]? {
+    package func open(_ sealed: [UInt8], for record: some CustomStringConvertible) -> [UInt8]? {
         guard let box = try? ChaChaPoly.SealedBox(combined: sealed),
             let plain = try? ChaChaPoly.open(box, using: sealing, authenticating: Array(record.description.utf8))
         else { return nil }
@@ -63,6 +65,11 @@ package struct InstallationKey: Sendable {
 
     /// The secret half of the Ed25519 key that signs checkpoints of the audit log: ``length`` bytes.
     package var checkpointSeed: [UInt8] { signing.withUnsafeBytes { Array($0) } }
+
+    /// HMAC-SHA256 for what signs somebody in: without the key nobody makes it, or guesses a short secret by it.
+    package func signInDigest(_ bytes: [UInt8]) -> CredentialDigest {
+        CredentialDigest(HMAC<SHA256>.authenticationCode(for: bytes, using: signingIn))
+    }
 
     /// HMAC-SHA256 in lower-case hex: a hash that gives no hint of a short secret.
     package func authenticate(_ bytes: [UInt8]) -> String {

@@ -16,6 +16,7 @@ package final class ControlPlane: Sendable {
     package let notices: NoticeService
     package let idempotency: IdempotencyService
     package let passkeys: PasskeyCounters
+    package let signIns: SignInStore
     package let checkpoints: CheckpointService
     package let leases: LeaseService
     /// What this installation is called.
@@ -47,6 +48,7 @@ package final class ControlPlane: Sendable {
         workflow = PlanWorkflow(audited, access, idempotency, limits, digest)
         reads = ReadService(audited, access, workflow, events, limits)
         passkeys = PasskeyCounters(audited)
+        signIns = SignInStore(audited)
         approvals = ApprovalGate(audited, access, workflow, passkeys)
         let outcomes = OutcomeRecorder(audited, access, freezes, workflow, registry, keeper)
         operations = OperationService(audited, access, workflow, registry, outcomes)

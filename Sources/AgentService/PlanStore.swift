@@ -260,7 +260,7 @@ package struct HistoryRecord: Sendable {
 }
 
 /// What a reading body works with. Valid only inside that body.
-package protocol StoreReader {
+package protocol StoreReader: SignInReader {
     func plan(_ id: RecordID) -> Plan?
     func plans(_ filter: PlanFilter) -> [Plan]
     /// How many plans match; ignores `before` and `limit`.
@@ -314,7 +314,7 @@ package protocol StoreReader {
 }
 
 /// What a body of ``PlanStore/write(_:)`` works with. Valid only inside that body.
-package protocol StoreTransaction: StoreReader {
+package protocol StoreTransaction: StoreReader, SignInTransaction {
     /// Whether the lease is still held. If so, nobody acquires the environment before the body's writes are stored.
     /// Always true where one agent has the state alone.
     func holds(_ lease: Lease) -> Bool

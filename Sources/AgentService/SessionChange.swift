@@ -2,7 +2,7 @@ import AgentAudit
 package import AgentModel
 import StrictJSON
 
-/// What happens to the sessions of the console, as far as it is recorded. The sessions themselves are kept by the API.
+/// What happens to the sessions of the console, as far as it is recorded.
 package enum SessionChange: Sendable {
     /// How a principal signs in.
     package enum Method: String, Sendable, CaseIterable {
@@ -20,8 +20,12 @@ package enum SessionChange: Sendable {
 }
 
 extension ControlPlane {
-    /// Records a change of the caller's sessions. It must not take effect if this throws.
-    package func record(_ change: SessionChange, _ context: Context) async throws(ServiceError) {
-        try await audited.record(AuditEvent(.session, context, result: change.auditForm))
+    /// Records a change of the caller's sessions, and then makes it by `body`. Nothing is changed if it cannot be
+    /// recorded. `nil` if `body` returns that; then the record is void.
+    package func record<Value: Sendable>(
+        _ change: SessionChange, _ context: Context, in store: SignInStore,
+        _ body: @escaping @Sendable (any SignInTransaction) -> Value?
+    ) async throws(ServiceError) -> Value? {
+        try await store.commit(AuditEvent(.session, context, result: change.auditForm), in: audited, body)
     }
 }

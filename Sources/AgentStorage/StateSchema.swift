@@ -9,7 +9,7 @@ package struct StateSchema: Sendable {
 
     package static let current = StateSchema(steps: [
         first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints, refusals, limitUses,
-        reviews, agents, targets, history,
+        reviews, agents, targets, history, signIns,
     ])
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
@@ -148,6 +148,16 @@ package struct StateSchema: Sendable {
         CREATE INDEX plans_target ON plans (target);
         CREATE INDEX plans_reached ON plans (number) WHERE reached IS NOT NULL;
         CREATE INDEX operations_target ON operations (target);
+        """
+
+    /// What several agents on one state share of sign-ins at the console; in a file the table stays empty. `key` is a
+    /// digest of what the browser sends, `sealed` is the whole record.
+    private static let signIns = """
+        CREATE TABLE sign_ins (
+            kind TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, ends_at INTEGER NOT NULL, sealed BLOB NOT NULL,
+            PRIMARY KEY (kind, key)
+        ) STRICT;
+        CREATE INDEX sign_ins_owner ON sign_ins (kind, owner);
         """
 
     /// What several agents on one state share: the mark of each one's log and what it has notified of, by its name; the

@@ -10,7 +10,7 @@ import StrictJSON
 /// Bodies do not throw. The first error is kept in ``failure``; after it, nothing is written and nothing is found.
 final class StoreRecords {
     let database: any StateDatabase
-    private let key: InstallationKey
+    let key: InstallationKey
     /// Cleared before each body by the code that runs it.
     var failure: StoreError?
 

@@ -75,6 +75,10 @@ extension Agent {
         service.access.replace(new.rules)
         await withdrawSignatures()
         authenticator.replace(new.credentials, scrapeToken: new.scrapeToken)
+        // Where that fails they do not count here all the same, and are removed later.
+        do throws(ServiceError) { try await authenticator.tidySessions() } catch {
+            log.error("sessions that have lost their principals are not removed yet: \(error.detail)")
+        }
         await events.endAll()
         current.withLock { $0 = new }
         log.notice(

@@ -30,19 +30,23 @@ enum Demonstration {
     }
 
     /// Prints where the console is, and new codes. On a terminal, Enter prints them again.
-    static func announce(_ agent: Agent) {
+    static func announce(_ agent: Agent) async {
         let address = agent.service.installation.publicURL ?? "http://\(agent.server.address)"
-        print(agent, "The console is at \(address)/ui/")
+        await print(agent, "The console is at \(address)/ui/")
         guard isatty(STDIN_FILENO) == 1, isatty(STDOUT_FILENO) == 1 else { return }
         print("Press Enter for new codes.\n")
+        let (lines, feed) = AsyncStream.makeStream(of: Void.self)
         try? OwnThread.start {
-            while readLine() != nil { print(agent, "") }
+            while readLine() != nil { feed.yield() }
         }
+        for await _ in lines { await print(agent, "") }
     }
 
-    private static func print(_ agent: Agent, _ line: String) {
-        let codes = principals.compactMap { principal in
-            agent.makeSignInCode(for: principal.id).map { "    \(principal.id)  \($0.reveal())\n" }
+    private static func print(_ agent: Agent, _ line: String) async {
+        var codes: [String] = []
+        for principal in principals {
+            guard let code = try? await agent.makeSignInCode(for: principal.id) else { continue }
+            codes.append("    \(principal.id)  \(code.reveal())\n")
         }
         print(
             "\n\(line)\nSign in there with a one-time code, within ten minutes:\n\n\(codes.joined())")

@@ -117,8 +117,8 @@ private struct Serving: Service {
                 "address": "\(agent.server.address)", "version": "\(Version.text)",
                 "environments": "\(settings.environments.map(\.settings.name.description).joined(separator: ","))",
             ])
-        if !settings.demonstration.isEmpty { Demonstration.announce(agent) }
         await withTaskGroup(of: Void.self) { group in
+            if !settings.demonstration.isEmpty { group.addTask { await Demonstration.announce(agent) } }
             group.addTask {
                 for await _ in await UnixSignalsSequence(trapping: .sighup) {
                     manager?.tell(.reloading)
@@ -143,6 +143,12 @@ private struct Serving: Service {
             }
             group.addTask {
                 while (try? await Task.sleep(for: .seconds(10))) != nil { await agent.housekeeping() }
+            }
+            if agent.service.signIns.isShared {
+                // Another agent does not tell of a sign-out.
+                group.addTask {
+                    while (try? await Task.sleep(for: .seconds(2))) != nil { await agent.endStreamsOfEndedSessions() }
+                }
             }
             group.addTask {
                 while (try? await Task.sleep(for: .seconds(15))) != nil { await agent.beat() }

@@ -25,7 +25,7 @@ final class Agent: Sendable {
     let audit: FileAuditSink
     let service: ControlPlane
     let server: HTTPServer
-    let events: EventStreams
+    private let handler: AgentHandler
     let authenticator: Authenticator
     private let upstreams: PVEConnections
     let noticeWays: NoticeWays
@@ -95,7 +95,10 @@ final class Agent: Sendable {
             listening: config.listen, publicURL: ports.installation.publicURL, hasTLS: config.tls != nil)
         authenticator = Authenticator(
             config.credentials, scrapeToken: config.scrapeToken,
-            sessions: config.hasConsole ? Sessions(browsers, now: now) : nil)
+            sessions: config.hasConsole
+                ? Sessions(
+                    browsers, in: service.signIns, key: service.signIns.isShared ? store.key : .random(), now: now)
+                : nil)
         do throws(ServiceError) { try await service.recover() } catch {
             throw StartError("what was under way cannot be settled: \(error.detail)")
         }
@@ -113,11 +116,10 @@ final class Agent: Sendable {
         failures = AuthFailures(delay: config.serving.authDelay) { [audit] events in
             await Self.record(events, in: audit, log)
         }
-        let handler = AgentHandler(
+        handler = AgentHandler(
             service: service, authenticator: authenticator, accessLog: accessLog ?? LoggedAccess(log: log),
             failures: failures, throttle: throttle, meter: AgentMeter(figures, service, store, audit, disk),
             and: config.otherFaces(of: service) + (config.hasConsole ? Route.console(browsers) : []))
-        events = handler.events
         do throws(ServerError) {
             let options = config.serverOptions(log)
             server =
@@ -130,6 +132,8 @@ final class Agent: Sendable {
             throw StartError("\(error)")
         }
     }
+
+    var events: EventStreams { handler.events }
 
     /// Stops accepting, ends event streams, finishes what runs within `limit`, leaves the rest to the next start, and
     /// closes log and state.
@@ -220,13 +224,19 @@ final class Agent: Sendable {
     }
 
     /// A one-time code for a principal, to sign in at the console with; `nil` if there is no such principal.
-    func makeSignInCode(for id: String) -> Secret? { authenticator.makeCode(for: id) }
+    func makeSignInCode(for id: String) async throws(ServiceError) -> Secret? {
+        try await authenticator.makeCode(for: id)
+    }
 
-    /// Regular tasks: ends sessions that are due, voids records without transitions, expires plans that are due, removes old records, and records
+    /// Ends the event streams of sessions that have ended, here or at another agent.
+    func endStreamsOfEndedSessions() async { await handler.endStreamsOfEndedSessions() }
+
+    /// Regular tasks: ends sessions that are due with their streams, voids records without transitions, expires plans that are due, removes old records, and records
     /// the failed authentications of the last minute.
     func housekeeping() async {
-        for id in authenticator.sessions?.endDue() ?? [] { await events.end(of: id) }
+        await endStreamsOfEndedSessions()
         do throws(ServiceError) {
+            try await authenticator.tidySessions()
             try await service.voidOrphans()
             try await service.workflow.expireDue()
             try await service.workflow.prune()

@@ -172,7 +172,9 @@ struct AuthenticatorTests {
         (["Sec-Fetch-Site": "same-origin"], true), (["Origin": "https://localhost:8443"], true), ([:], true),
         (["Origin": "https://evil.example", "Authorization": "Bearer token-of-agent"], true),
     ])
-    func `a browser's certificate does not count for a page of somebody else`(fields: [String: String], counts: Bool) {
+    func `a browser's certificate does not count for a page of somebody else`(
+        fields: [String: String], counts: Bool
+    ) async {
         let rules = BrowserRules(listening: .tcp(host: "127.0.0.1", port: 8443), publicURL: nil, hasTLS: true)
         for sessions in [Sessions(rules), nil] {
             let authenticator = Authenticator(
@@ -186,12 +188,11 @@ struct AuthenticatorTests {
             let isOfToken = fields["Authorization"] != nil
             request.certificate = isOfToken ? nil : Shown.alice.certificate
             let isServed = counts && (sessions != nil || isOfToken || fields.isEmpty)
-            let result = Result { () throws(ServiceError) in
-                try authenticator.identity(of: request, byCookie: true)
-            }
-            switch result {
-            case .success(let identity): #expect(isServed && identity.session == nil)
-            case .failure(let error): #expect(!isServed && error.code == .foreignOrigin, "\(error)")
+            do throws(ServiceError) {
+                let identity = try await authenticator.identity(of: request, byCookie: true)
+                #expect(isServed && identity.session == nil)
+            } catch {
+                #expect(!isServed && error.code == .foreignOrigin, "\(error)")
             }
         }
     }

@@ -52,7 +52,10 @@ struct PasskeySignInTests {
         let authenticator: Authenticator
         let clock = SessionTests.Clock()
 
-        init(_ authentic: Authentic, publicURL: String? = "https://agent.example") throws {
+        init(
+            _ authentic: Authentic, publicURL: String? = "https://agent.example", in store: SignInStore = SignInStore(),
+            key: InstallationKey = .random()
+        ) throws {
             let principal = Principal(id: "alice", roles: [.approver], approvalKeys: [try authentic.line()])
             alice = Credentials(principal, token: CredentialDigest(of: "token-of-alice".utf8))
             let rules = BrowserRules(
@@ -62,7 +65,7 @@ struct PasskeySignInTests {
                 log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
                 installation: Installation(origin: "agent.example/audit", publicURL: publicURL))
             let clock = clock
-            authenticator = Authenticator([alice], sessions: Sessions(rules, now: { clock.now }))
+            authenticator = Authenticator([alice], sessions: Sessions(rules, in: store, key: key, now: { clock.now }))
             handler = AgentHandler(
                 service: ControlPlane(
                     managedEnvironments: [], ports: ports, rules: Rules(directory: Directory([principal])), key: .sample
@@ -114,6 +117,33 @@ struct PasskeySignInTests {
         desk.clock.advance(301)
         let refused = try await desk.ask(.post, "/v1/session", try phone.answer(late))
         #expect(refused.status == 401 && refused.json["detail"]?.string?.contains("challenge") == true)
+    }
+
+    @Test func `of agents that share sign-ins, any takes a challenge of another, and one of them once`() async throws {
+        let (phone, store) = (Authentic(), SignInStore())
+        let (one, other) = (try Desk(phone, in: store, key: .sample), try Desk(phone, in: store, key: .sample))
+        let body = try phone.answer(try await one.challenge())
+        let signedIn = try await other.ask(.post, "/v1/session", body)
+        #expect(signedIn.status == 201, "\(signedIn)")
+        for desk in [one, other] { #expect(try await desk.ask(.post, "/v1/session", body).status == 401) }
+        let cookie = String(try #require(signedIn.fields[.setCookie]).prefix { $0 != ";" })
+        #expect(try await one.ask(.get, "/v1/plans", cookie: cookie).status == 200)
+        // One whose configuration has no such principal any more ends its sessions for all.
+        other.authenticator.replace([])
+        #expect(try await one.ask(.get, "/v1/plans", cookie: cookie).status == 200)
+        try await other.authenticator.tidySessions()
+        #expect(try await one.ask(.get, "/v1/plans", cookie: cookie).status == 401)
+        other.authenticator.replace([other.alice])
+        for number in 0..<SignInCodes.maximumFailures {
+            let desk = number.isMultiple(of: 2) ? one : other
+            #expect(try await desk.ask(.post, "/v1/session", ["code": "0000-0000"]).status == 401)
+        }
+        for desk in [one, other] {
+            #expect(try await desk.ask(.post, "/v1/session", ["code": "0000-0000"]).json["code"] == "rate_limited")
+        }
+        let stranger = try Desk(phone, in: store)
+        let foreign = try phone.answer(try await stranger.challenge())
+        #expect(try await one.ask(.post, "/v1/session", foreign).status == 401, "its key is another")
     }
 
     /// What is wrong with an answer.

@@ -239,9 +239,8 @@ struct PostgreSQLOpeningTests {
             records.put(.whole(of: plan))
         }
         await store.close()
-        try state.sql(
-            StateMigrationTests.withoutTargets + "UPDATE agent_state SET version = \(StateMigrationTests.beforeTargets)"
-        )
+        let before = try StateMigrationTests.version(before: "ADD COLUMN target")
+        try state.sql(StateMigrationTests.withoutTargets + "UPDATE agent_state SET version = \(before)")
         let again = try state.open()
         try await again.checkTargets(plan, other)
         await again.close()

@@ -54,10 +54,14 @@ struct StateMigrationTests {
         #expect(ids.count == 1 && id.count == 16 && id.allSatisfy { $0.isHexDigit && !$0.isUppercase })
     }
 
-    /// What takes the newest steps back, down to the one before targets.
-    static let beforeTargets = 11
+    /// The version before the step that has this in it.
+    static func version(before text: String) throws -> Int {
+        try #require(StateSchema.current.steps.firstIndex { $0.contains(text) })
+    }
+
+    /// What takes the steps from that of the targets on back.
     static let withoutTargets = """
-        DROP TABLE history; DROP TABLE history_positions;
+        DROP TABLE sign_ins; DROP TABLE history; DROP TABLE history_positions;
         DROP INDEX plans_target; DROP INDEX plans_reached; DROP INDEX operations_target;
         ALTER TABLE plans DROP COLUMN target; ALTER TABLE plans DROP COLUMN reached;
         ALTER TABLE operations DROP COLUMN target;
@@ -86,7 +90,7 @@ struct StateMigrationTests {
         }
         await store.close()
         try Database(path: place.database).execute(
-            Self.withoutTargets + "PRAGMA user_version = \(Self.beforeTargets)")
+            Self.withoutTargets + "PRAGMA user_version = \(try Self.version(before: "ADD COLUMN target"))")
         #expect(try StatePlace(place.database).check().flaws == [], "before it is brought to the present schema")
         let again = try place.open()
         try await again.checkTargets(plan, other)

@@ -84,6 +84,18 @@ package final class MemoryPlanStore: PlanStore {
         func pruneHistory(before date: Date) {
             if let first = past.firstIndex(where: { $0.record.time.date >= date }) { past.removeFirst(first) }
         }
+        private let signIns = SignInMemory()
+        func signIn(_ kind: SignInRecord.Kind, _ key: CredentialDigest) -> SignInRecord? { signIns.signIn(kind, key) }
+        func signIns(_ kind: SignInRecord.Kind, of owner: String?) -> [SignInRecord] {
+            signIns.signIns(kind, of: owner)
+        }
+        func countSignIns(_ kind: SignInRecord.Kind, endingAfter date: Date) -> Int {
+            signIns.countSignIns(kind, endingAfter: date)
+        }
+        var firstSignInEnd: Date? { signIns.firstSignInEnd }
+        func put(_ record: SignInRecord) { signIns.put(record) }
+        func removeSignIn(_ kind: SignInRecord.Kind, _ key: CredentialDigest) { signIns.removeSignIn(kind, key) }
+        func pruneSignIns(endedBy date: Date) { signIns.pruneSignIns(endedBy: date) }
 
         private var reviewed: [Review] = []
         func review(of operation: RecordID) -> Review? { reviewed.first { $0.operationID == operation } }

@@ -37,6 +37,7 @@ package struct PlanStoreConformance {
         try await checkLimitUses()
         try await checkReviews()
         try await checkHistory()
+        try await checkSignIns()
     }
 
     func require(_ condition: Bool, _ promise: String) throws {
