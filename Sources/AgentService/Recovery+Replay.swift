@@ -9,7 +9,7 @@ extension Recovery {
     /// Brings the state up to the log, in one transaction.
     ///
     /// A recorded step that is missing in the state is stored if it only ends something: outcomes, rejections,
-    /// cancellations, expiries, withdrawn approvals, freezes. Reviews of emergencies and
+    /// cancellations, expiries, withdrawn approvals, freezes, sign-outs. Reviews of emergencies and
     /// what was taken of limits come back to an older or a new state. Every other missing step gets a `void` record, unless the state is older than
     /// a crash can explain. Then an intent consumes its plan, and an operation without an outcome is in doubt.
     func replay(behind mark: AuditMark?) async throws(ServiceError) {

@@ -47,7 +47,7 @@ struct Replay: Sendable {
         }
     }
 
-    /// Changes of plans and operations, oldest first, without voided ones.
+    /// Changes of plans, operations and sessions, oldest first, without voided ones.
     private(set) var entries: [Entry] = []
     /// Freezes that were set and still hold by the log.
     private(set) var freezes: [Freeze] = []
@@ -85,8 +85,8 @@ struct Replay: Sendable {
             if let id = entry.operationID, isUnknown { begun.insert(id) }
             if let upid = entry.event.result?["upid"]?.string.flatMap(UPID.init) { tasks.append(upid) }
             entries.append(entry)
-        case .approve, .reject, .cancel, .refuse, .queue, .resolve, .expire, .withdraw: entries.append(entry)
-        case .read, .config, .session, .authFailures, .notify: break
+        case .approve, .reject, .cancel, .refuse, .queue, .resolve, .expire, .withdraw, .session: entries.append(entry)
+        case .read, .config, .authFailures, .notify: break
         }
     }
 
