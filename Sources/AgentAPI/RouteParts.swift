@@ -98,7 +98,7 @@ extension [ErrorCode] {
     /// What every route that requires a token may answer.
     static let withToken: Self = [.unauthenticated, .forbidden, .authNotConfigured]
     /// What every route that takes a session may answer.
-    static let withCookie: Self = [.foreignOrigin, .tlsRequired, .unsupportedMediaType]
+    static let withCookie: Self = [.foreignOrigin, .tlsRequired, .unsupportedMediaType, .storeUnavailable]
     /// What every route with a body may answer.
     static let withBody: Self = [.unsupportedMediaType]
 }
