@@ -55,10 +55,11 @@ package final class Authenticator: Sendable {
     }
 
     /// Removes sessions that are due, or whose credentials were replaced. Throws if the state does not work; they are
-    /// removed the next time then.
+    /// removed the next time then. Those whose credentials only this one of several agents does not know stay.
     package func tidySessions() async throws(ServiceError) {
         guard let sessions else { return }
-        let hadStrangers = hasStrangers.exchange(false, ordering: .sequentiallyConsistent)
+        let hadStrangers =
+            sessions.store.isAgreed && hasStrangers.exchange(false, ordering: .sequentiallyConsistent)
         let isValid: @Sendable (ConsoleSession) -> Bool = { [self] in credentials(of: $0) != nil }
         do throws(ServiceError) { try await sessions.tidy(where: hadStrangers ? isValid : nil) } catch {
             if hadStrangers { hasStrangers.store(true, ordering: .sequentiallyConsistent) }

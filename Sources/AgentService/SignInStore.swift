@@ -17,6 +17,10 @@ package final class SignInStore: Sendable {
 
     package var isShared: Bool { shared != nil }
 
+    /// Whether this agent's configuration is that of the others, as far as that is known: only then it ends what does not
+    /// count by its own.
+    package var isAgreed: Bool { shared?.isFit ?? true }
+
     /// Throws ``ErrorCode/storeUnavailable`` if the state does not work.
     package func read<Value: Sendable>(
         _ body: @escaping @Sendable (any SignInReader) -> Value
