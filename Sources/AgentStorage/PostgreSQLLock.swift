@@ -13,6 +13,9 @@ struct PostgreSQLLock: Hashable {
         case opening
         /// The right to write, for the length of a transaction.
         case turn
+        /// The schema as programs of this version know it: its agents share it, and a change of the schema that would be
+        /// two steps ahead of them takes it alone.
+        case version(Int64)
     }
 
     let subject: Subject
@@ -30,6 +33,10 @@ struct PostgreSQLLock: Hashable {
                 + "name of its own (agent_name), or stop that one"
         case .opening: "another agent is opening it, and may be changing its schema; wait for that one"
         case .turn: "another agent has been writing for too long; look for its process in pg_stat_activity"
+        case .version:
+            isShared
+                ? "another agent is changing its schema; wait for that one"
+                : "an agent of a version that is two steps of the schema older uses it; upgrade that one, or stop it"
         }
     }
 
@@ -40,6 +47,7 @@ struct PostgreSQLLock: Hashable {
         case .agent(let name): (StateSchema.applicationID + 1, "\n\(name)")
         case .opening: (StateSchema.applicationID + 2, "")
         case .turn: (StateSchema.applicationID + 3, "")
+        case .version(let version): (StateSchema.applicationID + 4, "\n\(version)")
         }
     }
 
@@ -69,6 +77,9 @@ struct PostgreSQLLock: Hashable {
 
     /// How long statements wait for locks.
     static let patience = Duration.seconds(2)
+    /// How long a change of the schema waits for tables, and all others behind it: less than the server takes to look for
+    /// deadlocks, which would hit a reader.
+    static let tablePatience = Duration.milliseconds(500)
 
     /// Begins a transaction that has its turn to write, in one question. Waits for that no longer than `limit`. Each of
     /// its statements sees what others have committed by then.

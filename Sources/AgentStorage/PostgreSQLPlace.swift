@@ -22,6 +22,8 @@ package struct PostgreSQLPlace: Sendable {
     package var turnTimeout = Duration.seconds(8)
     /// How long a transaction that writes may ask nothing before the server ends it: others wait for it.
     package var idleTimeout = Duration.seconds(3)
+    /// How long a change of the schema tries to have the tables for itself.
+    package var migrationTimeout = Duration.seconds(20)
     /// What the state calls the agent; empty for one that has it for itself. Only one process at a time may have it.
     package var agent = ""
 

@@ -7,7 +7,7 @@ extension PostgreSQLState {
     /// Whether the locks do not yet say what this connection may do.
     var isOpening: Bool { locks.contains(PostgreSQLLock(subject: .opening)) }
 
-    /// Keeps all other agents from the state until ``finishOpening()``. Throws if one uses it.
+    /// Keeps all other agents from the state until ``finishOpening(knowing:)``. Throws if one uses it.
     func takeAlone() throws(StoreError) {
         let lock = PostgreSQLLock(subject: .state)
         try take(
@@ -15,17 +15,58 @@ extension PostgreSQLState {
         locks.append(lock)
     }
 
-    /// Makes this process the one that writes under its name, and lets other agents open the state. The first one with a
-    /// name continues what one without a name has left.
-    func finishOpening() throws(StoreError) {
-        let shared = PostgreSQLLock(subject: .state, isShared: true)
-        try take(shared)
+    /// Keeps agents whose programs know this version of the schema, and none after it, from the state until
+    /// ``finishOpening(knowing:)``. Throws if one uses it.
+    func keepOut(_ version: Int64) throws(StoreError) {
+        let lock = PostgreSQLLock(subject: .version(version))
+        try take(lock)
+        locks.append(lock)
+    }
+
+    /// Runs `work` in a transaction that no other agent's writes run into.
+    func migrating<T>(_ work: () throws(StoreError) -> T) throws(StoreError) -> T {
+        try begin()
+        do throws(StoreError) {
+            let result = try work()
+            // A lock that was not to be had has made the transaction void.
+            try isFailed ? execute("ROLLBACK") : commit()
+            return result
+        } catch {
+            if isInTransaction { try? execute("ROLLBACK") }
+            throw error
+        }
+    }
+
+    /// Takes these tables for itself until the transaction ends. False, and the transaction is void, if they are not to be
+    /// had at once, or nearly so.
+    func takeAtOnce(_ tables: [String]) throws(StoreError) -> Bool {
+        guard let session else { return false }
+        do throws(PostgreSQLError) {
+            try session.execute(
+                "SET LOCAL lock_timeout = \(PostgreSQLLock.tablePatience.milliseconds); "
+                    + "LOCK TABLE \(tables.joined(separator: ", ")) IN ACCESS EXCLUSIVE MODE; "
+                    + "SET LOCAL lock_timeout = \(PostgreSQLLock.patience.milliseconds)")
+            return true
+        } catch {
+            guard error.cause == .busy else { throw StoreError(error, at: name) }
+            return false
+        }
+    }
+
+    /// Makes this process, which knows that version of the schema, the one that writes under its name, and lets other
+    /// agents open the state. The first one with a name continues what one without a name has left.
+    func finishOpening(knowing version: Int64) throws(StoreError) {
+        self.version = version
+        let shared = [
+            PostgreSQLLock(subject: .state, isShared: true),
+            PostgreSQLLock(subject: .version(version), isShared: true),
+        ]
+        for lock in shared { try take(lock) }
         try takeOver()
         for lock in locks where lock.subject != .agent(agent) {
             try naming { session throws(PostgreSQLError) in try lock.release(on: session) }
         }
-        locks = [PostgreSQLLock(subject: .agent(agent)), shared]
-        version = try value("SELECT version FROM agent_state")?.integer
+        locks = [PostgreSQLLock(subject: .agent(agent))] + shared
     }
 
     private func takeOver() throws(StoreError) {

@@ -43,7 +43,7 @@ final class PostgreSQLState: StateDatabase {
     private let library: Library
     private let role: Role
     private var isReader: Bool { role == .reader }
-    private var session: Session?
+    private(set) var session: Session?
     var writer: Writer?
     /// Of this process and opening.
     let writerID = UUID().uuidString
@@ -51,7 +51,7 @@ final class PostgreSQLState: StateDatabase {
     private var changes = SharedChanges()
     /// What each session holds, in the order of taking.
     var locks: [PostgreSQLLock]
-    /// The version of the schema, once the state is open.
+    /// The version of the schema that this program knows, once the state is open.
     var version: Int64?
     /// The server's process of the last session, and when it began.
     private var process: [Field] = []
@@ -59,7 +59,7 @@ final class PostgreSQLState: StateDatabase {
     private var end: StoreError?
     private var translations: [String: String] = [:]
 
-    /// Connects. For an agent the opening of the state begins, which ``finishOpening()`` ends.
+    /// Connects. For an agent the opening of the state begins, which ``finishOpening(knowing:)`` ends.
     init(_ place: PostgreSQLPlace, _ library: Library, as role: Role) throws(StoreError) {
         self.place = place
         self.library = library
@@ -313,9 +313,12 @@ final class PostgreSQLState: StateDatabase {
     /// Continues after a broken connection.
     private func resume(_ next: Int64?) throws(StoreError) {
         guard let writer else { return }
-        if let version, try value("SELECT version FROM agent_state") != .integer(version) {
-            throw usurped(
-                "was brought to another version by another agent since; restart this one with the new version")
+        if let version {
+            guard let found = try StateSchema.versions(of: self), found.oldest <= version, version <= found.present
+            else {
+                throw usurped(
+                    "was brought to another version by another agent since; restart this one with the new version")
+            }
         }
         let found = try rows("SELECT id, commits FROM writers WHERE agent = ?", [.text(agent)])
         guard found.count == 1, found[0][0] == .text(writerID), let commits = found[0][1].integer else {

@@ -20,10 +20,11 @@ package final class PostgreSQLStore: StateStore {
 
     /// Opens the state, and makes key and tables in an empty database.
     ///
-    /// Locks it against other processes of the agent's name, and migrates an older one that no agent uses to the current
-    /// schema. Throws, with the place and what to do, if the server cannot be reached safely, or if the state is locked,
-    /// read-only, of another program or a newer version, made under another key, or without its key. Nothing was changed then. `committed` gets the time
-    /// that each commit took.
+    /// Locks it against other processes of the agent's name, and migrates an older one to the current schema: beside
+    /// agents of the version before, if the only step that is missing is one that they can work with, else if no agent
+    /// uses it. Throws, with the place and what to do, if the server cannot be reached safely, or if the state is locked,
+    /// read-only, of another program or a version that is too new, made under another key, or without its key. Nothing
+    /// was changed then. `committed` gets the time that each commit took.
     package init(
         _ place: PostgreSQLPlace, schema: StateSchema = .current,
         committed: @escaping @Sendable (Duration) -> Void = { _ in }
@@ -33,9 +34,8 @@ package final class PostgreSQLStore: StateStore {
         let found = try schema.version(of: writer)
         let key = try place.readKey(isEmpty: found == 0)
         if found > 0 { try schema.check(key, of: writer) }
-        if found < schema.version { try writer.takeAlone() }
         try schema.migrate(writer, from: found, key)
-        try writer.finishOpening()
+        try writer.finishOpening(knowing: schema.version)
         installation = try writer.value("SELECT value FROM meta WHERE name = 'installation'")?.text ?? ""
         self.key = key
         let queues = StoreQueues(place.name, readers: Self.readers)

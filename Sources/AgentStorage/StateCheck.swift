@@ -24,7 +24,7 @@ extension StateReport {
             lines.append("\(name): \(try state.value("SELECT count(*) FROM \(table)")?.integer ?? 0)")
         }
         let records = StoreRecords(state, key)
-        let isCurrent = version == StateSchema.current.version
+        let isCurrent = version >= StateSchema.current.version
         flaws = records.flaws(isCurrent: isCurrent)
         guard isCurrent else {
             lines.append("of an older version: freezes and mark are looked at when the agent has opened it")
@@ -43,6 +43,9 @@ extension StateReport {
         }
         for signed in records.checkpoints() {
             lines.append("checkpoint of \(signed.origin): \(signed.head.size) records")
+        }
+        if version > StateSchema.current.version {
+            lines.append("of a newer version: what only that one knows is not looked at")
         }
     }
 }

@@ -170,8 +170,14 @@ private struct StateSource {
     /// Throws if the state cannot be copied.
     private var keyBytes: [UInt8] {
         get throws(StoreError) {
-            guard version == StateSchema.current.version else {
+            let known = StateSchema.current.version
+            guard version >= known else {
                 throw StoreError("state \(state.name): is of an older version; start the agent once")
+            }
+            guard version == known else {
+                throw StoreError(
+                    "state \(state.name): is of a newer version (schema \(version), this program knows \(known)), and a "
+                        + "copy would lack what only that one knows; run that one")
             }
             guard let bytes = try InstallationKeyFile.bytes(keyPath, for: .inspector) else {
                 throw InstallationKeyFile.missing(keyPath)

@@ -8,20 +8,21 @@ extension StateSchema {
     private static let head = """
         CREATE TABLE agent_state (application BIGINT NOT NULL, version BIGINT NOT NULL);
         CREATE UNIQUE INDEX agent_state_one ON agent_state ((0));
-        INSERT INTO agent_state VALUES (\(applicationID), 0);
+        INSERT INTO agent_state (application, version) VALUES (\(applicationID), 0);
         """
 
-    /// Checks that the database is ours, and changes nothing. Returns its version, 0 for an empty one.
+    /// Checks that the database is ours and one that this program can work with, and changes nothing. Returns its
+    /// version, 0 for an empty one; it may be newer than this one.
     func version(of state: PostgreSQLState) throws(StoreError) -> Int64 {
-        let tables = try state.rows("SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()")
+        let tables = try Self.tables(of: state)
         if tables.isEmpty { return 0 }
-        guard tables.contains([.text("agent_state")]),
-            let head = try state.rows("SELECT application, version FROM agent_state").first,
-            head[0] == .integer(Self.applicationID), let found = head[1].integer, found > 0
+        guard tables.contains("agent_state"),
+            try state.value("SELECT application FROM agent_state") == .integer(Self.applicationID),
+            let (found, oldest) = try Self.versions(of: state), found > 0
         else {
             throw StoreError("state \(state.name): is the database of another program; name another, an empty one")
         }
-        guard found <= version else {
+        guard found <= version || oldest <= version else {
             throw StoreError(
                 "state \(state.name): was written by a newer version (schema \(found), this program knows \(version)); "
                     + "run that one, or restore a backup from before it")
@@ -38,16 +39,48 @@ extension StateSchema {
         }
     }
 
-    /// Migrates the database, which nobody else uses, from version `found` to this one, in one transaction.
+    private static func tables(of state: PostgreSQLState) throws(StoreError) -> Set<String> {
+        let rows = try state.rows("SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()")
+        return Set(rows.compactMap { $0[0].text })
+    }
+
+    /// The database's version, and the oldest one whose programs can work with it. States from before the second was
+    /// noted have no such column.
+    static func versions(of state: PostgreSQLState) throws(StoreError) -> (present: Int64, oldest: Int64)? {
+        let row = try state.rows(
+            "SELECT version, coalesce((to_jsonb(agent_state) ->> 'oldest')::bigint, version) FROM agent_state"
+        ).first
+        guard let present = row?[0].integer, let oldest = row?[1].integer else { return nil }
+        return (present, oldest)
+    }
+
+    /// Migrates the database from version `found` to this one, in one transaction: beside agents of the version before
+    /// if the only step that is missing allows that, else alone. Throws if others are in the way; nothing was changed
+    /// then.
     func migrate(_ state: PostgreSQLState, from found: Int64, _ key: InstallationKey) throws(StoreError) {
         guard found < version else { return }
-        try state.begin()
-        do throws(StoreError) {
-            try apply(to: state, from: found, key)
-            try state.commit()
-        } catch {
-            if state.isInTransaction { try? state.execute("ROLLBACK") }
-            throw error
+        guard found > 0, found == oldest else {
+            try state.takeAlone()
+            return try state.migrating { () throws(StoreError) in try apply(to: state, from: found, key) }
+        }
+        if let oldest = try Self.versions(of: state)?.oldest, oldest < found { try state.keepOut(found - 1) }
+        let words = Set(steps[Int(found)].split { !($0.isLetter || $0.isNumber || $0 == "_") }.map(String.init))
+        let tables = try Self.tables(of: state).filter { words.contains($0) || $0 == "agent_state" }.sorted()
+        let deadline = ContinuousClock.now + state.place.migrationTimeout
+        while true {
+            let isDone = try state.migrating { () throws(StoreError) in
+                guard try state.takeAtOnce(tables) else { return false }
+                try apply(to: state, from: found, key)
+                return true
+            }
+            if isDone { return }
+            guard ContinuousClock.now < deadline else {
+                throw StoreError(
+                    "state \(state.name): its schema cannot be changed while something reads \(tables.joined(separator: ", ")) "
+                        + "for so long; look for it in pg_stat_activity", isTemporary: true)
+            }
+            // Those that waited behind it come first.
+            try state.execute("SELECT pg_sleep(0.5)")
         }
     }
 
@@ -57,8 +90,9 @@ extension StateSchema {
         for step in steps[Int(found)...] { try state.execute(PostgreSQLDialect.step(step)) }
         // The one writer of before agents had names.
         try state.execute(
-            "ALTER TABLE agent_state DROP COLUMN IF EXISTS writer, DROP COLUMN IF EXISTS commits")
+            "ALTER TABLE agent_state DROP COLUMN IF EXISTS writer, DROP COLUMN IF EXISTS commits, "
+                + "ADD COLUMN IF NOT EXISTS oldest BIGINT")
         if found == 0 { try state.run("INSERT INTO meta VALUES ('key', ?)", [.text(key.fingerprint)]) }
-        try state.run("UPDATE agent_state SET version = ?", [.integer(version)])
+        try state.run("UPDATE agent_state SET version = ?, oldest = ?", [.integer(version), .integer(oldest)])
     }
 }

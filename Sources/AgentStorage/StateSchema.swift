@@ -6,6 +6,9 @@ internal import SQLite
 package struct StateSchema: Sendable {
     /// Each step is SQL that migrates the version before it to the next. Never edit a released step.
     package var steps: [String]
+    /// The versions that programs of the version before can work with, beside those that know them. Such a step adds
+    /// tables, indexes, and columns that may be left out; what records hold stays as the older programs know it.
+    package var keeping: Set<Int64>
 
     package static let current = StateSchema(steps: [
         first, summaries, freezesOfSetters, installation, notices, passkeys, checkpoints, refusals, limitUses,
@@ -14,9 +17,11 @@ package struct StateSchema: Sendable {
     /// `PRAGMA application_id`, "PXAG": distinguishes our files from those of other programs.
     static let applicationID: Int64 = 0x5058_4147
 
-    package init(steps: [String]) { self.steps = steps }
+    package init(steps: [String], keeping: Set<Int64> = []) { (self.steps, self.keeping) = (steps, keeping) }
 
     var version: Int64 { Int64(steps.count) }
+    /// The oldest version whose programs can work with a state of this one.
+    var oldest: Int64 { keeping.contains(version) ? version - 1 : version }
 
     /// `live` and `changes` are 0 or 1; times are milliseconds since 1970. `document` is the whole record as JSON
     /// without its secrets. The columns before it are for queries.

@@ -15,7 +15,7 @@ extension InspectedSigning {
     fileprivate init(
         of state: any StateDatabase, _ version: Int64, _ key: InstallationKey
     ) throws(StoreError) {
-        guard version == StateSchema.current.version else {
+        guard version >= StateSchema.current.version else {
             throw StoreError("state \(state.name): is of an older version; start the agent once")
         }
         let id = try state.value("SELECT value FROM meta WHERE name = 'installation'")?.text ?? ""

@@ -94,7 +94,7 @@ struct PostgreSQLOpeningTests {
     @Test func `a state of a newer version stays as it is`() async throws {
         let state = try StateInPostgreSQL()
         await (try state.open()).close()
-        try state.sql("UPDATE agent_state SET version = version + 1")
+        try state.sql("UPDATE agent_state SET version = version + 1, oldest = oldest + 1")
         let refusal = try await state.refusal()
         #expect(refusal.contains("was written by a newer version (schema") && isOneLine(refusal, state), "\(refusal)")
     }

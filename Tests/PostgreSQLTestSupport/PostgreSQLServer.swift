@@ -38,8 +38,9 @@ package final class PostgreSQLServer: Sendable {
     private let leash: Int32
     private let names = Mutex(0)
 
-    /// Makes and starts one. `settings` are lines of `postgresql.conf`.
-    package init(_ settings: [String] = []) throws(Failure) {
+    /// Makes and starts one. `settings` are lines of `postgresql.conf`. As a standby it has what the primary has, and from
+    /// then on the primary's commits wait for it.
+    package init(_ settings: [String] = [], standbyOf primary: PostgreSQLServer? = nil) throws(Failure) {
         guard let programs = Self.programs else { throw Failure(description: Self.whyNot) }
         self.programs = programs
         directory = try Self.makeDirectory()
@@ -56,11 +57,18 @@ package final class PostgreSQLServer: Sendable {
             throw Failure(description: "no pipe")
         }
         leash = ends[1]
+        let make =
+            if let primary {
+                "'\(programs)/pg_basebackup' -D data -R -c fast --no-sync -d '\(primary.address("postgres"))' "
+                    + ">initdb.log 2>&1"
+            } else {
+                "'\(programs)/initdb' -D data -U \(Self.user) --pwfile=password --auth-local=trust "
+                    + "--auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync >initdb.log 2>&1"
+            }
         let prepare = """
             cd \(directory)
             printf '%s' '\(Self.password)' >password
-            '\(programs)/initdb' -D data -U \(Self.user) --pwfile=password --auth-local=trust \\
-                --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync >initdb.log 2>&1
+            \(make)
             for line in "$@"; do printf '%s\\n' "$line"; done >>data/postgresql.conf
             openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test \\
                 -keyout server.key -out server.crt -addext 'subjectAltName=DNS:localhost,IP:0.0.0.0' 2>openssl.log
@@ -81,6 +89,13 @@ package final class PostgreSQLServer: Sendable {
         _ = Self.run(["sh", "-c", "exec 3<&0; setsid sh -c \"$1\" <&3 3<&- &", "sh", watch], input: ends[0])
         close(ends[0])
         try start()
+        guard let primary else { return }
+        try primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        try primary.sql("SELECT pg_reload_conf()")
+        let deadline = ContinuousClock.now + .seconds(30)
+        while try primary.sql("SELECT sync_state FROM pg_stat_replication") != "sync\n" {
+            guard ContinuousClock.now < deadline else { throw Failure(description: "the standby does not follow") }
+        }
     }
 
     deinit { close(leash) }
@@ -102,6 +117,11 @@ package final class PostgreSQLServer: Sendable {
             throw Failure(description: "no standby.signal")
         }
         try start()
+    }
+
+    /// Makes a standby the primary.
+    package func promote() throws(Failure) {
+        guard control(["-w", "promote"]) else { throw Failure(description: "the standby is not promoted") }
     }
 
     private func control(_ arguments: [String]) -> Bool {

@@ -1,3 +1,4 @@
+import AgentStorage
 import AgentTestSupport
 import FoundationEssentials
 import Glibc
@@ -11,6 +12,12 @@ import Testing
 /// this process.
 final class AgentCluster: Sendable {
     let server: PostgreSQLServer
+    /// What takes over when the server is gone, if there is one: the agents know both addresses then, and no cutter.
+    let standby: PostgreSQLServer?
+    let database: String
+    private let environments: [String]
+    /// What agents in this process reach the state at.
+    private let address: String
     let datacenter: Datacenter
     /// What each agent reaches the server through, by its name.
     let cutters: [String: CommitCutter]
@@ -21,15 +28,24 @@ final class AgentCluster: Sendable {
     /// `change` changes the settings of each agent.
     init(
         _ names: [String] = ["anna", "bert"], environments: [String] = ["cloud"],
-        taskDuration: Duration = .milliseconds(20), guests: Int? = nil,
+        taskDuration: Duration = .milliseconds(20), guests: Int? = nil, hasStandby: Bool = false,
         _ change: (String, inout Setup) -> Void = { _, _ in }
     ) throws {
         self.names = names
-        server = try PostgreSQLServer()
+        self.environments = environments
+        let server = try PostgreSQLServer()
+        self.server = server
+        standby = hasStandby ? try PostgreSQLServer(standbyOf: server) : nil
         let database = try server.makeDatabase()
+        self.database = database
         directory = try TemporaryDirectory()
-        let password = "\(directory.path)/password"
-        try write(PostgreSQLServer.password + "\n", to: password)
+        try write(PostgreSQLServer.password + "\n", to: "\(directory.path)/password")
+        // Of two servers the one that takes changes.
+        let both = standby.map {
+            server.address(
+                database, at: "127.0.0.1:\(server.port),127.0.0.1", port: $0.port, "?target_session_attrs=read-write")
+        }
+        address = both ?? server.address(database, at: "127.0.0.1")
         var world = Setup()
         world.environments = environments.map { .simulated($0, guests: guests) }
         world.taskDuration = taskDuration
@@ -40,19 +56,40 @@ final class AgentCluster: Sendable {
         for name in names {
             let cutter = try CommitCutter(to: server.port)
             cutters[name] = cutter
-            var setup = Setup()
-            setup.environments = environments.map { environment in
-                Setup.Environment(name: environment, baseURL: "http://\(datacenter.addresses[environment] ?? "")")
-            }
-            setup.settings = [
-                "accept_declared_approvals": true, "agent_name": .string(name),
-                "state_url": .string(server.address(database, at: "127.0.0.1", port: cutter.port)),
-                "state_password_file": .string(password), "state_key_path": .string("\(directory.path)/state.key"),
-            ]
+            var setup = Self.setup(
+                name, environments, datacenter, both ?? server.address(database, at: "127.0.0.1", port: cutter.port),
+                directory.path)
             change(name, &setup)
             agents.append(try CrashableAgent(setup))
         }
         (self.cutters, self.agents) = (cutters, agents)
+    }
+
+    private static func setup(
+        _ name: String, _ environments: [String], _ datacenter: Datacenter, _ address: String,
+        _ directory: String
+    ) -> Setup {
+        var setup = Setup()
+        setup.environments = environments.map { environment in
+            Setup.Environment(name: environment, baseURL: "http://\(datacenter.addresses[environment] ?? "")")
+        }
+        setup.settings = [
+            "accept_declared_approvals": true, "agent_name": .string(name), "state_url": .string(address),
+            "state_password_file": .string("\(directory)/password"),
+            "state_key_path": .string("\(directory)/state.key"),
+        ]
+        return setup
+    }
+
+    /// The settings of one more agent, in this process.
+    func setup(of name: String) -> Setup { Self.setup(name, environments, datacenter, address, directory.path) }
+
+    /// The state, for an agent of that name in this process.
+    func place(of name: String) throws -> PostgreSQLPlace {
+        let address = try PostgreSQLAddress(parsing: server.address(database))
+        var place = PostgreSQLPlace(address, key: "\(directory.path)/state.key")
+        place.agent = name
+        return place
     }
 
     func agent(_ name: String) throws -> CrashableAgent { agents[try #require(names.firstIndex(of: name))] }
@@ -63,8 +100,10 @@ final class AgentCluster: Sendable {
     }
 
     /// The environments of each agent, as `name` says.
-    func overview(by name: String) async throws -> [String: [String]] {
-        let reply = try await agent(name).get("/v1/agents")
+    func overview(by name: String) async throws -> [String: [String]] { try await overview(by: try agent(name)) }
+
+    private func overview(by agent: some AgentUnderTest) async throws -> [String: [String]] {
+        let reply = try await agent.get("/v1/agents")
         #expect(reply.status == 200, "\(reply)")
         return (reply["agents"]?.array ?? []).reduce(into: [:]) { all, row in
             all[row["name"]?.string ?? ""] = (row["environments"]?.array ?? []).compactMap(\.string)
@@ -76,10 +115,17 @@ final class AgentCluster: Sendable {
     func settle(
         by name: String, within limit: Duration = .seconds(40), _ isRight: ([String: [String]]) -> Bool
     ) async throws -> [String: [String]] {
+        try await settle(by: try agent(name), within: limit, isRight)
+    }
+
+    @discardableResult
+    func settle(
+        by agent: some AgentUnderTest, within limit: Duration = .seconds(40), _ isRight: ([String: [String]]) -> Bool
+    ) async throws -> [String: [String]] {
         let deadline = ContinuousClock.now + limit
         var last: [String: [String]] = [:]
         while ContinuousClock.now < deadline {
-            if let found = try? await overview(by: name) {
+            if let found = try? await overview(by: agent) {
                 last = found
                 if isRight(found) { return found }
             }
