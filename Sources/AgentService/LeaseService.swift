@@ -19,6 +19,9 @@ package final class LeaseService: Sendable {
         var givenAt: ContinuousClock.Instant?
         /// Since when each free environment could have been taken.
         var free: [EnvironmentName: ContinuousClock.Instant] = [:]
+        /// When this agent started, by the database's clock: which agent has run the longest must not depend on theirs.
+        /// `nil` before the first look.
+        var startedAt: Date?
         var isStopping = false
         /// Why this agent cannot write what it would have to.
         var fault: String?
@@ -44,7 +47,7 @@ package final class LeaseService: Sendable {
     private let heads: HeadRecorder
     private let events: EventFeed
     private let process = UUID().uuidString
-    private let startedAt: Date
+    private let startedAt: ContinuousClock.Instant
     private let bell = Bell()
     private let state = Mutex(State())
 
@@ -55,7 +58,7 @@ package final class LeaseService: Sendable {
         (self.runner, registry, freezes) = (runner, runner.registry, runner.freezes)
         (self.operations, self.recovery, self.events) = (operations, recovery, events)
         heads = HeadRecorder(runner.audited)
-        startedAt = runner.ports.now()
+        startedAt = runner.ports.uptime()
         guard runner.ports.leases != nil else { return }
         // One agent at a time: the one that leads in the first environment.
         audited.deliver { [weak self] in
@@ -128,11 +131,15 @@ package final class LeaseService: Sendable {
     /// Works until the task is cancelled.
     package func run() async {
         guard let store = ports.leases else { return }
+        // Others share the environments with this agent from its first look on.
+        await probe()
         await withDiscardingTaskGroup { group in
             group.addTask { await self.follow(store.signals()) }
             // Renewals wait for nothing else.
             group.addTask { await self.renew(store) }
-            group.addTask { await self.probe() }
+            group.addTask {
+                while (try? await Task.sleep(for: .seconds(5))) != nil { await self.probe() }
+            }
             // Apart from the turns: the audit log's disk may be slow.
             group.addTask { await self.heads.run() }
             group.addTask { await self.events.history?.run() }
@@ -179,21 +186,19 @@ package final class LeaseService: Sendable {
 
     /// Looks whether what has to be written can be: an agent that cannot write must lead nowhere.
     private func probe() async {
-        repeat {
-            var fault: String?
-            do throws(ServiceError) {
-                try await audited.noteHead()
-                if let reason = ports.audit.fault {
-                    fault = "the audit log cannot be written: \(reason)"
-                } else if let shortage = ports.shortage() {
-                    fault = shortage.detail
-                }
-            } catch {
-                fault = error.detail
+        var fault: String?
+        do throws(ServiceError) {
+            try await audited.noteHead()
+            if let reason = ports.audit.fault {
+                fault = "the audit log cannot be written: \(reason)"
+            } else if let shortage = ports.shortage() {
+                fault = shortage.detail
             }
-            let found = fault
-            state.withLock { $0.fault = found }
-        } while (try? await Task.sleep(for: .seconds(5))) != nil
+        } catch {
+            fault = error.detail
+        }
+        let found = fault
+        state.withLock { $0.fault = found }
     }
 
     /// Looks at all others, gives back what they should have, and takes what this agent should. Returns what it took, with
@@ -238,11 +243,13 @@ package final class LeaseService: Sendable {
     }
 
     private func look(_ store: any LeaseStore, _ marks: [String: AuditMark]) async throws(StoreError) {
+        let (known, isUnable) = state.withLock { ($0.startedAt, $0.overview.isUnable || $0.fault != nil) }
         let own = AgentRow(
-            name: ports.agent ?? "", process: process, version: ports.version, startedAt: startedAt,
+            name: ports.agent ?? "", process: process, version: ports.version, startedAt: known ?? ports.now(),
             configuration: access.agreement)
-        let isUnable = state.withLock { $0.overview.isUnable }
-        let time = try await store.report(isUnable ? own.unable : own)
+        // Nobody counts on an agent that has not looked at its clock yet.
+        let time = try await store.report(isUnable || known == nil ? own.unable : own)
+        let age = startedAt.duration(to: ports.uptime()) / .seconds(1)
         let ahead = ports.now().timeIntervalSince(time)
         let rows = try await store.leases()
         // After the look: who renewed a lease had asked for that before.
@@ -263,6 +270,7 @@ package final class LeaseService: Sendable {
                         + "(proxmox-agent agents forget)"
                 } ?? state.fault
             overview.isUnable = overview.isUnable || overview.fault != nil
+            state.startedAt = known ?? time.addingTimeInterval(-age)
             let unfitness = overview.unfitness.map { ServiceError(.agentsDisagree, $0) }
             let wasFit = audited.unfitness.withLock { known in
                 defer { known = unfitness }

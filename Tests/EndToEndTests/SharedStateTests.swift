@@ -1,3 +1,4 @@
+import AgentService
 import AgentStorage
 import AgentTestSupport
 import FoundationEssentials
@@ -7,7 +8,7 @@ import Testing
 
 @testable import proxmox_agent
 
-/// The state that agents share changes under them.
+/// The state that agents share changes under them: its schema, its server, or what its clock says of theirs.
 @Suite(.serialized, .timeLimit(.minutes(3)), .enabled(if: PostgreSQLServer.isPossible, "\(PostgreSQLServer.whyNot)"))
 struct SharedStateTests {
     @Test func `agents go on, and start again, beside a newer one that has changed the schema`() async throws {
@@ -47,6 +48,119 @@ struct SharedStateTests {
         let backup = try await Program.run(
             "store", "backup", "--config", anna.config, "\(anna.directory.path)/backup.db")
         #expect(backup.status == 1 && backup.err.contains("a copy would lack what only that one knows"), "\(backup)")
+        try await cluster.stop()
+    }
+
+    @Test func `when a standby takes over all agents come back by themselves, and nothing is lost`() async throws {
+        let cluster = try AgentCluster(environments: ["cloud", "home"], hasStandby: true)
+        let standby = try #require(cluster.standby)
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        // It knows the database a moment later.
+        while (try? standby.sql("SELECT 1", in: cluster.database)) == nil {}
+        try anna.configure { $0["state_url"] = .string(standby.address(cluster.database, at: "127.0.0.1")) }
+        let early = try await Program.run(
+            "serve", "--config", anna.config, variables: cluster.setup(of: "anna").variables())
+        #expect(
+            early.status == 75 && early.err.contains("standby") && early.err.contains("name the primary"), "\(early)")
+        #expect(early.err.split(separator: "\n").count == 1, "\(early)")
+        try anna.configure { _ in }
+
+        try await cluster.start()
+        try await cluster.settle(by: "anna") { $0["anna"]?.count == 1 && $0["bert"]?.count == 1 }
+        #expect(
+            try await anna.apply(try await bert.planID(.stop), approvedBy: "alice")["result"]?["status"] == "succeeded")
+        let waiting = try await bert.planID(.start)
+        let load = Task {
+            var answered: [String] = []
+            while !Task.isCancelled {
+                let reply = try await bert.plan(.start)
+                guard reply.status == 200 else { break }
+                answered.append(try #require(reply["plan_id"]?.string))
+            }
+            return answered
+        }
+        var count = 0
+        while count < 10 { count = try await anna.get("/v1/plans?limit=500")["plans"]?.array?.count ?? 0 }
+        cluster.server.stop("immediate")
+        for agent in [anna, bert] { #expect(try await agent.plan(.start)["code"] == "store_unavailable") }
+        try standby.promote()
+        // One whose commit was under way is answered only now.
+        let answered = try await load.value
+        for agent in [anna, bert] {
+            while try await agent.plan(.start).status != 200 {}
+            while try await agent.get("/v1/agents").status != 200 {}
+        }
+        try await cluster.settle(by: "bert") { $0["anna"]?.count == 1 && $0["bert"]?.count == 1 }
+        var reply = try await anna.apply(waiting, wait: 30)
+        while reply["code"] == "store_unavailable" { reply = try await anna.apply(waiting, wait: 30) }
+        #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
+        #expect(!answered.isEmpty)
+        for plan in answered { #expect(try await anna.planState(plan) != nil, "\(plan)") }
+        #expect(cluster.executed.count == 2)
+        try await cluster.stop()
+    }
+
+    /// An agent in this process, whose clock is so many seconds off; it works until the task is cancelled.
+    private func agent(
+        _ name: String, of cluster: AgentCluster, ahead seconds: Double, _ change: (inout Setup) -> Void = { _ in }
+    ) async throws -> (RunningAgent, Task<Void, Never>) {
+        let clock = MovableClock()
+        clock.advance(seconds: seconds)
+        var setup = cluster.setup(of: name)
+        change(&setup)
+        let agent = try await RunningAgent(setup, clock: clock)
+        return (agent, Task { await agent.agent.service.leases.run() })
+    }
+
+    @Test(arguments: [3600.0, -3600.0])
+    func `an agent whose clock is an hour off carries out nothing until it is right`(seconds: Double) async throws {
+        let cluster = try AgentCluster([], environments: ["cloud", "home"])
+        let (anna, first) = try await agent("anna", of: cluster, ahead: 0)
+        let (bert, second) = try await agent("bert", of: cluster, ahead: seconds)
+        try await cluster.settle(by: anna) { $0["anna"]?.count == 2 }
+        let ready = try await bert.get("/readyz")
+        #expect(ready.status == 503 && "\(ready)".contains("agents_disagree"), "\(ready)")
+        let refused = try await bert.plan(.start)
+        expectProblem(refused, 503, "agents_disagree")
+        #expect("\(refused)".contains(seconds > 0 ? "s ahead of the database's" : "s behind the database's"))
+        #expect(try await bert.get("/v1/plans").status == 200)
+        #expect(try await anna.get("/readyz").status == 200)
+        let plan = try await anna.planID(.stop)
+        #expect(try await anna.apply(plan, approvedBy: "alice")["result"]?["status"] == "succeeded")
+        let rows = try await anna.get("/v1/agents")["agents"]?.array ?? []
+        #expect(rows.compactMap { $0["state"]?.string } == ["working", "unable"])
+
+        bert.clock.advance(seconds: -seconds)
+        try await cluster.settle(by: anna) { $0["anna"]?.count == 1 && $0["bert"]?.count == 1 }
+        #expect(try await bert.get("/readyz").status == 200)
+        #expect(try await bert.apply(try await bert.planID(.start))["result"]?["status"] == "succeeded")
+        // And it goes wrong while it works.
+        bert.clock.advance(seconds: seconds)
+        try await cluster.settle(by: anna) { $0["anna"]?.count == 2 }
+        for loop in [first, second] { loop.cancel() }
+        for agent in [anna, bert] { await agent.stop() }
+        try await cluster.stop()
+    }
+
+    @Test func `an agent that started with its clock behind is not the one that has run the longest`() async throws {
+        let cluster = try AgentCluster([])
+        let (anna, first) = try await agent("anna", of: cluster, ahead: 0)
+        try await cluster.settle(by: anna) { $0["anna"] == ["cloud"] }
+        let (bert, second) = try await agent("bert", of: cluster, ahead: -3600) {
+            $0.environments[0].settings["read_only"] = true
+        }
+        let state = { (name: String) in
+            let rows = try await anna.get("/v1/agents")["agents"]?.array ?? []
+            return rows.first { $0["name"]?.string == name }?["state"]?.string
+        }
+        while try await state("bert") != "unable" { #expect(try await state("anna") == "working") }
+        bert.clock.advance(seconds: 3600)
+        while try await state("bert") == "unable" { #expect(try await state("anna") == "working") }
+        #expect(try await state("bert") == "differs")
+        #expect(try await anna.apply(try await anna.planID(.start))["result"]?["status"] == "succeeded")
+        expectProblem(try await bert.plan(.start), 503, "agents_disagree")
+        for loop in [first, second] { loop.cancel() }
+        for agent in [anna, bert] { await agent.stop() }
         try await cluster.stop()
     }
 }

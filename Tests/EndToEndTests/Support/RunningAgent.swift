@@ -19,18 +19,19 @@ final class RunningAgent: AgentUnderTest {
     let datacenter: Datacenter
     let auditLog: String
     let log = LogCapture()
-    let clock = MovableClock()
+    let clock: MovableClock
     private let directory: TemporaryDirectory
     private let client: Client
 
-    init(_ setup: Setup) async throws {
+    init(_ setup: Setup, clock: MovableClock = MovableClock()) async throws {
+        self.clock = clock
         directory = try TemporaryDirectory()
         auditLog = "\(directory.path)/audit.log"
         datacenter = try Datacenter(setup)
         let document = setup.document(auditLog: auditLog, addresses: datacenter.addresses)
         let config = try AgentConfig(bytes: document.bytes, variables: setup.variables())
         agent = try await Agent(
-            config, log: Logger(label: "test") { [log] _ in log.handler }, now: { [clock] in clock.now })
+            config, log: Logger(label: "test") { [log] _ in log.handler }, now: { clock.now })
         client = try Client(of: agent.server.address)
     }
 
