@@ -197,14 +197,17 @@ enum Envelopes {
 
     static let audit = Component(
         "AuditPage",
-        Schema.object([
-            "records": .list(.object(["v": .integer(), "seq": .integer(), "ts": .text, "kind": .text, "hash": .hash])),
-            "numbers": .list(.integer()).described(
-                "of each record its number, which `after` goes by: its `seq`, or its place among those of all agents on a state"
-            ),
-            "next": Schema.integer().orNull.described("the next page's `after`; null at the end"),
-            "newest": Schema.integer().described("the number of the newest record of all"),
-        ]))
+        Schema.object(
+            [
+                "records": .list(
+                    .object(["v": .integer(), "seq": .integer(), "ts": .text, "kind": .text, "hash": .hash])),
+                "numbers": .list(.integer()).described(
+                    "of each record its number, which `after` goes by: its `seq`, or its place among those of all agents on a state"
+                ),
+                "next": Schema.integer().orNull.described("the next page's `after`; null at the end"),
+                "newest": Schema.integer().described("the number of the newest record of all"),
+                "oldest": Schema.integer().described("the number of the oldest one; only of several agents"),
+            ], optional: ["oldest"]))
 
     static let auditHead = Component(
         "AuditHead",

@@ -48,17 +48,28 @@ package actor EventStreams: EventFollower {
         isOpen: @escaping @Sendable (ConsoleSession) async -> Bool = { _ in true }
     ) async throws(ServiceError) -> ResponseStream {
         let stream = ResponseStream()
+        // Where others wait already, their place is that of the new one.
+        let generation = generation
         guard let seq else {
-            if listeners.isEmpty { position = max(position, try await feed.newest()) }
+            let newest = listeners.isEmpty ? try await feed.newest() : 0
+            try check(generation)
+            if listeners.isEmpty { position = max(position, newest) }
             stream.send(EventText.begin(at: position))
             join(Listener(stream: stream, filter: filter, start: position, session: session))
             return stream
         }
-        let generation = generation
         let page = try await feed.page(after: seq, upTo: position)
+        try check(generation)
         stream.send(EventText.begin(at: seq))
         Task { await catchUp(stream, filter, of: session, from: page, generation, isOpen) }
         return stream
+    }
+
+    /// Throws if rights have changed since: the stream's filter may be too wide.
+    private func check(_ generation: Int) throws(ServiceError) {
+        guard generation == self.generation else {
+            throw ServiceError(.shuttingDown, "the rules have just changed; ask again")
+        }
     }
 
     /// Sends what happened before, as fast as the client reads.
@@ -82,7 +93,10 @@ package actor EventStreams: EventFollower {
                 return
             }
             if let session, await !isOpen(session) { break }
-            do throws(ServiceError) { page = try await feed.page(after: page.last, upTo: position) } catch { break }
+            let last = page.last
+            do throws(ServiceError) { page = try await feed.page(after: last, upTo: position) } catch { break }
+            // The others are ahead of all that there is: the state was put back to an earlier one.
+            if page.isEnd, page.last == last, page.last < position { break }
         }
         // The client asks again, and learns why.
         stream.finish()
@@ -153,7 +167,15 @@ package actor EventStreams: EventFollower {
         while isDue.exchange(false, ordering: .sequentiallyConsistent) {
             while !listeners.isEmpty {
                 let page: EventFeed.Page
-                do throws(ServiceError) { page = try await feed.page(after: position) } catch { return endAll() }
+                do throws(ServiceError) { page = try await feed.page(after: position) } catch {
+                    guard error.code == .storeUnavailable else { return endAll() }
+                    // Nobody loses anything by waiting until the state is back.
+                    Task {
+                        _ = try? await Task.sleep(for: .seconds(1))
+                        recordsSettled()
+                    }
+                    return
+                }
                 if page.last > position {
                     position = page.last
                     deliver(page.events)

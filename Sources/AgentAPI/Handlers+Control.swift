@@ -110,7 +110,9 @@ extension Handlers {
         }
         let numbers = page.records.map { "\($0.number)" }.joined(separator: ",")
         let next = page.next.map { "\($0)" } ?? "null"
-        parts.append(Array("],\"numbers\":[\(numbers)],\"next\":\(next),\"newest\":\(page.newest)}".utf8))
+        let oldest = page.oldest.map { ",\"oldest\":\($0)" } ?? ""
+        let end = "],\"numbers\":[\(numbers)],\"next\":\(next),\"newest\":\(page.newest)\(oldest)}"
+        parts.append(Array(end.utf8))
         return Response(status: .ok, fields: [.contentType: "application/json"], body: .init(parts: parts))
     }
 

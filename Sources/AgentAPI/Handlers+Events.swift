@@ -7,10 +7,10 @@ import StrictJSON
 /// Events.
 extension Handlers {
     func events(_ exchange: APIExchange) async throws(ServiceError) -> Response {
+        let start = try await start(exchange)
         let filter = service.events.filter(
             environment: try await environments(exchange)?.first, kinds: try kinds(exchange),
             plan: try await plan(exchange), exchange.context)
-        let start = try await start(exchange)
         let stream = try await streams.open(filter, after: start, of: exchange.session) { [authenticator] in
             await authenticator.openSessions(among: [$0]).contains($0.id)
         }

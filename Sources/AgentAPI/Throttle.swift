@@ -111,9 +111,14 @@ package final class Throttle: Sendable {
         bucket.level = min(size, bucket.level + passed * rate)
         bucket.at = instant
         let isExceeded = !orLess && count > bucket.level
-        if !isExceeded {
-            bucket.level -= count
-            if isShared, !elsewhere, count > 0 { state.spent[key, default: 0] += count }
+        if !isExceeded { bucket.level -= count }
+        if elsewhere {
+            // However much was taken there meanwhile, two minutes pay for it.
+            bucket.level = max(bucket.level, -size)
+        } else if isShared, !isExceeded, count > 0,
+            state.spent.count < Self.maximumBuckets || state.spent[key] != nil
+        {
+            state.spent[key, default: 0] += count
         }
         state.buckets[key] = bucket
         let remaining = max(0, Int(bucket.level))
@@ -148,29 +153,43 @@ extension Throttle: SharedBudgets {
     /// How many entries are told at a time. The others are told next.
     private static let told = 500
 
-    package func takeSpent() -> [Spending] {
+    package var spent: [Spending] {
+        let all = state.withLock { $0.spent }
+        let largest = all.count > Self.told ? Array(all.sorted { $0.value > $1.value }.prefix(Self.told)) : Array(all)
+        return largest.map { key, tokens in
+            let (isPrincipal, party) =
+                switch key.party {
+                case .principal(let id): (true, id)
+                case .source(let address): (false, address)
+                }
+            return Spending(
+                budget: key.policy.rawValue, isPrincipal: isPrincipal, party: party, tokens: Int(min(tokens, 1e15)))
+        }
+    }
+
+    package func told(_ spent: [Spending]) {
         state.withLock { state in
-            let largest = state.spent.sorted { $0.value > $1.value }.prefix(Self.told)
-            for (key, _) in largest { state.spent[key] = nil }
-            return largest.map { key, tokens in
-                let (isPrincipal, party) =
-                    switch key.party {
-                    case .principal(let id): (true, id)
-                    case .source(let address): (false, address)
-                    }
-                return Spending(
-                    budget: key.policy.rawValue, isPrincipal: isPrincipal, party: party,
-                    tokens: Int(min(tokens, 1e15)))
+            for spending in spent {
+                guard let key = Self.key(of: spending), let tokens = state.spent[key] else { continue }
+                let rest = tokens - Double(spending.tokens)
+                state.spent[key] = rest > 0 ? rest : nil
             }
         }
     }
 
+    private static func key(of spending: Spending) -> Key? {
+        Policy(rawValue: spending.budget).map {
+            Key(party: spending.isPrincipal ? .principal(spending.party) : .source(spending.party), policy: $0)
+        }
+    }
+
     package func charge(_ spending: Spending) {
-        guard let policy = Policy(rawValue: spending.budget) else { return }
-        let party = spending.isPrincipal ? Admission.Party.principal(spending.party) : .source(spending.party)
+        guard let key = Self.key(of: spending) else { return }
         state.withLock { state in
+            // What comes from elsewhere must not fill the memory: a full bucket that nobody has here knows nothing.
+            guard state.buckets.count < Self.maximumBuckets || state.buckets[key] != nil else { return }
             _ = item(
-                policy, party, &state, taking: Double(spending.tokens), orLess: true, elsewhere: true)
+                key.policy, key.party, &state, taking: Double(spending.tokens), orLess: true, elsewhere: true)
         }
     }
 }

@@ -109,6 +109,13 @@ extension AuditRecord {
     ///
     /// The form is exact: a line that differs by a byte from what ``line`` would write is refused too.
     package init(line: [UInt8]) throws(Flaw) {
+        try self.init(copiedLine: line)
+        guard self.line == line else { throw .shape("is not written as the agent writes it") }
+        guard hash == digest else { throw .hash }
+    }
+
+    /// Reads a copy of a line, which was checked when it was copied: its JSON and its form, but not its bytes and hash.
+    package init(copiedLine line: [UInt8]) throws(Flaw) {
         let value: JSON
         do throws(JSONError) {
             value = try JSON.parse(line, maximumDepth: Self.maximumDepth)
@@ -120,8 +127,6 @@ extension AuditRecord {
         let version = try reader.integer("v")
         guard version == Self.version else { throw .shape("has version \(version); known is \(Self.version)") }
         self = try reader.record()
-        guard self.line == line else { throw .shape("is not written as the agent writes it") }
-        guard hash == digest else { throw .hash }
     }
 
     /// Takes the fields of a line one by one; a field that is left at the end is a flaw.

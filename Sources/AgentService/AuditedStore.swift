@@ -13,10 +13,11 @@ final class AuditedStore: Sendable {
     /// Why this agent, of several on one state, must not decide anything.
     let unfitness: Mutex<ServiceError?>
 
+    static let unknown = ServiceError(.storeUnavailable, "the other agents on this state were not looked at yet")
+
     init(_ ports: Ports) {
         self.ports = ports
-        let unknown = ServiceError(.storeUnavailable, "the other agents on this state were not looked at yet")
-        unfitness = Mutex(ports.leases == nil ? nil : unknown)
+        unfitness = Mutex(ports.leases == nil ? nil : Self.unknown)
     }
 
     /// Writes a record; throws if the log cannot be written.

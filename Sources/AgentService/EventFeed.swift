@@ -72,7 +72,7 @@ package final class EventFeed: Sendable {
     /// The last record whose event can be told.
     package func newest() async throws(ServiceError) -> UInt64 {
         guard let history else { return log.newest }
-        return try await history.records(after: 0, limit: 0).numbers?.upperBound ?? 0
+        return try await history.numbers()?.upperBound ?? 0
     }
 
     /// The last record that there is.
@@ -87,20 +87,22 @@ package final class EventFeed: Sendable {
             let page = try await log.page(after: seq, upTo: known)
             return Page(events: page.events, last: page.last, isEnd: page.isEnd)
         }
-        let (records, numbers) = try await history.records(after: seq, limit: Self.pageRecords)
-        if let first = numbers?.lowerBound, seq < first - 1 { throw Self.gone(seq, oldest: first) }
-        let last = records.last?.number ?? seq
+        let page = try await history.page(after: seq, limit: Self.pageRecords)
+        if let first = page.numbers?.lowerBound, seq < first - 1 { throw Self.gone(seq, oldest: first) }
         return Page(
-            events: records.compactMap { $0.isVoid ? nil : AgentEvent($0.record, numbered: $0.number) }, last: last,
-            isEnd: records.isEmpty || last >= numbers?.upperBound ?? 0)
+            events: page.records.compactMap { $0.isVoid ? nil : AgentEvent($0.record, numbered: $0.number) },
+            last: page.last, isEnd: page.isEnd)
     }
 
     private static let pageRecords = 256
 
+    /// What this agent has recorded last is there for the others, if that can be done now.
+    package func finish() async { try? await history?.copy() }
+
     static func gone(_ seq: UInt64, oldest: UInt64) -> ServiceError {
         var error = ServiceError(
             .eventsGone,
-            "the audit log begins with record \(oldest), so the events behind \(seq) are not all there any more; read "
+            "the records that are kept begin with \(oldest), so the events behind \(seq) are not all there any more; read "
                 + "plans and operations anew, then ask for events after \(oldest - 1)")
         error.oldestID = oldest
         return error

@@ -117,22 +117,31 @@ package final class LeaseService: Sendable {
 
     // MARK: The loop
 
-    /// Looks at the other agents once, before any request is served: until then this one decides nothing.
+    /// Looks at clock and disks, and then at the other agents, before any request is served: until then this one decides
+    /// nothing.
     package func prepare() async {
         guard let store = ports.leases else { return }
         do throws(StoreError) {
             try await store.prepare(access.managedEnvironments.map(\.settings.name))
-            try await look(store, try await ports.store.read { $0.otherMarks })
+            try await look(store)
+            await probe()
+            try await look(store)
         } catch {
             log(error)
         }
     }
 
+    /// Looks at the others anew once callers and rules are others: until then this agent decides nothing, and ends nothing
+    /// for all of them.
+    package func lookAgain() async {
+        guard let store = ports.leases else { return }
+        audited.unfitness.withLock { $0 = AuditedStore.unknown }
+        do throws(StoreError) { try await look(store) } catch { log(error) }
+    }
+
     /// Works until the task is cancelled.
     package func run() async {
         guard let store = ports.leases else { return }
-        // Others share the environments with this agent from its first look on.
-        await probe()
         await withDiscardingTaskGroup { group in
             group.addTask { await self.follow(store.signals()) }
             // Renewals wait for nothing else.
@@ -209,14 +218,14 @@ package final class LeaseService: Sendable {
         var taken: [(new: AcquiredLease, until: ContinuousClock.Instant)] = []
         var open: [Operation] = []
         do throws(StoreError) {
-            let (operations, marks) = try await ports.store.read {
-                ($0.operations(OperationFilter(isEnded: false)), $0.otherMarks)
+            let operations = try await ports.store.read {
+                $0.operations(OperationFilter(isEnded: false))
             }
             open = operations
             // Those too in which something is under way that nobody has configured any more.
             let names = Set(access.managedEnvironments.map(\.settings.name) + open.map(\.environment)).sorted()
             try await store.prepare(names)
-            try await look(store, marks)
+            try await look(store)
             try await giveBack(store, open)
             for name in wanted(among: Set(names)) {
                 let asked = ports.uptime()
@@ -242,7 +251,8 @@ package final class LeaseService: Sendable {
         return row.honoured < freezes || !keeper.isLoaded(lease)
     }
 
-    private func look(_ store: any LeaseStore, _ marks: [String: AuditMark]) async throws(StoreError) {
+    private func look(_ store: any LeaseStore) async throws(StoreError) {
+        let marks = try await ports.store.read { $0.otherMarks }
         let (known, isUnable) = state.withLock { ($0.startedAt, $0.overview.isUnable || $0.fault != nil) }
         let own = AgentRow(
             name: ports.agent ?? "", process: process, version: ports.version, startedAt: known ?? ports.now(),
@@ -271,7 +281,10 @@ package final class LeaseService: Sendable {
                 } ?? state.fault
             overview.isUnable = overview.isUnable || overview.fault != nil
             state.startedAt = known ?? time.addingTimeInterval(-age)
-            let unfitness = overview.unfitness.map { ServiceError(.agentsDisagree, $0) }
+            // Without a look before, this agent has not told the others what it would have to agree on.
+            let isKnown = known != nil && own.configuration == access.agreement
+            let unfitness =
+                isKnown ? overview.unfitness.map { ServiceError(.agentsDisagree, $0) } : AuditedStore.unknown
             let wasFit = audited.unfitness.withLock { known in
                 defer { known = unfitness }
                 return known == nil
@@ -451,6 +464,7 @@ package final class LeaseService: Sendable {
                 case .progress(let id, let progress): await note(progress, of: id)
                 case .everything:
                     events.history?.changed()
+                    registry.forgetProgressElsewhere()
                     registry.hub.publishAll()
                     await freeze()
                     bell.ring()
@@ -471,17 +485,15 @@ package final class LeaseService: Sendable {
 
     /// Tells the others once a second what callers took of their budgets, and how far tasks are.
     private func tellNews(_ store: any LeaseStore) async {
-        var spent: [StoreSignal] = []
         repeat {
-            spent += ports.budgets?.takeSpent().map { .spent($0) } ?? []
-            let news = registry.takeNews().map { StoreSignal.progress($0.key, $0.value) }
+            let spent = ports.budgets?.spent ?? []
+            let news = registry.takeNews()
             guard !spent.isEmpty || !news.isEmpty else { continue }
             do throws(StoreError) {
-                try await store.tell(spent + news)
-                spent = []
+                try await store.tell(spent.map { .spent($0) } + news.map { .progress($0.key, $0.value) })
+                ports.budgets?.told(spent)
             } catch {
-                // What was taken is told when it works again; the oldest of much is not.
-                spent = spent.suffix(1000)
+                registry.keepNews(of: news.keys)
             }
         } while (try? await Task.sleep(for: .seconds(1))) != nil
     }

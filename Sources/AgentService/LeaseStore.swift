@@ -122,8 +122,10 @@ package struct Spending: Sendable, Hashable {
 
 /// Rate budgets that hold over several agents: each tells the others what was taken from its own.
 package protocol SharedBudgets: Sendable {
-    /// What callers took here since the last call; the largest first, if there is much.
-    func takeSpent() -> [Spending]
+    /// What callers took here and the others have not been told; the most of it, if it is much.
+    var spent: [Spending] { get }
+    /// Notes that the others have been told that.
+    func told(_ spent: [Spending])
     /// Counts what a caller took elsewhere, even if it had less left.
     func charge(_ spending: Spending)
 }

@@ -222,6 +222,14 @@ final class OperationRegistry: Sendable {
         }
     }
 
+    /// These were not told: they are news again.
+    func keepNews(of operations: some Sequence<RecordID>) { state.withLock { $0.news.formUnion(operations) } }
+
+    /// Forgets what other agents told: that a task has ended may have been missed.
+    func forgetProgressElsewhere() {
+        state.withLock { state in state.progress = state.progress.filter { state.leases[$0.key] != nil } }
+    }
+
     /// How far tasks are, of which that has changed here since the last call.
     func takeNews() -> [RecordID: Progress?] {
         state.withLock { state in

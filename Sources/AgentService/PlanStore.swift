@@ -259,6 +259,19 @@ package struct HistoryRecord: Sendable {
     }
 }
 
+/// The same as the state has it: the line of a log, which may be one that only a newer version can read.
+package struct HistoryLine: Sendable {
+    package let number: UInt64
+    package let line: [UInt8]
+    package let isVoid: Bool
+
+    package init(number: UInt64, line: [UInt8], isVoid: Bool) {
+        self.number = number
+        self.line = line
+        self.isVoid = isVoid
+    }
+}
+
 /// What a reading body works with. Valid only inside that body.
 package protocol StoreReader: SignInReader {
     func plan(_ id: RecordID) -> Plan?
@@ -306,7 +319,7 @@ package protocol StoreReader: SignInReader {
     func checkpoint(of origin: String) -> SignedCheckpoint?
     /// The records behind that number of the history, oldest first: at most `limit`, and no more once their lines have
     /// `bytes` bytes in total.
-    func history(after number: UInt64, limit: Int, bytes: Int) -> [HistoryRecord]
+    func history(after number: UInt64, limit: Int, bytes: Int) -> [HistoryLine]
     /// The numbers of the records that the history has now; `nil` if it has none.
     var historyNumbers: ClosedRange<UInt64>? { get }
     /// The record up to which this agent's log is in the history.
@@ -358,10 +371,10 @@ package protocol StoreTransaction: StoreReader, SignInTransaction {
     /// Replaces the log's checkpoint.
     func put(_ checkpoint: SignedCheckpoint)
     /// Adds records of this agent's log to the history, in this order, but those that it has; and notes that it has the
-    /// log up to record `seq`.
-    func putHistory(_ records: [(record: AuditRecord, isVoid: Bool)], through seq: UInt64)
-    /// Removes the history before the first record that is not older than `date`. Removes nothing if there is none.
-    func pruneHistory(before date: Date)
+    /// log up to record `seq`. In an empty history the first one keeps its number.
+    func putHistory(_ records: [(record: AuditRecord, isVoid: Bool)], through seq: UInt64, at now: Date)
+    /// Removes the history before the first record that is not older than `date`, at most so many; never the newest.
+    func pruneHistory(before date: Date, atMost count: Int)
     /// Removes plans and operations that ended before `date`, and all but the newest `count` of the ended rest of each.
     /// Keeps unknown outcomes, what is under way, and what an open review is about. Removes reviews that were closed before `date`,
     /// and idempotent requests from before `requestsBefore`.

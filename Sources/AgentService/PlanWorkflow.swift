@@ -225,9 +225,7 @@ package final class PlanWorkflow: Sendable {
         let now = ports.now()
         let oldest = now.addingTimeInterval(-Double(limits.retentionSeconds))
         let kept = limits.endedKept
-        let history = ports.leases.map { _ in limits.oldestHistory(at: now) }
         try await audited.write { records in
-            if let history { records.pruneHistory(before: history) }
             records.prune(
                 endedBefore: oldest, keeping: kept, requestsBefore: now.addingTimeInterval(-Limits.idempotencySeconds))
             records.pruneLimitUses(before: now.addingTimeInterval(-Double(UsageLimit.periods.upperBound)))

@@ -26,7 +26,9 @@ package struct AuditPage: Sendable {
     /// The number to continue behind; `nil` at the end.
     package var next: UInt64?
     /// The number of the newest record of all.
-    package var newest: UInt64
+    package var newest: UInt64 = 0
+    /// The number of the oldest one that several agents on a state have; `nil` for a lone agent.
+    package var oldest: UInt64?
 }
 
 extension ReadService {
@@ -39,15 +41,16 @@ extension ReadService {
         _ filter: AuditFilter = AuditFilter(), after number: UInt64, limit: Int, _ context: Context
     ) async throws(ServiceError) -> AuditPage {
         let allowed = access.environments(.audit, context)?.map(\.description)
-        // What the caller has just done is there.
-        try await events.history?.copy()
-        var found = AuditPage(newest: try await events.head())
+        // What the caller has just done is there, if it can be.
+        if let history = events.history { try? await history.copy() }
+        var found = AuditPage()
         var last = number
         var used = 0
         // A caller who may see, or looks for, few of many records gets them in several pages.
-        for _ in 0..<16 {
+        for round in 0..<16 {
             let page = try await page(after: last, limit: limit)
-            for entry in page where found.records.count < limit {
+            if round == 0 { (found.newest, found.oldest) = (page.newest, page.oldest) }
+            for entry in page.records where found.records.count < limit {
                 let record = entry.record
                 let isAllowed = allowed.map { record.event.environment.map($0.contains) ?? false } ?? true
                 guard isAllowed, filter.matches(record) else {
@@ -62,24 +65,43 @@ extension ReadService {
                 used += record.line.count + 1
                 found.records.append(entry)
             }
-            let isWhole =
-                page.count < limit && page.reduce(0, { $0 + $1.record.line.count + 1 }) < ControlPlane.pageBytes
-            if isWhole, page.last.map({ $0.number == last }) ?? true { return found }
+            if found.records.count == limit, last < page.last { break }
+            last = max(last, page.last)
+            if page.isEnd { return found }
             if found.records.count == limit { break }
         }
         found.next = last
         return found
     }
 
-    private func page(after number: UInt64, limit: Int) async throws(ServiceError) -> [HistoryRecord] {
-        if let history = events.history { return try await history.records(after: number, limit: limit).records }
+    private struct Page {
+        let records: [HistoryRecord]
+        /// The last one that was looked at.
+        let last: UInt64
+        let isEnd: Bool
+        let newest: UInt64
+        var oldest: UInt64?
+    }
+
+    private func page(after number: UInt64, limit: Int) async throws(ServiceError) -> Page {
+        if let history = events.history {
+            let page = try await history.page(after: number, limit: limit)
+            return Page(
+                records: page.records, last: page.last, isEnd: page.isEnd, newest: page.numbers?.upperBound ?? 0,
+                oldest: page.numbers?.lowerBound ?? 0)
+        }
+        let (newest, records): (UInt64, [AuditRecord])
         do throws(AuditError) {
-            return try await ports.audit.records(after: number, limit: limit, bytes: ControlPlane.pageBytes).map {
-                HistoryRecord(number: $0.seq, record: $0)
-            }
+            newest = ports.audit.head.seq
+            records = try await ports.audit.records(after: number, limit: limit, bytes: ControlPlane.pageBytes)
         } catch {
             throw ServiceError(.auditUnavailable, "\(error)")
         }
+        let isWhole =
+            records.count < limit && records.reduce(0, { $0 + $1.line.count + 1 }) < ControlPlane.pageBytes
+        return Page(
+            records: records.map { HistoryRecord(number: $0.seq, record: $0) }, last: records.last?.seq ?? number,
+            isEnd: isWhole, newest: newest)
     }
 
     /// The newest synced record of the chain.

@@ -205,10 +205,10 @@ final class PostgreSQLLeases: LeaseStore {
 
     func tell(_ signals: [StoreSignal]) async throws(StoreError) {
         let payloads = SharedChanges.payloads(signals, by: writer)
-        try await calls.run { session throws(PostgreSQLError) in
-            for payload in payloads {
-                _ = try session.value("SELECT \(SharedChanges.notify("$1"))", [.text(payload)])
-            }
+        let texts = Value(JSON(payloads)).field
+        _ = try await calls.run { session throws(PostgreSQLError) in
+            try session.rows(
+                "SELECT \(SharedChanges.notify("text")) FROM json_array_elements_text($1::json) AS text", [texts])
         }
     }
 

@@ -127,6 +127,6 @@ extension StoreError {
             }
         self.init(
             "state \(name): \(error); \(cure)",
-            isTemporary: [.unreachable, .notReady, .lost, .readOnly].contains(error.cause))
+            isTemporary: [.unreachable, .notReady, .lost, .readOnly, .busy, .tooSlow].contains(error.cause))
     }
 }

@@ -43,12 +43,13 @@ extension PostgreSQLState {
         guard let session else { return false }
         do throws(PostgreSQLError) {
             try session.execute(
-                "SET LOCAL lock_timeout = \(PostgreSQLLock.tablePatience.milliseconds); "
+                // For all tables together.
+                "SET LOCAL statement_timeout = \(PostgreSQLLock.tablePatience.milliseconds); "
                     + "LOCK TABLE \(tables.joined(separator: ", ")) IN ACCESS EXCLUSIVE MODE; "
-                    + "SET LOCAL lock_timeout = \(PostgreSQLLock.patience.milliseconds)")
+                    + "SET LOCAL statement_timeout = \(place.statementTimeout.milliseconds)")
             return true
         } catch {
-            guard error.cause == .busy else { throw StoreError(error, at: name) }
+            guard [.busy, .tooSlow].contains(error.cause) else { throw StoreError(error, at: name) }
             return false
         }
     }

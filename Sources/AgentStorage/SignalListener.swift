@@ -68,6 +68,10 @@ final class SignalListener: Sendable {
     }
 
     private func tell(_ signal: StoreSignal) {
-        if case .dropped = signals.yield(signal) { signals.yield(.everything) }
+        guard case .dropped(let lost) = signals.yield(signal) else { return }
+        switch lost {
+        case .spent, .progress: break
+        case .operation, .freezes, .leases, .history, .everything: signals.yield(.everything)
+        }
     }
 }

@@ -58,6 +58,10 @@ enum StateCopy {
             if table.columns[0] == "number", table.name != "history" { try target.continueNumbers(of: table.name) }
         }
         for table in tables { try table.compare(source, target) }
+        // A copy goes on otherwise than its original: who knows a number of that one learns that it is gone.
+        try target.run(
+            "UPDATE history SET number = number + (SELECT max(number) + 1 FROM history) "
+                + "WHERE (SELECT max(number) FROM history) < \(Int64.max / 4)")
     }
 }
 

@@ -195,13 +195,13 @@ package struct StateSchema: Sendable {
         """
 
     /// The audit records of all agents on the state, as the lines of their logs, and how far each agent's log is among
-    /// them. `at` is a record's time. In a file they stay empty: a lone agent's history is its log.
+    /// them. `at` is a record's time, or that of its copy if that was earlier. A lone agent's history is its log.
     private static let history = """
         CREATE TABLE history (
             number INTEGER NOT NULL PRIMARY KEY, agent TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,
             void INTEGER NOT NULL, line TEXT NOT NULL
         ) STRICT;
-        CREATE INDEX history_records ON history (agent, seq);
+        CREATE INDEX history_records ON history (seq);
         CREATE TABLE history_positions (agent TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
         """
 }

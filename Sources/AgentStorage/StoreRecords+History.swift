@@ -6,23 +6,20 @@ internal import SQLite
 
 /// The history that the agents on a state share.
 extension StoreRecords {
-    func history(after number: UInt64, limit: Int, bytes: Int) -> [HistoryRecord] {
-        var (found, used): ([HistoryRecord], Int) = ([], 0)
+    func history(after number: UInt64, limit: Int, bytes: Int) -> [HistoryLine] {
+        var (found, used): ([HistoryLine], Int) = ([], 0)
         guard failure == nil, limit > 0 else { return [] }
         do throws(StoreError) {
             try database.scan(
                 "SELECT number, void, line FROM history WHERE number > ? ORDER BY number LIMIT ?",
                 [.integer(Int64(clamping: number)), .integer(Int64(limit))]
             ) { row in
-                let line = Array((row[2].text ?? "").utf8)
-                guard let number = row[0].integer.flatMap({ UInt64(exactly: $0) }),
-                    let record = try? AuditRecord(line: line)
-                else {
-                    fail("history", row[0].integer.map { "\($0)" }, "its line is no record")
+                guard let number = row[0].integer.flatMap({ UInt64(exactly: $0) }), let line = row[2].text else {
+                    fail("history", row[0].integer.map { "\($0)" }, "has values of another form")
                     return false
                 }
-                found.append(HistoryRecord(number: number, record: record, isVoid: row[1] != .integer(0)))
-                used += line.count + 1
+                found.append(HistoryLine(number: number, line: Array(line.utf8), isVoid: row[1] != .integer(0)))
+                used += line.utf8.count + 1
                 return used < bytes
             }
         } catch {
@@ -34,10 +31,12 @@ extension StoreRecords {
     var historyNumbers: ClosedRange<UInt64>? {
         var numbers: ClosedRange<UInt64>?
         run("SELECT min(number), max(number) FROM history") { row in
-            guard let first = row[0].integer.flatMap({ UInt64(exactly: $0) }),
-                let last = row[1].integer.flatMap({ UInt64(exactly: $0) }), first <= last
-            else { return }
-            numbers = first...last
+            guard let first = row[0].integer, let last = row[1].integer else { return }
+            // One more must be a number too.
+            guard 0 < first, first <= last, last < .max else {
+                return fail("history", "\(last)", "its number is none that an agent gives")
+            }
+            numbers = UInt64(first)...UInt64(last)
         }
         return failure == nil ? numbers : nil
     }
@@ -50,30 +49,55 @@ extension StoreRecords {
         return failure == nil ? position : 0
     }
 
-    /// Only one transaction writes at a time, so the numbers have no gaps, and are in the order of the commits.
-    func putHistory(_ records: [(record: AuditRecord, isVoid: Bool)], through seq: UInt64) {
-        var next = historyNumbers.map { Int64(clamping: $0.upperBound) + 1 } ?? 1
+    /// Only one transaction writes at a time, so the numbers have no gaps, and are in the order of the commits. Those of
+    /// an empty history go on with those of the log: a lone agent's clients know these.
+    func putHistory(_ records: [(record: AuditRecord, isVoid: Bool)], through seq: UInt64, at now: Date) {
+        guard let first = records.first?.record.seq, let last = records.last?.record.seq else {
+            return putHistoryPosition(seq)
+        }
+        let range: [Value] = [.integer(Int64(clamping: first)), .integer(Int64(clamping: last))]
+        var known: Set<String> = []
+        // After the agent was forgotten, or got another name, and went on with the same log.
+        run("SELECT line FROM history WHERE seq BETWEEN ? AND ?", range) { known.insert($0[0].text ?? "") }
+        var next = historyNumbers.map { Int64($0.upperBound) + 1 } ?? Int64(clamping: min(max(first, 1), 1 << 62))
+        var rows: [[Value]] = []
         for (record, isVoid) in records {
-            let place: [Value] = [.text(database.agent), .integer(Int64(bitPattern: record.seq))]
-            let line = Value.text(String(decoding: record.line, as: UTF8.self))
-            var isThere = false
-            // After the agent was forgotten, and came back with the same log.
-            run("SELECT 1 FROM history WHERE agent = ? AND seq = ? AND line = ?", place + [line]) { _ in isThere = true
-            }
-            guard !isThere else { continue }
-            run(
-                "INSERT INTO history (number, agent, seq, at, void, line) VALUES (?, ?, ?, ?, ?, ?)",
-                [.integer(next)] + place + [Value(record.time.date), Value(isVoid), line])
+            let line = String(decoding: record.line, as: UTF8.self)
+            guard !known.contains(line) else { continue }
+            rows.append([
+                .integer(next), .text(database.agent), .integer(Int64(clamping: record.seq)),
+                Value(min(record.time.date, now)), Value(isVoid), .text(line),
+            ])
             next += 1
         }
+        // As few questions to the server as two statements allow.
+        while !rows.isEmpty {
+            let count = rows.count < Self.historyBatch ? 1 : Self.historyBatch
+            let marks = Array(repeating: "(?, ?, ?, ?, ?, ?)", count: count).joined(separator: ", ")
+            run(
+                "INSERT INTO history (number, agent, seq, at, void, line) VALUES \(marks)",
+                rows.prefix(count).flatMap(\.self))
+            rows.removeFirst(count)
+        }
+        putHistoryPosition(seq)
+    }
+
+    private static let historyBatch = 32
+
+    private func putHistoryPosition(_ seq: UInt64) {
         upsert("history_positions", ["agent", "seq"], [.text(database.agent), .integer(Int64(bitPattern: seq))])
         database.tell(.history)
     }
 
-    /// Never removes the newest record: the next one is numbered after it.
-    func pruneHistory(before date: Date) {
+    func pruneHistory(before date: Date, atMost count: Int) {
+        // The newest one stays: the next one is numbered after it.
+        guard let numbers = historyNumbers else { return }
+        var end = min(Int64(numbers.lowerBound) + Int64(min(count, 1 << 20)), Int64(numbers.upperBound))
         run(
-            "DELETE FROM history WHERE number < (SELECT number FROM history WHERE at >= ? ORDER BY number LIMIT 1)",
-            [Value(date)])
+            "SELECT number FROM history WHERE number < ? AND at >= ? ORDER BY number LIMIT 1",
+            [.integer(end), Value(date)]
+        ) { end = $0[0].integer ?? end }
+        guard end > numbers.lowerBound else { return }
+        run("DELETE FROM history WHERE number < ?", [.integer(end)])
     }
 }

@@ -73,6 +73,7 @@ extension Agent {
         }
         await withdrawSignatures()
         service.access.replace(new.rules)
+        await service.leases.lookAgain()
         await withdrawSignatures()
         authenticator.replace(new.credentials, scrapeToken: new.scrapeToken)
         // Where that fails they do not count here all the same, and are removed later.

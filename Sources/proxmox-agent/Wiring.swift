@@ -154,6 +154,7 @@ final class Agent: Sendable {
         await noticeWays.shutdown()
         await upstreams.shutdown(within: max(.zero, deadline - .now))
         await failures.drain()
+        await service.events.finish()
         do throws(AuditError) { try await audit.close() } catch { log.error("\(error)") }
         await service.checkpoints.finish(within: min(.seconds(2), max(.zero, deadline - .now)))
         await witnesses.shutdown()

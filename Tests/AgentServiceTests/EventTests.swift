@@ -207,7 +207,7 @@ struct EventTests {
         fails.withLock { $0 = false }
         _ = try await world.plan(.startVM, "vm/102")
         for _ in 0..<2 { try await history.copy() }
-        let all = try await history.records(after: 0, limit: .max)
+        let all = try await history.page(after: 0, limit: .max)
         #expect(all.records.map(\.record.event.kind) == [.plan, .plan, .void, .refuse, .plan])
         #expect(all.records.map(\.isVoid) == [false, true, false, false, false] && all.numbers == 1...5)
         let told = try await feed.page(after: 0)
@@ -218,10 +218,12 @@ struct EventTests {
         while last.record.time == all.records[0].record.time {
             _ = try await world.plan(.startVM, "vm/102")
             try await history.copy()
-            last = try #require(try await history.records(after: 0, limit: .max).records.last)
+            last = try #require(try await history.page(after: 0, limit: .max).records.last)
         }
-        try await world.service.audited.write { [at = last.record.time.date] in $0.pruneHistory(before: at) }
-        let first = try #require(try await history.records(after: 0, limit: .max).numbers?.lowerBound)
+        try await world.service.audited.write { [at = last.record.time.date] in
+            $0.pruneHistory(before: at, atMost: .max)
+        }
+        let first = try #require(try await history.numbers()?.lowerBound)
         #expect(first > 1)
         let gone = await world.refusal { () async throws(ServiceError) in _ = try await feed.page(after: first - 2) }
         #expect(gone?.code == .eventsGone && gone?.oldestID == first)

@@ -62,28 +62,32 @@ package final class MemoryPlanStore: PlanStore {
         func checkpoint(of origin: String) -> SignedCheckpoint? { checkpoints[origin] }
         func put(_ checkpoint: SignedCheckpoint) { checkpoints[checkpoint.origin] = checkpoint }
 
-        private var past: [HistoryRecord] = []
+        private var past: [HistoryLine] = []
+        private var times: [UInt64: Date] = [:]
         private(set) var historyPosition: UInt64 = 0
-        func history(after number: UInt64, limit: Int, bytes: Int) -> [HistoryRecord] {
+        func history(after number: UInt64, limit: Int, bytes: Int) -> [HistoryLine] {
             var used = 0
-            return past.filter { $0.number > number }.prefix(max(0, limit)).prefix { record in
-                defer { used += record.record.line.count + 1 }
+            return past.filter { $0.number > number }.prefix(max(0, limit)).prefix { line in
+                defer { used += line.line.count + 1 }
                 return used < bytes
             }
         }
         var historyNumbers: ClosedRange<UInt64>? {
             past.first.flatMap { first in past.last.map { first.number...$0.number } }
         }
-        func putHistory(_ records: [(record: AuditRecord, isVoid: Bool)], through seq: UInt64) {
-            for (record, isVoid) in records where !past.contains(where: { $0.record.hash == record.hash }) {
-                let number = (past.last?.number ?? 0) + 1
-                past.append(HistoryRecord(number: number, record: record, isVoid: isVoid))
+        func putHistory(_ records: [(record: AuditRecord, isVoid: Bool)], through seq: UInt64, at now: Date) {
+            for (record, isVoid) in records where !past.contains(where: { $0.line == record.line }) {
+                let number = past.last.map { $0.number + 1 } ?? record.seq
+                past.append(HistoryLine(number: number, line: record.line, isVoid: isVoid))
+                times[number] = min(record.time.date, now)
             }
             historyPosition = seq
         }
-        func pruneHistory(before date: Date) {
-            if let first = past.firstIndex(where: { $0.record.time.date >= date }) { past.removeFirst(first) }
+        func pruneHistory(before date: Date, atMost count: Int) {
+            let old = past.dropLast().prefix(count).prefix { (times[$0.number] ?? date) < date }
+            past.removeFirst(old.count)
         }
+
         private let signIns = SignInMemory()
         func signIn(_ kind: SignInRecord.Kind, _ key: CredentialDigest) -> SignInRecord? { signIns.signIn(kind, key) }
         func signIns(_ kind: SignInRecord.Kind, of owner: String?) -> [SignInRecord] {

@@ -160,7 +160,7 @@ async function stream(signal, tell, seen) {
       if (signal.aborted) return;
       if (problem.status === 401) return;
       if (problem.status === 403) return void tell("link", "none");
-      if (problem.code === "events_gone") seen.last = "";
+      if ([400, 409].includes(problem.status)) seen.last = "";
     } finally {
       clearTimeout(silence);
       signal.removeEventListener("abort", stop);

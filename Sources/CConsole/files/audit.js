@@ -16,7 +16,7 @@ export default async function audit(page) {
       const begin = Math.max(0, view.from - step);
       const records = await range(view, begin, view.from);
       view.records.unshift(...records);
-      view.from = begin;
+      view.from = begin < view.oldest ? 0 : begin;
       found += records.length;
     }
     view.draw();
@@ -49,6 +49,7 @@ const number = (record) => numbers.get(record);
 /** Records after one number, up to another, that the filter accepts. */
 async function range(view, after, end = Infinity) {
   const records = [];
+  let to = 0;
   for (let next = after; next !== null && next < end; ) {
     const query = new URLSearchParams(view.filter);
     query.set("after", next);
@@ -56,10 +57,12 @@ async function range(view, after, end = Infinity) {
     const answer = await get(`/v1/audit?${query}`);
     answer.records.forEach((record, i) => numbers.set(record, answer.numbers[i]));
     records.push(...answer.records);
-    if (end === Infinity) view.to = Math.max(answer.newest, answer.numbers.at(-1) ?? 0);
+    to = Math.max(answer.newest, answer.numbers.at(-1) ?? 0);
+    view.oldest = answer.oldest;
     if (answer.numbers.at(-1) >= end) break;
     next = answer.next;
   }
+  if (end === Infinity) view.to = to;
   return records.filter((record) => number(record) <= end);
 }
 

@@ -17,7 +17,7 @@ export default async function inbox(page) {
   await Promise.all([loadInbox(), loadOthers().then(draw)]);
 }
 
-/** Reads what else the caller may have to do: settle outcomes, apply what was approved. */
+/** Reads what else the caller may have to do: settle outcomes, apply. */
 async function loadOthers() {
   [unknown, ready, emergencies] = await Promise.all([
     may("approve") ? get("/v1/operations?state=unknown&limit=50").then((answer) => answer.operations) : [],

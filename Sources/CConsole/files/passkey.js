@@ -13,7 +13,7 @@ const bytesOf = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/
 /** Browsers offer passkeys on https and on localhost only. */
 export const available = () => isSecureContext && "credentials" in navigator && "PublicKeyCredential" in globalThis;
 
-/** The text whose SHA-256 a passkey signs: what is decided, about which plan, by whom. */
+/** The text whose SHA-256 a passkey signs. */
 export const approvalText = ({ origin, plan, hash, decision, principal, reason }) =>
   `proxmox-agent approval v1\nagent ${origin}\nplan ${plan}\nplan_hash ${hash}\ndecision ${decision}\nprincipal ${principal}\nreason ${JSON.stringify(reason)}\n`;
 
