@@ -39,6 +39,7 @@ build: ## build everything, tests too
 release: ## build the program for use: optimised, the Swift libraries inside, stripped
 	@scripts/require build
 	swift build --product proxmox-agent $(RELEASE_FLAGS) $(QUIET)
+	scripts/check-frames .build/release/proxmox-agent
 	@strip -o $(DEBUG)/release/proxmox-agent.stripped $(DEBUG)/release/proxmox-agent
 	@echo "$(DEBUG)/release/proxmox-agent.stripped: $$(stat -c %s $(DEBUG)/release/proxmox-agent.stripped) bytes"
 

@@ -45,16 +45,18 @@ package struct SignInCodes: Sendable {
 
     /// Uses a code up. Upper case, blanks and hyphens do not matter, and `o`, `i`, `l` are read as digits.
     func take(_ text: String) async throws(ServiceError) -> Outcome {
-        let (now, digest) = (now(), digest(of: Self.plain(text)))
         // Whoever tries too many does not make the agent write.
-        guard try await store.read({ Self.mayTry(at: now, $0) }) else { return .notTried }
-        let failure = SignInRecord(
-            .wrongCode, key: CredentialDigest(of: RandomText.make().utf8),
-            endsAt: now.addingTimeInterval(Self.failureTime))
+        guard try await store.read({ [now = now()] in Self.mayTry(at: now, $0) }) else { return .notTried }
+        return try await take(digest(of: Self.plain(text)), at: now())
+    }
+
+    private func take(_ digest: CredentialDigest, at now: Date) async throws(ServiceError) -> Outcome {
+        let number = CredentialDigest(of: RandomText.make().utf8)
         return try await store.write { records in
             guard Self.mayTry(at: now, records) else { return .notTried }
             guard let record = records.signIn(.code, digest), record.endsAt > now else {
-                records.put(failure)
+                let end = now.addingTimeInterval(Self.failureTime)
+                records.put(SignInRecord(.wrongCode, key: number, endsAt: end))
                 return .wrong
             }
             records.removeSignIn(.code, digest)

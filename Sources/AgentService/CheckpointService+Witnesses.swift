@@ -31,15 +31,19 @@ extension CheckpointService {
                 state.witnesses[witness.key.name]?.tree = tree
             }
         }
-        let newest = state.withLock { $0.newest }
-        guard known.head.size > newest?.head.size ?? 0 else { return }
+        guard known.head.size > state.withLock({ $0.newest?.head.size ?? 0 }) else { return }
         ports.log.warning(
             "a witness knows a newer checkpoint of the audit log than the state",
             metadata: ["witness": "\(witness.key.name)", "size": "\(known.head.size)"])
-        let adopted = SignedCheckpoint(
-            origin: key.name, head: known.head, tree: nil, signedAt: ports.now(), note: note)
-        guard await store(adopted) else { return }
-        if await !continues(known.head, from: newest?.tree) { await ports.audit.expect(known.head) }
+        await adopt(
+            SignedCheckpoint(origin: key.name, head: known.head, tree: nil, signedAt: ports.now(), note: note))
+    }
+
+    /// Makes it the newest, which the log must continue.
+    private func adopt(_ checkpoint: SignedCheckpoint) async {
+        let tree = state.withLock { $0.newest?.tree }
+        guard await store(checkpoint) else { return }
+        if await !continues(checkpoint.head, from: tree) { await ports.audit.expect(checkpoint.head) }
     }
 
     /// Whether the log is longer than that tree, and continues it.
