@@ -4,6 +4,7 @@ import FoundationEssentials
 package import HTTPMessage
 import HTTPTypes
 import StrictJSON
+import Synchronization
 
 /// The agent's HTTP interface: ids, routing, authentication, headers and the access log around the handlers.
 package struct AgentHandler: HTTPHandler {
@@ -34,13 +35,14 @@ package struct AgentHandler: HTTPHandler {
     /// The open event streams.
     package var events: EventStreams { handlers.streams }
 
-    /// Ends the streams of sessions that have ended, at whichever agent.
+    /// Ends the streams of sessions that have ended, at whichever agent; of all, if that cannot be known twice in a row.
     package func endStreamsOfEndedSessions() async {
         let streams = handlers.streams
         let sessions = await streams.sessions
-        guard !sessions.isEmpty else { return }
-        let open = await authenticator.openSessions(among: sessions)
-        for session in sessions where !open.contains(session.id) { await streams.end(of: session.id) }
+        let open = sessions.isEmpty ? [] : await authenticator.openSessions(among: sessions)
+        let wasMissed = authenticator.isLookMissed.exchange(open == nil, ordering: .sequentiallyConsistent)
+        guard open != nil || wasMissed else { return }
+        for session in sessions where open?.contains(session.id) != true { await streams.end(of: session.id) }
     }
 
     package func respond(to request: Request) async -> Response {
@@ -198,13 +200,14 @@ package struct AgentHandler: HTTPHandler {
             guard route.access == .scrape else {
                 let identity = try await authenticator.identity(of: request, byCookie: route.takesCookie)
                 // A stream that a page keeps open does not show that somebody is there.
-                return route.lane == .stream ? identity : await authenticator.used(identity, by: request)
+                return route.lane == .stream ? identity : try await authenticator.used(identity, by: request)
             }
             return try authenticator.checkMayScrape(request).map { Identity(principal: $0, session: nil) }
         } catch {
             let isGuess = request.fields[.authorization] != nil
             let isOpen = [.open, .visitor].contains(route.access)
-            if error.code == .unauthenticated, isGuess || !isOpen {
+            let hasCookie = route.takesCookie && Sessions.cookie(in: request) != nil
+            if error.code == .unauthenticated, isGuess || hasCookie || !isOpen {
                 try await handlers.holdBack(request, isGuess: isGuess)
             }
             if error.code != .unauthenticated, route.takesCookie {

@@ -49,11 +49,13 @@ extension Authenticator {
 
     private func identity(of request: Request, by session: ConsoleSession?) throws(ServiceError) -> Identity {
         guard let session, let entry = credentials(of: session) else {
-            throw ServiceError(.unauthenticated, "the session has ended; sign in again")
+            throw Self.sessionHasEnded
         }
         try checkCertificate(of: entry, request)
         return Identity(principal: entry.principal, session: session)
     }
+
+    private static let sessionHasEnded = ServiceError(.unauthenticated, "the session has ended; sign in again")
 
     /// Throws if a browser sends the request for a page of somebody else. Browsers send a client certificate by
     /// themselves, as they send cookies.
@@ -68,23 +70,34 @@ extension Authenticator {
         try sessions.rules.checkSession(request)
     }
 
-    /// Notes that the session is used, unless a page asks by itself. Returns it as it is then.
-    func used(_ identity: Identity, by request: Request) async -> Identity {
+    /// Notes that the session is used, unless a page asks by itself. Returns it as it is then; throws if it has ended
+    /// meanwhile.
+    func used(_ identity: Identity, by request: Request) async throws(ServiceError) -> Identity {
         guard let sessions, let session = identity.session, request.fields[.background] == nil else { return identity }
-        // Where nothing can be written now, reads go on; the session ends if it stays so.
-        return Identity(principal: identity.principal, session: (try? await sessions.use(session)) ?? session)
+        let used: ConsoleSession?
+        do throws(ServiceError) { used = try await sessions.use(session) } catch {
+            // Where nothing can be written now, reads go on; the session ends if it stays so.
+            return identity
+        }
+        guard let used else { throw Self.sessionHasEnded }
+        return Identity(principal: identity.principal, session: used)
     }
 
-    /// The principal of the session whose cookie the request has, whether or not it counts; `nil` too if the sessions
-    /// cannot be read.
+    /// The principal of the session whose cookie the request has, whether or not it counts; as far as this agent has seen,
+    /// if the sessions cannot be read.
     func sessionHolder(of request: Request) async -> Principal? {
         guard let sessions, let cookie = Sessions.cookie(in: request) else { return nil }
-        return (try? await sessions.session(of: cookie)).flatMap(credentials(of:))?.principal
+        let session: ConsoleSession?
+        do throws(ServiceError) { session = try await sessions.session(of: cookie) } catch {
+            session = sessions.seenSession(of: cookie)
+        }
+        return session.flatMap(credentials(of:))?.principal
     }
 
-    /// Those that have not ended; none if that cannot be known.
-    func openSessions(among sessions: [ConsoleSession]) async -> Set<RecordID> {
-        (try? await self.sessions?.open(among: sessions)) ?? []
+    /// Those that have not ended; `nil` if that cannot be known.
+    func openSessions(among sessions: [ConsoleSession]) async -> Set<RecordID>? {
+        guard let own = self.sessions else { return [] }
+        return try? await own.open(among: sessions)
     }
 
     /// The credentials of a principal with that token, which are all that it needs.

@@ -30,6 +30,8 @@ package final class Authenticator: Sendable {
     package let sessions: Sessions?
     /// Sessions of credentials that are gone are to be removed; at first those of an earlier configuration.
     private let hasStrangers = Atomic(true)
+    /// Whether the last look at the sessions of event streams failed.
+    let isLookMissed = Atomic(false)
 
     /// - Parameters:
     ///   - credentials: all valid credentials; without any, no request is authenticated. No two principals share a
@@ -55,11 +57,13 @@ package final class Authenticator: Sendable {
     }
 
     /// Removes sessions that are due, or whose credentials were replaced. Throws if the state does not work; they are
-    /// removed the next time then. Those whose credentials only this one of several agents does not know stay.
+    /// removed the next time then. One of several agents whose clock or configuration is not that of the others removes
+    /// none.
     package func tidySessions() async throws(ServiceError) {
         guard let sessions else { return }
-        let hadStrangers =
-            sessions.store.isAgreed && hasStrangers.exchange(false, ordering: .sequentiallyConsistent)
+        sessions.forgetSeen()
+        guard sessions.store.isAgreed else { return }
+        let hadStrangers = hasStrangers.exchange(false, ordering: .sequentiallyConsistent)
         let isValid: @Sendable (ConsoleSession) -> Bool = { [self] in credentials(of: $0) != nil }
         do throws(ServiceError) { try await sessions.tidy(where: hadStrangers ? isValid : nil) } catch {
             if hadStrangers { hasStrangers.store(true, ordering: .sequentiallyConsistent) }

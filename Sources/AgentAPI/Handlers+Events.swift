@@ -12,7 +12,7 @@ extension Handlers {
             environment: try await environments(exchange)?.first, kinds: try kinds(exchange),
             plan: try await plan(exchange), exchange.context)
         let stream = try await streams.open(filter, after: start, of: exchange.session) { [authenticator] in
-            await authenticator.openSessions(among: [$0]).contains($0.id)
+            await authenticator.openSessions(among: [$0])?.contains($0.id) == true
         }
         // The caller's rights may have changed before the stream was there to be ended.
         do throws(ServiceError) {

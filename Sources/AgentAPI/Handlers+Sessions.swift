@@ -80,13 +80,14 @@ extension Handlers {
             ])
     }
 
-    /// The sessions, if the request may begin one.
+    /// The sessions, if the request may begin one, and this agent may.
     private func sessionsForSignIn(_ exchange: APIExchange) async throws(ServiceError) -> Sessions {
         let sessions = try openSessions()
         do throws(ServiceError) { try sessions.rules.checkSignIn(exchange.request) } catch {
             try await recordBrowser(error, exchange.request, exchange.context.requestID, exchange.context.trace)
             throw error
         }
+        try sessions.store.checkAgreed()
         return sessions
     }
 
@@ -157,7 +158,9 @@ extension Handlers {
     private func end(_ session: ConsoleSession, _ exchange: APIExchange) async throws(ServiceError) -> Response {
         let isOwn = exchange.session?.id == session.id
         let change: SessionChange = isOwn ? .signedOut(session.id) : .ended(session.id)
+        // If another request has ended it meanwhile, the record is void.
         _ = try await service.record(change, exchange.context, in: try openSessions().store) { records -> Bool? in
+            guard records.signIn(.session, session.key) != nil else { return nil }
             records.removeSignIn(.session, session.key)
             return true
         }
@@ -189,6 +192,7 @@ extension Handlers {
             guard let entry = authenticator.entry(of: exchange.context.principal) else {
                 throw ServiceError(.unauthenticated, "the token is no longer valid")
             }
+            try sessions.store.checkAgreed()
             return (sessions, entry)
         }
         let (code, record) = sessions.codes.make(for: credentials)

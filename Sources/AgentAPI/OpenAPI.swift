@@ -61,7 +61,7 @@ package enum OpenAPI {
     ]
 
     private static func tag(_ route: Route) -> String {
-        guard route.takesCookie else { return "health" }
+        guard route.isVersioned else { return "health" }
         switch route.path.split(separator: "/").dropFirst().first {
         case nil: return "agents"
         case "plans": return "plans"
@@ -149,7 +149,7 @@ package enum OpenAPI {
         }
         var codes = [ErrorCode].everywhere + route.errors
         if [.scrape, .read, .change].contains(route.access) { codes += .withToken }
-        if route.takesCookie { codes += .withCookie }
+        if route.isVersioned { codes += .withCookie }
         if route.body != nil { codes += .withBody }
         let byStatus = Dictionary(grouping: ErrorCode.allCases.filter(codes.contains)) { Problem.status(of: $0).code }
         for (status, codes) in byStatus.sorted(by: { $0.key < $1.key }) {

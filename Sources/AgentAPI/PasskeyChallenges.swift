@@ -8,6 +8,8 @@ import FoundationEssentials
 /// that nobody answers. Whoever asks for many takes no room from others.
 struct PasskeyChallenges: Sendable {
     static let lifetime = 300.0
+    /// How far two clocks may be apart: of several agents on one state, each may be 30 s from the database's.
+    private static let tolerance = 60.0
     private static let randomBytes = 24
     private static let headBytes = randomBytes + 8
 
@@ -32,8 +34,12 @@ struct PasskeyChallenges: Sendable {
 
     /// Uses an open challenge up; false if it is none.
     func use(_ challenge: [UInt8]) async throws(ServiceError) -> Bool {
-        guard let end = end(of: challenge), end > now() else { return false }
-        let used = SignInRecord(.challenge, key: CredentialDigest(of: challenge), endsAt: end)
+        let now = now()
+        guard let end = end(of: challenge), end > now, end <= now.addingTimeInterval(Self.lifetime + Self.tolerance)
+        else { return false }
+        // An agent whose clock is ahead must not remove it while the challenge counts at another.
+        let used = SignInRecord(
+            .challenge, key: CredentialDigest(of: challenge), endsAt: end.addingTimeInterval(2 * Self.tolerance))
         return try await store.write { records in
             guard records.signIn(.challenge, used.key) == nil else { return false }
             records.put(used)

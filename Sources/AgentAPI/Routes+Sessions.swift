@@ -17,11 +17,12 @@ extension Route {
             gives: [.json(Views.identity.schema, "signed in; the cookie is the session", status: .created)],
             fails: [
                 .unauthenticated, .foreignOrigin, .tlsRequired, .notFound, .authNotConfigured, .auditUnavailable,
+                .agentsDisagree,
             ], "sign in at the console, by a token, a one-time code or a passkey", Handlers.signIn),
         Route(
             .post, "/v1/session/challenge", "create_sign_in_challenge", .visitor,
             gives: [.json(Envelopes.challenge.schema, "the challenge")],
-            fails: [.foreignOrigin, .tlsRequired, .notFound, .unsupportedMediaType],
+            fails: [.foreignOrigin, .tlsRequired, .notFound, .unsupportedMediaType, .agentsDisagree],
             "a challenge for a sign-in by passkey", Handlers.challenge),
         Route(
             .delete, "/v1/session", "sign_out", .change, gives: [.nothing("signed out")],
@@ -29,7 +30,8 @@ extension Route {
         Route(
             .post, "/v1/session/code", "create_sign_in_code", .change,
             gives: [.json(Envelopes.signInCode.schema, "the code, seen this once", status: .created)],
-            fails: [.notFound, .auditUnavailable], "a one-time code to sign in with, for the holder of a token",
+            fails: [.notFound, .auditUnavailable, .agentsDisagree],
+            "a one-time code to sign in with, for the holder of a token",
             Handlers.signInCode),
         Route(
             .get, "/v1/sessions", "list_sessions", .read,

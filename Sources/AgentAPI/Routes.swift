@@ -67,8 +67,10 @@ package struct Route: Sendable {
         self.handler = handler
     }
 
-    /// A session counts as much as a token.
-    var takesCookie: Bool { path.hasPrefix("/v1/") }
+    var isVersioned: Bool { path.hasPrefix("/v1/") }
+
+    /// A session counts as much as a token, except where one begins.
+    var takesCookie: Bool { isVersioned && !(access == .visitor && method == .post) }
 
     /// Its answers have an `ETag`.
     var isTagged: Bool { answers.contains { $0.status == .notModified } }

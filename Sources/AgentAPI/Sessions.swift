@@ -63,8 +63,12 @@ package final class Sessions: Sendable {
         let own = records.signIns(.session, of: session.owner).compactMap(\.session).filter { $0.key != old }
             .sorted { ($0.lastUsedAt, $0.id.description) < ($1.lastUsedAt, $1.id.description) }
         let ended = (before.map { [$0] } ?? []) + own.prefix(max(0, own.count + 1 - maximumOfPrincipal))
-        let count = records.countSignIns(.session, endingAfter: session.createdAt)
-        return count - ended.count { $0.idleExpiresAt > session.createdAt } < maximum ? ended : nil
+        let limit = maximum + ended.count { $0.idleExpiresAt > session.createdAt }
+        let isFree =
+            records.countSignIns(.session, endingAfter: session.createdAt) < limit
+            // Of those that were counted, some may be none.
+            || records.signIns(.session, of: nil).count { $0.endsAt > session.createdAt } < limit
+        return isFree ? ended : nil
     }
 
     /// Begins the session in a writing body, if it replaces these still; else `nil`.
@@ -77,6 +81,9 @@ package final class Sessions: Sendable {
         return true
     }
 
+    /// Forgets the sessions that this agent has seen and that are due.
+    func forgetSeen() { store.forgetSeen(endedBy: now()) }
+
     /// Removes what is due, and the sessions that `isValid` says are not; without it all others are.
     func tidy(where isValid: (@Sendable (ConsoleSession) -> Bool)?) async throws(ServiceError) {
         let now = now()
@@ -86,7 +93,6 @@ package final class Sessions: Sendable {
             }
             return (gone ?? [], records.firstSignInEnd.map { $0 <= now } ?? false)
         }
-        store.forgetSeen(endedBy: now)
         guard isDue || !gone.isEmpty else { return }
         try await store.write { records in
             for session in gone { records.removeSignIn(.session, session.key) }
@@ -127,24 +133,26 @@ package final class Sessions: Sendable {
         }
     }
 
-    /// Notes that a session is used: in a state that others share, once a minute. Returns it as it is then.
-    func use(_ session: ConsoleSession) async throws(ServiceError) -> ConsoleSession {
+    /// Notes that a session is used: in a state that others share, once a minute, and by a clock that is theirs. Returns it
+    /// as it is then; `nil` if it has ended.
+    func use(_ session: ConsoleSession) async throws(ServiceError) -> ConsoleSession? {
         let now = now()
-        guard abs(now.timeIntervalSince(session.lastUsedAt)) >= (store.isShared ? 60 : 0) else { return session }
-        let used = try await store.write { records -> ConsoleSession? in
+        guard store.isAgreed, now.timeIntervalSince(session.lastUsedAt) >= (store.isShared ? 60 : 0) else {
+            return session
+        }
+        return try await store.write { records in
             guard var session = records.signIn(.session, session.key)?.session, session.idleExpiresAt > now else {
                 return nil
             }
-            session.lastUsedAt = now
+            session.lastUsedAt = max(session.lastUsedAt, now)
             records.put(SignInRecord(session))
             return session
         }
-        return used ?? session
     }
 
     // MARK: Cookies
 
-    /// The cookie of a request; `nil` without one, and with several of that name.
+    /// The cookie of a request; `nil` without one, with several of that name, and if no session can have it.
     static func cookie(in request: Request) -> String? {
         var found: [String] = []
         for pair in request.fields[values: .cookie].flatMap({ $0.split(separator: ";") }) {
@@ -153,7 +161,7 @@ package final class Sessions: Sendable {
             guard pair.utf8.starts(with: "\(cookieName)=".utf8) else { continue }
             found.append(String(pair.dropFirst(cookieName.count + 1)))
         }
-        return found.count == 1 ? found[0] : nil
+        return found.count == 1 && RandomText.isOne(found[0]) ? found[0] : nil
     }
 
     private static func trimmed(_ text: Substring) -> Substring {
@@ -198,5 +206,10 @@ package enum RandomText {
     package static func make() -> String {
         var random = SystemRandomNumberGenerator()
         return Base64.encodeURL((0..<32).map { _ in UInt8.random(in: 0...255, using: &random) })
+    }
+
+    /// Whether it has that form.
+    static func isOne(_ text: String) -> Bool {
+        text.utf8.count == 43 && Base64.decodeURL(text.utf8)?.count == 32
     }
 }

@@ -196,9 +196,12 @@ final class AuditedStore: Sendable {
     /// Whether clock and configuration are those of the other agents on the state, as far as that is known.
     var isFit: Bool { unfitness.withLock { $0 == nil } }
 
+    /// Throws if they are not.
+    func checkFitness() throws(ServiceError) { if let unfitness = unfitness.withLock({ $0 }) { throw unfitness } }
+
     /// Throws if there is only room for what ends or stops something, or if nothing else may be decided here.
     func checkSpace() throws(ServiceError) {
-        if let unfitness = unfitness.withLock({ $0 }) { throw unfitness }
+        try checkFitness()
         if let shortage = ports.shortage() { throw shortage }
     }
 }

@@ -48,6 +48,7 @@ extension Recovery {
             guard mark != nil else { return [] }
             let step = ReplayStep(replay, isOlder: isOlder, isShared: isShared, agent: agent, now)
             for entry in replay.entries { step.take(entry, in: records) }
+            step.endSessions(in: records)
             if isOlder { step.doubt(in: records) }
             guard !isOlder else { return [] }
             // Outcomes whose operations another agent has taken over since they were looked at.

@@ -35,20 +35,24 @@ struct ReplayStep {
             if isOlder, let state = entry.leaves { takeEnd(of: entry, .failed, plan, state, records) }
         case .resolve:
             if isOlder { takeResolution(entry, plan, records) }
-        case .session: endSession(entry, records)
         case .read, .plan, .approve, .queue, .breakGlass, .review, .freeze, .unfreeze, .config, .authFailures, .notify,
-            .log, .void:
+            .log, .void, .session:
             break
         }
     }
 
-    /// Ends a session whose sign-out is recorded, but not stored. One that has not begun in the state never will.
-    private func endSession(_ entry: Replay.Entry, _ records: any StoreTransaction) {
-        guard let result = entry.event.result, ["signed_out", "ended"].contains(result["status"]?.string) else {
-            return
-        }
+    /// Ends the sessions whose sign-outs are recorded, but not stored. One that has not begun in the state never will.
+    func endSessions(in records: any StoreTransaction) {
+        let ended = Set(
+            replay.entries.compactMap { entry -> String? in
+                guard entry.event.kind == .session, let result = entry.event.result,
+                    ["signed_out", "ended"].contains(result["status"]?.string)
+                else { return nil }
+                return result["session_id"]?.string
+            })
+        guard !ended.isEmpty else { return }
         for session in records.signIns(.session, of: nil).compactMap(\.session)
-        where session.id.description == result["session_id"]?.string { records.removeSignIn(.session, session.key) }
+        where ended.contains(session.id.description) { records.removeSignIn(.session, session.key) }
     }
 
     private func end(_ plan: Plan?, _ state: PlanState, _ records: any StoreTransaction) {

@@ -17,9 +17,12 @@ package final class SignInStore: Sendable {
 
     package var isShared: Bool { shared != nil }
 
-    /// Whether this agent's configuration is that of the others, as far as that is known: only then it ends what does not
-    /// count by its own.
+    /// Whether this agent's clock and configuration are those of the others, as far as that is known: only then it begins
+    /// anything, or ends what does not count by its own.
     package var isAgreed: Bool { shared?.isFit ?? true }
+
+    /// Throws if they are not.
+    package func checkAgreed() throws(ServiceError) { try shared?.checkFitness() }
 
     /// Throws ``ErrorCode/storeUnavailable`` if the state does not work.
     package func read<Value: Sendable>(

@@ -146,6 +146,27 @@ struct PasskeySignInTests {
         #expect(try await one.ask(.post, "/v1/session", foreign).status == 401, "its key is another")
     }
 
+    @Test func `a used challenge stays used where another agent's clock is ahead, and one from too far ahead is none`()
+        async throws
+    {
+        let (phone, store) = (Authentic(), SignInStore())
+        func desk(ahead seconds: Double) throws -> Desk {
+            let desk = try Desk(phone, in: store, key: .sample)
+            desk.clock.advance(seconds)
+            return desk
+        }
+        let (one, ahead, far) = (try desk(ahead: 0), try desk(ahead: 60), try desk(ahead: 61))
+        let body = try phone.answer(try await one.challenge())
+        for desk in [one, ahead, far] { desk.clock.advance(299) }
+        #expect(try await one.ask(.post, "/v1/session", body).status == 201)
+        try await ahead.authenticator.tidySessions()
+        #expect(try await one.ask(.post, "/v1/session", body).status == 401)
+        for (desk, status) in [(far, 401), (ahead, 201)] {
+            let body = try phone.answer(try await desk.challenge())
+            #expect(try await one.ask(.post, "/v1/session", body).status == status)
+        }
+    }
+
     /// What is wrong with an answer.
     enum Flaw: String, CaseIterable {
         case ownChallenge, emptyChallenge, changedChallenge, origin, plainOrigin, party, presence, verification, type,

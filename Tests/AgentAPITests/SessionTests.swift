@@ -24,7 +24,7 @@ struct SessionTests {
         let audit = MemoryAuditSink()
         let authenticator: Authenticator
         let handler: AgentHandler
-        private let ahead = Mutex(0.0)
+        let failures: AuthFailures
 
         init(
             listening address: ListenAddress = .tcp(host: "127.0.0.1", port: 8080), publicURL: String? = nil,
@@ -38,11 +38,14 @@ struct SessionTests {
             authenticator = Authenticator(
                 SessionTests.people.map { Credentials($0, token: CredentialDigest(of: "token-of-\($0.id)".utf8)) },
                 sessions: Sessions(rules, now: { clock.now }))
+            failures = AuthFailures(delay: .zero) { [audit] events in
+                for event in events { _ = try? await audit.append(event, .now) }
+            }
             handler = AgentHandler(
                 service: ControlPlane(
                     managedEnvironments: [], ports: ports, rules: Rules(directory: Directory(SessionTests.people)),
-                    key: .sample), authenticator: authenticator, accessLog: Silence(),
-                failures: AuthFailures(delay: .zero) { _ in }, and: Route.console(rules))
+                    key: .sample), authenticator: authenticator, accessLog: Silence(), failures: failures,
+                and: Route.console(rules))
             self.clock = clock
         }
 
@@ -277,6 +280,47 @@ struct SessionTests {
         let sent = form.replacing("NAME", with: parts[0]).replacing("VALUE", with: parts[1])
         #expect(await desk.ask(.get, "/v1/plans", [.cookie: sent]).status == .unauthorized)
         #expect(await desk.ask(.get, "/v1/plans", [.cookie: "a=b; \(cookie); _ _Host-proxmox-agent=x"]).status == .ok)
+    }
+
+    private static let madeUp = "__Host-proxmox-agent=\(String(repeating: "A", count: 43))"
+    private static let tokenOfOlga: JSON = ["token": "token-of-olga"]
+
+    @Test(
+        arguments: [
+            (.get, "/v1/session", nil, madeUp, 401, 1), (.get, "/v1/plans", nil, madeUp, 401, 1),
+            (.get, "/v1/session", nil, "\(madeUp)A", 401, 0), (.get, "/v1/session", nil, nil, 401, 0),
+            (.post, "/v1/session/challenge", [:], madeUp, 200, 0), (.post, "/v1/session", tokenOfOlga, madeUp, 201, 0),
+        ] as [(HTTPRequest.Method, String, JSON?, String?, Int, Int)])
+    func `a made-up cookie counts as a failed authentication where it is looked up, and is not looked up at a sign-in`(
+        method: HTTPRequest.Method, path: String, body: JSON?, cookie: String?, status: Int, failures: Int
+    ) async throws {
+        let desk = Desk(publicURL: "https://agent.example")
+        var fields: HTTPFields = [.secFetchSite: "same-origin"]
+        fields[.cookie] = cookie
+        #expect(await desk.ask(method, path, fields, body: body).status.code == status)
+        await desk.failures.drain()
+        let counted = try await desk.audit.records(after: 0, limit: .max).filter { $0.event.kind == .authFailures }
+        #expect(counted.count == failures)
+    }
+
+    @Test func `a session that ended while its request was under way is none`() async throws {
+        let desk = Desk()
+        let request = Request(
+            method: .get, path: "/v1/plans", fields: [.host: "localhost:8080", .cookie: try await desk.signIn()],
+            peer: Self.loopback)
+        let identity = try await desk.authenticator.identity(of: request, byCookie: true)
+        let session = try #require(identity.session)
+        try await desk.authenticator.sessions?.store.write { $0.removeSignIn(.session, session.key) }
+        await #expect(throws: ServiceError.self) { try await desk.authenticator.used(identity, by: request) }
+    }
+
+    @Test func `a clock that is set back does not take back the last use of a session`() async throws {
+        let desk = Desk()
+        let cookie = try await desk.signIn()
+        for seconds in [-600, 600 + 29 * 60] as [Double] {
+            desk.clock.advance(seconds)
+            #expect(await desk.ask(.get, "/v1/plans", [.cookie: cookie]).status == .ok)
+        }
     }
 
     @Test func `callers see and end their own sessions, each with one record`() async throws {

@@ -1,3 +1,4 @@
+import AgentService
 import AgentTestSupport
 import FoundationEssentials
 import HTTPMessage
@@ -15,7 +16,9 @@ import WireTestSupport
 struct AgentSignInTests {
     private static let site: HTTPFields = [.name("Sec-Fetch-Site"): "same-origin"]
 
-    private func signIn(_ body: JSON, at agent: CrashableAgent, _ fields: HTTPFields = site) async throws -> Reply {
+    private func signIn(
+        _ body: JSON, at agent: some AgentUnderTest, _ fields: HTTPFields = site
+    ) async throws -> Reply {
         try await agent.send(.post, "/v1/session", body: body.bytes, as: nil, token: nil, fields: fields)
     }
 
@@ -28,7 +31,7 @@ struct AgentSignInTests {
     }
 
     private func ask(
-        _ method: HTTPRequest.Method, _ path: String, at agent: CrashableAgent, _ fields: HTTPFields
+        _ method: HTTPRequest.Method, _ path: String, at agent: some AgentUnderTest, _ fields: HTTPFields
     ) async throws -> Reply {
         try await agent.send(method, path, as: nil, token: nil, fields: fields)
     }
@@ -39,6 +42,10 @@ struct AgentSignInTests {
         let cluster = try AgentCluster()
         try await cluster.start()
         _ = try await cluster.leader(by: "anna")
+        // Each signs in once it has looked at the others.
+        for agent in cluster.agents {
+            while try await ask(.post, "/v1/session/challenge", at: agent, Self.site).status == 503 {}
+        }
         try await body(try cluster.agent("anna"), try cluster.agent("bert"), cluster)
         try await cluster.stop()
     }
@@ -75,6 +82,21 @@ struct AgentSignInTests {
                 try agent.lines().filter { $0["kind"] == "session" }.compactMap { $0["result"]?["status"]?.string }
             }
             #expect(kinds == [["signed_in", "signed_out", "signed_in"], ["signed_in", "ended"]])
+        }
+    }
+
+    @Test func `a session that is signed out at two agents at once is recorded as signed out once`() async throws {
+        try await withCluster { anna, bert, _ in
+            for _ in 0..<5 {
+                let page = try page(try await signIn(["token": .string(Setup.token)], at: anna))
+                async let one = ask(.delete, "/v1/session", at: anna, page)
+                async let other = ask(.delete, "/v1/session", at: bert, page)
+                let statuses = try await [one, other].map(\.status)
+                #expect(statuses.contains(204) && statuses.allSatisfy { [204, 401].contains($0) }, "\(statuses)")
+            }
+            let records = try [anna, bert].flatMap { try $0.lines() }.compactMap { $0["result"] }
+            let void = records.count { $0["voids"] != nil && $0["kind"] == "session" }
+            #expect(records.count { $0["status"] == "signed_out" } - void == 5)
         }
     }
 
@@ -120,6 +142,46 @@ struct AgentSignInTests {
         }
     }
 
+    @Test func `rows that nobody with the key has made keep nobody from signing in`() async throws {
+        try await withCluster { anna, bert, cluster in
+            _ = try cluster.server.sql(
+                """
+                INSERT INTO sign_ins SELECT 'session', 'made up ' || n, 'principal:nobody', 99999999999999, 'x'
+                FROM generate_series(1, 5000) AS n
+                """, in: cluster.database)
+            for agent in [anna, bert] { _ = try page(try await signIn(["token": .string(Setup.token)], at: agent)) }
+        }
+    }
+
+    @Test func `a stream under a session outlives one look at its session that fails, and not two`() async throws {
+        let cluster = try AgentCluster([])
+        let cutter = try CommitCutter(to: cluster.server.port)
+        var setup = cluster.setup(of: "anna")
+        setup.settings["state_url"] = .string(
+            cluster.server.address(cluster.database, at: "127.0.0.1", port: cutter.port))
+        let anna = try await RunningAgent(setup)
+        let leases = Task { await anna.agent.service.leases.run() }
+        try await cluster.settle(by: anna) { $0["anna"] == ["cloud"] }
+        let page = try page(try await signIn(["token": .string(Setup.token)], at: anna))
+        let stream = try RawClient(anna.address)
+        try await stream.send("GET /v1/events HTTP/1.0\r\nHost: localhost\r\nCookie: \(page[.cookie] ?? "")\r\n\r\n")
+        _ = try await stream.read(through: "retry: 2000")
+        cutter.shut(true)
+        _ = try cluster.server.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IS NOT NULL AND pid <> pg_backend_pid()"
+        )
+        await anna.agent.endStreamsOfEndedSessions()
+        await anna.agent.beat()
+        _ = try await stream.read(through: "\n: ")
+        await anna.agent.endStreamsOfEndedSessions()
+        _ = try await stream.end()
+        cutter.shut(false)
+        leases.cancel()
+        await anna.stop()
+        cutter.close()
+        try await cluster.stop()
+    }
+
     @Test func `an agent that is cut off from the database believes no cookie`() async throws {
         try await withCluster { anna, bert, cluster in
             let page = try page(try await signIn(["token": .string(Setup.token)], at: bert))
@@ -133,6 +195,16 @@ struct AgentSignInTests {
             for path in ["/v1/session", "/v1/environments"] {
                 expectProblem(try await ask(.get, path, at: bert, page), 503, "store_unavailable")
             }
+            // What cannot be a cookie is not looked up, and where a session begins none is.
+            let nobody: HTTPFields = [.cookie: "__Host-proxmox-agent=x"]
+            expectProblem(try await ask(.get, "/v1/session", at: bert, nobody), 401, "unauthenticated")
+            expectProblem(try await signIn(["token": "wrong"], at: bert, page), 401, "unauthenticated")
+            expectProblem(try await ask(.post, "/v1/session/challenge", at: bert, page), 404, "not_found")
+            // Whose session it was is known, although not whether it has ended.
+            var foreign = page
+            foreign[.name("Sec-Fetch-Site")] = "cross-site"
+            expectProblem(try await ask(.get, "/v1/plans", at: bert, foreign), 403, "foreign_origin")
+            #expect(try bert.lines().last { $0["kind"] == "refuse" }?["result"]?["code"] == "foreign_origin")
             expectProblem(try await signIn(["token": .string(Setup.token)], at: bert), 503, "store_unavailable")
             expectProblem(try await signIn(["code": "0000-0000"], at: bert), 503, "store_unavailable")
             #expect(try await bert.get("/v1/environments").status == 200, "a token needs no state")

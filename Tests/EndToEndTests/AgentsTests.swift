@@ -303,6 +303,11 @@ struct AgentsTests {
         #expect("\(ready)".contains("agents_disagree"), "\(ready)")
         expectProblem(try await bert.plan(.start), 503, "agents_disagree")
         #expect(try await bert.get("/v1/plans").status == 200)
+        let signIn: JSON = ["token": .string(Setup.token)]
+        expectProblem(
+            try await bert.send(
+                .post, "/v1/session", body: signIn.bytes, as: nil, token: nil,
+                fields: [.name("Sec-Fetch-Site"): "same-origin"]), 503, "agents_disagree")
         // The other one is gone: then this one's configuration counts.
         try await cluster.agent("anna").halt()
         try await cluster.settle(by: "bert") { $0["bert"] == ["cloud"] }

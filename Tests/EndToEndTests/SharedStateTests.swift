@@ -1,7 +1,10 @@
+import AgentAPI
 import AgentService
 import AgentStorage
 import AgentTestSupport
 import FoundationEssentials
+import HTTPMessage
+import HTTPTypes
 import PostgreSQLTestSupport
 import StrictJSON
 import Testing
@@ -123,6 +126,7 @@ struct SharedStateTests {
         let refused = try await bert.plan(.start)
         expectProblem(refused, 503, "agents_disagree")
         #expect("\(refused)".contains(seconds > 0 ? "s ahead of the database's" : "s behind the database's"))
+        try await checkSignIns(anna, beside: bert)
         #expect(try await bert.get("/v1/plans").status == 200)
         #expect(try await anna.get("/readyz").status == 200)
         let plan = try await anna.planID(.stop)
@@ -140,6 +144,23 @@ struct SharedStateTests {
         for loop in [first, second] { loop.cancel() }
         for agent in [anna, bert] { await agent.stop() }
         try await cluster.stop()
+    }
+
+    /// One whose clock is wrong signs nobody in and ends no session of the other.
+    private func checkSignIns(_ anna: RunningAgent, beside bert: RunningAgent) async throws {
+        var page: HTTPFields = [.name("Sec-Fetch-Site"): "same-origin"]
+        let token: JSON = ["token": .string(Setup.token)]
+        for path in ["/v1/session", "/v1/session/challenge"] {
+            let reply = try await bert.send(.post, path, body: token.bytes, as: nil, token: nil, fields: page)
+            expectProblem(reply, 503, "agents_disagree")
+        }
+        expectProblem(try await bert.send(.post, "/v1/session/code", as: nil), 503, "agents_disagree")
+        let signedIn = try await anna.send(.post, "/v1/session", body: token.bytes, as: nil, token: nil, fields: page)
+        page[.cookie] = String(try #require(signedIn.fields[.setCookie]).prefix { $0 != ";" })
+        _ = try await bert.send(.get, "/v1/session", as: nil, token: nil, fields: page)
+        try await bert.agent.authenticator.tidySessions()
+        let who = try await anna.send(.get, "/v1/session", as: nil, token: nil, fields: page)
+        #expect(who.status == 200 && who["session"]?["last_used_at"] == signedIn["session"]?["last_used_at"], "\(who)")
     }
 
     @Test func `an agent that started with its clock behind is not the one that has run the longest`() async throws {
