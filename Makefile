@@ -20,7 +20,7 @@ RELEASE_FLAGS = -c release --static-swift-stdlib
 QUIET = $(if $(CI),--quiet)
 
 SWIFT_SOURCES := Package.swift Sources Tests
-SHELL_SCRIPTS := .ci/run $(wildcard scripts/* benchmarks/*.sh docs/*.sh docs/examples/*.sh docs/examples/*/*.sh Tests/Conformance/*.sh)
+SHELL_SCRIPTS := .ci/run $(filter-out scripts/check-frames,$(wildcard scripts/*)) $(wildcard benchmarks/*.sh docs/*.sh docs/examples/*.sh docs/examples/*/*.sh Tests/Conformance/*.sh)
 
 ##@ Use
 .PHONY: run
