@@ -89,6 +89,8 @@ package struct GuestRow: Sendable {
     package func isString(_ key: Key, _ text: String) -> Bool { row.isString(key.rawValue, text) }
     package func json(_ key: Key) -> JSON? { row.json(key.rawValue) }
     package func text(_ key: Key) -> String? { json(key)?.string }
+    /// The value as it is in the list; `nil` if there is none.
+    package func bytes(of key: Key) -> ArraySlice<UInt8>? { row.value(key.rawValue).map { list.rows.bytes[$0] } }
 
     package var tags: [String] {
         guard let text = text(.tags) else { return [] }

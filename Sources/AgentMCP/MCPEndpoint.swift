@@ -60,12 +60,32 @@ package struct MCPEndpoint: Sendable {
                 isLegacy
                 ? try await legacy(method, params, exchange.context)
                 : try await modern(method, params, headers, exchange.context)
-            return .json(.ok, ["jsonrpc": "2.0", "id": id, "result": .object(result)])
+            return result.response(to: id)
         } catch {
             switch error {
             case .rpc(let error): return error.response(id: id, isLegacy: isLegacy)
             case .service(let error): throw error
             }
+        }
+    }
+
+    /// The result of a method: its members, and those of a tool's.
+    private struct Result {
+        var members: JSONObject = [:]
+        var tool: ToolResult?
+
+        func response(to id: JSON) -> Response {
+            guard let tool else { return .json(.ok, ["jsonrpc": "2.0", "id": id, "result": .object(members)]) }
+            // What a tool came to is written once, and is long.
+            var bytes = Array("{\"jsonrpc\":\"2.0\",\"id\":".utf8)
+            id.write(to: &bytes)
+            bytes += Array(",\"result\":{".utf8)
+            tool.write(to: &bytes)
+            let rest = JSON.object(members).bytes.dropFirst()
+            if rest.count > 1 { bytes.append(UInt8(ascii: ",")) }
+            bytes += rest
+            bytes.append(UInt8(ascii: "}"))
+            return Response(status: .ok, fields: [.contentType: "application/json"], body: .init(bytes))
         }
     }
 
@@ -79,30 +99,30 @@ package struct MCPEndpoint: Sendable {
 
     private func modern(
         _ method: String, _ params: JSONObject, _ headers: RequestHeaders, _ context: Context
-    ) async throws(Failure) -> JSONObject {
+    ) async throws(Failure) -> Result {
         let capabilities: JSONObject
         do throws(RPCError) { capabilities = try Self.check(method, params, headers) } catch { throw .rpc(error) }
         let declaresTasks = capabilities["extensions"]?[Extension.tasks]?.object != nil
-        var result: JSONObject
+        var result = Result()
         switch method {
-        case "server/discover": result = discovery
-        case "tools/list": result = try list(params).merging(["ttlMs": 3_600_000, "cacheScope": "private"])
+        case "server/discover": result.members = discovery
+        case "tools/list": result.members = try list(params).merging(["ttlMs": 3_600_000, "cacheScope": "private"])
         case "tools/call":
             if params["requestState"] != nil || params["inputResponses"] != nil {
                 throw .rpc(.badParameters("requestState is not of this server, which asks for no input"))
             }
             let answer = try await call(params, context, declaresTasks: declaresTasks)
             if declaresTasks, let operation = answer.operation {
-                return taskObject(operation).merging(["resultType": "task", "_meta": meta])
+                return Result(members: taskObject(operation).merging(["resultType": "task", "_meta": meta]))
             }
-            result = answer.json
+            result.tool = answer
         case "tasks/get", "tasks/cancel", "tasks/update":
             guard declaresTasks else { throw .rpc(.needsTasks) }
-            result = try await task(method, params, context)
+            result.members = try await task(method, params, context)
         default: throw .rpc(.unknownMethod(method))
         }
-        result["resultType"] = "complete"
-        result["_meta"] = meta
+        result.members["resultType"] = "complete"
+        result.members["_meta"] = meta
         return result
     }
 
@@ -140,21 +160,20 @@ package struct MCPEndpoint: Sendable {
 
     // MARK: Older revisions
 
-    private func legacy(_ method: String, _ params: JSONObject, _ context: Context) async throws(Failure) -> JSONObject
-    {
+    private func legacy(_ method: String, _ params: JSONObject, _ context: Context) async throws(Failure) -> Result {
         switch method {
         case "initialize":
             guard let wanted = params["protocolVersion"]?.string else {
                 throw .rpc(.badParameters("params.protocolVersion must be a string"))
             }
             let revision = Revision(rawValue: wanted).flatMap { $0.isLegacy ? $0 : nil } ?? .november2025
-            return [
+            return Result(members: [
                 "protocolVersion": .string(revision.rawValue), "capabilities": ["tools": [:]], "serverInfo": server,
                 "instructions": .string(Self.instructions),
-            ]
-        case "ping": return [:]
-        case "tools/list": return try list(params)
-        case "tools/call": return try await call(params, context).json
+            ])
+        case "ping": return Result()
+        case "tools/list": return Result(members: try list(params))
+        case "tools/call": return Result(tool: try await call(params, context))
         default: throw .rpc(.unknownMethod(method))
         }
     }

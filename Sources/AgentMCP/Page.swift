@@ -16,10 +16,16 @@ struct Page {
     mutating func add(_ row: JSON) -> Bool {
         scratch.removeAll(keepingCapacity: true)
         row.write(to: &scratch)
-        let cost = Self.cost(of: scratch)
-        guard rows.isEmpty || used + cost <= Self.limit else { return false }
-        used += cost
+        guard take(scratch) else { return false }
         rows.append(row)
+        return true
+    }
+
+    /// Takes up the room of a row that is written already, if there is as much, or if it is the first.
+    mutating func take(_ row: [UInt8]) -> Bool {
+        let cost = Self.cost(of: row)
+        guard used == Page.head || used + cost <= Self.limit else { return false }
+        used += cost
         return true
     }
 

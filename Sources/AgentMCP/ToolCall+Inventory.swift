@@ -4,14 +4,25 @@ import AgentService
 import StrictJSON
 
 extension GuestRow {
-    func shown(_ detail: Detail) -> JSON {
-        let own: JSONObject = ["environment": .string(environment), "guest": .string("\(guest)")]
-        if detail == .full { return .object(own.merging(whole)) }
-        return .object(
-            own.merging([
-                "name": json(.name), "node": json(.node), "status": json(.status),
-                "tags": tags.isEmpty ? nil : JSON(tags),
-            ]))
+    func write(_ detail: Detail, to text: inout [UInt8]) {
+        if detail == .full {
+            let own: JSONObject = ["environment": .string(environment), "guest": .string("\(guest)")]
+            return JSON.object(own.merging(whole)).write(to: &text)
+        }
+        text += Array("{\"environment\":".utf8)
+        JSON.string(environment).write(to: &text)
+        text += Array(",\"guest\":\"\(guest)\"".utf8)
+        for key in [Key.name, .node, .status] {
+            guard let value = bytes(of: key) else { continue }
+            text += Array(",\"\(key)\":".utf8)
+            text += value
+        }
+        let tags = tags
+        if !tags.isEmpty {
+            text += Array(",\"tags\":".utf8)
+            JSON(tags).write(to: &text)
+        }
+        text.append(UInt8(ascii: "}"))
     }
 }
 
@@ -31,16 +42,22 @@ extension ToolCall {
         let matching = lists.map { $0.matching(filter) }
         var page = Page()
         var (last, isCut): (GuestRow?, Bool) = (nil, false)
+        var (guests, text): ([UInt8], [UInt8]) = ([], [])
         for row in matching.lazy.flatMap(\.rows) where cursor?.isBefore(row) ?? true {
-            isCut = !page.add(row.shown(detail))
+            text.removeAll(keepingCapacity: true)
+            row.write(detail, to: &text)
+            isCut = !page.take(text)
             if isCut { break }
+            if last != nil { guests.append(UInt8(ascii: ",")) }
+            guests += text
             last = row
         }
-        return ToolResult(content: [
-            "matched": JSON(matching.reduce(0) { $0 + $1.rows.count }), "counts": Self.counts(matching),
-            "guests": .array(page.rows), "next_cursor": isCut ? last.map { .string($0.cursor) } : nil,
-            "failed": failed.isEmpty ? nil : .array(failed),
-        ])
+        return ToolResult(
+            content: [
+                "matched": JSON(matching.reduce(0) { $0 + $1.rows.count }), "counts": Self.counts(matching),
+                "next_cursor": isCut ? last.map { .string($0.cursor) } : nil,
+                "failed": failed.isEmpty ? nil : .array(failed),
+            ], listing: "guests", guests)
     }
 
     /// All guests of one environment, or of all that the caller may see, and which of these did not answer.

@@ -5,19 +5,43 @@ import StrictJSON
 
 /// What a tool came to.
 struct ToolResult: Sendable {
-    /// For text and structured content alike. With an error for the text alone, as it is not of the tool's schema.
-    let content: JSONObject
-    var isError = false
+    /// The content as JSON, for text and structured content alike. With an error for the text alone, as it is not of the
+    /// tool's schema.
+    let text: [UInt8]
+    let isError: Bool
     /// What an apply has started; a client that declares tasks follows it as one.
-    var operation: AgentModel.Operation?
+    let operation: AgentModel.Operation?
+
+    init(content: JSONObject, isError: Bool = false, operation: AgentModel.Operation? = nil) {
+        text = JSON.object(content).bytes
+        self.isError = isError
+        self.operation = operation
+    }
+
+    /// The content with one more member, a list whose elements are written already, with commas between them.
+    init(content: JSONObject, listing key: String, _ elements: [UInt8]) {
+        var text = Array("{\"\(key)\":[".utf8) + elements + Array("]".utf8)
+        let rest = JSON.object(content).bytes.dropFirst()
+        if rest.count > 1 { text.append(UInt8(ascii: ",")) }
+        self.text = text + rest
+        (isError, operation) = (false, nil)
+    }
+
+    /// Appends the members of the result of `tools/call`, without braces.
+    func write(to bytes: inout [UInt8]) {
+        bytes += Array("\"content\":[{\"type\":\"text\",\"text\":".utf8)
+        JSON.string(String(decoding: text, as: UTF8.self)).write(to: &bytes)
+        bytes += Array("}],".utf8)
+        if !isError { bytes += Array("\"structuredContent\":".utf8) + text + [UInt8(ascii: ",")] }
+        bytes += Array("\"isError\":\(isError)".utf8)
+    }
 
     /// The result of `tools/call`.
     var json: JSONObject {
-        let content = JSON.object(content)
-        return [
-            "content": [["type": "text", "text": .string(content.text)]],
-            "structuredContent": isError ? nil : content, "isError": .bool(isError),
-        ]
+        var bytes = [UInt8(ascii: "{")]
+        write(to: &bytes)
+        bytes.append(UInt8(ascii: "}"))
+        return (try? JSON.parse(bytes))?.object ?? [:]
     }
 }
 
