@@ -134,7 +134,9 @@ enum Envelopes {
     private static let note: Schema = {
         var schema = Schema(TextForm.text(4096))
         schema.json["minLength"] = 1
-        schema.json["pattern"] = #"\S"#
+        // No control characters, and one that is no blank.
+        let any = #"[^\u0000-\u0008\u000b-\u001f\u007f]*"#
+        schema.json["pattern"] = .string("^\(any)" + #"[^\s\u0000-\u001f\u007f]"# + "\(any)$")
         return schema
     }()
 
