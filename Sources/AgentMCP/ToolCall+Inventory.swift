@@ -4,22 +4,30 @@ import AgentService
 import StrictJSON
 
 extension GuestRow {
+    /// Members that are shown as the list has them, with what stands before their values.
+    private static let shown: [(key: Key, before: [UInt8])] = [Key.name, .node, .status].map {
+        ($0, Array(",\"\($0)\":".utf8))
+    }
+
     func write(_ detail: Detail, to text: inout [UInt8]) {
         if detail == .full {
             let own: JSONObject = ["environment": .string(environment), "guest": .string("\(guest)")]
             return JSON.object(own.merging(whole)).write(to: &text)
         }
-        text += Array("{\"environment\":".utf8)
-        JSON.string(environment).write(to: &text)
-        text += Array(",\"guest\":\"\(guest)\"".utf8)
-        for key in [Key.name, .node, .status] {
+        // No name of an environment or a guest has a character to escape.
+        text.append(contentsOf: "{\"environment\":\"".utf8)
+        text.append(contentsOf: environment.utf8)
+        text.append(contentsOf: "\",\"guest\":\"".utf8)
+        text.append(contentsOf: guest.description.utf8)
+        text.append(UInt8(ascii: "\""))
+        for (key, before) in Self.shown {
             guard let value = bytes(of: key) else { continue }
-            text += Array(",\"\(key)\":".utf8)
-            text += value
+            text.append(contentsOf: before)
+            text.append(contentsOf: value)
         }
         let tags = tags
         if !tags.isEmpty {
-            text += Array(",\"tags\":".utf8)
+            text.append(contentsOf: ",\"tags\":".utf8)
             JSON(tags).write(to: &text)
         }
         text.append(UInt8(ascii: "}"))
