@@ -83,7 +83,7 @@ package struct AgentHandler: HTTPHandler {
         if route.lane == .health {
             // A wrong token makes the answer wait. That must not take up a place for probes.
             let isGuess =
-                request.fields[.authorization] != nil && (try? authenticator.principal(of: request)) == nil
+                request.fields.contains(.authorization) && (try? authenticator.principal(of: request)) == nil
             return Admission(.source(request.source), isGuess ? .ordinary : .health)
         }
         guard let principal = try? authenticator.apparentPrincipal(of: request, byCookie: route.takesCookie) else {
@@ -204,7 +204,7 @@ package struct AgentHandler: HTTPHandler {
             }
             return try authenticator.checkMayScrape(request).map { Identity(principal: $0, session: nil) }
         } catch {
-            let isGuess = request.fields[.authorization] != nil
+            let isGuess = request.fields.contains(.authorization)
             let isOpen = [.open, .visitor].contains(route.access)
             let hasCookie = route.takesCookie && Sessions.cookie(in: request) != nil
             if error.code == .unauthenticated, isGuess || hasCookie || !isOpen {

@@ -10,7 +10,7 @@ extension Authenticator {
     package func checkMayScrape(_ request: Request) throws(ServiceError) -> Principal? {
         let token = currentScrapeToken
         if let token, let header = request.fields[.authorization], Self.isToken(token, in: header) { return nil }
-        if token == nil, request.fields[.authorization] == nil, request.certificate == nil, request.isLocal {
+        if token == nil, !request.fields.contains(.authorization), request.certificate == nil, request.isLocal {
             return nil
         }
         let principal: Principal

@@ -36,14 +36,14 @@ extension Authenticator {
 
     /// The cookie by which the request is to be judged, if it is.
     private func sessionCookie(of request: Request, _ byCookie: Bool) -> (Sessions, String)? {
-        guard byCookie, let sessions, request.fields[.authorization] == nil, let cookie = Sessions.cookie(in: request)
+        guard byCookie, let sessions, !request.fields.contains(.authorization), let cookie = Sessions.cookie(in: request)
         else { return nil }
         return (sessions, cookie)
     }
 
     private func principal(ofOther request: Request, _ byCookie: Bool) throws(ServiceError) -> Principal {
         let principal = try principal(of: request)
-        if byCookie, request.fields[.authorization] == nil { try checkOrigin(ofCertified: request) }
+        if byCookie, !request.fields.contains(.authorization) { try checkOrigin(ofCertified: request) }
         return principal
     }
 
