@@ -49,7 +49,10 @@ extension ReadService {
         // A caller who may see, or looks for, few of many records gets them in several pages.
         for round in 0..<16 {
             let page = try await page(after: last, limit: limit)
-            if round == 0 { (found.newest, found.oldest) = (page.newest, page.oldest) }
+            if round == 0 {
+                found.newest = page.numbers?.upperBound ?? 0
+                found.oldest = events.history.map { _ in page.numbers?.lowerBound ?? 0 }
+            }
             for entry in page.records where found.records.count < limit {
                 let record = entry.record
                 let isAllowed = allowed.map { record.event.environment.map($0.contains) ?? false } ?? true
@@ -74,22 +77,8 @@ extension ReadService {
         return found
     }
 
-    private struct Page {
-        let records: [HistoryRecord]
-        /// The last one that was looked at.
-        let last: UInt64
-        let isEnd: Bool
-        let newest: UInt64
-        var oldest: UInt64?
-    }
-
-    private func page(after number: UInt64, limit: Int) async throws(ServiceError) -> Page {
-        if let history = events.history {
-            let page = try await history.page(after: number, limit: limit)
-            return Page(
-                records: page.records, last: page.last, isEnd: page.isEnd, newest: page.numbers?.upperBound ?? 0,
-                oldest: page.numbers?.lowerBound ?? 0)
-        }
+    private func page(after number: UInt64, limit: Int) async throws(ServiceError) -> SharedHistory.Page {
+        if let history = events.history { return try await history.page(after: number, limit: limit) }
         let (newest, records): (UInt64, [AuditRecord])
         do throws(AuditError) {
             newest = ports.audit.head.seq
@@ -99,9 +88,9 @@ extension ReadService {
         }
         let isWhole =
             records.count < limit && records.reduce(0, { $0 + $1.line.count + 1 }) < ControlPlane.pageBytes
-        return Page(
+        return SharedHistory.Page(
             records: records.map { HistoryRecord(number: $0.seq, record: $0) }, last: records.last?.seq ?? number,
-            isEnd: isWhole, newest: newest)
+            isEnd: isWhole, numbers: newest > 0 ? 1...newest : nil)
     }
 
     /// The newest synced record of the chain.

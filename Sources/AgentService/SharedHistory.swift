@@ -11,14 +11,14 @@ import Synchronization
 /// there, some hundredths of a second after they were written, or when an agent that was away comes back. The logs remain
 /// what counts: a history in a database proves nothing.
 final class SharedHistory: Sendable {
-    /// Records that follow each other, but those that only a newer version can read.
+    /// Records that follow each other, but those that only a newer version can read. Also those of a lone agent's log.
     struct Page: Sendable {
         let records: [HistoryRecord]
         /// The last one that was looked at: where to go on.
         let last: UInt64
         /// There was no more when it was made.
         let isEnd: Bool
-        /// What there is.
+        /// The numbers of all that there are; `nil` for none.
         let numbers: ClosedRange<UInt64>?
     }
 
