@@ -105,6 +105,30 @@ struct AgentsTests {
         try await cluster.stop()
     }
 
+    @Test func `an event stream outlasts the database, and a clean stop tells the others all`() async throws {
+        let cluster = try AgentCluster { name, setup in
+            setup.environments[0].settings["prefer_agent"] = "anna"
+        }
+        try await cluster.start()
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        try await cluster.settle(by: "bert") { $0["anna"] == ["cloud"] }
+        let cutter = try #require(cluster.cutters["anna"])
+        let watcher = try await EventsTests.Watcher(try #require(anna.address), "?kind=plan")
+        cutter.hold(true)
+        try await cluster.settle(by: "bert") { $0["bert"] == ["cloud"] }
+        let first = try await bert.planID(.start)
+        cutter.hold(false)
+        #expect(try await watcher.next()["plan_id"] == .string(first))
+        let last = try await bert.planID(.stop)
+        try await bert.halt()
+        #expect(try await watcher.next()["plan_id"] == .string(last))
+        let page = try await anna.get("/v1/audit?agent=bert&limit=1000")
+        let newest = (page["records"]?.array ?? []).compactMap { $0["seq"]?.integer }.max()
+        #expect(newest == (try bert.lines().compactMap { $0["seq"]?.integer }.max()), "\(page)")
+        try await bert.start()
+        try await cluster.stop()
+    }
+
     @Test func `a rate holds over all agents, and how far a task is shows at each of them`() async throws {
         let cluster = try AgentCluster { name, setup in
             setup.environments[0].settings["prefer_agent"] = "anna"
