@@ -36,7 +36,8 @@ extension Authenticator {
 
     /// The cookie by which the request is to be judged, if it is.
     private func sessionCookie(of request: Request, _ byCookie: Bool) -> (Sessions, String)? {
-        guard byCookie, let sessions, !request.fields.contains(.authorization), let cookie = Sessions.cookie(in: request)
+        guard byCookie, let sessions, !request.fields.contains(.authorization),
+            let cookie = Sessions.cookie(in: request)
         else { return nil }
         return (sessions, cookie)
     }
