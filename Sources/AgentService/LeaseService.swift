@@ -36,19 +36,19 @@ package final class LeaseService: Sendable {
     /// How long an environment is left to the agent that should have it.
     private static let courtesy = Duration.seconds(6)
 
-    private let audited: AuditedStore
+    let audited: AuditedStore
     private let access: AccessControl
-    private let keeper: LeaseKeeper
-    private let registry: OperationRegistry
+    let keeper: LeaseKeeper
+    let registry: OperationRegistry
     private let runner: OperationRunner
     private let operations: OperationService
-    private let freezes: FreezeService
+    let freezes: FreezeService
     private let recovery: Recovery
     private let heads: HeadRecorder
-    private let events: EventFeed
+    let events: EventFeed
     private let process = UUID().uuidString
     private let startedAt: ContinuousClock.Instant
-    private let bell = Bell()
+    let bell = Bell()
     private let state = Mutex(State())
 
     init(
@@ -68,7 +68,7 @@ package final class LeaseService: Sendable {
         }
     }
 
-    private var ports: Ports { audited.ports }
+    var ports: Ports { audited.ports }
 
     /// The name of this agent; `nil` for a lone one.
     package var name: String? { ports.agent }
@@ -426,12 +426,12 @@ package final class LeaseService: Sendable {
         return false
     }
 
-    private func isWork(_ operation: Operation) -> Bool {
+    func isWork(_ operation: Operation) -> Bool {
         operation.isStopAsked || operation.state == .queued && registry.ticket(of: operation.id) == nil
     }
 
     /// Begins the operation if it is queued, and sends the stop that was asked for elsewhere.
-    private func workOn(_ operation: Operation) async {
+    func workOn(_ operation: Operation) async {
         do throws(ServiceError) {
             if operation.state == .queued, registry.ticket(of: operation.id) == nil,
                 let lease = keeper.leads(operation.environment)
@@ -446,71 +446,7 @@ package final class LeaseService: Sendable {
         }
     }
 
-    // MARK: Signals
-
-    private func follow(_ signals: AsyncStream<StoreSignal>) async {
-        await withDiscardingTaskGroup { group in
-            for await signal in signals {
-                switch signal {
-                case .operation(let id):
-                    registry.hub.publish(id)
-                    guard let operation = (try? await audited.read { $0.operation(id) }) ?? nil else { continue }
-                    if operation.state.isEnded { _ = registry.note(nil, of: id, isNews: false) }
-                    if isWork(operation) { group.addTask { await self.workOn(operation) } }
-                case .freezes: await freeze()
-                case .leases: bell.ring()
-                case .history: events.history?.changed()
-                case .spent(let spending): ports.budgets?.charge(spending)
-                case .progress(let id, let progress): await note(progress, of: id)
-                case .everything:
-                    events.history?.changed()
-                    registry.forgetProgressElsewhere()
-                    registry.hub.publishAll()
-                    await freeze()
-                    bell.ring()
-                }
-            }
-            group.cancelAll()
-        }
-    }
-
-    /// Another agent tells how far a task is.
-    private func note(_ progress: Progress?, of id: RecordID) async {
-        guard registry.lease(of: id) == nil, registry.note(progress, of: id, isNews: false), let progress,
-            let operation = (try? await audited.read { $0.operation(id) }) ?? nil
-        else { return }
-        guard !operation.state.isEnded else { return _ = registry.note(nil, of: id, isNews: false) }
-        events.tell(AgentEvent(operation, progress, at: ports.now()))
-    }
-
-    /// Tells the others once a second what callers took of their budgets, and how far tasks are.
-    private func tellNews(_ store: any LeaseStore) async {
-        repeat {
-            let spent = ports.budgets?.spent ?? []
-            let news = registry.takeNews()
-            guard !spent.isEmpty || !news.isEmpty else { continue }
-            do throws(StoreError) {
-                try await store.tell(spent.map { .spent($0) } + news.map { .progress($0.key, $0.value) })
-                ports.budgets?.told(spent)
-            } catch {
-                registry.keepNews(of: news.keys)
-            }
-        } while (try? await Task.sleep(for: .seconds(1))) != nil
-    }
-
-    /// Another agent has stored a freeze, or lifted one.
-    private func freeze() async {
-        guard let store = ports.leases else { return }
-        do throws(StoreError) {
-            for row in try await store.leases() { keeper.told(row.environment, freezes: row.freezes) }
-            do throws(ServiceError) { try await freezes.load() } catch { throw StoreError(error.detail) }
-            for lease in keeper.leases { try await freezes.honour(lease) }
-        } catch {
-            log(error)
-        }
-    }
-
-    private func log(_ error: StoreError) {
+    func log(_ error: StoreError) {
         ports.log.warning("the leases cannot be read or renewed: \(error.detail)")
     }
 }

@@ -11,7 +11,7 @@ import Testing
 @testable import proxmox_agent
 
 /// Three agents on one state, one after the other of which is killed, stopped or cut off from the database while clients
-/// ask all of them: nothing twice, nothing lost. `make crash-ha` does it many times.
+/// ask all of them: nothing twice, nothing lost. `make crash-ha` does it many times, and cuts the network itself.
 @Suite(.serialized, .enabled(if: PostgreSQLServer.isPossible, "\(PostgreSQLServer.whyNot)"))
 struct AgentCrashTests {
     /// How many faults: `PROXMOX_AGENT_HA_CRASHES`, few unless it says otherwise.
@@ -43,7 +43,8 @@ struct AgentCrashTests {
     func `with one fault after the other under load, nothing is lost, nothing doubled, and readers see no error`()
         async throws
     {
-        let cluster = try AgentCluster(["anna", "bert", "carl"], environments: ["cloud", "home"])
+        let cluster = try AgentCluster(
+            ["anna", "bert", "carl"], environments: ["cloud", "home"], isApart: ServerNetwork.isPossible)
         try await cluster.start()
         try await cluster.settle(by: "anna") { $0.values.reduce(0) { $0 + $1.count } == 2 }
         let promises = Promises()
@@ -74,21 +75,21 @@ struct AgentCrashTests {
         }
         let victim = try #require(all.filter { !$0.value.isEmpty }.keys.sorted().randomElement(using: &generator))
         let witness = try #require(cluster.names.filter { $0 != victim }.randomElement(using: &generator))
-        let (agent, cutter) = (try cluster.agent(victim), try #require(cluster.cutters[victim]))
+        let agent = try cluster.agent(victim)
         try await ContinuousClock().sleep(for: .milliseconds(Int.random(in: 200...1500, using: &generator)))
         _ = promises.state.withLock { $0.healthy.remove(victim) }
         let begin = ContinuousClock.now
         switch fault {
         case .kill: try await agent.die()
         case .stop: try agent.pause()
-        case .cut: cutter.hold(true)
+        case .cut: try cluster.cut(victim, true)
         }
         try await cluster.settle(by: witness) { $0[victim] == [] && $0.values.reduce(0) { $0 + $1.count } == 2 }
         let time = begin.duration(to: .now)
         switch fault {
         case .kill: try await agent.start()
         case .stop: try agent.proceed()
-        case .cut: cutter.hold(false)
+        case .cut: try cluster.cut(victim, false)
         }
         // It answers again.
         var reply = try? await agent.get("/v1/plans?limit=1")
@@ -165,7 +166,7 @@ struct AgentCrashTests {
         }
         let median = times[times.count / 2]
         print(
-            "agents: \(times.count) faults, \(promises.plans.count) plans: \(counts); \(calls.count) calls at PVE; "
+            "agents, \(ServerNetwork.isPossible ? "in network namespaces" : "with proxies"): \(times.count) faults, \(promises.plans.count) plans: \(counts); \(calls.count) calls at PVE; "
                 + "\(promises.reads) reads, \(promises.failures.count) failed; hand-over \(median) (median), \(times.last ?? .zero) at most"
         )
         #expect(promises.failures.isEmpty, "\(promises.failures.prefix(3))")

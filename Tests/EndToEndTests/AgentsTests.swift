@@ -105,6 +105,52 @@ struct AgentsTests {
         try await cluster.stop()
     }
 
+    @Test func `streams that begin at once miss nothing but records that only a newer version can read`() async throws {
+        let cluster = try AgentCluster()
+        try await cluster.start()
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        let plans = [try await anna.planID(.start), try await anna.planID(.stop), try await bert.planID(.start)]
+        let watcher = try await EventsTests.Watcher(try #require(bert.address), "?kind=plan", after: 0)
+        for plan in plans { #expect(try await watcher.next()["plan_id"] == .string(plan)) }
+        try cluster.server.sql(
+            "UPDATE history SET line = '{\"kind\":\"of tomorrow\"}' WHERE line LIKE '%\"plan_id\":\"\(plans[1])\"%'",
+            in: cluster.database)
+        let address = try #require(bert.address)
+        let seen = try await withThrowingTaskGroup(of: [JSON?].self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    let watcher = try await EventsTests.Watcher(address, "?kind=plan", after: 0)
+                    return [try await watcher.next()["plan_id"], try await watcher.next()["plan_id"]]
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(seen == Array(repeating: [.string(plans[0]), .string(plans[2])], count: 8))
+        let page = try await anna.get("/v1/audit?kind=plan&limit=1000")
+        #expect(page["records"]?.array?.map { $0["plan_id"] } == [.string(plans[0]), .string(plans[2])], "\(page)")
+        try await cluster.stop()
+    }
+
+    @Test func `an agent with another name goes on with its log, and nothing of it is told twice`() async throws {
+        let cluster = try AgentCluster()
+        try await cluster.start()
+        let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        let first = try await bert.planID(.start)
+        try await bert.halt()
+        try bert.configure { $0["agent_name"] = "bertha" }
+        try await bert.start()
+        let second = try await bert.planID(.stop)
+        let watcher = try await EventsTests.Watcher(try #require(anna.address), "?kind=plan", after: 0)
+        for plan in [first, second] { #expect(try await watcher.next()["plan_id"] == .string(plan)) }
+        for (name, plan) in [("bert", first), ("bertha", second)] {
+            let page = try await anna.get("/v1/audit?agent=\(name)&kind=plan&limit=1000")
+            #expect(page["records"]?.array?.map { $0["plan_id"] } == [.string(plan)], "\(page)")
+        }
+        #expect(try await anna.get("/v1/plans/\(first)").status == 200)
+        try await cluster.settle(by: "anna") { $0["bert"] == [] && $0.values.reduce(0) { $0 + $1.count } == 1 }
+        try await cluster.stop()
+    }
+
     @Test func `an event stream outlasts the database, and a clean stop tells the others all`() async throws {
         let cluster = try AgentCluster { name, setup in
             setup.environments[0].settings["prefer_agent"] = "anna"

@@ -34,20 +34,26 @@ package final class PostgreSQLServer: Sendable {
     package let directory: String
     package let port: Int
     private let programs: String
+    private let network: ServerNetwork?
     /// The watcher's standard input; closing it ends server and directory.
     private let leash: Int32
     private let names = Mutex(0)
 
     /// Makes and starts one. `settings` are lines of `postgresql.conf`. As a standby it has what the primary has, and from
-    /// then on the primary's commits wait for it.
-    package init(_ settings: [String] = [], standbyOf primary: PostgreSQLServer? = nil) throws(Failure) {
+    /// then on the primary's commits wait for it. In a `network` of its own it is reached through its Unix socket, and
+    /// at the host of each link.
+    package init(
+        _ settings: [String] = [], standbyOf primary: PostgreSQLServer? = nil, in network: ServerNetwork? = nil
+    ) throws(Failure) {
         guard let programs = Self.programs else { throw Failure(description: Self.whyNot) }
         self.programs = programs
+        self.network = network
         directory = try Self.makeDirectory()
         port = try Self.freePort()
         let lines =
             [
-                "port = \(port)", "listen_addresses = '127.0.0.1'", "unix_socket_directories = '\(directory)'",
+                "port = \(port)", "listen_addresses = '\(network == nil ? "127.0.0.1" : "*")'",
+                "unix_socket_directories = '\(directory)'",
                 "fsync = off", "ssl = on", "ssl_cert_file = '\(directory)/server.crt'",
                 "ssl_key_file = '\(directory)/server.key'", "log_min_messages = warning", "max_connections = 200",
                 "shared_buffers = 16MB", "wal_level = replica",
@@ -65,13 +71,15 @@ package final class PostgreSQLServer: Sendable {
                 "'\(programs)/initdb' -D data -U \(Self.user) --pwfile=password --auth-local=trust "
                     + "--auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync >initdb.log 2>&1"
             }
+        let links = network == nil ? "" : (0..<8).map { ",IP:10.77.\($0).1" }.joined()
         let prepare = """
             cd \(directory)
             printf '%s' '\(Self.password)' >password
             \(make)
             for line in "$@"; do printf '%s\\n' "$line"; done >>data/postgresql.conf
+            echo 'host all all 10.77.0.0/16 scram-sha-256' >>data/pg_hba.conf
             openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test \\
-                -keyout server.key -out server.crt -addext 'subjectAltName=DNS:localhost,IP:0.0.0.0' 2>openssl.log
+                -keyout server.key -out server.crt -addext 'subjectAltName=DNS:localhost,IP:0.0.0.0\(links)' 2>openssl.log
             chmod 600 server.key
             """
         let isRoot = geteuid() == 0
@@ -125,7 +133,7 @@ package final class PostgreSQLServer: Sendable {
     }
 
     private func control(_ arguments: [String]) -> Bool {
-        Self.run(asUser(["\(programs)/pg_ctl", "-D", "\(directory)/data"] + arguments)) == 0
+        Self.run((network?.prefix ?? []) + asUser(["\(programs)/pg_ctl", "-D", "\(directory)/data"] + arguments)) == 0
     }
 
     private func asUser(_ command: [String]) -> [String] {
@@ -242,14 +250,14 @@ extension PostgreSQLServer {
     }
 
     /// Runs a program to its end: its status as `waitpid` has it.
-    private static func run(_ arguments: [String], input: Int32? = nil) -> Int32 {
+    static func run(_ arguments: [String], input: Int32? = nil) -> Int32 {
         guard let child = spawn(arguments, input: input) else { return -1 }
         var status: Int32 = 0
         while waitpid(child, &status, 0) < 0, errno == EINTR {}
         return status
     }
 
-    private static func spawn(_ arguments: [String], input: Int32?) -> pid_t? {
+    static func spawn(_ arguments: [String], input: Int32?) -> pid_t? {
         var pointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         defer { for pointer in pointers { free(pointer) } }
         var actions = posix_spawn_file_actions_t()

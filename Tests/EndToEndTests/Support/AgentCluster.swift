@@ -19,21 +19,25 @@ final class AgentCluster: Sendable {
     /// What agents in this process reach the state at.
     private let address: String
     let datacenter: Datacenter
-    /// What each agent reaches the server through, by its name.
+    /// What each agent reaches the server through, by its name, unless that is a link of its own.
     let cutters: [String: CommitCutter]
+    private let network: ServerNetwork?
     let agents: [CrashableAgent]
     let names: [String]
     private let directory: TemporaryDirectory
 
-    /// `change` changes the settings of each agent.
+    /// `change` changes the settings of each agent. With `isApart` the server has a network of its own.
     init(
         _ names: [String] = ["anna", "bert"], environments: [String] = ["cloud"],
         taskDuration: Duration = .milliseconds(20), guests: Int? = nil, hasStandby: Bool = false,
+        isApart: Bool = false,
         _ change: (String, inout Setup) -> Void = { _, _ in }
     ) throws {
         self.names = names
         self.environments = environments
-        let server = try PostgreSQLServer()
+        let network = isApart ? try ServerNetwork(links: names.count) : nil
+        self.network = network
+        let server = try PostgreSQLServer(in: network)
         self.server = server
         standby = hasStandby ? try PostgreSQLServer(standbyOf: server) : nil
         let database = try server.makeDatabase()
@@ -45,7 +49,7 @@ final class AgentCluster: Sendable {
             server.address(
                 database, at: "127.0.0.1:\(server.port),127.0.0.1", port: $0.port, "?target_session_attrs=read-write")
         }
-        address = both ?? server.address(database, at: "127.0.0.1")
+        address = both ?? (isApart ? server.address(database) : server.address(database, at: "127.0.0.1"))
         var world = Setup()
         world.environments = environments.map { .simulated($0, guests: guests) }
         world.taskDuration = taskDuration
@@ -53,12 +57,16 @@ final class AgentCluster: Sendable {
         self.datacenter = datacenter
         var cutters: [String: CommitCutter] = [:]
         var agents: [CrashableAgent] = []
-        for name in names {
-            let cutter = try CommitCutter(to: server.port)
-            cutters[name] = cutter
-            var setup = Self.setup(
-                name, environments, datacenter, both ?? server.address(database, at: "127.0.0.1", port: cutter.port),
-                directory.path)
+        for (number, name) in names.enumerated() {
+            let state: String
+            if let network {
+                state = server.address(database, at: network.host(number), "?sslrootcert=\(server.authority)")
+            } else {
+                let cutter = try CommitCutter(to: server.port)
+                cutters[name] = cutter
+                state = both ?? server.address(database, at: "127.0.0.1", port: cutter.port)
+            }
+            var setup = Self.setup(name, environments, datacenter, state, directory.path)
             change(name, &setup)
             agents.append(try CrashableAgent(setup))
         }
@@ -132,6 +140,12 @@ final class AgentCluster: Sendable {
             try await ContinuousClock().sleep(for: .milliseconds(50))
         }
         throw Missed(what: "the right leaders; there are \(last)")
+    }
+
+    /// Loses what the agent and the database say to each other, until it is told to stop that.
+    func cut(_ name: String, _ isCut: Bool) throws {
+        try network?.cut(try #require(names.firstIndex(of: name)), isCut)
+        cutters[name]?.hold(isCut)
     }
 
     /// The agent that leads in the environment.
