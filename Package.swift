@@ -16,6 +16,17 @@ let wrapper: [SwiftSetting] = strict + [.strictMemorySafety()]
 /// For targets that tests spend most of their processor time in: optimised in debug builds as well.
 let optimised: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
+/// How the program is linked for use. lld folds functions that are equal, exports nothing of what is linked in, and packs
+/// the list of what to relocate at start: a hundredth of it is read, and start and resident memory are the smaller for it.
+let lean: [LinkerSetting] = [
+    .unsafeFlags(
+        ["-use-ld=lld"]
+            + [
+                "--icf=safe", "--exclude-libs=ALL", "--no-export-dynamic", "-z", "pack-relative-relocs",
+            ].flatMap { ["-Xlinker", $0] },
+        .when(configuration: .release))
+]
+
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -134,7 +145,7 @@ let agent: [Target] = [
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             .product(name: "UnixSignals", package: "swift-service-lifecycle"),
         ],
-        swiftSettings: strict),
+        swiftSettings: strict, linkerSettings: lean),
     .target(
         name: "AgentTestSupport",
         dependencies: [
@@ -224,6 +235,7 @@ let agent: [Target] = [
         dependencies: [
             "proxmox-agent", "AgentAPI", "AgentAudit", "AgentModel", "AgentPolicy", "AgentService", "AgentStorage",
             "AgentTestSupport", "HTTPMessage", "Signatures", "StrictJSON", logging,
+            .product(name: "ArgumentParser", package: "swift-argument-parser"),
         ],
         exclude: ["Golden"], swiftSettings: strict),
     .testTarget(

@@ -13,6 +13,7 @@ struct AgentsCommand: ParsableCommand {
     /// `proxmox-agent agents list`
     struct List: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "list",
             abstract: "List the agents, and where each carries out operations.")
 
         @OptionGroup var client: ClientOptions
@@ -39,6 +40,7 @@ struct AgentsCommand: ParsableCommand {
     /// `proxmox-agent agents drain`
     struct Drain: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "drain",
             abstract: "Let an agent give its environments back and take none.",
             discussion: """
                 It goes on answering requests. Once agents list shows that it carries out nothing, stopping it delays \
@@ -65,6 +67,7 @@ struct AgentsCommand: ParsableCommand {
     /// `proxmox-agent agents forget`
     struct Forget: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "forget",
             abstract: "Forget an agent that is gone for good.",
             discussion: """
                 Its name disappears from the list, and a restored state does not wait for its audit log any more. Keep that \

@@ -11,6 +11,7 @@ extension AuditCommand {
     /// `proxmox-agent audit accept`
     struct Accept: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "accept",
             abstract: "Accept a log that does not continue the one the state knows.",
             discussion: """
                 For when the agent does not start because the log is gone, was cut or is another one, and the right file \

@@ -14,6 +14,7 @@ struct AuditCommand: ParsableCommand {
     /// `proxmox-agent audit verify`
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "verify",
             abstract: "Verify the log: every record, the order and the hash chain.",
             discussion: """
                 Takes the rotated files first, the present one last. Names the first bad line and exits with 1 when \
@@ -101,7 +102,7 @@ struct AuditCommand: ParsableCommand {
 
     /// `proxmox-agent audit tail`
     struct Tail: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Show the newest records.")
+        static let configuration = CommandConfiguration(commandName: "tail", abstract: "Show the newest records.")
 
         @Argument(help: "The log.", completion: .file())
         var file = "./data/audit.log"

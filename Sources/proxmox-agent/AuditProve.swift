@@ -9,6 +9,7 @@ extension AuditCommand {
     /// `proxmox-agent audit key`
     struct Key: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "key",
             abstract: "Print the key that verifies checkpoints of the log.",
             discussion: """
                 Prints one line, NAME+ID+KEY, for auditors (audit verify --key) and witnesses (witness --log). Keep it \
@@ -27,6 +28,7 @@ extension AuditCommand {
     /// `proxmox-agent audit prove`
     struct Prove: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "prove",
             abstract: "Prove that a record is in the log of a checkpoint.",
             discussion: """
                 Prints a proof (c2sp.org/tlog-proof) that anybody can check who has the record, the log's key and \

@@ -16,6 +16,7 @@ struct FreezeCommand: ParsableCommand {
     /// `proxmox-agent freeze set`
     struct Set: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "set",
             abstract: "Set a freeze, or replace your own with the same scope.")
 
         @OptionGroup var place: PlaceOptions
@@ -49,6 +50,7 @@ struct FreezeCommand: ParsableCommand {
     /// `proxmox-agent freeze lift`
     struct Lift: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "lift",
             abstract: "Lift a freeze.",
             discussion: """
                 The one of a place where one alone holds there that you may lift; else say which, by its id or by who set \
@@ -84,7 +86,7 @@ struct FreezeCommand: ParsableCommand {
 
     /// `proxmox-agent freeze show`
     struct Show: ClientCommand {
-        static let configuration = CommandConfiguration(abstract: "Show the freezes in force.")
+        static let configuration = CommandConfiguration(commandName: "show", abstract: "Show the freezes in force.")
 
         @OptionGroup var client: ClientOptions
 

@@ -13,6 +13,7 @@ struct NotifyCommand: ParsableCommand {
     /// `proxmox-agent notify test`
     struct Test: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "test",
             abstract: "Send a test to a destination now, past those that wait.",
             discussion: "Exits with 1 if the destination does not take it.")
 
@@ -34,6 +35,7 @@ struct NotifyCommand: ParsableCommand {
     /// `proxmox-agent notify list`
     struct List: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "list",
             abstract: "List notifications, newest first: those that wait and were given up, and some delivered ones.")
 
         @Option(help: ArgumentHelp("Only those to this destination.", valueName: "target"))
@@ -60,6 +62,7 @@ struct NotifyCommand: ParsableCommand {
     /// `proxmox-agent notify retry`
     struct Retry: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "retry",
             abstract: "Try a notification again that waits or was given up; it has three days again.")
 
         @Argument(help: ArgumentHelp("Its id, ntf_…, as notify list shows it.", valueName: "id"))

@@ -66,6 +66,7 @@ struct OperationCommand: ParsableCommand {
     /// `proxmox-agent operation show`
     struct Show: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "show",
             abstract: "Show the state of an operation.",
             discussion:
                 "With --wait it shows on standard error how far PVE's task is, where its log tells; the exit status is 0 only if it succeeded, with or without warnings."
@@ -95,7 +96,8 @@ struct OperationCommand: ParsableCommand {
 
     /// `proxmox-agent operation log`
     struct Log: ClientCommand {
-        static let configuration = CommandConfiguration(abstract: "Print PVE's log of the operation's task.")
+        static let configuration = CommandConfiguration(
+            commandName: "log", abstract: "Print PVE's log of the operation's task.")
 
         @Argument(help: .operationID, transform: { try Beginning($0, .operation) })
         var id: Beginning
@@ -125,6 +127,7 @@ struct OperationCommand: ParsableCommand {
     /// `proxmox-agent operation cancel`
     struct Cancel: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "cancel",
             abstract: "Cancel a queued operation, or ask PVE to stop its task.",
             discussion: "What the task has done by then is not undone. Follow it with: operation show ID --wait.")
 
@@ -143,6 +146,7 @@ struct OperationCommand: ParsableCommand {
     /// `proxmox-agent operation resolve`
     struct Resolve: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "resolve",
             abstract: "Record the outcome of an operation that ended as unknown.",
             discussion: "Look at PVE first: the task list of the node, and the guest itself.")
 

@@ -32,6 +32,7 @@ struct PlanCommand: ParsableCommand {
     /// `proxmox-agent plan show`
     struct Show: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "show",
             abstract: "Show what a plan would change, and what it is waiting for.",
             discussion: """
                 Changes stand as KEY FROM → TO, with - where something goes away and + where something comes. Text that others \

@@ -18,6 +18,7 @@ struct PolicyCommand: ParsableCommand {
     /// `proxmox-agent policy check`
     struct Check: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "check",
             abstract: "Check a policy file, and name rules that have no effect.",
             discussion: """
                 Exits with 1 if the file has errors, each with its line. Warns of rules that can never match, change \
@@ -68,6 +69,7 @@ struct PolicyCommand: ParsableCommand {
     /// `proxmox-agent policy test`
     struct Test: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "test",
             abstract: "Run cases of requests, each with the decision that is expected.",
             discussion: """
                 A file of cases names environments, principals and requests; docs/principals-and-policy.md has its form. \
@@ -92,6 +94,7 @@ struct PolicyCommand: ParsableCommand {
     /// `proxmox-agent policy matrix`
     struct Matrix: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "matrix",
             abstract: "Print what a policy makes of every action, as a Markdown table.",
             discussion: """
                 One column for each environment of --config and role; without --config, of an environment that no rule \
@@ -116,6 +119,7 @@ struct PolicyCommand: ParsableCommand {
     /// `proxmox-agent policy diff`
     struct Diff: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "diff",
             abstract: "List what two policies decide differently.",
             discussion: """
                 Compares all actions, in the environments of --config (else in those that the rules name), by each role, \
@@ -144,6 +148,7 @@ struct PolicyCommand: ParsableCommand {
     /// `proxmox-agent policy replay`
     struct Replay: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "replay",
             abstract: "List the plans of an audit log that a policy would decide differently.",
             discussion: """
                 Reads the records of plans in the log and in the rotated files beside it, and decides each again by the \

@@ -15,7 +15,7 @@ struct ReviewCommand: ParsableCommand {
 
     /// `proxmox-agent review list`
     struct List: ClientCommand {
-        static let configuration = CommandConfiguration(abstract: "List reviews, newest first.")
+        static let configuration = CommandConfiguration(commandName: "list", abstract: "List reviews, newest first.")
 
         @Option(help: ArgumentHelp("Only open or closed ones.", valueName: "state"))
         var state: String?
@@ -38,6 +38,7 @@ struct ReviewCommand: ParsableCommand {
     /// `proxmox-agent review close`
     struct Close: ClientCommand {
         static let configuration = CommandConfiguration(
+            commandName: "close",
             abstract: "Say whether an emergency of somebody else was one.",
             discussion: "Look at the operation first: operation show ID.")
 

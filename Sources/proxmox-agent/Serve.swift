@@ -13,6 +13,7 @@ import UnixSignals
 /// `proxmox-agent serve`
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "serve",
         abstract: "Serve the HTTP API (the default).",
         discussion: """
             Reads the configuration, opens the audit log and listens. SIGTERM and SIGINT stop it: it takes no more \
@@ -71,11 +72,14 @@ struct Serve: AsyncParsableCommand {
 }
 
 /// The agent as a service: starts once signals are handled, and serves until it is told to stop.
-private struct Serving: Service {
+private struct Serving: Service, CustomStringConvertible {
     let file: String
     let settings: AgentConfig
     let log: Logger
     let accessLog: LineLog
+
+    /// What the group of services calls it: without one it makes a text of all that is in here.
+    var description: String { "agent" }
 
     /// Ends the process if stopping hangs, for example on a disk that does not respond. The audit log has what was sent
     /// as an intent without an outcome.

@@ -9,6 +9,7 @@ import UnixSignals
 /// `proxmox-agent simulate`
 struct Simulate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "simulate",
         abstract: "Serve a simulated Proxmox VE for experiments.",
         discussion: """
             Answers the Proxmox VE API under /api2/json as a real node does, with state in memory. The starting state \
@@ -85,8 +86,9 @@ struct Simulate: AsyncParsableCommand {
     }
 }
 
-private struct Simulating: Service {
+private struct Simulating: Service, CustomStringConvertible {
     let server: SimulatorServer
+    var description: String { "simulator" }
 
     func run() async throws {
         try? await gracefulShutdown()

@@ -52,6 +52,7 @@ struct StoreCommand: ParsableCommand {
     /// `proxmox-agent store check`
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "check",
             abstract: "Check the state: schema, key and every row.",
             discussion: """
                 Changes nothing and may run beside the agent. Prints what is in the state; names whatever is wrong and \
@@ -74,6 +75,7 @@ struct StoreCommand: ParsableCommand {
     /// `proxmox-agent store backup`
     struct Backup: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "backup",
             abstract: "Copy the state and its key to new files, and check the copy.",
             discussion: """
                 May run beside the agent; the copy is of one moment. Beside DESTINATION, such as state-2026-11-24.db, \
@@ -103,6 +105,7 @@ struct StoreCommand: ParsableCommand {
     /// `proxmox-agent store copy`
     struct Copy: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "copy",
             abstract: "Move a state between a file and PostgreSQL.",
             discussion: """
                 Copies every row and the key, and compares each row with what was written. Run it as the agent's user, \

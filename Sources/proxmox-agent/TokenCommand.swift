@@ -11,6 +11,7 @@ struct TokenCommand: ParsableCommand {
 
     struct New: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "new",
             abstract: "Create a token for a caller, and the configuration entry that accepts it.",
             discussion: """
                 Prints the token on the first line, the only time that it can be seen, and on the second the entry for \
@@ -64,6 +65,7 @@ struct TokenCommand: ParsableCommand {
 
     struct Hash: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "hash",
             abstract: "Print the SHA-256 of a token read from standard input.",
             discussion: """
                 For token_sha256 in the configuration. The token is not an argument, as the list of processes would \

@@ -102,8 +102,9 @@ struct WitnessCommand: AsyncParsableCommand {
     }
 }
 
-private struct Witnessing: Service {
+private struct Witnessing: Service, CustomStringConvertible {
     let server: HTTPServer
+    var description: String { "witness" }
 
     func run() async throws {
         try? await gracefulShutdown()
