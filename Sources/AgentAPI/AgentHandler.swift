@@ -57,7 +57,9 @@ package struct AgentHandler: HTTPHandler {
             meter.refused(exceeded.policy.reason)
             return finish(Self.refusal(exceeded, quota, id), request, match, id, trace, nil, start)
         }
-        var (response, actor) = await answer(request, match, id, trace)
+        var (response, actor) = await TraceContext.$current.withValue(trace) {
+            await answer(request, match, id, trace)
+        }
         response.fields.append(contentsOf: quota.fields)
         return finish(response, request, match, id, trace, actor, start)
     }

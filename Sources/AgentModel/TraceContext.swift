@@ -1,5 +1,9 @@
 /// The trace that a request belongs to, as in W3C Trace Context, level 1.
 package struct TraceContext: Sendable, Hashable {
+    /// The trace of the request that this task works for, or followed from; `nil` if none was the cause. Lines of the log
+    /// have it.
+    @TaskLocal package static var current: TraceContext?
+
     private let high: UInt64
     private let low: UInt64
     /// The caller's span; 0 if it named none.

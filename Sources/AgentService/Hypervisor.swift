@@ -95,6 +95,6 @@ package protocol Hypervisor: Sendable {
     /// `GET /nodes/{node}/tasks/{upid}/log`: the lines from `start` on, at most `limit`, and how many there are.
     func log(of task: UPID, from start: Int, limit: Int) async throws(HypervisorError) -> (lines: [String], total: Int)
 
-    /// `DELETE /nodes/{node}/tasks/{upid}`: asks PVE to stop the task.
-    func stop(_ task: UPID) async throws(HypervisorError)
+    /// `DELETE /nodes/{node}/tasks/{upid}`: asks PVE to stop the task. `gate` as for ``change(_:passing:)``.
+    func stop(_ task: UPID, passing gate: @escaping @Sendable () -> Bool) async throws(HypervisorError)
 }

@@ -101,7 +101,9 @@ package final class NoticeService: Sendable {
             for name in dropped.keys { state.deliveries[name] = nil }
             for target in targets where state.deliveries[target] == nil { begin(target, &state) }
             guard targets.isEmpty else {
-                if state.collector == nil { state.collector = Task { await self.collect() } }
+                if state.collector == nil {
+                    state.collector = TraceContext.$current.withValue(nil) { Task { await self.collect() } }
+                }
                 return dropped.values.map(\.task)
             }
             defer { state.collector = nil }
@@ -117,7 +119,9 @@ package final class NoticeService: Sendable {
         let delivery = NoticeDelivery(to: target, audited, limits.retries) { [weak self] in
             self?.state.withLock { $0.sender }
         }
-        state.deliveries[target] = (delivery, Task { await delivery.run() })
+        // It goes on when the request that reloaded the configuration is long answered.
+        let task = TraceContext.$current.withValue(nil) { Task { await delivery.run() } }
+        state.deliveries[target] = (delivery, task)
     }
 
     /// Ends all work. What is not delivered is found at the next start.

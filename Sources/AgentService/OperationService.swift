@@ -207,22 +207,25 @@ package final class OperationService: Sendable {
     }
 
     private func send(stop asked: Operation, of upid: UPID, by actor: String) async throws(ServiceError) {
-        if let lease = registry.lease(of: asked.id), !outcomes.leases.proves(lease) {
-            throw ServiceError(
-                .storeUnavailable,
-                "the database did not confirm in time that this agent leads in \(asked.environment); ask again")
-        }
+        let (lease, leases) = (registry.lease(of: asked.id), outcomes.leases)
         registry.noteStop(of: asked.id, by: actor)
         let hypervisor = try access.managedEnvironment(asked.environment).hypervisor
         // Send the stop even if the caller has gone: it is recorded already.
         let answer = await Task { () async -> Result<Void, HypervisorError> in
-            do throws(HypervisorError) { return .success(try await hypervisor.stop(upid)) } catch {
+            do throws(HypervisorError) {
+                return .success(try await hypervisor.stop(upid, passing: { lease.map(leases.proves) ?? true }))
+            } catch {
                 return .failure(error)
             }
         }.value
         do throws(HypervisorError) { try answer.get() } catch {
             if !error.mayHaveExecuted { try await outcomes.forgetCancel(of: asked.id) }
             var refusal = ServiceError(error, asked.environment, during: "DELETE of task \(upid)")
+            if case .withheld = error {
+                refusal = ServiceError(
+                    .storeUnavailable,
+                    "the database did not confirm in time that this agent leads in \(asked.environment); ask again")
+            }
             refusal.operationID = asked.id
             throw refusal
         }

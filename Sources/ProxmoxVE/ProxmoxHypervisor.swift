@@ -102,9 +102,9 @@ package struct ProxmoxHypervisor: Hypervisor {
         return (lines, reply.total.map { Int($0) } ?? start + lines.count)
     }
 
-    package func stop(_ task: UPID) async throws(HypervisorError) {
+    package func stop(_ task: UPID, passing gate: @escaping @Sendable () -> Bool) async throws(HypervisorError) {
         let call = try PVECall(Call(.delete, Self.path(of: task)))
-        do throws(PVEError) { _ = try await client.send(call) } catch { throw HypervisorError(error) }
+        do throws(PVEError) { _ = try await client.send(call, gate: gate) } catch { throw HypervisorError(error) }
     }
 
     private static func path(of task: UPID) -> [String] {

@@ -147,7 +147,8 @@ struct LineLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let all = metadata.merging(event.metadata ?? [:]) { $1 }
+        var all = metadata.merging(event.metadata ?? [:]) { $1 }
+        if let trace = TraceContext.current { all["trace_id"] = "\(trace.traceID)" }
         log.add(
             event.level, event.message.description, all.map { ($0.key, $0.value.description) }.sorted { $0.0 < $1.0 })
     }

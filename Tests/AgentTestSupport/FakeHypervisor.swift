@@ -209,7 +209,8 @@ package final class FakeHypervisor: Hypervisor {
         return (Array(lines.dropFirst(start).prefix(limit)), lines.count)
     }
 
-    package func stop(_ task: UPID) async throws(HypervisorError) {
+    package func stop(_ task: UPID, passing gate: @escaping @Sendable () -> Bool) async throws(HypervisorError) {
+        guard gate() else { throw .withheld }
         // As libcurl's port does with a caller who has left.
         if Task.isCancelled { throw .invalid("the call was given up", mayHaveExecuted: false) }
         state.withLock { $0.stopped.append(task) }

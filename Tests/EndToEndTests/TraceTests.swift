@@ -1,4 +1,5 @@
 import HTTPTypes
+import SimulatorTestSupport
 import StrictJSON
 import Testing
 import WireTestSupport
@@ -33,6 +34,26 @@ struct TraceTests {
             #expect(lines.count == 3)
             #expect(lines.allSatisfy { $0.contains("\"trace_id\": \(Self.trace)") })
             #expect(lines.allSatisfy { $0.contains("\"parent_id\": \(Self.span)") })
+        }
+    }
+
+    @Test func `lines about a task that is followed have the trace of the request that began it`() async throws {
+        try await withAgent { agent in
+            let pve = try agent.pve()
+            pve.holdTasks()
+            let planned = try await agent.planID(.start)
+            let body: JSON = ["plan_id": .string(planned)]
+            let sent = Self.fields("00-\(Self.trace)-\(Self.span)-01")
+            let reply = try await agent.send(.post, "/v1/actions/apply", body: body.bytes, fields: sent)
+            #expect(reply.status == 202, "\(reply)")
+            pve.inject(Fault(.reset, method: "GET", path: "/nodes/pve2/tasks/UPID", count: 9))
+            let deadline = ContinuousClock.now + .seconds(20)
+            var line: String?
+            while line == nil, ContinuousClock.now < deadline {
+                line = agent.log.lines.first { $0.contains("a task cannot be looked at") }
+                await Task.yield()
+            }
+            #expect(line?.contains("\"trace_id\": \(Self.trace)") == true, "\(line ?? "no line")")
         }
     }
 

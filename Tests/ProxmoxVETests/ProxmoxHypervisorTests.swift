@@ -64,6 +64,18 @@ import WireTestSupport
         }
     }
 
+    @Test(arguments: [false, true])
+    func `a task's stop is sent only if its gate lets it pass`(isOpen: Bool) async throws {
+        try await withPVE({ _ in [.request, .answer("200 OK", #"{"data":null}"#)] }) { server, client in
+            let pve = ProxmoxHypervisor(client: client, environment: try #require(EnvironmentName("home")))
+            let task = try #require(UPID("UPID:pve1:00001234:01234567:65000000:qmstart:100:root@pam:"))
+            var failure: HypervisorError?
+            do throws(HypervisorError) { try await pve.stop(task) { isOpen } } catch { failure = error }
+            #expect(failure == (isOpen ? nil : .withheld))
+            #expect(server.requests.map { $0.start.hasPrefix("DELETE ") } == (isOpen ? [true] : []))
+        }
+    }
+
     @Test func `running are all guests that have a process`() async throws {
         let states = ["running", "paused", "prelaunch", "io-error", "stopped", "unknown"]
         let body = #"{"data":["# + states.map { #"{"vmid":1,"status":"\#($0)"}"# }.joined(separator: ",") + ",{}]}"

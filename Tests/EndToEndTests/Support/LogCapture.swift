@@ -1,3 +1,4 @@
+import AgentModel
 import Logging
 import Synchronization
 
@@ -19,7 +20,9 @@ final class LogCapture: Sendable {
         }
 
         func log(event: LogEvent) {
-            let all = metadata.merging(event.metadata ?? [:]) { $1 }
+            var all = metadata.merging(event.metadata ?? [:]) { $1 }
+            // As the agent's own does.
+            if let trace = TraceContext.current { all["trace_id"] = "\(trace.traceID)" }
             let line = "\(event.level) \(event.message) \(all)"
             log.kept.withLock { $0.append(line) }
         }
