@@ -97,6 +97,8 @@ package struct Operation: Sendable {
     package var upstream: PVERejection?
     package var approvals: [Approval]
     package var cancelRequestedBy: String?
+    /// The trace of the request that it came of.
+    package var trace: TraceContext?
     /// What it passes in an emergency.
     package var breakGlass: BreakGlass?
     /// Whether another agent wants the one that carries it out to ask PVE to stop its task.

@@ -103,7 +103,8 @@ extension ApplyService {
                     records.take(claims, for: id, passing: glass, at: now)
                 else { return nil }
                 plan.claim(by: id, passing: glass)
-                let operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
+                var operation = Operation(id: id, plan: plan, approvals: plan.approvals, createdAt: now)
+                operation.trace = context.trace
                 records.put(plan)
                 records.put(operation)
                 if let glass { records.put(Review(of: operation, glass)) }

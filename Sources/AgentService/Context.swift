@@ -18,4 +18,10 @@ package struct Context: Sendable {
     /// The agent itself, for what happens without a request.
     static let agent = Context(
         caller: Caller(principal: "proxmox-agent", label: nil), principal: .nobody, requestID: "")
+
+    /// The agent itself, which goes on with what a request began.
+    static func agent(continuing operation: Operation) -> Context {
+        Context(
+            caller: agent.caller, principal: agent.principal, requestID: agent.requestID, trace: operation.trace)
+    }
 }

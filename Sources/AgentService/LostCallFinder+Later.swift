@@ -12,7 +12,7 @@ extension LostCallFinder {
             let step = operation.steps.last, step.upid == nil, step.state == .unknown,
             let lease = leases.leads(operation.environment)
         else { return }
-        registry.search(for: operation.id, under: lease) { await self.search(for: operation) }
+        registry.search(for: operation, under: lease) { await self.search(for: operation) }
     }
 
     /// Resumes the searches of an earlier process, or of another agent that led before.
@@ -76,7 +76,8 @@ extension LostCallFinder {
             guard try await audited.read({ $0.operation(found.id)?.state }) == .unknown else { return nil }
             let reason = "found at PVE later: \(upid)"
             let resolve = AuditEvent(
-                .resolve, .agent, environment: found.environment, plan: found.planID, operation: found.id,
+                .resolve, .agent(continuing: found), environment: found.environment, plan: found.planID,
+                operation: found.id,
                 result: AuditEvent.settled(as: outcome, reason))
             let now = ports.now()
             return try await audited.commit(resolve) { records -> Bool? in

@@ -48,14 +48,15 @@ final class OperationRegistry: Sendable {
 
     /// Starts an operation that has entered; it runs to its end whether anyone waits or not. False if the agent is
     /// stopping.
-    func start(_ operation: RecordID, _ body: @escaping @Sendable () async -> Void) -> Bool {
-        state.withLock { state in
+    func start(_ operation: Operation, _ body: @escaping @Sendable () async -> Void) -> Bool {
+        let id = operation.id
+        return state.withLock { state in
             guard !state.isDraining else { return false }
-            state.tasks[operation] = Task {
-                await body()
+            state.tasks[id] = Task {
+                await TraceContext.$current.withValue(operation.trace) { await body() }
                 self.state.withLock { state in
-                    state.tasks[operation] = nil
-                    state.forget(operation)
+                    state.tasks[id] = nil
+                    state.forget(id)
                 }
             }
             return true
@@ -63,14 +64,15 @@ final class OperationRegistry: Sendable {
     }
 
     /// Starts a search for the operation's lost call, unless the agent is stopping.
-    func search(for operation: RecordID, under lease: Lease, _ body: @escaping @Sendable () async -> Void) {
+    func search(for operation: Operation, under lease: Lease, _ body: @escaping @Sendable () async -> Void) {
+        let id = operation.id
         state.withLock { state in
-            guard !state.isDraining, state.searches[operation] == nil else { return }
+            guard !state.isDraining, state.searches[id] == nil else { return }
             let task = Task {
-                await body()
-                self.state.withLock { $0.searches[operation] = nil }
+                await TraceContext.$current.withValue(operation.trace) { await body() }
+                self.state.withLock { $0.searches[id] = nil }
             }
-            state.searches[operation] = (lease, task)
+            state.searches[id] = (lease, task)
         }
     }
 

@@ -38,7 +38,7 @@ final class OperationRunner: Sendable {
     /// Starts an operation that has entered; it runs to its end whether anyone waits or not. False if the agent is
     /// stopping.
     func start(_ operation: Operation, _ ticket: TargetLocks.Ticket, _ context: Context) -> Bool {
-        let isStarted = registry.start(operation.id) { await self.run(operation, ticket, context) }
+        let isStarted = registry.start(operation) { await self.run(operation, ticket, context) }
         // It may have been lost since the operation entered.
         if let lease = registry.lease(of: operation.id), !leases.has(lease) { registry.cancel(under: lease) }
         return isStarted
@@ -54,7 +54,8 @@ final class OperationRunner: Sendable {
                 let ticket = await enter(for: plan, operation.id, under: lease)
             else { continue }
             let principal = access.currentRules.directory.principal(of: operation.requester) ?? .nobody
-            let context = Context(caller: operation.requester, principal: principal, requestID: "")
+            let context = Context(
+                caller: operation.requester, principal: principal, requestID: "", trace: operation.trace)
             if !start(operation, ticket, context) { registry.leave(operation.id, ticket) }
         }
     }

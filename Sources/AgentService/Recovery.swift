@@ -75,7 +75,7 @@ struct Recovery: Sendable {
         guard ended.move(to: .failed, at: now) else { return }
         let final = ended
         let event = AuditEvent(
-            .apply, .agent, environment: final.environment, plan: final.planID, operation: final.id,
+            .apply, .agent(continuing: final), environment: final.environment, plan: final.planID, operation: final.id,
             result: final.auditOutcome)
         _ = try await audited.commit(event) { records -> Bool? in
             records.end(final)
@@ -97,7 +97,7 @@ struct Recovery: Sendable {
         let plan = try await audited.read { $0.plan(operation.planID) }
         let registry = runner.registry
         guard let ticket = registry.enter(operation.id, for: plan, under: lease) else { return }
-        let isStarted = registry.start(operation.id) {
+        let isStarted = registry.start(operation) {
             guard await registry.locks.wait(for: ticket) else { return }
             // Its agent may have ended it since, when it started anew.
             if let stored = try? await audited.read({ $0.operation(operation.id) }), stored.state.isEnded {
@@ -137,7 +137,7 @@ struct Recovery: Sendable {
         var followed = operation
         if step.upid == nil, plan.request.definition.answer == .process, operation.data?["pid"] != nil {
             guard let state = await runner.follower.followCommand(&followed, plan, at: managed) else { return }
-            return await runner.end(followed, state, of: plan, at: managed, .agent)
+            return await runner.end(followed, state, of: plan, at: managed, .agent(continuing: followed))
         }
         if step.upid == nil {
             guard let found = await runner.lost.find(operation, plan, at: managed) else { return }
@@ -158,7 +158,7 @@ struct Recovery: Sendable {
             let state = await runner.follower.conclude(upid, &followed, plan, at: managed)
         else { return }
         guard state == .succeeded || state == .succeededWithWarnings else {
-            return await runner.end(followed, state, of: plan, at: managed, .agent)
+            return await runner.end(followed, state, of: plan, at: managed, .agent(continuing: followed))
         }
         await end(followed, followed.steps.count, of: plan, was)
     }
@@ -170,12 +170,14 @@ struct Recovery: Sendable {
                 operation, .unknown,
                 "\(was) after call \(count) of \(plan.preview.calls.count); the rest is not sent")
         }
-        await runner.finish(operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, of: plan, .agent)
+        await runner.finish(
+            operation, operation.hasWarnings ? .succeededWithWarnings : .succeeded, of: plan,
+            .agent(continuing: operation))
     }
 
     private func end(_ operation: Operation, _ state: OperationState, _ message: String) async {
         var ended = operation
         ended.message = message
-        await runner.finish(ended, state, of: nil, .agent)
+        await runner.finish(ended, state, of: nil, .agent(continuing: ended))
     }
 }

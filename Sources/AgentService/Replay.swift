@@ -159,6 +159,7 @@ struct Replay: Sendable {
     func operation(_ entry: Entry, of plan: Plan?, isShared: Bool) -> Operation? {
         var operation = bare(entry, of: plan, isShared: isShared)
         operation?.breakGlass = entry.operationID.flatMap(glass)
+        operation?.trace = entry.event.trace
         return operation
     }
 

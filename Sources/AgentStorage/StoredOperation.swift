@@ -16,7 +16,7 @@ extension Operation: Stored {
             "upstream": upstream?.stored, "approvals": JSON(approvals),
             "cancel_requested_by": cancelRequestedBy.map { .string($0) }, "queue_position": JSON(queuePosition),
             "break_glass": breakGlass?.stored, "executor": executor.map { .string($0) },
-            "stop_asked": isStopAsked ? true : nil,
+            "stop_asked": isStopAsked ? true : nil, "trace": trace?.stored,
         ]
     }
 
@@ -53,6 +53,16 @@ extension Operation: Stored {
         breakGlass = try fields.find("break_glass")
         executor = try fields.find("executor", \.string)
         isStopAsked = try fields.find("stop_asked", \.bool) ?? false
+        trace = try fields.find("trace")
+    }
+}
+
+extension TraceContext: Stored {
+    var stored: JSON { ["id": .string(traceID), "parent": parentID.map { .string($0) }] }
+
+    init(stored fields: inout StoredFields) throws(RowDecodingError) {
+        let parent = try fields.find("parent", \.string)
+        self = try fields.parsed("id") { TraceContext(traceID: $0, parentID: parent) }
     }
 }
 

@@ -115,6 +115,7 @@ extension Operation {
         full.cancelRequestedBy = "mallory"
         full.queuePosition = 7
         (full.executor, full.isStopAsked) = ("anna", true)
+        full.trace = TraceContext(traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
         full.breakGlass = BreakGlass(reason: "no", at: .sample, windows: ["", "é"])
         return full
     }

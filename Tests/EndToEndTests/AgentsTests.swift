@@ -24,6 +24,11 @@ struct AgentsTests {
         #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
         let other = try await bert.planID(.start)
         #expect(try await anna.apply(other)["result"]?["status"] == "succeeded")
+        // One of both was asked elsewhere; each record has the trace of its request all the same.
+        for agent in [anna, bert] {
+            let ends = try agent.lines().filter { $0["kind"] == "apply" }
+            #expect(ends.allSatisfy { $0["trace_id"]?.string?.utf8.count == 32 }, "\(ends)")
+        }
         #expect(try await anna.planState(id) == "applied")
         #expect(cluster.executed.count == 2)
         expectProblem(try await anna.apply(id, approvedBy: "alice"), 409, "plan_consumed")

@@ -58,6 +58,10 @@ struct CrashTests {
         #expect(agent.executed.count == given.executed)
         let kinds = try agent.kinds(of: id)
         #expect(kinds.count { $0 == "apply" } == 1, "one outcome: \(kinds)")
+        let traces = try agent.lines().filter {
+            $0["plan_id"]?.string == id && ["apply_intent", "apply"].contains($0["kind"])
+        }.map { $0["trace_id"]?.string }
+        #expect(Set(traces).count == 1 && traces[0] != nil, "the outcome is of the request's trace: \(traces)")
 
         // A second apply does what the first did not, or nothing.
         let again = try await agent.apply(id)
