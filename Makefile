@@ -59,7 +59,7 @@ crash: ## kill the agent at every point and CRASHES times at random, and count w
 
 HA_CRASHES ?= 100
 .PHONY: crash-ha
-crash-ha: ## kill, stop and cut off agents that share a PostgreSQL, HA_CRASHES times under load (45 minutes; the tests do it 3 times)
+crash-ha: ## kill, stop and cut off agents that share a PostgreSQL, HA_CRASHES times under load (20 minutes; the tests do it 3 times)
 	@scripts/require build postgresql network
 	@PROXMOX_AGENT_HA_CRASHES=$(HA_CRASHES) scripts/apart $(TEST) $(DEBUG_FLAGS) --filter "EndToEndTests.Agent"
 
