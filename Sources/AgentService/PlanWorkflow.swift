@@ -160,33 +160,35 @@ package final class PlanWorkflow: Sendable {
     /// Throws if the requester has too many live plans or reserved ids, before anything is recorded.
     private func checkRoom(for plan: Plan) async throws(ServiceError) {
         guard plan.request.changes, plan.state.isLive else { return }
-        let now = plan.createdAt
+        if let lack = try await audited.read({ [limits] in Self.lackOfRoom(for: plan, in: $0, limits) }) { throw lack }
+    }
+
+    private static func lackOfRoom(
+        for plan: Plan, in records: any StoreReader, _ limits: Limits
+    ) -> ServiceError? {
         let claims = plan.request.claimedIDs
-        let (live, reserved) = try await audited.read { records -> (Int, Set<VMID>) in
-            let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: true)
-            var due = own
-            due.dueAt = now
-            // The ids only count for a plan that reserves some.
-            let others =
-                claims.isEmpty ? [] : records.summaries(own, bytes: .max).rows.filter { $0.plan.expiresAt > now }
-            return (
-                records.count(own) - records.count(due),
-                others.reduce(into: Set(claims)) { $0.formUnion($1.plan.request.claimedIDs) }
-            )
-        }
+        let own = PlanFilter(principal: plan.requester.principal, isLive: true, changes: true)
+        var due = own
+        due.dueAt = plan.createdAt
+        // The ids only count for a plan that reserves some.
+        let others =
+            claims.isEmpty ? [] : records.summaries(own, bytes: .max).rows.filter { $0.plan.expiresAt > plan.createdAt }
+        let reserved = others.reduce(into: Set(claims)) { $0.formUnion($1.plan.request.claimedIDs) }
         guard claims.isEmpty || reserved.count <= limits.reservedIDs else {
-            throw ServiceError(
+            return ServiceError(
                 .rateLimited,
                 "with this one the live plans of \(plan.requester.principal) would keep \(reserved.count) ids for new "
                     + "guests, and the limit is \(limits.reservedIDs); cancel some with DELETE /v1/plans/{id}, or let them "
                     + "expire")
         }
+        let live = records.count(own) - records.count(due)
         guard live < limits.livePlans else {
-            throw ServiceError(
+            return ServiceError(
                 .rateLimited,
                 "\(plan.requester.principal) has \(live) live plans, which is the limit; cancel some with "
                     + "DELETE /v1/plans/{id}, or let them expire")
         }
+        return nil
     }
 
     /// Records and stores the plan, with its idempotency key if it has one. Plans without changes authorise nothing:
@@ -198,8 +200,11 @@ package final class PlanWorkflow: Sendable {
             decision: plan.auditDecision, result: plan.auditResult)
         let stored = plan.request.changes ? plan : plan.outline
         let answer = plan.request.changes ? kept?.render(plan) : nil
-        let isKept = try await audited.commit(event) { records -> Bool? in
+        let mustFit = plan.request.changes && plan.state.isLive
+        let isKept = try await audited.commit(event) { [limits, isShared = ports.leases != nil] records -> Bool? in
             if let kept, kept.isTaken(in: records, at: plan.createdAt) { return nil }
+            // Another agent may have stored some of the same requester since they were counted.
+            guard !isShared || !mustFit || Self.lackOfRoom(for: plan, in: records, limits) == nil else { return nil }
             records.put(stored)
             if let kept, let answer {
                 records.put(kept.request(for: plan.id, in: plan.request.environment, at: plan.createdAt, answer))
@@ -209,7 +214,14 @@ package final class PlanWorkflow: Sendable {
             records.remove(own, keeping: limit)
             return true
         }
-        guard isKept != nil else { throw PendingIdempotentRequest.taken }
+        guard isKept != nil else {
+            if let kept, try await audited.read({ kept.isTaken(in: $0, at: plan.createdAt) }) {
+                throw PendingIdempotentRequest.taken
+            }
+            try await checkRoom(for: plan)
+            throw ServiceError(
+                .rateLimited, "\(plan.requester.principal) had too many live plans a moment ago; ask again")
+        }
         if let kept, let answer { idempotency.count(answer, of: kept.key.principal) }
         ports.wrote(
             context.caller.principal,

@@ -51,6 +51,23 @@ struct AgentsTests {
         try await cluster.stop()
     }
 
+    @Test func `a caller's live plans are bounded over all agents`() async throws {
+        let cluster = try AgentCluster { _, setup in setup.settings["plans"] = ["live_per_caller": 4] }
+        try await cluster.start()
+        let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+            for number in 0..<16 {
+                group.addTask { try await cluster.agents[number % 2].plan(number % 4 < 2 ? .start : .stop).status }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(statuses.count { $0 == 200 } == 4 && statuses.count { $0 == 429 } == 12, "\(statuses)")
+        for agent in cluster.agents {
+            let live = try await agent.get("/v1/plans?limit=100")
+            #expect(live["plans"]?.array?.count == 4, "\(live)")
+        }
+        try await cluster.stop()
+    }
+
     @Test func `an idempotency key is one over all agents`() async throws {
         let cluster = try AgentCluster()
         try await cluster.start()
