@@ -82,9 +82,9 @@ extension ApplyService {
     ) async throws(ServiceError) -> Beginning {
         let id = ports.newID(.operation)
         let now = ports.now()
-        // Without a ticket, the agent that leads in the environment begins it.
+        // Without a ticket, the agent that leads in the environment begins it; this one when it can prove that it does.
         var ticket: TargetLocks.Ticket?
-        if let lease = runner.leases.leads(plan.request.environment) {
+        if let lease = runner.leases.leads(plan.request.environment), runner.leases.proves(lease) {
             ticket = await runner.enter(for: plan, id, under: lease)
         }
         do throws(ServiceError) {

@@ -179,6 +179,9 @@ final class AuditedStore: Sendable {
     /// Notes that the transition of that record is stored.
     func close(_ ticket: UInt64) { watermark.close(ticket) }
 
+    /// Notes that the record may be written, and has no transition. ``voidOrphans()`` looks.
+    func abandon(_ ticket: UInt64, _ event: AuditEvent) { watermark.abandon(ticket, event) }
+
     /// Stores where the audit log ends.
     func noteHead() async throws(ServiceError) { try await write { _ in } }
 

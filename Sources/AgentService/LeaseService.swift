@@ -15,6 +15,8 @@ package final class LeaseService: Sendable {
         var overview = Overview()
         /// The number of renewals of each environment, and when it was first seen.
         var seen: [EnvironmentName: (renewals: Int64, at: ContinuousClock.Instant)] = [:]
+        /// What is being given back: some of its work has ended here, for the next holder.
+        var leaving: Set<Lease> = []
         /// When a lease was last given back for the sake of balance.
         var givenAt: ContinuousClock.Instant?
         /// Since when each free environment could have been taken.
@@ -25,6 +27,8 @@ package final class LeaseService: Sendable {
         var isStopping = false
         /// Why this agent cannot write what it would have to.
         var fault: String?
+        /// Since when it has not been able to, or has not known.
+        var faultSince: ContinuousClock.Instant?
     }
 
     /// How often leases are renewed, and others looked at.
@@ -168,15 +172,19 @@ package final class LeaseService: Sendable {
         guard let store = ports.leases else { return }
         state.withLock { $0.isStopping = true }
         bell.ring()
+        // From now on nobody leaves anything to this agent.
+        do throws(StoreError) { _ = try await store.report(row(startedAt: nil).unable) } catch { log(error) }
         for lease in keeper.leases {
             keeper.drop(lease)
             do throws(StoreError) { try await store.release(lease) } catch { log(error) }
         }
     }
 
+    /// An agent that has not been able to write for longer than a lease is valid lets its leases run out: what it would have
+    /// to give back by itself may hang as well.
     private func renew(_ store: any LeaseStore) async {
         repeat {
-            for lease in keeper.leases {
+            for lease in keeper.leases where !isStuck {
                 let asked = ports.uptime()
                 do throws(StoreError) {
                     guard let count = try await store.renew(lease) else {
@@ -193,8 +201,15 @@ package final class LeaseService: Sendable {
         } while (try? await Task.sleep(for: Self.interval)) != nil
     }
 
+    private var isStuck: Bool {
+        let now = ports.uptime()
+        return state.withLock { $0.faultSince.map { $0 + LeaseKeeper.validity <= now } ?? false }
+    }
+
     /// Looks whether what has to be written can be: an agent that cannot write must lead nowhere.
     private func probe() async {
+        let begin = ports.uptime()
+        state.withLock { $0.faultSince = $0.faultSince ?? begin }
         var fault: String?
         do throws(ServiceError) {
             try await audited.noteHead()
@@ -207,7 +222,17 @@ package final class LeaseService: Sendable {
             fault = error.detail
         }
         let found = fault
-        state.withLock { $0.fault = found }
+        state.withLock { state in
+            state.fault = found
+            if found == nil { state.faultSince = nil }
+        }
+    }
+
+    /// What the others are to know of this agent, with when it started by the database's clock.
+    private func row(startedAt: Date?) -> AgentRow {
+        AgentRow(
+            name: ports.agent ?? "", process: process, version: ports.version, startedAt: startedAt ?? ports.now(),
+            configuration: access.agreement)
     }
 
     /// Looks at all others, gives back what they should have, and takes what this agent should. Returns what it took, with
@@ -253,10 +278,10 @@ package final class LeaseService: Sendable {
 
     private func look(_ store: any LeaseStore) async throws(StoreError) {
         let marks = try await ports.store.read { $0.otherMarks }
-        let (known, isUnable) = state.withLock { ($0.startedAt, $0.overview.isUnable || $0.fault != nil) }
-        let own = AgentRow(
-            name: ports.agent ?? "", process: process, version: ports.version, startedAt: known ?? ports.now(),
-            configuration: access.agreement)
+        let (known, isUnable) = state.withLock {
+            ($0.startedAt, $0.overview.isUnable || $0.fault != nil || $0.isStopping)
+        }
+        let own = row(startedAt: known)
         // Nobody counts on an agent that has not looked at its clock yet.
         let time = try await store.report(isUnable || known == nil ? own.unable : own)
         let age = startedAt.duration(to: ports.uptime()) / .seconds(1)
@@ -319,6 +344,7 @@ package final class LeaseService: Sendable {
     /// What this agent should take now.
     private func wanted(among configured: Set<EnvironmentName>) -> [EnvironmentName] {
         let held = Set(keeper.leases.map(\.environment))
+        guard !isStuck else { return [] }
         return state.withLock { state in
             let overview = state.overview
             guard !state.isStopping, !registry.isDraining, overview.idleness == nil, let now = overview.at else {
@@ -350,8 +376,10 @@ package final class LeaseService: Sendable {
         let leases = keeper.leases
         let surplus = state.withLock { state -> [Lease] in
             let overview = state.overview
+            state.leaving.formIntersection(leases)
             guard let now = overview.at else { return [] }
             if overview.idleness != nil { return leases }
+            if !state.leaving.isEmpty { return leases.filter(state.leaving.contains) }
             guard state.givenAt.map({ $0 + .seconds(10) <= now }) ?? true else { return [] }
             let able = overview.able
             let others = leases.filter {
@@ -367,6 +395,7 @@ package final class LeaseService: Sendable {
         for lease in leases { keeper.close(lease, surplus.contains(lease)) }
         let mustGo = state.withLock { $0.overview.idleness != nil }
         let followed = open.filter { $0.upid != nil && $0.steps.count == $0.calls.count && $0.steps.last?.upid != nil }
+        state.withLock { $0.leaving.formUnion(surplus) }
         for lease in surplus { registry.leave(under: lease, mustGo ? followed.map(\.id) : []) }
         for lease in surplus where registry.isIdle(in: lease.environment) {
             keeper.drop(lease)
@@ -427,16 +456,21 @@ package final class LeaseService: Sendable {
     }
 
     func isWork(_ operation: Operation) -> Bool {
-        operation.isStopAsked || operation.state == .queued && registry.ticket(of: operation.id) == nil
+        operation.isStopAsked || !operation.state.isEnded && registry.ticket(of: operation.id) == nil
     }
 
-    /// Begins the operation if it is queued, and sends the stop that was asked for elsewhere.
+    /// Begins the operation if it is queued, goes on with it if nobody does, and sends the stop that was asked for
+    /// elsewhere.
     func workOn(_ operation: Operation) async {
         do throws(ServiceError) {
-            if operation.state == .queued, registry.ticket(of: operation.id) == nil,
+            if !operation.state.isEnded, registry.ticket(of: operation.id) == nil,
                 let lease = keeper.leads(operation.environment)
             {
-                try await runner.takeQueued(under: lease)
+                if operation.state == .queued {
+                    try await runner.takeQueued(under: lease)
+                } else {
+                    try await recovery.takeOver(under: lease)
+                }
             }
             if operation.isStopAsked, let lease = registry.lease(of: operation.id) {
                 try await operations.sendStop(of: operation.id, under: lease)

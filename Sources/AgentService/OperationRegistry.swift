@@ -156,17 +156,9 @@ final class OperationRegistry: Sendable {
         }
     }
 
-    /// Runs `body` once a second until it succeeds; meanwhile no new change starts. Returns true then, or false if the
-    /// task is cancelled after a failed try.
+    /// Runs `body` once a second until it succeeds; meanwhile no new change starts. Returns true then, or false if another
+    /// agent has the operation by now, or the task is cancelled after a failed try.
     func persistently(_ what: String, _ body: () async throws(ServiceError) -> Void) async -> Bool {
-        var isLost = false
-        return await persistently(what, &isLost, body)
-    }
-
-    /// The same, and says whether another agent has the operation by now; then it does not try again.
-    func persistently(
-        _ what: String, _ isLost: inout Bool, _ body: () async throws(ServiceError) -> Void
-    ) async -> Bool {
         var isStuck = false
         defer { if isStuck { state.withLock { $0.stuck -= 1 } } }
         while true {
@@ -174,10 +166,7 @@ final class OperationRegistry: Sendable {
                 try await body()
                 return true
             } catch {
-                if error.isLost {
-                    isLost = true
-                    return false
-                }
+                if error.isLost { return false }
                 if !isStuck { state.withLock { $0.stuck += 1 } }
                 isStuck = true
                 ports.log.error("cannot write \(what); trying again", metadata: ["error": "\(error.detail)"])

@@ -49,7 +49,9 @@ final class OperationRunner: Sendable {
     func takeQueued(under lease: Lease) async throws(ServiceError) {
         let queued = OperationFilter(environments: [lease.environment], state: .queued)
         for operation in try await audited.read({ $0.operations(queued) }).reversed()
-        where registry.ticket(of: operation.id) == nil && leases.leads(lease.environment) == lease {
+        where registry.ticket(of: operation.id) == nil && leases.leads(lease.environment) == lease
+            && leases.proves(lease)
+        {
             guard let plan = try await audited.read({ $0.plan(operation.planID) }), plan.operationID == operation.id,
                 let ticket = await enter(for: plan, operation.id, under: lease)
             else { continue }

@@ -21,6 +21,9 @@ final class OutcomeRecorder: Sendable {
         (self.registry, self.leases, ports) = (registry, leases, audited.ports)
     }
 
+    /// Whether other agents go on with what this one does not end.
+    private var isShared: Bool { ports.leases != nil }
+
     // MARK: Fences
 
     /// Stores something about an operation that is under way here, unless another agent leads its environment by then:
@@ -127,12 +130,14 @@ final class OutcomeRecorder: Sendable {
         let isRecorded = await registry.persistently("an outcome") { () async throws(ServiceError) in
             record = try await self.audited.record(event)
         }
-        guard isRecorded else { return nil }
+        guard isRecorded else {
+            if isShared { audited.abandon(ticket, event) }
+            return nil
+        }
         ports.reached(.outcomeRecorded)
-        var isLost = false
-        guard await store(endOf: final, at: now, &isLost) else {
-            // Another agent has settled it, or will.
-            if let record, isLost || !isHere(ended.id) { settle(ticket, event, record, of: ended.id) }
+        guard await store(endOf: final, at: now) else {
+            // Another agent has settled it, or will. Of a lone one the next start looks.
+            if let record, isShared { settle(ticket, event, record, of: ended.id) }
             return nil
         }
         audited.close(ticket)
@@ -142,8 +147,8 @@ final class OutcomeRecorder: Sendable {
     }
 
     /// Stores an ended operation and the new state of its plan; keeps trying.
-    private func store(endOf final: Operation, at now: Date, _ isLost: inout Bool) async -> Bool {
-        let isStored = await registry.persistently("an outcome", &isLost) { () async throws(ServiceError) in
+    private func store(endOf final: Operation, at now: Date) async -> Bool {
+        let isStored = await registry.persistently("an outcome") { () async throws(ServiceError) in
             try await self.write(final) { records in
                 var final = final
                 final.cancelRequestedBy = final.cancelRequestedBy ?? records.operation(final.id)?.cancelRequestedBy
@@ -191,8 +196,7 @@ final class OutcomeRecorder: Sendable {
         let settings = (try? access.managedEnvironment(queued.environment))?.settings
         let directory = access.currentRules.directory
         var ended: Operation?
-        var isLost = false
-        let isStored = await registry.persistently("a refusal", &isLost) { () async throws(ServiceError) in
+        let isStored = await registry.persistently("a refusal") { () async throws(ServiceError) in
             ended = try await self.write(queued, under: lease) { records -> Operation? in
                 if var plan = records.plan(queued.planID), plan.operationID == queued.id {
                     plan.release()
@@ -220,7 +224,7 @@ final class OutcomeRecorder: Sendable {
         }
         if isStored {
             audited.close(ticket)
-        } else if isLost || !leases.has(lease) {
+        } else if isShared {
             if let refused {
                 settle(ticket, refused.event, refused.head, of: queued.id)
             } else {
@@ -235,12 +239,14 @@ final class OutcomeRecorder: Sendable {
     private func settle(_ ticket: UInt64, _ event: AuditEvent, _ head: AuditHead, of id: RecordID) {
         Task { [audited, ports] in
             while true {
-                if let stored = try? await audited.read({ $0.operation(id) }) {
-                    let isStored = stored.state.isEnded && !stored.isElsewhere(for: ports.agent)
+                do throws(ServiceError) {
+                    let stored = try await audited.read { $0.operation(id) }
+                    let isStored = stored.map { $0.state.isEnded && !$0.isElsewhere(for: ports.agent) } ?? false
                     if isStored { audited.close(ticket) } else { await audited.close(ticket, void: event, head) }
                     return
+                } catch {
+                    try? await Task.sleep(for: .seconds(1))
                 }
-                try? await Task.sleep(for: .seconds(1))
             }
         }
     }

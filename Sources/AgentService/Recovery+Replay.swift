@@ -44,8 +44,12 @@ extension Recovery {
             }
             if isOlder || mark == nil { replay.restoreReviews(in: records) }
             defer { if isOlder || mark == nil { replay.restoreUses(in: records) } }
-            // A new state beside an old log: the plans and operations of those records are gone and cannot be applied.
-            guard mark != nil else { return [] }
+            // A new state beside an old log: the plans and operations of those records are gone and cannot be applied. But
+            // a state that has others' marks may be a copy from before this agent was forgotten.
+            guard mark != nil else {
+                replay.consume(in: records, isShared: isShared, agent: agent, now)
+                return []
+            }
             let step = ReplayStep(replay, isOlder: isOlder, isShared: isShared, agent: agent, now)
             for entry in replay.entries { step.take(entry, in: records) }
             step.endSessions(in: records)

@@ -44,7 +44,7 @@ struct AgentsCommand: ParsableCommand {
             abstract: "Let an agent give its environments back and take none.",
             discussion: """
                 It goes on answering requests. Once agents list shows that it carries out nothing, stopping it delays \
-                nothing. The request outlives its restart; --end takes it back.
+                nothing. Its next start ends that, as does --end.
                 """)
 
         @Argument(help: ArgumentHelp("The agent's name.", valueName: "name"))

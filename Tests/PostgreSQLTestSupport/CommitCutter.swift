@@ -18,6 +18,9 @@ package final class CommitCutter: Sendable {
         var cut: Cut?
         var isShut = false
         var isHeld = false
+        /// Connections that were taken before that many stay held.
+        var heldBelow = 0
+        var taken = 0
         var cuts = 0
     }
     private let state = Mutex(State())
@@ -44,7 +47,8 @@ package final class CommitCutter: Sendable {
     /// Forwards nothing while it is held, as if the network lost everything; later it goes on where it was.
     package func hold(_ isHeld: Bool) { state.withLock { $0.isHeld = isHeld } }
 
-    private var isHeld: Bool { state.withLock { $0.isHeld } }
+    /// Forwards nothing on the connections that there are, as if their ends at the server hung; later it goes on.
+    package func holdPresent(_ isHeld: Bool) { state.withLock { $0.heldBelow = isHeld ? $0.taken : 0 } }
 
     /// Takes no new connections while it is shut.
     package func shut(_ isShut: Bool) { state.withLock { $0.isShut = isShut } }
@@ -72,12 +76,16 @@ package final class CommitCutter: Sendable {
                 Glibc.close(server)
                 continue
             }
-            try? OwnThread.start { [self] in pump(client, server) }
+            let number = state.withLock { state in
+                defer { state.taken += 1 }
+                return state.taken
+            }
+            try? OwnThread.start { [self] in pump(client, server, number) }
         }
         Glibc.close(listener)
     }
 
-    private func pump(_ client: Int32, _ server: Int32) {
+    private func pump(_ client: Int32, _ server: Int32, _ number: Int) {
         defer {
             Glibc.close(client)
             Glibc.close(server)
@@ -87,7 +95,7 @@ package final class CommitCutter: Sendable {
         while true {
             var ends = [client, server].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
             guard poll(&ends, 2, 20) >= 0 else { return }
-            if isHeld {
+            if state.withLock({ $0.isHeld || number < $0.heldBelow }) {
                 usleep(20_000)
                 continue
             }
