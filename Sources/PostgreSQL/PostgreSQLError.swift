@@ -26,14 +26,14 @@ package struct PostgreSQLError: Error, Sendable, Hashable {
     package let state: String
     /// What was attempted: the function and the beginning of the statement, without values.
     package let operation: String
-    /// The first line of what the server or libpq said.
+    /// What the server or libpq said, as one line.
     package let text: String
 
     init(_ cause: Cause, state: String = "", _ operation: String, _ text: String) {
         self.cause = cause
         self.state = state
         self.operation = operation
-        self.text = text
+        self.text = text.split(whereSeparator: \.isNewline).joined(separator: " ")
     }
 
     /// What the server reported, by its SQLSTATE.

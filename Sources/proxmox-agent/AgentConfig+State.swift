@@ -2,16 +2,19 @@ import AgentModel
 import AgentStorage
 import ArgumentParser
 import StrictJSON
+import SystemFile
+import SystemPackage
 
 extension ConfigReading {
     /// Where the state is: in a file, or in PostgreSQL.
     func state(_ reader: inout ObjectReader) -> StateLocation {
         let path = reader.parsed("state_path", "a file's path") { $0.isEmpty ? nil : $0 }
-        let url = reader.string("state_url")
+        let isSet = reader.value("state_url") != nil
+        let url = isSet ? reader.string("state_url") : nil
         let key = reader.parsed("state_key_path", "a file's path") { $0.isEmpty ? nil : $0 }
         let file = reader.parsed("state_password_file", "a file's path") { $0.isEmpty ? nil : $0 }
         guard let url else {
-            for (name, value) in [("state_key_path", key), ("state_password_file", file)] where value != nil {
+            for (name, value) in [("state_key_path", key), ("state_password_file", file)] where value != nil && !isSet {
                 reader.report(name, "is for a state in PostgreSQL; set state_url, or take this out")
             }
             return .file(path ?? AgentConfig.usualState)
@@ -21,6 +24,9 @@ extension ConfigReading {
         }
         let password = file.flatMap { file -> (path: String, first: Secret)? in
             guard let (path, text) = secretText(file, "state_password_file", &reader) else { return nil }
+            if let status = try? Stat(path), status.isOwn, !status.isClosedToOthers {
+                reader.report("state_password_file", "\(path): others may read or write it; chmod 600 \(path)")
+            }
             guard let password = Self.password(text) else {
                 reader.report("state_password_file", "\(path) must hold the password alone, on one line")
                 return nil
@@ -56,7 +62,7 @@ extension ConfigReading {
 
     /// This agent's name among several on one state.
     func agentName(_ reader: inout ObjectReader) -> String? {
-        let isSet = reader.string("state_url") != nil
+        let isSet = reader.value("state_url") != nil
         let name = reader.parsed("agent_name", Self.agentNameForm) { TextForm.environment.matches($0) ? $0 : nil }
         if name != nil, !isSet {
             reader.report("agent_name", "is for a state in PostgreSQL; set state_url, or take this out")

@@ -50,7 +50,7 @@ extension AuditCommand {
                 await store.close()
                 print(quoted(line))
             } catch {
-                throw fail(quoted(error.detail))
+                throw fail(error)
             }
         }
 

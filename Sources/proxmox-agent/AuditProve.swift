@@ -94,7 +94,7 @@ private struct SigningState {
     init(_ config: String) throws(ExitCode) {
         let (agent, location) = try configuredAgent(in: config)
         let state: InspectedSigning
-        do throws(StoreError) { state = try location.signing() } catch { throw fail(quoted(error.detail)) }
+        do throws(StoreError) { state = try location.signing() } catch { throw fail(error) }
         let origin = AgentConfig.origin(
             try configuredPath("audit_origin", in: config), of: agent, id: state.installation)
         guard let key = AgentConfig.checkpointKey(state.key, origin) else {

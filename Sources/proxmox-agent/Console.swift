@@ -1,3 +1,4 @@
+import AgentService
 import ArgumentParser
 import Glibc
 import SystemFile
@@ -13,6 +14,12 @@ func write(_ bytes: [UInt8], to descriptor: FileDescriptor) { try? descriptor.wr
 func fail(_ message: String) -> ExitCode {
     complain(message)
     return .failure
+}
+
+/// Ends a command that the state failed, with exit status 75 (EX_TEMPFAIL) if it may work later.
+func fail(_ error: StoreError) -> ExitCode {
+    complain(quoted(error.detail))
+    return error.isTemporary ? ExitCode(75) : .failure
 }
 
 /// The process environment.

@@ -12,10 +12,10 @@ func readFile(_ path: String, limit: Int, isSecret: Bool = false, isRules: Bool 
     // O_NONBLOCK: opens a named pipe without waiting for a writer; it is refused below.
     let file: OpenFile
     do throws(Errno) { file = try OpenFile(path, .readOnly, .nonBlocking) } catch {
-        throw FileError(detail: "cannot be opened: \(error)")
+        throw FileError(detail: "cannot be opened: \(error); name a file that this user can read")
     }
     guard let status = try? file.stat(), status.type == .regular else {
-        throw FileError(detail: "is no regular file")
+        throw FileError(detail: "is no regular file; name one")
     }
     if isSecret, status.permissions.contains(.otherRead) {
         // The file of another user may be read through its group.
@@ -32,11 +32,13 @@ func readFile(_ path: String, limit: Int, isSecret: Bool = false, isRules: Bool 
     while true {
         let count: Int
         do throws(Errno) { count = try file.read(into: &block) } catch {
-            throw FileError(detail: "cannot be read: \(error)")
+            throw FileError(detail: "cannot be read: \(error); look after its file system")
         }
         if count == 0 { return bytes }
         bytes.append(contentsOf: block[..<count])
-        guard bytes.count <= limit else { throw FileError(detail: "is larger than \(limit) bytes") }
+        guard bytes.count <= limit else {
+            throw FileError(detail: "is larger than \(limit) bytes; name the file that is meant")
+        }
     }
 }
 

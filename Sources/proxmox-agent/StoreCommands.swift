@@ -64,7 +64,7 @@ struct StoreCommand: ParsableCommand {
         func run() throws {
             let location = try place.location()
             let report: StateReport
-            do throws(StoreError) { report = try location.check() } catch { throw fail(quoted(error.detail)) }
+            do throws(StoreError) { report = try location.check() } catch { throw fail(error) }
             print("state \(quoted(location.name)): \(report.flaws.isEmpty ? "sound" : "not sound")")
             for line in report.lines { print(quoted(line)) }
             for flaw in report.flaws { complain(quoted(flaw)) }
@@ -97,7 +97,7 @@ struct StoreCommand: ParsableCommand {
                 print("backup \(quoted(copy.database)) and \(quoted(copy.key)): sound")
                 for line in report.lines { print(quoted(line)) }
             } catch {
-                throw fail(quoted(error.detail))
+                throw fail(error)
             }
         }
     }
@@ -127,7 +127,7 @@ struct StoreCommand: ParsableCommand {
                 print("state \(quoted(to.name)): every row is that of \(quoted(from.name))")
                 for line in report.lines { print(quoted(line)) }
             } catch {
-                throw fail(quoted(error.detail))
+                throw fail(error)
             }
         }
 

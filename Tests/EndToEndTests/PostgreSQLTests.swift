@@ -52,6 +52,15 @@ struct PostgreSQLTests {
         #expect(end.status == 0 && !"\(end)".contains(PostgreSQLServer.password), "\(end)")
         let check = try await Program.run("store", "check", "--config", agent.config)
         #expect(check.status == 0 && check.out.contains("plans: 2 applied"), "\(check)")
+        server.stop()
+        let copy = "\(state.directory.path)/copy.db"
+        for words in [
+            ["check", "--config", agent.config], ["backup", "--config", agent.config, copy],
+            ["copy", agent.config, copy],
+        ] {
+            let end = try await Program(["store"] + words).end()
+            #expect(end.status == 75 && end.err.contains("start the server"), "\(end)")
+        }
     }
 
     @Test func `a password that changes is taken from its file at the next connection`() async throws {

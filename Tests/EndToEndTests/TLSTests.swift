@@ -248,7 +248,8 @@ struct TLSTests {
                 == "PROXMOX_AGENT_CERT_FILE: \(path)/nothing.pem holds no certificate in PEM form\n")
         #expect(
             try await said(path + "/absent.pem", key)
-                == "PROXMOX_AGENT_CERT_FILE: \(path)/absent.pem: cannot be opened: No such file or directory\n")
+                == "PROXMOX_AGENT_CERT_FILE: \(path)/absent.pem: cannot be opened: No such file or directory; name a file that this user can read\n"
+        )
         #expect(try await said(nil, key).hasPrefix("certificate and key go together"))
         #expect(try await said(nil, nil).hasPrefix("no token: set PROXMOX_AGENT_TOKEN"))
     }
@@ -287,14 +288,20 @@ struct TLSTests {
             ])
         let cases: [(String, String, String)] = [
             ("cert_file", "/nothing.pem", "/nothing.pem holds no certificate in PEM form"),
-            ("cert_file", "/absent", "/absent: cannot be opened: No such file or directory"),
+            (
+                "cert_file", "/absent",
+                "/absent: cannot be opened: No such file or directory; name a file that this user can read"
+            ),
             ("key_file", "/nothing.pem", "/nothing.pem holds no private key in PEM form that can be used"),
             ("key_file", "/authority-alice.key", "/authority-alice.key is not the key of the certificate"),
             ("cert_file", "/open.key", "/open.key: everybody can read it; chmod 600 \(path)/open.key"),
             ("key_file", "/open.key", "/open.key: everybody can read it; chmod 600 \(path)/open.key"),
             ("client_ca_file", "/nothing.pem", "/nothing.pem holds no certificate in PEM form"),
-            ("client_ca_file", "/absent", "/absent: cannot be opened: No such file or directory"),
-            ("cert_file", "/pipe", "/pipe: is no regular file"),
+            (
+                "client_ca_file", "/absent",
+                "/absent: cannot be opened: No such file or directory; name a file that this user can read"
+            ),
+            ("cert_file", "/pipe", "/pipe: is no regular file; name one"),
         ]
         for (key, file, line) in cases {
             #expect(wrong(changed(key, path + file)) == ["tls.\(key): \(path)\(line)"])

@@ -240,4 +240,12 @@ struct SessionTests {
     func `hosts are this machine only where all of them are`(options: [String: String], isLocal: Bool) {
         #expect(Connection.isLocal(options) == isLocal)
     }
+
+    @Test func `what the server says is one line`() throws {
+        let session = try session()
+        let error = #expect(throws: PostgreSQLError.self) {
+            try session.execute("DO $$ BEGIN RAISE EXCEPTION E'one\\ntwo\\r\\nthree'; END $$")
+        }
+        #expect(error?.text == "one two three")
+    }
 }

@@ -285,6 +285,9 @@ struct AgentConfigTests {
         Wrong(
             #"{"listen_addr":"8080"}"#,
             #"listen_addr: expected host:port, :port, [v6]:port or unix:/path, got "8080""#),
+        Wrong(
+            #"{"state_url":5611,"state_password_file":"/dev/null","state_key_path":"k","agent_name":"a","audit_history_days":9}"#,
+            "state_url: expected a string, got 5611"),
         Wrong(#"{"audit_log_path":""}"#, #"audit_log_path: expected a file's path, got """#),
         Wrong(
             #"{"accept_declared_approvals":"yes"}"#, #"accept_declared_approvals: expected true or false, got "yes""#),
@@ -366,7 +369,8 @@ struct AgentConfigTests {
                 + "them, got \"AB:CD\""),
         Wrong(
             environment(good + #""token_secret_env":"S","tls":{"ca_file":"/nowhere/ca.pem"}"#),
-            "environments[0].tls.ca_file: /nowhere/ca.pem: cannot be opened: No such file or directory"),
+            "environments[0].tls.ca_file: /nowhere/ca.pem: cannot be opened: No such file or directory; name a file that this user can read"
+        ),
         Wrong(
             environment(good + #""token_secret_env":"S","tls":{"ca_file":"/etc/passwd"}"#),
             "environments[0].tls.ca_file: /etc/passwd holds no certificate in PEM form"),
@@ -402,10 +406,11 @@ struct AgentConfigTests {
             "environments[0].token_secret_file: give either token_secret_env or token_secret_file, not both"),
         Wrong(
             environment(good + #""token_secret_file":"/nowhere/secret""#),
-            "environments[0].token_secret_file: /nowhere/secret: cannot be opened: No such file or directory"),
+            "environments[0].token_secret_file: /nowhere/secret: cannot be opened: No such file or directory; name a file that this user can read"
+        ),
         Wrong(
             environment(good + #""token_secret_file":"/dev/null""#),
-            "environments[0].token_secret_file: /dev/null: is no regular file"),
+            "environments[0].token_secret_file: /dev/null: is no regular file; name one"),
         Wrong(
             environment(good + #""token_secret_file":"$CREDENTIALS_DIRECTORY/pve""#),
             "environments[0].token_secret_file: $CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential="),
@@ -514,5 +519,34 @@ struct AgentConfigTests {
         #expect(
             Self.wrong(text, variables)
                 == ["environments[0].token_secret_file: \(file): everybody can read it; chmod 600 \(file)"])
+    }
+
+    @Test(
+        arguments: [
+            (0o600, ""), (0o400, ""), (0o640, "others may read or write it; chmod 600"),
+            (0o620, "others may read or write it; chmod 600"), (0o604, "everybody can read it; chmod 600"),
+        ] as [(mode_t, String)])
+    func `the file of the state's password is private`(mode: mode_t, words: String) throws {
+        let directory = try TemporaryDirectory()
+        let file = "\(directory.path)/password"
+        try Data("s3cr3t".utf8).write(to: URL(filePath: file))
+        #expect(chmod(file, mode) == 0)
+        let lines = Self.wrong(#"{"state_url":"postgresql:///agent","state_password_file":"\#(file)"}"#)
+        #expect(lines == (words.isEmpty ? [] : ["state_password_file: \(file): \(words) \(file)"]))
+    }
+
+    @Test func `what is wrong with a file is told with the cure`() throws {
+        let directory = try TemporaryDirectory()
+        let file = "\(directory.path)/password"
+        try Data(repeating: 0x61, count: 4097).write(to: URL(filePath: file))
+        #expect(chmod(file, 0o600) == 0)
+        for (path, words) in [
+            (file, "is larger than 4096 bytes; name the file that is meant"),
+            ("/dev/null", "is no regular file; name one"),
+            ("/nowhere/x", "cannot be opened: No such file or directory; name a file that this user can read"),
+        ] {
+            let lines = Self.wrong(#"{"state_url":"postgresql:///agent","state_password_file":"\#(path)"}"#)
+            #expect(lines == ["state_password_file: \(path): \(words)"])
+        }
     }
 }

@@ -279,7 +279,8 @@ struct ConfigCallersTests {
                 + "on one line"),
         principal(
             alice + #""token_file":"/nowhere/token"}"#,
-            "[0].token_file: /nowhere/token: cannot be opened: No such file or directory"),
+            "[0].token_file: /nowhere/token: cannot be opened: No such file or directory; name a file that this user can read"
+        ),
         principal(
             alice + #""token_file":"/etc/passwd"}"#,
             "[0].token_file: /etc/passwd: everybody can read it; chmod \(geteuid() == 0 ? "600" : "o-r") /etc/passwd"),
