@@ -35,11 +35,11 @@ package struct PostgreSQLPlace: Sendable {
         self.key = key
     }
 
-    /// What errors call it. The address holds no password.
+    /// What errors call it.
     var name: String { address.description }
 
     var settings: Session.Settings {
-        var settings = Session.Settings(address: address.description, password: password()?.reveal())
+        var settings = Session.Settings(address: address.url, password: password()?.reveal())
         settings.connectTimeout = connectTimeout
         settings.answerTimeout = answerTimeout
         if !agent.isEmpty { settings.name += " \(agent)" }
@@ -68,14 +68,14 @@ package struct PostgreSQLPlace: Sendable {
     }
 
     /// The key. If there is none, it is made where the database `isEmpty`, durably.
-    func readKey(isEmpty: Bool) throws(StoreError) -> InstallationKey {
+    func readKey(isEmpty: Bool) throws(StoreError) -> (key: InstallationKey, isNew: Bool) {
         let directory = PrivateFile.directory(of: key)
         if isEmpty { try makeDirectory(directory) }
-        if let key = try InstallationKeyFile.read(key) { return key }
+        if let key = try InstallationKeyFile.read(key) { return (key, false) }
         guard isEmpty else { throw InstallationKeyFile.missing(key) }
         let made = try InstallationKeyFile.create(key)
         try syncDirectory(directory)
-        return made
+        return (made, true)
     }
 
     /// Makes these bytes the key, durably; false if they are that already. Throws if another key is there.

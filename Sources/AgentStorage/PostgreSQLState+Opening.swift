@@ -79,10 +79,15 @@ extension PostgreSQLState {
             let commits = try value(
                 """
                 INSERT INTO writers (agent, id, commits) VALUES (?, ?, 1)
-                ON CONFLICT (agent) DO UPDATE SET id = excluded.id, commits = writers.commits + 1 RETURNING commits
-                """, [.text(agent), .text(writerID)])
+                ON CONFLICT (agent) DO UPDATE SET id = excluded.id, commits = CASE
+                    WHEN writers.commits BETWEEN 1 AND \(Int64.max / 2) THEN writers.commits + 1 ELSE 0 END
+                RETURNING commits
+                """, [.text(agent), .text(writerID)])?.integer
+            guard let commits, commits > 0 else {
+                throw StoreError.unreadable("writers", agent, RowDecodingError.otherForm.detail, in: name)
+            }
             try execute("COMMIT")
-            writer = Writer(commits: commits?.integer ?? 0)
+            writer = Writer(commits: commits)
         } catch {
             if isInTransaction { try? execute("ROLLBACK") }
             throw error

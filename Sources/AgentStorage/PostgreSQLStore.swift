@@ -1,5 +1,6 @@
 package import AgentModel
 package import AgentService
+internal import Glibc
 internal import SQLite
 internal import SystemThread
 
@@ -32,9 +33,14 @@ package final class PostgreSQLStore: StateStore {
         let library = try place.load()
         let writer = try PostgreSQLState(place, library, as: .agent)
         let found = try schema.version(of: writer)
-        let key = try place.readKey(isEmpty: found == 0)
+        if found > 0 { try schema.checkLayout(of: writer, found) }
+        let (key, isNew) = try place.readKey(isEmpty: found == 0)
         if found > 0 { try schema.check(key, of: writer) }
-        try schema.migrate(writer, from: found, key)
+        do throws(StoreError) { try schema.migrate(writer, from: found, key) } catch {
+            // Unless the commit may have been done.
+            if isNew, (try? schema.version(of: writer)) == 0 { unlink(place.key) }
+            throw error
+        }
         try writer.finishOpening(knowing: schema.version)
         installation = try writer.value("SELECT value FROM meta WHERE name = 'installation'")?.text ?? ""
         self.key = key

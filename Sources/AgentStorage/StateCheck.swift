@@ -1,6 +1,8 @@
 import AgentModel
 package import AgentService
+internal import FoundationEssentials
 internal import SQLite
+import StrictJSON
 internal import TransparencyLog
 
 /// The result of a check of a state, for people.
@@ -67,6 +69,7 @@ extension PostgreSQLPlace {
         try state.begin()
         let version = try StateSchema.current.version(of: state)
         guard version > 0 else { throw StoreError("state \(name): is empty; the agent fills it at its start") }
+        try StateSchema.current.checkLayout(of: state, version)
         guard let key = try InstallationKeyFile.bytes(self.key, for: .inspector).flatMap({ InstallationKey($0) }) else {
             throw InstallationKeyFile.missing(self.key)
         }
@@ -142,9 +145,60 @@ extension StoreRecords {
             look { _ = checkpoints() }
             look { _ = limitUses() }
             look { _ = reviews(ReviewFilter()) }
+            look { _ = positions("notice_positions") }
+            look { _ = positions("history_positions") }
+            look { lookAtPasskeys() }
+            look { lookAtHistory() }
+            look { lookAtSignIns() }
+            look { lookAtAgents() }
+            look { lookAtLeases() }
+            look { lookAtWriters() }
         }
         failure = nil
         return flaws
+    }
+
+    /// Fails with the first row of which this is not so.
+    private func all(_ table: String, _ columns: String, _ isGood: ([Value]) -> Bool) {
+        _ = records(table, "SELECT \(columns) FROM \(table)") { row throws(RowDecodingError) in
+            guard isGood(row) else { throw .otherForm }
+        }
+    }
+
+    private func lookAtPasskeys() {
+        all("passkeys", "key, count") { row in row[1].integer.flatMap { UInt32(exactly: $0) } != nil }
+    }
+
+    private func lookAtHistory() {
+        all("history", "number, seq, at, void") { row in
+            guard let number = row[0].count, let seq = row[1].count else { return false }
+            return number > 0 && seq > 0 && Date(row[2]) != nil && row[3].isFlag
+        }
+        _ = records("history", "SELECT number, line FROM history") { row throws(RowDecodingError) in
+            let line = try? JSON.parse((row[1].text ?? "").utf8, maximumDepth: 2 * JSON.maximumDepth)
+            guard line?.object != nil else { throw RowDecodingError(detail: "its line is no JSON object") }
+        }
+    }
+
+    private func lookAtSignIns() {
+        all("sign_ins", "kind, key, owner, sealed, ends_at") { signIn(in: $0) != nil && Date($0[4]) != nil }
+    }
+
+    private func lookAtAgents() {
+        all("agents", "name, started_at, seen_at, draining") { row in
+            Date(row[1]) != nil && Date(row[2]) != nil && row[3].isFlag
+        }
+    }
+
+    private func lookAtLeases() {
+        all("leases", "environment, holder, agent, epoch, renewals, freezes, honoured, valid_until") { row in
+            row[0].text.flatMap(EnvironmentName.init) != nil && (row[1] == .null) == (row[2] == .null)
+                && row[3...6].allSatisfy { $0.count != nil } && Date(row[7]) != nil
+        }
+    }
+
+    private func lookAtWriters() {
+        all("writers", "agent, commits") { $0[1].count.map { $0 > 0 } == true }
     }
 
     private func texts(_ sql: String, _ flaws: inout [String]) -> [[String]] {

@@ -1,5 +1,6 @@
 import AgentModel
 import AgentService
+internal import Glibc
 internal import SQLite
 
 /// The open state: locked, checked, migrated to the current schema. Used on the writer's thread.
@@ -20,6 +21,7 @@ final class StateFile {
         lock = try StateLock(place)
         for companion in place.companions { _ = try StatePlace.size(companion) }
         let size = try StatePlace.size(place.database)
+        var isNew = false
         try place.checkWritable()
         if size ?? 0 == 0 {
             let log = place.companions[0]
@@ -32,6 +34,7 @@ final class StateFile {
                 self.key = key
             } else {
                 key = try InstallationKeyFile.create(place.key)
+                isNew = size == nil
             }
             if size == nil { try StatePlace.create(place.database) }
             try place.syncDirectory()
@@ -41,7 +44,12 @@ final class StateFile {
             }
             self.key = key
         }
-        let database = try Self.open(place, key, schema)
+        let database: Database
+        do throws(StoreError) { database = try Self.open(place, key, schema) } catch {
+            // Nobody has used what was made just now.
+            if isNew { for path in [place.database, place.key] + place.companions { unlink(path) } }
+            throw error
+        }
         self.database = database
         try Self.continueLast(database, place)
         installation = try place.naming { () throws(SQLiteError) in

@@ -14,10 +14,8 @@ extension StateSchema {
     /// Checks that the database is ours and one that this program can work with, and changes nothing. Returns its
     /// version, 0 for an empty one; it may be newer than this one.
     func version(of state: PostgreSQLState) throws(StoreError) -> Int64 {
-        let tables = try Self.tables(of: state)
-        if tables.isEmpty { return 0 }
-        guard tables.contains("agent_state"),
-            try state.value("SELECT application FROM agent_state") == .integer(Self.applicationID),
+        if try state.value("SELECT NOT EXISTS (\(Self.things))") == .integer(1) { return 0 }
+        guard try Self.tables(of: state).contains("agent_state"),
             let (found, oldest) = try Self.versions(of: state), found > 0
         else {
             throw StoreError("state \(state.name): is the database of another program; name another, an empty one")
@@ -29,6 +27,20 @@ extension StateSchema {
         }
         return found
     }
+
+    /// Tables, views, sequences and types in the schema, but not those of extensions.
+    private static let things = """
+        SELECT FROM (
+            SELECT 'pg_class'::regclass AS catalog, oid, relnamespace AS schema FROM pg_class
+                WHERE relkind NOT IN ('c', 'i', 'I')
+            UNION ALL
+            SELECT 'pg_type'::regclass, oid, typnamespace FROM pg_type
+                WHERE typcategory <> 'A' AND typtype <> 'm'
+                AND (typrelid = 0 OR typrelid IN (SELECT oid FROM pg_class WHERE relkind = 'c'))) AS things
+        WHERE schema = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+            AND NOT EXISTS (
+                SELECT FROM pg_depend WHERE classid = catalog AND objid = things.oid AND deptype = 'e')
+        """
 
     /// Checks that a database that is not empty was made under this key.
     func check(_ key: InstallationKey, of state: PostgreSQLState) throws(StoreError) {
@@ -44,13 +56,18 @@ extension StateSchema {
         return Set(rows.compactMap { $0[0].text })
     }
 
-    /// The database's version, and the oldest one whose programs can work with it. States from before the second was
-    /// noted have no such column.
+    /// The database's version, and the oldest one whose programs can work with it; `nil` for that of another program.
+    /// States from before the second was noted have no such column.
     static func versions(of state: PostgreSQLState) throws(StoreError) -> (present: Int64, oldest: Int64)? {
         let row = try state.rows(
-            "SELECT version, coalesce((to_jsonb(agent_state) ->> 'oldest')::bigint, version) FROM agent_state"
+            """
+            SELECT found ->> 'application', found ->> 'version', coalesce(found ->> 'oldest', found ->> 'version')
+            FROM (SELECT to_jsonb(agent_state.*) AS found FROM agent_state) AS rows
+            """
         ).first
-        guard let present = row?[0].integer, let oldest = row?[1].integer else { return nil }
+        guard let row, row[0] == .text("\(applicationID)"), let present = row[1].text.flatMap(Int64.init),
+            let oldest = row[2].text.flatMap(Int64.init)
+        else { return nil }
         return (present, oldest)
     }
 

@@ -228,6 +228,8 @@ extension StateSchema {
             } else if flaws != ["ok"] || place.isTorn {
                 flaw =
                     "is damaged (\(place.isTorn ? "its end is cut off" : flaws.joined(separator: " "))); restore a backup, or move it aside"
+            } else if let lack = try self.flaw(of: database, found) {
+                flaw = "is damaged (\(lack)); restore a backup"
             } else if try database.value("SELECT value FROM meta WHERE name = 'key'")?.text != key.fingerprint {
                 flaw =
                     "was made under another key than \(place.key) (fingerprint \(key.fingerprint)); restore that "

@@ -92,11 +92,27 @@ extension Value {
     init(_ document: JSON) { self = .text(String(decoding: document.bytes(.exact), as: UTF8.self)) }
 }
 
+extension Value {
+    /// A number of a record, or of how many there are; `nil` for one that no agent reaches. One more is a number too.
+    var count: UInt64? { integer.flatMap { $0 < .max ? UInt64(exactly: $0) : nil } }
+
+    var isFlag: Bool { [.integer(0), .integer(1)].contains(self) }
+}
+
 extension Date {
-    /// The time from a column's value.
+    /// The time from a column's value; `nil` if a timestamp cannot be of that year.
     init?(_ value: Value) {
         guard let milliseconds = value.integer else { return nil }
-        self.init(timeIntervalSince1970: Double(milliseconds) / 1000)
+        let date = Date(timeIntervalSince1970: Double(milliseconds) / 1000)
+        guard Timestamp(date).milliseconds == milliseconds else { return nil }
+        self = date
+    }
+
+    /// The time from a column that may be null.
+    static func orNull(_ value: Value) throws(RowDecodingError) -> Date? {
+        if value == .null { return nil }
+        guard let date = Date(value) else { throw .otherForm }
+        return date
     }
 }
 

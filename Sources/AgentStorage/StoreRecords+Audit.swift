@@ -19,15 +19,28 @@ extension StoreRecords {
     private func readMarks(_ condition: String, _ values: [Value]) -> [(agent: String, mark: AuditMark)] {
         let sql = "SELECT agent, hash, seq, settled, copy, tree FROM audit_marks \(condition) ORDER BY agent"
         return records("audit_marks", sql, values) { row throws(RowDecodingError) in
-            guard let agent = row[0].text, let hash = row[1].text, let seq = row[2].integer,
-                let settled = row[3].integer
-            else { throw RowDecodingError(detail: "has values of another form") }
-            let head = AuditHead(seq: UInt64(bitPattern: seq), hash: hash)
+            guard let agent = row[0].text, let hash = row[1].text, let seq = row[2].count,
+                let settled = row[3].count, row[4].isFlag
+            else { throw RowDecodingError.otherForm }
+            let head = AuditHead(seq: seq, hash: hash)
             let tree = try row[5].blob.map { bytes throws(RowDecodingError) in try Self.tree(head.seq, bytes) }
             let mark = AuditMark(
-                head: head, settled: UInt64(bitPattern: settled), isOfCopy: row[4] != .integer(0), tree: tree)
+                head: head, settled: settled, isOfCopy: row[4] != .integer(0), tree: tree)
             return (agent, mark)
         }
+    }
+
+    /// The record up to which each agent has got with something, by its name.
+    func positions(_ table: String, _ condition: String = "", _ values: [Value] = []) -> [(agent: String, seq: UInt64)]
+    {
+        records(table, "SELECT agent, seq FROM \(table) \(condition)", values) { row throws(RowDecodingError) in
+            guard let agent = row[0].text, let seq = row[1].count else { throw .otherForm }
+            return (agent, seq)
+        }
+    }
+
+    func position(_ table: String) -> UInt64? {
+        positions(table, "WHERE agent = ?", [.text(database.agent)]).first?.seq
     }
 
     func checkpoint(of origin: String) -> SignedCheckpoint? {
@@ -40,11 +53,11 @@ extension StoreRecords {
     private func checkpoints(_ condition: String, _ values: [Value]) -> [SignedCheckpoint] {
         let sql = "SELECT origin, size, root, tree, signed_at, note FROM checkpoints \(condition)"
         return records("checkpoints", sql, values) { row throws(RowDecodingError) in
-            guard let origin = row[0].text, let size = row[1].integer, let root = row[2].blob.flatMap(TreeHash.init),
+            guard let origin = row[0].text, let size = row[1].count, let root = row[2].blob.flatMap(TreeHash.init),
                 let signedAt = Date(row[4]), let text = row[5].text,
-                let note = try? SignedNote(parsing: Array(text.utf8)), size >= 0
-            else { throw RowDecodingError(detail: "has values of another form") }
-            let head = TreeHead(size: UInt64(size), root: root)
+                let note = try? SignedNote(parsing: Array(text.utf8))
+            else { throw RowDecodingError.otherForm }
+            let head = TreeHead(size: size, root: root)
             let tree = try row[3].blob.map { bytes throws(RowDecodingError) in try Self.tree(head.size, bytes) }
             return SignedCheckpoint(origin: origin, head: head, tree: tree, signedAt: signedAt, note: note)
         }

@@ -14,7 +14,7 @@ extension StoreRecords {
                 "SELECT number, void, line FROM history WHERE number > ? ORDER BY number LIMIT ?",
                 [.integer(Int64(clamping: number)), .integer(Int64(limit))]
             ) { row in
-                guard let number = row[0].integer.flatMap({ UInt64(exactly: $0) }), let line = row[2].text else {
+                guard let number = row[0].count, row[1].isFlag, let line = row[2].text else {
                     fail("history", row[0].integer.map { "\($0)" }, "has values of another form")
                     return false
                 }
@@ -42,11 +42,7 @@ extension StoreRecords {
     }
 
     var historyPosition: UInt64 {
-        var position: UInt64 = 0
-        run("SELECT seq FROM history_positions WHERE agent = ?", [.text(database.agent)]) {
-            position = $0[0].integer.map { UInt64(bitPattern: $0) } ?? 0
-        }
-        return failure == nil ? position : 0
+        position("history_positions") ?? 0
     }
 
     /// Only one transaction writes at a time, so the numbers have no gaps, and are in the order of the commits. Those of

@@ -20,7 +20,7 @@ extension StoreRecords {
         guard database.isShared else { return [:] }
         let counts = records("leases", "SELECT environment, freezes FROM leases") { row throws(RowDecodingError) in
             guard let environment = row[0].text.flatMap(EnvironmentName.init), let count = row[1].integer else {
-                throw RowDecodingError(detail: "has values of another form")
+                throw RowDecodingError.otherForm
             }
             return (environment, count)
         }

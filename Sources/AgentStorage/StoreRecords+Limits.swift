@@ -22,7 +22,7 @@ extension StoreRecords {
                 let counted = row[3].text.flatMap(LimitCounter.Counted.init),
                 let scope = row[4].text.flatMap(LimitCounter.Scope.init), let key = row[5].text,
                 let amount = row[6].integer, amount >= 0, let at = Date(row[7])
-            else { throw RowDecodingError(detail: "has values of another form") }
+            else { throw RowDecodingError.otherForm }
             let counter = LimitCounter(rule: rule, index: index, counted: counted, scope: scope, key: key)
             return LimitUse(counter, by: operation, amount: amount, at: at)
         }

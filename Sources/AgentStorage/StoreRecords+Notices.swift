@@ -17,13 +17,13 @@ extension StoreRecords {
             let notice = try Self.document(Notice.self, row[9])
             guard let id = row[0].text.flatMap({ RecordID($0, .notification) }), let target = row[1].text,
                 let key = row[2].text, let state = row[3].text.flatMap(QueuedNotice.State.init),
-                let queuedAt = Date(row[4]), let nextAt = Date(row[5]), let attempts = row[6].integer,
-                let refusals = row[11].integer,
+                let queuedAt = Date(row[4]), let nextAt = Date(row[5]), let attempts = row[6].count,
+                let refusals = row[11].count,
                 row[10].text == notice.environment?.description
-            else { throw RowDecodingError(detail: "has values of another form") }
+            else { throw RowDecodingError.otherForm }
             return QueuedNotice(
                 id: id, target: target, key: key, notice: notice, state: state, queuedAt: queuedAt, nextAt: nextAt,
-                attempts: Int(clamping: attempts), refusals: Int(clamping: refusals), endedAt: Date(row[7]),
+                attempts: Int(clamping: attempts), refusals: Int(clamping: refusals), endedAt: try Date.orNull(row[7]),
                 error: row[8].text)
         }
     }
@@ -61,11 +61,7 @@ extension StoreRecords {
     }
 
     var noticePosition: UInt64? {
-        var position: UInt64?
-        run("SELECT seq FROM notice_positions WHERE agent = ?", [.text(database.agent)]) {
-            position = $0[0].integer.map { UInt64(bitPattern: $0) }
-        }
-        return failure == nil ? position : nil
+        position("notice_positions")
     }
 
     /// By destination, without reading a document.

@@ -25,13 +25,18 @@ extension StoreRecords {
     private func signIns(_ condition: String, _ values: [Value]) -> [SignInRecord] {
         var found: [SignInRecord] = []
         run("SELECT kind, key, owner, sealed FROM sign_ins WHERE \(condition)", values) { row in
-            guard let bytes = row[3].blob.flatMap({ key.open($0, for: Self.seal) }),
-                let record = (try? JSON.parse(bytes)).flatMap({ try? StoredFields.read(SignInRecord.self, $0) }),
-                Array(row[..<3]) == Self.columns(of: record)
-            else { return }
-            found.append(record)
+            if let record = signIn(in: row) { found.append(record) }
         }
         return failure == nil ? found : []
+    }
+
+    /// What is sealed in a row of kind, key, owner and that; `nil` if it does not open, or belongs to another row.
+    func signIn(in row: [Value]) -> SignInRecord? {
+        guard let bytes = row[3].blob.flatMap({ key.open($0, for: Self.seal) }),
+            let record = (try? JSON.parse(bytes)).flatMap({ try? StoredFields.read(SignInRecord.self, $0) }),
+            Array(row[..<3]) == Self.columns(of: record)
+        else { return nil }
+        return record
     }
 
     private static func columns(of record: SignInRecord) -> [Value] {

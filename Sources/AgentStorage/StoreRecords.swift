@@ -33,7 +33,7 @@ final class StoreRecords {
         run(sql, values) { row in
             guard failure == nil else { return }
             do throws(RowDecodingError) { found.append(try read(row)) } catch {
-                fail(table, row.first?.text, error.detail)
+                fail(table, row.first.flatMap { $0.text ?? $0.integer.map(String.init) }, error.detail)
             }
         }
         return failure == nil ? found : []
@@ -161,9 +161,16 @@ extension StoreRecords {
 
     /// Notes as the failure that a row cannot be used.
     func fail(_ table: String, _ row: String?, _ what: String) {
-        failure = StoreError(
-            "state \(database.name): \(table) \(row ?? "?") cannot be read: \(what); restore a backup, or run a version that "
-                + "can read it")
+        failure = .unreadable(table, row ?? "?", what, in: database.name)
+    }
+}
+
+extension StoreError {
+    /// A row that no version of this program writes.
+    static func unreadable(_ table: String, _ row: String, _ what: String, in state: String) -> StoreError {
+        StoreError(
+            "state \(state): \(table) \(row) cannot be read: \(what); restore a backup, or run a version that can read it"
+        )
     }
 }
 
@@ -229,9 +236,12 @@ extension StoreRecords: StoreReader {
         return records("requests", sql, values) { row throws(RowDecodingError) in
             guard let payloadHash = row[1].text, let record = row[2].text.flatMap(RecordID.init(stored:)),
                 let createdAt = Date(row[3]), let environment = row[7].text.flatMap(EnvironmentName.init)
-            else { throw RowDecodingError(detail: "has values of another form") }
-            let answer = row[4].integer.map {
-                StoredResponse(status: Int($0), body: row[5].blob ?? [], location: row[6].text)
+            else { throw RowDecodingError.otherForm }
+            let answer = try row[4].integer.map { number throws(RowDecodingError) in
+                guard let status = Int(exactly: number), (200...599).contains(status), let body = row[5].blob else {
+                    throw .otherForm
+                }
+                return StoredResponse(status: status, body: body, location: row[6].text)
             }
             return IdempotentRequest(
                 key: key, payloadHash: payloadHash, record: record, environment: environment, createdAt: createdAt,
@@ -249,10 +259,10 @@ extension StoreRecords: StoreReader {
             let environment = EnvironmentName(name)
             guard let id = row[1].text.flatMap({ RecordID($0, .freeze) }), environment != nil || name.isEmpty,
                 let party = row[2].text, let reason = row[3].text, let by = row[4].text, let setAt = Date(row[5])
-            else { throw RowDecodingError(detail: "has values of another form") }
+            else { throw RowDecodingError.otherForm }
             return Freeze(
                 id: id, environment: environment, reason: reason, by: by, party: party, setAt: setAt,
-                endsAt: Date(row[6]))
+                endsAt: try Date.orNull(row[6]))
         }
     }
 
@@ -260,7 +270,7 @@ extension StoreRecords: StoreReader {
         records("passkeys", "SELECT key, count FROM passkeys WHERE key = ?", [.text(key)]) {
             row throws(RowDecodingError) in
             guard let count = row[1].integer.flatMap({ UInt32(exactly: $0) }) else {
-                throw RowDecodingError(detail: "has values of another form")
+                throw RowDecodingError.otherForm
             }
             return count
         }.first

@@ -5,6 +5,8 @@ import StrictJSON
 /// Why a row is not one that this program wrote.
 struct RowDecodingError: Error, Sendable, Hashable {
     let detail: String
+
+    static let otherForm = RowDecodingError(detail: "has values of another form")
 }
 
 /// A value with a form for the store's documents, and its decoding.

@@ -88,7 +88,8 @@ internal import Glibc
         guard !isBroken else {
             // The name of the host is looked up, and a Unix socket opened, at once.
             let isTried = ["connection to server", "could not translate host name"].contains { text.hasPrefix($0) }
-            throw PostgreSQLError(isTried ? .unreachable : .address, "PQconnectStartParams", text)
+            throw PostgreSQLError(
+                isTried ? .unreachable : .address, "PQconnectStartParams", isTried ? text : Self.withoutQuotes(text))
         }
         let deadline = ContinuousClock.now + settings.connectTimeout
         var next = PGRES_POLLING_WRITING
@@ -123,10 +124,18 @@ internal import Glibc
             isStandby ? .readOnly : isTLS ? .tls : isLogin ? .login : .unreachable, "PQconnectPoll", text)
     }
 
-    /// The first line of the last error (`PQerrorMessage`).
+    /// The first line of the last error (`PQerrorMessage`). Of an address it does not repeat what is not understood: it
+    /// may be a password in the wrong place.
     private var text: String {
         let all = unsafe pq.PQerrorMessage(raw).map { unsafe String(cString: $0) } ?? ""
-        return all.split(separator: "\n").first.map(String.init) ?? "no reason is known"
+        let line = all.split(separator: "\n").first.map(String.init) ?? "no reason is known"
+        guard let found = line.firstRange(of: "invalid ") else { return line }
+        return line[..<found.lowerBound] + Self.withoutQuotes(line[found.lowerBound...])
+    }
+
+    private static func withoutQuotes(_ text: some StringProtocol) -> String {
+        text.split(separator: "\"", omittingEmptySubsequences: false).enumerated()
+            .map { $0.offset.isMultiple(of: 2) ? $0.element : "…" }.joined(separator: "\"")
     }
 
     /// Waits for the socket (`poll`); false once the deadline has passed.

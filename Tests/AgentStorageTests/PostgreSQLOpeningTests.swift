@@ -76,19 +76,57 @@ struct PostgreSQLOpeningTests {
 
     @Test(arguments: [
         ("CREATE TABLE strangers (x int)", "is the database of another program"),
-        ("CREATE TABLE agent_state (x int)", "x"),
+        ("CREATE TABLE agent_state (x int)", "is the database of another program"),
+        (
+            "CREATE TABLE agent_state (application text, version text); INSERT INTO agent_state VALUES ('a', 'b')",
+            "is the database of another program"
+        ),
         (
             "CREATE TABLE agent_state (application int, version int); INSERT INTO agent_state VALUES (1, 1)",
-            "another program"
+            "is the database of another program"
         ),
+        ("CREATE VIEW plans AS SELECT 1 AS x", "is the database of another program"),
+        ("CREATE SEQUENCE plans", "is the database of another program"),
+        ("CREATE TYPE plans AS ENUM ('x')", "is the database of another program"),
+        ("CREATE TYPE plans AS (x int)", "is the database of another program"),
+        ("CREATE DOMAIN plans AS text", "is the database of another program"),
+        ("CREATE MATERIALIZED VIEW agent_state AS SELECT 1 AS application", "is the database of another program"),
     ])
     func `a database of another program stays as it is`(sql: String, words: String) async throws {
         let state = try StateInPostgreSQL()
         try state.sql(sql)
         let refusal = try await state.refusal()
         #expect(refusal.contains(words) && isOneLine(refusal, state), "\(refusal)")
-        #expect(try state.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "1\n")
+        #expect(try state.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'meta'") == "0\n")
         #expect(access(state.key, F_OK) != 0)
+    }
+
+    @Test func `what an extension brings along is not of another program`() async throws {
+        let state = try StateInPostgreSQL()
+        try state.sql("CREATE EXTENSION pg_stat_statements; CREATE EXTENSION citext")
+        #expect(try await state.refusal() == "")
+    }
+
+    @Test(arguments: StateCheckTests.layouts)
+    func `tables and columns are those of the schema's steps`(change: String, words: String) async throws {
+        let state = try StateInPostgreSQL()
+        await (try state.open()).close()
+        try state.sql(change)
+        var texts = [try await state.refusal()]
+        let place = try state.place()
+        do throws(StoreError) { texts += try place.check().flaws } catch { texts.append(error.detail) }
+        for text in texts {
+            #expect(words.isEmpty ? text.isEmpty : text.contains("is damaged (\(words)); restore a backup"), "\(text)")
+        }
+        #expect(words.isEmpty || texts.count == 2)
+    }
+
+    @Test(arguments: ["UPDATE writers SET commits = 9223372036854775807", "UPDATE writers SET commits = -1"])
+    func `a count of commits that no agent writes is refused`(change: String) async throws {
+        let state = try StateInPostgreSQL()
+        await (try state.open()).close()
+        try state.sql(change)
+        #expect(try await state.refusal().contains("writers  cannot be read"))
     }
 
     @Test func `a state of a newer version stays as it is`() async throws {
@@ -155,6 +193,7 @@ struct PostgreSQLOpeningTests {
             parsing: state.server.address(state.database, user: "guest_\(state.database)"))
         let refusal = try await state.refusal(PostgreSQLPlace(address, key: state.key))
         #expect(refusal.contains("42501") && refusal.contains("OWNER TO"), "\(refusal)")
+        #expect(access(state.key, F_OK) != 0, "nothing can be made under it")
     }
 
     // MARK: Read-only, full
@@ -279,7 +318,35 @@ struct PostgreSQLOpeningTests {
         "postgresql://a@/x?host=%2Frun%2Fpostgresql&sslmode=disable",
     ])
     func `addresses that are taken`(text: String) throws {
-        #expect(try PostgreSQLAddress(parsing: text).description == text)
+        #expect(try PostgreSQLAddress(parsing: text).url == text)
+    }
+
+    @Test(arguments: [
+        ("postgresql:///agent", "postgresql:///agent"), ("postgres://db.example", "postgresql://db.example"),
+        (
+            "postgresql://agent@db.example:5432,[::1]:5433/agent?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+            "postgresql://agent@db.example:5432,[::1]:5433/agent"
+        ),
+        (
+            "postgresql://agent@/agent?host=/run/postgresql&port=5433&connect_timeout=pw",
+            "postgresql://agent@/agent?host=/run/postgresql&port=5433"
+        ),
+        ("postgresql:///?service=agent&passfile=pw", "postgresql:///?service=agent"),
+        ("postgresql:///?user=a&dbname=b&options=pw", "postgresql:///?user=a&dbname=b"),
+    ])
+    func `of an address host, port, database and user are shown, and no other option`(
+        text: String, shown: String
+    ) throws {
+        #expect(try PostgreSQLAddress(parsing: text).description == shown)
+    }
+
+    @Test func `what libpq takes of an address into its errors is not shown`() async throws {
+        let state = try StateInPostgreSQL()
+        for option in ["hunter2=x", "channel_binding=hunter2", "keepalives=hunter2", "gssencmode=hunter2"] {
+            let refusal = try await state.refusal(
+                try state.place(state.server.address(state.database, at: "127.0.0.1", "?\(option)")))
+            #expect(refusal.hasPrefix("state postgresql://agent@") && !refusal.contains("hunter2"), "\(refusal)")
+        }
     }
 
     @Test(
@@ -287,7 +354,16 @@ struct PostgreSQLOpeningTests {
             ("/var/lib/state.db", .form), ("mysql://x", .form), ("postgresql://a b/x", .form), ("", .form),
             ("postgresql://a:pw@h/x", .password), ("postgresql://a%3Apw@h/x", .password),
             ("postgresql://a:p@w@h/x", .password),
-            ("postgresql://a:p/w@h/x", .password), ("postgresql://a:p?w@h/x", .form),
+            ("postgresql://a:p/w@h/x", .password), ("postgresql://a:p?w@h/x", .password),
+            ("postgresql://a:pw?x=y@127.0.0.1:5611/x", .password), ("postgresql://a:pw?x=y&z@h/x", .password),
+            ("postgresql://a:pw/x", .password), ("postgresql://a:pw", .password), ("postgresql://a:5pw/x", .password),
+            ("postgresql://a:99999/x", .password), ("postgresql://h:1,a:pw/x", .password),
+            ("postgresql://[::1]:pw/x", .password), ("postgresql://a@p:w@h/x", .password),
+            ("postgresql://a@pw@h/x", .password), ("postgresql://a:5/pw?x=y@h/x", .password),
+            ("postgresql://a:5/p:w", .password), ("postgresql://a@h/password=pw", .password),
+            ("postgresql://a@h/x?port=pw", .form), ("postgresql://a@h/x?user=a:pw", .password),
+            ("postgresql://a@h/x?sslmode=pw", .form), ("postgresql://a@h/x?ssl=pw", .form),
+            ("postgresql://a@[pw/x", .form), ("postgresql://a@p%w/x", .form), ("postgresql://a@h/x?host=p%zw", .form),
             ("postgresql://a@h/x?password=pw", .password), ("postgresql://a@h/x?pass%77ord=pw", .form),
             ("postgresql://a@h/x?sslpassword=pw", .password), ("postgresql://a@h/x?sslmode", .form),
             ("postgresql://h/x?sslmode=require", .sslmode("sslmode=require")),

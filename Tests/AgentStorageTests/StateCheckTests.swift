@@ -4,6 +4,7 @@ import AgentService
 import AgentStorage
 import AgentTestSupport
 import Glibc
+import SQLite
 import Testing
 
 @Suite(.timeLimit(.minutes(1)))
@@ -30,6 +31,10 @@ struct StateCheckTests {
             records.put(
                 IdempotentRequest(key: key, payloadHash: "h", record: plan.id, environment: .sample, createdAt: .sample)
             )
+            _ = records.add(
+                QueuedNotice(
+                    id: .sample(1, .notification), target: "t", key: "1:plan",
+                    notice: Notice(.operationEnded, at: .sample, title: "t", facts: []), queuedAt: .sample))
         }
         await store.close()
         return place
@@ -40,7 +45,7 @@ struct StateCheckTests {
         let files = try place.files()
         let expected = [
             "plans: 1 approved", "operations: 1 queued", "kept requests: 1", "freezes: 1",
-            "notifications: 0, 0 waiting", "uses of limits: 0", "reviews: 0, 0 open",
+            "notifications: 1, 1 waiting", "uses of limits: 0", "reviews: 0, 0 open",
             "audit log: settled to 3, head \(AuditMark(head: .empty, settled: 3).head)",
         ]
         let report = try StatePlace(place.database).check()
@@ -73,7 +78,42 @@ struct StateCheckTests {
         ("UPDATE operations SET document = replace(document, 'queued', 'quiet')", "operations"),
         ("UPDATE operations SET plan = 'pln_00000000000000000000'", "its plan is not that of its document"),
         ("UPDATE requests SET record = 'x'", "requests k cannot be read"),
+        ("UPDATE requests SET status = 99999, body = x''", "requests k cannot be read"),
+        ("UPDATE requests SET status = -5, body = x''", "requests k cannot be read"),
+        ("UPDATE requests SET status = 0, body = x''", "requests k cannot be read"),
+        ("UPDATE requests SET status = 199, body = x''", "requests k cannot be read"),
+        ("UPDATE requests SET status = 600, body = x''", "requests k cannot be read"),
+        ("UPDATE requests SET status = 200", "requests k cannot be read"),
+        ("UPDATE requests SET status = 599, body = x''", ""),
+        ("UPDATE requests SET created_at = 9223372036854775807", "requests k cannot be read"),
         ("UPDATE freezes SET environment = '?!'", "freezes ?! cannot be read"),
+        ("UPDATE freezes SET set_at = 9223372036854775807", "freezes  cannot be read"),
+        ("UPDATE freezes SET ends_at = 9223372036854775807", "freezes  cannot be read"),
+        ("UPDATE audit_marks SET seq = -1", "audit_marks"), ("UPDATE audit_marks SET settled = -1", "audit_marks"),
+        ("UPDATE audit_marks SET seq = 9223372036854775807", "audit_marks"),
+        ("UPDATE audit_marks SET copy = 7", "audit_marks"),
+        ("UPDATE notices SET attempts = 9223372036854775807", "notices ntf_"),
+        ("UPDATE notices SET refusals = -1", "notices ntf_"),
+        ("UPDATE notices SET ended_at = 9223372036854775807", "notices ntf_"),
+        ("INSERT INTO passkeys VALUES ('k', -1)", "passkeys k cannot be read"),
+        ("INSERT INTO notice_positions VALUES ('a', -1)", "notice_positions a cannot be read"),
+        ("INSERT INTO history_positions VALUES ('a', -1)", "history_positions a cannot be read"),
+        ("INSERT INTO writers VALUES ('a', 'x', 9223372036854775807)", "writers a cannot be read"),
+        ("INSERT INTO history VALUES (0, 'a', 1, 0, 0, '{}')", "history 0 cannot be read"),
+        ("INSERT INTO history VALUES (9223372036854775807, 'a', 1, 0, 0, '{}')", "history 9223372036854775807 cannot"),
+        ("INSERT INTO history VALUES (7, 'a', 1, 0, 0, '[]')", "history 7 cannot be read: its line is no JSON object"),
+        ("INSERT INTO history VALUES (7, 'a', 1, 0, 0, 'x')", "history 7 cannot be read: its line is no JSON object"),
+        ("INSERT INTO history VALUES (7, 'a', 0, 0, 0, '{}')", "history 7 cannot be read"),
+        ("INSERT INTO history VALUES (7, 'a', 1, 0, 2, '{}')", "history 7 cannot be read"),
+        ("INSERT INTO history VALUES (7, 'a', 1, 0, 1, '{}')", ""),
+        ("INSERT INTO sign_ins VALUES ('session', 'k', 'o', 1, x'00')", "sign_ins session cannot be read"),
+        ("INSERT INTO agents VALUES ('a', 'p', 'v', 'c', 1, 9223372036854775807, 0)", "agents a cannot be read"),
+        ("INSERT INTO agents VALUES ('a', 'p', 'v', 'c', 1, 1, 2)", "agents a cannot be read"),
+        ("INSERT INTO agents VALUES ('a', 'p', 'v', 'c', 1, 1, 1)", ""),
+        ("INSERT INTO leases VALUES ('?!', NULL, NULL, 0, 0, 0, 0, 0)", "leases ?! cannot be read"),
+        ("INSERT INTO leases VALUES ('a', NULL, NULL, -1, 0, 0, 0, 0)", "leases a cannot be read"),
+        ("INSERT INTO leases VALUES ('a', 'h', NULL, 0, 0, 0, 0, 0)", "leases a cannot be read"),
+        ("INSERT INTO leases VALUES ('a', 'h', 'x', 0, 0, 0, 0, 0)", ""),
         ("DROP INDEX plans_state; CREATE INDEX plans_state ON plans (state) WHERE state = 'x'", ""),
     ])
     func `every flaw is told, with table and row`(change: String, words: String) async throws {
@@ -82,6 +122,35 @@ struct StateCheckTests {
         let detail = detail { () throws(StoreError) in try StatePlace(place.database).check() }
         #expect(detail.contains(words) && (words.isEmpty || detail.hasPrefix("state \(place.database): ")), "\(detail)")
         #expect(!detail.contains("hidden"), "no secret is told")
+    }
+
+    /// What a state of the present version may not lack, and what must not be in the way of its rows.
+    static let layouts = [
+        ("DROP TABLE writers", "the table writers is missing"), ("DROP TABLE meta", "the table meta is missing"),
+        ("DROP TABLE leases; DROP TABLE history", "the table history is missing, the table leases is missing"),
+        ("DROP TABLE passkeys", "the table passkeys is missing"),
+        (
+            "DROP TABLE passkeys; CREATE VIEW passkeys AS SELECT agent AS key, seq AS count FROM audit_marks",
+            "the table passkeys is missing"
+        ),
+        ("ALTER TABLE plans DROP COLUMN summary", "the column summary of plans is missing"),
+        (
+            "DROP TABLE passkeys; CREATE TABLE passkeys (key TEXT NOT NULL PRIMARY KEY, count INTEGER NOT NULL, x TEXT NOT NULL)",
+            "the column x of passkeys is unknown and must be given"
+        ),
+        ("ALTER TABLE plans ADD COLUMN x TEXT NOT NULL DEFAULT ''", ""), ("CREATE TABLE more (x TEXT NOT NULL)", ""),
+        ("ALTER TABLE plans ADD COLUMN x TEXT", ""),
+    ]
+
+    @Test(arguments: layouts)
+    func `tables and columns are those of the schema's steps`(change: String, words: String) async throws {
+        let place = try await filled()
+        try Database(path: place.database).execute(change)
+        let detail = detail { () throws(StoreError) in try StatePlace(place.database).check() }
+        let refusal = await place.refusal()
+        for text in [detail, refusal] {
+            #expect(words.isEmpty ? text.isEmpty : text.contains("is damaged (\(words)); restore a backup"), "\(text)")
+        }
     }
 
     @Test func `what is not there, and what has no key`() async throws {

@@ -237,4 +237,11 @@ struct StateOpeningTests {
         #expect(again.key.fingerprint == fingerprint)
         await again.close()
     }
+
+    @Test func `a new state that cannot be made leaves no key behind`() async throws {
+        let place = try StateDirectory()
+        #expect(await place.refusal(nil, StateSchema(steps: ["nonsense"])).contains("syntax error"))
+        #expect(try place.files().isEmpty)
+        #expect(await place.refusal() == "")
+    }
 }

@@ -47,7 +47,7 @@ extension PlanStoreConformance {
         try require(tally["a"]?.oldestWaiting == all[3].queuedAt, "the oldest that waits is known")
         try require(tally["b"] == nil, "delivered notices are not counted")
         try require(try await store.read { $0.noticePosition } == nil, "at first nothing was told")
-        for position: UInt64? in [7, .max, nil] {
+        for position: UInt64? in [7, UInt64(Int64.max) - 1, nil] {
             try await store.write { $0.putNoticePosition(position) }
             try require(try await store.read { $0.noticePosition } == position, "how far the log was told is kept")
         }

@@ -162,7 +162,7 @@ extension PlanStoreConformance {
         try require(try await store.read { $0.mark } == nil, "there is no mark before the first")
         for mark in [
             AuditMark(head: .empty, settled: 0), AuditMark(head: .empty, settled: 1, isOfCopy: true),
-            AuditMark(head: AuditHead(seq: .max, hash: "f00"), settled: .max - 1),
+            AuditMark(head: AuditHead(seq: UInt64(Int64.max) - 1, hash: "f00"), settled: UInt64(Int64.max) - 2),
         ] {
             try await store.write { $0.put(mark) }
             try require(try await store.read { $0.mark } == mark, "the newest mark comes back")
