@@ -328,6 +328,11 @@ package final class LeaseService: Sendable {
         }
     }
 
+    /// Why this agent carries out nothing although it may decide, as of its last look, for people; `nil` for a lone agent.
+    package var idleness: String? {
+        state.withLock { $0.overview.unfitness == nil ? $0.overview.idleness : nil }
+    }
+
     /// All agents and who leads where, as of now; `nil` for a lone agent.
     package func overview() async throws(ServiceError) -> Overview? {
         guard let store = ports.leases else { return nil }

@@ -90,8 +90,16 @@ struct CutOffAgentsTests {
         try await cluster.settle(by: "anna") { $0["bert"] == ["cloud"] }
         #expect(try await bert.apply(plan)["result"]?["status"] == "succeeded")
         for agent in cluster.agents { try await agent.halt() }
+        try server.sql("UPDATE audit_marks SET copy = 1", in: "backup")
         try server.sql("DROP DATABASE \(database)")
         try server.sql("ALTER DATABASE backup RENAME TO \(database)")
+        // Until the other log is known, nothing is carried out, and that shows.
+        try await anna.start()
+        let ready = try await anna.get("/readyz")
+        let warning = ready["warnings"]?.array?.first
+        #expect(ready.status == 200 && warning?["code"] == "carries_out_nothing", "\(ready)")
+        #expect(warning?["detail"]?.string?.contains("bert") == true, "\(ready)")
+        try await anna.halt()
         // As `agents forget bert` does, of one that was not started since.
         for table in ["agents", "audit_marks", "notice_positions", "history_positions", "writers"] {
             try server.sql("DELETE FROM \(table) WHERE \(table == "agents" ? "name" : "agent") = 'bert'", in: database)
