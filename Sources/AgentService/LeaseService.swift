@@ -1,5 +1,5 @@
 import AgentAudit
-import AgentModel
+package import AgentModel
 import FoundationEssentials
 import Logging
 import StrictJSON
@@ -331,6 +331,14 @@ package final class LeaseService: Sendable {
     /// Why this agent carries out nothing although it may decide, as of its last look, for people; `nil` for a lone agent.
     package var idleness: String? {
         state.withLock { $0.overview.unfitness == nil ? $0.overview.idleness : nil }
+    }
+
+    /// Where this agent carries out operations and can prove that it may, and whether it carries out nothing at all;
+    /// `nil` for a lone agent.
+    package var figures: (leads: Set<EnvironmentName>, isIdle: Bool)? {
+        guard ports.leases != nil else { return nil }
+        let leads = keeper.leases.filter { keeper.leads($0.environment) == $0 && keeper.proves($0) }
+        return (Set(leads.map(\.environment)), state.withLock { $0.overview.idleness != nil })
     }
 
     /// All agents and who leads where, as of now; `nil` for a lone agent.

@@ -52,6 +52,7 @@ final class AgentMeter: Meter {
         environments.write(to: &text)
         writeNotices(tally, to: &text)
         writeAudit(to: &text)
+        writeLeases(to: &text)
         writeStore(isUp: tally != nil, to: &text)
         writeProcess(to: &text)
         text.end()
@@ -146,6 +147,13 @@ final class AgentMeter: Meter {
                     ([witness.name, $0.rawValue], witness.figures.failures[$0] ?? 0)
                 }
             })
+    }
+
+    private func writeLeases(to text: inout Exposition) {
+        guard let figures = service.leases.figures else { return }
+        let names = service.access.managedEnvironments.map(\.settings.name)
+        text.write(MetricNames.leads, names.map { ([$0.description], figures.leads.contains($0) ? 1 : 0) })
+        text.write(MetricNames.isIdle, figures.isIdle ? 1 : 0)
     }
 
     private func writeStore(isUp: Bool, to text: inout Exposition) {

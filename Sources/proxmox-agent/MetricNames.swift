@@ -114,6 +114,13 @@ enum MetricNames {
     static let witnessFailures = MetricFamily(
         "proxmox_agent_audit_witness_failures", .counter, ["witness", "reason"],
         "Checkpoints that the witness did not sign; inconsistent and ahead are what a witness of a changed log says")
+    static let leads = MetricFamily(
+        "proxmox_agent_leads", .gauge, ["environment"],
+        "Whether this agent of several carries out operations there: over all agents 1; missing for a lone one")
+    static let isIdle = MetricFamily(
+        "proxmox_agent_idle", .gauge, [],
+        "Whether this agent of several carries out nothing: it differs, cannot write, waits for another's log, or is drained"
+    )
     static let storeUp = MetricFamily(
         "proxmox_agent_store_up", .gauge, [], "Whether the state could be read for this scrape")
     static let storeCommit = MetricFamily(
@@ -149,7 +156,7 @@ enum MetricNames {
         noticeFailures, noticesWaiting, noticesDead, oldestNotice, auditRecords,
         auditFailures, auditSync, auditQueue, auditHead, auditFault, checkpointSize, checkpointAt, checkpointWithheld,
         witnessSize,
-        witnessAt, witnessFailures, storeUp, storeCommit, storeWrites, storeQueue,
+        witnessAt, witnessFailures, leads, isIdle, storeUp, storeCommit, storeWrites, storeQueue,
         diskFree, diskFloor, certificateEnd, build, cpu, resident, virtual, openFiles, maxFiles, startedAt,
     ]
 }

@@ -19,6 +19,18 @@ struct AgentsTests {
         try await cluster.start()
         try await cluster.settle(by: "anna") { $0["anna"]?.count == 1 && $0["bert"]?.count == 1 }
         let (anna, bert) = (try cluster.agent("anna"), try cluster.agent("bert"))
+        // A holder begins once nobody before it can send anything any more.
+        let deadline = ContinuousClock.now + .seconds(30)
+        var leads: [String] = []
+        while leads.count < 2, ContinuousClock.now < deadline {
+            leads = []
+            for agent in cluster.agents {
+                let lines = try await agent.get("/metrics").text.split(separator: "\n").map(String.init)
+                #expect(lines.contains("proxmox_agent_idle 0"))
+                leads += lines.filter { $0.hasPrefix("proxmox_agent_leads{") && $0.hasSuffix(" 1") }
+            }
+        }
+        #expect(leads.sorted() == ["cloud", "home"].map { "proxmox_agent_leads{environment=\"\($0)\"} 1" })
         let id = try await anna.planID(.stop)
         let reply = try await bert.apply(id, approvedBy: "alice")
         #expect(reply["result"]?["status"] == "succeeded", "\(reply)")
