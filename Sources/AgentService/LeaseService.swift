@@ -315,7 +315,11 @@ package final class LeaseService: Sendable {
                 return known == nil
             }
             if overview.idleness != state.overview.idleness {
-                ports.log.warning("\(overview.idleness ?? "this agent may carry out operations")")
+                if let reason = overview.idleness {
+                    ports.log.warning("\(reason)")
+                } else {
+                    ports.log.notice("this agent may carry out operations")
+                }
             }
             state.overview = overview
             return unfitness == nil && !wasFit

@@ -30,7 +30,8 @@ struct PostgreSQLLock: Hashable {
                 : "another process uses it; stop that one (pg_stat_activity shows it), or name another database"
         case .agent(let name):
             "another process uses it \(name.isEmpty ? "without a name" : "under the name \(name)"); give each agent a "
-                + "name of its own (agent_name), or stop that one"
+                + "name of its own (agent_name), or stop that one (pg_stat_activity shows it, also a connection of before "
+                + "that hangs)"
         case .opening: "another agent is opening it, and may be changing its schema; wait for that one"
         case .turn: "another agent has been writing for too long; look for its process in pg_stat_activity"
         case .version:
