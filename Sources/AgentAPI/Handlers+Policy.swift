@@ -48,7 +48,7 @@ extension Handlers {
             warnings.append(
                 ["code": "checkpoint_withheld", "detail": exchange.isAuthenticated ? .string(what) : nil])
         }
-        if let reason = service.leases.idleness {
+        if let reason = service.leases.hindrance {
             warnings.append(["code": "carries_out_nothing", "detail": exchange.isAuthenticated ? .string(reason) : nil])
         }
         return warnings.isEmpty ? nil : .array(warnings)

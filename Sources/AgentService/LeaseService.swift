@@ -333,7 +333,7 @@ package final class LeaseService: Sendable {
     }
 
     /// Why this agent carries out nothing although it may decide, as of its last look, for people; `nil` for a lone agent.
-    package var idleness: String? {
+    package var hindrance: String? {
         state.withLock { $0.overview.unfitness == nil ? $0.overview.idleness : nil }
     }
 

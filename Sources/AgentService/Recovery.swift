@@ -115,7 +115,7 @@ struct Recovery: Sendable {
         var operation = left
         // A stop was sent, or will not be.
         if let actor = left.cancelRequestedBy { runner.registry.noteStop(of: left.id, by: actor) }
-        let was = left.executor == ports.agent ? "the agent was restarted" : "agent \(left.executor ?? "?") stopped"
+        let was = left.executor == ports.agent ? "the agent was interrupted" : "agent \(left.executor ?? "?") stopped"
         if operation.executor != ports.agent {
             operation.executor = ports.agent
             guard await runner.outcomes.keep(operation) else { return }

@@ -8,20 +8,16 @@ extension Replay {
     /// Applies to a state that knows nothing of this log what it says of plans that could still be applied there: that they
     /// were, or have ended.
     func consume(in records: any StoreTransaction, isShared: Bool, agent: String?, _ now: Date) {
+        let live = records.plans(PlanFilter(isLive: true)).filter { $0.operationID == nil }
+        let plans = Set(live.map(\.id))
+        let told = entries.filter { entry in
+            [.applyIntent, .apply, .reject, .expire, .cancel].contains(entry.event.kind)
+                && entry.planID.map(plans.contains) ?? false
+        }
+        guard !told.isEmpty else { return }
         let step = ReplayStep(self, isOlder: true, isShared: isShared, agent: agent, now)
-        let mayBeApplied = { (id: RecordID) in
-            records.plan(id).map { $0.state.isLive && $0.operationID == nil } ?? false
-        }
-        var plans: Set<RecordID> = []
-        for entry in entries {
-            guard let id = entry.planID, plans.contains(id) || mayBeApplied(id) else { continue }
-            plans.insert(id)
-            switch entry.event.kind {
-            case .applyIntent, .apply, .reject, .expire, .cancel: step.take(entry, in: records)
-            default: break
-            }
-        }
-        step.doubt(of: plans, in: records)
+        for entry in told { step.take(entry, in: records) }
+        step.doubt(of: Set(told.compactMap(\.planID)), in: records)
     }
 }
 
@@ -181,7 +177,6 @@ struct ReplayStep {
     /// Marks operations of an older state that are running without a call. Nothing tells whether one was sent, so it
     /// counts as sent, and PVE is searched for it. Of all plans, unless some are named.
     func doubt(of plans: Set<RecordID>? = nil, in records: any StoreTransaction) {
-        guard plans?.isEmpty != true else { return }
         let others = records.operations(OperationFilter()).flatMap { $0.steps.compactMap(\.upid) }
         for operation in records.operations(OperationFilter(state: .running))
         where plans?.contains(operation.planID) ?? true && !operation.isElsewhere(for: agent)
