@@ -1,4 +1,6 @@
+package import AgentModel
 import FoundationEssentials
+import Synchronization
 
 extension LeaseService {
     /// What all agents know of each other, as of one look.
@@ -71,5 +73,29 @@ extension LeaseService {
 
         /// How many environments each of them should have at most.
         var share: Int { (leases.count + max(1, able.count) - 1) / max(1, able.count) }
+    }
+
+    /// Why this agent carries out nothing although it may decide, as of its last look, for people; `nil` for a lone agent.
+    package var hindrance: String? {
+        state.withLock { $0.overview.unfitness == nil ? $0.overview.idleness : nil }
+    }
+
+    /// Where this agent carries out operations and can prove that it may, and whether it carries out nothing at all;
+    /// `nil` for a lone agent.
+    package var figures: (leads: Set<EnvironmentName>, isIdle: Bool)? {
+        guard ports.leases != nil else { return nil }
+        let leads = keeper.leases.filter { keeper.leads($0.environment) == $0 && keeper.proves($0) }
+        return (Set(leads.map(\.environment)), state.withLock { $0.overview.idleness != nil })
+    }
+
+    /// All agents and who leads where, as of now; `nil` for a lone agent.
+    package func overview() async throws(ServiceError) -> Overview? {
+        guard let store = ports.leases else { return nil }
+        let known = state.withLock { $0.overview }
+        do throws(StoreError) {
+            return Overview(try await store.agents(), try await store.leases(), known)
+        } catch {
+            throw ServiceError(.storeUnavailable, error.detail)
+        }
     }
 }

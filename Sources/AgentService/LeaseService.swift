@@ -1,5 +1,5 @@
 import AgentAudit
-package import AgentModel
+import AgentModel
 import FoundationEssentials
 import Logging
 import StrictJSON
@@ -11,7 +11,7 @@ import Synchronization
 /// No earlier holder can send anything any more when operations begin here: it cannot prove its lease for longer than
 /// ``LeaseKeeper/validity`` after its last renewal, whose number every agent watches, by its own monotonic clock.
 package final class LeaseService: Sendable {
-    private struct State {
+    struct State {
         var overview = Overview()
         /// The number of renewals of each environment, and when it was first seen.
         var seen: [EnvironmentName: (renewals: Int64, at: ContinuousClock.Instant)] = [:]
@@ -38,10 +38,10 @@ package final class LeaseService: Sendable {
     /// How far the clocks of agents and database may differ, in seconds: plans expire by them.
     static let clockTolerance = 30.0
     /// How long an environment is left to the agent that should have it.
-    private static let courtesy = Duration.seconds(6)
+    static let courtesy = Duration.seconds(6)
 
     let audited: AuditedStore
-    private let access: AccessControl
+    let access: AccessControl
     let keeper: LeaseKeeper
     let registry: OperationRegistry
     private let runner: OperationRunner
@@ -53,7 +53,7 @@ package final class LeaseService: Sendable {
     private let process = UUID().uuidString
     private let startedAt: ContinuousClock.Instant
     let bell = Bell()
-    private let state = Mutex(State())
+    let state = Mutex(State())
 
     init(
         _ runner: OperationRunner, _ operations: OperationService, _ recovery: Recovery, _ events: EventFeed
@@ -201,7 +201,7 @@ package final class LeaseService: Sendable {
         } while (try? await Task.sleep(for: Self.interval)) != nil
     }
 
-    private var isStuck: Bool {
+    var isStuck: Bool {
         let now = ports.uptime()
         return state.withLock { $0.faultSince.map { $0 + LeaseKeeper.validity <= now } ?? false }
     }
@@ -329,96 +329,6 @@ package final class LeaseService: Sendable {
             do throws(ServiceError) { try await runner.approvals.withdrawSignatures() } catch {
                 throw StoreError(error.detail)
             }
-        }
-    }
-
-    /// Why this agent carries out nothing although it may decide, as of its last look, for people; `nil` for a lone agent.
-    package var hindrance: String? {
-        state.withLock { $0.overview.unfitness == nil ? $0.overview.idleness : nil }
-    }
-
-    /// Where this agent carries out operations and can prove that it may, and whether it carries out nothing at all;
-    /// `nil` for a lone agent.
-    package var figures: (leads: Set<EnvironmentName>, isIdle: Bool)? {
-        guard ports.leases != nil else { return nil }
-        let leads = keeper.leases.filter { keeper.leads($0.environment) == $0 && keeper.proves($0) }
-        return (Set(leads.map(\.environment)), state.withLock { $0.overview.idleness != nil })
-    }
-
-    /// All agents and who leads where, as of now; `nil` for a lone agent.
-    package func overview() async throws(ServiceError) -> Overview? {
-        guard let store = ports.leases else { return nil }
-        let known = state.withLock { $0.overview }
-        do throws(StoreError) {
-            return Overview(try await store.agents(), try await store.leases(), known)
-        } catch {
-            throw ServiceError(.storeUnavailable, error.detail)
-        }
-    }
-
-    // MARK: Who should have what
-
-    /// What this agent should take now.
-    private func wanted(among configured: Set<EnvironmentName>) -> [EnvironmentName] {
-        let held = Set(keeper.leases.map(\.environment))
-        guard !isStuck else { return [] }
-        return state.withLock { state in
-            let overview = state.overview
-            guard !state.isStopping, !registry.isDraining, overview.idleness == nil, let now = overview.at else {
-                return []
-            }
-            let able = overview.able
-            let share = overview.share
-            var count = held.count
-            return overview.leases.filter { row in
-                guard row.isToBeHad, configured.contains(row.environment), !held.contains(row.environment) else {
-                    return false
-                }
-                let preferred = access.preferredAgent(of: row.environment)
-                let isOverdue = state.free[row.environment].map { $0 + Self.courtesy <= now } ?? false
-                let isMine: Bool =
-                    if let preferred, able.contains(preferred) { preferred == ports.agent } else { count < share }
-                guard isMine || isOverdue else { return false }
-                count += 1
-                return true
-            }.map(\.environment)
-        }
-    }
-
-    /// Gives back what others should have: all if this agent may carry out nothing, else one at a time. Begins nothing more
-    /// there, and waits until nothing is under way.
-    ///
-    /// Tasks of PVE that are only followed are left to the next holder if this agent may carry out nothing; searches always.
-    private func giveBack(_ store: any LeaseStore, _ open: [Operation]) async throws(StoreError) {
-        let leases = keeper.leases
-        let surplus = state.withLock { state -> [Lease] in
-            let overview = state.overview
-            state.leaving.formIntersection(leases)
-            guard let now = overview.at else { return [] }
-            if overview.idleness != nil { return leases }
-            if !state.leaving.isEmpty { return leases.filter(state.leaving.contains) }
-            guard state.givenAt.map({ $0 + .seconds(10) <= now }) ?? true else { return [] }
-            let able = overview.able
-            let others = leases.filter {
-                access.preferredAgent(of: $0.environment).map { $0 != ports.agent && able.contains($0) } ?? false
-            }
-            let rest = leases.filter { access.preferredAgent(of: $0.environment) != ports.agent }
-            // One where only searches go on will do.
-            let one = (others.isEmpty && leases.count > overview.share ? rest : others).first {
-                !registry.hasOperations(in: $0.environment)
-            }
-            return one.map { [$0] } ?? []
-        }
-        for lease in leases { keeper.close(lease, surplus.contains(lease)) }
-        let mustGo = state.withLock { $0.overview.idleness != nil }
-        let followed = open.filter { $0.upid != nil && $0.steps.count == $0.calls.count && $0.steps.last?.upid != nil }
-        state.withLock { $0.leaving.formUnion(surplus) }
-        for lease in surplus { registry.leave(under: lease, mustGo ? followed.map(\.id) : []) }
-        for lease in surplus where registry.isIdle(in: lease.environment) {
-            keeper.drop(lease)
-            state.withLock { $0.givenAt = ports.uptime() }
-            try await store.release(lease)
-            ports.log.notice("gave an environment back", metadata: ["environment": "\(lease.environment)"])
         }
     }
 
